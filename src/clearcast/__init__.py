@@ -1,0 +1,3 @@
+"""Clearcast inspects parts from noisy pictures."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""From a sheet to what networks are fed: sheet, frames, split, pictures in memory."""

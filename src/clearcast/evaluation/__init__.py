@@ -1,0 +1,1 @@
+"""Measures of verdicts and of pictures, and the study that reports them."""

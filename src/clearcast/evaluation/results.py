@@ -1,0 +1,138 @@
+"""What a study writes to ``metrics.json``: plain, typed dictionaries, ready for JSON.
+
+A run folder holds::
+
+    run.json            what was asked for: RunInfo without times
+    split.csv           row, noisy, split: which row of the sheet trains and which tests
+    metrics.json        StudyMetrics
+    predictions.csv     one line a test picture, all stages side by side (see ``study``)
+    report.html         the page made of all this
+    figures/*.png
+    denoised/*.png      stage 3's pictures, one for each row of the sheet: <row>-<stem>.png, at the recipe's size
+    <stage>/history.csv     epoch, seconds, train_loss, heldout_loss and, for classifiers, train_accuracy, heldout_accuracy
+    <stage>/result.json     the stage's own entry of metrics.json
+    <stage>/model.safetensors, <stage>/last.ckpt
+"""
+
+from typing import NotRequired, TypedDict
+
+
+class Roc(TypedDict):
+    """One ROC curve: false and true positive rates in 0..1, and the area under it."""
+
+    fpr: list[float]
+    tpr: list[float]
+    area: float
+
+
+class ClassificationMetrics(TypedDict):
+    """Measures of a classifier on the test rows, each in 0..1.
+
+    ``precision``, ``recall`` and ``f1`` are weighted by class frequency, as in the report. The binary ones are of the
+    defect class (positive): ``sensitivity`` is its recall, ``specificity`` the recall of ok. ``roc_area`` is of the
+    defect class, or the mean of one-against-rest areas; None where a class has no test row.
+    """
+
+    images: int
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    roc_area: float | None
+    defect_precision: NotRequired[float]
+    defect_f1: NotRequired[float]
+    sensitivity: NotRequired[float]
+    specificity: NotRequired[float]
+
+
+class Spread(TypedDict):
+    """Mean and sample standard deviation over images. ``identical`` counts images with infinite PSNR, left out."""
+
+    mean: float | None
+    std: float | None
+    identical: NotRequired[int]
+
+
+class FidelityMetrics(TypedDict):
+    """Means over images. ``lpips`` is None where it was not measured."""
+
+    images: int
+    psnr: Spread  # dB, data range 1
+    ssim: Spread
+    mse: Spread  # on the 0..1 scale
+    lpips: Spread | None
+
+
+class Layer(TypedDict):
+    """One layer of a network as it was built; shapes are without the batch."""
+
+    name: str
+    kind: str  # such as "Conv2d"
+    details: str  # such as "3→16, kernel 3, stride 4, padding 1"
+    output: list[int]
+    parameters: int
+
+
+class Training(TypedDict):
+    """How one network was trained."""
+
+    epochs: int
+    train_images: int
+    seconds: float  # of fitting alone
+    images_per_second: float
+    parameters: int
+    layers: list[Layer]
+
+
+class ClassificationStage(TypedDict):
+    """A stage whose answer is a class. ``transfer`` has no training: stage 1's network on denoised pictures."""
+
+    kind: str  # "classification"
+    title: str
+    classes: list[str]  # the order of confusion's rows (true) and columns (said)
+    metrics: ClassificationMetrics
+    published: dict[str, float] | None  # keys as in metrics
+    confusion: list[list[int]]
+    roc: dict[str, Roc]  # of the defect class alone, or one for each class against the rest
+    training: Training | None
+
+
+class RestorationStage(TypedDict):
+    """Stage 3. ``noisy`` and ``denoised`` have the keys "all" and the noise types that occur in the test rows."""
+
+    kind: str  # "restoration"
+    title: str
+    noisy: dict[str, FidelityMetrics]
+    denoised: dict[str, FidelityMetrics]
+    published: dict[str, float] | None  # psnr, ssim, mse, lpips: of "all", denoised
+    lpips_note: str | None  # why LPIPS was not measured, or what to know about it
+    training: Training | None
+
+
+class RunInfo(TypedDict):
+    """What was run, on what, by what."""
+
+    sheet: str
+    sheet_sha256: str
+    root: str
+    recipe: dict[str, object]  # as in the recipe's file: nested tables
+    seed: int
+    device: str
+    versions: dict[str, str]
+    split: str  # how rows were divided, in one sentence
+    counts: dict[str, dict[str, dict[str, int]]]  # {"train"|"validation"|"test": {"label"|"noise": {name: rows}}}
+    left_out: list[str]  # rows that could not be used, each with the reason
+    cache: str  # what was kept decoded in memory, in one sentence
+    started: str  # ISO 8601 with time zone
+    seconds: float  # all stages together
+
+
+class StudyMetrics(TypedDict):
+    """The whole of ``metrics.json``. The keys of ``stages``, in order: those of ``STAGES`` that were run."""
+
+    format: int
+    run: RunInfo
+    stages: dict[str, ClassificationStage | RestorationStage]
+
+
+STAGES = ("reference", "noisy", "noise_type", "denoising", "denoised", "transfer")

@@ -1,0 +1,1 @@
+"""Recipes, and the Lightning modules that fit networks by them."""
