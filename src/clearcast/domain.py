@@ -19,10 +19,10 @@ class NoiseType(StrEnum):
     NONE = "none"
 
     @property
-    def title(self) -> str:
+    def display_name(self) -> str:
         """The name as people read it in tables and figures.
 
-        >>> NoiseType.SALT_AND_PEPPER.title
+        >>> NoiseType.SALT_AND_PEPPER.display_name
         'Salt-and-pepper'
         """
         return self.value.replace("_", "-").capitalize()

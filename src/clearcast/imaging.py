@@ -1,7 +1,7 @@
 """The only way pixels enter and leave: decode, resize, encode. For training and for the line alike.
 
-A picture is an ``np.ndarray`` of dtype uint8, shape (height, width, 3) in the order red, green, blue, or (height, width)
-for grey; its values span 0..255. Networks get the same values divided by 255, and nothing else.
+A picture is an ``np.ndarray`` of dtype uint8, shape (height, width, 3) in the order red, green, blue, or
+(height, width) for grey; its values span 0..255. Networks get the same values divided by 255, and nothing else.
 """
 
 import io
@@ -34,7 +34,7 @@ class Channels(StrEnum):
     GREY = "grey"
 
     @property
-    def count(self) -> int:
+    def depth(self) -> int:
         """3 for RGB, 1 for grey."""
         return 3 if self is Channels.RGB else 1
 
@@ -108,9 +108,7 @@ def decode(data: bytes, channels: Channels, name: str = "picture") -> Picture:
     except cv2.error as error:
         raise PictureError(f"{name}: cannot be decoded ({_reason(error)})") from None
     if pixels is None:
-        raise PictureError(
-            f"{name}: cannot be decoded; the file is damaged or uses an unknown variant of {info.format}"
-        )
+        raise PictureError(f"{name}: cannot be decoded; damaged, or an unknown variant of {info.format}")
     return np.asarray(pixels, np.uint8)
 
 

@@ -2,16 +2,20 @@
 
 A run folder holds::
 
-    run.json            what was asked for: RunInfo without times
-    split.csv           row, noisy, split: which row of the sheet trains and which tests
-    metrics.json        StudyMetrics
-    predictions.csv     one line a test picture, all stages side by side (see ``study``)
-    report.html         the page made of all this
-    figures/*.png
-    denoised/*.png      stage 3's pictures, one for each row of the sheet: <row>-<stem>.png, at the recipe's size
-    <stage>/history.csv     epoch, seconds, train_loss, heldout_loss and, for classifiers, train_accuracy, heldout_accuracy
-    <stage>/result.json     the stage's own entry of metrics.json
+    run.json                   what was asked for: sheet, recipe, seed
+    split.csv                  row, noisy, split: which row of the sheet trains and which tests
+    metrics.json               StudyMetrics
+    predictions.csv            one line a test picture, all stages side by side
+    report.html, figures/      the page made of all this, and its figures as PNG
+    denoised/<row>-<stem>.png  stage 3's pictures, one for each row of the sheet, at the recipe's size
+    <stage>/result.json        the stage's own entry of metrics.json
+    <stage>/predictions.csv    the stage's own columns of predictions.csv
+    <stage>/history.csv        epoch, seconds, train_loss, heldout_loss; train_accuracy, heldout_accuracy (classifiers)
     <stage>/model.safetensors, <stage>/last.ckpt
+
+``predictions.csv`` has the columns ``row, noisy, reference, label, noise_type``, and of each stage that was run:
+``p_defect_STAGE, said_STAGE`` (STAGE: reference, noisy, denoised, transfer); ``p_TYPE`` for each noise type and
+``said_noise_type``; ``psnr_X, ssim_X, mse_X, lpips_X`` (X: noisy, denoised) and ``denoised``, the picture's path in the run.
 """
 
 from typing import NotRequired, TypedDict
