@@ -3,13 +3,30 @@
 A fault of our own is an ``assert`` or a plain exception and shows its traceback; these never do.
 """
 
+from enum import StrEnum
+
 
 class ClearcastError(Exception):
     """Base of all errors that the command line prints as one message, without a traceback."""
 
 
+class PictureFault(StrEnum):
+    """What is wrong with a picture."""
+
+    MISSING = "missing"
+    EMPTY = "empty"
+    UNREADABLE = "unreadable"
+    TRUNCATED = "truncated"
+    UNSUPPORTED = "unsupported"
+    TOO_LARGE = "too large"
+
+
 class PictureError(ClearcastError):
-    """One picture cannot be used: missing, unreadable, truncated, too large, or of a kind whose scale is not known."""
+    """One picture cannot be used, for the reason that ``fault`` names."""
+
+    def __init__(self, fault: PictureFault, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class SheetError(ClearcastError):

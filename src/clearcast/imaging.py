@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clearcast.errors import PictureError
+from clearcast.errors import PictureError, PictureFault
 
 Picture = NDArray[np.uint8]
 
@@ -59,16 +59,22 @@ def read_bytes(path: Path) -> bytes:
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise PictureError(f"{path}: not a file; a picture file is needed")
+            raise PictureError(PictureFault.UNREADABLE, f"{path}: not a file; a picture file is needed")
         if size == 0:
-            raise PictureError(f"{path}: the file is empty (0 bytes); copy or photograph the picture again")
+            raise PictureError(
+                PictureFault.EMPTY, f"{path}: the file is empty (0 bytes); copy or photograph the picture again"
+            )
         if size > MAX_BYTES:
-            raise PictureError(f"{path}: the file has {size:,} bytes; at most {MAX_BYTES:,} are read")
+            raise PictureError(
+                PictureFault.TOO_LARGE, f"{path}: the file has {size:,} bytes; at most {MAX_BYTES:,} are read"
+            )
         return path.read_bytes()
     except FileNotFoundError:
-        raise PictureError(f"{path}: no such file; mend the path or the root folder it is relative to") from None
+        raise PictureError(
+            PictureFault.MISSING, f"{path}: no such file; mend the path or the root folder it is relative to"
+        ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-        raise PictureError(f"{path}: cannot be opened ({error})") from None
+        raise PictureError(PictureFault.UNREADABLE, f"{path}: cannot be opened ({error})") from None
 
 
 def probe(data: bytes, name: str = "picture") -> PictureInfo:
@@ -83,9 +89,14 @@ def probe(data: bytes, name: str = "picture") -> PictureInfo:
             with Image.open(io.BytesIO(data), formats=_FORMATS) as header:
                 info = PictureInfo(header.format or "", header.mode, _bits(header), *header.size)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PictureError(f"{name}: not a readable picture ({_reason(error)}); needed is {_known()}") from None
+        raise PictureError(
+            PictureFault.UNREADABLE, f"{name}: not a readable picture ({_reason(error)}); needed is {_known()}"
+        ) from None
     if info.width * info.height > MAX_PIXELS:
-        raise PictureError(f"{name}: {info.width} x {info.height} pixels; at most {MAX_PIXELS:,} pixels are decoded")
+        raise PictureError(
+            PictureFault.TOO_LARGE,
+            f"{name}: {info.width} x {info.height} pixels; at most {MAX_PIXELS:,} pixels are decoded",
+        )
     return info
 
 
@@ -106,9 +117,11 @@ def decode(data: bytes, channels: Channels, name: str = "picture") -> Picture:
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:
-        raise PictureError(f"{name}: cannot be decoded ({_reason(error)})") from None
+        raise PictureError(PictureFault.UNREADABLE, f"{name}: cannot be decoded ({_reason(error)})") from None
     if pixels is None:
-        raise PictureError(f"{name}: cannot be decoded; damaged, or an unknown variant of {info.format}")
+        raise PictureError(
+            PictureFault.UNREADABLE, f"{name}: cannot be decoded; damaged, or an unknown variant of {info.format}"
+        )
     return np.asarray(pixels, np.uint8)
 
 
@@ -150,12 +163,14 @@ def _refuse_unknown_scale(info: PictureInfo, name: str) -> None:
     """8 bits a channel have one meaning; 12 bits in a 16-bit file, floats or a mask of transparency do not."""
     if info.bits > 8:
         raise PictureError(
+            PictureFault.UNSUPPORTED,
             f"{name}: {info.format} with {info.bits} bits a channel, whose full scale (10, 12, 16 bits?) the file does "
-            "not state; convert it to 8-bit grey or RGB with the scale of your camera"
+            "not state; convert it to 8-bit grey or RGB with the scale of your camera",
         )
     if info.mode in {"RGBA", "LA", "PA", "RGBa", "La"}:
         raise PictureError(
-            f"{name}: {info.format} with transparency (mode {info.mode}); save it without, as 8-bit grey or RGB"
+            PictureFault.UNSUPPORTED,
+            f"{name}: {info.format} with transparency (mode {info.mode}); save it without, as 8-bit grey or RGB",
         )
 
 
@@ -178,7 +193,9 @@ def _decode_strictly(data: bytes, name: str) -> None:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
             picture.load()
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise PictureError(f"{name}: truncated or damaged ({_reason(error)}); copy the file again") from None
+        raise PictureError(
+            PictureFault.TRUNCATED, f"{name}: truncated or damaged ({_reason(error)}); copy the file again"
+        ) from None
 
 
 def _reason(error: Exception) -> str:

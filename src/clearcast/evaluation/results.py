@@ -15,7 +15,7 @@ A run folder holds::
 
 ``predictions.csv`` has the columns ``row, noisy, reference, label, noise_type``, and of each stage that was run:
 ``p_defect_STAGE, said_STAGE`` (STAGE: reference, noisy, denoised, transfer); ``p_TYPE`` for each noise type and
-``said_noise_type``; ``psnr_X, ssim_X, mse_X, lpips_X`` (X: noisy, denoised) and ``denoised``, the picture's path in the run.
+``said_noise_type``; ``psnr_X, ssim_X, mse_X, lpips_X`` (X: noisy, denoised) and ``denoised``, the path in the run.
 """
 
 from typing import NotRequired, TypedDict
