@@ -1,0 +1,81 @@
+"""Decoded pictures of one size, kept in memory as far as a budget allows."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearcast import imaging
+from clearcast.imaging import Channels
+
+Progress = Callable[[int, int], None]
+
+
+class PictureStore:
+    """Gives batches of pictures, resized to one square size; decodes each once where memory allows, else every time.
+
+    Args:
+        paths: the picture files, indexed by row.
+        size: height and width of what is given out, in pixels.
+        channels: colour (3) or grey (1).
+        budget: how many bytes of decoded pictures may be kept.
+        progress: called with (done, all) while the kept pictures are decoded.
+
+    Raises:
+        PictureError: one of the kept pictures cannot be used.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], *, size: int, channels: Channels, budget: int, progress: Progress | None = None
+    ) -> None:
+        self._paths = tuple(paths)
+        self._size = size
+        self._channels = channels
+        shape = (size, size, channels.depth)
+        kept = min(len(self._paths), budget // int(np.prod(shape)))
+        self._kept = np.empty((kept, *shape), np.uint8)
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+        for done, (row, picture) in enumerate(
+            zip(range(kept), self._pool.map(self._load, range(kept)), strict=True), 1
+        ):
+            self._kept[row] = picture
+            if progress:
+                progress(done, kept)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @property
+    def all_kept(self) -> bool:
+        """Whether every picture is in memory."""
+        return len(self._kept) == len(self._paths)
+
+    @property
+    def description(self) -> str:
+        """What is kept, in one sentence."""
+        megabytes = self._kept.nbytes / 2**20
+        if self.all_kept:
+            return f"all {len(self)} pictures kept decoded in memory ({megabytes:.0f} MB)"
+        return (
+            f"{len(self._kept)} of {len(self)} pictures kept decoded in memory ({megabytes:.0f} MB); the others are "
+            "decoded anew each time: raise --cache-mb to keep more"
+        )
+
+    def batch(self, rows: Sequence[int]) -> NDArray[np.uint8]:
+        """Pictures of these rows: uint8, shape (len(rows), size, size, channels), values 0..255."""
+        pictures = np.empty((len(rows), *self._kept.shape[1:]), np.uint8)
+        missing = [(place, row) for place, row in enumerate(rows) if row >= len(self._kept)]
+        for place, row in enumerate(rows):
+            if row < len(self._kept):
+                pictures[place] = self._kept[row]
+        decoded = self._pool.map(self._load, [row for _, row in missing])
+        for (place, _), picture in zip(missing, decoded, strict=True):
+            pictures[place] = picture
+        return pictures
+
+    def _load(self, row: int) -> NDArray[np.uint8]:
+        picture = imaging.resize(imaging.load(self._paths[row], self._channels), self._size, self._size)
+        return picture.reshape(self._size, self._size, self._channels.depth)
