@@ -52,11 +52,14 @@ def random_split(strata: Sequence[Hashable], *, test_share: float, validation_sh
     validation = _draw(rest, strata, round(len(rest) * validation_share), rng)
     if not len(test) or len(rest) == len(validation):
         raise SheetError(f"{len(strata)} rows are too few to divide; needed is at least one to train and one to test")
-    subsets = np.full(len(strata), Subset.TRAIN, dtype=object)
-    subsets[test], subsets[validation] = Subset.TEST, Subset.VALIDATION
+    testing, choosing = set(test.tolist()), set(validation.tolist())
+    subsets = tuple(
+        Subset.TEST if row in testing else Subset.VALIDATION if row in choosing else Subset.TRAIN
+        for row in range(len(strata))
+    )
     kept = f", of the others {validation_share:.0%} to choose by" if validation_share else ""
     return Split(
-        subsets=tuple(subsets),
+        subsets=subsets,
         description=f"random, {test_share:.0%} to test{kept}, stratified by label and noise type, seed {seed}",
     )
 

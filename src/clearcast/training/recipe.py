@@ -1,0 +1,144 @@
+"""Recipes: named sets of training choices, read strictly from TOML files."""
+
+import tomllib
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from clearcast.errors import RecipeError
+from clearcast.imaging import Channels
+from clearcast.models.report import Activation
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+_FOLDER = resources.files("clearcast.training") / "recipes"
+
+
+class LossOn(StrEnum):
+    """What the classifier's cross-entropy is given. It takes logits; the report's layer list ends in a softmax."""
+
+    LOGITS = "logits"
+    PROBABILITIES = "probabilities"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Input(_Strict):
+    """The pictures that networks see: ``size`` pixels a side, resized from whatever the files have."""
+
+    size: Annotated[int, Field(ge=32, le=1024, multiple_of=8)]
+    channels: Channels
+
+
+class SplitShares(_Strict):
+    """Shares of the rows: ``test_share`` of all rows, ``validation_share`` of the others."""
+
+    test_share: Annotated[float, Field(gt=0, lt=1)]
+    validation_share: Share
+
+
+class Fit(_Strict):
+    """How one network is fitted, with Adam.
+
+    ``patience``: stop after so many epochs without a better loss on the validation rows, and keep the best epoch; None
+    trains all epochs and keeps the last.
+    """
+
+    learning_rate: Rate
+    batch: Count
+    epochs: Count
+    patience: Count | None = None
+
+
+class Classifier(Fit):
+    """How a classifier is built and fitted."""
+
+    activation: Activation
+    loss_on: LossOn
+
+
+class Denoiser(Fit):
+    """How the denoiser is fitted, by mean squared error."""
+
+
+class Recipe(_Strict):
+    """A named set of training choices."""
+
+    name: str
+    input: Input
+    split: SplitShares
+    classifier: Classifier
+    denoiser: Denoiser
+
+    @model_validator(mode="after")
+    def _patience_needs_validation(self) -> Self:
+        if (self.classifier.patience or self.denoiser.patience) and not self.split.validation_share:
+            raise ValueError("patience needs validation rows: give [split] a validation_share above 0")
+        return self
+
+
+def builtin_recipes() -> list[str]:
+    """The names of the recipes that come with Clearcast."""
+    return sorted(entry.name.removesuffix(".toml") for entry in _FOLDER.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """Load a built-in recipe by its name, or one of the user's by the path of its TOML file.
+
+    Raises:
+        RecipeError: no such recipe, not TOML, an unknown key, a missing key, or a value that is not allowed.
+    """
+    if name in builtin_recipes():
+        text = (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+    elif name.endswith(".toml") and Path(name).is_file():
+        text = Path(name).read_text(encoding="utf-8")
+    else:
+        known = ", ".join(builtin_recipes())
+        raise RecipeError(f"no recipe {name!r}; known are {known}, or the path of a .toml file")
+    try:
+        return parse_recipe(tomllib.loads(text), name)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {name}: not valid TOML ({error})") from None
+
+
+def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
+    """Check nested tables against the recipe's form; ``name`` is used in messages.
+
+    Raises:
+        RecipeError: an unknown key, a missing key, or a value that is not allowed.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(f"recipe {name}: " + "; ".join(_explain(fault) for fault in error.errors())) from None
+
+
+def override(recipe: Recipe, *, size: int | None = None, epochs: int | None = None, batch: int | None = None) -> Recipe:
+    """The recipe with some values replaced: ``epochs`` and ``batch`` of all networks.
+
+    Raises:
+        RecipeError: a value that is not allowed.
+    """
+    values = recipe.model_dump(mode="json")
+    fits = (values["classifier"], values["denoiser"])
+    if size is not None:
+        values["input"]["size"] = size
+    for fit in fits:
+        fit |= {key: value for key, value in (("epochs", epochs), ("batch", batch)) if value is not None}
+    return parse_recipe(values, recipe.name)
+
+
+def _explain(fault: Any) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails
+    place = ".".join(str(part) for part in fault["loc"]) or "values"
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {place}; remove it or mend its spelling"
+    if fault["type"] == "missing":
+        return f"{place} is missing"
+    return f"{place} = {fault['input']!r}: {fault['msg']}" if not isinstance(fault["input"], dict) else fault["msg"]
