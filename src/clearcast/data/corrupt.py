@@ -1,0 +1,274 @@
+"""Make noisy data from clean pictures: a folder of pictures in, the layout of the report's data out.
+
+``OUT/Without-Noise/`` gets the clean pictures, byte for byte, ``OUT/With-Noise/`` their noisy counterparts, and
+``OUT/Labels.xlsx`` one row a pair. Beside it stand ``levels.csv`` (how strong the noise of each picture is),
+``errors.csv`` (the pictures that could not be used, where there are any) and, where a ``parts.csv`` names the parts,
+``groups.csv`` (which noisy pictures show one part). ``Labels.xlsx`` is written last and in one step: where it is
+missing, the run did not finish.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from clearcast import imaging, noise
+from clearcast.domain import NoiseType
+from clearcast.errors import OutputError, PictureError, PictureFault, RecipeError, SheetError
+from clearcast.imaging import Channels, Picture
+from clearcast.noise import Level, PeriodicLevel
+
+NOISY_FOLDER = "With-Noise"
+REFERENCE_FOLDER = "Without-Noise"
+SHEET_COLUMNS = ("Denoise Image", "Noise Type", "Noisy Image")
+SHEET_VALUES = {NoiseType.GAUSSIAN: "Gaussian", NoiseType.PERIODIC: "Periodic", NoiseType.SALT_AND_PEPPER: "Salt"}
+LEVEL_COLUMNS = (
+    *("noisy", "noise_type", "psnr_db", "sigma", "per_channel", "density", "salt_share"),
+    *("waves", "amplitude", "period_px", "orientation_deg", "phase_deg", "level_json"),
+)
+
+# Control characters, halves of characters (a name that is not Unicode), and what readers take for a folder's end.
+_NOT_IN_A_SHEET = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff\\]")
+_MOST_JPEG_PIXELS = 65_500  # a side; the format's own limit is 65,535, that of the usual library is this
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corruption:
+    """What ``corrupt_folder`` did.
+
+    ``written`` counts the pictures by noise type; ``failures`` are the pictures that could not be used: each one's path
+    below the folder, and the reason.
+    """
+
+    labels: Path
+    written: Mapping[NoiseType, int]
+    failures: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One picture's way from ``source`` (relative to the folder) to two files (relative to OUT)."""
+
+    source: str
+    reference: str
+    noisy: str
+    noise_type: NoiseType
+
+
+def corrupt_folder(
+    folder: Path,
+    out: Path,
+    *,
+    seed: int,
+    types: tuple[NoiseType, ...] = tuple(SHEET_VALUES),
+    jpeg_quality: int | None = 80,
+    progress: Callable[[int, int], None] | None = None,
+) -> Corruption:
+    """Give every picture below ``folder`` noise of one type, at a level drawn from ``noise.DEFAULT_RANGES``.
+
+    A picture's level and noise follow from ``seed``, its path below ``folder`` and its noise type alone. The types are
+    dealt in turn to the pictures in an order that the seed and the paths settle, so that their counts differ by at most
+    one (before failures); adding a picture may therefore change the type of others, but nothing else about them.
+
+    A picture keeps its channels, sub-folder and stem. Noisy files are JPEG of ``jpeg_quality`` 1..100, with colour at
+    half the resolution, or PNG where it is None. Where two pictures would get one noisy file, both keep their whole
+    name before the new suffix. A folder with a ``parts.csv`` (columns ``path`` and ``part``) gives the pictures that it
+    lists, and no others. ``progress`` is called with the pictures done and all of them.
+
+    Raises:
+        PictureError: the folder is missing, holds no picture, or none that can be used.
+        RecipeError: the seed is negative, the quality is outside 1..100, or there is no noise type to give.
+        SheetError: ``parts.csv`` cannot be read.
+        OutputError: ``out`` is not an empty or new folder, lies inside ``folder``, or cannot be written.
+    """
+    _require_choices(seed, types, jpeg_quality)
+    sources, parts, missing = _find_sources(folder)
+    failures: list[tuple[str, str]] = [(path, "parts.csv lists it, but there is no such picture") for path in missing]
+    written: list[tuple[_Job, Level, float]] = []
+    jobs = _plan(sources, seed, types, ".png" if jpeg_quality is None else ".jpeg")
+    try:
+        _require_output(folder, out)
+        for done, job in enumerate(jobs, start=1):
+            try:
+                written.append((job, *_corrupt_file(folder, out, job, seed, jpeg_quality)))
+            except PictureError as error:
+                failures.append((job.source, str(error)))
+            if progress is not None:
+                progress(done, len(jobs))
+        return _write_tables(out, written, failures, parts)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error}); free or choose another place") from None
+
+
+def _require_choices(seed: int, types: tuple[NoiseType, ...], jpeg_quality: int | None) -> None:
+    if seed < 0:
+        raise RecipeError(f"seed is {seed}; needed is a whole number of 0 or more")
+    if not types or not set(types) <= set(SHEET_VALUES):
+        came = ", ".join(types) or "nothing"
+        raise RecipeError(f"noise types are {came}; needed are one or more of {', '.join(SHEET_VALUES)}")
+    if jpeg_quality is not None:
+        noise.require_jpeg_quality(jpeg_quality)
+
+
+def _require_output(folder: Path, out: Path) -> None:
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise OutputError(f"{out}: lies inside {folder}, whose pictures are read; choose a folder outside of it")
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: is a file; needed is a new or an empty folder")
+    if out.is_dir() and any(out.iterdir()):
+        raise OutputError(f"{out}: is not empty, and nothing is overwritten; choose a new folder or empty this one")
+
+
+def _find_sources(folder: Path) -> tuple[list[str], dict[str, str], list[str]]:
+    """The pictures to use, the parts that they show, and the pictures that ``parts.csv`` lists in vain."""
+    if not folder.is_dir():
+        raise PictureError(PictureFault.MISSING, f"{folder}: no such folder; needed is a folder with pictures")
+    sources = [path.relative_to(folder).as_posix() for path in imaging.find(folder)]
+    missing: list[str] = []
+    listed = _read_parts(folder / "parts.csv")
+    if listed:
+        sources, missing = [path for path in sources if path in listed], sorted(listed.keys() - set(sources))
+    else:  # the folder may be the ``pictures`` folder beside a parts.csv
+        prefix = f"{folder.resolve().name}/"
+        beside = _read_parts(folder.resolve().parent / "parts.csv")
+        listed = {path.removeprefix(prefix): part for path, part in beside.items() if path.startswith(prefix)}
+    if not sources:
+        suffixes = ", ".join(sorted(imaging.SUFFIXES))
+        raise PictureError(PictureFault.MISSING, f"{folder}: holds no pictures; needed are files in {suffixes}")
+    return sources, listed, missing
+
+
+def _read_parts(table: Path) -> dict[str, str]:
+    """Path to part; empty where there is no table, or one of another kind."""
+    if not table.is_file():
+        return {}
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as lines:
+            rows = csv.DictReader(lines)
+            if not {"path", "part"} <= set(rows.fieldnames or ()):
+                return {}
+            return {row["path"]: row["part"] for row in rows if row["path"] and row["part"]}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SheetError(f"{table}: cannot be read ({error}); needed is CSV in UTF-8 with a path and a part") from None
+
+
+def _plan(sources: Sequence[str], seed: int, types: tuple[NoiseType, ...], suffix: str) -> list[_Job]:
+    paths = [PurePosixPath(source) for source in sources]
+    names = Counter(key for path in paths for key in {_key(path, path.name), _key(path, path.stem)})
+    dealt = sorted(sources, key=lambda source: _entropy(seed, source, "type"))
+    type_of = {source: types[turn % len(types)] for turn, source in enumerate(dealt)}
+
+    def noisy_name(path: PurePosixPath) -> str:
+        # A stem that no other picture has as its stem or whole name can stand alone; whole names differ anyway.
+        return (path.name if names[_key(path, path.stem)] > 1 else path.stem) + suffix
+
+    return [
+        _Job(
+            source=source,
+            reference=f"{REFERENCE_FOLDER}/{source}",
+            noisy=f"{NOISY_FOLDER}/{path.with_name(noisy_name(path)).as_posix()}",
+            noise_type=type_of[source],
+        )
+        for source, path in zip(sources, paths, strict=True)
+    ]
+
+
+def _key(path: PurePosixPath, name: str) -> tuple[PurePosixPath, str]:
+    return path.parent, name.casefold()  # some file systems hold A.png and a.png to be one
+
+
+def _entropy(seed: int, *words: str) -> int:
+    text = "\n".join((str(seed), *words)).encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.sha256(text).digest())
+
+
+def _corrupt_file(folder: Path, out: Path, job: _Job, seed: int, jpeg_quality: int | None) -> tuple[Level, float]:
+    """Write one pair; return the noise's level and the noisy picture's PSNR as it comes back from its file."""
+    _require_plain_name(job.source)
+    data = imaging.read_bytes(folder / job.source)
+    channels = Channels.GREY if imaging.probe(data, job.source).mode in {"1", "L"} else Channels.RGB
+    reference = imaging.decode(data, channels, job.source)
+    if jpeg_quality is not None and max(reference.shape) > _MOST_JPEG_PIXELS:
+        size = f"{job.source}: {reference.shape[1]} x {reference.shape[0]} pixels"
+        raise PictureError(PictureFault.TOO_LARGE, f"{size}; JPEG holds at most {_MOST_JPEG_PIXELS:,} a side, PNG more")
+    rng = np.random.default_rng(_entropy(seed, job.source, job.noise_type))
+    level = noise.sample_level(noise.DEFAULT_RANGES[job.noise_type], rng, reference.shape)
+    noisy = noise.corrupt(reference, level, rng)
+    encoded = imaging.encode(noisy, PurePosixPath(job.noisy).suffix, jpeg_quality=jpeg_quality or 100)
+    for path, content in ((out / job.reference, data), (out / job.noisy, encoded)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return level, _psnr(reference, imaging.decode(encoded, channels, job.noisy))
+
+
+def _require_plain_name(source: str) -> None:
+    if _NOT_IN_A_SHEET.search(source):
+        raise PictureError(
+            PictureFault.UNSUPPORTED, f"{source!a}: the name has characters that a sheet cannot hold; rename the file"
+        )
+
+
+def _psnr(reference: Picture, noisy: Picture) -> float:
+    """Peak signal-to-noise ratio in decibels, ``10 log10(255^2 / mean squared error)``; infinite for equal pictures."""
+    error = float(np.mean(np.square(reference.astype(np.float32) - noisy), dtype=np.float64))
+    return 10 * float(np.log10(255**2 / error)) if error else float("inf")
+
+
+def _write_tables(
+    out: Path,
+    written: Sequence[tuple[_Job, Level, float]],
+    failures: Sequence[tuple[str, str]],
+    parts: Mapping[str, str],
+) -> Corruption:
+    out.mkdir(parents=True, exist_ok=True)
+    if failures:
+        _write_csv(out / "errors.csv", ("path", "error"), failures)
+    if not written:
+        raise PictureError(
+            PictureFault.UNREADABLE, f"none of {len(failures)} pictures could be used; {out / 'errors.csv'} says why"
+        )
+    _write_csv(out / "levels.csv", LEVEL_COLUMNS, (_level_row(*each) for each in written))
+    groups = [(job.noisy, parts[job.source]) for job, _, _ in written if job.source in parts]
+    if groups:
+        _write_csv(out / "groups.csv", ("path", "group"), groups)
+    labels = out / "Labels.xlsx"
+    _write_labels(labels, [job for job, _, _ in written])
+    counts = Counter(job.noise_type for job, _, _ in written)
+    return Corruption(labels=labels, written=dict(counts), failures=tuple(failures))
+
+
+def _level_row(job: _Job, level: Level, psnr: float) -> list[object]:
+    """One row of ``LEVEL_COLUMNS``; of many waves, the strongest is the one spelt out."""
+    values = asdict(level)
+    row: dict[str, object] = {"noisy": job.noisy, "noise_type": job.noise_type.value, "psnr_db": f"{psnr:.3f}"} | values
+    row["level_json"] = json.dumps(values)
+    if isinstance(level, PeriodicLevel):
+        wave = max(level.waves, key=lambda each: each.amplitude)
+        row |= {"waves": len(level.waves), "amplitude": wave.amplitude, "period_px": wave.period}
+        row |= {"orientation_deg": wave.orientation, "phase_deg": wave.phase}
+    return [row.get(column, "") for column in LEVEL_COLUMNS]
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as lines:
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def _write_labels(path: Path, jobs: Iterable[_Job]) -> None:
+    """Every path begins with its folder's name, so none can be taken for a formula."""
+    rows = [(job.reference, SHEET_VALUES[job.noise_type], job.noisy) for job in jobs]
+    whole = io.BytesIO()
+    pd.DataFrame(rows, columns=list(SHEET_COLUMNS)).to_excel(whole, sheet_name="Labels", index=False, engine="openpyxl")
+    partial = path.with_name(".Labels.xlsx.partial")
+    partial.write_bytes(whole.getvalue())
+    partial.replace(path)
