@@ -42,7 +42,7 @@ class FitModule(LightningModule):
         self._log_means("heldout", self.measures(batch), len(batch[0]))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam with its default moments, as in the report; fused into one pass over memory, which halves a small step."""
+        """Adam with its default moments, as in the report; fused, which halves a small step."""
         return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, fused=True)
 
     def inputs(self, pictures: Tensor) -> Tensor:
