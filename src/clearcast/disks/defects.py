@@ -1,0 +1,163 @@
+"""Defects carved into a surface, each in the way the foundry fault changes the metal."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.random import Generator
+
+from clearcast.disks.canvas import Canvas, Field, blur, fractal, ramp
+from clearcast.disks.lines import bowed, branches, draw
+from clearcast.disks.part import Defect, DefectKind, Part, Side
+from clearcast.disks.surface import Surface
+
+
+def carve(target: Surface, part: Part, grid: Canvas) -> None:
+    """Carve a part's defects into its surface in place."""
+    for defect in part.defects:
+        reach = defect.size * 0.75 + 30  # a cluster of pinholes and a burr's teeth go beyond the size
+        rows, columns = grid.near(defect.radius, defect.angle, reach)
+        _CARVERS[defect.kind](target.window(rows, columns), _Local(defect, part, grid.window(rows, columns)))
+
+
+class _Local:
+    """A window of the canvas in a defect's own axes: ``out`` points away from the centre, ``along`` the circle."""
+
+    def __init__(self, defect: Defect, part: Part, grid: Canvas) -> None:
+        cos, sin = np.float32(np.cos(defect.angle)), np.float32(np.sin(defect.angle))
+        self.defect, self.part, self.scale = defect, part, grid.scale
+        self.out: Field = grid.x * cos + grid.y * sin - np.float32(defect.radius)
+        self.along: Field = grid.y * cos - grid.x * sin
+        self.radius: Field = grid.radius
+        self.rng: Generator = np.random.default_rng(defect.seed)
+
+    @property
+    def pixel(self) -> float:
+        """A pixel's width in units."""
+        return 1 / self.scale
+
+    @property
+    def beyond(self) -> Field:
+        """Distance past the edge into free air, negative in the metal."""
+        past = self.radius - np.float32(self.defect.radius)
+        return past if self.defect.side is Side.OUTSIDE else -past
+
+    def rough(self, cells: int, octaves: int) -> Field:
+        """Noise over the window; zero mean, about unit variance."""
+        return fractal(self.rng, self.out.shape, cells, octaves)
+
+
+def _blowhole(target: Surface, local: _Local) -> None:
+    """A gas bubble cut open: a smooth rounded cavity with a dark floor, whose far wall catches the light."""
+    size, rng = local.defect.size, local.rng
+    turn, longer = rng.uniform(0, np.pi), rng.uniform(1.0, 1.5)
+    cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+    a, b = local.out * cos + local.along * sin, local.along * cos - local.out * sin
+    bearing = np.arctan2(b, a)
+    wobble = 1 + 0.08 * np.sin(2 * bearing + rng.uniform(0, 6)) + 0.06 * np.sin(3 * bearing + rng.uniform(0, 6))
+    away = np.hypot(a / np.float32(longer**0.5), b * np.float32(longer**0.5)) / wobble
+    _hollow(target, np.asarray(away, np.float32), size / 2, local.pixel, depth=1.0, floor=0.1, wall=0.75)
+
+
+def _pinhole(target: Surface, local: _Local) -> None:
+    """One tiny round gas hole, or a loose swarm of them."""
+    size, rng = local.defect.size, local.rng
+    count = int(rng.choice((1, 3, 5, 8), p=(0.5, 0.2, 0.2, 0.1)))
+    places = np.vstack([np.zeros((1, 2)), rng.normal(0, 2.2 * size, (count - 1, 2))])
+    for out, along in np.clip(places, -26, 26):
+        away = np.hypot(local.out - np.float32(out), local.along - np.float32(along))
+        _hollow(target, away, size / 2 * rng.uniform(0.9, 1.1), local.pixel, depth=1.4, floor=0.05, wall=0.08)
+
+
+def _hollow(
+    target: Surface, away: Field, radius: float, pixel: float, *, depth: float, floor: float, wall: float
+) -> None:
+    """A round cavity: ``depth`` in radii, reflectance from ``floor`` in the middle to ``wall`` at its mouth."""
+    bowl = np.sqrt(np.clip(1 - (away / np.float32(radius)) ** 2, 0, 1))
+    target.height -= np.float32(depth * radius) * bowl * target.cover
+    inside = ramp(np.float32(radius) - away, max(1.0, pixel)) * target.cover
+    grey = np.float32(wall) + np.float32(floor - wall) * bowl
+    target.blend(inside, height=target.height, albedo=grey, turned=0, cover=1)
+
+
+def _chipped_edge(target: Surface, local: _Local) -> None:
+    """A bite out of the edge: air where it went right through, a rough fracture face around it."""
+    size = local.defect.size
+    ragged = local.rough(5, 4)
+    bite = np.hypot(local.out * np.float32(local.rng.uniform(1.0, 1.7)), local.along)
+    inside = np.float32(size / 2) * (1 + np.float32(0.22) * ragged) - bite
+    metal = ramp(inside, 1.2) * ramp(-local.beyond, 1.2) * target.cover
+    facets = local.rough(12, 3)
+    depth = np.minimum(inside * np.float32(0.8), 9) + np.float32(1.1) * np.abs(facets)
+    grey = np.clip(0.30 + 0.16 * facets, 0.05, 0.75)
+    target.blend(metal, height=target.height - np.maximum(depth, 0), albedo=grey, turned=0, cover=1)
+    gone = ramp(inside - np.float32(size * 0.17), 1.2) * ramp(local.beyond + np.float32(size * 0.12), 1.5)
+    if local.defect.side is Side.OUTSIDE:
+        target.blend(gone, height=-local.part.thickness, albedo=0.1, turned=0, cover=0)
+    else:
+        target.blend(gone * metal, height=-12.0, albedo=0.08, turned=0, cover=1)
+
+
+def _burr(target: Surface, local: _Local) -> None:
+    """A thin ragged flash of metal that stands out beyond the edge, bright and dark as it curls."""
+    half = local.defect.size / 2
+    bearing = np.arctan2(local.along, np.float32(local.defect.radius) + local.out)
+    way = bearing * np.float32(local.defect.radius / half)
+    teeth = 2 * int(max(6, local.defect.size / 3))
+    ragged = np.interp(way, np.linspace(-1, 1, teeth), np.abs(local.rng.normal(0.35, 0.4, teeth)))
+    most = min(11.0, 3.5 + local.defect.size / 9)
+    width = (1.3 + most * ragged) * np.sqrt(np.clip(1 - way**2, 0, 1)) * (1 + 0.25 * local.rough(24, 2))
+    flash = ramp(np.asarray(width, np.float32) - np.abs(local.beyond - np.float32(0.3)), 1.1)
+    flash *= ramp(local.beyond + np.float32(1.2), 1.2) * (np.abs(way) < 1)
+    curl = local.rough(18, 3)
+    grey = np.clip(0.34 + 0.30 * curl, 0.04, 0.95)
+    target.blend(flash, height=-2 + np.float32(1.5) * curl, albedo=grey, turned=0, cover=1)
+
+
+def _scratch(target: Surface, local: _Local) -> None:
+    """A straight or slightly bowed groove: it breaks the turned face's sheen, with a bright and a dark flank."""
+    rng, size = local.rng, local.defect.size
+    width = float(rng.choice((0.9, 1.3, 2.0), p=(0.4, 0.4, 0.2)))
+    stroke = draw([bowed(rng, size)], [width], local.out, local.along, local.scale)
+    stroke = stroke * (target.turned > 0.05)
+    target.height -= np.float32(1.3 * width) * blur(stroke, 0.6)
+    if rng.random() < 0.5:  # thrown-up flanks shine at either side of the groove's shadow
+        flanks = blur(stroke, 0.9) * target.cover
+        target.blend(flanks, height=target.height, albedo=0.08, turned=0, cover=1)
+        target.blend(stroke, height=target.height, albedo=1.2, turned=0, cover=1)
+    else:
+        target.blend(stroke, height=target.height, albedo=0.12, turned=0, cover=1)
+
+
+def _crack(target: Surface, local: _Local) -> None:
+    """A thin dark jagged line that forks and tapers."""
+    paths, widths = branches(local.rng, local.defect.size)
+    stroke = draw(paths, widths, local.out, local.along, local.scale) * (target.turned > 0.05)
+    target.height -= np.float32(3) * stroke
+    target.blend(stroke, height=target.height, albedo=0.04, turned=0, cover=1)
+
+
+def _shrinkage(target: Surface, local: _Local) -> None:
+    """A spongy patch where the last melt ran short: dendrites stand between irregular dark pores."""
+    half = local.defect.size / 2
+    cells = max(4, round(local.out.shape[0] / (local.scale * 9)))
+    outline = 1 - np.hypot(local.out, local.along) / np.float32(half) + 0.22 * local.rough(cells, 2)
+    sponge = local.rough(cells * 3, 3) + np.float32(1.5) * np.minimum(outline, 0.7) - np.float32(0.7)
+    patch = (
+        ramp(np.asarray(outline, np.float32), 0.7) * target.cover * (1 + np.float32(0.25) * local.rough(cells * 6, 2))
+    )
+    pores = ramp(sponge, 0.35) * ramp(outline + np.float32(0.1), 0.1) * target.cover
+    target.height -= np.float32(2.5) * pores + np.float32(0.6) * patch
+    target.albedo *= 1 - np.float32(0.2) * patch
+    target.turned *= 1 - np.float32(0.6) * patch
+    target.blend(pores, height=target.height, albedo=0.06, turned=0, cover=1)
+
+
+_CARVERS: dict[DefectKind, Callable[[Surface, _Local], None]] = {
+    DefectKind.BLOWHOLE: _blowhole,
+    DefectKind.PINHOLE: _pinhole,
+    DefectKind.CHIPPED_EDGE: _chipped_edge,
+    DefectKind.BURR: _burr,
+    DefectKind.SCRATCH: _scratch,
+    DefectKind.CRACK: _crack,
+    DefectKind.SHRINKAGE: _shrinkage,
+}

@@ -1,0 +1,165 @@
+"""Light on a surface: a soft lamp, light from all around, shadows, and the bright fans of turned faces."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from clearcast.disks.canvas import Canvas, Field, blur, cloud, fractal, ramp
+from clearcast.disks.part import UNITS, Backdrop, Finish, Light, Part
+from clearcast.disks.surface import Surface
+
+_ANGLES = 4096  # entries of a table over the full circle
+_STEPS = 4  # entries of the ring tables per unit of length
+_CORNER = 0.7  # pixels over which heights are rounded off before their slopes are taken, against jagged rims
+_SKIN = 0.07  # the roughness of a raw casting, as a share of its brightness
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that light meets besides the surface; float32 fields of shape (size, size), brightness 0..1.
+
+    ``fan`` is what turned grooves throw into the camera, ``marks`` multiplies a machined face's brightness,
+    ``skin`` a raw one's, ``backdrop`` is the bare table.
+    """
+
+    fan: Field
+    marks: Field
+    skin: Field
+    backdrop: Field
+
+
+def scene(part: Part, grid: Canvas) -> Scene:
+    """Draw a part's textures; they depend on its seed, not on its defects."""
+    rng = np.random.default_rng(part.seed)
+    rings = _ring_table(rng)
+    ring = np.take(rings, (grid.radius * _STEPS).astype(np.int32))
+    fan = _fans(part.light, grid, ring)
+    marks = _marks(part.finish, grid, ring, fan, rng)
+    skin = 1 + np.float32(_SKIN) * fractal(rng, fan.shape, grid.size // 6, 2)
+    return Scene(fan, marks, skin, _table(part.backdrop, grid, rng))
+
+
+def shade(surface: Surface, scene: Scene, light: Light, scale: float) -> Field:
+    """The brightness of each pixel, 0..1 and beyond where light is strong; float32 of shape (size, size)."""
+    round_off = blur(surface.height, _CORNER)
+    slope_x = cv2.Sobel(round_off, cv2.CV_32F, 1, 0, ksize=3, scale=scale / 8)
+    slope_y = cv2.Sobel(round_off, cv2.CV_32F, 0, 1, ksize=3, scale=scale / 8)
+    upright = 1 / np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
+    flat = np.sin(light.elevation)
+    lamp = np.array([np.cos(light.azimuth), np.sin(light.azimuth)], np.float32) * np.float32(np.cos(light.elevation))
+    facing = np.maximum((np.float32(flat) - slope_x * lamp[0] - slope_y * lamp[1]) * upright, 0) / np.float32(flat)
+    open_sky, hidden = _open_sky(surface.height, scale), _hidden(surface.height, light, scale)
+    lit = np.float32(light.ambient) * open_sky + np.float32(light.key) * facing * (1 - np.float32(0.85) * hidden)
+    gloss = surface.turned * upright * upright
+    metal = surface.albedo * lit * (scene.skin + gloss * (scene.marks - scene.skin))
+    metal += gloss * scene.fan * scene.marks * open_sky
+    edge = np.maximum(facing - np.float32(1.05), 0) * (1 - upright) * surface.albedo  # broken edges glint
+    table = scene.backdrop * (np.float32(0.45) * open_sky + np.float32(0.55) * (1 - np.float32(0.7) * hidden))
+    return np.asarray(table + surface.cover * (metal + np.float32(1.6) * edge - table), np.float32)
+
+
+def _open_sky(height: Field, scale: float) -> Field:
+    """How much of the sky each pixel sees, 0..1: little where its surroundings stand above it."""
+    half = cv2.resize(height, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    eighth = cv2.resize(height, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
+    wide = cv2.resize(blur(np.asarray(half, np.float32), 5 * scale), height.shape[::-1])
+    widest = cv2.resize(blur(np.asarray(eighth, np.float32), 3.5 * scale), height.shape[::-1])
+    near = blur(height, 2.2 * scale)
+    sunk = np.maximum(wide - height, 0) * np.float32(0.028) + np.maximum(near - height, 0) * np.float32(0.09)
+    sunk += np.maximum(widest - height, 0) * np.float32(0.014)
+    return np.asarray(1 / (1 + sunk * sunk * 2 + sunk), np.float32)
+
+
+def _hidden(height: Field, light: Light, scale: float) -> Field:
+    """0 where the lamp is seen, 1 in full shadow, where something towards the lamp stands higher than its ray."""
+    half = np.asarray(cv2.resize(height, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32)
+    far = _overtopped(half, light, scale / 2, (6, 9, 12, 16, 20, 24, 29))
+    soft = blur(np.minimum(far / 9, 1), 2.5 * scale)  # a lamp has a width: far from the edge the shadow's is blurred
+    near = blur(np.minimum(_overtopped(height, light, scale, (1.2, 2.4, 4.0)) / 3, 1), 0.7 * scale)
+    return np.asarray(np.maximum(near, cv2.resize(soft, height.shape[::-1])), np.float32)
+
+
+def _overtopped(height: Field, light: Light, scale: float, distances: tuple[float, ...]) -> Field:
+    """By how many units at most the ray to the lamp is overtopped, looked at from the given distances."""
+    most = np.zeros_like(height)
+    for distance in distances:
+        x, y = distance * scale * np.cos(light.azimuth), distance * scale * np.sin(light.azimuth)
+        move = np.array([[1, 0, -x], [0, 1, -y]], np.float32)
+        there = cv2.warpAffine(height, move, height.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        np.maximum(most, there - height - np.float32(distance * np.tan(light.elevation)), out=most)
+    return most
+
+
+def _ring_table(rng: Generator) -> Field:
+    """Turning marks over the radius: fine noise, coarser bands and a few single deep rings; zero mean."""
+    count = UNITS * _STEPS
+    fine, coarse = (
+        rng.standard_normal(count),
+        np.interp(np.arange(count), np.arange(0, count, 24), _walk(rng, count, 24)),
+    )
+    single = (rng.random(count) < 0.006) * rng.normal(0, 2.5, count)
+    soft = np.convolve(fine + single, np.ones(3) / 1.7, mode="same")
+    return np.asarray(0.7 * soft + 0.35 * coarse, np.float32)
+
+
+def _walk(rng: Generator, count: int, step: int) -> NDArray[np.float64]:
+    return rng.standard_normal(len(range(0, count, step)))
+
+
+def _fans(light: Light, grid: Canvas, ring: Field) -> Field:
+    """Grooves along the circle shine where they stand square to a lamp; each ring's fan is turned a little."""
+    angles = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
+    table = np.zeros(_ANGLES)
+    for fan in light.fans:
+        off = np.sin(angles - fan.angle) / fan.width
+        nearer = 0.8 + 0.2 * np.cos(angles - fan.angle)  # the side towards the lamp is the brighter one
+        table += fan.strength * nearer * (0.65 * np.exp(-(off**2)) + 0.35 / (1 + off**2))
+    entry = (grid.angle + np.float32(0.012) * ring) * np.float32(_ANGLES / (2 * np.pi))
+    return np.take(table.astype(np.float32), entry.astype(np.int32) % _ANGLES)
+
+
+def _marks(finish: Finish, grid: Canvas, ring: Field, fan: Field, rng: Generator) -> Field:
+    """Rings, streaks along the circle, feed grooves (finer than pixels: they beat against the grid), stains, specks."""
+    fine = _streaks(grid, rng)
+    pixels = grid.radius * np.float32(grid.scale)
+    grooves = np.sin(pixels * np.float32(2 * np.pi / finish.pitch)) * np.float32(finish.grooves)
+    stain = np.maximum(fractal(rng, fan.shape, 5, 4) - np.float32(0.4), 0) * np.float32(finish.stain)
+    marks = 1 + np.float32(finish.rings) * ring + np.float32(finish.streaks * 2.5) * fine + grooves * (0.3 + fan)
+    marks = marks * (1 - np.minimum(stain, np.float32(0.2)))
+    _sprinkle(marks, rng, finish.specks, 0.16)
+    return np.asarray(marks, np.float32)
+
+
+def _streaks(grid: Canvas, rng: Generator) -> Field:
+    """Noise that is fine across the grooves and long along them; zero mean, variance about 0.1."""
+    count, ends = 128, 12
+    noise = np.pad(rng.standard_normal((UNITS, count), np.float32), ((0, 0), (ends, ends)), mode="wrap")
+    streak = cv2.GaussianBlur(noise, (0, 0), sigmaX=2.5, sigmaY=0.6)
+    columns = grid.angle * np.float32(count / (2 * np.pi)) + np.float32(ends)
+    return np.asarray(cv2.remap(streak, columns, grid.radius, cv2.INTER_LINEAR), np.float32)
+
+
+def _table(backdrop: Backdrop, grid: Canvas, rng: Generator) -> Field:
+    """A grey sheet: brighter on one side, darker in the corners, faintly mottled, with grains of dust."""
+    across = (np.cos(backdrop.direction) * grid.x + np.sin(backdrop.direction) * grid.y) * np.float32(2 / UNITS)
+    corner = (grid.x * grid.x + grid.y * grid.y) * np.float32((2 / UNITS) ** 2)
+    tone = np.float32(backdrop.tone) * (1 + np.float32(backdrop.fall) * across - np.float32(0.05) * corner)
+    mottled = fractal(rng, tone.shape, 4, 4) + np.float32(0.6) * cloud(rng, tone.shape, grid.size // 2)
+    table = tone * (1 + np.float32(backdrop.mottle) * mottled)
+    _sprinkle(table, rng, backdrop.dust, -0.3)
+    return np.asarray(table, np.float32)
+
+
+def _sprinkle(target: Field, rng: Generator, count: int, strength: float) -> None:
+    """Dots of about one pixel, in a drift that is dense on one side."""
+    size = target.shape[0]
+    drift = rng.uniform(0.2, 0.8, 2) * size
+    for x, y in rng.normal(drift, size * 0.25, (count, 2)):
+        column, row, reach = int(x), int(y), float(rng.uniform(0.5, 1.1))
+        if 2 <= column < size - 3 and 2 <= row < size - 3:
+            patch = target[row - 2 : row + 4, column - 2 : column + 4]
+            away = np.hypot(np.arange(6) - 2 - (x - column), (np.arange(6) - 2 - (y - row))[:, None])
+            patch += np.float32(strength * rng.uniform(0.3, 1)) * ramp(np.asarray(reach - away, np.float32), 1.0)

@@ -1,0 +1,113 @@
+"""A part's surface before light falls on it: heights, reflectance, turning and outline, pixel by pixel."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearcast.disks.canvas import Canvas, Field, ramp
+from clearcast.disks.part import UNITS, Hole, Part, Slot, Vanes, Zone
+
+_STEPS = 8  # entries of a radial table per unit of length
+_BEVEL = 1.8  # units over which a turned edge is broken
+
+
+@dataclass
+class Surface:
+    """Float32 fields of shape (size, size), which defects are carved into.
+
+    ``height`` in units above the upper face, ``albedo`` the reflectance 0..1, ``turned`` how far (0..1) fine
+    concentric grooves cover the pixel, ``cover`` the share (0..1) of the pixel that the part covers.
+    """
+
+    height: Field
+    albedo: Field
+    turned: Field
+    cover: Field
+
+    def window(self, rows: slice, columns: slice) -> "Surface":
+        """A view of a part of the surface; what is written to it is written here."""
+        cut = (rows, columns)
+        return Surface(self.height[cut], self.albedo[cut], self.turned[cut], self.cover[cut])
+
+    def blend(self, share: Field, *, height: Field | float, albedo: Field | float, turned: float, cover: float) -> None:
+        """Move each field towards the given values by ``share`` (0..1) in place."""
+        self.height += share * (height - self.height)
+        self.albedo += share * (albedo - self.albedo)
+        self.turned += share * (turned - self.turned)
+        self.cover += share * (cover - self.cover)
+
+    def copy(self) -> "Surface":
+        """A surface of its own with the same values."""
+        return Surface(self.height.copy(), self.albedo.copy(), self.turned.copy(), self.cover.copy())
+
+
+def surface(part: Part, grid: Canvas) -> Surface:
+    """The faultless surface of a part: its rings over what lies deeper, then vanes, slots and holes."""
+    top = _rings(part.top, grid.radius, part.thickness)
+    lower = np.hypot(grid.x - np.float32(part.parallax[0]), grid.y - np.float32(part.parallax[1]))
+    result = _rings(part.deep, lower, part.thickness)
+    result.height += (result.cover - 1) * (result.height + part.thickness)  # nothing but the table beyond the part
+    if part.vanes is not None:
+        _add_vanes(result, part.vanes, grid)
+    result.blend(top.cover, height=top.height, albedo=top.albedo, turned=0, cover=1)
+    result.turned += top.cover * top.turned
+    for slot in part.slots:
+        reach = (slot.outer - slot.inner) / 2 + abs(slot.sweep) * slot.outer / 2 + slot.width
+        cut = grid.near((slot.inner + slot.outer) / 2, slot.angle + slot.sweep / 2, reach)
+        _mill(result.window(*cut), slot, grid.window(*cut))
+    for hole in part.holes:
+        cut = grid.near(hole.radius, hole.angle, hole.bore + 4)
+        _drill(result.window(*cut), hole, grid.window(*cut), part.thickness)
+    return result
+
+
+def _rings(zones: tuple[Zone, ...], radius: Field, thickness: float) -> Surface:
+    """Look the zones up by radius; between zones the nearest one's values hold and ``cover`` is 0."""
+    steps = np.arange(0, UNITS * _STEPS) / _STEPS
+    gaps = np.array([np.maximum(zone.inner - steps, steps - zone.outer) for zone in zones])
+    nearest = gaps.argmin(axis=0)
+    values = np.array([(zone.height, zone.albedo, zone.turned) for zone in zones])[nearest]
+    height, albedo, turned = values.T
+    cover = ramp(np.asarray(0.5 - gaps.min(axis=0), np.float32), 1.0)
+    entry = (radius * _STEPS).astype(np.int32)
+    # a broken edge falls off towards the gap, which is what catches the light along rims
+    falling = _smooth(np.where(gaps.min(axis=0) <= 0, height, np.maximum(height - 3, -thickness)), _BEVEL)
+    tables = (falling, _smooth(albedo, 1.0), _smooth(turned, 1.0), cover)
+    return Surface(*(np.take(table.astype(np.float32), entry) for table in tables))
+
+
+def _smooth(table: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    count = int(width * _STEPS) | 1
+    padded = np.pad(table, count // 2, mode="edge")
+    return np.convolve(padded, np.ones(count) / count, mode="valid")
+
+
+def _add_vanes(deep: Surface, vanes: Vanes, grid: Canvas) -> None:
+    """Blades rise slowly on one side and fall off sharply on the other, and fade towards hub and recess."""
+    turn = grid.angle - np.float32(vanes.twist) * np.log(np.maximum(grid.radius, 1) / np.float32(vanes.inner))
+    phase = np.mod((turn + np.float32(vanes.phase)) * np.float32(vanes.count / (2 * np.pi)), 1)
+    way = (grid.radius - np.float32(vanes.inner)) / np.float32(vanes.outer - vanes.inner)
+    inside = np.clip(4 * way * (1.05 - way), 0, 1) * (way > 0)
+    blade = inside * np.clip(phase / 0.55, 0, 1) ** 3 * ramp(np.float32(0.6) - phase, 0.08)
+    deep.height += np.float32(vanes.height) * blade
+    deep.albedo += np.float32(0.14) * blade * blade
+
+
+def _mill(target: Surface, slot: Slot, grid: Canvas) -> None:
+    way = np.clip((grid.radius - np.float32(slot.inner)) / np.float32(slot.outer - slot.inner), 0, 1)
+    middle = np.float32(slot.angle) + np.float32(slot.sweep) * way
+    aside = np.abs(np.mod(grid.angle - middle + np.pi, 2 * np.pi) - np.pi) * grid.radius
+    beyond = np.maximum(np.float32(slot.inner) - grid.radius, grid.radius - np.float32(slot.outer))
+    distance = np.hypot(aside, np.maximum(beyond, 0))
+    target.blend(ramp(np.float32(slot.width / 2) - distance, 1.5), height=-5.0, albedo=0.14, turned=0, cover=1)
+
+
+def _drill(target: Surface, hole: Hole, grid: Canvas, thickness: float) -> None:
+    """A countersunk through hole: a bright bevel around a wall, and the table below."""
+    x, y = hole.radius * np.cos(hole.angle), hole.radius * np.sin(hole.angle)
+    distance = np.float32(hole.bore) - np.hypot(grid.x - np.float32(x), grid.y - np.float32(y))
+    bevel = ramp(distance + np.float32(1.5), 1.5)
+    target.blend(bevel, height=-1.5, albedo=0.5, turned=0, cover=1)
+    target.blend(ramp(distance, 1.2), height=-thickness * 0.7, albedo=0.12, turned=0, cover=1)
+    target.blend(ramp(distance - np.float32(1.5), 1.2), height=-thickness, albedo=0.1, turned=0, cover=0)

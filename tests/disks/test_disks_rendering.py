@@ -1,0 +1,88 @@
+"""Pictures and masks against the same part without its defects."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from clearcast.disks import NOTICEABLE, DefectKind, Part, render, sample_defect, sample_part
+from clearcast.domain import Label
+
+SIZE = 256
+_GAPS = 5  # pixels across: the largest structure that closing gaps of a pixel can fill from one side
+
+
+def bad_part(seed: int, kind: DefectKind) -> Part:
+    rng = np.random.default_rng(seed)
+    part = sample_part(rng, Label.OK)
+    return dataclasses.replace(part, defects=(sample_defect(rng, part, kind),))
+
+
+def test_picture_and_mask_are_grey_bytes() -> None:
+    picture, mask = render(bad_part(1, DefectKind.BLOWHOLE), SIZE)
+    assert picture.shape == mask.shape == (SIZE, SIZE)
+    assert picture.dtype == mask.dtype == np.uint8
+    assert set(np.unique(mask)) <= {0, 255}
+
+
+def test_same_part_gives_the_same_pixels() -> None:
+    part = bad_part(2, DefectKind.SHRINKAGE)
+    for one, other in zip(render(part, 128), render(part, 128), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ok_part_has_an_empty_mask(seed: int) -> None:
+    assert not render(sample_part(np.random.default_rng(seed), Label.OK), 128)[1].any()
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", list(DefectKind))
+def test_mask_holds_what_the_defect_changed_and_nothing_else(kind: DefectKind, seed: int) -> None:
+    part = bad_part(40 + seed, kind)
+    picture, mask = render(part, SIZE)
+    faultless, empty = render(dataclasses.replace(part, defects=()), SIZE)
+    change = np.abs(picture.astype(int) - faultless.astype(int))
+    assert not empty.any()
+    assert change[mask == 0].max() <= NOTICEABLE + 1  # both pictures are rounded
+    assert np.count_nonzero(mask) >= 1
+    assert np.mean(change[mask == 255] >= NOTICEABLE - 1) > 0.7  # the rest closes gaps of a pixel
+
+
+@pytest.mark.parametrize("kind", list(DefectKind))
+def test_mask_lies_at_the_defect(kind: DefectKind) -> None:
+    part = bad_part(60, kind)
+    defect = part.defects[0]
+    _, mask = render(part, SIZE)
+    rows, columns = np.nonzero(mask)
+    x = part.centre[0] + defect.radius * np.cos(defect.angle) * part.roundness
+    y = part.centre[1] + defect.radius * np.sin(defect.angle)
+    away = np.hypot((columns + 0.5) * 512 / SIZE - 256 - x, (rows + 0.5) * 512 / SIZE - 256 - y)
+    assert away.min() < 12
+    assert away.max() < defect.size * 0.75 + 40 * 1.42
+
+
+def test_larger_blowholes_have_larger_masks() -> None:
+    part = bad_part(5, DefectKind.BLOWHOLE)
+    areas = []
+    for size in (6.0, 12.0, 24.0):
+        sized = dataclasses.replace(part.defects[0], size=size)
+        areas.append(np.count_nonzero(render(dataclasses.replace(part, defects=(sized,)), SIZE)[1]))
+    # areas grow as the square of the diameter, give or take the blurred outline
+    assert areas[0] * 2 < areas[1] < areas[2] / 2
+
+
+def test_burr_stands_out_beyond_the_rim() -> None:
+    part = bad_part(8, DefectKind.BURR)
+    burr = dataclasses.replace(part.defects[0], size=80.0, radius=part.radius)
+    _, mask = render(dataclasses.replace(part, defects=(burr,)), SIZE)
+    rows, columns = np.nonzero(mask)
+    x = ((columns + 0.5) * 2 - 256 - part.centre[0]) / part.roundness
+    y = (rows + 0.5) * 2 - 256 - part.centre[1]
+    assert np.mean(np.hypot(x, y) > part.radius) > 0.5
+
+
+def test_parts_look_alike_at_every_size() -> None:
+    part = sample_part(np.random.default_rng(9), Label.OK)
+    means = [float(render(part, size)[0].mean()) for size in (128, 256, 512)]
+    assert max(means) - min(means) < 6
