@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,15 @@ from clearcast.errors import ClearcastError, OutputError
 from clearcast.imaging import Channels
 
 
-def written(out: Path, parts: int = 6, **choices: Any) -> DiskSummary:  # noqa: ANN401 # whatever write_disks takes
-    return write_disks(out, parts=parts, seed=7, size=96, **choices)
+def written(
+    out: Path,
+    *,
+    parts: int = 6,
+    views: tuple[int, int] = (1, 1),
+    defect_share: float = 0.5,
+    progress: Callable[[int, int], None] | None = None,
+) -> DiskSummary:
+    return write_disks(out, parts=parts, seed=7, size=96, views=views, defect_share=defect_share, progress=progress)
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:
@@ -74,7 +82,7 @@ def test_summary_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("share", "labels"), [(0.0, {"ok"}), (1.0, {"defect"})])
 def test_all_or_none_can_be_defects(tmp_path: Path, share: float, labels: set[str]) -> None:
-    written(tmp_path / "out", parts=2, views=(1, 1), defect_share=share)
+    written(tmp_path / "out", parts=2, defect_share=share)
     assert {row["label"] for row in rows_of(tmp_path / "out")} == labels
 
 
@@ -95,7 +103,7 @@ def test_another_seed_gives_other_pictures(folder: Path, tmp_path: Path) -> None
 
 def test_progress_counts_parts(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    written(tmp_path / "out", parts=3, views=(1, 1), progress=lambda done, total: calls.append((done, total)))
+    written(tmp_path / "out", parts=3, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -105,7 +113,7 @@ def test_an_interrupted_run_has_no_sheet(tmp_path: Path) -> None:
             raise KeyboardInterrupt(total)
 
     with pytest.raises(KeyboardInterrupt):
-        written(tmp_path / "out", parts=3, views=(1, 1), progress=stop)
+        written(tmp_path / "out", parts=3, progress=stop)
     assert not (tmp_path / "out" / "parts.csv").exists()
     with pytest.raises(OutputError, match="not empty"):
         written(tmp_path / "out")

@@ -4,10 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from clearcast.disks import Defect, DefectKind, Family, View, look, sample_defect, sample_part, sample_view
 from clearcast.disks.part import UNITS
 from clearcast.domain import Label
+
+Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
 
 def test_ok_part_has_no_defects_and_defect_part_has_some() -> None:
@@ -56,14 +59,11 @@ def test_every_view_keeps_the_whole_part_in_the_picture() -> None:
 
 
 @pytest.fixture
-def pair() -> tuple[np.ndarray[tuple[int, int], np.dtype[np.uint8]], np.ndarray[tuple[int, int], np.dtype[np.uint8]]]:
+def pair() -> Pair:
     rng = np.random.default_rng(3)
     picture = rng.integers(0, 256, (64, 64), np.uint8)
     mask = np.where(rng.random((64, 64)) < 0.1, 255, 0).astype(np.uint8)
     return picture, mask
-
-
-Pair = tuple[np.ndarray[tuple[int, int], np.dtype[np.uint8]], np.ndarray[tuple[int, int], np.dtype[np.uint8]]]
 
 
 def test_plain_view_changes_nothing(pair: Pair) -> None:

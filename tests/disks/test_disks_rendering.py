@@ -9,7 +9,6 @@ from clearcast.disks import NOTICEABLE, DefectKind, Part, render, sample_defect,
 from clearcast.domain import Label
 
 SIZE = 256
-_GAPS = 5  # pixels across: the largest structure that closing gaps of a pixel can fill from one side
 
 
 def bad_part(seed: int, kind: DefectKind) -> Part:

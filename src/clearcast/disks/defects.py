@@ -114,10 +114,10 @@ def _burr(target: Surface, local: _Local) -> None:
 
 
 def _scratch(target: Surface, local: _Local) -> None:
-    """A straight or slightly bowed groove: it breaks the turned face's sheen, with a bright and a dark flank."""
+    """A straight or bowed groove, thin at its ends: it breaks the turned sheen, dark or with shining flanks."""
     rng, size = local.rng, local.defect.size
     width = float(rng.choice((0.9, 1.3, 2.0), p=(0.4, 0.4, 0.2)))
-    stroke = draw([bowed(rng, size)], [width], local.out, local.along, local.scale)
+    stroke = draw(*bowed(rng, size, width), local.out, local.along, local.scale)
     stroke = stroke * (target.turned > 0.05)
     target.height -= np.float32(1.3 * width) * blur(stroke, 0.6)
     if rng.random() < 0.5:  # thrown-up flanks shine at either side of the groove's shadow
@@ -140,11 +140,10 @@ def _shrinkage(target: Surface, local: _Local) -> None:
     """A spongy patch where the last melt ran short: dendrites stand between irregular dark pores."""
     half = local.defect.size / 2
     cells = max(4, round(local.out.shape[0] / (local.scale * 9)))
-    outline = 1 - np.hypot(local.out, local.along) / np.float32(half) + 0.22 * local.rough(cells, 2)
+    outline = 1 - np.asarray(np.hypot(local.out, local.along), np.float32) / np.float32(half)
+    outline += np.float32(0.22) * local.rough(cells, 2)
     sponge = local.rough(cells * 3, 3) + np.float32(1.5) * np.minimum(outline, 0.7) - np.float32(0.7)
-    patch = (
-        ramp(np.asarray(outline, np.float32), 0.7) * target.cover * (1 + np.float32(0.25) * local.rough(cells * 6, 2))
-    )
+    patch = ramp(outline, 0.7) * target.cover * (1 + np.float32(0.25) * local.rough(cells * 6, 2))
     pores = ramp(sponge, 0.35) * ramp(outline + np.float32(0.1), 0.1) * target.cover
     target.height -= np.float32(2.5) * pores + np.float32(0.6) * patch
     target.albedo *= 1 - np.float32(0.2) * patch

@@ -14,13 +14,15 @@ _FINER = 4  # the drawing's pixels per picture pixel, in each direction
 _SHIFT = 4  # OpenCV takes coordinates in 1/16 pixel
 
 
-def bowed(rng: Generator, length: float) -> Path:
-    """An arc of the given length in any direction, straight or bowed by up to a tenth."""
+def bowed(rng: Generator, length: float, width: float) -> tuple[list[Path], list[float]]:
+    """An arc in any direction, straight or bowed by up to a tenth, cut into pieces that thin out at both ends."""
     way = np.linspace(-0.5, 0.5, 24)
     turn, bow = rng.uniform(0, np.pi), rng.normal(0, 0.04)
     straight = np.stack([way, bow * (1 - 4 * way**2)], axis=1) * length
     cos, sin = np.cos(turn), np.sin(turn)
-    return np.asarray(straight @ np.array([[cos, sin], [-sin, cos]]))
+    arc = straight @ np.array([[cos, sin], [-sin, cos]])
+    widths = width * np.sqrt(1 - (way[:-1] + way[1:]) ** 2)
+    return [arc[i : i + 2] for i in range(len(arc) - 1)], widths.tolist()
 
 
 def branches(rng: Generator, length: float) -> tuple[list[Path], list[float]]:
