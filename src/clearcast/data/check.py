@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,8 +14,8 @@ from clearcast.data.sheet import Row, Sheet
 from clearcast.domain import Label, NoiseType
 from clearcast.errors import PictureError, PictureFault
 from clearcast.imaging import Channels, PictureInfo
+from clearcast.progress import Progress
 
-Progress = Callable[[int, int], None]
 RARE = 0.1  # a class with a smaller share of the rows is reported as rare
 
 

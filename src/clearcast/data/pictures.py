@@ -1,7 +1,7 @@
 """Decoded pictures of one size, kept in memory as far as a budget allows."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from clearcast import imaging
 from clearcast.imaging import Channels
-
-Progress = Callable[[int, int], None]
+from clearcast.progress import Progress
 
 
 class PictureStore:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from clearcast.data.sheet import Row
 from clearcast.errors import SheetError
+from clearcast.files import replace_file
 
 
 class Subset(StrEnum):
@@ -64,25 +66,23 @@ def random_split(strata: Sequence[Hashable], *, test_share: float, validation_sh
     )
 
 
-def save_split(split: Split, names: Sequence[str], path: Path) -> None:
-    """Write ``row, noisy, split``: one line a row, rows counted from 0 in the order of the sheet's used rows."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+def save_split(split: Split, rows: Sequence[Row], path: Path) -> None:
+    """Write ``row, noisy, split``: one line a row, with the spreadsheet's row number."""
+    with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["row", "noisy", "split"])
-        writer.writerows(
-            (row, name, subset.value) for row, (name, subset) in enumerate(zip(names, split.subsets, strict=True))
-        )
+        writer.writerows((row.number, row.noisy, subset.value) for row, subset in zip(rows, split.subsets, strict=True))
 
 
-def load_split(path: Path, names: Sequence[str], description: str) -> Split:
+def load_split(path: Path, rows: Sequence[Row], description: str) -> Split:
     """Read what ``save_split`` wrote.
 
     Raises:
-        SheetError: the file lists other pictures than ``names``.
+        SheetError: the file lists other pictures than ``rows``.
     """
     with path.open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
-    if [line["noisy"] for line in lines] != list(names):
+    if [line["noisy"] for line in lines] != [row.noisy for row in rows]:
         raise SheetError(f"{path}: the split lists other pictures than the sheet; start a new run")
     return Split(subsets=tuple(Subset(line["split"]) for line in lines), description=description)
 

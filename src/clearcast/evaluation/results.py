@@ -2,8 +2,8 @@
 
 A run folder holds::
 
-    run.json                   what was asked for: sheet, recipe, seed
-    split.csv                  row, noisy, split: which row of the sheet trains and which tests
+    run.json                   when, and what was asked for: sheet, recipe, seed
+    split.csv                  row, noisy, split: which row of the spreadsheet trains and which tests
     metrics.json               StudyMetrics
     predictions.csv            one line a test picture, all stages side by side
     report.html, figures/      the page made of all this, and its figures as PNG
@@ -128,7 +128,7 @@ class RunInfo(TypedDict):
     left_out: list[str]  # rows that could not be used, each with the reason
     cache: str  # what was kept decoded in memory, in one sentence
     started: str  # ISO 8601 with time zone
-    seconds: float  # all stages together
+    seconds: float  # of fitting, all stages together
 
 
 class StudyMetrics(TypedDict):

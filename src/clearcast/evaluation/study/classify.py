@@ -1,0 +1,140 @@
+"""The stages whose answer is a class: train a classifier, ask it about the test rows, measure."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from clearcast.data.frames import ClassFrame, label_frame, noise_frame
+from clearcast.data.pictures import PictureStore
+from clearcast.evaluation.classification import (
+    Probabilities,
+    classification_metrics,
+    confusion_matrix,
+    is_verdict,
+    roc_curves,
+)
+from clearcast.evaluation.results import ClassificationStage, Layer, Training
+from clearcast.evaluation.study.material import Material
+from clearcast.evaluation.study.stage import PUBLISHED, Stage
+from clearcast.models.report import ReportClassifier
+from clearcast.models.summary import count_parameters, summarize
+from clearcast.training.datasets import ClassDataset, ordered_loader, training_loader
+from clearcast.training.fit import WEIGHTS, Fitted, Surroundings, fit_network
+from clearcast.training.modules import ClassifierModule, to_float
+
+_BATCH = 32  # pictures at a time where nothing is learned
+
+
+def run_classification(stage: Stage, material: Material, around: Surroundings) -> None:
+    """Train a new classifier for one of the stages 0, 1, 2 and 4, and keep its result."""
+    pictures = pictures_of(stage, material)
+    frame = frame_of(stage, material)
+    settings = material.recipe.classifier
+    network = _new_classifier(material, frame, around.seed)
+    fitted = fit_network(
+        ClassifierModule(network, learning_rate=settings.learning_rate, loss_on=settings.loss_on),
+        training_loader(ClassDataset(pictures, frame.targets, material.train), batch=settings.batch, seed=around.seed),
+        ordered_loader(ClassDataset(pictures, frame.targets, material.heldout)),
+        material.folder.stage(stage),
+        settings=settings,
+        title=stage.heading,
+        around=around,
+    )
+    _measure(stage, material, network, training_record(network, material, fitted))
+
+
+def run_transfer(material: Material, around: Surroundings) -> None:
+    """Ask stage 1's classifier about denoised pictures as it is."""
+    network = _new_classifier(material, frame_of(Stage.NOISY, material), around.seed)
+    load_weights(network, material.folder.stage(Stage.NOISY))
+    _measure(Stage.TRANSFER, material, network, None)
+
+
+def pictures_of(stage: Stage, material: Material) -> PictureStore:
+    """The pictures that a stage's classifier sees."""
+    if stage is Stage.REFERENCE:
+        return material.references
+    return material.denoised if stage in {Stage.DENOISED, Stage.TRANSFER} else material.noisy
+
+
+def frame_of(stage: Stage, material: Material) -> ClassFrame:
+    """The classes that a stage asks for."""
+    return noise_frame(material.sheet) if stage is Stage.NOISE_TYPE else label_frame(material.sheet)
+
+
+def load_weights(network: nn.Module, folder: Path) -> None:
+    """Load what ``fit_network`` wrote."""
+    network.load_state_dict(load_file(folder / WEIGHTS))
+
+
+def training_record(network: nn.Module, material: Material, fitted: Fitted) -> Training:
+    """What the results say about how a network was trained, with its layers as they were built."""
+    chosen = material.recipe.input
+    layers = summarize(network, (chosen.channels.depth, chosen.size, chosen.size))
+    return {
+        "epochs": fitted.epochs,
+        "train_images": len(material.train),
+        "seconds": fitted.seconds,
+        "images_per_second": fitted.epochs * len(material.train) / max(fitted.seconds, 1e-9),
+        "parameters": count_parameters(network),
+        "layers": [_as_layer(asdict(layer)) for layer in layers],
+    }
+
+
+def _as_layer(values: dict[str, object]) -> Layer:
+    return Layer(**{**values, "output": list(values["output"])})  # type: ignore[typeddict-item]
+
+
+def _new_classifier(material: Material, frame: ClassFrame, seed: int) -> ReportClassifier:
+    torch.manual_seed(seed)
+    recipe = material.recipe
+    return ReportClassifier(
+        size=recipe.input.size,
+        channels=recipe.input.channels.depth,
+        classes=len(frame.classes),
+        activation=recipe.classifier.activation,
+    )
+
+
+@torch.no_grad()
+def _probabilities(network: nn.Module, pictures: PictureStore, rows: Sequence[int]) -> Probabilities:
+    network.eval()
+    batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
+    said = [network(to_float(torch.from_numpy(pictures.batch(batch)))).double().numpy() for batch in batches]
+    return np.concatenate(said)
+
+
+def _measure(stage: Stage, material: Material, network: nn.Module, training: Training | None) -> None:
+    frame = frame_of(stage, material)
+    probabilities = _probabilities(network, pictures_of(stage, material), material.test)
+    targets = np.array([frame.targets[row] for row in material.test])
+    result: ClassificationStage = {
+        "kind": "classification",
+        "title": stage.heading,
+        "classes": list(frame.classes),
+        "metrics": classification_metrics(targets, probabilities, frame.classes),
+        "published": PUBLISHED.get(stage),
+        "confusion": confusion_matrix(targets, probabilities, frame.classes),
+        "roc": roc_curves(targets, probabilities, frame.classes),
+        "training": training,
+    }
+    material.folder.save(stage, result, _predictions(stage, material, probabilities, frame.classes))
+
+
+def _predictions(
+    stage: Stage, material: Material, probabilities: Probabilities, classes: Sequence[str]
+) -> pd.DataFrame:
+    table = pd.DataFrame({"row": [material.sheet.rows[row].number for row in material.test]})
+    for index, name in enumerate(classes):
+        if not is_verdict(classes):
+            table[f"p_{name}"] = probabilities[:, index].round(6)
+        elif name == "defect":
+            table[f"p_defect_{stage}"] = probabilities[:, index].round(6)
+    table[f"said_{stage}"] = [classes[index] for index in probabilities.argmax(axis=1)]
+    return table

@@ -1,0 +1,130 @@
+"""The folder of a run: made once, gone on with only for the same question, never overwritten by accident."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from clearcast.errors import OutputError
+from clearcast.evaluation.results import ClassificationStage, RestorationStage, StudyMetrics
+from clearcast.evaluation.study.stage import Stage
+from clearcast.files import replace_file
+
+_QUESTION = "run.json"
+_STARTED = "started"
+StageResult = ClassificationStage | RestorationStage
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """Where a run keeps what it made."""
+
+    path: Path
+
+    def stage(self, stage: Stage) -> Path:
+        """The folder of a stage."""
+        return self.path / stage.value
+
+    @property
+    def started(self) -> str:
+        """When the run was begun: ISO 8601 with time zone."""
+        return str(json.loads((self.path / _QUESTION).read_text(encoding="utf-8"))[_STARTED])
+
+    @property
+    def split(self) -> Path:
+        """The file that says which row trains and which tests."""
+        return self.path / "split.csv"
+
+    def denoised(self, row: int, noisy: str) -> Path:
+        """Where the denoised picture of a row is kept."""
+        return self.path / "denoised" / f"{row}-{Path(noisy).stem}.png"
+
+    def is_done(self, stage: Stage) -> bool:
+        """Whether a stage has its result."""
+        return (self.stage(stage) / "result.json").exists()
+
+    def discard(self, stage: Stage) -> None:
+        """Forget a stage and all that was made from it."""
+        for other in Stage:
+            if other is stage or stage in other.needs:
+                shutil.rmtree(self.stage(other), ignore_errors=True)
+
+    def save(self, stage: Stage, result: StageResult, predictions: pd.DataFrame) -> None:
+        """Keep a stage's result; with it the stage is done."""
+        with replace_file(self.stage(stage) / "predictions.csv") as temporary:
+            predictions.to_csv(temporary, index=False)
+        write_json(self.stage(stage) / "result.json", result)
+
+    def result(self, stage: Stage) -> StageResult:
+        """A stage's result."""
+        return cast(StageResult, json.loads((self.stage(stage) / "result.json").read_text(encoding="utf-8")))
+
+    def predictions(self, stage: Stage) -> pd.DataFrame:
+        """A stage's own columns, and ``row``."""
+        return pd.read_csv(self.stage(stage) / "predictions.csv")
+
+    def save_metrics(self, metrics: StudyMetrics, predictions: pd.DataFrame) -> None:
+        """Write the tables of the whole run."""
+        write_json(self.path / "metrics.json", metrics)
+        with replace_file(self.path / "predictions.csv") as temporary:
+            predictions.to_csv(temporary, index=False)
+
+
+def open_run(path: Path, question: dict[str, Any], *, resume: bool, force: bool) -> RunFolder:
+    """Make a run's folder, or with ``resume`` go on with one that asked the same, or with ``force`` start it anew.
+
+    Args:
+        path: the folder; whatever is not a run's folder is left alone, also with ``force``.
+        question: all that must be equal for results to belong together, ready for JSON.
+        resume: go on with a run that is there; where none is, start it.
+        force: delete a run that is there.
+
+    Raises:
+        OutputError: the folder holds something else, or a run and neither is given, or a run with another question.
+    """
+    known = path / _QUESTION
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is a file; needed is the name of a folder for the run")
+    if known.exists() and force:
+        shutil.rmtree(path)
+    if known.exists() and not resume:
+        raise OutputError(f"{path} already holds a run; go on with it by --resume, or delete it and start by --force")
+    if not known.exists() and path.is_dir() and any(path.iterdir()):
+        raise OutputError(f"{path} is not empty and not a run of Clearcast; name a new or an empty folder with --out")
+    if known.exists():
+        _refuse_other_question(path, json.loads(known.read_text(encoding="utf-8")), question)
+    else:
+        started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+        write_json(known, {_STARTED: started, **question})
+    return RunFolder(path=path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON for people and programs, whole or not at all."""
+    try:
+        with replace_file(path) as temporary:
+            temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error})") from None
+
+
+def _refuse_other_question(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    old, new = _flat({key: value for key, value in before.items() if key != _STARTED}), _flat(now)
+    differing = [key for key in old.keys() | new.keys() if old.get(key) != new.get(key)]
+    if differing:
+        listed = "; ".join(f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in sorted(differing))
+        raise OutputError(f"{path} holds a run of something else ({listed}); ask the same, or use another folder")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,154 @@
+"""What all stages of a study share: the rows, the split, and the pictures in memory."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from rich.console import Console
+
+from clearcast.data.check import read_facts, unusable_rows
+from clearcast.data.frames import ClassFrame, label_frame, noise_frame, pair_frame
+from clearcast.data.pictures import PictureStore
+from clearcast.data.sheet import Sheet
+from clearcast.data.split import Split, Subset, load_split, random_split, save_split
+from clearcast.errors import SheetError
+from clearcast.evaluation.study.folder import RunFolder
+from clearcast.evaluation.study.stage import Stage
+from clearcast.progress import progress_bar
+from clearcast.training.recipe import Recipe
+
+_SHOWN = 5  # unusable rows that a message names; the rest is told by their number
+
+
+@dataclass(frozen=True)
+class Material:
+    """The rows of a study, how they are divided, and their pictures, decoded when first asked for."""
+
+    sheet: Sheet
+    split: Split
+    recipe: Recipe
+    folder: RunFolder
+    cache_bytes: int
+    console: Console
+    left_out: tuple[str, ...]
+
+    @cached_property
+    def noisy(self) -> PictureStore:
+        """The noisy pictures."""
+        return self._store("Reading noisy pictures", label_frame(self.sheet).pictures)
+
+    @cached_property
+    def references(self) -> PictureStore:
+        """The noise-free pictures."""
+        return self._store("Reading reference pictures", pair_frame(self.sheet).references)
+
+    @cached_property
+    def denoised(self) -> PictureStore:
+        """What stage 3 made of the noisy pictures."""
+        paths = [self.folder.denoised(row.number, row.noisy) for row in self.sheet.rows]
+        return self._store("Reading denoised pictures", paths)
+
+    @property
+    def train(self) -> list[int]:
+        """Indices of the rows to fit to."""
+        return self.split.rows(Subset.TRAIN)
+
+    @property
+    def heldout(self) -> list[int]:
+        """Indices of the rows measured after each epoch: those for validation, or where there are none, the test's."""
+        return self.split.rows(Subset.VALIDATION) or self.test
+
+    @property
+    def test(self) -> list[int]:
+        """Indices of the rows to report on."""
+        return self.split.rows(Subset.TEST)
+
+    def counts(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Rows by subset, and in it by label and by noise type."""
+        return {
+            subset.value: {
+                "label": dict(Counter(str(self.sheet.rows[row].label) for row in rows)),
+                "noise": dict(Counter(str(self.sheet.rows[row].noise_type) for row in rows)),
+            }
+            for subset in Subset
+            if (rows := self.split.rows(subset))
+        }
+
+    def _store(self, title: str, paths: Sequence[Path]) -> PictureStore:
+        with progress_bar(self.console, title) as progress:
+            store = PictureStore(
+                paths,
+                size=self.recipe.input.size,
+                channels=self.recipe.input.channels,
+                budget=self.cache_bytes // 3,  # noisy, reference and denoised pictures
+                progress=progress,
+            )
+        self.console.print(f"  {store.description}", highlight=False)
+        return store
+
+
+def gather(
+    sheet: Sheet,
+    recipe: Recipe,
+    folder: RunFolder,
+    stages: Sequence[Stage],
+    *,
+    seed: int,
+    skip_bad: bool,
+    cache_bytes: int,
+    console: Console,
+) -> Material:
+    """Read every picture once to be sure of it, and divide the rows, as the run did before if it is gone on with.
+
+    Raises:
+        SheetError: rows cannot be used and ``skip_bad`` is not given, or a class that one of ``stages`` learns has no
+            row to train on.
+    """
+    sheet, left_out = _usable(sheet, skip_bad=skip_bad, console=console)
+    strata = [(row.label, row.noise_type) for row in sheet.rows]
+    shares = recipe.split
+    split = random_split(strata, test_share=shares.test_share, validation_share=shares.validation_share, seed=seed)
+    if folder.split.exists():
+        split = load_split(folder.split, sheet.rows, split.description)
+    else:
+        save_split(split, sheet.rows, folder.split)
+    if set(stages) - {Stage.NOISE_TYPE, Stage.DENOISING}:
+        _refuse_untrained_classes(label_frame(sheet), split, "label", sheet.path)
+    if Stage.NOISE_TYPE in stages:
+        _refuse_untrained_classes(noise_frame(sheet), split, "noise type", sheet.path)
+    return Material(sheet, split, recipe, folder, cache_bytes, console, left_out)
+
+
+def _usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> tuple[Sheet, tuple[str, ...]]:
+    with progress_bar(console, "Checking pictures") as progress:
+        findings = unusable_rows(sheet, read_facts(sheet, progress=progress))
+    if not findings:
+        return sheet, ()
+    bad = {finding.row for finding in findings}
+    listed = [f"row {finding.row}: {finding.message}" for finding in findings]
+    more = f"\n  and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    if not skip_bad:
+        raise SheetError(
+            f"{sheet.path}: {len(bad)} of {len(sheet.rows)} rows cannot be used:\n  "
+            + "\n  ".join(listed[:_SHOWN])
+            + f"{more}\nSee all with 'clearcast check', mend them, or leave them out with --skip-bad."
+        )
+    rows = tuple(row for row in sheet.rows if row.number not in bad)
+    if not rows:
+        raise SheetError(f"{sheet.path}: no row can be used; see why with 'clearcast check'")
+    console.print(f"Leaving out {len(bad)} of {len(sheet.rows)} rows that cannot be used; the report names them.")
+    return replace(sheet, rows=rows), tuple(listed)
+
+
+def _refuse_untrained_classes(frame: ClassFrame, split: Split, what: str, sheet: Path) -> None:
+    training = split.rows(Subset.TRAIN)
+    trained = {frame.targets[row] for row in training}
+    absent = [name for index, name in enumerate(frame.classes) if index not in trained]
+    if absent or len(frame.classes) < 2:
+        came = f"no training row has the {what} {', '.join(absent)}" if absent else f"all rows have one {what}"
+        raise SheetError(
+            f"{sheet}: {came} (of {len(frame.targets)} rows, {len(training)} train); needed are several rows of each "
+            f"of at least two; add such pictures, or run only the stages that do not learn the {what} with --stages"
+        )
