@@ -1,0 +1,58 @@
+"""How numbers are written for people: as many decimals as the published tables print, and a dash for none."""
+
+import math
+
+from clearcast.evaluation.results import Spread
+
+DASH = "–"
+
+
+def decimal(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
+    """Write a number with a fixed count of decimals.
+
+    >>> decimal(0.764), decimal(26.0741, 2), decimal(5.3, 2, sign=True), decimal(None), decimal(math.inf)
+    ('0.7640', '26.07', '+5.30', '–', '∞')
+    """
+    if value is None or math.isnan(value):
+        return DASH
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    return text.replace("-", "−")
+
+
+def mean_and_spread(spread: Spread | None, digits: int = 4) -> str:
+    """Write a mean with its standard deviation.
+
+    >>> mean_and_spread({"mean": 26.074, "std": 1.93}, 2)
+    '26.07 ± 1.93'
+    """
+    if spread is None or spread["mean"] is None:
+        return DASH
+    mean = decimal(spread["mean"], digits)
+    return mean if spread["std"] is None else f"{mean} ± {decimal(spread['std'], digits)}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time span in the two units that matter.
+
+    >>> duration(8.34), duration(200), duration(3725)
+    ('8.3 s', '3 min 20 s', '1 h 02 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def interval(share: float, images: int) -> tuple[float, float]:
+    """The 95 % interval of Wilson for a share of right answers among independent images.
+
+    >>> [round(bound, 3) for bound in interval(0.9, 100)]
+    [0.826, 0.945]
+    """
+    z = 1.96
+    centre = share + z * z / (2 * images)
+    reach = z * math.sqrt(share * (1 - share) / images + z * z / (4 * images**2))
+    scale = 1 + z * z / images
+    return (centre - reach) / scale, (centre + reach) / scale

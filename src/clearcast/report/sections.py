@@ -1,0 +1,135 @@
+"""What the page tells of each stage: its tables, its figures with the same in words, and its network."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from clearcast.evaluation.results import ClassificationStage, RestorationStage, Training
+from clearcast.report import architecture, charts
+from clearcast.report.numbers import decimal, duration
+from clearcast.report.sources import Run, classifications, display_name, read_history, restoration, subject
+from clearcast.report.tables import NUMBERS, Table, gain, noise_table, page_tables
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure inside the page, with what it shows in words."""
+
+    caption: str
+    words: str
+    svg: Markup
+    wide: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """One stage. ``drawing`` is None where the network is that of an earlier stage, which ``network`` then names."""
+
+    key: str
+    number: str
+    title: str
+    tables: tuple[Table, ...]
+    charts: tuple[Chart, ...]
+    network: str
+    drawing: Markup | None
+
+
+def sections(run: Run) -> list[Section]:
+    """All stages that were run, in the order of the study."""
+    drawn: dict[str, str] = {}  # layers -> the number of the stage that they were drawn for
+    return [_section(run, key, table, drawn) for key, table in page_tables(run.metrics).items()]
+
+
+def overview(run: Run) -> Chart | None:
+    """The accuracies of all stages with one answer to compare: ok or defect."""
+    stages = {key: stage for key, stage in classifications(run.metrics).items() if key != "noise_type"}
+    if not stages:
+        return None
+    words = "; ".join(
+        f"{subject(stage['title'])}: {decimal(stage['metrics']['accuracy'])}" for stage in stages.values()
+    )
+    return _chart(run, "accuracy", "Accuracy of ok or defect by stage", words, charts.accuracies(stages))
+
+
+def _section(run: Run, key: str, table: Table, drawn: dict[str, str]) -> Section:
+    denoising = restoration(run.metrics) if key == "denoising" else None
+    stage = denoising or classifications(run.metrics)[key]
+    figures = _fidelity_charts(run, denoising) if denoising else _class_charts(run, key)
+    network, drawing = _network(key, stage["training"], drawn)
+    return Section(
+        key=key,
+        number=NUMBERS[key],
+        title=subject(stage["title"]),
+        tables=(table, noise_table(denoising)) if denoising else (table,),
+        charts=tuple(figures),
+        network=network,
+        drawing=drawing,
+    )
+
+
+def _class_charts(run: Run, key: str) -> list[Chart]:
+    stage = classifications(run.metrics)[key]
+    made = [_chart(run, f"{key}-confusion", "Confusion matrix", _confusion_words(stage), charts.confusion(stage))]
+    if stage["roc"]:
+        areas = [f"{display_name(name)} {decimal(curve['area'])}" for name, curve in stage["roc"].items()]
+        made.append(_chart(run, f"{key}-roc", "ROC curve", "Areas: " + ", ".join(areas), charts.roc(stage)))
+    return made + _learning_charts(run, key)
+
+
+def _fidelity_charts(run: Run, stage: RestorationStage) -> list[Chart]:
+    learned = _learning_charts(run, "denoising")
+    if gain(stage) is None:  # pictures without noise have an infinite PSNR, to which nothing can be added
+        return learned
+    names = [name for name in stage["denoised"] if name != "all"]
+    words = "; ".join(f"{display_name(name)}: {decimal(gain(stage, name), 2, sign=True)} dB" for name in names)
+    caption = "Gain by noise type: each dot one picture, the box its middle half"
+    return [_chart(run, "denoising-gain", caption, words, charts.gains(run.predictions)), *learned]
+
+
+def _learning_charts(run: Run, key: str) -> list[Chart]:
+    history = read_history(run, key)
+    if history is None:
+        return []
+    caption = "Learning curves; the held-out curve is watched, never used to choose"
+    return [_chart(run, f"{key}-learning", caption, _learning_words(history), charts.learning(history))]
+
+
+def _chart(run: Run, name: str, caption: str, words: str, figure: Figure) -> Chart:
+    svg = charts.keep(figure, run.folder / "figures" / f"{name}.png")
+    return Chart(caption, words, svg, wide=bool(figure.get_figwidth() > charts.SQUARE))
+
+
+def _confusion_words(stage: ClassificationStage) -> str:
+    names = [display_name(name) for name in stage["classes"]]
+    rows = (
+        f"{name} was said to be " + ", ".join(f"{said} {count}" for said, count in zip(names, counts, strict=True))
+        for name, counts in zip(names, stage["confusion"], strict=True)
+    )
+    return "; ".join(rows)
+
+
+def _learning_words(history: pd.DataFrame) -> str:
+    told = []
+    for column in history.columns.drop(["epoch", "seconds"], errors="ignore"):
+        values = history[column].dropna()
+        if len(values):
+            name = column.replace("_", " ").replace("heldout", "held-out")
+            told.append(f"{name} from {decimal(values.iloc[0])} to {decimal(values.iloc[-1])}")
+    return f"{len(history)} epochs: " + ", ".join(told)
+
+
+def _network(key: str, training: Training | None, drawn: dict[str, str]) -> tuple[str, Markup | None]:
+    """How the network was trained, and its drawing unless an earlier stage has the same."""
+    if training is None:
+        return "Nothing was trained for this stage.", None
+    facts = (
+        f"{training['parameters']:,} parameters, {training['epochs']} epochs on {training['train_images']:,} pictures, "
+        f"{duration(training['seconds'])} of fitting, {training['images_per_second']:.1f} pictures a second."
+    )
+    layers = str(training["layers"])
+    if layers in drawn:
+        return f"{facts} The same layers as stage {drawn[layers]}, trained anew.", None
+    drawn[layers] = NUMBERS[key]
+    return facts, architecture.draw(training["layers"], f"Network of stage {NUMBERS[key]}")

@@ -1,0 +1,41 @@
+import io
+from pathlib import Path
+
+import pytest
+import rich.console
+from sample_run import SampleRun, write_sample_run
+
+from clearcast.report.tables import counts_table, stage_tables
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> SampleRun:
+    return write_sample_run(tmp_path, side=16)
+
+
+def _printed(sample: SampleRun) -> str:
+    console = rich.console.Console(file=io.StringIO(), width=100, record=True)
+    for table in stage_tables(sample.metrics):
+        console.print(table)
+    return console.export_text()
+
+
+def test_terminal_prints_all_stages_in_the_order_of_the_study(sample: SampleRun) -> None:
+    titles = [str(table.title) for table in stage_tables(sample.metrics)]
+    assert [title.split(".")[0] for title in titles[:5]] == [f"Table {number}" for number in range(5)]
+    assert titles[5].startswith("Stage 1's network on denoised pictures")
+
+
+def test_terminal_prints_the_published_figure_beside_ours(sample: SampleRun) -> None:
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in _printed(sample).splitlines() if "│" in line]
+    ours = f"{sample.metrics['stages']['noisy']['metrics']['accuracy']:.4f}"  # type: ignore[typeddict-item]
+    assert ["Accuracy", ours, "0.7640"] in lines
+    psnr = next(line for line in lines if line[0] == "PSNR in dB")
+    assert psnr[3] == "26.07"
+
+
+def test_counts_are_of_labels_and_noises_and_sum_up(sample: SampleRun) -> None:
+    table = counts_table(sample.metrics["run"])
+    assert table.columns == ("", "Train", "Test")
+    assert ("Salt-and-pepper", "32", "8") in table.rows
+    assert table.rows[-1] == ("All", "96", "24")
