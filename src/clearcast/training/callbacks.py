@@ -14,7 +14,7 @@ from clearcast.files import replace_file
 
 
 class SeedEachEpoch(Callback):
-    """Seed at the start of each epoch, so that dropout after a resume is what it would have been without the break."""
+    """Make an epoch's dropout depend on seed and epoch alone, so that a resumed run goes on as it would have."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed

@@ -81,7 +81,10 @@ def ordered_loader(dataset: ClassDataset | PairDataset, *, batch: int = 32) -> D
 
 def _loader(dataset: Any, batch: int, sampler: Sampler[int] | None) -> DataLoader[Batch]:  # noqa: ANN401
     # No worker processes: pictures come decoded from memory, or from the store's own threads.
-    return DataLoader(dataset, batch_size=batch, sampler=sampler, collate_fn=_as_is)
+    # Its own generator: a loader draws from it whenever it is begun, and must not disturb what dropout draws.
+    return DataLoader(
+        dataset, batch_size=batch, sampler=sampler, collate_fn=_as_is, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def _as_is(batch: Any) -> Any:  # noqa: ANN401
