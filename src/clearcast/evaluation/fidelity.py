@@ -24,7 +24,8 @@ class Fidelity:
 def fidelity(picture: Picture, reference: Picture) -> Fidelity:
     """Measure one picture against its reference, both uint8 of one shape; over all channels, with data range 1.
 
-    SSIM is that of Wang et al. (2004): a Gaussian window of sigma 1.5, averaged over pixels and channels.
+    SSIM is that of Wang et al. (2004): a Gaussian window of sigma 1.5, averaged over channels and over
+    the pixels whose whole window lies within the picture.
 
     Raises:
         ValueError: the shapes differ, or a side has fewer than 11 pixels.
