@@ -150,6 +150,7 @@ def study(
     cache_mb: Annotated[int, typer.Option(help="Memory for decoded pictures, in MB.", min=0)] = 2048,
     device: Annotated[Device, typer.Option(help="Where to train; auto takes a GPU where there is one.")] = Device.AUTO,
     lpips_backbone: Annotated[Path | None, typer.Option(help="AlexNet's weights. [default: torch's cache]")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never download AlexNet's weights for LPIPS.")] = False,
     mlflow: Annotated[str | None, typer.Option(help="Log to this MLflow tracking URI too.")] = None,
     root: Root = None,
     noisy_column: NoisyColumn = Columns.noisy,
@@ -181,6 +182,7 @@ def study(
             cache_bytes=cache_mb * 2**20,
             accelerator=device.value,
             lpips_backbone=lpips_backbone,
+            offline=offline,
             mlflow_uri=mlflow,
             console=console,
         )

@@ -42,6 +42,7 @@ def run_demo(out: Path, console: Console) -> tuple[Path, StudyMetrics]:
         out=study,
         seed=SEED,
         resume=True,
+        offline=True,  # AlexNet's 240 MB for LPIPS are no matter for a demo
         console=console,
     )
     return study, run_study(request)

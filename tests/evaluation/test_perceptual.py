@@ -84,6 +84,13 @@ def test_no_cache_and_no_network_says_what_to_fetch(tmp_path: Path, monkeypatch:
         load_lpips()
 
 
+def test_nothing_is_downloaded_where_it_is_not_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delattr(torch.hub, "download_url_to_file")
+    with pytest.raises(MissingDependencyError, match="nothing was to be downloaded"):
+        load_lpips(download=False)
+
+
 @pytest.mark.parametrize(("content", "message"), [(b"no weights", "cannot be read as weights"), (None, "no such file")])
 def test_a_bad_file_is_refused(content: bytes | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"

@@ -81,7 +81,7 @@ class LoadedLpips:
     note: str | None
 
 
-def load_lpips(backbone: Path | None = None) -> LoadedLpips:
+def load_lpips(backbone: Path | None = None, *, download: bool = True) -> LoadedLpips:
     """Load the metric: its backbone from ``backbone``, else from torch's cache, else by download into that cache.
 
     A file given by name is used whatever its hash, and the note says so; one in the cache must be the published file.
@@ -90,7 +90,7 @@ def load_lpips(backbone: Path | None = None) -> LoadedLpips:
         MissingDependencyError: the backbone is not to be had, is damaged, or is not AlexNet; the message says why.
     """
     metric = Lpips().eval()
-    path = backbone or _cached_backbone()
+    path = backbone or _cached_backbone(download=download)
     note = None
     if not _is_published(path):
         if backbone is None:
@@ -112,10 +112,15 @@ def load_lpips(backbone: Path | None = None) -> LoadedLpips:
     return LoadedLpips(metric=metric, note=note)
 
 
-def _cached_backbone() -> Path:
+def _cached_backbone(*, download: bool) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / BACKBONE_FILE
     if path.is_file():
         return path
+    if not download:
+        raise MissingDependencyError(
+            f"AlexNet's weights are not in {path}, and nothing was to be downloaded; fetch {BACKBONE_URL} and put the "
+            "file there, or name it with --lpips-backbone"
+        )
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)  # torch's download has no time limit of its own
     try:

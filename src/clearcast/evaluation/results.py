@@ -18,7 +18,7 @@ A run folder holds::
 ``said_noise_type``; ``psnr_X, ssim_X, mse_X, lpips_X`` (X: noisy, denoised) and ``denoised``, the path in the run.
 """
 
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 
 class Roc(TypedDict):
@@ -91,7 +91,7 @@ class Training(TypedDict):
 class ClassificationStage(TypedDict):
     """A stage whose answer is a class. ``transfer`` has no training: stage 1's network on denoised pictures."""
 
-    kind: str  # "classification"
+    kind: Literal["classification"]
     title: str
     classes: list[str]  # the order of confusion's rows (true) and columns (said)
     metrics: ClassificationMetrics
@@ -104,7 +104,7 @@ class ClassificationStage(TypedDict):
 class RestorationStage(TypedDict):
     """Stage 3. ``noisy`` and ``denoised`` have the keys "all" and the noise types that occur in the test rows."""
 
-    kind: str  # "restoration"
+    kind: Literal["restoration"]
     title: str
     noisy: dict[str, FidelityMetrics]
     denoised: dict[str, FidelityMetrics]

@@ -67,7 +67,7 @@ def _facts(info: RunInfo) -> dict[str, str]:
         "Device": info["device"],
         "Cache": info["cache"],
         "Started": _moment(info["started"]),
-        "Time, all stages": duration(info["seconds"]),
+        "Time to fit the networks": duration(info["seconds"]),
         "Versions": ", ".join(f"{name} {version}" for name, version in info["versions"].items()),
     }
 

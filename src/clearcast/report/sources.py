@@ -67,7 +67,7 @@ def read_history(run: Run, stage: str) -> pd.DataFrame | None:
 def classifications(metrics: StudyMetrics) -> dict[str, ClassificationStage]:
     """The stages whose answer is a class, in the order of the study."""
     stages = {key: metrics["stages"][key] for key in STAGES if key in metrics["stages"]}
-    return {key: cast(ClassificationStage, stage) for key, stage in stages.items() if stage["kind"] == "classification"}
+    return {key: stage for key, stage in stages.items() if stage["kind"] == "classification"}
 
 
 def restoration(metrics: StudyMetrics) -> RestorationStage | None:

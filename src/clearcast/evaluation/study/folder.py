@@ -74,14 +74,17 @@ class RunFolder:
             predictions.to_csv(temporary, index=False)
 
 
-def open_run(path: Path, question: dict[str, Any], *, resume: bool, force: bool) -> RunFolder:
-    """Make a run's folder, or with ``resume`` go on with one that asked the same, or with ``force`` start it anew.
+def open_run(path: Path, question: dict[str, Any], *, resume: bool, force: bool) -> RunFolder | None:
+    """Find the run to go on with, or make sure that a new one may be begun here. Nothing is written or deleted yet.
 
     Args:
         path: the folder; whatever is not a run's folder is left alone, also with ``force``.
         question: all that must be equal for results to belong together, ready for JSON.
-        resume: go on with a run that is there; where none is, start it.
-        force: delete a run that is there.
+        resume: go on with a run that is there; where none is, one may be begun.
+        force: a run that is there may be deleted for a new one.
+
+    Returns:
+        the run to go on with, or None where a new one is to be begun.
 
     Raises:
         OutputError: the folder holds something else, or a run and neither is given, or a run with another question.
@@ -89,17 +92,24 @@ def open_run(path: Path, question: dict[str, Any], *, resume: bool, force: bool)
     known = path / _QUESTION
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file; needed is the name of a folder for the run")
-    if known.exists() and force:
-        shutil.rmtree(path)
-    if known.exists() and not resume:
+    if not known.exists():
+        if path.is_dir() and any(path.iterdir()):
+            raise OutputError(f"{path} is not empty and not a run of Clearcast; name a new or empty folder with --out")
+        return None
+    if force:
+        return None
+    if not resume:
         raise OutputError(f"{path} already holds a run; go on with it by --resume, or delete it and start by --force")
-    if not known.exists() and path.is_dir() and any(path.iterdir()):
-        raise OutputError(f"{path} is not empty and not a run of Clearcast; name a new or an empty folder with --out")
-    if known.exists():
-        _refuse_other_question(path, json.loads(known.read_text(encoding="utf-8")), question)
-    else:
-        started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-        write_json(known, {_STARTED: started, **question})
+    _refuse_other_question(path, json.loads(known.read_text(encoding="utf-8")), question)
+    return RunFolder(path=path)
+
+
+def begin_run(path: Path, question: dict[str, Any]) -> RunFolder:
+    """Begin a new run where ``open_run`` allowed it; an older run there is deleted."""
+    if (path / _QUESTION).exists():
+        shutil.rmtree(path)
+    started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+    write_json(path / _QUESTION, {_STARTED: started, **question})
     return RunFolder(path=path)
 
 

@@ -12,7 +12,7 @@ from clearcast.data.check import read_facts, unusable_rows
 from clearcast.data.frames import ClassFrame, label_frame, noise_frame, pair_frame
 from clearcast.data.pictures import PictureStore
 from clearcast.data.sheet import Sheet
-from clearcast.data.split import Split, Subset, load_split, random_split, save_split
+from clearcast.data.split import Split, Subset, load_split, random_split
 from clearcast.errors import SheetError
 from clearcast.evaluation.study.folder import RunFolder
 from clearcast.evaluation.study.stage import Stage
@@ -89,39 +89,33 @@ class Material:
         return store
 
 
-def gather(
-    sheet: Sheet,
-    recipe: Recipe,
-    folder: RunFolder,
-    stages: Sequence[Stage],
-    *,
-    seed: int,
-    skip_bad: bool,
-    cache_bytes: int,
-    console: Console,
-) -> Material:
-    """Read every picture once to be sure of it, and divide the rows, as the run did before if it is gone on with.
+def divide(sheet: Sheet, recipe: Recipe, stages: Sequence[Stage], *, seed: int, known: Path | None) -> Split:
+    """Divide the rows by the recipe's shares, or as the file ``known`` of an earlier run says.
 
     Raises:
-        SheetError: rows cannot be used and ``skip_bad`` is not given, or a class that one of ``stages`` learns has no
-            row to train on.
+        SheetError: a class that one of ``stages`` learns has no row to train on, or ``known`` is of other rows.
     """
-    sheet, left_out = _usable(sheet, skip_bad=skip_bad, console=console)
     strata = [(row.label, row.noise_type) for row in sheet.rows]
     shares = recipe.split
     split = random_split(strata, test_share=shares.test_share, validation_share=shares.validation_share, seed=seed)
-    if folder.split.exists():
-        split = load_split(folder.split, sheet.rows, split.description)
-    else:
-        save_split(split, sheet.rows, folder.split)
+    if known is not None:
+        split = load_split(known, sheet.rows, split.description)
     if set(stages) - {Stage.NOISE_TYPE, Stage.DENOISING}:
         _refuse_untrained_classes(label_frame(sheet), split, "label", sheet.path)
     if Stage.NOISE_TYPE in stages:
         _refuse_untrained_classes(noise_frame(sheet), split, "noise type", sheet.path)
-    return Material(sheet, split, recipe, folder, cache_bytes, console, left_out)
+    return split
 
 
-def _usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> tuple[Sheet, tuple[str, ...]]:
+def usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> tuple[Sheet, tuple[str, ...]]:
+    """Read every picture once to be sure of it.
+
+    Returns:
+        the sheet without rows that cannot be used, and those rows, each with the reason.
+
+    Raises:
+        SheetError: there are such rows and ``skip_bad`` is not given, or no other rows.
+    """
     with progress_bar(console, "Checking pictures") as progress:
         findings = unusable_rows(sheet, read_facts(sheet, progress=progress))
     if not findings:

@@ -13,13 +13,14 @@ from rich.console import Console
 
 from clearcast import __version__
 from clearcast.data.sheet import Sheet
+from clearcast.data.split import save_split
 from clearcast.errors import OutputError
 from clearcast.evaluation.perceptual import load_lpips
 from clearcast.evaluation.results import RunInfo, StudyMetrics
 from clearcast.evaluation.study.classify import run_classification, run_transfer
 from clearcast.evaluation.study.denoise import run_denoising
-from clearcast.evaluation.study.folder import RunFolder, open_run
-from clearcast.evaluation.study.material import Material, gather
+from clearcast.evaluation.study.folder import RunFolder, begin_run, open_run
+from clearcast.evaluation.study.material import Material, divide, usable
 from clearcast.evaluation.study.stage import Stage
 from clearcast.training.fit import Surroundings
 from clearcast.training.memory import keep_freed_memory
@@ -49,6 +50,7 @@ class StudyRequest:
     cache_bytes: int = 2 * 2**30
     accelerator: str = "auto"
     lpips_backbone: Path | None = None
+    offline: bool = False
     mlflow_uri: str | None = None
     console: Console = field(default_factory=Console)
 
@@ -61,21 +63,19 @@ def run_study(request: StudyRequest) -> StudyMetrics:
         KeyboardInterrupt: the user stopped it; with ``resume`` it goes on from the last whole epoch.
     """
     keep_freed_memory()
-    folder = open_run(request.out, _question(request), resume=request.resume, force=request.force)
+    question = _question(request)
+    folder = open_run(request.out, question, resume=request.resume, force=request.force)
+    _refuse_missing_needs(request, folder)
+    sheet, left_out = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
+    known = folder.split if folder else None
+    split = divide(sheet, request.recipe, request.stages, seed=request.seed, known=known)
+    if folder is None:  # only now: what cannot be studied leaves no folder behind, and deletes none
+        folder = begin_run(request.out, question)
+        save_split(split, sheet.rows, folder.split)
     for stage in request.stages if request.repeat else ():
         folder.discard(stage)
+    material = Material(sheet, split, request.recipe, folder, request.cache_bytes, request.console, left_out)
     todo = [stage for stage in request.stages if not folder.is_done(stage)]
-    _refuse_missing_needs(folder, todo)
-    material = gather(
-        request.sheet,
-        request.recipe,
-        folder,
-        request.stages,
-        seed=request.seed,
-        skip_bad=request.skip_bad,
-        cache_bytes=request.cache_bytes,
-        console=request.console,
-    )
     for stage in todo:
         _run_stage(stage, material, request)
     if all(folder.is_done(stage) for stage in Stage.TRANSFER.needs) and not folder.is_done(Stage.TRANSFER):
@@ -99,15 +99,14 @@ def _question(request: StudyRequest) -> dict[str, Any]:
     }
 
 
-def _refuse_missing_needs(folder: RunFolder, todo: list[Stage]) -> None:
-    for stage in todo:
-        missing = [need for need in stage.needs if need not in todo and not folder.is_done(need)]
-        if missing:
-            listed = ",".join(need.value for need in missing)
-            raise OutputError(
-                f"stage {stage} starts from {listed}, which {folder.path} does not hold; "
-                f"ask for --stages {listed},{stage}"
-            )
+def _refuse_missing_needs(request: StudyRequest, folder: RunFolder | None) -> None:
+    for stage in request.stages:
+        for need in stage.needs:
+            if need not in request.stages and not (folder and folder.is_done(need)):
+                raise OutputError(
+                    f"stage {stage} starts from {need}, which {request.out} does not hold; "
+                    f"ask for --stages {need},{stage}"
+                )
 
 
 def _run_stage(stage: Stage, material: Material, request: StudyRequest) -> None:
@@ -119,7 +118,7 @@ def _run_stage(stage: Stage, material: Material, request: StudyRequest) -> None:
     )
     request.console.rule(stage.heading)
     if stage is Stage.DENOISING:
-        run_denoising(material, around, partial(load_lpips, request.lpips_backbone))
+        run_denoising(material, around, partial(load_lpips, request.lpips_backbone, download=not request.offline))
     elif stage is Stage.TRANSFER:
         run_transfer(material, around)
     else:

@@ -1,0 +1,17 @@
+"""What several tests need: a small data set in the report's layout, made as a user makes it."""
+
+from pathlib import Path
+
+import pytest
+
+from clearcast.data.corrupt import corrupt_folder
+from clearcast.disks import write_disks
+
+
+@pytest.fixture(scope="session")
+def noisy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rendered disks of 64 pixels with noise: With-Noise, Without-Noise, Labels.xlsx. Not to be changed."""
+    folder = tmp_path_factory.mktemp("data")
+    write_disks(folder / "disks", parts=12, seed=1, size=64, views=(3, 3))
+    corrupt_folder(folder / "disks", folder / "noisy", seed=1)
+    return folder / "noisy"

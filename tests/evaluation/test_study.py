@@ -1,0 +1,203 @@
+"""The study from end to end on a small data set: what it writes, what it keeps, what it refuses."""
+
+import json
+import shutil
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from clearcast import imaging
+from clearcast.data.sheet import read_sheet
+from clearcast.errors import OutputError, RecipeError, SheetError
+from clearcast.evaluation.fidelity import fidelity
+from clearcast.evaluation.results import StudyMetrics
+from clearcast.evaluation.study import Stage, StudyRequest, parse_stages, run_study
+from clearcast.training.recipe import load_recipe, override
+
+SIZE = 32
+
+
+def request(sheet: Path, out: Path, stages: str = "0,1,2,3,4") -> StudyRequest:
+    return StudyRequest(
+        sheet=read_sheet(sheet),
+        recipe=override(load_recipe("report"), size=SIZE, epochs=2),
+        out=out,
+        seed=5,
+        stages=parse_stages(stages),
+        accelerator="cpu",
+        offline=True,
+        console=Console(file=StringIO()),
+    )
+
+
+@pytest.fixture(scope="module")
+def sheet(noisy_folder: Path) -> Path:
+    return noisy_folder / "Labels.xlsx"
+
+
+@pytest.fixture(scope="module")
+def finished(sheet: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyRequest, StudyMetrics]:
+    asked = request(sheet, tmp_path_factory.mktemp("study") / "run")
+    return asked, run_study(asked)
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_all_stages_and_the_transfer_are_there(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+    asked, metrics = finished
+    assert list(metrics["stages"]) == [stage.value for stage in Stage]
+    assert json.loads((asked.out / "metrics.json").read_text()) == metrics
+    for stage in ("reference", "noisy", "noise_type", "denoising", "denoised"):
+        assert len((asked.out / stage / "history.csv").read_text().splitlines()) == 3
+        assert (asked.out / stage / "model.safetensors").exists()
+
+
+def test_one_split_for_all_stages(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+    asked, metrics = finished
+    split = pd.read_csv(asked.out / "split.csv")
+    test = set(split.row[split.split == "test"])
+    assert len(split) == len(asked.sheet.rows) == 36
+    assert len(test) == 7  # 20% of 36 rows
+    for stage in Stage:
+        assert set(pd.read_csv(asked.out / stage / "predictions.csv").row) == test
+    assert metrics["run"]["counts"]["train"]["label"]["ok"] + metrics["run"]["counts"]["test"]["label"]["ok"] == 18
+
+
+def test_metrics_follow_from_the_predictions(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+    asked, metrics = finished
+    table = pd.read_csv(asked.out / "predictions.csv")
+    for stage in (Stage.REFERENCE, Stage.NOISY, Stage.DENOISED, Stage.TRANSFER):
+        result = metrics["stages"][stage]
+        assert result["kind"] == "classification"
+        assert result["metrics"]["accuracy"] == pytest.approx((table[f"said_{stage}"] == table.label).mean())
+        assert ((table[f"p_defect_{stage}"] > 0.5) == (table[f"said_{stage}"] == "defect")).all()
+    assert (
+        table.said_noise_type == table[["p_gaussian", "p_salt_and_pepper", "p_periodic"]].idxmax(axis=1).str[2:]
+    ).all()
+    restored = metrics["stages"]["denoising"]
+    assert restored["kind"] == "restoration"
+    assert restored["denoised"]["all"]["psnr"]["mean"] == pytest.approx(table.psnr_denoised.mean(), abs=1e-5)
+    periodic = table[table.noise_type == "periodic"]
+    assert restored["noisy"]["periodic"]["ssim"]["mean"] == pytest.approx(periodic.ssim_noisy.mean(), abs=1e-5)
+
+
+def test_fidelity_is_that_of_the_files(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+    asked, _ = finished
+    line = pd.read_csv(asked.out / "predictions.csv").iloc[0]
+    denoised = imaging.load(asked.out / line.denoised, imaging.Channels.RGB)
+    reference = imaging.load(asked.sheet.resolve(line.reference), imaging.Channels.RGB)
+    result = fidelity(denoised, imaging.resize(reference, SIZE, SIZE))
+    assert (result.psnr, result.ssim) == pytest.approx((line.psnr_denoised, line.ssim_denoised), abs=1e-5)
+
+
+def test_lpips_that_cannot_be_measured_is_a_note(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+    _, metrics = finished
+    stage = metrics["stages"]["denoising"]
+    assert stage["kind"] == "restoration"
+    assert stage["denoised"]["all"]["lpips"] is None
+    assert stage["lpips_note"]
+
+
+def test_a_finished_run_is_kept_unless_told_otherwise(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+    asked, metrics = finished
+    before = files(asked.out)
+    with pytest.raises(OutputError, match=r"already holds a run; go on with it by --resume, or delete it .* --force"):
+        run_study(asked)
+    assert files(asked.out) == before
+    assert run_study(replace(asked, resume=True)) == metrics
+    assert {path: data for path, data in files(asked.out).items() if path.suffix == ".ckpt"}.items() <= before.items()
+
+
+def test_resume_refuses_another_question(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+    asked, _ = finished
+    with pytest.raises(OutputError, match=r"something else \(seed was 5, now 6\); ask the same, or use another folder"):
+        run_study(replace(asked, seed=6, resume=True))
+
+
+def test_repeating_a_stage_renews_what_was_made_from_it(
+    finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path
+) -> None:
+    asked, metrics = finished
+    copy = tmp_path / "run"
+    shutil.copytree(asked.out, copy)
+    again = run_study(replace(asked, out=copy, resume=True, repeat=True, stages=(Stage.NOISY,)))
+    assert set(again["stages"]) == set(metrics["stages"])
+    for stage in (Stage.NOISY, Stage.TRANSFER):
+        one, other = (metrics["stages"][stage], again["stages"][stage])
+        assert one["kind"] == other["kind"] == "classification"
+        assert one["metrics"] == other["metrics"]  # the same seed, the same result
+    discarded = run_study(replace(asked, out=copy, resume=True, repeat=True, stages=(Stage.DENOISING,)))
+    assert "denoised" not in discarded["stages"]  # learned from pictures that are no more
+
+
+def test_stages_one_by_one(sheet: Path, tmp_path: Path) -> None:
+    asked = request(sheet, tmp_path / "run", "2")
+    assert set(run_study(asked)["stages"]) == {"noise_type"}
+    with pytest.raises(
+        OutputError, match=r"stage denoised starts from denoising, .* ask for --stages denoising,denoised"
+    ):
+        run_study(replace(asked, stages=(Stage.DENOISED,), resume=True))
+
+
+def test_force_replaces_a_run_but_nothing_else(sheet: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "mine" / "notes.txt"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    with pytest.raises(OutputError, match="is not empty and not a run of Clearcast"):
+        run_study(replace(request(sheet, kept.parent, "2"), force=True))
+    assert kept.read_text() == "mine"
+    asked = request(sheet, tmp_path / "run", "2")
+    run_study(asked)
+    (asked.out / "old").touch()
+    run_study(replace(asked, force=True))
+    assert not (asked.out / "old").exists()
+
+
+@pytest.fixture
+def damaged(noisy_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the data set with one truncated and one missing picture; the path of its sheet."""
+    folder = tmp_path / "noisy"
+    shutil.copytree(noisy_folder, folder)
+    first, second, *_ = sorted((folder / "With-Noise").rglob("*.jpeg"))
+    first.write_bytes(first.read_bytes()[:-200])
+    second.unlink()
+    return folder / "Labels.xlsx"
+
+
+def test_bad_pictures_are_told_before_anything_is_trained(damaged: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        SheetError, match=r"2 of 36 rows cannot be used:\n.*\n.*\nSee all with 'clearcast check'"
+    ) as caught:
+        run_study(request(damaged, tmp_path / "run", "2"))
+    assert "truncated" in str(caught.value)
+    assert "no such file" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_pictures_can_be_left_out(damaged: Path, tmp_path: Path) -> None:
+    asked = replace(request(damaged, tmp_path / "run", "2"), skip_bad=True)
+    metrics = run_study(asked)
+    assert len(metrics["run"]["left_out"]) == 2
+    assert len(pd.read_csv(asked.out / "split.csv")) == 34
+
+
+def test_a_class_that_cannot_be_learned_is_refused(sheet: Path, tmp_path: Path) -> None:
+    whole = read_sheet(sheet)
+    ok = replace(whole, rows=tuple(row for row in whole.rows if row.label == "ok"))
+    with pytest.raises(SheetError, match="no training row has the label defect"):
+        run_study(replace(request(sheet, tmp_path / "run"), sheet=ok))
+    gaussian = replace(whole, rows=tuple(row for row in whole.rows if row.noise_type == "gaussian"))
+    with pytest.raises(SheetError, match="all rows have one noise type"):
+        run_study(replace(request(sheet, tmp_path / "other"), sheet=gaussian))
+
+
+@pytest.mark.parametrize(("text", "named"), [("5", "5"), ("noise", "noise"), ("", "''")])
+def test_unknown_stages_are_named(text: str, named: str) -> None:
+    with pytest.raises(RecipeError, match=f"no stage {named}; known are 0, 1, 2, 3, 4, reference"):
+        parse_stages(text)

@@ -1,0 +1,170 @@
+"""The command line as a user meets it: exit codes, messages without tracebacks, and what is left behind."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from clearcast import cli
+
+QUICK = ("--size", "32", "--epochs", "1", "--offline", "--device", "cpu")
+
+
+class Done(NamedTuple):
+    """What a command left: its exit code and what it printed."""
+
+    code: int
+    out: str
+    error: str
+
+
+class Clearcast:
+    """Calls the command line within this process, which spares importing torch anew."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *arguments: object) -> Done:
+        self._monkeypatch.setattr(sys, "argv", ["clearcast", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        printed = self._capsys.readouterr()
+        return Done(int(stop.value.code or 0), printed.out, printed.err)
+
+
+@pytest.fixture
+def clearcast(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Clearcast:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return Clearcast(monkeypatch, capsys)
+
+
+def refused(done: Done, *words: str) -> None:
+    """One message that says the words, on the error stream."""
+    assert done.code == 1, done
+    for word in words:
+        assert word in done.error
+
+
+@pytest.fixture
+def data(noisy_folder: Path, tmp_path: Path) -> Path:
+    """A data set of one's own to damage; the path of its sheet."""
+    shutil.copytree(noisy_folder, tmp_path / "data")
+    return tmp_path / "data" / "Labels.xlsx"
+
+
+def first_noisy(sheet: Path) -> Path:
+    table = pd.read_excel(sheet, engine="calamine")
+    return sheet.parent / str(table["Noisy Image"].iloc[0])
+
+
+def replace_first_noisy(sheet: Path, name: str) -> Path:
+    """Let the first row name another file beside its picture."""
+    table = pd.read_excel(sheet, engine="calamine")
+    path = Path(str(table.loc[0, "Noisy Image"])).with_name(name)
+    table.loc[0, "Noisy Image"] = path.as_posix()
+    table.to_excel(sheet, index=False)
+    return sheet.parent / path
+
+
+def test_the_whole_way(clearcast: Clearcast, tmp_path: Path) -> None:
+    assert clearcast("disks", "disks", "--parts", 8, "--size", 64, "--seed", 7).code == 0
+    assert clearcast("corrupt", "disks", "noisy", "--seed", 7).code == 0
+    checked = clearcast("check", "noisy/Labels.xlsx", "--out", "findings")
+    assert checked.code == 0, checked.out
+    assert (tmp_path / "findings/findings.csv").exists()
+    done = clearcast("study", "noisy/Labels.xlsx", "--out", "run", *QUICK)
+    assert done.code == 0, done.error
+    assert "0.7640" in done.out  # the published figure beside ours
+    for name in ("report.html", "metrics.json", "predictions.csv", "figures/noisy-confusion.png"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+
+
+def test_version_and_help_need_no_torch() -> None:
+    code = "import sys; from clearcast.cli import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["clearcast", "0.1.0", "False"]
+
+
+def test_no_sheet(clearcast: Clearcast, tmp_path: Path) -> None:
+    refused(clearcast("study", tmp_path / "none.xlsx", *QUICK), "no such sheet", "needed is a file that ends in .xlsx")
+    refused(clearcast("check", tmp_path), "no such sheet")
+
+
+def test_wrong_columns(clearcast: Clearcast, data: Path) -> None:
+    pd.DataFrame({"image": ["a.png"]}).to_excel(data, index=False)
+    refused(clearcast("study", data, *QUICK), "no column 'Noisy Image'", "the sheet has 'image'", "--noisy-column")
+
+
+def test_empty_sheet(clearcast: Clearcast, data: Path) -> None:
+    pd.DataFrame(columns=["Denoise Image", "Noise Type", "Noisy Image"]).to_excel(data, index=False)
+    refused(clearcast("study", data, *QUICK), "no rows below its header")
+
+
+def test_missing_pictures(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
+    first_noisy(data).unlink()
+    done = clearcast("study", data, "--out", tmp_path / "run", *QUICK)
+    refused(done, "1 of 36 rows cannot be used", "no such file", "--skip-bad")
+    assert not (tmp_path / "run").exists()
+    checked = clearcast("check", data)
+    assert checked.code == 1
+    assert "missing picture" in checked.out
+
+
+def test_truncated_picture(clearcast: Clearcast, data: Path) -> None:
+    picture = first_noisy(data)
+    picture.write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
+    refused(clearcast("study", data, *QUICK), "truncated or damaged")
+
+
+def test_sixteen_bit_tiff(clearcast: Clearcast, data: Path) -> None:
+    Image.fromarray(np.full((64, 64), 40000, np.uint16)).save(replace_first_noisy(data, "disk_ok_16.tiff"))
+    refused(clearcast("study", data, *QUICK), "16 bits a channel", "convert it to 8-bit")
+
+
+def test_transparent_png(clearcast: Clearcast, data: Path) -> None:
+    Image.new("RGBA", (64, 64), (9, 9, 9, 128)).save(replace_first_noisy(data, "disk_ok_rgba.png"))
+    refused(clearcast("study", data, *QUICK), "transparency", "save it without")
+
+
+def test_a_run_is_not_overwritten(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
+    study = ("study", data, "--out", tmp_path / "run", "--stages", "2", *QUICK)
+    assert clearcast(*study).code == 0
+    refused(clearcast(*study), "already holds a run", "--resume", "--force")
+    assert clearcast(*study, "--resume").code == 0
+    assert clearcast(*study, "--force").code == 0
+
+
+def test_unknown_recipe_and_stage(clearcast: Clearcast, data: Path) -> None:
+    refused(clearcast("study", data, "--recipe", "raport"), "no recipe 'raport'; known are report, report-literal")
+    refused(clearcast("study", data, "--stages", "7"), "no stage 7")
+
+
+def test_findings_are_not_overwritten(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
+    assert clearcast("check", data, "--out", tmp_path / "out").code == 0
+    refused(clearcast("check", data, "--out", tmp_path / "out"), "exists", "--force")
+
+
+def test_a_message_with_brackets_is_printed_as_it_is(clearcast: Clearcast, data: Path) -> None:
+    first_noisy(data).unlink()
+    replace_first_noisy(data, "[red]disk_ok[blue].png")
+    done = clearcast("check", data)
+    assert done.code == 1
+    assert "[red]disk_ok[blue].png" in done.out
+
+
+def test_corrupt_goes_on_past_a_bad_picture(clearcast: Clearcast, tmp_path: Path) -> None:
+    folder = tmp_path / "clean"
+    folder.mkdir()
+    for name in ("a_ok.png", "b_def.png", "c_ok.png"):
+        Image.new("L", (64, 64), 128).save(folder / name)
+    (folder / "d_def.png").write_bytes(b"")
+    refused(clearcast("corrupt", folder, tmp_path / "out"), "1 pictures could not be used", "d_def.png")
+    assert len(pd.read_excel(tmp_path / "out/Labels.xlsx", engine="calamine")) == 3
