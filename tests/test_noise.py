@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import time
 
 import numpy as np
 import pytest
@@ -286,12 +285,3 @@ def test_both_kinds_of_periodic_noise_are_drawn() -> None:
 def test_ranges_cannot_be_changed_by_one_user_for_all() -> None:
     with pytest.raises(TypeError):
         noise.DEFAULT_RANGES[NoiseType.GAUSSIAN] = noise.GaussianRange()  # type: ignore[index]
-
-
-def test_two_hundred_waves_take_no_cosine_for_every_pixel() -> None:
-    """A cosine for each of 200 waves at 512 x 512 pixels takes over half a second; the product, some hundredths."""
-    waves = tuple(Wave(0.01, 20 + at, at, at) for at in range(200))
-    noise.wave_field(waves, 512, 512)
-    start = time.process_time()
-    noise.wave_field(waves, 512, 512)
-    assert time.process_time() - start < 0.4
