@@ -1,0 +1,100 @@
+"""Images a second of training each published network, beside a loop that only decodes and resizes the same pictures.
+
+Run with nothing else on the machine::
+
+    .venv/bin/python benchmarks/training_throughput.py Labels.xlsx
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+from clearcast import imaging
+from clearcast.data.frames import label_frame, noise_frame, pair_frame
+from clearcast.data.pictures import PictureStore
+from clearcast.data.sheet import read_sheet
+from clearcast.imaging import Channels
+from clearcast.models.report import ReportClassifier, ReportDenoiser
+from clearcast.training.datasets import ClassDataset, PairDataset, training_loader
+from clearcast.training.memory import keep_freed_memory
+from clearcast.training.modules import ClassifierModule, DenoiserModule, FitModule
+from clearcast.training.recipe import load_recipe, override
+
+WARM_UP = 10  # steps before the clock starts
+
+
+def main() -> None:
+    """Print one line a loop: images a second, and the ratio to decoding alone."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sheet", type=Path)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long each loop runs")
+    asked = parser.parse_args()
+    keep_freed_memory()
+    recipe = override(load_recipe("report"), size=asked.size)
+    sheet = read_sheet(asked.sheet)
+    noise, pairs = noise_frame(sheet), pair_frame(sheet)
+    noisy, references = (
+        PictureStore(paths, size=asked.size, channels=Channels.RGB, budget=2**31)
+        for paths in (pairs.pictures, pairs.references)
+    )
+    rows = range(len(sheet.rows))
+    shape = {"size": asked.size, "channels": 3, "activation": recipe.classifier.activation}
+    classes = {"defect or ok": (label_frame(sheet), 2), "noise type": (noise, len(noise.classes))}
+    floor = _decoding(pairs.pictures, asked.size, asked.seconds)
+    print(f"{'decoding and resizing alone':32} {floor:8.1f} images/s")
+    for name, (frame, count) in classes.items():
+        network = ReportClassifier(classes=count, **shape)
+        module = ClassifierModule(network, learning_rate=1e-4, loss_on=recipe.classifier.loss_on)
+        _show(name, module, ClassDataset(noisy, frame.targets, rows), asked.seconds, floor)
+    denoiser = DenoiserModule(ReportDenoiser(channels=3), learning_rate=1e-4)
+    _show("denoiser", denoiser, PairDataset(noisy, references, rows), asked.seconds, floor)
+
+
+def _decoding(paths: Sequence[Path], size: int, seconds: float) -> float:
+    """Decode with as many threads as there are cores."""
+    start, done = time.perf_counter(), 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while time.perf_counter() < start + seconds:
+            for _ in pool.map(lambda path: imaging.resize(imaging.load(path, Channels.RGB), size, size), paths[:200]):
+                done += 1
+    return done / (time.perf_counter() - start)
+
+
+def _show(name: str, module: FitModule, dataset: ClassDataset | PairDataset, seconds: float, floor: float) -> None:
+    rate = _training(module, dataset, seconds)
+    print(f"{'training: ' + name:32} {rate:8.1f} images/s, {rate / floor:.2f} of decoding")
+
+
+def _training(module: FitModule, dataset: ClassDataset | PairDataset, seconds: float) -> float:
+    """Steps of batch 5 as Lightning takes them, from pictures kept in memory."""
+    optimizer = module.configure_optimizers()
+    step = _step(module, optimizer)
+    start, done, steps, epoch = 0.0, 0, 0, 0
+    while True:
+        for batch in training_loader(dataset, batch=5, seed=epoch):
+            if steps == WARM_UP:
+                start, done = time.perf_counter(), 0
+            step(batch)
+            steps, done = steps + 1, done + len(batch[0])
+            if steps > WARM_UP and time.perf_counter() > start + seconds:
+                return done / (time.perf_counter() - start)
+        epoch += 1
+
+
+def _step(module: FitModule, optimizer: torch.optim.Optimizer) -> Callable[[tuple[torch.Tensor, torch.Tensor]], None]:
+    def step(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+        optimizer.zero_grad()
+        torch.autograd.backward(module.measures(batch)["loss"])
+        optimizer.step()
+
+    return step
+
+
+if __name__ == "__main__":
+    main()
