@@ -5,6 +5,8 @@ A picture is an ``np.ndarray`` of dtype uint8, shape (height, width, 3) in the o
 """
 
 import io
+import re
+import threading
 import warnings
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,7 +26,11 @@ MAX_PIXELS = 100_000_000  # beyond this a few kilobytes could unpack to gigabyte
 MAX_BYTES = 512 * 1024 * 1024
 
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+_MODES = frozenset({"L", "RGB", "P", "YCbCr"})  # of 8 bits a channel, with one meaning
+_MAGIC = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|II\*\x00|MM\x00\*|RIFF....WEBP", re.DOTALL)
 _END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
+
+_QUIET = threading.Lock()  # warnings.catch_warnings is not safe among threads
 
 
 class Channels(StrEnum):
@@ -41,13 +47,17 @@ class Channels(StrEnum):
 
 @dataclass(frozen=True)
 class PictureInfo:
-    """What a picture's header says; ``bits`` are those of one channel, ``mode`` is Pillow's name of the channels."""
+    """What a picture's header says; ``bits`` are those of one channel, ``mode`` is Pillow's name of the channels.
+
+    ``width`` and ``height`` are those of the stored pixels, before a camera's EXIF orientation is applied.
+    """
 
     format: str
     mode: str
     bits: int
     width: int
     height: int
+    transparent: bool = False
 
 
 def read_bytes(path: Path) -> bytes:
@@ -84,11 +94,22 @@ def probe(data: bytes, name: str = "picture") -> PictureInfo:
         PictureError: not a picture of a known format, or more than ``MAX_PIXELS`` pixels.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with _QUIET, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=_FORMATS) as header:
-                info = PictureInfo(header.format or "", header.mode, _bits(header), *header.size)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                transparent = header.has_transparency_data
+                info = PictureInfo(header.format or "", header.mode, _bits(header), *header.size, transparent)
+    except Image.DecompressionBombError:
+        raise PictureError(
+            PictureFault.TOO_LARGE, f"{name}: the header claims too many pixels; at most {MAX_PIXELS:,} are decoded"
+        ) from None
+    except (OSError, SyntaxError, ValueError) as error:
+        if _MAGIC.match(data):
+            raise PictureError(
+                PictureFault.UNREADABLE,
+                f"{name}: begins as a picture, but its header is cut off, damaged or of an unknown variant; copy the "
+                "file again, or save it as 8-bit grey or RGB",
+            ) from None
         raise PictureError(
             PictureFault.UNREADABLE, f"{name}: not a readable picture ({_reason(error)}); needed is {_known()}"
         ) from None
@@ -112,7 +133,7 @@ def decode(data: bytes, channels: Channels, name: str = "picture") -> Picture:
     info = probe(data, name)
     _refuse_unknown_scale(info, name)
     if not _ends_whole(data, info.format):
-        _decode_strictly(data, name)
+        _decode_strictly(data, info.format, name)
     flag = cv2.IMREAD_COLOR_RGB if channels is Channels.RGB else cv2.IMREAD_GRAYSCALE
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
@@ -160,17 +181,21 @@ def find(folder: Path) -> list[Path]:
 
 
 def _refuse_unknown_scale(info: PictureInfo, name: str) -> None:
-    """8 bits a channel have one meaning; 12 bits in a 16-bit file, floats or a mask of transparency do not."""
+    """8 bits a channel have one meaning; 12 bits in a 16-bit file, floats, inks or transparency do not."""
     if info.bits > 8:
         raise PictureError(
             PictureFault.UNSUPPORTED,
             f"{name}: {info.format} with {info.bits} bits a channel, whose full scale (10, 12, 16 bits?) the file does "
             "not state; convert it to 8-bit grey or RGB with the scale of your camera",
         )
-    if info.mode in {"RGBA", "LA", "PA", "RGBa", "La"}:
+    if info.transparent:
         raise PictureError(
             PictureFault.UNSUPPORTED,
             f"{name}: {info.format} with transparency (mode {info.mode}); save it without, as 8-bit grey or RGB",
+        )
+    if info.mode not in _MODES:
+        raise PictureError(
+            PictureFault.UNSUPPORTED, f"{name}: {info.format} of mode {info.mode}; save it as 8-bit grey or RGB"
         )
 
 
@@ -187,15 +212,33 @@ def _ends_whole(data: bytes, form: str) -> bool:
     return mark is not None and data[-64:].rstrip(b"\x00").endswith(mark)
 
 
-def _decode_strictly(data: bytes, name: str) -> None:
-    """OpenCV fills the missing rest of a truncated JPEG with grey and says nothing; Pillow refuses it."""
+def _decode_strictly(data: bytes, form: str, name: str) -> None:
+    """OpenCV fills the missing rest of a truncated JPEG with grey and says nothing; Pillow refuses it.
+
+    Pillow in turn takes zeros, with which a broken copy fills up, for the rest; only the end mark tells.
+    """
     try:
+        if not _has_end(data, form):
+            raise EOFError("it has no end mark")
         with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
             picture.load()
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, Warning) as error:
         raise PictureError(
             PictureFault.TRUNCATED, f"{name}: truncated or damaged ({_reason(error)}); copy the file again"
         ) from None
+
+
+def _has_end(data: bytes, form: str) -> bool:
+    """Whether an end mark follows the pixels, where the format has one.
+
+    In a JPEG it counts behind the start of the first scan: what goes before, such as a thumbnail, has marks of its own.
+    """
+    if form not in {"JPEG", "MPO"}:
+        return _END_MARKS.get(form, b"") in data
+    place = 2
+    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != b"\xda":
+        place += 2 + int.from_bytes(data[place + 2 : place + 4])
+    return data.find(_END_MARKS["JPEG"], place) >= 0
 
 
 def _reason(error: Exception) -> str:

@@ -5,7 +5,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -81,6 +81,7 @@ def check_sheet(sheet: Sheet, *, progress: Progress | None = None) -> Check:
         *_broken_pictures(sheet.rows, facts),
         *_unequal_pairs(sheet.rows, facts),
         *_copies(sheet.rows, facts),
+        *_unspoilt(sheet.rows, facts),
         *_mixtures(readable),
         *_imbalance("label", Label, [row.label for row in sheet.rows]),
         *_imbalance("noise type", NoiseType, [row.noise_type for row in sheet.rows], needed=()),
@@ -123,9 +124,10 @@ def _examine(path: Path) -> PictureFacts:
     try:
         data = imaging.read_bytes(path)
         info = imaging.probe(data, str(path))
-        imaging.decode(data, Channels.GREY, str(path))  # only decoding tells whether a file is whole
+        height, width = imaging.decode(data, Channels.GREY, str(path)).shape  # tells whether a file is whole, too
     except PictureError as error:
         return PictureFacts(fault=error.fault, message=str(error))
+    info = replace(info, width=width, height=height)  # as seen, with a camera's orientation applied
     return PictureFacts(info=info, sha256=hashlib.sha256(data).hexdigest())
 
 
@@ -140,21 +142,31 @@ def _row_problems(rows: Iterable[Row]) -> Iterator[Finding]:
 
 
 def _contradictions(rows: Iterable[Row]) -> Iterator[Finding]:
-    """One noisy picture in several rows: a contradiction where they differ, a copy that leaks where they agree."""
-    first: dict[str, Row] = {}
+    """One noisy picture in several rows: a contradiction where they differ, a copy that leaks where they agree.
+
+    One reference may serve several noisy pictures, of one label.
+    """
+    noisy: dict[str, Row] = {}
+    references: dict[str, Row] = {}
     for row in rows:
-        known = first.setdefault(row.noisy, row) if row.noisy else row
-        if known is row:
-            continue
-        differing = [
-            f"{word} {getattr(known, name)!s} / {getattr(row, name)!s}"
-            for word, name in (("label", "label"), ("noise type", "noise_type"), ("reference", "reference"))
-            if getattr(known, name) != getattr(row, name)
-        ]
-        if differing:
-            yield _error("contradiction", f"row {known.number} says otherwise: {'; '.join(differing)}", row)
-        else:
+        known = noisy.setdefault(row.noisy, row) if row.noisy else row
+        sibling = references.setdefault(row.reference, row) if row.reference else row
+        if differing := _differences(known, row, "label", "noise_type", "reference"):
+            yield _error("contradiction", f"row {known.number} says otherwise: {differing}", row)
+        elif known is not row:
             yield _error("listed twice", f"the same as row {known.number}; remove one of them", row)
+        elif differing := _differences(sibling, row, "label"):
+            yield _error("contradiction", f"row {sibling.number} with the same reference: {differing}", row)
+
+
+def _differences(one: Row, other: Row, *fields: str) -> str:
+    """In which fields two rows contradict each other; what could not be understood contradicts nothing."""
+    pairs = {field: (getattr(one, field), getattr(other, field)) for field in fields}
+    return "; ".join(
+        f"{field.replace('_', ' ')} {first!s} / {second!s}"
+        for field, (first, second) in pairs.items()
+        if first and second and first != second
+    )
 
 
 def _broken_pictures(rows: Iterable[Row], facts: dict[str, PictureFacts]) -> Iterator[Finding]:
@@ -187,18 +199,25 @@ def _copies(rows: Iterable[Row], facts: dict[str, PictureFacts]) -> Iterator[Fin
 
 def _copies_of_one(role: str, copies: list[tuple[str, Row]]) -> Iterator[Finding]:
     (original, first), *others = copies
+    fields = ("label", "noise_type") if role == "noisy" else ("label",)
     for path, row in others:
-        if row.label != first.label:
-            message = f"byte for byte the {role} picture {original} of row {first.number}, but labelled {row.label}"
-            yield _error("contradiction", f"{message} instead of {first.label}", row, path)
+        message = f"byte for byte the {role} picture {original} of row {first.number}"
+        if differing := _differences(first, row, *fields):
+            yield _error("contradiction", f"{message}, which says otherwise: {differing}", row, path)
         else:
-            yield Finding(
-                severity=Severity.WARNING,
-                kind="identical copy",
-                message=f"byte for byte the {role} picture {original} of row {first.number}",
-                row=row.number,
-                path=path,
-            )
+            yield _copy(message, row, path)
+
+
+def _unspoilt(rows: Iterable[Row], facts: dict[str, PictureFacts]) -> Iterator[Finding]:
+    """Noisy pictures that are their own references, although a noise is named."""
+    for row in rows:
+        noisy, reference = (facts[path].sha256 if path in facts else "" for path in (row.noisy, row.reference))
+        if noisy and noisy == reference and row.noise_type is not NoiseType.NONE:
+            yield _copy(f"byte for byte its own reference {row.reference}, so without noise", row, row.noisy)
+
+
+def _copy(message: str, row: Row, path: str) -> Finding:
+    return Finding(severity=Severity.WARNING, kind="identical copy", message=message, row=row.number, path=path)
 
 
 def _mixtures(infos: list[PictureInfo]) -> Iterator[Finding]:

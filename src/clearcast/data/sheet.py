@@ -1,11 +1,12 @@
 """Read a sheet: one row an image, its noise type, its reference and, in a column or in the path's words, its label."""
 
+import csv
 import hashlib
 import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import pandas as pd
@@ -72,24 +73,20 @@ def read_sheet(path: Path, *, columns: Columns = Columns(), root: Path | None = 
     """
     if not path.is_file():
         raise SheetError(f"{path}: no such sheet; needed is a file that ends in {', '.join(SUFFIXES)}")
-    table = _read_table(path)
+    table = _read_table(path, columns)
     names = _find_columns(table, columns, path)
     root = (root or path.parent).absolute()
     if not root.is_dir():
         raise SheetError(f"{root}: no such folder; needed is the root that the sheet's paths are relative to")
-    used = table[list(dict.fromkeys(names.values()))]
-    filled = used.apply(lambda column: column.map(_text)).ne("").any(axis=1) if len(used) else []
-    rows = tuple(
-        _parse_row(index + 2, {role: _text(record[name]) for role, name in names.items()}, root)
-        for index, (record, is_filled) in enumerate(zip(used.to_dict("records"), filled, strict=True))
-        if is_filled
-    )
+    texts = {role: [_text(cell) for cell in table[name].tolist()] for role, name in names.items()}
+    records = (dict(zip(texts, cells, strict=True)) for cells in zip(*texts.values(), strict=True))
+    rows = tuple(_parse_row(number, record, root) for number, record in enumerate(records, 2) if any(record.values()))
     if not rows:
         raise SheetError(f"{path}: the sheet has no rows below its header; needed is one row an image")
     return Sheet(path=path, root=root, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), rows=rows)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def _read_table(path: Path, columns: Columns) -> pd.DataFrame:
     suffix = path.suffix.lower()
     try:
         with warnings.catch_warnings():
@@ -97,8 +94,7 @@ def _read_table(path: Path) -> pd.DataFrame:
             if suffix in {".xlsx", ".xls"}:
                 return pd.read_excel(path, dtype=object, engine="calamine", keep_default_na=False)
             if suffix == ".csv":
-                separator = _csv_separator(path)
-                return pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator, encoding="utf-8-sig")
+                return _read_csv(path, columns)
             if suffix == ".parquet":
                 return pd.read_parquet(path)
     except ImportError as error:
@@ -108,32 +104,56 @@ def _read_table(path: Path) -> pd.DataFrame:
         ) from None
     except pd.errors.EmptyDataError:
         raise SheetError(f"{path}: the sheet is empty; needed are a header and one row an image") from None
+    except UnicodeDecodeError:
+        raise SheetError(f"{path}: not UTF-8 text; save the sheet again as 'CSV UTF-8'") from None
     except Exception as error:  # the readers raise dozens of kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SheetError(f"{path}: cannot be read as {suffix} ({reason}); save the sheet again") from None
     raise SheetError(f"{path}: a sheet ends in {', '.join(SUFFIXES)}, this one in {suffix or 'nothing'}")
 
 
-def _csv_separator(path: Path) -> str:
+def _read_csv(path: Path, columns: Columns) -> pd.DataFrame:
     """Spreadsheets write CSV with comma, semicolon or tab, by the country; the header tells which."""
     with path.open(encoding="utf-8-sig") as lines:
         header = lines.readline()
-    return max(",;\t", key=header.count)
+    wanted = {_plain(name) for name in _wanted(columns).values()}
+
+    def fitness(separator: str) -> tuple[int, int]:
+        found = next(csv.reader([header], delimiter=separator), [])
+        return len(wanted.intersection(map(_plain, found))), len(found)
+
+    return pd.read_csv(
+        path,
+        sep=max(",;\t", key=fitness),
+        dtype=str,
+        keep_default_na=False,
+        skip_blank_lines=False,  # they count in the rows' numbers
+        index_col=False,  # a separator at the end of each line makes no index
+        encoding="utf-8-sig",
+    )
 
 
 def _find_columns(table: pd.DataFrame, columns: Columns, path: Path) -> dict[str, str]:
     """Map each role to the table's own column name."""
-    present = {str(name).strip().casefold(): name for name in table.columns}
-    wanted = {"noisy": columns.noisy, "noise_type": columns.noise_type, "reference": columns.reference}
-    if columns.label is not None:
-        wanted["label"] = columns.label
-    missing = [name for name in wanted.values() if name.strip().casefold() not in present]
+    present = {_plain(name): name for name in reversed(table.columns)}  # of two alike, the first
+    wanted = _wanted(columns)
+    missing = [name for name in wanted.values() if _plain(name) not in present]
     if missing:
         raise SheetError(
             f"{path}: no column {_quoted(missing)}; the sheet has {_quoted(table.columns) or 'no columns'}; name yours "
             "with --noisy-column, --noise-column, --reference-column, --label-column"
         )
-    return {role: present[name.strip().casefold()] for role, name in wanted.items()}
+    return {role: present[_plain(name)] for role, name in wanted.items()}
+
+
+def _wanted(columns: Columns) -> dict[str, str]:
+    """The name of each role's column; without a label column there is no such role."""
+    wanted = {"noisy": columns.noisy, "noise_type": columns.noise_type, "reference": columns.reference}
+    return wanted if columns.label is None else wanted | {"label": columns.label}
+
+
+def _plain(name: object) -> str:
+    return str(name).strip().casefold()
 
 
 def _parse_row(number: int, cells: dict[str, str], root: Path) -> Row:
@@ -159,17 +179,21 @@ def _parse_path(text: str, role: str, root: Path, problems: list[str]) -> str:
     if not text:
         problems.append(f"no {role} picture is named")
         return ""
-    relative = os.path.relpath(os.path.join(root, text.replace("\\", "/")), root)  # noqa: PTH118
-    if relative.startswith("..") or "\x00" in text or (len(text) > 1 and text[1] == ":"):
+    base = Path(os.path.abspath(root))  # noqa: PTH100 -- resolves ".." by the text alone, and follows no link
+    full = Path(os.path.abspath(base / text.replace("\\", "/")))  # noqa: PTH100
+    foreign = os.name != "nt" and PureWindowsPath(text).drive
+    if "\x00" in text or foreign or not full.is_relative_to(base):
         problems.append(f"the {role} path {text!r} lies outside the root {root}; name another with --root")
         return ""
-    return Path(relative).as_posix()
+    return full.relative_to(base).as_posix()
 
 
 def _label_from_paths(noisy: str, reference: str, problems: list[str]) -> Label | None:
     labels = labels_in_path(noisy) | labels_in_path(reference)
     if len(labels) == 1:
         return next(iter(labels))
+    if not noisy and not reference:  # which is a problem of its own
+        return None
     said = "both ok and defect" if labels else "neither ok nor def(ect)"
     problems.append(f"the words of {noisy or reference!r} say {said}; rename it or name a --label-column")
     return None
@@ -177,7 +201,7 @@ def _label_from_paths(noisy: str, reference: str, problems: list[str]) -> Label 
 
 def _text(cell: Any) -> str:  # noqa: ANN401 -- a cell holds whatever the spreadsheet put there
     """A cell as trimmed text; an empty one, NaN or None is ''. 1.0 is '1', as a person would have typed it."""
-    if cell is None or (isinstance(cell, float) and cell != cell):
+    if pd.api.types.is_scalar(cell) and pd.isna(cell):
         return ""
     if isinstance(cell, float) and cell.is_integer():
         cell = int(cell)

@@ -78,13 +78,16 @@ def load_split(path: Path, rows: Sequence[Row], description: str) -> Split:
     """Read what ``save_split`` wrote.
 
     Raises:
-        SheetError: the file lists other pictures than ``rows``.
+        SheetError: the file cannot be read as a split, or lists other pictures than ``rows``.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
-    if [line["noisy"] for line in lines] != [row.noisy for row in rows]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            listed = [(line["noisy"], Subset(line["split"])) for line in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        raise SheetError(f"{path}: cannot be read as a split ({error}); start a new run") from None
+    if [noisy for noisy, _ in listed] != [row.noisy for row in rows]:
         raise SheetError(f"{path}: the split lists other pictures than the sheet; start a new run")
-    return Split(subsets=tuple(Subset(line["split"]) for line in lines), description=description)
+    return Split(subsets=tuple(subset for _, subset in listed), description=description)
 
 
 def _draw(rows: np.ndarray, strata: Sequence[Hashable], count: int, rng: np.random.Generator) -> np.ndarray:

@@ -12,6 +12,7 @@ _LABEL_WORDS = {
     "defects": Label.DEFECT,
     "defective": Label.DEFECT,
 }
+_NEGATED = re.compile(rf"(?<![a-z])(not?|non)[^a-z0-9]+({'|'.join(_LABEL_WORDS)})(?![a-z])")
 _LABEL_VALUES = _LABEL_WORDS | {
     "good": Label.OK,
     "pass": Label.OK,
@@ -27,21 +28,16 @@ _LABEL_VALUES = _LABEL_WORDS | {
 _NOISE_VALUES = {
     "gaussian": NoiseType.GAUSSIAN,
     "gauss": NoiseType.GAUSSIAN,
-    "gaussiannoise": NoiseType.GAUSSIAN,
     "awgn": NoiseType.GAUSSIAN,
     "salt": NoiseType.SALT_AND_PEPPER,
     "saltpepper": NoiseType.SALT_AND_PEPPER,
     "saltandpepper": NoiseType.SALT_AND_PEPPER,
     "saltnpepper": NoiseType.SALT_AND_PEPPER,
-    "saltandpeppernoise": NoiseType.SALT_AND_PEPPER,
-    "saltpeppernoise": NoiseType.SALT_AND_PEPPER,
     "sp": NoiseType.SALT_AND_PEPPER,
     "sandp": NoiseType.SALT_AND_PEPPER,
     "snp": NoiseType.SALT_AND_PEPPER,
     "impulse": NoiseType.SALT_AND_PEPPER,
-    "impulsenoise": NoiseType.SALT_AND_PEPPER,
     "periodic": NoiseType.PERIODIC,
-    "periodicnoise": NoiseType.PERIODIC,
     "sinusoidal": NoiseType.PERIODIC,
     "stripe": NoiseType.PERIODIC,
     "stripes": NoiseType.PERIODIC,
@@ -56,15 +52,17 @@ def labels_in_path(path: str) -> frozenset[Label]:
     """The labels that a path's words name, as in the report: ``ok``, and ``def`` or ``defect``.
 
     The file's name is read first; a folder's name counts only where no name nearer to the file says anything. More
-    than one label means that the words contradict each other.
+    than one label means that the words contradict each other; a negated word, as in ``not_ok``, says both.
 
     >>> sorted(labels_in_path("With-Noise/cast_def_0_100.jpeg"))
     [<Label.DEFECT: 'defect'>]
     >>> sorted(labels_in_path("ok_front/def_front/7.png")), sorted(labels_in_path("look/7.png"))
     ([<Label.DEFECT: 'defect'>], [])
     """
-    for name in reversed(PurePosixPath(path).parts):
-        found = frozenset(_LABEL_WORDS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _LABEL_WORDS)
+    for name in reversed(PurePosixPath(path.lower()).parts):
+        if _NEGATED.search(name):
+            return frozenset(Label)
+        found = frozenset(_LABEL_WORDS[word] for word in re.split(r"[^a-z]+", name) if word in _LABEL_WORDS)
         if found:
             return found
     return frozenset()
@@ -86,4 +84,4 @@ def parse_noise_type(text: str) -> NoiseType | None:
     (<NoiseType.SALT_AND_PEPPER: 'salt_and_pepper'>, None)
     """
     key = re.sub(r"[^a-z]", "", text.lower().replace("&", "and"))
-    return _NOISE_VALUES.get(key)
+    return _NOISE_VALUES.get(key) or _NOISE_VALUES.get(key.removesuffix("noise"))

@@ -1,0 +1,113 @@
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clearcast.data.words import labels_in_path, parse_label, parse_noise_type
+from clearcast.domain import Label, NoiseType
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("With-Noise/cast_ok_0_100.jpeg", Label.OK),
+        ("With-Noise/cast_def_0_100.jpeg", Label.DEFECT),
+        ("With-Noise/cast_defect_0_100.jpeg", Label.DEFECT),
+        ("ok/1.png", Label.OK),
+        ("DEFECTIVE parts/1.png", Label.DEFECT),
+        ("OK12.PNG", Label.OK),
+        ("a-def.b.png", Label.DEFECT),
+        ("ok_front/def_7.png", Label.DEFECT),
+        ("def_front/ok/7.png", Label.OK),
+    ],
+)
+def test_the_words_nearest_to_the_file_give_the_label(path: str, label: Label) -> None:
+    assert labels_in_path(path) == {label}
+
+
+@pytest.mark.parametrize("path", ["", "1.png", "look.png", "broken/1.png", "undefined.png", "Noktest/definite.png"])
+def test_parts_of_words_are_no_labels(path: str) -> None:
+    assert labels_in_path(path) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["ok_def_1.png", "def-or-ok/1.png", "not_ok_1.png", "NOT OK/1.png", "no-defect.png", "ok/non_defective_3.png"],
+)
+def test_words_that_contradict_or_negate_say_both(path: str) -> None:
+    assert labels_in_path(path) == {Label.OK, Label.DEFECT}
+
+
+def test_a_number_is_no_negation() -> None:
+    assert labels_in_path("part_no_5_ok.png") == {Label.OK}
+
+
+@given(
+    word=st.sampled_from(["ok", "def", "defect"]),
+    before=st.text(string.digits + "_-. ", max_size=5),
+    after=st.text(string.digits + "_- ", max_size=5),
+    folder=st.text(string.ascii_letters + "_", min_size=1, max_size=8),
+    capitals=st.booleans(),
+)
+def test_any_separators_and_capitals_set_a_word_off(
+    word: str, before: str, after: str, folder: str, *, capitals: bool
+) -> None:
+    name = f"{before}{word}{after}"
+
+    labels = labels_in_path(f"{folder}/{name.upper() if capitals else name}.png")
+
+    assert labels == {Label.OK if word == "ok" else Label.DEFECT}
+
+
+@given(st.text())
+def test_any_text_can_be_asked_for_labels(path: str) -> None:
+    assert labels_in_path(path) <= set(Label)
+
+
+@pytest.mark.parametrize("text", ["ok", " OK ", "Good", "pass", "0", "False"])
+def test_spellings_of_ok(text: str) -> None:
+    assert parse_label(text) is Label.OK
+
+
+@pytest.mark.parametrize("text", ["def", "Defect", "DEFECTIVE", "nok", "NG", "bad", "fail", "1", "true"])
+def test_spellings_of_defect(text: str) -> None:
+    assert parse_label(text) is Label.DEFECT
+
+
+@pytest.mark.parametrize("text", ["", "perhaps", "not ok", "2", "ok def", "nan"])
+def test_other_labels_are_unknown(text: str) -> None:
+    assert parse_label(text) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts"),
+    [
+        (NoiseType.GAUSSIAN, ["Gaussian", "gauss", "Gaussian noise", "GAUSSIAN-NOISE", "AWGN"]),
+        (
+            NoiseType.SALT_AND_PEPPER,
+            ["Salt", "salt & pepper", "Salt and Pepper", "salt_and_pepper", "salt-and-pepper noise", "Salt+Pepper"],
+        ),
+        (
+            NoiseType.SALT_AND_PEPPER,
+            ["salt n pepper", "S&P", "s&p noise", "impulse", "Impulse noise", "salt noise"],
+        ),
+        (NoiseType.PERIODIC, ["Periodic", "periodic noise", "sinusoidal", "Sinusoidal noise", "stripes"]),
+        (NoiseType.NONE, ["none", "None", "clean", "No noise", "noise-free"]),
+    ],
+)
+def test_common_spellings_of_noise_types(kind: NoiseType, texts: list[str]) -> None:
+    assert [parse_noise_type(text) for text in texts] == [kind] * len(texts)
+
+
+@pytest.mark.parametrize("text", ["", " ", "Poisson", "noise", "speckle noise", "salty", "gaussian and salt"])
+def test_other_noise_types_are_unknown(text: str) -> None:
+    assert parse_noise_type(text) is None
+
+
+@given(kind=st.sampled_from(list(NoiseType)), separator=st.sampled_from(["_", "-", " ", " / "]), capitals=st.booleans())
+def test_every_noise_type_is_understood_by_its_own_names(kind: NoiseType, separator: str, *, capitals: bool) -> None:
+    name = kind.value.replace("_", separator)
+
+    assert parse_noise_type(name.upper() if capitals else f"  {name}\t") is kind
+    assert parse_noise_type(kind.display_name) is kind

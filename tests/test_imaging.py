@@ -1,0 +1,342 @@
+import io
+import struct
+import threading
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from clearcast import imaging
+from clearcast.errors import PictureError, PictureFault
+from clearcast.imaging import Channels, Picture
+
+HEIGHT, WIDTH = 24, 40
+EXIF_ORIENTATION = 0x0112
+
+
+def scene() -> Picture:
+    """A smooth colour picture, without any symmetry, that JPEG keeps well."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    return np.stack([20 + 5 * x, 10 + 9 * y, 200 - 2 * x - 3 * y], axis=2).astype(np.uint8)
+
+
+def as_pillow(mode: str = "RGB") -> Image.Image:
+    return Image.fromarray(scene()).convert(mode)
+
+
+def encoded(image: Image.Image, form: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def seen_by_pillow(data: bytes, channels: Channels) -> NDArray[np.int_]:
+    """What an independent decoder makes of a file, with the camera's orientation applied."""
+    with Image.open(io.BytesIO(data)) as image:
+        mode = "RGB" if channels is Channels.RGB else "L"
+        return np.asarray(ImageOps.exif_transpose(image).convert(mode), np.int_)
+
+
+def difference(data: bytes, channels: Channels) -> int:
+    ours, theirs = imaging.decode(data, channels), seen_by_pillow(data, channels)
+    assert ours.dtype == np.uint8
+    assert ours.shape == theirs.shape
+    return int(np.abs(ours - theirs).max())
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header claims any size."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"\0")) + png_chunk(b"IEND", b"")
+
+
+def fault_of(data: bytes) -> PictureFault:
+    """The fault that decoding raises; the message must name the file."""
+    with pytest.raises(PictureError, match=r"^some/name\.png: ") as caught:
+        imaging.decode(data, Channels.RGB, "some/name.png")
+    return caught.value.fault
+
+
+WHOLE = {
+    "baseline JPEG": encoded(as_pillow(), "JPEG", quality=90),
+    "progressive JPEG": encoded(as_pillow(), "JPEG", quality=90, progressive=True),
+    "PNG": encoded(as_pillow(), "PNG"),
+    "BMP": encoded(as_pillow(), "BMP"),
+    "TIFF": encoded(as_pillow(), "TIFF"),
+    "LZW TIFF": encoded(as_pillow(), "TIFF", compression="tiff_lzw"),
+    "WebP": encoded(as_pillow(), "WEBP"),
+}
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_lossless_pictures_decode_exactly(form: str, mode: str) -> None:
+    data = encoded(as_pillow(mode), form)
+
+    assert difference(data, Channels.RGB) == 0
+    assert difference(data, Channels.GREY) <= (0 if mode == "L" else 1)  # weights are rounded differently
+
+
+@pytest.mark.parametrize("options", [{"quality": 95}, {"quality": 60}, {"quality": 85, "progressive": True}])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("channels", list(Channels))
+def test_jpeg_decodes_closely(options: dict[str, int], mode: str, channels: Channels) -> None:
+    assert difference(encoded(as_pillow(mode), "JPEG", **options), channels) <= 2
+
+
+def test_webp_decodes_closely() -> None:
+    assert difference(WHOLE["WebP"], Channels.RGB) <= 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_camera_orientation_is_applied(form: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    data = encoded(as_pillow(), form, exif=exif)
+
+    for channels in Channels:
+        assert difference(data, channels) <= 2
+
+
+def test_several_pictures_in_one_file_give_the_first() -> None:
+    data = encoded(as_pillow(), "MPO", save_all=True, append_images=[as_pillow().rotate(180)])
+
+    assert difference(data, Channels.RGB) <= 2
+
+
+def test_a_header_is_read_without_decoding() -> None:
+    info = imaging.probe(WHOLE["PNG"][:60])
+
+    assert (info.format, info.mode, info.bits, info.width, info.height) == ("PNG", "RGB", 8, WIDTH, HEIGHT)
+    assert not info.transparent
+
+
+@pytest.mark.parametrize("kind", list(WHOLE))
+def test_a_cut_file_is_never_accepted(kind: str) -> None:
+    data = WHOLE[kind]
+    lengths = {*range(0, len(data), 7), *range(len(data) - 16, len(data))}
+
+    faults = {length: fault_of(data[:length]) for length in lengths}
+
+    assert set(faults.values()) <= {PictureFault.TRUNCATED, PictureFault.UNREADABLE}
+    if "JPEG" in kind or kind == "PNG":
+        assert {faults[length] for length in range(len(data) - 8, len(data))} == {PictureFault.TRUNCATED}
+
+
+@settings(deadline=None, max_examples=60)
+@given(length=st.integers(4, len(WHOLE["baseline JPEG"]) - 1), padding=st.integers(0, 200))
+def test_a_cut_jpeg_filled_up_with_zeros_is_never_accepted(length: int, padding: int) -> None:
+    fault_of(WHOLE["baseline JPEG"][:length] + bytes(padding))
+
+
+def test_a_jpeg_cut_behind_its_thumbnail_is_never_accepted() -> None:
+    jpeg = WHOLE["baseline JPEG"]
+    segment = b"Exif\0\0" + encoded(as_pillow().resize((8, 8)), "JPEG")
+    header = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment
+    assert header.endswith(b"\xff\xd9")
+    imaging.decode(header + jpeg[2:], Channels.RGB)
+
+    for length in range(len(header), len(header) + len(jpeg) - 2, 5):
+        fault_of((header + jpeg[2:])[:length])
+
+
+@pytest.mark.parametrize("kind", ["baseline JPEG", "progressive JPEG", "PNG"])
+@pytest.mark.parametrize("padding", [1, 63, 64, 65, 4096])
+def test_zeros_behind_the_end_are_accepted(kind: str, padding: int) -> None:
+    padded = imaging.decode(WHOLE[kind] + bytes(padding), Channels.RGB)
+
+    np.testing.assert_array_equal(padded, imaging.decode(WHOLE[kind], Channels.RGB))
+
+
+def test_a_film_behind_a_jpegs_end_is_accepted() -> None:
+    film = np.random.default_rng(0).bytes(200_000)  # holds every mark of a JPEG by chance
+
+    assert imaging.decode(WHOLE["baseline JPEG"] + film, Channels.RGB).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_damaged_png_is_never_accepted() -> None:
+    png = WHOLE["PNG"]
+    start, end = png.index(b"IDAT"), png.index(b"IEND")
+    for place in range(start, end - 8, 11):
+        fault_of(png[:place] + bytes([png[place] ^ 0x55]) + png[place + 1 :])
+
+
+DEEP = scene().astype(np.uint16) * 257
+FLOATS = Image.fromarray(scene()[:, :, 0].astype(np.float32))
+CLEAR_COLOUR = as_pillow().quantize(16)
+UNSUPPORTED = {
+    "16-bit grey PNG": encoded(Image.fromarray(DEEP[:, :, 0]), "PNG"),
+    "16-bit colour PNG": cv2.imencode(".png", DEEP)[1].tobytes(),
+    "16-bit grey TIFF": encoded(Image.fromarray(DEEP[:, :, 0]), "TIFF"),
+    "16-bit colour TIFF": cv2.imencode(".tif", DEEP)[1].tobytes(),
+    "float TIFF": encoded(FLOATS, "TIFF"),
+    "32-bit TIFF": encoded(Image.fromarray(DEEP[:, :, 0].astype(np.int32)), "TIFF"),
+    "RGBA PNG": encoded(as_pillow("RGBA"), "PNG"),
+    "LA PNG": encoded(as_pillow("LA"), "PNG"),
+    "palette PNG with transparency": encoded(CLEAR_COLOUR, "PNG", transparency=3),
+    "palette PNG with half transparency": encoded(CLEAR_COLOUR, "PNG", transparency=bytes(range(16))),
+    "PNG with one transparent colour": encoded(as_pillow(), "PNG", transparency=(1, 2, 3)),
+    "WebP with transparency": encoded(Image.new("RGBA", (8, 8), (9, 9, 9, 99)), "WEBP"),
+    "CMYK JPEG": encoded(as_pillow("CMYK"), "JPEG"),
+    "CMYK TIFF": encoded(as_pillow("CMYK"), "TIFF"),
+    "1-bit PNG": encoded(as_pillow("1"), "PNG"),
+    "1-bit TIFF": encoded(as_pillow("1"), "TIFF", compression="group4"),
+}
+
+
+@pytest.mark.parametrize("kind", list(UNSUPPORTED))
+def test_what_has_no_clear_meaning_in_8_bits_is_refused(kind: str) -> None:
+    assert fault_of(UNSUPPORTED[kind]) is PictureFault.UNSUPPORTED
+
+
+@pytest.mark.parametrize("data", [encoded(as_pillow(), "GIF"), b"a text", b"BM" + b"W" * 99, b"\x00" * 99, b"{}"])
+def test_what_is_no_known_picture_is_unreadable(data: bytes) -> None:
+    assert fault_of(data) is PictureFault.UNREADABLE
+
+
+@pytest.mark.parametrize(("width", "height"), [(50_000, 50_000), (12_000, 10_000), (100_000_001, 1)])
+def test_too_many_pixels_are_refused_by_the_header(width: int, height: int) -> None:
+    assert fault_of(png_claiming(width, height)) is PictureFault.TOO_LARGE
+
+
+def test_a_header_without_its_pixels_is_refused() -> None:
+    assert fault_of(png_claiming(100, 100)) is PictureFault.UNREADABLE
+
+
+def test_many_threads_may_decode_at_once() -> None:
+    results: list[Picture] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(imaging.decode(WHOLE["TIFF"], Channels.RGB))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(results) == 8
+    assert all(np.array_equal(result, scene()) for result in results)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("missing.png", PictureFault.MISSING),
+        ("empty.png", PictureFault.EMPTY),
+        ("folder.png", PictureFault.UNREADABLE),
+        ("text.png/inside.png", PictureFault.UNREADABLE),
+        ("nul\0.png", PictureFault.UNREADABLE),
+        ("n" * 300 + ".png", PictureFault.UNREADABLE),
+        ("text.png", PictureFault.UNREADABLE),
+    ],
+)
+def test_a_file_that_cannot_be_loaded_says_why_and_which(tmp_path: Path, name: str, fault: PictureFault) -> None:
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "text.png").write_text("a text")
+
+    with pytest.raises(PictureError) as caught:
+        imaging.load(tmp_path / name, Channels.RGB)
+
+    assert caught.value.fault is fault
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "large.png"
+    path.write_bytes(WHOLE["PNG"])
+    monkeypatch.setattr(imaging, "MAX_BYTES", len(WHOLE["PNG"]) - 1)
+
+    with pytest.raises(PictureError, match=r"large\.png.* at most") as caught:
+        imaging.read_bytes(path)
+    assert caught.value.fault is PictureFault.TOO_LARGE
+
+
+pictures = st.tuples(st.integers(1, 12), st.integers(1, 12), st.sampled_from([(), (3,)]), st.integers(0, 2**32 - 1))
+
+
+@settings(deadline=None, max_examples=40)
+@given(drawn=pictures, suffix=st.sampled_from([".png", ".PNG", ".bmp", ".tif"]))
+def test_lossless_formats_give_back_what_was_encoded(drawn: tuple[int, int, tuple[int, ...], int], suffix: str) -> None:
+    height, width, depth, seed = drawn
+    picture = np.random.default_rng(seed).integers(0, 256, (height, width, *depth), np.uint8)
+
+    data = imaging.encode(picture, suffix)
+
+    channels = Channels.RGB if depth else Channels.GREY
+    np.testing.assert_array_equal(imaging.decode(data, channels), picture)
+    np.testing.assert_array_equal(seen_by_pillow(data, channels), picture)
+
+
+def test_jpeg_quality_is_that_of_the_encoder() -> None:
+    sizes = [len(imaging.encode(scene(), ".jpeg", jpeg_quality=quality)) for quality in (20, 60, 95)]
+
+    assert sizes == sorted(set(sizes))
+    assert difference(imaging.encode(scene(), ".jpg"), Channels.RGB) <= 2
+
+
+def test_saving_makes_the_folders_it_needs(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "scene.png"
+
+    imaging.save(path, scene())
+
+    np.testing.assert_array_equal(imaging.load(path, Channels.RGB), scene())
+
+
+def test_pictures_are_found_by_suffix_and_sorted(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a/c.jpeg", "a.txt", "a.jpg", "Labels.xlsx"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+
+    assert imaging.find(tmp_path) == [tmp_path / "a/c.jpeg", tmp_path / "a.jpg", tmp_path / "b.PNG"]
+
+
+sides = st.integers(1, 40)
+
+
+@settings(deadline=None, max_examples=60)
+@given(size=st.tuples(sides, sides), target=st.tuples(sides, sides), value=st.integers(0, 255), grey=st.booleans())
+def test_resizing_keeps_constants_shape_and_dtype(
+    size: tuple[int, int], target: tuple[int, int], value: int, *, grey: bool
+) -> None:
+    depth = () if grey else (3,)
+
+    resized = imaging.resize(np.full((*size, *depth), value, np.uint8), *target)
+
+    assert resized.dtype == np.uint8
+    assert resized.shape == (*target, *depth)
+    assert np.all(resized == value)
+
+
+@settings(deadline=None, max_examples=40)
+@given(size=st.tuples(st.integers(8, 40), st.integers(8, 40)), seed=st.integers(0, 1000))
+def test_shrinking_keeps_the_mean(size: tuple[int, int], seed: int) -> None:
+    picture = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+
+    shrunk = imaging.resize(picture, size[0] // 2, size[1] // 3)
+
+    np.testing.assert_allclose(shrunk.mean(axis=(0, 1)), picture.mean(axis=(0, 1)), atol=0.6)
+
+
+def test_shrinking_by_whole_numbers_averages_blocks() -> None:
+    picture = np.random.default_rng(1).integers(0, 256, (12, 20), np.uint8)
+
+    blocks = picture.reshape(6, 2, 5, 4).mean(axis=(1, 3))  # (6, 5)
+
+    np.testing.assert_allclose(imaging.resize(picture, 6, 5), blocks, atol=0.51)
+
+
+def test_a_picture_of_the_right_size_is_given_back_as_it_is() -> None:
+    assert imaging.resize(picture := scene(), HEIGHT, WIDTH) is picture
