@@ -214,6 +214,15 @@ def test_a_header_without_its_pixels_is_refused() -> None:
     assert fault_of(png_claiming(100, 100)) is PictureFault.UNREADABLE
 
 
+def test_a_fault_of_the_decoder_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise cv2.error("a check failed\nat some line")
+
+    monkeypatch.setattr(cv2, "imdecode", fail)
+
+    assert fault_of(WHOLE["PNG"]) is PictureFault.UNREADABLE
+
+
 def test_many_threads_may_decode_at_once() -> None:
     results: list[Picture] = []
     threads = [

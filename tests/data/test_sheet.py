@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clearcast.data.sheet import Columns, Row, Sheet, read_sheet
 from clearcast.domain import Label, NoiseType
-from clearcast.errors import SheetError
+from clearcast.errors import MissingDependencyError, SheetError
 
 FILES = Path(__file__).parent / "files"
 HEADER = ["Denoise Image", "Noise Type", "Noisy Image"]
@@ -427,3 +427,13 @@ def test_a_csv_with_a_broken_line_is_refused(tmp_path: Path, line: str) -> None:
 
 def test_a_sheet_shows_itself_without_its_rows(tmp_path: Path) -> None:
     assert "rows" not in repr(Sheet(path=tmp_path, root=tmp_path, sha256="", rows=()))
+
+
+def test_parquet_without_its_package_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: Path) -> None:
+        raise ImportError("no pyarrow")
+
+    monkeypatch.setattr(pd, "read_parquet", missing)
+
+    with pytest.raises(MissingDependencyError, match=r"a\.parquet: .*no pyarrow.*pip install 'clearcast\[parquet\]'"):
+        read_sheet(write(tmp_path / "a.parquet", RECORDS))
