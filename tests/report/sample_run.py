@@ -12,7 +12,6 @@ import pandas as pd
 from clearcast import imaging
 from clearcast.domain import NoiseType
 from clearcast.evaluation.results import (
-    STAGES,
     ClassificationMetrics,
     ClassificationStage,
     FidelityMetrics,
@@ -23,6 +22,7 @@ from clearcast.evaluation.results import (
     StudyMetrics,
     Training,
 )
+from clearcast.evaluation.stage import Stage
 from clearcast.imaging import Picture
 
 NOISES = [NoiseType.GAUSSIAN, NoiseType.SALT_AND_PEPPER, NoiseType.PERIODIC]
@@ -94,7 +94,9 @@ class SampleRun:
     predictions: pd.DataFrame
 
 
-def write_sample_run(folder: Path, *, rows: int = 24, side: int = 64, stages: tuple[str, ...] = STAGES) -> SampleRun:
+def write_sample_run(
+    folder: Path, *, rows: int = 24, side: int = 64, stages: tuple[str, ...] = tuple(Stage)
+) -> SampleRun:
     """Write a run of ``rows`` test pictures of ``side`` pixels; one reference is missing, one name is hostile."""
     rng = np.random.default_rng(7)
     data, run = folder / "data", folder / "run"
@@ -138,7 +140,7 @@ def _row(
         values |= {f"p_{kind.value}": chance for kind, chance in zip(NOISES, chances, strict=True)}
         values["said_noise_type"] = NOISES[int(np.argmax(chances))].value
     if "denoising" in stages:
-        values["denoised"] = f"denoised/{row + 2}-{Path(name).stem}.png"
+        values["denoised"] = f"denoised_pictures/{row + 2}-{Path(name).stem}.png"
         imaging.save(run / values["denoised"], denoised)
         values |= _fidelity("noisy", noisy, reference) | _fidelity("denoised", denoised, reference)
     return values

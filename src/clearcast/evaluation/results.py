@@ -7,7 +7,7 @@ A run folder holds::
     metrics.json               StudyMetrics
     predictions.csv            one line a test picture, all stages side by side
     report.html, figures/      the page made of all this, and its figures as PNG
-    denoised/<row>-<stem>.png  stage 3's pictures, one for each row of the sheet, at the recipe's size
+    denoised_pictures/         <row>-<stem>.png: stage 3's pictures, one for each row of the sheet, at the recipe's size
     <stage>/result.json        the stage's own entry of metrics.json
     <stage>/predictions.csv    the stage's own columns of predictions.csv
     <stage>/history.csv        epoch, seconds, train_loss, heldout_loss; train_accuracy, heldout_accuracy (classifiers)
@@ -132,11 +132,8 @@ class RunInfo(TypedDict):
 
 
 class StudyMetrics(TypedDict):
-    """The whole of ``metrics.json``. The keys of ``stages``, in order: those of ``STAGES`` that were run."""
+    """The whole of ``metrics.json``. The keys of ``stages``, in order: the ``Stage`` values that were run."""
 
     format: int
     run: RunInfo
     stages: dict[str, ClassificationStage | RestorationStage]
-
-
-STAGES = ("reference", "noisy", "noise_type", "denoising", "denoised", "transfer")

@@ -9,14 +9,10 @@ import pandas as pd
 
 from clearcast.domain import NoiseType
 from clearcast.errors import OutputError
-from clearcast.evaluation.results import (
-    STAGES,
-    ClassificationStage,
-    RestorationStage,
-    StudyMetrics,
-)
+from clearcast.evaluation.results import ClassificationStage, RestorationStage, StudyMetrics
+from clearcast.evaluation.stage import Stage
 
-VERDICT_STAGES = tuple(stage for stage in STAGES if stage not in {"noise_type", "denoising"})
+VERDICT_STAGES = tuple(stage.value for stage in Stage if stage not in {Stage.NOISE_TYPE, Stage.DENOISING})
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ def read_history(run: Run, stage: str) -> pd.DataFrame | None:
 
 def classifications(metrics: StudyMetrics) -> dict[str, ClassificationStage]:
     """The stages whose answer is a class, in the order of the study."""
-    stages = {key: metrics["stages"][key] for key in STAGES if key in metrics["stages"]}
+    stages = {stage.value: metrics["stages"][stage] for stage in Stage if stage in metrics["stages"]}
     return {key: stage for key, stage in stages.items() if stage["kind"] == "classification"}
 
 

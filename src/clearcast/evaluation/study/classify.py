@@ -20,8 +20,8 @@ from clearcast.evaluation.classification import (
     roc_curves,
 )
 from clearcast.evaluation.results import ClassificationStage, Layer, Training
+from clearcast.evaluation.stage import PUBLISHED, Stage
 from clearcast.evaluation.study.material import Material
-from clearcast.evaluation.study.stage import PUBLISHED, Stage
 from clearcast.models.report import ReportClassifier
 from clearcast.models.summary import count_parameters, summarize
 from clearcast.training.datasets import ClassDataset, ordered_loader, training_loader

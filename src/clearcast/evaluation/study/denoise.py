@@ -16,9 +16,9 @@ from clearcast.errors import MissingDependencyError
 from clearcast.evaluation.fidelity import Fidelity, fidelity, summarize
 from clearcast.evaluation.perceptual import LoadedLpips, Lpips
 from clearcast.evaluation.results import FidelityMetrics, RestorationStage
+from clearcast.evaluation.stage import PUBLISHED, Stage
 from clearcast.evaluation.study.classify import training_record
 from clearcast.evaluation.study.material import Material
-from clearcast.evaluation.study.stage import PUBLISHED, Stage
 from clearcast.imaging import Picture
 from clearcast.models.report import ReportDenoiser
 from clearcast.progress import progress_bar

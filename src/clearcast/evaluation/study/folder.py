@@ -11,7 +11,7 @@ import pandas as pd
 
 from clearcast.errors import OutputError
 from clearcast.evaluation.results import ClassificationStage, RestorationStage, StudyMetrics
-from clearcast.evaluation.study.stage import Stage
+from clearcast.evaluation.stage import Stage
 from clearcast.files import replace_file
 
 _QUESTION = "run.json"
@@ -41,7 +41,7 @@ class RunFolder:
 
     def denoised(self, row: int, noisy: str) -> Path:
         """Where the denoised picture of a row is kept."""
-        return self.path / "denoised" / f"{row}-{Path(noisy).stem}.png"
+        return self.path / "denoised_pictures" / f"{row}-{Path(noisy).stem}.png"
 
     def is_done(self, stage: Stage) -> bool:
         """Whether a stage has its result."""
@@ -65,7 +65,7 @@ class RunFolder:
 
     def predictions(self, stage: Stage) -> pd.DataFrame:
         """A stage's own columns, and ``row``."""
-        return pd.read_csv(self.stage(stage) / "predictions.csv")
+        return pd.read_csv(self.stage(stage) / "predictions.csv", keep_default_na=False, na_values=[""])
 
     def save_metrics(self, metrics: StudyMetrics, predictions: pd.DataFrame) -> None:
         """Write the tables of the whole run."""

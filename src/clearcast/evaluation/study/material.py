@@ -14,8 +14,8 @@ from clearcast.data.pictures import PictureStore
 from clearcast.data.sheet import Sheet
 from clearcast.data.split import Split, Subset, load_split, random_split
 from clearcast.errors import SheetError
+from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.folder import RunFolder
-from clearcast.evaluation.study.stage import Stage
 from clearcast.progress import progress_bar
 from clearcast.training.recipe import Recipe
 

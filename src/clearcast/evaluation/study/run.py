@@ -17,11 +17,11 @@ from clearcast.data.split import save_split
 from clearcast.errors import OutputError
 from clearcast.evaluation.perceptual import load_lpips
 from clearcast.evaluation.results import RunInfo, StudyMetrics
+from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.classify import run_classification, run_transfer
 from clearcast.evaluation.study.denoise import run_denoising
 from clearcast.evaluation.study.folder import RunFolder, begin_run, open_run
 from clearcast.evaluation.study.material import Material, divide, usable
-from clearcast.evaluation.study.stage import Stage
 from clearcast.training.fit import Surroundings
 from clearcast.training.memory import keep_freed_memory
 from clearcast.training.recipe import Recipe
