@@ -76,12 +76,7 @@ def check_sheet(sheet: Sheet, *, progress: Progress | None = None) -> Check:
     facts = read_facts(sheet, progress=progress)
     readable = [fact.info for fact in facts.values() if fact.info]
     findings = [
-        *_row_problems(sheet.rows),
-        *_contradictions(sheet.rows),
-        *_broken_pictures(sheet.rows, facts),
-        *_unequal_pairs(sheet.rows, facts),
-        *_copies(sheet.rows, facts),
-        *_unspoilt(sheet.rows, facts),
+        *_row_findings(sheet.rows, facts),
         *_mixtures(readable),
         *_imbalance("label", Label, [row.label for row in sheet.rows]),
         *_imbalance("noise type", NoiseType, [row.noise_type for row in sheet.rows], needed=()),
@@ -111,12 +106,18 @@ def read_facts(sheet: Sheet, *, progress: Progress | None = None) -> dict[str, P
 
 
 def unusable_rows(sheet: Sheet, facts: dict[str, PictureFacts]) -> list[Finding]:
-    """The errors that forbid training with single rows: problems in the row, broken pictures, unequal pairs."""
+    """The errors that forbid to learn from single rows."""
+    return [finding for finding in _row_findings(sheet.rows, facts) if finding.severity is Severity.ERROR]
+
+
+def _row_findings(rows: tuple[Row, ...], facts: dict[str, PictureFacts]) -> list[Finding]:
     return [
-        *_row_problems(sheet.rows),
-        *_contradictions(sheet.rows),
-        *_broken_pictures(sheet.rows, facts),
-        *_unequal_pairs(sheet.rows, facts),
+        *_row_problems(rows),
+        *_contradictions(rows),
+        *_broken_pictures(rows, facts),
+        *_unequal_pairs(rows, facts),
+        *_copies(rows, facts),
+        *_unspoilt(rows, facts),
     ]
 
 
@@ -152,11 +153,17 @@ def _contradictions(rows: Iterable[Row]) -> Iterator[Finding]:
         known = noisy.setdefault(row.noisy, row) if row.noisy else row
         sibling = references.setdefault(row.reference, row) if row.reference else row
         if differing := _differences(known, row, "label", "noise_type", "reference"):
-            yield _error("contradiction", f"row {known.number} says otherwise: {differing}", row)
+            yield from _contradiction(known, row, f"says otherwise: {differing}")
         elif known is not row:
             yield _error("listed twice", f"the same as row {known.number}; remove one of them", row)
         elif differing := _differences(sibling, row, "label"):
-            yield _error("contradiction", f"row {sibling.number} with the same reference: {differing}", row)
+            yield from _contradiction(sibling, row, f"has the same reference, but: {differing}")
+
+
+def _contradiction(one: Row, other: Row, message: str, path: str = "") -> Iterator[Finding]:
+    """Two rows that cannot both be true; which of them is not, nobody can tell here."""
+    yield _error("contradiction", f"row {other.number} {message}", one)
+    yield _error("contradiction", f"row {one.number} {message}", other, path)
 
 
 def _differences(one: Row, other: Row, *fields: str) -> str:
@@ -201,11 +208,11 @@ def _copies_of_one(role: str, copies: list[tuple[str, Row]]) -> Iterator[Finding
     (original, first), *others = copies
     fields = ("label", "noise_type") if role == "noisy" else ("label",)
     for path, row in others:
-        message = f"byte for byte the {role} picture {original} of row {first.number}"
         if differing := _differences(first, row, *fields):
-            yield _error("contradiction", f"{message}, which says otherwise: {differing}", row, path)
+            message = f"has byte for byte the same {role} picture ({original}, {path}), but: {differing}"
+            yield from _contradiction(first, row, message, path)
         else:
-            yield _copy(message, row, path)
+            yield _copy(f"byte for byte the {role} picture {original} of row {first.number}", row, path)
 
 
 def _unspoilt(rows: Iterable[Row], facts: dict[str, PictureFacts]) -> Iterator[Finding]:

@@ -194,7 +194,7 @@ def _corrupt_file(folder: Path, out: Path, job: _Job, seed: int, jpeg_quality: i
     """Write one pair; return the noise's level and the noisy picture's PSNR as it comes back from its file."""
     _require_plain_name(job.source)
     data = imaging.read_bytes(folder / job.source)
-    channels = Channels.GREY if imaging.probe(data, job.source).mode in {"1", "L"} else Channels.RGB
+    channels = Channels.GREY if imaging.probe(data, job.source).mode == "L" else Channels.RGB
     reference = imaging.decode(data, channels, job.source)
     if jpeg_quality is not None and max(reference.shape) > _MOST_JPEG_PIXELS:
         size = f"{job.source}: {reference.shape[1]} x {reference.shape[0]} pixels"

@@ -37,10 +37,7 @@ class PictureStore:
         kept = min(len(self._paths), budget // int(np.prod(shape)))
         self._kept = np.empty((kept, *shape), np.uint8)
         self._pool = ThreadPoolExecutor(os.cpu_count())
-        for done, (row, picture) in enumerate(
-            zip(range(kept), self._pool.map(self._load, range(kept)), strict=True), 1
-        ):
-            self._kept[row] = picture
+        for done, _ in enumerate(self._pool.map(self._keep, range(kept)), 1):
             if progress:
                 progress(done, kept)
 
@@ -74,6 +71,9 @@ class PictureStore:
         for (place, _), picture in zip(missing, decoded, strict=True):
             pictures[place] = picture
         return pictures
+
+    def _keep(self, row: int) -> None:
+        self._kept[row] = self._load(row)
 
     def _load(self, row: int) -> NDArray[np.uint8]:
         picture = imaging.resize(imaging.load(self._paths[row], self._channels), self._size, self._size)
