@@ -146,6 +146,7 @@ def study(
     epochs: Annotated[int | None, typer.Option(help="Epochs of every network. [default: the recipe's]", min=1)] = None,
     size: Annotated[int | None, typer.Option(help="Pixels a side. [default: the recipe's]")] = None,
     batch: Annotated[int | None, typer.Option(help="Pictures a step. [default: the recipe's]", min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of every network. [default: the recipe's]")] = None,
     seed: Seed = 7,
     cache_mb: Annotated[int, typer.Option(help="Memory for decoded pictures, in MB.", min=0)] = 2048,
     device: Annotated[Device, typer.Option(help="Where to train; auto takes a GPU where there is one.")] = Device.AUTO,
@@ -166,7 +167,7 @@ def study(
     if mlflow is not None:
         with _packages("mlflow"):
             import mlflow as _  # noqa: F401 -- asked for now rather than after the first stage is prepared
-    chosen = override(load_recipe(recipe), size=size, epochs=epochs, batch=batch)
+    chosen = override(load_recipe(recipe), size=size, epochs=epochs, batch=batch, learning_rate=learning_rate)
     run = out or Path("runs") / f"{sheet.stem}-{chosen.name}"
     metrics = run_study(
         StudyRequest(

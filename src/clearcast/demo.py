@@ -1,5 +1,8 @@
 """The whole way on parts of our own: render disks, spoil the pictures, study them."""
 
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -7,14 +10,14 @@ from rich.console import Console
 from clearcast.data.corrupt import corrupt_folder
 from clearcast.data.sheet import read_sheet
 from clearcast.disks import write_disks
-from clearcast.errors import OutputError
 from clearcast.evaluation.results import StudyMetrics
 from clearcast.evaluation.study import StudyRequest, run_study
 from clearcast.progress import progress_bar
 from clearcast.training.recipe import load_recipe, override
 
 PARTS, PICTURE_SIZE = 120, 256
-SIZE, EPOCHS = 128, 15  # a short schedule on small pictures: minutes on two cores, where the full one takes an hour
+# A short schedule on small pictures: minutes on two cores, where the full one takes an hour. Few steps want large ones.
+SIZE, EPOCHS, LEARNING_RATE = 128, 15, 1e-3
 SEED = 7
 
 
@@ -25,20 +28,16 @@ def run_demo(out: Path, console: Console) -> tuple[Path, StudyMetrics]:
         the run's folder and its metrics.
 
     Raises:
-        OutputError: one of the folders holds half of something, or something else.
+        OutputError: one of the folders holds something else, or cannot be written.
     """
     disks, noisy, study = out / "disks", out / "noisy", out / "study"
-    if not (disks / "parts.csv").exists():
-        _refuse_half(disks)
-        with progress_bar(console, f"Rendering {PARTS} parts into {disks}") as progress:
-            write_disks(disks, parts=PARTS, seed=SEED, size=PICTURE_SIZE, progress=progress)
-    if not (noisy / "Labels.xlsx").exists():
-        _refuse_half(noisy)
-        with progress_bar(console, f"Adding noise into {noisy}") as progress:
-            corrupt_folder(disks, noisy, seed=SEED, progress=progress)
+    with progress_bar(console, f"Rendering {PARTS} parts") as progress:
+        _make_whole(disks, partial(write_disks, parts=PARTS, seed=SEED, size=PICTURE_SIZE, progress=progress))
+    with progress_bar(console, "Adding noise") as progress:
+        _make_whole(noisy, partial(corrupt_folder, disks, seed=SEED, progress=progress))
     request = StudyRequest(
         sheet=read_sheet(noisy / "Labels.xlsx"),
-        recipe=override(load_recipe("report"), size=SIZE, epochs=EPOCHS),
+        recipe=override(load_recipe("report"), size=SIZE, epochs=EPOCHS, learning_rate=LEARNING_RATE),
         out=study,
         seed=SEED,
         resume=True,
@@ -48,6 +47,11 @@ def run_demo(out: Path, console: Console) -> tuple[Path, StudyMetrics]:
     return study, run_study(request)
 
 
-def _refuse_half(folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()):
-        raise OutputError(f"{folder} holds something unfinished or of another kind; delete it, or name another --out")
+def _make_whole(folder: Path, make: Callable[[Path], object]) -> None:
+    """Make a folder under another name first, so that one that is there is whole, and a half-made one is made anew."""
+    if folder.exists():
+        return
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    make(unfinished)
+    unfinished.rename(folder)

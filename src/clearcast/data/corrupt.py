@@ -9,11 +9,10 @@ missing, the run did not finish.
 
 import csv
 import hashlib
-import io
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,8 +22,10 @@ import pandas as pd
 from clearcast import imaging, noise
 from clearcast.domain import NoiseType
 from clearcast.errors import OutputError, PictureError, PictureFault, RecipeError, SheetError
+from clearcast.files import replace_file
 from clearcast.imaging import Channels, Picture
 from clearcast.noise import Level, PeriodicLevel
+from clearcast.progress import Progress
 
 NOISY_FOLDER = "With-Noise"
 REFERENCE_FOLDER = "Without-Noise"
@@ -70,7 +71,7 @@ def corrupt_folder(
     seed: int,
     types: tuple[NoiseType, ...] = tuple(SHEET_VALUES),
     jpeg_quality: int | None = 80,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Corruption:
     """Give every picture below ``folder`` noise of one type, at a level drawn from ``noise.DEFAULT_RANGES``.
 
@@ -267,8 +268,6 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[objec
 def _write_labels(path: Path, jobs: Iterable[_Job]) -> None:
     """Every path begins with its folder's name, so none can be taken for a formula."""
     rows = [(job.reference, SHEET_VALUES[job.noise_type], job.noisy) for job in jobs]
-    whole = io.BytesIO()
-    pd.DataFrame(rows, columns=list(SHEET_COLUMNS)).to_excel(whole, sheet_name="Labels", index=False, engine="openpyxl")
-    partial = path.with_name(".Labels.xlsx.partial")
-    partial.write_bytes(whole.getvalue())
-    partial.replace(path)
+    table = pd.DataFrame(rows, columns=list(SHEET_COLUMNS))
+    with replace_file(path) as temporary:
+        table.to_excel(temporary, sheet_name="Labels", index=False, engine="openpyxl")

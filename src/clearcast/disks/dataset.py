@@ -1,7 +1,6 @@
 """Writing a data set of rendered disks: pictures, defect masks, and the part each picture shows."""
 
 import csv
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from clearcast.disks.sampling import sample_part
 from clearcast.disks.views import View, look, sample_view
 from clearcast.domain import Label
 from clearcast.errors import ClearcastError, OutputError
+from clearcast.files import replace_file
+from clearcast.progress import Progress
 
 SHEET = "parts.csv"
 COLUMNS = ("path", "mask", "part", "label", "defects")
@@ -45,7 +46,7 @@ def write_disks(
     size: int = 512,
     views: tuple[int, int] = (2, 6),
     defect_share: float = 0.5,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DiskSummary:
     """Render a data set into a new or empty folder.
 
@@ -144,10 +145,7 @@ def _visible_part(rng: Generator, label: Label, size: int) -> tuple[Part, NDArra
 
 
 def _write_sheet(path: Path, rows: list[Row]) -> None:
-    """Written whole under another name and then renamed: it is there whole or not at all."""
-    unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("w", encoding="utf-8", newline="") as file:
+    with replace_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(rows)
-    unfinished.replace(path)

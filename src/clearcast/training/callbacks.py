@@ -84,7 +84,7 @@ class ProgressLine(Callback):
         measures = ", ".join(f"{name} {value:.4f}" for name, value in named.items())
         self._bar.update(self._task, completed=done, measures=measures)
         if not self._console.is_terminal and done * 10 // epochs != (done - 1) * 10 // epochs:
-            self._console.print(f"{self._title}: epoch {done}/{epochs}, {measures}", highlight=False)
+            self._console.print(f"{self._title}: epoch {done}/{epochs}, {measures}", highlight=False, soft_wrap=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Called by Lightning, also after an interruption."""

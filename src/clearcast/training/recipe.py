@@ -120,18 +120,26 @@ def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
         raise RecipeError(f"recipe {name}: " + "; ".join(_explain(fault) for fault in error.errors())) from None
 
 
-def override(recipe: Recipe, *, size: int | None = None, epochs: int | None = None, batch: int | None = None) -> Recipe:
-    """The recipe with some values replaced: ``epochs`` and ``batch`` of all networks.
+def override(
+    recipe: Recipe,
+    *,
+    size: int | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+    learning_rate: float | None = None,
+) -> Recipe:
+    """The recipe with some values replaced: the size of pictures, and how all networks are fitted.
 
     Raises:
         RecipeError: a value that is not allowed.
     """
+    fit_values = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
+    given = {key: value for key, value in fit_values.items() if value is not None}
     values = recipe.model_dump(mode="json")
-    fits = (values["classifier"], values["denoiser"])
     if size is not None:
         values["input"]["size"] = size
-    for fit in fits:
-        fit |= {key: value for key, value in (("epochs", epochs), ("batch", batch)) if value is not None}
+    values["classifier"] |= given
+    values["denoiser"] |= given
     return parse_recipe(values, recipe.name)
 
 
