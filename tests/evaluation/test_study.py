@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from rich.console import Console
 
 from clearcast import imaging
 from clearcast.data.sheet import read_sheet
-from clearcast.errors import OutputError, RecipeError, SheetError
+from clearcast.errors import MissingDependencyError, OutputError, RecipeError, SheetError
 from clearcast.evaluation.fidelity import fidelity
-from clearcast.evaluation.results import StudyMetrics
+from clearcast.evaluation.perceptual import Lpips
+from clearcast.evaluation.results import FidelityMetrics, StudyMetrics
 from clearcast.evaluation.study import Stage, StudyRequest, parse_stages, run_study
-from clearcast.training.recipe import load_recipe, override
+from clearcast.training.recipe import load_recipe, override, parse_recipe
 
 SIZE = 32
 
@@ -120,27 +122,123 @@ def test_resume_refuses_another_question(finished: tuple[StudyRequest, StudyMetr
         run_study(replace(asked, seed=6, resume=True))
 
 
-def test_repeating_a_stage_renews_what_was_made_from_it(
-    finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path
+def test_a_data_set_that_was_moved_can_be_gone_on_with(
+    finished: tuple[StudyRequest, StudyMetrics], noisy_folder: Path, tmp_path: Path
 ) -> None:
     asked, metrics = finished
-    copy = tmp_path / "run"
-    shutil.copytree(asked.out, copy)
-    again = run_study(replace(asked, out=copy, resume=True, repeat=True, stages=(Stage.NOISY,)))
-    assert set(again["stages"]) == set(metrics["stages"])
-    for stage in (Stage.NOISY, Stage.TRANSFER):
-        one, other = (metrics["stages"][stage], again["stages"][stage])
+    shutil.copytree(noisy_folder, tmp_path / "moved")
+    moved = replace(asked, sheet=read_sheet(tmp_path / "moved" / "Labels.xlsx"), resume=True)
+    again = run_study(moved)
+    assert again["run"]["root"] == str(tmp_path / "moved")
+    assert again["stages"] == metrics["stages"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resume": True, "force": True}, "--resume goes on with a run and --force deletes it"),
+        ({"repeat": True}, "give --resume with it"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    finished: tuple[StudyRequest, StudyMetrics], options: dict[str, bool], message: str
+) -> None:
+    asked, _ = finished
+    before = files(asked.out)
+    with pytest.raises(OutputError, match=message):
+        run_study(replace(asked, **options))  # type: ignore[arg-type]
+    assert files(asked.out) == before
+
+
+@pytest.fixture
+def copied(finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> StudyRequest:
+    """The finished run in a folder of one's own, to go on with."""
+    asked, _ = finished
+    shutil.copytree(asked.out, tmp_path / "run")
+    return replace(asked, out=tmp_path / "run", resume=True)
+
+
+def test_repeating_a_stage_renews_what_was_made_from_it(
+    finished: tuple[StudyRequest, StudyMetrics], copied: StudyRequest
+) -> None:
+    _, metrics = finished
+    kept = (copied.out / "reference/result.json").stat().st_mtime_ns
+    renewed = [copied.out / stage / "result.json" for stage in ("denoising", "denoised", "transfer")]
+    before = [path.stat().st_mtime_ns for path in renewed]
+    again = run_study(replace(copied, repeat=True, stages=(Stage.DENOISING,)))
+    assert all(path.stat().st_mtime_ns > time for path, time in zip(renewed, before, strict=True))
+    assert (copied.out / "reference/result.json").stat().st_mtime_ns == kept
+    for stage in (Stage.DENOISED, Stage.TRANSFER):
+        one, other = metrics["stages"][stage], again["stages"][stage]
         assert one["kind"] == other["kind"] == "classification"
         assert one["metrics"] == other["metrics"]  # the same seed, the same result
-    discarded = run_study(replace(asked, out=copy, resume=True, repeat=True, stages=(Stage.DENOISING,)))
-    assert "denoised" not in discarded["stages"]  # learned from pictures that are no more
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [("run.json", None), ("noisy/predictions.csv", None), ("noisy/result.json", None), ("noisy/last.ckpt", "noisy")],
+)
+def test_a_damaged_file_of_the_run_is_named(copied: StudyRequest, name: str, stage: str | None) -> None:
+    path = copied.out / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3] if name != "noisy/predictions.csv" else b"")
+    if stage:  # as if the fit had been interrupted
+        (copied.out / stage / "result.json").unlink()
+        (copied.out / stage / "fitted.json").unlink()
+    with pytest.raises(OutputError, match=f"{name} is damaged"):
+        run_study(copied)
+
+
+def test_lpips_is_added_once_its_weights_are_there(
+    finished: tuple[StudyRequest, StudyMetrics], copied: StudyRequest, tmp_path: Path
+) -> None:
+    _, before = finished
+    weights = tmp_path / "alexnet.pth"
+    torch.save({f"features.{name}": value for name, value in Lpips().features.state_dict().items()}, weights)
+    recipe = override(load_recipe("report"), size=64, epochs=1)
+    asked = replace(copied, recipe=recipe, out=tmp_path / "larger", resume=False, stages=(Stage.DENOISING,))
+    assert restored(run_study(asked))["lpips"] is None
+    measured = restored(run_study(replace(asked, resume=True, lpips_backbone=weights)))
+    assert measured["lpips"] is not None
+    assert restored(before)["images"] == measured["images"]
+
+
+def restored(metrics: StudyMetrics) -> FidelityMetrics:
+    stage = metrics["stages"]["denoising"]
+    assert stage["kind"] == "restoration"
+    return stage["denoised"]["all"]
+
+
+def test_a_named_backbone_that_is_missing_is_told_at_once(sheet: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingDependencyError, match="no such file"):
+        run_study(replace(request(sheet, tmp_path / "run"), lpips_backbone=tmp_path / "none.pth"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_early_stopping_needs_validation_rows(sheet: Path, tmp_path: Path) -> None:
+    asked = request(sheet, tmp_path / "run", "2")
+    values = asked.recipe.model_dump()
+    values["split"]["validation_share"], values["classifier"]["patience"] = 0.01, 3
+    with pytest.raises(SheetError, match=r"validation_share 0\.01 of 36 rows is none"):
+        run_study(replace(asked, recipe=parse_recipe(values, "mine")))
+
+
+def test_leaks_are_told(noisy_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(noisy_folder, tmp_path / "data")
+    table = pd.read_excel(tmp_path / "data/Labels.xlsx", engine="calamine")
+    ok = table["Denoise Image"].str.contains("_ok_")
+    table.loc[ok, "Denoise Image"] = table.loc[ok, "Denoise Image"].iloc[0]  # one reference for all
+    table.to_excel(tmp_path / "data/Labels.xlsx", index=False)
+    metrics = run_study(request(tmp_path / "data/Labels.xlsx", tmp_path / "run", "2"))
+    (sentence,) = metrics["run"]["warnings"]
+    tested = metrics["run"]["counts"]["test"]["label"]["ok"]
+    assert sentence.startswith(f"{tested} of 7 test rows have a reference picture that, byte for byte, is also")
 
 
 def test_stages_one_by_one(sheet: Path, tmp_path: Path) -> None:
     asked = request(sheet, tmp_path / "run", "2")
     assert set(run_study(asked)["stages"]) == {"noise_type"}
     with pytest.raises(
-        OutputError, match=r"stage denoised starts from denoising, .* ask for --stages denoising,denoised"
+        OutputError, match=r"stage denoised starts from denoising, which .* ask for --stages denoising,denoised"
     ):
         run_study(replace(asked, stages=(Stage.DENOISED,), resume=True))
 

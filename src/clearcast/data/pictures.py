@@ -1,5 +1,6 @@
 """Decoded pictures of one size, kept in memory as far as a budget allows."""
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +35,7 @@ class PictureStore:
         self._size = size
         self._channels = channels
         shape = (size, size, channels.depth)
-        kept = min(len(self._paths), budget // int(np.prod(shape)))
+        kept = min(len(self._paths), max(budget, 0) // int(np.prod(shape)))
         self._kept = np.empty((kept, *shape), np.uint8)
         self._pool = ThreadPoolExecutor(os.cpu_count())
         for done, _ in enumerate(self._pool.map(self._keep, range(kept)), 1):
@@ -50,13 +51,18 @@ class PictureStore:
         return len(self._kept) == len(self._paths)
 
     @property
+    def kept_bytes(self) -> int:
+        """How much memory the kept pictures take."""
+        return self._kept.nbytes
+
+    @property
     def description(self) -> str:
         """What is kept, in one sentence."""
-        megabytes = self._kept.nbytes / 2**20
+        megabytes = math.ceil(self._kept.nbytes / 2**20)
         if self.all_kept:
-            return f"all {len(self)} pictures kept decoded in memory ({megabytes:.0f} MB)"
+            return f"all {len(self)} pictures kept decoded in memory ({megabytes} MB)"
         return (
-            f"{len(self._kept)} of {len(self)} pictures kept decoded in memory ({megabytes:.0f} MB); the others are "
+            f"{len(self._kept)} of {len(self)} pictures kept decoded in memory ({megabytes} MB); the others are "
             "decoded anew each time: raise --cache-mb to keep more"
         )
 

@@ -11,7 +11,7 @@ A run folder holds::
     <stage>/result.json        the stage's own entry of metrics.json
     <stage>/predictions.csv    the stage's own columns of predictions.csv
     <stage>/history.csv        epoch, seconds, train_loss, heldout_loss; train_accuracy, heldout_accuracy (classifiers)
-    <stage>/model.safetensors, <stage>/last.ckpt
+    <stage>/model.safetensors, last.ckpt, best.safetensors (with early stopping)
 
 ``predictions.csv`` has the columns ``row, noisy, reference, label, noise_type``, and of each stage that was run:
 ``p_defect_STAGE, said_STAGE`` (STAGE: reference, noisy, denoised, transfer); ``p_TYPE`` for each noise type and
@@ -82,7 +82,9 @@ class Training(TypedDict):
 
     epochs: int
     train_images: int
-    seconds: float  # of fitting alone
+    seconds: float  # of fitting alone, without measuring the held-out rows
+    device: str
+    cache: str  # how many of its pictures were kept decoded in memory
     images_per_second: float
     parameters: int
     layers: list[Layer]
@@ -121,12 +123,13 @@ class RunInfo(TypedDict):
     root: str
     recipe: dict[str, object]  # as in the recipe's file: nested tables
     seed: int
-    device: str
+    device: str  # of all stages
     versions: dict[str, str]
     split: str  # how rows were divided, in one sentence
     counts: dict[str, dict[str, dict[str, int]]]  # {"train"|"validation"|"test": {"label"|"noise": {name: rows}}}
     left_out: list[str]  # rows that could not be used, each with the reason
-    cache: str  # what was kept decoded in memory, in one sentence
+    warnings: NotRequired[list[str]]  # what to know about the data, in whole sentences
+    cache: str  # of all stages
     started: str  # ISO 8601 with time zone
     seconds: float  # of fitting, all stages together
 

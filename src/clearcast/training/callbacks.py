@@ -1,16 +1,19 @@
 """What happens beside the fitting: repeatable randomness, the history of all epochs, a progress line."""
 
 import csv
+import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
 
 from clearcast.files import replace_file
+from clearcast.training.weights import save_weights
 
 
 class SeedEachEpoch(Callback):
@@ -29,7 +32,7 @@ class History(Callback):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._start = 0.0
+        self._start = self._seconds = 0.0
         self.epochs: list[dict[str, float]] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -44,15 +47,41 @@ class History(Callback):
         """Called by Lightning."""
         self._start = time.perf_counter()
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+        """Called by Lightning when the epoch's training is done and its held-out rows are about to be measured."""
+        self._seconds = time.perf_counter() - self._start
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Called by Lightning, after the epoch's held-out rows were measured."""
         measures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        seconds = time.perf_counter() - self._start
-        self.epochs.append({"epoch": trainer.current_epoch + 1, "seconds": round(seconds, 3), **measures})
+        self.epochs.append({"epoch": trainer.current_epoch + 1, "seconds": round(self._seconds, 3), **measures})
         with replace_file(self._path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(self.epochs[0]))
             writer.writeheader()
             writer.writerows(self.epochs)
+
+
+class KeepBest(Callback):
+    """Writes the weights of the epoch with the least loss on the held-out rows, wherever a resumed run now lies."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._least = math.inf
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"least": self._least}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._least = float(state_dict["least"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Called by Lightning."""
+        loss = float(trainer.callback_metrics["heldout_loss"])
+        if loss < self._least:
+            self._least = loss
+            save_weights(cast(nn.Module, pl_module.network), self._path)
 
 
 class ProgressLine(Callback):

@@ -1,30 +1,34 @@
 """Fit one network: checkpoints after each epoch, resume, history, early stopping where a recipe asks for it."""
 
+import json
 import logging
 import signal
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import Logger
 from rich.console import Console
-from safetensors.torch import save_file
 from torch.utils.data import DataLoader
 
+from clearcast.errors import OutputError, RecipeError
 from clearcast.files import replace_file
-from clearcast.training.callbacks import History, ProgressLine, SeedEachEpoch
+from clearcast.training.callbacks import History, KeepBest, ProgressLine, SeedEachEpoch
 from clearcast.training.datasets import Batch
 from clearcast.training.modules import FitModule
 from clearcast.training.recipe import Fit
+from clearcast.training.tracking import Tracker
+from clearcast.training.weights import WEIGHTS, cure, load_weights, save_weights
 
-WEIGHTS = "model.safetensors"
-HISTORY = "history.csv"
+_HISTORY = "history.csv"
+_BEST = "best.safetensors"
+_FITTED = "fitted.json"
 _LAST = "last"
-_BEST = "best"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +38,16 @@ class Surroundings:
     seed: int
     console: Console
     accelerator: str = "auto"
-    mlflow_uri: str | None = None
+    tracker: Tracker | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """What a fit came to: how many epochs were trained, and the seconds that they took."""
+    """What a fit came to: how many epochs were trained, the seconds of training in them, and the device."""
 
     epochs: int
     seconds: float
+    device: str
 
 
 def fit_network(
@@ -58,14 +63,27 @@ def fit_network(
     """Fit ``module.network`` and write its weights to ``folder``; goes on from ``folder``'s checkpoint if there is one.
 
     The held-out rows are measured after each epoch. Nothing is chosen by them unless ``settings.patience`` is set, and
-    then they must be validation rows.
+    then they must be validation rows. A fit that is finished is not done again: its weights are loaded.
 
     Raises:
+        OutputError: the folder's checkpoint is damaged.
         KeyboardInterrupt: the user stopped it; the next call goes on from the last whole epoch.
     """
-    history = History(folder / HISTORY)
-    checkpoints = _checkpoints(folder, settings)
-    callbacks: list[Callback] = [SeedEachEpoch(around.seed), history, ProgressLine(title, around.console), *checkpoints]
+    if (folder / _FITTED).exists():
+        load_weights(module.network, folder)
+        return Fitted(**json.loads((folder / _FITTED).read_text(encoding="utf-8")))
+    history = History(folder / _HISTORY)
+    callbacks: list[Callback] = [
+        SeedEachEpoch(around.seed),
+        history,
+        ProgressLine(title, around.console),
+        *(
+            (EarlyStopping("heldout_loss", patience=settings.patience), KeepBest(folder / _BEST))
+            if settings.patience
+            else ()
+        ),
+        ModelCheckpoint(folder, _LAST, monitor=None, enable_version_counter=False),
+    ]
     with _quiet():
         trainer = Trainer(
             accelerator=around.accelerator,
@@ -73,30 +91,55 @@ def fit_network(
             precision=_precision(around.accelerator),
             max_epochs=settings.epochs,
             callbacks=callbacks,
-            logger=_mlflow_logger(around, title),
+            logger=around.tracker.logger(title) if around.tracker else False,
             default_root_dir=folder,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
         )
-        last = folder / f"{_LAST}.ckpt"
-        _fit(trainer, module, training, heldout, last if last.exists() else None)
-        if settings.patience:
-            best = torch.load(folder / f"{_BEST}.ckpt", map_location="cpu", weights_only=True)
-            module.load_state_dict(best["state_dict"])
+        _fit(trainer, module, training, heldout, _checkpoint(folder))
     module.to("cpu")
-    with replace_file(folder / WEIGHTS) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in module.network.state_dict().items()}, temporary)
-    return Fitted(epochs=len(history.epochs), seconds=sum(epoch["seconds"] for epoch in history.epochs))
+    if settings.patience:
+        load_weights(module.network, folder, _BEST)
+    save_weights(module.network, folder / WEIGHTS)
+    seconds = sum(epoch["seconds"] for epoch in history.epochs)
+    fitted = Fitted(epochs=len(history.epochs), seconds=seconds, device=device_name(around.accelerator))
+    with replace_file(folder / _FITTED) as temporary:
+        temporary.write_text(json.dumps(asdict(fitted)) + "\n", encoding="utf-8")
+    return fitted
 
 
-def _checkpoints(folder: Path, settings: Fit) -> list[Callback]:
-    last = ModelCheckpoint(folder, _LAST, monitor=None, enable_version_counter=False)
-    if not settings.patience:
-        return [last]
-    best = ModelCheckpoint(folder, _BEST, monitor="heldout_loss", save_weights_only=True, enable_version_counter=False)
-    return [EarlyStopping("heldout_loss", patience=settings.patience), best, last]
+def require_device(accelerator: str) -> None:
+    """Make sure that the device that was asked for is there.
+
+    Raises:
+        RecipeError: a GPU was asked for and none is to be had.
+    """
+    if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise RecipeError("a GPU was asked for, and PyTorch finds none; take --device cpu, or auto")
+
+
+def device_name(accelerator: str) -> str:
+    """The device that ``accelerator`` comes to, for people."""
+    if accelerator != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    if accelerator != "cpu" and torch.backends.mps.is_available():
+        return "Apple GPU"
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def _checkpoint(folder: Path) -> Path | None:
+    """The checkpoint to go on from, if there is one and it is whole."""
+    path = folder / f"{_LAST}.ckpt"
+    if not path.exists():
+        return None
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file raises what it likes
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise OutputError(f"{path} is damaged ({reason}); {cure(folder)}") from None
+    return path
 
 
 def _fit(
@@ -116,22 +159,19 @@ def _fit(
 
 def _precision(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
     """Mixed precision where the hardware gains by it; bfloat16 is slower than float32 on CPUs without its own units."""
-    uses_gpu = accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
+    uses_gpu = accelerator != "cpu" and torch.cuda.is_available()
     return "bf16-mixed" if uses_gpu and torch.cuda.is_bf16_supported() else "32-true"
 
 
-def _mlflow_logger(around: Surroundings, title: str) -> Logger | bool:
-    if around.mlflow_uri is None:
-        return False
-    from lightning.pytorch.loggers import MLFlowLogger
-
-    return MLFlowLogger(experiment_name="clearcast", run_name=title, tracking_uri=around.mlflow_uri)
-
-
-class _quiet(warnings.catch_warnings):  # noqa: N801 -- used like a function
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Silence what Lightning says about loaders, devices and folders: here they are chosen, not forgotten."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.filterwarnings("ignore", module="lightning")
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        logger.setLevel(level)

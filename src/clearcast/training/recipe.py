@@ -98,7 +98,10 @@ def load_recipe(name: str) -> Recipe:
     if name in builtin_recipes():
         text = (_FOLDER / f"{name}.toml").read_text(encoding="utf-8")
     elif name.endswith(".toml") and Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"recipe {name}: cannot be read as UTF-8 text ({error})") from None
     else:
         known = ", ".join(builtin_recipes())
         raise RecipeError(f"no recipe {name!r}; known are {known}, or the path of a .toml file")

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from clearcast.data.frames import ClassFrame, label_frame, noise_frame
@@ -25,8 +23,9 @@ from clearcast.evaluation.study.material import Material
 from clearcast.models.report import ReportClassifier
 from clearcast.models.summary import count_parameters, summarize
 from clearcast.training.datasets import ClassDataset, ordered_loader, training_loader
-from clearcast.training.fit import WEIGHTS, Fitted, Surroundings, fit_network
+from clearcast.training.fit import Fitted, Surroundings, fit_network
 from clearcast.training.modules import ClassifierModule, to_float
+from clearcast.training.weights import load_weights
 
 _BATCH = 32  # pictures at a time where nothing is learned
 
@@ -46,7 +45,7 @@ def run_classification(stage: Stage, material: Material, around: Surroundings) -
         title=stage.heading,
         around=around,
     )
-    _measure(stage, material, network, training_record(network, material, fitted))
+    _measure(stage, material, network, training_record(network, material, pictures, fitted))
 
 
 def run_transfer(material: Material, around: Surroundings) -> None:
@@ -68,12 +67,7 @@ def frame_of(stage: Stage, material: Material) -> ClassFrame:
     return noise_frame(material.sheet) if stage is Stage.NOISE_TYPE else label_frame(material.sheet)
 
 
-def load_weights(network: nn.Module, folder: Path) -> None:
-    """Load what ``fit_network`` wrote."""
-    network.load_state_dict(load_file(folder / WEIGHTS))
-
-
-def training_record(network: nn.Module, material: Material, fitted: Fitted) -> Training:
+def training_record(network: nn.Module, material: Material, pictures: PictureStore, fitted: Fitted) -> Training:
     """What the results say about how a network was trained, with its layers as they were built."""
     chosen = material.recipe.input
     layers = summarize(network, (chosen.channels.depth, chosen.size, chosen.size))
@@ -81,6 +75,8 @@ def training_record(network: nn.Module, material: Material, fitted: Fitted) -> T
         "epochs": fitted.epochs,
         "train_images": len(material.train),
         "seconds": fitted.seconds,
+        "device": fitted.device,
+        "cache": pictures.description,
         "images_per_second": fitted.epochs * len(material.train) / max(fitted.seconds, 1e-9),
         "parameters": count_parameters(network),
         "layers": [_as_layer(asdict(layer)) for layer in layers],

@@ -15,7 +15,7 @@ from clearcast.domain import NoiseType
 from clearcast.errors import MissingDependencyError
 from clearcast.evaluation.fidelity import Fidelity, fidelity, summarize
 from clearcast.evaluation.perceptual import LoadedLpips, Lpips
-from clearcast.evaluation.results import FidelityMetrics, RestorationStage
+from clearcast.evaluation.results import FidelityMetrics, RestorationStage, Training
 from clearcast.evaluation.stage import PUBLISHED, Stage
 from clearcast.evaluation.study.classify import training_record
 from clearcast.evaluation.study.material import Material
@@ -26,17 +26,12 @@ from clearcast.training.datasets import PairDataset, ordered_loader, training_lo
 from clearcast.training.fit import Surroundings, fit_network
 from clearcast.training.modules import DenoiserModule, to_float
 
+LoadMetric = Callable[[], LoadedLpips]
 _BATCH = 16  # pictures at a time where nothing is learned
 
 
-def run_denoising(material: Material, around: Surroundings, load_metric: Callable[[], LoadedLpips]) -> None:
-    """Train the denoiser, keep what it makes of every picture, and keep the measures of the test rows.
-
-    Args:
-        material: the study's rows and pictures.
-        around: seed, console, device.
-        load_metric: gives LPIPS, or raises MissingDependencyError, which becomes a note and no failure.
-    """
+def run_denoising(material: Material, around: Surroundings, load_metric: LoadMetric) -> None:
+    """Train the denoiser, keep what it makes of every picture, and keep the measures of the test rows."""
     settings = material.recipe.denoiser
     noisy, references = material.noisy, material.references
     torch.manual_seed(around.seed)
@@ -51,6 +46,17 @@ def run_denoising(material: Material, around: Surroundings, load_metric: Callabl
         around=around,
     )
     _denoise_all(network, material)
+    measure_denoising(material, training_record(network, material, noisy, fitted), load_metric)
+
+
+def measure_denoising(material: Material, training: Training | None, load_metric: LoadMetric) -> None:
+    """Measure the test rows' denoised pictures as they were written, and keep the result.
+
+    Args:
+        material: the study's rows and pictures.
+        training: how the denoiser was trained, for the result.
+        load_metric: gives LPIPS, or raises MissingDependencyError, which becomes a note and no failure.
+    """
     before, after, note = _measure(material, load_metric)
     result: RestorationStage = {
         "kind": "restoration",
@@ -59,7 +65,7 @@ def run_denoising(material: Material, around: Surroundings, load_metric: Callabl
         "denoised": _by_noise_type(after, material),
         "published": PUBLISHED[Stage.DENOISING],
         "lpips_note": note,
-        "training": training_record(network, material, fitted),
+        "training": training,
     }
     material.folder.save(Stage.DENOISING, result, _predictions(before, after, material))
 
@@ -79,9 +85,7 @@ def _denoise_all(network: nn.Module, material: Material) -> None:
             progress(batch.stop, len(rows))
 
 
-def _measure(
-    material: Material, load_metric: Callable[[], LoadedLpips]
-) -> tuple[list[Fidelity], list[Fidelity], str | None]:
+def _measure(material: Material, load_metric: LoadMetric) -> tuple[list[Fidelity], list[Fidelity], str | None]:
     """Measures of the test rows' noisy and denoised pictures, and why LPIPS is not among them, if it is not."""
     test = material.test
     with progress_bar(material.console, "Measuring pictures") as progress:

@@ -2,10 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 
@@ -14,9 +15,11 @@ from clearcast.evaluation.results import ClassificationStage, RestorationStage, 
 from clearcast.evaluation.stage import Stage
 from clearcast.files import replace_file
 
-_QUESTION = "run.json"
-_STARTED = "started"
+_RUN = "run.json"
+_FORMAT = 1
+_LONGEST = 80  # letters of a picture's stem that its denoised picture's name keeps: file systems allow 255 bytes
 StageResult = ClassificationStage | RestorationStage
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,7 @@ class RunFolder:
     @property
     def started(self) -> str:
         """When the run was begun: ISO 8601 with time zone."""
-        return str(json.loads((self.path / _QUESTION).read_text(encoding="utf-8"))[_STARTED])
+        return str(_read_run(self.path)["started"])
 
     @property
     def split(self) -> Path:
@@ -41,37 +44,42 @@ class RunFolder:
 
     def denoised(self, row: int, noisy: str) -> Path:
         """Where the denoised picture of a row is kept."""
-        return self.path / "denoised_pictures" / f"{row}-{Path(noisy).stem}.png"
+        return self.path / "denoised_pictures" / f"{row}-{Path(noisy).stem[:_LONGEST]}.png"
 
     def is_done(self, stage: Stage) -> bool:
-        """Whether a stage has its result."""
+        """Whether a stage has its result, which is written last."""
         return (self.stage(stage) / "result.json").exists()
 
     def discard(self, stage: Stage) -> None:
-        """Forget a stage and all that was made from it."""
-        for other in Stage:
-            if other is stage or stage in other.needs:
-                shutil.rmtree(self.stage(other), ignore_errors=True)
+        """Forget what a stage made."""
+        if self.stage(stage).exists():
+            shutil.rmtree(self.stage(stage))
 
     def save(self, stage: Stage, result: StageResult, predictions: pd.DataFrame) -> None:
         """Keep a stage's result; with it the stage is done."""
-        with replace_file(self.stage(stage) / "predictions.csv") as temporary:
-            predictions.to_csv(temporary, index=False)
+        _write_table(self.stage(stage) / "predictions.csv", predictions)
         write_json(self.stage(stage) / "result.json", result)
 
     def result(self, stage: Stage) -> StageResult:
         """A stage's result."""
-        return cast(StageResult, json.loads((self.stage(stage) / "result.json").read_text(encoding="utf-8")))
+        path = self.stage(stage) / "result.json"
+        return cast(StageResult, _read(path, lambda: dict(json.loads(path.read_text(encoding="utf-8")))))
 
     def predictions(self, stage: Stage) -> pd.DataFrame:
         """A stage's own columns, and ``row``."""
-        return pd.read_csv(self.stage(stage) / "predictions.csv", keep_default_na=False, na_values=[""])
+        path = self.stage(stage) / "predictions.csv"
+        table = _read(path, lambda: pd.read_csv(path, keep_default_na=False, na_values=[""]))
+        if "row" not in table:
+            raise OutputError(f"{path} is damaged (it has no column row); {_CURE}")
+        return table
 
     def save_metrics(self, metrics: StudyMetrics, predictions: pd.DataFrame) -> None:
         """Write the tables of the whole run."""
+        _write_table(self.path / "predictions.csv", predictions)
         write_json(self.path / "metrics.json", metrics)
-        with replace_file(self.path / "predictions.csv") as temporary:
-            predictions.to_csv(temporary, index=False)
+
+
+_CURE = "run the stage again with --resume --repeat --stages, or start the run anew with --force"
 
 
 def open_run(path: Path, question: dict[str, Any], *, resume: bool, force: bool) -> RunFolder | None:
@@ -89,27 +97,33 @@ def open_run(path: Path, question: dict[str, Any], *, resume: bool, force: bool)
     Raises:
         OutputError: the folder holds something else, or a run and neither is given, or a run with another question.
     """
-    known = path / _QUESTION
+    if resume and force:
+        raise OutputError("--resume goes on with a run and --force deletes it; give one of them")
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path} is a file; needed is the name of a folder for the run")
-    if not known.exists():
-        if path.is_dir() and any(path.iterdir()):
-            raise OutputError(f"{path} is not empty and not a run of Clearcast; name a new or empty folder with --out")
+    if not path.exists() or not any(path.iterdir()):
         return None
+    if not (path / _RUN).exists():
+        raise OutputError(f"{path} is not empty and not a run of Clearcast; name a new or empty folder with --out")
+    if not resume and not force:
+        raise OutputError(f"{path} already holds a run; go on with it by --resume, or delete it and start by --force")
+    before = _read_run(path)
     if force:
         return None
-    if not resume:
-        raise OutputError(f"{path} already holds a run; go on with it by --resume, or delete it and start by --force")
-    _refuse_other_question(path, json.loads(known.read_text(encoding="utf-8")), question)
+    _refuse_other_question(path, before["question"], question)
     return RunFolder(path=path)
 
 
-def begin_run(path: Path, question: dict[str, Any]) -> RunFolder:
-    """Begin a new run where ``open_run`` allowed it; an older run there is deleted."""
-    if (path / _QUESTION).exists():
-        shutil.rmtree(path)
+def begin_run(path: Path, question: dict[str, Any], **about: str) -> RunFolder:
+    """Begin a new run where ``open_run`` allowed it; what an older run left there is deleted.
+
+    ``about`` is written beside the question: what a reader wants to know, but what results do not depend on.
+    """
+    if path.exists():
+        for old in path.iterdir():  # the folder itself may be a link, or another's to delete
+            shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    write_json(path / _QUESTION, {_STARTED: started, **question})
+    write_json(path / _RUN, {"format": _FORMAT, "started": started, **about, "question": question})
     return RunFolder(path=path)
 
 
@@ -122,8 +136,31 @@ def write_json(path: Path, value: object) -> None:
         raise OutputError(f"{path}: cannot be written ({error})") from None
 
 
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    with replace_file(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    about = _read(path / _RUN, lambda: json.loads((path / _RUN).read_text(encoding="utf-8")))
+    if not isinstance(about, dict) or not {"format", "started", "question"} <= about.keys():
+        raise OutputError(f"{path / _RUN} is not of a run of Clearcast; name another folder with --out")
+    if about["format"] != _FORMAT:
+        raise OutputError(f"{path} holds a run of format {about['format']}; this version reads format {_FORMAT}")
+    return about
+
+
+def _read(path: Path, read: Callable[[], Read]) -> Read:
+    """Read a file of the run; one that is damaged is the user's to mend, and no fault of ours."""
+    try:
+        return read()
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise OutputError(f"{path} is damaged ({reason}); {_CURE}") from None
+
+
 def _refuse_other_question(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    old, new = _flat({key: value for key, value in before.items() if key != _STARTED}), _flat(now)
+    old, new = _flat(before), _flat(now)
     differing = [key for key in old.keys() | new.keys() if old.get(key) != new.get(key)]
     if differing:
         listed = "; ".join(f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in sorted(differing))

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console
 
-from clearcast.data.check import read_facts, unusable_rows
+from clearcast.data.check import PictureFacts, read_facts, unusable_rows
 from clearcast.data.frames import ClassFrame, label_frame, noise_frame, pair_frame
 from clearcast.data.pictures import PictureStore
 from clearcast.data.sheet import Sheet
@@ -22,33 +22,46 @@ from clearcast.training.recipe import Recipe
 _SHOWN = 5  # unusable rows that a message names; the rest is told by their number
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The rows that can be used, what was learned about their pictures, and the rows left out, each with the reason."""
+
+    sheet: Sheet
+    facts: dict[str, PictureFacts] = field(repr=False)
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Material:
     """The rows of a study, how they are divided, and their pictures, decoded when first asked for."""
 
-    sheet: Sheet
+    rows: Rows
     split: Split
     recipe: Recipe
     folder: RunFolder
     cache_bytes: int
     console: Console
-    left_out: tuple[str, ...]
+    _stores: dict[str, PictureStore] = field(default_factory=dict)
+
+    @property
+    def sheet(self) -> Sheet:
+        """The sheet with the rows that can be used."""
+        return self.rows.sheet
 
     @cached_property
     def noisy(self) -> PictureStore:
         """The noisy pictures."""
-        return self._store("Reading noisy pictures", label_frame(self.sheet).pictures)
+        return self._store("noisy", label_frame(self.sheet).pictures)
 
     @cached_property
     def references(self) -> PictureStore:
         """The noise-free pictures."""
-        return self._store("Reading reference pictures", pair_frame(self.sheet).references)
+        return self._store("reference", pair_frame(self.sheet).references)
 
     @cached_property
     def denoised(self) -> PictureStore:
         """What stage 3 made of the noisy pictures."""
-        paths = [self.folder.denoised(row.number, row.noisy) for row in self.sheet.rows]
-        return self._store("Reading denoised pictures", paths)
+        return self._store("denoised", [self.folder.denoised(row.number, row.noisy) for row in self.sheet.rows])
 
     @property
     def train(self) -> list[int]:
@@ -76,50 +89,57 @@ class Material:
             if (rows := self.split.rows(subset))
         }
 
-    def _store(self, title: str, paths: Sequence[Path]) -> PictureStore:
-        with progress_bar(self.console, title) as progress:
+    def warnings(self) -> list[str]:
+        """What a reader of the results should know about the data, in whole sentences."""
+        return [*self._leaks(), *self._stretched()]
+
+    def _leaks(self) -> list[str]:
+        """Pictures that are the same, byte for byte, in training and in testing."""
+        sentences = []
+        for role in ("noisy", "reference"):
+            of_row = [self.rows.facts[getattr(row, role)].sha256 for row in self.sheet.rows]
+            trained = {of_row[row] for row in self.train}
+            leaked = sum(of_row[row] in trained for row in self.test)
+            if leaked:
+                sentences.append(
+                    f"{leaked} of {len(self.test)} test rows have a {role} picture that, byte for byte, is also a "
+                    "training row's: the figures are too good by what was learned from them."
+                )
+        return sentences
+
+    def _stretched(self) -> list[str]:
+        infos = [self.rows.facts[row.noisy].info for row in self.sheet.rows]
+        uneven = sum(info is not None and info.width != info.height for info in infos)
+        if not uneven:
+            return []
+        return [f"{uneven} of {len(infos)} noisy pictures are not square; they were squeezed to a square."]
+
+    def _store(self, name: str, paths: Sequence[Path]) -> PictureStore:
+        taken = sum(store.kept_bytes for store in self._stores.values())
+        with progress_bar(self.console, f"Reading {name} pictures") as progress:
             store = PictureStore(
                 paths,
                 size=self.recipe.input.size,
                 channels=self.recipe.input.channels,
-                budget=self.cache_bytes // 3,  # noisy, reference and denoised pictures
+                budget=self.cache_bytes - taken,
                 progress=progress,
             )
-        self.console.print(f"  {store.description}", highlight=False)
+        self._stores[name] = store
+        self.console.print(f"  {store.description}", highlight=False, soft_wrap=True)
         return store
 
 
-def divide(sheet: Sheet, recipe: Recipe, stages: Sequence[Stage], *, seed: int, known: Path | None) -> Split:
-    """Divide the rows by the recipe's shares, or as the file ``known`` of an earlier run says.
-
-    Raises:
-        SheetError: a class that one of ``stages`` learns has no row to train on, or ``known`` is of other rows.
-    """
-    strata = [(row.label, row.noise_type) for row in sheet.rows]
-    shares = recipe.split
-    split = random_split(strata, test_share=shares.test_share, validation_share=shares.validation_share, seed=seed)
-    if known is not None:
-        split = load_split(known, sheet.rows, split.description)
-    if set(stages) - {Stage.NOISE_TYPE, Stage.DENOISING}:
-        _refuse_untrained_classes(label_frame(sheet), split, "label", sheet.path)
-    if Stage.NOISE_TYPE in stages:
-        _refuse_untrained_classes(noise_frame(sheet), split, "noise type", sheet.path)
-    return split
-
-
-def usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> tuple[Sheet, tuple[str, ...]]:
+def usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> Rows:
     """Read every picture once to be sure of it.
 
-    Returns:
-        the sheet without rows that cannot be used, and those rows, each with the reason.
-
     Raises:
-        SheetError: there are such rows and ``skip_bad`` is not given, or no other rows.
+        SheetError: there are rows that cannot be used and ``skip_bad`` is not given, or no others.
     """
     with progress_bar(console, "Checking pictures") as progress:
-        findings = unusable_rows(sheet, read_facts(sheet, progress=progress))
+        facts = read_facts(sheet, progress=progress)
+    findings = unusable_rows(sheet, facts)
     if not findings:
-        return sheet, ()
+        return Rows(sheet=sheet, facts=facts, left_out=())
     bad = {finding.row for finding in findings}
     listed = [f"row {finding.row}: {finding.message}" for finding in findings]
     more = f"\n  and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
@@ -133,7 +153,31 @@ def usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> tuple[Sheet, tu
     if not rows:
         raise SheetError(f"{sheet.path}: no row can be used; see why with 'clearcast check'")
     console.print(f"Leaving out {len(bad)} of {len(sheet.rows)} rows that cannot be used; the report names them.")
-    return replace(sheet, rows=rows), tuple(listed)
+    return Rows(sheet=replace(sheet, rows=rows), facts=facts, left_out=tuple(listed))
+
+
+def divide(sheet: Sheet, recipe: Recipe, stages: Sequence[Stage], *, seed: int, known: Path | None) -> Split:
+    """Divide the rows by the recipe's shares, or as the file ``known`` of an earlier run says.
+
+    Raises:
+        SheetError: a class that one of ``stages`` learns has no row to train on, the recipe stops early by rows that
+            are too few to be set aside, or ``known`` is of other rows.
+    """
+    strata = [(row.label, row.noise_type) for row in sheet.rows]
+    shares = recipe.split
+    split = random_split(strata, test_share=shares.test_share, validation_share=shares.validation_share, seed=seed)
+    if known is not None:
+        split = load_split(known, sheet.rows, split.description)
+    if (recipe.classifier.patience or recipe.denoiser.patience) and not split.rows(Subset.VALIDATION):
+        raise SheetError(
+            f"{sheet.path}: recipe {recipe.name} stops early by validation rows, but its validation_share "
+            f"{shares.validation_share} of {len(sheet.rows)} rows is none; raise it, or remove patience"
+        )
+    if set(stages) - {Stage.NOISE_TYPE, Stage.DENOISING}:
+        _refuse_untrained_classes(label_frame(sheet), split, "label", sheet.path)
+    if Stage.NOISE_TYPE in stages:
+        _refuse_untrained_classes(noise_frame(sheet), split, "noise type", sheet.path)
+    return split
 
 
 def _refuse_untrained_classes(frame: ClassFrame, split: Split, what: str, sheet: Path) -> None:

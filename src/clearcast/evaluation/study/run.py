@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from rich.console import Console
 
 from clearcast import __version__
 from clearcast.data.sheet import Sheet
 from clearcast.data.split import save_split
-from clearcast.errors import OutputError
+from clearcast.errors import MissingDependencyError, OutputError
 from clearcast.evaluation.perceptual import load_lpips
 from clearcast.evaluation.results import RunInfo, StudyMetrics
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.classify import run_classification, run_transfer
-from clearcast.evaluation.study.denoise import run_denoising
-from clearcast.evaluation.study.folder import RunFolder, begin_run, open_run
+from clearcast.evaluation.study.denoise import LoadMetric, measure_denoising, run_denoising
+from clearcast.evaluation.study.folder import RunFolder, StageResult, begin_run, open_run
 from clearcast.evaluation.study.material import Material, divide, usable
-from clearcast.training.fit import Surroundings
+from clearcast.training.fit import Surroundings, require_device
 from clearcast.training.memory import keep_freed_memory
 from clearcast.training.recipe import Recipe
 
@@ -33,9 +32,9 @@ _PACKAGES = ("torch", "lightning", "numpy", "opencv-python-headless", "scikit-le
 class StudyRequest:
     """What to study and how.
 
-    ``stages`` are run where they are not done; with ``repeat`` they are run again, and what was made from them is
-    discarded. ``resume`` and ``force`` are those of ``open_run``. ``cache_bytes`` bounds the memory that decoded
-    pictures take.
+    ``stages`` are run where they are not done; with ``repeat`` they are run again, and what was made from them too.
+    ``resume`` and ``force`` are those of ``open_run``. ``cache_bytes`` bounds the memory that decoded pictures take.
+    With ``offline``, AlexNet's weights for LPIPS are not downloaded.
     """
 
     sheet: Sheet
@@ -56,43 +55,46 @@ class StudyRequest:
 
 
 def run_study(request: StudyRequest) -> StudyMetrics:
-    """Run the stages that are asked for and not yet done, and write ``metrics.json`` and ``predictions.csv``.
+    """Run the stages that are asked for and not yet done; after each, write ``metrics.json`` and ``predictions.csv``.
 
     Raises:
-        ClearcastError: the sheet, the recipe or the folder does not allow it.
+        ClearcastError: the sheet, the recipe, the machine or the folder does not allow it.
         KeyboardInterrupt: the user stopped it; with ``resume`` it goes on from the last whole epoch.
     """
     keep_freed_memory()
+    if request.repeat and not request.resume:
+        raise OutputError("--repeat runs stages of a run again; give --resume with it")
     question = _question(request)
     folder = open_run(request.out, question, resume=request.resume, force=request.force)
     _refuse_missing_needs(request, folder)
-    sheet, left_out = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
-    known = folder.split if folder else None
-    split = divide(sheet, request.recipe, request.stages, seed=request.seed, known=known)
+    around, load_metric = _surroundings(request), _metric_loader(request)
+    rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
+    known = folder.split if folder and folder.split.exists() else None
+    split = divide(rows.sheet, request.recipe, request.stages, seed=request.seed, known=known)
     if folder is None:  # only now: what cannot be studied leaves no folder behind, and deletes none
-        folder = begin_run(request.out, question)
-        save_split(split, sheet.rows, folder.split)
-    for stage in request.stages if request.repeat else ():
-        folder.discard(stage)
-    material = Material(sheet, split, request.recipe, folder, request.cache_bytes, request.console, left_out)
-    todo = [stage for stage in request.stages if not folder.is_done(stage)]
-    for stage in todo:
-        _run_stage(stage, material, request)
-    if all(folder.is_done(stage) for stage in Stage.TRANSFER.needs) and not folder.is_done(Stage.TRANSFER):
-        _run_stage(Stage.TRANSFER, material, request)
-    metrics = _metrics(material, request)
-    folder.save_metrics(metrics, _predictions(material))
-    return metrics
+        about = {"sheet": str(request.sheet.path.absolute()), "root": str(request.sheet.root), "clearcast": __version__}
+        folder = begin_run(request.out, question, **about)
+    if known is None:
+        save_split(split, rows.sheet.rows, folder.split)
+    material = Material(
+        rows=rows,
+        split=split,
+        recipe=request.recipe,
+        folder=folder,
+        cache_bytes=request.cache_bytes,
+        console=request.console,
+    )
+    for stage in _stages_to_run(request, folder):
+        _run_stage(stage, material, around, load_metric)
+        _write_metrics(material, request)
+    _add_lpips(material, load_metric)
+    return _write_metrics(material, request)
 
 
 def _question(request: StudyRequest) -> dict[str, Any]:
     """All that results depend on, other than the machine."""
     return {
-        "format": 1,
-        "clearcast": __version__,
-        "sheet": str(request.sheet.path.absolute()),
         "sheet_sha256": request.sheet.sha256,
-        "root": str(request.sheet.root),
         "seed": request.seed,
         "skip_bad": request.skip_bad,
         "recipe": request.recipe.model_dump(mode="json"),
@@ -101,51 +103,107 @@ def _question(request: StudyRequest) -> dict[str, Any]:
 
 def _refuse_missing_needs(request: StudyRequest, folder: RunFolder | None) -> None:
     for stage in request.stages:
-        for need in stage.needs:
-            if need not in request.stages and not (folder and folder.is_done(need)):
-                raise OutputError(
-                    f"stage {stage} starts from {need}, which {request.out} does not hold; "
-                    f"ask for --stages {need},{stage}"
-                )
+        missing = [need for need in stage.needs if need not in request.stages and not (folder and folder.is_done(need))]
+        if missing:
+            wanted = ",".join(each for each in Stage if each in {*request.stages, *missing})
+            raise OutputError(
+                f"stage {stage} starts from {', '.join(missing)}, which {request.out} does not hold; "
+                f"ask for --stages {wanted}"
+            )
 
 
-def _run_stage(stage: Stage, material: Material, request: StudyRequest) -> None:
-    around = Surroundings(
-        seed=request.seed,
-        console=request.console,
-        accelerator=request.accelerator,
-        mlflow_uri=request.mlflow_uri,
-    )
-    request.console.rule(stage.heading)
+def _surroundings(request: StudyRequest) -> Surroundings:
+    require_device(request.accelerator)
+    tracker = None
+    if request.mlflow_uri is not None:
+        from clearcast.training.tracking import Tracker
+
+        tracker = Tracker(request.mlflow_uri, _question(request))
+    return Surroundings(seed=request.seed, console=request.console, accelerator=request.accelerator, tracker=tracker)
+
+
+def _metric_loader(request: StudyRequest) -> LoadMetric:
+    """A file that the user names is loaded now: that it is missing should not be learned after an hour of training."""
+    if request.lpips_backbone is not None:
+        loaded = load_lpips(request.lpips_backbone)
+        return lambda: loaded
+    return partial(load_lpips, download=not request.offline)
+
+
+def _stages_to_run(request: StudyRequest, folder: RunFolder) -> list[Stage]:
+    """Stages asked for that are not done, and the transfer where it can be; with ``repeat``, what follows from them."""
+    todo = {stage for stage in request.stages if request.repeat or not folder.is_done(stage)}
+    if request.repeat:
+        following = {stage for stage in Stage if todo.intersection(stage.needs) and folder.is_done(stage)}
+        if following:
+            listed = ", ".join(stage for stage in Stage if stage in following)
+            request.console.print(f"Made from them, and so run again too: {listed}")
+        todo |= following
+        for stage in todo:
+            folder.discard(stage)
+    done_then = {stage for stage in Stage if stage in todo or folder.is_done(stage)}
+    if done_then.issuperset(Stage.TRANSFER.needs) and not folder.is_done(Stage.TRANSFER):
+        todo.add(Stage.TRANSFER)
+    return [stage for stage in Stage if stage in todo]
+
+
+def _run_stage(stage: Stage, material: Material, around: Surroundings, load_metric: LoadMetric) -> None:
+    material.console.rule(stage.heading)
     if stage is Stage.DENOISING:
-        run_denoising(material, around, partial(load_lpips, request.lpips_backbone, download=not request.offline))
+        run_denoising(material, around, load_metric)
     elif stage is Stage.TRANSFER:
         run_transfer(material, around)
     else:
         run_classification(stage, material, around)
+    if around.tracker:
+        around.tracker.finish(_figures(material.folder.result(stage)))
 
 
-def _metrics(material: Material, request: StudyRequest) -> StudyMetrics:
+def _figures(result: StageResult) -> dict[str, float]:
+    """The figures of a stage that have one number each."""
+    if result["kind"] == "classification":
+        return {name: float(value) for name, value in result["metrics"].items() if isinstance(value, int | float)}
+    means = {name: result["denoised"]["all"][name] for name in ("psnr", "ssim", "mse", "lpips")}
+    return {name: spread["mean"] for name, spread in means.items() if spread and spread["mean"] is not None}
+
+
+def _add_lpips(material: Material, load_metric: LoadMetric) -> None:
+    """Measure again where LPIPS was not to be had when the denoiser was trained, and now is."""
+    if not material.folder.is_done(Stage.DENOISING):
+        return
+    result = material.folder.result(Stage.DENOISING)
+    if result["kind"] == "restoration" and result["denoised"]["all"]["lpips"] is None:
+        try:
+            loaded = load_metric()
+        except MissingDependencyError:
+            return
+        measure_denoising(material, result["training"], lambda: loaded)
+
+
+def _write_metrics(material: Material, request: StudyRequest) -> StudyMetrics:
     folder = material.folder
     stages = {stage.value: folder.result(stage) for stage in Stage if folder.is_done(stage)}
-    trained = [result["training"]["seconds"] for result in stages.values() if result["training"]]
+    trainings = [result["training"] for result in stages.values() if result["training"]]
     run: RunInfo = {
         "sheet": str(request.sheet.path.absolute()),
         "sheet_sha256": request.sheet.sha256,
         "root": str(request.sheet.root),
         "recipe": request.recipe.model_dump(mode="json"),
         "seed": request.seed,
-        "device": _device(request.accelerator),
+        "device": "; ".join(dict.fromkeys(training["device"] for training in trainings)),
         "versions": {"python": platform.python_version(), "clearcast": __version__}
         | {name: version(name) for name in _PACKAGES},
         "split": material.split.description,
         "counts": material.counts(),
-        "left_out": list(material.left_out),
-        "cache": material.noisy.description,
+        "left_out": list(material.rows.left_out),
+        "warnings": material.warnings(),
+        "cache": "; ".join(dict.fromkeys(training["cache"] for training in trainings)),
         "started": folder.started,
-        "seconds": sum(trained),
+        "seconds": sum(training["seconds"] for training in trainings),
     }
-    return {"format": 1, "run": run, "stages": stages}
+    metrics: StudyMetrics = {"format": 1, "run": run, "stages": stages}
+    folder.save_metrics(metrics, _predictions(material))
+    return metrics
 
 
 def _predictions(material: Material) -> pd.DataFrame:
@@ -164,9 +222,3 @@ def _predictions(material: Material) -> pd.DataFrame:
         if material.folder.is_done(stage):
             table = table.merge(material.folder.predictions(stage), on="row", how="left", validate="one_to_one")
     return table
-
-
-def _device(accelerator: str) -> str:
-    if accelerator != "cpu" and torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,33 @@
+"""Logging to MLflow: into a folder, and what is said where there is no server."""
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from clearcast.errors import MissingDependencyError, OutputError
+from clearcast.training.tracking import Tracker
+
+
+def test_settings_curves_and_test_figures_are_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    uri = (tmp_path / "mlruns").as_uri()
+    tracker = Tracker(uri, {"seed": 7, "recipe": {"input": {"size": 64}}})
+    tracker.logger("Stage 2").log_metrics({"train_loss": 0.5}, step=1)
+    tracker.finish({"accuracy": 0.75})
+    client = MlflowClient(tracking_uri=uri)
+    (experiment,) = client.search_experiments(filter_string="name = 'clearcast'")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_name == "Stage 2"
+    assert run.data.params == {"seed": "7", "recipe/input/size": "64"}
+    assert run.data.metrics == {"train_loss": 0.5, "test_accuracy": 0.75}
+
+
+def test_a_server_that_does_not_answer_is_told_at_once() -> None:
+    with pytest.raises(OutputError, match=r"no MLflow server answers at http://127.0.0.1:9 .*; start it"):
+        Tracker("http://127.0.0.1:9", {})
+
+
+def test_a_store_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingDependencyError, match="MLflow cannot use nonsense://"):
+        Tracker(f"nonsense://{tmp_path}", {})
