@@ -63,6 +63,15 @@ def test_denoiser_alternates_as_published() -> None:
     assert kinds == down + up
 
 
+def test_denoiser_doubles_each_size_again_with_output_padding() -> None:
+    layers = summarize(ReportDenoiser(channels=3), (3, 256, 256))
+    assert [(layer.details, layer.output) for layer in layers if layer.kind == "ConvTranspose2d"] == [
+        ("256→128, kernel 3, stride 2, padding 1, output padding 1", (128, 64, 64)),
+        ("128→64, kernel 3, stride 2, padding 1, output padding 1", (64, 128, 128)),
+        ("64→3, kernel 3, stride 2, padding 1, output padding 1", (3, 256, 256)),
+    ]
+
+
 @pytest.mark.parametrize(("channels", "height", "width"), [(3, 256, 256), (1, 64, 96)])
 def test_denoiser_keeps_shape_and_range(channels: int, height: int, width: int) -> None:
     pictures = torch.rand(2, channels, height, width)

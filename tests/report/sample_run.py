@@ -27,6 +27,7 @@ from clearcast.imaging import Picture
 
 NOISES = [NoiseType.GAUSSIAN, NoiseType.SALT_AND_PEPPER, NoiseType.PERIODIC]
 HOSTILE = "<b>&\"'.png"
+LPIPS_NOTE = "the backbone's weights are not in [cache]; download them once, or name their file"
 PUBLISHED: dict[str, dict[str, float]] = {
     "noisy": {"accuracy": 0.7640, "precision": 0.7700, "recall": 0.7640, "f1": 0.7600, "roc_area": 0.84},
     "noise_type": {"accuracy": 0.7320},
@@ -66,7 +67,7 @@ HOURGLASS = [
     Layer(
         name="decode.0",
         kind="ConvTranspose2d",
-        details="128→64, kernel 2, stride 2",
+        details="128→64, kernel 3, stride 2, padding 1, output padding 1",
         output=[64, 128, 128],
         parameters=32832,
     ),
@@ -191,7 +192,7 @@ def _stage(stage: str, predictions: pd.DataFrame) -> ClassificationStage | Resto
             noisy=_spreads("noisy", predictions),
             denoised=_spreads("denoised", predictions),
             published=PUBLISHED[stage],
-            lpips_note="LPIPS was not measured: its weights are not in this installation.",
+            lpips_note=LPIPS_NOTE,
             training=_training(HOURGLASS),
         )
     truth, scores = ("noise_type", None) if stage == "noise_type" else ("label", f"p_defect_{stage}")
@@ -263,6 +264,7 @@ def _training(layers: list[Layer]) -> Training:
         epochs=10,
         train_images=96,
         seconds=83.4,
+        device="cpu",
         images_per_second=11.5,
         parameters=sum(layer["parameters"] for layer in layers),
         layers=layers,
@@ -279,7 +281,11 @@ def _info(data: Path, predictions: pd.DataFrame) -> RunInfo:
         sheet="data/Labels <final> & checked.xlsx",
         sheet_sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         root=str(data),
-        recipe={"name": "clear", "image": {"height": 256, "width": 256}, "training": {"epochs": 10, "rate": 1e-3}},
+        recipe={
+            "name": "clear",
+            "image": {"height": 256, "width": 256},
+            "classifier": {"epochs": 10, "patience": None},
+        },
         seed=3,
         device="cpu",
         versions={"clearcast": "0.1.0", "python": "3.11.9", "torch": "2.6.0"},

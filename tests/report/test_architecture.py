@@ -44,4 +44,4 @@ def test_drawing_stays_inside_its_frame() -> None:
 def test_long_and_hostile_names_are_folded_and_escaped() -> None:
     layer = Layer(name="<script>" + "a" * 40, kind="Conv2d", details="", output=[1], parameters=0)
     assert "<script" not in draw([layer], "Network")
-    assert all(len(item.text) <= 15 for item in _drawn([layer]).find("tspan"))
+    assert all(len(item.text) <= 16 for item in _drawn([layer]).find("tspan"))

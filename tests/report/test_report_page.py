@@ -1,5 +1,7 @@
 import json
 import re
+import shutil
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import cast
@@ -7,13 +9,14 @@ from typing import cast
 import cv2
 import pytest
 from parsed_page import Element, parse
-from sample_run import HOSTILE, SampleRun, write_sample_run
+from sample_run import HOSTILE, LPIPS_NOTE, SampleRun, write_sample_run
 
 from clearcast.errors import OutputError
-from clearcast.evaluation.results import RestorationStage
-from clearcast.report import gallery
+from clearcast.evaluation.results import RestorationStage, StudyMetrics
+from clearcast.report import charts, gallery
 from clearcast.report.page import write_report
-from clearcast.report.sources import read_run
+from clearcast.report.sections import FIGURES
+from clearcast.report.sources import read_history, read_run
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,23 @@ def _table(tree: Element, caption: str) -> dict[str, list[str]]:
     )
     (body,) = table.find("tbody")
     return {row.find("th")[0].all_text(): [cell.all_text() for cell in row.find("td")] for row in body.find("tr")}
+
+
+def _spread(spread: dict[str, float], digits: int = 4) -> str:
+    return f"{spread['mean']:.{digits}f} ± {spread['std']:.{digits}f}"
+
+
+def _doubts(tree: Element) -> list[str]:
+    return [item.all_text() for item in tree.find("aside")[0].find("li")]
+
+
+def _page_of_changed(sample: SampleRun, folder: Path, change: Callable[[StudyMetrics], None]) -> Element:
+    """The page of a copy of the sample whose metrics ``change`` has altered."""
+    shutil.copytree(sample.folder, folder / "run")
+    metrics = cast(StudyMetrics, json.loads((sample.folder / "metrics.json").read_text()))
+    change(metrics)
+    (folder / "run" / "metrics.json").write_text(json.dumps(metrics))
+    return parse(write_report(folder / "run").read_text(encoding="utf-8"))
 
 
 def test_page_has_one_language_one_title_and_a_text_for_every_picture(tree: Element) -> None:
@@ -83,10 +103,10 @@ def test_hostile_names_are_shown_and_not_obeyed(page: str, tree: Element) -> Non
 @pytest.mark.parametrize(
     ("stage", "caption"),
     [
-        ("reference", "Table 0. Ok or defect on noise-free pictures (the ceiling)"),
-        ("noisy", "Table 1. Ok or defect on noisy pictures"),
+        ("reference", "Table 0. OK or defect on noise-free pictures (the ceiling)"),
+        ("noisy", "Table 1. OK or defect on noisy pictures"),
         ("noise_type", "Table 2. Noise type"),
-        ("denoised", "Table 4. Ok or defect on denoised pictures"),
+        ("denoised", "Table 4. OK or defect on denoised pictures"),
         ("transfer", "Stage 1's network on denoised pictures, not trained again"),
     ],
 )
@@ -116,16 +136,42 @@ def test_denoising_tables_equal_the_metrics(sample: SampleRun, tree: Element) ->
     stage = json.loads((sample.folder / "metrics.json").read_text())["stages"]["denoising"]
     before, after = stage["noisy"]["all"], stage["denoised"]["all"]
     assert _table(tree, "Table 3. Denoising") == {
-        "PSNR in dB": [f"{before['psnr']['mean']:.2f}", f"{after['psnr']['mean']:.2f}", "26.07"],
-        "SSIM": [f"{before['ssim']['mean']:.4f}", f"{after['ssim']['mean']:.4f}", "0.7190"],
-        "MSE": [f"{before['mse']['mean']:.4f}", f"{after['mse']['mean']:.4f}", "0.0054"],
-        "LPIPS": ["–", "–", "0.2754"],
+        "PSNR in dB": [_spread(before["psnr"], 2), _spread(after["psnr"], 2), "26.07"],
+        "SSIM": [_spread(before["ssim"]), _spread(after["ssim"]), "0.7190"],
+        "MSE": [_spread(before["mse"]), _spread(after["mse"]), "0.0054"],
+        "LPIPS": ["not measured", "not measured", "0.2754"],
     }
-    rows = _table(tree, "Denoising by noise type")
-    assert list(rows) == ["Gaussian", "Periodic", "Salt-and-pepper", "All"]
-    gain = stage["denoised"]["gaussian"]["psnr"]["mean"] - stage["noisy"]["gaussian"]["psnr"]["mean"]
-    spread = stage["denoised"]["gaussian"]["psnr"]
-    assert rows["Gaussian"][2:4] == [f"{spread['mean']:.2f} ± {spread['std']:.2f}", f"{gain:+.2f}"]
+    rows = _table(tree, "Denoising by noise type, mean ± standard deviation")
+    names = {"gaussian": "Gaussian", "periodic": "Periodic", "salt_and_pepper": "Salt-and-pepper", "all": "All"}
+    assert list(rows) == [f"{name}, {which}" for name in names.values() for which in ("noisy", "denoised")]
+    for noise, name in names.items():
+        gain = stage["denoised"][noise]["psnr"]["mean"] - stage["noisy"][noise]["psnr"]["mean"]
+        for which, added in (("noisy", ""), ("denoised", f"{gain:+.2f}")):
+            measured = stage[which][noise]
+            psnr, others = _spread(measured["psnr"], 2), [_spread(measured["ssim"]), _spread(measured["mse"])]
+            expected = [str(measured["images"]), psnr, added, *others, "not measured"]
+            assert rows[f"{name}, {which}"] == expected
+
+
+def test_why_lpips_was_not_measured_is_told_below_its_table_and_among_the_doubts(tree: Element) -> None:
+    (note,) = tree.find("p", **{"class": "note"})
+    assert note.text == f"LPIPS was not measured: {LPIPS_NOTE}."
+    assert note.text in _doubts(tree)
+
+
+def test_measured_lpips_is_shown_with_what_to_know_about_it(sample: SampleRun, tmp_path: Path) -> None:
+    def measure(metrics: StudyMetrics) -> None:
+        stage = cast(RestorationStage, metrics["stages"]["denoising"])
+        stage["lpips_note"] = "measured with mine.pth"
+        for which in (stage["noisy"], stage["denoised"]):
+            for fidelities in which.values():
+                fidelities["lpips"] = {"mean": 0.25, "std": 0.125}
+
+    tree = _page_of_changed(sample, tmp_path, measure)
+    assert _table(tree, "Table 3. Denoising")["LPIPS"] == ["0.2500 ± 0.1250", "0.2500 ± 0.1250", "0.2754"]
+    rows = _table(tree, "Denoising by noise type, mean ± standard deviation")
+    assert [cells[-1] for cells in rows.values()] == ["0.2500 ± 0.1250"] * 8
+    assert "LPIPS: measured with mine.pth." in _doubts(tree)
 
 
 def test_summary_counts_what_denoising_mended_and_spoiled(sample: SampleRun, tree: Element) -> None:
@@ -133,7 +179,8 @@ def test_summary_counts_what_denoising_mended_and_spoiled(sample: SampleRun, tre
     mended = sum(row["said_noisy"] != row["label"] == row["said_denoised"] for row in rows)
     spoiled = sum(row["said_noisy"] == row["label"] != row["said_denoised"] for row in rows)
     (summary,) = tree.find("p", **{"class": "summary"})
-    assert f"mended {mended} verdicts and spoiled {spoiled}." in summary.all_text()
+    noun = "verdict" if mended == 1 else "verdicts"
+    assert f"mended {mended} {noun} and spoiled {spoiled}." in summary.all_text()
     assert "(published: 0.7640)" in summary.all_text()
 
 
@@ -200,6 +247,82 @@ def test_each_stage_stands_alone(tmp_path: Path, stage: str) -> None:
     run = write_sample_run(tmp_path, rows=6, side=16, stages=(stage,))
     tree = parse(write_report(run.folder).read_text(encoding="utf-8"))
     assert tree.find("section", id=stage)
+
+
+@pytest.mark.parametrize(
+    ("patience", "validation", "told", "caption"),
+    [
+        ((None, None), False, "the last was kept, and the test rows' curves were only watched", "test rows, watched"),
+        ((None, None), True, "the validation rows' curves were only watched", "validation rows, watched"),
+        ((5, 5), True, "the epoch with the lowest loss on the validation rows", "validation rows, which chose"),
+        ((5, None), True, "Of each classifier the epoch with", "validation rows, which chose"),
+        ((5, 5), False, "better than they would be on other pictures", "test rows, which chose"),
+    ],
+)
+def test_what_chose_the_epoch_is_told(
+    sample: SampleRun,
+    tmp_path: Path,
+    patience: tuple[int | None, int | None],
+    validation: bool,
+    told: str,
+    caption: str,
+) -> None:
+    def choose(metrics: StudyMetrics) -> None:
+        info = metrics["run"]
+        info["recipe"] |= {"classifier": {"patience": patience[0]}, "denoiser": {"patience": patience[1]}}
+        if validation:
+            info["counts"]["validation"] = info["counts"]["test"]
+
+    tree = _page_of_changed(sample, tmp_path, choose)
+    assert any(told in doubt for doubt in _doubts(tree))
+    captions = [item.all_text() for item in tree.find("section", id="noisy")[0].find("figcaption")]
+    assert f"Learning curves; held-out are the {caption}" in captions[-1]
+    (doubt,) = (doubt for doubt in _doubts(tree) if "rows' curves" in doubt or "lowest loss" in doubt)
+    assert ("No network's epoch was chosen" in doubt) == (patience == (None, None))
+    assert ("No denoiser's epoch was chosen" in doubt) == (patience == (5, None))
+
+
+def test_warnings_of_the_run_are_listed_and_missing_facts_are_left_out(sample: SampleRun, tmp_path: Path) -> None:
+    def warn(metrics: StudyMetrics) -> None:
+        info = cast(dict[str, object], metrics["run"])
+        info["warnings"] = ["12 pictures are not square & were stretched."]
+        del info["device"], info["versions"]
+
+    tree = _page_of_changed(sample, tmp_path, warn)
+    assert "12 pictures are not square & were stretched." in _doubts(tree)
+    facts = [item.all_text() for item in tree.find("table", **{"class": "facts"})[0].find("th")]
+    assert "Seed" in facts
+    assert not {"Device", "Versions"} & set(facts)
+
+
+def test_one_epoch_is_told_as_one(tmp_path: Path) -> None:
+    run = write_sample_run(tmp_path, rows=6, side=16, stages=("noise_type",))
+    history = read_history(read_run(run.folder), "noise_type")
+    assert history is not None
+    history.head(1).to_csv(run.folder / "noise_type" / "history.csv", index=False)
+    run.metrics["stages"]["noise_type"]["training"]["epochs"] = 1  # type: ignore[index]
+    (run.folder / "metrics.json").write_text(json.dumps(run.metrics))
+    page = write_report(run.folder).read_text(encoding="utf-8")
+    assert "1 epochs" not in page
+    assert ". 1 epoch: train loss 0." in page
+    axes = charts.learning(history.head(1)).axes[0]
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+
+
+def test_figures_of_an_earlier_page_are_removed_and_others_are_not(tmp_path: Path) -> None:
+    run = write_sample_run(tmp_path, rows=6, side=16, stages=("noise_type",))
+    figures = run.folder / "figures"
+    figures.mkdir()
+    for name in ("accuracy.png", "denoising-gain.png", "noisy-roc.png", "mine.png", "noisy-roc.svg"):
+        (figures / name).write_bytes(b"")
+    write_report(run.folder)
+    ours = {f"noise_type-{figure}.png" for figure in ("confusion", "learning", "roc")}
+    assert {path.name for path in figures.iterdir()} == ours | {"mine.png", "noisy-roc.svg"}
+
+
+def test_every_figure_has_a_name_that_would_be_removed(sample: SampleRun) -> None:
+    assert {path.stem for path in (sample.folder / "figures").iterdir()} <= FIGURES
 
 
 def test_pictures_without_noise_have_no_gain_and_an_infinite_psnr(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import rich.console
-from sample_run import SampleRun, write_sample_run
+from sample_run import LPIPS_NOTE, SampleRun, write_sample_run
 
 from clearcast.report.tables import counts_table, stage_tables
 
@@ -32,6 +32,11 @@ def test_terminal_prints_the_published_figure_beside_ours(sample: SampleRun) -> 
     assert ["Accuracy", ours, "0.7640"] in lines
     psnr = next(line for line in lines if line[0] == "PSNR in dB")
     assert psnr[3] == "26.07"
+    assert ["LPIPS", "not measured", "not measured", "0.2754"] in lines
+
+
+def test_terminal_prints_why_lpips_was_not_measured(sample: SampleRun) -> None:
+    assert f"LPIPS was not measured: {LPIPS_NOTE}." in " ".join(_printed(sample).split())
 
 
 def test_counts_are_of_labels_and_noises_and_sum_up(sample: SampleRun) -> None:

@@ -62,6 +62,7 @@ def _details(module: nn.Module) -> str:
         parts = [f"{module.in_channels}→{module.out_channels}", f"kernel {module.kernel_size[0]}"]
         parts += [f"stride {module.stride[0]}"] * (module.stride[0] != 1)
         parts += [f"padding {module.padding[0]}"] * (module.padding[0] != 0)
+        parts += [f"output padding {module.output_padding[0]}"] * (module.output_padding[0] != 0)
         return ", ".join(parts)
     if isinstance(module, nn.Linear):
         return f"{module.in_features}→{module.out_features}"

@@ -12,7 +12,7 @@ from clearcast.report.templating import render
 _SLOT = 98  # pixels for one layer: what its widest word needs
 _STAGE = 132  # height of the tallest block
 _LINE = 14
-_LETTERS = 15  # letters of a label that fit into a slot
+_LETTERS = 16  # letters of a label that fit into a slot
 _PER_ROW = 12
 _FAMILIES = {"transpose": "up", "upsample": "up", "shuffle": "up", "conv": "conv", "pool": "pool", "linear": "dense"}
 

@@ -81,7 +81,7 @@ def confusion(stage: ClassificationStage) -> Figure:
 @_styled
 def roc(stage: ClassificationStage) -> Figure:
     """The ROC curve of defect, with the point that the verdicts were said at; or one curve for each class."""
-    figure, axes = _figure(SQUARE, 2.7)
+    figure, axes = _figure(SQUARE, 2.7 + 0.18 * (2 + len(stage["roc"])))
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="Chance")
     for colour, (name, curve) in zip((BLUE, ORANGE, GREEN, PURPLE), stage["roc"].items(), strict=False):
         label = f"{display_name(name)}, area {curve['area']:.4f}"
@@ -91,7 +91,7 @@ def roc(stage: ClassificationStage) -> Figure:
         point = (1 - metrics["specificity"], metrics["sensitivity"])
         axes.plot(*point, "o", color=ORANGE, markersize=6, label="the verdicts", clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="False alarms, share of the rest", ylabel="Found, share of the class")
-    axes.legend(loc="lower right", fontsize=8, handlelength=1.4)
+    figure.legend(loc="outside lower left", fontsize=8, handlelength=1.4)  # inside it would hide curves
     return figure
 
 
@@ -104,8 +104,9 @@ def learning(history: pd.DataFrame) -> Figure:
         for part, colour, text in (("train", BLUE, "training"), ("heldout", ORANGE, "held-out")):
             curve = history[["epoch", f"{part}_{panel}"]].dropna()
             axes.plot(curve["epoch"], curve[f"{part}_{panel}"], "o-", color=colour, markersize=2.5, label=text)
-        axes.set(xlabel="Epoch", ylabel=panel.capitalize())
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ends = (history["epoch"].min() - 0.5, history["epoch"].max() + 0.5)  # a single epoch has a width too
+        axes.set(xlabel="Epoch", ylabel=panel.capitalize(), xlim=ends)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     first.legend()
     return figure
 

@@ -64,7 +64,7 @@ def _sample(run: Run, record: Record, views: dict[str, int]) -> Sample:
         name=Path(record["noisy"]).name,
         noise_type=record["noise_type"],
         noise=display_name(record["noise_type"]),
-        label=record["label"],
+        label=display_name(record["label"]),
         psnr=f"{decimal(record['psnr_noisy'], 2)} → {decimal(record['psnr_denoised'], 2)} dB",
         ssim=f"{decimal(record['ssim_noisy'])} → {decimal(record['ssim_denoised'])}",
         views=views,

@@ -33,6 +33,15 @@ def mean_and_spread(spread: Spread | None, digits: int = 4) -> str:
     return mean if spread["std"] is None else f"{mean} ± {decimal(spread['std'], digits)}"
 
 
+def counted(number: int, one: str) -> str:
+    """Write how many there are of a thing whose plural ends in s.
+
+    >>> counted(1, "epoch"), counted(1200, "picture")
+    ('1 epoch', '1,200 pictures')
+    """
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
+
+
 def duration(seconds: float) -> str:
     """Write a time span in the two units that matter.
 

@@ -7,16 +7,22 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from clearcast.evaluation.results import ClassificationStage, RestorationStage, Training
-from clearcast.report import architecture, charts
-from clearcast.report.numbers import decimal, duration
+from clearcast.evaluation.stage import Stage
+from clearcast.report import architecture, charts, heldout
+from clearcast.report.numbers import counted, decimal, duration
 from clearcast.report.sources import Run, classifications, display_name, read_history, restoration, subject
 from clearcast.report.tables import NUMBERS, Table, gain, noise_table, page_tables
+
+# The names of all figures that some run has: what else lies in a run's folder of figures is somebody else's.
+FIGURES = frozenset({"accuracy", "denoising-gain", *(f"{stage}-{figure}" for stage in Stage
+                     for figure in ("confusion", "roc", "learning"))})  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure inside the page, with what it shows in words."""
+    """A figure inside the page, with what it shows in words. ``name`` is that of its file, without the ending."""
 
+    name: str
     caption: str
     words: str
     svg: Markup
@@ -92,13 +98,13 @@ def _learning_charts(run: Run, key: str) -> list[Chart]:
     history = read_history(run, key)
     if history is None:
         return []
-    caption = "Learning curves; the held-out curve is watched, never used to choose"
+    caption = heldout.caption(run.metrics["run"], key)
     return [_chart(run, f"{key}-learning", caption, _learning_words(history), charts.learning(history))]
 
 
 def _chart(run: Run, name: str, caption: str, words: str, figure: Figure) -> Chart:
     svg = charts.keep(figure, run.folder / "figures" / f"{name}.png")
-    return Chart(caption, words, svg, wide=bool(figure.get_figwidth() > charts.SQUARE))
+    return Chart(name, caption, words, svg, wide=bool(figure.get_figwidth() > charts.SQUARE))
 
 
 def _confusion_words(stage: ClassificationStage) -> str:
@@ -116,8 +122,9 @@ def _learning_words(history: pd.DataFrame) -> str:
         values = history[column].dropna()
         if len(values):
             name = column.replace("_", " ").replace("heldout", "held-out")
-            told.append(f"{name} from {decimal(values.iloc[0])} to {decimal(values.iloc[-1])}")
-    return f"{len(history)} epochs: " + ", ".join(told)
+            first, last = decimal(values.iloc[0]), decimal(values.iloc[-1])
+            told.append(f"{name} from {first} to {last}" if len(values) > 1 else f"{name} {last}")
+    return f"{counted(len(history), 'epoch')}: " + ", ".join(told)
 
 
 def _network(key: str, training: Training | None, drawn: dict[str, str]) -> tuple[str, Markup | None]:
@@ -125,7 +132,8 @@ def _network(key: str, training: Training | None, drawn: dict[str, str]) -> tupl
     if training is None:
         return "Nothing was trained for this stage.", None
     facts = (
-        f"{training['parameters']:,} parameters, {training['epochs']} epochs on {training['train_images']:,} pictures, "
+        f"{training['parameters']:,} parameters, {counted(training['epochs'], 'epoch')} on "
+        f"{counted(training['train_images'], 'picture')}, "
         f"{duration(training['seconds'])} of fitting, {training['images_per_second']:.1f} pictures a second."
     )
     layers = str(training["layers"])

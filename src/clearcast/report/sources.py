@@ -7,7 +7,7 @@ from typing import cast
 
 import pandas as pd
 
-from clearcast.domain import NoiseType
+from clearcast.domain import Label, NoiseType
 from clearcast.errors import OutputError
 from clearcast.evaluation.results import ClassificationStage, RestorationStage, StudyMetrics
 from clearcast.evaluation.stage import Stage
@@ -74,17 +74,20 @@ def restoration(metrics: StudyMetrics) -> RestorationStage | None:
 def subject(title: str) -> str:
     """A stage's title without its number, which the page and the tables set apart.
 
-    >>> subject("Stage 2: noise type")
-    'Noise type'
+    >>> subject("Stage 2: noise type"), subject("Stage 1: ok or defect on noisy pictures")
+    ('Noise type', 'OK or defect on noisy pictures')
     """
     words = title.partition(": ")[2] or title
-    return words[0].upper() + words[1:]
+    first, *others = words.split(" ")
+    return " ".join([display_name(first) if first == Label.OK else first[0].upper() + first[1:], *others])
 
 
 def display_name(value: str) -> str:
     """A class, noise type or group as people read it.
 
     >>> display_name("salt_and_pepper"), display_name("ok"), display_name("all")
-    ('Salt-and-pepper', 'Ok', 'All')
+    ('Salt-and-pepper', 'OK', 'All')
     """
+    if value == Label.OK:
+        return "OK"
     return NoiseType(value).display_name if value in set(NoiseType) else value.capitalize()

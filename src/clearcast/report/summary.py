@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from clearcast.evaluation.results import ClassificationStage, StudyMetrics
-from clearcast.report.numbers import decimal, interval
+from clearcast.report import heldout
+from clearcast.report.numbers import counted, decimal, interval
 from clearcast.report.sources import Run, classifications, restoration
-from clearcast.report.tables import gain
+from clearcast.report.tables import gain, lpips_remark
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,14 @@ def doubts(metrics: StudyMetrics) -> list[str]:
     run, stages, denoising = metrics["run"], classifications(metrics), restoration(metrics)
     told = [
         f"The split: {run['split'].rstrip('.')}. Where pictures of one part, or copies of one picture, are on both "
-        "sides of a split, the figures measure memory as well as skill."
+        "sides of a split, the figures measure memory as well as skill.",
+        *run.get("warnings", []),
     ]
     if stages:
         first = stages.get("noisy") or next(iter(stages.values()))
         low, high = interval(first["metrics"]["accuracy"], first["metrics"]["images"])
         told.append(
-            f"There were {first['metrics']['images']:,} test pictures: an accuracy of "
+            f"The figures are of {counted(first['metrics']['images'], 'test picture')}: an accuracy of "
             f"{decimal(first['metrics']['accuracy'])} stands for anything from {low:.3f} to {high:.3f} (95 % interval, "
             "and narrower than it should be where pictures show the same part)."
         )
@@ -85,13 +87,13 @@ def doubts(metrics: StudyMetrics) -> list[str]:
         f"One run with one seed ({run['seed']}): another seed moves every figure a little.",
         "The published figures come from their authors' own test pictures; like is compared with like only where the "
         "data and the split are theirs too.",
-        "Held-out curves were watched, never used: no epoch was chosen by them.",
+        heldout.doubt(metrics),
     ]
-    if denoising and denoising["lpips_note"]:
-        told.append(denoising["lpips_note"])
+    if denoising:
+        told.append(lpips_remark(denoising))
     if run["left_out"]:
         told.append(f"Rows left out: {len(run['left_out']):,}; each is listed with its reason under What was run.")
-    return told
+    return [doubt for doubt in told if doubt]
 
 
 def _helped(run: Run) -> str:
@@ -101,7 +103,7 @@ def _helped(run: Run) -> str:
     label = run.predictions["label"]
     before, after = (run.predictions[f"said_{stage}"] == label for stage in ("noisy", "denoised"))
     mended, spoiled = int((~before & after).sum()), int((before & ~after).sum())
-    return f" Picture by picture, denoising mended {mended:,} verdicts and spoiled {spoiled:,}."
+    return f" Picture by picture, denoising mended {counted(mended, 'verdict')} and spoiled {spoiled:,}."
 
 
 def _accuracy(stage: ClassificationStage) -> str:

@@ -1,14 +1,17 @@
 """The study's tables, once as plain text cells: the page and the terminal print the same."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import rich.table
+from rich.text import Text
 
 from clearcast.evaluation.results import (
     ClassificationStage,
     FidelityMetrics,
     RestorationStage,
     RunInfo,
+    Spread,
     StudyMetrics,
 )
 from clearcast.report.numbers import decimal, mean_and_spread
@@ -31,11 +34,12 @@ _FIDELITY = {"psnr": ("PSNR in dB", 2), "ssim": ("SSIM", 4), "mse": ("MSE", 4), 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text; the first cell of each row names it."""
+    """A table of text; the first cell of each row names it. ``note`` stands below the table."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    note: str = ""
 
 
 def stage_tables(metrics: StudyMetrics) -> list[rich.table.Table]:
@@ -53,10 +57,19 @@ def page_tables(metrics: StudyMetrics) -> dict[str, Table]:
 
 
 def noise_table(stage: RestorationStage) -> Table:
-    """Noisy and denoised side by side for each noise type, means and standard deviations over images."""
+    """All measures for each noise type, noisy and denoised in turn: means and standard deviations over images."""
     names = sorted(stage["denoised"], key=lambda name: name == "all")
-    columns = ("Noise", "Images", "PSNR noisy", "PSNR denoised", "Gain in dB", "SSIM noisy", "SSIM denoised")
-    return Table("Denoising by noise type", columns, tuple(_noise_row(stage, name) for name in names))
+    columns = ("Noise", "Images", "PSNR in dB", "Gain in dB", "SSIM", "MSE", "LPIPS")
+    rows = tuple(_noise_row(stage, name, which) for name in names for which in ("noisy", "denoised"))
+    return Table("Denoising by noise type, mean ± standard deviation", columns, rows)
+
+
+def lpips_remark(stage: RestorationStage) -> str:
+    """What to know about LPIPS, as a sentence; empty where there is nothing."""
+    told = "LPIPS" if stage["denoised"]["all"]["lpips"] else "LPIPS was not measured"
+    if stage["lpips_note"]:
+        return f"{told}: {stage['lpips_note'].rstrip('.')}."
+    return "" if stage["denoised"]["all"]["lpips"] else f"{told}."
 
 
 def counts_table(run: RunInfo) -> Table:
@@ -79,11 +92,11 @@ def gain(stage: RestorationStage, name: str = "all") -> float | None:
     return None if before is None or after is None else after - before
 
 
-def _noise_row(stage: RestorationStage, name: str) -> tuple[str, ...]:
-    before, after = stage["noisy"][name], stage["denoised"][name]
-    psnr = (mean_and_spread(before["psnr"], 2), mean_and_spread(after["psnr"], 2))
-    ssim = (mean_and_spread(before["ssim"]), mean_and_spread(after["ssim"]))
-    return (display_name(name), str(after["images"]), *psnr, decimal(gain(stage, name), 2, sign=True), *ssim)
+def _noise_row(stage: RestorationStage, name: str, which: Literal["noisy", "denoised"]) -> tuple[str, ...]:
+    metrics = stage[which][name]
+    psnr, *others = (_measured(metrics, measure) for measure in _FIDELITY)
+    added = decimal(gain(stage, name), 2, sign=True) if which == "denoised" else ""
+    return (f"{display_name(name)}, {which}", str(metrics["images"]), psnr, added, *others)
 
 
 def _classification_table(key: str, stage: ClassificationStage) -> Table:
@@ -100,24 +113,25 @@ def _restoration_table(stage: RestorationStage) -> Table:
     published = stage["published"] or {}
     before, after = stage["noisy"]["all"], stage["denoised"]["all"]
     rows = tuple(
-        (text, decimal(_mean(before, name), digits), decimal(_mean(after, name), digits),
-         decimal(published.get(name), digits))
+        (text, _measured(before, name), _measured(after, name), decimal(published.get(name), digits))
         for name, (text, digits) in _FIDELITY.items()
-    )  # fmt: skip
-    return Table(_title("denoising", stage["title"]), ("Measure", "Noisy", "Denoised (ours)", "Published"), rows)
+    )
+    columns = ("Mean ± standard deviation", "Noisy", "Denoised (ours)", "Published")
+    return Table(_title("denoising", stage["title"]), columns, rows, lpips_remark(stage))
 
 
 def _title(key: str, title: str) -> str:
     return subject(title) if key == "transfer" else f"Table {NUMBERS[key]}. {subject(title)}"
 
 
-def _mean(metrics: FidelityMetrics, name: str) -> float | None:
-    spread = metrics[name]  # type: ignore[literal-required]
-    return None if spread is None else spread["mean"]
+def _measured(metrics: FidelityMetrics, name: str) -> str:
+    spread: Spread | None = metrics[name]  # type: ignore[literal-required]
+    return "not measured" if spread is None else mean_and_spread(spread, _FIDELITY[name][1])
 
 
 def _to_terminal(table: Table) -> rich.table.Table:
-    printed = rich.table.Table(title=table.title, title_justify="left")
+    note = Text(table.note) if table.note else None  # as it is: square brackets in it are no markup
+    printed = rich.table.Table(title=table.title, title_justify="left", caption=note, caption_justify="left")
     printed.add_column(table.columns[0])
     for column in table.columns[1:]:
         printed.add_column(column, justify="right")
