@@ -1,8 +1,10 @@
 """Each noise is held against an independent truth: binomial and chi-square bounds, a direct sum, a Fourier peak."""
 
 import dataclasses
+import importlib
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -200,7 +202,7 @@ def test_jpeg_loses_more_at_lower_quality_and_keeps_the_shape(shape: tuple[int, 
         (lambda: noise.GaussianRange(sigma=(0.2, 25)), "sigma is 25; needed is a number from 0 to 1"),
         (lambda: noise.SaltPepperRange(density=(0, 5)), "density is 5; needed"),
         (lambda: noise.StripesRange(period=(0, 0.1)), "period is 0; needed"),
-        (lambda: noise.CloudRange(waves=(0, 5)), "waves is 0; needed is a number of at least 1"),
+        (lambda: noise.CloudRange(waves=(0, 5)), "waves is 0; needed is a number from 1 to 10000"),
         (lambda: noise.PeriodicRange(cloud_share=2), "cloud_share is 2; needed"),
         (
             lambda: noise.after_jpeg(np.zeros((8, 8), np.uint8), 0),
@@ -285,3 +287,83 @@ def test_both_kinds_of_periodic_noise_are_drawn() -> None:
 def test_ranges_cannot_be_changed_by_one_user_for_all() -> None:
     with pytest.raises(TypeError):
         noise.DEFAULT_RANGES[NoiseType.GAUSSIAN] = noise.GaussianRange()  # type: ignore[index]
+
+
+RANGES = """
+[gaussian]
+sigma = [0.1, 0.2]
+per_channel = false
+[periodic]
+cloud_share = 1
+[periodic.stripes]
+amplitude = [0.2, 0.3]
+[periodic.cloud]
+waves = [2, 3]
+cycles = 5
+"""
+
+
+def ranges_file(folder: Path, text: str) -> Path:
+    (folder / "levels.toml").write_text(text, encoding="utf-8")
+    return folder / "levels.toml"
+
+
+def test_ranges_of_a_file_take_the_place_of_the_defaults(tmp_path: Path) -> None:
+    assert noise.load_ranges(ranges_file(tmp_path, RANGES)) == {
+        NoiseType.GAUSSIAN: noise.GaussianRange(sigma=(0.1, 0.2), per_channel=False),
+        NoiseType.PERIODIC: noise.PeriodicRange(
+            stripes=noise.StripesRange(amplitude=(0.2, 0.3)),
+            cloud=noise.CloudRange(waves=(2, 3), cycles=5),
+            cloud_share=1,
+        ),
+    }
+
+
+def test_the_form_that_the_docs_show_is_that_of_the_defaults(tmp_path: Path) -> None:
+    _, form = (importlib.import_module("clearcast.noise.file").__doc__ or "").split("::")
+
+    assert noise.load_ranges(ranges_file(tmp_path, form)) == noise.DEFAULT_RANGES
+    empty = "\ufeff[gaussian]\n[salt_and_pepper]\n[periodic]\n"  # and a mark that editors put first
+    assert noise.load_ranges(ranges_file(tmp_path, empty)) == noise.DEFAULT_RANGES
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"names no noise type; needed are one or more of \[gaussian\], \[salt_and_pepper\], \[periodic\]"),
+        ("[salt]", "has unknown 'salt'; known are gaussian, salt_and_pepper, periodic"),
+        ("gaussian = 3", r"\[gaussian\] is 3; needed is a table"),
+        ("[gaussian]\nsd = 1", r"\[gaussian\] has unknown 'sd'; known are sigma, per_channel: mend"),
+        ("[periodic.cloud]\nn = 1", r"\[periodic\.cloud\] has unknown 'n'; known are waves, rms, cycles"),
+        ("[periodic]\nstripes = [1, 2]", r"\[periodic\.stripes\] is \[1, 2\]; needed is a table"),
+        ("[gaussian]\nsigma = 0.1", r"\[gaussian\] sigma is 0\.1; needed is two numbers, \[lowest, highest\]"),
+        ("[gaussian]\nsigma = [0.1]", "needed is two numbers"),
+        ("[gaussian]\nsigma = [0.1, true]", "needed is two numbers"),
+        ("[gaussian]\nsigma = [0.1, '1']", "needed is two numbers"),
+        ("[gaussian]\nsigma = [0, 1" + "0" * 400 + "]", "needed is two numbers"),
+        ("[gaussian]\nsigma = [0.1, nan]", r"\[gaussian\] sigma is nan; needed is a number from 0 to 1"),
+        ("[gaussian]\nsigma = [0.1, 25]", r"\[gaussian\] sigma is 25; needed is a number from 0 to 1"),
+        ("[gaussian]\nsigma = [0.2, 0.1]", r"\[gaussian\] sigma is the range .*its lowest value comes first"),
+        ("[gaussian]\nper_channel = 1", "per_channel is 1; needed is true or false"),
+        ("[periodic]\ncloud_share = false", "cloud_share is False; needed is a number"),
+        ("[periodic]\ncloud_share = 2", r"\[periodic\] cloud_share is 2; needed is a number from 0 to 1"),
+        ("[periodic.cloud]\nwaves = [1, 2.5]", r"waves is \[1, 2\.5\]; needed is two whole numbers"),
+        ("[periodic.cloud]\nwaves = [1, 1000000000]", "waves is 1000000000; needed is a number from 1 to 10000"),
+        ("[periodic.cloud]\ncycles = 1.5", "cycles is 1.5; needed is a whole number"),
+        ("[periodic.stripes]\nperiod = [0, 1]", r"\[periodic\.stripes\] period is 0; needed"),
+        ("[gaussian", "not valid TOML"),
+        ("a = " + "[" * 100_000, "not valid TOML"),
+    ],
+)
+def test_files_with_what_no_range_has_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=rf"levels\.toml: .*{message}"):
+        noise.load_ranges(ranges_file(tmp_path, text))
+
+
+def test_a_file_that_is_no_text_or_is_not_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "levels.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match=r"levels\.toml: not UTF-8 text"):
+        noise.load_ranges(tmp_path / "levels.toml")
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(RecipeError, match=r"cannot be read \(.*; needed is a TOML file"):
+            noise.load_ranges(path)

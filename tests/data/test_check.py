@@ -243,6 +243,30 @@ def test_a_noisy_picture_that_is_its_own_reference_is_warned_of(sheet: Sheet) ->
     assert [finding.kind for finding in rare.findings] == ["rare class"]
 
 
+def test_a_sheet_whose_noisy_pictures_are_mostly_their_references_is_an_error(sheet: Sheet) -> None:
+    def whole(check: Check) -> list[Finding]:
+        return [finding for finding in check.findings if finding.row is None]
+
+    for row in sheet.rows[:6]:
+        sheet.resolve(row.noisy).write_bytes(sheet.resolve(row.reference).read_bytes())
+    half = check_sheet(sheet)
+    assert (whole(half), len(half.findings), half.fit) == ([], 6, True)
+
+    sheet.resolve(sheet.rows[6].noisy).write_bytes(sheet.resolve(sheet.rows[6].reference).read_bytes())
+    most = check_sheet(sheet)
+    (finding,) = whole(most)
+    assert (finding.severity, finding.kind) == (Severity.ERROR, "no noise")
+    assert finding.message.startswith("7 of 12 noisy pictures are byte for byte their own references")
+    assert {each.severity for each in most.findings if each.row} == {Severity.WARNING}
+    assert not unusable_rows(sheet, read_facts(sheet))
+
+
+def test_without_noise_by_its_own_words_a_sheet_is_fit(sheet: Sheet) -> None:
+    rows = tuple(replace(row, noisy=row.reference, noise_type=NoiseType.NONE) for row in sheet.rows)
+
+    assert check_sheet(replace(sheet, rows=rows)).fit
+
+
 def test_a_pair_must_have_one_size(sheet: Sheet) -> None:
     imaging.save(sheet.resolve(sheet.rows[0].reference), picture(1, 16, 12))
 

@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 
 from clearcast import imaging
-from clearcast.data.corrupt import LEVEL_COLUMNS, Corruption, corrupt_folder
+from clearcast.data.corrupt import Corruption, corrupt_folder
+from clearcast.data.corrupt_tables import LEVEL_COLUMNS
 from clearcast.data.sheet import read_sheet
 from clearcast.domain import NoiseType
 from clearcast.errors import ClearcastError, OutputError, PictureError, RecipeError, SheetError
 from clearcast.imaging import Channels, Picture
+from clearcast.noise import GaussianRange, LevelRange, PeriodicRange, SaltPepperRange
 
 
 def rendered(size: int = 48, *, grey: bool = False) -> Picture:
@@ -120,10 +122,10 @@ def test_same_seed_same_pictures_other_seed_others(tmp_path: Path) -> None:
 
 def test_a_further_picture_leaves_the_others_noise_unchanged(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", *(f"{at}.png" for at in range(5)))
-    only = (NoiseType.PERIODIC,)
-    corrupt_folder(folder, tmp_path / "before", seed=7, types=only)
+    only = {NoiseType.PERIODIC: PeriodicRange()}
+    corrupt_folder(folder, tmp_path / "before", seed=7, ranges=only)
     fill(folder, "0a.png", "another/first.png")
-    corrupt_folder(folder, tmp_path / "after", seed=7, types=only)
+    corrupt_folder(folder, tmp_path / "after", seed=7, ranges=only)
     before, after = files(tmp_path / "before/With-Noise"), files(tmp_path / "after/With-Noise")
     assert before.items() <= after.items()
     assert len(after) == 7
@@ -182,7 +184,7 @@ def test_channels_follow_the_file(tmp_path: Path) -> None:
     imaging.save(folder / "grey.png", rendered(grey=True))
     Image.fromarray(rendered()).convert("P").save(folder / "palette.png")
     out = tmp_path / "out"
-    corrupt_folder(folder, out, seed=7, types=(NoiseType.GAUSSIAN,))
+    corrupt_folder(folder, out, seed=7, ranges={NoiseType.GAUSSIAN: GaussianRange()})
     modes = {name: imaging.probe(data).mode for name, data in files(out / "With-Noise").items()}
     assert modes == {"colour.jpeg": "RGB", "grey.jpeg": "L", "palette.jpeg": "RGB"}
     colour = imaging.load(out / "With-Noise/colour.jpeg", Channels.RGB)
@@ -340,10 +342,42 @@ def test_choices_without_a_meaning_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="jpeg_quality is 101"):
         corrupt_folder(folder, out, seed=7, jpeg_quality=101)
     with pytest.raises(RecipeError, match="noise types are none; needed are one or more of gaussian, periodic, salt"):
-        corrupt_folder(folder, out, seed=7, types=(NoiseType.NONE,))
+        corrupt_folder(folder, out, seed=7, ranges={NoiseType.NONE: GaussianRange()})
     with pytest.raises(ClearcastError, match="noise types are nothing"):
-        corrupt_folder(folder, out, seed=7, types=())
+        corrupt_folder(folder, out, seed=7, ranges={})
+    with pytest.raises(RecipeError, match="the range of periodic is a GaussianRange; needed is a PeriodicRange"):
+        corrupt_folder(folder, out, seed=7, ranges={NoiseType.PERIODIC: GaussianRange()})
     assert not out.exists()
+
+
+def test_chosen_types_are_dealt_at_the_chosen_levels(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "in", *(f"{at}.png" for at in range(6)))
+    ranges: dict[NoiseType, LevelRange] = {
+        NoiseType.SALT_AND_PEPPER: SaltPepperRange(density=(0.5, 0.5), salt_share=(1, 1)),
+        NoiseType.GAUSSIAN: GaussianRange(sigma=(0.01, 0.01), per_channel=False),
+    }
+
+    written = corrupt_folder(folder, tmp_path / "out", seed=7, ranges=ranges).written
+
+    assert written == {NoiseType.GAUSSIAN: 3, NoiseType.SALT_AND_PEPPER: 3}
+    levels = {row["level_json"] for row in table(tmp_path / "out/levels.csv")}
+    assert levels == {'{"sigma": 0.01, "per_channel": false}', '{"density": 0.5, "salt_share": 1.0}'}
+    corrupt_folder(folder, tmp_path / "other", seed=7, ranges=dict(reversed(ranges.items())))
+    assert files(tmp_path / "out/With-Noise") == files(tmp_path / "other/With-Noise")  # in whatever order they come
+
+
+def test_a_name_too_long_for_its_noisy_picture_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "in", "0.png", "x" * 251 + ".png")
+    out = tmp_path / "out"
+
+    result = corrupt_folder(folder, out, seed=7)
+
+    assert [path for path, _ in result.failures] == ["x" * 251 + ".png"]
+    assert "the name is too long for the file system" in result.failures[0][1]
+    assert sorted(files(out)) == [
+        *("Labels.xlsx", "With-Noise/0.jpeg", "Without-Noise/0.png", "errors.csv", "levels.csv")
+    ]
+    assert not corrupt_folder(folder, tmp_path / "png", seed=7, jpeg_quality=None).failures
 
 
 def test_a_picture_too_long_for_jpeg_is_reported(tmp_path: Path) -> None:

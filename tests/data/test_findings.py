@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clearcast.data.check import Check, Finding, Severity
-from clearcast.data.findings import write_findings
+from clearcast.data.findings import require_findings_folder, write_findings
 from clearcast.errors import OutputError
 
 CHECK = Check(
@@ -41,20 +41,52 @@ def test_findings_are_kept_as_a_table_and_counts(tmp_path: Path) -> None:
     assert set(counts) == {"rows", "pictures", "labels", "noise_types", "sizes", "modes", "formats"}
 
 
-def test_findings_are_replaced_only_when_allowed(tmp_path: Path) -> None:
-    (tmp_path / "findings.csv").write_text("old")
+@pytest.mark.parametrize("held", ["findings.csv", "check.json"])
+def test_findings_are_replaced_only_when_allowed(tmp_path: Path, held: str) -> None:
+    (tmp_path / held).write_text("old")
 
-    with pytest.raises(OutputError, match=r"findings\.csv exists; .*--force"):
+    with pytest.raises(OutputError, match=rf"{held} exists; .*--force"):
+        require_findings_folder(tmp_path, force=False)
+    with pytest.raises(OutputError, match=rf"{held} exists; .*--force"):
         write_findings(CHECK, tmp_path)
-    assert (tmp_path / "findings.csv").read_text() == "old"
-    assert not (tmp_path / "check.json").exists()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(held, "old")]
 
+    require_findings_folder(tmp_path, force=True)
     write_findings(CHECK, tmp_path, force=True)
     assert (tmp_path / "findings.csv").read_text("utf-8").startswith("severity,")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["check.json", "findings.csv"]
 
 
-def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+def test_a_new_folder_is_not_made_by_asking(tmp_path: Path) -> None:
+    require_findings_folder(tmp_path / "a" / "b", force=False)
+
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path, force: bool) -> None:
     (tmp_path / "out").write_text("a file")
 
-    with pytest.raises(OutputError, match=r"out: cannot be written"):
-        write_findings(CHECK, tmp_path / "out")
+    for out in (tmp_path / "out", tmp_path / "out" / "deeper"):
+        with pytest.raises(OutputError, match=r"out: is a file; needed is a folder"):
+            require_findings_folder(out, force=force)
+        with pytest.raises(OutputError, match=r"out: is a file"):
+            write_findings(CHECK, out, force=force)
+
+
+def test_a_full_disk_leaves_the_old_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_findings(CHECK, tmp_path)
+    before = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(csv.DictWriter, "writerows", full)
+    with pytest.raises(OutputError, match=r"cannot be written .*No space left"):
+        write_findings(CHECK, tmp_path, force=True)
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == before
+
+
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be opened"):
+        require_findings_folder(tmp_path / ("x" * 300), force=False)

@@ -2,10 +2,14 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
-from clearcast.disks import NOTICEABLE, DefectKind, Part, render, sample_defect, sample_part
+from clearcast.disks import NOTICEABLE, DefectKind, Family, Part, render, sample_defect, sample_part
+from clearcast.disks.canvas import canvas
+from clearcast.disks.part import UNITS
+from clearcast.disks.surface import surface
 from clearcast.domain import Label
 
 SIZE = 256
@@ -85,3 +89,23 @@ def test_parts_look_alike_at_every_size() -> None:
     part = sample_part(np.random.default_rng(9), Label.OK)
     means = [float(render(part, size)[0].mean()) for size in (128, 256, 512)]
     assert max(means) - min(means) < 6
+
+
+def unevenness(part: Part, size: int) -> float:
+    """How much the depth of a flange's turned circle, summed across it, varies along it, as a share of its mean."""
+    grid = canvas(part, size)
+    middle = (part.top[1].outer + part.top[2].inner) / 2
+    turn, off = np.meshgrid(np.linspace(0, 2 * np.pi, 720), np.linspace(-4, 4, 33) / grid.scale)
+    x = part.centre[0] + (middle + off) * np.cos(turn) * part.roundness
+    y = part.centre[1] + (middle + off) * np.sin(turn)
+    columns, rows = (((at + UNITS / 2) * grid.scale - 0.5).astype(np.float32) for at in (x, y))
+    heights = np.asarray(cv2.remap(surface(part, grid).height, columns, rows, cv2.INTER_LINEAR))  # (33, 720)
+    depths = (heights[0] + heights[-1]) / 2 - heights.mean(axis=0)
+    return float(depths.std() / depths.mean())
+
+
+@pytest.mark.parametrize(("size", "most"), [(128, 0.5), *((size, 0.2) for size in (200, 256, 320, 400, 512))])
+def test_a_thin_turned_circle_is_not_dashed_at_any_size(size: int, most: float) -> None:
+    parts = (sample_part(np.random.default_rng(seed), Label.OK) for seed in range(30))
+    flange = next(part for part in parts if part.family is Family.FLANGE)
+    assert unevenness(flange, size) < most

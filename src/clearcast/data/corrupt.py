@@ -7,34 +7,27 @@
 missing, the run did not finish.
 """
 
-import csv
+import errno
 import hashlib
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import pandas as pd
 
 from clearcast import imaging, noise
+from clearcast.data.corrupt_tables import SHEET_VALUES, Pair, read_parts, write_csv, write_tables
 from clearcast.domain import NoiseType
-from clearcast.errors import OutputError, PictureError, PictureFault, RecipeError, SheetError
-from clearcast.files import replace_file
+from clearcast.errors import OutputError, PictureError, PictureFault, RecipeError
 from clearcast.imaging import Channels, Picture
-from clearcast.noise import Level, PeriodicLevel
+from clearcast.noise import DEFAULT_RANGES, LevelRange
 from clearcast.progress import Progress
 
 NOISY_FOLDER = "With-Noise"
 REFERENCE_FOLDER = "Without-Noise"
-SHEET_COLUMNS = ("Denoise Image", "Noise Type", "Noisy Image")
-SHEET_VALUES = {NoiseType.GAUSSIAN: "Gaussian", NoiseType.PERIODIC: "Periodic", NoiseType.SALT_AND_PEPPER: "Salt"}
-LEVEL_COLUMNS = (
-    *("noisy", "noise_type", "psnr_db", "sigma", "per_channel", "density", "salt_share"),
-    *("waves", "amplitude", "period_px", "orientation_deg", "phase_deg", "level_json"),
-)
 
 # Control characters, halves of characters (a name that is not Unicode), and what readers take for a folder's end.
 _NOT_IN_A_SHEET = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff\\]")
@@ -69,11 +62,11 @@ def corrupt_folder(
     out: Path,
     *,
     seed: int,
-    types: tuple[NoiseType, ...] = tuple(SHEET_VALUES),
+    ranges: Mapping[NoiseType, LevelRange] = DEFAULT_RANGES,
     jpeg_quality: int | None = 80,
     progress: Progress | None = None,
 ) -> Corruption:
-    """Give every picture below ``folder`` noise of one type, at a level drawn from ``noise.DEFAULT_RANGES``.
+    """Give every picture below ``folder`` noise of one of the types in ``ranges``, at a level drawn from its range.
 
     A picture's level and noise follow from ``seed``, its path below ``folder`` and its noise type alone. The types are
     dealt in turn to the pictures in an order that the seed and the paths settle, so that their counts differ by at most
@@ -86,35 +79,41 @@ def corrupt_folder(
 
     Raises:
         PictureError: the folder is missing, holds no picture, or none that can be used.
-        RecipeError: the seed is negative, the quality is outside 1..100, or there is no noise type to give.
+        RecipeError: the seed is negative, the quality is outside 1..100, or ``ranges`` names no noise type, one that
+            cannot be made, or the range of another type.
         SheetError: ``parts.csv`` cannot be read.
         OutputError: ``out`` is not an empty or new folder, lies inside ``folder``, or cannot be written.
     """
-    _require_choices(seed, types, jpeg_quality)
+    _require_choices(seed, ranges, jpeg_quality)
     sources, parts, missing = _find_sources(folder)
     failures: list[tuple[str, str]] = [(path, "parts.csv lists it, but there is no such picture") for path in missing]
-    written: list[tuple[_Job, Level, float]] = []
+    pairs: list[Pair] = []
+    types = [kind for kind in SHEET_VALUES if kind in ranges]
     jobs = _plan(sources, seed, types, ".png" if jpeg_quality is None else ".jpeg")
     try:
         _require_output(folder, out)
         for done, job in enumerate(jobs, start=1):
             try:
-                written.append((job, *_corrupt_file(folder, out, job, seed, jpeg_quality)))
+                pairs.append(_corrupt_file(folder, out, job, ranges[job.noise_type], seed, jpeg_quality))
             except PictureError as error:
                 failures.append((job.source, str(error)))
             if progress is not None:
                 progress(done, len(jobs))
-        return _write_tables(out, written, failures, parts)
+        return _finish(out, pairs, failures, parts)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error}); free or choose another place") from None
 
 
-def _require_choices(seed: int, types: tuple[NoiseType, ...], jpeg_quality: int | None) -> None:
+def _require_choices(seed: int, ranges: Mapping[NoiseType, LevelRange], jpeg_quality: int | None) -> None:
     if seed < 0:
         raise RecipeError(f"seed is {seed}; needed is a whole number of 0 or more")
-    if not types or not set(types) <= set(SHEET_VALUES):
-        came = ", ".join(types) or "nothing"
+    if not ranges or not set(ranges) <= set(SHEET_VALUES):
+        came = ", ".join(ranges) or "nothing"
         raise RecipeError(f"noise types are {came}; needed are one or more of {', '.join(SHEET_VALUES)}")
+    for kind, levels in ranges.items():
+        needed = type(DEFAULT_RANGES[kind])
+        if not isinstance(levels, needed):
+            raise RecipeError(f"the range of {kind} is a {type(levels).__name__}; needed is a {needed.__name__}")
     if jpeg_quality is not None:
         noise.require_jpeg_quality(jpeg_quality)
 
@@ -134,12 +133,12 @@ def _find_sources(folder: Path) -> tuple[list[str], dict[str, str], list[str]]:
         raise PictureError(PictureFault.MISSING, f"{folder}: no such folder; needed is a folder with pictures")
     sources = [path.relative_to(folder).as_posix() for path in imaging.find(folder)]
     missing: list[str] = []
-    listed = _read_parts(folder / "parts.csv")
+    listed = read_parts(folder / "parts.csv")
     if listed:
         sources, missing = [path for path in sources if path in listed], sorted(listed.keys() - set(sources))
     else:  # the folder may be the ``pictures`` folder beside a parts.csv
         prefix = f"{folder.resolve().name}/"
-        beside = _read_parts(folder.resolve().parent / "parts.csv")
+        beside = read_parts(folder.resolve().parent / "parts.csv")
         listed = {path.removeprefix(prefix): part for path, part in beside.items() if path.startswith(prefix)}
     if not sources:
         suffixes = ", ".join(sorted(imaging.SUFFIXES))
@@ -147,21 +146,7 @@ def _find_sources(folder: Path) -> tuple[list[str], dict[str, str], list[str]]:
     return sources, listed, missing
 
 
-def _read_parts(table: Path) -> dict[str, str]:
-    """Path to part; empty where there is no table, or one of another kind."""
-    if not table.is_file():
-        return {}
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.DictReader(lines)
-            if not {"path", "part"} <= set(rows.fieldnames or ()):
-                return {}
-            return {row["path"]: row["part"] for row in rows if row["path"] and row["part"]}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SheetError(f"{table}: cannot be read ({error}); needed is CSV in UTF-8 with a path and a part") from None
-
-
-def _plan(sources: Sequence[str], seed: int, types: tuple[NoiseType, ...], suffix: str) -> list[_Job]:
+def _plan(sources: Sequence[str], seed: int, types: Sequence[NoiseType], suffix: str) -> list[_Job]:
     paths = [PurePosixPath(source) for source in sources]
     names = Counter(key for path in paths for key in {_key(path, path.name), _key(path, path.stem)})
     dealt = sorted(sources, key=lambda source: _entropy(seed, source, "type"))
@@ -191,8 +176,8 @@ def _entropy(seed: int, *words: str) -> int:
     return int.from_bytes(hashlib.sha256(text).digest())
 
 
-def _corrupt_file(folder: Path, out: Path, job: _Job, seed: int, jpeg_quality: int | None) -> tuple[Level, float]:
-    """Write one pair; return the noise's level and the noisy picture's PSNR as it comes back from its file."""
+def _corrupt_file(folder: Path, out: Path, job: _Job, levels: LevelRange, seed: int, jpeg_quality: int | None) -> Pair:
+    """Write one pair; its PSNR is that of the noisy picture as it comes back from its file."""
     _require_plain_name(job.source)
     data = imaging.read_bytes(folder / job.source)
     channels = Channels.GREY if imaging.probe(data, job.source).mode == "L" else Channels.RGB
@@ -201,13 +186,28 @@ def _corrupt_file(folder: Path, out: Path, job: _Job, seed: int, jpeg_quality: i
         size = f"{job.source}: {reference.shape[1]} x {reference.shape[0]} pixels"
         raise PictureError(PictureFault.TOO_LARGE, f"{size}; JPEG holds at most {_MOST_JPEG_PIXELS:,} a side, PNG more")
     rng = np.random.default_rng(_entropy(seed, job.source, job.noise_type))
-    level = noise.sample_level(noise.DEFAULT_RANGES[job.noise_type], rng, reference.shape)
+    level = noise.sample_level(levels, rng, reference.shape)
     noisy = noise.corrupt(reference, level, rng)
     encoded = imaging.encode(noisy, PurePosixPath(job.noisy).suffix, jpeg_quality=jpeg_quality or 100)
-    for path, content in ((out / job.reference, data), (out / job.noisy, encoded)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return level, _psnr(reference, imaging.decode(encoded, channels, job.noisy))
+    _write_pair({out / job.reference: data, out / job.noisy: encoded}, job)
+    psnr = _psnr(reference, imaging.decode(encoded, channels, job.noisy))
+    return Pair(source=job.source, reference=job.reference, noisy=job.noisy, level=level, psnr=psnr)
+
+
+def _write_pair(contents: Mapping[Path, bytes], job: _Job) -> None:
+    """Write both files or, where the file system does not hold such long names, neither."""
+    try:
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # a full disk and its like concern all pictures
+            raise
+        for path in contents:
+            with suppress(OSError):  # the one whose name is too long cannot even be looked for
+                path.unlink(missing_ok=True)
+        message = f"{job.source}: the name is too long for the file system to hold {job.noisy}; shorten it"
+        raise PictureError(PictureFault.UNSUPPORTED, message) from None
 
 
 def _require_plain_name(source: str) -> None:
@@ -223,51 +223,18 @@ def _psnr(reference: Picture, noisy: Picture) -> float:
     return 10 * float(np.log10(255**2 / error)) if error else float("inf")
 
 
-def _write_tables(
-    out: Path,
-    written: Sequence[tuple[_Job, Level, float]],
-    failures: Sequence[tuple[str, str]],
-    parts: Mapping[str, str],
+def _finish(
+    out: Path, pairs: Sequence[Pair], failures: Sequence[tuple[str, str]], parts: Mapping[str, str]
 ) -> Corruption:
+    """Write the tables, ``Labels.xlsx`` as the last."""
     out.mkdir(parents=True, exist_ok=True)
     if failures:
-        _write_csv(out / "errors.csv", ("path", "error"), failures)
-    if not written:
+        write_csv(out / "errors.csv", ("path", "error"), failures)
+    if not pairs:
         raise PictureError(
             PictureFault.UNREADABLE, f"none of {len(failures)} pictures could be used; {out / 'errors.csv'} says why"
         )
-    _write_csv(out / "levels.csv", LEVEL_COLUMNS, (_level_row(*each) for each in written))
-    groups = [(job.noisy, parts[job.source]) for job, _, _ in written if job.source in parts]
-    if groups:
-        _write_csv(out / "groups.csv", ("path", "group"), groups)
-    labels = out / "Labels.xlsx"
-    _write_labels(labels, [job for job, _, _ in written])
-    counts = Counter(job.noise_type for job, _, _ in written)
-    return Corruption(labels=labels, written=dict(counts), failures=tuple(failures))
-
-
-def _level_row(job: _Job, level: Level, psnr: float) -> list[object]:
-    """One row of ``LEVEL_COLUMNS``; of many waves, the strongest is the one spelt out."""
-    values = asdict(level)
-    row: dict[str, object] = {"noisy": job.noisy, "noise_type": job.noise_type.value, "psnr_db": f"{psnr:.3f}"} | values
-    row["level_json"] = json.dumps(values)
-    if isinstance(level, PeriodicLevel):
-        wave = max(level.waves, key=lambda each: each.amplitude)
-        row |= {"waves": len(level.waves), "amplitude": wave.amplitude, "period_px": wave.period}
-        row |= {"orientation_deg": wave.orientation, "phase_deg": wave.phase}
-    return [row.get(column, "") for column in LEVEL_COLUMNS]
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as lines:
-        writer = csv.writer(lines, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-
-
-def _write_labels(path: Path, jobs: Iterable[_Job]) -> None:
-    """Every path begins with its folder's name, so none can be taken for a formula."""
-    rows = [(job.reference, SHEET_VALUES[job.noise_type], job.noisy) for job in jobs]
-    table = pd.DataFrame(rows, columns=list(SHEET_COLUMNS))
-    with replace_file(path) as temporary:
-        table.to_excel(temporary, sheet_name="Labels", index=False, engine="openpyxl")
+    labels = write_tables(out, pairs, parts)
+    return Corruption(
+        labels=labels, written=dict(Counter(pair.level.noise_type for pair in pairs)), failures=tuple(failures)
+    )

@@ -7,24 +7,45 @@ from pathlib import Path
 
 from clearcast.data.check import Check
 from clearcast.errors import OutputError
+from clearcast.files import replace_file
+
+_TABLE, _COUNTS = "findings.csv", "check.json"
+
+
+def require_findings_folder(out: Path, *, force: bool) -> None:
+    """Refuse a folder that findings cannot be kept in; to be asked before the pictures are read, which takes long.
+
+    Raises:
+        OutputError: the folder, or one that it is to lie in, is a file; or there are findings in it and ``force`` is
+            not given.
+    """
+    try:
+        nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
+        if not nearest.is_dir():
+            raise OutputError(f"{nearest}: is a file; needed is a folder to keep the findings in")
+        held = [name for name in (_TABLE, _COUNTS) if (out / name).exists()]
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be opened ({error}); name another folder") from None
+    if held and not force:
+        raise OutputError(f"{out / held[0]} exists; name another folder or allow it to be replaced with --force")
 
 
 def write_findings(check: Check, out: Path, *, force: bool = False) -> None:
     """Write ``findings.csv`` (severity, kind, row, path, message) and ``check.json`` (the counts) into a folder.
 
+    Neither takes its place before both are written whole.
+
     Raises:
-        OutputError: the folder holds findings already and ``force`` is not given, or cannot be written.
+        OutputError: see ``require_findings_folder``; or the folder cannot be written.
     """
-    target = out / "findings.csv"
-    if target.exists() and not force:
-        raise OutputError(f"{target} exists; name another folder or allow it to be replaced with --force")
+    require_findings_folder(out, force=force)
+    counts = {key: value for key, value in asdict(check).items() if key != "findings"} | {"fit": check.fit}
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with target.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["severity", "kind", "row", "path", "message"])
-            writer.writeheader()
-            writer.writerows(asdict(finding) for finding in check.findings)
-        counts = {key: value for key, value in asdict(check).items() if key != "findings"} | {"fit": check.fit}
-        (out / "check.json").write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+        with replace_file(out / _COUNTS) as counted, replace_file(out / _TABLE) as table:
+            counted.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+            with table.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+                writer = csv.DictWriter(file, ["severity", "kind", "row", "path", "message"])
+                writer.writeheader()
+                writer.writerows(asdict(finding) for finding in check.findings)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error})") from None

@@ -1,21 +1,19 @@
 """Read a sheet: one row an image, its noise type, its reference and, in a column or in the path's words, its label."""
 
-import csv
 import hashlib
 import os
-import warnings
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Any
 
-import pandas as pd
-
+from clearcast.data.table import READERS, Table, cell_text, plain, read_table
 from clearcast.data.words import labels_in_path, parse_label, parse_noise_type
 from clearcast.domain import Label, NoiseType
-from clearcast.errors import MissingDependencyError, SheetError
+from clearcast.errors import SheetError
 
-SUFFIXES = (".xlsx", ".xls", ".csv", ".parquet")
+SUFFIXES = tuple(READERS)
+_OPTIONS = "--noisy-column, --noise-column, --reference-column, --label-column"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +58,12 @@ class Sheet:
 def read_sheet(path: Path, *, columns: Columns = Columns(), root: Path | None = None) -> Sheet:
     """Read a sheet in .xlsx, .xls, .csv or .parquet.
 
-    Rows without any entry are skipped. A row that cannot be understood is kept and says so in ``problems``; ``check``
-    reports all of them at once.
+    Blank rows above the header and rows without any entry are skipped. A row that cannot be understood is kept and says
+    so in ``problems``; ``check`` reports all of them at once.
+
+    A path that leaves the root is a problem of its row and is never opened. This is judged by the path's text alone:
+    links inside the root are followed wherever they lead, since only the folder's owner can have put them there and
+    large data sets are often linked. Where others can write into the folder, do not read sheets from it.
 
     Args:
         path: the sheet; of a workbook, its first worksheet is read.
@@ -69,81 +71,20 @@ def read_sheet(path: Path, *, columns: Columns = Columns(), root: Path | None = 
         root: the folder that paths are relative to; by default the sheet's own.
 
     Raises:
-        SheetError: no such file, not a sheet, a column is missing, or there is no row.
+        SheetError: no such file, not a sheet, a column is missing or not unique, or there is no row.
     """
     if not path.is_file():
         raise SheetError(f"{path}: no such sheet; needed is a file that ends in {', '.join(SUFFIXES)}")
-    table = _read_table(path, columns)
-    names = _find_columns(table, columns, path)
+    wanted = _wanted(columns)
+    table = read_table(path, wanted.values())
+    places = _find_columns(table.header, wanted, path)
     root = (root or path.parent).absolute()
     if not root.is_dir():
         raise SheetError(f"{root}: no such folder; needed is the root that the sheet's paths are relative to")
-    texts = {role: [_text(cell) for cell in table[name].tolist()] for role, name in names.items()}
-    records = (dict(zip(texts, cells, strict=True)) for cells in zip(*texts.values(), strict=True))
-    rows = tuple(_parse_row(number, record, root) for number, record in enumerate(records, 2) if any(record.values()))
+    rows = tuple(_rows(table, places, root))
     if not rows:
         raise SheetError(f"{path}: the sheet has no rows below its header; needed is one row an image")
     return Sheet(path=path, root=root, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), rows=rows)
-
-
-def _read_table(path: Path, columns: Columns) -> pd.DataFrame:
-    suffix = path.suffix.lower()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if suffix in {".xlsx", ".xls"}:
-                return pd.read_excel(path, dtype=object, engine="calamine", keep_default_na=False)
-            if suffix == ".csv":
-                return _read_csv(path, columns)
-            if suffix == ".parquet":
-                return pd.read_parquet(path)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{path}: reading {suffix} needs a package that is not installed ({error}); "
-            "install it with: pip install 'clearcast[parquet]'"
-        ) from None
-    except pd.errors.EmptyDataError:
-        raise SheetError(f"{path}: the sheet is empty; needed are a header and one row an image") from None
-    except UnicodeDecodeError:
-        raise SheetError(f"{path}: not UTF-8 text; save the sheet again as 'CSV UTF-8'") from None
-    except Exception as error:  # the readers raise dozens of kinds for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SheetError(f"{path}: cannot be read as {suffix} ({reason}); save the sheet again") from None
-    raise SheetError(f"{path}: a sheet ends in {', '.join(SUFFIXES)}, this one in {suffix or 'nothing'}")
-
-
-def _read_csv(path: Path, columns: Columns) -> pd.DataFrame:
-    """Spreadsheets write CSV with comma, semicolon or tab, by the country; the header tells which."""
-    with path.open(encoding="utf-8-sig") as lines:
-        header = lines.readline()
-    wanted = {_plain(name) for name in _wanted(columns).values()}
-
-    def fitness(separator: str) -> tuple[int, int]:
-        found = next(csv.reader([header], delimiter=separator), [])
-        return len(wanted.intersection(map(_plain, found))), len(found)
-
-    return pd.read_csv(
-        path,
-        sep=max(",;\t", key=fitness),
-        dtype=str,
-        keep_default_na=False,
-        skip_blank_lines=False,  # they count in the rows' numbers
-        index_col=False,  # a separator at the end of each line makes no index
-        encoding="utf-8-sig",
-    )
-
-
-def _find_columns(table: pd.DataFrame, columns: Columns, path: Path) -> dict[str, str]:
-    """Map each role to the table's own column name."""
-    present = {_plain(name): name for name in reversed(table.columns)}  # of two alike, the first
-    wanted = _wanted(columns)
-    missing = [name for name in wanted.values() if _plain(name) not in present]
-    if missing:
-        raise SheetError(
-            f"{path}: no column {_quoted(missing)}; the sheet has {_quoted(table.columns) or 'no columns'}; name yours "
-            "with --noisy-column, --noise-column, --reference-column, --label-column"
-        )
-    return {role: present[_plain(name)] for role, name in wanted.items()}
 
 
 def _wanted(columns: Columns) -> dict[str, str]:
@@ -152,8 +93,40 @@ def _wanted(columns: Columns) -> dict[str, str]:
     return wanted if columns.label is None else wanted | {"label": columns.label}
 
 
-def _plain(name: object) -> str:
-    return str(name).strip().casefold()
+def _find_columns(header: tuple[str, ...], wanted: dict[str, str], path: Path) -> dict[str, int]:
+    """Map each role to the place of its column, of which there must be exactly one, and one for each role."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, name in enumerate(header):
+        places[plain(name)].append(place)
+    missing = [name for name in wanted.values() if not places[plain(name)]]
+    if missing:
+        present = _quoted(name for name in header if name)
+        raise SheetError(
+            f"{path}: no column {_quoted(missing)}; the sheet has {present or 'no columns'}; name yours with {_OPTIONS}"
+        )
+    for name in wanted.values():
+        roles = [role for role, other in wanted.items() if plain(other) == plain(name)]
+        if len(roles) > 1:
+            raise SheetError(
+                f"{path}: column {name!r} is named as {' and as '.join(roles)}; name others with {_OPTIONS}"
+            )
+        if (count := len(places[plain(name)])) > 1:
+            raise SheetError(f"{path}: {count} columns are called {name!r}; needed is one: rename or remove the others")
+    return {role: places[plain(name)][0] for role, name in wanted.items()}
+
+
+def _rows(table: Table, places: dict[str, int], root: Path) -> Iterable[Row]:
+    width = len(table.header)
+    for number, cells in table.lines:
+        record = {role: cell_text(cells[place]) for role, place in places.items()}
+        if any(map(cell_text, cells[width:])):
+            problem = (
+                f"the line has {len(cells)} cells where the header has {width}, so that none can be trusted; put a "
+                'cell that holds the separator into "quotes"'
+            )
+            yield Row(number=number, noisy="", noise_type=None, reference="", label=None, problems=(problem,))
+        elif any(record.values()):
+            yield _parse_row(number, record, root)
 
 
 def _parse_row(number: int, cells: dict[str, str], root: Path) -> Row:
@@ -189,24 +162,22 @@ def _parse_path(text: str, role: str, root: Path, problems: list[str]) -> str:
 
 
 def _label_from_paths(noisy: str, reference: str, problems: list[str]) -> Label | None:
-    labels = labels_in_path(noisy) | labels_in_path(reference)
+    said = {path: labels_in_path(path) for path in (noisy, reference) if path}
+    labels = frozenset[Label]().union(*said.values())
     if len(labels) == 1:
         return next(iter(labels))
-    if not noisy and not reference:  # which is a problem of its own
+    if not said:  # which is a problem of its own
         return None
-    said = "both ok and defect" if labels else "neither ok nor def(ect)"
-    problems.append(f"the words of {noisy or reference!r} say {said}; rename it or name a --label-column")
+    both = next((path for path, found in said.items() if len(found) > 1), None)
+    if both is not None:
+        what = f"{both!r} say both ok and defect"
+    elif labels:
+        what = ", those of ".join(f"{path!r} say {next(iter(found))}" for path, found in said.items())
+    else:
+        what = f"{noisy or reference!r} say neither ok nor def(ect)"
+    problems.append(f"the words of {what}; rename it or name a --label-column")
     return None
 
 
-def _text(cell: Any) -> str:  # noqa: ANN401 -- a cell holds whatever the spreadsheet put there
-    """A cell as trimmed text; an empty one, NaN or None is ''. 1.0 is '1', as a person would have typed it."""
-    if pd.api.types.is_scalar(cell) and pd.isna(cell):
-        return ""
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    return str(cell).strip()
-
-
-def _quoted(names: Sequence[Any] | pd.Index) -> str:
-    return ", ".join(repr(str(name)) for name in names)
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))

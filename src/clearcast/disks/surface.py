@@ -10,6 +10,7 @@ from clearcast.disks.part import UNITS, Hole, Part, Slot, Vanes, Zone
 
 _STEPS = 8  # entries of a radial table per unit of length
 _BEVEL = 1.8  # units over which a turned edge is broken
+_SPREAD = 1.5  # pixels over which radial tables are averaged where pixels are larger than a unit
 
 
 @dataclass
@@ -44,9 +45,9 @@ class Surface:
 
 def surface(part: Part, grid: Canvas) -> Surface:
     """The faultless surface of a part: its rings over what lies deeper, then vanes, slots and holes."""
-    top = _rings(part.top, grid.radius, part.thickness)
+    top = _rings(part.top, grid.radius, part.thickness, grid.scale)
     lower = np.hypot(grid.x - np.float32(part.parallax[0]), grid.y - np.float32(part.parallax[1]))
-    result = _rings(part.deep, lower, part.thickness)
+    result = _rings(part.deep, lower, part.thickness, grid.scale)
     result.height += (result.cover - 1) * (result.height + part.thickness)  # nothing but the table beyond the part
     if part.vanes is not None:
         _add_vanes(result, part.vanes, grid)
@@ -62,8 +63,12 @@ def surface(part: Part, grid: Canvas) -> Surface:
     return result
 
 
-def _rings(zones: tuple[Zone, ...], radius: Field, thickness: float) -> Surface:
-    """Look the zones up by radius; between zones the nearest one's values hold and ``cover`` is 0."""
+def _rings(zones: tuple[Zone, ...], radius: Field, thickness: float, scale: float) -> Surface:
+    """Look the zones up by radius; between zones the nearest one's values hold and ``cover`` is 0.
+
+    A picture of fewer than ``UNITS`` pixels would meet a gap narrower than a pixel at some pixels and miss it at the
+    next, so that a turned circle came out dashed: its tables are averaged over the pixel's neighbourhood first.
+    """
     steps = np.arange(0, UNITS * _STEPS) / _STEPS
     gaps = np.array([np.maximum(zone.inner - steps, steps - zone.outer) for zone in zones])
     nearest = gaps.argmin(axis=0)
@@ -73,11 +78,13 @@ def _rings(zones: tuple[Zone, ...], radius: Field, thickness: float) -> Surface:
     entry = (radius * _STEPS).astype(np.int32)
     # a broken edge falls off towards the gap, which is what catches the light along rims
     falling = _smooth(np.where(gaps.min(axis=0) <= 0, height, np.maximum(height - 3, -thickness)), _BEVEL)
-    tables = (falling, _smooth(albedo, 1.0), _smooth(turned, 1.0), cover)
-    return Surface(*(np.take(table.astype(np.float32), entry) for table in tables))
+    tables = (falling, _smooth(albedo, 1.0), _smooth(turned, 1.0), cover.astype(np.float64))
+    spread = _SPREAD / scale if scale < 1 else 0.0
+    return Surface(*(np.take(_smooth(table, spread).astype(np.float32), entry) for table in tables))
 
 
 def _smooth(table: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """The mean over ``width`` units around each entry; the table itself for less than an entry."""
     count = int(width * _STEPS) | 1
     padded = np.pad(table, count // 2, mode="edge")
     return np.convolve(padded, np.ones(count) / count, mode="valid")

@@ -8,6 +8,7 @@
 255
 """
 
+from clearcast.noise.file import load_ranges
 from clearcast.noise.levels import GaussianLevel, Level, PeriodicLevel, SaltPepperLevel, Wave
 from clearcast.noise.pixels import (
     add_gaussian,
@@ -49,6 +50,7 @@ __all__ = [
     "add_salt_and_pepper",
     "after_jpeg",
     "corrupt",
+    "load_ranges",
     "require_jpeg_quality",
     "sample_level",
     "wave_field",

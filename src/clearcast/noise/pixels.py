@@ -101,6 +101,8 @@ def corrupt(picture: Picture, level: Level, rng: np.random.Generator) -> Picture
 def after_jpeg(picture: Picture, quality: int) -> Picture:
     """The uint8 picture as it comes back from a JPEG file of ``quality`` 1..100; shape and range are kept.
 
+    For noise made on the fly, as in training: the step that a file goes through, without a file.
+
     Raises:
         RecipeError: the quality is outside 1..100.
         PictureError: see ``corrupt``.

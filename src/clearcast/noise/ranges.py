@@ -75,9 +75,9 @@ class CloudRange:
     cycles: int = 14
 
     def __post_init__(self) -> None:
-        _require_span("waves", self.waves, 1, math.inf)
+        _require_span("waves", self.waves, 1, 10_000)
         _require_span("rms", self.rms, 0, 0.5)
-        require("cycles", self.cycles, 1, math.inf, "it is a number of waves along the picture's shorter side")
+        require("cycles", self.cycles, 1, 10_000, "it is a number of waves along the picture's shorter side")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,123 @@
+"""Ranges of noise levels from a file: strict TOML, one table a noise type.
+
+A type without a table is not dealt; a key that is not given keeps its default. All that there are::
+
+    [gaussian]
+    sigma = [0.04, 0.22]
+    per_channel = true
+
+    [salt_and_pepper]
+    density = [0.03, 0.15]
+    salt_share = [0.5, 0.5]
+
+    [periodic]
+    cloud_share = 0.5
+
+    [periodic.stripes]
+    amplitude = [0.155, 0.4]
+    period = [0.04, 0.23]
+
+    [periodic.cloud]
+    waves = [8, 48]
+    rms = [0.08, 0.2]
+    cycles = 14
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from clearcast.domain import NoiseType
+from clearcast.errors import RecipeError
+from clearcast.noise.ranges import DEFAULT_RANGES, LevelRange
+
+_Record = TypeVar("_Record")
+_LARGEST = 1e15  # beyond it, whole numbers are no longer exact as float
+
+
+def load_ranges(path: Path) -> Mapping[NoiseType, LevelRange]:
+    """The ranges that a TOML file states, by noise type; see this module's text for its form.
+
+    Raises:
+        RecipeError: no such file, not UTF-8, not TOML, no noise type, an unknown key, or a value that is not allowed.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise RecipeError(
+            f"{path}: cannot be read ({error.strerror}); needed is a TOML file with noise levels"
+        ) from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not UTF-8 text; save the file again as UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise RecipeError(f"{path}: not valid TOML ({error}); mend the file there") from None
+    defaults = {kind.value: levels for kind, levels in DEFAULT_RANGES.items()}
+    _require_known(tables, defaults, f"{path}:")
+    if not tables:
+        raise RecipeError(f"{path}: names no noise type; needed are one or more of {_tables(defaults)}")
+    return MappingProxyType(
+        {NoiseType(name): _parse(tables[name], defaults[name], name, path) for name in defaults if name in tables}
+    )
+
+
+def _parse(table: object, default: _Record, place: str, path: Path) -> _Record:
+    """The record of the default's kind with the table's values in place of the default's own."""
+    where = f"{path}: [{place}]"
+    if not isinstance(table, dict):
+        raise RecipeError(f"{where} is {table!r}; needed is a table with keys")
+    known = vars(default)
+    _require_known(table, known, where)
+    values = {
+        key: _parse(value, known[key], f"{place}.{key}", path)
+        if is_dataclass(known[key])
+        else _value(value, known[key], f"{where} {key}")
+        for key, value in table.items()
+    }
+    try:
+        return type(default)(**known | values)
+    except RecipeError as error:
+        raise RecipeError(f"{where} {error}") from None
+
+
+def _value(value: Any, default: Any, where: str) -> Any:  # noqa: ANN401 -- one of the kinds named below
+    """The value, if it is of its default's kind: truth, whole number, number, or two of them."""
+    match default:
+        case bool():
+            fits, needed = isinstance(value, bool), "true or false"
+        case int():
+            fits, needed = _is_whole(value), "a whole number"
+        case float():
+            fits, needed = _is_number(value), "a number"
+        case (int(), int()):
+            fits, needed = _is_pair(value) and all(map(_is_whole, value)), "two whole numbers, [lowest, highest]"
+        case _:
+            fits, needed = _is_pair(value) and all(map(_is_number, value)), "two numbers, [lowest, highest]"
+    if not fits:
+        raise RecipeError(f"{where} is {value!r}; needed is {needed}")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or _is_whole(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _require_known(table: Mapping[str, object], known: Mapping[str, object], where: str) -> None:
+    unknown = [key for key in table if key not in known]
+    if unknown:
+        listed = ", ".join(map(repr, unknown))
+        raise RecipeError(f"{where} has unknown {listed}; known are {', '.join(known)}: mend the spelling or remove it")
+
+
+def _tables(names: Mapping[str, object]) -> str:
+    return ", ".join(f"[{name}]" for name in names)
