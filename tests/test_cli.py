@@ -1,14 +1,17 @@
 """The command line as a user meets it: exit codes, messages without tracebacks, and what is left behind."""
 
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from clearcast import cli
@@ -168,3 +171,43 @@ def test_corrupt_goes_on_past_a_bad_picture(clearcast: Clearcast, tmp_path: Path
     (folder / "d_def.png").write_bytes(b"")
     refused(clearcast("corrupt", folder, tmp_path / "out"), "1 pictures could not be used", "d_def.png")
     assert len(pd.read_excel(tmp_path / "out/Labels.xlsx", engine="calamine")) == 3
+
+
+def test_a_folder_with_brackets_in_its_name(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
+    done = clearcast("check", data, "--out", tmp_path / "[b]" / "out[/b]")
+    assert done.code == 0, done.error
+    assert "[b]/out[/b]" in done.out
+
+
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
+    done = clearcast("study", data, "--out", tmp_path / "run", "--device", "gpu", "--epochs", "1")
+    refused(done, "a GPU was asked for", "--device cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_that_is_no_text(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b"\xff\xfe\x00")
+    refused(clearcast("study", data, "--recipe", tmp_path / "mine.toml"), "cannot be read as UTF-8")
+
+
+def test_the_page_can_be_made_again(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert clearcast("study", data, "--out", run, "--stages", "2", *QUICK).code == 0
+    (run / "report.html").unlink()
+    assert clearcast("report", run).code == 0
+    assert (run / "report.html").exists()
+    refused(clearcast("report", tmp_path / "data"), "no metrics.json")
+
+
+def test_ctrl_c_is_one_message_and_exit_code_130(tmp_path: Path) -> None:
+    code = "from clearcast.cli import main; main()"
+    command = [sys.executable, "-c", code, "disks", str(tmp_path / "disks"), "--parts", "500"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "disks" / "pictures").exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.startswith("Stopped. What was finished is kept")
+    assert "Traceback" not in error

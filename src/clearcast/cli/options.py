@@ -1,0 +1,16 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SheetPath = Annotated[Path, typer.Argument(help="The sheet: .xlsx, .xls, .csv or .parquet.", metavar="SHEET")]
+Root = Annotated[
+    Path | None, typer.Option(help="Folder that the sheet's paths are relative to. [default: the sheet's]")
+]
+NoisyColumn = Annotated[str, typer.Option(help="Column of the noisy pictures' paths.")]
+NoiseColumn = Annotated[str, typer.Option(help="Column of the noise types.")]
+ReferenceColumn = Annotated[str, typer.Option(help="Column of the noise-free pictures' paths.")]
+LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels.", show_default="the words of the paths")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0, max=2**31 - 1)]

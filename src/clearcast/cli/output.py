@@ -1,0 +1,27 @@
+"""What commands print, and what they say where a package is missing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from clearcast.errors import MissingDependencyError
+
+console = Console()
+
+
+def say(message: str) -> None:
+    """Print a line as it is: a path may hold what looks like markup."""
+    console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def packages(extra: str) -> Iterator[None]:
+    """Turn a missing package of an extra into the command that installs it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"this needs the package {error.name}, which is not installed; install it with: "
+            f"pip install 'clearcast[{extra}]'"
+        ) from None

@@ -1,0 +1,105 @@
+"""Commands that train and measure. What needs torch is imported when they run."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clearcast.cli.options import LabelColumn, NoiseColumn, NoisyColumn, ReferenceColumn, Root, Seed, SheetPath
+from clearcast.cli.output import console, packages, say
+from clearcast.data.sheet import Columns, read_sheet
+
+if TYPE_CHECKING:
+    from clearcast.evaluation.results import StudyMetrics
+
+RECIPES = "the recipe's"
+
+
+class Device(StrEnum):
+    """Where networks are trained."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    GPU = "gpu"
+
+
+def study(
+    sheet: SheetPath,
+    recipe: Annotated[str, typer.Option(help="report, report-literal, or the path of a .toml file.")] = "report",
+    out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/SHEET-RECIPE")] = None,
+    stages: Annotated[str, typer.Option(help="Which stages, such as 0,1,2 or noisy,noise_type.")] = "0,1,2,3,4",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run where it stopped.")] = False,
+    repeat: Annotated[
+        bool, typer.Option("--repeat", help="With --resume: run the stages again that are done.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete a run that is there and start anew.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of every network.", min=1, show_default=RECIPES)] = None,
+    size: Annotated[int | None, typer.Option(help="Pixels a side.", show_default=RECIPES)] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures a step.", min=1, show_default=RECIPES)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of every network.", show_default=RECIPES)] = None,
+    seed: Seed = 7,
+    cache_mb: Annotated[int, typer.Option(help="Memory for decoded pictures, in MB.", min=0)] = 2048,
+    device: Annotated[Device, typer.Option(help="Where to train; auto takes a GPU where there is one.")] = Device.AUTO,
+    lpips_backbone: Annotated[
+        Path | None, typer.Option(help="AlexNet's weights.", show_default="torch's cache")
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Never download AlexNet's weights for LPIPS.")] = False,
+    mlflow: Annotated[str | None, typer.Option(help="Log to this MLflow tracking URI too.")] = None,
+    root: Root = None,
+    noisy_column: NoisyColumn = Columns.noisy,
+    noise_column: NoiseColumn = Columns.noise_type,
+    reference_column: ReferenceColumn = Columns.reference,
+    label_column: LabelColumn = Columns.label,
+) -> None:
+    """Repeat the report's four stages, and the ceiling on noise-free pictures; write tables and a page."""
+    columns = Columns(noisy=noisy_column, noise_type=noise_column, reference=reference_column, label=label_column)
+    with packages("train"):
+        from clearcast.evaluation.study import StudyRequest, parse_stages, run_study
+        from clearcast.training.recipe import load_recipe, override
+    chosen = override(load_recipe(recipe), size=size, epochs=epochs, batch=batch, learning_rate=learning_rate)
+    run = out or Path("runs") / f"{sheet.stem}-{chosen.name}"
+    metrics = run_study(
+        StudyRequest(
+            sheet=read_sheet(sheet, columns=columns, root=root),
+            recipe=chosen,
+            out=run,
+            seed=seed,
+            stages=parse_stages(stages),
+            resume=resume,
+            repeat=repeat,
+            force=force,
+            skip_bad=skip_bad,
+            cache_bytes=cache_mb * 2**20,
+            accelerator=device.value,
+            lpips_backbone=lpips_backbone,
+            offline=offline,
+            mlflow_uri=mlflow,
+            console=console,
+        )
+    )
+    _report(run, metrics)
+
+
+def report(run: Annotated[Path, typer.Argument(help="The folder of a run.", metavar="RUN")]) -> None:
+    """Make the page of a run again, also of one that was stopped halfway."""
+    with packages("train"):
+        from clearcast.report.page import write_report
+    say(f"Report: {write_report(run)}")
+
+
+def demo(out: Annotated[Path, typer.Option(help="Folder for everything that the demo makes.")] = Path("demo")) -> None:
+    """Render disks, add noise, study them, and write the report: all in minutes, without any data."""
+    with packages("train"):
+        from clearcast.demo import run_demo
+    _report(*run_demo(out, console))
+
+
+def _report(run: Path, metrics: "StudyMetrics") -> None:
+    from clearcast.report.page import write_report
+    from clearcast.report.tables import stage_tables
+
+    for table in stage_tables(metrics):
+        console.print(table)
+    say(f"Report: {write_report(run)}")
