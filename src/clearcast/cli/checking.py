@@ -1,6 +1,7 @@
 """The command that says whether data are fit."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,9 @@ from rich.table import Table
 
 from clearcast.cli.options import LabelColumn, NoiseColumn, NoisyColumn, ReferenceColumn, Root, SheetPath
 from clearcast.cli.output import console, say
-from clearcast.data.check import Check, Severity, check_sheet
-from clearcast.data.findings import require_findings_folder, write_findings
+from clearcast.data.check import Check, Severity, check_sheet, read_facts
+from clearcast.data.findings import GROUPS, require_findings_folder, write_findings
+from clearcast.data.groups import group_rows, label_doubts, write_groups
 from clearcast.data.sheet import Columns, read_sheet
 from clearcast.progress import progress_bar
 
@@ -20,7 +22,7 @@ SHOWN = 5  # findings of one kind that the terminal shows
 
 def check(
     sheet: SheetPath,
-    out: Annotated[Path | None, typer.Option(help="Keep the findings as files in this folder.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Keep the findings, and which pictures show one part, here.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace findings that the folder holds.")] = False,
     root: Root = None,
     noisy_column: NoisyColumn = Columns.noisy,
@@ -32,14 +34,32 @@ def check(
     columns = Columns(noisy=noisy_column, noise_type=noise_column, reference=reference_column, label=label_column)
     if out is not None:
         require_findings_folder(out, force=force)
+    rows = read_sheet(sheet, columns=columns, root=root)
     with progress_bar(console, "Reading pictures") as progress:
-        result = check_sheet(read_sheet(sheet, columns=columns, root=root), progress=progress)
+        facts = read_facts(rows, progress=progress)
+    result = check_sheet(rows, facts=facts)
+    groups: tuple[str, ...] = ()
+    if out is not None:
+        with progress_bar(console, "Looking for pictures of one part") as progress:
+            groups = group_rows(rows, facts, progress=progress)
+        result = replace(result, findings=(*result.findings, *label_doubts(rows.rows, groups)))
     _print_check(result)
     if out is not None:
+        _print_groups(groups)
         write_findings(result, out, force=force)
+        write_groups(rows, groups, out / GROUPS)
         say(f"Kept in {out}")
     if not result.fit:
         raise typer.Exit(1)
+
+
+def _print_groups(groups: tuple[str, ...]) -> None:
+    sizes = Counter(groups)
+    if len(sizes) < len(groups):
+        console.print(
+            f"{len(groups)} rows show {len(sizes)} parts, as far as can be seen; one part is in {max(sizes.values())} "
+            "of them. A random split puts pictures of one part on both sides and measures memory."
+        )
 
 
 def _print_check(result: Check) -> None:

@@ -36,14 +36,17 @@ class Check:
         return all(finding.severity is not Severity.ERROR for finding in self.findings)
 
 
-def check_sheet(sheet: Sheet, *, progress: Progress | None = None) -> Check:
+def check_sheet(
+    sheet: Sheet, *, facts: dict[str, PictureFacts] | None = None, progress: Progress | None = None
+) -> Check:
     """Read every picture of a sheet whole and report all that is wrong with it and with its rows.
 
     Args:
         sheet: the sheet; its rows may have problems, they are reported.
+        facts: what ``read_facts`` found, where that was asked before; else the pictures are read now.
         progress: called with (done, all) while pictures are read.
     """
-    facts = read_facts(sheet, progress=progress)
+    facts = facts if facts is not None else read_facts(sheet, progress=progress)
     readable = [fact.info for fact in facts.values() if fact.info]
     findings = [
         *row_findings(sheet.rows, facts),
