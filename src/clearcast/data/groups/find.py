@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,55 +18,37 @@ SAME = 0.85  # agreement above which two pictures show one part
 PATIENCE = 6  # comparisons that a picture may fail before it is taken to have no more copies
 
 
-@dataclass(frozen=True, kw_only=True)
-class Link:
-    """Two pictures, by their places in the list, found to show one part; ``agreement`` is SAME..1."""
-
-    one: int
-    other: int
-    agreement: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grouping:
-    """The group of each picture, numbered from 0 in order of first appearance, and the links that made them."""
-
-    groups: tuple[int, ...]
-    links: tuple[Link, ...]
-
-
-def find_groups(paths: Sequence[Path], *, seed: int = 0, progress: Progress | None = None) -> Grouping:
+def find_groups(paths: Sequence[Path], *, seed: int = 0, progress: Progress | None = None) -> tuple[int, ...]:
     """Find which pictures show the same part, mirrored, turned by quarters, stretched, shifted or lit otherwise.
 
     Args:
         paths: readable picture files.
         seed: for the index of candidates.
-        progress: called with (done, all) while pictures are read; verifying takes about as long again.
+        progress: called with (done, all) while pictures are read; comparing them comes after.
+
+    Returns:
+        the group of each picture, numbered from 0 in order of first appearance.
 
     Raises:
         PictureError: a picture cannot be used.
     """
     pictures = _read(paths, progress)
     if not pictures:
-        return Grouping(groups=(), links=())
+        return ()
     descriptors = np.stack([descriptor(picture) for picture in pictures])
     roots = list(range(len(paths)))
     failures = [0] * len(paths)
-    links = []
     for one, other, orientation in candidate_pairs(descriptors, seed):
         settled = _root(roots, one) == _root(roots, other)
         if settled or min(failures[one], failures[other]) >= PATIENCE:
             continue
-        score = agreement(pictures[one], pictures[other], orientation)
-        if score > SAME:
+        if agreement(pictures[one], pictures[other], orientation) > SAME:
             roots[_root(roots, other)] = _root(roots, one)
-            links.append(Link(one=one, other=other, agreement=score))
         else:
             failures[one] += 1
             failures[other] += 1
     numbers: dict[int, int] = {}
-    groups = tuple(numbers.setdefault(_root(roots, row), len(numbers)) for row in range(len(paths)))
-    return Grouping(groups=groups, links=tuple(links))
+    return tuple(numbers.setdefault(_root(roots, row), len(numbers)) for row in range(len(paths)))
 
 
 def _read(paths: Sequence[Path], progress: Progress | None) -> list[Picture]:

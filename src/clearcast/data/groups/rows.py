@@ -25,13 +25,13 @@ def group_rows(sheet: Sheet, facts: dict[str, PictureFacts], *, progress: Progre
     Args:
         sheet: the sheet; its rows may have problems.
         facts: what was learned about its pictures.
-        progress: called with (done, all) while pictures are compared.
+        progress: called with (done, all) while pictures are read; comparing them comes after.
     """
     seen = [_best_picture(row, facts) for row in sheet.rows]
     first = {facts[path].sha256: path for path in reversed(seen) if path}
     paths = sorted(first.values())
-    found = find_groups([sheet.resolve(path) for path in paths], progress=progress)
-    group_of = dict(zip(paths, found.groups, strict=True))
+    groups = find_groups([sheet.resolve(path) for path in paths], progress=progress)
+    group_of = dict(zip(paths, groups, strict=True))
     names: dict[int | str, str] = {}
     keys = [
         group_of[first[facts[path].sha256]] if path else f"row {row.number}"

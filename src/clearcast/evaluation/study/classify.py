@@ -1,7 +1,6 @@
 """The stages whose answer is a class: train a classifier, ask it about the test rows, measure."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ from clearcast.evaluation.results import ClassificationStage, Layer, Training
 from clearcast.evaluation.stage import PUBLISHED, Stage
 from clearcast.evaluation.study.material import Material
 from clearcast.models.report import ReportClassifier
-from clearcast.models.summary import count_parameters, summarize
+from clearcast.models.summary import LayerSummary, count_parameters, summarize
 from clearcast.training.datasets import ClassDataset, ordered_loader, training_loader
 from clearcast.training.fit import Fitted, Surroundings, fit_network
 from clearcast.training.modules import ClassifierModule, to_float
@@ -79,12 +78,18 @@ def training_record(network: nn.Module, material: Material, pictures: PictureSto
         "cache": pictures.description,
         "images_per_second": fitted.epochs * len(material.train) / max(fitted.seconds, 1e-9),
         "parameters": count_parameters(network),
-        "layers": [_as_layer(asdict(layer)) for layer in layers],
+        "layers": [_as_layer(layer) for layer in layers],
     }
 
 
-def _as_layer(values: dict[str, object]) -> Layer:
-    return Layer(**{**values, "output": list(values["output"])})  # type: ignore[typeddict-item]
+def _as_layer(layer: LayerSummary) -> Layer:
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "details": layer.details,
+        "output": list(layer.output),
+        "parameters": layer.parameters,
+    }
 
 
 def _new_classifier(material: Material, frame: ClassFrame, seed: int) -> ReportClassifier:
