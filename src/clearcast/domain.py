@@ -26,3 +26,11 @@ class NoiseType(StrEnum):
         'Salt-and-pepper'
         """
         return self.value.replace("_", "-").capitalize()
+
+
+class Subset(StrEnum):
+    """What a row is used for. ``VALIDATION`` rows choose (when to stop, which threshold); they are not reported on."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"

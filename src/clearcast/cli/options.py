@@ -13,4 +13,8 @@ NoisyColumn = Annotated[str, typer.Option(help="Column of the noisy pictures' pa
 NoiseColumn = Annotated[str, typer.Option(help="Column of the noise types.")]
 ReferenceColumn = Annotated[str, typer.Option(help="Column of the noise-free pictures' paths.")]
 LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels.", show_default="the words of the paths")]
+GroupColumn = Annotated[
+    str | None,
+    typer.Option(help="Column that names the part each row shows.", show_default="Group, where there is one"),
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0, max=2**31 - 1)]

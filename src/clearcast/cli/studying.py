@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clearcast.cli.options import LabelColumn, NoiseColumn, NoisyColumn, ReferenceColumn, Root, Seed, SheetPath
+from clearcast.cli.options import (
+    GroupColumn,
+    LabelColumn,
+    NoiseColumn,
+    NoisyColumn,
+    ReferenceColumn,
+    Root,
+    Seed,
+    SheetPath,
+)
 from clearcast.cli.output import console, packages, say
 from clearcast.data.sheet import Columns, read_sheet
 
@@ -39,6 +48,24 @@ def study(
     size: Annotated[int | None, typer.Option(help="Pixels a side.", show_default=RECIPES)] = None,
     batch: Annotated[int | None, typer.Option(help="Pictures a step.", min=1, show_default=RECIPES)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of every network.", show_default=RECIPES)] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="How rows are divided: grouped (whole parts), random (as published), column (see --split-column), or "
+            "the split.csv of another run.",
+            show_default="grouped, where a part is shown twice",
+        ),
+    ] = "",
+    groups: Annotated[
+        Path | None, typer.Option(help="Which pictures show one part: a table with the columns path and group.")
+    ] = None,
+    folds: Annotated[int, typer.Option(help="So many splits, in which each row tests once.", min=1, max=50)] = 1,
+    validation_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the other rows that choose thresholds.", min=0, max=0.9, show_default="0.15, random: none"
+        ),
+    ] = None,
     seed: Seed = 7,
     cache_mb: Annotated[int, typer.Option(help="Memory for decoded pictures, in MB.", min=0)] = 2048,
     device: Annotated[Device, typer.Option(help="Where to train; auto takes a GPU where there is one.")] = Device.AUTO,
@@ -52,11 +79,20 @@ def study(
     noise_column: NoiseColumn = Columns.noise_type,
     reference_column: ReferenceColumn = Columns.reference,
     label_column: LabelColumn = Columns.label,
+    group_column: GroupColumn = Columns.group,
+    split_column: Annotated[str, typer.Option(help="Column for --split column: train, validation or test.")] = "Split",
 ) -> None:
     """Repeat the report's four stages, and the ceiling on noise-free pictures; write tables and a page."""
-    columns = Columns(noisy=noisy_column, noise_type=noise_column, reference=reference_column, label=label_column)
+    columns = Columns(
+        noisy=noisy_column,
+        noise_type=noise_column,
+        reference=reference_column,
+        label=label_column,
+        group=group_column,
+        subset=split_column if split == "column" else None,
+    )
     with packages("train"):
-        from clearcast.evaluation.study import StudyRequest, parse_stages, run_study
+        from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split, parse_stages, run_study
         from clearcast.training.recipe import load_recipe, override
     chosen = override(load_recipe(recipe), size=size, epochs=epochs, batch=batch, learning_rate=learning_rate)
     run = out or Path("runs") / f"{sheet.stem}-{chosen.name}"
@@ -66,6 +102,9 @@ def study(
             recipe=chosen,
             out=run,
             seed=seed,
+            split=SplitChoice(
+                **parse_split(split), column=split_column, groups=groups, folds=folds, validation_share=validation_share
+            ),
             stages=parse_stages(stages),
             resume=resume,
             repeat=repeat,

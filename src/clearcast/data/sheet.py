@@ -1,4 +1,4 @@
-"""Read a sheet: one row an image, its noise type, its reference and, in a column or in the path's words, its label."""
+"""Read a sheet: one row an image, its noise type, its reference, its label and, where it says so, part and subset."""
 
 import hashlib
 import os
@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 
 from clearcast.data.table import READERS, Table, cell_text, plain, read_table
-from clearcast.data.words import labels_in_path, parse_label, parse_noise_type
-from clearcast.domain import Label, NoiseType
+from clearcast.data.words import labels_in_path, parse_label, parse_noise_type, parse_subset
+from clearcast.domain import Label, NoiseType, Subset
 from clearcast.errors import SheetError
 
 SUFFIXES = tuple(READERS)
-_OPTIONS = "--noisy-column, --noise-column, --reference-column, --label-column"
+_OPTIONS = "--noisy-column, --noise-column, --reference-column, --label-column, --group-column, --split-column"
+_GROUP = "Group"  # a column of this name is used without being asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +25,17 @@ class Columns:
     noise_type: str = "Noise Type"
     reference: str = "Denoise Image"
     label: str | None = None  # None: the label is in the path's words
+    group: str | None = None  # None: a column "Group" where there is one
+    subset: str | None = None  # None: the sheet does not say how to divide its rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One row as it was understood. ``number`` counts from 1 as spreadsheets do, with the header in row 1.
 
-    Paths are relative to the sheet's root, with forward slashes. ``problems`` says what could not be understood.
+    Paths are relative to the sheet's root, with forward slashes. ``group`` is empty where the sheet does not say which
+    part is shown, ``subset`` None where it does not say what the row is used for. ``problems`` says what could not be
+    understood.
     """
 
     number: int
@@ -38,6 +43,8 @@ class Row:
     noise_type: NoiseType | None
     reference: str
     label: Label | None
+    group: str = ""
+    subset: Subset | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -77,6 +84,8 @@ def read_sheet(path: Path, *, columns: Columns = Columns(), root: Path | None = 
         raise SheetError(f"{path}: no such sheet; needed is a file that ends in {', '.join(SUFFIXES)}")
     wanted = _wanted(columns)
     table = read_table(path, wanted.values())
+    if columns.group is None and plain(_GROUP) in map(plain, table.header):
+        wanted["group"] = _GROUP
     places = _find_columns(table.header, wanted, path)
     root = (root or path.parent).absolute()
     if not root.is_dir():
@@ -88,9 +97,10 @@ def read_sheet(path: Path, *, columns: Columns = Columns(), root: Path | None = 
 
 
 def _wanted(columns: Columns) -> dict[str, str]:
-    """The name of each role's column; without a label column there is no such role."""
+    """The name of each role's column; those that are optional have a role only where they are named."""
+    optional = {"label": columns.label, "group": columns.group, "subset": columns.subset}
     wanted = {"noisy": columns.noisy, "noise_type": columns.noise_type, "reference": columns.reference}
-    return wanted if columns.label is None else wanted | {"label": columns.label}
+    return wanted | {role: name for role, name in optional.items() if name is not None}
 
 
 def _find_columns(header: tuple[str, ...], wanted: dict[str, str], path: Path) -> dict[str, int]:
@@ -142,9 +152,26 @@ def _parse_row(number: int, cells: dict[str, str], root: Path) -> Row:
             problems.append(f"unknown label {cells['label']!r}; known are ok and defect")
     else:
         label = _label_from_paths(noisy, reference, problems)
+    subset = _parse_optional_subset(cells, problems)
     return Row(
-        number=number, noisy=noisy, noise_type=noise_type, reference=reference, label=label, problems=tuple(problems)
+        number=number,
+        noisy=noisy,
+        noise_type=noise_type,
+        reference=reference,
+        label=label,
+        group=cells.get("group", ""),
+        subset=subset,
+        problems=tuple(problems),
     )
+
+
+def _parse_optional_subset(cells: dict[str, str], problems: list[str]) -> Subset | None:
+    if "subset" not in cells:
+        return None
+    subset = parse_subset(cells["subset"])
+    if subset is None:
+        problems.append(f"unknown subset {cells['subset']!r}; known are {', '.join(Subset)}")
+    return subset
 
 
 def _parse_path(text: str, role: str, root: Path, problems: list[str]) -> str:

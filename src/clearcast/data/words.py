@@ -3,7 +3,7 @@
 import re
 from pathlib import PurePosixPath
 
-from clearcast.domain import Label, NoiseType
+from clearcast.domain import Label, NoiseType, Subset
 
 _LABEL_WORDS = {
     "ok": Label.OK,
@@ -46,6 +46,16 @@ _NOISE_VALUES = {
     "nonoise": NoiseType.NONE,
     "noisefree": NoiseType.NONE,
 }
+_SUBSET_VALUES = {
+    "train": Subset.TRAIN,
+    "training": Subset.TRAIN,
+    "validation": Subset.VALIDATION,
+    "valid": Subset.VALIDATION,
+    "val": Subset.VALIDATION,
+    "dev": Subset.VALIDATION,
+    "test": Subset.TEST,
+    "testing": Subset.TEST,
+}
 
 
 def labels_in_path(path: str) -> frozenset[Label]:
@@ -85,3 +95,12 @@ def parse_noise_type(text: str) -> NoiseType | None:
     """
     key = re.sub(r"[^a-z]", "", text.lower().replace("&", "and"))
     return _NOISE_VALUES.get(key) or _NOISE_VALUES.get(key.removesuffix("noise"))
+
+
+def parse_subset(text: str) -> Subset | None:
+    """The subset that a cell of a split column means, or None.
+
+    >>> parse_subset("Val"), parse_subset("exam")
+    (<Subset.VALIDATION: 'validation'>, None)
+    """
+    return _SUBSET_VALUES.get(text.strip().lower())

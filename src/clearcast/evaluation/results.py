@@ -3,19 +3,22 @@
 A run folder holds::
 
     run.json                   when, and what was asked for: sheet, recipe, seed
-    split.csv                  row, noisy, split: which row of the spreadsheet trains and which tests
+    split.csv                  row, noisy, part, split: which part a row shows, and what the row is used for
     metrics.json               StudyMetrics
     predictions.csv            one line a test picture, all stages side by side
+    validation.csv             the same of the validation pictures, for the stages that give verdicts
+    robustness.csv             verdicts and measures of test pictures at rising levels of synthesised noise
+    evidence.json              intervals, comparisons, calibration, thresholds: made from these tables (see evidence/)
     report.html, figures/      the page made of all this, and its figures as PNG
     denoised_pictures/         <row>-<stem>.png: stage 3's pictures, one for each row of the sheet, at the recipe's size
     <stage>/result.json        the stage's own entry of metrics.json
-    <stage>/predictions.csv    the stage's own columns of predictions.csv
+    <stage>/predictions.csv    the stage's own columns of predictions.csv; validation.csv likewise
     <stage>/history.csv        epoch, seconds, train_loss, heldout_loss; train_accuracy, heldout_accuracy (classifiers)
     <stage>/model.safetensors, last.ckpt, best.safetensors (with early stopping)
 
-``predictions.csv`` has the columns ``row, noisy, reference, label, noise_type``, and of each stage that was run:
-``p_defect_STAGE, said_STAGE`` (STAGE: reference, noisy, denoised, transfer); ``p_TYPE`` for each noise type and
-``said_noise_type``; ``psnr_X, ssim_X, mse_X, lpips_X`` (X: noisy, denoised) and ``denoised``, the path in the run.
+``predictions.csv`` has the columns ``row, noisy, reference, part, label, noise_type``, and of each stage that was run:
+``p_defect_STAGE, logit_STAGE, said_STAGE`` (STAGE: reference, noisy, denoised, transfer); ``p_TYPE`` for each noise
+type and ``said_noise_type``; ``psnr_X, ssim_X, mse_X, lpips_X`` (X: noisy, denoised) and ``denoised``, the path in the run.
 """
 
 from typing import Literal, NotRequired, TypedDict
@@ -115,6 +118,17 @@ class RestorationStage(TypedDict):
     training: Training | None
 
 
+class GroupFacts(TypedDict):
+    """What is known of the parts behind the rows."""
+
+    source: str  # found | file | column
+    parts: int
+    rows: int
+    largest: int  # rows of the part with the most
+    leaked_test_images: int  # whose part was also trained on
+    test_images: int
+
+
 class RunInfo(TypedDict):
     """What was run, on what, by what."""
 
@@ -126,6 +140,9 @@ class RunInfo(TypedDict):
     device: str  # of all stages
     versions: dict[str, str]
     split: str  # how rows were divided, in one sentence
+    split_kind: NotRequired[str]  # grouped | random | column | file
+    groups: NotRequired[GroupFacts]
+    folds: NotRequired[int]  # above 1: the figures are of several runs, each in a folder fold-1, fold-2, ...
     counts: dict[str, dict[str, dict[str, int]]]  # {"train"|"validation"|"test": {"label"|"noise": {name: rows}}}
     left_out: list[str]  # rows that could not be used, each with the reason
     warnings: NotRequired[list[str]]  # what to know about the data, in whole sentences

@@ -38,10 +38,13 @@ class Input(_Strict):
 
 
 class SplitShares(_Strict):
-    """Shares of the rows: ``test_share`` of all rows, ``validation_share`` of the others."""
+    """Shares of the rows: ``test_share`` of all rows, ``validation_share`` of the others.
+
+    ``validation_share`` None: none where rows are divided at random, as published, and else what calibration needs.
+    """
 
     test_share: Annotated[float, Field(gt=0, lt=1)]
-    validation_share: Share
+    validation_share: Share | None = None
 
 
 class Fit(_Strict):
@@ -79,7 +82,7 @@ class Recipe(_Strict):
 
     @model_validator(mode="after")
     def _patience_needs_validation(self) -> Self:
-        if (self.classifier.patience or self.denoiser.patience) and not self.split.validation_share:
+        if (self.classifier.patience or self.denoiser.patience) and self.split.validation_share == 0:
             raise ValueError("patience needs validation rows: give [split] a validation_share above 0")
         return self
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from clearcast.data.frames import ClassFrame, label_frame, noise_frame
 from clearcast.data.pictures import PictureStore
+from clearcast.domain import Label
 from clearcast.evaluation.classification import (
     Probabilities,
     classification_metrics,
@@ -31,6 +32,7 @@ _BATCH = 32  # pictures at a time where nothing is learned
 
 def run_classification(stage: Stage, material: Material, around: Surroundings) -> None:
     """Train a new classifier for one of the stages 0, 1, 2 and 4, and keep its result."""
+    material.refuse_leaks()
     pictures = pictures_of(stage, material)
     frame = frame_of(stage, material)
     settings = material.recipe.classifier
@@ -104,16 +106,22 @@ def _new_classifier(material: Material, frame: ClassFrame, seed: int) -> ReportC
 
 
 @torch.no_grad()
-def _probabilities(network: nn.Module, pictures: PictureStore, rows: Sequence[int]) -> Probabilities:
+def _logits(network: ReportClassifier, pictures: PictureStore, rows: Sequence[int]) -> Probabilities:
+    """The network's answers before the softmax, float64 (rows, classes)."""
     network.eval()
     batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
-    said = [network(to_float(torch.from_numpy(pictures.batch(batch)))).double().numpy() for batch in batches]
+    said = [network.logits(to_float(torch.from_numpy(pictures.batch(batch)))).double().numpy() for batch in batches]
     return np.concatenate(said)
 
 
-def _measure(stage: Stage, material: Material, network: nn.Module, training: Training | None) -> None:
+def _softmax(logits: Probabilities) -> Probabilities:
+    return np.asarray(torch.from_numpy(logits).softmax(dim=1).numpy(), np.float64)
+
+
+def _measure(stage: Stage, material: Material, network: ReportClassifier, training: Training | None) -> None:
     frame = frame_of(stage, material)
-    probabilities = _probabilities(network, pictures_of(stage, material), material.test)
+    logits = _logits(network, pictures_of(stage, material), material.test)
+    probabilities = _softmax(logits)
     targets = np.array([frame.targets[row] for row in material.test])
     result: ClassificationStage = {
         "kind": "classification",
@@ -125,17 +133,23 @@ def _measure(stage: Stage, material: Material, network: nn.Module, training: Tra
         "roc": roc_curves(targets, probabilities, frame.classes),
         "training": training,
     }
-    material.folder.save(stage, result, _predictions(stage, material, probabilities, frame.classes))
+    validation = None
+    if material.validation:
+        chosen_by = _logits(network, pictures_of(stage, material), material.validation)
+        validation = _predictions(stage, material, material.validation, chosen_by)
+    material.folder.save(stage, result, _predictions(stage, material, material.test, logits), validation)
 
 
-def _predictions(
-    stage: Stage, material: Material, probabilities: Probabilities, classes: Sequence[str]
-) -> pd.DataFrame:
-    table = pd.DataFrame({"row": [material.sheet.rows[row].number for row in material.test]})
-    for index, name in enumerate(classes):
-        if not is_verdict(classes):
+def _predictions(stage: Stage, material: Material, rows: Sequence[int], logits: Probabilities) -> pd.DataFrame:
+    classes = frame_of(stage, material).classes
+    probabilities = _softmax(logits)
+    table = pd.DataFrame({"row": [material.sheet.rows[row].number for row in rows]})
+    if is_verdict(classes):
+        defect = classes.index(Label.DEFECT)
+        table[f"p_defect_{stage}"] = probabilities[:, defect].round(6)
+        table[f"logit_{stage}"] = (logits[:, defect] - logits[:, 1 - defect]).round(6)
+    else:
+        for index, name in enumerate(classes):
             table[f"p_{name}"] = probabilities[:, index].round(6)
-        elif name == "defect":
-            table[f"p_defect_{stage}"] = probabilities[:, index].round(6)
-    table[f"said_{stage}"] = [classes[index] for index in probabilities.argmax(axis=1)]
+    table[f"said_{stage}"] = [classes[index] for index in logits.argmax(axis=1)]
     return table

@@ -32,6 +32,7 @@ _BATCH = 16  # pictures at a time where nothing is learned
 
 def run_denoising(material: Material, around: Surroundings, load_metric: LoadMetric) -> None:
     """Train the denoiser, keep what it makes of every picture, and keep the measures of the test rows."""
+    material.refuse_leaks()
     settings = material.recipe.denoiser
     noisy, references = material.noisy, material.references
     torch.manual_seed(around.seed)

@@ -10,12 +10,14 @@ from typing import Any, TypeVar, cast
 
 import pandas as pd
 
+from clearcast.domain import Subset
 from clearcast.errors import OutputError
 from clearcast.evaluation.results import ClassificationStage, RestorationStage, StudyMetrics
 from clearcast.evaluation.stage import Stage
 from clearcast.files import replace_file
 
 _RUN = "run.json"
+_PREDICTIONS = {Subset.TEST: "predictions.csv", Subset.VALIDATION: "validation.csv"}
 _FORMAT = 1
 _LONGEST = 80  # letters of a picture's stem that its denoised picture's name keeps: file systems allow 255 bytes
 StageResult = ClassificationStage | RestorationStage
@@ -33,9 +35,9 @@ class RunFolder:
         return self.path / stage.value
 
     @property
-    def started(self) -> str:
-        """When the run was begun: ISO 8601 with time zone."""
-        return str(_read_run(self.path)["started"])
+    def about(self) -> dict[str, Any]:
+        """What ``run.json`` says: ``started`` (ISO 8601 with time zone), and what the run was begun with."""
+        return _read_run(self.path)
 
     @property
     def split(self) -> Path:
@@ -55,9 +57,13 @@ class RunFolder:
         if self.stage(stage).exists():
             shutil.rmtree(self.stage(stage))
 
-    def save(self, stage: Stage, result: StageResult, predictions: pd.DataFrame) -> None:
-        """Keep a stage's result; with it the stage is done."""
-        _write_table(self.stage(stage) / "predictions.csv", predictions)
+    def save(
+        self, stage: Stage, result: StageResult, predictions: pd.DataFrame, validation: pd.DataFrame | None = None
+    ) -> None:
+        """Keep a stage's result, and what it says of test rows and of validation rows; with it the stage is done."""
+        _write_table(self.stage(stage) / _PREDICTIONS[Subset.TEST], predictions)
+        if validation is not None:
+            _write_table(self.stage(stage) / _PREDICTIONS[Subset.VALIDATION], validation)
         write_json(self.stage(stage) / "result.json", result)
 
     def result(self, stage: Stage) -> StageResult:
@@ -65,17 +71,20 @@ class RunFolder:
         path = self.stage(stage) / "result.json"
         return cast(StageResult, _read(path, lambda: dict(json.loads(path.read_text(encoding="utf-8")))))
 
-    def predictions(self, stage: Stage) -> pd.DataFrame:
-        """A stage's own columns, and ``row``."""
-        path = self.stage(stage) / "predictions.csv"
-        table = _read(path, lambda: pd.read_csv(path, keep_default_na=False, na_values=[""]))
+    def predictions(self, stage: Stage, subset: Subset = Subset.TEST) -> pd.DataFrame | None:
+        """A stage's own columns, and ``row``; None where it says nothing of the subset."""
+        path = self.stage(stage) / _PREDICTIONS[subset]
+        if subset is Subset.VALIDATION and not path.exists():
+            return None
+        table = _read(path, lambda: read_csv(path))
         if "row" not in table:
             raise OutputError(f"{path} is damaged (it has no column row); {_CURE}")
         return table
 
-    def save_metrics(self, metrics: StudyMetrics, predictions: pd.DataFrame) -> None:
+    def save_metrics(self, metrics: StudyMetrics, test: pd.DataFrame, validation: pd.DataFrame) -> None:
         """Write the tables of the whole run."""
-        _write_table(self.path / "predictions.csv", predictions)
+        _write_table(self.path / _PREDICTIONS[Subset.TEST], test)
+        _write_table(self.path / _PREDICTIONS[Subset.VALIDATION], validation)
         write_json(self.path / "metrics.json", metrics)
 
 
@@ -134,6 +143,11 @@ def write_json(path: Path, value: object) -> None:
             temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error})") from None
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table of a run, in which only an empty cell means that there is no value: a part may well be named NA."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"part": str})
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

@@ -12,9 +12,11 @@ from clearcast.data.check import PictureFacts, read_facts, unusable_rows
 from clearcast.data.frames import ClassFrame, label_frame, noise_frame, pair_frame
 from clearcast.data.pictures import PictureStore
 from clearcast.data.sheet import Sheet
-from clearcast.data.split import Split, Subset, load_split, random_split
+from clearcast.data.split import Split
+from clearcast.domain import Label, Subset
 from clearcast.errors import SheetError
 from clearcast.evaluation.stage import Stage
+from clearcast.evaluation.study.dividing import Division
 from clearcast.evaluation.study.folder import RunFolder
 from clearcast.progress import progress_bar
 from clearcast.training.recipe import Recipe
@@ -36,7 +38,7 @@ class Material:
     """The rows of a study, how they are divided, and their pictures, decoded when first asked for."""
 
     rows: Rows
-    split: Split
+    division: Division
     recipe: Recipe
     folder: RunFolder
     cache_bytes: int
@@ -66,17 +68,22 @@ class Material:
     @property
     def train(self) -> list[int]:
         """Indices of the rows to fit to."""
-        return self.split.rows(Subset.TRAIN)
+        return self.division.split.rows(Subset.TRAIN)
 
     @property
     def heldout(self) -> list[int]:
         """Indices of the rows measured after each epoch: those for validation, or where there are none, the test's."""
-        return self.split.rows(Subset.VALIDATION) or self.test
+        return self.validation or self.test
+
+    @property
+    def validation(self) -> list[int]:
+        """Indices of the rows that choose; there may be none."""
+        return self.division.split.rows(Subset.VALIDATION)
 
     @property
     def test(self) -> list[int]:
         """Indices of the rows to report on."""
-        return self.split.rows(Subset.TEST)
+        return self.division.split.rows(Subset.TEST)
 
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
         """Rows by subset, and in it by label and by noise type."""
@@ -86,26 +93,50 @@ class Material:
                 "noise": dict(Counter(str(self.sheet.rows[row].noise_type) for row in rows)),
             }
             for subset in Subset
-            if (rows := self.split.rows(subset))
+            if (rows := self.division.split.rows(subset))
         }
 
     def warnings(self) -> list[str]:
         """What a reader of the results should know about the data, in whole sentences."""
-        return [*self._leaks(), *self._stretched()]
+        return [*self._shared_parts(), *self._shared_files(), *self._one_sided(), *self._stretched()]
 
-    def _leaks(self) -> list[str]:
+    def refuse_leaks(self) -> None:
+        """See ``Division.refuse_leaks``."""
+        self.division.refuse_leaks(list(self._hashes().values()))
+
+    def _hashes(self) -> dict[str, list[str]]:
+        """Of each role, the hash of each row's file."""
+        return {
+            role: [self.rows.facts[getattr(row, role)].sha256 for row in self.sheet.rows]
+            for role in ("noisy", "reference")
+        }
+
+    def _shared_parts(self) -> list[str]:
+        leaked = len(self.division.leaked_test_rows())
+        if not leaked:
+            return []
+        return [
+            f"{leaked} of {len(self.test)} test images show a part that was also trained on: the figures measure "
+            "memory as well as skill. Measure on parts never seen with --split grouped."
+        ]
+
+    def _shared_files(self) -> list[str]:
         """Pictures that are the same, byte for byte, in training and in testing."""
-        sentences = []
-        for role in ("noisy", "reference"):
-            of_row = [self.rows.facts[getattr(row, role)].sha256 for row in self.sheet.rows]
-            trained = {of_row[row] for row in self.train}
-            leaked = sum(of_row[row] in trained for row in self.test)
-            if leaked:
-                sentences.append(
-                    f"{leaked} of {len(self.test)} test rows have a {role} picture that, byte for byte, is also a "
-                    "training row's: the figures are too good by what was learned from them."
-                )
-        return sentences
+        return [
+            f"{len(leaked)} of {len(self.test)} test rows have a {role} picture that, byte for byte, is also a "
+            "training row's: the figures are too good by what was learned from them."
+            for role, hashes in self._hashes().items()
+            if (leaked := self.division.split.leaked(hashes, into=Subset.TEST))
+        ]
+
+    def _one_sided(self) -> list[str]:
+        """Labels that no test row has."""
+        tested = {self.sheet.rows[row].label for row in self.test}
+        return [
+            f"No test row is {label}, so that nothing is known about such parts; take pictures of more parts."
+            for label in Label
+            if label not in tested
+        ]
 
     def _stretched(self) -> list[str]:
         infos = [self.rows.facts[row.noisy].info for row in self.sheet.rows]
@@ -156,28 +187,16 @@ def usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> Rows:
     return Rows(sheet=replace(sheet, rows=rows), facts=facts, left_out=tuple(listed))
 
 
-def divide(sheet: Sheet, recipe: Recipe, stages: Sequence[Stage], *, seed: int, known: Path | None) -> Split:
-    """Divide the rows by the recipe's shares, or as the file ``known`` of an earlier run says.
+def refuse_untaught(sheet: Sheet, split: Split, stages: Sequence[Stage]) -> None:
+    """Make sure that each class that one of ``stages`` learns has a row to train on.
 
     Raises:
-        SheetError: a class that one of ``stages`` learns has no row to train on, the recipe stops early by rows that
-            are too few to be set aside, or ``known`` is of other rows.
+        SheetError: it has not, or there is one class only.
     """
-    strata = [(row.label, row.noise_type) for row in sheet.rows]
-    shares = recipe.split
-    split = random_split(strata, test_share=shares.test_share, validation_share=shares.validation_share, seed=seed)
-    if known is not None:
-        split = load_split(known, sheet.rows, split.description)
-    if (recipe.classifier.patience or recipe.denoiser.patience) and not split.rows(Subset.VALIDATION):
-        raise SheetError(
-            f"{sheet.path}: recipe {recipe.name} stops early by validation rows, but its validation_share "
-            f"{shares.validation_share} of {len(sheet.rows)} rows is none; raise it, or remove patience"
-        )
     if set(stages) - {Stage.NOISE_TYPE, Stage.DENOISING}:
         _refuse_untrained_classes(label_frame(sheet), split, "label", sheet.path)
     if Stage.NOISE_TYPE in stages:
         _refuse_untrained_classes(noise_frame(sheet), split, "noise type", sheet.path)
-    return split
 
 
 def _refuse_untrained_classes(frame: ClassFrame, split: Split, what: str, sheet: Path) -> None:

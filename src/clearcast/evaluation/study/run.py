@@ -1,7 +1,9 @@
 """Run a study: its stages in order, each once, and the tables of all that is there."""
 
 import platform
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -11,16 +13,21 @@ import pandas as pd
 from rich.console import Console
 
 from clearcast import __version__
+from clearcast.data.groups import group_rows
+from clearcast.data.groups.given import GroupSource, Parts, known_parts
 from clearcast.data.sheet import Sheet
-from clearcast.data.split import save_split
+from clearcast.data.split import load_split, save_split
+from clearcast.domain import Subset
 from clearcast.errors import MissingDependencyError, OutputError
 from clearcast.evaluation.perceptual import load_lpips
-from clearcast.evaluation.results import RunInfo, StudyMetrics
+from clearcast.evaluation.results import GroupFacts, RunInfo, StudyMetrics
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.classify import run_classification, run_transfer
 from clearcast.evaluation.study.denoise import LoadMetric, measure_denoising, run_denoising
+from clearcast.evaluation.study.dividing import Division, SplitChoice, SplitKind, divide
 from clearcast.evaluation.study.folder import RunFolder, StageResult, begin_run, open_run
-from clearcast.evaluation.study.material import Material, divide, usable
+from clearcast.evaluation.study.material import Material, Rows, refuse_untaught, usable
+from clearcast.progress import progress_bar
 from clearcast.training.fit import Surroundings, require_device
 from clearcast.training.memory import keep_freed_memory
 from clearcast.training.recipe import Recipe
@@ -41,6 +48,7 @@ class StudyRequest:
     recipe: Recipe
     out: Path
     seed: int
+    split: SplitChoice = field(default_factory=SplitChoice)
     stages: tuple[Stage, ...] = tuple(stage for stage in Stage if stage is not Stage.TRANSFER)
     resume: bool = False
     force: bool = False
@@ -69,16 +77,14 @@ def run_study(request: StudyRequest) -> StudyMetrics:
     _refuse_missing_needs(request, folder)
     around, load_metric = _surroundings(request), _metric_loader(request)
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
-    known = folder.split if folder and folder.split.exists() else None
-    split = divide(rows.sheet, request.recipe, request.stages, seed=request.seed, known=known)
+    division = _known_division(folder, rows) if folder else _new_division(request, rows)
+    refuse_untaught(rows.sheet, division.split, request.stages)
     if folder is None:  # only now: what cannot be studied leaves no folder behind, and deletes none
-        about = {"sheet": str(request.sheet.path.absolute()), "root": str(request.sheet.root), "clearcast": __version__}
-        folder = begin_run(request.out, question, **about)
-    if known is None:
-        save_split(split, rows.sheet.rows, folder.split)
+        folder = begin_run(request.out, question, **_about(request, division))
+        save_split(division.split, rows.sheet.rows, division.parts.of_rows, folder.split)
     material = Material(
         rows=rows,
-        split=split,
+        division=division,
         recipe=request.recipe,
         folder=folder,
         cache_bytes=request.cache_bytes,
@@ -98,7 +104,39 @@ def _question(request: StudyRequest) -> dict[str, Any]:
         "seed": request.seed,
         "skip_bad": request.skip_bad,
         "recipe": request.recipe.model_dump(mode="json"),
+        "split": request.split.question(),
     }
+
+
+def _about(request: StudyRequest, division: Division) -> dict[str, str]:
+    """What is kept of a run besides its question."""
+    return {
+        "sheet": str(request.sheet.path.absolute()),
+        "root": str(request.sheet.root),
+        "clearcast": __version__,
+        "split": division.split.description,
+        "split_kind": division.kind.value,
+        "parts_source": division.parts.source.value,
+    }
+
+
+def _new_division(request: StudyRequest, rows: Rows) -> Division:
+    def find() -> tuple[str, ...]:
+        with progress_bar(request.console, "Looking for pictures of one part") as progress:
+            return group_rows(rows.sheet, rows.facts, progress=progress)
+
+    parts = known_parts(rows.sheet, request.split.groups, find)
+    return divide(rows.sheet, parts, request.split, request.recipe, seed=request.seed)
+
+
+def _known_division(folder: RunFolder, rows: Rows) -> Division:
+    """The division that the run was begun with."""
+    split, of_rows = load_split(folder.split, rows.sheet.rows)
+    return Division(
+        split=replace(split, description=folder.about["split"]),
+        kind=SplitKind(folder.about["split_kind"]),
+        parts=Parts(of_rows=of_rows, source=GroupSource(folder.about["parts_source"])),
+    )
 
 
 def _refuse_missing_needs(request: StudyRequest, folder: RunFolder | None) -> None:
@@ -193,32 +231,53 @@ def _write_metrics(material: Material, request: StudyRequest) -> StudyMetrics:
         "device": "; ".join(dict.fromkeys(training["device"] for training in trainings)),
         "versions": {"python": platform.python_version(), "clearcast": __version__}
         | {name: version(name) for name in _PACKAGES},
-        "split": material.split.description,
+        "split": material.division.split.description,
+        "split_kind": material.division.kind.value,
+        "groups": _groups(material),
         "counts": material.counts(),
         "left_out": list(material.rows.left_out),
         "warnings": material.warnings(),
         "cache": "; ".join(dict.fromkeys(training["cache"] for training in trainings)),
-        "started": folder.started,
+        "started": str(folder.about["started"]),
         "seconds": sum(training["seconds"] for training in trainings),
     }
     metrics: StudyMetrics = {"format": 1, "run": run, "stages": stages}
-    folder.save_metrics(metrics, _predictions(material))
+    folder.save_metrics(metrics, _joined(material, Subset.TEST), _joined(material, Subset.VALIDATION))
     return metrics
 
 
-def _predictions(material: Material) -> pd.DataFrame:
-    """One line a test row with the columns of every stage that is done."""
-    rows = [material.sheet.rows[row] for row in material.test]
-    table = pd.DataFrame(
+def _groups(material: Material) -> GroupFacts:
+    parts = material.division.parts
+    return {
+        "source": parts.source.value,
+        "parts": parts.count,
+        "rows": len(parts.of_rows),
+        "largest": max(Counter(parts.of_rows).values()),
+        "leaked_test_images": len(material.division.leaked_test_rows()),
+        "test_images": len(material.test),
+    }
+
+
+def _listed(material: Material, indices: Sequence[int]) -> pd.DataFrame:
+    """One line a row, with its part and what is known of it."""
+    rows = [material.sheet.rows[index] for index in indices]
+    return pd.DataFrame(
         {
             "row": [row.number for row in rows],
             "noisy": [row.noisy for row in rows],
             "reference": [row.reference for row in rows],
+            "part": [material.division.parts.of_rows[index] for index in indices],
             "label": [str(row.label) for row in rows],
             "noise_type": [str(row.noise_type) for row in rows],
         }
     )
+
+
+def _joined(material: Material, subset: Subset) -> pd.DataFrame:
+    """One line a row of a subset with the columns of every stage that is done and says something of it."""
+    table = _listed(material, material.division.split.rows(subset))
     for stage in Stage:
-        if material.folder.is_done(stage):
-            table = table.merge(material.folder.predictions(stage), on="row", how="left", validate="one_to_one")
+        said = material.folder.predictions(stage, subset) if material.folder.is_done(stage) else None
+        if said is not None:
+            table = table.merge(said, on="row", how="left", validate="one_to_one")
     return table

@@ -1,0 +1,187 @@
+"""How a study's rows are divided: what the user may choose, and what follows from it."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypedDict
+
+from clearcast.data.dividing import column_split, fold_split, grouped_split, random_split
+from clearcast.data.groups.given import Parts
+from clearcast.data.sheet import Sheet
+from clearcast.data.split import Split, load_split
+from clearcast.domain import Subset
+from clearcast.errors import RecipeError, SheetError
+from clearcast.training.recipe import Recipe
+
+_VALIDATION_SHARE = 0.15  # of the rows that do not test, where neither the user nor the recipe says
+
+
+class SplitKind(StrEnum):
+    """By whole parts; by rows at random, as published; as the sheet's own column says; as another run's file says."""
+
+    GROUPED = "grouped"
+    RANDOM = "random"
+    COLUMN = "column"
+    FILE = "file"
+
+
+class NamedSplit(TypedDict):
+    """The part of a ``SplitChoice`` that one word names."""
+
+    kind: SplitKind | None
+    file: Path | None
+
+
+def parse_split(text: str) -> NamedSplit:
+    """Read ``grouped``, ``random``, ``column``, the path of a saved split that ends in .csv, or nothing.
+
+    Raises:
+        RecipeError: none of these.
+    """
+    word = text.strip()
+    if word.endswith(".csv"):
+        return {"kind": SplitKind.FILE, "file": Path(word)}
+    known = {kind.value: kind for kind in SplitKind if kind is not SplitKind.FILE}
+    if word and word not in known:
+        raise RecipeError(f"no split {word!r}; known are {', '.join(known)}, or the path of a split.csv")
+    return {"kind": known.get(word), "file": None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitChoice:
+    """What the user chooses.
+
+    ``kind`` None: by whole parts where a part has several rows, else at random. ``file``: a saved split, for kind FILE.
+    ``groups``: see ``read_groups``. ``column``: the name of the sheet's split column, for messages.
+    ``validation_share``: of the rows that do not test; None: the recipe's, or 15 %, or none for kind RANDOM, as
+    published. ``folds``: above 1 for as many splits, each with a run of its own; ``fold`` says which one, from 1.
+
+    Raises:
+        RecipeError: choices that contradict each other.
+    """
+
+    kind: SplitKind | None = None
+    file: Path | None = None
+    groups: Path | None = None
+    column: str = "Split"
+    validation_share: float | None = None
+    folds: int = 1
+    fold: int = 1
+
+    def __post_init__(self) -> None:
+        if self.folds > 1 and self.kind in {SplitKind.COLUMN, SplitKind.FILE}:
+            raise RecipeError(f"a split by {self.kind} is one split; {self.folds} folds need --split grouped or random")
+        if (self.file is None) != (self.kind is not SplitKind.FILE):
+            raise RecipeError(f"a split by {self.kind} and the file {self.file} do not belong together")
+
+    def question(self) -> dict[str, Any]:
+        """All of it that results depend on, ready for JSON."""
+        return {
+            "kind": self.kind and self.kind.value,
+            "file_sha256": self.file and _sha256(self.file),
+            "groups_sha256": self.groups and _sha256(self.groups),
+            "column": self.column if self.kind is SplitKind.COLUMN else None,
+            "validation_share": self.validation_share,
+            "folds": self.folds,
+            "fold": self.fold,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """The split of a study, how it was made, and the parts that the rows show."""
+
+    split: Split
+    kind: SplitKind
+    parts: Parts
+
+    def refuse_leaks(self, hashes: Sequence[Sequence[str]]) -> None:
+        """Make sure of what a grouped split promises; to be asked before every training.
+
+        Args:
+            hashes: of each role's pictures (noisy, reference), the hash of each row's file.
+
+        Raises:
+            SheetError: a part, or a picture byte for byte, is in two subsets of a split by whole parts.
+        """
+        if self.kind is not SplitKind.GROUPED:
+            return
+        for what, keys in (("part", self.parts.of_rows), *(("picture, byte for byte,", keys) for keys in hashes)):
+            for into, known in (
+                (Subset.TEST, Subset.TRAIN),
+                (Subset.TEST, Subset.VALIDATION),
+                (Subset.VALIDATION, Subset.TRAIN),
+            ):
+                if leaked := self.split.leaked(keys, into=into, known=known):
+                    raise SheetError(
+                        f"{len(leaked)} {into} rows show a {what} that {known} rows show too (the first is row index "
+                        f"{leaked[0]}, {self.parts.of_rows[leaked[0]]}), so that the split would leak; give pictures "
+                        "that are the same one group, or let 'clearcast check SHEET --out DIR' find the groups"
+                    )
+
+    def leaked_test_rows(self) -> list[int]:
+        """Test rows whose part was also learned from."""
+        return self.split.leaked(self.parts.of_rows, into=Subset.TEST)
+
+
+def divide(sheet: Sheet, parts: Parts, choice: SplitChoice, recipe: Recipe, *, seed: int) -> Division:
+    """Divide a sheet's rows.
+
+    Raises:
+        SheetError: there are too few rows or parts, the column or file does not fit, or the recipe stops early by
+            validation rows of which there are none.
+    """
+    kind = choice.kind or (SplitKind.RANDOM if parts.independent and choice.folds == 1 else SplitKind.GROUPED)
+    if kind is SplitKind.FILE and choice.file:
+        split, listed = load_split(choice.file, sheet.rows)
+        parts = replace(parts, of_rows=listed)
+    elif kind is SplitKind.COLUMN:
+        split = column_split(sheet.rows, choice.column)
+    else:
+        split = _drawn(sheet, parts, choice, kind, recipe, seed)
+    if (recipe.classifier.patience or recipe.denoiser.patience) and not split.rows(Subset.VALIDATION):
+        raise SheetError(
+            f"{sheet.path}: recipe {recipe.name} stops early by validation rows, but of {len(sheet.rows)} rows none is "
+            "for validation; raise --validation-share, or remove patience from the recipe"
+        )
+    return Division(split=split, kind=kind, parts=parts)
+
+
+def _drawn(sheet: Sheet, parts: Parts, choice: SplitChoice, kind: SplitKind, recipe: Recipe, seed: int) -> Split:
+    traits = [(row.label, row.noise_type) for row in sheet.rows]
+    validation = _validation_share(choice, recipe)
+    if choice.folds > 1:
+        alone = tuple(f"row {row.number}" for row in sheet.rows)
+        split = fold_split(
+            parts.of_rows if kind is SplitKind.GROUPED else alone,
+            traits,
+            folds=choice.folds,
+            fold=choice.fold,
+            validation_share=validation,
+            seed=seed,
+        )
+        if kind is SplitKind.GROUPED:
+            return split
+        return replace(split, description=f"fold {choice.fold} of {choice.folds}, rows at random, seed {seed}")
+    test = recipe.split.test_share
+    if kind is SplitKind.GROUPED:
+        return grouped_split(parts.of_rows, traits, test_share=test, validation_share=validation, seed=seed)
+    return random_split(traits, test_share=test, validation_share=validation, seed=seed)
+
+
+def _validation_share(choice: SplitChoice, recipe: Recipe) -> float:
+    given = choice.validation_share if choice.validation_share is not None else recipe.split.validation_share
+    if given is not None:
+        return given
+    return 0.0 if choice.kind is SplitKind.RANDOM else _VALIDATION_SHARE
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise SheetError(
+            f"{path}: cannot be read ({error.strerror}); needed is a file of groups or of a split"
+        ) from None
