@@ -2,12 +2,15 @@
 
 It is made from a run's tables alone, so that it can be made again with other costs and without training:
 
-    predictions.csv   one line a test image: ``row, noisy, reference, part, label, noise_type``; of each stage with a verdict
-                      (reference, noisy, denoised, transfer) ``p_defect_STAGE, logit_STAGE, said_STAGE``; ``said_noise_type``;
-                      ``psnr_X, ssim_X, mse_X, lpips_X`` (X: noisy, denoised); in a run of several folds ``fold``, from 1
-    validation.csv    the same columns of the verdict stages, one line a validation image; absent or empty where there is none
-    robustness.csv    one line an image, noise type and level: ``row, part, label, noise_type, level``, ``p_defect_noisy``,
-                      ``p_defect_denoised`` (absent without stage 4), ``psnr_X, ssim_X``; level 0 is the picture without noise
+    predictions.csv   one line a test image: ``row, noisy, reference, part, label, noise_type``; of each stage with a
+                      verdict (reference, noisy, denoised, transfer) ``p_defect_STAGE, logit_STAGE, said_STAGE``;
+                      ``said_noise_type`` and ``p_TYPE`` of each noise type; ``psnr_X, ssim_X, mse_X, lpips_X`` (X: noisy,
+                      denoised); in a run of several folds ``fold``, from 1
+    validation.csv    the same columns of the verdict stages, one line a validation image; absent or empty where there
+                      is none
+    robustness.csv    one line an image, noise type and level: ``row, part, label, noise_type, level``,
+                      ``p_defect_noisy``, ``p_defect_denoised`` (absent without stage 4), ``psnr_X, ssim_X``; level 0 is
+                      the picture without noise
 
 ``part`` is the group that an image belongs to. ``logit_STAGE`` is the log-odds of defect as the network gave them.
 """
@@ -73,7 +76,7 @@ class OperatingPoint(TypedDict):
 
 
 class OperatingCurve(TypedDict):
-    """Escape and overkill on the test images at falling or rising thresholds, with their intervals; lists of one length."""
+    """Escape and overkill on the test images at rising thresholds, with their intervals; lists of one length."""
 
     threshold: list[float]
     escape: list[float]
@@ -117,7 +120,7 @@ class Decision(TypedDict):
 
 
 class RobustnessPoint(TypedDict):
-    """One level of one noise. Keys of the inner dictionaries: "noisy" (judged as it is), "denoised" (stages 3 and 4)."""
+    """One level of one noise. Inner keys: "noisy" (judged as it is) and "denoised" (by stages 3 and 4)."""
 
     level: float
     images: int

@@ -1,0 +1,228 @@
+"""How often 95% intervals hold the truth, on simulated data sets of parts with 1 to 28 images that err together.
+
+    python benchmarks/interval_coverage.py --datasets 500
+
+The first table compares ways to make an interval of the accuracy. Whether an image of a part is judged rightly has a
+probability that differs between parts (beta-distributed; "alike" is the correlation of two images of one part). The
+second table shows what Clearcast ships, and the plain percentile bootstrap, for other figures: scores of images are
+normal, with an effect that their part shares, so the truth of every figure is known.
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats  # type: ignore[import-untyped]
+from scipy.special import expit, logit  # type: ignore[import-untyped]
+
+from clearcast.evaluation.statistics.intervals import difference_interval, mean_interval, share_interval
+from clearcast.evaluation.statistics.measures import f1_measure, roc_measure, weighted_measures
+from clearcast.evaluation.statistics.sample import Estimates, Floats, Measure, Sample
+
+PARTS = (20, 50, 150)
+BETA = ((0.66, 0.3), (0.8, 0.5), (0.9, 0.5), (0.95, 0.3), (0.95, 0.6))  # accuracy, and how alike a part's images are
+SCORES = ((0.7, 0.5), (0.9, 0.5))
+DEFECTS = 0.6  # share of parts that are defects
+RESAMPLES = 1000
+Bounds = tuple[float, float]
+Counts = dict[str, list[Bounds]]
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--datasets", type=int, default=500)
+    asked = parser.parse_args()
+    rng = np.random.default_rng(7)
+    for accuracy, alike in BETA:
+        print(f"\naccuracy {accuracy}, alike {alike}: share of intervals that hold it (mean width)")
+        _show([_compare_ways(parts, accuracy, alike, asked.datasets, rng) for parts in PARTS])
+    for accuracy, alike in SCORES:
+        print(f"\nother figures, accuracy {accuracy}, alike {alike}: shipped | percentile")
+        _show([_compare_figures(parts, accuracy, alike, asked.datasets, rng) for parts in PARTS])
+
+
+def _show(columns: list[dict[str, str]]) -> None:
+    print(f"{'':32}" + "".join(f"{parts:>10} parts" for parts in PARTS))
+    for name in columns[0]:
+        print(f"{name:32}" + "".join(f"{column[name]:>16}" for column in columns))
+
+
+def _sizes(parts: int, rng: np.random.Generator) -> Floats:
+    """Images of each part: half of the parts have 1 to 3, the others up to 28."""
+    few, many = rng.integers(1, 4, parts), np.clip(rng.geometric(0.12, parts), 1, 28)
+    return np.where(rng.random(parts) < 0.5, few, many).astype(float)
+
+
+def _compare_ways(parts: int, accuracy: float, alike: float, datasets: int, rng: np.random.Generator) -> dict[str, str]:
+    held: dict[str, list[tuple[bool, float]]] = defaultdict(list)
+    spread = (1 - alike) / alike
+    for number in range(datasets):
+        images = _sizes(parts, rng)
+        right = rng.binomial(images.astype(int), rng.beta(accuracy * spread, (1 - accuracy) * spread, parts))
+        bounds = dict(_rivals(right.astype(float), images, rng)) | {"shipped": _shipped(right, images, number)}
+        for name, (low, high) in bounds.items():
+            held[name].append((low <= accuracy <= high, high - low))
+    means = {name: np.mean(values, axis=0) for name, values in held.items()}
+    return {name: f"{share:.3f} ({width:.2f})" for name, (share, width) in means.items()}
+
+
+def _shipped(right: np.ndarray, images: Floats, seed: int) -> Bounds:
+    names = np.repeat(np.arange(len(images)), images.astype(int))
+    verdicts = np.concatenate([np.arange(int(all_of)) < ones for ones, all_of in zip(right, images, strict=True)])
+    low, high = share_interval(Sample(names, seed=seed, resamples=RESAMPLES).ratios(verdicts))
+    return float(low[0]), float(high[0])
+
+
+def _rivals(right: Floats, images: Floats, rng: np.random.Generator) -> Iterator[tuple[str, Bounds]]:
+    """Intervals of sum(right) / sum(images), both of shape (parts,), in the ways that textbooks know."""
+    parts, value = len(images), right.sum() / images.sum()
+    draws = rng.multinomial(parts, np.full(parts, 1 / parts), RESAMPLES)
+    drawn = (draws @ right) / (draws @ images)
+    yield "percentile", _quantiles(drawn, 0.025, 0.975)
+    yield "bias-corrected, accelerated", _bca(right, images, drawn)
+    tail = stats.norm.cdf(np.sqrt(parts / (parts - 1)) * stats.t.ppf(0.025, parts - 1))
+    yield "percentile, expanded (Hesterberg)", _quantiles(drawn, tail, 1 - tail)
+    correction = parts / (parts - 1)
+    error = np.sqrt(correction * ((right - value * images) ** 2).sum()) / images.sum()
+    if error == 0:
+        yield from (("studentized", (value, value)), ("logit, robust t", (value, value)))
+        return
+    residuals = right - drawn[:, None] * images
+    errors = np.sqrt(correction * (draws * residuals**2).sum(axis=1)) / (draws @ images)
+    low, high = _quantiles(((drawn - value)[errors > 0]) / errors[errors > 0], 0.025, 0.975)
+    yield "studentized", (value - high * error, value - low * error)
+    reach = stats.t.ppf(0.975, parts - 1) * error / (value * (1 - value))
+    yield "logit, robust t", (expit(logit(value) - reach), expit(logit(value) + reach))
+
+
+def _bca(right: Floats, images: Floats, drawn: Floats) -> Bounds:
+    """Efron 1987."""
+    value = right.sum() / images.sum()
+    without = (right.sum() - right) / (images.sum() - images)
+    pull = without.mean() - without
+    if not pull.any():
+        return value, value
+    bias = stats.norm.ppf(np.clip((drawn < value).mean() + (drawn == value).mean() / 2, 0.001, 0.999))
+    acceleration = (pull**3).sum() / (6 * (pull**2).sum() ** 1.5)
+    shifted = bias + stats.norm.ppf([0.025, 0.975])
+    low, high = stats.norm.cdf(bias + shifted / (1 - acceleration * shifted))
+    return _quantiles(drawn, low, high)
+
+
+def _quantiles(values: Floats, low: float, high: float) -> Bounds:
+    bounds = np.nanquantile(values, [low, high])
+    return float(bounds[0]), float(bounds[1])
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One simulated test set; every array has the shape (images,)."""
+
+    part: np.ndarray
+    defect: np.ndarray
+    first: Floats  # scores of two stages; defect is said above 0
+    second: Floats
+    psnr: Floats
+    mse: Floats
+
+    @property
+    def right(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which images each stage judges rightly."""
+        return (self.first > 0) == self.defect, (self.second > 0) == self.defect
+
+
+def _simulate(parts: int, accuracy: float, alike: float, rng: np.random.Generator) -> Scores:
+    images = _sizes(parts, rng).astype(int)
+    part = np.repeat(np.arange(parts), images)
+    label = rng.random(parts) < DEFECTS
+    label[:4] = True, True, False, False
+    shared, own = (
+        np.sqrt(alike) * rng.normal(size=(4, parts))[:, part],
+        np.sqrt(1 - alike) * rng.normal(size=(4, len(part))),
+    )
+    common = (shared[0] + own[0]) * np.sqrt(0.6)
+    towards = np.where(label[part], 1, -1)
+    first = towards * stats.norm.ppf(accuracy) + common + np.sqrt(0.4) * (shared[1] + own[1])
+    second = towards * stats.norm.ppf(accuracy + 0.04) + common + np.sqrt(0.4) * (shared[2] + own[2])
+    quality = shared[3] + own[3]
+    return Scores(part, label[part], first, second, 26 + 3 * quality, np.exp(-5 - 0.7 * quality))
+
+
+def _truths(accuracy: float) -> dict[str, float]:
+    hit, miss = DEFECTS * accuracy, DEFECTS * (1 - accuracy)
+    clear, false = (1 - DEFECTS) * accuracy, (1 - DEFECTS) * (1 - accuracy)
+    f1, ok_f1 = 2 * hit / (2 * hit + miss + false), 2 * clear / (2 * clear + miss + false)
+    return {
+        "accuracy": accuracy,
+        "sensitivity": accuracy,
+        "specificity": accuracy,
+        "difference of two stages": 0.04,
+        "F1 of defect": f1,
+        "F1, weighted": DEFECTS * f1 + (1 - DEFECTS) * ok_f1,
+        "ROC area": float(stats.norm.cdf(np.sqrt(2) * stats.norm.ppf(accuracy))),
+        "mean PSNR": 26.0,
+        "mean MSE": float(np.exp(-5 + 0.7**2 / 2)),
+    }
+
+
+def _compare_figures(
+    parts: int, accuracy: float, alike: float, datasets: int, rng: np.random.Generator
+) -> dict[str, str]:
+    true = _truths(accuracy)
+    held: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
+    for number in range(datasets):
+        scores = _simulate(parts, accuracy, alike, rng)
+        draws = rng.multinomial(parts, np.full(parts, 1 / parts), RESAMPLES)[:, scores.part].astype(float)
+        for name, (bounds, measure) in _figures(scores, number).items():
+            plain = _quantiles(measure(draws)[:, 0], 0.025, 0.975)
+            held[name].append((bounds[0] <= true[name] <= bounds[1], plain[0] <= true[name] <= plain[1]))
+    return {name: "{:.3f} | {:.3f}".format(*np.mean(values, axis=0)) for name, values in held.items()}
+
+
+def _figures(scores: Scores, seed: int) -> dict[str, tuple[Bounds, Measure]]:
+    """Shipped intervals, and each figure as a function of weights."""
+    sample, defect, said = Sample(scores.part, seed=seed, resamples=RESAMPLES), scores.defect, scores.first > 0
+    right, second = scores.right
+    labels = (defect, ~defect)
+    gain = second.astype(float) - right
+    weighted = weighted_measures(defect.astype(np.int64), said.astype(np.int64), 2)
+    area = roc_measure(defect[:, None], scores.first[:, None])
+    f1 = f1_measure(defect, said)
+
+    def last(weights: Floats) -> Floats:
+        return weighted(weights)[:, 2:]
+
+    return {
+        "accuracy": (_bounds(share_interval, sample.ratios(right)), _ratio(right)),
+        "sensitivity": (_bounds(share_interval, sample.ratios(right, defect)), _ratio(right, defect)),
+        "specificity": (_bounds(share_interval, sample.ratios(right, ~defect)), _ratio(right, ~defect)),
+        "difference of two stages": (_bounds(difference_interval, sample.ratios(gain)), _ratio(gain)),
+        "F1 of defect": (_bounds(share_interval, sample.measures(f1, [defect | said])), f1),
+        "F1, weighted": (_bounds(share_interval, sample.measures(last)), last),
+        "ROC area": (_bounds(share_interval, sample.measures(area, labels)), area),
+        "mean PSNR": (_bounds(mean_interval, sample.ratios(scores.psnr)), _ratio(scores.psnr)),
+        "mean MSE": (_bounds(mean_interval, sample.ratios(scores.mse)), _ratio(scores.mse)),
+    }
+
+
+def _bounds(interval: Callable[[Estimates], tuple[Floats, Floats]], estimates: Estimates) -> Bounds:
+    low, high = interval(estimates)
+    return float(low[0]), float(high[0])
+
+
+def _ratio(top: np.ndarray, bottom: np.ndarray | None = None) -> Measure:
+    among = np.ones(len(top)) if bottom is None else bottom.astype(float)
+
+    def measure(weights: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):
+            value: Floats = (weights @ (top * among)) / (weights @ among)
+        return value[:, None]
+
+    return measure
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How sure a figure is where several images show one part: resampled parts, intervals, tests, calibration."""

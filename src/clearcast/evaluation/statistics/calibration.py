@@ -1,0 +1,72 @@
+"""How far a probability can be believed, and how to mend it with one number."""
+
+import numpy as np
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+
+from clearcast.evaluation.statistics.measures import Targets
+from clearcast.evaluation.statistics.sample import Flags, Floats, Measure
+
+BINS = 10
+COLDEST, HOTTEST = 0.05, 20.0  # temperatures outside say that there was too little to learn from
+
+
+def fit_temperature(logits: Floats, defect: Flags, parts: Targets) -> float:
+    """The temperature T for which sigmoid(logit / T) is most likely.
+
+    Guo et al. 2017, "On Calibration of Modern Neural Networks".
+
+    Copies of one part are nearly one observation: within a label every part weighs the same, however many images it
+    has, so that a part with many copies does not rule; the labels weigh as many images as they have.
+
+    Args:
+        logits: log-odds of defect, shape (images,).
+        defect: what is true, shape (images,).
+        parts: what the images show, shape (images,).
+
+    Returns:
+        a temperature from 0.05 to 20; 1, which changes nothing, where a label is missing or no image is misjudged: then
+        the likelihood grows without end as T falls, and nothing says how sure to be.
+    """
+    if defect.all() or not defect.any() or ((logits > 0) == defect).all():
+        return 1.0
+    weights = _part_weights(defect, parts)
+    margins = np.where(defect, logits, -logits)
+
+    def loss(log_temperature: float) -> float:
+        return float(weights @ np.logaddexp(0, -margins / np.exp(log_temperature)))
+
+    best = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(best.x))
+
+
+def calibration_measure(probability: Floats, defect: Flags) -> Measure:
+    """Expected calibration error of the probability of defect: sum over bins of share * |mean said - share of defects|.
+
+    Ten bins of equal width over the probability of the positive class (Naeini et al. 2015, "Obtaining Well Calibrated
+    Probabilities Using Bayesian Binning"). Of few images it is above 0 even where calibration is perfect.
+
+    Returns:
+        a function of weights to the shape (resamples, 1).
+    """
+    excess = np.eye(BINS)[bins_of(probability)] * (probability - defect)[:, None]  # (images, bins)
+
+    def measure(weights: Floats) -> Floats:
+        error: Floats = np.abs(weights @ excess).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
+        return error
+
+    return measure
+
+
+def bins_of(probability: Floats) -> Targets:
+    """Which bin, 0..9, a probability in 0..1 is in; 1 is in the last."""
+    # A decimal such as 0.3 belongs to the bin that begins there, though 0.3 * 10 may round to less.
+    return np.clip(np.floor(probability * BINS + 1e-9), 0, BINS - 1).astype(np.int64)
+
+
+def _part_weights(defect: Flags, parts: Targets) -> Floats:
+    weights = np.empty(len(defect))
+    for label in (False, True):
+        rows = defect == label
+        _, inverse, sizes = np.unique(parts[rows], return_inverse=True, return_counts=True)
+        weights[rows] = rows.mean() / len(sizes) / sizes[inverse]
+    return weights

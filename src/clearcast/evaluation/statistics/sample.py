@@ -1,0 +1,121 @@
+"""Images that come in parts, and the cluster bootstrap over these parts.
+
+Images of one part are right or wrong together, so parts are drawn with replacement, each with all of its images
+(Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 3.8). A resample is a weight for each
+image, and so every measure is written as a function of weights.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+RESAMPLES = 2000
+_DRAWS = 40_000_000  # at most so many counts of parts are kept; beyond 20,000 parts there are fewer resamples
+_WEIGHTS = 4_000_000  # at most so many weights of images are spread out at a time
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Measure = Callable[[Floats], Floats]
+"""From weights, shape (resamples, images), to values, (resamples, measures); NaN where a measure is not defined."""
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Measured values and how much they vary; every array has the shape (measures,).
+
+    Attributes:
+        value: the measure of all images; NaN where it is not defined.
+        variance: of the value, from the spread over resamples; NaN with fewer than two parts.
+        images: how many images stand behind it.
+        parts: how many parts stand behind it.
+        effective: how many parts of equal size would tell as much: (sum n)^2 / sum n^2 (Kish 1965, "Survey Sampling").
+    """
+
+    value: Floats
+    variance: Floats
+    images: Floats
+    parts: Floats
+    effective: Floats
+
+
+class Sample:
+    """Some images, the parts that they show, and resamples of these parts, the same for every measure."""
+
+    def __init__(self, parts: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> None:
+        """Draw resamples for images whose parts have these names, shape (images,).
+
+        Raises:
+            ValueError: there is no image.
+        """
+        names, self.part = np.unique(np.asarray(parts).astype(str), return_inverse=True)
+        if not len(names):
+            raise ValueError("a sample needs at least one image")
+        self.images, self.parts = len(self.part), len(names)
+        rng = np.random.default_rng(seed)
+        rounds = min(resamples, max(_DRAWS // self.parts, 100))
+        chances = np.full(self.parts, 1 / self.parts)
+        self._draws = rng.multinomial(self.parts, chances, size=rounds).astype(np.float32)
+
+    @property
+    def independent(self) -> bool:
+        """Whether no part has two images."""
+        return self.images == self.parts
+
+    def ratios(self, top: ArrayLike, bottom: ArrayLike | None = None) -> Estimates:
+        """Estimate sums over images divided by sums over images, such as right images / images.
+
+        What is estimated is the ratio of expectations over parts, E[sum of top in a part] / E[sum of bottom in a part]:
+        of the accuracy, the share of right images among all images of very many parts, where a part with more images
+        counts for more.
+
+        Args:
+            top: shape (images,) or (images, measures); counted only where ``bottom`` is not 0.
+            bottom: the same shape, 0 or 1: which images stand behind a measure; None for all.
+        """
+        upper = np.asarray(top, float).reshape(self.images, -1)
+        among = np.ones_like(upper) if bottom is None else np.asarray(bottom, float).reshape(self.images, -1)
+        above, below = self._sums(np.where(among > 0, upper, 0.0)), self._sums(among)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = above.sum(axis=0) / below.sum(axis=0)
+            drawn = (self._draws @ above) / (self._draws @ below)
+        return self._estimates(value, drawn, below)
+
+    def measures(self, measure: Measure, among: Sequence[Flags] = ()) -> Estimates:
+        """Estimate any function of weights.
+
+        Args:
+            measure: what to estimate.
+            among: sets of images, shape (images,), such as the defects and the oks where the two are compared; the
+                smallest tells how many parts stand behind the measure. All images where there are none.
+        """
+        value = measure(np.ones((1, self.images)))[0]
+        step = max(1, _WEIGHTS // self.images)
+        chunks = [self._draws[start : start + step] for start in range(0, len(self._draws), step)]
+        drawn = np.concatenate([measure(chunk[:, self.part].astype(float)) for chunk in chunks])
+        behind = np.stack(among or [np.ones(self.images, bool)], axis=1)
+        sums = self._sums(behind.astype(float))
+        smallest = int(np.argmin(_effective(sums)))
+        return self._estimates(value, drawn, np.repeat(sums[:, [smallest]], len(value), axis=1))
+
+    def _sums(self, values: Floats) -> Floats:
+        """Sums over the images of each part, shape (parts, measures)."""
+        sums = np.zeros((self.parts, values.shape[1]))
+        np.add.at(sums, self.part, values)
+        return sums
+
+    def _estimates(self, value: Floats, drawn: Floats, below: Floats) -> Estimates:
+        parts = (below > 0).sum(axis=0).astype(float)
+        defined = np.isfinite(drawn)
+        enough = (parts >= 2) & (2 * defined.sum(axis=0) > len(drawn)) & np.isfinite(value)
+        spread = np.where(defined & enough, drawn, 0.0).var(axis=0, where=defined | ~enough)
+        # Drawn with replacement, n parts vary by a factor (n - 1) / n too little.
+        variance = np.where(enough, spread * parts / np.maximum(parts - 1, 1), np.nan)
+        return Estimates(value, variance, below.sum(axis=0), parts, _effective(below))
+
+
+def _effective(sums: Floats) -> Floats:
+    squares = (sums**2).sum(axis=0)
+    effective: Floats = np.divide(sums.sum(axis=0) ** 2, squares, out=np.zeros(sums.shape[1]), where=squares > 0)
+    return effective
