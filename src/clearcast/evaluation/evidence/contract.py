@@ -4,8 +4,8 @@ It is made from a run's tables alone, so that it can be made again with other co
 
     predictions.csv   one line a test image: ``row, noisy, reference, part, label, noise_type``; of each stage with a
                       verdict (reference, noisy, denoised, transfer) ``p_defect_STAGE, logit_STAGE, said_STAGE``;
-                      ``said_noise_type`` and ``p_TYPE`` of each noise type; ``psnr_X, ssim_X, mse_X, lpips_X`` (X: noisy,
-                      denoised); in a run of several folds ``fold``, from 1
+                      ``said_noise_type`` and ``p_TYPE`` of each noise type; ``psnr_X, ssim_X, mse_X, lpips_X`` (X:
+                      noisy, denoised); in a run of several folds ``fold``, from 1
     validation.csv    the same columns of the verdict stages, one line a validation image; absent or empty where there
                       is none
     robustness.csv    one line an image, noise type and level: ``row, part, label, noise_type, level``,

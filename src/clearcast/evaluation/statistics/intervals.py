@@ -52,7 +52,7 @@ def share_interval(estimates: Estimates) -> Interval:
     alone = estimates.parts == estimates.images
     known = np.isfinite(estimates.variance)
     count = np.where(alone & known, estimates.images, count)
-    return wilson(value, np.where(known, count, np.nan), np.where(alone, _Z, _student(estimates)))
+    return wilson(value, np.where(known, count, np.nan), np.where(alone, _Z, _student(estimates.parts)))
 
 
 def difference_interval(estimates: Estimates) -> Interval:
@@ -63,20 +63,19 @@ def difference_interval(estimates: Estimates) -> Interval:
     """
     parts = np.maximum(estimates.effective, 1)
     variance = (estimates.variance * parts**2 + 2 * _PSEUDO) / (parts + 2 * _PSEUDO) ** 2
-    return _around(estimates, variance, -1.0, 1.0)
+    return _around(estimates, _student(estimates.parts) * np.sqrt(variance), -1.0, 1.0)
 
 
 def mean_interval(estimates: Estimates, lowest: float = -np.inf, highest: float = np.inf) -> Interval:
-    """Of means of measured values, which lie in ``lowest`` .. ``highest``: Student's t."""
-    return _around(estimates, estimates.variance, lowest, highest)
+    """Of means of measured values, which lie in ``lowest`` .. ``highest``: Student's t for as many equal parts."""
+    reach = _student(estimates.effective) * np.sqrt(estimates.variance)
+    return _around(estimates, reach, lowest, highest)
 
 
-def _around(estimates: Estimates, variance: Floats, lowest: float, highest: float) -> Interval:
-    reach = _student(estimates) * np.sqrt(variance)
+def _around(estimates: Estimates, reach: Floats, lowest: float, highest: float) -> Interval:
     return Interval(np.maximum(estimates.value - reach, lowest), np.minimum(estimates.value + reach, highest))
 
 
-def _student(estimates: Estimates) -> Floats:
-    """Degrees of freedom are those of as many parts of equal size."""
-    quantile: Floats = stats.t.ppf((1 + LEVEL) / 2, np.maximum(estimates.effective - 1, 1))
+def _student(parts: Floats) -> Floats:
+    quantile: Floats = stats.t.ppf((1 + LEVEL) / 2, np.maximum(parts - 1, 1))
     return quantile
