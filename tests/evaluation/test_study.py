@@ -6,6 +6,7 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -13,11 +14,23 @@ from rich.console import Console
 
 from clearcast import imaging
 from clearcast.data.sheet import read_sheet
+from clearcast.domain import NoiseType
 from clearcast.errors import MissingDependencyError, OutputError, RecipeError, SheetError
 from clearcast.evaluation.fidelity import fidelity
 from clearcast.evaluation.perceptual import Lpips
 from clearcast.evaluation.results import FidelityMetrics, StudyMetrics
-from clearcast.evaluation.study import Stage, StudyRequest, parse_stages, run_study
+from clearcast.evaluation.study import (
+    SplitChoice,
+    SplitKind,
+    Stage,
+    StudyRequest,
+    parse_split,
+    parse_stages,
+    run_folds,
+    run_study,
+)
+from clearcast.evaluation.study.robustness import LEVELS, MOST_IMAGES, chosen_rows, level_of
+from clearcast.noise import corrupt
 from clearcast.training.recipe import load_recipe, override, parse_recipe
 
 SIZE = 32
@@ -65,10 +78,11 @@ def test_one_split_for_all_stages(finished: tuple[StudyRequest, StudyMetrics]) -
     split = pd.read_csv(asked.out / "split.csv")
     test = set(split.row[split.split == "test"])
     assert len(split) == len(asked.sheet.rows) == 36
-    assert len(test) == 7  # 20% of 36 rows
+    assert set(split.split) == {"train", "validation", "test"}
+    assert split.groupby("part").split.nunique().max() == 1  # whole parts
     for stage in Stage:
         assert set(pd.read_csv(asked.out / stage / "predictions.csv").row) == test
-    assert metrics["run"]["counts"]["train"]["label"]["ok"] + metrics["run"]["counts"]["test"]["label"]["ok"] == 18
+    assert sum(counts["label"]["ok"] for counts in metrics["run"]["counts"].values()) == 18
 
 
 def test_metrics_follow_from_the_predictions(finished: tuple[StudyRequest, StudyMetrics]) -> None:
@@ -217,21 +231,125 @@ def test_a_named_backbone_that_is_missing_is_told_at_once(sheet: Path, tmp_path:
 def test_early_stopping_needs_validation_rows(sheet: Path, tmp_path: Path) -> None:
     asked = request(sheet, tmp_path / "run", "2")
     values = asked.recipe.model_dump()
-    values["split"]["validation_share"], values["classifier"]["patience"] = 0.01, 3
-    with pytest.raises(SheetError, match=r"validation_share 0\.01 of 36 rows is none"):
-        run_study(replace(asked, recipe=parse_recipe(values, "mine")))
+    values["classifier"]["patience"] = 3
+    at_random = SplitChoice(kind=SplitKind.RANDOM)
+    with pytest.raises(SheetError, match=r"stops early by validation rows, but of 36 rows none is for validation"):
+        run_study(replace(asked, recipe=parse_recipe(values, "mine"), split=at_random))
 
 
-def test_leaks_are_told(noisy_folder: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def siblings(noisy_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the sheet in which all rows that are ok have one reference picture; its path."""
     shutil.copytree(noisy_folder, tmp_path / "data")
     table = pd.read_excel(tmp_path / "data/Labels.xlsx", engine="calamine")
     ok = table["Denoise Image"].str.contains("_ok_")
-    table.loc[ok, "Denoise Image"] = table.loc[ok, "Denoise Image"].iloc[0]  # one reference for all
+    table.loc[ok, "Denoise Image"] = table.loc[ok, "Denoise Image"].iloc[0]
     table.to_excel(tmp_path / "data/Labels.xlsx", index=False)
-    metrics = run_study(request(tmp_path / "data/Labels.xlsx", tmp_path / "run", "2"))
-    (sentence,) = metrics["run"]["warnings"]
-    tested = metrics["run"]["counts"]["test"]["label"]["ok"]
-    assert sentence.startswith(f"{tested} of 7 test rows have a reference picture that, byte for byte, is also")
+    return tmp_path / "data/Labels.xlsx"
+
+
+def test_a_random_split_tells_its_leaks(siblings: Path, tmp_path: Path) -> None:
+    asked = replace(request(siblings, tmp_path / "run", "2"), split=SplitChoice(kind=SplitKind.RANDOM))
+    metrics = run_study(asked)
+    run = metrics["run"]
+    tested = run["counts"]["test"]["label"]["ok"]
+    by_part, by_file, *_ = run["warnings"]
+    leaked = run["groups"]["leaked_test_images"]
+    assert by_part.startswith(f"{leaked} of 7 test images show a part that was also trained on")
+    assert by_file.startswith(f"{tested} of 7 test rows have a reference picture that, byte for byte, is also")
+    assert leaked >= tested
+    assert "validation" not in run["counts"]  # as published
+    assert "Beware: " + by_part in asked.console.file.getvalue().replace("\n", " ")  # type: ignore[attr-defined]
+
+
+def test_groups_that_would_leak_a_picture_are_refused(siblings: Path, tmp_path: Path) -> None:
+    sheet = read_sheet(siblings)
+    groups = tmp_path / "groups.csv"
+    groups.write_text("path,group\n" + "".join(f"{row.noisy},{row.number}\n" for row in sheet.rows))
+    asked = replace(request(siblings, tmp_path / "run", "2"), split=SplitChoice(kind=SplitKind.GROUPED, groups=groups))
+    with pytest.raises(SheetError, match=r"show a picture, byte for byte, that .* so that the split would leak"):
+        run_study(asked)
+
+
+def test_a_saved_split_is_used_again(finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
+    asked, _ = finished
+    split = asked.out / "split.csv"
+    again = replace(
+        asked, out=tmp_path / "run", stages=(Stage.NOISE_TYPE,), split=SplitChoice(**parse_split(str(split)))
+    )
+    assert run_study(again)["run"]["split_kind"] == "file"
+    assert (tmp_path / "run" / "split.csv").read_text() == split.read_text()
+
+
+@pytest.fixture(scope="module")
+def folds(sheet: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyRequest, StudyMetrics]:
+    asked = replace(request(sheet, tmp_path_factory.mktemp("folds") / "run"), split=SplitChoice(folds=3))
+    return asked, run_folds(asked)
+
+
+def test_in_folds_each_row_tests_once(folds: tuple[StudyRequest, StudyMetrics]) -> None:
+    asked, metrics = folds
+    table = pd.read_csv(asked.out / "predictions.csv")
+    assert sorted(table.row) == [row.number for row in asked.sheet.rows]
+    assert table.groupby("part").fold.nunique().max() == 1
+    assert (asked.out / table.denoised).map(Path.exists).all()
+    assert metrics["run"]["folds"] == 3
+    for stage in (Stage.NOISY, Stage.DENOISED):
+        result = metrics["stages"][stage]
+        assert result["kind"] == "classification"
+        assert result["metrics"]["accuracy"] == pytest.approx((table[f"said_{stage}"] == table.label).mean())
+    assert restored(metrics)["psnr"]["mean"] == pytest.approx(table.psnr_denoised.mean(), abs=1e-5)
+    assert set(pd.read_csv(asked.out / "validation.csv").fold) == {1, 2, 3}
+    assert len(pd.read_csv(asked.out / "robustness.csv")) == 36 * 3 * 6
+
+
+def test_folds_go_on_where_they_stopped(folds: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
+    asked, metrics = folds
+    shutil.copytree(asked.out, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "fold-3")
+    kept = (tmp_path / "run/fold-2/noisy/result.json").stat().st_mtime_ns
+    with pytest.raises(OutputError, match="already holds a run"):
+        run_folds(replace(asked, out=tmp_path / "run"))
+    again = run_folds(replace(asked, out=tmp_path / "run", resume=True))
+    assert (tmp_path / "run/fold-2/noisy/result.json").stat().st_mtime_ns == kept
+    assert {name: stage["kind"] for name, stage in again["stages"].items()} == {
+        name: stage["kind"] for name, stage in metrics["stages"].items()
+    }
+    assert again["stages"]["noisy"] == metrics["stages"]["noisy"]
+
+
+def test_rising_levels_of_noise(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+    asked, metrics = finished
+    table = pd.read_csv(asked.out / "robustness.csv")
+    tested = metrics["run"]["counts"]["test"]["label"]
+    assert len(table) == sum(tested.values()) * sum(len(levels) + 1 for levels in LEVELS.values())
+    spoiled = table[table.level > 0]
+    means = spoiled.groupby(["noise_type", "level"]).psnr_noisy.mean()
+    assert means.groupby("noise_type").is_monotonic_decreasing.all()
+    predictions = pd.read_csv(asked.out / "predictions.csv").set_index("row")
+    clean = table[(table.level == 0) & (table.noise_type == "gaussian")].set_index("row")
+    assert clean.psnr_noisy.isna().all()
+    assert set(clean.index) == set(predictions.index)
+    assert spoiled[["p_defect_noisy", "p_defect_denoised", "psnr_denoised", "ssim_denoised"]].notna().all().all()
+
+
+@pytest.mark.parametrize("kind", list(LEVELS))
+def test_a_level_has_the_strength_asked_for(kind: NoiseType) -> None:
+    grey = np.full((256, 256), 128, np.uint8)
+    for strength in LEVELS[kind][:3]:
+        rng = np.random.default_rng(3)
+        noisy = corrupt(grey, level_of(kind, strength, grey.shape, rng), rng) / 255
+        if kind is NoiseType.SALT_AND_PEPPER:
+            assert np.isin(noisy, (0, 1)).mean() == pytest.approx(strength, rel=0.1)
+        else:
+            assert (noisy - 128 / 255).std() == pytest.approx(strength, rel=0.1)
+
+
+def test_few_images_are_spread_over_the_parts() -> None:
+    parts = ["many"] * 400 + [f"single {number}" for number in range(100)]
+    chosen = chosen_rows(range(500), parts)
+    assert len(chosen) == MOST_IMAGES
+    assert sum(parts[row] != "many" for row in chosen) == 100
 
 
 def test_stages_one_by_one(sheet: Path, tmp_path: Path) -> None:

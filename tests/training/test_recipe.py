@@ -21,7 +21,7 @@ def changed(**tables: dict[str, Any]) -> dict[str, Any]:
 def test_report_holds_the_published_settings() -> None:
     assert (REPORT.classifier.learning_rate, REPORT.classifier.batch, REPORT.classifier.epochs) == (1e-4, 5, 100)
     assert (REPORT.denoiser.learning_rate, REPORT.denoiser.batch, REPORT.denoiser.epochs) == (1e-4, 5, 30)
-    assert (REPORT.input.size, REPORT.split.test_share, REPORT.split.validation_share) == (256, 0.2, 0)
+    assert (REPORT.input.size, REPORT.split.test_share, REPORT.split.validation_share) == (256, 0.2, None)
 
 
 def test_literal_differs_only_where_the_text_is_read_to_the_letter() -> None:
@@ -52,7 +52,10 @@ def test_builtin_recipes_are_found_by_name() -> None:
             changed(classifier={"activation": "gelu"}),
             "recipe mine: classifier.activation = 'gelu': Input should be 'relu'",
         ),
-        (changed(denoiser={"patience": 3}), "recipe mine: .*patience needs validation rows"),
+        (
+            changed(denoiser={"patience": 3}, split={"validation_share": 0}),
+            "recipe mine: .*patience needs validation rows",
+        ),
         (
             {"name": "mine"},
             "recipe mine: input is missing; split is missing; classifier is missing; denoiser is missing",

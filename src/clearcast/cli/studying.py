@@ -92,11 +92,18 @@ def study(
         subset=split_column if split == "column" else None,
     )
     with packages("train"):
-        from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split, parse_stages, run_study
+        from clearcast.evaluation.study import (
+            SplitChoice,
+            StudyRequest,
+            parse_split,
+            parse_stages,
+            run_folds,
+            run_study,
+        )
         from clearcast.training.recipe import load_recipe, override
     chosen = override(load_recipe(recipe), size=size, epochs=epochs, batch=batch, learning_rate=learning_rate)
     run = out or Path("runs") / f"{sheet.stem}-{chosen.name}"
-    metrics = run_study(
+    metrics = (run_folds if folds > 1 else run_study)(
         StudyRequest(
             sheet=read_sheet(sheet, columns=columns, root=root),
             recipe=chosen,

@@ -2,6 +2,8 @@
 
 from clearcast.evaluation.stage import Stage, parse_stages
 from clearcast.evaluation.study.dividing import SplitChoice, SplitKind, parse_split
-from clearcast.evaluation.study.run import StudyRequest, run_study
+from clearcast.evaluation.study.folds import run_folds
+from clearcast.evaluation.study.request import StudyRequest
+from clearcast.evaluation.study.run import run_study
 
-__all__ = ["SplitChoice", "SplitKind", "Stage", "StudyRequest", "parse_split", "parse_stages", "run_study"]
+__all__ = ["SplitChoice", "SplitKind", "Stage", "StudyRequest", "parse_split", "parse_stages", "run_folds", "run_study"]

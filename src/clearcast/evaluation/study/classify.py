@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from clearcast.data.frames import ClassFrame, label_frame, noise_frame
+from clearcast.data.frames import LABELS, ClassFrame, label_frame, noise_frame
 from clearcast.data.pictures import PictureStore
 from clearcast.domain import Label
 from clearcast.evaluation.classification import (
@@ -49,11 +50,23 @@ def run_classification(stage: Stage, material: Material, around: Surroundings) -
     _measure(stage, material, network, training_record(network, material, pictures, fitted))
 
 
-def run_transfer(material: Material, around: Surroundings) -> None:
+def run_transfer(material: Material) -> None:
     """Ask stage 1's classifier about denoised pictures as it is."""
-    network = _new_classifier(material, frame_of(Stage.NOISY, material), around.seed)
-    load_weights(network, material.folder.stage(Stage.NOISY))
-    _measure(Stage.TRANSFER, material, network, None)
+    _measure(Stage.TRANSFER, material, load_classifier(Stage.NOISY, material), None)
+
+
+def load_classifier(stage: Stage, material: Material) -> ReportClassifier:
+    """The classifier that a stage trained."""
+    network = _new_classifier(material, frame_of(stage, material), seed=0)
+    load_weights(network, material.folder.stage(stage))
+    return network.eval()
+
+
+@torch.no_grad()
+def defect_probabilities(network: ReportClassifier, pictures: NDArray[np.uint8]) -> Probabilities:
+    """The probability of defect of each picture, float64 (n,), from uint8 (n, height, width, channels)."""
+    said = network(to_float(torch.from_numpy(pictures))).double().numpy()
+    return np.asarray(said[:, LABELS.index(Label.DEFECT)], np.float64)
 
 
 def pictures_of(stage: Stage, material: Material) -> PictureStore:

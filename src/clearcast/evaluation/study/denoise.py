@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from clearcast import imaging
@@ -25,6 +26,7 @@ from clearcast.progress import progress_bar
 from clearcast.training.datasets import PairDataset, ordered_loader, training_loader
 from clearcast.training.fit import Surroundings, fit_network
 from clearcast.training.modules import DenoiserModule, to_float
+from clearcast.training.weights import load_weights
 
 LoadMetric = Callable[[], LoadedLpips]
 _BATCH = 16  # pictures at a time where nothing is learned
@@ -71,7 +73,25 @@ def measure_denoising(material: Material, training: Training | None, load_metric
     material.folder.save(Stage.DENOISING, result, _predictions(before, after, material))
 
 
+def load_denoiser(material: Material) -> ReportDenoiser:
+    """The denoiser that stage 3 trained."""
+    network = ReportDenoiser(channels=material.recipe.input.channels.depth)
+    load_weights(network, material.folder.stage(Stage.DENOISING))
+    return network.eval()
+
+
 @torch.no_grad()
+def restored(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What a denoiser makes of pictures: uint8 (pictures, height, width, channels), as they came."""
+    clean = network(to_float(torch.from_numpy(pictures)).contiguous())
+    return np.asarray(clean.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(), np.uint8)
+
+
+def without_depth(picture: Picture) -> Picture:
+    """A grey picture as (height, width), a colour picture as it is."""
+    return picture[..., 0] if picture.shape[-1] == 1 else picture
+
+
 def _denoise_all(network: nn.Module, material: Material) -> None:
     """Write every row's denoised picture, also those of training rows: stage 4 learns from them."""
     network.eval()
@@ -79,10 +99,8 @@ def _denoise_all(network: nn.Module, material: Material) -> None:
     with progress_bar(material.console, "Denoising every picture") as progress:
         for start in range(0, len(rows), _BATCH):
             batch = range(start, min(start + _BATCH, len(rows)))
-            clean = network(to_float(torch.from_numpy(material.noisy.batch(batch))).contiguous())
-            pixels = clean.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-            for row, picture in zip(batch, pixels, strict=True):
-                imaging.save(material.folder.denoised(rows[row].number, rows[row].noisy), _without_depth(picture))
+            for row, picture in zip(batch, restored(network, material.noisy.batch(batch)), strict=True):
+                imaging.save(material.folder.denoised(rows[row].number, rows[row].noisy), without_depth(picture))
             progress(batch.stop, len(rows))
 
 
@@ -108,7 +126,7 @@ def _measure(material: Material, load_metric: LoadMetric) -> tuple[list[Fidelity
 def _fidelities(pictures: PictureStore, references: PictureStore, rows: Sequence[int]) -> list[Fidelity]:
     def measure(row: int) -> Fidelity:
         picture, reference = (store.batch([row])[0] for store in (pictures, references))
-        return fidelity(_without_depth(picture), _without_depth(reference))
+        return fidelity(without_depth(picture), without_depth(reference))
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(measure, rows))
@@ -143,8 +161,3 @@ def _predictions(before: list[Fidelity], after: list[Fidelity], material: Materi
     root = material.folder.path
     table["denoised"] = [material.folder.denoised(row.number, row.noisy).relative_to(root).as_posix() for row in rows]
     return table
-
-
-def _without_depth(picture: Picture) -> Picture:
-    """A grey picture as (height, width), a colour picture as it is."""
-    return picture[..., 0] if picture.shape[-1] == 1 else picture

@@ -56,7 +56,8 @@ class SplitChoice:
     ``kind`` None: by whole parts where a part has several rows, else at random. ``file``: a saved split, for kind FILE.
     ``groups``: see ``read_groups``. ``column``: the name of the sheet's split column, for messages.
     ``validation_share``: of the rows that do not test; None: the recipe's, or 15 %, or none for kind RANDOM, as
-    published. ``folds``: above 1 for as many splits, each with a run of its own; ``fold`` says which one, from 1.
+    published. ``folds``: above 1 for as many splits, each with a run of its own; ``fold``: which one,
+    from 1, or None for all.
 
     Raises:
         RecipeError: choices that contradict each other.
@@ -68,7 +69,7 @@ class SplitChoice:
     column: str = "Split"
     validation_share: float | None = None
     folds: int = 1
-    fold: int = 1
+    fold: int | None = None
 
     def __post_init__(self) -> None:
         if self.folds > 1 and self.kind in {SplitKind.COLUMN, SplitKind.FILE}:
@@ -152,7 +153,7 @@ def divide(sheet: Sheet, parts: Parts, choice: SplitChoice, recipe: Recipe, *, s
 def _drawn(sheet: Sheet, parts: Parts, choice: SplitChoice, kind: SplitKind, recipe: Recipe, seed: int) -> Split:
     traits = [(row.label, row.noise_type) for row in sheet.rows]
     validation = _validation_share(choice, recipe)
-    if choice.folds > 1:
+    if choice.fold is not None:
         alone = tuple(f"row {row.number}" for row in sheet.rows)
         split = fold_split(
             parts.of_rows if kind is SplitKind.GROUPED else alone,

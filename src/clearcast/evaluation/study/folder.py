@@ -44,6 +44,15 @@ class RunFolder:
         """The file that says which row trains and which tests."""
         return self.path / "split.csv"
 
+    @property
+    def robustness(self) -> Path:
+        """The table of the verdicts at rising levels of noise."""
+        return self.path / "robustness.csv"
+
+    def save_robustness(self, table: pd.DataFrame) -> None:
+        """Keep the verdicts at rising levels of noise."""
+        _write_table(self.robustness, table.round(6))
+
     def denoised(self, row: int, noisy: str) -> Path:
         """Where the denoised picture of a row is kept."""
         return self.path / "denoised_pictures" / f"{row}-{Path(noisy).stem[:_LONGEST]}.png"
@@ -80,6 +89,11 @@ class RunFolder:
         if "row" not in table:
             raise OutputError(f"{path} is damaged (it has no column row); {_CURE}")
         return table
+
+    def table(self, subset: Subset) -> pd.DataFrame:
+        """The table of all stages: predictions of test rows, or of validation rows."""
+        path = self.path / _PREDICTIONS[subset]
+        return _read(path, lambda: read_csv(path))
 
     def save_metrics(self, metrics: StudyMetrics, test: pd.DataFrame, validation: pd.DataFrame) -> None:
         """Write the tables of the whole run."""

@@ -112,13 +112,8 @@ class Material:
         }
 
     def _shared_parts(self) -> list[str]:
-        leaked = len(self.division.leaked_test_rows())
-        if not leaked:
-            return []
-        return [
-            f"{leaked} of {len(self.test)} test images show a part that was also trained on: the figures measure "
-            "memory as well as skill. Measure on parts never seen with --split grouped."
-        ]
+        told = shared_parts_warning(len(self.division.leaked_test_rows()), len(self.test))
+        return [told] if told else []
 
     def _shared_files(self) -> list[str]:
         """Pictures that are the same, byte for byte, in training and in testing."""
@@ -158,6 +153,16 @@ class Material:
         self._stores[name] = store
         self.console.print(f"  {store.description}", highlight=False, soft_wrap=True)
         return store
+
+
+def shared_parts_warning(leaked: int, tested: int) -> str:
+    """What to say of test images whose part was also trained on; nothing where there are none."""
+    if not leaked:
+        return ""
+    return (
+        f"{leaked} of {tested} test images show a part that was also trained on: the figures measure memory as well as "
+        "skill. Measure on parts never seen with --split grouped."
+    )
 
 
 def usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> Rows:

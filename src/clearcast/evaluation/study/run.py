@@ -1,65 +1,27 @@
 """Run a study: its stages in order, each once, and the tables of all that is there."""
 
-import platform
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
-
-import pandas as pd
-from rich.console import Console
 
 from clearcast import __version__
 from clearcast.data.groups import group_rows
 from clearcast.data.groups.given import GroupSource, Parts, known_parts
-from clearcast.data.sheet import Sheet
 from clearcast.data.split import load_split, save_split
-from clearcast.domain import Subset
 from clearcast.errors import MissingDependencyError, OutputError
 from clearcast.evaluation.perceptual import load_lpips
-from clearcast.evaluation.results import GroupFacts, RunInfo, StudyMetrics
+from clearcast.evaluation.results import StudyMetrics
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.classify import run_classification, run_transfer
 from clearcast.evaluation.study.denoise import LoadMetric, measure_denoising, run_denoising
-from clearcast.evaluation.study.dividing import Division, SplitChoice, SplitKind, divide
+from clearcast.evaluation.study.dividing import Division, SplitKind, divide
 from clearcast.evaluation.study.folder import RunFolder, StageResult, begin_run, open_run
 from clearcast.evaluation.study.material import Material, Rows, refuse_untaught, usable
+from clearcast.evaluation.study.request import StudyRequest
+from clearcast.evaluation.study.robustness import JUDGING, sweep_levels
+from clearcast.evaluation.study.tables import write_tables
 from clearcast.progress import progress_bar
 from clearcast.training.fit import Surroundings, require_device
 from clearcast.training.memory import keep_freed_memory
-from clearcast.training.recipe import Recipe
-
-_PACKAGES = ("torch", "lightning", "numpy", "opencv-python-headless", "scikit-learn", "scikit-image")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyRequest:
-    """What to study and how.
-
-    ``stages`` are run where they are not done; with ``repeat`` they are run again, and what was made from them too.
-    ``resume`` and ``force`` are those of ``open_run``. ``cache_bytes`` bounds the memory that decoded pictures take.
-    With ``offline``, AlexNet's weights for LPIPS are not downloaded.
-    """
-
-    sheet: Sheet
-    recipe: Recipe
-    out: Path
-    seed: int
-    split: SplitChoice = field(default_factory=SplitChoice)
-    stages: tuple[Stage, ...] = tuple(stage for stage in Stage if stage is not Stage.TRANSFER)
-    resume: bool = False
-    force: bool = False
-    repeat: bool = False
-    skip_bad: bool = False
-    cache_bytes: int = 2 * 2**30
-    accelerator: str = "auto"
-    lpips_backbone: Path | None = None
-    offline: bool = False
-    mlflow_uri: str | None = None
-    console: Console = field(default_factory=Console)
 
 
 def run_study(request: StudyRequest) -> StudyMetrics:
@@ -72,15 +34,16 @@ def run_study(request: StudyRequest) -> StudyMetrics:
     keep_freed_memory()
     if request.repeat and not request.resume:
         raise OutputError("--repeat runs stages of a run again; give --resume with it")
-    question = _question(request)
+    question = request.question()
     folder = open_run(request.out, question, resume=request.resume, force=request.force)
     _refuse_missing_needs(request, folder)
     around, load_metric = _surroundings(request), _metric_loader(request)
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
-    division = _known_division(folder, rows) if folder else _new_division(request, rows)
+    begun = folder is not None and folder.split.exists()
+    division = _known_division(folder, rows) if folder and begun else _new_division(request, rows)
     refuse_untaught(rows.sheet, division.split, request.stages)
-    if folder is None:  # only now: what cannot be studied leaves no folder behind, and deletes none
-        folder = begin_run(request.out, question, **_about(request, division))
+    if folder is None or not begun:  # only now: what cannot be studied leaves no folder behind, and deletes none
+        folder = begin_run(request.out, question, **about(request), **_about_division(division))
         save_split(division.split, rows.sheet.rows, division.parts.of_rows, folder.split)
     material = Material(
         rows=rows,
@@ -90,43 +53,45 @@ def run_study(request: StudyRequest) -> StudyMetrics:
         cache_bytes=request.cache_bytes,
         console=request.console,
     )
+    for told in material.warnings():
+        request.console.print(f"Beware: {told}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for stage in _stages_to_run(request, folder):
         _run_stage(stage, material, around, load_metric)
-        _write_metrics(material, request)
+        write_tables(material, request)
+    _sweep(material, request)
     _add_lpips(material, load_metric)
-    return _write_metrics(material, request)
+    return write_tables(material, request)
 
 
-def _question(request: StudyRequest) -> dict[str, Any]:
-    """All that results depend on, other than the machine."""
-    return {
-        "sheet_sha256": request.sheet.sha256,
-        "seed": request.seed,
-        "skip_bad": request.skip_bad,
-        "recipe": request.recipe.model_dump(mode="json"),
-        "split": request.split.question(),
-    }
-
-
-def _about(request: StudyRequest, division: Division) -> dict[str, str]:
+def about(request: StudyRequest) -> dict[str, str]:
     """What is kept of a run besides its question."""
     return {
         "sheet": str(request.sheet.path.absolute()),
         "root": str(request.sheet.root),
         "clearcast": __version__,
+    }
+
+
+def _about_division(division: Division) -> dict[str, str]:
+    return {
         "split": division.split.description,
         "split_kind": division.kind.value,
         "parts_source": division.parts.source.value,
     }
 
 
-def _new_division(request: StudyRequest, rows: Rows) -> Division:
+def parts_of(request: StudyRequest, rows: Rows) -> Parts:
+    """The part that each row shows: as the user or the sheet says, or found, which takes a while."""
+
     def find() -> tuple[str, ...]:
         with progress_bar(request.console, "Looking for pictures of one part") as progress:
             return group_rows(rows.sheet, rows.facts, progress=progress)
 
-    parts = known_parts(rows.sheet, request.split.groups, find)
-    return divide(rows.sheet, parts, request.split, request.recipe, seed=request.seed)
+    return known_parts(rows.sheet, request.split.groups, find)
+
+
+def _new_division(request: StudyRequest, rows: Rows) -> Division:
+    return divide(rows.sheet, parts_of(request, rows), request.split, request.recipe, seed=request.seed)
 
 
 def _known_division(folder: RunFolder, rows: Rows) -> Division:
@@ -156,7 +121,7 @@ def _surroundings(request: StudyRequest) -> Surroundings:
     if request.mlflow_uri is not None:
         from clearcast.training.tracking import Tracker
 
-        tracker = Tracker(request.mlflow_uri, _question(request))
+        tracker = Tracker(request.mlflow_uri, request.question())
     return Surroundings(seed=request.seed, console=request.console, accelerator=request.accelerator, tracker=tracker)
 
 
@@ -179,6 +144,8 @@ def _stages_to_run(request: StudyRequest, folder: RunFolder) -> list[Stage]:
         todo |= following
         for stage in todo:
             folder.discard(stage)
+    if not todo.isdisjoint(JUDGING):
+        folder.robustness.unlink(missing_ok=True)
     done_then = {stage for stage in Stage if stage in todo or folder.is_done(stage)}
     if done_then.issuperset(Stage.TRANSFER.needs) and not folder.is_done(Stage.TRANSFER):
         todo.add(Stage.TRANSFER)
@@ -190,11 +157,17 @@ def _run_stage(stage: Stage, material: Material, around: Surroundings, load_metr
     if stage is Stage.DENOISING:
         run_denoising(material, around, load_metric)
     elif stage is Stage.TRANSFER:
-        run_transfer(material, around)
+        run_transfer(material)
     else:
         run_classification(stage, material, around)
     if around.tracker:
         around.tracker.finish(_figures(material.folder.result(stage)))
+
+
+def _sweep(material: Material, request: StudyRequest) -> None:
+    if request.robustness and material.folder.is_done(Stage.NOISY) and not material.folder.robustness.exists():
+        material.console.rule("Robustness: rising levels of noise")
+        material.folder.save_robustness(sweep_levels(material, request.seed))
 
 
 def _figures(result: StageResult) -> dict[str, float]:
@@ -216,68 +189,3 @@ def _add_lpips(material: Material, load_metric: LoadMetric) -> None:
         except MissingDependencyError:
             return
         measure_denoising(material, result["training"], lambda: loaded)
-
-
-def _write_metrics(material: Material, request: StudyRequest) -> StudyMetrics:
-    folder = material.folder
-    stages = {stage.value: folder.result(stage) for stage in Stage if folder.is_done(stage)}
-    trainings = [result["training"] for result in stages.values() if result["training"]]
-    run: RunInfo = {
-        "sheet": str(request.sheet.path.absolute()),
-        "sheet_sha256": request.sheet.sha256,
-        "root": str(request.sheet.root),
-        "recipe": request.recipe.model_dump(mode="json"),
-        "seed": request.seed,
-        "device": "; ".join(dict.fromkeys(training["device"] for training in trainings)),
-        "versions": {"python": platform.python_version(), "clearcast": __version__}
-        | {name: version(name) for name in _PACKAGES},
-        "split": material.division.split.description,
-        "split_kind": material.division.kind.value,
-        "groups": _groups(material),
-        "counts": material.counts(),
-        "left_out": list(material.rows.left_out),
-        "warnings": material.warnings(),
-        "cache": "; ".join(dict.fromkeys(training["cache"] for training in trainings)),
-        "started": str(folder.about["started"]),
-        "seconds": sum(training["seconds"] for training in trainings),
-    }
-    metrics: StudyMetrics = {"format": 1, "run": run, "stages": stages}
-    folder.save_metrics(metrics, _joined(material, Subset.TEST), _joined(material, Subset.VALIDATION))
-    return metrics
-
-
-def _groups(material: Material) -> GroupFacts:
-    parts = material.division.parts
-    return {
-        "source": parts.source.value,
-        "parts": parts.count,
-        "rows": len(parts.of_rows),
-        "largest": max(Counter(parts.of_rows).values()),
-        "leaked_test_images": len(material.division.leaked_test_rows()),
-        "test_images": len(material.test),
-    }
-
-
-def _listed(material: Material, indices: Sequence[int]) -> pd.DataFrame:
-    """One line a row, with its part and what is known of it."""
-    rows = [material.sheet.rows[index] for index in indices]
-    return pd.DataFrame(
-        {
-            "row": [row.number for row in rows],
-            "noisy": [row.noisy for row in rows],
-            "reference": [row.reference for row in rows],
-            "part": [material.division.parts.of_rows[index] for index in indices],
-            "label": [str(row.label) for row in rows],
-            "noise_type": [str(row.noise_type) for row in rows],
-        }
-    )
-
-
-def _joined(material: Material, subset: Subset) -> pd.DataFrame:
-    """One line a row of a subset with the columns of every stage that is done and says something of it."""
-    table = _listed(material, material.division.split.rows(subset))
-    for stage in Stage:
-        said = material.folder.predictions(stage, subset) if material.folder.is_done(stage) else None
-        if said is not None:
-            table = table.merge(said, on="row", how="left", validate="one_to_one")
-    return table

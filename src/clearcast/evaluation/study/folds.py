@@ -1,0 +1,179 @@
+"""A study in several folds: a run for each in a folder of its own, and the figures of all test rows together."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from clearcast.data.groups import write_groups
+from clearcast.data.groups.given import GroupSource
+from clearcast.domain import NoiseType, Subset
+from clearcast.evaluation.classification import classification_metrics, confusion_matrix, is_verdict, roc_curves
+from clearcast.evaluation.fidelity import Fidelity, summarize
+from clearcast.evaluation.results import (
+    ClassificationStage,
+    FidelityMetrics,
+    GroupFacts,
+    RestorationStage,
+    RunInfo,
+    StudyMetrics,
+)
+from clearcast.evaluation.stage import Stage
+from clearcast.evaluation.study.dividing import divide
+from clearcast.evaluation.study.folder import RunFolder, StageResult, begin_run, open_run, read_csv
+from clearcast.evaluation.study.material import refuse_untaught, shared_parts_warning, usable
+from clearcast.evaluation.study.request import StudyRequest
+from clearcast.evaluation.study.run import about, parts_of, run_study
+
+_GROUPS = "groups.csv"
+
+
+def run_folds(request: StudyRequest) -> StudyMetrics:
+    """Run the study once for each fold, each to be resumed by itself, and keep the tables of all of them.
+
+    Raises:
+        ClearcastError: see ``run_study``.
+    """
+    question = request.question()
+    folder = open_run(request.out, question, resume=request.resume, force=request.force)
+    if folder is None:
+        folder = _begin(request, question)
+    kept = folder.path / _GROUPS
+    found = kept.exists()
+    split = replace(request.split, groups=kept) if found else request.split
+    runs = [_run_fold(replace(request, split=split), folder, fold) for fold in range(1, split.folds + 1)]
+    return _pool(folder, runs, found=found)
+
+
+def _begin(request: StudyRequest, question: dict[str, Any]) -> RunFolder:
+    """Begin the run of all folds; groups that must be looked for are looked for once."""
+    rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
+    parts = parts_of(request, rows)
+    for fold in range(1, request.split.folds + 1):  # better now than after hours in the first folds
+        own = divide(rows.sheet, parts, replace(request.split, fold=fold), request.recipe, seed=request.seed)
+        refuse_untaught(rows.sheet, own.split, request.stages)
+    folder = begin_run(request.out, question, **about(request))
+    if parts.source is GroupSource.FOUND:
+        write_groups(rows.sheet, parts.of_rows, folder.path / _GROUPS)
+    return folder
+
+
+def _run_fold(request: StudyRequest, folder: RunFolder, fold: int) -> tuple[RunFolder, StudyMetrics]:
+    out = fold_folder(folder, fold)
+    request.console.rule(f"Fold {fold} of {request.split.folds}")
+    begun = out.path.exists()
+    own = replace(
+        request,
+        out=out.path,
+        split=replace(request.split, fold=fold),
+        resume=begun,
+        repeat=request.repeat and begun,
+        force=False,
+    )
+    return out, run_study(own)
+
+
+def fold_folder(folder: RunFolder, fold: int) -> RunFolder:
+    """Where a fold's own run is kept."""
+    return RunFolder(path=folder.path / f"fold-{fold}")
+
+
+def _pool(folder: RunFolder, runs: list[tuple[RunFolder, StudyMetrics]], *, found: bool) -> StudyMetrics:
+    tables = {subset: _together(runs, subset) for subset in (Subset.TEST, Subset.VALIDATION)}
+    swept = [(fold, run.robustness) for fold, (run, _) in enumerate(runs, 1) if run.robustness.exists()]
+    if len(swept) == len(runs):
+        folder.save_robustness(pd.concat([read_csv(path).assign(fold=fold) for fold, path in swept]))
+    first = runs[0][1]
+    common = [stage for stage in Stage if all(stage in metrics["stages"] for _, metrics in runs)]
+    stages = {stage.value: _pooled(first["stages"][stage], tables[Subset.TEST], stage) for stage in common}
+    info = _info(folder, [metrics["run"] for _, metrics in runs], found=found)
+    metrics: StudyMetrics = {"format": first["format"], "run": info, "stages": stages}
+    folder.save_metrics(metrics, tables[Subset.TEST], tables[Subset.VALIDATION])
+    return metrics
+
+
+def _together(runs: list[tuple[RunFolder, StudyMetrics]], subset: Subset) -> pd.DataFrame:
+    """The folds' tables below each other, with the fold; paths of pictures start from the whole study's folder."""
+    tables = []
+    for fold, (run, _) in enumerate(runs, 1):
+        table = run.table(subset).assign(fold=fold)
+        if "denoised" in table:
+            table["denoised"] = f"{run.path.name}/" + table["denoised"]
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _pooled(first: StageResult, table: pd.DataFrame, stage: Stage) -> StageResult:
+    if first["kind"] == "classification":
+        return _pooled_classification(first, table, stage)
+    return _pooled_restoration(first, table)
+
+
+def _pooled_classification(first: ClassificationStage, table: pd.DataFrame, stage: Stage) -> ClassificationStage:
+    classes = first["classes"]
+    truth = table["label"] if is_verdict(classes) else table["noise_type"]
+    targets = np.array([classes.index(name) for name in truth])
+    if is_verdict(classes):
+        defect = table[f"p_defect_{stage}"].to_numpy(float)
+        probabilities = np.stack([defect if name == "defect" else 1 - defect for name in classes], axis=1)
+    else:
+        probabilities = table[[f"p_{name}" for name in classes]].to_numpy(float)
+    return {
+        **first,
+        "metrics": classification_metrics(targets, probabilities, classes),
+        "confusion": confusion_matrix(targets, probabilities, classes),
+        "roc": roc_curves(targets, probabilities, classes),
+        "training": None,
+    }
+
+
+def _pooled_restoration(first: RestorationStage, table: pd.DataFrame) -> RestorationStage:
+    return {
+        **first,
+        "noisy": _by_noise_type(table, "noisy"),
+        "denoised": _by_noise_type(table, "denoised"),
+        "training": None,
+    }
+
+
+def _by_noise_type(table: pd.DataFrame, which: str) -> dict[str, FidelityMetrics]:
+    groups = {"all": table} | {kind.value: table[table["noise_type"] == kind.value] for kind in NoiseType}
+    return {name: summarize(_fidelities(group, which)) for name, group in groups.items() if len(group)}
+
+
+def _fidelities(table: pd.DataFrame, which: str) -> list[Fidelity]:
+    columns = [table[f"{measure}_{which}"].to_numpy(float) for measure in ("psnr", "ssim", "mse", "lpips")]
+    return [
+        Fidelity(psnr=psnr, ssim=ssim, mse=mse, lpips=None if np.isnan(lpips) else lpips)
+        for psnr, ssim, mse, lpips in zip(*columns, strict=True)
+    ]
+
+
+def _info(folder: RunFolder, runs: list[RunInfo], *, found: bool) -> RunInfo:
+    first, groups = runs[0], [run["groups"] for run in runs if "groups" in run]
+    pooled: GroupFacts = {
+        **groups[0],
+        "source": GroupSource.FOUND.value if found else groups[0]["source"],
+        "leaked_test_images": sum(each["leaked_test_images"] for each in groups),
+        "test_images": sum(each["test_images"] for each in groups),
+    }
+    own = [shared_parts_warning(each["leaked_test_images"], each["test_images"]) for each in groups]
+    others = dict.fromkeys(told for run in runs for told in run.get("warnings", []) if told not in own)
+    leaked = shared_parts_warning(pooled["leaked_test_images"], pooled["test_images"])
+    how = first["split"].partition(", ")[2] if "split_kind" in first else ""
+    return {
+        **first,
+        "split": f"{len(runs)} folds, so that each row tests once; the first: {how}",
+        "groups": pooled,
+        "folds": len(runs),
+        "counts": {"test": _added([run["counts"]["test"] for run in runs])},
+        "warnings": [*([leaked] if leaked else []), *others],
+        "started": str(folder.about["started"]),
+        "seconds": sum(run["seconds"] for run in runs),
+    }
+
+
+def _added(counts: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    return {key: dict(sum((Counter(each[key]) for each in counts), Counter())) for key in counts[0]}

@@ -1,0 +1,51 @@
+"""What to study and how."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from clearcast.data.sheet import Sheet
+from clearcast.evaluation.stage import Stage
+from clearcast.evaluation.study.dividing import SplitChoice
+from clearcast.training.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRequest:
+    """What to study and how.
+
+    ``stages`` are run where they are not done; with ``repeat`` they are run again, and what was made from them too.
+    With ``robustness``, stage 1 (and 3 and 4) are also tried at rising levels of synthesised noise. ``resume`` and
+    ``force`` are those of ``open_run``. ``cache_bytes`` bounds the memory that decoded pictures take. With ``offline``,
+    AlexNet's weights for LPIPS are not downloaded.
+    """
+
+    sheet: Sheet
+    recipe: Recipe
+    out: Path
+    seed: int
+    split: SplitChoice = field(default_factory=SplitChoice)
+    stages: tuple[Stage, ...] = tuple(stage for stage in Stage if stage is not Stage.TRANSFER)
+    robustness: bool = True
+    resume: bool = False
+    force: bool = False
+    repeat: bool = False
+    skip_bad: bool = False
+    cache_bytes: int = 2 * 2**30
+    accelerator: str = "auto"
+    lpips_backbone: Path | None = None
+    offline: bool = False
+    mlflow_uri: str | None = None
+    console: Console = field(default_factory=Console)
+
+    def question(self) -> dict[str, Any]:
+        """All that results depend on, other than the machine; ready for JSON."""
+        return {
+            "sheet_sha256": self.sheet.sha256,
+            "seed": self.seed,
+            "skip_bad": self.skip_bad,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "split": self.split.question(),
+        }
