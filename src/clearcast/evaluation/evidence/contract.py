@@ -97,9 +97,13 @@ class RiskCurve(TypedDict):
 
 
 class Retake(TypedDict):
-    """What abstaining does on the test images, at the confidence that was chosen on validation images."""
+    """What abstaining does on the test images, at the confidence that was chosen on validation images.
 
-    asked: str  # such as "at most 2 % wrong verdicts among those given"
+    Confidence is how far the (calibrated) log-odds of defect are from those of the threshold.
+    """
+
+    asked: str  # such as "at most 2% wrong verdicts among those given"
+    cutoffs: list[float]  # log-odds from the threshold, one a fold; nearer pictures are retaken
     retaken: int
     coverage: Figure
     risk: Figure

@@ -10,6 +10,7 @@ from clearcast.evaluation.statistics.sample import Estimates, Floats
 LEVEL = 0.95
 _Z = float(stats.norm.ppf((1 + LEVEL) / 2))
 _PSEUDO = 0.25  # parts that are thought wholly right, and as many wholly wrong, besides those that were seen
+_PSEUDO_CHANGED = 0.05  # parts that are thought wholly mended, and as many wholly spoiled
 
 
 class Interval(NamedTuple):
@@ -58,11 +59,11 @@ def share_interval(estimates: Estimates) -> Interval:
 def difference_interval(estimates: Estimates) -> Interval:
     """Of differences of two shares on the same images, in -1..1: Student's t.
 
-    A quarter of a part that is wholly mended and a quarter of one that is wholly spoiled are added to the spread over
-    parts, as in ``share_interval``.
+    A twentieth of a part that is wholly mended and one of a part that is wholly spoiled are added to the spread over
+    parts, so that the interval has a width where no image was judged differently.
     """
     parts = np.maximum(estimates.effective, 1)
-    variance = (estimates.variance * parts**2 + 2 * _PSEUDO) / (parts + 2 * _PSEUDO) ** 2
+    variance = (estimates.variance * parts**2 + 2 * _PSEUDO_CHANGED) / (parts + 2 * _PSEUDO_CHANGED) ** 2
     return _around(estimates, _student(estimates.parts) * np.sqrt(variance), -1.0, 1.0)
 
 

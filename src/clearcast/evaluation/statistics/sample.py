@@ -54,9 +54,9 @@ class Sample:
             raise ValueError("a sample needs at least one image")
         self.images, self.parts = len(self.part), len(names)
         rng = np.random.default_rng(seed)
-        rounds = min(resamples, max(_DRAWS // self.parts, 100))
+        self.resamples = min(resamples, max(_DRAWS // self.parts, 100))
         chances = np.full(self.parts, 1 / self.parts)
-        self._draws = rng.multinomial(self.parts, chances, size=rounds).astype(np.float32)
+        self._draws = rng.multinomial(self.parts, chances, size=self.resamples).astype(np.float32)
 
     @property
     def independent(self) -> bool:
@@ -80,7 +80,7 @@ class Sample:
         with np.errstate(invalid="ignore", divide="ignore"):
             value = above.sum(axis=0) / below.sum(axis=0)
             drawn = (self._draws @ above) / (self._draws @ below)
-        return self._estimates(value, drawn, below)
+        return _estimates(value, drawn, below.sum(axis=0), (below > 0).sum(axis=0), _effective(below))
 
     def measures(self, measure: Measure, among: Sequence[Flags] = ()) -> Estimates:
         """Estimate any function of weights.
@@ -88,16 +88,15 @@ class Sample:
         Args:
             measure: what to estimate.
             among: sets of images, shape (images,), such as the defects and the oks where the two are compared; the
-                smallest tells how many parts stand behind the measure. All images where there are none.
+                fewest parts of one stand behind the measure. All images where there are none.
         """
         value = measure(np.ones((1, self.images)))[0]
         step = max(1, _WEIGHTS // self.images)
         chunks = [self._draws[start : start + step] for start in range(0, len(self._draws), step)]
         drawn = np.concatenate([measure(chunk[:, self.part].astype(float)) for chunk in chunks])
-        behind = np.stack(among or [np.ones(self.images, bool)], axis=1)
-        sums = self._sums(behind.astype(float))
-        smallest = int(np.argmin(_effective(sums)))
-        return self._estimates(value, drawn, np.repeat(sums[:, [smallest]], len(value), axis=1))
+        parts = min((len(np.unique(self.part[rows])) for rows in among), default=self.parts)
+        everything, ones = self._sums(np.ones((self.images, 1))), np.ones(len(value))
+        return _estimates(value, drawn, self.images * ones, parts * ones, _effective(everything) * ones)
 
     def _sums(self, values: Floats) -> Floats:
         """Sums over the images of each part, shape (parts, measures)."""
@@ -105,14 +104,14 @@ class Sample:
         np.add.at(sums, self.part, values)
         return sums
 
-    def _estimates(self, value: Floats, drawn: Floats, below: Floats) -> Estimates:
-        parts = (below > 0).sum(axis=0).astype(float)
-        defined = np.isfinite(drawn)
-        enough = (parts >= 2) & (2 * defined.sum(axis=0) > len(drawn)) & np.isfinite(value)
-        spread = np.where(defined & enough, drawn, 0.0).var(axis=0, where=defined | ~enough)
-        # Drawn with replacement, n parts vary by a factor (n - 1) / n too little.
-        variance = np.where(enough, spread * parts / np.maximum(parts - 1, 1), np.nan)
-        return Estimates(value, variance, below.sum(axis=0), parts, _effective(below))
+
+def _estimates(value: Floats, drawn: Floats, images: Floats, parts: Floats, effective: Floats) -> Estimates:
+    defined = np.isfinite(drawn)
+    enough = (parts >= 2) & (2 * defined.sum(axis=0) > len(drawn)) & np.isfinite(value)
+    spread = np.where(defined & enough, drawn, 0.0).var(axis=0, where=defined | ~enough)
+    # Drawn with replacement, n parts vary by a factor (n - 1) / n too little.
+    variance = np.where(enough, spread * parts / np.maximum(parts - 1, 1), np.nan)
+    return Estimates(value, variance, images, parts.astype(float), effective)
 
 
 def _effective(sums: Floats) -> Floats:

@@ -1,0 +1,63 @@
+"""Figures of verdicts and of noise types, with intervals: the measures of ``ClassificationMetrics``."""
+
+import numpy as np
+import pandas as pd
+
+from clearcast.domain import NoiseType
+from clearcast.evaluation.evidence.contract import Figure
+from clearcast.evaluation.evidence.figures import UNDEFINED, figure, figures
+from clearcast.evaluation.evidence.tables import VERDICTS, Judged, judged
+from clearcast.evaluation.stage import Stage
+from clearcast.evaluation.statistics.intervals import share_interval
+from clearcast.evaluation.statistics.measures import Targets, f1_measure, roc_measure, weighted_measures
+from clearcast.evaluation.statistics.sample import Sample
+
+
+def classification_figures(test: pd.DataFrame, seed: int) -> dict[str, dict[str, Figure]]:
+    """Of each stage whose answer is a class: its measures with intervals."""
+    stages: dict[str, dict[str, Figure]] = {}
+    for stage in Stage:
+        if stage in VERDICTS and (said := judged(test, stage)):
+            stages[stage.value] = _verdict_figures(said, Sample(said.part, seed=seed))
+        elif stage is Stage.NOISE_TYPE and "said_noise_type" in test:
+            stages[stage.value] = _noise_figures(test[test["said_noise_type"].notna()], seed)
+    return stages
+
+
+def _verdict_figures(judged: Judged, sample: Sample) -> dict[str, Figure]:
+    defect, said = judged.defect, judged.said
+    precision = figure(sample.ratios(defect, said), share_interval)
+    f1 = figure(sample.measures(f1_measure(defect, said), [defect | said]), share_interval)
+    area = sample.measures(roc_measure(defect[:, None], judged.logits[:, None]), [defect, ~defect])
+    return {
+        **_class_figures(defect.astype(np.int64), said.astype(np.int64), sample),
+        "roc_area": figure(area, share_interval),
+        "defect_precision": precision,
+        "defect_f1": f1,
+        "sensitivity": figure(sample.ratios(said, defect), share_interval),
+        "specificity": figure(sample.ratios(~said, ~defect), share_interval),
+    }
+
+
+def _noise_figures(rows: pd.DataFrame, seed: int) -> dict[str, Figure]:
+    names = [noise for noise in NoiseType if f"p_{noise}" in rows]
+    numbers = {noise.value: number for number, noise in enumerate(NoiseType)}
+    true, said = (np.array([numbers[name] for name in rows[key]]) for key in ("noise_type", "said_noise_type"))
+    sample = Sample(rows["part"].to_numpy(str), seed=seed)
+    result = _class_figures(true, said, sample)
+    result["roc_area"] = UNDEFINED
+    if names:
+        positive = np.stack([true == numbers[name] for name in names], axis=1)
+        scores = rows[[f"p_{name}" for name in names]].to_numpy(float)
+        area = sample.measures(roc_measure(positive, scores), list(positive.T))
+        result["roc_area"] = figure(area, share_interval)
+    return result
+
+
+def _class_figures(true: Targets, said: Targets, sample: Sample) -> dict[str, Figure]:
+    weighted = sample.measures(weighted_measures(true, said, classes=int(max(true.max(), said.max())) + 1))
+    names = ("precision", "recall", "f1")
+    return {
+        "accuracy": figure(sample.ratios(true == said), share_interval),
+        **dict(zip(names, figures(weighted, share_interval), strict=True)),
+    }
