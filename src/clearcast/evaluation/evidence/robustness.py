@@ -17,7 +17,7 @@ _LEVELS = {
     NoiseType.SALT_AND_PEPPER: "share of pixels struck",
     NoiseType.PERIODIC: "amplitude (white is 1)",
 }
-_WAYS = {"noisy": "judged as they are", "denoised": "denoised first"}
+_WAYS = {"noisy": "Judged as they are,", "denoised": "Denoised first,"}
 
 
 def robustness_curves(robustness: pd.DataFrame, seed: int) -> dict[str, RobustnessCurve]:
@@ -31,12 +31,12 @@ def robustness_curves(robustness: pd.DataFrame, seed: int) -> dict[str, Robustne
 
 def _curve(rows: pd.DataFrame, level_name: str, seed: int) -> RobustnessCurve:
     points = [_point(level, rows[rows["level"] == level], seed) for level in sorted(set(rows["level"]))]
-    ways = [way for way in _WAYS if points[0]["accuracy"].get(way)]
-    text = "; ".join(f"{_WAYS[way]}, {_trusted(points, way)}" for way in ways)
-    sentence = (
-        f"Pictures {text}. Trusted means at most 5 points less accuracy than without noise; levels: {level_name}."
-    )
-    return {"level_name": level_name, "points": points, "sentence": sentence}
+    kept = [f"{words} {_kept(points, way)}" for way, words in _WAYS.items() if way in points[0]["accuracy"]]
+    return {
+        "level_name": level_name,
+        "points": points,
+        "sentence": f"{'. '.join(kept)}. The level is the {level_name}.",
+    }
 
 
 def _point(level: float, rows: pd.DataFrame, seed: int) -> RobustnessPoint:
@@ -65,14 +65,15 @@ def _point(level: float, rows: pd.DataFrame, seed: int) -> RobustnessPoint:
     }
 
 
-def _trusted(points: list[RobustnessPoint], way: str) -> str:
-    """Up to which level, and no further, accuracy is nearly that of the first point."""
+def _kept(points: list[RobustnessPoint], way: str) -> str:
+    """Up to which level, and no further, the accuracy is nearly that of the first point."""
+    levels = [point["level"] for point in points]
     accuracies = [point["accuracy"][way]["value"] or 0.0 for point in points]
-    start = f"from an accuracy of {percent(accuracies[0])} without noise"
     within = [accuracy >= accuracies[0] - TOLERANCE - 1e-9 for accuracy in accuracies]
+    start = f"the accuracy is {percent(accuracies[0])} without noise"
     if all(within):
-        return f"they can be trusted {start} at every level up to {points[-1]['level']:g}"
+        return f"{start} and at most 5 points less at every level measured, up to {levels[-1]:g}"
     last = within.index(False) - 1
     if last == 0:
-        return f"they can be trusted only without noise: {start} they fall by more at {points[1]['level']:g}"
-    return f"they can be trusted {start} up to {points[last]['level']:g}"
+        return f"{start} and falls by more than 5 points at the first level measured, {levels[1]:g}"
+    return f"{start} and at most 5 points less up to level {levels[last]:g}"
