@@ -17,4 +17,17 @@ GroupColumn = Annotated[
     str | None,
     typer.Option(help="Column that names the part each row shows.", show_default="Group, where there is one"),
 ]
+EscapeCost = Annotated[
+    float | None, typer.Option(help="What a defect called ok costs, in any unit.", show_default="1, or as asked last")
+]
+OverkillCost = Annotated[
+    float | None, typer.Option(help="What an ok part called defect costs.", show_default="1, or as asked last")
+]
+MaxEscape = Annotated[
+    float | None, typer.Option(help="In place of costs: the share of defects that may escape, such as 0.01.")
+]
+MaxRisk = Annotated[
+    float | None, typer.Option(help="Retake pictures so that at most this share of the verdicts given is wrong.")
+]
+MinCoverage = Annotated[float | None, typer.Option(help="Retake pictures so that at least this share gets a verdict.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0, max=2**31 - 1)]

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clearcast.cli.options import (
+    EscapeCost,
     GroupColumn,
     LabelColumn,
+    MaxEscape,
+    MaxRisk,
+    MinCoverage,
     NoiseColumn,
     NoisyColumn,
+    OverkillCost,
     ReferenceColumn,
     Root,
     Seed,
@@ -20,6 +25,7 @@ from clearcast.cli.output import console, packages, say
 from clearcast.data.sheet import Columns, read_sheet
 
 if TYPE_CHECKING:
+    from clearcast.evaluation.evidence.wishes import Wishes
     from clearcast.evaluation.results import StudyMetrics
 
 RECIPES = "the recipe's"
@@ -66,6 +72,14 @@ def study(
             help="Share of the other rows that choose thresholds.", min=0, max=0.9, show_default="0.15, random: none"
         ),
     ] = None,
+    escape_cost: EscapeCost = None,
+    overkill_cost: OverkillCost = None,
+    max_escape: MaxEscape = None,
+    max_risk: MaxRisk = None,
+    min_coverage: MinCoverage = None,
+    no_robustness: Annotated[
+        bool, typer.Option("--no-robustness", help="Do not try rising levels of noise: saves minutes.")
+    ] = False,
     seed: Seed = 7,
     cache_mb: Annotated[int, typer.Option(help="Memory for decoded pictures, in MB.", min=0)] = 2048,
     device: Annotated[Device, typer.Option(help="Where to train; auto takes a GPU where there is one.")] = Device.AUTO,
@@ -101,6 +115,7 @@ def study(
             run_study,
         )
         from clearcast.training.recipe import load_recipe, override
+    wishes = _wishes(escape_cost, overkill_cost, max_escape, max_risk, min_coverage)
     chosen = override(load_recipe(recipe), size=size, epochs=epochs, batch=batch, learning_rate=learning_rate)
     run = out or Path("runs") / f"{sheet.stem}-{chosen.name}"
     metrics = (run_folds if folds > 1 else run_study)(
@@ -113,6 +128,7 @@ def study(
                 **parse_split(split), column=split_column, groups=groups, folds=folds, validation_share=validation_share
             ),
             stages=parse_stages(stages),
+            robustness=not no_robustness,
             resume=resume,
             repeat=repeat,
             force=force,
@@ -125,13 +141,24 @@ def study(
             console=console,
         )
     )
-    _report(run, metrics)
+    _report(run, metrics, wishes)
 
 
-def report(run: Annotated[Path, typer.Argument(help="The folder of a run.", metavar="RUN")]) -> None:
-    """Make the page of a run again, also of one that was stopped halfway."""
+def report(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.", metavar="RUN")],
+    escape_cost: EscapeCost = None,
+    overkill_cost: OverkillCost = None,
+    max_escape: MaxEscape = None,
+    max_risk: MaxRisk = None,
+    min_coverage: MinCoverage = None,
+) -> None:
+    """Make the page of a run again, with other costs, or of one that was stopped halfway; nothing is trained."""
     with packages("train"):
+        from clearcast.evaluation.study import can_be_weighed, write_evidence
         from clearcast.report.page import write_report
+    wishes = _wishes(escape_cost, overkill_cost, max_escape, max_risk, min_coverage)
+    if wishes or can_be_weighed(run):
+        write_evidence(run, wishes, console)
     say(f"Report: {write_report(run)}")
 
 
@@ -139,13 +166,36 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for everything that the 
     """Render disks, add noise, study them, and write the report: all in minutes, without any data."""
     with packages("train"):
         from clearcast.demo import run_demo
-    _report(*run_demo(out, console))
+    _report(*run_demo(out, console), None)
 
 
-def _report(run: Path, metrics: "StudyMetrics") -> None:
+def _wishes(
+    escape_cost: float | None,
+    overkill_cost: float | None,
+    max_escape: float | None,
+    max_risk: float | None,
+    min_coverage: float | None,
+) -> "Wishes | None":
+    """What the user named; None where nothing was."""
+    from clearcast.evaluation.evidence.wishes import Wishes
+
+    named = {
+        "escape_cost": escape_cost,
+        "overkill_cost": overkill_cost,
+        "max_escape": max_escape,
+        "max_risk": max_risk,
+        "min_coverage": min_coverage,
+    }
+    given = {name: value for name, value in named.items() if value is not None}
+    return Wishes(**given) if given else None
+
+
+def _report(run: Path, metrics: "StudyMetrics", wishes: "Wishes | None") -> None:
+    from clearcast.evaluation.study import write_evidence
     from clearcast.report.page import write_report
     from clearcast.report.tables import stage_tables
 
-    for table in stage_tables(metrics):
+    evidence = write_evidence(run, wishes, console)
+    for table in stage_tables(metrics, evidence):
         console.print(table)
     say(f"Report: {write_report(run)}")

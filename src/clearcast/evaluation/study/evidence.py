@@ -1,0 +1,62 @@
+"""Make a run's evidence from its tables, and keep it with the wishes that it follows."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from clearcast.domain import Subset
+from clearcast.errors import OutputError
+from clearcast.evaluation.evidence.contract import Evidence
+from clearcast.evaluation.evidence.gather import gather_evidence
+from clearcast.evaluation.evidence.wishes import Wishes
+from clearcast.evaluation.study.folder import RunFolder, read_csv, write_json
+from clearcast.progress import progress_bar
+
+_EVIDENCE, _WISHES = "evidence.json", "wishes.json"
+
+
+def write_evidence(run: Path, wishes: Wishes | None, console: Console) -> Evidence:
+    """Write ``evidence.json`` of a run, and ``wishes.json``.
+
+    Args:
+        run: the run's folder, with its ``predictions.csv``.
+        wishes: what mistakes cost; None: as was asked last, or what is usual.
+        console: shows progress.
+
+    Raises:
+        OutputError: not a run's folder, or one of its tables cannot be read.
+    """
+    folder = RunFolder(path=run)
+    chosen = wishes or _last_wishes(run)
+    test = folder.table(Subset.TEST)
+    if "part" not in test:
+        raise OutputError(f"{run}: predictions.csv has no column part: an older version wrote it; run the study again")
+    with progress_bar(console, "Weighing the evidence") as progress:
+        evidence = gather_evidence(
+            test,
+            folder.table(Subset.VALIDATION),
+            read_csv(folder.robustness) if folder.robustness.exists() else None,
+            chosen,
+            seed=int(folder.about["question"]["seed"]),
+            progress=progress,
+        )
+    write_json(run / _WISHES, asdict(chosen))
+    write_json(run / _EVIDENCE, evidence)
+    return evidence
+
+
+def can_be_weighed(run: Path) -> bool:
+    """Whether a folder holds a run whose test rows say which part they show."""
+    path = run / "predictions.csv"
+    return path.exists() and "part" in read_csv(path)
+
+
+def _last_wishes(run: Path) -> Wishes:
+    try:
+        return Wishes(**json.loads((run / _WISHES).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return Wishes()
+    except (OSError, ValueError, TypeError) as error:
+        raise OutputError(f"{run / _WISHES} is damaged ({error}); remove it, or name your wishes again") from None
