@@ -11,7 +11,7 @@ from clearcast.data.corrupt import corrupt_folder
 from clearcast.data.sheet import read_sheet
 from clearcast.disks import write_disks
 from clearcast.evaluation.results import StudyMetrics
-from clearcast.evaluation.study import StudyRequest, run_study
+from clearcast.evaluation.study import SplitChoice, StudyRequest, run_study
 from clearcast.progress import progress_bar
 from clearcast.training.recipe import load_recipe, override
 
@@ -40,6 +40,7 @@ def run_demo(out: Path, console: Console) -> tuple[Path, StudyMetrics]:
         recipe=override(load_recipe("report"), size=SIZE, epochs=EPOCHS, learning_rate=LEARNING_RATE),
         out=study,
         seed=SEED,
+        split=SplitChoice(groups=noisy / "groups.csv"),  # the renderer knows which pictures show one part
         resume=True,
         offline=True,  # AlexNet's 240 MB for LPIPS are no matter for a demo
         console=console,
