@@ -15,7 +15,7 @@ TOLERANCE = 0.05  # of accuracy below that without noise; less is still trusted
 _LEVELS = {
     NoiseType.GAUSSIAN: "standard deviation (white is 1)",
     NoiseType.SALT_AND_PEPPER: "share of pixels struck",
-    NoiseType.PERIODIC: "amplitude (white is 1)",
+    NoiseType.PERIODIC: "root mean square of the waves (white is 1)",
 }
 _WAYS = {"noisy": "Judged as they are,", "denoised": "Denoised first,"}
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES = 2000
-_DRAWS = 40_000_000  # at most so many counts of parts are kept; beyond 20,000 parts there are fewer resamples
+_DRAWS = 20_000_000  # at most so many counts of parts are kept; beyond 10,000 parts there are fewer resamples
 _WEIGHTS = 4_000_000  # at most so many weights of images are spread out at a time
 
 Floats = NDArray[np.float64]
@@ -43,20 +43,20 @@ class Estimates:
 class Sample:
     """Some images, the parts that they show, and resamples of these parts, the same for every measure."""
 
-    def __init__(self, parts: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> None:
+    def __init__(self, names: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> None:
         """Draw resamples for images whose parts have these names, shape (images,).
 
         Raises:
             ValueError: there is no image.
         """
-        names, self.part = np.unique(np.asarray(parts).astype(str), return_inverse=True)
-        if not len(names):
+        known, self.part = np.unique(np.asarray(names).astype(str), return_inverse=True)
+        if not len(known):
             raise ValueError("a sample needs at least one image")
-        self.images, self.parts = len(self.part), len(names)
+        self.images, self.parts = len(self.part), len(known)
         rng = np.random.default_rng(seed)
         self.resamples = min(resamples, max(_DRAWS // self.parts, 100))
-        chances = np.full(self.parts, 1 / self.parts)
-        self._draws = rng.multinomial(self.parts, chances, size=self.resamples).astype(np.float32)
+        drawn = (rng.integers(self.parts, size=self.parts) for _ in range(self.resamples))
+        self._draws = np.stack([np.bincount(parts, minlength=self.parts).astype(np.float32) for parts in drawn])
 
     @property
     def independent(self) -> bool:
