@@ -49,14 +49,14 @@ def test_a_changed_copy_is_of_its_part(parts: list[Path], change: Callable[[Pict
         copies.append(tmp_path / part.name)
         copy = np.ascontiguousarray(change(imaging.load(part, Channels.GREY)))
         imaging.save(copies[-1], np.asarray(copy, np.uint8), jpeg_quality=90)
-    groups = find_groups([*parts, *copies])
+    groups = find_groups([*parts, *copies]).groups
     assert groups == (*range(6), *range(6))
 
 
 def test_rendered_parts_are_told_apart(tmp_path: Path) -> None:
     write_disks(tmp_path / "disks", parts=20, seed=5, size=256, views=(3, 3))
     paths = imaging.find(tmp_path / "disks" / "pictures")
-    found = find_groups(paths)
+    found = find_groups(paths).groups
     pairs = list(combinations(zip(paths, found, strict=True), 2))
     same = [one.name.split("_")[2] == other.name.split("_")[2] for (one, _), (other, _) in pairs]
     said = [one == other for (_, one), (_, other) in pairs]
@@ -66,10 +66,10 @@ def test_rendered_parts_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_nothing_and_a_picture_without_contrast(tmp_path: Path) -> None:
-    assert find_groups([]) == ()
+    assert find_groups([]).groups == ()
     for name, level in (("a.png", 0), ("b.png", 200)):
         imaging.save(tmp_path / name, np.full((64, 64), level, np.uint8))
-    assert find_groups(imaging.find(tmp_path)) == (0, 1)
+    assert find_groups(imaging.find(tmp_path)).groups == (0, 1)
 
 
 @pytest.fixture

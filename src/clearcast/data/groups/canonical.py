@@ -17,6 +17,7 @@ SIDE = 160  # pixels of the standard frame
 ORIENTATIONS = 8
 _WORKING_SIDE = 256  # pictures are reduced to this before anything else
 _SPREAD = 0.22 * SIDE  # standard deviation of contrast along either axis, in the standard frame
+_SOFTEN = 0.5  # of the frame's pixels: without it fine grooves alias, otherwise in each copy
 _QUIET, _LOUD = 60, 95  # percentiles of contrast: below is background, above counts no more
 
 
@@ -27,11 +28,12 @@ def canonical(grey: Picture) -> Picture:
         grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     (x, spread_x), (y, spread_y) = _place(grey.astype(np.float32))
     step_x, step_y = spread_x / _SPREAD, spread_y / _SPREAD  # picture's pixels for one of the frame's
+    soft = cv2.GaussianBlur(grey, (0, 0), _SOFTEN * step_x, sigmaY=_SOFTEN * step_y)
     middle = (SIDE - 1) / 2
     matrix = np.array([[step_x, 0, x - step_x * middle], [0, step_y, y - step_y * middle]], np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(
-        cv2.warpAffine(grey, matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        cv2.warpAffine(soft, matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8
     )
 
 

@@ -30,7 +30,7 @@ def group_rows(sheet: Sheet, facts: dict[str, PictureFacts], *, progress: Progre
     seen = [_best_picture(row, facts) for row in sheet.rows]
     first = {facts[path].sha256: path for path in reversed(seen) if path}
     paths = sorted(first.values())
-    groups = find_groups([sheet.resolve(path) for path in paths], progress=progress)
+    groups = find_groups([sheet.resolve(path) for path in paths], progress=progress).groups
     group_of = dict(zip(paths, groups, strict=True))
     names: dict[int | str, str] = {}
     keys = [

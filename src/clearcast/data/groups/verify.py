@@ -7,41 +7,85 @@ from numpy.typing import NDArray
 from clearcast.data.groups.canonical import SIDE, Field, detail, oriented
 from clearcast.imaging import Picture
 
-_COARSE, _FINE = 8.0, 2.0  # pixels: detail to align by, detail to judge by
-_WINDOW = 4.0  # pixels: standard deviation of the neighbourhood in which pictures are compared
+_FINE = 2.0  # pixels: detail to judge by
+_HALF, _COARSE = SIDE // 2, 3.0  # pixels: aligned at half the size, by this detail
+_WINDOW = 3.0  # pixels: standard deviation of the neighbourhood in which pictures are compared
 _TEXTURE = 3.0  # grey levels: where both vary less there is nothing to compare
 _WORST = 10  # percentile: nearly everywhere the pictures must agree, not only on average
+_MARGIN = 4  # pixels at the border of a picture that are not compared
+_REACH = 0.44 * SIDE  # pixels from the frame's middle: beyond is background
 _LEAST_SHARE = 0.02  # of the frame that must have something to compare
-_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 1e-4)
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 1e-3)  # of alignment: steps, gain in correlation
+_SMOOTHING = 3  # pixels, odd: of alignment
+
+Matrix = NDArray[np.float32]
+
+_ACROSS = np.arange(SIDE) - (SIDE - 1) / 2
+_MIDDLE = np.hypot(_ACROSS[:, None], _ACROSS) < _REACH
+_WHOLE = np.pad(np.ones((SIDE - 2 * _MARGIN, SIDE - 2 * _MARGIN), np.uint8), _MARGIN)
 
 
-def agreement(one: Picture, other: Picture, orientation: int) -> float:
+def rough_alignment(one: Field, other: Field, orientation: int) -> tuple[float, Matrix]:
+    """Align small pictures: cheap, and enough to tell which pairs are worth the comparison in full.
+
+    Args:
+        one: float32 (side, side), the detail of a small picture; it is turned by ``orientation`` and then aligned.
+        other: the same of another picture.
+        orientation: see ``oriented``.
+
+    Returns:
+        their correlation once aligned, at most 1, and the affine matrix (2, 3) in pixels of the standard frame.
+    """
+    start = np.eye(2, 3, dtype=np.float32)
+    correlation, matrix = _aligned(np.asarray(oriented(one, orientation), np.float32), other, start)
+    return correlation, _enlarged(matrix, SIDE / len(one))
+
+
+def agreement(one: Picture, other: Picture, orientation: int, start: Matrix) -> float:
     """How well two pictures agree where they agree least, once aligned: at most 1, about 0 for unrelated detail.
 
     Args:
         one: uint8 (SIDE, SIDE), a picture in the standard frame; it is turned by ``orientation`` and then aligned.
         other: the same of another picture.
         orientation: see ``oriented``.
+        start: the alignment to begin with, from ``rough_alignment``.
     """
     turned = np.asarray(oriented(one, orientation), np.uint8)
-    try:
-        start = np.eye(2, 3, dtype=np.float32)
-        _, matrix = cv2.findTransformECC(
-            detail(other, _COARSE), detail(turned, _COARSE), start, cv2.MOTION_AFFINE, _STOP, None, 5
-        )
-    except cv2.error:  # it says so where it finds no alignment at all
-        return 0.0
+    _, matrix = _aligned(_half_detail(turned), _half_detail(other), _enlarged(start, _HALF / SIDE))
+    matrix = _enlarged(matrix, SIDE / _HALF)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(turned.astype(np.float32), matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    inside = cv2.warpAffine(np.ones((SIDE, SIDE), np.uint8), matrix, (SIDE, SIDE), flags=flags) > 0
-    return _local_agreement(np.asarray(laid, np.float32), other.astype(np.float32), inside)
+    covered = cv2.warpAffine(_WHOLE, matrix, (SIDE, SIDE), flags=flags) > 0
+    return _local_agreement(np.asarray(laid, np.float32), other.astype(np.float32), covered & _MIDDLE)
 
 
-def _local_agreement(one: Field, other: Field, inside: NDArray[np.bool_]) -> float:
+def _half_detail(picture: Picture) -> Field:
+    half = cv2.resize(picture, (_HALF, _HALF), interpolation=cv2.INTER_AREA)
+    return detail(np.asarray(half, np.uint8), _COARSE)
+
+
+def _aligned(one: Field, other: Field, start: Matrix) -> tuple[float, Matrix]:
+    """Correlation and matrix, by the enhanced correlation coefficient (Evangelidis and Psarakis, 2008)."""
+    begun = start.copy()  # since it is written to
+    try:
+        correlation, matrix = cv2.findTransformECC(other, one, begun, cv2.MOTION_AFFINE, _STOP, None, _SMOOTHING)
+    except cv2.error:  # it says so where it finds no alignment at all
+        return 0.0, start
+    return float(correlation), np.asarray(matrix, np.float32)
+
+
+def _enlarged(matrix: Matrix, scale: float) -> Matrix:
+    """The same alignment for pictures ``scale`` times as large, whose pixels' middles lie at halves."""
+    linear, shift = matrix[:, :2], matrix[:, 2]
+    middle = 0.5 / scale - 0.5  # where the large picture's first pixel lies in the small one
+    return np.column_stack([linear, scale * (linear @ np.full(2, middle) + shift + 0.5) - 0.5]).astype(np.float32)
+
+
+def _local_agreement(one: Field, other: Field, compared: NDArray[np.bool_]) -> float:
     """A low percentile of the correlation of fine detail in small neighbourhoods."""
     a, b = (field - cv2.GaussianBlur(field, (0, 0), _FINE) for field in (one, other))
     both, of_a, of_b = (cv2.GaussianBlur(product, (0, 0), _WINDOW) for product in (a * b, a * a, b * b))
-    textured = inside & (np.minimum(of_a, of_b) > _TEXTURE**2)
+    textured = compared & (np.minimum(of_a, of_b) > _TEXTURE**2)
     if textured.mean() < _LEAST_SHARE:
         return 0.0
     return float(np.percentile(both[textured] / np.sqrt(of_a[textured] * of_b[textured] + 4), _WORST))

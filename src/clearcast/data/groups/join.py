@@ -1,0 +1,100 @@
+"""Compare the likeliest pairs first and join what agrees, until every picture has its copies or has given up."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearcast.progress import Progress
+
+PATIENCE = 6  # comparisons that a picture may fail before it is taken to have no more copies
+_BATCH = 64  # pairs compared at a time: the same on every machine, since the result depends on it
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two pictures, by their places in what was given, and how well they agree: at most 1."""
+
+    one: int
+    other: int
+    agreement: float
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The group of each picture, numbered from 0 in order of first appearance, and the comparisons behind it.
+
+    ``joins`` hold the groups together, one fewer in each than it has pictures; ``refused`` pairs did not agree.
+    """
+
+    groups: tuple[int, ...]
+    joins: tuple[Compared, ...] = ()
+    refused: tuple[Compared, ...] = ()
+
+
+def join(
+    count: int,
+    pairs: NDArray[np.int32],
+    compare: Callable[[int], float],
+    *,
+    same: float,
+    pool: Executor,
+    progress: Progress,
+) -> Joined:
+    """Join pictures that agree, comparing as few pairs as will do.
+
+    A pair is left out where its pictures are of one group by now, or where both have failed too often.
+
+    Args:
+        count: how many pictures there are.
+        pairs: int (pairs, 2 or more), each the places of two pictures, the likeliest first.
+        compare: the agreement of the pair in this place.
+        same: the agreement above which two pictures are joined.
+        pool: compares several pairs at a time.
+        progress: called with how many pairs are settled, and all of them.
+    """
+    roots, failures = list(range(count)), [0] * count
+    joins, refused = [], []
+    for batch, settled in _batches(pairs, roots, failures):
+        for place, agreement in zip(batch, pool.map(compare, batch), strict=True):
+            one, other = int(pairs[place, 0]), int(pairs[place, 1])
+            if agreement <= same:
+                failures[one] += 1
+                failures[other] += 1
+                refused.append(Compared(one, other, agreement))
+            elif _root(roots, one) != _root(roots, other):  # else another pair of this batch has joined them
+                roots[_root(roots, other)] = _root(roots, one)
+                joins.append(Compared(one, other, agreement))
+        progress(settled, len(pairs))
+    numbers: dict[int, int] = {}
+    groups = tuple(numbers.setdefault(_root(roots, place), len(numbers)) for place in range(count))
+    return Joined(groups, tuple(joins), tuple(refused))
+
+
+def _batches(pairs: NDArray[np.int32], roots: list[int], failures: list[int]) -> Iterator[tuple[list[int], int]]:
+    """Places of pairs to compare, all of different groups, and how many are settled before them."""
+    waiting = deque(range(len(pairs)))
+    while waiting:
+        batch: list[int] = []
+        later: list[int] = []
+        taken: set[tuple[int, int]] = set()
+        while waiting and len(batch) < _BATCH and len(later) < _BATCH:
+            place = waiting.popleft()
+            one, other = int(pairs[place, 0]), int(pairs[place, 1])
+            ends = _root(roots, one), _root(roots, other)
+            if ends[0] == ends[1] or min(failures[one], failures[other]) >= PATIENCE:
+                continue
+            (later if ends in taken or ends[::-1] in taken else batch).append(place)
+            taken.add(ends)
+        waiting.extendleft(reversed(later))
+        yield batch, len(pairs) - len(waiting) - len(batch)
+
+
+def _root(roots: list[int], place: int) -> int:
+    while roots[place] != place:
+        roots[place] = roots[roots[place]]
+        place = roots[place]
+    return place
