@@ -122,7 +122,7 @@ def test_intervals_hold_their_estimate_and_stay_within_bounds(sizes: list[int], 
 
 
 @given(SIZES, st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_neither_order_nor_names_matter(sizes: list[int], seed: int) -> None:
     part, right = grouped(sizes, seed)
     order = np.random.default_rng(seed).permutation(len(part))
@@ -135,7 +135,7 @@ def test_neither_order_nor_names_matter(sizes: list[int], seed: int) -> None:
 
 
 @given(SIZES, st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_doubling_every_image_changes_hardly_anything(sizes: list[int], seed: int) -> None:
     part, right = grouped([size + 1 for size in sizes], seed)
     before = single(share_interval(Sample(part).ratios(right)))

@@ -12,7 +12,7 @@ from clearcast.evaluation.statistics.measures import f1_measure, roc_measure, we
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(SEEDS, st.integers(2, 4))
 def test_weighted_precision_recall_and_f1(seed: int, classes: int) -> None:
     rng = np.random.default_rng(seed)
@@ -28,7 +28,7 @@ def test_weighted_precision_recall_and_f1(seed: int, classes: int) -> None:
         assert row == pytest.approx(theirs[:3])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(SEEDS)
 def test_f1_of_the_defect_class(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -41,7 +41,7 @@ def test_f1_of_the_defect_class(seed: int) -> None:
     assert ours[0, 0] == pytest.approx(metrics.f1_score(np.repeat(true, repeats), np.repeat(said, repeats)))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(SEEDS, st.sampled_from([2, 1000]))
 def test_roc_area_with_ties(seed: int, levels: int) -> None:
     rng = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def test_calibration_error_by_hand() -> None:
     assert bins_of(np.array([0.0, 0.1, 0.3, 0.7, 0.99, 1.0])).tolist() == [0, 1, 3, 7, 9, BINS - 1]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(SEEDS)
 def test_calibration_error_of_weights_is_that_of_repeated_images(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -103,7 +103,8 @@ def test_the_temperature_is_the_best_of_all_tried() -> None:
     best = fit_temperature(logits, defect, np.arange(50))
 
     def loss(temperature: float) -> float:
-        return float(metrics.log_loss(defect, 1 / (1 + np.exp(-logits / temperature))))
+        said = 1 / (1 + np.exp(-logits / temperature))
+        return float(-np.log(np.where(defect, said, 1 - said)).mean())
 
     assert loss(best) <= min(loss(t) for t in np.geomspace(0.05, 20, 400)) + 1e-6
 

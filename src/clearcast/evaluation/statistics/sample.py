@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES = 2000
-_DRAWS = 20_000_000  # at most so many counts of parts are kept; beyond 10,000 parts there are fewer resamples
+_DRAWS = 10_000_000  # at most so many counts of parts are kept; beyond 5,000 parts there are fewer resamples
 _WEIGHTS = 4_000_000  # at most so many weights of images are spread out at a time
 
 Floats = NDArray[np.float64]
@@ -55,8 +55,9 @@ class Sample:
         self.images, self.parts = len(self.part), len(known)
         rng = np.random.default_rng(seed)
         self.resamples = min(resamples, max(_DRAWS // self.parts, 100))
-        drawn = (rng.integers(self.parts, size=self.parts) for _ in range(self.resamples))
-        self._draws = np.stack([np.bincount(parts, minlength=self.parts).astype(np.float32) for parts in drawn])
+        shape = self.resamples, self.parts
+        drawn = rng.integers(self.parts, size=shape) + self.parts * np.arange(self.resamples)[:, None]
+        self._draws = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(shape).astype(float)  # times drawn
 
     @property
     def independent(self) -> bool:
@@ -93,7 +94,7 @@ class Sample:
         value = measure(np.ones((1, self.images)))[0]
         step = max(1, _WEIGHTS // self.images)
         chunks = [self._draws[start : start + step] for start in range(0, len(self._draws), step)]
-        drawn = np.concatenate([measure(chunk[:, self.part].astype(float)) for chunk in chunks])
+        drawn = np.concatenate([measure(chunk[:, self.part]) for chunk in chunks])
         parts = min((len(np.unique(self.part[rows])) for rows in among), default=self.parts)
         everything, ones = self._sums(np.ones((self.images, 1))), np.ones(len(value))
         return _estimates(value, drawn, self.images * ones, parts * ones, _effective(everything) * ones)
