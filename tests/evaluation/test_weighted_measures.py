@@ -103,8 +103,7 @@ def test_the_temperature_is_the_best_of_all_tried() -> None:
     best = fit_temperature(logits, defect, np.arange(50))
 
     def loss(temperature: float) -> float:
-        said = 1 / (1 + np.exp(-logits / temperature))
-        return float(-np.log(np.where(defect, said, 1 - said)).mean())
+        return float(np.logaddexp(0, np.where(defect, -logits, logits) / temperature).mean())
 
     assert loss(best) <= min(loss(t) for t in np.geomspace(0.05, 20, 400)) + 1e-6
 
