@@ -22,6 +22,9 @@ class Element:
             found += child.find(tag, **attributes)
         return found
 
+    def classes(self) -> list[str]:
+        return (self.attributes.get("class") or "").split()
+
     def all_text(self) -> str:
         return self.text + "".join(child.all_text() for child in self.children)
 

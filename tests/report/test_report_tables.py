@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import rich.console
+from sample_evidence import HELPED, evidence_of
 from sample_run import LPIPS_NOTE, SampleRun, write_sample_run
 
 from clearcast.report.tables import counts_table, stage_tables
@@ -37,6 +38,17 @@ def test_terminal_prints_the_published_figure_beside_ours(sample: SampleRun) -> 
 
 def test_terminal_prints_why_lpips_was_not_measured(sample: SampleRun) -> None:
     assert f"LPIPS was not measured: {LPIPS_NOTE}." in " ".join(_printed(sample).split())
+
+
+def test_terminal_prints_intervals_and_the_comparison_where_there_is_evidence(sample: SampleRun) -> None:
+    console = rich.console.Console(file=io.StringIO(), width=100, record=True)
+    evidence = evidence_of(sample.metrics, sample.predictions)
+    for table in stage_tables(sample.metrics, evidence):
+        console.print(table)
+    text = console.export_text()
+    accuracy = evidence["classification"]["noisy"]["accuracy"]
+    assert f"{accuracy['low']:.3f} to {accuracy['high']:.3f}" in text
+    assert " ".join(text.split()).count(HELPED) == 1
 
 
 def test_counts_are_of_labels_and_noises_and_sum_up(sample: SampleRun) -> None:

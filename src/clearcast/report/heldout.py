@@ -14,15 +14,25 @@ def caption(run: RunInfo, stage: str) -> str:
 def doubt(metrics: StudyMetrics) -> str:
     """What the held-out rows did to the networks and to the figures; empty where nothing was trained."""
     run, rows = metrics["run"], _rows(metrics["run"])
-    trained = {_table(key) for key, stage in metrics["stages"].items() if stage["training"] is not None}
+    trained = _trained(metrics)
     choosing = {table for table in trained if _chooses(run, table)}
     if len(trained) > 1 and choosing in (set(), trained):
         told = [_sentence("network", rows, chooses=bool(choosing))]
     else:
         told = [_sentence(table, rows, chooses=table in choosing) for table in sorted(trained)]
-    if rows == "test" and choosing:
+    if flatters(metrics):
         told.append("No rows were kept for validation, so the figures are better than they would be on other pictures.")
     return " ".join(told)
+
+
+def flatters(metrics: StudyMetrics) -> bool:
+    """Whether test rows chose the epoch of a network, so that its figures are too good."""
+    run = metrics["run"]
+    return _rows(run) == "test" and any(_chooses(run, table) for table in _trained(metrics))
+
+
+def _trained(metrics: StudyMetrics) -> set[str]:
+    return {_table(key) for key, stage in metrics["stages"].items() if stage["training"] is not None}
 
 
 def _sentence(table: str, rows: str, *, chooses: bool) -> str:

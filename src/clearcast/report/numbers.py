@@ -2,6 +2,7 @@
 
 import math
 
+from clearcast.evaluation.evidence.contract import Figure
 from clearcast.evaluation.results import Spread
 
 DASH = "–"
@@ -33,6 +34,38 @@ def mean_and_spread(spread: Spread | None, digits: int = 4) -> str:
     return mean if spread["std"] is None else f"{mean} ± {decimal(spread['std'], digits)}"
 
 
+def bounds(figure: Figure | None, digits: int = 3, *, sign: bool = False) -> str:
+    """Write the two ends of a figure's interval.
+
+    >>> bounds({"value": 0.84, "low": 0.7821, "high": 0.884}), bounds({"value": None, "low": None, "high": None})
+    ('0.782 to 0.884', '–')
+    """
+    if figure is None or figure["low"] is None or figure["high"] is None:
+        return DASH
+    return f"{decimal(figure['low'], digits, sign=sign)} to {decimal(figure['high'], digits, sign=sign)}"
+
+
+def measured(figure: Figure | None, digits: int = 4, *, sign: bool = False) -> str:
+    """Write a figure with its interval, as long as it has them.
+
+    >>> measured({"value": 3.061, "low": 2.58, "high": 3.5}, 2, sign=True)
+    '+3.06 (+2.58 to +3.50)'
+    """
+    if figure is None or figure["value"] is None:
+        return DASH
+    value, ends = decimal(figure["value"], digits, sign=sign), bounds(figure, digits, sign=sign)
+    return value if ends == DASH else f"{value} ({ends})"
+
+
+def sentence(words: str) -> str:
+    """Make a whole sentence of words that may lack its capital and its full stop.
+
+    >>> sentence("denoising raised accuracy"), sentence("It did.")
+    ('Denoising raised accuracy.', 'It did.')
+    """
+    return words if not words else f"{words[0].upper()}{words[1:].rstrip('.')}."
+
+
 def counted(number: int, one: str) -> str:
     """Write how many there are of a thing whose plural ends in s.
 
@@ -55,7 +88,9 @@ def duration(seconds: float) -> str:
 
 
 def interval(share: float, images: int) -> tuple[float, float]:
-    """The 95 % interval of Wilson for a share of right answers among independent images.
+    """The 95% interval of Wilson for a share among images, as if no two of them showed one part.
+
+    It serves runs without evidence, whose parts are not known.
 
     >>> [round(bound, 3) for bound in interval(0.9, 100)]
     [0.826, 0.945]

@@ -1,17 +1,22 @@
 """The report page: one HTML file that needs neither a network nor a server, and the figures beside it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from clearcast.errors import OutputError
 from clearcast.evaluation.results import RunInfo
 from clearcast.report import gallery, mistakes, summary
+from clearcast.report.doubts import doubts, remarks
+from clearcast.report.figures import Chart, remove_stale
 from clearcast.report.numbers import duration
-from clearcast.report.sections import FIGURES, Chart, Section, overview, sections
+from clearcast.report.sections import Section, overview, sections
 from clearcast.report.sources import Run, display_name, read_run
 from clearcast.report.tables import counts_table
 from clearcast.report.templating import render
+from clearcast.report.topic import Topic
+from clearcast.report.topics import topics
 
 
 def write_report(run: Path) -> Path:
@@ -25,22 +30,37 @@ def write_report(run: Path) -> Path:
     unfinished = page.with_suffix(".part")
     try:
         (run / "figures").mkdir(exist_ok=True)
-        first, stages = overview(source), sections(source)
-        unfinished.write_text(_render(source, first, stages), encoding="utf-8")
+        content = _content(source)
+        unfinished.write_text(_render(source, content), encoding="utf-8")
         unfinished.replace(page)
-        _remove_stale(run / "figures", [first, *(chart for stage in stages for chart in stage.charts)])
+        remove_stale(run / "figures", content.charts())
     except OSError as error:
         raise OutputError(f"{page}: cannot be written ({error}); free some space or mend the rights") from None
     return page
 
 
-def _remove_stale(folder: Path, charts: Iterable[Chart | None]) -> None:
-    """Remove figures of an earlier page that this one does not have; files with other names are not ours."""
-    for name in FIGURES - {chart.name for chart in charts if chart}:
-        (folder / f"{name}.png").unlink(missing_ok=True)
+@dataclass(frozen=True)
+class _Content:
+    """What has figures: the answer on the first screen, the overview, and the sections below."""
+
+    helped: summary.Help | None
+    overview: Chart | None
+    topics: list[Topic]
+    sections: list[Section]
+
+    def charts(self) -> Iterator[Chart]:
+        """All figures of the page."""
+        yield from (one for one in (self.helped and self.helped.chart, self.overview) if one)
+        for topic in self.topics:
+            yield from (one for panel in (*topic.panels, *topic.folded) for one in panel.charts)
+        yield from (one for section in self.sections for one in section.charts)
 
 
-def _render(run: Run, first: Chart | None, stages: list[Section]) -> str:
+def _content(run: Run) -> _Content:
+    return _Content(summary.helped(run), overview(run), topics(run), sections(run))
+
+
+def _render(run: Run, content: _Content) -> str:
     info = run.metrics["run"]
     has_pictures = "denoising" in run.metrics["stages"]
     return render(
@@ -48,21 +68,35 @@ def _render(run: Run, first: Chart | None, stages: list[Section]) -> str:
         subject=Path(info["sheet"]).name,
         recipe=str(info["recipe"].get("name", "")),
         started=_moment(info["started"]),
-        sentences=summary.sentences(run),
-        tiles=summary.tiles(run.metrics),
-        doubts=summary.doubts(run.metrics),
+        folds=_folds(run),
+        headline=summary.headline(run),
+        verdicts=summary.verdicts(run),
+        restored=summary.restored(run),
+        helped=content.helped,
+        doubts=doubts(run),
+        remarks=remarks(run),
         facts=_facts(info),
         settings=list(_flat(info["recipe"])),
         left_out=info["left_out"],
         counts=counts_table(info),
-        overview=first,
-        sections=stages,
+        has_evidence=run.evidence is not None,
+        overview=content.overview,
+        topics=content.topics,
+        sections=content.sections,
         samples=gallery.samples(run) if has_pictures else [],
         noises={noise: display_name(noise) for noise in run.predictions["noise_type"].unique()},
         sizes={"spread": gallery.SPREAD, "worst": gallery.WORST, "best": gallery.BEST},
         images=len(run.predictions),
         mistakes=mistakes.mistakes(run),
     )
+
+
+def _folds(run: Run) -> list[tuple[str, str]]:
+    """Each fold's name and the address of its page; the address is empty where there is no page yet."""
+    names = [f"fold-{fold}" for fold in range(1, run.metrics["run"].get("folds", 1) + 1)]
+    if len(names) == 1:
+        return []
+    return [(name, f"{name}/report.html" if (run.folder / name / "report.html").is_file() else "") for name in names]
 
 
 def _facts(info: RunInfo) -> dict[str, str]:

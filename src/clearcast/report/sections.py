@@ -1,32 +1,18 @@
 """What the page tells of each stage: its tables, its figures with the same in words, and its network."""
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from clearcast.evaluation.results import ClassificationStage, RestorationStage, Training
-from clearcast.evaluation.stage import Stage
-from clearcast.report import architecture, charts, heldout
-from clearcast.report.numbers import counted, decimal, duration
+from clearcast.report import architecture, heldout
+from clearcast.report.charts import stages as charts
+from clearcast.report.figures import Chart, chart
+from clearcast.report.numbers import counted, decimal, duration, interval
 from clearcast.report.sources import Run, classifications, display_name, read_history, restoration, subject
-from clearcast.report.tables import NUMBERS, Table, gain, noise_table, page_tables
-
-# The names of all figures that some run has: what else lies in a run's folder of figures is somebody else's.
-FIGURES = frozenset({"accuracy", "denoising-gain", *(f"{stage}-{figure}" for stage in Stage
-                     for figure in ("confusion", "roc", "learning"))})  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A figure inside the page, with what it shows in words. ``name`` is that of its file, without the ending."""
-
-    name: str
-    caption: str
-    words: str
-    svg: Markup
-    wide: bool
+from clearcast.report.tables import NUMBERS, VERDICT_NAMES, Table, gain, noise_table, page_tables
 
 
 @dataclass(frozen=True)
@@ -45,30 +31,42 @@ class Section:
 def sections(run: Run) -> list[Section]:
     """All stages that were run, in the order of the study."""
     drawn: dict[str, str] = {}  # layers -> the number of the stage that they were drawn for
-    return [_section(run, key, table, drawn) for key, table in page_tables(run.metrics).items()]
+    return [_section(run, key, table, drawn) for key, table in page_tables(run.metrics, run.evidence).items()]
 
 
 def overview(run: Run) -> Chart | None:
     """The accuracies of all stages with one answer to compare: ok or defect."""
-    stages = {key: stage for key, stage in classifications(run.metrics).items() if key != "noise_type"}
+    known = classifications(run.metrics)
+    stages = {name: known[key] for key, name in VERDICT_NAMES.items() if key in known}
     if not stages:
         return None
-    words = "; ".join(
-        f"{subject(stage['title'])}: {decimal(stage['metrics']['accuracy'])}" for stage in stages.values()
-    )
-    return _chart(run, "accuracy", "Accuracy of ok or defect by stage", words, charts.accuracies(stages))
+    words = "; ".join(f"{name}: {decimal(stage['metrics']['accuracy'])}" for name, stage in stages.items())
+    kind = "its 95% interval" if run.evidence else "a 95% interval that takes images for independent"
+    intervals = {name: _accuracy_interval(run, key, known[key]) for key, name in VERDICT_NAMES.items() if key in known}
+    figure = charts.accuracies(stages, intervals, kind)
+    return chart(run, "accuracy", "Accuracy of ok or defect by stage", words, figure)
+
+
+def _accuracy_interval(run: Run, key: str, stage: ClassificationStage) -> tuple[float, float]:
+    """From the evidence; of a run without it, the naive one."""
+    if run.evidence is None:
+        return interval(stage["metrics"]["accuracy"], stage["metrics"]["images"])
+    figure = run.evidence["classification"].get(key, {}).get("accuracy")
+    ends = (figure["low"], figure["high"]) if figure else (None, None)
+    return (math.nan if ends[0] is None else ends[0], math.nan if ends[1] is None else ends[1])
 
 
 def _section(run: Run, key: str, table: Table, drawn: dict[str, str]) -> Section:
     denoising = restoration(run.metrics) if key == "denoising" else None
     stage = denoising or classifications(run.metrics)[key]
     figures = _fidelity_charts(run, denoising) if denoising else _class_charts(run, key)
-    network, drawing = _network(key, stage["training"], drawn)
+    folds = run.metrics["run"].get("folds", 1)
+    network, drawing = _network(key, stage["training"], drawn, folds)
     return Section(
         key=key,
         number=NUMBERS[key],
         title=subject(stage["title"]),
-        tables=(table, noise_table(denoising)) if denoising else (table,),
+        tables=(table, noise_table(denoising, run.evidence)) if denoising else (table,),
         charts=tuple(figures),
         network=network,
         drawing=drawing,
@@ -77,10 +75,10 @@ def _section(run: Run, key: str, table: Table, drawn: dict[str, str]) -> Section
 
 def _class_charts(run: Run, key: str) -> list[Chart]:
     stage = classifications(run.metrics)[key]
-    made = [_chart(run, f"{key}-confusion", "Confusion matrix", _confusion_words(stage), charts.confusion(stage))]
+    made = [chart(run, f"{key}-confusion", "Confusion matrix", _confusion_words(stage), charts.confusion(stage))]
     if stage["roc"]:
         areas = [f"{display_name(name)} {decimal(curve['area'])}" for name, curve in stage["roc"].items()]
-        made.append(_chart(run, f"{key}-roc", "ROC curve", "Areas: " + ", ".join(areas), charts.roc(stage)))
+        made.append(chart(run, f"{key}-roc", "ROC curve", "Areas: " + ", ".join(areas), charts.roc(stage)))
     return made + _learning_charts(run, key)
 
 
@@ -91,7 +89,7 @@ def _fidelity_charts(run: Run, stage: RestorationStage) -> list[Chart]:
     names = [name for name in stage["denoised"] if name != "all"]
     words = "; ".join(f"{display_name(name)}: {decimal(gain(stage, name), 2, sign=True)} dB" for name in names)
     caption = "Gain by noise type: each dot one picture, the box its middle half"
-    return [_chart(run, "denoising-gain", caption, words, charts.gains(run.predictions)), *learned]
+    return [chart(run, "denoising-gain", caption, words, charts.gains(run.predictions)), *learned]
 
 
 def _learning_charts(run: Run, key: str) -> list[Chart]:
@@ -99,12 +97,7 @@ def _learning_charts(run: Run, key: str) -> list[Chart]:
     if history is None:
         return []
     caption = heldout.caption(run.metrics["run"], key)
-    return [_chart(run, f"{key}-learning", caption, _learning_words(history), charts.learning(history))]
-
-
-def _chart(run: Run, name: str, caption: str, words: str, figure: Figure) -> Chart:
-    svg = charts.keep(figure, run.folder / "figures" / f"{name}.png")
-    return Chart(name, caption, words, svg, wide=bool(figure.get_figwidth() > charts.SQUARE))
+    return [chart(run, f"{key}-learning", caption, _learning_words(history), charts.learning(history))]
 
 
 def _confusion_words(stage: ClassificationStage) -> str:
@@ -127,8 +120,10 @@ def _learning_words(history: pd.DataFrame) -> str:
     return f"{counted(len(history), 'epoch')}: " + ", ".join(told)
 
 
-def _network(key: str, training: Training | None, drawn: dict[str, str]) -> tuple[str, Markup | None]:
+def _network(key: str, training: Training | None, drawn: dict[str, str], folds: int) -> tuple[str, Markup | None]:
     """How the network was trained, and its drawing unless an earlier stage has the same."""
+    if training is None and folds > 1 and key != "transfer":
+        return f"Trained anew in each of the {folds} folds; their own pages draw it.", None
     if training is None:
         return "Nothing was trained for this stage.", None
     facts = (

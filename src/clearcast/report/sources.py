@@ -9,6 +9,7 @@ import pandas as pd
 
 from clearcast.domain import Label, NoiseType
 from clearcast.errors import OutputError
+from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.results import ClassificationStage, RestorationStage, StudyMetrics
 from clearcast.evaluation.stage import Stage
 
@@ -17,11 +18,15 @@ VERDICT_STAGES = tuple(stage.value for stage in Stage if stage not in {Stage.NOI
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder as read: its metrics, and one line of ``predictions`` for each test picture."""
+    """A run folder as read: its metrics, and one line of ``predictions`` for each test picture.
+
+    ``evidence`` is None for a run that was made without it, or stopped before it.
+    """
 
     folder: Path
     metrics: StudyMetrics
     predictions: pd.DataFrame
+    evidence: Evidence | None
 
     @property
     def root(self) -> Path:
@@ -33,20 +38,22 @@ def read_run(folder: Path) -> Run:
     """Read a run folder.
 
     Raises:
-        OutputError: not a run folder, or its metrics or predictions cannot be read.
+        OutputError: not a run folder, or its metrics, predictions or evidence cannot be read.
     """
     path = folder / "metrics.json"
     try:
         metrics = cast(StudyMetrics, json.loads(path.read_text(encoding="utf-8")))
         path = folder / "predictions.csv"
         predictions = read_table(path)
+        path = folder / "evidence.json"
+        evidence = cast(Evidence, json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
     except FileNotFoundError:
         raise OutputError(
             f"{folder}: no {path.name} there; needed is a run folder, as `clearcast study` writes it"
         ) from None
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot be read ({error}); run the study again") from None
-    return Run(folder, metrics, predictions)
+    return Run(folder, metrics, predictions, evidence)
 
 
 def read_table(path: Path) -> pd.DataFrame:

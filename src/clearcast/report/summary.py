@@ -1,118 +1,231 @@
-"""What the numbers say, in plain sentences, and what they do not."""
+"""The first screen: how good the verdicts and the denoised pictures are, and whether denoising helped."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from clearcast.evaluation.results import ClassificationStage, StudyMetrics
-from clearcast.report import heldout
-from clearcast.report.numbers import counted, decimal, interval
+from clearcast.domain import Label
+from clearcast.evaluation.evidence.contract import Comparison, Figure
+from clearcast.evaluation.results import ClassificationStage, RestorationStage, Spread
+from clearcast.report.charts import evidence as charts
+from clearcast.report.figures import Chart, chart
+from clearcast.report.numbers import DASH, bounds, counted, decimal, interval, measured, sentence
 from clearcast.report.sources import Run, classifications, restoration
-from clearcast.report.tables import gain, lpips_remark
+from clearcast.report.split import Seen, seen
+from clearcast.report.tables import VERDICT_NAMES, gain, main_comparison
+
+_SEEN = {
+    Seen.MOST: ", but most of them show parts that also trained the networks",
+    Seen.SOME: ", but some of them show parts that also trained the networks",
+}
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One key figure, with the words above and below it."""
+class Cell:
+    """One figure of the first screen: its value, its 95% interval and what was published, each empty where none is."""
 
-    name: str
     value: str
+    interval: str = ""
+    published: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A small table of figures; each row has a name. ``note`` stands below it."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     note: str
 
 
-def sentences(run: Run) -> list[str]:
-    """The study's results as a paragraph; only what was run is spoken of."""
+@dataclass(frozen=True)
+class Help:
+    """Whether denoising helped, in a sentence, with what stands behind it and, with evidence, a figure."""
+
+    sentence: str
+    note: str
+    chart: Chart | None
+
+
+def headline(run: Run) -> str:
+    """The study in one sentence: counts, and whether they are of parts never seen."""
     stages, denoising = classifications(run.metrics), restoration(run.metrics)
-    told = []
-    if "noisy" in stages:
-        told.append(f"The accuracy of ok or defect on noisy pictures is {_accuracy(stages['noisy'])}.")
-    if "noise_type" in stages:
-        told.append(f"The accuracy of the noise type is {_accuracy(stages['noise_type'])}.")
-    added = gain(denoising) if denoising else None
-    if denoising and added is not None:
-        before, after = denoising["noisy"]["all"]["psnr"]["mean"], denoising["denoised"]["all"]["psnr"]["mean"]
-        verb = "raised" if added > 0 else "lowered"
-        told.append(
-            f"Denoising {verb} the mean PSNR by {decimal(abs(added), 2)} dB, from {decimal(before, 2)} to "
-            f"{decimal(after, 2)} dB{_beside(denoising['published'], 'psnr', 2)}."
+    told = [key for key in ("denoised", "noisy", "reference", "transfer", "noise_type") if key in stages]
+    if not told and denoising:
+        before, after = (decimal(denoising[which]["all"]["psnr"]["mean"], 2) for which in ("noisy", "denoised"))
+        return f"Denoising took the mean PSNR of the test images from {before} to {after} dB."
+    where = seen(run.metrics["run"])
+    start = "On parts never seen in training, " if where is Seen.NONE else ""
+    return f"{start}{_right(stages, told)}{_SEEN.get(where, '')}."
+
+
+def verdicts(run: Run) -> Grid | None:
+    """Accuracy, ROC area, escape and overkill of the stages that say ok or defect; None where none was run."""
+    stages = classifications(run.metrics)
+    rows = tuple(
+        (name, _verdict(run, key, stages[key]))
+        for key, name in VERDICT_NAMES.items()
+        if key in stages and key != "transfer"
+    )
+    note = _noise_type(run)
+    if rows:
+        at = "at the chosen threshold" if _all_chosen(run) else "at the threshold 0.5"
+        note = f"Escape: a defect called ok. Overkill: an ok part called defect. Both {at}. {note}"
+    elif not note:
+        return None
+    return Grid(("Accuracy", "ROC area", "Escape", "Overkill") if rows else (), rows, note.strip())
+
+
+def restored(run: Run) -> Grid | None:
+    """PSNR, SSIM and, where measured, LPIPS before and after denoising; None where nothing was denoised."""
+    stage = restoration(run.metrics)
+    if stage is None:
+        return None
+    measures = {"psnr": ("PSNR, dB", 2), "ssim": ("SSIM", 3), "lpips": ("LPIPS", 3)}
+    known = {key: words for key, words in measures.items() if stage["denoised"]["all"][key]}  # type: ignore[literal-required]
+    rows = tuple((name, _restored(run, stage, key, digits)) for key, (name, digits) in known.items())
+    return Grid(("Noisy", "Denoised", "Gain"), rows, "")
+
+
+def helped(run: Run) -> Help | None:
+    """Whether denoising helped the verdicts; None where that was not tried."""
+    comparison = main_comparison(run.evidence)
+    if run.evidence and comparison:
+        return Help(
+            sentence(comparison["sentence"]), _changed(comparison), _differences(run, run.evidence["comparisons"])
         )
-    if "denoised" in stages:
-        told.append(
-            f"On denoised pictures the accuracy of ok or defect is {_accuracy(stages['denoised'])}.{_helped(run)}"
-        )
-    if "transfer" in stages:
-        told.append(
-            f"Stage 1's network, shown denoised pictures without retraining, has {_accuracy(stages['transfer'])}."
-        )
-    if "reference" in stages:
-        told.append(f"The ceiling, on reference pictures without noise, is {_accuracy(stages['reference'])}.")
-    return told
-
-
-def tiles(metrics: StudyMetrics) -> list[Tile]:
-    """The key figures."""
-    names = {
-        "noisy": "Accuracy, noisy",
-        "noise_type": "Accuracy, noise type",
-        "denoised": "Accuracy, denoised",
-        "reference": "Accuracy, reference",
-    }
-    stages, denoising = classifications(metrics), restoration(metrics)
-    made = {
-        key: Tile(name, decimal(stages[key]["metrics"]["accuracy"]), _note(stages[key]["published"], "accuracy", 4))
-        for key, name in names.items()
-        if key in stages
-    }
-    if denoising:
-        psnr = decimal(denoising["denoised"]["all"]["psnr"]["mean"], 2)
-        made["denoising"] = Tile("PSNR, denoised, dB", psnr, _note(denoising["published"], "psnr", 2))
-    return [made[key] for key in ("noisy", "noise_type", "denoising", "denoised", "reference") if key in made]
-
-
-def doubts(metrics: StudyMetrics) -> list[str]:
-    """What a reader should know before trusting the figures."""
-    run, stages, denoising = metrics["run"], classifications(metrics), restoration(metrics)
-    told = [
-        f"The split: {run['split'].rstrip('.')}. Where pictures of one part, or copies of one picture, are on both "
-        "sides of a split, the figures measure memory as well as skill.",
-        *run.get("warnings", []),
-    ]
-    if stages:
-        first = stages.get("noisy") or next(iter(stages.values()))
-        low, high = interval(first["metrics"]["accuracy"], first["metrics"]["images"])
-        told.append(
-            f"The figures are of {counted(first['metrics']['images'], 'test picture')}: an accuracy of "
-            f"{decimal(first['metrics']['accuracy'])} stands for anything from {low:.3f} to {high:.3f} (95 % interval, "
-            "and narrower than it should be where pictures show the same part)."
-        )
-    told += [
-        f"One run with one seed ({run['seed']}): another seed moves every figure a little.",
-        "The published figures come from their authors' own test pictures; like is compared with like only where the "
-        "data and the split are theirs too.",
-        heldout.doubt(metrics),
-    ]
-    if denoising:
-        told.append(lpips_remark(denoising))
-    if run["left_out"]:
-        told.append(f"Rows left out: {len(run['left_out']):,}; each is listed with its reason under What was run.")
-    return [doubt for doubt in told if doubt]
-
-
-def _helped(run: Run) -> str:
-    """Whether denoising helped, on the same pictures one by one."""
-    if "noisy" not in run.metrics["stages"]:
-        return ""
+    stages = run.metrics["stages"]
+    if not {"noisy", "denoised"} <= set(stages):
+        return None
     label = run.predictions["label"]
     before, after = (run.predictions[f"said_{stage}"] == label for stage in ("noisy", "denoised"))
     mended, spoiled = int((~before & after).sum()), int((before & ~after).sum())
-    return f" Picture by picture, denoising mended {counted(mended, 'verdict')} and spoiled {spoiled:,}."
+    told = f"Picture by picture, denoising mended {counted(mended, 'verdict')} and spoiled {spoiled:,}."
+    return Help(told, "Whether that would hold on other parts was not worked out for this run.", None)
 
 
-def _accuracy(stage: ClassificationStage) -> str:
-    return f"{decimal(stage['metrics']['accuracy'])}{_beside(stage['published'], 'accuracy', 4)}"
+def versus(comparison: Comparison) -> str:
+    """What is compared, such as "Denoised (stage 4) against noisy (stage 1)"."""
+    first, second = (VERDICT_NAMES.get(key, key) for key in (comparison["first"], comparison["second"]))
+    return f"{second} against {first[0].lower()}{first[1:]}"
 
 
-def _beside(published: dict[str, float] | None, key: str, digits: int) -> str:
-    return f" (published: {decimal(published[key], digits)})" if published and key in published else ""
+def in_points(share: Figure) -> Figure:
+    """A figure in 0..1 as one in hundredths."""
+    value, low, high = (None if one is None else 100 * one for one in (share["value"], share["low"], share["high"]))
+    return Figure(value=value, low=low, high=high)
 
 
-def _note(published: dict[str, float] | None, key: str, digits: int) -> str:
-    return f"published {decimal(published[key], digits)}" if published and key in published else "nothing published"
+def _right(stages: dict[str, ClassificationStage], told: Sequence[str]) -> str:
+    main = told[0]
+    right, images = _count(stages[main])
+    if main == "noise_type":
+        return f"the noise of {right:,} of {counted(images, 'test image')} is named rightly".capitalize()
+    means = {"noisy": "as they are", "reference": "without noise"}.get(main, "after denoising")
+    other = f", {_count(stages['noisy'])[0]:,} before" if main == "denoised" and "noisy" in told else ""
+    return f"{right:,} of {counted(images, 'test image')} are judged rightly {means}{other}"
+
+
+def _count(stage: ClassificationStage) -> tuple[int, int]:
+    counts = stage["confusion"]
+    return sum(row[place] for place, row in enumerate(counts)), sum(map(sum, counts))
+
+
+def _verdict(run: Run, key: str, stage: ClassificationStage) -> tuple[Cell, ...]:
+    return (_share(run, key, stage, "accuracy"), _share(run, key, stage, "roc_area"), *_errors(run, key, stage))
+
+
+def _share(run: Run, key: str, stage: ClassificationStage, measure: str) -> Cell:
+    figure = _bare(stage["metrics"][measure])  # type: ignore[literal-required]
+    if run.evidence:
+        figure = run.evidence["classification"].get(key, {}).get(measure, figure)
+    elif measure == "accuracy":
+        figure = _naive(stage["metrics"]["accuracy"], stage["metrics"]["images"])
+    return _cell(figure, published=(stage["published"] or {}).get(measure))
+
+
+def _errors(run: Run, key: str, stage: ClassificationStage) -> tuple[Cell, Cell]:
+    """Escape and overkill, at the chosen threshold where each stage has one."""
+    decision = run.evidence["decisions"].get(key) if run.evidence else None
+    if decision:
+        point = decision["chosen"] if _all_chosen(run) and decision["chosen"] else decision["plain"]
+        escape, overkill = point["escape"], point["overkill"]
+    else:
+        escape, overkill = (_missed(stage, label) for label in (Label.DEFECT, Label.OK))
+    return _cell(escape), _cell(overkill)
+
+
+def _missed(stage: ClassificationStage, label: Label) -> Figure:
+    """The share of a label's images that are given the other, with the naive interval."""
+    place = stage["classes"].index(label)
+    counts = stage["confusion"][place]
+    images = sum(counts)
+    if not images:
+        return Figure(value=None, low=None, high=None)
+    return _naive(1 - counts[place] / images, images)
+
+
+def _naive(share: float, images: int) -> Figure:
+    low, high = interval(share, images)
+    return Figure(value=share, low=low, high=high)
+
+
+def _all_chosen(run: Run) -> bool:
+    decisions = run.evidence["decisions"] if run.evidence else {}
+    return bool(decisions) and all(decision["chosen"] for decision in decisions.values())
+
+
+def _noise_type(run: Run) -> str:
+    stage = classifications(run.metrics).get("noise_type")
+    if stage is None:
+        return ""
+    cell = _share(run, "noise_type", stage, "accuracy")
+    published = f"; published {cell.published}" if cell.published else ""
+    return f"Noise type named rightly: {cell.value} ({cell.interval}{published})."
+
+
+def _restored(run: Run, stage: RestorationStage, measure: str, digits: int) -> tuple[Cell, Cell, Cell]:
+    before, after = (_mean(run, stage, which, measure) for which in ("noisy", "denoised"))
+    published = (stage["published"] or {}).get(measure)
+    added = _bare(None)
+    if measure == "psnr":
+        paired = run.evidence.get("gain", {}).get("all") if run.evidence else None
+        added = paired or _bare(gain(stage))
+    elif before["value"] is not None and after["value"] is not None:
+        added = _bare(after["value"] - before["value"])
+    return _cell(before, digits), _cell(after, digits, published), _cell(added, digits, sign=True)
+
+
+def _mean(run: Run, stage: RestorationStage, which: Literal["noisy", "denoised"], measure: str) -> Figure:
+    """A mean over all test images, with its interval where there is evidence."""
+    spread: Spread = stage[which]["all"][measure]  # type: ignore[literal-required]
+    figures = run.evidence["restoration"].get(which, {}).get("all", {}) if run.evidence else {}
+    return figures.get(measure) or _bare(spread["mean"])
+
+
+def _bare(value: float | None) -> Figure:
+    return Figure(value=value, low=None, high=None)
+
+
+def _cell(figure: Figure, digits: int = 3, published: float | None = None, *, sign: bool = False) -> Cell:
+    ends = bounds(figure, digits, sign=sign)
+    known = "" if published is None else decimal(published, digits)
+    return Cell(decimal(figure["value"], digits, sign=sign), "" if ends == DASH else ends, known)
+
+
+def _changed(comparison: Comparison) -> str:
+    return (
+        f"{counted(comparison['mended'], 'verdict')} mended, {comparison['spoiled']:,} spoiled. McNemar's test, which "
+        f"takes images for independent: p = {comparison['mcnemar_p']:.2g}."
+    )
+
+
+def _differences(run: Run, comparisons: Sequence[Comparison]) -> Chart | None:
+    """What denoising gained with a network trained anew, and without."""
+    names = {"denoised": "Trained anew", "transfer": "Not trained anew"}
+    shown = [one for one in comparisons if one["first"] == "noisy" and one["second"] in names]
+    if not shown:
+        return None
+    words = "; ".join(f"{versus(one)}: {measured(in_points(one['difference']), 1, sign=True)}" for one in shown)
+    figure = charts.differences(shown, [names[one["second"]] for one in shown])
+    return chart(run, "differences", "On denoised images, against noisy ones", words, figure)

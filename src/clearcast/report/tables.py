@@ -1,11 +1,12 @@
 """The study's tables, once as plain text cells: the page and the terminal print the same."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import rich.table
 from rich.text import Text
 
+from clearcast.evaluation.evidence.contract import Comparison, Evidence, Figure
 from clearcast.evaluation.results import (
     ClassificationStage,
     FidelityMetrics,
@@ -14,10 +15,16 @@ from clearcast.evaluation.results import (
     Spread,
     StudyMetrics,
 )
-from clearcast.report.numbers import decimal, mean_and_spread
+from clearcast.report.numbers import bounds, decimal, mean_and_spread, measured
 from clearcast.report.sources import classifications, display_name, restoration, subject
 
 NUMBERS = {"reference": "0", "noisy": "1", "noise_type": "2", "denoising": "3", "denoised": "4", "transfer": "T"}
+VERDICT_NAMES = {
+    "noisy": "Noisy (stage 1)",
+    "denoised": "Denoised (stage 4)",
+    "transfer": "Denoised (stage 1's network)",
+    "reference": "Noise-free (ceiling)",
+}
 _CLASSIFICATION = {
     "accuracy": "Accuracy",
     "precision": "Precision (weighted)",
@@ -29,6 +36,7 @@ _CLASSIFICATION = {
     "sensitivity": "Sensitivity (defects found)",
     "specificity": "Specificity (ok passed)",
 }
+INTERVAL = "95% interval"
 _FIDELITY = {"psnr": ("PSNR in dB", 2), "ssim": ("SSIM", 4), "mse": ("MSE", 4), "lpips": ("LPIPS", 4)}
 
 
@@ -42,26 +50,47 @@ class Table:
     note: str = ""
 
 
-def stage_tables(metrics: StudyMetrics) -> list[rich.table.Table]:
-    """The tables of all stages that were run, ours beside the published, for the terminal."""
-    return [_to_terminal(table) for table in page_tables(metrics).values()]
+def stage_tables(metrics: StudyMetrics, evidence: Evidence | None = None) -> list[rich.table.Table]:
+    """The tables of all stages that were run, ours beside the published, for the terminal.
+
+    With evidence each figure has its interval, and stage 4's table says below it whether denoising helped.
+    """
+    tables = page_tables(metrics, evidence)
+    helped = main_comparison(evidence)
+    if helped and helped["second"] in tables:
+        tables[helped["second"]] = replace(tables[helped["second"]], note=helped["sentence"])
+    return [_to_terminal(table) for table in tables.values()]
 
 
-def page_tables(metrics: StudyMetrics) -> dict[str, Table]:
+def page_tables(metrics: StudyMetrics, evidence: Evidence | None) -> dict[str, Table]:
     """The same tables by stage, in the order of the study."""
-    tables = {key: _classification_table(key, stage) for key, stage in classifications(metrics).items()}
+    figures = evidence["classification"] if evidence else {}
+    tables = {
+        key: _classification_table(key, stage, figures.get(key)) for key, stage in classifications(metrics).items()
+    }
     denoising = restoration(metrics)
     if denoising:
-        tables["denoising"] = _restoration_table(denoising)
+        tables["denoising"] = _restoration_table(denoising, evidence)
     return {key: tables[key] for key in NUMBERS if key in tables}
 
 
-def noise_table(stage: RestorationStage) -> Table:
-    """All measures for each noise type, noisy and denoised in turn: means and standard deviations over images."""
+def main_comparison(evidence: Evidence | None) -> Comparison | None:
+    """The comparison that says whether denoising helped: of stage 4 with stage 1, or else of stage 1's network alone."""
+    comparisons = evidence["comparisons"] if evidence else []
+    found = {one["second"]: one for one in comparisons if one["first"] == "noisy"}
+    return found.get("denoised") or found.get("transfer")
+
+
+def noise_table(stage: RestorationStage, evidence: Evidence | None) -> Table:
+    """All measures for each noise type, noisy and denoised in turn: means over images.
+
+    With them stand the intervals where there is evidence, else the standard deviations.
+    """
     names = sorted(stage["denoised"], key=lambda name: name == "all")
     columns = ("Noise", "Images", "PSNR in dB", "Gain in dB", "SSIM", "MSE", "LPIPS")
-    rows = tuple(_noise_row(stage, name, which) for name in names for which in ("noisy", "denoised"))
-    return Table("Denoising by noise type, mean ± standard deviation", columns, rows)
+    rows = tuple(_noise_row(stage, name, which, evidence) for name in names for which in ("noisy", "denoised"))
+    spread = f"mean ({INTERVAL})" if evidence else "mean ± standard deviation"
+    return Table(f"Denoising by noise type, {spread}", columns, rows)
 
 
 def lpips_remark(stage: RestorationStage) -> str:
@@ -92,41 +121,67 @@ def gain(stage: RestorationStage, name: str = "all") -> float | None:
     return None if before is None or after is None else after - before
 
 
-def _noise_row(stage: RestorationStage, name: str, which: Literal["noisy", "denoised"]) -> tuple[str, ...]:
+def _noise_row(
+    stage: RestorationStage, name: str, which: Literal["noisy", "denoised"], evidence: Evidence | None
+) -> tuple[str, ...]:
     metrics = stage[which][name]
-    psnr, *others = (_measured(metrics, measure) for measure in _FIDELITY)
-    added = decimal(gain(stage, name), 2, sign=True) if which == "denoised" else ""
+    added = ""
+    if which == "denoised":
+        figure = evidence.get("gain", {}).get(name) if evidence else None
+        added = measured(figure, 2, sign=True) if figure else decimal(gain(stage, name), 2, sign=True)
+    if evidence:
+        figures = evidence["restoration"].get(which, {}).get(name, {})
+        psnr, *others = (_with_interval(metrics, measure, figures) for measure in _FIDELITY)
+    else:
+        psnr, *others = (_with_spread(metrics, measure) for measure in _FIDELITY)
     return (f"{display_name(name)}, {which}", str(metrics["images"]), psnr, added, *others)
 
 
-def _classification_table(key: str, stage: ClassificationStage) -> Table:
+def _classification_table(key: str, stage: ClassificationStage, figures: dict[str, Figure] | None) -> Table:
     published = stage["published"] or {}
     rows = tuple(
-        (text, decimal(stage["metrics"][name]), decimal(published.get(name)))  # type: ignore[literal-required]
+        (
+            text,
+            decimal(stage["metrics"][name]),  # type: ignore[literal-required]
+            *([bounds(figures.get(name))] if figures else []),
+            decimal(published.get(name)),
+        )
         for name, text in _CLASSIFICATION.items()
         if name in stage["metrics"]
     )
-    return Table(_title(key, stage["title"]), ("Measure", "Ours", "Published"), rows)
+    return Table(_title(key, stage["title"]), ("Measure", "Ours", *([INTERVAL] if figures else []), "Published"), rows)
 
 
-def _restoration_table(stage: RestorationStage) -> Table:
+def _restoration_table(stage: RestorationStage, evidence: Evidence | None) -> Table:
     published = stage["published"] or {}
-    before, after = stage["noisy"]["all"], stage["denoised"]["all"]
+    columns, sides = ["Mean ± standard deviation"], []
+    for which, head in (("noisy", "Noisy"), ("denoised", "Denoised (ours)")):
+        measures: dict[str, FidelityMetrics] = stage[which]  # type: ignore[literal-required]
+        columns.append(head)
+        sides.append([_with_spread(measures["all"], name) for name in _FIDELITY])
+        if evidence:
+            figures = evidence["restoration"].get(which, {}).get("all", {})
+            columns.append(INTERVAL)
+            sides.append([bounds(figures.get(name), digits) for name, (_, digits) in _FIDELITY.items()])
     rows = tuple(
-        (text, _measured(before, name), _measured(after, name), decimal(published.get(name), digits))
-        for name, (text, digits) in _FIDELITY.items()
+        (text, *cells, decimal(published.get(name), digits))
+        for (name, (text, digits)), *cells in zip(_FIDELITY.items(), *sides, strict=True)
     )
-    columns = ("Mean ± standard deviation", "Noisy", "Denoised (ours)", "Published")
-    return Table(_title("denoising", stage["title"]), columns, rows, lpips_remark(stage))
+    return Table(_title("denoising", stage["title"]), (*columns, "Published"), rows, lpips_remark(stage))
 
 
 def _title(key: str, title: str) -> str:
     return subject(title) if key == "transfer" else f"Table {NUMBERS[key]}. {subject(title)}"
 
 
-def _measured(metrics: FidelityMetrics, name: str) -> str:
+def _with_spread(metrics: FidelityMetrics, name: str) -> str:
     spread: Spread | None = metrics[name]  # type: ignore[literal-required]
     return "not measured" if spread is None else mean_and_spread(spread, _FIDELITY[name][1])
+
+
+def _with_interval(metrics: FidelityMetrics, name: str, figures: dict[str, Figure]) -> str:
+    spread: Spread | None = metrics[name]  # type: ignore[literal-required]
+    return "not measured" if spread is None else measured(figures.get(name), _FIDELITY[name][1])
 
 
 def _to_terminal(table: Table) -> rich.table.Table:

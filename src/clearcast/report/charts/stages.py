@@ -1,69 +1,26 @@
-"""The figures of a study. Each is drawn once and kept twice: as PNG beside the page and as SVG inside it."""
+"""The figures of a study's stages."""
 
-import io
-import re
 import textwrap
-from pathlib import Path
+from collections.abc import Mapping
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from clearcast.evaluation.results import ClassificationStage
-from clearcast.report.numbers import interval
-from clearcast.report.sources import display_name, subject
-
-# Okabe and Ito's colours, told apart with any colour vision. In the page each becomes the style sheet's variable,
-# so that figures follow its light, dark and printed looks.
-INK, MUTED, GRID, PAPER = "#1d2733", "#5b6875", "#d5dbe1", "#ffffff"
-BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#aa4499"
-SQUARE, WIDE = 2.9, 8.0  # inches; square figures stand beside the table in the page, wide ones below it
-_VARIABLES = {
-    INK: "var(--ink)",
-    MUTED: "var(--muted)",
-    GRID: "var(--line)",
-    PAPER: "var(--paper)",
-    BLUE: "var(--blue)",
-    ORANGE: "var(--orange)",
-    GREEN: "var(--green)",
-    PURPLE: "var(--purple)",
-}
-_styled = mpl.rc_context(
-    {
-        "font.size": 9,
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "axes.edgecolor": MUTED,
-        "axes.facecolor": "none",
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.color": GRID,
-        "grid.linewidth": 0.6,
-        "xtick.color": MUTED,
-        "ytick.color": MUTED,
-        "xtick.labelcolor": INK,
-        "ytick.labelcolor": INK,
-        "legend.facecolor": PAPER,
-        "legend.edgecolor": "none",
-    }
-)
+from clearcast.report.charts.style import BLUE, GREEN, INK, MUTED, ORANGE, PAPER, PURPLE, SQUARE, WIDE, empty, styled
+from clearcast.report.sources import display_name
 
 
-@_styled
+@styled
 def confusion(stage: ClassificationStage) -> Figure:
     """True classes in rows, said classes in columns; each cell with its count and its share of the row."""
     counts = np.array(stage["confusion"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [textwrap.fill(display_name(name), 9) for name in stage["classes"]]
-    figure, axes = _figure(SQUARE, 2.7)
+    figure, axes = empty(SQUARE, 2.7)
     for (row, column), count in np.ndenumerate(counts):
         share = shares[row, column]
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=BLUE, alpha=0.04 + 0.96 * share))
@@ -78,10 +35,10 @@ def confusion(stage: ClassificationStage) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def roc(stage: ClassificationStage) -> Figure:
     """The ROC curve of defect, with the point that the verdicts were said at; or one curve for each class."""
-    figure, axes = _figure(SQUARE, 2.7 + 0.18 * (2 + len(stage["roc"])))
+    figure, axes = empty(SQUARE, 2.7 + 0.18 * (2 + len(stage["roc"])))
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="Chance")
     for colour, (name, curve) in zip((BLUE, ORANGE, GREEN, PURPLE), stage["roc"].items(), strict=False):
         label = f"{display_name(name)}, area {curve['area']:.4f}"
@@ -95,11 +52,11 @@ def roc(stage: ClassificationStage) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def learning(history: pd.DataFrame) -> Figure:
     """Loss by epoch on training and held-out pictures, and accuracy beside it where the history has it."""
     panels = [panel for panel in ("loss", "accuracy") if f"train_{panel}" in history]
-    figure, first = _figure(WIDE, 2.8, columns=len(panels))
+    figure, first = empty(WIDE, 2.8, columns=len(panels))
     for axes, panel in zip(figure.axes, panels, strict=True):
         for part, colour, text in (("train", BLUE, "training"), ("heldout", ORANGE, "held-out")):
             curve = history[["epoch", f"{part}_{panel}"]].dropna()
@@ -111,13 +68,13 @@ def learning(history: pd.DataFrame) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def gains(predictions: pd.DataFrame) -> Figure:
     """What denoising added to each picture's PSNR: a box and all pictures as dots, by noise type."""
     finite = predictions[np.isfinite(predictions["psnr_noisy"]) & np.isfinite(predictions["psnr_denoised"])]
     added = (finite["psnr_denoised"] - finite["psnr_noisy"]).groupby(finite["noise_type"])
     groups = {display_name(str(name)): values.to_numpy() for name, values in added}
-    figure, axes = _figure(WIDE, 1.2 + 0.55 * len(groups))
+    figure, axes = empty(WIDE, 1.2 + 0.55 * len(groups))
     axes.axvline(0, color=MUTED, linewidth=1)
     rng = np.random.default_rng(0)  # only scatters dots that would hide each other
     for place, values in enumerate(groups.values()):
@@ -133,46 +90,20 @@ def gains(predictions: pd.DataFrame) -> Figure:
     return figure
 
 
-@_styled
-def accuracies(stages: dict[str, ClassificationStage]) -> Figure:
-    """Each stage's accuracy with its 95 % interval, and the published figure."""
-    figure, axes = _figure(WIDE, 1.0 + 0.42 * len(stages))
-    for place, stage in enumerate(stages.values()):
-        share, images = stage["metrics"]["accuracy"], stage["metrics"]["images"]
-        axes.plot(interval(share, images), (place, place), color=BLUE, linewidth=2.2, solid_capstyle="butt")
-        axes.plot(share, place, "o", color=BLUE, markersize=7, label="ours, with its 95 % interval")
+@styled
+def accuracies(
+    stages: Mapping[str, ClassificationStage], intervals: Mapping[str, tuple[float, float]], kind: str
+) -> Figure:
+    """Accuracy by the stage's name with its interval, whose ``kind`` the legend names, and the published figure."""
+    figure, axes = empty(WIDE, 1.0 + 0.42 * len(stages))
+    for place, (name, stage) in enumerate(stages.items()):
+        axes.plot(intervals[name], (place, place), color=BLUE, linewidth=2.2, solid_capstyle="butt")
+        axes.plot(stage["metrics"]["accuracy"], place, "o", color=BLUE, markersize=7, label=f"ours, with {kind}")
         if stage["published"] and "accuracy" in stage["published"]:
             axes.plot(stage["published"]["accuracy"], place, "D", color=ORANGE, markersize=6, label="published")
-    axes.set_yticks(range(len(stages)), [subject(stage["title"]) for stage in stages.values()])
+    axes.set_yticks(range(len(stages)), list(stages))
     axes.set(xlabel="Accuracy on test pictures", ylim=(len(stages) - 0.5, -0.5))
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
     axes.legend(once.values(), once.keys(), loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
     return figure
-
-
-def keep(figure: Figure, path: Path) -> Markup:
-    """Write a figure as PNG and return it as SVG whose colours and font are the page's."""
-    figure.savefig(path, dpi=200, facecolor=PAPER, metadata={"Software": None})
-    figure.set_layout_engine("none")  # both have one layout: work it out once
-    buffer = io.StringIO()
-    # The salt keeps the names inside one figure apart from those of another in the same page, and alike in each run.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", facecolor="none", metadata=nothing)
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would style the whole page
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', svg, count=1)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    return Markup(svg.replace("xlink:href", "href"))
-
-
-def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Axes]:
-    """An empty figure in inches on its own canvas: no window system, and no list of open figures."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(1, columns, squeeze=False)
-    return figure, axes[0, 0]

@@ -1,0 +1,83 @@
+"""How figures look, and how each is kept twice: as PNG beside the page and as SVG inside it."""
+
+import io
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart with any colour vision. In the page each becomes the style sheet's variable,
+# so that figures follow its light, dark and printed looks.
+INK, MUTED, GRID, PAPER = "#1d2733", "#5b6875", "#d5dbe1", "#ffffff"
+BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#aa4499"
+SQUARE, MIDDLE, WIDE = 2.9, 3.8, 8.0  # inches; wide figures take the page's whole width
+_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--line)",
+    PAPER: "var(--paper)",
+    BLUE: "var(--blue)",
+    ORANGE: "var(--orange)",
+    GREEN: "var(--green)",
+    PURPLE: "var(--purple)",
+}
+styled = mpl.rc_context(
+    {
+        "font.size": 9,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": MUTED,
+        "axes.facecolor": "none",
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": GRID,
+        "grid.linewidth": 0.6,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "legend.facecolor": PAPER,
+        "legend.edgecolor": "none",
+    }
+)
+
+
+def empty(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Axes]:
+    """An empty figure in inches on its own canvas (no window system, no list of open figures), and its first axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, axes[0, 0]
+
+
+def legend_below(figure: Figure, axes: Iterable[Axes], columns: int = 1) -> None:
+    """Name each kind of mark once, below the figure: inside it the names would hide curves."""
+    pairs = (zip(*reversed(one.get_legend_handles_labels()), strict=True) for one in axes)
+    marks = {name: mark for pair in pairs for name, mark in pair}
+    figure.legend(marks.values(), marks.keys(), loc="outside lower left", fontsize=8, handlelength=1.4, ncols=columns)
+
+
+def keep(figure: Figure, path: Path) -> Markup:
+    """Write a figure as PNG and return it as SVG whose colours and font are the page's."""
+    figure.savefig(path, dpi=200, facecolor=PAPER, metadata={"Software": None})
+    figure.set_layout_engine("none")  # both have one layout: work it out once
+    buffer = io.StringIO()
+    # The salt keeps the names inside one figure apart from those of another in the same page, and alike in each run.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
+        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", facecolor="none", metadata=nothing)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would style the whole page
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r'<svg \1 aria-hidden="true">', svg, count=1)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    return Markup(svg.replace("xlink:href", "href"))
