@@ -36,6 +36,9 @@ def gather_evidence(
         wishes: what mistakes cost, or how many are allowed.
         seed: of the resamples; the same seed gives the same evidence.
         progress: called with (done, all) stages.
+
+    Raises:
+        ValueError: there is no test image.
     """
     sample = Sample(test["part"].to_numpy(str), seed=seed)
     evidence: Evidence = {

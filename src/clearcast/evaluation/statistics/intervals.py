@@ -50,7 +50,7 @@ def share_interval(estimates: Estimates) -> Interval:
     pseudo = _PSEUDO * (smooth**2 + (1 - smooth) ** 2)
     variance = (estimates.variance * parts**2 + pseudo) / (parts + 2 * _PSEUDO) ** 2
     count = np.minimum(smooth * (1 - smooth) / variance, estimates.images)
-    alone = estimates.parts == estimates.images
+    alone = (estimates.parts == estimates.images) & estimates.counted
     known = np.isfinite(estimates.variance)
     count = np.where(alone & known, estimates.images, count)
     return wilson(value, np.where(known, count, np.nan), np.where(alone, _Z, _student(estimates.parts)))

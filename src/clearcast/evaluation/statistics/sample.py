@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 RESAMPLES = 2000
-_DRAWS = 10_000_000  # at most so many counts of parts are kept; beyond 5,000 parts there are fewer resamples
+_EFFORT = 10_000_000  # resamples * images; beyond 5,000 images there are fewer resamples, at least 200
 _WEIGHTS = 4_000_000  # at most so many weights of images are spread out at a time
 
 Floats = NDArray[np.float64]
@@ -31,6 +31,7 @@ class Estimates:
         images: how many images stand behind it.
         parts: how many parts stand behind it.
         effective: how many parts of equal size would tell as much: (sum n)^2 / sum n^2 (Kish 1965, "Survey Sampling").
+        counted: whether the values are sums over images divided by sums over images.
     """
 
     value: Floats
@@ -38,6 +39,7 @@ class Estimates:
     images: Floats
     parts: Floats
     effective: Floats
+    counted: bool
 
 
 class Sample:
@@ -54,7 +56,7 @@ class Sample:
             raise ValueError("a sample needs at least one image")
         self.images, self.parts = len(self.part), len(known)
         rng = np.random.default_rng(seed)
-        self.resamples = min(resamples, max(_DRAWS // self.parts, 100))
+        self.resamples = min(resamples, max(_EFFORT // self.images, 200))
         shape = self.resamples, self.parts
         drawn = rng.integers(self.parts, size=shape) + self.parts * np.arange(self.resamples)[:, None]
         self._draws = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(shape).astype(float)  # times drawn
@@ -81,7 +83,9 @@ class Sample:
         with np.errstate(invalid="ignore", divide="ignore"):
             value = above.sum(axis=0) / below.sum(axis=0)
             drawn = (self._draws @ above) / (self._draws @ below)
-        return _estimates(value, drawn, below.sum(axis=0), (below > 0).sum(axis=0), _effective(below))
+        parts = (below > 0).sum(axis=0).astype(float)
+        variance = _variance(value, drawn, parts)
+        return Estimates(value, variance, below.sum(axis=0), parts, _effective(below), counted=True)
 
     def measures(self, measure: Measure, among: Sequence[Flags] = ()) -> Estimates:
         """Estimate any function of weights.
@@ -95,9 +99,10 @@ class Sample:
         step = max(1, _WEIGHTS // self.images)
         chunks = [self._draws[start : start + step] for start in range(0, len(self._draws), step)]
         drawn = np.concatenate([measure(chunk[:, self.part]) for chunk in chunks])
-        parts = min((len(np.unique(self.part[rows])) for rows in among), default=self.parts)
-        everything, ones = self._sums(np.ones((self.images, 1))), np.ones(len(value))
-        return _estimates(value, drawn, self.images * ones, parts * ones, _effective(everything) * ones)
+        ones = np.ones(len(value))
+        parts = min((len(np.unique(self.part[rows])) for rows in among), default=self.parts) * ones
+        effective = _effective(self._sums(np.ones((self.images, 1)))) * ones
+        return Estimates(value, _variance(value, drawn, parts), self.images * ones, parts, effective, counted=False)
 
     def _sums(self, values: Floats) -> Floats:
         """Sums over the images of each part, shape (parts, measures)."""
@@ -106,13 +111,13 @@ class Sample:
         return sums
 
 
-def _estimates(value: Floats, drawn: Floats, images: Floats, parts: Floats, effective: Floats) -> Estimates:
+def _variance(value: Floats, drawn: Floats, parts: Floats) -> Floats:
     defined = np.isfinite(drawn)
     enough = (parts >= 2) & (2 * defined.sum(axis=0) > len(drawn)) & np.isfinite(value)
     spread = np.where(defined & enough, drawn, 0.0).var(axis=0, where=defined | ~enough)
     # Drawn with replacement, n parts vary by a factor (n - 1) / n too little.
-    variance = np.where(enough, spread * parts / np.maximum(parts - 1, 1), np.nan)
-    return Estimates(value, variance, images, parts.astype(float), effective)
+    variance: Floats = np.where(enough, spread * parts / np.maximum(parts - 1, 1), np.nan)
+    return variance
 
 
 def _effective(sums: Floats) -> Floats:
