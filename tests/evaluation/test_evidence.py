@@ -42,6 +42,13 @@ def test_verdicts_have_the_studys_measures(evidence: Evidence, stage: str) -> No
         assert holds(figure)
 
 
+def test_log_odds_are_told_apart_where_probabilities_are_all_one() -> None:
+    table = small_table("noisy", "abcd", "-+-+", [40, 50, 60, 70])
+    figures = gather_evidence(table, None, None, Wishes())["classification"]["noisy"]
+
+    assert figures["roc_area"]["value"] == 0.75
+
+
 def test_noise_types_have_the_studys_measures() -> None:
     table = run_table(30, seed=3)
     probabilities = table[[f"p_{name}" for name in NOISES]].to_numpy()

@@ -12,7 +12,8 @@ from clearcast.evaluation.statistics.measures import Targets
 from clearcast.evaluation.statistics.sample import Flags, Floats
 
 VERDICTS = (Stage.REFERENCE, Stage.NOISY, Stage.DENOISED, Stage.TRANSFER)
-_SUREST = 27.0  # log-odds beyond are cut: their probability would be 0 or 1 to twelve digits
+_SUREST = 27.0  # log-odds beyond have the same probability: it would be 0 or 1 to twelve digits
+_FINITE = 1e4  # log-odds beyond, infinite ones too, are cut
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Judged:
     @property
     def probability(self) -> Floats:
         """Of defect, above 0 and below 1."""
-        probability: Floats = expit(self.logits)
+        probability: Floats = expit(np.clip(self.logits, -_SUREST, _SUREST))
         return probability
 
     @property
@@ -38,7 +39,7 @@ class Judged:
 
     def cooled(self, temperatures: dict[int, float]) -> "Judged":
         """The same with log-odds divided by the temperature of each image's fold."""
-        return replace(self, logits=np.clip(self.logits / by_fold(temperatures, self.fold), -_SUREST, _SUREST))
+        return replace(self, logits=self.logits / by_fold(temperatures, self.fold))
 
     def of_fold(self, fold: int) -> "Judged":
         """The images of one fold."""
@@ -65,7 +66,7 @@ def judged(table: pd.DataFrame, stage: Stage) -> Judged | None:
         part=rows["part"].to_numpy(str),
         fold=rows["fold"].to_numpy(np.int64) if "fold" in rows else np.ones(len(rows), np.int64),
         defect=(rows["label"] == Label.DEFECT).to_numpy(bool),
-        logits=np.clip(rows[f"logit_{stage}"].to_numpy(float), -_SUREST, _SUREST),
+        logits=np.clip(rows[f"logit_{stage}"].to_numpy(float), -_FINITE, _FINITE),
         said=(rows[f"said_{stage}"] == Label.DEFECT).to_numpy(bool),
     )
 
