@@ -9,13 +9,31 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from clearcast.cli.options import LabelColumn, NoiseColumn, NoisyColumn, ReferenceColumn, Root, SheetPath
+from clearcast.cli.options import (
+    GroupColumn,
+    LabelColumn,
+    NoiseColumn,
+    NoisyColumn,
+    ReferenceColumn,
+    Root,
+    SheetPath,
+)
 from clearcast.cli.output import console, say
 from clearcast.data.check import Check, Severity, check_sheet, read_facts
-from clearcast.data.findings import GROUPS, require_findings_folder, write_findings
-from clearcast.data.groups import group_rows, label_doubts, write_groups
-from clearcast.data.sheet import Columns, read_sheet
+from clearcast.data.facts import PictureFacts
+from clearcast.data.findings import GROUP_DOUBTS, GROUPS, GROUPS_PAGE, require_findings_folder, write_findings
+from clearcast.data.groups import (
+    RowGroups,
+    find_row_groups,
+    label_doubts,
+    shown_pictures,
+    write_doubts,
+    write_groups,
+)
+from clearcast.data.groups.given import known_parts
+from clearcast.data.sheet import Columns, Sheet, read_sheet
 from clearcast.progress import progress_bar
+from clearcast.report.groups_page import write_groups_page
 
 SHOWN = 5  # findings of one kind that the terminal shows
 
@@ -29,37 +47,57 @@ def check(
     noise_column: NoiseColumn = Columns.noise_type,
     reference_column: ReferenceColumn = Columns.reference,
     label_column: LabelColumn = Columns.label,
+    group_column: GroupColumn = Columns.group,
 ) -> None:
     """Say whether a sheet and its pictures are fit; exit code 1 where something must be mended."""
-    columns = Columns(noisy=noisy_column, noise_type=noise_column, reference=reference_column, label=label_column)
+    columns = Columns(
+        noisy=noisy_column, noise_type=noise_column, reference=reference_column, label=label_column, group=group_column
+    )
     if out is not None:
         require_findings_folder(out, force=force)
     rows = read_sheet(sheet, columns=columns, root=root)
     with progress_bar(console, "Reading pictures") as progress:
         facts = read_facts(rows, progress=progress)
     result = check_sheet(rows, facts=facts)
-    groups: tuple[str, ...] = ()
-    if out is not None:
-        with progress_bar(console, "Looking for pictures of one part") as progress:
-            groups = group_rows(rows, facts, progress=progress)
-        result = replace(result, findings=(*result.findings, *label_doubts(rows.rows, groups)))
+    groups = _groups(rows, facts) if out is not None else None
+    if groups is not None:
+        result = replace(result, findings=(*result.findings, *label_doubts(rows.rows, groups.of_rows)))
     _print_check(result)
-    if out is not None:
+    if out is not None and groups is not None:
         _print_groups(groups)
         write_findings(result, out, force=force)
-        write_groups(rows, groups, out / GROUPS)
+        write_groups(rows, groups.of_rows, out / GROUPS)
+        write_doubts(groups, out / GROUP_DOUBTS)
+        write_groups_page(rows, groups, out / GROUPS_PAGE)
         say(f"Kept in {out}")
     if not result.fit:
         raise typer.Exit(1)
 
 
-def _print_groups(groups: tuple[str, ...]) -> None:
-    sizes = Counter(groups)
-    if len(sizes) < len(groups):
+def _groups(rows: Sheet, facts: dict[str, PictureFacts]) -> RowGroups:
+    """The groups that the sheet names itself; where it names none, those that are found in the pictures."""
+    if any(row.group for row in rows.rows):
+        named = known_parts(rows, None, find=tuple).of_rows
+        return RowGroups(of_rows=named, pictures=shown_pictures(rows, facts))
+    with progress_bar(console, "Looking for pictures of one part") as progress:
+        return find_row_groups(rows, facts, progress=progress)
+
+
+def _print_groups(groups: RowGroups) -> None:
+    sizes = Counter(groups.of_rows)
+    shows = f"{len(groups.of_rows)} rows show {len(sizes)} parts, as far as can be seen"
+    if len(sizes) < len(groups.of_rows):
         console.print(
-            f"{len(groups)} rows show {len(sizes)} parts, as far as can be seen; one part is in {max(sizes.values())} "
-            "of them. A random split puts pictures of one part on both sides and measures memory."
+            f"{shows}; one part is in {max(sizes.values())} of them. A random split puts pictures of one part on both "
+            "sides and measures memory."
         )
+    doubts, misses = groups.doubtful_joins, groups.near_misses
+    if doubts:
+        span = f"{doubts[0].agreement:.2f} to {doubts[-1].agreement:.2f}"
+        say(f"{len(doubts)} joins are doubtful (agreement {span}): see {GROUPS_PAGE}")
+    if misses:
+        span = f"{misses[-1].agreement:.2f} to {misses[0].agreement:.2f}"
+        say(f"{len(misses)} pairs of groups were nearly joined (agreement {span}): see {GROUPS_PAGE}")
 
 
 def _print_check(result: Check) -> None:

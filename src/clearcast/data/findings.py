@@ -10,7 +10,7 @@ from clearcast.errors import OutputError
 from clearcast.files import replace_file
 
 _TABLE, _COUNTS = "findings.csv", "check.json"
-GROUPS = "groups.csv"
+GROUPS, GROUP_DOUBTS, GROUPS_PAGE = "groups.csv", "group_doubts.csv", "groups.html"
 
 
 def require_findings_folder(out: Path, *, force: bool) -> None:
@@ -24,7 +24,7 @@ def require_findings_folder(out: Path, *, force: bool) -> None:
         nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
         if not nearest.is_dir():
             raise OutputError(f"{nearest}: is a file; needed is a folder to keep the findings in")
-        held = [name for name in (_TABLE, _COUNTS, GROUPS) if (out / name).exists()]
+        held = [name for name in (_TABLE, _COUNTS, GROUPS, GROUP_DOUBTS, GROUPS_PAGE) if (out / name).exists()]
     except OSError as error:
         raise OutputError(f"{out}: cannot be opened ({error}); name another folder") from None
     if held and not force:

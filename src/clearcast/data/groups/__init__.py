@@ -1,6 +1,28 @@
 """Which pictures show the same part: candidates from an index, each verified by laying one picture over the other."""
 
-from clearcast.data.groups.find import find_groups
-from clearcast.data.groups.rows import group_rows, label_doubts, write_groups
+from clearcast.data.groups.find import SAME, find_groups
+from clearcast.data.groups.overlay import laid_over
+from clearcast.data.groups.rows import (
+    Link,
+    RowGroups,
+    find_row_groups,
+    group_rows,
+    label_doubts,
+    shown_pictures,
+    write_doubts,
+    write_groups,
+)
 
-__all__ = ["find_groups", "group_rows", "label_doubts", "write_groups"]
+__all__ = [
+    "SAME",
+    "Link",
+    "RowGroups",
+    "find_groups",
+    "find_row_groups",
+    "group_rows",
+    "label_doubts",
+    "laid_over",
+    "shown_pictures",
+    "write_doubts",
+    "write_groups",
+]

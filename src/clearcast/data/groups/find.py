@@ -18,6 +18,7 @@ from clearcast.imaging import Channels
 from clearcast.progress import Progress
 
 SAME = 0.9  # agreement above which two pictures show one part
+SURE, NEAR = 0.95, 0.85  # joins below the one are doubtful, and so are refusals above the other
 _CHUNK = 256  # pairs that a thread aligns before it tells
 _PHASES = 3  # reading, aligning, comparing: each counts as much in the progress told
 

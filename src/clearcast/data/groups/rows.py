@@ -2,22 +2,71 @@
 
 import csv
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from clearcast.data.check_rows import Finding, Severity
 from clearcast.data.facts import PictureFacts
-from clearcast.data.groups.find import find_groups
+from clearcast.data.groups.find import NEAR, SURE, find_groups
+from clearcast.data.groups.join import Compared, Joined
 from clearcast.data.sheet import Row, Sheet
 from clearcast.domain import Label
 from clearcast.files import replace_file
 from clearcast.progress import Progress
 
 _COLUMNS = ("path", "group")
+_DOUBTS = ("group", "rows", "weakest_join", "nearest_group", "nearest_agreement")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """Two pictures that were compared, by their paths in the sheet, and how well they agree: at most 1."""
+
+    one: str
+    other: str
+    agreement: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowGroups:
+    """The group of each row of a sheet, and how sure that is.
+
+    Attributes:
+        of_rows: the group of each row.
+        pictures: the picture of each row that was looked at, "" where none is readable.
+        joins: what holds the groups together; none where the groups were not found but given.
+        refused: the best agreement between any two groups that were compared, the nearest first.
+    """
+
+    of_rows: tuple[str, ...]
+    pictures: tuple[str, ...]
+    joins: tuple[Link, ...] = ()
+    refused: tuple[Link, ...] = ()
+
+    @property
+    def doubtful_joins(self) -> list[Link]:
+        """Pictures taken for one part although they agree less than copies mostly do, the least first."""
+        return sorted((link for link in self.joins if link.agreement < SURE), key=lambda link: link.agreement)
+
+    @property
+    def near_misses(self) -> list[Link]:
+        """Pictures taken for different parts although they nearly agree, the nearest first."""
+        return [link for link in self.refused if link.agreement > NEAR]
+
+    @property
+    def of_pictures(self) -> dict[str, str]:
+        """The group of each picture that was looked at."""
+        return {picture: group for picture, group in zip(self.pictures, self.of_rows, strict=True) if picture}
 
 
 def group_rows(sheet: Sheet, facts: dict[str, PictureFacts], *, progress: Progress | None = None) -> tuple[str, ...]:
-    """The group of each row, by its reference picture where that can be read, since no noise hides what it shows.
+    """The group of each row, as ``find_row_groups`` finds it."""
+    return find_row_groups(sheet, facts, progress=progress).of_rows
+
+
+def find_row_groups(sheet: Sheet, facts: dict[str, PictureFacts], *, progress: Progress | None = None) -> RowGroups:
+    """Find which rows show one part, by the reference picture where it can be read, since no noise hides what it shows.
 
     Rows with one picture, or with byte-identical ones, are of one group anyway. A row without any readable picture is a
     group of its own.
@@ -25,19 +74,43 @@ def group_rows(sheet: Sheet, facts: dict[str, PictureFacts], *, progress: Progre
     Args:
         sheet: the sheet; its rows may have problems.
         facts: what was learned about its pictures.
-        progress: called with (done, all) while pictures are read; comparing them comes after.
+        progress: see ``find_groups``.
     """
-    seen = [_best_picture(row, facts) for row in sheet.rows]
+    seen = shown_pictures(sheet, facts)
     first = {facts[path].sha256: path for path in reversed(seen) if path}
     paths = sorted(first.values())
-    groups = find_groups([sheet.resolve(path) for path in paths], progress=progress).groups
-    group_of = dict(zip(paths, groups, strict=True))
+    found = find_groups([sheet.resolve(path) for path in paths], progress=progress)
+    group_of = dict(zip(paths, found.groups, strict=True))
     names: dict[int | str, str] = {}
     keys = [
         group_of[first[facts[path].sha256]] if path else f"row {row.number}"
         for row, path in zip(sheet.rows, seen, strict=True)
     ]
-    return tuple(names.setdefault(key, f"part-{len(names) + 1:05}") for key in keys)
+    of_rows = tuple(names.setdefault(key, f"part-{len(names) + 1:05}") for key in keys)
+    joins, refused = _links(found.joins, paths), _links(_nearest(found), paths)
+    return RowGroups(of_rows=of_rows, pictures=seen, joins=joins, refused=refused)
+
+
+def shown_pictures(sheet: Sheet, facts: dict[str, PictureFacts]) -> tuple[str, ...]:
+    """The picture of each row that shows its part best: the reference, else the noisy one, else ""."""
+    return tuple(
+        next((path for path in (row.reference, row.noisy) if path in facts and facts[path].info), "")
+        for row in sheet.rows
+    )
+
+
+def _nearest(found: Joined) -> list[Compared]:
+    """Of each two groups the pictures that agree best."""
+    best: dict[frozenset[int], Compared] = {}
+    for pair in sorted(found.refused, key=lambda pair: -pair.agreement):
+        ends = frozenset((found.groups[pair.one], found.groups[pair.other]))
+        if len(ends) == 2:
+            best.setdefault(ends, pair)
+    return list(best.values())
+
+
+def _links(pairs: Iterable[Compared], paths: Sequence[str]) -> tuple[Link, ...]:
+    return tuple(Link(one=paths[pair.one], other=paths[pair.other], agreement=pair.agreement) for pair in pairs)
 
 
 def write_groups(sheet: Sheet, groups: tuple[str, ...], path: Path) -> None:
@@ -49,6 +122,33 @@ def write_groups(sheet: Sheet, groups: tuple[str, ...], path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         writer.writerows((picture, group) for picture, group in listed.items() if picture)
+
+
+def write_doubts(groups: RowGroups, path: Path) -> None:
+    """Write how sure each group is: ``group,rows,weakest_join,nearest_group,nearest_agreement``, the least sure first.
+
+    ``weakest_join`` is the least agreement among the joins that hold the group together; ``nearest_agreement`` the best
+    of a comparison with a picture of another group, of which only the likeliest were made. Empty where there is none.
+    """
+    weakest: dict[str, float] = {}
+    nearest: dict[str, tuple[float, str]] = {}
+    for link in groups.joins:
+        name = groups.of_pictures[link.one]
+        weakest[name] = min(link.agreement, weakest.get(name, 1.0))
+    for link in groups.refused:
+        ends = groups.of_pictures[link.one], groups.of_pictures[link.other]
+        for name, other in (ends, ends[::-1]):
+            nearest[name] = max((link.agreement, other), nearest.get(name, (-1.0, "")))
+    with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_DOUBTS)
+        for name, rows in sorted(Counter(groups.of_rows).items(), key=lambda item: (weakest.get(item[0], 1.0), item)):
+            agreement, other = nearest.get(name, (None, ""))
+            writer.writerow([name, rows, _rounded(weakest.get(name)), other, _rounded(agreement)])
+
+
+def _rounded(agreement: float | None) -> str:
+    return "" if agreement is None else f"{agreement:.3f}"
 
 
 def label_doubts(rows: Sequence[Row], groups: Sequence[str]) -> list[Finding]:
@@ -72,8 +172,3 @@ def label_doubts(rows: Sequence[Row], groups: Sequence[str]) -> list[Finding]:
                 )
             )
     return doubts
-
-
-def _best_picture(row: Row, facts: dict[str, PictureFacts]) -> str:
-    readable = (path for path in (row.reference, row.noisy) if path in facts and facts[path].info)
-    return next(readable, "")
