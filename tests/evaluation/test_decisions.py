@@ -28,7 +28,7 @@ def decide(wishes: Wishes, test: pd.DataFrame = TEST, validation: pd.DataFrame |
     return gather_evidence(table, validation, None, wishes)["decisions"]["noisy"]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(VERDICTS, st.floats(0.1, 20), st.floats(0.1, 20))
 def test_no_threshold_costs_less(images: list[tuple[int, bool]], escape: float, overkill: float) -> None:
     probability, defect = np.array([p / 20 for p, _ in images]), np.array([label for _, label in images])
@@ -43,7 +43,7 @@ def test_no_threshold_costs_less(images: list[tuple[int, bool]], escape: float, 
     assert any(chosen == pytest.approx((low + high) / 2) for low, high in pairwise(neighbours))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(VERDICTS, st.sampled_from([0.0, 0.1, 1 / 3, 0.5, 1.0]))
 def test_no_higher_threshold_lets_so_few_defects_escape(images: list[tuple[int, bool]], most: float) -> None:
     probability, defect = np.array([p / 20 for p, _ in images]), np.array([label for _, label in images])
@@ -165,7 +165,7 @@ def test_calibration_mends_overconfidence() -> None:
     assert [bar["low"] for bar in calibration["bins_before"]] == pytest.approx(np.arange(10) / 10)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(VERDICTS, st.sampled_from([0.0, 0.1, 0.25, 0.5]))
 def test_no_lower_cutoff_has_so_little_risk(images: list[tuple[int, bool]], most: float) -> None:
     confidence, wrong = np.array([float(c) for c, _ in images]), np.array([each for _, each in images])
@@ -177,7 +177,7 @@ def test_no_lower_cutoff_has_so_little_risk(images: list[tuple[int, bool]], most
         assert wrong[confidence >= lower].mean() > most
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(VERDICTS, st.sampled_from([0.01, 0.3, 0.5, 0.9, 1.0]))
 def test_no_higher_cutoff_has_so_much_coverage(images: list[tuple[int, bool]], least: float) -> None:
     confidence, wrong = np.array([float(c) for c, _ in images]), np.array([each for _, each in images])
@@ -231,7 +231,7 @@ def test_folds_choose_for_themselves_and_are_pooled() -> None:
     assert lacking["sentence"].startswith("No validation images of fold 2: give --validation-share")
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(st.integers(2, 6))
 def test_choices_never_see_test_images(seed: int) -> None:
     one, other = (decide(Wishes(escape_cost=5, max_risk=0.1), run_table(20, seed=seed + more)) for more in (0, 50))
