@@ -1,18 +1,33 @@
 """Groups: copies of one part are found whatever was done to them, and other parts are not taken for copies."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from random import Random
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clearcast import imaging
 from clearcast.data.check import read_facts
-from clearcast.data.groups import find_groups, group_rows, label_doubts, write_groups
+from clearcast.data.groups import (
+    Link,
+    RowGroups,
+    find_groups,
+    find_row_groups,
+    group_rows,
+    label_doubts,
+    laid_over,
+    write_doubts,
+    write_groups,
+)
+from clearcast.data.groups.join import PATIENCE, Joined, join
 from clearcast.data.sheet import Sheet, read_sheet
 from clearcast.disks import write_disks
 from clearcast.domain import Label
@@ -54,7 +69,7 @@ def test_a_changed_copy_is_of_its_part(parts: list[Path], change: Callable[[Pict
 
 
 def test_rendered_parts_are_told_apart(tmp_path: Path) -> None:
-    write_disks(tmp_path / "disks", parts=20, seed=5, size=256, views=(3, 3))
+    write_disks(tmp_path / "disks", parts=12, seed=5, size=256, views=(3, 3))
     paths = imaging.find(tmp_path / "disks" / "pictures")
     found = find_groups(paths).groups
     pairs = list(combinations(zip(paths, found, strict=True), 2))
@@ -99,3 +114,80 @@ def test_a_label_that_the_copies_contradict_is_doubted(sheet: Sheet) -> None:
     (doubt,) = label_doubts(rows, ["a", "a", "a", "b"])
     assert (doubt.kind, doubt.row) == ("likely label error", rows[2].number)
     assert "2 other pictures of the same part" in doubt.message
+
+
+def joined(count: int, pairs: list[tuple[int, int]], agreement: Callable[[int, int], float]) -> Joined:
+    def compare(place: int) -> float:
+        return agreement(*pairs[place])
+
+    def told(done: int, everything: int) -> None:
+        assert 0 <= done <= everything == len(pairs)
+
+    with ThreadPoolExecutor(2) as pool:
+        places = np.array(pairs, np.int32).reshape(-1, 2)
+        return join(count, places, compare, same=0.9, pool=pool, progress=told)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=PATIENCE), st.randoms(use_true_random=False))
+def test_joining_finds_the_parts_of_a_few_pictures_whatever_the_order(parts: list[int], random: Random) -> None:
+    pairs = list(combinations(range(len(parts)), 2))
+    random.shuffle(pairs)
+    found = joined(len(parts), pairs, lambda one, other: 0.95 if parts[one] == parts[other] else 0.3)
+    assert all((found.groups[one] == found.groups[other]) == (parts[one] == parts[other]) for one, other in pairs)
+    assert len(found.joins) == len(parts) - len(set(parts))
+    assert all(parts[pair.one] != parts[pair.other] and pair.agreement == 0.3 for pair in found.refused)
+
+
+def test_pictures_that_fail_too_often_are_given_up() -> None:
+    pairs = list(combinations(range(40), 2))
+    found = joined(40, pairs, lambda one, other: (one + other) / 1000)
+    assert found.groups == tuple(range(40))
+    assert len(found.refused) < len(pairs) / 2
+
+
+def test_progress_covers_reading_and_comparing(parts: list[Path]) -> None:
+    told: list[tuple[int, int]] = []
+    find_groups(parts, progress=lambda done, everything: told.append((done, everything)))
+    done = [count for count, _ in told]
+    assert done == sorted(done)
+    assert len({everything for _, everything in told}) == 1
+    assert told[-1][0] == told[-1][1] > len(parts)
+
+
+def test_the_same_pictures_give_the_same_groups(parts: list[Path]) -> None:
+    assert find_groups(parts) == find_groups(parts)
+
+
+@pytest.mark.parametrize("change", [np.fliplr, np.rot90, stretched], ids=lambda f: f.__name__)
+def test_a_copy_is_laid_over_its_original(parts: list[Path], change: Callable[[Picture], Picture]) -> None:
+    one = imaging.load(parts[0], Channels.GREY)
+    copy, original = laid_over(np.ascontiguousarray(change(one)), one)
+    middle = slice(40, 120)
+    assert np.corrcoef(copy[middle, middle].ravel(), original[middle, middle].ravel())[0, 1] > 0.97
+
+
+def test_how_sure_each_group_is_is_written(tmp_path: Path) -> None:
+    groups = RowGroups(
+        of_rows=("a", "a", "a", "b", "c"),
+        pictures=("1", "2", "3", "4", ""),
+        joins=(Link(one="1", other="2", agreement=0.99), Link(one="2", other="3", agreement=0.91)),
+        refused=(Link(one="3", other="4", agreement=0.87),),
+    )
+    write_doubts(groups, tmp_path / "doubts.csv")
+    assert (tmp_path / "doubts.csv").read_text().split() == [
+        "group,rows,weakest_join,nearest_group,nearest_agreement",
+        "a,3,0.910,b,0.870",
+        "b,1,,a,0.870",
+        "c,1,,,",
+    ]
+    assert [link.agreement for link in groups.doubtful_joins] == [0.91]
+    assert [link.agreement for link in groups.near_misses] == [0.87]
+
+
+def test_joins_and_refusals_are_told_by_the_paths_of_the_sheet(sheet: Sheet) -> None:
+    found = find_row_groups(sheet, read_facts(sheet))
+    assert {path for link in (*found.joins, *found.refused) for path in (link.one, link.other)} <= set(found.pictures)
+    assert len(found.joins) == len(found.of_rows) - len(set(found.of_rows))
+    assert all(found.of_pictures[link.one] == found.of_pictures[link.other] for link in found.joins)
+    assert all(found.of_pictures[link.one] != found.of_pictures[link.other] for link in found.refused)

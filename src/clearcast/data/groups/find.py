@@ -60,7 +60,7 @@ def _phase(progress: Progress | None, phase: int, count: int) -> Progress:
 
     def told(done: int, everything: int) -> None:
         if progress:
-            progress(phase * count + count * done // max(everything, 1), _PHASES * count)
+            progress(phase * count + (count * done // everything if everything else count), _PHASES * count)
 
     return told
 

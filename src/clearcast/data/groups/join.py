@@ -69,6 +69,7 @@ def join(
                 roots[_root(roots, other)] = _root(roots, one)
                 joins.append(Compared(one, other, agreement))
         progress(settled, len(pairs))
+    progress(len(pairs), len(pairs))
     numbers: dict[int, int] = {}
     groups = tuple(numbers.setdefault(_root(roots, place), len(numbers)) for place in range(count))
     return Joined(groups, tuple(joins), tuple(refused))
