@@ -15,6 +15,7 @@ from sample_run import SampleRun, write_sample_run
 from clearcast.errors import OutputError
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.results import GroupFacts, RunInfo
+from clearcast.evaluation.study.material import shared_parts_warning
 from clearcast.report.charts import evidence as charts
 from clearcast.report.figures import FIGURES
 from clearcast.report.page import write_report
@@ -113,7 +114,7 @@ def test_verdicts_have_their_intervals_and_are_those_of_the_chosen_threshold(tre
     expected[0] += " published 0.764"
     expected[1] += " published 0.840"
     assert rows["Noisy (stage 1)"] == expected
-    assert "Both at the chosen threshold." in block.all_text()
+    assert "at the chosen threshold, accuracy at 0.5." in block.all_text()
 
 
 def test_denoising_has_its_gain_with_an_interval(tree: Element, evidence: Evidence) -> None:
@@ -140,12 +141,14 @@ def test_leaked_test_images_stand_out(
 ) -> None:
     def leak(info: RunInfo) -> None:
         info["split_kind"], info["groups"] = "random", GroupFacts(**GROUPS | {"leaked_test_images": leaked})
+        info["warnings"] = [shared_parts_warning(leaked, 24)]
 
     _write(sample, tmp_path / "run", evidence, leak)
     tree = _read(tmp_path / "run")
     (grave,) = _doubts(tree, **{"class": "grave"})
     assert f"{leaked} of 24 test images show a part that trained" in grave
     assert _doubts(tree)[0] == grave
+    assert sum(f"{leaked} of 24" in doubt for doubt in _doubts(tree)) == 1
     assert f"but {share} of them show parts that also trained the networks." in tree.find("h2", id="headline")[0].text
 
 
@@ -232,7 +235,7 @@ def test_without_validation_nothing_was_chosen(sample: SampleRun, tmp_path: Path
     _write(sample, tmp_path / "run", evidence_of(sample.metrics, sample.predictions, validation=False))
     tree = _read(tmp_path / "run")
     assert not tree.find("section", id="calibration")
-    assert "Both at the threshold 0.5." in _block(tree, "Verdict quality").all_text()
+    assert "and accuracy at the threshold 0.5." in _block(tree, "Verdict quality").all_text()
     assert any(doubt.startswith("Nothing was chosen") for doubt in _doubts(tree))
     (operating,) = tree.find("section", id="operating")
     assert len(operating.find("table")[0].find("tbody")[0].find("tr")) == 1

@@ -23,7 +23,7 @@ class Doubt:
 def doubts(run: Run) -> list[Doubt]:
     """What to distrust in this run, the gravest first."""
     info = run.metrics["run"]
-    told = [_split(info), *_parts(run), *(Doubt(warning) for warning in info.get("warnings", []))]
+    told = [_split(info), *_parts(run), *(Doubt(warning) for warning in _other_warnings(info))]
     if heldout.flatters(run.metrics):
         told.append(Doubt(heldout.doubt(run.metrics), grave=True))
     told += [*_decisions(run), *_unmeasured(run)]
@@ -59,6 +59,15 @@ def _split(info: RunInfo) -> Doubt:
         "show a part that trained the networks too. On new parts expect worse: --split grouped shows how much.",
         grave=True,
     )
+
+
+def _other_warnings(info: RunInfo) -> list[str]:
+    """The study's warnings but for that of shared parts, of which ``_split`` speaks."""
+    groups, warnings = info.get("groups"), info.get("warnings", [])
+    if groups is None:
+        return warnings
+    shared = f"{groups['leaked_test_images']} of {groups['test_images']} test images show a part"
+    return [warning for warning in warnings if not warning.startswith(shared)]
 
 
 def _parts(run: Run) -> list[Doubt]:

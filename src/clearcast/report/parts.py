@@ -8,6 +8,12 @@ from clearcast.report.summary import in_points, versus
 from clearcast.report.tables import INTERVAL, Table, main_comparison
 from clearcast.report.topic import Panel, Topic
 
+_SPLITS = {
+    "grouped": "by whole parts",
+    "random": "at random",
+    "column": "a column of the sheet",
+    "file": "a saved split",
+}
 _SOURCES = {"found": "found by comparing the images", "file": "given in a file", "column": "a column of the sheet"}
 
 
@@ -31,7 +37,7 @@ def _tested(evidence: Evidence) -> list[tuple[str, str]]:
 
 
 def _divided(info: RunInfo) -> list[tuple[str, str]]:
-    told = [("Kind of split", info["split_kind"])] if "split_kind" in info else []
+    told = [("Kind of split", _SPLITS.get(info["split_kind"], info["split_kind"]))] if "split_kind" in info else []
     groups = info.get("groups")
     if groups:
         told += [

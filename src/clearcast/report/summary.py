@@ -69,11 +69,13 @@ def verdicts(run: Run) -> Grid | None:
     )
     note = _noise_type(run)
     if rows:
-        at = "at the chosen threshold" if _all_chosen(run) else "at the threshold 0.5"
-        note = f"Escape: a defect called ok. Overkill: an ok part called defect. Both {at}. {note}"
-    elif not note:
+        at = "at the chosen threshold, accuracy at 0.5" if _all_chosen(run) else "and accuracy at the threshold 0.5"
+        note = f"Escape (a defect called ok) and overkill (an ok part called defect) {at}. {note}".strip()
+    if not note:
         return None
-    return Grid(("Accuracy", "ROC area", "Escape", "Overkill") if rows else (), rows, note.strip())
+    chosen = ", chosen" if _all_chosen(run) else ""
+    columns = ("Accuracy", "ROC area", f"Escape{chosen}", f"Overkill{chosen}")
+    return Grid(columns, rows, note)
 
 
 def restored(run: Run) -> Grid | None:

@@ -75,7 +75,7 @@ def page_tables(metrics: StudyMetrics, evidence: Evidence | None) -> dict[str, T
 
 
 def main_comparison(evidence: Evidence | None) -> Comparison | None:
-    """The comparison that says whether denoising helped: of stage 4 with stage 1, or else of stage 1's network alone."""
+    """The comparison that says whether denoising helped: of stage 4 with stage 1, or else of stage 1 alone."""
     comparisons = evidence["comparisons"] if evidence else []
     found = {one["second"]: one for one in comparisons if one["first"] == "noisy"}
     return found.get("denoised") or found.get("transfer")
