@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats  # type: ignore[import-untyped]
-from scipy.special import expit, logit  # type: ignore[import-untyped]
+from scipy import stats
+from scipy.special import expit, logit
 
 from clearcast.evaluation.statistics.intervals import difference_interval, mean_interval, share_interval
 from clearcast.evaluation.statistics.measures import f1_measure, roc_measure, weighted_measures

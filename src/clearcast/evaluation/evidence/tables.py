@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit  # type: ignore[import-untyped]
+from scipy.special import expit
 
 from clearcast.domain import Label
 from clearcast.evaluation.stage import Stage

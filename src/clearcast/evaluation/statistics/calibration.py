@@ -1,7 +1,7 @@
 """How far a probability can be believed, and how to mend it with one number."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
+from scipy.optimize import minimize_scalar
 
 from clearcast.evaluation.statistics.measures import Targets
 from clearcast.evaluation.statistics.sample import Flags, Floats, Measure

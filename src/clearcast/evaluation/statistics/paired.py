@@ -1,6 +1,6 @@
 """Whether two classifiers that judged the same images differ."""
 
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 
 def mcnemar(mended: int, spoiled: int) -> float:
