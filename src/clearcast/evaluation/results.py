@@ -18,7 +18,8 @@ A run folder holds::
 
 ``predictions.csv`` has the columns ``row, noisy, reference, part, label, noise_type``, and of each stage that was run:
 ``p_defect_STAGE, logit_STAGE, said_STAGE`` (STAGE: reference, noisy, denoised, transfer); ``p_TYPE`` for each noise
-type and ``said_noise_type``; ``psnr_X, ssim_X, mse_X, lpips_X`` (X: noisy, denoised) and ``denoised``, the path in the run.
+type and ``said_noise_type``; ``psnr_X, ssim_X, mse_X, lpips_X`` (X: noisy, denoised) and ``denoised``, the path in the
+run. ``fold`` is there in a run of several folds.
 """
 
 from typing import Literal, NotRequired, TypedDict
