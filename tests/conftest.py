@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from markupsafe import Markup
 
 from clearcast.data.corrupt import corrupt_folder
 from clearcast.disks import write_disks
@@ -15,3 +16,14 @@ def noisy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_disks(folder / "disks", parts=12, seed=1, size=64, views=(3, 3))
     corrupt_folder(folder / "disks", folder / "noisy", seed=1)
     return folder / "noisy"
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave figures empty where a test reads only words: drawing takes nearly all of a page's time."""
+
+    def keep(_: object, path: Path) -> Markup:
+        path.write_bytes(b"")
+        return Markup("")
+
+    monkeypatch.setattr("clearcast.report.figures.keep", keep)

@@ -25,6 +25,7 @@ from clearcast.cli.output import console, packages, say
 from clearcast.data.sheet import Columns, read_sheet
 
 if TYPE_CHECKING:
+    from clearcast.evaluation.evidence.contract import Evidence
     from clearcast.evaluation.evidence.wishes import Wishes
     from clearcast.evaluation.results import StudyMetrics
 
@@ -154,11 +155,11 @@ def report(
 ) -> None:
     """Make the page of a run again, with other costs, or of one that was stopped halfway; nothing is trained."""
     with packages("train"):
-        from clearcast.evaluation.study import can_be_weighed, write_evidence
+        from clearcast.evaluation.study import can_be_weighed
         from clearcast.report.page import write_report
     wishes = _wishes(escape_cost, overkill_cost, max_escape, max_risk, min_coverage)
     if wishes or can_be_weighed(run):
-        write_evidence(run, wishes, console)
+        _weigh(run, wishes)
     say(f"Report: {write_report(run)}")
 
 
@@ -190,12 +191,23 @@ def _wishes(
     return Wishes(**given) if given else None
 
 
+def _weigh(run: Path, wishes: "Wishes | None") -> "Evidence":
+    """The evidence of a run; of one in folds, each fold's evidence and page are made first."""
+    from clearcast.evaluation.study import can_be_weighed, write_evidence
+    from clearcast.report.page import write_report
+
+    for fold in sorted(run.glob("fold-*")):
+        if can_be_weighed(fold):
+            write_evidence(fold, wishes, console)
+            write_report(fold)
+    return write_evidence(run, wishes, console)
+
+
 def _report(run: Path, metrics: "StudyMetrics", wishes: "Wishes | None") -> None:
-    from clearcast.evaluation.study import write_evidence
     from clearcast.report.page import write_report
     from clearcast.report.tables import stage_tables
 
-    evidence = write_evidence(run, wishes, console)
+    evidence = _weigh(run, wishes)
     for table in stage_tables(metrics, evidence):
         console.print(table)
     say(f"Report: {write_report(run)}")
