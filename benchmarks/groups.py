@@ -38,7 +38,7 @@ def main() -> None:
         paths, parts = _render(folder, max(asked.images), asked.size, asked.seed, noisy=asked.noisy)
         print(f"{os.cpu_count()} cores, {asked.size} pixels a side, {'noisy' if asked.noisy else 'noise-free'}")
         for count in asked.images:
-            _measure(paths[:count], parts[:count])
+            _measure(paths[:count], parts[:count], noisy=asked.noisy)
 
 
 def _render(folder: Path, images: int, size: int, seed: int, *, noisy: bool) -> tuple[list[Path], list[str]]:
@@ -53,9 +53,9 @@ def _render(folder: Path, images: int, size: int, seed: int, *, noisy: bool) -> 
     return places, listed["part"].tolist()
 
 
-def _measure(paths: Sequence[Path], parts: Sequence[str]) -> None:
+def _measure(paths: Sequence[Path], parts: Sequence[str], *, noisy: bool) -> None:
     start, start_of_work = time.perf_counter(), time.process_time()
-    found = find_groups(paths).groups
+    found = find_groups(paths, noisy=[noisy] * len(paths)).groups
     seconds, work = time.perf_counter() - start, time.process_time() - start_of_work
     both, said, true = (_pairs(Counter(names)) for names in (zip(parts, found, strict=True), found, parts))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

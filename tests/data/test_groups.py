@@ -27,6 +27,7 @@ from clearcast.data.groups import (
     write_doubts,
     write_groups,
 )
+from clearcast.data.groups.clean import clean
 from clearcast.data.groups.join import PATIENCE, Joined, join
 from clearcast.data.sheet import Sheet, read_sheet
 from clearcast.disks import write_disks
@@ -78,6 +79,29 @@ def test_rendered_parts_are_told_apart(tmp_path: Path) -> None:
     both = sum(a and b for a, b in zip(same, said, strict=True))
     assert both == sum(said)  # no two parts are taken for one
     assert both >= 0.9 * sum(same)
+
+
+def salted(picture: Picture, share: float) -> Picture:
+    rng = np.random.default_rng(0)
+    return np.where(rng.random(picture.shape) < share, rng.choice([0, 255], picture.shape), picture).astype(np.uint8)
+
+
+def test_impulses_and_waves_are_cleaned_away(parts: list[Path]) -> None:
+    picture = imaging.load(parts[0], Channels.GREY)
+    wave = 40 * np.sin(2 * np.pi * (17 * np.arange(256)[:, None] + 9 * np.arange(256)) / 256)
+    waved = np.clip(picture + wave, 0, 255).astype(np.uint8)
+    for noisy in (salted(picture, 0.05), waved):
+        before, after = (np.abs(seen.astype(float) - clean(picture)).mean() for seen in (noisy, clean(noisy)))
+        assert after < before / 3
+
+
+def test_copies_are_found_through_impulses(parts: list[Path], tmp_path: Path) -> None:
+    spoilt = []
+    for name, change in (("a", np.asarray), ("b", np.fliplr)):
+        for part in parts:
+            spoilt.append(tmp_path / f"{name}{part.stem}.png")
+            imaging.save(spoilt[-1], salted(np.ascontiguousarray(change(imaging.load(part, Channels.GREY))), 0.02))
+    assert find_groups(spoilt, noisy=[True] * 12).groups == (*range(6), *range(6))
 
 
 def test_nothing_and_a_picture_without_contrast(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from clearcast import imaging
 from clearcast.data.groups.candidates import Pairs, candidate_pairs, small_detail
 from clearcast.data.groups.canonical import SIDE, Field, canonical
+from clearcast.data.groups.clean import clean
 from clearcast.data.groups.join import Joined, join
 from clearcast.data.groups.verify import Matrix, agreement, rough_alignment
 from clearcast.imaging import Channels
@@ -23,7 +24,9 @@ _CHUNK = 256  # pairs that a thread aligns before it tells
 _PHASES = 3  # reading, aligning, comparing: each counts as much in the progress told
 
 
-def find_groups(paths: Sequence[Path], *, seed: int = 0, progress: Progress | None = None) -> Joined:
+def find_groups(
+    paths: Sequence[Path], *, noisy: Sequence[bool] = (), seed: int = 0, progress: Progress | None = None
+) -> Joined:
     """Find which pictures show the same part, mirrored, turned by quarters, stretched, shifted or lit otherwise.
 
     Time grows with the number of pictures, not with its square. Each takes some 7 KB of memory and 26 KB of a temporary
@@ -31,6 +34,8 @@ def find_groups(paths: Sequence[Path], *, seed: int = 0, progress: Progress | No
 
     Args:
         paths: readable picture files.
+        noisy: which of them are noisy; without it, none is. They are cleaned first and judged by softer detail, which
+            misses many copies.
         seed: for the index of candidates.
         progress: called with (done, all) while pictures are read and compared; ``all`` is not a number of pictures.
 
@@ -41,7 +46,8 @@ def find_groups(paths: Sequence[Path], *, seed: int = 0, progress: Progress | No
         return Joined(())
     with tempfile.TemporaryFile() as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         pictures = np.memmap(file, np.uint8, mode="w+", shape=(len(paths), SIDE, SIDE))
-        details = _read(paths, pictures, pool, _phase(progress, 0, len(paths)))
+        spoilt = np.array(noisy or [False] * len(paths), np.bool_)
+        details = _read(paths, spoilt, pictures, pool, _phase(progress, 0, len(paths)))
         pairs = candidate_pairs(details, seed)
         likeness, starts = _align(details, pairs, pool, _phase(progress, 1, len(paths)))
         order = np.argsort(-likeness, kind="stable")
@@ -49,7 +55,8 @@ def find_groups(paths: Sequence[Path], *, seed: int = 0, progress: Progress | No
 
         def compare(place: int) -> float:
             one, other, orientation = pairs[place]
-            return agreement(pictures[one], pictures[other], int(orientation), starts[place])
+            either = bool(spoilt[one] or spoilt[other])
+            return agreement(pictures[one], pictures[other], int(orientation), starts[place], noisy=either)
 
         told = _phase(progress, 2, len(paths))
         return join(len(paths), pairs, compare, same=SAME, pool=pool, progress=told)
@@ -65,11 +72,18 @@ def _phase(progress: Progress | None, phase: int, count: int) -> Progress:
     return told
 
 
-def _read(paths: Sequence[Path], pictures: NDArray[np.uint8], pool: Executor, progress: Progress) -> Field:
+def _read(
+    paths: Sequence[Path],
+    noisy: NDArray[np.bool_],
+    pictures: NDArray[np.uint8],
+    pool: Executor,
+    progress: Progress,
+) -> Field:
     """Put every picture in the standard frame into ``pictures``, and return their details when small."""
 
     def read(place: int) -> Field:
-        pictures[place] = canonical(imaging.load(paths[place], Channels.GREY))
+        grey = imaging.load(paths[place], Channels.GREY)
+        pictures[place] = canonical(clean(grey) if noisy[place] else grey)
         return small_detail(pictures[place])
 
     details = []

@@ -20,8 +20,8 @@ def laid_over(one: Picture, other: Picture) -> tuple[Picture, Picture]:
         both, uint8 (SIDE, SIDE).
     """
     frames = canonical(one), canonical(other)
-    details = [small_detail(frame) for frame in frames]
-    found = [(*rough_alignment(*details, orientation), orientation) for orientation in range(ORIENTATIONS)]
+    small_one, small_other = map(small_detail, frames)
+    found = [(*rough_alignment(small_one, small_other, orientation), orientation) for orientation in range(ORIENTATIONS)]
     _, matrix, orientation = max(found, key=lambda alignment: alignment[0])
     turned = np.asarray(oriented(frames[0], orientation), np.uint8)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

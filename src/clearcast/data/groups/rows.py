@@ -11,7 +11,7 @@ from clearcast.data.facts import PictureFacts
 from clearcast.data.groups.find import NEAR, SURE, find_groups
 from clearcast.data.groups.join import Compared, Joined
 from clearcast.data.sheet import Row, Sheet
-from clearcast.domain import Label
+from clearcast.domain import Label, NoiseType
 from clearcast.files import replace_file
 from clearcast.progress import Progress
 
@@ -79,7 +79,10 @@ def find_row_groups(sheet: Sheet, facts: dict[str, PictureFacts], *, progress: P
     seen = shown_pictures(sheet, facts)
     first = {facts[path].sha256: path for path in reversed(seen) if path}
     paths = sorted(first.values())
-    found = find_groups([sheet.resolve(path) for path in paths], progress=progress)
+    spoilt = {row.noisy for row in sheet.rows if row.noise_type is not NoiseType.NONE}
+    spoilt -= {row.reference for row in sheet.rows}
+    noisy = [path in spoilt for path in paths]
+    found = find_groups([sheet.resolve(path) for path in paths], noisy=noisy, progress=progress)
     group_of = dict(zip(paths, found.groups, strict=True))
     names: dict[int | str, str] = {}
     keys = [

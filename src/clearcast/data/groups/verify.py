@@ -8,10 +8,12 @@ from clearcast.data.groups.canonical import SIDE, Field, detail, oriented
 from clearcast.imaging import Picture
 
 _FINE = 2.0  # pixels: detail to judge by
+_SOFT = 2.0, 4.0  # pixels: detail to judge noisy pictures by is coarser than the one and finer than the other
 _HALF, _COARSE = SIDE // 2, 3.0  # pixels: aligned at half the size, by this detail
-_WINDOW = 3.0  # pixels: standard deviation of the neighbourhood in which pictures are compared
+_WINDOW, _SOFT_WINDOW = 3.0, 4.0  # pixels: standard deviation of the neighbourhood in which pictures are compared
 _TEXTURE = 3.0  # grey levels: where both vary less there is nothing to compare
-_WORST = 10  # percentile: nearly everywhere the pictures must agree, not only on average
+_WORST, _SOFT_WORST = 10, 20  # percentile: nearly everywhere the pictures must agree, not only on average
+_SOFT_SCALE = 5  # soft detail agrees closer: copies above 0.98 there, above 0.9 in fine detail
 _MARGIN = 4  # pixels at the border of a picture that are not compared
 _REACH = 0.44 * SIDE  # pixels from the frame's middle: beyond is background
 _LEAST_SHARE = 0.02  # of the frame that must have something to compare
@@ -41,7 +43,7 @@ def rough_alignment(one: Field, other: Field, orientation: int) -> tuple[float, 
     return correlation, _enlarged(matrix, SIDE / len(one))
 
 
-def agreement(one: Picture, other: Picture, orientation: int, start: Matrix) -> float:
+def agreement(one: Picture, other: Picture, orientation: int, start: Matrix, *, noisy: bool = False) -> float:
     """How well two pictures agree where they agree least, once aligned: at most 1, about 0 for unrelated detail.
 
     Args:
@@ -49,6 +51,7 @@ def agreement(one: Picture, other: Picture, orientation: int, start: Matrix) -> 
         other: the same of another picture.
         orientation: see ``oriented``.
         start: the alignment to begin with, from ``rough_alignment``.
+        noisy: judge by softer detail, since noise hides the finest; what is told is brought to the same scale.
     """
     turned = np.asarray(oriented(one, orientation), np.uint8)
     _, matrix = _aligned(_half_detail(turned), _half_detail(other), _enlarged(start, _HALF / SIDE))
@@ -56,7 +59,8 @@ def agreement(one: Picture, other: Picture, orientation: int, start: Matrix) -> 
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     laid = cv2.warpAffine(turned.astype(np.float32), matrix, (SIDE, SIDE), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     covered = cv2.warpAffine(_WHOLE, matrix, (SIDE, SIDE), flags=flags) > 0
-    return _local_agreement(np.asarray(laid, np.float32), other.astype(np.float32), covered & _MIDDLE)
+    judge = _soft_agreement if noisy else _fine_agreement
+    return judge(np.asarray(laid, np.float32), other.astype(np.float32), covered & _MIDDLE)
 
 
 def _half_detail(picture: Picture) -> Field:
@@ -81,11 +85,28 @@ def _enlarged(matrix: Matrix, scale: float) -> Matrix:
     return np.column_stack([linear, scale * (linear @ np.full(2, middle) + shift + 0.5) - 0.5]).astype(np.float32)
 
 
-def _local_agreement(one: Field, other: Field, compared: NDArray[np.bool_]) -> float:
+def _fine_agreement(one: Field, other: Field, compared: NDArray[np.bool_]) -> float:
     """A low percentile of the correlation of fine detail in small neighbourhoods."""
     a, b = (field - cv2.GaussianBlur(field, (0, 0), _FINE) for field in (one, other))
-    both, of_a, of_b = (cv2.GaussianBlur(product, (0, 0), _WINDOW) for product in (a * b, a * a, b * b))
+    both, of_a, of_b = _products(a, b, _WINDOW)
     textured = compared & (np.minimum(of_a, of_b) > _TEXTURE**2)
     if textured.mean() < _LEAST_SHARE:
         return 0.0
     return float(np.percentile(both[textured] / np.sqrt(of_a[textured] * of_b[textured] + 4), _WORST))
+
+
+def _soft_agreement(one: Field, other: Field, compared: NDArray[np.bool_]) -> float:
+    """The same of softer detail, wherever the pictures are compared: noise is texture everywhere."""
+    if compared.mean() < _LEAST_SHARE:
+        return 0.0
+    finest, coarsest = _SOFT
+    a, b = (cv2.GaussianBlur(f, (0, 0), finest) - cv2.GaussianBlur(f, (0, 0), coarsest) for f in (one, other))
+    both, of_a, of_b = _products(a, b, _SOFT_WINDOW)
+    correlation = both[compared] / np.sqrt(of_a[compared] * of_b[compared] + 0.5)
+    return 1 - _SOFT_SCALE * (1 - float(np.percentile(correlation, _SOFT_WORST)))
+
+
+def _products(a: Field, b: Field, window: float) -> tuple[Field, Field, Field]:
+    """Local means of ``a * b``, ``a * a`` and ``b * b``."""
+    both, of_a, of_b = (cv2.GaussianBlur(product, (0, 0), window) for product in (a * b, a * a, b * b))
+    return both, of_a, of_b
