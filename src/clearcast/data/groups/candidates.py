@@ -9,7 +9,7 @@ from clearcast.imaging import Picture
 
 NEIGHBOURS = 8  # looked at for each picture and orientation
 _SIDE = 32  # pixels a side of what is compared here
-_SCALE = 2.0
+_SCALE = 6.0  # coarse, since frames of copies differ by a few pixels
 _NUMBERS = 64  # principal components kept of each picture
 _SAMPLE = 4000  # pictures that the principal components are found from
 _FARTHEST = 1.4  # squared distance of unit vectors: pairs that correlate less than by 0.3 are not looked at

@@ -1,6 +1,6 @@
 """Compare the likeliest pairs first and join what agrees, until every picture has its copies or has given up."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from clearcast.progress import Progress
 
-PATIENCE = 6  # comparisons that a picture may fail before it is taken to have no more copies
+PATIENCE = 8  # comparisons that a picture may fail before it is taken to have no more copies
+TRIES = 2  # comparisons that two groups may fail before they are taken for two parts
 _BATCH = 64  # pairs compared at a time: the same on every machine, since the result depends on it
 
 
@@ -46,7 +47,8 @@ def join(
 ) -> Joined:
     """Join pictures that agree, comparing as few pairs as will do.
 
-    A pair is left out where its pictures are of one group by now, or where both have failed too often.
+    A pair is left out where its pictures are of one group by now, where both have failed too often, or where their
+    groups have.
 
     Args:
         count: how many pictures there are.
@@ -56,14 +58,15 @@ def join(
         pool: compares several pairs at a time.
         progress: called with how many pairs are settled, and all of them.
     """
-    roots, failures = list(range(count)), [0] * count
+    roots, failures, refusals = list(range(count)), [0] * count, Counter[tuple[int, int]]()
     joins, refused = [], []
-    for batch, settled in _batches(pairs, roots, failures):
+    for batch, settled in _batches(pairs, roots, failures, refusals):
         for place, agreement in zip(batch, pool.map(compare, batch), strict=True):
             one, other = int(pairs[place, 0]), int(pairs[place, 1])
             if agreement <= same:
                 failures[one] += 1
                 failures[other] += 1
+                refusals[_ends(roots, one, other)] += 1
                 refused.append(Compared(one, other, agreement))
             elif _root(roots, one) != _root(roots, other):  # else another pair of this batch has joined them
                 roots[_root(roots, other)] = _root(roots, one)
@@ -75,7 +78,9 @@ def join(
     return Joined(groups, tuple(joins), tuple(refused))
 
 
-def _batches(pairs: NDArray[np.int32], roots: list[int], failures: list[int]) -> Iterator[tuple[list[int], int]]:
+def _batches(
+    pairs: NDArray[np.int32], roots: list[int], failures: list[int], refusals: Counter[tuple[int, int]]
+) -> Iterator[tuple[list[int], int]]:
     """Places of pairs to compare, all of different groups, and how many are settled before them."""
     waiting = deque(range(len(pairs)))
     while waiting:
@@ -85,13 +90,20 @@ def _batches(pairs: NDArray[np.int32], roots: list[int], failures: list[int]) ->
         while waiting and len(batch) < _BATCH and len(later) < _BATCH:
             place = waiting.popleft()
             one, other = int(pairs[place, 0]), int(pairs[place, 1])
-            ends = _root(roots, one), _root(roots, other)
-            if ends[0] == ends[1] or min(failures[one], failures[other]) >= PATIENCE:
+            ends = _ends(roots, one, other)
+            given_up = min(failures[one], failures[other]) >= PATIENCE or refusals[ends] >= TRIES
+            if ends[0] == ends[1] or given_up:
                 continue
-            (later if ends in taken or ends[::-1] in taken else batch).append(place)
+            (later if ends in taken else batch).append(place)
             taken.add(ends)
         waiting.extendleft(reversed(later))
         yield batch, len(pairs) - len(waiting) - len(batch)
+
+
+def _ends(roots: list[int], one: int, other: int) -> tuple[int, int]:
+    """The groups of two pictures, in one order."""
+    ends = _root(roots, one), _root(roots, other)
+    return min(ends), max(ends)
 
 
 def _root(roots: list[int], place: int) -> int:

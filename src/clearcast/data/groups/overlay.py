@@ -21,7 +21,7 @@ def laid_over(one: Picture, other: Picture) -> tuple[Picture, Picture]:
     """
     frames = canonical(one), canonical(other)
     small_one, small_other = map(small_detail, frames)
-    found = [(*rough_alignment(small_one, small_other, orientation), orientation) for orientation in range(ORIENTATIONS)]
+    found = [(*rough_alignment(small_one, small_other, way), way) for way in range(ORIENTATIONS)]
     _, matrix, orientation = max(found, key=lambda alignment: alignment[0])
     turned = np.asarray(oriented(frames[0], orientation), np.uint8)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
