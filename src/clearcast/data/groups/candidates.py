@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from clearcast.data.groups.canonical import ORIENTATIONS, Field, detail, oriented
 from clearcast.imaging import Picture
 
-NEIGHBOURS = 8  # looked at for each picture and orientation
+NEIGHBOURS = 12  # looked at for each picture and orientation
 _SIDE = 32  # pixels a side of what is compared here
 _SCALE = 6.0  # coarse, since frames of copies differ by a few pixels
 _NUMBERS = 64  # principal components kept of each picture

@@ -19,6 +19,7 @@ _REACH = 0.44 * SIDE  # pixels from the frame's middle: beyond is background
 _LEAST_SHARE = 0.02  # of the frame that must have something to compare
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 1e-3)  # of alignment: steps, gain in correlation
 _SMOOTHING = 3  # pixels, odd: of alignment
+_GROWTH = 2.0  # in area: the frames of copies differ by less
 
 Matrix = NDArray[np.float32]
 
@@ -74,6 +75,8 @@ def _aligned(one: Field, other: Field, start: Matrix) -> tuple[float, Matrix]:
     try:
         correlation, matrix = cv2.findTransformECC(other, one, begun, cv2.MOTION_AFFINE, _STOP, None, _SMOOTHING)
     except cv2.error:  # it says so where it finds no alignment at all
+        return 0.0, start
+    if not 1 / _GROWTH < float(np.linalg.det(matrix[:, :2])) < _GROWTH:  # it ran away to a featureless corner
         return 0.0, start
     return float(correlation), np.asarray(matrix, np.float32)
 
