@@ -347,9 +347,17 @@ def test_a_level_has_the_strength_asked_for(kind: NoiseType) -> None:
 
 def test_few_images_are_spread_over_the_parts() -> None:
     parts = ["many"] * 400 + [f"single {number}" for number in range(100)]
-    chosen = chosen_rows(range(500), parts)
+    chosen = chosen_rows(range(500), parts, 7)
     assert len(chosen) == MOST_IMAGES
     assert sum(parts[row] != "many" for row in chosen) == 100
+
+
+def test_few_images_of_a_sorted_sheet_are_of_both_labels() -> None:
+    singles = [str(row) for row in range(4 * MOST_IMAGES)]
+    chosen = chosen_rows(range(len(singles)), singles, 7)
+    assert len(chosen) == MOST_IMAGES
+    first_half = sum(row < len(singles) // 2 for row in chosen)
+    assert MOST_IMAGES / 3 < first_half < 2 * MOST_IMAGES / 3
 
 
 def test_stages_one_by_one(sheet: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def sweep_levels(material: Material, seed: int) -> pd.DataFrame:
         a table with the columns ``row, part, label, noise_type, level, p_defect_noisy, p_defect_denoised, psnr_noisy,
         psnr_denoised, ssim_noisy, ssim_denoised``; level 0 is the reference itself, without PSNR and SSIM.
     """
-    rows, judges = chosen_rows(material.test, material.division.parts.of_rows), _judges(material)
+    rows, judges = chosen_rows(material.test, material.division.parts.of_rows, seed), _judges(material)
     steps = [(kind, level) for kind, levels in LEVELS.items() for level in (0.0, *levels)]
     tables = []
     with progress_bar(material.console, "Judging at rising levels of noise") as progress:
@@ -78,14 +78,18 @@ def sweep_levels(material: Material, seed: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def chosen_rows(rows: Sequence[int], parts: Sequence[str]) -> list[int]:
-    """At most ``MOST_IMAGES`` of the rows, by turns from each part, so that most parts are among them."""
+def chosen_rows(rows: Sequence[int], parts: Sequence[str], seed: int) -> list[int]:
+    """At most ``MOST_IMAGES`` of the rows, by turns from each part, so that most parts are among them.
+
+    Chance says which parts come first: sheets are sorted, and the first parts may all have one label.
+    """
     turn: dict[str, int] = defaultdict(int)
     keyed = []
-    for row in rows:
+    for row in np.random.default_rng(seed).permutation(rows).tolist():
         keyed.append((turn[parts[row]], row))
         turn[parts[row]] += 1
-    return sorted(row for _, row in sorted(keyed)[:MOST_IMAGES])
+    keyed.sort(key=lambda key: key[0])  # stable: within a turn by chance
+    return sorted(row for _, row in keyed[:MOST_IMAGES])
 
 
 def level_of(kind: NoiseType, strength: float, shape: tuple[int, ...], rng: np.random.Generator) -> Level:
