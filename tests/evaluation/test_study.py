@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -267,8 +268,30 @@ def test_groups_that_would_leak_a_picture_are_refused(siblings: Path, tmp_path: 
     groups = tmp_path / "groups.csv"
     groups.write_text("path,group\n" + "".join(f"{row.noisy},{row.number}\n" for row in sheet.rows))
     asked = replace(request(siblings, tmp_path / "run", "2"), split=SplitChoice(kind=SplitKind.GROUPED, groups=groups))
-    with pytest.raises(SheetError, match=r"show a picture, byte for byte, that .* so that the split would leak"):
+    told = r"show a reference picture, byte for byte, that .* row \d+ of the sheet, .* so that the split would leak"
+    with pytest.raises(SheetError, match=told):
         run_study(asked)
+    assert not asked.out.exists()
+
+
+@pytest.mark.parametrize("run", [run_study, run_folds])
+def test_what_is_refused_deletes_no_older_run(
+    run: Callable[[StudyRequest], StudyMetrics], siblings: Path, tmp_path: Path
+) -> None:
+    split = SplitChoice(folds=2) if run is run_folds else SplitChoice()
+    asked = replace(request(siblings, tmp_path / "run", "4"), split=split, force=True)
+    older = tmp_path / "run" / "run.json"
+    older.parent.mkdir()
+    before = json.dumps({"format": 1, "started": "2026-01-01T00:00:00+00:00", "question": {}})
+    older.write_text(before)
+    with pytest.raises(OutputError, match="stage denoised starts from denoising"):
+        run(asked)
+    groups = tmp_path / "groups.csv"
+    groups.write_text("path,group\n" + "".join(f"{row.noisy},{row.number}\n" for row in asked.sheet.rows))
+    leaking = replace(split, kind=SplitKind.GROUPED, groups=groups)
+    with pytest.raises(SheetError, match="so that the split would leak"):
+        run(replace(asked, stages=(Stage.NOISY,), split=leaking))
+    assert older.read_text() == before
 
 
 def test_a_saved_split_is_used_again(finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:

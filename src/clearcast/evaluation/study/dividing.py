@@ -1,7 +1,7 @@
 """How a study's rows are divided: what the user may choose, and what follows from it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 from clearcast.data.dividing import column_split, fold_split, grouped_split, random_split
 from clearcast.data.groups.given import Parts
-from clearcast.data.sheet import Sheet
+from clearcast.data.sheet import Row, Sheet
 from clearcast.data.split import Split, load_split
 from clearcast.domain import Subset
 from clearcast.errors import RecipeError, SheetError
@@ -98,10 +98,11 @@ class Division:
     kind: SplitKind
     parts: Parts
 
-    def refuse_leaks(self, hashes: Sequence[Sequence[str]]) -> None:
+    def refuse_leaks(self, rows: Sequence[Row], hashes: Mapping[str, Sequence[str]]) -> None:
         """Make sure of what a grouped split promises; to be asked before every training.
 
         Args:
+            rows: the rows that are divided.
             hashes: of each role's pictures (noisy, reference), the hash of each row's file.
 
         Raises:
@@ -109,7 +110,9 @@ class Division:
         """
         if self.kind is not SplitKind.GROUPED:
             return
-        for what, keys in (("part", self.parts.of_rows), *(("picture, byte for byte,", keys) for keys in hashes)):
+        shared: dict[str, Sequence[str]] = {"part": self.parts.of_rows}
+        shared |= {f"{role} picture, byte for byte,": keys for role, keys in hashes.items()}
+        for what, keys in shared.items():
             for into, known in (
                 (Subset.TEST, Subset.TRAIN),
                 (Subset.TEST, Subset.VALIDATION),
@@ -117,9 +120,10 @@ class Division:
             ):
                 if leaked := self.split.leaked(keys, into=into, known=known):
                     raise SheetError(
-                        f"{len(leaked)} {into} rows show a {what} that {known} rows show too (the first is row index "
-                        f"{leaked[0]}, {self.parts.of_rows[leaked[0]]}), so that the split would leak; give pictures "
-                        "that are the same one group, or let 'clearcast check SHEET --out DIR' find the groups"
+                        f"{len(leaked)} {into} rows show a {what} that {known} rows show too (the first is row "
+                        f"{rows[leaked[0]].number} of the sheet, group {self.parts.of_rows[leaked[0]]!r}), so that the "
+                        "split would leak; give rows with the same picture one group, or let 'clearcast check SHEET "
+                        "--out DIR' find the groups"
                     )
 
     def leaked_test_rows(self) -> list[int]:

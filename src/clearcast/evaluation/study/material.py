@@ -32,6 +32,12 @@ class Rows:
     facts: dict[str, PictureFacts] = field(repr=False)
     left_out: tuple[str, ...]
 
+    def hashes(self) -> dict[str, list[str]]:
+        """Of each role, the hash of each row's file."""
+        return {
+            role: [self.facts[getattr(row, role)].sha256 for row in self.sheet.rows] for role in ("noisy", "reference")
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
@@ -102,14 +108,7 @@ class Material:
 
     def refuse_leaks(self) -> None:
         """See ``Division.refuse_leaks``."""
-        self.division.refuse_leaks(list(self._hashes().values()))
-
-    def _hashes(self) -> dict[str, list[str]]:
-        """Of each role, the hash of each row's file."""
-        return {
-            role: [self.rows.facts[getattr(row, role)].sha256 for row in self.sheet.rows]
-            for role in ("noisy", "reference")
-        }
+        self.division.refuse_leaks(self.sheet.rows, self.rows.hashes())
 
     def _shared_parts(self) -> list[str]:
         told = shared_parts_warning(len(self.division.leaked_test_rows()), len(self.test))
@@ -120,7 +119,7 @@ class Material:
         return [
             f"{len(leaked)} of {len(self.test)} test rows have a {role} picture that, byte for byte, is also a "
             "training row's: the figures are too good by what was learned from them."
-            for role, hashes in self._hashes().items()
+            for role, hashes in self.rows.hashes().items()
             if (leaked := self.division.split.leaked(hashes, into=Subset.TEST))
         ]
 
@@ -192,12 +191,18 @@ def usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> Rows:
     return Rows(sheet=replace(sheet, rows=rows), facts=facts, left_out=tuple(listed))
 
 
-def refuse_untaught(sheet: Sheet, split: Split, stages: Sequence[Stage]) -> None:
-    """Make sure that each class that one of ``stages`` learns has a row to train on.
+def refuse_unfit(rows: Rows, division: Division, stages: Sequence[Stage]) -> None:
+    """Make sure that rows so divided can be learned from, before a run is begun or an older one deleted.
 
     Raises:
-        SheetError: it has not, or there is one class only.
+        SheetError: a class that one of ``stages`` learns has no row to train on, there is one class only, or the split
+            leaks (see ``Division.refuse_leaks``).
     """
+    _refuse_untaught(rows.sheet, division.split, stages)
+    division.refuse_leaks(rows.sheet.rows, rows.hashes())
+
+
+def _refuse_untaught(sheet: Sheet, split: Split, stages: Sequence[Stage]) -> None:
     if set(stages) - {Stage.NOISE_TYPE, Stage.DENOISING}:
         _refuse_untrained_classes(label_frame(sheet), split, "label", sheet.path)
     if Stage.NOISE_TYPE in stages:

@@ -15,7 +15,7 @@ from clearcast.evaluation.study.classify import run_classification, run_transfer
 from clearcast.evaluation.study.denoise import LoadMetric, measure_denoising, run_denoising
 from clearcast.evaluation.study.dividing import Division, SplitKind, divide
 from clearcast.evaluation.study.folder import RunFolder, StageResult, begin_run, open_run
-from clearcast.evaluation.study.material import Material, Rows, refuse_untaught, usable
+from clearcast.evaluation.study.material import Material, Rows, refuse_unfit, usable
 from clearcast.evaluation.study.request import StudyRequest
 from clearcast.evaluation.study.robustness import JUDGING, sweep_levels
 from clearcast.evaluation.study.tables import write_tables
@@ -36,12 +36,11 @@ def run_study(request: StudyRequest) -> StudyMetrics:
         raise OutputError("--repeat runs stages of a run again; give --resume with it")
     question = request.question()
     folder = open_run(request.out, question, resume=request.resume, force=request.force)
-    _refuse_missing_needs(request, folder)
-    around, load_metric = _surroundings(request), _metric_loader(request)
+    around, load_metric = prepared(request, folder)
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
     begun = folder is not None and folder.split.exists()
     division = _known_division(folder, rows) if folder and begun else _new_division(request, rows)
-    refuse_untaught(rows.sheet, division.split, request.stages)
+    refuse_unfit(rows, division, request.stages)
     if folder is None or not begun:  # only now: what cannot be studied leaves no folder behind, and deletes none
         folder = begin_run(request.out, question, **about(request), **_about_division(division))
         save_split(division.split, rows.sheet.rows, division.parts.of_rows, folder.split)
@@ -102,6 +101,16 @@ def _known_division(folder: RunFolder, rows: Rows) -> Division:
         kind=SplitKind(folder.about["split_kind"]),
         parts=Parts(of_rows=of_rows, source=GroupSource(folder.about["parts_source"])),
     )
+
+
+def prepared(request: StudyRequest, folder: RunFolder | None) -> tuple[Surroundings, LoadMetric]:
+    """What the stages need besides the data, before anything is begun or deleted.
+
+    Raises:
+        ClearcastError: stages start from others that are not there, or the machine lacks something.
+    """
+    _refuse_missing_needs(request, folder)
+    return _surroundings(request), _metric_loader(request)
 
 
 def _refuse_missing_needs(request: StudyRequest, folder: RunFolder | None) -> None:
