@@ -149,7 +149,7 @@ def joined(count: int, pairs: list[tuple[int, int]], agreement: Callable[[int, i
 
     with ThreadPoolExecutor(2) as pool:
         places = np.array(pairs, np.int32).reshape(-1, 2)
-        return join(count, places, compare, same=0.9, pool=pool, progress=told)
+        return join(Joined(tuple(range(count))), places, compare, same=0.9, pool=pool, progress=told)
 
 
 @settings(max_examples=30, deadline=None)
@@ -215,3 +215,14 @@ def test_joins_and_refusals_are_told_by_the_paths_of_the_sheet(sheet: Sheet) -> 
     assert len(found.joins) == len(found.of_rows) - len(set(found.of_rows))
     assert all(found.of_pictures[link.one] == found.of_pictures[link.other] for link in found.joins)
     assert all(found.of_pictures[link.one] != found.of_pictures[link.other] for link in found.refused)
+
+
+def test_joining_goes_on_from_what_is_joined() -> None:
+    pairs = np.array([(2, 1)], np.int32)
+    known = joined(4, [(0, 1), (0, 3)], lambda one, other: 0.95 if other == 1 else 0.3)
+    assert known.groups == (0, 0, 1, 2)
+    with ThreadPoolExecutor(1) as pool:
+        found = join(known, pairs, lambda place: 0.96, same=0.9, pool=pool, progress=lambda done, everything: None)
+    assert found.groups == (0, 0, 0, 1)
+    assert [(pair.one, pair.other) for pair in found.joins] == [(0, 1), (2, 1)]
+    assert [(pair.one, pair.other) for pair in found.refused] == [(0, 3)]

@@ -2,8 +2,10 @@
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,9 @@ from clearcast.progress import Progress
 SAME = 0.9  # agreement above which two pictures show one part
 SURE, NEAR = 0.95, 0.85  # joins below the one are doubtful, and so are refusals above the other
 _CHUNK = 256  # pairs that a thread aligns before it tells
-_PHASES = 3  # reading, aligning, comparing: each counts as much in the progress told
+_TURNS = 2  # of proposing and comparing: all pictures, then a few of each group
+_REPRESENTATIVES = 2  # of a group in the second turn
+_PHASES = 1 + 2 * _TURNS  # reading, then aligning and comparing in turns: each counts as much in the progress told
 
 
 def find_groups(
@@ -48,18 +52,35 @@ def find_groups(
         pictures = np.memmap(file, np.uint8, mode="w+", shape=(len(paths), SIDE, SIDE))
         spoilt = np.array(noisy or [False] * len(paths), np.bool_)
         details = _read(paths, spoilt, pictures, pool, _phase(progress, 0, len(paths)))
-        pairs = candidate_pairs(details, seed)
-        likeness, starts = _align(details, pairs, pool, _phase(progress, 1, len(paths)))
-        order = np.argsort(-likeness, kind="stable")
-        pairs, starts = pairs[order], starts[order]
+        joined = Joined(tuple(range(len(paths))))
+        for turn in range(_TURNS):
+            # Many copies of one part leave no room for others among their nearest; a few of each group do.
+            some = np.arange(len(paths)) if turn == 0 else _representatives(joined.groups)
+            pairs = candidate_pairs(details[some], seed)
+            pairs[:, :2] = some[pairs[:, :2]]
+            likeness, starts = _align(details, pairs, pool, _phase(progress, 1 + 2 * turn, len(paths)))
+            order = np.argsort(-likeness, kind="stable")
+            compare = partial(_compare, pictures, spoilt, pairs[order], starts[order])
+            told = _phase(progress, 2 + 2 * turn, len(paths))
+            joined = join(joined, pairs[order], compare, same=SAME, pool=pool, progress=told)
+        return joined
 
-        def compare(place: int) -> float:
-            one, other, orientation = pairs[place]
-            either = bool(spoilt[one] or spoilt[other])
-            return agreement(pictures[one], pictures[other], int(orientation), starts[place], noisy=either)
 
-        told = _phase(progress, 2, len(paths))
-        return join(len(paths), pairs, compare, same=SAME, pool=pool, progress=told)
+def _compare(pictures: NDArray[np.uint8], spoilt: NDArray[np.bool_], pairs: Pairs, starts: Matrix, place: int) -> float:
+    one, other, orientation = pairs[place]
+    either = bool(spoilt[one] or spoilt[other])
+    return agreement(pictures[one], pictures[other], int(orientation), starts[place], noisy=either)
+
+
+def _representatives(groups: Sequence[int]) -> NDArray[np.int64]:
+    """The places of the first few pictures of each group."""
+    seen: Counter[int] = Counter()
+    chosen = []
+    for place, group in enumerate(groups):
+        seen[group] += 1
+        if seen[group] <= _REPRESENTATIVES:
+            chosen.append(place)
+    return np.array(chosen)
 
 
 def _phase(progress: Progress | None, phase: int, count: int) -> Progress:

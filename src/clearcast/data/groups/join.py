@@ -37,7 +37,7 @@ class Joined:
 
 
 def join(
-    count: int,
+    known: Joined,
     pairs: NDArray[np.int32],
     compare: Callable[[int], float],
     *,
@@ -51,15 +51,16 @@ def join(
     groups have.
 
     Args:
-        count: how many pictures there are.
+        known: what is joined already; refusals are remembered, patience is new.
         pairs: int (pairs, 2 or more), each the places of two pictures, the likeliest first.
         compare: the agreement of the pair in this place.
         same: the agreement above which two pictures are joined.
         pool: compares several pairs at a time.
         progress: called with how many pairs are settled, and all of them.
     """
-    roots, failures, refusals = list(range(count)), [0] * count, Counter[tuple[int, int]]()
-    joins, refused = [], []
+    count = len(known.groups)
+    roots, failures, refusals = _roots(known.groups), [0] * count, Counter[tuple[int, int]]()
+    joins, refused = list(known.joins), list(known.refused)
     for batch, settled in _batches(pairs, roots, failures, refusals):
         for place, agreement in zip(batch, pool.map(compare, batch), strict=True):
             one, other = int(pairs[place, 0]), int(pairs[place, 1])
@@ -98,6 +99,12 @@ def _batches(
             taken.add(ends)
         waiting.extendleft(reversed(later))
         yield batch, len(pairs) - len(waiting) - len(batch)
+
+
+def _roots(groups: tuple[int, ...]) -> list[int]:
+    """The first picture of each picture's group."""
+    first: dict[int, int] = {}
+    return [first.setdefault(group, place) for place, group in enumerate(groups)]
 
 
 def _ends(roots: list[int], one: int, other: int) -> tuple[int, int]:
