@@ -218,11 +218,11 @@ def test_joins_and_refusals_are_told_by_the_paths_of_the_sheet(sheet: Sheet) -> 
 
 
 def test_joining_goes_on_from_what_is_joined() -> None:
-    pairs = np.array([(2, 1)], np.int32)
-    known = joined(4, [(0, 1), (0, 3)], lambda one, other: 0.95 if other == 1 else 0.3)
+    known = joined(4, [(0, 1), (0, 3)], lambda _, other: 0.95 if other == 1 else 0.3)
     assert known.groups == (0, 0, 1, 2)
     with ThreadPoolExecutor(1) as pool:
-        found = join(known, pairs, lambda place: 0.96, same=0.9, pool=pool, progress=lambda done, everything: None)
+        pairs = np.array([(2, 1)], np.int32)
+        found = join(known, pairs, lambda _: 0.96, same=0.9, pool=pool, progress=lambda _, __: None)
     assert found.groups == (0, 0, 0, 1)
     assert [(pair.one, pair.other) for pair in found.joins] == [(0, 1), (2, 1)]
     assert [(pair.one, pair.other) for pair in found.refused] == [(0, 3)]
