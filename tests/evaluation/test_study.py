@@ -300,8 +300,30 @@ def test_a_saved_split_is_used_again(finished: tuple[StudyRequest, StudyMetrics]
     again = replace(
         asked, out=tmp_path / "run", stages=(Stage.NOISE_TYPE,), split=SplitChoice(**parse_split(str(split)))
     )
-    assert run_study(again)["run"]["split_kind"] == "file"
+    run = run_study(again)["run"]
+    assert (run["split_kind"], run["groups"]["source"]) == ("file", "split")
     assert (tmp_path / "run" / "split.csv").read_text() == split.read_text()
+
+
+def test_corrected_groups_count_with_a_saved_split_too(
+    finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path
+) -> None:
+    asked, _ = finished
+    groups = tmp_path / "groups.csv"
+    groups.write_text("path,group\n" + "".join(f"{row.noisy},one\n" for row in asked.sheet.rows))
+    split = SplitChoice(**parse_split(str(asked.out / "split.csv")), groups=groups)
+    run = run_study(replace(asked, out=tmp_path / "run", stages=(Stage.NOISE_TYPE,), split=split))["run"]
+    assert run["groups"]["parts"] == 1
+    assert run["groups"]["leaked_test_images"] == run["groups"]["test_images"] > 0
+
+
+def test_a_saved_split_must_train_and_test(finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
+    asked, _ = finished
+    saved = tmp_path / "split.csv"
+    saved.write_text((asked.out / "split.csv").read_text().replace(",test\n", ",train\n"))
+    split = SplitChoice(**parse_split(str(saved)))
+    with pytest.raises(SheetError, match=r"no row has test in .*split\.csv"):
+        run_study(replace(asked, out=tmp_path / "run", stages=(Stage.NOISE_TYPE,), split=split))
 
 
 @pytest.fixture(scope="module")

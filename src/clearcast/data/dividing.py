@@ -1,13 +1,14 @@
 """Ways to divide a sheet's rows into subsets: at random as published, by whole parts, or as the sheet says."""
 
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clearcast.data.balance import Traits, assign_parts
 from clearcast.data.sheet import Row
-from clearcast.data.split import Split
+from clearcast.data.split import Split, load_split
 from clearcast.domain import Subset
 from clearcast.errors import SheetError
 
@@ -93,10 +94,25 @@ def column_split(rows: Sequence[Row], column: str) -> Split:
         SheetError: no row trains or none tests.
     """
     subsets = tuple(row.subset for row in rows if row.subset)
+    _refuse_one_sided(subsets, f"the column {column!r}")
+    return Split(subsets=subsets, description=f"as the sheet's column {column!r} says")
+
+
+def saved_split(path: Path, rows: Sequence[Row]) -> Split:
+    """Divide as the ``split.csv`` of a run lists it.
+
+    Raises:
+        SheetError: see ``load_split``; or no row trains or none tests.
+    """
+    split, _ = load_split(path, rows)
+    _refuse_one_sided(split.subsets, str(path))
+    return split
+
+
+def _refuse_one_sided(subsets: Sequence[Subset], where: str) -> None:
     for needed in (Subset.TRAIN, Subset.TEST):
         if needed not in subsets:
-            raise SheetError(f"no row has {needed} in the column {column!r}; needed are rows to train and to test")
-    return Split(subsets=subsets, description=f"as the sheet's column {column!r} says")
+            raise SheetError(f"no row has {needed} in {where}; needed are rows to train and to test")
 
 
 def _by_whole_parts(

@@ -122,7 +122,7 @@ class RestorationStage(TypedDict):
 class GroupFacts(TypedDict):
     """What is known of the parts behind the rows."""
 
-    source: str  # found | file | column
+    source: str  # found | file | column | split
     parts: int
     rows: int
     largest: int  # rows of the part with the most

@@ -14,7 +14,12 @@ _SPLITS = {
     "column": "a column of the sheet",
     "file": "a saved split",
 }
-_SOURCES = {"found": "found by comparing the images", "file": "given in a file", "column": "a column of the sheet"}
+_SOURCES = {
+    "found": "found by comparing the images",
+    "file": "given in a file",
+    "column": "a column of the sheet",
+    "split": "as the saved split lists them",
+}
 
 
 def parts(run: Run) -> list[Topic]:

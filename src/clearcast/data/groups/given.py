@@ -20,6 +20,7 @@ class GroupSource(StrEnum):
     FILE = "file"
     COLUMN = "column"
     FOUND = "found"
+    SPLIT = "split"  # a saved split lists them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypedDict
 
-from clearcast.data.dividing import column_split, fold_split, grouped_split, random_split
+from clearcast.data.dividing import column_split, fold_split, grouped_split, random_split, saved_split
 from clearcast.data.groups.given import Parts
 from clearcast.data.sheet import Row, Sheet
-from clearcast.data.split import Split, load_split
+from clearcast.data.split import Split
 from clearcast.domain import Subset
 from clearcast.errors import RecipeError, SheetError
 from clearcast.training.recipe import Recipe
@@ -140,8 +140,7 @@ def divide(sheet: Sheet, parts: Parts, choice: SplitChoice, recipe: Recipe, *, s
     """
     kind = choice.kind or (SplitKind.RANDOM if parts.independent and choice.folds == 1 else SplitKind.GROUPED)
     if kind is SplitKind.FILE and choice.file:
-        split, listed = load_split(choice.file, sheet.rows)
-        parts = replace(parts, of_rows=listed)
+        split = saved_split(choice.file, sheet.rows)
     elif kind is SplitKind.COLUMN:
         split = column_split(sheet.rows, choice.column)
     else:

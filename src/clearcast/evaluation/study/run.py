@@ -80,13 +80,16 @@ def _about_division(division: Division) -> dict[str, str]:
 
 
 def parts_of(request: StudyRequest, rows: Rows) -> Parts:
-    """The part that each row shows: as the user or the sheet says, or found, which takes a while."""
+    """The part that each row shows: by the user's file, the saved split or the sheet, or found, which takes a while."""
+    split = request.split
+    if split.file and not split.groups:
+        return Parts(of_rows=load_split(split.file, rows.sheet.rows)[1], source=GroupSource.SPLIT)
 
     def find() -> tuple[str, ...]:
         with progress_bar(request.console, "Looking for pictures of one part") as progress:
             return group_rows(rows.sheet, rows.facts, progress=progress)
 
-    return known_parts(rows.sheet, request.split.groups, find)
+    return known_parts(rows.sheet, split.groups, find)
 
 
 def _new_division(request: StudyRequest, rows: Rows) -> Division:
