@@ -363,6 +363,37 @@ def test_folds_go_on_where_they_stopped(folds: tuple[StudyRequest, StudyMetrics]
     assert again["stages"]["noisy"] == metrics["stages"]["noisy"]
 
 
+def test_folds_without_robustness_keep_no_older_one(folds: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
+    asked, _ = folds
+    shutil.copytree(asked.out, tmp_path / "run")
+    again = replace(asked, out=tmp_path / "run", stages=(Stage.NOISY,), resume=True, repeat=True, robustness=False)
+    run_folds(again)
+    assert (asked.out / "robustness.csv").exists()
+    assert not (again.out / "robustness.csv").exists()
+
+
+@pytest.mark.parametrize(("stages", "left"), [("1", {"reference", "noise_type", "denoising", "denoised"}), ("", set())])
+def test_a_repetition_that_is_stopped_leaves_no_older_figures(
+    copied: StudyRequest, monkeypatch: pytest.MonkeyPatch, stages: str, left: set[str]
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("clearcast.evaluation.study.run.run_classification", stop)
+    chosen = parse_stages(stages) if stages else copied.stages
+    (copied.out / "evidence.json").write_text("{}")
+    with pytest.raises(KeyboardInterrupt):
+        run_study(replace(copied, stages=chosen, resume=True, repeat=True))
+    assert not (copied.out / "evidence.json").exists()
+    path = copied.out / "metrics.json"
+    assert path.exists() == bool(left)
+    if left:
+        assert set(json.loads(path.read_text())["stages"]) == left
+        assert not any(
+            name.endswith("_noisy") and "p_defect" in name for name in pd.read_csv(copied.out / "predictions.csv")
+        )
+
+
 def test_rising_levels_of_noise(finished: tuple[StudyRequest, StudyMetrics]) -> None:
     asked, metrics = finished
     table = pd.read_csv(asked.out / "robustness.csv")

@@ -95,6 +95,11 @@ class RunFolder:
         path = self.path / _PREDICTIONS[subset]
         return _read(path, lambda: read_csv(path))
 
+    def forget_tables(self) -> None:
+        """Remove the tables of the whole run and what was made from them: stages that they show are made again."""
+        for name in (*_PREDICTIONS.values(), "metrics.json", "evidence.json"):
+            (self.path / name).unlink(missing_ok=True)
+
     def save_metrics(self, metrics: StudyMetrics, test: pd.DataFrame, validation: pd.DataFrame) -> None:
         """Write the tables of the whole run."""
         _write_table(self.path / _PREDICTIONS[Subset.TEST], test)

@@ -43,6 +43,8 @@ def run_folds(request: StudyRequest) -> StudyMetrics:
     kept = folder.path / _GROUPS
     found = kept.exists()
     split = replace(request.split, groups=kept) if found else request.split
+    if request.repeat:  # stopped from here on, the whole must not show what its folds no longer hold
+        folder.forget_tables()
     runs = [_run_fold(replace(request, split=split), folder, fold) for fold in range(1, split.folds + 1)]
     return _pool(folder, runs, found=found)
 
@@ -86,6 +88,8 @@ def _pool(folder: RunFolder, runs: list[tuple[RunFolder, StudyMetrics]], *, foun
     swept = [(fold, run.robustness) for fold, (run, _) in enumerate(runs, 1) if run.robustness.exists()]
     if len(swept) == len(runs):
         folder.save_robustness(pd.concat([read_csv(path).assign(fold=fold) for fold, path in swept]))
+    else:
+        folder.robustness.unlink(missing_ok=True)
     first = runs[0][1]
     common = [stage for stage in Stage if all(stage in metrics["stages"] for _, metrics in runs)]
     stages = {stage.value: _pooled(first["stages"][stage], tables[Subset.TEST], stage) for stage in common}

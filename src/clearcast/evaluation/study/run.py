@@ -54,7 +54,12 @@ def run_study(request: StudyRequest) -> StudyMetrics:
     )
     for told in material.warnings():
         request.console.print(f"Beware: {told}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    for stage in _stages_to_run(request, folder):
+    todo = _stages_to_run(request, folder)
+    if request.repeat:  # stopped from here on, the run must not show what it no longer holds
+        folder.forget_tables()
+        if any(map(folder.is_done, Stage)):
+            write_tables(material, request)
+    for stage in todo:
         _run_stage(stage, material, around, load_metric)
         write_tables(material, request)
     _sweep(material, request)
