@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 
 from clearcast import imaging
-from clearcast.data.sheet import read_sheet
+from clearcast.data.sheet import Columns, read_sheet
 from clearcast.domain import NoiseType
 from clearcast.errors import MissingDependencyError, OutputError, RecipeError, SheetError
 from clearcast.evaluation.fidelity import fidelity
@@ -25,10 +25,12 @@ from clearcast.evaluation.study import (
     SplitKind,
     Stage,
     StudyRequest,
+    can_be_weighed,
     parse_split,
     parse_stages,
     run_folds,
     run_study,
+    write_evidence,
 )
 from clearcast.evaluation.study.robustness import LEVELS, MOST_IMAGES, chosen_rows, level_of
 from clearcast.noise import corrupt
@@ -137,6 +139,13 @@ def test_resume_refuses_another_question(finished: tuple[StudyRequest, StudyMetr
         run_study(replace(asked, seed=6, resume=True))
 
 
+def test_resume_refuses_another_column_of_labels(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+    asked, _ = finished
+    other = replace(asked.sheet, columns=Columns(label="Denoise Image"))
+    with pytest.raises(OutputError, match=r"columns\.label was None, now 'Denoise Image'"):
+        run_study(replace(asked, sheet=other, resume=True))
+
+
 def test_a_data_set_that_was_moved_can_be_gone_on_with(
     finished: tuple[StudyRequest, StudyMetrics], noisy_folder: Path, tmp_path: Path
 ) -> None:
@@ -201,6 +210,19 @@ def test_a_damaged_file_of_the_run_is_named(copied: StudyRequest, name: str, sta
         (copied.out / stage / "fitted.json").unlink()
     with pytest.raises(OutputError, match=f"{name} is damaged"):
         run_study(copied)
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "validation.csv", "robustness.csv"])
+def test_a_damaged_table_is_named_when_evidence_is_weighed(copied: StudyRequest, name: str) -> None:
+    (copied.out / name).write_bytes(b"")
+    with pytest.raises(OutputError, match=f"{name} is damaged"):
+        write_evidence(copied.out, None, copied.console)
+    if name == "predictions.csv":
+        with pytest.raises(OutputError, match=f"{name} is damaged"):
+            can_be_weighed(copied.out)
+    (copied.out / "predictions.csv").unlink()
+    with pytest.raises(OutputError, match=r"no predictions\.csv there; needed is a run's folder"):
+        write_evidence(copied.out, None, copied.console)
 
 
 def test_lpips_is_added_once_its_weights_are_there(
@@ -389,9 +411,7 @@ def test_a_repetition_that_is_stopped_leaves_no_older_figures(
     assert path.exists() == bool(left)
     if left:
         assert set(json.loads(path.read_text())["stages"]) == left
-        assert not any(
-            name.endswith("_noisy") and "p_defect" in name for name in pd.read_csv(copied.out / "predictions.csv")
-        )
+        assert "p_defect_noisy" not in pd.read_csv(copied.out / "predictions.csv").columns
 
 
 def test_rising_levels_of_noise(finished: tuple[StudyRequest, StudyMetrics]) -> None:

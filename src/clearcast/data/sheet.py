@@ -50,12 +50,13 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """A sheet that was read: its rows, and the folder that their paths are relative to."""
+    """A sheet that was read: its rows, by which columns, and the folder that their paths are relative to."""
 
     path: Path
     root: Path
     sha256: str
     rows: tuple[Row, ...] = field(repr=False)
+    columns: Columns = Columns()
 
     def resolve(self, path: str) -> Path:
         """The file that a row's path names; ``read_sheet`` has made sure that it lies inside the root."""
@@ -93,7 +94,8 @@ def read_sheet(path: Path, *, columns: Columns = Columns(), root: Path | None = 
     rows = tuple(_rows(table, places, root))
     if not rows:
         raise SheetError(f"{path}: the sheet has no rows below its header; needed is one row an image")
-    return Sheet(path=path, root=root, sha256=hashlib.sha256(path.read_bytes()).hexdigest(), rows=rows)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Sheet(path=path, root=root, sha256=sha256, rows=rows, columns=columns)
 
 
 def _wanted(columns: Columns) -> dict[str, str]:

@@ -29,6 +29,8 @@ def write_evidence(run: Path, wishes: Wishes | None, console: Console) -> Eviden
         OutputError: not a run's folder, or one of its tables cannot be read.
     """
     folder = RunFolder(path=run)
+    if not (run / "predictions.csv").exists():
+        raise OutputError(f"{run}: no predictions.csv there; needed is a run's folder with a stage that is done")
     chosen = wishes or _last_wishes(run)
     test = folder.table(Subset.TEST)
     if "part" not in test:

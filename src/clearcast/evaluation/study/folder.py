@@ -85,15 +85,14 @@ class RunFolder:
         path = self.stage(stage) / _PREDICTIONS[subset]
         if subset is Subset.VALIDATION and not path.exists():
             return None
-        table = _read(path, lambda: read_csv(path))
+        table = read_csv(path)
         if "row" not in table:
             raise OutputError(f"{path} is damaged (it has no column row); {_CURE}")
         return table
 
     def table(self, subset: Subset) -> pd.DataFrame:
         """The table of all stages: predictions of test rows, or of validation rows."""
-        path = self.path / _PREDICTIONS[subset]
-        return _read(path, lambda: read_csv(path))
+        return read_csv(self.path / _PREDICTIONS[subset])
 
     def forget_tables(self) -> None:
         """Remove the tables of the whole run and what was made from them: stages that they show are made again."""
@@ -165,8 +164,12 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a table of a run, in which only an empty cell means that there is no value: a part may well be named NA."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"part": str})
+    """Read a table of a run, in which only an empty cell means that there is no value: a part may well be named NA.
+
+    Raises:
+        OutputError: it is damaged.
+    """
+    return _read(path, lambda: pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"part": str}))
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
