@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clearcast.data.balance import assign_parts
 from clearcast.data.dividing import column_split, fold_split, grouped_split, random_split
 from clearcast.data.sheet import Row
 from clearcast.domain import Label, NoiseType, Subset
@@ -169,6 +170,27 @@ def test_labels_are_spread_over_the_folds_as_evenly_as_whole_parts_allow() -> No
 def test_one_part_cannot_be_divided() -> None:
     with pytest.raises(SheetError, match=r"20 rows show 1 part\(s\); needed are at least 2.* --split random"):
         grouped_split(["same"] * 20, [("ok",)] * 20, test_share=0.2, validation_share=0, seed=0)
+
+
+def test_two_parts_are_not_enough_to_choose_by_one() -> None:
+    parts, traits = ["a"] * 5 + ["b"] * 5, [("ok",)] * 10
+    with pytest.raises(SheetError, match=r"of 2 parts one is left to train.* --validation-share 0"):
+        grouped_split(parts, traits, test_share=0.2, validation_share=0.15, seed=0)
+    split = grouped_split(parts, traits, test_share=0.2, validation_share=0, seed=0)
+    assert len(split.rows(Subset.TEST)) == len(split.rows(Subset.TRAIN)) == 5
+
+
+def test_more_folds_than_parts_are_refused() -> None:
+    with pytest.raises(SheetError, match=r"5 folds need as many parts; 9 rows show 3"):
+        fold_split(["a", "b", "c"] * 3, [("ok",)] * 9, folds=5, fold=1, validation_share=0, seed=0)
+
+
+def test_many_parts_are_dealt_evenly_in_few_tries() -> None:
+    traits = [("ok" if row % 5 else "defect", row % 3) for row in range(12_000)]
+    bins = assign_parts([str(row) for row in range(12_000)], traits, shares=(0.75, 0.25), seed=1)
+    tested = Counter(trait for trait, number in zip(traits, bins, strict=True) if number == 1)
+    for trait, rows in Counter(traits).items():
+        assert tested[trait] == pytest.approx(rows / 4, abs=2)
 
 
 def test_the_description_counts_parts() -> None:

@@ -10,6 +10,7 @@ from clearcast.errors import SheetError
 Traits = Sequence[tuple[Hashable, ...]]
 _Floats = NDArray[np.float64]
 _TRIES = 20  # the best of so many orders of dealing is kept
+_DEALT = 20_000  # parts dealt in all tries together, at least one: of many parts the first order is nearly even
 
 
 def assign_parts(parts: Sequence[str], traits: Traits, *, shares: Sequence[float], seed: int) -> NDArray[np.int64]:
@@ -37,7 +38,8 @@ def assign_parts(parts: Sequence[str], traits: Traits, *, shares: Sequence[float
     of_row = np.array([numbers[part] for part in parts])
     amounts = _amounts(of_row, traits)
     rng = np.random.default_rng(seed)
-    tried = [_deal(amounts, np.array(shares), rng) for _ in range(_TRIES)]
+    tries = min(_TRIES, max(_DEALT // len(amounts), 1))
+    tried = [_deal(amounts, np.array(shares), rng) for _ in range(tries)]
     best = min(tried, key=lambda bins: _unevenness(bins, amounts, np.array(shares)))
     return np.asarray(best[of_row], np.int64)
 

@@ -80,6 +80,8 @@ def fold_split(
     Raises:
         SheetError: there are too few parts.
     """
+    if len(set(parts)) < folds:
+        raise SheetError(f"{folds} folds need as many parts; {len(parts)} rows show {len(set(parts))}: fewer --folds")
     bins = assign_parts(parts, traits, shares=(1 / folds,) * folds, seed=seed)
     how = f"fold {fold} of {folds}, by whole parts"
     return _by_whole_parts(
@@ -121,6 +123,11 @@ def _by_whole_parts(
     rest = np.setdiff1d(np.arange(len(parts)), test)
     validation = rest[:0]
     if validation_share:
+        if len({parts[row] for row in rest}) == 1:
+            raise SheetError(
+                f"of {len(set(parts))} parts one is left to train and to choose by, which takes two: take pictures of "
+                "more parts, or choose by none with --validation-share 0"
+            )
         shares = (1 - validation_share, validation_share)
         bins = assign_parts([parts[row] for row in rest], [traits[row] for row in rest], shares=shares, seed=seed)
         validation = rest[bins == 1]
