@@ -18,10 +18,14 @@ GroupColumn = Annotated[
     typer.Option(help="Column that names the part each row shows.", show_default="Group, where there is one"),
 ]
 EscapeCost = Annotated[
-    float | None, typer.Option(help="What a defect called ok costs, in any unit.", show_default="1, or as asked last")
+    float | None,
+    typer.Option(
+        help="What a defect called ok costs, in any unit.", show_default="1; if no wish is named, as asked last"
+    ),
 ]
 OverkillCost = Annotated[
-    float | None, typer.Option(help="What an ok part called defect costs.", show_default="1, or as asked last")
+    float | None,
+    typer.Option(help="What an ok part called defect costs.", show_default="1; if no wish is named, as asked last"),
 ]
 MaxEscape = Annotated[
     float | None, typer.Option(help="In place of costs: the share of defects that may escape, such as 0.01.")
