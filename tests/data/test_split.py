@@ -19,6 +19,7 @@ def test_leaked_rows_are_those_whose_key_was_learned_from() -> None:
     assert split.leaked(["a", "b", "c", "c", "b"], into=test) == [3]
     assert split.leaked(["a", "b", "c", "c", "b"], into=test, known=check) == [1]
     assert split.leaked(["a", "b", "c", "d", "e"], into=test) == []
+    assert split.leaked(["a", "b", "c", "d", "e"], ["v", "a", "x", "y", "z"], into=test) == [1]  # one in two roles
 
 
 def test_a_saved_split_is_read_back(tmp_path: Path) -> None:

@@ -212,17 +212,36 @@ def test_a_damaged_file_of_the_run_is_named(copied: StudyRequest, name: str, sta
         run_study(copied)
 
 
+def test_a_split_that_was_edited_is_refused(copied: StudyRequest) -> None:
+    path = copied.out / "split.csv"
+    path.write_text(path.read_text().replace(",train", ",validation", 1))
+    with pytest.raises(OutputError, match=r"split\.csv was changed after the run was begun"):
+        run_study(copied)
+
+
+def test_wishes_are_kept_until_others_take_their_place(copied: StudyRequest) -> None:
+    def asked(**named: float) -> set[str]:
+        return {each["asked"] for each in write_evidence(copied.out, named, copied.console)["decisions"].values()}
+
+    assert asked(escape_cost=20) == {"an escape costs 20, an overkill 1"}
+    assert asked(min_coverage=0.9) == {"an escape costs 20, an overkill 1"}
+    assert asked(max_escape=0.01) == {"at most 1% escapes"}
+    assert asked(max_risk=0.1) == {"at most 1% escapes"}
+    assert asked() == {"at most 1% escapes"}
+    assert asked(overkill_cost=2) == {"an escape costs 20, an overkill 2"}
+
+
 @pytest.mark.parametrize("name", ["predictions.csv", "validation.csv", "robustness.csv"])
 def test_a_damaged_table_is_named_when_evidence_is_weighed(copied: StudyRequest, name: str) -> None:
     (copied.out / name).write_bytes(b"")
     with pytest.raises(OutputError, match=f"{name} is damaged"):
-        write_evidence(copied.out, None, copied.console)
+        write_evidence(copied.out, {}, copied.console)
     if name == "predictions.csv":
         with pytest.raises(OutputError, match=f"{name} is damaged"):
             can_be_weighed(copied.out)
     (copied.out / "predictions.csv").unlink()
     with pytest.raises(OutputError, match=r"no predictions\.csv there; needed is a run's folder"):
-        write_evidence(copied.out, None, copied.console)
+        write_evidence(copied.out, {}, copied.console)
 
 
 def test_lpips_is_added_once_its_weights_are_there(
@@ -290,7 +309,7 @@ def test_groups_that_would_leak_a_picture_are_refused(siblings: Path, tmp_path: 
     groups = tmp_path / "groups.csv"
     groups.write_text("path,group\n" + "".join(f"{row.noisy},{row.number}\n" for row in sheet.rows))
     asked = replace(request(siblings, tmp_path / "run", "2"), split=SplitChoice(kind=SplitKind.GROUPED, groups=groups))
-    told = r"show a reference picture, byte for byte, that .* row \d+ of the sheet, .* so that the split would leak"
+    told = r"show a picture, byte for byte, that .* row \d+ of the sheet, .* so that the split would leak"
     with pytest.raises(SheetError, match=told):
         run_study(asked)
     assert not asked.out.exists()
@@ -368,6 +387,28 @@ def test_in_folds_each_row_tests_once(folds: tuple[StudyRequest, StudyMetrics]) 
     assert restored(metrics)["psnr"]["mean"] == pytest.approx(table.psnr_denoised.mean(), abs=1e-5)
     assert set(pd.read_csv(asked.out / "validation.csv").fold) == {1, 2, 3}
     assert len(pd.read_csv(asked.out / "robustness.csv")) == 36 * 3 * 6
+
+
+def test_a_repetition_of_folds_that_is_stopped_is_gone_on_with(
+    folds: tuple[StudyRequest, StudyMetrics], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, _ = folds
+    shutil.copytree(asked.out, tmp_path / "run")
+    again = replace(asked, out=tmp_path / "run", resume=True, repeat=True, stages=(Stage.NOISE_TYPE,))
+    with pytest.raises(OutputError, match="give --resume with it"):
+        run_folds(replace(again, resume=False))
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("clearcast.evaluation.study.run.run_classification", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run_folds(again)
+    assert not list((tmp_path / "run").glob("fold-*/noise_type/result.json"))
+    assert len(list((tmp_path / "run").glob("fold-*/noisy/result.json"))) == 3
+    run_folds(replace(again, repeat=False))
+    assert len(list((tmp_path / "run").glob("fold-*/noise_type/result.json"))) == 3
 
 
 def test_folds_go_on_where_they_stopped(folds: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:

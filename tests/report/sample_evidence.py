@@ -100,7 +100,7 @@ def _add_restoration(evidence: Evidence, stage: RestorationStage) -> None:
             for noise, measures in by_noise.items()
         }
     evidence["gain"] = {
-        noise: Figure(value=added, low=added - 0.4, high=added + 0.4)
+        noise: {"psnr": Figure(value=added, low=added - 0.4, high=added + 0.4)}
         for noise in stage["denoised"]
         if (before := stage["noisy"][noise]["psnr"]["mean"]) is not None
         and (after := stage["denoised"][noise]["psnr"]["mean"]) is not None

@@ -119,7 +119,7 @@ def test_verdicts_have_their_intervals_and_are_those_of_the_chosen_threshold(tre
 
 def test_denoising_has_its_gain_with_an_interval(tree: Element, evidence: Evidence) -> None:
     rows = _cells(_block(tree, "Denoising quality"))
-    gain = evidence["gain"]["all"]
+    gain = evidence["gain"]["all"]["psnr"]
     assert rows["PSNR, dB"][2] == f"{gain['value']:+.2f} {gain['low']:+.2f} to {gain['high']:+.2f}".replace("-", "−")
     assert rows["PSNR, dB"][1].endswith("published 26.07")
     assert set(rows) == {"PSNR, dB", "SSIM"}

@@ -19,13 +19,11 @@ GroupColumn = Annotated[
 ]
 EscapeCost = Annotated[
     float | None,
-    typer.Option(
-        help="What a defect called ok costs, in any unit.", show_default="1; if no wish is named, as asked last"
-    ),
+    typer.Option(help="What a defect called ok costs, in any unit.", show_default="as asked last, or 1"),
 ]
 OverkillCost = Annotated[
     float | None,
-    typer.Option(help="What an ok part called defect costs.", show_default="1; if no wish is named, as asked last"),
+    typer.Option(help="What an ok part called defect costs.", show_default="as asked last, or 1"),
 ]
 MaxEscape = Annotated[
     float | None, typer.Option(help="In place of costs: the share of defects that may escape, such as 0.01.")

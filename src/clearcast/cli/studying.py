@@ -26,7 +26,6 @@ from clearcast.data.sheet import Columns, read_sheet
 
 if TYPE_CHECKING:
     from clearcast.evaluation.evidence.contract import Evidence
-    from clearcast.evaluation.evidence.wishes import Wishes
     from clearcast.evaluation.results import StudyMetrics
 
 RECIPES = "the recipe's"
@@ -167,7 +166,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for everything that the 
     """Render disks, add noise, study them, and write the report: all in minutes, without any data."""
     with packages("train"):
         from clearcast.demo import run_demo
-    _report(*run_demo(out, console), None)
+    _report(*run_demo(out, console), {})
 
 
 def _wishes(
@@ -176,8 +175,8 @@ def _wishes(
     max_escape: float | None,
     max_risk: float | None,
     min_coverage: float | None,
-) -> "Wishes | None":
-    """What the user named; None where nothing was."""
+) -> dict[str, float]:
+    """What the user named; refused here if it has no meaning, rather than after hours of training."""
     from clearcast.evaluation.evidence.wishes import Wishes
 
     named = {
@@ -188,10 +187,11 @@ def _wishes(
         "min_coverage": min_coverage,
     }
     given = {name: value for name, value in named.items() if value is not None}
-    return Wishes(**given) if given else None
+    Wishes(**given)
+    return given
 
 
-def _weigh(run: Path, wishes: "Wishes | None") -> "Evidence":
+def _weigh(run: Path, wishes: dict[str, float]) -> "Evidence":
     """The evidence of a run; of one in folds, each fold's evidence and page are made first."""
     from clearcast.evaluation.study import can_be_weighed, write_evidence
     from clearcast.report.page import write_report
@@ -203,7 +203,7 @@ def _weigh(run: Path, wishes: "Wishes | None") -> "Evidence":
     return write_evidence(run, wishes, console)
 
 
-def _report(run: Path, metrics: "StudyMetrics", wishes: "Wishes | None") -> None:
+def _report(run: Path, metrics: "StudyMetrics", wishes: dict[str, float]) -> None:
     from clearcast.report.page import write_report
     from clearcast.report.tables import stage_tables
 

@@ -22,16 +22,16 @@ class Split:
         """The indices of a subset's rows, ascending."""
         return [index for index, member in enumerate(self.subsets) if member is subset]
 
-    def leaked(self, keys: Sequence[Hashable], *, into: Subset, known: Subset = Subset.TRAIN) -> list[int]:
-        """The rows of subset ``into`` whose key is also that of a row in ``known``.
+    def leaked(self, *keys: Sequence[Hashable], into: Subset, known: Subset = Subset.TRAIN) -> list[int]:
+        """The rows of subset ``into`` of which a key is also one of a row in ``known``.
 
         Args:
-            keys: what a row shares with its copies, one a row: its part, or the hash of its picture.
+            keys: what a row shares with its copies, one a row: its part, or the hashes of its pictures, by role.
             into: the subset that should hold nothing known.
             known: the subset whose rows were learned from.
         """
-        seen = {keys[row] for row in self.rows(known)}
-        return [row for row in self.rows(into) if keys[row] in seen]
+        seen = {each[row] for row in self.rows(known) for each in keys}
+        return [row for row in self.rows(into) if any(each[row] in seen for each in keys)]
 
 
 def save_split(split: Split, rows: Sequence[Row], parts: Sequence[str], path: Path) -> None:

@@ -48,8 +48,10 @@ def read_run(folder: Path) -> Run:
         path = folder / "evidence.json"
         evidence = cast(Evidence, json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
     except FileNotFoundError:
+        folds = f"; it holds folds, of which not all are done: see those that are, such as {folder / 'fold-1'}"
         raise OutputError(
             f"{folder}: no {path.name} there; needed is a run folder, as `clearcast study` writes it"
+            f"{folds if (folder / 'fold-1').is_dir() else ''}"
         ) from None
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot be read ({error}); run the study again") from None

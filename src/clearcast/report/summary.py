@@ -12,7 +12,7 @@ from clearcast.report.figures import Chart, chart
 from clearcast.report.numbers import DASH, bounds, counted, decimal, interval, measured, sentence
 from clearcast.report.sources import Run, classifications, restoration
 from clearcast.report.split import Seen, seen
-from clearcast.report.tables import VERDICT_NAMES, gain, main_comparison
+from clearcast.report.tables import VERDICT_NAMES, main_comparison
 
 _SEEN = {
     Seen.MOST: ", but most of them show parts that also trained the networks",
@@ -189,12 +189,9 @@ def _noise_type(run: Run) -> str:
 def _restored(run: Run, stage: RestorationStage, measure: str, digits: int) -> tuple[Cell, Cell, Cell]:
     before, after = (_mean(run, stage, which, measure) for which in ("noisy", "denoised"))
     published = (stage["published"] or {}).get(measure)
-    added = _bare(None)
-    if measure == "psnr":
-        paired = run.evidence.get("gain", {}).get("all") if run.evidence else None
-        added = paired or _bare(gain(stage))
-    elif before["value"] is not None and after["value"] is not None:
-        added = _bare(after["value"] - before["value"])
+    paired = run.evidence.get("gain", {}).get("all", {}).get(measure) if run.evidence else None
+    known = before["value"] is not None and after["value"] is not None
+    added = paired or _bare((after["value"] or 0.0) - (before["value"] or 0.0) if known else None)
     return _cell(before, digits), _cell(after, digits, published), _cell(added, digits, sign=True)
 
 

@@ -127,7 +127,7 @@ def _noise_row(
     metrics = stage[which][name]
     added = ""
     if which == "denoised":
-        figure = evidence.get("gain", {}).get(name) if evidence else None
+        figure = evidence.get("gain", {}).get(name, {}).get("psnr") if evidence else None
         added = measured(figure, 2, sign=True) if figure else decimal(gain(stage, name), 2, sign=True)
     if evidence:
         figures = evidence["restoration"].get(which, {}).get(name, {})

@@ -155,7 +155,7 @@ class Evidence(TypedDict):
     restoration: dict[
         str, dict[str, dict[str, Figure]]
     ]  # noisy | denoised -> all | noise type -> psnr, ssim, mse, lpips
-    gain: NotRequired[dict[str, Figure]]  # dB that denoising added, paired, all | noise type
+    gain: NotRequired[dict[str, dict[str, Figure]]]  # what denoising added, paired: all | noise type -> psnr (dB), ...
     comparisons: list[Comparison]
     decisions: dict[str, Decision]  # stage -> decision
     robustness: dict[str, RobustnessCurve]  # noise type -> curve; empty where it was not measured

@@ -26,10 +26,20 @@ def restoration_figures(test: pd.DataFrame, sample: Sample) -> dict[str, dict[st
     }
 
 
-def gain_figures(test: pd.DataFrame, sample: Sample) -> dict[str, Figure]:
-    """Mean over images of what denoising added to the PSNR, in dB: all | noise type."""
-    gain = column(test, "psnr_denoised") - column(test, "psnr_noisy")
-    return {name: _mean(gain, rows, sample, "psnr") for name, rows in _sets(test).items()}
+def gain_figures(test: pd.DataFrame, sample: Sample) -> dict[str, dict[str, Figure]]:
+    """Means over images of what denoising added: all | noise type -> measure (PSNR in dB)."""
+    gains = {
+        measure: column(test, f"{measure}_denoised") - column(test, f"{measure}_noisy")
+        for measure in _RANGES
+        if {f"{measure}_denoised", f"{measure}_noisy"} <= set(test)
+    }
+    return {
+        name: {
+            measure: figure(sample.ratios(gain, rows & np.isfinite(gain)), mean_interval)
+            for measure, gain in gains.items()
+        }
+        for name, rows in _sets(test).items()
+    }
 
 
 def mean_figure(table: pd.DataFrame, name: str, rows: Flags, sample: Sample) -> Figure:

@@ -110,15 +110,17 @@ class Division:
         """
         if self.kind is not SplitKind.GROUPED:
             return
-        shared: dict[str, Sequence[str]] = {"part": self.parts.of_rows}
-        shared |= {f"{role} picture, byte for byte,": keys for role, keys in hashes.items()}
+        shared: dict[str, list[Sequence[str]]] = {
+            "part": [self.parts.of_rows],
+            "picture, byte for byte,": list(hashes.values()),
+        }
         for what, keys in shared.items():
             for into, known in (
                 (Subset.TEST, Subset.TRAIN),
                 (Subset.TEST, Subset.VALIDATION),
                 (Subset.VALIDATION, Subset.TRAIN),
             ):
-                if leaked := self.split.leaked(keys, into=into, known=known):
+                if leaked := self.split.leaked(*keys, into=into, known=known):
                     raise SheetError(
                         f"{len(leaked)} {into} rows show a {what} that {known} rows show too (the first is row "
                         f"{rows[leaked[0]].number} of the sheet, group {self.parts.of_rows[leaked[0]]!r}), so that the "

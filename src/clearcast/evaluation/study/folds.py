@@ -25,7 +25,7 @@ from clearcast.evaluation.study.dividing import divide
 from clearcast.evaluation.study.folder import RunFolder, StageResult, begin_run, open_run, read_csv
 from clearcast.evaluation.study.material import refuse_unfit, shared_parts_warning, usable
 from clearcast.evaluation.study.request import StudyRequest
-from clearcast.evaluation.study.run import about, parts_of, prepared, run_study
+from clearcast.evaluation.study.run import about, discard_repeated, parts_of, prepared, refuse_contradictions, run_study
 
 _GROUPS = "groups.csv"
 
@@ -36,6 +36,7 @@ def run_folds(request: StudyRequest) -> StudyMetrics:
     Raises:
         ClearcastError: see ``run_study``.
     """
+    refuse_contradictions(request)
     question = request.question()
     folder = open_run(request.out, question, resume=request.resume, force=request.force)
     if folder is None:
@@ -43,8 +44,10 @@ def run_folds(request: StudyRequest) -> StudyMetrics:
     kept = folder.path / _GROUPS
     found = kept.exists()
     split = replace(request.split, groups=kept) if found else request.split
-    if request.repeat:  # stopped from here on, the whole must not show what its folds no longer hold
-        folder.forget_tables()
+    if request.repeat:  # in all folds at once: stopped in the first, the others must not keep theirs
+        for done in (folder, *begun_folds(folder)):
+            done.forget_tables()
+            discard_repeated(request, done)
     runs = [_run_fold(replace(request, split=split), folder, fold) for fold in range(1, split.folds + 1)]
     return _pool(folder, runs, found=found)
 
@@ -72,10 +75,15 @@ def _run_fold(request: StudyRequest, folder: RunFolder, fold: int) -> tuple[RunF
         out=out.path,
         split=replace(request.split, fold=fold),
         resume=begun,
-        repeat=request.repeat and begun,
+        repeat=False,
         force=False,
     )
     return out, run_study(own)
+
+
+def begun_folds(folder: RunFolder) -> list[RunFolder]:
+    """The folders of the folds that are begun."""
+    return [RunFolder(path=path) for path in sorted(folder.path.glob("fold-*"))]
 
 
 def fold_folder(folder: RunFolder, fold: int) -> RunFolder:

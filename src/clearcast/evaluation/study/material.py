@@ -111,8 +111,14 @@ class Material:
         self.division.refuse_leaks(self.sheet.rows, self.rows.hashes())
 
     def _shared_parts(self) -> list[str]:
-        told = shared_parts_warning(len(self.division.leaked_test_rows()), len(self.test))
-        return [told] if told else []
+        told = [shared_parts_warning(len(self.division.leaked_test_rows()), len(self.test))]
+        parts = self.division.parts.of_rows
+        if chosen_by := len(self.division.split.leaked(parts, into=Subset.TEST, known=Subset.VALIDATION)):
+            told.append(
+                f"{chosen_by} of {len(self.test)} test images show a part that thresholds were chosen on too: escapes "
+                "and overkills at these thresholds are too few."
+            )
+        return [sentence for sentence in told if sentence]
 
     def _shared_files(self) -> list[str]:
         """Pictures that are the same, byte for byte, in training and in testing."""

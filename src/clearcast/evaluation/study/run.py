@@ -1,12 +1,13 @@
 """Run a study: its stages in order, each once, and the tables of all that is there."""
 
+import hashlib
 from dataclasses import replace
 from functools import partial
 
 from clearcast import __version__
 from clearcast.data.groups import group_rows
 from clearcast.data.groups.given import GroupSource, Parts, known_parts
-from clearcast.data.split import load_split, save_split
+from clearcast.data.split import Split, load_split, save_split
 from clearcast.errors import MissingDependencyError, OutputError
 from clearcast.evaluation.perceptual import load_lpips
 from clearcast.evaluation.results import StudyMetrics
@@ -32,8 +33,7 @@ def run_study(request: StudyRequest) -> StudyMetrics:
         KeyboardInterrupt: the user stopped it; with ``resume`` it goes on from the last whole epoch.
     """
     keep_freed_memory()
-    if request.repeat and not request.resume:
-        raise OutputError("--repeat runs stages of a run again; give --resume with it")
+    refuse_contradictions(request)
     question = request.question()
     folder = open_run(request.out, question, resume=request.resume, force=request.force)
     around, load_metric = prepared(request, folder)
@@ -67,6 +67,12 @@ def run_study(request: StudyRequest) -> StudyMetrics:
     return write_tables(material, request)
 
 
+def refuse_contradictions(request: StudyRequest) -> None:
+    """Refuse to repeat without going on (``OutputError``)."""
+    if request.repeat and not request.resume:
+        raise OutputError("--repeat runs stages of a run again; give --resume with it")
+
+
 def about(request: StudyRequest) -> dict[str, str]:
     """What is kept of a run besides its question."""
     return {
@@ -81,7 +87,12 @@ def _about_division(division: Division) -> dict[str, str]:
         "split": division.split.description,
         "split_kind": division.kind.value,
         "parts_source": division.parts.source.value,
+        "split_sha256": _fingerprint(division.split, division.parts.of_rows),
     }
+
+
+def _fingerprint(split: Split, parts: tuple[str, ...]) -> str:
+    return hashlib.sha256(repr(([subset.value for subset in split.subsets], parts)).encode()).hexdigest()
 
 
 def parts_of(request: StudyRequest, rows: Rows) -> Parts:
@@ -104,6 +115,11 @@ def _new_division(request: StudyRequest, rows: Rows) -> Division:
 def _known_division(folder: RunFolder, rows: Rows) -> Division:
     """The division that the run was begun with."""
     split, of_rows = load_split(folder.split, rows.sheet.rows)
+    if _fingerprint(split, of_rows) != folder.about.get("split_sha256"):
+        raise OutputError(
+            f"{folder.split} was changed after the run was begun, whose results follow from it; put it back, or begin "
+            f"another run with --split {folder.split.name} from a copy of it"
+        )
     return Division(
         split=replace(split, description=folder.about["split"]),
         kind=SplitKind(folder.about["split_kind"]),
@@ -150,17 +166,23 @@ def _metric_loader(request: StudyRequest) -> LoadMetric:
     return partial(load_lpips, download=not request.offline)
 
 
+def discard_repeated(request: StudyRequest, folder: RunFolder) -> set[Stage]:
+    """Forget the stages that are to be repeated and those made from them, and return the latter."""
+    following = {stage for stage in Stage if set(request.stages).intersection(stage.needs) and folder.is_done(stage)}
+    for stage in following.union(request.stages):
+        folder.discard(stage)
+    return following
+
+
 def _stages_to_run(request: StudyRequest, folder: RunFolder) -> list[Stage]:
     """Stages asked for that are not done, and the transfer where it can be; with ``repeat``, what follows from them."""
     todo = {stage for stage in request.stages if request.repeat or not folder.is_done(stage)}
     if request.repeat:
-        following = {stage for stage in Stage if todo.intersection(stage.needs) and folder.is_done(stage)}
+        following = discard_repeated(request, folder)
         if following:
             listed = ", ".join(stage for stage in Stage if stage in following)
             request.console.print(f"Made from them, and so run again too: {listed}")
         todo |= following
-        for stage in todo:
-            folder.discard(stage)
     if not todo.isdisjoint(JUDGING):
         folder.robustness.unlink(missing_ok=True)
     done_then = {stage for stage in Stage if stage in todo or folder.is_done(stage)}

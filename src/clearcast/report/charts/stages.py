@@ -81,12 +81,13 @@ def gains(predictions: pd.DataFrame) -> Figure:
         heights = place + rng.uniform(-0.28, 0.28, len(values))
         axes.plot(values, heights, ".", color=BLUE, alpha=0.35, markersize=5, markeredgewidth=0)
     line = {"color": INK, "linewidth": 1.1}
-    axes.boxplot(
-        list(groups.values()), positions=range(len(groups)), widths=0.5, orientation="horizontal", showfliers=False,
-        boxprops=line, whiskerprops=line, capprops=line, medianprops=line | {"color": ORANGE, "linewidth": 2},
-    )  # fmt: skip
+    if groups:  # there are none where every picture is identical with its reference
+        axes.boxplot(
+            list(groups.values()), positions=range(len(groups)), widths=0.5, orientation="horizontal", showfliers=False,
+            boxprops=line, whiskerprops=line, capprops=line, medianprops=line | {"color": ORANGE, "linewidth": 2},
+        )  # fmt: skip
     axes.set_yticks(range(len(groups)), list(groups))
-    axes.set(xlabel="Gain in PSNR by denoising, dB", ylim=(len(groups) - 0.5, -0.5))
+    axes.set(xlabel="Gain in PSNR by denoising, dB", ylim=(max(len(groups), 1) - 0.5, -0.5))
     return figure
 
 
