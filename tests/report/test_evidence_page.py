@@ -156,10 +156,10 @@ def test_leaked_test_images_stand_out(
 def test_parts_and_probabilities_are_doubted_where_they_should_be(
     sample: SampleRun, evidence: Evidence, tmp_path: Path, tree: Element
 ) -> None:
-    assert any("41 parts behind 24 test images" in doubt for doubt in _doubts(tree))
+    assert any("Few parts: 17 ok and 24 defect ones behind 24 test images" in doubt for doubt in _doubts(tree))
     assert not any("Probabilities" in doubt for doubt in _doubts(tree))
     changed = copy.deepcopy(evidence)
-    changed["parts"], changed["robustness"] = 150, {}
+    changed["parts"], changed["parts_by_label"], changed["robustness"] = 150, {"ok": 30, "defect": 120}, {}
     calibration = changed["decisions"]["denoised"]["calibration"]
     assert calibration is not None
     calibration["error_after"]["value"] = 0.2

@@ -8,6 +8,7 @@ from clearcast.report.numbers import counted, decimal
 from clearcast.report.sources import Run, classifications, restoration
 from clearcast.report.split import Seen, seen
 
+FEW_OF_A_LABEL = 15
 FEW = 50  # parts; the intervals of fewer are wide and somewhat too narrow still
 OFF = 0.05  # expected calibration error from which the probabilities are doubted
 
@@ -83,11 +84,11 @@ def _parts(run: Run) -> list[Doubt]:
             )
         ]
     parts, tested = run.evidence["parts"], counted(run.evidence["images"], "test image")
-    if parts >= FEW:
+    by_label = run.evidence["parts_by_label"]
+    if parts >= FEW and min(by_label.values(), default=0) >= FEW_OF_A_LABEL:
         return []
-    return [
-        Doubt(f"Few parts: {counted(parts, 'part')} behind {tested}. Another choice of parts could move every figure.")
-    ]
+    each = " and ".join(f"{count:,} {label}" for label, count in by_label.items())
+    return [Doubt(f"Few parts: {each} ones behind {tested}. Another choice of parts could move every figure.")]
 
 
 def _decisions(run: Run) -> list[Doubt]:
