@@ -165,7 +165,7 @@ def _robust(run: Run, noise: str, curve: RobustnessCurve) -> Panel:
 def _point(name: str, point: OperatingPoint) -> tuple[str, ...]:
     return (
         name,
-        ", ".join(decimal(one, 3) for one in point["thresholds"]),
+        ", ".join(dict.fromkeys(decimal(one, 3) for one in point["thresholds"])),
         f"{point['escapes']:,} of {point['defects']:,}",
         measured(point["escape"], 3),
         f"{point['overkills']:,} of {point['oks']:,}",
