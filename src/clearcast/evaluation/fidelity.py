@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from skimage.metrics import mean_squared_error, structural_similarity
 
+from clearcast.domain import NoiseType
 from clearcast.evaluation.results import FidelityMetrics, Spread
 from clearcast.imaging import Picture
 
@@ -54,6 +55,14 @@ def summarize(images: Sequence[Fidelity]) -> FidelityMetrics:
         "mse": _spread(image.mse for image in images),
         "lpips": _spread(lpips) if lpips else None,
     }
+
+
+def summarize_by_noise(images: Sequence[Fidelity], types: Sequence[str]) -> dict[str, FidelityMetrics]:
+    """The same of all images, under "all", and of those of each noise type that occurs; ``types`` has one an image."""
+    groups = {"all": list(images)}
+    for kind in NoiseType:
+        groups[kind.value] = [image for image, own in zip(images, types, strict=True) if own == kind]
+    return {name: summarize(group) for name, group in groups.items() if group}
 
 
 def _spread(values: Iterable[float]) -> Spread:

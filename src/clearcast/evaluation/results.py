@@ -53,6 +53,9 @@ class ClassificationMetrics(TypedDict):
     specificity: NotRequired[float]
 
 
+FidelityMeasure = Literal["psnr", "ssim", "mse", "lpips"]  # the keys of FidelityMetrics but for ``images``
+
+
 class Spread(TypedDict):
     """Mean and sample standard deviation over images. ``identical`` counts images with infinite PSNR, left out."""
 

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from clearcast.evaluation.evidence.words import counted
 from clearcast.evaluation.results import RunInfo
 from clearcast.report import heldout
-from clearcast.report.numbers import counted, decimal
+from clearcast.report.numbers import decimal
 from clearcast.report.sources import Run, classifications, restoration
 from clearcast.report.split import Seen, seen
 

@@ -2,8 +2,11 @@
 
 import math
 
+import numpy as np
+
 from clearcast.evaluation.evidence.contract import Figure
 from clearcast.evaluation.results import Spread
+from clearcast.evaluation.statistics.intervals import wilson
 
 DASH = "–"
 
@@ -66,15 +69,6 @@ def sentence(words: str) -> str:
     return words if not words else f"{words[0].upper()}{words[1:].rstrip('.')}."
 
 
-def counted(number: int, one: str) -> str:
-    """Write how many there are of a thing whose plural ends in s.
-
-    >>> counted(1, "epoch"), counted(1200, "picture")
-    ('1 epoch', '1,200 pictures')
-    """
-    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
-
-
 def duration(seconds: float) -> str:
     """Write a time span in the two units that matter.
 
@@ -95,8 +89,5 @@ def interval(share: float, images: int) -> tuple[float, float]:
     >>> [round(bound, 3) for bound in interval(0.9, 100)]
     [0.826, 0.945]
     """
-    z = 1.96
-    centre = share + z * z / (2 * images)
-    reach = z * math.sqrt(share * (1 - share) / images + z * z / (4 * images**2))
-    scale = 1 + z * z / images
-    return (centre - reach) / scale, (centre + reach) / scale
+    low, high = wilson(np.array([share]), np.array([float(images)]))
+    return float(low[0]), float(high[0])

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
+from clearcast.evaluation.evidence.words import counted
 from clearcast.evaluation.results import ClassificationStage, RestorationStage, Training
 from clearcast.report import architecture, heldout
 from clearcast.report.charts import stages as charts
 from clearcast.report.figures import Chart, chart
-from clearcast.report.numbers import counted, decimal, duration, interval
+from clearcast.report.numbers import decimal, duration, interval
 from clearcast.report.sources import Run, classifications, display_name, read_history, restoration, subject
 from clearcast.report.tables import NUMBERS, VERDICT_NAMES, Table, gain, noise_table, page_tables
 

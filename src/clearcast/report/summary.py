@@ -1,15 +1,16 @@
 """The first screen: how good the verdicts and the denoised pictures are, and whether denoising helped."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from clearcast.domain import Label
 from clearcast.evaluation.evidence.contract import Comparison, Figure
-from clearcast.evaluation.results import ClassificationStage, RestorationStage, Spread
+from clearcast.evaluation.evidence.words import counted
+from clearcast.evaluation.results import ClassificationStage, FidelityMeasure, RestorationStage
 from clearcast.report.charts import evidence as charts
 from clearcast.report.figures import Chart, chart
-from clearcast.report.numbers import DASH, bounds, counted, decimal, interval, measured, sentence
+from clearcast.report.numbers import DASH, bounds, decimal, interval, measured, sentence
 from clearcast.report.sources import Run, classifications, restoration
 from clearcast.report.split import Seen, seen
 from clearcast.report.tables import VERDICT_NAMES, main_comparison
@@ -83,8 +84,12 @@ def restored(run: Run) -> Grid | None:
     stage = restoration(run.metrics)
     if stage is None:
         return None
-    measures = {"psnr": ("PSNR, dB", 2), "ssim": ("SSIM", 3), "lpips": ("LPIPS", 3)}
-    known = {key: words for key, words in measures.items() if stage["denoised"]["all"][key]}  # type: ignore[literal-required]
+    measures: Mapping[FidelityMeasure, tuple[str, int]] = {
+        "psnr": ("PSNR, dB", 2),
+        "ssim": ("SSIM", 3),
+        "lpips": ("LPIPS", 3),
+    }
+    known = {key: words for key, words in measures.items() if stage["denoised"]["all"][key]}
     rows = tuple((name, _restored(run, stage, key, digits)) for key, (name, digits) in known.items())
     return Grid(("Noisy", "Denoised", "Gain"), rows, "")
 
@@ -137,8 +142,8 @@ def _verdict(run: Run, key: str, stage: ClassificationStage) -> tuple[Cell, ...]
     return (_share(run, key, stage, "accuracy"), _share(run, key, stage, "roc_area"), *_errors(run, key, stage))
 
 
-def _share(run: Run, key: str, stage: ClassificationStage, measure: str) -> Cell:
-    figure = _bare(stage["metrics"][measure])  # type: ignore[literal-required]
+def _share(run: Run, key: str, stage: ClassificationStage, measure: Literal["accuracy", "roc_area"]) -> Cell:
+    figure = _bare(stage["metrics"][measure])
     if run.evidence:
         figure = run.evidence["classification"].get(key, {}).get(measure, figure)
     elif measure == "accuracy":
@@ -186,7 +191,7 @@ def _noise_type(run: Run) -> str:
     return f"Noise type named rightly: {cell.value} ({cell.interval}{published})."
 
 
-def _restored(run: Run, stage: RestorationStage, measure: str, digits: int) -> tuple[Cell, Cell, Cell]:
+def _restored(run: Run, stage: RestorationStage, measure: FidelityMeasure, digits: int) -> tuple[Cell, Cell, Cell]:
     before, after = (_mean(run, stage, which, measure) for which in ("noisy", "denoised"))
     published = (stage["published"] or {}).get(measure)
     paired = run.evidence.get("gain", {}).get("all", {}).get(measure) if run.evidence else None
@@ -195,11 +200,11 @@ def _restored(run: Run, stage: RestorationStage, measure: str, digits: int) -> t
     return _cell(before, digits), _cell(after, digits, published), _cell(added, digits, sign=True)
 
 
-def _mean(run: Run, stage: RestorationStage, which: Literal["noisy", "denoised"], measure: str) -> Figure:
+def _mean(run: Run, stage: RestorationStage, which: Literal["noisy", "denoised"], measure: FidelityMeasure) -> Figure:
     """A mean over all test images, with its interval where there is evidence."""
-    spread: Spread = stage[which]["all"][measure]  # type: ignore[literal-required]
+    spread = stage[which]["all"][measure]
     figures = run.evidence["restoration"].get(which, {}).get("all", {}) if run.evidence else {}
-    return figures.get(measure) or _bare(spread["mean"])
+    return figures.get(measure) or _bare(spread["mean"] if spread else None)
 
 
 def _bare(value: float | None) -> Figure:

@@ -1,5 +1,6 @@
 """The study's tables, once as plain text cells: the page and the terminal print the same."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,10 +10,10 @@ from rich.text import Text
 from clearcast.evaluation.evidence.contract import Comparison, Evidence, Figure
 from clearcast.evaluation.results import (
     ClassificationStage,
+    FidelityMeasure,
     FidelityMetrics,
     RestorationStage,
     RunInfo,
-    Spread,
     StudyMetrics,
 )
 from clearcast.report.numbers import bounds, decimal, mean_and_spread, measured
@@ -37,7 +38,12 @@ _CLASSIFICATION = {
     "specificity": "Specificity (ok passed)",
 }
 INTERVAL = "95% interval"
-_FIDELITY = {"psnr": ("PSNR in dB", 2), "ssim": ("SSIM", 4), "mse": ("MSE", 4), "lpips": ("LPIPS", 4)}
+_FIDELITY: Mapping[FidelityMeasure, tuple[str, int]] = {
+    "psnr": ("PSNR in dB", 2),
+    "ssim": ("SSIM", 4),
+    "mse": ("MSE", 4),
+    "lpips": ("LPIPS", 4),
+}
 
 
 @dataclass(frozen=True)
@@ -155,10 +161,10 @@ def _classification_table(key: str, stage: ClassificationStage, figures: dict[st
 def _restoration_table(stage: RestorationStage, evidence: Evidence | None) -> Table:
     published = stage["published"] or {}
     columns, sides = ["Mean ± standard deviation"], []
-    for which, head in (("noisy", "Noisy"), ("denoised", "Denoised (ours)")):
-        measures: dict[str, FidelityMetrics] = stage[which]  # type: ignore[literal-required]
+    heads: Mapping[Literal["noisy", "denoised"], str] = {"noisy": "Noisy", "denoised": "Denoised (ours)"}
+    for which, head in heads.items():
         columns.append(head)
-        sides.append([_with_spread(measures["all"], name) for name in _FIDELITY])
+        sides.append([_with_spread(stage[which]["all"], name) for name in _FIDELITY])
         if evidence:
             figures = evidence["restoration"].get(which, {}).get("all", {})
             columns.append(INTERVAL)
@@ -174,13 +180,13 @@ def _title(key: str, title: str) -> str:
     return subject(title) if key == "transfer" else f"Table {NUMBERS[key]}. {subject(title)}"
 
 
-def _with_spread(metrics: FidelityMetrics, name: str) -> str:
-    spread: Spread | None = metrics[name]  # type: ignore[literal-required]
+def _with_spread(metrics: FidelityMetrics, name: FidelityMeasure) -> str:
+    spread = metrics[name]
     return "not measured" if spread is None else mean_and_spread(spread, _FIDELITY[name][1])
 
 
-def _with_interval(metrics: FidelityMetrics, name: str, figures: dict[str, Figure]) -> str:
-    spread: Spread | None = metrics[name]  # type: ignore[literal-required]
+def _with_interval(metrics: FidelityMetrics, name: FidelityMeasure, figures: dict[str, Figure]) -> str:
+    spread = metrics[name]
     return "not measured" if spread is None else measured(figures.get(name), _FIDELITY[name][1])
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 
 from clearcast.evaluation.evidence.contract import Decision, Figure, OperatingPoint, RobustnessCurve
+from clearcast.evaluation.evidence.words import counted
 from clearcast.report.charts import evidence as charts
 from clearcast.report.figures import Chart, chart
-from clearcast.report.numbers import bounds, counted, decimal, measured, sentence
+from clearcast.report.numbers import bounds, decimal, measured, sentence
 from clearcast.report.parts import parts
 from clearcast.report.sources import Run, classifications, display_name, subject
 from clearcast.report.tables import INTERVAL, Table

@@ -12,11 +12,10 @@ from torch import nn
 
 from clearcast import imaging
 from clearcast.data.pictures import PictureStore
-from clearcast.domain import NoiseType
 from clearcast.errors import MissingDependencyError
-from clearcast.evaluation.fidelity import Fidelity, fidelity, summarize
+from clearcast.evaluation.fidelity import Fidelity, fidelity, summarize_by_noise
 from clearcast.evaluation.perceptual import LoadedLpips, Lpips
-from clearcast.evaluation.results import FidelityMetrics, RestorationStage, Training
+from clearcast.evaluation.results import RestorationStage, Training
 from clearcast.evaluation.stage import PUBLISHED, Stage
 from clearcast.evaluation.study.classify import training_record
 from clearcast.evaluation.study.material import Material
@@ -61,11 +60,12 @@ def measure_denoising(material: Material, training: Training | None, load_metric
         load_metric: gives LPIPS, or raises MissingDependencyError, which becomes a note and no failure.
     """
     before, after, note = _measure(material, load_metric)
+    types = [str(material.sheet.rows[row].noise_type) for row in material.test]
     result: RestorationStage = {
         "kind": "restoration",
         "title": Stage.DENOISING.heading,
-        "noisy": _by_noise_type(before, material),
-        "denoised": _by_noise_type(after, material),
+        "noisy": summarize_by_noise(before, types),
+        "denoised": summarize_by_noise(after, types),
         "published": PUBLISHED[Stage.DENOISING],
         "lpips_note": note,
         "training": training,
@@ -142,14 +142,6 @@ def _with_lpips(
         shape = (len(batch), 3, -1, -1)  # a grey picture is the same in all three channels
         distances += metric(*(pixels.expand(shape) for pixels in pair)).tolist()
     return [replace(image, lpips=distance) for image, distance in zip(images, distances, strict=True)]
-
-
-def _by_noise_type(images: list[Fidelity], material: Material) -> dict[str, FidelityMetrics]:
-    types = [material.sheet.rows[row].noise_type for row in material.test]
-    groups = {"all": images}
-    for kind in NoiseType:
-        groups[kind.value] = [image for image, own in zip(images, types, strict=True) if own is kind]
-    return {name: summarize(group) for name, group in groups.items() if group}
 
 
 def _predictions(before: list[Fidelity], after: list[Fidelity], material: Material) -> pd.DataFrame:

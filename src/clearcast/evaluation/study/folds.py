@@ -9,12 +9,11 @@ import pandas as pd
 
 from clearcast.data.groups import write_groups
 from clearcast.data.groups.given import GroupSource
-from clearcast.domain import NoiseType, Subset
+from clearcast.domain import Subset
 from clearcast.evaluation.classification import classification_metrics, confusion_matrix, is_verdict, roc_curves
-from clearcast.evaluation.fidelity import Fidelity, summarize
+from clearcast.evaluation.fidelity import Fidelity, summarize_by_noise
 from clearcast.evaluation.results import (
     ClassificationStage,
-    FidelityMetrics,
     GroupFacts,
     RestorationStage,
     RunInfo,
@@ -45,6 +44,8 @@ def run_folds(request: StudyRequest) -> StudyMetrics:
     found = kept.exists()
     split = replace(request.split, groups=kept) if found else request.split
     if request.repeat:  # in all folds at once: stopped in the first, the others must not keep theirs
+        for fold in begun_folds(folder):
+            prepared(request, fold)  # refuses before anything is discarded
         for done in (folder, *begun_folds(folder)):
             done.forget_tables()
             discard_repeated(request, done)
@@ -145,15 +146,10 @@ def _pooled_classification(first: ClassificationStage, table: pd.DataFrame, stag
 def _pooled_restoration(first: RestorationStage, table: pd.DataFrame) -> RestorationStage:
     return {
         **first,
-        "noisy": _by_noise_type(table, "noisy"),
-        "denoised": _by_noise_type(table, "denoised"),
+        "noisy": summarize_by_noise(_fidelities(table, "noisy"), table["noise_type"].tolist()),
+        "denoised": summarize_by_noise(_fidelities(table, "denoised"), table["noise_type"].tolist()),
         "training": None,
     }
-
-
-def _by_noise_type(table: pd.DataFrame, which: str) -> dict[str, FidelityMetrics]:
-    groups = {"all": table} | {kind.value: table[table["noise_type"] == kind.value] for kind in NoiseType}
-    return {name: summarize(_fidelities(group, which)) for name, group in groups.items() if len(group)}
 
 
 def _fidelities(table: pd.DataFrame, which: str) -> list[Fidelity]:

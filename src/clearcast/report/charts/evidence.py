@@ -2,7 +2,8 @@
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,7 +21,12 @@ from clearcast.evaluation.evidence.contract import Figure as Measured
 from clearcast.report.charts.style import BLUE, GREEN, INK, MIDDLE, MUTED, ORANGE, WIDE, empty, legend_below, styled
 
 INPUTS = {"noisy": ("noisy images", ORANGE), "denoised": ("denoised images", BLUE)}
-MEASURES = {"accuracy": "Accuracy", "escape": "Escape rate", "psnr": "PSNR, dB", "ssim": "SSIM"}
+MEASURES: Mapping[Literal["accuracy", "escape", "psnr", "ssim"], str] = {
+    "accuracy": "Accuracy",
+    "escape": "Escape rate",
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+}
 
 
 @styled
@@ -55,8 +61,11 @@ def operating(decision: Decision, curve: OperatingCurve) -> Figure:
     """Escape and overkill at every threshold with their intervals, and one against the other."""
     figure, _ = empty(WIDE, 3.3, columns=2)
     by_threshold, trade = figure.axes
-    for rate, colour in (("escape", ORANGE), ("overkill", BLUE)):
-        values, low, high = (curve[f"{rate}{end}"] for end in ("", "_low", "_high"))  # type: ignore[literal-required]
+    rates = {
+        "escape": (curve["escape"], curve["escape_low"], curve["escape_high"], ORANGE),
+        "overkill": (curve["overkill"], curve["overkill_low"], curve["overkill_high"], BLUE),
+    }
+    for rate, (values, low, high, colour) in rates.items():
         by_threshold.fill_between(curve["threshold"], low, high, color=colour, alpha=0.2, linewidth=0)
         by_threshold.plot(curve["threshold"], values, color=colour, linewidth=1.6, label=rate)
     trade.fill_between(
@@ -97,9 +106,9 @@ def robustness(curve: RobustnessCurve) -> Figure:
     figure, _ = empty(WIDE, 4.6, rows=2, columns=2)
     for axes, (measure, name) in zip(figure.axes, MEASURES.items(), strict=True):
         for key, (label, colour) in INPUTS.items():
-            points = [point for point in curve["points"] if key in point[measure]]  # type: ignore[literal-required]
+            points = [point for point in curve["points"] if key in point[measure]]
             levels = [point["level"] for point in points]
-            figures = [_numbers(point[measure][key]) for point in points]  # type: ignore[literal-required]
+            figures = [_numbers(point[measure][key]) for point in points]
             if figures:
                 values, low, high = zip(*figures, strict=True)
                 axes.fill_between(levels, low, high, color=colour, alpha=0.2, linewidth=0)
