@@ -1,0 +1,132 @@
+"""What the networks of recipe ``clear`` are built of."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_STRUCK = 0.06  # JPEG moves impulses away from black and white, by less than this
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions whose result is added to what came in (He et al. 2016), without normalisation.
+
+    Normalisation would hide the level of the noise, which a denoiser must see (Lim et al. 2017, EDSR).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Float (batch, channels, height, width), of the same shape."""
+        change: Tensor = self.second(functional.relu(self.first(features)))
+        return features + change
+
+
+class Fourier(nn.Module):
+    """A layer in the Fourier domain: mixes the channels of each frequency, so that every place sees every other.
+
+    After "fast Fourier convolution" (Chi et al. 2020), for one fixed ``side``. The transforms are products with
+    cosines and sines: at this size they are as fast as an FFT and run in any exported graph.
+    """
+
+    cosine: Tensor
+    sine: Tensor
+    half_cosine: Tensor
+    half_sine: Tensor
+    back_cosine: Tensor
+    back_sine: Tensor
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.mix = nn.Sequential(
+            nn.Conv2d(2 * channels, 2 * channels, 1), nn.ReLU(), nn.Conv2d(2 * channels, 2 * channels, 1)
+        )
+        self.out = nn.Conv2d(channels, channels, 1)
+        turn = torch.arange(side, dtype=torch.float64)
+        angle = 2 * math.pi / side * (torch.outer(turn, turn) % side)
+        half = side // 2 + 1
+        # A real signal's other frequencies repeat these; on the way back they count twice, but for the first and last.
+        twice = torch.full((half,), 2.0, dtype=torch.float64)
+        twice[[0, -1]] = 1
+        norm = 1 / math.sqrt(side)
+        tables = {
+            "cosine": angle.cos() * norm,
+            "sine": angle.sin() * norm,
+            "half_cosine": angle[:, :half].cos() * norm,
+            "half_sine": angle[:, :half].sin() * norm,
+            "back_cosine": twice[:, None] * angle[:half].cos() * norm,
+            "back_sine": twice[:, None] * angle[:half].sin() * norm,
+        }
+        for name, table in tables.items():
+            self.register_buffer(name, table.float(), persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Float (batch, channels, side, side), of the same shape."""
+        real, imaginary = self.transform(features)
+        real, imaginary = self.mix(torch.cat([real, imaginary], dim=1)).chunk(2, dim=1)
+        change: Tensor = self.out(self.inverse(real, imaginary))
+        return features + change
+
+    def transform(self, signal: Tensor) -> tuple[Tensor, Tensor]:
+        """Real and imaginary part of the orthonormal 2-D DFT, (..., side, side) to (..., side, side // 2 + 1)."""
+        across = signal @ self.half_cosine, -(signal @ self.half_sine)
+        real = self.cosine @ across[0] + self.sine @ across[1]
+        return real, self.cosine @ across[1] - self.sine @ across[0]
+
+    def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """The real signal of these frequencies, (..., side, side // 2 + 1) to (..., side, side)."""
+        down = self.cosine @ real - self.sine @ imaginary, self.cosine @ imaginary + self.sine @ real
+        return down[0] @ self.back_cosine - down[1] @ self.back_sine
+
+
+def median3(pictures: Tensor) -> Tensor:
+    """The median of each pixel and its eight neighbours, (batch, channels, height, width); borders repeat.
+
+    By the shortest network of comparisons for nine values (Paeth, Graphics Gems 1990).
+    """
+    height, width = pictures.shape[-2:]
+    padded = functional.pad(pictures, (1, 1, 1, 1), mode="replicate")
+    values = [padded[..., row : row + height, column : column + width] for row in range(3) for column in range(3)]
+    for low, high in _MEDIAN_OF_NINE:
+        values[low], values[high] = torch.minimum(values[low], values[high]), torch.maximum(values[low], values[high])
+    return values[4]
+
+
+_MEDIAN_OF_NINE = (
+    *((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3)),
+    *((5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2)),
+)
+
+
+def fill(noisy: Tensor) -> tuple[Tensor, Tensor]:
+    """Put the mean of unstruck neighbours in place of pixels that look struck by an impulse, in each channel apart.
+
+    Args:
+        noisy: float (batch, channels, height, width) in 0..1.
+
+    Returns:
+        The filled picture, and how surely each pixel was not struck, 0..1; both of the same shape.
+    """
+    struck = torch.maximum((_STRUCK - noisy) / _STRUCK, (noisy - 1 + _STRUCK) / _STRUCK).clamp(0, 1)
+    kept = 1 - struck
+    values, weights = _around(noisy * kept), _around(kept)
+    return torch.where(kept > 0.5, noisy, (values + 1e-3 * noisy) / (weights + 1e-3)), kept
+
+
+def luma(pictures: Tensor) -> Tensor:
+    """Grey by ITU-R BT.601, as when a file is decoded to grey: (batch, 3 or 1, ...) to (batch, 1, ...)."""
+    if pictures.shape[1] == 1:
+        return pictures
+    return 0.299 * pictures[:, :1] + 0.587 * pictures[:, 1:2] + 0.114 * pictures[:, 2:]
+
+
+def _around(pictures: Tensor) -> Tensor:
+    """A weighted mean of each pixel and its neighbours (1 2 1 both ways); borders repeat."""
+    height, width = pictures.shape[-2:]
+    padded = functional.pad(pictures, (1, 1, 1, 1), mode="replicate")
+    rows = padded[..., :height, :] + 2 * padded[..., 1 : height + 1, :] + padded[..., 2:, :]
+    return (rows[..., :width] + 2 * rows[..., 1 : width + 1] + rows[..., 2:]) / 16

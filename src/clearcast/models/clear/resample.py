@@ -1,0 +1,49 @@
+"""Shrink and enlarge pictures by products with small matrices, so that any size runs, learns and exports alike."""
+
+import torch
+from torch import Tensor
+
+Window = tuple[slice, slice]  # of rows and columns
+
+_KEYS = -0.5  # Keys, "Cubic convolution interpolation" (1981): this value reproduces parabolas
+
+
+def shrink(pictures: Tensor, side: int) -> Tensor:
+    """Average over equal areas: float (batch, channels, height, width) to (batch, channels, side, side).
+
+    Each cell of the small picture is the mean of what it covers, with shares of pixels at its border; so it is exact
+    for any height and width, also for smaller ones than ``side``. Height and width are scaled apart.
+    """
+    down = _area(pictures.shape[-2], side, pictures)
+    across = _area(pictures.shape[-1], side, pictures)
+    return down @ pictures @ across.T
+
+
+def enlarge(small: Tensor, height: int, width: int, window: Window | None = None) -> Tensor:
+    """Cubic interpolation: float (batch, channels, h, w) to (batch, channels, height, width), or a window of that.
+
+    Beyond the border the nearest values within count.
+    """
+    rows, columns = window or (slice(None), slice(None))
+    down = _cubic(small.shape[-2], height, small)[rows]
+    across = _cubic(small.shape[-1], width, small)[columns]
+    return down @ small @ across.T
+
+
+def _area(size: int, side: int, like: Tensor) -> Tensor:
+    """(side, size): which share of cell i each pixel j fills; rows add up to 1."""
+    edges = torch.arange(side + 1, dtype=like.dtype, device=like.device) * (size / side)
+    pixels = torch.arange(size, dtype=like.dtype, device=like.device)
+    upper = torch.minimum(edges[1:, None], pixels + 1)
+    lower = torch.maximum(edges[:-1, None], pixels)
+    return (upper - lower).clamp(min=0) * (side / size)
+
+
+def _cubic(size: int, large: int, like: Tensor) -> Tensor:
+    """(large, size): the weight of each small pixel j in large pixel i; rows add up to 1."""
+    places = (torch.arange(large, dtype=like.dtype, device=like.device) + 0.5) * (size / large) - 0.5
+    distance = (places.clamp(0, size - 1)[:, None] - torch.arange(size, dtype=like.dtype, device=like.device)).abs()
+    near = ((_KEYS + 2) * distance - (_KEYS + 3)) * distance * distance + 1
+    far = ((_KEYS * distance - 5 * _KEYS) * distance + 8 * _KEYS) * distance - 4 * _KEYS
+    weights = torch.where(distance <= 1, near, torch.where(distance < 2, far, torch.zeros_like(distance)))
+    return weights / weights.sum(dim=1, keepdim=True)

@@ -1,0 +1,141 @@
+"""Gives the noise-free picture back: waves from a small picture, grain and impulses on the whole one."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clearcast.models.clear.blocks import Residual, fill, luma, median3
+from clearcast.models.clear.resample import Window, enlarge
+from clearcast.models.clear.sense import LEVEL_UNIT, LEVELS, NoiseSense
+from clearcast.models.clear.waves import WaveFinder
+
+STRIDE = 8  # height and width of what the detail network sees are multiples of this
+_BASES = 3
+
+
+class Seen(NamedTuple):
+    """What is known of a picture before its details are restored.
+
+    Attributes:
+        waves, small: see ``WaveFinder``.
+        scores, levels: see ``NoiseSense``.
+    """
+
+    waves: Tensor
+    small: Tensor
+    scores: Tensor
+    levels: Tensor
+
+    @property
+    def about(self) -> Tensor:
+        """Noise types' probabilities and levels as one vector (batch, 6): what the detail network is told."""
+        return torch.cat([self.scores.softmax(dim=1), self.levels / LEVEL_UNIT], dim=1)
+
+
+class Survey(nn.Module):
+    """Looks at the whole picture, in grey: which noise, how strong, which waves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finder = WaveFinder()
+        self.sense = NoiseSense(self.finder.features)
+
+    def forward(self, noisy: Tensor) -> Seen:
+        """Float (batch, 1, height, width) in 0..1, any height and width."""
+        waves, small, whole = self.finder(noisy)
+        return Seen(waves, small, *self.sense(noisy, waves, whole))
+
+
+class Detail(nn.Module):
+    """Restores the picture at its full size, given what the survey saw.
+
+    A U-Net on cells of 2 x 2 pixels. It weighs three bases (impulses filled and waves subtracted; the median of that;
+    the small picture enlarged) and adds a correction. The survey's findings shift and scale the features of each level
+    (Perez et al. 2018, FiLM).
+
+    Args:
+        depth: 1 for grey pictures, 3 for colour.
+    """
+
+    def __init__(self, depth: int = 1, channels: tuple[int, int, int] = (16, 32, 48)) -> None:
+        super().__init__()
+        self.depth = depth
+        top, middle, bottom = channels
+        self.enter = nn.Conv2d(4 * 4 * depth + 2, top, 3, padding=1)
+        self.to_middle = nn.Conv2d(top, middle, 2, stride=2)
+        self.middle_in = Residual(middle)
+        self.to_bottom = nn.Conv2d(middle, bottom, 2, stride=2)
+        self.bottom = nn.Sequential(Residual(bottom), Residual(bottom))
+        self.from_bottom = nn.Conv2d(bottom, 4 * middle, 1)
+        self.middle_out = Residual(middle)
+        self.from_middle = nn.Conv2d(middle, 4 * top, 1)
+        self.top_out = Residual(top)
+        self.leave = nn.Conv2d(top, 4 * depth + _BASES, 3, padding=1)
+        self.told = nn.ModuleList(nn.Linear(4 + len(LEVELS), 2 * width) for width in channels)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(torch.as_tensor(self.leave.bias))
+
+    def forward(self, noisy: Tensor, waves: Tensor, small: Tensor, about: Tensor) -> Tensor:
+        """Restore.
+
+        Args:
+            noisy: float (batch, depth, height, width) in 0..1; height and width multiples of ``STRIDE``.
+            waves: the waves at the same size, float (batch, 1, height, width).
+            small: the small noise-free picture at the same size, float (batch, 1, height, width).
+            about: float (batch, 6), see ``Seen.about``.
+
+        Returns:
+            Float (batch, depth, height, width), about 0..1, not clipped.
+        """
+        filled, kept = fill(noisy)
+        middling = median3(filled) - waves
+        bases = [filled - waves, middling, small + middling - luma(middling)]
+        cells = [functional.pixel_unshuffle(picture, 2) for picture in (noisy, *bases[:2], kept)]
+        halves = [functional.avg_pool2d(picture, 2) for picture in (waves, small)]
+        corrections, weights = self._network(torch.cat(cells + halves, dim=1), about)
+        weights = functional.interpolate(weights.softmax(dim=1), scale_factor=2.0, mode="nearest")
+        return (torch.stack(bases, dim=1) * weights[:, :, None]).sum(dim=1) + corrections
+
+    def _network(self, cells: Tensor, about: Tensor) -> tuple[Tensor, Tensor]:
+        top = self._tell(0, functional.relu(self.enter(cells)), about)
+        middle = self._tell(1, self.middle_in(self.to_middle(top)), about)
+        bottom = self.bottom(self._tell(2, self.to_bottom(middle), about))
+        middle = self.middle_out(middle + functional.pixel_shuffle(self.from_bottom(bottom), 2))
+        top = self.top_out(top + functional.pixel_shuffle(self.from_middle(middle), 2))
+        said = self.leave(top)
+        return functional.pixel_shuffle(said[:, :-_BASES], 2), said[:, -_BASES:]
+
+    def _tell(self, level: int, features: Tensor, about: Tensor) -> Tensor:
+        told: Tensor = self.told[level](about)
+        scale, shift = told[:, :, None, None].chunk(2, dim=1)
+        return features * (1 + scale) + shift
+
+
+class Restorer(nn.Module):
+    """Survey and detail network: from noisy pictures to restored ones, and what was seen of their noise.
+
+    Args:
+        depth: 1 for grey pictures, 3 for colour.
+    """
+
+    def __init__(self, depth: int = 1) -> None:
+        super().__init__()
+        self.survey = Survey()
+        self.detail = Detail(depth)
+
+    def forward(self, noisy: Tensor) -> tuple[Tensor, Seen]:
+        """Float (batch, depth, height, width) in 0..1, any height and width; restored within 0..1, of that shape."""
+        height, width = noisy.shape[-2:]
+        seen: Seen = self.survey(luma(noisy))
+        short = (0, -width % STRIDE, 0, -height % STRIDE)
+        whole = (functional.pad(m, short, mode="replicate") for m in (noisy, *enlarge_seen(seen, height, width)))
+        restored: Tensor = self.detail(*whole, seen.about)
+        return restored[..., :height, :width].clamp(0, 1), seen
+
+
+def enlarge_seen(seen: Seen, height: int, width: int, window: Window | None = None) -> tuple[Tensor, Tensor]:
+    """Waves and small picture at the picture's size or a window of it, each float (batch, 1, height, width)."""
+    both = enlarge(torch.cat([seen.waves, seen.small], dim=1), height, width, window)
+    return both[:, :1], both[:, 1:]

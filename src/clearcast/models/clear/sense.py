@@ -1,0 +1,71 @@
+"""Says which noise spoils a picture, and how strong it is."""
+
+import torch
+from torch import Tensor, nn
+
+from clearcast.models.clear.blocks import fill, median3
+
+STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # grey levels
+_WINDOW = 128  # pixels a side
+LEVELS = ("sigma", "density")
+LEVEL_UNIT = 0.2  # levels of about this size are near 1 for the network
+
+
+class NoiseSense(nn.Module):
+    """From what is seen of the whole picture to noise type and levels.
+
+    Args:
+        features: how many numbers the wave finder says about the whole picture.
+    """
+
+    def __init__(self, features: int, types: int = 4, hidden: int = 96) -> None:
+        super().__init__()
+        self.types = types
+        self.layers = nn.Sequential(
+            nn.LayerNorm(features + 1 + len(STEPS) + 3),
+            nn.Linear(features + 1 + len(STEPS) + 3, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, types + len(LEVELS)),
+        )
+
+    def forward(self, noisy: Tensor, waves: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
+        """Judge the noise.
+
+        Args:
+            noisy: float (batch, 1, height, width) in 0..1.
+            waves: float (batch, 1, side, side), the waves found.
+            whole: float (batch, features), what the wave finder says about the whole.
+
+        Returns:
+            Scores of the noise types (batch, types), in the order of ``NoiseType``; levels (batch, 2): standard
+            deviation of the grain and density of the impulses, on the 0..1 scale, not clipped.
+        """
+        rms = waves.square().mean(dim=(1, 2, 3)).add(1e-8).log()[:, None]
+        said = self.layers(torch.cat([whole, rms, statistics(noisy)], dim=1))
+        return said[:, : self.types], said[:, self.types :] * LEVEL_UNIT
+
+
+def statistics(noisy: Tensor) -> Tensor:
+    """How unlike their neighbours the pixels are: float (batch, len(STEPS) + 3).
+
+    The logarithm of the share of pixels that differ from the median of their neighbours by more than so many grey
+    levels, of those that look struck by an impulse, and of black and of white ones, in four windows of the picture:
+    noise is alike everywhere, and some ten thousand pixels tell it.
+    """
+    windows = _windows(noisy)
+    filled, kept = fill(windows)
+    unlike = (windows - median3(filled)).abs()
+    shares = [unlike > step / 255 for step in STEPS] + [kept < 0.5, windows < 0.04, windows > 0.96]
+    means = torch.stack([share.float().mean(dim=(1, 2, 3)) for share in shares], dim=1)
+    return means.reshape(4, -1, means.shape[1]).mean(dim=0).add(1e-4).log()
+
+
+def _windows(pictures: Tensor) -> Tensor:
+    """Four windows about the middles of the quarters, one after the other along the batch."""
+    height, width = pictures.shape[-2:]
+    tall, wide = min(_WINDOW, height // 2), min(_WINDOW, width // 2)
+    rows = [height // 4 - tall // 2, height - height // 4 - tall + tall // 2]
+    columns = [width // 4 - wide // 2, width - width // 4 - wide + wide // 2]
+    return torch.cat([pictures[..., y : y + tall, x : x + wide] for y in rows for x in columns])

@@ -1,0 +1,122 @@
+"""The pictures that recipe ``clear`` learns from: noise-free ones, and their noisy counterparts where there are any."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from clearcast import imaging
+from clearcast.domain import NoiseType
+from clearcast.errors import SheetError
+from clearcast.imaging import Channels, Picture
+from clearcast.progress import Progress
+from clearcast.training.synthesis import Spoiled, augment, spoil, vary
+
+_LARGEST = 1024  # pixels a side: of larger pictures a window is learned from, which shows the same noise
+_MULTIPLE = 32
+_GREY = 2.0  # mean difference of channels, in grey levels, up to which a colour file shows a grey picture
+_PAIRS, _VARIED = 0.25, 0.6  # probabilities
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """One row to learn from: a noise-free picture, and if there is one, its noisy counterpart and its noise type."""
+
+    clean: Path
+    noisy: Path | None = None
+    noise_type: NoiseType | None = None
+
+
+class Gallery:
+    """Decoded pictures of one shape, and views of them: as the sheet has them, or with noise made anew.
+
+    The shape is the median of the pictures' own, at most 1024 a side. A noise-free picture of another shape is resized;
+    a pair is cut, if it is larger, since resizing would change its noise, and else only its noise-free half is used.
+
+    Args:
+        pairs: what to learn from.
+        channels: colour or grey.
+        shape: (height, width) in pixels, in place of the median.
+        progress: called with (done, all) while the pictures are decoded.
+
+    Raises:
+        SheetError: there is no pair.
+        PictureError: a picture cannot be used.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        channels: Channels,
+        *,
+        shape: tuple[int, int] | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if not pairs:
+            raise SheetError("no picture to learn from; needed is one noise-free picture at least")
+        with ThreadPoolExecutor() as pool:
+            loads = pool.map(lambda pair: _load(pair, channels), pairs)
+            loaded = []
+            for done, both in enumerate(loads, 1):
+                loaded.append(both)
+                if progress:
+                    progress(done, len(pairs))
+        self.shape = shape or _median_shape([clean for clean, _ in loaded])
+        self._views = [_fit(clean, noisy, self.shape) for clean, noisy in loaded]
+        self._types = [pair.noise_type for pair in pairs]
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def draw(self, rng: np.random.Generator) -> Spoiled:
+        """One view of a picture drawn by chance: a pair of the sheet, or noise made anew."""
+        row = int(rng.integers(len(self)))
+        clean, noisy = self._views[row]
+        kind = self._types[row]
+        if noisy is not None and kind is not None and rng.random() < _PAIRS:
+            turned_noisy, turned = augment([noisy, clean], rng)
+            return _known(turned_noisy, turned, kind)
+        (turned,) = augment([clean], rng)
+        return spoil(vary(turned, rng) if rng.random() < _VARIED else turned, rng)
+
+
+def channels_of(pictures: Sequence[Path], *, samples: int = 32) -> Channels:
+    """Grey, if the pictures look grey, though their files may have colour; judged by some of them."""
+    for path in pictures[:: max(1, len(pictures) // samples)]:
+        picture = imaging.load(path, Channels.RGB).astype(np.float32)
+        if float(np.abs(picture - picture.mean(axis=2, keepdims=True)).mean()) > _GREY:
+            return Channels.RGB
+    return Channels.GREY
+
+
+def _known(noisy: Picture, clean: Picture, kind: NoiseType) -> Spoiled:
+    """A pair of a sheet: what is not its noise type's own level is known to be none, and its own is not known."""
+    return Spoiled(
+        noisy,
+        clean,
+        kind,
+        sigma=None if kind is NoiseType.GAUSSIAN else 0.0,
+        density=None if kind is NoiseType.SALT_AND_PEPPER else 0.0,
+        waves=None if kind is NoiseType.PERIODIC else np.zeros(clean.shape[:2], np.float32),
+    )
+
+
+def _load(pair: Pair, channels: Channels) -> tuple[Picture, Picture | None]:
+    return imaging.load(pair.clean, channels), imaging.load(pair.noisy, channels) if pair.noisy else None
+
+
+def _median_shape(pictures: Sequence[Picture]) -> tuple[int, int]:
+    sides = np.median([picture.shape[:2] for picture in pictures], axis=0)
+    height, width = np.clip(np.rint(sides / _MULTIPLE) * _MULTIPLE, 2 * _MULTIPLE, _LARGEST)
+    return int(height), int(width)
+
+
+def _fit(clean: Picture, noisy: Picture | None, shape: tuple[int, int]) -> tuple[Picture, Picture | None]:
+    height, width = shape
+    if noisy is not None and noisy.shape == clean.shape and all(np.greater_equal(clean.shape[:2], shape)):
+        top, left = (clean.shape[0] - height) // 2, (clean.shape[1] - width) // 2
+        window = slice(top, top + height), slice(left, left + width)
+        return clean[window], noisy[window]
+    return imaging.resize(clean, height, width), None
