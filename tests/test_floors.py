@@ -12,7 +12,7 @@ SOURCE = Path(clearcast.__file__).parent
 FLOORS = (  # lowest first; a module may import from its own floor or a lower one
     {"clearcast", "errors", "domain", "files", "progress"},
     {"imaging"},
-    {"noise", "disks"},
+    {"noise", "disks", "rivals"},
     {"data"},
     {"models"},
     {"training"},

@@ -1,0 +1,70 @@
+"""Classical denoisers against other implementations, and what each must keep."""
+
+import sys
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from clearcast.domain import NoiseType
+from clearcast.errors import MissingDependencyError
+from clearcast.imaging import Picture
+from clearcast.noise import GaussianLevel, SaltPepperLevel, corrupt
+from clearcast.rivals import BM3D, CLASSICAL, bm3d, median, non_local_means, wavelet
+
+FREE = [name for name in CLASSICAL if name != BM3D]
+
+
+def smooth(height: int = 96, width: int = 128) -> Picture:
+    """Soft blobs and an edge, as a part has them."""
+    rows, columns = np.mgrid[:height, :width]
+    blobs = 110 + 60 * np.sin(rows / 23) * np.cos(columns / 31)
+    return np.asarray((blobs + 40 * (np.hypot(rows - 48, columns - 64) < 30)).clip(0, 255), np.uint8)
+
+
+def error(picture: Picture, reference: Picture) -> float:
+    return float(np.mean((picture.astype(float) - reference) ** 2))
+
+
+def spoiled(kind: NoiseType) -> tuple[Picture, Picture]:
+    level = GaussianLevel(0.1) if kind is NoiseType.GAUSSIAN else SaltPepperLevel(0.08)
+    return corrupt(smooth(), level, np.random.default_rng(1)), smooth()
+
+
+def test_median_is_scipys_three_times_over() -> None:
+    noisy, _ = spoiled(NoiseType.SALT_AND_PEPPER)
+    expected = noisy
+    for _ in range(3):
+        expected = ndimage.median_filter(expected, size=3, mode="nearest")
+    np.testing.assert_array_equal(median(noisy)[3:-3, 3:-3], expected[3:-3, 3:-3])
+
+
+def test_each_does_what_it_is_for() -> None:
+    grainy, reference = spoiled(NoiseType.GAUSSIAN)
+    for denoise, factor in ((non_local_means, 5), (wavelet, 3)):
+        assert error(denoise(grainy), reference) < error(grainy, reference) / factor
+    struck, reference = spoiled(NoiseType.SALT_AND_PEPPER)
+    assert error(median(struck), reference) < error(struck, reference) / 50
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_each_keeps_shape_and_type_and_its_input(name: str) -> None:
+    grey, _ = spoiled(NoiseType.GAUSSIAN)
+    for picture in (grey, np.stack([grey, grey[::-1], 255 - grey], axis=-1), grey[:64, :65]):
+        before = picture.copy()
+        clean = CLASSICAL[name](picture)
+        assert clean.shape == picture.shape
+        assert clean.dtype == np.uint8
+        np.testing.assert_array_equal(picture, before)
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_a_flat_picture_stays_flat(name: str) -> None:
+    flat = np.full((64, 64), 77, np.uint8)
+    np.testing.assert_array_equal(CLASSICAL[name](flat), flat)
+
+
+def test_bm3d_that_is_not_installed_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bm3d", None)
+    with pytest.raises(MissingDependencyError, match=r"non-commercial use only.*--rivals"):
+        bm3d(smooth())

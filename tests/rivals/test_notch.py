@@ -1,0 +1,58 @@
+"""Notch filtering on waves that were put there."""
+
+import math
+
+import numpy as np
+import pytest
+
+from clearcast.imaging import Picture
+from clearcast.rivals import notch
+from clearcast.rivals.waves import Wave, find_waves
+
+
+def smooth(height: int, width: int) -> Picture:
+    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    return np.asarray(90 + 80 * np.exp(-2 * (rows**2 + columns**2)), np.uint8)
+
+
+def waved(picture: Picture, down: float, across: float, amplitude: float = 30) -> Picture:
+    """With a cosine of so many periods over the height and the width."""
+    height, width = picture.shape
+    rows, columns = np.mgrid[:height, :width]
+    cosine = amplitude * np.cos(2 * math.pi * (down * rows / height + across * columns / width) + 0.7)
+    return np.asarray(np.rint(picture + cosine).clip(0, 255), np.uint8)
+
+
+def psnr(picture: Picture, reference: Picture) -> float:
+    return float(10 * np.log10(255**2 / np.mean((picture.astype(float) - reference) ** 2)))
+
+
+@pytest.mark.parametrize(("down", "across"), [(12, 0), (0, 17), (9, 14), (20, -11), (13.5, 21.25)])
+@pytest.mark.parametrize("shape", [(128, 128), (128, 192), (150, 101)])
+def test_a_cosine_is_taken_away(shape: tuple[int, int], down: float, across: float) -> None:
+    reference = smooth(*shape)
+    noisy = waved(reference, down, across)
+    assert psnr(notch(noisy), reference) > psnr(noisy, reference) + 15
+
+
+def test_waves_are_found_where_they_are() -> None:
+    noisy = waved(waved(smooth(128, 160), 10, 22, 25), 31, -12, 15)
+    assert find_waves(noisy.astype(float)) == [
+        pytest.approx(Wave(10, 22), abs=0.1),
+        pytest.approx(Wave(31, -12), abs=0.1),
+    ]
+
+
+def test_every_channel_loses_its_wave() -> None:
+    reference = np.stack([smooth(128, 128), 250 - smooth(128, 128), smooth(128, 128) // 2 + 40], axis=-1)
+    noisy = np.stack([waved(reference[..., channel], 9, 14) for channel in range(3)], axis=-1)
+    for channel in range(3):
+        before, after = (psnr(picture[..., channel], reference[..., channel]) for picture in (noisy, notch(noisy)))
+        assert after > before + 15
+
+
+def test_a_picture_without_waves_is_left_alone() -> None:
+    clean = smooth(128, 128)
+    grainy = np.rint(clean + np.random.default_rng(0).normal(0, 15, clean.shape)).clip(0, 255).astype(np.uint8)
+    for picture in (clean, grainy, np.full((64, 64), 9, np.uint8)):
+        np.testing.assert_array_equal(notch(picture), picture)
