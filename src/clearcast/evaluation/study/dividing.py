@@ -13,7 +13,7 @@ from clearcast.data.sheet import Row, Sheet
 from clearcast.data.split import Split
 from clearcast.domain import Subset
 from clearcast.errors import RecipeError, SheetError
-from clearcast.training.recipe import Recipe
+from clearcast.training.recipe import SplitShares
 
 _VALIDATION_SHARE = 0.15  # of the rows that do not test, where neither the user nor the recipe says
 
@@ -133,12 +133,11 @@ class Division:
         return self.split.leaked(self.parts.of_rows, into=Subset.TEST)
 
 
-def divide(sheet: Sheet, parts: Parts, choice: SplitChoice, recipe: Recipe, *, seed: int) -> Division:
+def divide(sheet: Sheet, parts: Parts, choice: SplitChoice, shares: SplitShares, *, seed: int) -> Division:
     """Divide a sheet's rows.
 
     Raises:
-        SheetError: there are too few rows or parts, the column or file does not fit, or the recipe stops early by
-            validation rows of which there are none.
+        SheetError: there are too few rows or parts, or the column or file does not fit.
     """
     kind = choice.kind or (SplitKind.RANDOM if parts.independent and choice.folds == 1 else SplitKind.GROUPED)
     if kind is SplitKind.FILE and choice.file:
@@ -146,18 +145,13 @@ def divide(sheet: Sheet, parts: Parts, choice: SplitChoice, recipe: Recipe, *, s
     elif kind is SplitKind.COLUMN:
         split = column_split(sheet.rows, choice.column)
     else:
-        split = _drawn(sheet, parts, choice, kind, recipe, seed)
-    if (recipe.classifier.patience or recipe.denoiser.patience) and not split.rows(Subset.VALIDATION):
-        raise SheetError(
-            f"{sheet.path}: recipe {recipe.name} stops early by validation rows, but of {len(sheet.rows)} rows none is "
-            "for validation; raise --validation-share, or remove patience from the recipe"
-        )
+        split = _drawn(sheet, parts, choice, kind, shares, seed)
     return Division(split=split, kind=kind, parts=parts)
 
 
-def _drawn(sheet: Sheet, parts: Parts, choice: SplitChoice, kind: SplitKind, recipe: Recipe, seed: int) -> Split:
+def _drawn(sheet: Sheet, parts: Parts, choice: SplitChoice, kind: SplitKind, shares: SplitShares, seed: int) -> Split:
     traits = [(row.label, row.noise_type) for row in sheet.rows]
-    validation = _validation_share(choice, recipe)
+    validation = _validation_share(choice, shares)
     if choice.fold is not None:
         alone = tuple(f"row {row.number}" for row in sheet.rows)
         split = fold_split(
@@ -171,14 +165,14 @@ def _drawn(sheet: Sheet, parts: Parts, choice: SplitChoice, kind: SplitKind, rec
         if kind is SplitKind.GROUPED:
             return split
         return replace(split, description=f"fold {choice.fold} of {choice.folds}, rows at random, seed {seed}")
-    test = recipe.split.test_share
+    test = shares.test_share
     if kind is SplitKind.GROUPED:
         return grouped_split(parts.of_rows, traits, test_share=test, validation_share=validation, seed=seed)
     return random_split(traits, test_share=test, validation_share=validation, seed=seed)
 
 
-def _validation_share(choice: SplitChoice, recipe: Recipe) -> float:
-    given = choice.validation_share if choice.validation_share is not None else recipe.split.validation_share
+def _validation_share(choice: SplitChoice, shares: SplitShares) -> float:
+    given = choice.validation_share if choice.validation_share is not None else shares.validation_share
     if given is not None:
         return given
     return 0.0 if choice.kind is SplitKind.RANDOM else _VALIDATION_SHARE

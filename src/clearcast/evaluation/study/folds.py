@@ -20,11 +20,12 @@ from clearcast.evaluation.results import (
     StudyMetrics,
 )
 from clearcast.evaluation.stage import Stage
+from clearcast.evaluation.study.beginning import parts_of
 from clearcast.evaluation.study.dividing import divide
 from clearcast.evaluation.study.folder import RunFolder, StageResult, begin_run, open_run, read_csv
 from clearcast.evaluation.study.material import refuse_unfit, shared_parts_warning, usable
 from clearcast.evaluation.study.request import StudyRequest
-from clearcast.evaluation.study.run import about, discard_repeated, parts_of, prepared, refuse_contradictions, run_study
+from clearcast.evaluation.study.run import about, discard_repeated, prepared, refuse_contradictions, run_study
 
 _GROUPS = "groups.csv"
 
@@ -57,10 +58,11 @@ def _begin(request: StudyRequest, question: dict[str, Any]) -> RunFolder:
     """Begin the run of all folds; groups that must be looked for are looked for once."""
     prepared(request, None)
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
-    parts = parts_of(request, rows)
+    parts = parts_of(rows, request.split, request.console)
     for fold in range(1, request.split.folds + 1):  # better now than after hours in the first folds
-        own = divide(rows.sheet, parts, replace(request.split, fold=fold), request.recipe, seed=request.seed)
-        refuse_unfit(rows, own, request.stages)
+        choice = replace(request.split, fold=fold)
+        own = divide(rows.sheet, parts, choice, request.recipe.split, seed=request.seed)
+        refuse_unfit(rows, own, request.recipe, request.stages)
     folder = begin_run(request.out, question, **about(request))
     if parts.source is GroupSource.FOUND:
         write_groups(rows.sheet, parts.of_rows, folder.path / _GROUPS)

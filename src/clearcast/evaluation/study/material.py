@@ -197,13 +197,18 @@ def usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> Rows:
     return Rows(sheet=replace(sheet, rows=rows), facts=facts, left_out=tuple(listed))
 
 
-def refuse_unfit(rows: Rows, division: Division, stages: Sequence[Stage]) -> None:
+def refuse_unfit(rows: Rows, division: Division, recipe: Recipe, stages: Sequence[Stage]) -> None:
     """Make sure that rows so divided can be learned from, before a run is begun or an older one deleted.
 
     Raises:
-        SheetError: a class that one of ``stages`` learns has no row to train on, there is one class only, or the split
-            leaks (see ``Division.refuse_leaks``).
+        SheetError: a class that one of ``stages`` learns has no row to train on, there is one class only, the recipe
+            stops early by validation rows of which there are none, or the split leaks (see ``Division.refuse_leaks``).
     """
+    if (recipe.classifier.patience or recipe.denoiser.patience) and not division.split.rows(Subset.VALIDATION):
+        raise SheetError(
+            f"{rows.sheet.path}: recipe {recipe.name} stops early by validation rows, but of {len(rows.sheet.rows)} "
+            "rows none is for validation; raise --validation-share, or remove patience from the recipe"
+        )
     _refuse_untaught(rows.sheet, division.split, stages)
     division.refuse_leaks(rows.sheet.rows, rows.hashes())
 

@@ -1,26 +1,20 @@
 """Run a study: its stages in order, each once, and the tables of all that is there."""
 
-import hashlib
-from dataclasses import replace
 from functools import partial
 
 from clearcast import __version__
-from clearcast.data.groups import group_rows
-from clearcast.data.groups.given import GroupSource, Parts, known_parts
-from clearcast.data.split import Split, load_split, save_split
 from clearcast.errors import MissingDependencyError, OutputError
 from clearcast.evaluation.perceptual import load_lpips
 from clearcast.evaluation.results import StudyMetrics
 from clearcast.evaluation.stage import Stage
+from clearcast.evaluation.study.beginning import begin_divided, division_of
 from clearcast.evaluation.study.classify import run_classification, run_transfer
 from clearcast.evaluation.study.denoise import LoadMetric, measure_denoising, run_denoising
-from clearcast.evaluation.study.dividing import Division, SplitKind, divide
-from clearcast.evaluation.study.folder import RunFolder, StageResult, begin_run, open_run
-from clearcast.evaluation.study.material import Material, Rows, refuse_unfit, usable
+from clearcast.evaluation.study.folder import RunFolder, StageResult, open_run
+from clearcast.evaluation.study.material import Material, refuse_unfit, usable
 from clearcast.evaluation.study.request import StudyRequest
 from clearcast.evaluation.study.robustness import JUDGING, sweep_levels
 from clearcast.evaluation.study.tables import write_tables
-from clearcast.progress import progress_bar
 from clearcast.training.fit import Surroundings, require_device
 from clearcast.training.memory import keep_freed_memory
 
@@ -38,12 +32,11 @@ def run_study(request: StudyRequest) -> StudyMetrics:
     folder = open_run(request.out, question, resume=request.resume, force=request.force)
     around, load_metric = prepared(request, folder)
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
-    begun = folder is not None and folder.split.exists()
-    division = _known_division(folder, rows) if folder and begun else _new_division(request, rows)
-    refuse_unfit(rows, division, request.stages)
-    if folder is None or not begun:  # only now: what cannot be studied leaves no folder behind, and deletes none
-        folder = begin_run(request.out, question, **about(request), **_about_division(division))
-        save_split(division.split, rows.sheet.rows, division.parts.of_rows, folder.split)
+    shares, console = request.recipe.split, request.console
+    division = division_of(folder, rows, request.split, shares, seed=request.seed, console=console)
+    refuse_unfit(rows, division, request.recipe, request.stages)
+    if folder is None or not folder.split.exists():  # only now: what cannot be studied leaves, and deletes, no folder
+        folder = begin_divided(request.out, question, rows, division, **about(request))
     material = Material(
         rows=rows,
         division=division,
@@ -80,51 +73,6 @@ def about(request: StudyRequest) -> dict[str, str]:
         "root": str(request.sheet.root),
         "clearcast": __version__,
     }
-
-
-def _about_division(division: Division) -> dict[str, str]:
-    return {
-        "split": division.split.description,
-        "split_kind": division.kind.value,
-        "parts_source": division.parts.source.value,
-        "split_sha256": _fingerprint(division.split, division.parts.of_rows),
-    }
-
-
-def _fingerprint(split: Split, parts: tuple[str, ...]) -> str:
-    return hashlib.sha256(repr(([subset.value for subset in split.subsets], parts)).encode()).hexdigest()
-
-
-def parts_of(request: StudyRequest, rows: Rows) -> Parts:
-    """The part that each row shows: by the user's file, the saved split or the sheet, or found, which takes a while."""
-    split = request.split
-    if split.file and not split.groups:
-        return Parts(of_rows=load_split(split.file, rows.sheet.rows)[1], source=GroupSource.SPLIT)
-
-    def find() -> tuple[str, ...]:
-        with progress_bar(request.console, "Looking for pictures of one part") as progress:
-            return group_rows(rows.sheet, rows.facts, progress=progress)
-
-    return known_parts(rows.sheet, split.groups, find)
-
-
-def _new_division(request: StudyRequest, rows: Rows) -> Division:
-    return divide(rows.sheet, parts_of(request, rows), request.split, request.recipe, seed=request.seed)
-
-
-def _known_division(folder: RunFolder, rows: Rows) -> Division:
-    """The division that the run was begun with."""
-    split, of_rows = load_split(folder.split, rows.sheet.rows)
-    if _fingerprint(split, of_rows) != folder.about.get("split_sha256"):
-        raise OutputError(
-            f"{folder.split} was changed after the run was begun, whose results follow from it; put it back, or begin "
-            f"another run with --split {folder.split.name} from a copy of it"
-        )
-    return Division(
-        split=replace(split, description=folder.about["split"]),
-        kind=SplitKind(folder.about["split_kind"]),
-        parts=Parts(of_rows=of_rows, source=GroupSource(folder.about["parts_source"])),
-    )
 
 
 def prepared(request: StudyRequest, folder: RunFolder | None) -> tuple[Surroundings, LoadMetric]:
