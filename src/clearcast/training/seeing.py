@@ -1,0 +1,86 @@
+"""What the backbone sees of many pictures, in files: fitting needs little memory then and can be gone on with."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from clearcast.files import replace_file
+from clearcast.imaging import Picture
+from clearcast.models.backbone import Backbone, Features
+from clearcast.models.judge import extremes
+from clearcast.progress import Progress
+
+ViewOf = Callable[[int, int], Picture]
+"""From (row, view) to the picture to learn from, uint8 (height, width) or (height, width, 3), all of one size.
+
+View 0 is the picture as it will be judged, the others are variations; the same arguments give the same picture.
+"""
+
+_BATCH = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """One view of all rows.
+
+    ``fine`` and ``coarse`` are those of ``backbone.Features`` as float16 in files, (rows, channels, h, w); ``extremes``
+    is float32 (rows, ``judge.EXTREMES``).
+    """
+
+    fine: NDArray[np.float16]
+    coarse: NDArray[np.float16]
+    extremes: NDArray[np.float32]
+
+    def features(self, rows: NDArray[np.int64]) -> Features:
+        """Features of some rows, float32."""
+        return Features(*(torch.from_numpy(values[rows].astype(np.float32)) for values in (self.fine, self.coarse)))
+
+
+def see(
+    backbone: Backbone,
+    view_of: ViewOf,
+    *,
+    view: int,
+    rows: int,
+    folder: Path,
+    device: torch.device,
+    progress: Progress,
+) -> Seen:
+    """What the backbone sees of one view of each row; from ``folder`` where an earlier call left it whole.
+
+    ``folder`` must be for these pictures and this backbone alone. ``progress`` counts this view's rows.
+    """
+    paths = [folder / f"view-{view}-{name}.npy" for name in ("fine", "coarse", "extremes")]
+    if not all(path.is_file() for path in paths):
+        with ExitStack() as stack:
+            temporary = [stack.enter_context(replace_file(path)) for path in paths]
+            files: list[NDArray[np.generic]] = []
+            for first in range(0, rows, _BATCH):
+                batch = np.stack([view_of(row, view) for row in range(first, min(first + _BATCH, rows))])
+                values = _look(backbone, batch, device)
+                files = files or [_file(path, rows, each) for path, each in zip(temporary, values, strict=True)]
+                for file, each in zip(files, values, strict=True):
+                    file[first : first + len(batch)] = each
+                progress(first + len(batch), rows)
+            files.clear()  # closed before they take their places
+    progress(rows, rows)
+    fine, coarse, extreme = paths
+    return Seen(fine=np.load(fine, "r"), coarse=np.load(coarse, "r"), extremes=np.load(extreme))
+
+
+@torch.inference_mode()
+def _look(backbone: Backbone, pictures: Picture, device: torch.device) -> list[NDArray[np.generic]]:
+    grey_or_rgb = pictures[:, None] if pictures.ndim == 3 else np.moveaxis(pictures, -1, 1)
+    tensor: Tensor = torch.from_numpy(np.ascontiguousarray(grey_or_rgb)).to(device).float() / 255
+    features = backbone(tensor.contiguous(memory_format=torch.channels_last))
+    return [features.fine.half().cpu().numpy(), features.coarse.half().cpu().numpy(), extremes(features).cpu().numpy()]
+
+
+def _file(path: Path, rows: int, like: NDArray[np.generic]) -> NDArray[np.generic]:
+    return np.lib.format.open_memmap(path, "w+", dtype=like.dtype, shape=(rows, *like.shape[1:]))
