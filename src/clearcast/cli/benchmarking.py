@@ -1,0 +1,107 @@
+"""The command that compares denoisers and verdicts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clearcast.cli.options import (
+    GroupColumn,
+    LabelColumn,
+    NoiseColumn,
+    NoisyColumn,
+    ReferenceColumn,
+    Root,
+    Seed,
+    SheetPath,
+)
+from clearcast.cli.output import console, packages, say
+from clearcast.data.sheet import Columns, read_sheet
+
+
+def benchmark(
+    sheet: SheetPath,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the tables.", show_default="runs/SHEET-benchmark")
+    ] = None,
+    rivals: Annotated[
+        str,
+        typer.Option(
+            help="Classical denoisers: median, nlm, wavelet, bm3d, notch.", show_default="all; bm3d where installed"
+        ),
+    ] = "",
+    run: Annotated[
+        Path | None, typer.Option(help="A finished study whose networks take part.", show_default="none")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Measure at most so many test images.", min=1, show_default="all")
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="How rows are divided, as for study: grouped, random, column, or the split.csv of a run.",
+            show_default="that of --run; else grouped, where a part is shown twice",
+        ),
+    ] = "",
+    groups: Annotated[
+        Path | None, typer.Option(help="Which pictures show one part: a table with the columns path and group.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped, also with other rivals.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete a benchmark that is there and start anew.")] = False,
+    seed: Seed = 7,
+    root: Root = None,
+    noisy_column: NoisyColumn = Columns.noisy,
+    noise_column: NoiseColumn = Columns.noise_type,
+    reference_column: ReferenceColumn = Columns.reference,
+    label_column: LabelColumn = Columns.label,
+    group_column: GroupColumn = Columns.group,
+    split_column: Annotated[str, typer.Option(help="Column for --split column: train, validation or test.")] = "Split",
+) -> None:
+    """Compare denoisers, and verdicts, side by side on test images: quality and milliseconds; train nothing."""
+    columns = Columns(
+        noisy=noisy_column,
+        noise_type=noise_column,
+        reference=reference_column,
+        label=label_column,
+        group=group_column,
+        subset=split_column if split == "column" else None,
+    )
+    with packages("train"):
+        from clearcast.evaluation.benchmark import (
+            BenchmarkRequest,
+            classical,
+            contenders_of_run,
+            parse_rivals,
+            run_benchmark,
+        )
+        from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split
+        from clearcast.report.benchmark import benchmark_tables, write_contact_sheets
+        from clearcast.training.recipe import load_recipe
+    denoisers, judges = contenders_of_run(run) if run else ([], [])
+    named = parse_split(split or (str(run / "split.csv") if run else ""))
+    study = StudyRequest(
+        sheet=read_sheet(sheet, columns=columns, root=root),
+        recipe=load_recipe("report"),
+        out=out or Path("runs") / f"{sheet.stem}-benchmark",
+        seed=seed,
+        split=SplitChoice(**named, column=split_column, groups=groups),
+        resume=resume,
+        force=force,
+        console=console,
+    )
+    result = run_benchmark(
+        BenchmarkRequest(
+            study=study,
+            denoisers=[*classical(parse_rivals(rivals)), *denoisers],
+            judges=judges,
+            trained_in=[run] if run else [],
+            limit=limit,
+        )
+    )
+    for table in benchmark_tables(result):
+        console.print(table)
+    for warning in result.about["warnings"]:
+        console.print(f"Beware: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    for path in write_contact_sheets(result):
+        say(f"Pictures: {path}")
+    say(f"Table: {result.folder / 'benchmark.csv'}")
