@@ -17,6 +17,7 @@ FLOORS = (  # lowest first; a module may import from its own floor or a lower on
     {"models"},
     {"training"},
     {"evaluation"},
+    {"bundle"},
     {"report"},
     {"demo"},
     {"cli"},

@@ -7,9 +7,11 @@ import typer
 from rich.console import Console
 
 from clearcast import __version__
+from clearcast.cli.benchmarking import benchmark
 from clearcast.cli.checking import check
 from clearcast.cli.making import corrupt, disks
 from clearcast.cli.studying import demo, report, study
+from clearcast.cli.training import train
 from clearcast.errors import ClearcastError
 
 INTERRUPTED = 130  # how Typer ends the program after Ctrl-C
@@ -21,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, check, study, report, disks, corrupt):
+for command in (demo, check, study, train, report, benchmark, disks, corrupt):
     app.command()(command)
 
 

@@ -1,9 +1,19 @@
 """Options that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Device(StrEnum):
+    """Where networks are trained."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    GPU = "gpu"
+
 
 SheetPath = Annotated[Path, typer.Argument(help="The sheet: .xlsx, .xls, .csv or .parquet.", metavar="SHEET")]
 Root = Annotated[
@@ -33,3 +43,23 @@ MaxRisk = Annotated[
 ]
 MinCoverage = Annotated[float | None, typer.Option(help="Retake pictures so that at least this share gets a verdict.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0, max=2**31 - 1)]
+DeviceOption = Annotated[Device, typer.Option(help="Where to train; auto takes a GPU where there is one.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used.")]
+SplitOption = Annotated[
+    str,
+    typer.Option(
+        help="How rows are divided: grouped (whole parts), random (as published), column (see --split-column), or "
+        "the split.csv of another run.",
+        show_default="grouped, where a part is shown twice",
+    ),
+]
+Groups = Annotated[
+    Path | None, typer.Option(help="Which pictures show one part: a table with the columns path and group.")
+]
+ValidationShare = Annotated[
+    float | None,
+    typer.Option(
+        help="Share of the other rows that choose thresholds.", min=0, max=0.9, show_default="0.15, random: none"
+    ),
+]
+SplitColumn = Annotated[str, typer.Option(help="Column for --split column: train, validation or test.")]

@@ -1,14 +1,16 @@
 """Commands that train and measure. What needs torch is imported when they run."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clearcast.cli.options import (
+    Device,
+    DeviceOption,
     EscapeCost,
     GroupColumn,
+    Groups,
     LabelColumn,
     MaxEscape,
     MaxRisk,
@@ -20,6 +22,10 @@ from clearcast.cli.options import (
     Root,
     Seed,
     SheetPath,
+    SkipBad,
+    SplitColumn,
+    SplitOption,
+    ValidationShare,
 )
 from clearcast.cli.output import console, packages, say
 from clearcast.data.sheet import Columns, read_sheet
@@ -29,14 +35,6 @@ if TYPE_CHECKING:
     from clearcast.evaluation.results import StudyMetrics
 
 RECIPES = "the recipe's"
-
-
-class Device(StrEnum):
-    """Where networks are trained."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    GPU = "gpu"
 
 
 def study(
@@ -49,29 +47,15 @@ def study(
         bool, typer.Option("--repeat", help="With --resume: run the stages again that are done.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete a run that is there and start anew.")] = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used.")] = False,
+    skip_bad: SkipBad = False,
     epochs: Annotated[int | None, typer.Option(help="Epochs of every network.", min=1, show_default=RECIPES)] = None,
     size: Annotated[int | None, typer.Option(help="Pixels a side.", show_default=RECIPES)] = None,
     batch: Annotated[int | None, typer.Option(help="Pictures a step.", min=1, show_default=RECIPES)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of every network.", show_default=RECIPES)] = None,
-    split: Annotated[
-        str,
-        typer.Option(
-            help="How rows are divided: grouped (whole parts), random (as published), column (see --split-column), or "
-            "the split.csv of another run.",
-            show_default="grouped, where a part is shown twice",
-        ),
-    ] = "",
-    groups: Annotated[
-        Path | None, typer.Option(help="Which pictures show one part: a table with the columns path and group.")
-    ] = None,
+    split: SplitOption = "",
+    groups: Groups = None,
     folds: Annotated[int, typer.Option(help="So many splits, in which each row tests once.", min=1, max=50)] = 1,
-    validation_share: Annotated[
-        float | None,
-        typer.Option(
-            help="Share of the other rows that choose thresholds.", min=0, max=0.9, show_default="0.15, random: none"
-        ),
-    ] = None,
+    validation_share: ValidationShare = None,
     escape_cost: EscapeCost = None,
     overkill_cost: OverkillCost = None,
     max_escape: MaxEscape = None,
@@ -82,7 +66,7 @@ def study(
     ] = False,
     seed: Seed = 7,
     cache_mb: Annotated[int, typer.Option(help="Memory for decoded pictures, in MB.", min=0)] = 2048,
-    device: Annotated[Device, typer.Option(help="Where to train; auto takes a GPU where there is one.")] = Device.AUTO,
+    device: DeviceOption = Device.AUTO,
     lpips_backbone: Annotated[
         Path | None, typer.Option(help="AlexNet's weights.", show_default="torch's cache")
     ] = None,
@@ -94,7 +78,7 @@ def study(
     reference_column: ReferenceColumn = Columns.reference,
     label_column: LabelColumn = Columns.label,
     group_column: GroupColumn = Columns.group,
-    split_column: Annotated[str, typer.Option(help="Column for --split column: train, validation or test.")] = "Split",
+    split_column: SplitColumn = "Split",
 ) -> None:
     """Repeat the report's four stages, and the ceiling on noise-free pictures; write tables and a page."""
     columns = Columns(

@@ -17,7 +17,7 @@ from clearcast.evaluation.stage import Stage
 from clearcast.files import replace_file
 
 _RUN = "run.json"
-_PREDICTIONS = {Subset.TEST: "predictions.csv", Subset.VALIDATION: "validation.csv"}
+PREDICTIONS = {Subset.TEST: "predictions.csv", Subset.VALIDATION: "validation.csv"}
 _FORMAT = 1
 _LONGEST = 80  # letters of a picture's stem that its denoised picture's name keeps: file systems allow 255 bytes
 StageResult = ClassificationStage | RestorationStage
@@ -51,7 +51,7 @@ class RunFolder:
 
     def save_robustness(self, table: pd.DataFrame) -> None:
         """Keep the verdicts at rising levels of noise."""
-        _write_table(self.robustness, table.round(6))
+        write_table(self.robustness, table.round(6))
 
     def denoised(self, row: int, noisy: str) -> Path:
         """Where the denoised picture of a row is kept."""
@@ -70,9 +70,9 @@ class RunFolder:
         self, stage: Stage, result: StageResult, predictions: pd.DataFrame, validation: pd.DataFrame | None = None
     ) -> None:
         """Keep a stage's result, and what it says of test rows and of validation rows; with it the stage is done."""
-        _write_table(self.stage(stage) / _PREDICTIONS[Subset.TEST], predictions)
+        write_table(self.stage(stage) / PREDICTIONS[Subset.TEST], predictions)
         if validation is not None:
-            _write_table(self.stage(stage) / _PREDICTIONS[Subset.VALIDATION], validation)
+            write_table(self.stage(stage) / PREDICTIONS[Subset.VALIDATION], validation)
         write_json(self.stage(stage) / "result.json", result)
 
     def result(self, stage: Stage) -> StageResult:
@@ -82,7 +82,7 @@ class RunFolder:
 
     def predictions(self, stage: Stage, subset: Subset = Subset.TEST) -> pd.DataFrame | None:
         """A stage's own columns, and ``row``; None where it says nothing of the subset."""
-        path = self.stage(stage) / _PREDICTIONS[subset]
+        path = self.stage(stage) / PREDICTIONS[subset]
         if subset is Subset.VALIDATION and not path.exists():
             return None
         table = read_csv(path)
@@ -92,17 +92,17 @@ class RunFolder:
 
     def table(self, subset: Subset) -> pd.DataFrame:
         """The table of all stages: predictions of test rows, or of validation rows."""
-        return read_csv(self.path / _PREDICTIONS[subset])
+        return read_csv(self.path / PREDICTIONS[subset])
 
     def forget_tables(self) -> None:
         """Remove the tables of the whole run and what was made from them: stages that they show are made again."""
-        for name in (*_PREDICTIONS.values(), "metrics.json", "evidence.json"):
+        for name in (*PREDICTIONS.values(), "metrics.json", "evidence.json"):
             (self.path / name).unlink(missing_ok=True)
 
     def save_metrics(self, metrics: StudyMetrics, test: pd.DataFrame, validation: pd.DataFrame) -> None:
         """Write the tables of the whole run."""
-        _write_table(self.path / _PREDICTIONS[Subset.TEST], test)
-        _write_table(self.path / _PREDICTIONS[Subset.VALIDATION], validation)
+        write_table(self.path / PREDICTIONS[Subset.TEST], test)
+        write_table(self.path / PREDICTIONS[Subset.VALIDATION], validation)
         write_json(self.path / "metrics.json", metrics)
 
 
@@ -172,7 +172,8 @@ def read_csv(path: Path) -> pd.DataFrame:
     return _read(path, lambda: pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"part": str}))
 
 
-def _write_table(path: Path, table: pd.DataFrame) -> None:
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, whole or not at all."""
     with replace_file(path) as temporary:
         table.to_csv(temporary, index=False)
 

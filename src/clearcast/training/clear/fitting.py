@@ -55,7 +55,7 @@ def fit_restorer(
         title="Survey",
         around=around,
     )
-    crop = min(CROP, *training.shape)
+    crop = crop_of(training)
     detail = fit_network(
         DetailModule(restorer.detail, restorer.survey, learning_rate=2e-3, steps=steps.detail, crop=crop),
         step_loader(lambda rng: detail_batch(training, crop, rng), around.seed),
@@ -66,6 +66,11 @@ def fit_restorer(
         around=around,
     )
     return survey, detail
+
+
+def crop_of(gallery: Gallery) -> int:
+    """Pixels a side of the crops that the detail network learns from."""
+    return min(CROP, *gallery.shape)
 
 
 def survey_batch(gallery: Gallery, rng: np.random.Generator) -> Batch:

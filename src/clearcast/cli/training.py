@@ -1,0 +1,113 @@
+"""The command that trains a bundle. What needs torch is imported when it runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from clearcast.cli.options import (
+    Device,
+    DeviceOption,
+    GroupColumn,
+    Groups,
+    LabelColumn,
+    NoiseColumn,
+    NoisyColumn,
+    ReferenceColumn,
+    Root,
+    Seed,
+    SheetPath,
+    SkipBad,
+    SplitColumn,
+    SplitOption,
+    ValidationShare,
+)
+from clearcast.cli.output import console, packages, say
+from clearcast.data.sheet import Columns, read_sheet
+from clearcast.errors import RecipeError
+
+if TYPE_CHECKING:
+    from clearcast.bundle.manifest import Manifest
+    from clearcast.evaluation.evidence.contract import Figure
+
+
+def train(
+    sheet: SheetPath,
+    out: Annotated[Path, typer.Option(help="The bundle's folder.")],
+    recipe: Annotated[str, typer.Option(help="clear; to train the published networks, run a study.")] = "clear",
+    budget: Annotated[
+        float | None, typer.Option(help="Minutes for all of it, on this machine.", show_default="the recipe's steps")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training where it stopped.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete a bundle that is there and start anew.")] = False,
+    skip_bad: SkipBad = False,
+    split: SplitOption = "",
+    groups: Groups = None,
+    validation_share: ValidationShare = None,
+    seed: Seed = 7,
+    device: DeviceOption = Device.AUTO,
+    root: Root = None,
+    noisy_column: NoisyColumn = Columns.noisy,
+    noise_column: NoiseColumn = Columns.noise_type,
+    reference_column: ReferenceColumn = Columns.reference,
+    label_column: LabelColumn = Columns.label,
+    group_column: GroupColumn = Columns.group,
+    split_column: SplitColumn = "Split",
+) -> None:
+    """Train our own networks: which noise, the clean picture, ok or defect; measured on parts never seen."""
+    if recipe != "clear":
+        raise RecipeError(f"recipe {recipe!r} cannot be trained to a bundle; take clear, or run 'clearcast study'")
+    columns = Columns(
+        noisy=noisy_column,
+        noise_type=noise_column,
+        reference=reference_column,
+        label=label_column,
+        group=group_column,
+        subset=split_column if split == "column" else None,
+    )
+    with packages("train"):
+        from clearcast.bundle.training import TrainRequest
+        from clearcast.bundle.training import train as train_bundle
+        from clearcast.evaluation.study.dividing import SplitChoice, parse_split
+    manifest = train_bundle(
+        TrainRequest(
+            sheet=read_sheet(sheet, columns=columns, root=root),
+            out=out,
+            seed=seed,
+            split=SplitChoice(
+                **parse_split(split), column=split_column, groups=groups, validation_share=validation_share
+            ),
+            budget=budget,
+            resume=resume,
+            force=force,
+            skip_bad=skip_bad,
+            accelerator=device.value,
+            console=console,
+        )
+    )
+    console.print(_measured(manifest))
+    say(f"Bundle: {out}")
+
+
+def _measured(manifest: "Manifest") -> Table:
+    """The figures on test rows, with intervals."""
+    evidence = manifest["measured"]
+    unseen = f"{evidence['images']} test images of {evidence['parts']} parts"
+    table = Table("measure", "noise", "noisy", "restored", title=f"Measured on {unseen}", title_justify="left")
+    for kind in evidence["restoration"].get("denoised", {}):
+        for measure, digits in (("psnr", 2), ("ssim", 3)):
+            pair = (evidence["restoration"][which][kind][measure] for which in ("noisy", "denoised"))
+            table.add_row(measure.upper(), kind, *(_text(figure, digits) for figure in pair))
+    for stage, figures in evidence["classification"].items():
+        for name in ("accuracy", "roc_area"):
+            table.add_row(f"{stage.replace('_', ' ')}: {name.replace('_', ' ')}", "all", "", _text(figures[name], 3))
+    return table
+
+
+def _text(figure: "Figure", digits: int) -> str:
+    if figure["value"] is None:
+        return "-"
+    if figure["low"] is None or figure["high"] is None:
+        return f"{figure['value']:.{digits}f}"
+    return f"{figure['value']:.{digits}f} ({figure['low']:.{digits}f} to {figure['high']:.{digits}f})"
