@@ -1,0 +1,225 @@
+"""The benchmark from end to end on rendered disks, with contenders whose figures are known."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from clearcast import imaging
+from clearcast.data.sheet import read_sheet
+from clearcast.domain import Label
+from clearcast.errors import OutputError, RecipeError, SheetError
+from clearcast.evaluation.benchmark import (
+    Benchmark,
+    BenchmarkRequest,
+    Denoiser,
+    Judge,
+    classical,
+    contenders_of_run,
+    parse_rivals,
+    run_benchmark,
+)
+from clearcast.evaluation.benchmark.figures import BY_TYPE
+from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split, parse_stages, run_study
+from clearcast.imaging import Channels, Picture
+from clearcast.report.benchmark import benchmark_tables, write_contact_sheets
+from clearcast.training.recipe import load_recipe, override
+
+SIZE = 32
+
+
+@pytest.fixture
+def study(noisy_folder: Path, tmp_path: Path) -> StudyRequest:
+    return StudyRequest(
+        sheet=read_sheet(noisy_folder / "Labels.xlsx"),
+        recipe=override(load_recipe("report"), size=SIZE, epochs=1),
+        out=tmp_path / "out",
+        seed=5,
+        split=SplitChoice(groups=noisy_folder / "groups.csv"),
+        accelerator="cpu",
+        offline=True,
+        console=Console(file=StringIO()),
+    )
+
+
+def run(
+    study: StudyRequest, denoisers: Sequence[Denoiser] = (), judges: Sequence[Judge] = (), limit: int | None = None
+) -> Benchmark:
+    return run_benchmark(BenchmarkRequest(study=study, denoisers=denoisers, judges=judges, limit=limit))
+
+
+def figure(result: Benchmark, contender: str, measure: str, kind: str = "all") -> float:
+    lines = result.figures.set_index(["contender", "measure", "noise_type"])["value"]
+    return float(lines[contender, measure, kind])
+
+
+class Counting:
+    """Restores nothing, and counts; stops like Ctrl-C after so many pictures."""
+
+    def __init__(self, stop_after: int = 10_000) -> None:
+        self.seen = 0
+        self.stop_after = stop_after
+
+    def __call__(self, picture: Picture) -> Picture:
+        self.seen += 1
+        if self.seen > self.stop_after:
+            raise KeyboardInterrupt
+        return picture
+
+
+def test_the_noisy_input_is_measured_in_grey_on_test_rows_only(study: StudyRequest) -> None:
+    result = run(study)
+    split = pd.read_csv(study.out / "split.csv")
+    kept = pd.read_csv(study.out / "rows" / "noisy.csv")
+    assert set(kept.row) == set(split.row[split.split == "test"])
+    assert not set(split.part[split.split == "test"]) & set(split.part[split.split == "train"])
+    row = next(row for row in study.sheet.rows if row.number == kept.row[0])
+    noisy, reference = (
+        np.asarray(Image.open(study.sheet.resolve(path)).convert("L"), float) for path in (row.noisy, row.reference)
+    )
+    assert kept.psnr[0] == pytest.approx(10 * np.log10(255**2 / np.mean((noisy - reference) ** 2)), abs=0.1)
+    assert figure(result, "noisy", "psnr") == pytest.approx(kept.psnr.mean(), abs=1e-5)
+    saved = json.loads((study.out / "benchmark.json").read_text("utf-8"))
+    assert saved["figures"][0]["value"] == pytest.approx(kept.psnr.mean(), abs=1e-5)
+    assert saved["about"]["measured_images"] == len(kept)
+
+
+def test_a_perfect_and_a_colour_denoiser(study: StudyRequest) -> None:
+    """One that knows the answer has SSIM 1; one that gets colours is measured in grey as the others are."""
+    tested = _tested(study)
+    rows = [row for row in study.sheet.rows if row.number in tested]
+    answers = [imaging.load(study.sheet.resolve(row.reference), Channels.GREY) for row in rows]
+    queue = [answers[0], *answers]  # the first picture is shown twice
+    result = run(
+        study,
+        [
+            Denoiser(name="oracle", restore=lambda _: queue.pop(0)),
+            Denoiser(name="colour", restore=lambda picture: picture, channels=Channels.RGB),
+        ],
+    )
+    assert figure(result, "oracle", "ssim") == pytest.approx(1)
+    assert figure(result, "colour", "psnr") == pytest.approx(figure(result, "noisy", "psnr"), abs=0.1)
+
+
+def _tested(study: StudyRequest) -> set[int]:
+    run(replace(study, out=study.out.with_name("first"), resume=True))
+    split = pd.read_csv(study.out.with_name("first") / "split.csv")
+    return set(split.row[split.split == "test"])
+
+
+def test_best_by_type_is_the_best_by_hand_of_each_type(study: StudyRequest) -> None:
+    names = ["median", "notch"]
+    flat = Denoiser(name="trained", restore=lambda picture: np.full_like(picture, 128))
+    result = run(study, [*classical(names), flat])
+    for kind in {str(row.noise_type) for row in study.sheet.rows if row.number in _tested(study)}:
+        best = max(figure(result, name, "psnr", kind) for name in ("noisy", *names))
+        assert figure(result, BY_TYPE, "psnr", kind) == pytest.approx(best)
+
+
+def test_judges_get_their_area(study: StudyRequest) -> None:
+    run(study)  # tells the order of the test rows
+    labels = {row.number: row.label for row in study.sheet.rows}
+    said = [0.9 if labels[row] is Label.DEFECT else 0.2 for row in pd.read_csv(study.out / "rows" / "noisy.csv").row]
+    queue = [said[0], *said]
+    result = run(
+        replace(study, resume=True),
+        judges=[Judge(name="knows", probability=lambda _: queue.pop(0)), Judge(name="half", probability=lambda _: 0.5)],
+    )
+    assert figure(result, "knows", "roc_area") == 1
+    assert figure(result, "knows", "accuracy") == 1
+    assert figure(result, "half", "roc_area") == 0.5
+
+
+def test_a_benchmark_that_was_stopped_goes_on(study: StudyRequest) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(study, [Denoiser(name="slow", restore=Counting(stop_after=4))])
+    assert len(pd.read_csv(study.out / "rows" / "slow.csv")) == 3  # the first is shown twice
+    with (study.out / "rows" / "slow.csv").open("a") as file:
+        file.write("7,,3")  # cut off in the middle
+    again = Counting()
+    result = run(replace(study, resume=True), [Denoiser(name="slow", restore=again)])
+    tested = result.about["measured_images"]
+    assert again.seen == tested - 3 + 1
+    assert figure(result, "slow", "psnr") == figure(result, "noisy", "psnr")
+    other = Counting()
+    run(replace(study, resume=True), [Denoiser(name="slow", restore=other, version="other weights")])
+    assert other.seen == tested + 1
+
+
+def test_a_limit_is_spread_over_types_and_parts(study: StudyRequest) -> None:
+    whole = run(study)
+    part = run(replace(study, out=study.out.with_name("few")), limit=4)
+    assert part.about["measured_images"] == 4
+    assert set(part.figures.noise_type) == set(whole.figures.noise_type)
+    assert part.about["measured_parts"] > 1
+
+
+def test_a_bad_picture_is_left_out_and_named(study: StudyRequest, noisy_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(noisy_folder, tmp_path / "data")
+    sheet = read_sheet(tmp_path / "data" / "Labels.xlsx")
+    tested = _tested(study)
+    bad, other = [row for row in sheet.rows if row.number in tested][:2]
+    sheet.resolve(bad.noisy).write_bytes(b"no picture")
+    small = imaging.resize(imaging.load(sheet.resolve(other.noisy), Channels.RGB), 40, 40)
+    imaging.save(sheet.resolve(other.noisy), small)
+    result = run(replace(study, sheet=sheet))
+    assert any(f"row {bad.number}" in line for line in result.about["left_out"])
+    everywhere = str(result.about["left_out"]) + str(result.about["left_out_while_measuring"])
+    assert f"row {other.number}" in everywhere
+    assert not {bad.number, other.number} & set(pd.read_csv(study.out / "rows" / "noisy.csv").row)
+
+
+def test_what_is_there_is_kept_unless_told_otherwise(study: StudyRequest, tmp_path: Path) -> None:
+    run(study)
+    with pytest.raises(OutputError, match=r"already holds a run.*--resume.*--force"):
+        run(study)
+    with pytest.raises(OutputError, match="something else"):
+        run(replace(study, resume=True), limit=3)
+    run(replace(study, force=True), limit=3)
+    (tmp_path / "mine").mkdir()
+    about = {"format": 1, "started": "", "question": {"recipe": {}}}
+    (tmp_path / "mine" / "run.json").write_text(json.dumps(about))
+    with pytest.raises(OutputError, match="no benchmark"):
+        run(replace(study, out=tmp_path / "mine", force=True))
+
+
+def test_the_networks_of_a_study_take_part(study: StudyRequest, tmp_path: Path) -> None:
+    trained = replace(study, out=tmp_path / "study", stages=parse_stages("1,3,4"), robustness=False)
+    run_study(trained)
+    denoisers, judges = contenders_of_run(trained.out)
+    assert [judge.name for judge in judges] == ["report, noisy", "report, denoised"]
+    same = replace(study, split=SplitChoice(**parse_split(str(trained.out / "split.csv"))))
+    result = run_benchmark(BenchmarkRequest(study=same, denoisers=denoisers, judges=judges, trained_in=[trained.out]))
+    written = pd.read_csv(trained.out / "predictions.csv").set_index("row")
+    kept = pd.read_csv(study.out / "rows" / "report, noisy.csv").set_index("row")
+    np.testing.assert_allclose(kept.p_defect, written.loc[kept.index, "p_defect_noisy"], atol=2e-6)
+    tables = benchmark_tables(result)
+    assert [str(table.title).split(" (")[0] for table in tables[:3]] == [
+        "PSNR, dB in grey",
+        "SSIM in grey",
+        "Verdict: roc area",
+    ]
+    for path in write_contact_sheets(result):
+        assert path.stat().st_size > 1000
+    with pytest.raises(SheetError, match=r"was trained on \d+ of the \d+ test rows.*--split .*split.csv"):
+        run_benchmark(
+            BenchmarkRequest(
+                study=replace(study, out=tmp_path / "other", seed=6), denoisers=denoisers, trained_in=[trained.out]
+            )
+        )
+    assert not (tmp_path / "other").exists()
+
+
+def test_names_of_rivals() -> None:
+    assert parse_rivals("notch, median,notch") == ("notch", "median")
+    assert set(parse_rivals("")) >= {"median", "nlm", "wavelet", "notch"}
+    with pytest.raises(RecipeError, match=r"no rival 'mean'; known are median, nlm, wavelet, bm3d, notch"):
+        parse_rivals("median,mean")
