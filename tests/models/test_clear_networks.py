@@ -1,0 +1,154 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from clearcast.models.clear.blocks import Fourier, fill, luma, median3
+from clearcast.models.clear.resample import enlarge, shrink
+from clearcast.models.clear.restorer import Restorer
+from clearcast.models.clear.restoring import restore
+from clearcast.models.clear.sense import STEPS, statistics
+from clearcast.models.clear.waves import SIDE
+
+SIZES = [(64, 64), (65, 71), (128, 200), (300, 90)]
+
+
+def picture(height: int, width: int, depth: int = 1, seed: int = 0) -> torch.Tensor:
+    return torch.rand(2, depth, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def stirred(restorer: Restorer) -> Restorer:
+    """New networks end in zeros, so that nothing would be seen of what they do."""
+    generator = torch.Generator().manual_seed(1)
+    for weights in restorer.parameters():
+        if not weights.abs().sum():
+            weights.data = 0.1 * torch.randn(weights.shape, generator=generator)
+    return restorer.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("size", SIZES)
+def test_any_size_is_restored_within_the_range(size: tuple[int, int], depth: int) -> None:
+    torch.manual_seed(0)
+    restored, seen = stirred(Restorer(depth))(picture(*size, depth))
+    assert restored.shape == (2, depth, *size)
+    assert restored.isfinite().all()
+    assert 0 <= restored.min() <= restored.max() <= 1
+    assert seen.scores.shape == (2, 4)
+    assert seen.levels.shape == (2, 2)
+    assert seen.waves.shape == seen.small.shape == (2, 1, SIDE, SIDE)
+
+
+def test_every_weight_takes_part() -> None:
+    torch.manual_seed(0)
+    restorer = Restorer()
+    stirred(restorer).requires_grad_(True)
+    restored, seen = restorer(0.2 + 0.6 * picture(64, 64))
+    torch.autograd.backward(restored.sum() + seen.scores.square().sum() + seen.levels.sum())
+    idle = [name for name, weights in restorer.named_parameters() if weights.grad is None or not weights.grad.any()]
+    assert not idle
+
+
+def test_one_picture_is_restored_as_among_others() -> None:
+    torch.manual_seed(0)
+    restorer = stirred(Restorer())
+    pictures = picture(72, 64)
+    together, _ = restorer(pictures)
+    for one, expected in zip(pictures, together, strict=True):
+        torch.testing.assert_close(restorer(one[None])[0][0], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("size", "depth"), [((300, 410), 1), ((203, 333), 3)])
+def test_tiles_leave_no_seam(size: tuple[int, int], depth: int) -> None:
+    torch.manual_seed(0)
+    restorer = stirred(Restorer(depth))
+    noisy = np.random.default_rng(0).integers(0, 256, (*size, *([3] if depth == 3 else []))).astype(np.uint8)
+    whole, _ = restore(restorer, noisy)
+    tiled, _ = restore(restorer, noisy, tile=128)
+    assert whole.shape == noisy.shape
+    assert np.abs(whole.astype(int) - tiled).max() <= 1  # rounding
+
+
+def test_restoring_in_one_piece_is_the_network_itself() -> None:
+    torch.manual_seed(0)
+    restorer = stirred(Restorer())
+    noisy = np.random.default_rng(0).integers(0, 256, (70, 95)).astype(np.uint8)
+    expected, _ = restorer(torch.from_numpy(noisy)[None, None].float() / 255)
+    restored, _ = restore(restorer, noisy)
+    assert np.abs(restored - 255 * expected[0, 0].numpy()).max() <= 0.51
+
+
+@pytest.mark.parametrize("size", [(256, 256), (200, 333), (64, 100)])
+def test_shrinking_averages_areas_as_opencv_does(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).random(size, np.float32)
+    expected = cv2.resize(pixels, (50, 50), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(shrink(torch.from_numpy(pixels)[None, None], 50)[0, 0], expected, atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(height=st.integers(1, 90), width=st.integers(1, 90), side=st.integers(1, 64))
+def test_shrinking_keeps_the_mean(height: int, width: int, side: int) -> None:
+    pixels = torch.rand(1, 1, height, width, dtype=torch.float64)
+    torch.testing.assert_close(shrink(pixels, side).mean(), pixels.mean(), atol=1e-9, rtol=0)
+
+
+def test_enlarging_reproduces_parabolas_and_windows_of_it_agree() -> None:
+    x = (torch.arange(32, dtype=torch.float64) + 0.5) / 32
+    large = (torch.arange(100, dtype=torch.float64) + 0.5) / 100
+    small = (x * x - x)[None, :] + (2 * x)[:, None]
+    expected = (large * large - large)[None, :] + (2 * large)[:, None]
+    whole = enlarge(small[None, None], 100, 100)[0, 0]
+    torch.testing.assert_close(whole[10:90, 10:90], expected[10:90, 10:90], atol=1e-9, rtol=0)
+    window = slice(13, 47), slice(80, 100)
+    torch.testing.assert_close(enlarge(small[None, None], 100, 100, window)[0, 0], whole[window])
+
+
+@pytest.mark.parametrize("side", [8, 16])
+def test_fourier_layer_transforms_as_an_fft(side: int) -> None:
+    layer = Fourier(3, side)
+    signal = torch.randn(2, 3, side, side)
+    expected = torch.fft.rfft2(signal, norm="ortho")
+    real, imaginary = layer.transform(signal)
+    torch.testing.assert_close(real, expected.real, atol=1e-5, rtol=0)
+    torch.testing.assert_close(imaginary, expected.imag, atol=1e-5, rtol=0)
+    torch.testing.assert_close(layer.inverse(real, imaginary), signal, atol=1e-5, rtol=0)
+    other = torch.randn(2, 3, side, side // 2 + 1), torch.randn(2, 3, side, side // 2 + 1)
+    inverse = torch.fft.irfft2(torch.complex(*other), s=(side, side), norm="ortho")
+    torch.testing.assert_close(layer.inverse(*other), inverse, atol=1e-5, rtol=0)
+
+
+def test_median_is_scipys() -> None:
+    pixels = torch.rand(1, 1, 20, 31)
+    expected = ndimage.median_filter(pixels[0, 0].numpy(), size=3, mode="nearest")
+    np.testing.assert_array_equal(median3(pixels)[0, 0], expected)
+
+
+def test_an_impulse_is_filled_from_its_neighbours_and_nothing_else_changes() -> None:
+    ramp = torch.linspace(0.2, 0.8, 49).reshape(1, 1, 7, 7)
+    struck = ramp.clone()
+    struck[0, 0, 3, 3], struck[0, 0, 1, 5] = 1.0, 0.0
+    filled, kept = fill(struck)
+    changed = (filled != struck)[0, 0].nonzero().tolist()
+    assert changed == [[1, 5], [3, 3]]
+    torch.testing.assert_close(filled[0, 0, 3, 3], ramp[0, 0, 3, 3], atol=2e-3, rtol=0)  # the mean around is the middle
+    assert kept[0, 0, 3, 3] == kept[0, 0, 1, 5] == 0
+
+
+def test_luma_is_that_of_decoding_to_grey() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3)).astype(np.uint8)
+    grey = luma(torch.from_numpy(pixels).permute(2, 0, 1)[None].float())[0, 0].numpy()
+    assert np.abs(grey - cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)).max() <= 0.51
+
+
+def test_statistics_count_pixels_unlike_their_neighbours() -> None:
+    flat = torch.full((1, 1, 64, 64), 0.5)
+    assert statistics(flat)[0].exp().max() < 2e-4
+    struck = flat.clone()
+    struck[..., ::4, ::4] = 1.0  # a sixteenth of the pixels, half of the range away
+    shares = statistics(struck)[0].exp()
+    torch.testing.assert_close(shares[: len(STEPS) - 1], torch.full((len(STEPS) - 1,), 1 / 16), atol=2e-3, rtol=0)
+    assert shares[-1] == pytest.approx(1 / 16, abs=2e-3)  # white
+    assert shares[-2] < 2e-4  # black

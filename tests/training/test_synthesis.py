@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clearcast.domain import NoiseType
+from clearcast.training import synthesis
+from clearcast.training.synthesis import augment, spoil, vary
+
+FLAT = np.full((96, 96), 128, np.uint8)
+
+
+@pytest.fixture
+def without_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthesis, "_JPEG", 0.0)
+    monkeypatch.setattr(synthesis, "_TWO_AT_ONCE", 0.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), depth=st.sampled_from([1, 3]))
+def test_shape_and_type_are_kept_and_the_seed_decides(seed: int, depth: int) -> None:
+    clean = np.random.default_rng(seed).integers(0, 256, (64, 80) if depth == 1 else (64, 80, 3)).astype(np.uint8)
+    one, other = (spoil(clean, np.random.default_rng(seed)) for _ in range(2))
+    assert one.noisy.shape == clean.shape
+    assert one.noisy.dtype == np.uint8
+    assert one.clean is clean
+    np.testing.assert_array_equal(one.noisy, other.noisy)
+
+
+def test_what_is_told_of_the_noise_is_true(without_jpeg: None) -> None:
+    kinds = set()
+    for seed in range(60):
+        spoiled = spoil(FLAT, np.random.default_rng(seed))
+        kinds.add(spoiled.kind)
+        change = spoiled.noisy.astype(float) - FLAT
+        assert spoiled.waves is not None
+        match spoiled.kind:
+            case NoiseType.NONE:
+                assert not change.any()
+            case NoiseType.GAUSSIAN:
+                assert spoiled.sigma is not None
+                assert change.std() == pytest.approx(255 * spoiled.sigma, rel=0.06)
+            case NoiseType.SALT_AND_PEPPER:
+                assert (change != 0).mean() == pytest.approx(spoiled.density, abs=0.02)
+            case NoiseType.PERIODIC:
+                expected = np.clip(FLAT + 255 * spoiled.waves, 0, 255)
+                np.testing.assert_allclose(spoiled.noisy, expected, atol=0.6)
+    assert kinds == set(NoiseType)
+
+
+def test_two_at_once_are_both_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthesis, "_TWO_AT_ONCE", 1.0)
+    monkeypatch.setattr(synthesis, "_CLEAN", 0.0)
+    for seed in range(20):
+        spoiled = spoil(FLAT, np.random.default_rng(seed))
+        assert spoiled.waves is not None
+        assert sum([bool(spoiled.sigma), bool(spoiled.density), bool(spoiled.waves.any())]) == 2
+
+
+def test_views_of_a_pair_are_turned_alike() -> None:
+    first = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    seen = set()
+    for seed in range(60):
+        one, other = augment([first, first + 100], np.random.default_rng(seed))
+        np.testing.assert_array_equal(other, one + 100)
+        seen.add((one.shape, int(one[0, 0]), int(one[0, -1])))
+    assert len(seen) == 8
+
+
+def test_a_varied_picture_has_its_shape_and_is_not_far_off() -> None:
+    clean = np.full((64, 48), 100, np.uint8)
+    for seed in range(20):
+        varied = vary(clean, np.random.default_rng(seed))
+        assert varied.shape == clean.shape
+        assert 100 * 0.85 - 13 <= varied.min() <= varied.max() <= 100 * 1.15 + 13
