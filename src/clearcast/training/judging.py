@@ -249,9 +249,16 @@ def _read_places(
 
 
 def _evidence(features: Features, slope: Tensor, offset: Tensor) -> Tensor:
+    """What the judge's convolutions would say with these weights: float (n, h, w)."""
     fine = features.fine.shape[1]
-    coarse = torch.einsum("nchw,c->nhw", features.coarse, slope[fine:])
-    return torch.einsum("nchw,c->nhw", features.fine, slope[:fine]) + doubled(coarse[:, None])[:, 0] + offset
+    coarse = _read(features.coarse, slope[fine:])
+    return (_read(features.fine, slope[:fine]) + doubled(coarse))[:, 0] + offset
+
+
+def _read(channels: Tensor, weights: Tensor) -> Tensor:
+    """A convolution of 1 x 1 to one channel as a product of matrices, which learns five times as fast on a CPU."""
+    count, _, height, width = channels.shape
+    return torch.bmm(weights.expand(count, 1, -1), channels.flatten(2)).reshape(count, 1, height, width)
 
 
 def _spread(features: Features) -> tuple[Tensor, Tensor]:

