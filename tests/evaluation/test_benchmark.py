@@ -218,6 +218,20 @@ def test_the_networks_of_a_study_take_part(study: StudyRequest, tmp_path: Path) 
     assert not (tmp_path / "other").exists()
 
 
+def test_learned_rivals_are_trained_once(study: StudyRequest) -> None:
+    asked = BenchmarkRequest(study=study, denoisers=[], budget=0.01, limit=4)
+    first = run_benchmark(asked)
+    assert {"dncnn", "unet", "resnet18"} <= set(first.figures.contender)
+    assert (study.out / "rivals" / "dncnn-0.01-minutes.safetensors").exists()
+    again = run_benchmark(replace(asked, study=replace(study, resume=True)))
+    pd.testing.assert_frame_equal(again.figures, first.figures)  # milliseconds too: nothing was measured again
+
+
+def test_two_contenders_of_one_name_are_refused(study: StudyRequest) -> None:
+    with pytest.raises(RecipeError, match="two contenders are called 'median'"):
+        run(study, [*classical(["median"]), *classical(["median"])])
+
+
 def test_names_of_rivals() -> None:
     assert parse_rivals("notch, median,notch") == ("notch", "median")
     assert set(parse_rivals("")) >= {"median", "nlm", "wavelet", "notch"}

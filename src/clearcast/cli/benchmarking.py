@@ -33,6 +33,13 @@ def benchmark(
     run: Annotated[
         Path | None, typer.Option(help="A finished study whose networks take part.", show_default="none")
     ] = None,
+    bundle: Annotated[
+        list[Path] | None, typer.Option(help="A bundle that takes part; several are allowed.", show_default="none")
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(help="Minutes to train each of DnCNN, U-Net and ResNet-18.", min=0.01, show_default="not at all"),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Measure at most so many test images.", min=1, show_default="all")
     ] = None,
@@ -40,7 +47,7 @@ def benchmark(
         str,
         typer.Option(
             help="How rows are divided, as for study: grouped, random, column, or the split.csv of a run.",
-            show_default="that of --run; else grouped, where a part is shown twice",
+            show_default="that of --run or --bundle; else grouped, where a part is shown twice",
         ),
     ] = "",
     groups: Annotated[
@@ -57,7 +64,7 @@ def benchmark(
     group_column: GroupColumn = Columns.group,
     split_column: Annotated[str, typer.Option(help="Column for --split column: train, validation or test.")] = "Split",
 ) -> None:
-    """Compare denoisers, and verdicts, side by side on test images: quality and milliseconds; train nothing."""
+    """Compare denoisers, and verdicts, side by side on test images: quality and milliseconds."""
     columns = Columns(
         noisy=noisy_column,
         noise_type=noise_column,
@@ -67,6 +74,7 @@ def benchmark(
         subset=split_column if split == "column" else None,
     )
     with packages("train"):
+        from clearcast.bundle.contender import contender_of_bundle
         from clearcast.evaluation.benchmark import (
             BenchmarkRequest,
             classical,
@@ -78,7 +86,9 @@ def benchmark(
         from clearcast.report.benchmark import benchmark_tables, write_contact_sheets
         from clearcast.training.recipe import load_recipe
     denoisers, judges = contenders_of_run(run) if run else ([], [])
-    named = parse_split(split or (str(run / "split.csv") if run else ""))
+    bundles = bundle or []
+    trained = [run, *bundles] if run else bundles
+    named = parse_split(split or (str(trained[0] / "split.csv") if trained else ""))
     study = StudyRequest(
         sheet=read_sheet(sheet, columns=columns, root=root),
         recipe=load_recipe("report"),
@@ -92,9 +102,10 @@ def benchmark(
     result = run_benchmark(
         BenchmarkRequest(
             study=study,
-            denoisers=[*classical(parse_rivals(rivals)), *denoisers],
+            denoisers=[*classical(parse_rivals(rivals)), *denoisers, *map(contender_of_bundle, bundles)],
             judges=judges,
-            trained_in=[run] if run else [],
+            trained_in=trained,
+            budget=budget,
             limit=limit,
         )
     )

@@ -4,7 +4,7 @@ import itertools
 import platform
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import torch
 from clearcast import __version__, imaging
 from clearcast.data.split import load_split
 from clearcast.domain import Subset
-from clearcast.errors import OutputError, SheetError
+from clearcast.errors import OutputError, RecipeError, SheetError
 from clearcast.evaluation.benchmark.contenders import NOISY, Denoiser, Judge
 from clearcast.evaluation.benchmark.figures import BY_TYPE, as_table, best_by_type, judged_figures, restored_figures
+from clearcast.evaluation.benchmark.learned import learned_contenders
 from clearcast.evaluation.benchmark.measuring import Ledger, Shown, measure_denoiser, measure_judge
 from clearcast.evaluation.study.beginning import begin_divided, division_of
 from clearcast.evaluation.study.dividing import Division
@@ -42,13 +43,15 @@ class BenchmarkRequest:
     ``study``: the sheet, how its rows are divided, the seed and the folder; rows that cannot be used are left out and
     named. ``denoisers`` and ``judges``: the contenders; the noisy input and the best method by noise type are added.
     ``trained_in``: folders of runs or bundles that contenders come from, whose split must not hold a test row as a
-    training row. ``limit``: measure at most so many test rows, spread over noise types and parts; None for all.
+    training row. ``budget``: minutes to train each of the learned rivals; None for none of them. ``limit``: measure at
+    most so many test rows, spread over noise types and parts; None for all.
     """
 
     study: StudyRequest
     denoisers: Sequence[Denoiser]
     judges: Sequence[Judge] = ()
     trained_in: Sequence[Path] = ()
+    budget: float | None = None
     limit: int | None = None
 
 
@@ -69,6 +72,7 @@ def run_benchmark(request: BenchmarkRequest) -> Benchmark:
         KeyboardInterrupt: the user stopped it; with ``resume`` it goes on after the last row.
     """
     keep_freed_memory()
+    _refuse_same_names(request)
     study, console = request.study, request.study.console
     question = study.question() | {"benchmark": {"limit": request.limit}}
     folder = open_run(study.out, question, resume=study.resume, force=study.force)
@@ -82,6 +86,8 @@ def run_benchmark(request: BenchmarkRequest) -> Benchmark:
         _refuse_trained_rows(trained, rows, division)
     if folder is None or not folder.split.exists():
         folder = begin_divided(study.out, question, rows, division, clearcast=__version__)
+    if request.budget is not None:
+        request = _with_learned(request, rows, division, folder.path, request.budget)
     figures, found = _compare(request, shown, Ledger(folder=folder.path))
     about = _about(request, rows, division, shown) | found
     with replace_file(folder.path / TABLE) as temporary:
@@ -89,6 +95,16 @@ def run_benchmark(request: BenchmarkRequest) -> Benchmark:
     records = figures.astype(object).where(figures.notna(), None).to_dict("records")
     write_json(folder.path / ABOUT, {"format": 1, "about": about, "figures": records})
     return Benchmark(folder=folder.path, figures=figures, about=about)
+
+
+def _with_learned(
+    request: BenchmarkRequest, rows: Rows, division: Division, folder: Path, minutes: float
+) -> BenchmarkRequest:
+    study = request.study
+    denoisers, judges = learned_contenders(
+        rows, division, folder, minutes=minutes, seed=study.seed, console=study.console
+    )
+    return replace(request, denoisers=[*request.denoisers, *denoisers], judges=[*request.judges, *judges])
 
 
 def _compare(request: BenchmarkRequest, shown: Sequence[Shown], ledger: Ledger) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -162,6 +178,12 @@ def _keep_references(shown: Sequence[Shown], ledger: Ledger) -> None:
             imaging.save(ledger.picture(row.number, REFERENCE), imaging.load(row.reference, Channels.GREY))
 
 
+def _refuse_same_names(request: BenchmarkRequest) -> None:
+    names = [NOISY.name, *(denoiser.name for denoiser in request.denoisers), *(judge.name for judge in request.judges)]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise RecipeError(f"two contenders are called {min(twice)!r}; rename the folder of one of them")
+
+
 def _refuse_nothing(table: pd.DataFrame, faults: Sequence[str]) -> None:
     if table.empty:
         raise SheetError(f"none of the test pictures can be used; the first: {faults[0]}")
@@ -197,6 +219,7 @@ def _about(request: BenchmarkRequest, rows: Rows, division: Division, shown: Seq
         "test_images": len(tested),
         "measured_images": len(shown),
         "measured_parts": len({row.part for row in shown}),
+        "budget_minutes": request.budget,
         "machine": platform.processor() or platform.machine(),
         "threads": {"torch": torch.get_num_threads(), "opencv": cv2.getNumThreads()},
         "denoisers": [NOISY.name, *(denoiser.name for denoiser in request.denoisers), BY_TYPE],
