@@ -41,7 +41,8 @@ class Judge(nn.Module):
 
     def forward(self, features: Features) -> Judgement:
         """Judge pictures by what the backbone sees of them."""
-        local = (self.fine(features.fine) + doubled(self.coarse(features.coarse)))[:, 0]  # (n, h, w)
+        fine = self.fine(features.fine)
+        local = (fine + doubled(self.coarse(features.coarse), fine))[:, 0]  # (n, h, w)
         evidence = local + self.whole(extremes(features))[:, :, None]
         return Judgement(smooth_maximum(evidence), evidence)
 
@@ -66,9 +67,10 @@ def smooth_maximum(evidence: Tensor) -> Tensor:
     return highest[:, 0, 0] + torch.log(mean) / SHARPNESS
 
 
-def doubled(coarse: Tensor) -> Tensor:
-    """Each place four times, as fine as the fine features: (n, c, 2h, 2w) from (n, c, h, w)."""
-    return functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
+def doubled(coarse: Tensor, fine: Tensor) -> Tensor:
+    """Each place four times: (n, c, 2h, 2w) from (n, c, h, w)."""
+    # Its size is taken from the fine features because an export cannot prove of any size that both agree.
+    return functional.interpolate(coarse, size=fine.shape[-2:], mode="nearest")
 
 
 def extremes(features: Features) -> Tensor:

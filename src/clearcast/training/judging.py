@@ -250,9 +250,9 @@ def _read_places(
 
 def _evidence(features: Features, slope: Tensor, offset: Tensor) -> Tensor:
     """What the judge's convolutions would say with these weights: float (n, h, w)."""
-    fine = features.fine.shape[1]
-    coarse = _read(features.coarse, slope[fine:])
-    return (_read(features.fine, slope[:fine]) + doubled(coarse))[:, 0] + offset
+    channels = features.fine.shape[1]
+    fine, coarse = _read(features.fine, slope[:channels]), _read(features.coarse, slope[channels:])
+    return (fine + doubled(coarse, fine))[:, 0] + offset
 
 
 def _read(channels: Tensor, weights: Tensor) -> Tensor:
