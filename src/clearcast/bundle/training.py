@@ -34,7 +34,7 @@ from clearcast.training.fit import Surroundings, device_name, require_device
 from clearcast.training.memory import keep_freed_memory
 from clearcast.training.recipe import SplitShares
 
-SHARES = SplitShares(test_share=0.2)
+SHARES = SplitShares(test_share=0.2, validation_share=0.0)  # thresholds are chosen by cross-fitting
 _WATCHED = 64  # validation rows that show how the fitting goes
 _WORK = "work"  # checkpoints and the like; removed when the bundle is whole
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_STRUCK = 0.06  # JPEG moves impulses away from black and white, by less than this
+# What looks struck: JPEG moves impulses away from black and white by less, and they differ from what is around.
+_NEAR, _UNLIKE = 0.16, 0.12
 
 
 class Residual(nn.Module):
@@ -109,12 +110,12 @@ def fill(noisy: Tensor) -> tuple[Tensor, Tensor]:
         noisy: float (batch, channels, height, width) in 0..1.
 
     Returns:
-        The filled picture, and how surely each pixel was not struck, 0..1; both of the same shape.
+        The filled picture, and 0 where a pixel looks struck, else 1; both of the same shape.
     """
-    struck = torch.maximum((_STRUCK - noisy) / _STRUCK, (noisy - 1 + _STRUCK) / _STRUCK).clamp(0, 1)
-    kept = 1 - struck
+    extreme = (noisy < _NEAR) | (noisy > 1 - _NEAR)
+    kept = 1 - (extreme & ((noisy - median3(noisy)).abs() > _UNLIKE)).to(noisy.dtype)
     values, weights = _around(noisy * kept), _around(kept)
-    return torch.where(kept > 0.5, noisy, (values + 1e-3 * noisy) / (weights + 1e-3)), kept
+    return torch.where(kept > 0, noisy, (values + 1e-3 * noisy) / (weights + 1e-3)), kept
 
 
 def luma(pictures: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class WaveFinder(nn.Module):
 
     def _inputs(self, small: Tensor) -> Tensor:
         cells = functional.pixel_unshuffle(small, 2)
-        return torch.cat([cells, self.get_buffer("places").expand(len(cells), -1, -1, -1)], dim=1)
+        return torch.cat([cells, self.get_buffer("places").expand(cells.shape[0], -1, -1, -1)], dim=1)
 
 
 def thumbnail(noisy: Tensor) -> Tensor:
