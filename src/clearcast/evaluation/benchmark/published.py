@@ -1,10 +1,11 @@
 """The published networks as contenders, with the weights of a finished study."""
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from clearcast import imaging
 from clearcast.data.frames import LABELS
@@ -31,45 +32,40 @@ def contenders_of_run(run: Path) -> tuple[list[Denoiser], list[Judge]]:
     folder = RunFolder(path=run)
     recipe = parse_recipe(folder.about["question"].get("recipe", {}), str(run))
     denoisers, judges = [], []
-    channels = recipe.input.channels
     if folder.is_done(Stage.NOISY):
-        classify = _classifier(folder, Stage.NOISY, recipe)
-        judges.append(
-            Judge(
-                name=f"{recipe.name}, noisy",
-                probability=lambda picture: _defect(classify, _at_size(picture, recipe)),
-                channels=channels,
-                version=_version(folder, Stage.NOISY),
-            )
-        )
+        judges.append(_judge(folder, Stage.NOISY, recipe, _as_it_is))
     if folder.is_done(Stage.DENOISING):
-        denoise = ReportDenoiser(channels=channels.depth)
+        denoise = ReportDenoiser(channels=recipe.input.channels.depth)
         load_weights(denoise, folder.stage(Stage.DENOISING))
         denoise.eval()
-        version = _version(folder, Stage.DENOISING)
         denoisers.append(
             Denoiser(
                 name=recipe.name,
                 restore=lambda picture: _enlarged(restored(denoise, _at_size(picture, recipe)), picture),
-                channels=channels,
-                version=version,
+                channels=recipe.input.channels,
+                version=_version(folder, Stage.DENOISING),
             )
         )
         if folder.is_done(Stage.DENOISED):
-            again = _classifier(folder, Stage.DENOISED, recipe)
-            judges.append(
-                Judge(
-                    name=f"{recipe.name}, denoised",
-                    probability=lambda picture: _defect(again, restored(denoise, _at_size(picture, recipe))),
-                    channels=channels,
-                    version=f"{version}-{_version(folder, Stage.DENOISED)}",
-                )
-            )
+            judges.append(_judge(folder, Stage.DENOISED, recipe, partial(restored, denoise)))
     if not denoisers and not judges:
-        raise OutputError(
-            f"{run}: no stage of the study is done that denoises or judges noisy pictures; needed is 1 or 3"
-        )
+        raise OutputError(f"{run}: holds no network that denoises or judges noisy pictures; needed is stage 1 or 3")
     return denoisers, judges
+
+
+def _judge(folder: RunFolder, stage: Stage, recipe: Recipe, prepare: Callable[[Picture], Picture]) -> Judge:
+    """The classifier of a stage; ``prepare`` makes of noisy pictures what it was trained on."""
+    classify = _classifier(folder, stage, recipe)
+    return Judge(
+        name=f"{recipe.name}, {stage}",
+        probability=lambda picture: float(defect_probabilities(classify, prepare(_at_size(picture, recipe)))[0]),
+        channels=recipe.input.channels,
+        version="-".join(_version(folder, each) for each in (*stage.needs, stage)),
+    )
+
+
+def _as_it_is(pictures: Picture) -> Picture:
+    return pictures
 
 
 def _classifier(folder: RunFolder, stage: Stage, recipe: Recipe) -> ReportClassifier:
@@ -95,8 +91,3 @@ def _at_size(picture: Picture, recipe: Recipe) -> Picture:
 
 def _enlarged(clean: Picture, picture: Picture) -> Picture:
     return imaging.resize(np.ascontiguousarray(without_depth(clean[0])), *picture.shape[:2])
-
-
-def _defect(network: ReportClassifier, pictures: Picture) -> float:
-    with torch.inference_mode():
-        return float(defect_probabilities(network, pictures)[0])
