@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 from clearcast.errors import OutputError
 from clearcast.evaluation.evidence.contract import Evidence
@@ -36,11 +36,25 @@ class Effort(TypedDict):
     budget_minutes: float | None
 
 
+class JudgeFacts(TypedDict):
+    """What the judge needs besides weights.
+
+    ``shape``: (height, width) in pixels that restored pictures are judged at. A logit divided by ``temperature`` is a
+    calibrated log-odds of defect; a logit above ``threshold`` is the verdict defect. ``crossfitted``: whether both were
+    chosen by what judges said of parts that they had not learned from; else they are 1 and 0.
+    """
+
+    shape: list[int]
+    temperature: float
+    threshold: float
+    crossfitted: bool
+
+
 class Manifest(TypedDict):
     """The content of ``manifest.json``.
 
-    ``files``: the SHA-256 of every other file, by its path in the bundle. ``judge``: what the verdict needs besides
-    weights; None where nothing was learned about verdicts, and then ``no_judge`` says why. ``measured``: figures on
+    ``files``: the SHA-256 of every other file, by its path in the bundle. ``judge`` is None where nothing could be
+    learned about verdicts, and then ``no_judge`` says why. ``measured``: figures on
     test rows, with intervals (see ``evaluation/evidence/contract.py``).
     """
 
@@ -51,7 +65,7 @@ class Manifest(TypedDict):
     files: dict[str, str]
     trained_on: TrainedOn
     effort: Effort
-    judge: dict[str, Any] | None
+    judge: JudgeFacts | None
     no_judge: str | None
     measured: Evidence
 

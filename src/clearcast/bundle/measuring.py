@@ -1,64 +1,81 @@
 """What a bundle's networks are worth on rows that they did not learn from, with intervals."""
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 from rich.console import Console
+from scipy.special import expit
 
 from clearcast import imaging
-from clearcast.bundle.networks import Networks
+from clearcast.bundle.ground import Ground
+from clearcast.bundle.networks import Networks, judge
 from clearcast.data.sheet import Row
-from clearcast.domain import NoiseType, Subset
+from clearcast.domain import Label, NoiseType, Subset
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.evidence.gather import gather_evidence
 from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.evaluation.fidelity import fidelity
-from clearcast.evaluation.study.dividing import Division
-from clearcast.evaluation.study.folder import PREDICTIONS, RunFolder, write_json, write_table
-from clearcast.evaluation.study.material import Rows
+from clearcast.evaluation.stage import Stage
+from clearcast.evaluation.study.folder import PREDICTIONS, write_json, write_table
+from clearcast.imaging import Picture
 from clearcast.models.clear.restoring import restore
 from clearcast.progress import progress_bar
 
 
-def measure(
-    networks: Networks, rows: Rows, division: Division, folder: RunFolder, *, seed: int, console: Console
-) -> Evidence:
-    """Write ``predictions.csv``, ``validation.csv`` and ``evidence.json``, and return the evidence."""
-    tables = {}
-    for subset in (Subset.TEST, Subset.VALIDATION):
-        indices = division.split.rows(subset)
-        with progress_bar(console, f"Measuring {subset} pictures") as progress:
-            lines = []
-            for line in _lines(networks, rows, division, indices):
-                lines.append(line)
-                progress(len(lines), len(indices))
-        tables[subset] = pd.DataFrame(lines).round(6)
-        write_table(folder.path / PREDICTIONS[subset], tables[subset])
-    evidence = gather_evidence(tables[Subset.TEST], tables[Subset.VALIDATION], None, Wishes(), seed=seed)
-    write_json(folder.path / "evidence.json", evidence)
+def measure(networks: Networks, ground: Ground, crossfitted: pd.DataFrame, *, seed: int, console: Console) -> Evidence:
+    """Write ``predictions.csv``, ``validation.csv`` and ``evidence.json`` to the bundle, and return the evidence.
+
+    Args:
+        networks: fitted.
+        ground: its test rows are measured.
+        crossfitted: what is known of the judge on training rows, from which thresholds may be chosen; may be empty.
+        seed: of the intervals' resamples.
+        console: shows progress.
+    """
+    rows, parts = ground.chosen(Subset.TEST), ground.parts(Subset.TEST)
+    lines = []
+    with progress_bar(console, "Measuring test pictures") as progress:
+        for row, part in zip(rows, parts, strict=True):
+            known = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
+            truth = {"label": str(row.label), "noise_type": str(row.noise_type)}
+            lines.append(known | truth | _said(networks, ground, row))
+            progress(len(lines), len(rows))
+    table, path = pd.DataFrame(lines).round(6), ground.folder.path
+    write_table(path / PREDICTIONS[Subset.TEST], table)
+    if not crossfitted.empty:
+        write_table(path / PREDICTIONS[Subset.VALIDATION], crossfitted.round(6))
+    chosen_by = None if crossfitted.empty else crossfitted
+    evidence = gather_evidence(table, chosen_by, None, Wishes(), seed=seed)
+    write_json(path / "evidence.json", evidence)
     return evidence
 
 
-def _lines(networks: Networks, rows: Rows, division: Division, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
-    for index in indices:
-        row = rows.sheet.rows[index]
-        known = {"row": row.number, "noisy": row.noisy, "reference": row.reference}
-        truth = {"part": division.parts.of_rows[index], "label": str(row.label), "noise_type": str(row.noise_type)}
-        yield known | truth | _said(networks, rows, row)
-
-
-def _said(networks: Networks, rows: Rows, row: Row) -> dict[str, Any]:
-    noisy, reference = (
-        imaging.load(rows.sheet.resolve(path), networks.channels) for path in (row.noisy, row.reference)
-    )
+def _said(networks: Networks, ground: Ground, row: Row) -> dict[str, Any]:
+    """What is said of a row's noisy picture, restored; and for comparison, of its noise-free one and as it came."""
+    resolve, channels = ground.rows.sheet.resolve, networks.channels
+    noisy, reference = (imaging.load(resolve(path), channels) for path in (row.noisy, row.reference))
     restored, seen = restore(networks.restorer, noisy)
-    before, after = fidelity(noisy, reference), fidelity(restored, reference)
     said: dict[str, Any] = {}
-    for name in ("psnr", "ssim", "mse"):
-        said |= {f"{name}_noisy": getattr(before, name), f"{name}_denoised": getattr(after, name)}
+    for which, picture in (("noisy", noisy), ("denoised", restored)):
+        measured = fidelity(picture, reference)
+        said |= {f"{name}_{which}": getattr(measured, name) for name in ("psnr", "ssim", "mse")}
     chances = seen.scores[0].softmax(dim=0).tolist()
     types = list(NoiseType)
     said |= {f"p_{kind}": chance for kind, chance in zip(types, chances, strict=True)}
     said["said_noise_type"] = str(types[chances.index(max(chances))])
+    clean, unspoilt = restore(networks.restorer, reference)
+    said["said_noise_type_reference"] = str(types[int(unspoilt.scores[0].argmax())])
+    for stage, picture in ((Stage.REFERENCE, clean), (Stage.NOISY, noisy), (Stage.DENOISED, restored)):
+        said |= _verdict(networks, stage, picture)
     return said
+
+
+def _verdict(networks: Networks, stage: Stage, picture: Picture) -> dict[str, Any]:
+    if networks.verdicts is None:
+        return {}
+    judged = judge(networks.verdicts, picture)
+    return {
+        f"p_defect_{stage}": float(expit(judged.logit)),
+        f"logit_{stage}": judged.logit,
+        f"said_{stage}": (Label.DEFECT if judged.defect else Label.OK).value,
+    }

@@ -46,6 +46,9 @@ def train(
     groups: Groups = None,
     validation_share: ValidationShare = None,
     seed: Seed = 7,
+    backbone: Annotated[
+        Path | None, typer.Option(help="Weights of EfficientNet-Lite0.", show_default="the installed package's")
+    ] = None,
     device: DeviceOption = Device.AUTO,
     root: Root = None,
     noisy_column: NoisyColumn = Columns.noisy,
@@ -67,7 +70,7 @@ def train(
         subset=split_column if split == "column" else None,
     )
     with packages("train"):
-        from clearcast.bundle.training import TrainRequest
+        from clearcast.bundle.request import TrainRequest
         from clearcast.bundle.training import train as train_bundle
         from clearcast.evaluation.study.dividing import SplitChoice, parse_split
     manifest = train_bundle(
@@ -82,6 +85,7 @@ def train(
             resume=resume,
             force=force,
             skip_bad=skip_bad,
+            backbone=backbone,
             accelerator=device.value,
             console=console,
         )

@@ -15,7 +15,7 @@ from clearcast.training.clear.modules import AnnealedModule, DetailModule, Surve
 from clearcast.training.clear.steps import EPOCH
 from clearcast.training.datasets import Batch
 
-RECIPE = Steps(survey=4000, detail=4000)
+RECIPE = Steps(survey=2400, detail=2400)
 _SURVEY, _DETAIL = 0.3, 0.5  # shares of a budget; the rest reads pictures, fits the judge and measures
 _TRIED = 4  # steps that are timed
 SHORTEST = 2.0  # minutes

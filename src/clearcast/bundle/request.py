@@ -1,0 +1,43 @@
+"""What to train a bundle on, and how."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from clearcast.data.sheet import Sheet
+from clearcast.evaluation.study.dividing import SplitChoice
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What to train on, and for how long.
+
+    ``budget``: minutes for all of it on this machine; None: the recipe's own number of steps, which gives the same
+    networks again on the same machine. ``backbone``: see ``pretrained_backbone``. ``resume`` and ``force`` are those
+    of ``open_run``.
+    """
+
+    sheet: Sheet
+    out: Path
+    seed: int
+    split: SplitChoice = field(default_factory=SplitChoice)
+    budget: float | None = None
+    resume: bool = False
+    force: bool = False
+    skip_bad: bool = False
+    backbone: Path | None = None
+    accelerator: str = "auto"
+    console: Console = field(default_factory=Console)
+
+    def question(self) -> dict[str, Any]:
+        """All that the bundle depends on, other than the machine; ready for JSON."""
+        return {
+            "recipe": "clear",
+            "sheet_sha256": self.sheet.sha256,
+            "seed": self.seed,
+            "skip_bad": self.skip_bad,
+            "budget": self.budget,
+            "split": self.split.question(),
+        }

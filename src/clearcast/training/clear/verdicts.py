@@ -1,0 +1,54 @@
+"""The pictures that recipe ``clear``'s judge learns from: restored ones, as on the line, and noise-free ones."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from clearcast import imaging
+from clearcast.imaging import Channels, Picture
+from clearcast.models.clear.restorer import Restorer
+from clearcast.models.clear.restoring import restore
+from clearcast.training.clear.gallery import Pair
+from clearcast.training.synthesis import spoil
+from clearcast.training.views import vary
+
+VIEWS = 4
+
+
+class RestoredViews:
+    """Views of rows for ``fit_judge``, all of one shape.
+
+    View 0 is the restored noisy picture: what is judged on the line. View 1 is the noise-free one as it is, view 2 a
+    variation of it, view 3 a variation with noise made anew, restored; further ones like 2 and 3 in turns.
+
+    Args:
+        pairs: the rows.
+        channels: those of the restorer.
+        shape: (height, width) in pixels that pictures are judged at.
+        restorer: fitted, in evaluation mode.
+        seed: with row and view it decides every variation and noise.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], channels: Channels, shape: tuple[int, int], restorer: Restorer, *, seed: int
+    ) -> None:
+        self._pairs = pairs
+        self._channels = channels
+        self._shape = shape
+        self._restorer = restorer
+        self._seed = seed
+
+    def __call__(self, row: int, view: int) -> Picture:
+        """The picture of a row's view, uint8 of the shape given; the same each time."""
+        pair = self._pairs[row]
+        rng = np.random.default_rng((self._seed, row, view))
+        if view == 0 and pair.noisy:
+            return self._shaped(restore(self._restorer, imaging.load(pair.noisy, self._channels))[0])
+        clean = imaging.load(pair.clean, self._channels)
+        varied = vary(clean, rng) if view >= 2 else clean
+        if view == 0 or (view % 2 and view > 1):
+            varied, _ = restore(self._restorer, spoil(varied, rng).noisy)
+        return self._shaped(varied)
+
+    def _shaped(self, picture: Picture) -> Picture:
+        return imaging.resize(picture, *self._shape)

@@ -1,0 +1,154 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from clearcast import imaging
+from clearcast.bundle.manifest import MANIFEST, read_manifest
+from clearcast.bundle.networks import judge, load_networks
+from clearcast.bundle.request import TrainRequest
+from clearcast.bundle.training import train
+from clearcast.data.sheet import read_sheet
+from clearcast.errors import ClearcastError, OutputError, RecipeError
+from clearcast.evaluation.fidelity import fidelity
+from clearcast.imaging import Channels
+from clearcast.models.clear.restoring import restore
+from clearcast.training.clear import fitting, planning, steps
+
+
+def shorten(patch: pytest.MonkeyPatch) -> None:
+    """Few and small steps: enough to see that everything fits together."""
+    for module in (steps, planning):
+        patch.setattr(module, "EPOCH", 1)
+    patch.setattr(fitting, "EPOCH", 1)
+    patch.setattr(fitting, "SURVEY_BATCH", 2)
+    patch.setattr("clearcast.bundle.training.RECIPE", fitting.Steps(survey=2, detail=2))
+    patch.setattr("clearcast.bundle.training.VIEWS", 2)
+
+
+def request(folder: Path, out: Path) -> TrainRequest:
+    sheet = read_sheet(folder / "Labels.xlsx")
+    return TrainRequest(sheet=sheet, out=out, seed=3, accelerator="cpu", console=Console(quiet=True))
+
+
+@pytest.fixture(scope="session")
+def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundles") / "bundle"
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch)
+        train(request(noisy_folder, out))
+    return out
+
+
+def test_a_bundle_says_what_it_is_and_holds_no_pickle_and_no_leftovers(bundle: Path) -> None:
+    manifest = read_manifest(bundle)
+    assert manifest["effort"]["steps"] == {"survey": 2, "detail": 2}
+    assert set(manifest["files"]) == {path.name for path in bundle.iterdir()} - {MANIFEST}
+    assert {path.suffix for path in bundle.iterdir()} == {".json", ".csv", ".safetensors"}
+
+
+def test_figures_are_those_of_the_bundle_on_parts_never_seen(bundle: Path, noisy_folder: Path) -> None:
+    networks, _ = load_networks(bundle)
+    assert networks.verdicts is not None
+    split = pd.read_csv(bundle / "split.csv")
+    table = pd.read_csv(bundle / "predictions.csv")
+    assert set(table["row"]) == set(split.loc[split["split"] == "test", "row"])
+    assert not set(table["part"]) & set(split.loc[split["split"] == "train", "part"].astype(str))
+    row = table.iloc[0]
+    noisy, reference = (imaging.load(noisy_folder / row[name], Channels.GREY) for name in ("noisy", "reference"))
+    restored, _ = restore(networks.restorer, noisy)
+    assert fidelity(restored, reference).psnr == pytest.approx(row["psnr_denoised"], abs=1e-4)
+    assert judge(networks.verdicts, restored).logit == pytest.approx(row["logit_denoised"], abs=1e-3)
+
+
+def test_what_chooses_the_threshold_was_judged_by_judges_of_other_parts(bundle: Path) -> None:
+    split, chosen_by = pd.read_csv(bundle / "split.csv"), pd.read_csv(bundle / "validation.csv")
+    assert set(chosen_by["row"]) == set(split.loc[split["split"] == "train", "row"])
+    manifest = read_manifest(bundle)
+    assert manifest["judge"] is not None
+    limit = manifest["judge"]["threshold"] / manifest["judge"]["temperature"]
+    np.testing.assert_array_equal(chosen_by["logit_denoised"] > limit, chosen_by["said_denoised"] == "defect")
+
+
+def test_the_same_seed_gives_the_same_networks(
+    bundle: Path, noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch)
+    manifest = train(request(noisy_folder, tmp_path / "again"))
+    networks = ("restorer.safetensors", "judge.safetensors", "split.csv", "predictions.csv")
+    assert {name: manifest["files"][name] for name in networks} == {
+        name: read_manifest(bundle)["files"][name] for name in networks
+    }
+
+
+def test_a_training_that_is_stopped_is_gone_on_with(
+    bundle: Path, noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch)
+    stopped = request(noisy_folder, tmp_path / "stopped")
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("clearcast.bundle.training.learn_verdicts", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(stopped)
+    with pytest.raises(OutputError, match="--resume"):
+        train(stopped)
+    manifest = train(replace(stopped, resume=True))
+    assert manifest["files"]["judge.safetensors"] == read_manifest(bundle)["files"]["judge.safetensors"]
+
+
+def test_a_whole_bundle_is_not_trained_over(bundle: Path, noisy_folder: Path) -> None:
+    before = (bundle / MANIFEST).read_bytes()
+    for again in (request(noisy_folder, bundle), replace(request(noisy_folder, bundle), resume=True)):
+        with pytest.raises(OutputError):
+            train(again)
+    assert (bundle / MANIFEST).read_bytes() == before
+
+
+def test_pictures_of_one_label_teach_everything_but_verdicts(
+    noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch)
+    asked = request(noisy_folder, tmp_path / "ok")
+    alike = tuple(row for row in asked.sheet.rows if row.label == asked.sheet.rows[0].label)
+    manifest = train(replace(asked, sheet=replace(asked.sheet, rows=alike)))
+    assert manifest["judge"] is None
+    assert "both labels" in str(manifest["no_judge"])
+    assert load_networks(asked.out)[0].verdicts is None
+
+
+def test_a_budget_too_short_is_refused_before_anything_is_written(noisy_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="2 or more"):
+        train(replace(request(noisy_folder, tmp_path / "short"), budget=0.5))
+    assert not (tmp_path / "short").exists()
+
+
+@pytest.mark.parametrize("damage", ["changed", "missing", "format", "no manifest", "outside"])
+def test_a_damaged_bundle_is_refused(bundle: Path, tmp_path: Path, damage: str) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in bundle.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    manifest = json.loads((copy / MANIFEST).read_text())
+    match damage:
+        case "changed":
+            (copy / "restorer.safetensors").write_bytes(b"other")
+        case "missing":
+            (copy / "split.csv").unlink()
+        case "format":
+            (copy / MANIFEST).write_text(json.dumps(manifest | {"format": 99}))
+        case "no manifest":
+            (copy / MANIFEST).unlink()
+        case "outside":
+            (tmp_path / "outside").write_text("")
+            files = manifest["files"] | {"../outside": "0"}
+            (copy / MANIFEST).write_text(json.dumps(manifest | {"files": files}))
+    with pytest.raises(ClearcastError, match="copy"):
+        load_networks(copy)
