@@ -1,23 +1,47 @@
-"""A bundle as a contender in the benchmark."""
+"""A bundle as contenders in the benchmark."""
 
 import hashlib
 from pathlib import Path
 
-from clearcast.bundle.networks import RESTORER, load_networks
-from clearcast.evaluation.benchmark import Denoiser
+from scipy.special import expit
+
+from clearcast.bundle.networks import JUDGE, RESTORER, Networks, Verdicts, judge, load_networks
+from clearcast.evaluation.benchmark import Denoiser, Judge
+from clearcast.imaging import Picture
 from clearcast.models.clear.restoring import restore
 
 
-def contender_of_bundle(folder: Path) -> Denoiser:
-    """The restorer of a bundle, named as its folder.
+def contenders_of_bundle(folder: Path) -> tuple[Denoiser, list[Judge]]:
+    """The restorer of a bundle, and where it has one, its judge of restored pictures; both named as its folder.
 
     Raises:
         OutputError: not a bundle, or a damaged one.
     """
     networks, _ = load_networks(folder)
-    return Denoiser(
-        name=folder.resolve().name,
+    name = folder.resolve().name
+    denoiser = Denoiser(
+        name=name,
         restore=lambda picture: restore(networks.restorer, picture)[0],
         channels=networks.channels,
-        version=hashlib.sha256((folder / RESTORER).read_bytes()).hexdigest()[:12],
+        version=_version(folder, RESTORER),
     )
+    if networks.verdicts is None:
+        return denoiser, []
+    verdicts = networks.verdicts
+    judging = Judge(
+        name=name,
+        probability=lambda picture: _probability(networks, verdicts, picture),
+        channels=networks.channels,
+        version=_version(folder, RESTORER, JUDGE),
+    )
+    return denoiser, [judging]
+
+
+def _probability(networks: Networks, verdicts: Verdicts, picture: Picture) -> float:
+    """Of defect, moved so that the bundle's own threshold lies at 0.5, where the benchmark has that of all judges."""
+    judged = judge(verdicts, restore(networks.restorer, picture)[0])
+    return float(expit(judged.logit - verdicts.facts["threshold"] / verdicts.facts["temperature"]))
+
+
+def _version(folder: Path, *names: str) -> str:
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()[:12]

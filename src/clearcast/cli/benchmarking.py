@@ -7,6 +7,7 @@ import typer
 
 from clearcast.cli.options import (
     GroupColumn,
+    Groups,
     LabelColumn,
     NoiseColumn,
     NoisyColumn,
@@ -14,6 +15,7 @@ from clearcast.cli.options import (
     Root,
     Seed,
     SheetPath,
+    SplitColumn,
 )
 from clearcast.cli.output import console, packages, say
 from clearcast.data.sheet import Columns, read_sheet
@@ -50,9 +52,7 @@ def benchmark(
             show_default="that of --run or --bundle; else grouped, where a part is shown twice",
         ),
     ] = "",
-    groups: Annotated[
-        Path | None, typer.Option(help="Which pictures show one part: a table with the columns path and group.")
-    ] = None,
+    groups: Groups = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped, also with other rivals.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete a benchmark that is there and start anew.")] = False,
     seed: Seed = 7,
@@ -62,7 +62,7 @@ def benchmark(
     reference_column: ReferenceColumn = Columns.reference,
     label_column: LabelColumn = Columns.label,
     group_column: GroupColumn = Columns.group,
-    split_column: Annotated[str, typer.Option(help="Column for --split column: train, validation or test.")] = "Split",
+    split_column: SplitColumn = "Split",
 ) -> None:
     """Compare denoisers, and verdicts, side by side on test images: quality and milliseconds."""
     columns = Columns(
@@ -74,7 +74,7 @@ def benchmark(
         subset=split_column if split == "column" else None,
     )
     with packages("train"):
-        from clearcast.bundle.contender import contender_of_bundle
+        from clearcast.bundle.contender import contenders_of_bundle
         from clearcast.evaluation.benchmark import (
             BenchmarkRequest,
             classical,
@@ -87,6 +87,8 @@ def benchmark(
         from clearcast.training.recipe import load_recipe
     denoisers, judges = contenders_of_run(run) if run else ([], [])
     bundles = bundle or []
+    for restorer, bundled in map(contenders_of_bundle, bundles):
+        denoisers, judges = [*denoisers, restorer], [*judges, *bundled]
     trained = [run, *bundles] if run else bundles
     named = parse_split(split or (str(trained[0] / "split.csv") if trained else ""))
     study = StudyRequest(
@@ -102,7 +104,7 @@ def benchmark(
     result = run_benchmark(
         BenchmarkRequest(
             study=study,
-            denoisers=[*classical(parse_rivals(rivals)), *denoisers, *map(contender_of_bundle, bundles)],
+            denoisers=[*classical(parse_rivals(rivals)), *denoisers],
             judges=judges,
             trained_in=trained,
             budget=budget,

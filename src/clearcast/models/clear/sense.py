@@ -42,7 +42,7 @@ class NoiseSense(nn.Module):
             Scores of the noise types (batch, types), in the order of ``NoiseType``; levels (batch, 2): standard
             deviation of the grain and density of the impulses, on the 0..1 scale, not clipped.
         """
-        rms = waves.square().mean(dim=(1, 2, 3)).add(1e-8).log()[:, None]
+        rms = waves.square().mean(dim=(1, 2, 3)).clamp(min=1e-8).log()[:, None]
         said = self.layers(torch.cat([whole, rms, statistics(noisy)], dim=1))
         return said[:, : self.types], said[:, self.types :] * LEVEL_UNIT
 
