@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from short_training import shorten
 
 from clearcast import imaging
 from clearcast.bundle.manifest import MANIFEST, read_manifest
@@ -17,17 +18,6 @@ from clearcast.errors import ClearcastError, OutputError, RecipeError
 from clearcast.evaluation.fidelity import fidelity
 from clearcast.imaging import Channels
 from clearcast.models.clear.restoring import restore
-from clearcast.training.clear import fitting, planning, steps
-
-
-def shorten(patch: pytest.MonkeyPatch) -> None:
-    """Few and small steps: enough to see that everything fits together."""
-    for module in (steps, planning):
-        patch.setattr(module, "EPOCH", 1)
-    patch.setattr(fitting, "EPOCH", 1)
-    patch.setattr(fitting, "SURVEY_BATCH", 2)
-    patch.setattr("clearcast.bundle.training.RECIPE", fitting.Steps(survey=2, detail=2))
-    patch.setattr("clearcast.bundle.training.VIEWS", 2)
 
 
 def request(folder: Path, out: Path) -> TrainRequest:

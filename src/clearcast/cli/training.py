@@ -1,10 +1,9 @@
 """The command that trains a bundle. What needs torch is imported when it runs."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from clearcast.cli.options import (
     Device,
@@ -26,10 +25,6 @@ from clearcast.cli.options import (
 from clearcast.cli.output import console, packages, say
 from clearcast.data.sheet import Columns, read_sheet
 from clearcast.errors import RecipeError
-
-if TYPE_CHECKING:
-    from clearcast.bundle.manifest import Manifest
-    from clearcast.evaluation.evidence.contract import Figure
 
 
 def train(
@@ -73,9 +68,11 @@ def train(
         from clearcast.bundle.request import TrainRequest
         from clearcast.bundle.training import train as train_bundle
         from clearcast.evaluation.study.dividing import SplitChoice, parse_split
+        from clearcast.report.bundle import bundle_table, write_samples
+    read = read_sheet(sheet, columns=columns, root=root)
     manifest = train_bundle(
         TrainRequest(
-            sheet=read_sheet(sheet, columns=columns, root=root),
+            sheet=read,
             out=out,
             seed=seed,
             split=SplitChoice(
@@ -90,28 +87,8 @@ def train(
             console=console,
         )
     )
-    console.print(_measured(manifest))
+    console.print(bundle_table(manifest))
+    if manifest["no_judge"]:
+        say(f"No verdicts: {manifest['no_judge']}")
+    say(f"Pictures: {write_samples(out, read.root)}")
     say(f"Bundle: {out}")
-
-
-def _measured(manifest: "Manifest") -> Table:
-    """The figures on test rows, with intervals."""
-    evidence = manifest["measured"]
-    unseen = f"{evidence['images']} test images of {evidence['parts']} parts"
-    table = Table("measure", "noise", "noisy", "restored", title=f"Measured on {unseen}", title_justify="left")
-    for kind in evidence["restoration"].get("denoised", {}):
-        for measure, digits in (("psnr", 2), ("ssim", 3)):
-            pair = (evidence["restoration"][which][kind][measure] for which in ("noisy", "denoised"))
-            table.add_row(measure.upper(), kind, *(_text(figure, digits) for figure in pair))
-    for stage, figures in evidence["classification"].items():
-        for name in ("accuracy", "roc_area"):
-            table.add_row(f"{stage.replace('_', ' ')}: {name.replace('_', ' ')}", "all", "", _text(figures[name], 3))
-    return table
-
-
-def _text(figure: "Figure", digits: int) -> str:
-    if figure["value"] is None:
-        return "-"
-    if figure["low"] is None or figure["high"] is None:
-        return f"{figure['value']:.{digits}f}"
-    return f"{figure['value']:.{digits}f} ({figure['low']:.{digits}f} to {figure['high']:.{digits}f})"

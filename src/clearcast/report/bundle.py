@@ -1,0 +1,105 @@
+"""What a bundle shows after training: a table for the terminal, and a sheet of pictures to look at."""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+from rich.table import Table
+
+from clearcast import imaging
+from clearcast.bundle.manifest import Manifest
+from clearcast.bundle.networks import Networks, judge, load_networks
+from clearcast.domain import NoiseType
+from clearcast.evaluation.stage import Stage
+from clearcast.files import replace_file
+from clearcast.models.clear.restoring import restore
+from clearcast.report.charts.style import PAPER, empty
+from clearcast.report.numbers import DASH, measured
+
+SAMPLES = "samples.png"
+_EACH = 3  # pictures of each noise type
+_SIDE = 2.2  # inches of one picture
+_DPI = 150
+_VERDICTS = {
+    Stage.REFERENCE: "verdict on noise-free pictures",
+    Stage.NOISY: "verdict on noisy pictures as they come",
+    Stage.DENOISED: "verdict on restored pictures",
+}
+_SURE = 3.0  # log-odds above the picture's mean at which the heat map has its full colour
+
+
+def bundle_table(manifest: Manifest) -> Table:
+    """The figures on test images, with 95% intervals over parts."""
+    evidence = manifest["measured"]
+    rows = f"{evidence['images']} test images of {evidence['parts']} parts"
+    table = Table("", "noise", "noisy", "restored", title=f"Measured on {rows}", title_justify="left")
+    restoration = evidence["restoration"]
+    for kind in restoration["denoised"]:
+        for measure, title, digits in (("psnr", "PSNR, dB", 2), ("ssim", "SSIM", 3)):
+            found = (restoration[which][kind][measure] for which in ("noisy", "denoised"))
+            table.add_row(title, kind, *(measured(figure, digits) for figure in found))
+    stages = evidence["classification"]
+    table.add_row("noise type, accuracy", "all", measured(stages[Stage.NOISE_TYPE]["accuracy"], 3), DASH)
+    for stage, title in _VERDICTS.items():
+        for measure in ("roc_area", "accuracy") if stage in stages else ():
+            figure = measured(stages[stage][measure], 3)
+            cells = (DASH, figure) if stage is Stage.DENOISED else (figure, DASH)
+            table.add_row(f"{title}, {measure.replace('_', ' ')}", "all", *cells)
+    return table
+
+
+def write_samples(bundle: Path, root: Path) -> Path:
+    """Draw some test pictures: noisy, restored, noise-free, and where the judge sees a defect.
+
+    Args:
+        bundle: a whole bundle.
+        root: the folder that its sheet's paths are relative to.
+    """
+    networks, _ = load_networks(bundle)
+    table = pd.read_csv(bundle / "predictions.csv", encoding="utf-8")
+    by_type = table.sort_values("psnr_denoised").groupby("noise_type")
+    chosen = [group.to_dict("records")[place] for _, group in by_type for place in _spread(len(group))]
+    columns = 4 if networks.verdicts else 3
+    sheet, _ = empty(_SIDE * columns, (_SIDE + 0.25) * len(chosen), len(chosen), columns)
+    for place, row in enumerate(chosen):
+        _draw_row(sheet.axes[place * columns : (place + 1) * columns], networks, row, root)
+    with replace_file(bundle / SAMPLES) as temporary:
+        sheet.savefig(temporary, dpi=_DPI, facecolor=PAPER, metadata={"Software": None})
+    return bundle / SAMPLES
+
+
+def heat_map(evidence: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """How much each place speaks for a defect against the picture's mean: float32 (height, width) in 0..1."""
+    over = np.clip((evidence - evidence.mean()) / _SURE, 0, 1)
+    return np.asarray(cv2.resize(over, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _spread(count: int) -> list[int]:
+    """Places from the worst to the best."""
+    return sorted(set(np.linspace(0, count - 1, min(_EACH, count)).round().astype(int).tolist()))
+
+
+def _draw_row(axes: list[Axes], networks: Networks, row: Mapping[Hashable, Any], root: Path) -> None:
+    noisy, reference = (imaging.load(root / str(row[name]), networks.channels) for name in ("noisy", "reference"))
+    restored, _ = restore(networks.restorer, noisy)
+    kind = NoiseType(str(row["said_noise_type"])).display_name
+    titles = (f"{row['noise_type']}: said {kind}", f"restored, {row['psnr_denoised']:.1f} dB", "noise-free")
+    for each, picture, title in zip(axes, (noisy, restored, reference), titles, strict=False):
+        _show(each, title).imshow(picture, cmap="gray", vmin=0, vmax=255)
+    if networks.verdicts:
+        judged = judge(networks.verdicts, restored)
+        heat = heat_map(judged.evidence, *restored.shape[:2])
+        last = _show(axes[-1], f"{row['label']}: said {'defect' if judged.defect else 'ok'}")
+        last.imshow(restored, cmap="gray", vmin=0, vmax=255)
+        last.imshow(heat, cmap="autumn", alpha=0.6 * heat, vmin=0, vmax=1)
+
+
+def _show(axes: Axes, title: str) -> Axes:
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=8)
+    return axes
