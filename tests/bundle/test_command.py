@@ -17,7 +17,7 @@ def test_training_prints_its_figures_and_leaves_pictures_to_look_at(
     out = tmp_path / "bundle"
     result = CliRunner().invoke(app, ["train", str(noisy_folder / "Labels.xlsx"), "--out", str(out), "--device", "cpu"])
     assert result.exit_code == 0, result.output
-    for words in ("PSNR, dB", "restored pictures", f"Bundle: {out}"):
+    for words in ("PSNR, dB", "verdict", f"Bundle: {out}"):
         assert words in result.output
     samples = load(out / "samples.png", Channels.RGB)
     assert samples.shape[0] > samples.shape[1]  # nine rows of four
