@@ -6,12 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from clearcast.domain import NoiseType
 from clearcast.models.clear.blocks import Fourier, fill, luma, median3
 from clearcast.models.clear.resample import enlarge, shrink
-from clearcast.models.clear.restorer import Restorer
+from clearcast.models.clear.restorer import Restorer, Seen
 from clearcast.models.clear.restoring import restore
 from clearcast.models.clear.sense import STEPS, statistics
+from clearcast.models.clear.telling import tell
 from clearcast.models.clear.waves import SIDE
+from clearcast.noise import Wave, wave_field
 
 SIZES = [(64, 64), (65, 71), (128, 200), (300, 90)]
 
@@ -152,3 +155,22 @@ def test_statistics_count_pixels_unlike_their_neighbours() -> None:
     torch.testing.assert_close(shares[: len(STEPS) - 1], torch.full((len(STEPS) - 1,), 1 / 16), atol=2e-3, rtol=0)
     assert shares[-1] == pytest.approx(1 / 16, abs=2e-3)  # white
     assert shares[-2] < 2e-4  # black
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (NoiseType.GAUSSIAN, "standard deviation 26 grey levels"),
+        (NoiseType.SALT_AND_PEPPER, "5.0% of the pixels"),
+        (NoiseType.PERIODIC, "amplitude 51 grey levels, period 32 pixels, orientation 0 degrees"),
+        (NoiseType.NONE, ""),
+    ],
+)
+def test_levels_are_told_in_a_persons_units(kind: NoiseType, expected: str) -> None:
+    scores = torch.tensor([[5.0 if each is kind else 0.0 for each in NoiseType]])
+    field = wave_field((Wave(0.2, 8.0, 0.0),), SIDE, SIDE)  # of a picture four times as large
+    waves = torch.from_numpy(field)[None, None]
+    told = tell(Seen(waves, waves, scores, torch.tensor([[0.1, 0.05]])), 4 * SIDE, 4 * SIDE)
+    assert told.noise_type is kind
+    assert told.level == expected
+    assert sum(told.probabilities.values()) == pytest.approx(1)

@@ -10,7 +10,7 @@ from clearcast import imaging
 from clearcast.bundle.ground import Ground
 from clearcast.bundle.networks import Networks, judge
 from clearcast.data.sheet import Row
-from clearcast.domain import Label, NoiseType, Subset
+from clearcast.domain import Label, Subset
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.evidence.gather import gather_evidence
 from clearcast.evaluation.evidence.wishes import Wishes
@@ -19,6 +19,7 @@ from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.folder import PREDICTIONS, write_json, write_table
 from clearcast.imaging import Picture
 from clearcast.models.clear.restoring import restore
+from clearcast.models.clear.telling import tell
 from clearcast.progress import progress_bar
 
 
@@ -55,16 +56,15 @@ def _said(networks: Networks, ground: Ground, row: Row) -> dict[str, Any]:
     resolve, channels = ground.rows.sheet.resolve, networks.channels
     noisy, reference = (imaging.load(resolve(path), channels) for path in (row.noisy, row.reference))
     restored, seen = restore(networks.restorer, noisy)
+    clean, clean_seen = restore(networks.restorer, reference)
     said: dict[str, Any] = {}
     for which, picture in (("noisy", noisy), ("denoised", restored)):
         measured = fidelity(picture, reference)
         said |= {f"{name}_{which}": getattr(measured, name) for name in ("psnr", "ssim", "mse")}
-    chances = seen.scores[0].softmax(dim=0).tolist()
-    types = list(NoiseType)
-    said |= {f"p_{kind}": chance for kind, chance in zip(types, chances, strict=True)}
-    said["said_noise_type"] = str(types[chances.index(max(chances))])
-    clean, unspoilt = restore(networks.restorer, reference)
-    said["said_noise_type_reference"] = str(types[int(unspoilt.scores[0].argmax())])
+    told, unspoilt = tell(seen, *noisy.shape[:2]), tell(clean_seen, *reference.shape[:2])
+    said |= {f"p_{kind}": chance for kind, chance in told.probabilities.items()}
+    said |= {"said_noise_type": told.noise_type.value, "said_noise_type_reference": unspoilt.noise_type.value}
+    said |= {"noise_level": told.level, "sigma": told.sigma, "density": told.density}
     for stage, picture in ((Stage.REFERENCE, clean), (Stage.NOISY, noisy), (Stage.DENOISED, restored)):
         said |= _verdict(networks, stage, picture)
     return said

@@ -8,6 +8,7 @@
 255
 """
 
+from clearcast.noise.estimating import strongest_wave
 from clearcast.noise.file import load_ranges
 from clearcast.noise.levels import GaussianLevel, Level, PeriodicLevel, SaltPepperLevel, Wave
 from clearcast.noise.pixels import (
@@ -53,5 +54,6 @@ __all__ = [
     "load_ranges",
     "require_jpeg_quality",
     "sample_level",
+    "strongest_wave",
     "wave_field",
 ]

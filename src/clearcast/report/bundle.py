@@ -87,8 +87,8 @@ def _spread(count: int) -> list[int]:
 def _draw_row(axes: list[Axes], networks: Networks, row: Mapping[Hashable, Any], root: Path) -> None:
     noisy, reference = (imaging.load(root / str(row[name]), networks.channels) for name in ("noisy", "reference"))
     restored, _ = restore(networks.restorer, noisy)
-    kind = NoiseType(str(row["said_noise_type"])).display_name
-    titles = (f"{row['noise_type']}: said {kind}", f"restored, {row['psnr_denoised']:.1f} dB", "noise-free")
+    kinds = [NoiseType(str(row[name])).display_name for name in ("noise_type", "said_noise_type")]
+    titles = (f"{kinds[0]}: said {kinds[1]}", f"restored, {row['psnr_denoised']:.1f} dB", "noise-free")
     for each, picture, title in zip(axes, (noisy, restored, reference), titles, strict=False):
         _show(each, title).imshow(picture, cmap="gray", vmin=0, vmax=255)
     if networks.verdicts:
