@@ -36,7 +36,7 @@ def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_a_bundle_says_what_it_is_and_holds_no_pickle_and_no_leftovers(bundle: Path) -> None:
     manifest = read_manifest(bundle)
-    assert manifest["effort"]["steps"] == {"survey": 2, "detail": 2}
+    assert manifest["effort"]["plan"] == {"survey": 2, "detail": 2, "views": 2}
     assert set(manifest["files"]) == {path.name for path in bundle.iterdir()} - {MANIFEST}
     assert {path.suffix for path in bundle.iterdir()} == {".json", ".csv", ".safetensors"}
 
@@ -118,6 +118,18 @@ def test_a_budget_too_short_is_refused_before_anything_is_written(noisy_folder: 
     with pytest.raises(RecipeError, match="2 or more"):
         train(replace(request(noisy_folder, tmp_path / "short"), budget=0.5))
     assert not (tmp_path / "short").exists()
+
+
+def test_a_budget_is_turned_into_a_plan_that_is_kept(
+    noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch)
+    monkeypatch.setattr("clearcast.training.clear.planning._SURVEY", 1e-9)  # one step is the least
+    monkeypatch.setattr("clearcast.training.clear.planning._DETAIL", 1e-9)
+    monkeypatch.setattr("clearcast.training.clear.planning._JUDGE", 1e-9)
+    manifest = train(replace(request(noisy_folder, tmp_path / "budget"), budget=2))
+    assert manifest["effort"]["plan"] == {"survey": 1, "detail": 1, "views": 2}
+    assert manifest["effort"]["budget_minutes"] == 2
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "format", "no manifest", "outside"])

@@ -27,7 +27,8 @@ def test_shape_and_type_are_kept_and_the_seed_decides(seed: int, depth: int) -> 
     np.testing.assert_array_equal(one.noisy, other.noisy)
 
 
-def test_what_is_told_of_the_noise_is_true(without_jpeg: None) -> None:
+@pytest.mark.usefixtures("without_jpeg")
+def test_what_is_told_of_the_noise_is_true() -> None:
     kinds = set()
     for seed in range(60):
         spoiled = spoil(FLAT, np.random.default_rng(seed))

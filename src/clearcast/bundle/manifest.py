@@ -27,10 +27,10 @@ class TrainedOn(TypedDict):
 
 
 class Effort(TypedDict):
-    """How a bundle was trained: seed, steps of each network, minutes of each phase, the device, the budget if any."""
+    """How a bundle was trained: seed, plan (see ``fitting.Plan``), minutes of each phase, device, budget if any."""
 
     seed: int
-    steps: dict[str, int]
+    plan: dict[str, int]
     minutes: dict[str, float]
     device: str
     budget_minutes: float | None

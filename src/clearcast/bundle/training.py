@@ -19,13 +19,12 @@ from clearcast.bundle.measuring import measure
 from clearcast.bundle.networks import Networks, save_networks, still
 from clearcast.bundle.request import TrainRequest
 from clearcast.evaluation.study.folder import write_json
-from clearcast.models.backbone import pretrained_backbone
+from clearcast.models.backbone import Backbone, pretrained_backbone
 from clearcast.models.clear.restorer import Restorer
 from clearcast.progress import progress_bar
-from clearcast.training.clear.fitting import Steps, crop_of, fit_restorer
+from clearcast.training.clear.fitting import Plan, fit_restorer
 from clearcast.training.clear.gallery import Gallery
-from clearcast.training.clear.planning import RECIPE, refuse_short, steps_within
-from clearcast.training.clear.verdicts import VIEWS
+from clearcast.training.clear.planning import RECIPE, plan_within, refuse_short
 from clearcast.training.fit import Surroundings, device_name, require_device
 from clearcast.training.memory import keep_freed_memory
 
@@ -50,10 +49,10 @@ def train(request: TrainRequest) -> Manifest:
         training, heldout = ground.galleries(request.console)
     torch.manual_seed(request.seed)
     restorer = Restorer(ground.channels.depth)
-    steps = _planned(request, restorer, training, work / "plan.json")
+    plan = _planned(request, restorer, backbone, training, work / "plan.json")
     around = Surroundings(seed=request.seed, console=request.console, accelerator=request.accelerator)
     with clock.phase("restorer"):
-        fit_restorer(restorer, training, heldout, work, steps=steps, around=around)
+        fit_restorer(restorer, training, heldout, work, plan=plan, around=around)
     with clock.phase("judge"), progress_bar(request.console, "Looking at pictures for verdicts") as progress:
         learned = learn_verdicts(
             ground,
@@ -61,7 +60,7 @@ def train(request: TrainRequest) -> Manifest:
             backbone,
             work / "judge",
             shape=training.shape,
-            views=VIEWS,
+            views=plan.views,
             seed=request.seed,
             device=_device(request.accelerator),
             progress=progress,
@@ -80,7 +79,7 @@ def train(request: TrainRequest) -> Manifest:
         "trained_on": ground.described(training),
         "effort": {
             "seed": request.seed,
-            "steps": asdict(steps),
+            "plan": asdict(plan),
             "minutes": clock.minutes,
             "device": device_name(request.accelerator),
             "budget_minutes": request.budget,
@@ -93,17 +92,19 @@ def train(request: TrainRequest) -> Manifest:
     return manifest
 
 
-def _planned(request: TrainRequest, restorer: Restorer, training: Gallery, path: Path) -> Steps:
-    """How many steps are made; decided once, so that a training that is resumed keeps to it."""
+def _planned(request: TrainRequest, restorer: Restorer, backbone: Backbone, training: Gallery, path: Path) -> Plan:
+    """How long is fitted; decided once, so that a training that is resumed keeps to it."""
     if path.exists():
-        return Steps(**json.loads(path.read_text(encoding="utf-8")))
-    steps = RECIPE
+        return Plan(**json.loads(path.read_text(encoding="utf-8")))
+    plan = RECIPE
     if request.budget is not None:
-        device = str(_device(request.accelerator))
-        steps = steps_within(request.budget, restorer, training, crop=crop_of(training), device=device)
-        request.console.print(f"  {steps.survey} and {steps.detail} steps fit into {request.budget:g} minutes here")
-    write_json(path, asdict(steps))
-    return steps
+        plan = plan_within(request.budget, restorer, backbone, training, device=_device(request.accelerator))
+        request.console.print(
+            f"  {plan.survey} and {plan.detail} steps and {plan.views} views fit into {request.budget:g} minutes here",
+            highlight=False,
+        )
+    write_json(path, asdict(plan))
+    return plan
 
 
 def _device(accelerator: str) -> torch.device:

@@ -12,6 +12,7 @@ from clearcast.models.clear.waves import SIDE
 from clearcast.training.clear.gallery import Gallery
 from clearcast.training.clear.modules import DetailModule, SurveyModule
 from clearcast.training.clear.steps import EPOCH, fixed_loader, step_loader
+from clearcast.training.clear.verdicts import VIEWS
 from clearcast.training.datasets import Batch
 from clearcast.training.fit import Fitted, Surroundings, fit_network
 from clearcast.training.recipe import Fit
@@ -25,15 +26,16 @@ _HELDOUT = 4  # batches
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steps:
-    """How many steps each network is fitted for; multiples of ``steps.EPOCH``."""
+class Plan:
+    """How long to fit: steps of each network, multiples of ``steps.EPOCH``, and views of each row for the judge."""
 
     survey: int
     detail: int
+    views: int = VIEWS
 
 
 def fit_restorer(
-    restorer: Restorer, training: Gallery, heldout: Gallery, folder: Path, *, steps: Steps, around: Surroundings
+    restorer: Restorer, training: Gallery, heldout: Gallery, folder: Path, *, plan: Plan, around: Surroundings
 ) -> tuple[Fitted, Fitted]:
     """Fit survey and detail network in folders of ``folder``; goes on where an earlier call was stopped.
 
@@ -41,27 +43,30 @@ def fit_restorer(
         restorer: not fitted yet; it is fitted in place.
         training: what it learns from.
         heldout: pictures of the same shape, of other parts, which only show how the fitting goes.
+        folder: for checkpoints.
+        plan: how many steps.
+        around: the seed, and where the work is shown.
 
     Raises:
         OutputError: a checkpoint is damaged.
         KeyboardInterrupt: the user stopped it.
     """
     survey = fit_network(
-        SurveyModule(restorer.survey, learning_rate=2e-3, steps=steps.survey),
+        SurveyModule(restorer.survey, learning_rate=2e-3, steps=plan.survey),
         step_loader(lambda rng: survey_batch(training, rng), around.seed),
         fixed_loader(lambda rng: survey_batch(heldout, rng), around.seed, _HELDOUT),
         folder / "survey",
-        settings=Fit(learning_rate=2e-3, batch=SURVEY_BATCH, epochs=steps.survey // EPOCH),
+        settings=Fit(learning_rate=2e-3, batch=SURVEY_BATCH, epochs=plan.survey // EPOCH),
         title="Survey",
         around=around,
     )
     crop = crop_of(training)
     detail = fit_network(
-        DetailModule(restorer.detail, restorer.survey, learning_rate=2e-3, steps=steps.detail, crop=crop),
+        DetailModule(restorer.detail, restorer.survey, learning_rate=2e-3, steps=plan.detail, crop=crop),
         step_loader(lambda rng: detail_batch(training, crop, rng), around.seed),
         fixed_loader(lambda rng: detail_batch(heldout, crop, rng), around.seed, _HELDOUT),
         folder / "detail",
-        settings=Fit(learning_rate=2e-3, batch=DETAIL_BATCH * CROPS, epochs=steps.detail // EPOCH),
+        settings=Fit(learning_rate=2e-3, batch=DETAIL_BATCH * CROPS, epochs=plan.detail // EPOCH),
         title="Detail",
         around=around,
     )

@@ -8,16 +8,20 @@ import numpy as np
 import torch
 
 from clearcast.errors import RecipeError
+from clearcast.models.backbone import Backbone
 from clearcast.models.clear.restorer import Restorer
-from clearcast.training.clear.fitting import Steps, detail_batch, survey_batch
+from clearcast.models.clear.restoring import restore
+from clearcast.training.clear.fitting import Plan, crop_of, detail_batch, survey_batch
 from clearcast.training.clear.gallery import Gallery
 from clearcast.training.clear.modules import AnnealedModule, DetailModule, SurveyModule
 from clearcast.training.clear.steps import EPOCH
+from clearcast.training.clear.verdicts import VIEWS
 from clearcast.training.datasets import Batch
 
-RECIPE = Steps(survey=2400, detail=2400)
-_SURVEY, _DETAIL = 0.3, 0.5  # shares of a budget; the rest reads pictures, fits the judge and measures
-_TRIED = 4  # steps that are timed
+RECIPE = Plan(survey=2400, detail=2400)
+_SURVEY, _DETAIL, _JUDGE = 0.3, 0.4, 0.2  # shares of a budget; the rest reads pictures and measures
+_TRIED = 4  # steps and pictures that are timed
+_FEWEST_VIEWS = 2  # the restored picture and the noise-free one
 SHORTEST = 2.0  # minutes
 
 
@@ -31,10 +35,13 @@ def refuse_short(minutes: float) -> None:
         raise RecipeError(f"a budget of {minutes:g} minutes is too short to learn anything; give {SHORTEST:g} or more")
 
 
-def steps_within(minutes: float, restorer: Restorer, gallery: Gallery, *, crop: int, device: str) -> Steps:
-    """How many steps fit into a budget here, by trying a few on copies of the networks."""
+def plan_within(
+    minutes: float, restorer: Restorer, backbone: Backbone, gallery: Gallery, *, device: torch.device
+) -> Plan:
+    """What fits into a budget on this machine, by trying a little of it on copies of the networks."""
     rng = np.random.default_rng(0)
-    survey, detail = copy.deepcopy(restorer.survey), copy.deepcopy(restorer.detail)
+    tried = copy.deepcopy(restorer).to(device)
+    survey, detail, crop = tried.survey, tried.detail, crop_of(gallery)
     seconds = (
         _seconds(SurveyModule(survey, learning_rate=1e-4, steps=_TRIED), lambda: survey_batch(gallery, rng), device),
         _seconds(
@@ -44,11 +51,27 @@ def steps_within(minutes: float, restorer: Restorer, gallery: Gallery, *, crop: 
         ),
     )
     shares = (share * minutes * 60 / each for share, each in zip((_SURVEY, _DETAIL), seconds, strict=True))
-    counts = [max(1, int(steps / EPOCH)) * EPOCH for steps in shares]
-    return Steps(survey=counts[0], detail=counts[1])
+    steps = [max(1, int(count / EPOCH)) * EPOCH for count in shares]
+    looks = _JUDGE * minutes * 60 / (len(gallery) * _looking(tried, backbone, gallery, device))
+    return Plan(survey=steps[0], detail=steps[1], views=min(max(int(looks), _FEWEST_VIEWS), VIEWS))
 
 
-def _seconds(module: AnnealedModule, make: Callable[[], Batch], device: str) -> float:
+def _looking(restorer: Restorer, backbone: Backbone, gallery: Gallery, device: torch.device) -> float:
+    """Seconds to restore a picture, as is done for half of the views, and to see it with the backbone, as for all."""
+    rng = np.random.default_rng(0)
+    backbone.to(device)
+    begun = 0.0
+    for picture in range(_TRIED + 1):
+        if picture == 1:
+            begun = time.perf_counter()
+        restored, _ = restore(restorer, gallery.draw(rng).noisy)
+        with torch.inference_mode():
+            pixels = torch.from_numpy(restored.reshape(*gallery.shape, -1)).to(device).permute(2, 0, 1)
+            backbone(pixels[None].float() / 255)
+    return (time.perf_counter() - begun) / _TRIED
+
+
+def _seconds(module: AnnealedModule, make: Callable[[], Batch], device: torch.device) -> float:
     """What a step takes, without the first, which warms up."""
     module.to(device)
     optimizer = torch.optim.AdamW(module.network.parameters())
@@ -60,6 +83,6 @@ def _seconds(module: AnnealedModule, make: Callable[[], Batch], device: str) -> 
         optimizer.zero_grad()
         torch.autograd.backward(module.measures(batch)["loss"])
         optimizer.step()
-    if device != "cpu":
+    if device.type == "cuda":
         torch.cuda.synchronize()
     return (time.perf_counter() - begun) / _TRIED
