@@ -1,0 +1,72 @@
+"""Recipe ``clear`` in several folds: every part tests once, and the figures of all test images are pooled.
+
+Run with nothing else on the machine; it goes on where it was stopped::
+
+    .venv/bin/python benchmarks/clear_folds.py Labels.xlsx --groups groups.csv --out folds --budget 15
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from clearcast.bundle.manifest import MANIFEST
+from clearcast.bundle.request import TrainRequest
+from clearcast.bundle.training import train
+from clearcast.data.sheet import read_sheet
+from clearcast.evaluation.evidence.gather import gather_evidence
+from clearcast.evaluation.evidence.wishes import Wishes
+from clearcast.evaluation.evidence.words import figure_text
+from clearcast.evaluation.study.dividing import SplitChoice, SplitKind
+
+
+def main() -> None:
+    """Train a bundle for each fold, and print the pooled figures."""
+    asked = arguments()
+    sheet = read_sheet(asked.sheet)
+    for fold in range(1, asked.folds + 1):
+        out = asked.out / f"fold-{fold}"
+        if not (out / MANIFEST).exists():
+            split = SplitChoice(kind=SplitKind.GROUPED, groups=asked.groups, folds=asked.folds, fold=fold)
+            request = TrainRequest(
+                sheet=sheet, out=out, seed=asked.seed, split=split, budget=asked.budget, resume=True, console=Console()
+            )
+            train(request)
+    report(asked.out, asked.folds)
+
+
+def report(folder: Path, folds: int) -> None:
+    """Print the figures of all folds together, with intervals over parts."""
+    tables = {name: together(folder, folds, name) for name in ("predictions.csv", "validation.csv")}
+    evidence = gather_evidence(tables["predictions.csv"], tables["validation.csv"], None, Wishes())
+    print(f"{evidence['images']} images of {evidence['parts']} parts")
+    for stage, figures in evidence["classification"].items():
+        for name in ("accuracy", "roc_area"):
+            print(f"{stage} {name}: {figure_text(figures[name])}")
+    for kind, measures in evidence["restoration"]["denoised"].items():
+        print(f"{kind}: " + ", ".join(f"{name} {measures[name]['value']}" for name in ("psnr", "ssim")))
+    for comparison in evidence["comparisons"]:
+        print(comparison["sentence"])
+
+
+def together(folder: Path, folds: int, name: str) -> pd.DataFrame:
+    """A table of all folds, with a column that says which."""
+    tables = [pd.read_csv(folder / f"fold-{fold}" / name).assign(fold=fold) for fold in range(1, folds + 1)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def arguments() -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sheet", type=Path)
+    parser.add_argument("--groups", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--budget", type=float, help="minutes a fold")
+    parser.add_argument("--seed", type=int, default=7)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
