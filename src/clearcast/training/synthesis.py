@@ -85,8 +85,14 @@ def spoil(clean: Picture, rng: np.random.Generator) -> Spoiled:
 
 
 def augment(pictures: list[Picture], rng: np.random.Generator) -> list[Picture]:
-    """The same change of all pictures of one view: one of the eight turns and mirrorings."""
+    """The same change of all pictures of one view: one of the turns and mirrorings that keep its shape.
+
+    These are eight of a square, and four of another picture, which is not turned by a quarter.
+    """
     turns, mirrored = divmod(int(rng.integers(8)), 2)
+    height, width = pictures[0].shape[:2]
+    if height != width:
+        turns -= turns % 2
     turned = [np.rot90(picture, turns) for picture in pictures]
     return [np.ascontiguousarray(picture[:, ::-1] if mirrored else picture) for picture in turned]
 
