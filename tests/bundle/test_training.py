@@ -6,18 +6,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from scipy.special import expit
 from short_training import shorten
 
 from clearcast import imaging
+from clearcast.bundle.contender import contenders_of_bundle
 from clearcast.bundle.manifest import MANIFEST, read_manifest
 from clearcast.bundle.networks import judge, load_networks
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.training import train
 from clearcast.data.sheet import read_sheet
 from clearcast.errors import ClearcastError, OutputError, RecipeError
+from clearcast.evaluation.benchmark import BenchmarkRequest, run_benchmark
 from clearcast.evaluation.fidelity import fidelity
+from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split
 from clearcast.imaging import Channels
 from clearcast.models.clear.restoring import restore
+from clearcast.training.recipe import load_recipe
 
 
 def request(folder: Path, out: Path) -> TrainRequest:
@@ -53,6 +58,30 @@ def test_figures_are_those_of_the_bundle_on_parts_never_seen(bundle: Path, noisy
     restored, _ = restore(networks.restorer, noisy)
     assert fidelity(restored, reference).psnr == pytest.approx(row["psnr_denoised"], abs=1e-4)
     assert judge(networks.verdicts, restored).logit == pytest.approx(row["logit_denoised"], abs=1e-3)
+
+
+def test_in_the_benchmark_a_bundle_says_what_it_said_of_its_own_test_rows(
+    bundle: Path, noisy_folder: Path, tmp_path: Path
+) -> None:
+    denoiser, judges = contenders_of_bundle(bundle)
+    study = StudyRequest(
+        sheet=read_sheet(noisy_folder / "Labels.xlsx"),
+        recipe=load_recipe("report"),
+        out=tmp_path / "benchmark",
+        seed=3,
+        split=SplitChoice(**parse_split(str(bundle / "split.csv"))),
+        console=Console(quiet=True),
+    )
+    run_benchmark(BenchmarkRequest(study=study, denoisers=[denoiser], judges=judges, trained_in=[bundle]))
+    own = pd.read_csv(bundle / "predictions.csv").set_index("row")
+    restored, judged = (
+        pd.read_csv(study.out / "rows" / f"{one.name}.csv").set_index("row") for one in (denoiser, *judges)
+    )
+    pd.testing.assert_series_equal(restored["psnr"], own["psnr_denoised"], check_names=False, atol=1e-4)
+    facts = read_manifest(bundle)["judge"]
+    assert facts is not None
+    odds = own["logit_denoised"] - facts["threshold"] / facts["temperature"]
+    np.testing.assert_allclose(judged["p_defect"].loc[own.index], expit(odds), atol=1e-4)
 
 
 def test_what_chooses_the_threshold_was_judged_by_judges_of_other_parts(bundle: Path) -> None:

@@ -7,12 +7,13 @@ from scipy.special import expit
 
 from clearcast.bundle.networks import JUDGE, RESTORER, Networks, Verdicts, judge, load_networks
 from clearcast.evaluation.benchmark import Denoiser, Judge
+from clearcast.evaluation.stage import Stage
 from clearcast.imaging import Picture
 from clearcast.models.clear.restoring import restore
 
 
 def contenders_of_bundle(folder: Path) -> tuple[Denoiser, list[Judge]]:
-    """The restorer of a bundle, and where it has one, its judge of restored pictures; both named as its folder.
+    """The restorer of a bundle, named as its folder, and where it has one, its judge of restored pictures.
 
     Raises:
         OutputError: not a bundle, or a damaged one.
@@ -29,7 +30,7 @@ def contenders_of_bundle(folder: Path) -> tuple[Denoiser, list[Judge]]:
         return denoiser, []
     verdicts = networks.verdicts
     judging = Judge(
-        name=name,
+        name=f"{name}, {Stage.DENOISED}",
         probability=lambda picture: _probability(networks, verdicts, picture),
         channels=networks.channels,
         version=_version(folder, RESTORER, JUDGE),
