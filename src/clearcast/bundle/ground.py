@@ -17,7 +17,7 @@ from clearcast.evaluation.study.folder import RunFolder, open_run
 from clearcast.evaluation.study.material import Rows, usable
 from clearcast.imaging import Channels
 from clearcast.progress import progress_bar
-from clearcast.training.clear.gallery import Gallery, Pair, channels_of
+from clearcast.training.clear.gallery import Gallery, Pair, channels_of, pairs_of
 from clearcast.training.recipe import SplitShares
 
 SHARES = SplitShares(test_share=0.2, validation_share=0.0)  # thresholds are chosen by cross-fitting
@@ -51,8 +51,7 @@ class Ground:
 
     def pairs(self, rows: Sequence[Row]) -> list[Pair]:
         """The pictures of some rows."""
-        resolve = self.rows.sheet.resolve
-        return [Pair(clean=resolve(row.reference), noisy=resolve(row.noisy), noise_type=row.noise_type) for row in rows]
+        return pairs_of(self.rows.sheet, rows)
 
     def galleries(self, console: Console) -> tuple[Gallery, Gallery]:
         """What to learn from, and pictures that show how it goes: of validation rows, where there are any."""

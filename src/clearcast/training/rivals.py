@@ -54,7 +54,7 @@ def fit_denoiser(
     return _fit(network, StepDataset(lambda rng: detail_batch(gallery, crop, rng), seed), loss, minutes, progress)
 
 
-def fit_judge(
+def fit_classifier(
     network: ResNet18,
     ok: Gallery,
     defect: Gallery,
@@ -65,7 +65,8 @@ def fit_judge(
 ) -> int:
     """Fit a classifier (class 1 is defect) in place by cross-entropy, on as many noisy pictures of either label.
 
-    The other arguments, and what is returned, are those of ``fit_denoiser``; pictures are shrunk to 256 x 256.
+    Both galleries must have one shape; pictures are shrunk to 256 x 256. The other arguments, and what is returned, are
+    those of ``fit_denoiser``.
     """
 
     def make(rng: np.random.Generator) -> Batch:

@@ -20,8 +20,8 @@ from clearcast.evaluation.study.material import Rows
 from clearcast.imaging import Channels, Picture
 from clearcast.models.rivals import DnCnn, ResNet18, UNet
 from clearcast.progress import Progress, progress_bar
-from clearcast.training.clear.gallery import Gallery, Pair
-from clearcast.training.rivals import JUDGED_SIDE, fit_denoiser, fit_judge
+from clearcast.training.clear.gallery import Gallery, pairs_of
+from clearcast.training.rivals import JUDGED_SIDE, fit_classifier, fit_denoiser
 from clearcast.training.weights import load_weights, save_weights
 
 
@@ -48,7 +48,9 @@ def learned_contenders(
 
     def judge(network: nn.Module, progress: Progress) -> None:
         assert isinstance(network, ResNet18)
-        fit_judge(network, _gallery(rows, ok), _gallery(rows, defect), minutes=minutes, seed=seed, progress=progress)
+        good = _gallery(rows, ok)
+        bad = _gallery(rows, defect, good.shape)
+        fit_classifier(network, good, bad, minutes=minutes, seed=seed, progress=progress)
 
     dncnn, dncnn_version = kept("dncnn", lambda: DnCnn(channels=1, width=16, depth=8), denoiser)
     unet, unet_version = kept("unet", lambda: UNet(channels=1, width=8, levels=4), denoiser)
@@ -81,11 +83,8 @@ def _fitted(
     return network.eval().requires_grad_(False), hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
-def _gallery(rows: Rows, indices: Sequence[int]) -> Gallery:
-    listed = [rows.sheet.rows[index] for index in indices]
-    resolve = rows.sheet.resolve
-    pairs = [Pair(clean=resolve(row.reference), noisy=resolve(row.noisy), noise_type=row.noise_type) for row in listed]
-    return Gallery(pairs, Channels.GREY)
+def _gallery(rows: Rows, indices: Sequence[int], shape: tuple[int, int] | None = None) -> Gallery:
+    return Gallery(pairs_of(rows.sheet, [rows.sheet.rows[index] for index in indices]), Channels.GREY, shape=shape)
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from clearcast import imaging
+from clearcast.data.sheet import Row, Sheet
 from clearcast.domain import NoiseType
 from clearcast.errors import SheetError
 from clearcast.imaging import Channels, Picture
@@ -17,6 +18,7 @@ from clearcast.training.synthesis import Spoiled, augment, spoil, vary
 _LARGEST = 1024  # pixels a side: of larger pictures a window is learned from, which shows the same noise
 _MULTIPLE = 32
 _GREY = 2.0  # mean difference of channels, in grey levels, up to which a colour file shows a grey picture
+_SAMPLES = 32  # about so many pictures tell the shape and the channels of all
 _PAIRS, _VARIED = 0.25, 0.6  # probabilities
 
 
@@ -32,8 +34,9 @@ class Pair:
 class Gallery:
     """Decoded pictures of one shape, and views of them: as the sheet has them, or with noise made anew.
 
-    The shape is the median of the pictures' own, at most 1024 a side. A noise-free picture of another shape is resized;
-    a pair is cut, if it is larger, since resizing would change its noise, and else only its noise-free half is used.
+    The shape is the median of some of the pictures' own, at most 1024 a side. A noise-free picture of another shape is
+    resized; a pair is cut, if it is larger, since resizing would change its noise, and else only its noise-free half is
+    used.
 
     Args:
         pairs: what to learn from.
@@ -56,16 +59,14 @@ class Gallery:
     ) -> None:
         if not pairs:
             raise SheetError("no picture to learn from; needed is one noise-free picture at least")
+        self.shape = shape or _median_shape([pair.clean for pair in pairs])
+        self._types = [pair.noise_type for pair in pairs]
+        self._views = []
         with ThreadPoolExecutor() as pool:
-            loads = pool.map(lambda pair: _load(pair, channels), pairs)
-            loaded = []
-            for done, both in enumerate(loads, 1):
-                loaded.append(both)
+            for done, view in enumerate(pool.map(lambda pair: _fit(*_load(pair, channels), self.shape), pairs), 1):
+                self._views.append(view)
                 if progress:
                     progress(done, len(pairs))
-        self.shape = shape or _median_shape([clean for clean, _ in loaded])
-        self._views = [_fit(clean, noisy, self.shape) for clean, noisy in loaded]
-        self._types = [pair.noise_type for pair in pairs]
 
     def __len__(self) -> int:
         return len(self._views)
@@ -82,9 +83,17 @@ class Gallery:
         return spoil(vary(turned, rng) if rng.random() < _VARIED else turned, rng)
 
 
-def channels_of(pictures: Sequence[Path], *, samples: int = 32) -> Channels:
+def pairs_of(sheet: Sheet, rows: Sequence[Row]) -> list[Pair]:
+    """The pictures of some rows of a sheet."""
+    return [
+        Pair(clean=sheet.resolve(row.reference), noisy=sheet.resolve(row.noisy), noise_type=row.noise_type)
+        for row in rows
+    ]
+
+
+def channels_of(pictures: Sequence[Path]) -> Channels:
     """Grey, if the pictures look grey, though their files may have colour; judged by some of them."""
-    for path in pictures[:: max(1, len(pictures) // samples)]:
+    for path in _some(pictures):
         picture = imaging.load(path, Channels.RGB).astype(np.float32)
         if float(np.abs(picture - picture.mean(axis=2, keepdims=True)).mean()) > _GREY:
             return Channels.RGB
@@ -107,8 +116,12 @@ def _load(pair: Pair, channels: Channels) -> tuple[Picture, Picture | None]:
     return imaging.load(pair.clean, channels), imaging.load(pair.noisy, channels) if pair.noisy else None
 
 
-def _median_shape(pictures: Sequence[Picture]) -> tuple[int, int]:
-    sides = np.median([picture.shape[:2] for picture in pictures], axis=0)
+def _some(pictures: Sequence[Path]) -> Sequence[Path]:
+    return pictures[:: max(1, len(pictures) // _SAMPLES)]
+
+
+def _median_shape(pictures: Sequence[Path]) -> tuple[int, int]:
+    sides = np.median([imaging.load(path, Channels.GREY).shape for path in _some(pictures)], axis=0)
     height, width = np.clip(np.rint(sides / _MULTIPLE) * _MULTIPLE, 2 * _MULTIPLE, _LARGEST)
     return int(height), int(width)
 
@@ -118,5 +131,5 @@ def _fit(clean: Picture, noisy: Picture | None, shape: tuple[int, int]) -> tuple
     if noisy is not None and noisy.shape == clean.shape and all(np.greater_equal(clean.shape[:2], shape)):
         top, left = (clean.shape[0] - height) // 2, (clean.shape[1] - width) // 2
         window = slice(top, top + height), slice(left, left + width)
-        return clean[window], noisy[window]
+        return clean[window].copy(), noisy[window].copy()  # a view would keep the whole of a large picture in memory
     return imaging.resize(clean, height, width), None

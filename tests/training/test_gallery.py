@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clearcast import imaging
+from clearcast.domain import NoiseType
+from clearcast.errors import SheetError
+from clearcast.imaging import Channels, Picture
+from clearcast.training.clear import gallery
+from clearcast.training.clear.fitting import crop_of, detail_batch, survey_batch
+from clearcast.training.clear.gallery import Gallery, Pair, channels_of
+
+SIZES = ((96, 160), (96, 160), (64, 64), (100, 170), (200, 300))  # (height, width); the median is the first
+
+
+def picture(number: int) -> Picture:
+    """A gradient with a colour cast, another one for each number."""
+    height, width = SIZES[number]
+    down, across = np.mgrid[:height, :width]
+    return np.dstack([down % 200, across % 200, np.full_like(down, 40 * number)]).astype(np.uint8)
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> list[Pair]:
+    """Pairs of several sizes, whose noisy half is the negative."""
+    listed = []
+    for number in range(len(SIZES)):
+        clean, noisy = tmp_path / f"{number}-clean.png", tmp_path / f"{number}-noisy.png"
+        imaging.save(clean, picture(number))
+        imaging.save(noisy, 255 - picture(number))
+        listed.append(Pair(clean=clean, noisy=noisy, noise_type=NoiseType.GAUSSIAN))
+    return listed
+
+
+@pytest.mark.parametrize("channels", Channels)
+def test_batches_of_pictures_of_many_sizes_have_one_shape(pairs: list[Pair], channels: Channels) -> None:
+    made = Gallery(pairs, channels)
+    assert made.shape == SIZES[0]
+    for seed in range(8):
+        noisy, clean, *_ = survey_batch(made, np.random.default_rng(seed))
+        assert noisy.shape == clean.shape == (len(noisy), *SIZES[0], channels.depth)
+        noisy, clean, corners = detail_batch(made, crop_of(made), np.random.default_rng(seed))
+        assert noisy.shape[1:] == clean.shape[1:] == (*SIZES[0], channels.depth)
+        assert (corners >= 0).all()
+        assert (corners[:, 1] <= SIZES[0][1] - crop_of(made)).all()
+
+
+def test_a_pair_is_cut_but_never_resized(pairs: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery, "_PAIRS", 1.0)
+    for number, size in enumerate(SIZES):
+        drawn = Gallery([pairs[number]], Channels.RGB, shape=SIZES[0]).draw(np.random.default_rng(number))
+        if size < SIZES[0]:
+            assert drawn.sigma is not None  # too small: only its noise-free half is used, with noise made anew
+        else:
+            assert (drawn.kind, drawn.sigma) == (NoiseType.GAUSSIAN, None)
+            np.testing.assert_array_equal(drawn.noisy, 255 - drawn.clean)
+
+
+def test_pictures_without_colour_are_grey_whatever_their_files_hold(tmp_path: Path, pairs: list[Pair]) -> None:
+    grey = np.repeat(picture(0)[:, :, :1], 3, axis=2)
+    imaging.save(tmp_path / "grey.jpg", grey)
+    assert channels_of([tmp_path / "grey.jpg"]) is Channels.GREY
+    assert channels_of([tmp_path / "grey.jpg", pairs[0].clean]) is Channels.RGB
+
+
+def test_nothing_to_learn_from_is_refused() -> None:
+    with pytest.raises(SheetError, match="one noise-free picture at least"):
+        Gallery([], Channels.GREY)
