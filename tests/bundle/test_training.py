@@ -16,7 +16,7 @@ from clearcast.bundle.networks import judge, load_networks
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.training import train
 from clearcast.data.sheet import read_sheet
-from clearcast.errors import ClearcastError, OutputError, RecipeError
+from clearcast.errors import OutputError, RecipeError
 from clearcast.evaluation.benchmark import BenchmarkRequest, run_benchmark
 from clearcast.evaluation.fidelity import fidelity
 from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split
@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_networks(
     }
 
 
-def test_a_training_that_is_stopped_is_gone_on_with(
+def test_a_training_that_is_stopped_at_its_very_end_is_gone_on_with_and_fits_nothing_again(
     bundle: Path, noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch)
@@ -114,12 +114,15 @@ def test_a_training_that_is_stopped_is_gone_on_with(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("clearcast.bundle.training.learn_verdicts", stop)
+        patch.setattr("clearcast.bundle.training.write_manifest", stop)
         with pytest.raises(KeyboardInterrupt):
             train(stopped)
     with pytest.raises(OutputError, match="--resume"):
         train(stopped)
+    monkeypatch.delattr("clearcast.training.fit.Trainer")
+    monkeypatch.delattr("clearcast.training.seeing._look")
     manifest = train(replace(stopped, resume=True))
+    assert not (stopped.out / "work").exists()
     assert manifest["files"]["judge.safetensors"] == read_manifest(bundle)["files"]["judge.safetensors"]
 
 
@@ -161,9 +164,18 @@ def test_a_budget_is_turned_into_a_plan_that_is_kept(
     assert manifest["effort"]["budget_minutes"] == 2
 
 
-@pytest.mark.parametrize("damage", ["changed", "missing", "format", "no manifest", "outside"])
-def test_a_damaged_bundle_is_refused(bundle: Path, tmp_path: Path, damage: str) -> None:
-    copy = tmp_path / "copy"
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("changed", "restorer.safetensors is not the file that was written"),
+        ("missing", "split.csv is missing; copy"),
+        ("format", "format 99; this version reads format 1"),
+        ("no manifest", "not a bundle"),
+        ("outside", "'../outside', which lies outside"),
+    ],
+)
+def test_a_damaged_bundle_is_refused(bundle: Path, tmp_path: Path, damage: str, words: str) -> None:
+    copy = tmp_path / "damaged"
     copy.mkdir()
     for path in bundle.iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
@@ -181,5 +193,5 @@ def test_a_damaged_bundle_is_refused(bundle: Path, tmp_path: Path, damage: str) 
             (tmp_path / "outside").write_text("")
             files = manifest["files"] | {"../outside": "0"}
             (copy / MANIFEST).write_text(json.dumps(manifest | {"files": files}))
-    with pytest.raises(ClearcastError, match="copy"):
+    with pytest.raises(OutputError, match=words):
         load_networks(copy)

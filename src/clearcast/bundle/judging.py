@@ -17,6 +17,7 @@ from clearcast.models.judge import PictureJudge
 from clearcast.progress import Progress
 from clearcast.training.clear.verdicts import RestoredViews
 from clearcast.training.judging import FittedJudge, fit_judge
+from clearcast.training.weights import fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,19 +45,23 @@ def learn_verdicts(
     device: torch.device,
     progress: Progress,
 ) -> Learned:
-    """Fit the judge on the training rows; ``work`` keeps what the backbone saw, so that a stopped fit goes on."""
+    """Fit the judge on the training rows; ``work`` keeps what the backbone saw, so that a stopped fit goes on.
+
+    It is kept by the restorer's weights: what another restorer made is not learned from.
+    """
     rows = ground.chosen(Subset.TRAIN)
     labels = [row.label for row in rows if row.label]
     if len(set(labels)) < 2:
         lack = f"all {len(rows)} training rows are {labels[0]}; verdicts are learned from pictures of both labels"
         return Learned(verdicts=None, crossfitted=pd.DataFrame(), lack=lack)
-    work.mkdir(parents=True, exist_ok=True)
+    seen = work / fingerprint(restorer)
+    seen.mkdir(parents=True, exist_ok=True)
     fitted = fit_judge(
         labels,
         ground.parts(Subset.TRAIN),
         RestoredViews(ground.pairs(rows), ground.channels, shape, restorer.to(device), seed=seed),
         backbone=backbone,
-        folder=work,
+        folder=seen,
         seed=seed,
         views=views,
         device=device,

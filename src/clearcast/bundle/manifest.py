@@ -53,9 +53,9 @@ class JudgeFacts(TypedDict):
 class Manifest(TypedDict):
     """The content of ``manifest.json``.
 
-    ``files``: the SHA-256 of every other file, by its path in the bundle. ``judge`` is None where nothing could be
-    learned about verdicts, and then ``no_judge`` says why. ``measured``: figures on
-    test rows, with intervals (see ``evaluation/evidence/contract.py``).
+    ``files``: the SHA-256 of every other file, by its name. ``judge`` is None where nothing could be learned about
+    verdicts, and then ``no_judge`` says why. ``measured``: figures on test rows, with intervals (see
+    ``evaluation/evidence/contract.py``).
     """
 
     format: int
@@ -71,9 +71,9 @@ class Manifest(TypedDict):
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, last of all: with it the folder is a bundle. Its ``files`` are filled in here."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    manifest["files"] = {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
+    """Write the manifest, after all other files: with it the folder is a bundle. Its ``files`` are filled in here."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
+    manifest["files"] = {path.name: _sha256(path) for path in paths}
     with replace_file(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -13,11 +13,12 @@ import torch
 
 from clearcast import __version__
 from clearcast.bundle.ground import begin
-from clearcast.bundle.judging import learn_verdicts
-from clearcast.bundle.manifest import FORMAT, Manifest, write_manifest
+from clearcast.bundle.judging import Learned, learn_verdicts
+from clearcast.bundle.manifest import FORMAT, Effort, Manifest, TrainedOn, write_manifest
 from clearcast.bundle.measuring import measure
 from clearcast.bundle.networks import Networks, save_networks, still
 from clearcast.bundle.request import TrainRequest
+from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.study.folder import write_json
 from clearcast.models.backbone import Backbone, pretrained_backbone
 from clearcast.models.clear.restorer import Restorer
@@ -69,27 +70,36 @@ def train(request: TrainRequest) -> Manifest:
     with clock.phase("measuring"):
         measured = measure(networks, ground, learned.crossfitted, seed=request.seed, console=request.console)
     save_networks(networks, ground.folder.path)
-    shutil.rmtree(work)
-    manifest: Manifest = {
+    effort = _effort(request, plan, clock)
+    manifest = _manifest(ground.described(training), effort, learned, measured)
+    write_manifest(ground.folder.path, manifest)
+    shutil.rmtree(work)  # after the manifest, so that whatever stops this loses no training
+    return manifest
+
+
+def _effort(request: TrainRequest, plan: Plan, clock: "_Clock") -> Effort:
+    return {
+        "seed": request.seed,
+        "plan": asdict(plan),
+        "minutes": clock.minutes,
+        "device": device_name(request.accelerator),
+        "budget_minutes": request.budget,
+    }
+
+
+def _manifest(trained_on: TrainedOn, effort: Effort, learned: Learned, measured: Evidence) -> Manifest:
+    return {
         "format": FORMAT,
         "recipe": "clear",
         "clearcast": __version__,
         "created": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
         "files": {},
-        "trained_on": ground.described(training),
-        "effort": {
-            "seed": request.seed,
-            "plan": asdict(plan),
-            "minutes": clock.minutes,
-            "device": device_name(request.accelerator),
-            "budget_minutes": request.budget,
-        },
+        "trained_on": trained_on,
+        "effort": effort,
         "judge": learned.verdicts.facts if learned.verdicts else None,
         "no_judge": learned.lack,
         "measured": measured,
     }
-    write_manifest(ground.folder.path, manifest)
-    return manifest
 
 
 def _planned(request: TrainRequest, restorer: Restorer, backbone: Backbone, training: Gallery, path: Path) -> Plan:

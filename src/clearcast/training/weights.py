@@ -1,5 +1,6 @@
 """Write and read a network's weights as safetensors, which hold numbers only and run no code when they are read."""
 
+import hashlib
 from pathlib import Path
 
 from safetensors.torch import load_file, save
@@ -13,9 +14,13 @@ WEIGHTS = "model.safetensors"
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write a network's weights, whole or not at all."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with replace_file(path) as temporary:
-        temporary.write_bytes(save(weights))
+        temporary.write_bytes(_written(network))
+
+
+def fingerprint(network: nn.Module) -> str:
+    """Twelve hexadecimal digits that differ where a weight differs."""
+    return hashlib.sha256(_written(network)).hexdigest()[:12]
 
 
 def load_weights(network: nn.Module, folder: Path, name: str = WEIGHTS) -> None:
@@ -29,6 +34,10 @@ def load_weights(network: nn.Module, folder: Path, name: str = WEIGHTS) -> None:
     except Exception as error:  # safetensors and torch raise several kinds for a damaged file
         reason = str(error).splitlines()[0]
         raise OutputError(f"{folder / name} cannot be used ({reason}); {cure(folder)}") from None
+
+
+def _written(network: nn.Module) -> bytes:
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
 
 
 def cure(folder: Path) -> str:
