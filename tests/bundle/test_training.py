@@ -134,6 +134,12 @@ def test_a_whole_bundle_is_not_trained_over(bundle: Path, noisy_folder: Path) ->
     assert (bundle / MANIFEST).read_bytes() == before
 
 
+def test_force_does_not_delete_what_is_no_bundle(noisy_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"format": 1, "started": "", "question": {"recipe": {}}}))
+    with pytest.raises(OutputError, match="holds a study, which --force does not delete for a bundle"):
+        train(replace(request(noisy_folder, tmp_path), force=True))
+
+
 def test_pictures_of_one_label_teach_everything_but_verdicts(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -187,7 +187,7 @@ def test_what_is_there_is_kept_unless_told_otherwise(study: StudyRequest, tmp_pa
     (tmp_path / "mine").mkdir()
     about = {"format": 1, "started": "", "question": {"recipe": {}}}
     (tmp_path / "mine" / "run.json").write_text(json.dumps(about))
-    with pytest.raises(OutputError, match="no benchmark"):
+    with pytest.raises(OutputError, match="holds a study, which --force does not delete for a benchmark"):
         run(replace(study, out=tmp_path / "mine", force=True))
 
 

@@ -36,6 +36,7 @@ class TrainRequest:
         return {
             "recipe": "clear",
             "sheet_sha256": self.sheet.sha256,
+            "columns": self.sheet.columns.unusual(),
             "seed": self.seed,
             "skip_bad": self.skip_bad,
             "budget": self.budget,

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PureWindowsPath
 
 from clearcast.data.table import READERS, Table, cell_text, plain, read_table
@@ -27,6 +27,11 @@ class Columns:
     label: str | None = None  # None: the label is in the path's words
     group: str | None = None  # None: a column "Group" where there is one
     subset: str | None = None  # None: the sheet does not say how to divide its rows
+
+    def unusual(self) -> dict[str, str | None]:
+        """Names that are not the usual ones, by role; that of the subsets is the split's to tell."""
+        usual, own = asdict(Columns()), asdict(self)
+        return {role: name for role, name in own.items() if name != usual[role] and role != "subset"}
 
 
 @dataclass(frozen=True, kw_only=True)

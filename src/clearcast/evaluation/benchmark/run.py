@@ -16,7 +16,7 @@ import torch
 from clearcast import __version__, imaging
 from clearcast.data.split import load_split
 from clearcast.domain import Subset
-from clearcast.errors import OutputError, RecipeError, SheetError
+from clearcast.errors import RecipeError, SheetError
 from clearcast.evaluation.benchmark.contenders import NOISY, Denoiser, Judge
 from clearcast.evaluation.benchmark.figures import BY_TYPE, as_table, best_by_type, judged_figures, restored_figures
 from clearcast.evaluation.benchmark.learned import learned_contenders
@@ -76,8 +76,6 @@ def run_benchmark(request: BenchmarkRequest) -> Benchmark:
     study, console = request.study, request.study.console
     question = study.question() | {"benchmark": {"limit": request.limit}}
     folder = open_run(study.out, question, resume=study.resume, force=study.force)
-    if folder is None and (study.out / "run.json").exists():
-        _refuse_other_run(study.out)
     rows = usable(study.sheet, skip_bad=True, console=console)
     division = division_of(folder, rows, study.split, study.recipe.split, seed=study.seed, console=console)
     division.refuse_leaks(rows.sheet.rows, rows.hashes())
@@ -187,12 +185,6 @@ def _refuse_same_names(request: BenchmarkRequest) -> None:
 def _refuse_nothing(table: pd.DataFrame, faults: Sequence[str]) -> None:
     if table.empty:
         raise SheetError(f"none of the test pictures can be used; the first: {faults[0]}")
-
-
-def _refuse_other_run(path: Path) -> None:
-    """--force deletes an older benchmark, never the hours of a study that happens to lie there."""
-    if "benchmark" not in RunFolder(path=path).about["question"]:
-        raise OutputError(f"{path} holds a run that is no benchmark; name another folder with --out")
 
 
 def _refuse_trained_rows(trained: Path, rows: Rows, division: Division) -> None:

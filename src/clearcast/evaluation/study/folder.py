@@ -116,13 +116,14 @@ def open_run(path: Path, question: dict[str, Any], *, resume: bool, force: bool)
         path: the folder; whatever is not a run's folder is left alone, also with ``force``.
         question: all that must be equal for results to belong together, ready for JSON.
         resume: go on with a run that is there; where none is, one may be begun.
-        force: a run that is there may be deleted for a new one.
+        force: a run of the same kind that is there may be deleted for a new one.
 
     Returns:
         the run to go on with, or None where a new one is to be begun.
 
     Raises:
-        OutputError: the folder holds something else, or a run and neither is given, or a run with another question.
+        OutputError: the folder holds something else, or a run and neither is given, or a run with another question, or
+            with ``force`` a run of another kind.
     """
     if resume and force:
         raise OutputError("--resume goes on with a run and --force deletes it; give one of them")
@@ -136,6 +137,7 @@ def open_run(path: Path, question: dict[str, Any], *, resume: bool, force: bool)
         raise OutputError(f"{path} already holds a run; go on with it by --resume, or delete it and start by --force")
     before = _read_run(path)
     if force:
+        _refuse_other_kind(path, _kind(before["question"]), _kind(question))
         return None
     _refuse_other_question(path, before["question"], question)
     return RunFolder(path=path)
@@ -202,6 +204,18 @@ def _refuse_other_question(path: Path, before: dict[str, Any], now: dict[str, An
     if differing:
         listed = "; ".join(f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in sorted(differing))
         raise OutputError(f"{path} holds a run of something else ({listed}); ask the same, or use another folder")
+
+
+def _refuse_other_kind(path: Path, old: str, new: str) -> None:
+    """--force never deletes the hours of a study for a benchmark."""
+    if old != new:
+        raise OutputError(f"{path} holds {old}, which --force does not delete for {new}; name another with --out")
+
+
+def _kind(question: dict[str, Any]) -> str:
+    if "benchmark" in question:
+        return "a benchmark"
+    return "a study" if isinstance(question.get("recipe"), dict) else "a bundle"
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

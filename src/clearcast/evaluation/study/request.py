@@ -1,12 +1,12 @@
 """What to study and how."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from clearcast.data.sheet import Columns, Sheet
+from clearcast.data.sheet import Sheet
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.dividing import SplitChoice
 from clearcast.training.recipe import Recipe
@@ -44,14 +44,9 @@ class StudyRequest:
         """All that results depend on, other than the machine; ready for JSON."""
         return {
             "sheet_sha256": self.sheet.sha256,
-            "columns": self._named_columns(),
+            "columns": self.sheet.columns.unusual(),
             "seed": self.seed,
             "skip_bad": self.skip_bad,
             "recipe": self.recipe.model_dump(mode="json"),
             "split": self.split.question(),
         }
-
-    def _named_columns(self) -> dict[str, str]:
-        """Columns that are not the usual ones; that of the subsets is the split's to tell."""
-        usual, own = asdict(Columns()), asdict(self.sheet.columns)
-        return {role: name for role, name in own.items() if name != usual[role] and role != "subset"}
