@@ -20,7 +20,6 @@ from clearcast.cli.options import (
     SkipBad,
     SplitColumn,
     SplitOption,
-    ValidationShare,
 )
 from clearcast.cli.output import console, packages, say
 from clearcast.data.sheet import Columns, read_sheet
@@ -39,7 +38,6 @@ def train(
     skip_bad: SkipBad = False,
     split: SplitOption = "",
     groups: Groups = None,
-    validation_share: ValidationShare = None,
     seed: Seed = 7,
     backbone: Annotated[
         Path | None, typer.Option(help="Weights of EfficientNet-Lite0.", show_default="the installed package's")
@@ -75,9 +73,7 @@ def train(
             sheet=read,
             out=out,
             seed=seed,
-            split=SplitChoice(
-                **parse_split(split), column=split_column, groups=groups, validation_share=validation_share
-            ),
+            split=SplitChoice(**parse_split(split), column=split_column, groups=groups),
             budget=budget,
             resume=resume,
             force=force,
