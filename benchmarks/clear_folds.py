@@ -19,6 +19,7 @@ from clearcast.evaluation.evidence.gather import gather_evidence
 from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.evaluation.evidence.words import figure_text
 from clearcast.evaluation.study.dividing import SplitChoice, SplitKind
+from clearcast.evaluation.study.folder import read_csv
 
 
 def main() -> None:
@@ -52,7 +53,8 @@ def report(folder: Path, folds: int) -> None:
 
 def together(folder: Path, folds: int, name: str) -> pd.DataFrame:
     """A table of all folds, with a column that says which."""
-    tables = [pd.read_csv(folder / f"fold-{fold}" / name).assign(fold=fold) for fold in range(1, folds + 1)]
+    paths = {fold: folder / f"fold-{fold}" / name for fold in range(1, folds + 1)}
+    tables = [read_csv(path).assign(fold=fold) for fold, path in paths.items() if path.exists()]
     return pd.concat(tables, ignore_index=True)
 
 

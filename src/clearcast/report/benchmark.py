@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from rich.table import Table
 
 from clearcast import imaging
@@ -14,14 +13,11 @@ from clearcast.domain import NoiseType
 from clearcast.evaluation.benchmark.figures import ALL, BY_TYPE, VERDICT
 from clearcast.evaluation.benchmark.run import REFERENCE, Benchmark
 from clearcast.evaluation.evidence.contract import Figure as Measured
-from clearcast.files import replace_file
 from clearcast.imaging import Channels
-from clearcast.report.charts.style import PAPER, empty
+from clearcast.report.charts.style import PICTURE_SIDE, empty, save
 from clearcast.report.numbers import DASH, decimal, measured
 
 _MEASURES = {"psnr": ("PSNR, dB", 2), "ssim": ("SSIM", 3)}
-_SIDE = 2.2  # inches of one picture
-_DPI = 150
 
 
 def benchmark_tables(result: Benchmark) -> list[Table]:
@@ -38,10 +34,8 @@ def benchmark_tables(result: Benchmark) -> list[Table]:
     for measure in VERDICT if about["judges"] else ():
         title = f"Verdict: {measure.replace('_', ' ')} ({rows})"
         tables.append(_table(title, result, about["judges"], measure, kinds, 3))
-    threads = about["threads"]
-    tables[
-        -1
-    ].caption = f"ms: median of one image, in memory; threads: PyTorch {threads['torch']}, OpenCV {threads['opencv']}."
+    threads = "threads: PyTorch {torch}, OpenCV {opencv}".format(**about["threads"])
+    tables[-1].caption = f"ms: median of one image, in memory; {threads}."
     return tables
 
 
@@ -50,12 +44,12 @@ def write_contact_sheets(result: Benchmark) -> list[Path]:
     names = [name for name in result.about["denoisers"] if name != BY_TYPE] + [REFERENCE]
     written = []
     for kind, rows in result.about["examples"].items():
-        sheet, _ = empty(_SIDE * len(names), _SIDE * len(rows) + 0.3, len(rows), len(names))
+        sheet, _ = empty(PICTURE_SIDE * len(names), PICTURE_SIDE * len(rows) + 0.3, len(rows), len(names))
         for place, axes in enumerate(sheet.axes):
             row, name = rows[place // len(names)], names[place % len(names)]
             _draw(axes, result.folder / "pictures" / f"{row}-{name}.png", name if place < len(names) else "")
         path = result.folder / f"contact-{kind}.png"
-        _save(sheet, path)
+        save(sheet, path)
         written.append(path)
     return written
 
@@ -87,8 +81,3 @@ def _draw(axes: Axes, picture: Path, title: str) -> None:
     axes.set_title(title, fontsize=9)
     if picture.exists():
         axes.imshow(imaging.load(picture, Channels.GREY), cmap="gray", vmin=0, vmax=255)
-
-
-def _save(sheet: Figure, path: Path) -> None:
-    with replace_file(path) as temporary:
-        sheet.savefig(temporary, dpi=_DPI, facecolor=PAPER, metadata={"Software": None})

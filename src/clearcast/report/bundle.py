@@ -6,7 +6,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from rich.table import Table
@@ -14,17 +13,15 @@ from rich.table import Table
 from clearcast import imaging
 from clearcast.bundle.manifest import Manifest
 from clearcast.bundle.networks import Networks, judge, load_networks
-from clearcast.domain import NoiseType
+from clearcast.domain import NoiseType, Subset
 from clearcast.evaluation.stage import Stage
-from clearcast.files import replace_file
+from clearcast.evaluation.study.folder import PREDICTIONS, read_csv
 from clearcast.models.clear.restoring import restore
-from clearcast.report.charts.style import PAPER, empty
+from clearcast.report.charts.style import PICTURE_SIDE, empty, save
 from clearcast.report.numbers import DASH, measured
 
 SAMPLES = "samples.png"
 _EACH = 3  # pictures of each noise type
-_SIDE = 2.2  # inches of one picture
-_DPI = 150
 _VERDICTS = {
     Stage.REFERENCE: "verdict on noise-free pictures",
     Stage.NOISY: "verdict on noisy pictures as they come",
@@ -61,15 +58,14 @@ def write_samples(bundle: Path, root: Path) -> Path:
         root: the folder that its sheet's paths are relative to.
     """
     networks, _ = load_networks(bundle)
-    table = pd.read_csv(bundle / "predictions.csv", encoding="utf-8")
+    table = read_csv(bundle / PREDICTIONS[Subset.TEST])
     by_type = table.sort_values("psnr_denoised").groupby("noise_type")
     chosen = [group.to_dict("records")[place] for _, group in by_type for place in _spread(len(group))]
     columns = 4 if networks.verdicts else 3
-    sheet, _ = empty(_SIDE * columns, (_SIDE + 0.25) * len(chosen), len(chosen), columns)
+    sheet, _ = empty(PICTURE_SIDE * columns, (PICTURE_SIDE + 0.25) * len(chosen), len(chosen), columns)
     for place, row in enumerate(chosen):
         _draw_row(sheet.axes[place * columns : (place + 1) * columns], networks, row, root)
-    with replace_file(bundle / SAMPLES) as temporary:
-        sheet.savefig(temporary, dpi=_DPI, facecolor=PAPER, metadata={"Software": None})
+    save(sheet, bundle / SAMPLES)
     return bundle / SAMPLES
 
 

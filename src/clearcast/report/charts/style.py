@@ -11,11 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from clearcast.files import replace_file
+
 # Okabe and Ito's colours, told apart with any colour vision. In the page each becomes the style sheet's variable,
 # so that figures follow its light, dark and printed looks.
 INK, MUTED, GRID, PAPER = "#1d2733", "#5b6875", "#d5dbe1", "#ffffff"
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#aa4499"
 SQUARE, MIDDLE, WIDE = 2.9, 3.8, 8.0  # inches; wide figures take the page's whole width
+PICTURE_SIDE = 2.2  # inches of a picture among others
 _VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -55,6 +58,12 @@ def empty(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, axes[0, 0]
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all; for pictures to look at beside the page."""
+    with replace_file(path) as temporary:
+        figure.savefig(temporary, dpi=150, facecolor=PAPER, metadata={"Software": None})
 
 
 def legend_below(figure: Figure, axes: Iterable[Axes], columns: int = 1) -> None:
