@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from clearcast.domain import NoiseType
 from clearcast.training import synthesis
-from clearcast.training.synthesis import augment, spoil, vary
+from clearcast.training.synthesis import augment, jitter, spoil
 
 FLAT = np.full((96, 96), 128, np.uint8)
 
@@ -70,9 +70,9 @@ def test_views_of_a_pair_are_turned_alike_and_keep_their_shape(width: int, views
     assert len(seen) == views
 
 
-def test_a_varied_picture_has_its_shape_and_is_not_far_off() -> None:
+def test_a_jittered_picture_has_its_shape_and_is_not_far_off() -> None:
     clean = np.full((64, 48), 100, np.uint8)
     for seed in range(20):
-        varied = vary(clean, np.random.default_rng(seed))
-        assert varied.shape == clean.shape
-        assert 100 * 0.85 - 13 <= varied.min() <= varied.max() <= 100 * 1.15 + 13
+        moved = jitter(clean, np.random.default_rng(seed))
+        assert moved.shape == clean.shape
+        assert 100 * 0.85 - 13 <= moved.min() <= moved.max() <= 100 * 1.15 + 13

@@ -97,7 +97,7 @@ def augment(pictures: list[Picture], rng: np.random.Generator) -> list[Picture]:
     return [np.ascontiguousarray(picture[:, ::-1] if mirrored else picture) for picture in turned]
 
 
-def vary(clean: Picture, rng: np.random.Generator) -> Picture:
+def jitter(clean: Picture, rng: np.random.Generator) -> Picture:
     """A picture as another camera might have taken it: stretched and shifted a little, brighter or darker."""
     height, width = clean.shape[:2]
     stretch = rng.uniform(0.9, 1.1, 2)
