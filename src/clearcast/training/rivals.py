@@ -72,9 +72,8 @@ def fit_classifier(
     def make(rng: np.random.Generator) -> Batch:
         drawn = [gallery.draw(rng).noisy for gallery in (ok, defect) for _ in range(_JUDGED)]
         pictures = to_float(torch.from_numpy(np.stack(drawn).reshape(len(drawn), *drawn[0].shape[:2], -1)))
-        return functional.interpolate(pictures, (JUDGED_SIDE, JUDGED_SIDE), mode="area"), torch.arange(
-            2
-        ).repeat_interleave(_JUDGED)
+        labels = torch.arange(2).repeat_interleave(_JUDGED)
+        return functional.interpolate(pictures, (JUDGED_SIDE, JUDGED_SIDE), mode="area"), labels
 
     def loss(batch: Batch) -> Tensor:
         pictures, labels = batch
