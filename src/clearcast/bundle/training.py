@@ -52,8 +52,8 @@ def train(request: TrainRequest) -> Manifest:
     restorer = Restorer(ground.channels.depth)
     plan = _planned(request, restorer, backbone, training, work / "plan.json")
     around = Surroundings(seed=request.seed, console=request.console, accelerator=request.accelerator)
-    with clock.phase("restorer"):
-        fit_restorer(restorer, training, heldout, work, plan=plan, around=around)
+    fitted = fit_restorer(restorer, training, heldout, work, plan=plan, around=around)
+    clock.minutes |= {name: round(fit.seconds / 60, 2) for name, fit in zip(("survey", "detail"), fitted, strict=True)}
     with clock.phase("judge"), progress_bar(request.console, "Looking at pictures for verdicts") as progress:
         learned = learn_verdicts(
             ground,
@@ -122,7 +122,7 @@ def _device(accelerator: str) -> torch.device:
 
 
 class _Clock:
-    """Minutes of each phase of this call; what an earlier call did before it was stopped is not counted."""
+    """Minutes of each phase; of reading, judge and measuring, those of this call alone, if an earlier one was stopped."""
 
     def __init__(self) -> None:
         self.minutes: dict[str, float] = {}

@@ -27,7 +27,7 @@ _VERDICTS = {
     Stage.NOISY: "verdict on noisy pictures as they come",
     Stage.DENOISED: "verdict on restored pictures",
 }
-_SURE = 3.0  # log-odds above the picture's mean at which the heat map has its full colour
+_FAINT, _SURE = 1.0, 4.0  # log-odds above the picture's mean at which the heat map begins, and has its full colour
 
 
 def bundle_table(manifest: Manifest) -> Table:
@@ -71,7 +71,7 @@ def write_samples(bundle: Path, root: Path) -> Path:
 
 def heat_map(evidence: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """How much each place speaks for a defect against the picture's mean: float32 (height, width) in 0..1."""
-    over = np.clip((evidence - evidence.mean()) / _SURE, 0, 1)
+    over = np.clip((evidence - evidence.mean() - _FAINT) / (_SURE - _FAINT), 0, 1)
     return np.asarray(cv2.resize(over, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
