@@ -122,7 +122,7 @@ def _device(accelerator: str) -> torch.device:
 
 
 class _Clock:
-    """Minutes of each phase; of reading, judge and measuring, those of this call alone, if an earlier one was stopped."""
+    """Minutes of each phase; where an earlier call was stopped, those of this call alone."""
 
     def __init__(self) -> None:
         self.minutes: dict[str, float] = {}
