@@ -16,7 +16,7 @@ from clearcast.bundle.networks import judge, load_networks
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.training import train
 from clearcast.data.sheet import read_sheet
-from clearcast.errors import OutputError, RecipeError
+from clearcast.errors import OutputError, RecipeError, SheetError
 from clearcast.evaluation.benchmark import BenchmarkRequest, run_benchmark
 from clearcast.evaluation.fidelity import fidelity
 from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split
@@ -168,6 +168,15 @@ def test_a_budget_is_turned_into_a_plan_that_is_kept(
     manifest = train(replace(request(noisy_folder, tmp_path / "budget"), budget=2))
     assert manifest["effort"]["plan"] == {"survey": 1, "detail": 1, "views": 2}
     assert manifest["effort"]["budget_minutes"] == 2
+
+
+def test_a_picture_too_small_is_refused_before_anything_is_written(
+    noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clearcast.bundle.ground.SMALLEST", 65)
+    with pytest.raises(SheetError, match=r"row 2: .* has 64 x 64 pixels; needed are at least 65 a side"):
+        train(request(noisy_folder, tmp_path / "tiny"))
+    assert not (tmp_path / "tiny").exists()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from clearcast.evaluation.study.dividing import Division
 from clearcast.evaluation.study.folder import RunFolder, open_run
 from clearcast.evaluation.study.material import Rows, usable
 from clearcast.imaging import Channels
+from clearcast.models.clear.restoring import SMALLEST
 from clearcast.progress import progress_bar
 from clearcast.training.clear.gallery import Gallery, Pair, channels_of, pairs_of
 from clearcast.training.recipe import SplitShares
@@ -88,6 +89,7 @@ def begin(request: TrainRequest) -> Ground:
     if folder is not None and (folder.path / MANIFEST).exists():
         raise OutputError(f"{request.out} is a whole bundle already; train another with another --out, or with --force")
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
+    _refuse_tiny(rows)
     division = division_of(folder, rows, request.split, SHARES, seed=request.seed, console=request.console)
     division.refuse_leaks(rows.sheet.rows, rows.hashes())
     if not division.split.rows(Subset.TRAIN) or not division.split.rows(Subset.TEST):
@@ -96,3 +98,13 @@ def begin(request: TrainRequest) -> Ground:
     if folder is None or not folder.split.exists():
         folder = begin_divided(request.out, question, rows, division, sheet=str(request.sheet.path.absolute()))
     return Ground(folder=folder, rows=rows, division=division)
+
+
+def _refuse_tiny(rows: Rows) -> None:
+    for row in rows.sheet.rows:
+        info = rows.facts[row.noisy].info
+        if info and min(info.width, info.height) < SMALLEST:
+            raise SheetError(
+                f"{rows.sheet.path}: row {row.number}: {row.noisy} has {info.width} x {info.height} pixels; needed are "
+                f"at least {SMALLEST} a side; take such rows out of the sheet"
+            )
