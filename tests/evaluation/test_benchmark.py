@@ -218,6 +218,15 @@ def test_the_networks_of_a_study_take_part(study: StudyRequest, tmp_path: Path) 
     assert not (tmp_path / "other").exists()
 
 
+def test_who_was_trained_on_another_sheet_takes_part_with_a_warning(study: StudyRequest, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    about = {"format": 1, "started": "", "question": {"recipe": "clear", "sheet_sha256": "0"}}
+    (other / "run.json").write_text(json.dumps(about))
+    result = run_benchmark(BenchmarkRequest(study=study, denoisers=[], trained_in=[other], limit=3))
+    assert any("trained on another sheet" in warning for warning in result.about["warnings"])
+
+
 def test_learned_rivals_are_trained_once(study: StudyRequest) -> None:
     asked = BenchmarkRequest(study=study, denoisers=[], budget=0.01, limit=4)
     first = run_benchmark(asked)

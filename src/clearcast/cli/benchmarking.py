@@ -49,7 +49,7 @@ def benchmark(
         str,
         typer.Option(
             help="How rows are divided, as for study: grouped, random, column, or the split.csv of a run.",
-            show_default="that of --run or --bundle; else grouped, where a part is shown twice",
+            show_default="that of --run or --bundle, if of this sheet; else grouped, where a part is shown twice",
         ),
     ] = "",
     groups: Groups = None,
@@ -81,18 +81,21 @@ def benchmark(
             contenders_of_run,
             parse_rivals,
             run_benchmark,
+            trained_on,
         )
         from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split
         from clearcast.report.benchmark import benchmark_tables, write_contact_sheets
         from clearcast.training.recipe import load_recipe
+    read = read_sheet(sheet, columns=columns, root=root)
     denoisers, judges = contenders_of_run(run) if run else ([], [])
     bundles = bundle or []
     for restorer, bundled in map(contenders_of_bundle, bundles):
         denoisers, judges = [*denoisers, restorer], [*judges, *bundled]
     trained = [run, *bundles] if run else bundles
-    named = parse_split(split or (str(trained[0] / "split.csv") if trained else ""))
+    own = [folder for folder in trained if trained_on(folder, read)]
+    named = parse_split(split or (str(own[0] / "split.csv") if own else ""))
     study = StudyRequest(
-        sheet=read_sheet(sheet, columns=columns, root=root),
+        sheet=read,
         recipe=load_recipe("report"),
         out=out or Path("runs") / f"{sheet.stem}-benchmark",
         seed=seed,

@@ -2,7 +2,7 @@
 
 from clearcast.evaluation.benchmark.contenders import Denoiser, Judge, classical, parse_rivals
 from clearcast.evaluation.benchmark.published import contenders_of_run
-from clearcast.evaluation.benchmark.run import Benchmark, BenchmarkRequest, run_benchmark
+from clearcast.evaluation.benchmark.run import Benchmark, BenchmarkRequest, run_benchmark, trained_on
 
 __all__ = [
     "Benchmark",
@@ -13,4 +13,5 @@ __all__ = [
     "contenders_of_run",
     "parse_rivals",
     "run_benchmark",
+    "trained_on",
 ]

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from clearcast import __version__, imaging
+from clearcast.data.sheet import Sheet
 from clearcast.data.split import load_split
 from clearcast.domain import Subset
 from clearcast.errors import RecipeError, SheetError
@@ -42,9 +43,9 @@ class BenchmarkRequest:
 
     ``study``: the sheet, how its rows are divided, the seed and the folder; rows that cannot be used are left out and
     named. ``denoisers`` and ``judges``: the contenders; the noisy input and the best method by noise type are added.
-    ``trained_in``: folders of runs or bundles that contenders come from, whose split must not hold a test row as a
-    training row. ``budget``: minutes to train each of the learned rivals; None for none of them. ``limit``: measure at
-    most so many test rows, spread over noise types and parts; None for all.
+    ``trained_in``: folders of runs or bundles that contenders come from; of those of this sheet, the split must not
+    hold a test row as a training row. ``budget``: minutes to train each of the learned rivals; None for none of them.
+    ``limit``: measure at most so many test rows, spread over noise types and parts; None for all.
     """
 
     study: StudyRequest
@@ -93,6 +94,15 @@ def run_benchmark(request: BenchmarkRequest) -> Benchmark:
     records = figures.astype(object).where(figures.notna(), None).to_dict("records")
     write_json(folder.path / ABOUT, {"format": 1, "about": about, "figures": records})
     return Benchmark(folder=folder.path, figures=figures, about=about)
+
+
+def trained_on(folder: Path, sheet: Sheet) -> bool:
+    """Whether a run or bundle was trained on this very sheet, so that its split says which rows it knows.
+
+    Raises:
+        OutputError: it is no run, or a damaged one.
+    """
+    return bool(RunFolder(path=folder).about["question"].get("sheet_sha256") == sheet.sha256)
 
 
 def _with_learned(
@@ -188,6 +198,8 @@ def _refuse_nothing(table: pd.DataFrame, faults: Sequence[str]) -> None:
 
 
 def _refuse_trained_rows(trained: Path, rows: Rows, division: Division) -> None:
+    if not trained_on(trained, rows.sheet):
+        return  # ``_warnings`` tells
     split_file = RunFolder(path=trained).split
     tested = division.split.rows(Subset.TEST)
     known = set(load_split(split_file, rows.sheet.rows)[0].rows(Subset.TRAIN)).intersection(tested)
@@ -198,9 +210,17 @@ def _refuse_trained_rows(trained: Path, rows: Rows, division: Division) -> None:
         )
 
 
+def _warnings(request: BenchmarkRequest, rows: Rows, division: Division) -> list[str]:
+    shared = shared_parts_warning(len(division.leaked_test_rows()), len(division.split.rows(Subset.TEST)))
+    others = [trained for trained in request.trained_in if not trained_on(trained, rows.sheet)]
+    strange = [
+        f"{trained} was trained on another sheet; make sure that it shows none of these parts." for trained in others
+    ]
+    return [shared, *strange] if shared else strange
+
+
 def _about(request: BenchmarkRequest, rows: Rows, division: Division, shown: Sequence[Shown]) -> dict[str, Any]:
     tested = division.split.rows(Subset.TEST)
-    warning = shared_parts_warning(len(division.leaked_test_rows()), len(tested))
     examples: dict[str, list[int]] = defaultdict(list)
     for row in shown:
         examples[row.noise_type] += [row.number] if row.example else []
@@ -217,6 +237,6 @@ def _about(request: BenchmarkRequest, rows: Rows, division: Division, shown: Seq
         "denoisers": [NOISY.name, *(denoiser.name for denoiser in request.denoisers), BY_TYPE],
         "judges": [judge.name for judge in request.judges],
         "left_out": list(rows.left_out),
-        "warnings": [warning] if warning else [],
+        "warnings": _warnings(request, rows, division),
         "examples": dict(examples),
     }
