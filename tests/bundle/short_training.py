@@ -11,4 +11,5 @@ def shorten(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "EPOCH", 1)
     patch.setattr(fitting, "EPOCH", 1)
     patch.setattr(fitting, "SURVEY_BATCH", 2)
+    patch.setattr("clearcast.training.readings._STEPS", 20)
     patch.setattr("clearcast.bundle.training.RECIPE", fitting.Plan(survey=2, detail=2, views=2))
