@@ -1,0 +1,77 @@
+"""How recipe clear learns: batches, plans, what is not known of a pair, and what its judge looks at."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clearcast import imaging
+from clearcast.domain import NoiseType
+from clearcast.imaging import Channels
+from clearcast.models.backbone import Backbone
+from clearcast.models.clear.restorer import Restorer
+from clearcast.models.clear.restoring import restore
+from clearcast.training.clear import planning
+from clearcast.training.clear.gallery import Gallery, Pair
+from clearcast.training.clear.modules import SurveyModule
+from clearcast.training.clear.planning import plan_within
+from clearcast.training.clear.steps import StepDataset
+from clearcast.training.clear.verdicts import RestoredViews
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    clean = np.add.outer(np.arange(64), np.arange(96)).astype(np.uint8)
+    noisy = np.where(np.random.default_rng(0).random(clean.shape) < 0.1, 0, clean).astype(np.uint8)
+    imaging.save(tmp_path / "clean.png", clean)
+    imaging.save(tmp_path / "noisy.png", noisy)
+    return Pair(clean=tmp_path / "clean.png", noisy=tmp_path / "noisy.png", noise_type=NoiseType.SALT_AND_PEPPER)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=8))
+def test_a_step_has_its_own_batch_whatever_was_asked_before(steps: list[int]) -> None:
+    dataset = StepDataset(lambda rng: (torch.tensor(rng.random()),), seed=3)
+    for step in steps:
+        assert float(dataset[step][0]) == pytest.approx(np.random.default_rng((3, step)).random())
+
+
+def test_a_budget_is_shared_out_and_steps_are_whole_epochs(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "_seconds", lambda *_: 0.5)
+    monkeypatch.setattr(planning, "_looking", lambda *_: 2.0)
+    gallery = Gallery([pair] * 20, Channels.GREY)
+    plan = plan_within(10, Restorer(), Backbone(), gallery, device=torch.device("cpu"))
+    assert (plan.survey, plan.detail) == (350, 450)  # 30% and 40% of 600 s at 0.5 s, in epochs of 50 steps
+    assert plan.views == 3  # 20% of 600 s at 2 s for each of 20 pictures
+
+
+def test_what_is_not_known_of_a_pair_teaches_nothing() -> None:
+    torch.manual_seed(0)
+    module = SurveyModule(Restorer().survey, learning_rate=1e-3, steps=1)
+    pictures = torch.randint(0, 256, (2, 64, 64, 1), dtype=torch.uint8)
+    unknown, levels = torch.full((2, 1, 128, 128), torch.nan), torch.full((2, 2), torch.nan)
+    measured = module.measures((pictures, pictures, unknown, torch.tensor([0, 1]), levels))
+    assert measured["waves"] == 0
+    assert torch.isfinite(measured["loss"])
+    levels[1, 0], unknown[1] = 0.0, 0.25
+    half = module.measures((pictures, pictures, unknown, torch.tensor([0, 1]), levels))
+    assert float(half["waves"]) == pytest.approx(0.25)  # the survey says no waves yet; the mean is over known ones
+    assert half["loss"] > measured["loss"]
+
+
+def test_the_judge_sees_restored_pictures_and_noise_free_ones(pair: Pair) -> None:
+    torch.manual_seed(0)
+    restorer = Restorer().eval()
+    view_of = RestoredViews([pair], Channels.GREY, (64, 96), restorer, seed=1)
+    assert pair.noisy
+    noisy, clean = (imaging.load(path, Channels.GREY) for path in (pair.noisy, pair.clean))
+    np.testing.assert_array_equal(view_of(0, 0), restore(restorer, noisy)[0])
+    np.testing.assert_array_equal(view_of(0, 1), clean)
+    for view in (2, 3, 4):
+        seen = view_of(0, view)
+        assert seen.shape == clean.shape
+        assert (seen != clean).any()
+        np.testing.assert_array_equal(view_of(0, view), seen)
