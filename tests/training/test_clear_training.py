@@ -58,7 +58,7 @@ def test_what_is_not_known_of_a_pair_teaches_nothing() -> None:
     assert torch.isfinite(measured["loss"])
     levels[1, 0], unknown[1] = 0.0, 0.25
     half = module.measures((pictures, pictures, unknown, torch.tensor([0, 1]), levels))
-    assert float(half["waves"]) == pytest.approx(0.25)  # the survey says no waves yet; the mean is over known ones
+    assert half["waves"].item() == pytest.approx(0.25)  # the survey says no waves yet; the mean is over known ones
     assert half["loss"] > measured["loss"]
 
 
