@@ -31,7 +31,7 @@ def test_a_small_field_speaks_in_pixels_of_the_picture() -> None:
     wave = Wave(0.2, 40.0, 30.0)
     field = wave_field((wave,), 300, 400)
     small = resize(np.rint(field * 255 / 2 + 127).astype(np.uint8), 128, 128).astype(np.float32) * 2 / 255
-    found = strongest_wave(small, 300, 400)
+    found = strongest_wave(np.asarray(small, np.float32), 300, 400)
     assert found is not None
     assert found.period == pytest.approx(40, rel=0.05)
     assert found.orientation == pytest.approx(30, abs=4)

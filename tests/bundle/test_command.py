@@ -19,7 +19,9 @@ def test_training_prints_its_figures_and_leaves_pictures_to_look_at(
     assert result.exit_code == 0, result.output
     for words in ("PSNR, dB", "verdict", f"Bundle: {out}"):
         assert words in result.output
-    height, width = cv2.imread(str(out / "samples.png")).shape[:2]
+    samples = cv2.imread(str(out / "samples.png"))
+    assert samples is not None
+    height, width = samples.shape[:2]
     assert height > width  # more rows than the four pictures of each
 
 

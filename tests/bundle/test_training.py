@@ -22,6 +22,7 @@ from clearcast.evaluation.fidelity import fidelity
 from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split
 from clearcast.imaging import Channels
 from clearcast.models.clear.restoring import restore
+from clearcast.training.clear.planning import Pace
 from clearcast.training.recipe import load_recipe
 
 
@@ -162,9 +163,8 @@ def test_a_budget_is_turned_into_a_plan_that_is_kept(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch)
-    monkeypatch.setattr("clearcast.training.clear.planning._SURVEY", 1e-9)  # one step is the least
-    monkeypatch.setattr("clearcast.training.clear.planning._DETAIL", 1e-9)
-    monkeypatch.setattr("clearcast.training.clear.planning._JUDGE", 1e-9)
+    slow = Pace(survey=1e3, detail=1e3, look=1e3)
+    monkeypatch.setattr("clearcast.bundle.training.pace_of", lambda *_, **__: slow)
     manifest = train(replace(request(noisy_folder, tmp_path / "budget"), budget=2))
     assert manifest["effort"]["plan"] == {"survey": 1, "detail": 1, "views": 2}
     assert manifest["effort"]["budget_minutes"] == 2
@@ -185,6 +185,7 @@ def test_a_picture_too_small_is_refused_before_anything_is_written(
         ("changed", "restorer.safetensors is not the file that was written"),
         ("missing", "split.csv is missing; copy"),
         ("format", "format 99; this version reads format 1"),
+        ("no files", "does not say files"),
         ("no manifest", "not a bundle"),
         ("outside", "'../outside', which lies outside"),
     ],
@@ -202,6 +203,9 @@ def test_a_damaged_bundle_is_refused(bundle: Path, tmp_path: Path, damage: str, 
             (copy / "split.csv").unlink()
         case "format":
             (copy / MANIFEST).write_text(json.dumps(manifest | {"format": 99}))
+        case "no files":
+            del manifest["files"]
+            (copy / MANIFEST).write_text(json.dumps(manifest))
         case "no manifest":
             (copy / MANIFEST).unlink()
         case "outside":

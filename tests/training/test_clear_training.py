@@ -14,12 +14,11 @@ from clearcast.imaging import Channels
 from clearcast.models.backbone import Backbone
 from clearcast.models.clear.restorer import Restorer
 from clearcast.models.clear.restoring import restore
-from clearcast.training.clear import planning
 from clearcast.training.clear.gallery import Gallery, Pair
 from clearcast.training.clear.modules import SurveyModule
-from clearcast.training.clear.planning import plan_within
-from clearcast.training.clear.steps import StepDataset
-from clearcast.training.clear.verdicts import RestoredViews
+from clearcast.training.clear.planning import Pace, pace_of, plan_within
+from clearcast.training.clear.steps import EPOCH, StepDataset
+from clearcast.training.clear.verdicts import VIEWS, RestoredViews
 
 
 @pytest.fixture
@@ -39,13 +38,36 @@ def test_a_step_has_its_own_batch_whatever_was_asked_before(steps: list[int]) ->
         assert float(dataset[step][0]) == pytest.approx(np.random.default_rng((3, step)).random())
 
 
-def test_a_budget_is_shared_out_and_steps_are_whole_epochs(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "_seconds", lambda *_: 0.5)
-    monkeypatch.setattr(planning, "_looking", lambda *_: 2.0)
-    gallery = Gallery([pair] * 20, Channels.GREY)
-    plan = plan_within(10, Restorer(), Backbone(), gallery, device=torch.device("cpu"))
-    assert (plan.survey, plan.detail) == (350, 450)  # 30% and 40% of 600 s at 0.5 s, in epochs of 50 steps
-    assert plan.views == 3  # 20% of 600 s at 2 s for each of 20 pictures
+@settings(max_examples=200, deadline=None)
+@given(
+    minutes=st.floats(2, 600),
+    survey=st.floats(0.01, 5),
+    detail=st.floats(0.01, 5),
+    look=st.floats(0.001, 2),
+    rows=st.integers(1, 5000),
+    measured=st.integers(1, 1000),
+)
+def test_a_plan_takes_what_it_is_given_and_no_more(
+    minutes: float, survey: float, detail: float, look: float, rows: int, measured: int
+) -> None:
+    plan = plan_within(minutes, Pace(survey=survey, detail=detail, look=look), rows=rows, measured=measured)
+    assert plan.survey % EPOCH == plan.detail % EPOCH == 0
+    assert 2 <= plan.views <= VIEWS
+    epochs = EPOCH * (survey + detail)
+    taken = plan.survey * survey + plan.detail * detail + (plan.views * rows + 3 * measured) * look
+    least = epochs + (2 * rows + 3 * measured) * look
+    assert taken <= max(60 * minutes, least) + epochs
+    if 60 * minutes > least + epochs:
+        assert taken >= 60 * minutes - epochs
+
+
+def test_the_pace_of_a_machine_is_measured(pair: Pair) -> None:
+    gallery = Gallery([pair] * 3, Channels.GREY)
+    restorer = Restorer()
+    before = {name: weights.clone() for name, weights in restorer.state_dict().items()}
+    pace = pace_of(restorer, Backbone(), gallery, device=torch.device("cpu"))
+    assert min(pace.survey, pace.detail, pace.look) > 0
+    assert all(torch.equal(before[name], weights) for name, weights in restorer.state_dict().items())
 
 
 def test_what_is_not_known_of_a_pair_teaches_nothing() -> None:

@@ -94,6 +94,9 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else None
         raise OutputError(f"{folder}: a bundle of format {found!r}; this version reads format {FORMAT}")
+    missing = sorted(Manifest.__required_keys__ - set(manifest))
+    if missing or not isinstance(manifest["files"], dict):
+        raise OutputError(f"{path} is damaged (it does not say {', '.join(missing) or 'files'}); copy the bundle again")
     for name, expected in manifest["files"].items():
         _require_file(folder, name, expected)
     return cast(Manifest, manifest)

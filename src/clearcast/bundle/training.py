@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 
 from clearcast import __version__
-from clearcast.bundle.ground import begin
+from clearcast.bundle.ground import Ground, begin
 from clearcast.bundle.judging import Learned, learn_verdicts
 from clearcast.bundle.manifest import FORMAT, Effort, Manifest, TrainedOn, write_manifest
 from clearcast.bundle.measuring import measure
 from clearcast.bundle.networks import Networks, save_networks, still
 from clearcast.bundle.request import TrainRequest
+from clearcast.domain import Subset
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.study.folder import write_json
 from clearcast.models.backbone import Backbone, pretrained_backbone
@@ -25,7 +26,7 @@ from clearcast.models.clear.restorer import Restorer
 from clearcast.progress import progress_bar
 from clearcast.training.clear.fitting import Plan, fit_restorer
 from clearcast.training.clear.gallery import Gallery
-from clearcast.training.clear.planning import RECIPE, plan_within, refuse_short
+from clearcast.training.clear.planning import RECIPE, pace_of, plan_within, refuse_short
 from clearcast.training.fit import Surroundings, device_name, require_device
 from clearcast.training.memory import keep_freed_memory
 
@@ -50,7 +51,7 @@ def train(request: TrainRequest) -> Manifest:
         training, heldout = ground.galleries(request.console)
     torch.manual_seed(request.seed)
     restorer = Restorer(ground.channels.depth)
-    plan = _planned(request, restorer, backbone, training, work / "plan.json")
+    plan = _planned(request, restorer, backbone, training, ground, work / "plan.json")
     around = Surroundings(seed=request.seed, console=request.console, accelerator=request.accelerator)
     fitted = fit_restorer(restorer, training, heldout, work, plan=plan, around=around)
     clock.minutes |= {name: round(fit.seconds / 60, 2) for name, fit in zip(("survey", "detail"), fitted, strict=True)}
@@ -102,13 +103,17 @@ def _manifest(trained_on: TrainedOn, effort: Effort, learned: Learned, measured:
     }
 
 
-def _planned(request: TrainRequest, restorer: Restorer, backbone: Backbone, training: Gallery, path: Path) -> Plan:
+def _planned(
+    request: TrainRequest, restorer: Restorer, backbone: Backbone, training: Gallery, ground: Ground, path: Path
+) -> Plan:
     """How long is fitted; decided once, so that a training that is resumed keeps to it."""
     if path.exists():
         return Plan(**json.loads(path.read_text(encoding="utf-8")))
     plan = RECIPE
     if request.budget is not None:
-        plan = plan_within(request.budget, restorer, backbone, training, device=_device(request.accelerator))
+        pace = pace_of(restorer, backbone, training, device=_device(request.accelerator))
+        measured = len(ground.indices(Subset.TEST))
+        plan = plan_within(request.budget, pace, rows=len(training), measured=measured)
         request.console.print(
             f"  {plan.survey} and {plan.detail} steps and {plan.views} views fit into {request.budget:g} minutes here",
             highlight=False,

@@ -69,7 +69,7 @@ def fit_network(
         OutputError: the folder's checkpoint is damaged.
         KeyboardInterrupt: the user stopped it; the next call goes on from the last whole epoch.
     """
-    if (folder / _FITTED).exists():
+    if is_fitted(folder):
         load_weights(module.network, folder)
         return Fitted(**json.loads((folder / _FITTED).read_text(encoding="utf-8")))
     history = History(folder / _HISTORY)
@@ -108,6 +108,11 @@ def fit_network(
     with replace_file(folder / _FITTED) as temporary:
         temporary.write_text(json.dumps(asdict(fitted)) + "\n", encoding="utf-8")
     return fitted
+
+
+def is_fitted(folder: Path) -> bool:
+    """Whether a fit in this folder is finished."""
+    return (folder / _FITTED).exists()
 
 
 def require_device(accelerator: str) -> None:

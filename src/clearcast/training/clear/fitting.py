@@ -1,5 +1,6 @@
 """Fits the restorer: first the survey, on whole pictures; then the detail network, on crops of them."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from clearcast.training.clear.modules import DetailModule, SurveyModule
 from clearcast.training.clear.steps import EPOCH, fixed_loader, step_loader
 from clearcast.training.clear.verdicts import VIEWS
 from clearcast.training.datasets import Batch
-from clearcast.training.fit import Fitted, Surroundings, fit_network
+from clearcast.training.fit import Fitted, Surroundings, fit_network, is_fitted
 from clearcast.training.recipe import Fit
 from clearcast.training.synthesis import TYPES, Spoiled
 
@@ -51,6 +52,8 @@ def fit_restorer(
         OutputError: a checkpoint is damaged.
         KeyboardInterrupt: the user stopped it.
     """
+    if not is_fitted(folder / "survey"):  # what was fitted to another survey is of no use
+        shutil.rmtree(folder / "detail", ignore_errors=True)
     survey = fit_network(
         SurveyModule(restorer.survey, learning_rate=2e-3, steps=plan.survey),
         step_loader(lambda rng: survey_batch(training, rng), around.seed),

@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,7 +20,9 @@ from clearcast.training.clear.verdicts import VIEWS
 from clearcast.training.datasets import Batch
 
 RECIPE = Plan(survey=2400, detail=2400)
-_SURVEY, _DETAIL, _JUDGE = 0.3, 0.4, 0.2  # shares of a budget; the rest reads pictures and measures
+_JUDGE = 0.25  # share of a budget that views may take
+_SURVEY = 0.55  # share of the rest; the detail network gets what is left
+_LOOKS = 3  # times that measuring looks at each test row
 _TRIED = 4  # steps and pictures that are timed
 _FEWEST_VIEWS = 2  # the restored picture and the noise-free one
 SHORTEST = 2.0  # minutes
@@ -35,25 +38,51 @@ def refuse_short(minutes: float) -> None:
         raise RecipeError(f"a budget of {minutes:g} minutes is too short to learn anything; give {SHORTEST:g} or more")
 
 
-def plan_within(
-    minutes: float, restorer: Restorer, backbone: Backbone, gallery: Gallery, *, device: torch.device
-) -> Plan:
-    """What fits into a budget on this machine, by trying a little of it on copies of the networks."""
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Seconds on this machine: of a step of survey and detail network, and of restoring and looking at a picture."""
+
+    survey: float
+    detail: float
+    look: float
+
+
+def plan_within(minutes: float, pace: Pace, *, rows: int, measured: int) -> Plan:
+    """What fits into a budget, after the measuring at its end: views for the judge first, then steps.
+
+    Args:
+        minutes: the budget.
+        pace: of this machine.
+        rows: how many rows the judge learns from.
+        measured: how many rows are measured.
+    """
+    seconds = 60 * minutes - _LOOKS * measured * pace.look
+    views = min(max(int(_JUDGE * seconds / (rows * pace.look)), _FEWEST_VIEWS), VIEWS)
+    seconds -= views * rows * pace.look
+    survey, detail = _SURVEY * seconds / pace.survey, (1 - _SURVEY) * seconds / pace.detail
+    return Plan(survey=_whole(survey), detail=_whole(detail), views=views)
+
+
+def _whole(steps: float) -> int:
+    return max(1, int(steps / EPOCH)) * EPOCH
+
+
+def pace_of(restorer: Restorer, backbone: Backbone, gallery: Gallery, *, device: torch.device) -> Pace:
+    """How fast this machine is, by trying a little of everything on copies of the networks."""
     rng = np.random.default_rng(0)
     tried = copy.deepcopy(restorer).to(device)
     survey, detail, crop = tried.survey, tried.detail, crop_of(gallery)
-    seconds = (
-        _seconds(SurveyModule(survey, learning_rate=1e-4, steps=_TRIED), lambda: survey_batch(gallery, rng), device),
-        _seconds(
+    return Pace(
+        survey=_seconds(
+            SurveyModule(survey, learning_rate=1e-4, steps=_TRIED), lambda: survey_batch(gallery, rng), device
+        ),
+        detail=_seconds(
             DetailModule(detail, survey, learning_rate=1e-4, steps=_TRIED, crop=crop),
             lambda: detail_batch(gallery, crop, rng),
             device,
         ),
+        look=_looking(tried, backbone, gallery, device),
     )
-    shares = (share * minutes * 60 / each for share, each in zip((_SURVEY, _DETAIL), seconds, strict=True))
-    steps = [max(1, int(count / EPOCH)) * EPOCH for count in shares]
-    looks = _JUDGE * minutes * 60 / (len(gallery) * _looking(tried, backbone, gallery, device))
-    return Plan(survey=steps[0], detail=steps[1], views=min(max(int(looks), _FEWEST_VIEWS), VIEWS))
 
 
 def _looking(restorer: Restorer, backbone: Backbone, gallery: Gallery, device: torch.device) -> float:
