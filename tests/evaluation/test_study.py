@@ -325,7 +325,8 @@ def test_what_is_refused_deletes_no_older_run(
     asked = replace(request(siblings, tmp_path / "run", "4"), split=split, force=True)
     older = tmp_path / "run" / "run.json"
     older.parent.mkdir()
-    before = json.dumps({"format": 1, "started": "2026-01-01T00:00:00+00:00", "question": {}})
+    question = {"recipe": {"name": "report"}}  # a study's, though another's
+    before = json.dumps({"format": 1, "started": "2026-01-01T00:00:00+00:00", "question": question})
     older.write_text(before)
     with pytest.raises(OutputError, match="stage denoised starts from denoising"):
         run(asked)
