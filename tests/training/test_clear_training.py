@@ -1,5 +1,7 @@
 """How recipe clear learns: batches, plans, what is not known of a pair, and what its judge looks at."""
 
+import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lightning import Trainer
+from torch.utils.data import DataLoader, TensorDataset
 
 from clearcast import imaging
 from clearcast.domain import NoiseType
@@ -15,10 +19,11 @@ from clearcast.models.backbone import Backbone
 from clearcast.models.clear.restorer import Restorer
 from clearcast.models.clear.restoring import restore
 from clearcast.training.clear.gallery import Gallery, Pair
-from clearcast.training.clear.modules import SurveyModule
+from clearcast.training.clear.modules import AnnealedModule, SurveyModule
 from clearcast.training.clear.planning import Pace, pace_of, plan_within
 from clearcast.training.clear.steps import EPOCH, StepDataset
 from clearcast.training.clear.verdicts import VIEWS, RestoredViews
+from clearcast.training.datasets import Batch
 
 
 @pytest.fixture
@@ -97,3 +102,37 @@ def test_the_judge_sees_restored_pictures_and_noise_free_ones(pair: Pair) -> Non
         assert seen.shape == clean.shape
         assert (seen != clean).any()
         np.testing.assert_array_equal(view_of(0, view), seen)
+
+
+class Recording(AnnealedModule):
+    """Notes the learning rate of each step."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(torch.nn.Linear(1, 1), learning_rate=0.1, steps=steps)
+        self.rates: list[float] = []
+
+    def measures(self, batch: Batch) -> dict[str, torch.Tensor]:
+        self.rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+        return {"loss": torch.as_tensor(self.network(batch[0])).square().mean()}
+
+
+def test_the_learning_rate_rises_and_falls_along_half_a_cosine(tmp_path: Path) -> None:
+    module = Recording(steps=400)
+    batches = DataLoader(TensorDataset(torch.ones(400, 1)), batch_size=1)
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(module, batches)
+    expected = [
+        0.1 * min(1, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / 400)))
+        for step in range(400)
+    ]
+    assert module.rates == pytest.approx(expected)

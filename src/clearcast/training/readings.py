@@ -4,7 +4,7 @@
 adding up to 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -42,7 +42,8 @@ def read_whole(judge: Judge, seen: Sequence[Seen], rows: Rows, defect: NDArray[n
         torch.autograd.backward(loss)
         return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    step: Callable[[Callable[[], Tensor]], object] = optimizer.step  # which PyTorch leaves untyped
+    step(closure)
     with torch.no_grad():
         judge.whole.weight.copy_((slope / spread)[None])
         judge.whole.bias.copy_(offset - (slope / spread) @ mean)

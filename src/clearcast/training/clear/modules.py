@@ -1,12 +1,10 @@
 """What a step of fitting the restorer is."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
 
 from clearcast.models.clear.blocks import luma
 from clearcast.models.clear.resample import shrink
@@ -28,11 +26,14 @@ class AnnealedModule(FitModule):
         super().__init__(network, learning_rate=learning_rate)
         self.steps = steps
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401 -- Lightning's union of many forms
+    def configure_optimizers(self) -> torch.optim.Optimizer:
         """Called by Lightning."""
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=self.learning_rate, weight_decay=1e-4, fused=True)
-        schedule = {"scheduler": LambdaLR(optimizer, self._share), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return torch.optim.AdamW(self.network.parameters(), lr=self.learning_rate, weight_decay=1e-4, fused=True)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        """Called by Lightning: the step alone decides its learning rate, also after a stop."""
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.learning_rate * self._share(self.global_step)
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: object, **__: object) -> None:
         """Called by Lightning: rare pictures must not throw the weights off."""
