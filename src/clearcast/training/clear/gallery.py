@@ -13,13 +13,14 @@ from clearcast.domain import NoiseType
 from clearcast.errors import SheetError
 from clearcast.imaging import Channels, Picture
 from clearcast.progress import Progress
+from clearcast.training.scars import scar
 from clearcast.training.synthesis import Spoiled, augment, jitter, spoil
 
 _LARGEST = 1024  # pixels a side: of larger pictures a window is learned from, which shows the same noise
 _MULTIPLE = 32
 _GREY = 2.0  # mean difference of channels, in grey levels, up to which a colour file shows a grey picture
 _SAMPLES = 32  # about so many pictures tell the shape and the channels of all
-_PAIRS, _JITTERED = 0.25, 0.6  # probabilities
+_PAIRS, _JITTERED, _SCARRED = 0.25, 0.6, 0.35  # probabilities
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,8 @@ class Gallery:
             turned_noisy, turned = augment([noisy, clean], rng)
             return _known(turned_noisy, turned, kind)
         (turned,) = augment([clean], rng)
-        return spoil(jitter(turned, rng) if rng.random() < _JITTERED else turned, rng)
+        varied = jitter(turned, rng) if rng.random() < _JITTERED else turned
+        return spoil(scar(varied, rng) if rng.random() < _SCARRED else varied, rng)
 
 
 def pairs_of(sheet: Sheet, rows: Sequence[Row]) -> list[Pair]:
