@@ -88,14 +88,14 @@ def test_restoring_in_one_piece_is_the_network_itself() -> None:
 def test_shrinking_averages_areas_as_opencv_does(size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).random(size, np.float32)
     expected = cv2.resize(pixels, (50, 50), interpolation=cv2.INTER_AREA)
-    np.testing.assert_allclose(shrink(torch.from_numpy(pixels)[None, None], 50)[0, 0], expected, atol=1e-5)
+    np.testing.assert_allclose(shrink(torch.from_numpy(pixels)[None, None], 50, 50)[0, 0], expected, atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
 @given(height=st.integers(1, 90), width=st.integers(1, 90), side=st.integers(1, 64))
 def test_shrinking_keeps_the_mean(height: int, width: int, side: int) -> None:
     pixels = torch.rand(1, 1, height, width, dtype=torch.float64)
-    torch.testing.assert_close(shrink(pixels, side).mean(), pixels.mean(), atol=1e-9, rtol=0)
+    torch.testing.assert_close(shrink(pixels, side, side).mean(), pixels.mean(), atol=1e-9, rtol=0)
 
 
 def test_enlarging_reproduces_parabolas_and_windows_of_it_agree() -> None:

@@ -78,13 +78,16 @@ def test_extremes_are_those_of_places_and_of_their_neighbourhoods() -> None:
 
 
 def test_one_network_from_pictures_of_any_size_to_the_verdict(judge: Judge) -> None:
-    network = PictureJudge(Backbone(), judge)
+    network = PictureJudge(Backbone(), judge, (70, 100)).eval()
+    pictures = torch.rand(2, 3, 70, 100)
 
-    logit, evidence = network(torch.rand(2, 3, 70, 100))
+    logit, evidence = network(pictures)
 
     assert logit.shape == (2,)
     assert evidence.shape == (2, 6, 8)
     assert torch.isfinite(logit).all()
+    larger = pictures.repeat_interleave(3, dim=2).repeat_interleave(2, dim=3)
+    torch.testing.assert_close(network(larger).logit, logit, atol=1e-4, rtol=1e-4)
 
 
 def test_a_judge_that_was_not_fitted_says_nothing() -> None:

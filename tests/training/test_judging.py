@@ -57,7 +57,7 @@ def test_parts_never_seen_are_judged_and_defects_are_pointed_at(toy: FittedJudge
     defect = np.array([label is Label.DEFECT for label in LABELS])
     assert toy.logits is not None
     assert ((toy.logits > toy.threshold) == defect).mean() >= 0.95
-    network = PictureJudge(backbone, toy.judge)
+    network = PictureJudge(backbone, toy.judge, drawn(0, 9).shape)
     for row in range(1, ROWS, 2):
         with torch.no_grad():
             evidence = network(torch.from_numpy(drawn(row, 9))[None, None] / 255).evidence[0]

@@ -69,7 +69,7 @@ def learn_verdicts(
     )
     restorer.cpu()
     verdicts = Verdicts(
-        network=still(PictureJudge(backbone.cpu(), fitted.judge)),
+        network=still(PictureJudge(backbone.cpu(), fitted.judge, shape)),
         facts={
             "shape": list(shape),
             "temperature": fitted.temperature,

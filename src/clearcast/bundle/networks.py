@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clearcast import imaging
 from clearcast.bundle.manifest import JudgeFacts, Manifest, read_manifest
 from clearcast.imaging import Channels, Picture
 from clearcast.models.backbone import Backbone
@@ -54,10 +53,9 @@ class Judged:
 
 @torch.inference_mode()
 def judge(verdicts: Verdicts, restored: Picture) -> Judged:
-    """Judge one restored picture, uint8 (height, width) or (height, width, 3), at the size that was learned from."""
-    height, width = verdicts.facts["shape"]
-    pixels = torch.from_numpy(np.ascontiguousarray(imaging.resize(restored, height, width)))
-    said = verdicts.network(pixels.reshape(height, width, -1).permute(2, 0, 1)[None].float() / 255)
+    """Judge one restored picture, uint8 (height, width) or (height, width, 3)."""
+    pixels = torch.from_numpy(np.ascontiguousarray(restored))
+    said = verdicts.network(pixels.reshape(*restored.shape[:2], -1).permute(2, 0, 1)[None].float() / 255)
     logit = float(said.logit)
     return Judged(
         logit=logit / verdicts.facts["temperature"],
@@ -91,7 +89,8 @@ def load_networks(folder: Path) -> tuple[Networks, Manifest]:
     load_weights(restorer, folder, RESTORER)
     verdicts = None
     if facts := manifest["judge"]:
-        network = PictureJudge(Backbone(), Judge())
+        height, width = facts["shape"]
+        network = PictureJudge(Backbone(), Judge(), (height, width))
         load_weights(network, folder, JUDGE)
         verdicts = Verdicts(network=still(network), facts=facts)
     return Networks(channels=channels, restorer=still(restorer), verdicts=verdicts), manifest

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clearcast.models.backbone import COARSE_CHANNELS, FINE_CHANNELS, Backbone, Features
+from clearcast.models.clear.resample import shrink
 
 EXTREMES = 4 * (FINE_CHANNELS + COARSE_CHANNELS)
 SHARPNESS = 2.0  # of the smooth maximum: between the mean (0) and the maximum (infinite)
@@ -48,16 +49,22 @@ class Judge(nn.Module):
 
 
 class PictureJudge(nn.Module):
-    """Backbone and judge as one network, from pictures to ``Judgement``; see ``Backbone.forward`` for the pictures."""
+    """Backbone and judge as one network, from pictures to ``Judgement``.
 
-    def __init__(self, backbone: Backbone, judge: Judge) -> None:
+    Args:
+        backbone, judge: fitted.
+        shape: (height, width) in pixels that pictures are brought to, as those were that the judge learned from.
+    """
+
+    def __init__(self, backbone: Backbone, judge: Judge, shape: tuple[int, int]) -> None:
         super().__init__()
         self.backbone = backbone
         self.judge = judge
+        self.shape = shape
 
     def forward(self, pictures: Tensor) -> Judgement:
-        """Judge float pictures (n, 1 or 3, height, width) in 0..1, of any size from 64 pixels a side."""
-        return Judgement(*self.judge(self.backbone(pictures)))
+        """Judge float pictures (n, 1 or 3, height, width) in 0..1, of any size."""
+        return Judgement(*self.judge(self.backbone(shrink(pictures, *self.shape))))
 
 
 def smooth_maximum(evidence: Tensor) -> Tensor:

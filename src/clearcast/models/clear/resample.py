@@ -8,14 +8,14 @@ Window = tuple[slice, slice]  # of rows and columns
 _KEYS = -0.5  # Keys, "Cubic convolution interpolation" (1981): this value reproduces parabolas
 
 
-def shrink(pictures: Tensor, side: int) -> Tensor:
-    """Average over equal areas: float (batch, channels, height, width) to (batch, channels, side, side).
+def shrink(pictures: Tensor, height: int, width: int) -> Tensor:
+    """Average over equal areas: float (batch, channels, h, w) to (batch, channels, height, width).
 
     Each cell of the small picture is the mean of what it covers, with shares of pixels at its border; so it is exact
-    for any height and width, also for smaller ones than ``side``. Height and width are scaled apart.
+    for any h and w, also for smaller ones than ``height`` and ``width``. Both are scaled apart.
     """
-    down = _area(pictures.shape[-2], side, pictures)
-    across = _area(pictures.shape[-1], side, pictures)
+    down = _area(pictures.shape[-2], height, pictures)
+    across = _area(pictures.shape[-1], width, pictures)
     return down @ pictures @ across.T
 
 

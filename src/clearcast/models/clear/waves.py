@@ -68,4 +68,4 @@ def thumbnail(noisy: Tensor) -> Tensor:
     """Mean, share of black and share of white pixels: (batch, 1, height, width) to (batch, 3, SIDE, SIDE)."""
     black = ((_CLIPPED - noisy) / _CLIPPED).clamp(0, 1)
     white = ((noisy - 1 + _CLIPPED) / _CLIPPED).clamp(0, 1)
-    return shrink(torch.cat([noisy, black, white], dim=1), SIDE)
+    return shrink(torch.cat([noisy, black, white], dim=1), SIDE, SIDE)

@@ -107,7 +107,7 @@ def _pixels(drawn: list[Spoiled]) -> tuple[torch.Tensor, torch.Tensor]:
 def _waves(one: Spoiled) -> torch.Tensor:
     if one.waves is None:
         return torch.full((1, SIDE, SIDE), torch.nan)
-    return shrink(torch.from_numpy(one.waves)[None, None], SIDE)[0]
+    return shrink(torch.from_numpy(one.waves)[None, None], SIDE, SIDE)[0]
 
 
 def _level(value: float | None) -> float:

@@ -58,7 +58,7 @@ class SurveyModule(AnnealedModule):
         """The loss, the accuracy of the noise type, and the mean absolute error of the waves where known."""
         noisy, clean, waves, kinds, levels = batch
         seen = self.network(luma(self.inputs(noisy)))
-        small = shrink(luma(to_float(clean)), SIDE)
+        small = shrink(luma(to_float(clean)), SIDE, SIDE)
         loss = _mean_difference(seen.waves, waves) + (seen.small - small).abs().mean()
         loss = loss + _TYPE * functional.cross_entropy(seen.scores, kinds)
         loss = loss + _LEVEL * _mean_difference(seen.levels, levels)
