@@ -1,6 +1,10 @@
-"""The words of the field as closed sets."""
+"""The words of the field as closed sets, and the record of one inspection."""
 
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class Label(StrEnum):
@@ -34,3 +38,48 @@ class Subset(StrEnum):
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
+
+
+class Verdict(StrEnum):
+    """What is said of a picture. ``RETAKE``: too uncertain to say; photograph the part again or look at it."""
+
+    OK = "ok"
+    DEFECT = "defect"
+    RETAKE = "retake"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What a bundle says of one picture; a row of the results.
+
+    Where ``error`` is not empty the picture could not be inspected, and everything that depends on its pixels is None.
+
+    Attributes:
+        path: as the source names the picture.
+        sha256: of the file's bytes, in hexadecimal; None where they could not be read, and for frames of a video.
+        verdict: None also where the bundle judges nothing.
+        p_defect: calibrated probability of defect, 0..1.
+        threshold: the probability above which the verdict is defect, 0..1.
+        noise_type: the likeliest.
+        noise_level: in words, such as "standard deviation 25 grey levels"; "" where there is none to tell.
+        p_noise: probability of ``noise_type``, 0..1.
+        ms: milliseconds of inference, of a picture in a batch its share.
+        model: the bundle's name and the first characters of its fingerprint.
+        error: what is wrong with the picture; "" where nothing is.
+        restored: the picture without noise, uint8 of the input's height and width; only where it was asked for.
+        evidence: float32 (h, w), log-odds of defect by place; only where it was asked for and the bundle has it.
+    """
+
+    path: str
+    sha256: str | None
+    verdict: Verdict | None
+    p_defect: float | None
+    threshold: float | None
+    noise_type: NoiseType | None
+    noise_level: str
+    p_noise: float | None
+    ms: float | None
+    model: str
+    error: str
+    restored: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    evidence: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
