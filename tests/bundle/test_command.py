@@ -2,11 +2,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from short_training import shorten
 from typer.testing import CliRunner
 
+from clearcast import imaging
+from clearcast.bundle.manifest import MANIFEST, read_manifest
+from clearcast.bundle.measuring import pictures_of
 from clearcast.cli import app
+from clearcast.errors import OutputError
+from clearcast.evaluation.fidelity import fidelity
+from clearcast.imaging import Channels
 from clearcast.report.bundle import heat_map
 
 
@@ -23,6 +30,33 @@ def test_training_prints_its_figures_and_leaves_pictures_to_look_at(
     assert samples is not None
     height, width = samples.shape[:2]
     assert height > width  # more rows than the four pictures of each
+    assert set(read_manifest(out)["files"]) == {path.name for path in out.iterdir()} - {MANIFEST}
+    (out / "samples.png").write_bytes(b"other")
+    with pytest.raises(OutputError, match=r"samples\.png is not the file that was written"):
+        read_manifest(out)
+
+
+def test_clean_pictures_alone_are_measured_and_shown_with_noise_made_anew(
+    noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch)
+    rows = pd.read_excel(noisy_folder / "Labels.xlsx", engine="calamine")
+    rows["Noisy Image"], rows["Noise Type"] = rows["Denoise Image"], "none"
+    rows.to_csv(tmp_path / "clean.csv", index=False)
+    asked = ["train", str(tmp_path / "clean.csv"), "--root", str(noisy_folder), "--out", str(tmp_path / "bundle")]
+
+    result = CliRunner().invoke(app, [*asked, "--device", "cpu"])
+
+    assert result.exit_code == 0, result.output
+    assert "noise made anew" in " ".join(result.output.split())
+    assert read_manifest(tmp_path / "bundle").get("noise_made_anew")
+    table = pd.read_csv(tmp_path / "bundle" / "predictions.csv")
+    assert set(table["noise_type"]) == {"gaussian", "salt_and_pepper", "periodic"}
+    assert table["psnr_noisy"].between(5, 35).all()
+    for row in table.to_dict("records"):
+        noisy, reference = pictures_of(row, noisy_folder, Channels.GREY)
+        np.testing.assert_array_equal(reference, imaging.load(noisy_folder / str(row["reference"]), Channels.GREY))
+        assert fidelity(noisy, reference).psnr == pytest.approx(row["psnr_noisy"], abs=1e-4)
 
 
 def test_only_places_above_the_mean_are_hot() -> None:

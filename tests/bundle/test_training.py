@@ -130,7 +130,7 @@ def test_a_training_that_is_stopped_at_its_very_end_is_gone_on_with_and_fits_not
 def test_a_whole_bundle_is_not_trained_over(bundle: Path, noisy_folder: Path) -> None:
     before = (bundle / MANIFEST).read_bytes()
     for again in (request(noisy_folder, bundle), replace(request(noisy_folder, bundle), resume=True)):
-        with pytest.raises(OutputError):
+        with pytest.raises(OutputError, match=r"is a whole bundle already; train another .* by --force"):
             train(again)
     assert (bundle / MANIFEST).read_bytes() == before
 
@@ -188,6 +188,10 @@ def test_a_picture_too_small_is_refused_before_anything_is_written(
         ("no files", "does not say files"),
         ("no manifest", "not a bundle"),
         ("outside", "'../outside', which lies outside"),
+        ("absolute", "/split.csv', which lies outside"),
+        ("linked", "split.csv is a link that leads outside; copy the bundle with the file itself"),
+        ("looped", "split.csv is missing; copy"),
+        ("nonsense", "is missing; copy"),
     ],
 )
 def test_a_damaged_bundle_is_refused(bundle: Path, tmp_path: Path, damage: str, words: str) -> None:
@@ -212,5 +216,16 @@ def test_a_damaged_bundle_is_refused(bundle: Path, tmp_path: Path, damage: str, 
             (tmp_path / "outside").write_text("")
             files = manifest["files"] | {"../outside": "0"}
             (copy / MANIFEST).write_text(json.dumps(manifest | {"files": files}))
+        case "absolute":
+            files = manifest["files"] | {str(copy / "split.csv"): manifest["files"]["split.csv"]}
+            (copy / MANIFEST).write_text(json.dumps(manifest | {"files": files}))
+        case "nonsense":
+            (copy / MANIFEST).write_text(json.dumps(manifest | {"files": {"split\0.csv": "0"}}))
+        case "linked":
+            (copy / "split.csv").rename(tmp_path / "outside.csv")
+            (copy / "split.csv").symlink_to(tmp_path / "outside.csv")
+        case "looped":
+            (copy / "split.csv").unlink()
+            (copy / "split.csv").symlink_to("split.csv")
     with pytest.raises(OutputError, match=words):
         load_networks(copy)

@@ -9,7 +9,7 @@ from rich.console import Console
 from clearcast.bundle.manifest import MANIFEST, TrainedOn
 from clearcast.bundle.request import TrainRequest
 from clearcast.data.sheet import Row
-from clearcast.domain import Subset
+from clearcast.domain import NoiseType, Subset
 from clearcast.errors import OutputError, SheetError
 from clearcast.evaluation.study.beginning import begin_divided, division_of
 from clearcast.evaluation.study.dividing import Division
@@ -54,6 +54,11 @@ class Ground:
         """The pictures of some rows."""
         return pairs_of(self.rows.sheet, rows)
 
+    @property
+    def tests_no_noise(self) -> bool:
+        """Whether no test row is noisy, so that they alone say nothing about removing noise."""
+        return all(row.noise_type is NoiseType.NONE for row in self.chosen(Subset.TEST))
+
     def galleries(self, console: Console) -> tuple[Gallery, Gallery]:
         """What to learn from, and pictures that show how it goes: of validation rows, where there are any."""
         training = self._gallery(self.chosen(Subset.TRAIN), None, console)
@@ -85,9 +90,12 @@ def begin(request: TrainRequest) -> Ground:
         ClearcastError: the sheet or the folder does not allow it, or there is a whole bundle already.
     """
     question = request.question()
+    if not request.force and (request.out / MANIFEST).exists():
+        raise OutputError(
+            f"{request.out} is a whole bundle already; train another with another --out, or delete it and start by "
+            "--force"
+        )
     folder = open_run(request.out, question, resume=request.resume, force=request.force)
-    if folder is not None and (folder.path / MANIFEST).exists():
-        raise OutputError(f"{request.out} is a whole bundle already; train another with another --out, or with --force")
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
     _refuse_tiny(rows)
     division = division_of(folder, rows, request.split, SHARES, seed=request.seed, console=request.console)

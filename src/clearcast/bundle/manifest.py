@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from clearcast.errors import OutputError
 from clearcast.evaluation.evidence.contract import Evidence
@@ -55,7 +55,8 @@ class Manifest(TypedDict):
 
     ``files``: the SHA-256 of every other file, by its name. ``judge`` is None where nothing could be learned about
     verdicts, and then ``no_judge`` says why. ``measured``: figures on test rows, with intervals (see
-    ``evaluation/evidence/contract.py``).
+    ``evaluation/evidence/contract.py``). ``noise_made_anew``: whether that is with noise made for the purpose, because
+    no test row is noisy; bundles from before there was such measuring do not say, and it is not.
     """
 
     format: int
@@ -68,6 +69,7 @@ class Manifest(TypedDict):
     judge: JudgeFacts | None
     no_judge: str | None
     measured: Evidence
+    noise_made_anew: NotRequired[bool]
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -103,11 +105,13 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _require_file(folder: Path, name: str, expected: str) -> None:
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
+    path = folder / name
+    if Path(name).is_absolute() or ".." in Path(name).parts:
         raise OutputError(f"{folder}: its manifest names {name!r}, which lies outside; do not use this bundle")
     if not path.is_file():
         raise OutputError(f"{folder}: {name} is missing; copy the bundle again")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise OutputError(f"{folder}: {name} is a link that leads outside; copy the bundle with the file itself")
     if _sha256(path) != expected:
         raise OutputError(f"{folder}: {name} is not the file that was written (SHA-256); copy the bundle again")
 

@@ -1,7 +1,10 @@
 """What a bundle's networks are worth on rows that they did not learn from, with intervals."""
 
+from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from rich.console import Console
 from scipy.special import expit
@@ -9,37 +12,40 @@ from scipy.special import expit
 from clearcast import imaging
 from clearcast.bundle.ground import Ground
 from clearcast.bundle.networks import Networks, judge
-from clearcast.data.sheet import Row
-from clearcast.domain import Label, Subset
+from clearcast.domain import Label, NoiseType, Subset
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.evidence.gather import gather_evidence
 from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.evaluation.fidelity import fidelity
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.folder import PREDICTIONS, write_json, write_table
-from clearcast.imaging import Picture
+from clearcast.imaging import Channels, Picture
 from clearcast.models.clear.restoring import restore
 from clearcast.models.clear.telling import tell
+from clearcast.noise import DEFAULT_RANGES, after_jpeg, corrupt, sample_level
 from clearcast.progress import progress_bar
+
+_KINDS = tuple(DEFAULT_RANGES)
+_QUALITY = 80  # of JPEG, as "clearcast corrupt" writes noisy pictures
 
 
 def measure(networks: Networks, ground: Ground, crossfitted: pd.DataFrame, *, seed: int, console: Console) -> Evidence:
     """Write ``predictions.csv``, ``validation.csv`` and ``evidence.json`` to the bundle, and return the evidence.
 
+    Where no test row is noisy, they are measured with noise made anew, each with one noise type, in turns.
+
     Args:
         networks: fitted.
         ground: its test rows are measured.
         crossfitted: what is known of the judge on training rows, from which thresholds may be chosen; may be empty.
-        seed: of the intervals' resamples.
+        seed: of the intervals' resamples, and of noise made anew.
         console: shows progress.
     """
-    rows, parts = ground.chosen(Subset.TEST), ground.parts(Subset.TEST)
+    rows = _test_rows(ground, seed)
     lines = []
     with progress_bar(console, "Measuring test pictures") as progress:
-        for row, part in zip(rows, parts, strict=True):
-            known = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
-            truth = {"label": str(row.label), "noise_type": str(row.noise_type)}
-            lines.append(known | truth | _said(networks, ground, row))
+        for row in rows:
+            lines.append(row | _said(networks, *pictures_of(row, ground.rows.sheet.root, networks.channels)))
             progress(len(lines), len(rows))
     table, path = pd.DataFrame(lines).round(6), ground.folder.path
     write_table(path / PREDICTIONS[Subset.TEST], table)
@@ -51,13 +57,42 @@ def measure(networks: Networks, ground: Ground, crossfitted: pd.DataFrame, *, se
     return evidence
 
 
-def _said(networks: Networks, ground: Ground, row: Row) -> dict[str, Any]:
-    """What is said of a row's noisy picture, restored; and for comparison, of its noise-free one and as it came."""
-    resolve, channels = ground.rows.sheet.resolve, networks.channels
-    noisy, reference = (imaging.load(resolve(path), channels) for path in (row.noisy, row.reference))
+def pictures_of(row: Mapping[Hashable, Any], root: Path, channels: Channels) -> tuple[Picture, Picture]:
+    """The noisy and the noise-free picture that a row of ``predictions.csv`` tells of.
+
+    Where it has a ``noise_seed``, the noisy one is made from the noise-free one, of a usual level; the same each time.
+
+    Args:
+        row: of the table.
+        root: the folder that its paths are relative to.
+        channels: colour or grey.
+    """
+    reference = imaging.load(root / str(row["reference"]), channels)
+    if "noise_seed" not in row:
+        return imaging.load(root / str(row["noisy"]), channels), reference
+    rng = np.random.default_rng((int(row["noise_seed"]), int(row["row"])))
+    level = sample_level(DEFAULT_RANGES[NoiseType(str(row["noise_type"]))], rng, reference.shape)
+    return after_jpeg(corrupt(reference, level, rng), _QUALITY), reference
+
+
+def _test_rows(ground: Ground, seed: int) -> list[dict[Hashable, Any]]:
+    """What is known of each test row."""
+    listed: list[dict[Hashable, Any]] = []
+    for place, (row, part) in enumerate(zip(ground.chosen(Subset.TEST), ground.parts(Subset.TEST), strict=True)):
+        kind = _KINDS[place % len(_KINDS)] if ground.tests_no_noise else row.noise_type
+        known: dict[Hashable, Any] = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
+        known |= {"label": str(row.label), "noise_type": str(kind)}
+        if ground.tests_no_noise:
+            known["noise_seed"] = seed
+        listed.append(known)
+    return listed
+
+
+def _said(networks: Networks, noisy: Picture, reference: Picture) -> dict[Hashable, Any]:
+    """What is said of a noisy picture, restored; and for comparison, of its noise-free one and as it came."""
     restored, seen = restore(networks.restorer, noisy)
     clean, clean_seen = restore(networks.restorer, reference)
-    said: dict[str, Any] = {}
+    said: dict[Hashable, Any] = {}
     for which, picture in (("noisy", noisy), ("denoised", restored)):
         measured = fidelity(picture, reference)
         said |= {f"{name}_{which}": getattr(measured, name) for name in ("psnr", "ssim", "mse")}
@@ -70,7 +105,7 @@ def _said(networks: Networks, ground: Ground, row: Row) -> dict[str, Any]:
     return said
 
 
-def _verdict(networks: Networks, stage: Stage, picture: Picture) -> dict[str, Any]:
+def _verdict(networks: Networks, stage: Stage, picture: Picture) -> dict[Hashable, Any]:
     if networks.verdicts is None:
         return {}
     judged = judge(networks.verdicts, picture)

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -33,8 +33,12 @@ from clearcast.training.memory import keep_freed_memory
 _WORK = "work"  # checkpoints and the like; removed when the bundle is whole
 
 
-def train(request: TrainRequest) -> Manifest:
+def train(request: TrainRequest, *, illustrate: Callable[[Networks], object] | None = None) -> Manifest:
     """Train, measure on the test rows, and write a bundle.
+
+    Args:
+        request: what to train on.
+        illustrate: called when all but the manifest is written, to add files of its own to the bundle.
 
     Raises:
         ClearcastError: the sheet, the machine or the folder does not allow it.
@@ -71,8 +75,10 @@ def train(request: TrainRequest) -> Manifest:
     with clock.phase("measuring"):
         measured = measure(networks, ground, learned.crossfitted, seed=request.seed, console=request.console)
     save_networks(networks, ground.folder.path)
+    if illustrate:
+        illustrate(networks)
     effort = _effort(request, plan, clock)
-    manifest = _manifest(ground.described(training), effort, learned, measured)
+    manifest = _manifest(ground.described(training), effort, learned, measured, made_anew=ground.tests_no_noise)
     write_manifest(ground.folder.path, manifest)
     shutil.rmtree(work)  # after the manifest, so that whatever stops this loses no training
     return manifest
@@ -88,7 +94,9 @@ def _effort(request: TrainRequest, plan: Plan, clock: "_Clock") -> Effort:
     }
 
 
-def _manifest(trained_on: TrainedOn, effort: Effort, learned: Learned, measured: Evidence) -> Manifest:
+def _manifest(
+    trained_on: TrainedOn, effort: Effort, learned: Learned, measured: Evidence, *, made_anew: bool
+) -> Manifest:
     return {
         "format": FORMAT,
         "recipe": "clear",
@@ -100,6 +108,7 @@ def _manifest(trained_on: TrainedOn, effort: Effort, learned: Learned, measured:
         "judge": learned.verdicts.facts if learned.verdicts else None,
         "no_judge": learned.lack,
         "measured": measured,
+        "noise_made_anew": made_anew,
     }
 
 

@@ -66,7 +66,7 @@ def train(
         from clearcast.bundle.request import TrainRequest
         from clearcast.bundle.training import train as train_bundle
         from clearcast.evaluation.study.dividing import SplitChoice, parse_split
-        from clearcast.report.bundle import bundle_table, write_samples
+        from clearcast.report.bundle import SAMPLES, bundle_table, write_samples
     read = read_sheet(sheet, columns=columns, root=root)
     manifest = train_bundle(
         TrainRequest(
@@ -81,10 +81,11 @@ def train(
             backbone=backbone,
             accelerator=device.value,
             console=console,
-        )
+        ),
+        illustrate=lambda networks: write_samples(out, networks, read.root),
     )
     console.print(bundle_table(manifest))
     if manifest["no_judge"]:
         say(f"No verdicts: {manifest['no_judge']}")
-    say(f"Pictures: {write_samples(out, read.root)}")
+    say(f"Pictures: {out / SAMPLES}")
     say(f"Bundle: {out}")

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from rich.table import Table
 
-from clearcast import imaging
 from clearcast.bundle.manifest import Manifest
-from clearcast.bundle.networks import Networks, judge, load_networks
+from clearcast.bundle.measuring import pictures_of
+from clearcast.bundle.networks import Networks, judge
 from clearcast.domain import NoiseType, Subset
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.folder import PREDICTIONS, read_csv
@@ -34,7 +34,8 @@ def bundle_table(manifest: Manifest) -> Table:
     """The figures on test images, with 95% intervals over parts."""
     evidence = manifest["measured"]
     rows = f"{evidence['images']} test images of {evidence['parts']} parts"
-    table = Table("", "noise", "noisy", "restored", title=f"Measured on {rows}", title_justify="left")
+    anew = ", with noise made anew, since none is noisy" if manifest.get("noise_made_anew") else ""
+    table = Table("", "noise", "noisy", "restored", title=f"Measured on {rows}{anew}", title_justify="left")
     restoration = evidence["restoration"]
     for kind in restoration["denoised"]:
         for measure, title, digits in (("psnr", "PSNR, dB", 2), ("ssim", "SSIM", 3)):
@@ -50,14 +51,14 @@ def bundle_table(manifest: Manifest) -> Table:
     return table
 
 
-def write_samples(bundle: Path, root: Path) -> Path:
+def write_samples(bundle: Path, networks: Networks, root: Path) -> Path:
     """Draw some test pictures: noisy, restored, noise-free, and where the judge sees a defect.
 
     Args:
-        bundle: a whole bundle.
+        bundle: the folder; its test rows have been measured.
+        networks: its own.
         root: the folder that its sheet's paths are relative to.
     """
-    networks, _ = load_networks(bundle)
     table = read_csv(bundle / PREDICTIONS[Subset.TEST])
     by_type = table.sort_values("psnr_denoised").groupby("noise_type")
     chosen = [group.to_dict("records")[place] for _, group in by_type for place in _spread(len(group))]
@@ -81,7 +82,7 @@ def _spread(count: int) -> list[int]:
 
 
 def _draw_row(axes: list[Axes], networks: Networks, row: Mapping[Hashable, Any], root: Path) -> None:
-    noisy, reference = (imaging.load(root / str(row[name]), networks.channels) for name in ("noisy", "reference"))
+    noisy, reference = pictures_of(row, root, networks.channels)
     restored, _ = restore(networks.restorer, noisy)
     kinds = [NoiseType(str(row[name])).display_name for name in ("noise_type", "said_noise_type")]
     titles = (f"{kinds[0]}: said {kinds[1]}", f"restored, {row['psnr_denoised']:.1f} dB", "noise-free")
