@@ -64,6 +64,22 @@ def test_pictures_without_colour_are_grey_whatever_their_files_hold(tmp_path: Pa
     assert channels_of([tmp_path / "grey.jpg", pairs[0].clean]) is Channels.RGB
 
 
+@pytest.mark.parametrize("kept", [0, 2])
+def test_what_is_drawn_does_not_depend_on_what_memory_holds(
+    pairs: list[Pair], monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    whole = Gallery(pairs, Channels.RGB)
+    monkeypatch.setattr(gallery, "_BUDGET", kept * 2 * 96 * 160 * 3)
+    told: list[tuple[int, int]] = []
+    part = Gallery(pairs, Channels.RGB, progress=lambda done, of: told.append((done, of)))
+    assert (whole.kept, part.kept, len(part)) == (len(pairs), kept, len(pairs))
+    assert told == [(done, kept) for done in range(1, kept + 1)]
+    for seed in range(20):
+        one, other = (made.draw(np.random.default_rng(seed)) for made in (whole, part))
+        np.testing.assert_array_equal(one.noisy, other.noisy)
+        np.testing.assert_array_equal(one.clean, other.clean)
+
+
 def test_nothing_to_learn_from_is_refused() -> None:
     with pytest.raises(SheetError, match="one noise-free picture at least"):
         Gallery([], Channels.GREY)

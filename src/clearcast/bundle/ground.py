@@ -62,6 +62,11 @@ class Ground:
     def galleries(self, console: Console) -> tuple[Gallery, Gallery]:
         """What to learn from, and pictures that show how it goes: of validation rows, where there are any."""
         training = self._gallery(self.chosen(Subset.TRAIN), None, console)
+        if training.kept < len(training):
+            console.print(
+                f"  {training.kept} of {len(training)} pictures are kept in memory; the others are read at each use",
+                highlight=False,
+            )
         validation = self.chosen(Subset.VALIDATION)[:_WATCHED]
         return training, self._gallery(validation, training.shape, console) if validation else training
 

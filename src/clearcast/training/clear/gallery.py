@@ -16,6 +16,7 @@ from clearcast.progress import Progress
 from clearcast.training.scars import scar
 from clearcast.training.synthesis import Spoiled, augment, jitter, spoil
 
+_BUDGET = 2 * 1024**3  # bytes of decoded pictures that are kept in memory
 _LARGEST = 1024  # pixels a side: of larger pictures a window is learned from, which shows the same noise
 _MULTIPLE = 32
 _GREY = 2.0  # mean difference of channels, in grey levels, up to which a colour file shows a grey picture
@@ -33,7 +34,10 @@ class Pair:
 
 
 class Gallery:
-    """Decoded pictures of one shape, and views of them: as the sheet has them, or with noise made anew.
+    """Pictures of one shape, and views of them: as the sheet has them, or with noise made anew.
+
+    As many are kept decoded as fit into 2 GB; the others are decoded whenever they are drawn, which takes longer and
+    changes nothing else.
 
     The shape is the median of some of the pictures' own, at most 1024 a side. A noise-free picture of another shape is
     resized; a pair is cut, if it is larger, since resizing would change its noise, and else only its noise-free half is
@@ -43,7 +47,7 @@ class Gallery:
         pairs: what to learn from.
         channels: colour or grey.
         shape: (height, width) in pixels, in place of the median.
-        progress: called with (done, all) while the pictures are decoded.
+        progress: called with (done, all) while the pictures that are kept are decoded.
 
     Raises:
         SheetError: there is no pair.
@@ -61,28 +65,40 @@ class Gallery:
         if not pairs:
             raise SheetError("no picture to learn from; needed is one noise-free picture at least")
         self.shape = shape or _median_shape([pair.clean for pair in pairs])
-        self._types = [pair.noise_type for pair in pairs]
-        self._views = []
+        self._pairs = tuple(pairs)
+        self._channels = channels
+        self._kept: list[tuple[Picture, Picture | None]] = []
+        room = min(len(pairs), _BUDGET // (2 * self.shape[0] * self.shape[1] * channels.depth))
         with ThreadPoolExecutor() as pool:
-            for done, view in enumerate(pool.map(lambda pair: _fit(*_load(pair, channels), self.shape), pairs), 1):
-                self._views.append(view)
+            for view in pool.map(self._read, range(room)):
+                self._kept.append(view)
                 if progress:
-                    progress(done, len(pairs))
+                    progress(len(self._kept), room)
 
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self._pairs)
+
+    @property
+    def kept(self) -> int:
+        """How many of the pictures are in memory."""
+        return len(self._kept)
 
     def draw(self, rng: np.random.Generator) -> Spoiled:
         """One view of a picture drawn by chance: a pair of the sheet, or noise made anew."""
         row = int(rng.integers(len(self)))
-        clean, noisy = self._views[row]
-        kind = self._types[row]
+        clean, noisy = self._kept[row] if row < self.kept else self._read(row)
+        kind = self._pairs[row].noise_type
         if noisy is not None and kind is not None and rng.random() < _PAIRS:
             turned_noisy, turned = augment([noisy, clean], rng)
             return _known(turned_noisy, turned, kind)
         (turned,) = augment([clean], rng)
         varied = jitter(turned, rng) if rng.random() < _JITTERED else turned
         return spoil(scar(varied, rng) if rng.random() < _SCARRED else varied, rng)
+
+    def _read(self, row: int) -> tuple[Picture, Picture | None]:
+        pair = self._pairs[row]
+        noisy = imaging.load(pair.noisy, self._channels) if pair.noisy else None
+        return _fit(imaging.load(pair.clean, self._channels), noisy, self.shape)
 
 
 def pairs_of(sheet: Sheet, rows: Sequence[Row]) -> list[Pair]:
@@ -112,10 +128,6 @@ def _known(noisy: Picture, clean: Picture, kind: NoiseType) -> Spoiled:
         density=None if kind is NoiseType.SALT_AND_PEPPER else 0.0,
         waves=None if kind is NoiseType.PERIODIC else np.zeros(clean.shape[:2], np.float32),
     )
-
-
-def _load(pair: Pair, channels: Channels) -> tuple[Picture, Picture | None]:
-    return imaging.load(pair.clean, channels), imaging.load(pair.noisy, channels) if pair.noisy else None
 
 
 def _some(pictures: Sequence[Path]) -> Sequence[Path]:
