@@ -22,7 +22,7 @@ from clearcast.training.clear.gallery import Gallery, Pair
 from clearcast.training.clear.modules import AnnealedModule, SurveyModule
 from clearcast.training.clear.planning import Pace, pace_of, plan_within
 from clearcast.training.clear.steps import EPOCH, StepDataset
-from clearcast.training.clear.verdicts import VIEWS, RestoredViews
+from clearcast.training.clear.verdicts import VIEWS, RestoredViews, judged_shape
 from clearcast.training.datasets import Batch
 
 
@@ -136,3 +136,8 @@ def test_the_learning_rate_rises_and_falls_along_half_a_cosine(tmp_path: Path) -
         for step in range(400)
     ]
     assert module.rates == pytest.approx(expected)
+
+
+def test_large_pictures_are_judged_at_three_quarters_and_small_ones_in_full() -> None:
+    shapes = {(512, 512): (384, 384), (300, 200): (300, 200), (1024, 400): (768, 384), (385, 64): (384, 64)}
+    assert {shape: judged_shape(shape) for shape in shapes} == shapes

@@ -27,6 +27,7 @@ from clearcast.progress import progress_bar
 from clearcast.training.clear.fitting import Plan, fit_restorer
 from clearcast.training.clear.gallery import Gallery
 from clearcast.training.clear.planning import RECIPE, pace_of, plan_within, refuse_short
+from clearcast.training.clear.verdicts import judged_shape
 from clearcast.training.fit import Surroundings, device_name, require_device
 from clearcast.training.memory import keep_freed_memory
 
@@ -65,7 +66,7 @@ def train(request: TrainRequest, *, illustrate: Callable[[Networks], object] | N
             still(restorer),
             backbone,
             work / "judge",
-            shape=training.shape,
+            shape=judged_shape(training.shape),
             views=plan.views,
             seed=request.seed,
             device=_device(request.accelerator),

@@ -10,13 +10,14 @@ import torch
 
 from clearcast.errors import RecipeError
 from clearcast.models.backbone import Backbone
+from clearcast.models.clear.resample import shrink
 from clearcast.models.clear.restorer import Restorer
 from clearcast.models.clear.restoring import restore
 from clearcast.training.clear.fitting import Plan, crop_of, detail_batch, survey_batch
 from clearcast.training.clear.gallery import Gallery
 from clearcast.training.clear.modules import AnnealedModule, DetailModule, SurveyModule
 from clearcast.training.clear.steps import EPOCH
-from clearcast.training.clear.verdicts import VIEWS
+from clearcast.training.clear.verdicts import VIEWS, judged_shape
 from clearcast.training.datasets import Batch
 
 RECIPE = Plan(survey=2400, detail=2400)
@@ -96,7 +97,7 @@ def _looking(restorer: Restorer, backbone: Backbone, gallery: Gallery, device: t
         restored, _ = restore(restorer, gallery.draw(rng).noisy)
         with torch.inference_mode():
             pixels = torch.from_numpy(restored.reshape(*gallery.shape, -1)).to(device).permute(2, 0, 1)
-            backbone(pixels[None].float() / 255)
+            backbone(shrink(pixels[None].float() / 255, *judged_shape(gallery.shape)))
     return (time.perf_counter() - begun) / _TRIED
 
 
