@@ -1,6 +1,6 @@
 """Recipe ``clear`` in several folds: every part tests once, and the figures of all test images are pooled.
 
-Run with nothing else on the machine; it goes on where it was stopped::
+Run with nothing else on the machine; it goes on where it was stopped, if the same is asked for::
 
     .venv/bin/python benchmarks/clear_folds.py Labels.xlsx --groups groups.csv --out folds --budget 15
 """
@@ -14,27 +14,38 @@ from rich.console import Console
 from clearcast.bundle.manifest import MANIFEST
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.training import train
-from clearcast.data.sheet import read_sheet
+from clearcast.data.sheet import Sheet, read_sheet
+from clearcast.errors import ClearcastError
 from clearcast.evaluation.evidence.gather import gather_evidence
 from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.evaluation.evidence.words import figure_text
 from clearcast.evaluation.study.dividing import SplitChoice, SplitKind
-from clearcast.evaluation.study.folder import read_csv
+from clearcast.evaluation.study.folder import open_run, read_csv
 
 
 def main() -> None:
     """Train a bundle for each fold, and print the pooled figures."""
     asked = arguments()
-    sheet = read_sheet(asked.sheet)
-    for fold in range(1, asked.folds + 1):
-        out = asked.out / f"fold-{fold}"
-        if not (out / MANIFEST).exists():
-            split = SplitChoice(kind=SplitKind.GROUPED, groups=asked.groups, folds=asked.folds, fold=fold)
-            request = TrainRequest(
-                sheet=sheet, out=out, seed=asked.seed, split=split, budget=asked.budget, resume=True, console=Console()
-            )
-            train(request)
+    try:
+        sheet = read_sheet(asked.sheet)
+        requests = [fold_request(sheet, asked, fold) for fold in range(1, asked.folds + 1)]
+        for request in requests:  # before hours are spent: folds that are there must be of the same question
+            open_run(request.out, request.question(), resume=True, force=False)
+        for request in requests:
+            if not (request.out / MANIFEST).exists():
+                train(request)
+    except ClearcastError as error:
+        raise SystemExit(str(error)) from None
     report(asked.out, asked.folds)
+
+
+def fold_request(sheet: Sheet, asked: argparse.Namespace, fold: int) -> TrainRequest:
+    """What one fold's bundle is trained on."""
+    split = SplitChoice(kind=SplitKind.GROUPED, groups=asked.groups, folds=asked.folds, fold=fold)
+    out = asked.out / f"fold-{fold}"
+    return TrainRequest(
+        sheet=sheet, out=out, seed=asked.seed, split=split, budget=asked.budget, resume=True, console=Console()
+    )
 
 
 def report(folder: Path, folds: int) -> None:
