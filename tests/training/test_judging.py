@@ -14,7 +14,8 @@ from clearcast.imaging import Picture
 from clearcast.models.backbone import Backbone, _packaged_weights, pretrained_backbone
 from clearcast.models.judge import Judge, PictureJudge
 from clearcast.training import judging
-from clearcast.training.judging import FittedJudge, best_temperature, best_threshold, fit_judge
+from clearcast.training.judging import FittedJudge, best_threshold, fit_judge
+from clearcast.training.temperature import best_temperature
 from clearcast.training.views import vary
 
 SIZE, ROWS = 128, 20

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from clearcast.data.balance import assign_parts
 from clearcast.domain import Label
@@ -17,6 +16,7 @@ from clearcast.models.judge import Judge
 from clearcast.progress import Progress
 from clearcast.training.readings import Floats, Rows, read_places, read_whole
 from clearcast.training.seeing import Seen, ViewOf, see
+from clearcast.training.temperature import best_temperature
 
 _FOLDS = 5
 _BATCH = 32
@@ -93,21 +93,6 @@ def best_threshold(logits: Floats, defect: NDArray[np.bool_]) -> float:
     wrong = ((logits > between[:, None]) != defect).sum(axis=1)
     best = between[wrong == wrong.min()]
     return float(best[np.argmin(np.abs(best))])
-
-
-def best_temperature(logits: Floats, defect: NDArray[np.bool_], weights: Floats) -> float:
-    """The temperature from 0.05 to 20 for which sigmoid(logit / temperature) is most likely; 1 if all rows are right.
-
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", with rows that weigh differently.
-    """
-    margins = np.where(defect, logits, -logits)
-    if (margins > 0).all():
-        return 1.0
-
-    def loss(log_temperature: float) -> float:
-        return float(weights @ np.logaddexp(0, -margins / np.exp(log_temperature)))
-
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded").x))
 
 
 @dataclass(frozen=True)

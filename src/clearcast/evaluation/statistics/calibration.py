@@ -1,42 +1,26 @@
 """How far a probability can be believed, and how to mend it with one number."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from clearcast.evaluation.statistics.measures import Targets
 from clearcast.evaluation.statistics.sample import Flags, Floats, Measure
+from clearcast.training.temperature import best_temperature
 
 BINS = 10
-COLDEST, HOTTEST = 0.05, 20.0  # temperatures outside say that there was too little to learn from
 
 
 def fit_temperature(logits: Floats, defect: Flags, parts: Targets) -> float:
-    """The temperature T for which sigmoid(logit / T) is most likely.
+    """See ``best_temperature``, where copies of one part are nearly one observation.
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks".
-
-    Copies of one part are nearly one observation: within a label every part weighs the same, however many images it
-    has, so that a part with many copies does not rule; the labels weigh as many images as they have.
+    Within a label every part weighs the same, however many images it has, so that a part with many copies does not
+    rule; the labels weigh as many images as they have.
 
     Args:
         logits: log-odds of defect, shape (images,).
         defect: what is true, shape (images,).
         parts: what the images show, shape (images,).
-
-    Returns:
-        a temperature from 0.05 to 20; 1, which changes nothing, where a label is missing or no image is misjudged: then
-        the likelihood grows without end as T falls, and nothing says how sure to be.
     """
-    if defect.all() or not defect.any() or ((logits > 0) == defect).all():
-        return 1.0
-    weights = _part_weights(defect, parts)
-    margins = np.where(defect, logits, -logits)
-
-    def loss(log_temperature: float) -> float:
-        return float(weights @ np.logaddexp(0, -margins / np.exp(log_temperature)))
-
-    best = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(best.x))
+    return best_temperature(logits, defect, _part_weights(defect, parts))
 
 
 def calibration_measure(probability: Floats, defect: Flags) -> Measure:
@@ -65,7 +49,7 @@ def bins_of(probability: Floats) -> Targets:
 
 def _part_weights(defect: Flags, parts: Targets) -> Floats:
     weights = np.empty(len(defect))
-    for label in (False, True):
+    for label in np.unique(defect):
         rows = defect == label
         _, inverse, sizes = np.unique(parts[rows], return_inverse=True, return_counts=True)
         weights[rows] = rows.mean() / len(sizes) / sizes[inverse]
