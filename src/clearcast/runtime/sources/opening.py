@@ -1,0 +1,147 @@
+"""Tell what kind of source something is, and give its pictures one by one."""
+
+import os
+from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
+
+import numpy as np
+
+from clearcast import imaging
+from clearcast.data import sheet
+from clearcast.data.sheet import Columns
+from clearcast.imaging import Picture
+from clearcast.runtime.sources import archives, videos
+from clearcast.runtime.sources.folders import folder_items, is_pattern, is_picture, pattern_items
+from clearcast.runtime.sources.item import Item, SourceError, file_item
+from clearcast.runtime.sources.listings import (
+    Listed,
+    array_item,
+    listed_items,
+    require_picture,
+    sheet_items,
+    stdin_items,
+)
+from clearcast.runtime.sources.shards import Shard
+
+Source = str | Path | Picture | Iterable[Listed]
+"""A path, a pattern, ``-``, a camera's number as text; one picture; or paths and pictures (uint8) from Python."""
+
+STDIN = "-"
+
+
+def items(
+    source: Source,
+    *,
+    recursive: bool = True,
+    shard: Shard | None = None,
+    root: Path | None = None,
+    column: str = Columns.noisy,
+) -> Iterator[Item]:
+    """The pictures of a source, lazily, always in the same order.
+
+    What exists as a file or folder is taken for it, whatever its name looks like. Pictures of a folder, pattern or zip
+    are told by their suffix; names with a leading dot are skipped. Videos and archives within a folder are not opened.
+
+    Args:
+        source: a picture, a folder, a pattern (``parts/**/*.png``), a sheet (.xlsx, .xls, .csv, .parquet), a .zip, a
+            video, a camera's number such as ``0``, ``-`` for paths from stdin, one a line; or from Python a picture
+            (uint8; (height, width, 3) in RGB order or (height, width)), or any iterable of paths and pictures.
+        recursive: of a folder, whether its folders count too.
+        shard: give only this share of the pictures.
+        root: of a sheet, the folder that its paths are relative to; by default its own.
+        column: of a sheet, the column that names the pictures.
+
+    Raises:
+        SourceError: the source is missing, of an unknown kind or damaged; or, when it has been gone through, it held no
+            picture. A share may be empty.
+        SheetError: a sheet that cannot be read, or has no such column.
+    """
+    found = _open(source, recursive=recursive, root=root, column=column)
+    if shard is not None and _camera(source) is not None:
+        raise SourceError("a camera cannot be divided into shards; use it without --shard")
+    return _some(found, source, shard)
+
+
+def count(
+    source: Source,
+    *,
+    recursive: bool = True,
+    shard: Shard | None = None,
+    root: Path | None = None,
+    column: str = Columns.noisy,
+) -> int | None:
+    """How many pictures a source holds, for a progress bar; None where nobody knows: stdin, a camera, a generator.
+
+    A folder is gone through for it. Of a video, what it claims. Raises as ``items`` does, but not for no picture.
+    """
+    if isinstance(source, str | Path) and not isinstance(source, np.ndarray):
+        if source == STDIN or _camera(source) is not None:
+            return None
+        if _suffix(source) in videos.SUFFIXES and shard is None:
+            return videos.frame_count(Path(source))
+    elif not isinstance(source, Sized):
+        return None
+    found = _open(source, recursive=recursive, root=root, column=column)
+    return sum(1 for item in found if shard is None or shard.holds(item))
+
+
+def _some(found: Iterable[Item], source: Source, shard: Shard | None) -> Iterator[Item]:
+    empty = True
+    for item in found:
+        empty = False
+        if shard is None or shard.holds(item):
+            yield item
+    if empty:
+        what = source if isinstance(source, str | Path) else "the sequence"
+        raise SourceError(f"{what}: holds no pictures; needed are files in {', '.join(sorted(imaging.SUFFIXES))}")
+
+
+def _open(source: Source, *, recursive: bool, root: Path | None, column: str) -> Iterable[Item]:
+    if isinstance(source, np.ndarray):
+        return [array_item(require_picture(source, "the picture"), "#000000")]
+    if not isinstance(source, str | Path):
+        return listed_items(source)
+    if source == STDIN:
+        return stdin_items()
+    if (camera := _camera(source)) is not None:
+        return videos.camera_items(camera)
+    path = Path(source)
+    try:
+        if path.is_dir() and str(source):
+            return folder_items(path, recursive=recursive)
+        if path.is_file():
+            return _open_file(path, root, column)
+    except ValueError:  # a NUL byte in the path
+        pass
+    if is_pattern(str(source)):
+        return pattern_items(path)
+    raise SourceError(f"{source}: no such file or folder; needed is {_KINDS}")
+
+
+def _open_file(path: Path, root: Path | None, column: str) -> Iterable[Item]:
+    suffix = path.suffix.lower()
+    if is_picture(path.name):
+        return [file_item(path, path.name)]
+    if suffix in sheet.SUFFIXES:
+        return sheet_items(path, root, column)
+    if suffix == archives.SUFFIX:
+        return archives.archive_items(path)
+    if suffix in videos.SUFFIXES:
+        return videos.video_items(path)
+    raise SourceError(f"{path}: a file that ends in {suffix or 'nothing'}; needed is {_KINDS}")
+
+
+def _camera(source: Source) -> int | None:
+    """A camera's number, unless something of that name exists."""
+    text = source if isinstance(source, str) else ""
+    return int(text) if text.isascii() and text.isdigit() and not os.path.lexists(text) else None
+
+
+def _suffix(source: str | Path) -> str:
+    return Path(source).suffix.lower()
+
+
+_KINDS = (
+    f"a picture ({', '.join(sorted(imaging.SUFFIXES))}), a folder, a pattern, a sheet ({', '.join(sheet.SUFFIXES)}), "
+    f"a .zip, a video ({', '.join(sorted(videos.SUFFIXES))}), the number of a camera, or - for paths from stdin"
+)
