@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from clearcast import imaging
 from clearcast.bundle.manifest import MANIFEST, read_manifest
 from clearcast.bundle.measuring import pictures_of
-from clearcast.cli import app
+from clearcast.cli import command_line
 from clearcast.errors import OutputError
 from clearcast.evaluation.fidelity import fidelity
 from clearcast.imaging import Channels
@@ -22,7 +22,7 @@ def test_training_prints_its_figures_and_leaves_pictures_to_look_at(
 ) -> None:
     shorten(monkeypatch)
     out = tmp_path / "bundle"
-    result = CliRunner().invoke(app, ["train", str(noisy_folder / "Labels.xlsx"), "--out", str(out), "--device", "cpu"])
+    result = CliRunner().invoke(command_line(["train"]), ["train", str(noisy_folder / "Labels.xlsx"), "--out", str(out), "--device", "cpu"])
     assert result.exit_code == 0, result.output
     for words in ("PSNR, dB", "verdict", f"Bundle: {out}"):
         assert words in result.output
@@ -45,7 +45,7 @@ def test_clean_pictures_alone_are_measured_and_shown_with_noise_made_anew(
     rows.to_csv(tmp_path / "clean.csv", index=False)
     asked = ["train", str(tmp_path / "clean.csv"), "--root", str(noisy_folder), "--out", str(tmp_path / "bundle")]
 
-    result = CliRunner().invoke(app, [*asked, "--device", "cpu"])
+    result = CliRunner().invoke(command_line(["train"]), [*asked, "--device", "cpu"])
 
     assert result.exit_code == 0, result.output
     assert "noise made anew" in " ".join(result.output.split())

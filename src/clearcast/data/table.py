@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from clearcast.errors import MissingDependencyError, SheetError
 
 
@@ -63,6 +61,8 @@ def plain(name: str) -> str:
 
 def cell_text(cell: Any) -> str:  # noqa: ANN401 -- a cell holds whatever the spreadsheet put there
     """A cell as trimmed text; an empty one, NaN or None is ''. 1.0 is '1', as a person would have typed it."""
+    import pandas as pd  # only where there is a sheet: it takes longer to load than a picture to inspect
+
     if pd.api.types.is_scalar(cell) and pd.isna(cell):
         return ""
     if isinstance(cell, float) and cell.is_integer():
@@ -71,12 +71,16 @@ def cell_text(cell: Any) -> str:  # noqa: ANN401 -- a cell holds whatever the sp
 
 
 def _read_workbook(path: Path, _: set[str]) -> Table:
+    import pandas as pd
+
     # without a header, so that two columns of one name keep it
     cells = pd.read_excel(path, header=None, dtype=object, engine="calamine", keep_default_na=False)
     return _below_header(cells.itertuples(index=False, name=None))
 
 
 def _read_parquet(path: Path, _: set[str]) -> Table:
+    import pandas as pd
+
     frame = pd.read_parquet(path)
     columns = [frame.iloc[:, at].tolist() for at in range(frame.shape[1])]
     return Table(header=tuple(map(str, frame.columns)), lines=tuple(enumerate(zip(*columns, strict=True), 2)))

@@ -1,0 +1,113 @@
+"""The command that inspects pictures. It never needs torch."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from clearcast.cli.options import Root
+from clearcast.cli.output import console, say
+from clearcast.data.sheet import Columns
+from clearcast.domain import Verdict
+
+if TYPE_CHECKING:
+    from clearcast.runtime.predicting import Tally
+
+INTERRUPTED, FAILED = 130, 3  # exit codes: after Ctrl-C, and where --fail-on found what it names
+
+
+class FailOn(StrEnum):
+    """What ends the command with an exit code of its own."""
+
+    DEFECT = "defect"
+    ERROR = "error"
+
+
+class PictureFormat(StrEnum):
+    """How restored pictures are written."""
+
+    PNG = "png"
+    JPG = "jpg"
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="A bundle: its folder, or its zip.", metavar="BUNDLE")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A picture, a folder, a pattern such as 'parts/**/*.png', a sheet, a .zip, a video, the number of a "
+            "camera, or - for paths from stdin.",
+            metavar="SOURCE",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The results, one row a picture: .csv, .jsonl or .parquet.")],
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the results that are there; begin where nothing is.")
+    ] = False,
+    denoised: Annotated[Path | None, typer.Option(help="Folder for the pictures without noise.")] = None,
+    denoised_format: Annotated[PictureFormat, typer.Option(help="Of the pictures without noise.")] = PictureFormat.PNG,
+    heatmaps: Annotated[Path | None, typer.Option(help="Folder for pictures of where a defect is.")] = None,
+    fail_on: Annotated[
+        list[FailOn] | None,
+        typer.Option(help=f"End with exit code {FAILED} if there is one; both are allowed.", show_default="never"),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="So many pictures at a time, each on a core.", min=1, show_default="one a core"),
+    ] = None,
+    recursive: Annotated[bool, typer.Option(help="Of a folder, also its folders.")] = True,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Only this share, such as 3/16: for machines that share the work.", show_default="all"),
+    ] = None,
+    root: Root = None,
+    noisy_column: Annotated[str, typer.Option(help="Of a sheet, the column of the pictures.")] = Columns.noisy,
+) -> None:
+    """Inspect pictures: ok or defect, which noise, how sure; one row a picture."""
+    from clearcast.runtime.beside import Beside
+    from clearcast.runtime.predicting import PredictRequest
+    from clearcast.runtime.predicting import predict as inspect
+    from clearcast.runtime.sources import parse_shard
+
+    wanted = fail_on or []
+    request = PredictRequest(
+        bundle=bundle,
+        source=source,
+        out=out,
+        resume=resume,
+        beside=Beside(denoised=denoised, suffix=f".{denoised_format}", heatmaps=heatmaps),
+        threads=threads,
+        recursive=recursive,
+        shard=parse_shard(shard) if shard else None,
+        root=root,
+        column=noisy_column,
+        needs_verdicts=FailOn.DEFECT in wanted,
+        console=console,
+    )
+    try:
+        tally = inspect(request)
+    except KeyboardInterrupt:
+        say(f"Rows so far are kept; go on with the same command and --resume, until {out} is whole.")
+        raise typer.Exit(INTERRUPTED) from None
+    _print_tally(tally)
+    say(f"Results: {out}")
+    failed = {FailOn.DEFECT: tally.verdicts[Verdict.DEFECT], FailOn.ERROR: tally.errors}
+    if any(failed[each] for each in wanted):
+        raise typer.Exit(FAILED)
+
+
+def _print_tally(tally: "Tally") -> None:
+    rate = f", {tally.pictures / tally.seconds:.1f} a second" if tally.seconds else ""
+    already = f"; {tally.before} were done before" if tally.before else ""
+    say(f"{tally.pictures} pictures by {tally.model} in {tally.seconds:.1f} s{rate}{already}")
+    for title, counts in (("Verdicts", tally.verdicts), ("Noise", tally.noise_types)):
+        if counts:
+            say(f"{title}: {_listed(counts)}")
+    if tally.errors:
+        say(f"{tally.errors} pictures could not be inspected; the column error says why")
+
+
+def _listed(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda each: -each[1]))

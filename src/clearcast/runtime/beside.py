@@ -1,0 +1,107 @@
+"""Pictures that are written beside the results: restored ones and heat maps, named by what they were made from."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path, PurePosixPath
+
+from clearcast import imaging
+from clearcast.domain import Inspection
+from clearcast.errors import OutputError
+from clearcast.files import replace_file
+from clearcast.runtime.heat import draw_heat
+
+_HEAT_SUFFIX = ".jpg"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """Where pictures beside the results go; None where they are not wanted.
+
+    Attributes:
+        denoised: folder of the restored pictures.
+        suffix: of the restored pictures, such as ``.png``.
+        heatmaps: folder of the heat maps, which are drawn over the restored pictures, as JPEG.
+    """
+
+    denoised: Path | None = None
+    suffix: str = ".png"
+    heatmaps: Path | None = None
+
+    @property
+    def folders(self) -> list[Path]:
+        """Those that are wanted."""
+        return [folder for folder in (self.denoised, self.heatmaps) if folder]
+
+    def require_room(self, source: Path, *, resume: bool) -> None:
+        """Make sure that no picture takes the place of one that is there, nor is found as one to inspect.
+
+        Args:
+            source: that of the pictures; it need not be a folder.
+            resume: whether pictures of earlier work may be there.
+
+        Raises:
+            OutputError: a folder lies within the source, is named twice, or is not empty.
+        """
+        if self.denoised and self.heatmaps and self.denoised.resolve() == self.heatmaps.resolve():
+            raise OutputError(f"{self.denoised}: named for denoised pictures and for heat maps; give each a folder")
+        for folder in self.folders:
+            if folder.resolve().is_relative_to(source.resolve()):
+                raise OutputError(f"{folder} lies within {source}, whose pictures are read; name a folder outside")
+            if folder.exists() and not folder.is_dir():
+                raise OutputError(f"{folder}: not a folder; name one for the pictures")
+            if not resume and folder.exists() and any(folder.iterdir()):
+                raise OutputError(f"{folder} is not empty; name another folder, or go on with earlier work by --resume")
+
+
+class PictureWriter:
+    """Writes the pictures of inspections, from several threads, none in the place of another."""
+
+    def __init__(self, beside: Beside) -> None:
+        self._beside = beside
+        self._lock = threading.Lock()
+        self._busy: set[Path] = set()
+
+    def __call__(self, inspection: Inspection, key: str) -> Inspection:
+        """Write what is wanted of an inspection, and give it back without its pictures.
+
+        Args:
+            inspection: with its restored picture and its evidence, if it has no error.
+            key: of its item; its folders and its stem name the pictures.
+        """
+        restored, evidence = inspection.restored, inspection.evidence
+        if restored is not None and self._beside.denoised:
+            self._write(self._beside.denoised, key, self._beside.suffix, imaging.encode(restored, self._beside.suffix))
+        if restored is not None and evidence is not None and self._beside.heatmaps:
+            drawn = imaging.encode(draw_heat(restored, evidence), _HEAT_SUFFIX)
+            self._write(self._beside.heatmaps, key, _HEAT_SUFFIX, drawn)
+        return replace(inspection, restored=None, evidence=None)
+
+    def _write(self, folder: Path, key: str, suffix: str, data: bytes) -> None:
+        """The same bytes as before an interruption are left as they are."""
+        with self._lock:
+            path = next(path for path in _names(folder, key, suffix) if self._is_free(path, data))
+            self._busy.add(path)
+        try:
+            if not path.exists():
+                with replace_file(path) as temporary:
+                    temporary.write_bytes(data)
+        finally:
+            with self._lock:
+                self._busy.discard(path)
+
+    def _is_free(self, path: Path, data: bytes) -> bool:
+        return path not in self._busy and (not path.exists() or path.read_bytes() == data)
+
+
+def _names(folder: Path, key: str, suffix: str) -> Iterator[Path]:
+    """The stem, then the whole name, then numbered: ``a.jpg`` and ``a.png`` give ``a.png`` and ``a.png.png``."""
+    parts = [part for part in PurePosixPath(key).parts if part not in {"/", ".."}]
+    name = PurePosixPath(parts[-1])
+    stem = name.stem if name.suffix.lower() in imaging.SUFFIXES else name.name
+    within = folder.joinpath(*parts[:-1])
+    yield within / f"{stem}{suffix}"
+    yield within / f"{name}{suffix}"
+    for number in count(2):
+        yield within / f"{name}-{number}{suffix}"

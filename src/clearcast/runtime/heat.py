@@ -1,0 +1,30 @@
+"""Heat maps: where a picture speaks for a defect."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from clearcast.imaging import Picture
+
+_FAINT, _SURE = 1.0, 4.0  # log-odds above the picture's mean at which the heat map begins, and has its full colour
+_OPAQUE = 0.6  # share of the colour where it is full
+
+
+def heat_map(evidence: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """How much each place speaks for a defect against the picture's mean: float32 (height, width) in 0..1."""
+    over = np.clip((evidence - evidence.mean() - _FAINT) / (_SURE - _FAINT), 0, 1)
+    return np.asarray(cv2.resize(over, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def draw_heat(picture: Picture, evidence: NDArray[np.float32]) -> Picture:
+    """A picture in grey, with red to yellow where it speaks for a defect: uint8 (height, width, 3) in RGB order.
+
+    Args:
+        picture: uint8 (height, width) or (height, width, 3).
+        evidence: float32 (h, w), log-odds of defect by place.
+    """
+    grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    heat = heat_map(evidence, *grey.shape[:2])
+    colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_AUTUMN)[..., ::-1]  # OpenCV's are BGR
+    share = _OPAQUE * heat[..., None]
+    return np.asarray(np.rint((1 - share) * grey[..., None] + share * colours), np.uint8)

@@ -1,0 +1,131 @@
+"""From one picture to an inspection: a bundle's answers as a verdict, a noise type and words."""
+
+import hashlib
+import time
+
+import cv2
+import numpy as np
+
+from clearcast import imaging
+from clearcast.domain import Inspection, NoiseType, Verdict
+from clearcast.errors import PictureError, PictureFault
+from clearcast.imaging import Channels, Picture
+from clearcast.noise.telling import NoiseEstimate, tell_noise
+from clearcast.runtime.model import SMALLEST, Answers, Model
+from clearcast.runtime.package import Package
+from clearcast.runtime.sources import Item
+
+
+class Inspector:
+    """Inspects pictures by a bundle, one at a time. Several threads may use it at the same time.
+
+    Args:
+        package: a bundle whose files have been checked.
+        threads: how many cores one picture may use.
+    """
+
+    def __init__(self, package: Package, *, threads: int = 1) -> None:
+        self.manifest = package.manifest
+        self.name = f"{package.name} {self.manifest['fingerprint'][:8]}"
+        self.threshold = self.manifest["threshold"]
+        self._model = Model(package, threads=threads)
+
+    @property
+    def channels(self) -> Channels:
+        """Whether pictures are looked at in colour or in grey."""
+        return self._model.channels
+
+    @property
+    def judges(self) -> bool:
+        """Whether the bundle gives verdicts."""
+        return "p_defect" in self._model.says
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether the bundle says where a defect is."""
+        return "evidence" in self._model.says
+
+    def inspect(self, item: Item, *, restored: bool = False, evidence: bool = False) -> Inspection:
+        """Inspect one picture; where it cannot be used, the inspection says why.
+
+        Args:
+            item: names and reads the picture.
+            restored: whether the inspection shall hold the picture without noise.
+            evidence: whether it shall hold the log-odds of defect by place.
+        """
+        sha256 = None
+        try:
+            data = item.read()
+            if isinstance(data, bytes):
+                sha256 = hashlib.sha256(data).hexdigest()
+                data = imaging.decode(data, self.channels, item.name)
+            picture = self._fitting(data, item.name)
+        except PictureError as error:
+            return self._failed(item.name, sha256, str(error))
+        begun = time.perf_counter()
+        answers = self._model.answer(picture.reshape(1, *picture.shape[:2], -1))
+        ms = 1000 * (time.perf_counter() - begun)
+        noise = _noise(answers, *picture.shape[:2])
+        p_defect = None if answers.p_defect is None else float(answers.p_defect[0])
+        return Inspection(
+            path=item.name,
+            sha256=sha256,
+            verdict=self._verdict(p_defect),
+            p_defect=p_defect,
+            threshold=self.threshold,
+            noise_type=noise.noise_type,
+            noise_level=noise.level if answers.levels is not None else "",
+            p_noise=noise.probabilities[noise.noise_type],
+            ms=ms,
+            model=self.name,
+            error="",
+            restored=answers.restored[0].reshape(picture.shape) if restored else None,
+            evidence=answers.evidence[0] if evidence and answers.evidence is not None else None,
+        )
+
+    def _fitting(self, picture: Picture, name: str) -> Picture:
+        """The picture in the bundle's channels; a frame of a camera may come in others."""
+        height, width = picture.shape[:2]
+        if min(height, width) < SMALLEST:
+            raise PictureError(
+                PictureFault.UNSUPPORTED,
+                f"{name}: {width} x {height} pixels; needed are at least {SMALLEST} on each side",
+            )
+        return np.ascontiguousarray(_converted(picture, self.channels))
+
+    def _verdict(self, p_defect: float | None) -> Verdict | None:
+        if p_defect is None or self.threshold is None:
+            return None
+        return Verdict.DEFECT if p_defect > self.threshold else Verdict.OK
+
+    def _failed(self, name: str, sha256: str | None, error: str) -> Inspection:
+        return Inspection(
+            path=name,
+            sha256=sha256,
+            verdict=None,
+            p_defect=None,
+            threshold=self.threshold,
+            noise_type=None,
+            noise_level="",
+            p_noise=None,
+            ms=None,
+            model=self.name,
+            error=error,
+        )
+
+
+def _converted(picture: Picture, channels: Channels) -> Picture:
+    """In the channels that are asked for; grey is weighted as in ``imaging.decode``."""
+    if picture.ndim == (3 if channels is Channels.RGB else 2):
+        return picture
+    code = cv2.COLOR_GRAY2RGB if channels is Channels.RGB else cv2.COLOR_RGB2GRAY
+    return np.asarray(cv2.cvtColor(picture, code), np.uint8)
+
+
+def _noise(answers: Answers, height: int, width: int) -> NoiseEstimate:
+    """What the answers about one picture say of its noise; waves are looked into only where they are the likeliest."""
+    chances = answers.p_noise[0]
+    likeliest = tuple(NoiseType)[int(chances.argmax())]
+    waves = answers.waves[0] if answers.waves is not None and likeliest is NoiseType.PERIODIC else None
+    levels = (0.0, 0.0) if answers.levels is None else answers.levels[0].tolist()
+    return tell_noise(chances.tolist(), levels, waves, height, width)

@@ -1,0 +1,61 @@
+"""A bundle as a Python program uses it."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+from clearcast.data.sheet import Columns
+from clearcast.domain import Inspection, NoiseType
+from clearcast.runtime.engine import cores, inspect
+from clearcast.runtime.inspector import Inspector
+from clearcast.runtime.manifest import Manifest
+from clearcast.runtime.package import open_package
+from clearcast.runtime.sources import Shard, Source, items
+
+
+class Bundle:
+    """A bundle that is loaded and ready to inspect; see ``clearcast.load``.
+
+    Attributes:
+        name: the bundle's name and the first characters of its fingerprint, as results name it.
+        threshold: the probability of defect above which the verdict is defect, 0..1; None where it judges nothing.
+        noise_types: those that it tells apart.
+        manifest: all that the bundle says of itself: what it was trained on, how well it did, by which versions.
+        threads: how many pictures are worked on at a time.
+    """
+
+    noise_types = tuple(NoiseType)
+
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+        self.inspector = Inspector(open_package(path))
+        self.name = self.inspector.name
+        self.threshold = self.inspector.threshold
+        self.manifest: Manifest = self.inspector.manifest
+        self.threads = threads or cores()
+
+    def predict(
+        self,
+        source: Source,
+        *,
+        restored: bool = False,
+        evidence: bool = False,
+        recursive: bool = True,
+        shard: Shard | None = None,
+        root: Path | None = None,
+        column: str = Columns.noisy,
+    ) -> Generator[Inspection, None, None]:
+        """Inspect the pictures of a source, lazily and in its order; a bad picture is an inspection with an error.
+
+        Args:
+            source, recursive, shard, root, column: see ``clearcast.runtime.sources.items``.
+            restored: give the picture without noise with each inspection.
+            evidence: give the log-odds of defect by place with each inspection.
+
+        Raises:
+            SourceError: there is no such source, or it holds no picture.
+            SheetError: the source is a sheet that cannot be read.
+        """
+        found = items(source, recursive=recursive, shard=shard, root=root, column=column)
+        return inspect(self.inspector, found, workers=self.threads, restored=restored, evidence=evidence)
+
+    def __repr__(self) -> str:
+        return f"<clearcast bundle {self.name}>"

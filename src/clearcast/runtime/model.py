@@ -1,0 +1,128 @@
+"""A bundle's graphs in ONNX Runtime: from pictures to arrays."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from clearcast.imaging import Channels
+from clearcast.runtime.package import Package
+
+WHOLE = 1024 * 1024  # pixels; larger pictures go through in tiles, if the bundle has the graphs for it
+TILE = 1024  # pixels a side
+HALO = 64  # pixels around a tile that its restored pixels can depend on
+SMALLEST = 16  # pixels a side; below, there is nothing to look at
+
+INSPECT, SURVEY, DETAIL, JUDGE = "inspect.onnx", "survey.onnx", "detail.onnx", "judge.onnx"
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What the graphs say of n pictures of one size; None where the bundle does not say it.
+
+    Attributes:
+        p_defect: float32 (n,), calibrated probability of defect, 0..1.
+        p_noise: float32 (n, 4), probabilities in the order of ``NoiseType``, adding up to 1.
+        levels: float32 (n, 2), standard deviation of grain and density of impulses, 0..1.
+        waves: float32 (n, 128, 128), what periodic noise added, on the 0..1 scale; see ``noise.strongest_wave``.
+        evidence: float32 (n, h, w), log-odds of defect by place.
+        restored: uint8 (n, height, width, depth), the pictures without noise.
+    """
+
+    p_noise: Floats
+    p_defect: Floats | None = None
+    levels: Floats | None = None
+    waves: Floats | None = None
+    evidence: Floats | None = None
+    restored: NDArray[np.uint8]
+
+
+class Model:
+    """A bundle's graphs, loaded. Several threads may ask at the same time.
+
+    Args:
+        package: a bundle whose files have been checked.
+        threads: how many cores one call of ``answer`` may use.
+        tile: the side, in pixels, of what is restored at once of a picture of more than ``whole`` pixels.
+        whole: see ``tile``.
+    """
+
+    def __init__(self, package: Package, *, threads: int = 1, tile: int = TILE, whole: int = WHOLE) -> None:
+        self.channels = Channels(package.manifest["trained_on"]["channels"])
+        self._package = package
+        self._threads = threads
+        self._tile, self._whole = tile, whole
+        self._inspect = self._session(INSPECT)
+        self.says = frozenset(_outputs(self._inspect))
+        self._in_tiles = {SURVEY, DETAIL} <= set(package.names())
+
+    def answer(self, pictures: NDArray[np.uint8]) -> Answers:
+        """Ask about pictures of one size.
+
+        Args:
+            pictures: uint8 (n, height, width, depth), depth 3 in RGB order or 1 as ``channels`` says, C-contiguous;
+                sides of at least ``SMALLEST`` pixels.
+        """
+        if self._in_tiles and pictures.shape[1] * pictures.shape[2] > self._whole:
+            return Answers(**self._answer_in_tiles(pictures))
+        return Answers(**_run(self._inspect, pictures=pictures))
+
+    def _answer_in_tiles(self, pictures: NDArray[np.uint8]) -> dict[str, Any]:
+        """The same numbers, without holding more than a tile of each picture as floats."""
+        seen = _run(self._survey, pictures=pictures)
+        restored = np.empty_like(pictures)
+        told = {name: seen[name] for name in ("waves", "small", "about")}
+        height, width = pictures.shape[1:3]
+        for top in range(0, height, self._tile):
+            for left in range(0, width, self._tile):
+                rows, columns = _span(top, self._tile, height), _span(left, self._tile, width)
+                around = _around(rows, height), _around(columns, width)
+                place = np.array([height, width, around[0].start, around[1].start], np.int64)
+                window = np.ascontiguousarray(pictures[:, *around])
+                details = _run(self._detail, window=window, place=place, **told)["restored"]
+                inner = details[:, rows.start - around[0].start :, columns.start - around[1].start :]
+                restored[:, rows, columns] = inner[:, : rows.stop - rows.start, : columns.stop - columns.start]
+        judged = _run(self._judge, restored=restored) if "p_defect" in self.says else {}
+        return {name: seen[name] for name in ("p_noise", "levels", "waves")} | judged | {"restored": restored}
+
+    @cached_property
+    def _survey(self) -> onnxruntime.InferenceSession:
+        return self._session(SURVEY)
+
+    @cached_property
+    def _detail(self) -> onnxruntime.InferenceSession:
+        return self._session(DETAIL)
+
+    @cached_property
+    def _judge(self) -> onnxruntime.InferenceSession:
+        return self._session(JUDGE)
+
+    def _session(self, name: str) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave others the cores
+        return onnxruntime.InferenceSession(self._package.read(name), options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: onnxruntime.InferenceSession, **inputs: NDArray[Any]) -> dict[str, Any]:
+    names = _outputs(session)
+    return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def _outputs(session: onnxruntime.InferenceSession) -> list[str]:
+    return [output.name for output in session.get_outputs()]
+
+
+def _span(start: int, length: int, end: int) -> slice:
+    return slice(start, min(start + length, end))
+
+
+def _around(span: slice, end: int) -> slice:
+    return slice(max(0, span.start - HALO), min(span.stop + HALO, end))
