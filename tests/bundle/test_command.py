@@ -22,7 +22,9 @@ def test_training_prints_its_figures_and_leaves_pictures_to_look_at(
 ) -> None:
     shorten(monkeypatch)
     out = tmp_path / "bundle"
-    result = CliRunner().invoke(command_line(["train"]), ["train", str(noisy_folder / "Labels.xlsx"), "--out", str(out), "--device", "cpu"])
+    result = CliRunner().invoke(
+        command_line(["train"]), ["train", str(noisy_folder / "Labels.xlsx"), "--out", str(out), "--device", "cpu"]
+    )
     assert result.exit_code == 0, result.output
     for words in ("PSNR, dB", "verdict", f"Bundle: {out}"):
         assert words in result.output
