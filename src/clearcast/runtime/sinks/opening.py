@@ -6,9 +6,13 @@ to write is cut off when the work goes on. A power failure may take the last sec
 the end, and are made again.
 """
 
+import csv
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +22,7 @@ from clearcast.errors import OutputError
 from clearcast.files import replace_file
 from clearcast.runtime.sinks.done import Done
 from clearcast.runtime.sinks.parquet import read_parquet, require_pyarrow, write_parquet
-from clearcast.runtime.sinks.rows import COLUMNS, CSV, JSON, Lines, row_of
+from clearcast.runtime.sinks.rows import COLUMNS, CSV, JSON, Lines, printable, row_of
 
 PARQUET = ".parquet"
 SUFFIXES = (".csv", ".jsonl", ".ndjson", PARQUET)
@@ -27,13 +31,13 @@ SUFFIXES = (".csv", ".jsonl", ".ndjson", PARQUET)
 class Sink:
     """An open results file; made by ``open_sink``. In a ``with``, an error or Ctrl-C leaves the rows for later."""
 
-    def __init__(self, path: Path, growing: Path, lines: Lines) -> None:
+    def __init__(self, path: Path, growing: Path, lines: Lines, file: FileIO) -> None:
         self._path = path
         self._growing = growing
         self._lines = lines
         self._adds = path.exists()
-        self._file = growing.open("ab", buffering=0)
-        if self._file.tell() == 0:
+        self._file = file
+        if os.fstat(file.fileno()).st_size == 0:
             self._put(lines.header)
 
     def write(self, inspection: Inspection) -> None:
@@ -62,8 +66,11 @@ class Sink:
         self._growing.unlink()
 
     def stop(self) -> None:
-        """Leave the rows so far for later."""
+        """Leave the rows so far for later; where there are none, leave nothing."""
+        empty = os.fstat(self._file.fileno()).st_size <= len(self._lines.header)
         self._file.close()
+        if empty and self._growing != self._path:
+            self._growing.unlink()
 
     def __enter__(self) -> Self:
         return self
@@ -100,8 +107,15 @@ def open_sink(path: Path, *, model: str, resume: bool, live: bool = False) -> tu
         if not resume:
             _require_nothing(path, growing)
         path.parent.mkdir(parents=True, exist_ok=True)
-        done = _go_on(path, growing, lines, model)
-        return Sink(path, growing, lines), done
+        if not live and path.exists():
+            _carry_over(path, growing, lines, model)
+        with ExitStack() as open_files:
+            file = open_files.enter_context(growing.open("ab", buffering=0))
+            _require_alone(file, growing)
+            done = _done(_names(_rows(growing, lines), growing, model))
+            file.truncate(_whole_bytes(growing, lines))
+            open_files.pop_all()
+        return Sink(path, growing, lines, file), done
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error}); free or choose another place") from None
 
@@ -126,18 +140,30 @@ def _require_nothing(path: Path, growing: Path) -> None:
         )
 
 
-def _go_on(path: Path, growing: Path, lines: Lines, model: str) -> Done:
-    """Make ``growing`` hold all rows so far and nothing else."""
-    before = _names(_results(path, lines), path, model) if path != growing and path.exists() else None
-    if growing.exists():
-        done = _names(_rows(growing, lines), growing, model)
-        if before is not None and any(row["path"] not in done for row in _results(path, lines)):
-            raise OutputError(f"{path} holds rows that {growing} lacks; remove the one that is out of date")
-        os.truncate(growing, _whole_bytes(growing, lines))
-        return done
-    if before is not None:
+def _carry_over(path: Path, growing: Path, lines: Lines, model: str) -> None:
+    """Where a whole file is there, make ``growing`` begin with its rows."""
+    before = _names(_results(path, lines), path, model)
+    if not growing.exists():
+        for _ in before:  # everything is checked before anything is written
+            pass
         _copy(path, growing, lines)
-    return before or Done()
+        return
+    done = _done(_names(_rows(growing, lines), growing, model))
+    if any(name not in done for name in before):
+        raise OutputError(f"{path} holds rows that {growing} lacks; remove the one that is out of date")
+
+
+def _require_alone(file: FileIO, growing: Path) -> None:
+    """Two processes that write the same file would double every row; the system frees the lock of a killed one."""
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(f"{growing}: another process is writing it; stop that, or choose another file") from None
+        except OSError:  # some network drives know no locks
+            pass
 
 
 def _copy(path: Path, growing: Path, lines: Lines) -> None:
@@ -175,13 +201,21 @@ def _whole_bytes(path: Path, lines: Lines) -> int:
         return sum(map(len, lines.whole(file)))
 
 
-def _names(rows: Iterator[dict[str, Any]], path: Path, model: str) -> Done:
-    done = Done()
+def _names(rows: Iterable[dict[str, Any]], path: Path, model: str) -> Iterator[str]:
+    """The pictures' names, as far as the rows are those of this model."""
     try:
         for row in rows:
-            if row["model"] != model:
+            if row["model"] != printable(model):
                 raise OutputError(f"{path}: holds rows of {row['model']!r}, this is {model!r}; choose another file")
-            done.add(row["path"])
-    except ValueError as error:  # also of text that is not UTF-8, of JSON and of Parquet
+            if not isinstance(row["path"], str):
+                raise ValueError("a row has no path")
+            yield row["path"]
+    except (ValueError, csv.Error) as error:  # ValueError: also text that is not UTF-8, JSON, Parquet
         raise OutputError(f"{path}: cannot be gone on with ({error}); choose another file") from None
+
+
+def _done(names: Iterable[str]) -> Done:
+    done = Done()
+    for name in names:
+        done.add(name)
     return done

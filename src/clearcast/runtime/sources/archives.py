@@ -2,7 +2,6 @@
 
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ def archive_items(path: Path) -> Iterator[Item]:
     """
     try:
         archive = zipfile.ZipFile(path)  # closes itself when its last item is gone: they outlive this function
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+    except Exception as error:  # a damaged file raises many kinds
         raise SourceError(f"{path}: cannot be read as .zip ({error}); copy or pack it again") from None
     entries = {entry.filename: entry for entry in archive.infolist() if _shown(entry)}
     lock = threading.Lock()
@@ -54,7 +53,7 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, lock: thr
         data = stream.read()
         with lock:
             stream.close()
-    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # a damaged entry raises many kinds
         raise PictureError(PictureFault.UNREADABLE, f"{name}: cannot be unpacked ({error}); pack it again") from None
     if not data:
         raise PictureError(PictureFault.EMPTY, f"{name}: the entry is empty (0 bytes); pack the picture again")

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from clearcast import imaging
-from clearcast.runtime.sources.item import Item, bad_item, file_item
+from clearcast.runtime.sources.item import Item, SourceError, bad_item, file_item
 
 Parts = tuple[str, ...]
 
@@ -23,12 +23,18 @@ def folder_items(folder: Path, *, recursive: bool = True) -> Iterator[Item]:
 
 
 def pattern_items(pattern: Path) -> Iterator[Item]:
-    """The pictures that a pattern names: ``*``, ``?`` and ``[ab]`` within a name, ``**`` for any folders."""
+    """The pictures that a pattern names: ``*``, ``?`` and ``[ab]`` within a name, ``**`` for any folders.
+
+    Raises:
+        SourceError: there is no folder of the name before the first wildcard.
+    """
     parts = pattern.parts
     fixed = next(place for place, part in enumerate(parts) if is_pattern(part))
-    wanted = parts[fixed:]
+    root, wanted = Path(*parts[:fixed]), parts[fixed:]
+    if not root.is_dir():
+        raise SourceError(f"{pattern}: there is no folder {root}; mend the pattern")
     return _walk(
-        Path(*parts[:fixed]),
+        root,
         (),
         frozenset(),
         lambda folder: _matches(folder, wanted, begun=True),
@@ -87,13 +93,20 @@ def _list(folder: Path) -> tuple[list[str], set[str]]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 folders.add(entry.name)
             elif not is_picture(entry.name):
                 continue
             names.append(entry.name)
     names.sort()
     return names, folders
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself; as a picture it will say so
+        return False
 
 
 def is_picture(name: str) -> bool:

@@ -34,9 +34,8 @@ def sheet_items(sheet: Path, root: Path | None, column: str = Columns.noisy) -> 
             f"{sheet}: {len(places)} columns are called {column!r}; needed is one that names the pictures; "
             f"the sheet has {there}"
         )
-    paths = (cell_text(cells[places[0]]) for _, cells in table.lines)
-    found = (_inside(root or sheet.parent, path) for path in paths if path)
-    return list({item.name: item for item in found}.values())
+    found = (_row_item(sheet, root or sheet.parent, len(table.header), places[0], *line) for line in table.lines)
+    return list({item.name: item for item in found if item is not None}.values())
 
 
 def stdin_items() -> Iterator[Item]:
@@ -89,6 +88,18 @@ def _once(listed: Iterable[Listed]) -> Iterator[Item]:
 def array_item(picture: Picture, name: str) -> Item:
     """The item of a picture that is in memory."""
     return Item(name=name, key=name, read=lambda: picture)
+
+
+def _row_item(sheet: Path, root: Path, width: int, place: int, number: int, cells: tuple[object, ...]) -> Item | None:
+    """The item of a sheet's line; None of a blank one."""
+    text = cell_text(cells[place])
+    name = f"{sheet.as_posix()}#row {number}"
+    if any(map(cell_text, cells[width:])):
+        reason = f"the line has {len(cells)} cells where the header has {width}, so that none can be trusted"
+        return bad_item(name, f"#row {number}", reason)
+    if text:
+        return _inside(root, text)
+    return bad_item(name, f"#row {number}", "the line names no picture") if any(map(cell_text, cells)) else None
 
 
 def _inside(root: Path, text: str) -> Item:

@@ -1,6 +1,6 @@
 """Tell what kind of source something is, and give its pictures one by one."""
 
-import os
+import re
 from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from clearcast.runtime.sources.listings import (
 )
 from clearcast.runtime.sources.shards import Shard
 
-Source = str | Path | Picture | Iterable[Listed]
-"""A path, a pattern, ``-``, a camera's number as text; one picture; or paths and pictures (uint8) from Python."""
+Source = str | Path | int | Picture | Iterable[Listed]
+"""A path, a pattern, ``-``; a camera's number; one picture; or paths and pictures (uint8) from Python."""
 
 STDIN = "-"
 
@@ -74,11 +74,12 @@ def count(
 
     A folder is gone through for it. Of a video, what it claims. Raises as ``items`` does, but not for no picture.
     """
-    if isinstance(source, str | Path) and not isinstance(source, np.ndarray):
+    if isinstance(source, str | Path):
+        path = Path(source)
         if source == STDIN or _camera(source) is not None:
             return None
-        if _suffix(source) in videos.SUFFIXES and shard is None:
-            return videos.frame_count(Path(source))
+        if path.suffix.lower() in videos.SUFFIXES and path.is_file():
+            return videos.frame_count(path) if shard is None else None
     elif not isinstance(source, Sized):
         return None
     found = _open(source, recursive=recursive, root=root, column=column)
@@ -92,19 +93,21 @@ def _some(found: Iterable[Item], source: Source, shard: Shard | None) -> Iterato
         if shard is None or shard.holds(item):
             yield item
     if empty:
-        what = source if isinstance(source, str | Path) else "the sequence"
-        raise SourceError(f"{what}: holds no pictures; needed are files in {', '.join(sorted(imaging.SUFFIXES))}")
+        what = source if isinstance(source, str | Path) else "what was given"
+        raise SourceError(f"{what}: no pictures are there; needed are files in {', '.join(sorted(imaging.SUFFIXES))}")
 
 
 def _open(source: Source, *, recursive: bool, root: Path | None, column: str) -> Iterable[Item]:
     if isinstance(source, np.ndarray):
         return [array_item(require_picture(source, "the picture"), "#000000")]
-    if not isinstance(source, str | Path):
-        return listed_items(source)
     if source == STDIN:
         return stdin_items()
     if (camera := _camera(source)) is not None:
         return videos.camera_items(camera)
+    if not isinstance(source, str | Path):
+        if not isinstance(source, Iterable):
+            raise SourceError(f"the source is a {type(source).__name__}; needed is {_KINDS}")
+        return listed_items(source)
     path = Path(source)
     try:
         if path.is_dir() and str(source):
@@ -133,12 +136,10 @@ def _open_file(path: Path, root: Path | None, column: str) -> Iterable[Item]:
 
 def _camera(source: Source) -> int | None:
     """A camera's number, unless something of that name exists."""
-    text = source if isinstance(source, str) else ""
-    return int(text) if text.isascii() and text.isdigit() and not os.path.lexists(text) else None
-
-
-def _suffix(source: str | Path) -> str:
-    return Path(source).suffix.lower()
+    if isinstance(source, int):
+        return source
+    named = isinstance(source, str) and re.fullmatch("[0-9]{1,3}", source) and not Path(source).exists()
+    return int(source) if isinstance(source, str) and named else None
 
 
 _KINDS = (

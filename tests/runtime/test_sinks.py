@@ -1,0 +1,440 @@
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from clearcast.domain import Inspection, NoiseType, Verdict
+from clearcast.errors import MissingDependencyError, OutputError
+from clearcast.runtime.sinks import COLUMNS, Done, open_sink
+from clearcast.runtime.sinks import parquet as parquet_module
+
+MODEL = "castings 0123abcd"
+SUFFIXES = [".csv", ".jsonl", ".ndjson", ".parquet"]
+ROW = Inspection(
+    path="a.png",
+    sha256="ab" * 32,
+    verdict=Verdict.DEFECT,
+    p_defect=0.123456789,
+    threshold=0.5,
+    noise_type=NoiseType.SALT_AND_PEPPER,
+    noise_level="5 % of the pixels",
+    p_noise=1.0,
+    ms=1234.5678,
+    model=MODEL,
+    error="",
+)
+BROKEN = Inspection(
+    path="b.png",
+    sha256=None,
+    verdict=None,
+    p_defect=None,
+    threshold=None,
+    noise_type=None,
+    noise_level="",
+    p_noise=None,
+    ms=None,
+    model=MODEL,
+    error='b.png: no "picture",\nat all',
+)
+UNICODE = st.text(st.characters(codec="utf-8"), max_size=12)
+SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+
+
+def named(*names: str) -> list[Inspection]:
+    return [replace(ROW, path=name) for name in names]
+
+
+def write(path: Path, rows: Iterable[Inspection], *, resume: bool = False) -> Done:
+    sink, done = open_sink(path, model=MODEL, resume=resume)
+    with sink:
+        for row in rows:
+            sink.write(row)
+    return done
+
+
+def interrupt(path: Path, rows: Iterable[Inspection], *, resume: bool = False) -> None:
+    sink, _ = open_sink(path, model=MODEL, resume=resume)
+    for row in rows:
+        sink.write(row)
+    sink.stop()
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows as other programs read them."""
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    if path.suffix == ".parquet":
+        return [dict(zip(COLUMNS, row, strict=True)) for row in pd.read_parquet(path).itertuples(index=False)]
+    return [json.loads(line) for line in path.read_text("utf-8").split("\n")[:-1]]
+
+
+def paths(path: Path) -> list[str]:
+    return [row["path"] for row in read(path)]
+
+
+def files(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
+def test_a_csv_has_the_columns_short_numbers_and_empty_cells(tmp_path: Path) -> None:
+    write(tmp_path / "results.csv", [ROW, BROKEN])
+
+    assert (tmp_path / "results.csv").read_bytes().decode() == (
+        "path,sha256,verdict,p_defect,threshold,noise_type,noise_level,p_noise,ms,model,error\n"
+        f"a.png,{'ab' * 32},defect,0.123457,0.5,salt_and_pepper,5 % of the pixels,1,1234.57,{MODEL},\n"
+        f'b.png,,,,,,,,,{MODEL},"b.png: no ""picture"",\nat all"\n'
+    )
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".ndjson"])
+def test_json_lines_have_one_object_a_line_and_null(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"results{suffix}"
+
+    write(path, [ROW, BROKEN])
+
+    whole, broken = read(path)
+    assert tuple(whole) == tuple(broken) == COLUMNS
+    assert (whole["verdict"], whole["p_defect"], whole["ms"], whole["error"]) == ("defect", 0.123457, 1234.57, "")
+    assert (broken["verdict"], broken["p_defect"], broken["sha256"]) == (None, None, None)
+
+
+def test_parquet_keeps_numbers_as_numbers(tmp_path: Path) -> None:
+    write(tmp_path / "results.parquet", [BROKEN, ROW])
+
+    table = pd.read_parquet(tmp_path / "results.parquet")
+    assert tuple(table.columns) == COLUMNS
+    assert {name for name in COLUMNS if table[name].dtype == float} == {"p_defect", "threshold", "p_noise", "ms"}
+    assert table["p_defect"].tolist()[1] == 0.123457
+    assert table["path"].tolist() == ["b.png", "a.png"]
+
+
+def test_a_number_that_is_none_is_an_empty_cell(tmp_path: Path) -> None:
+    write(tmp_path / "results.jsonl", [replace(ROW, p_defect=math.nan, ms=math.inf)])
+
+    (row,) = read(tmp_path / "results.jsonl")
+    assert (row["p_defect"], row["ms"]) == (None, None)
+
+
+@SHARED_FOLDER
+@given(st.lists(UNICODE, max_size=6, unique=True), UNICODE)
+@example(["\r", "\n", '"', ",", "a\x00b", "\u2028", "=1+1", "-", " a ", ""], "\r\n")
+def test_any_name_and_error_come_back(tmp_path: Path, names: list[str], error: str) -> None:
+    for suffix in SUFFIXES:
+        path = tmp_path / f"results{suffix}"
+        path.unlink(missing_ok=True)
+
+        write(path, [replace(row, error=error) for row in named(*names)])
+
+        assert [(row["path"], row["error"]) for row in read(path)] == [(name, error) for name in names]
+        done = write(path, [], resume=True)
+        assert len(done) == len(names)
+        assert all(name in done for name in names)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_name_that_is_not_unicode_is_spelled_out_and_known_again(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"results{suffix}"
+    stray = os.fsdecode(b"caf\xe9.png")
+
+    write(path, named(stray))
+
+    assert paths(path) == [r"caf\udce9.png"]
+    assert stray in write(path, [], resume=True)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_rows_are_on_their_way_beside_and_in_place_at_the_end(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "new" / f"results{suffix}"
+    sink, done = open_sink(path, model=MODEL, resume=False)
+
+    sink.write(ROW)
+
+    assert not path.exists()
+    assert b"a.png" in partial(path).read_bytes()
+    sink.close()
+    assert files(path.parent) == [path.name]
+    assert paths(path) == ["a.png"]
+    assert len(done) == 0
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_interrupted_work_goes_on(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"results{suffix}"
+
+    def until_stopped() -> Iterator[Inspection]:
+        yield ROW
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(path, until_stopped(), resume=True)
+
+    assert not path.exists()
+    done = write(path, named("b.png"), resume=True)
+
+    assert paths(path) == ["a.png", "b.png"]
+    assert "a.png" in done
+    assert "b.png" not in done
+    assert files(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_work_that_stops_before_its_first_row_leaves_nothing(tmp_path: Path, suffix: str) -> None:
+    interrupt(tmp_path / f"results{suffix}", [])
+
+    assert not files(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_whole_file_is_added_to_and_stays_whole_until_the_longer_one_is(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"results{suffix}"
+    write(path, named("a", "b"))
+
+    interrupt(path, named("c"), resume=True)
+    assert paths(path) == ["a", "b"]
+    write(path, named("d"), resume=True)
+
+    assert paths(path) == ["a", "b", "c", "d"]
+    assert files(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_nothing_is_overwritten(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"results{suffix}"
+    interrupt(path, [ROW])
+    with pytest.raises(OutputError, match=r"partial: holds rows of a run that was interrupted; go on with --resume"):
+        open_sink(path, model=MODEL, resume=False)
+    write(path, [], resume=True)
+
+    with pytest.raises(OutputError, match="is there, and nothing is overwritten; add to it with --resume"):
+        open_sink(path, model=MODEL, resume=False)
+
+    assert paths(path) == ["a.png"]
+
+
+def test_a_file_that_came_up_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    sink, _ = open_sink(path, model=MODEL, resume=False)
+    sink.write(ROW)
+    path.write_text("precious")
+
+    with pytest.raises(OutputError, match="has come up meanwhile"):
+        sink.close()
+
+    assert path.read_text() == "precious"
+    assert b"a.png" in partial(path).read_bytes()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_rows_of_another_model_are_refused_and_left_alone(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"results{suffix}"
+    write(path, [ROW])
+    before = path.read_bytes()
+
+    with pytest.raises(OutputError, match="holds rows of 'castings 0123abcd', this is 'other 99'"):
+        open_sink(path, model="other 99", resume=True)
+
+    assert path.read_bytes() == before
+    assert files(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("results.csv", "path,verdict\na.png,ok\n"),
+        ("results.csv", "my,own,table\n1,2,3\n"),
+        ("results.csv", ",".join(COLUMNS) + "\na.png,ok\n"),
+        ("results.csv", b"\xff\xfe\x00\n"),
+        ("results.jsonl", '{"path": "a.png"}\n'),
+        ("results.jsonl", "[1]\n"),
+        ("results.jsonl", "hello\n"),
+        ("results.jsonl", json.dumps(dict.fromkeys(COLUMNS, 5) | {"model": MODEL}) + "\n"),
+        ("results.parquet", "hello"),
+    ],
+)
+def test_files_of_something_else_are_refused_and_left_alone(tmp_path: Path, name: str, content: str | bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    before = path.read_bytes()
+
+    with pytest.raises(OutputError, match=r"cannot be gone on with \(.+\); choose another file"):
+        open_sink(path, model=MODEL, resume=True)
+
+    assert path.read_bytes() == before
+    assert files(tmp_path) == [name]
+
+
+def test_a_parquet_file_of_other_columns_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.parquet"
+    pd.DataFrame({"path": ["a"]}).to_parquet(path)
+
+    with pytest.raises(OutputError, match="other columns"):
+        open_sink(path, model=MODEL, resume=True)
+
+
+def test_a_whole_file_with_rows_that_the_partial_one_lacks_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    write(path, named("a", "b"))
+    partial(path).write_bytes(path.read_bytes().replace(b"\nb,", b"\nz,"))
+
+    with pytest.raises(OutputError, match=r"holds rows that .* lacks; remove the one that is out of date"):
+        open_sink(path, model=MODEL, resume=True)
+
+
+@pytest.mark.parametrize("name", ["results.txt", "results", "results.xlsx", ".csv"])
+def test_an_unknown_suffix_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=r"results end in \.csv, \.jsonl, \.ndjson, \.parquet"):
+        open_sink(tmp_path / name, model=MODEL, resume=False)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(OutputError, match="cannot be written"):
+        open_sink(tmp_path / "file" / "results.csv", model=MODEL, resume=False)
+
+
+def test_parquet_without_its_package_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_module, "find_spec", lambda _: None)
+
+    with pytest.raises(MissingDependencyError, match=r"pip install 'clearcast\[parquet\]', or write \.csv"):
+        open_sink(tmp_path / "results.parquet", model=MODEL, resume=False)
+
+    assert not files(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
+def test_two_processes_cannot_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    sink, _ = open_sink(path, model=MODEL, resume=False)
+    sink.write(ROW)
+
+    with pytest.raises(OutputError, match="another process is writing it"):
+        open_sink(path, model=MODEL, resume=True)
+
+    sink.close()
+    assert paths(path) == ["a.png"]
+
+
+@pytest.mark.parametrize(("suffix", "step"), [(".csv", 1), (".jsonl", 1), (".parquet", 17)])
+def test_a_file_cut_off_at_any_byte_goes_on_without_a_row_lost_or_doubled(
+    tmp_path: Path, suffix: str, step: int
+) -> None:
+    path = tmp_path / f"results{suffix}"
+    rows = [*named("a", 'b"\n,"', "ü"), BROKEN]
+    interrupt(path, rows)
+    whole = partial(path).read_bytes()
+
+    for end in range(0, len(whole) + 1, step):
+        partial(path).write_bytes(whole[:end])
+        sink, done = open_sink(path, model=MODEL, resume=True)
+        with sink:
+            for row in rows:
+                if row.path not in done:
+                    sink.write(row)
+        assert paths(path) == [row.path for row in rows], end
+        path.unlink()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_live_file_grows_in_its_place_and_mends_itself(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"results{suffix}"
+    sink, _ = open_sink(path, model=MODEL, resume=True, live=True)
+    sink.write(ROW)
+    assert paths(path) == ["a.png"]
+    sink.stop()
+    path.write_bytes(path.read_bytes() + b"b.pn")
+
+    sink, done = open_sink(path, model=MODEL, resume=True, live=True)
+    sink.write(BROKEN)
+    sink.close()
+
+    assert len(done) == 1
+    assert paths(path) == ["a.png", "b.png"]
+    assert files(tmp_path) == [path.name]
+
+
+def test_parquet_cannot_be_live(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="Parquet cannot grow row by row"):
+        open_sink(tmp_path / "results.parquet", model=MODEL, resume=True, live=True)
+
+
+WRITING = """
+import sys
+from pathlib import Path
+from clearcast.domain import Inspection
+from clearcast.runtime.sinks import COLUMNS, open_sink
+
+sink, done = open_sink(Path(sys.argv[1]), model=sys.argv[2], resume=True)
+for number in range(100_000):
+    name = f"{number}.png"
+    if name not in done:
+        values = dict.fromkeys(COLUMNS) | {"path": name, "model": sys.argv[2], "error": "x" * 300}
+        sink.write(Inspection(**values))
+        print(number, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_a_killed_process_loses_no_row_that_it_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    told = -1
+    for _ in range(3):
+        command = [sys.executable, "-c", WRITING, str(path), MODEL]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for _ in range(50):
+                told = int(process.stdout.readline())
+            process.send_signal(signal.SIGKILL)
+            *later, _ = process.stdout.read().split("\n")
+            told = int(later[-1]) if later else told
+
+        sink, done = open_sink(path, model=MODEL, resume=True)
+        sink.stop()
+        assert all(f"{number}.png" in done for number in range(told + 1))
+
+    write(path, [], resume=True)
+    assert paths(path) == [f"{number}.png" for number in range(len(paths(path)))]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text(max_size=4)), st.lists(st.text(max_size=4)))
+def test_done_is_a_set_of_names(names: list[str], others: list[str]) -> None:
+    done = Done()
+    for name in names:
+        done.add(name)
+
+    assert len(done) == len(set(names))
+    assert all(name in done for name in names)
+    assert not any(name in done for name in set(others) - set(names))
+
+
+def test_done_knows_many_names() -> None:
+    done = Done()
+    for number in range(100_000):
+        done.add(str(number))
+        if number % 3 == 0:
+            done.add(str(number // 2))
+
+    assert len(done) == 100_000
+    assert all(str(number) in done for number in range(0, 100_000, 7))
+    assert not any(str(number) in done for number in range(100_000, 101_000))
+    assert 5 not in done
