@@ -50,9 +50,11 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, lock: thr
     try:
         with lock:
             stream = archive.open(entry)
-        data = stream.read()
-        with lock:
-            stream.close()
+        try:
+            data = stream.read()
+        finally:
+            with lock:
+                stream.close()
     except Exception as error:  # a damaged entry raises many kinds
         raise PictureError(PictureFault.UNREADABLE, f"{name}: cannot be unpacked ({error}); pack it again") from None
     if not data:
