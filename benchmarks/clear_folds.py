@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from clearcast.bundle.manifest import MANIFEST
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.training import train
 from clearcast.data.sheet import Sheet, read_sheet
@@ -21,6 +20,7 @@ from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.evaluation.evidence.words import figure_text
 from clearcast.evaluation.study.dividing import SplitChoice, SplitKind
 from clearcast.evaluation.study.folder import open_run, read_csv
+from clearcast.runtime.manifest import MANIFEST
 
 
 def main() -> None:

@@ -8,13 +8,14 @@ from short_training import shorten
 from typer.testing import CliRunner
 
 from clearcast import imaging
-from clearcast.bundle.manifest import MANIFEST, read_manifest
 from clearcast.bundle.measuring import pictures_of
 from clearcast.cli import command_line
 from clearcast.errors import OutputError
 from clearcast.evaluation.fidelity import fidelity
 from clearcast.imaging import Channels
 from clearcast.report.bundle import heat_map
+from clearcast.runtime.manifest import MANIFEST
+from clearcast.runtime.package import read_manifest
 
 
 def test_training_prints_its_figures_and_leaves_pictures_to_look_at(

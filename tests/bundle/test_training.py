@@ -11,7 +11,6 @@ from short_training import shorten
 
 from clearcast import imaging
 from clearcast.bundle.contender import contenders_of_bundle
-from clearcast.bundle.manifest import MANIFEST, read_manifest
 from clearcast.bundle.networks import judge, load_networks
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.training import train
@@ -22,6 +21,8 @@ from clearcast.evaluation.fidelity import fidelity
 from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split
 from clearcast.imaging import Channels
 from clearcast.models.clear.restoring import restore
+from clearcast.runtime.manifest import MANIFEST
+from clearcast.runtime.package import read_manifest
 from clearcast.training.clear.planning import Pace
 from clearcast.training.recipe import load_recipe
 

@@ -6,7 +6,6 @@ from functools import cached_property
 
 from rich.console import Console
 
-from clearcast.bundle.manifest import MANIFEST, TrainedOn
 from clearcast.bundle.request import TrainRequest
 from clearcast.data.sheet import Row
 from clearcast.domain import NoiseType, Subset
@@ -18,6 +17,7 @@ from clearcast.evaluation.study.material import Rows, usable
 from clearcast.imaging import Channels
 from clearcast.models.clear.restoring import SMALLEST
 from clearcast.progress import progress_bar
+from clearcast.runtime.manifest import MANIFEST, TrainedOn
 from clearcast.training.clear.gallery import Gallery, Pair, channels_of, pairs_of
 from clearcast.training.recipe import SplitShares
 

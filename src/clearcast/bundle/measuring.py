@@ -24,6 +24,7 @@ from clearcast.models.clear.restoring import restore
 from clearcast.models.clear.telling import tell
 from clearcast.noise import DEFAULT_RANGES, after_jpeg, corrupt, sample_level
 from clearcast.progress import progress_bar
+from clearcast.runtime.looks import brightness, sharpness
 
 _KINDS = tuple(DEFAULT_RANGES)
 _QUALITY = 80  # of JPEG, as "clearcast corrupt" writes noisy pictures
@@ -100,6 +101,7 @@ def _said(networks: Networks, noisy: Picture, reference: Picture) -> dict[Hashab
     said |= {f"p_{kind}": chance for kind, chance in told.probabilities.items()}
     said |= {"said_noise_type": told.noise_type.value, "said_noise_type_reference": unspoilt.noise_type.value}
     said |= {"noise_level": told.level, "sigma": told.sigma, "density": told.density}
+    said |= {"brightness": brightness(noisy), "sharpness": sharpness(restored)}
     for stage, picture in ((Stage.REFERENCE, clean), (Stage.NOISY, noisy), (Stage.DENOISED, restored)):
         said |= _verdict(networks, stage, picture)
     return said

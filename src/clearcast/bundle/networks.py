@@ -7,14 +7,17 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load
 from torch import nn
 
-from clearcast.bundle.manifest import JudgeFacts, Manifest, read_manifest
+from clearcast.errors import OutputError
 from clearcast.imaging import Channels, Picture
 from clearcast.models.backbone import Backbone
 from clearcast.models.clear.restorer import Restorer
 from clearcast.models.judge import Judge, PictureJudge
-from clearcast.training.weights import load_weights, save_weights
+from clearcast.runtime.manifest import MANIFEST, JudgeFacts, Trained, parse_trained
+from clearcast.runtime.package import read_checked, reader_of
+from clearcast.training.weights import save_weights
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -77,20 +80,32 @@ def save_networks(networks: Networks, folder: Path) -> None:
         save_weights(networks.verdicts.network, folder / JUDGE)
 
 
-def load_networks(folder: Path) -> tuple[Networks, Manifest]:
-    """Read a bundle, after making sure that its files are those that were written.
+def load_networks(path: Path) -> tuple[Networks, Trained]:
+    """Read a bundle, after making sure that its files are those that were written; one without graphs will do.
 
     Raises:
-        OutputError: not a bundle, or one that is damaged or of another format.
+        OutputError: not a bundle, one that is damaged or of another format, or one of other networks.
     """
-    manifest = read_manifest(folder)
-    channels = Channels(manifest["trained_on"]["channels"])
+    read = reader_of(path)
+    trained = parse_trained(read(MANIFEST), str(path))
+    files = {name: read_checked(read, name, trained["files"], path) for name in trained["files"]}
+    if RESTORER not in files:
+        raise OutputError(f"{path}: a bundle of recipe {trained['recipe']}; needed is one of recipe clear")
+    channels = Channels(trained["trained_on"]["channels"])
     restorer = Restorer(channels.depth)
-    load_weights(restorer, folder, RESTORER)
+    _fill(restorer, files, RESTORER, path)
     verdicts = None
-    if facts := manifest["judge"]:
+    if facts := trained["judge"]:
         height, width = facts["shape"]
         network = PictureJudge(Backbone(), Judge(), (height, width))
-        load_weights(network, folder, JUDGE)
+        _fill(network, files, JUDGE, path)
         verdicts = Verdicts(network=still(network), facts=facts)
-    return Networks(channels=channels, restorer=still(restorer), verdicts=verdicts), manifest
+    return Networks(channels=channels, restorer=still(restorer), verdicts=verdicts), trained
+
+
+def _fill(network: nn.Module, files: dict[str, bytes], name: str, path: Path) -> None:
+    try:
+        network.load_state_dict(load(files[name]))
+    except Exception as error:  # safetensors and torch raise several kinds for a damaged file
+        reason = str(error).splitlines()[0]
+        raise OutputError(f"{path}: {name} cannot be used ({reason}); copy the bundle again") from None

@@ -7,16 +7,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from clearcast import __version__
+from clearcast.bundle.exporting import write_graphs
+from clearcast.bundle.finishing import finish
+from clearcast.bundle.golden import examples
 from clearcast.bundle.ground import Ground, begin
 from clearcast.bundle.judging import Learned, learn_verdicts
-from clearcast.bundle.manifest import FORMAT, Effort, Manifest, TrainedOn, write_manifest
 from clearcast.bundle.measuring import measure
 from clearcast.bundle.networks import Networks, save_networks, still
+from clearcast.bundle.proving import ask_networks
+from clearcast.bundle.reference import reference_of
 from clearcast.bundle.request import TrainRequest
 from clearcast.domain import Subset
 from clearcast.evaluation.evidence.contract import Evidence
@@ -24,6 +29,7 @@ from clearcast.evaluation.study.folder import write_json
 from clearcast.models.backbone import Backbone, pretrained_backbone
 from clearcast.models.clear.restorer import Restorer
 from clearcast.progress import progress_bar
+from clearcast.runtime.manifest import FORMAT, Effort, Manifest, Trained, TrainedOn
 from clearcast.training.clear.fitting import Plan, fit_restorer
 from clearcast.training.clear.gallery import Gallery
 from clearcast.training.clear.planning import RECIPE, pace_of, plan_within, refuse_short
@@ -78,9 +84,18 @@ def train(request: TrainRequest, *, illustrate: Callable[[Networks], object] | N
     save_networks(networks, ground.folder.path)
     if illustrate:
         illustrate(networks)
+    request.console.print("  Writing ONNX graphs, and comparing them", highlight=False)
+    with clock.phase("graphs"):
+        graphs = write_graphs(networks, ground.folder.path)
     effort = _effort(request, plan, clock)
-    manifest = _manifest(ground.described(training), effort, learned, measured, made_anew=ground.tests_no_noise)
-    write_manifest(ground.folder.path, manifest)
+    manifest = finish(
+        ground.folder.path,
+        _trained(ground.described(training), effort, learned, measured, made_anew=ground.tests_no_noise),
+        graphs,
+        partial(ask_networks, networks),
+        examples(ground.rows.sheet, ground.chosen(Subset.TRAIN), ground.channels),
+        reference_of(ground.folder.table(Subset.TEST), Subset.TEST),
+    )
     shutil.rmtree(work)  # after the manifest, so that whatever stops this loses no training
     return manifest
 
@@ -95,9 +110,9 @@ def _effort(request: TrainRequest, plan: Plan, clock: "_Clock") -> Effort:
     }
 
 
-def _manifest(
+def _trained(
     trained_on: TrainedOn, effort: Effort, learned: Learned, measured: Evidence, *, made_anew: bool
-) -> Manifest:
+) -> Trained:
     return {
         "format": FORMAT,
         "recipe": "clear",

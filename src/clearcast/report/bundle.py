@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from rich.table import Table
 
-from clearcast.bundle.manifest import Manifest
 from clearcast.bundle.measuring import pictures_of
 from clearcast.bundle.networks import Networks, judge
 from clearcast.domain import NoiseType, Subset
@@ -19,6 +18,7 @@ from clearcast.evaluation.study.folder import PREDICTIONS, read_csv
 from clearcast.models.clear.restoring import restore
 from clearcast.report.charts.style import PICTURE_SIDE, empty, save
 from clearcast.report.numbers import DASH, measured
+from clearcast.runtime.manifest import Manifest
 
 SAMPLES = "samples.png"
 _EACH = 3  # pictures of each noise type

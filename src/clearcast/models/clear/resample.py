@@ -25,8 +25,8 @@ def enlarge(small: Tensor, height: int, width: int, window: Window | None = None
     Beyond the border the nearest values within count.
     """
     rows, columns = window or (slice(None), slice(None))
-    down = _cubic(small.shape[-2], height, small)[rows]
-    across = _cubic(small.shape[-1], width, small)[columns]
+    down = cubic(small.shape[-2], height, torch.arange(height, device=small.device)[rows], small)
+    across = cubic(small.shape[-1], width, torch.arange(width, device=small.device)[columns], small)
     return down @ small @ across.T
 
 
@@ -39,9 +39,19 @@ def _area(size: int, side: int, like: Tensor) -> Tensor:
     return (upper - lower).clamp(min=0) * (side / size)
 
 
-def _cubic(size: int, large: int, like: Tensor) -> Tensor:
-    """(large, size): the weight of each small pixel j in large pixel i; rows add up to 1."""
-    places = (torch.arange(large, dtype=like.dtype, device=like.device) + 0.5) * (size / large) - 0.5
+def cubic(size: int, large: int | Tensor, pixels: Tensor, like: Tensor) -> Tensor:
+    """What enlarges ``size`` pixels to ``large`` ones by a product, as far as some of these are wanted.
+
+    Args:
+        size: pixels a side of the small picture.
+        large: pixels a side of the large one; in exported graphs maybe a tensor.
+        pixels: which of the large picture's rows or columns are wanted, int64 (n,).
+        like: has the dtype and device.
+
+    Returns:
+        (n, size): the weight of each small pixel in each large one; rows add up to 1.
+    """
+    places = (pixels.to(like.dtype) + 0.5) * (size / large) - 0.5
     distance = (places.clamp(0, size - 1)[:, None] - torch.arange(size, dtype=like.dtype, device=like.device)).abs()
     near = ((_KEYS + 2) * distance - (_KEYS + 3)) * distance * distance + 1
     far = ((_KEYS * distance - 5 * _KEYS) * distance + 8 * _KEYS) * distance - 4 * _KEYS

@@ -1,0 +1,76 @@
+"""A few pictures with what is said of them, by which a bundle can be verified wherever it is copied to."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from clearcast import imaging
+from clearcast.bundle.proving import Ask, Said
+from clearcast.data.sheet import Row, Sheet
+from clearcast.domain import Label, NoiseType, Verdict
+from clearcast.files import replace_file
+from clearcast.imaging import Channels, Picture
+from clearcast.runtime.verifying import GOLDEN, Golden
+
+COUNT = 4
+SIDE = 512  # pixels at most
+_CLEAR = 0.02  # from the threshold: a golden picture tests graphs, not the last digit of a machine
+
+
+def write_golden(folder: Path, pictures: Sequence[Picture], ask: Ask, threshold: float | None) -> None:
+    """Write ``golden/`` and ``golden.json``, of the first pictures whose verdict is not a near thing.
+
+    Args:
+        folder: the bundle's.
+        pictures: to choose from, uint8 (height, width) or (height, width, 3); what is too large is cut to its middle.
+        ask: says what is expected.
+        threshold: of ``p_defect``.
+    """
+    written: list[Golden] = []
+    for picture in map(middle, pictures):
+        said = ask(picture)
+        near = said.p_defect is not None and threshold is not None and abs(said.p_defect - threshold) < _CLEAR
+        if not near:
+            name = f"golden/{len(written)}.png"
+            imaging.save(folder / name, picture)
+            written.append(_expected(name, said))
+        if len(written) == COUNT:
+            break
+    with replace_file(folder / GOLDEN) as temporary:
+        temporary.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
+def examples(sheet: Sheet, rows: Sequence[Row], channels: Channels) -> list[Picture]:
+    """A noisy picture of each noise type with each label; the first of them are of different types, and of both labels.
+
+    Args:
+        sheet: has the rows.
+        rows: to choose from.
+        channels: grey or colour.
+    """
+    first: dict[tuple[int, int], Row] = {}
+    for row in rows:
+        label = tuple(Label).index(row.label) if row.label else 0
+        first.setdefault((tuple(NoiseType).index(row.noise_type), label), row)
+    order = sorted(first, key=lambda kind: (sum(kind) % 2, kind))
+    return [imaging.load(sheet.resolve(first[kind].noisy), channels) for kind in order]
+
+
+def middle(picture: Picture) -> Picture:
+    """The middle of a picture, of at most ``SIDE`` pixels a side."""
+    top, left = (max(0, size - SIDE) // 2 for size in picture.shape[:2])
+    return np.ascontiguousarray(picture[top : top + SIDE, left : left + SIDE])
+
+
+def _expected(name: str, said: Said) -> Golden:
+    chances = {kind.value: float(chance) for kind, chance in zip(NoiseType, said.p_noise, strict=True)}
+    verdict = None if said.defect is None else (Verdict.DEFECT if said.defect else Verdict.OK).value
+    return {
+        "file": name,
+        "p_defect": said.p_defect,
+        "verdict": verdict,
+        "noise_type": max(chances, key=chances.__getitem__),
+        "p_noise": chances,
+    }

@@ -1,0 +1,33 @@
+"""What pictures were like when a bundle was made; ``clearcast.runtime.reference`` says what is kept."""
+
+import numpy as np
+import pandas as pd
+
+from clearcast.domain import Label, NoiseType
+from clearcast.runtime.reference import PERCENTILES, Reference, Spread
+
+_NUMBERS = {"brightness": "brightness", "sharpness": "sharpness", "p_defect": "p_defect_denoised"}
+_NUMBERS |= {"sigma": "sigma", "density": "density"}
+_VERDICT, _NOISE_TYPE = "said_denoised", "said_noise_type"
+
+
+def reference_of(table: pd.DataFrame, pictures: str) -> Reference:
+    """Sum up a table of pictures, in the columns of ``predictions.csv``, as far as it has them.
+
+    Args:
+        table: a row for each picture.
+        pictures: the subset that they are of.
+    """
+    return {
+        "pictures": pictures,
+        "numbers": {name: _spread(table[column]) for name, column in _NUMBERS.items() if column in table},
+        "noise_types": {kind.value: float((table[_NOISE_TYPE] == kind.value).mean()) for kind in NoiseType},
+        "verdicts": {label.value: float((table[_VERDICT] == label.value).mean()) for label in Label}
+        if _VERDICT in table
+        else {},
+    }
+
+
+def _spread(column: "pd.Series[float]") -> Spread:
+    values = column.to_numpy(np.float64)
+    return {"count": len(values), "quantiles": np.percentile(values, PERCENTILES).round(6).tolist()}

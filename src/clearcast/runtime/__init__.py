@@ -1,0 +1,1 @@
+"""Reading and running a bundle; never imports torch."""

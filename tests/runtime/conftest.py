@@ -1,0 +1,112 @@
+"""A small bundle, as training writes it, but with weights drawn at random."""
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from clearcast import __version__, imaging
+from clearcast.bundle.exporting import write_graphs
+from clearcast.bundle.finishing import finish
+from clearcast.bundle.networks import Networks, Verdicts, judge, save_networks, still
+from clearcast.bundle.proving import Said, ask_networks, random_pictures
+from clearcast.bundle.reference import reference_of
+from clearcast.domain import NoiseType
+from clearcast.evaluation.evidence.contract import Evidence
+from clearcast.imaging import Channels, Picture
+from clearcast.models.backbone import Backbone
+from clearcast.models.clear.restorer import Restorer
+from clearcast.models.judge import Judge, PictureJudge
+from clearcast.runtime.looks import brightness, sharpness
+from clearcast.runtime.manifest import JudgeFacts, Trained
+
+SHAPE = (96, 128)  # (height, width) in pixels that pictures are judged at
+
+
+def random_networks(channels: Channels, *, judges: bool = True) -> Networks:
+    """Untrained networks whose answers depend on every part of them, and on the picture; both verdicts are given."""
+    torch.manual_seed(5)
+    restorer, judging = still(Restorer(channels.depth)), Judge()
+    drawn = (restorer.survey.finder.leave, restorer.detail.correct, restorer.detail.weigh, *judging.children())
+    for parameter in (parameter for layer in drawn for parameter in layer.parameters()):
+        nn.init.normal_(parameter, std=0.05)
+    network = still(PictureJudge(Backbone(), judging, SHAPE))
+    facts: JudgeFacts = {"shape": list(SHAPE), "temperature": 1.25, "threshold": 0.0, "crossfitted": True}
+    verdicts = Verdicts(network=network, facts=facts)
+    logits = sorted(1.25 * judge(verdicts, picture).logit for picture in random_pictures(channels.depth))
+    facts["threshold"] = (logits[3] + logits[4]) / 2
+    return Networks(channels=channels, restorer=restorer, verdicts=verdicts if judges else None)
+
+
+def write_bundle(folder: Path, pictures: list[Picture], networks: Networks) -> None:
+    """Write a bundle as training does.
+
+    Args:
+        folder: a new one.
+        pictures: real ones in the networks' channels; the reference and golden pictures are made of them.
+        networks: its own.
+    """
+    folder.mkdir()
+    save_networks(networks, folder)
+    ask = partial(ask_networks, networks)
+    table = pd.DataFrame([_row(picture, ask(picture)) for picture in pictures])
+    finish(folder, _trained(networks), write_graphs(networks, folder), ask, pictures, reference_of(table, "test"))
+
+
+@pytest.fixture(scope="session")
+def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for grey pictures, of recipe clear, as a folder named "bundle". Not to be changed."""
+    folder = tmp_path_factory.mktemp("bundles") / "bundle"
+    paths = imaging.find(noisy_folder / "With-Noise")[:8]
+    write_bundle(folder, [imaging.load(path, Channels.GREY) for path in paths], random_networks(Channels.GREY))
+    return folder
+
+
+def _row(picture: Picture, said: Said) -> dict[str, object]:
+    """As in ``predictions.csv``."""
+    assert said.levels is not None
+    row: dict[str, object] = {"brightness": brightness(picture), "sharpness": sharpness(said.restored)}
+    row["sigma"], row["density"] = said.levels
+    verdict = {} if said.p_defect is None else {"p_defect_denoised": said.p_defect}
+    verdict |= {} if said.defect is None else {"said_denoised": "defect" if said.defect else "ok"}
+    return {**row, **verdict, "said_noise_type": tuple(NoiseType)[int(said.p_noise.argmax())].value}
+
+
+def _trained(networks: Networks) -> Trained:
+    measured: Evidence = {
+        "format": 1,
+        "images": 0,
+        "parts": 0,
+        "parts_by_label": {},
+        "independent": True,
+        "method": "",
+        "classification": {},
+        "restoration": {},
+        "comparisons": [],
+        "decisions": {},
+        "robustness": {},
+    }
+    return {
+        "format": 1,
+        "recipe": "clear",
+        "clearcast": __version__,
+        "created": "2026-01-01T00:00:00+00:00",
+        "files": {},
+        "trained_on": {
+            "sheet": "Labels.xlsx",
+            "sheet_sha256": "0" * 64,
+            "rows": {"train": 8, "validation": 0, "test": 8},
+            "split": "drawn at random, for tests",
+            "parts": 8,
+            "parts_source": "column",
+            "channels": networks.channels.value,
+            "shape": list(SHAPE),
+        },
+        "effort": {"seed": 5, "plan": {}, "minutes": {}, "device": "cpu", "budget_minutes": None},
+        "judge": networks.verdicts.facts if networks.verdicts else None,
+        "no_judge": None if networks.verdicts else "none was asked for",
+        "measured": measured,
+    }
