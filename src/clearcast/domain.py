@@ -49,6 +49,23 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Looks:
+    """How a picture looks; what drifts when a camera, its light or its focus do.
+
+    Attributes:
+        brightness: mean grey level of the picture as it came, 0..255.
+        sharpness: variance of the Laplacian of the restored picture, in squared grey levels.
+        sigma: standard deviation of grain on the 0..1 scale; None where the bundle does not tell.
+        density: share of pixels struck by impulses, 0..1; None where the bundle does not tell.
+    """
+
+    brightness: float
+    sharpness: float
+    sigma: float | None
+    density: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inspection:
     """What a bundle says of one picture; a row of the results.
 
@@ -68,6 +85,7 @@ class Inspection:
         error: what is wrong with the picture; "" where nothing is.
         restored: the picture without noise, uint8 of the input's height and width; only where it was asked for.
         evidence: float32 (h, w), log-odds of defect by place; only where it was asked for and the bundle has it.
+        looks: what tells whether pictures drift.
     """
 
     path: str
@@ -83,3 +101,4 @@ class Inspection:
     error: str
     restored: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     evidence: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    looks: Looks | None = field(default=None, repr=False, compare=False)

@@ -7,10 +7,12 @@ import cv2
 import numpy as np
 
 from clearcast import imaging
-from clearcast.domain import Inspection, NoiseType, Verdict
+from clearcast.domain import Inspection, Looks, NoiseType, Verdict
 from clearcast.errors import PictureError, PictureFault
 from clearcast.imaging import Channels, Picture
 from clearcast.noise.telling import NoiseEstimate, tell_noise
+from clearcast.runtime.looks import brightness, sharpness
+from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.model import SMALLEST, Answers, Model
 from clearcast.runtime.package import Package
 from clearcast.runtime.sources import Item
@@ -66,6 +68,8 @@ class Inspector:
         answers = self._model.answer(picture.reshape(1, *picture.shape[:2], -1))
         ms = 1000 * (time.perf_counter() - begun)
         noise = _noise(answers, *picture.shape[:2])
+        clean = answers.restored[0].reshape(picture.shape)
+        clean = answers.restored[0].reshape(picture.shape)
         p_defect = None if answers.p_defect is None else float(answers.p_defect[0])
         return Inspection(
             path=item.name,
@@ -79,8 +83,9 @@ class Inspector:
             ms=ms,
             model=self.name,
             error="",
-            restored=answers.restored[0].reshape(picture.shape) if restored else None,
+            restored=clean if restored else None,
             evidence=answers.evidence[0] if evidence and answers.evidence is not None else None,
+            looks=_looks(picture, clean, noise if answers.levels is not None else None),
         )
 
     def _fitting(self, picture: Picture, name: str) -> Picture:
@@ -122,6 +127,15 @@ def _converted(picture: Picture, channels: Channels) -> Picture:
     return np.asarray(cv2.cvtColor(picture, code), np.uint8)
 
 
+def _looks(picture: Picture, restored: Picture, noise: NoiseEstimate | None) -> Looks:
+    return Looks(
+        brightness=brightness(picture),
+        sharpness=sharpness(restored),
+        sigma=noise.sigma if noise else None,
+        density=noise.density if noise else None,
+    )
+
+
 def _noise(answers: Answers, height: int, width: int) -> NoiseEstimate:
     """What the answers about one picture say of its noise; waves are looked into only where they are the likeliest."""
     chances = answers.p_noise[0]
@@ -129,3 +143,12 @@ def _noise(answers: Answers, height: int, width: int) -> NoiseEstimate:
     waves = answers.waves[0] if answers.waves is not None and likeliest is NoiseType.PERIODIC else None
     levels = (0.0, 0.0) if answers.levels is None else answers.levels[0].tolist()
     return tell_noise(chances.tolist(), levels, waves, height, width)
+
+
+def _looks(picture: Picture, restored: Picture, noise: NoiseEstimate | None) -> Looks:
+    return Looks(
+        brightness=brightness(picture),
+        sharpness=sharpness(restored),
+        sigma=noise.sigma if noise else None,
+        density=noise.density if noise else None,
+    )
