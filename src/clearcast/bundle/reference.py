@@ -8,6 +8,7 @@ from clearcast.runtime.reference import PERCENTILES, Reference, Spread
 
 _NUMBERS = {"brightness": "brightness", "sharpness": "sharpness", "p_defect": "p_defect_denoised"}
 _NUMBERS |= {"sigma": "sigma", "density": "density"}
+_OF_TYPE = {"sigma": NoiseType.GAUSSIAN, "density": NoiseType.SALT_AND_PEPPER}  # as ``clearcast.runtime.drift`` looks
 _VERDICT, _NOISE_TYPE = "said_denoised", "said_noise_type"
 
 
@@ -18,9 +19,13 @@ def reference_of(table: pd.DataFrame, pictures: str) -> Reference:
         table: a row for each picture.
         pictures: the subset that they are of.
     """
+    numbers = {name: table[column] for name, column in _NUMBERS.items() if column in table}
+    for name, kind in _OF_TYPE.items():
+        if name in numbers:
+            numbers[name] = numbers[name][table[_NOISE_TYPE] == kind.value]
     return {
         "pictures": pictures,
-        "numbers": {name: _spread(table[column]) for name, column in _NUMBERS.items() if column in table},
+        "numbers": {name: _spread(values) for name, values in numbers.items() if len(values)},
         "noise_types": {kind.value: float((table[_NOISE_TYPE] == kind.value).mean()) for kind in NoiseType},
         "verdicts": {label.value: float((table[_VERDICT] == label.value).mean()) for label in Label}
         if _VERDICT in table

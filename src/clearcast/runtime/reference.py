@@ -17,9 +17,10 @@ class Reference(TypedDict):
     """The content of ``reference.json``.
 
     ``pictures``: the subset of rows whose noisy pictures these are, which did not teach where that is ``test``.
-    ``numbers``: ``brightness`` and ``sharpness``, see ``looks``; ``p_defect``, 0..1, where the bundle judges; ``sigma``
-    and ``density``, 0..1, where it tells them. ``noise_types`` and ``verdicts``: the share of pictures of which each
-    was said, 0..1; ``verdicts`` is empty where the bundle does not judge.
+    ``numbers``: ``brightness`` and ``sharpness``, see ``looks``; ``p_defect``, 0..1, where the bundle judges; where it
+    tells them, ``sigma`` of the pictures that were said to have grain, and ``density`` of those with salt and pepper,
+    0..1. ``noise_types`` and ``verdicts``: the share of pictures of which each was said, 0..1; ``verdicts`` is empty
+    where the bundle does not judge.
     """
 
     pictures: str
