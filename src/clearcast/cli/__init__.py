@@ -19,6 +19,7 @@ COMMANDS = {  # in the order of the help, each with its module in this package
     "report": "studying",
     "benchmark": "benchmarking",
     "predict": "inspecting",
+    "watch": "watching",
     "disks": "making",
     "corrupt": "making",
 }

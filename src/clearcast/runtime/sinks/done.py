@@ -18,26 +18,28 @@ class Done:
         self._recent: set[bytes] = set()
 
     def __len__(self) -> int:
-        return len(self._sorted) + len(self._recent)
+        self._merge()
+        return len(self._sorted)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._holds(_digest(name))
-
-    def add(self, name: str) -> None:
-        """Take a name up; one that is there already changes nothing."""
+        if not isinstance(name, str):
+            return False
         digest = _digest(name)
-        if not self._holds(digest):
-            self._recent.add(digest)
-        if len(self._recent) >= _RECENT + len(self._sorted) // 4:
-            merged = np.concatenate([self._sorted, np.array(list(self._recent), f"S{_BYTES}")])
-            merged.sort()
-            self._sorted, self._recent = merged, set()
-
-    def _holds(self, digest: bytes) -> bool:
         if digest in self._recent:
             return True
         place = int(np.searchsorted(self._sorted, np.bytes_(digest)))
         return place < len(self._sorted) and bytes(self._sorted[place]) == digest
+
+    def add(self, name: str) -> None:
+        """Take a name up; one that is there already changes nothing."""
+        self._recent.add(_digest(name))
+        if len(self._recent) >= _RECENT + len(self._sorted) // 4:
+            self._merge()
+
+    def _merge(self) -> None:
+        if self._recent:
+            self._sorted = np.union1d(self._sorted, np.array(list(self._recent), self._sorted.dtype))
+            self._recent.clear()
 
 
 def _digest(name: str) -> bytes:

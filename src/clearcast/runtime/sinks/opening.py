@@ -120,6 +120,11 @@ def open_sink(path: Path, *, model: str, resume: bool, live: bool = False) -> tu
         raise OutputError(f"{path}: cannot be written ({error}); free or choose another place") from None
 
 
+def read_results(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a whole results file, by column; of CSV, all values are text, and those that are not there empty."""
+    return _results(path, _lines_of(path, live=False))
+
+
 def _lines_of(path: Path, *, live: bool) -> Lines:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:

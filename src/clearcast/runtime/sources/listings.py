@@ -14,7 +14,7 @@ from clearcast.errors import SheetError
 from clearcast.imaging import Picture
 from clearcast.runtime.sources.item import Item, SourceError, bad_item, file_item
 
-Listed = str | Path | Picture
+Listed = str | Path | Picture | Item
 
 
 def sheet_items(sheet: Path, root: Path | None, column: str = Columns.noisy) -> list[Item]:
@@ -45,7 +45,7 @@ def stdin_items() -> Iterator[Item]:
 
 
 def listed_items(listed: Iterable[Listed]) -> Iterator[Item]:
-    """The pictures of Python paths or arrays, each path once; an array's name is ``#`` and its place from 0.
+    """The pictures of Python paths, arrays or items, each path once; an array's name is ``#`` and its place from 0.
 
     Raises:
         SourceError: something else is listed, or an array that is no picture.
@@ -74,11 +74,11 @@ def _once(listed: Iterable[Listed]) -> Iterator[Item]:
     """Remembers 16 bytes of each path: a name given twice would be two rows, or after an interruption one."""
     seen: set[bytes] = set()
     for place, each in enumerate(listed):
-        if not isinstance(each, str | Path):
+        if not isinstance(each, str | Path | Item):
             picture = require_picture(each, f"picture {place}")
             yield array_item(picture, f"#{place:06d}")
             continue
-        item = file_item(Path(each), Path(each).as_posix())
+        item = each if isinstance(each, Item) else file_item(Path(each), Path(each).as_posix())
         digest = hashlib.blake2b(os.fsencode(item.name), digest_size=16).digest()
         if digest not in seen:
             seen.add(digest)

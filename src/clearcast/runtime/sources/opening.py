@@ -24,7 +24,7 @@ from clearcast.runtime.sources.listings import (
 from clearcast.runtime.sources.shards import Shard
 
 Source = str | Path | int | Picture | Iterable[Listed]
-"""A path, a pattern, ``-``; a camera's number; one picture; or paths and pictures (uint8) from Python."""
+"""A path, a pattern, ``-``; a camera's number; one picture; or paths, pictures (uint8) and items from Python."""
 
 STDIN = "-"
 

@@ -1,0 +1,85 @@
+"""The command that inspects pictures as they arrive. It never needs torch."""
+
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from clearcast.cli.output import say
+from clearcast.domain import Inspection
+
+
+def watch(
+    bundle: Annotated[Path, typer.Argument(help="A bundle: its folder, or its zip.", metavar="BUNDLE")],
+    folder: Annotated[Path, typer.Argument(help="The folder in which pictures arrive.", metavar="FOLDER")],
+    out: Annotated[
+        Path,
+        typer.Option(help="The results, .csv or .jsonl; they grow, and say after a restart what was inspected before."),
+    ],
+    hook: Annotated[
+        str | None,
+        typer.Option(help="Run this on a defect, with the picture's path and its verdict as last arguments."),
+    ] = None,
+    webhook: Annotated[str | None, typer.Option(help="Post each defect's row as JSON to this address.")] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Inspect what is there, wait for what is half written, and end.")
+    ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="So many pictures at a time, each on a core.", min=1, show_default="one a core"),
+    ] = None,
+) -> None:
+    """Inspect pictures as they arrive in a folder, until Ctrl-C."""
+    from clearcast import load
+    from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
+    from clearcast.runtime.sinks import open_sink
+    from clearcast.runtime.watching import Arrivals, watched_folder
+    from clearcast.runtime.watching import watch as watch_folder
+
+    wanted = [hook_alarm(hook)] if hook else []
+    wanted += [webhook_alarm(webhook)] if webhook else []
+    counts: Counter[str] = Counter()
+
+    def seen(inspection: Inspection) -> None:
+        counts["error" if inspection.error else inspection.verdict or "no verdict"] += 1
+        say(_line(inspection))
+
+    watched = watched_folder(folder)
+    loaded = load(bundle, threads=threads)
+    stop = threading.Event()
+    with _ended_by_signals(stop):
+        sink, known = open_sink(out, model=loaded.name, resume=True, live=True)
+        with sink, Alarms(wanted, lambda failure: say(f"Alarm failed: {failure}")) as alarms:
+            arrivals = Arrivals(watched, known)
+            say(f"Watching {folder}; {len(known)} pictures were inspected before")
+            watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, seen=seen)
+    say(f"Results: {out} ({', '.join(f'{count} {name}' for name, count in counts.items()) or 'nothing new'})")
+
+
+def _line(inspection: Inspection) -> str:
+    if inspection.error:
+        return inspection.error
+    sure = "" if inspection.p_defect is None else f", defect with probability {inspection.p_defect:.3f}"
+    return f"{inspection.path}: {inspection.verdict or 'no verdict'}{sure}, noise {inspection.noise_type}"
+
+
+@contextmanager
+def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Ctrl-C, or the system's wish that the program end, sets ``stop``; a second one ends it at once."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

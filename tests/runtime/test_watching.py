@@ -1,0 +1,428 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clearcast import imaging
+from clearcast.cli.watching import watch as watch_command
+from clearcast.domain import Inspection, Verdict
+from clearcast.errors import OutputError, PictureError
+from clearcast.imaging import Channels
+from clearcast.runtime import alarms as alarms_module
+from clearcast.runtime import watching as watching_module
+from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
+from clearcast.runtime.sinks import COLUMNS, Done, open_sink
+from clearcast.runtime.sources import Item, SourceError
+from clearcast.runtime.watching import Arrivals, Waiting, watch, watched_folder
+
+PICTURE = np.random.default_rng(1).integers(0, 256, (16, 20), np.uint8)
+PNG = imaging.encode(PICTURE, ".png")
+MODEL = "castings 0123abcd"
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Judge:
+    """Decodes pictures; those with "bad" in their name are defects."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def predict(self, source: Sequence[Item], /) -> Generator[Inspection, None, None]:
+        for item in source:
+            self.asked.append(Path(item.name).name)
+            try:
+                data = item.read()
+                assert isinstance(data, bytes)
+                imaging.decode(data, Channels.GREY, item.name)
+                yield inspection(item.name, Verdict.DEFECT if "bad" in item.name else Verdict.OK)
+            except PictureError as error:
+                yield inspection(item.name, None, str(error))
+
+
+def inspection(name: str, verdict: Verdict | None = Verdict.DEFECT, error: str = "") -> Inspection:
+    values: dict[str, Any] = dict.fromkeys(COLUMNS) | {"noise_level": "", "model": MODEL}
+    return Inspection(**values | {"path": name, "verdict": verdict, "p_defect": 0.75, "error": error})
+
+
+def names(found: Sequence[Item]) -> list[str]:
+    return [Path(item.name).name for item in found]
+
+
+# what has arrived
+
+
+def test_a_picture_is_whole_when_it_has_not_changed_for_a_while(tmp_path: Path) -> None:
+    clock, path = Clock(), tmp_path / "a.png"
+    arrivals = Arrivals(tmp_path, Done(), Waiting(settle=1.0), clock)
+    path.write_bytes(PNG[:50])
+    assert arrivals.look() == []
+    clock.now = 0.75
+    path.write_bytes(PNG[:80])
+    assert arrivals.look() == []
+    clock.now = 1.5
+    os.utime(path, ns=(1, 1))  # of one size, but written to
+    assert arrivals.look() == []
+    clock.now = 2.25
+    assert arrivals.look() == []
+
+    clock.now = 2.5
+
+    assert names(arrivals.look()) == ["a.png"]
+
+
+def test_what_cannot_be_decoded_is_waited_for_and_in_the_end_an_error(tmp_path: Path) -> None:
+    clock, path, judge = Clock(), tmp_path / "a.png", Judge()
+    arrivals = Arrivals(tmp_path, Done(), Waiting(settle=1.0, patience=10.0), clock)
+    path.write_bytes(PNG[:50])
+    arrivals.look()
+    clock.now = 1.0
+    (first,) = judge.predict(arrivals.look())
+    assert not arrivals.take(first)
+    clock.now = 10.9
+    assert arrivals.look() == []
+    assert arrivals.waited_for == 1
+
+    clock.now = 11.0
+    (last,) = judge.predict(arrivals.look())
+
+    assert "truncated" in last.error or "cannot" in last.error
+    assert arrivals.take(last)
+    assert arrivals.look() == []
+    assert arrivals.waited_for == 0
+
+
+def test_what_was_half_written_is_judged_when_it_is_whole(tmp_path: Path) -> None:
+    clock, path, judge = Clock(), tmp_path / "a.png", Judge()
+    arrivals = Arrivals(tmp_path, Done(), Waiting(settle=1.0, patience=10.0), clock)
+    path.write_bytes(PNG[:50])
+    arrivals.look()
+    clock.now = 1.0
+    (first,) = judge.predict(arrivals.look())
+    assert not arrivals.take(first)
+
+    clock.now = 2.0
+    path.write_bytes(PNG)
+    assert arrivals.look() == []
+    clock.now = 3.0
+    (last,) = judge.predict(arrivals.look())
+
+    assert last.verdict is Verdict.OK
+    assert arrivals.take(last)
+
+
+def test_a_picture_that_is_renamed_or_removed_is_forgotten(tmp_path: Path) -> None:
+    clock = Clock()
+    arrivals = Arrivals(tmp_path, Done(), Waiting(settle=1.0), clock)
+    (tmp_path / "new.png").write_bytes(PNG)
+    (tmp_path / "camera.tmp").write_bytes(PNG)
+    arrivals.look()
+    clock.now = 1.0
+
+    (tmp_path / "new.png").rename(tmp_path / "a.png")
+
+    assert arrivals.look() == []
+    assert arrivals.waited_for == 1
+    clock.now = 2.0
+    assert names(arrivals.look()) == ["a.png"]
+
+
+def test_known_pictures_are_not_seen_again(tmp_path: Path) -> None:
+    known, clock = Done(), Clock()
+    for name in ("a.png", "sub/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(PNG)
+    known.add((tmp_path / "a.png").as_posix())
+    arrivals = Arrivals(tmp_path, known, Waiting(settle=0.0), clock)
+
+    assert names(arrivals.look()) == ["b.png"]
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceError, match="no such folder; needed is one in which pictures arrive"):
+        watched_folder(tmp_path / "missing")
+    monkeypatch.chdir(tmp_path)
+    assert watched_folder(Path()) == tmp_path
+
+
+# the watch
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching_module, "PAUSE", 0.01)
+    monkeypatch.setattr(alarms_module, "_PAUSES", (0.0, 0.0))
+
+
+def watch_once(folder: Path, out: Path, judge: Judge, most: int | None = None) -> list[str]:
+    """Watch until nothing is waited for, or until ``most`` pictures were seen; the defects that were told."""
+    told: list[str] = []
+    stop, written = threading.Event(), []
+
+    def seen(each: Inspection) -> None:
+        written.append(each)
+        if len(written) == most:
+            stop.set()
+
+    sink, known = open_sink(out, model=MODEL, resume=True, live=True)
+    arrivals = Arrivals(folder, known, Waiting(settle=0.02, patience=0.05))
+    with sink, Alarms([lambda each: told.append(Path(each.path).name)], print) as alarms:
+        watch(judge, arrivals, sink, alarms, stop=stop, once=True, seen=seen)
+    return told
+
+
+def rows(out: Path) -> list[str]:
+    return [Path(path).name for path in pd.read_csv(out)["path"]]
+
+
+def test_pictures_get_rows_and_defects_alarms(tmp_path: Path) -> None:
+    folder, out, judge = tmp_path / "in", tmp_path / "results.csv", Judge()
+    folder.mkdir()
+    for name in ("a.png", "bad.png", "c.png"):
+        (folder / name).write_bytes(PNG)
+    (folder / "bad half.png").write_bytes(PNG[:60])
+
+    assert watch_once(folder, out, judge) == ["bad.png"]
+
+    assert sorted(rows(out)) == ["a.png", "bad half.png", "bad.png", "c.png"]
+    assert pd.read_csv(out)["error"].notna().sum() == 1
+    assert judge.asked.count("bad half.png") == 2
+    assert judge.asked.count("a.png") == 1
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1, 4), max_size=4), st.integers(0, 9))
+def test_no_picture_is_missed_or_doubled_by_restarts(
+    tmp_path_factory: pytest.TempPathFactory, ends: list[int], cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("in")
+    out = tmp_path_factory.mktemp("out") / "results.csv"
+    for number in range(5):
+        (folder / f"{number}.png").write_bytes(PNG)
+    for most in ends:
+        watch_once(folder, out, Judge(), most=most)
+        out.write_bytes(out.read_bytes()[: out.stat().st_size - cut])  # as if killed while it wrote
+
+    watch_once(folder, out, Judge())
+
+    assert sorted(rows(out)) == [f"{number}.png" for number in range(5)]
+
+
+def test_pictures_that_arrive_while_it_watches_are_seen(tmp_path: Path) -> None:
+    stop, judge, out = threading.Event(), Judge(), tmp_path / "results.csv"
+    folder = tmp_path / "in"
+    folder.mkdir()
+    sink, known = open_sink(out, model=MODEL, resume=True, live=True)
+    arrivals = Arrivals(folder, known, Waiting(settle=0.02))
+
+    def seen(each: Inspection) -> None:
+        following = {"a.png": "b.png", "b.png": "c.png"}.get(Path(each.path).name)
+        if following:
+            (folder / following).write_bytes(PNG)
+        else:
+            stop.set()
+
+    (folder / "a.png").write_bytes(PNG)
+    with sink, Alarms([], print) as alarms:
+        watch(judge, arrivals, sink, alarms, stop=stop, once=False, seen=seen)
+
+    assert rows(out) == ["a.png", "b.png", "c.png"]
+
+
+# alarms
+
+
+def raise_alarm(alarm: alarms_module.Alarm, each: Inspection) -> list[str]:
+    """What it told of failures."""
+    told: list[str] = []
+    with Alarms([alarm], told.append) as alarms:
+        alarms.raise_for(each)
+    return told
+
+
+def test_a_hook_gets_path_and_verdict_without_a_shell(tmp_path: Path) -> None:
+    code = "import json,os,sys; json.dump([sys.argv, dict(os.environ)], open(sys.argv[1], 'w'))"
+    (tmp_path / "hook.py").write_text(code)
+    name = "a b; touch x $(y) 'ü\".png"
+
+    told = raise_alarm(hook_alarm(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/said.json'"), inspection(name))
+
+    arguments, environment = json.loads((tmp_path / "said.json").read_text())
+    assert told == []
+    assert arguments[-2:] == [name, "defect"]
+    assert {key: value for key, value in environment.items() if key.startswith("CLEARCAST_")}.items() >= {
+        "CLEARCAST_PATH": name,
+        "CLEARCAST_VERDICT": "defect",
+        "CLEARCAST_P_DEFECT": "0.75",
+        "CLEARCAST_SHA256": "",
+        "CLEARCAST_MODEL": MODEL,
+    }.items()
+
+
+def test_a_failed_alarm_is_told_and_the_next_is_raised() -> None:
+    told: list[str] = []
+    heard: list[str] = []
+    hooks = [hook_alarm(f"'{sys.executable}' -c 'import sys; sys.exit(3)'"), lambda each: heard.append(each.path)]
+
+    with Alarms(hooks, told.append) as alarms:
+        alarms.raise_for(inspection("a"))
+        alarms.raise_for(inspection("b"))
+
+    assert heard == ["a", "b"]
+    assert [line[:2] for line in told] == ["a:", "b:"]
+    assert "exit status 3" in told[0]
+
+
+def test_a_hook_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms_module, "_HOOK_SECONDS", 0.2)
+
+    (told,) = raise_alarm(hook_alarm(f"'{sys.executable}' -c 'import time; time.sleep(60)'"), inspection("a"))
+
+    assert "timed out" in told
+
+
+@pytest.mark.parametrize("command", ["", " ", "no-such-program-here", "'unclosed"])
+def test_a_hook_that_is_not_there_is_refused(command: str) -> None:
+    with pytest.raises(OutputError, match=r"hook .* needed is (one|a program) and its arguments"):
+        hook_alarm(command)
+
+
+@pytest.mark.parametrize("url", ["", "host/path", "file:///etc/passwd", "ftp://host/", "http://"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(OutputError, match="needed is an address such as https://host/path"):
+        webhook_alarm(url)
+
+
+class Listener:
+    """A server on this machine; answers with the codes it is given, the last for all that follow."""
+
+    def __init__(self, *codes: int) -> None:
+        self.heard: list[tuple[str, str, bytes]] = []
+        listener = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                listener.heard.append((self.command, self.headers["Content-Type"], data))
+                code = codes[min(len(listener.heard), len(codes)) - 1]
+                self.send_response(code)
+                if code == 302:
+                    self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_POST = do_GET = answer  # noqa: N815 -- names of the library
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/alarm"
+
+    def __enter__(self) -> "Listener":
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.mark.parametrize("codes", [(200,), (500, 204), (503, 503, 200)])
+def test_a_webhook_posts_the_row_until_it_is_heard(codes: tuple[int, ...]) -> None:
+    with Listener(*codes) as listener:
+        told = raise_alarm(webhook_alarm(listener.url), inspection("ü.png"))
+
+    assert told == []
+    assert len(listener.heard) == len(codes)
+    method, kind, data = listener.heard[-1]
+    assert (method, kind) == ("POST", "application/json")
+    assert tuple(json.loads(data)) == COLUMNS
+    assert json.loads(data)["path"] == "ü.png"
+
+
+@pytest.mark.parametrize("code", [404, 500, 302])
+def test_a_webhook_that_is_not_heard_is_told(code: int) -> None:
+    with Listener(code) as listener:
+        (told,) = raise_alarm(webhook_alarm(listener.url), inspection("a"))
+
+    assert told.startswith("a: webhook: HTTP Error")
+    assert [method for method, *_ in listener.heard] == ["POST"] * 3
+
+
+def test_a_webhook_without_a_server_is_told() -> None:
+    with Listener(200) as listener:
+        pass
+
+    (told,) = raise_alarm(webhook_alarm(listener.url), inspection("a"))
+
+    assert "refused" in told
+
+
+# the command
+
+
+def test_the_command_inspects_what_is_there_and_goes_on_after_a_restart(
+    bundle: Path, noisy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "results.csv"
+    folder.mkdir()
+    pictures = sorted((noisy_folder / "With-Noise").rglob("*.jpg"))[:3]
+    for picture in pictures[:2]:
+        (folder / picture.name).write_bytes(picture.read_bytes())
+    watch_command(bundle, folder, out, once=True, threads=1)
+    first = out.read_bytes()
+    (folder / pictures[2].name).write_bytes(pictures[2].read_bytes())
+
+    watch_command(bundle, folder, out, once=True, threads=1)
+
+    assert out.read_bytes().startswith(first)
+    assert rows(out) == [picture.name for picture in pictures]
+    assert "2 pictures were inspected before" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_the_command_cleanly(bundle: Path, tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").write_bytes(imaging.encode(np.tile(PICTURE, (4, 4)), ".png"))
+    command = ["watch", str(bundle), str(tmp_path / "in"), "--out", str(tmp_path / "results.csv"), "--threads", "1"]
+    code = "import clearcast.cli; clearcast.cli.main()"
+
+    with subprocess.Popen([sys.executable, "-c", code, *command], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = lines_until(process.stdout, "a.png")
+        process.send_signal(number)
+        lines += list(process.stdout)
+
+    assert process.returncode == 0
+    assert lines[-1].startswith("Results: ")
+    assert rows(tmp_path / "results.csv") == ["a.png"]
+
+
+def lines_until(stream: Iterator[str], word: str) -> list[str]:
+    lines: list[str] = []
+    for line in stream:
+        lines.append(line)
+        if word in line:
+            break
+    return lines
