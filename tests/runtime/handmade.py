@@ -107,7 +107,7 @@ class Graph:
         path.write_bytes(model.SerializeToString())
 
 
-_KINDS = {
+_KINDS: dict[str, tuple[int, list[str | int | None]]] = {
     "pictures": (TensorProto.UINT8, ["n", "h", "w", "d"]),
     "window": (TensorProto.UINT8, ["n", "h", "w", "d"]),
     "restored": (TensorProto.UINT8, ["n", "h", "w", "d"]),

@@ -379,7 +379,10 @@ def test_a_damaged_zip_raises_nothing_but_errors_of_the_user(
 
 
 def say_on_stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+    ours, theirs = os.pipe()
+    os.write(theirs, data)
+    os.close(theirs)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(fileno=lambda: ours))
 
 
 def test_paths_come_from_stdin_one_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,8 @@
 """The command that inspects pictures. It never needs torch."""
 
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +12,7 @@ from clearcast.data.sheet import Columns
 from clearcast.domain import Verdict
 
 if TYPE_CHECKING:
-    from clearcast.runtime.predicting import Tally
+    from clearcast.runtime.predicting import Summary
 
 INTERRUPTED, FAILED = 130, 3  # exit codes: after Ctrl-C, and where --fail-on found what it names
 
@@ -87,27 +86,25 @@ def predict(
         console=console,
     )
     try:
-        tally = inspect(request)
+        summary = inspect(request)
     except KeyboardInterrupt:
         say(f"Rows so far are kept; go on with the same command and --resume, until {out} is whole.")
         raise typer.Exit(INTERRUPTED) from None
-    _print_tally(tally)
+    _print_summary(summary)
     say(f"Results: {out}")
-    failed = {FailOn.DEFECT: tally.verdicts[Verdict.DEFECT], FailOn.ERROR: tally.errors}
+    failed = {FailOn.DEFECT: summary.verdicts[Verdict.DEFECT], FailOn.ERROR: summary.errors}
     if any(failed[each] for each in wanted):
         raise typer.Exit(FAILED)
 
 
-def _print_tally(tally: "Tally") -> None:
-    rate = f", {tally.pictures / tally.seconds:.1f} a second" if tally.seconds else ""
-    already = f"; {tally.before} were done before" if tally.before else ""
-    say(f"{tally.pictures} pictures by {tally.model} in {tally.seconds:.1f} s{rate}{already}")
-    for title, counts in (("Verdicts", tally.verdicts), ("Noise", tally.noise_types)):
+def _print_summary(summary: "Summary") -> None:
+    rate = f", {summary.pictures / summary.seconds:.1f} a second" if summary.seconds else ""
+    already = f"; {summary.before} had been before" if summary.before else ""
+    say(f"{summary.pictures} pictures inspected by {summary.model} in {summary.seconds:.1f} s{rate}{already}")
+    for title, counts in (("Verdicts", summary.verdicts), ("Noise", summary.noise_types)):
         if counts:
-            say(f"{title}: {_listed(counts)}")
-    if tally.errors:
-        say(f"{tally.errors} pictures could not be inspected; the column error says why")
-
-
-def _listed(counts: Mapping[Any, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda each: -each[1]))
+            say(f"{title}: {', '.join(f'{count} {name}' for name, count in counts.most_common())}")
+    if summary.errors:
+        say(f"{summary.errors} pictures could not be inspected; the column error says why")
+    for sentence in summary.drift:
+        console.print(f"Beware: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)

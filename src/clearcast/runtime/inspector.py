@@ -12,7 +12,6 @@ from clearcast.errors import PictureError, PictureFault
 from clearcast.imaging import Channels, Picture
 from clearcast.noise.telling import NoiseEstimate, tell_noise
 from clearcast.runtime.looks import brightness, sharpness
-from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.model import SMALLEST, Answers, Model
 from clearcast.runtime.package import Package
 from clearcast.runtime.sources import Item
@@ -68,7 +67,6 @@ class Inspector:
         answers = self._model.answer(picture.reshape(1, *picture.shape[:2], -1))
         ms = 1000 * (time.perf_counter() - begun)
         noise = _noise(answers, *picture.shape[:2])
-        clean = answers.restored[0].reshape(picture.shape)
         clean = answers.restored[0].reshape(picture.shape)
         p_defect = None if answers.p_defect is None else float(answers.p_defect[0])
         return Inspection(
@@ -143,12 +141,3 @@ def _noise(answers: Answers, height: int, width: int) -> NoiseEstimate:
     waves = answers.waves[0] if answers.waves is not None and likeliest is NoiseType.PERIODIC else None
     levels = (0.0, 0.0) if answers.levels is None else answers.levels[0].tolist()
     return tell_noise(chances.tolist(), levels, waves, height, width)
-
-
-def _looks(picture: Picture, restored: Picture, noise: NoiseEstimate | None) -> Looks:
-    return Looks(
-        brightness=brightness(picture),
-        sharpness=sharpness(restored),
-        sigma=noise.sigma if noise else None,
-        density=noise.density if noise else None,
-    )

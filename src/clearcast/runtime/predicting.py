@@ -1,5 +1,6 @@
 """Inspect a source to a results file, with pictures beside it on demand."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -9,14 +10,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from clearcast.domain import Inspection, NoiseType, Verdict
+from clearcast.domain import Inspection
 from clearcast.errors import OutputError
 from clearcast.progress import progress_bar
 from clearcast.runtime.beside import Beside, PictureWriter
+from clearcast.runtime.drift import Drift
 from clearcast.runtime.engine import cores, inspect
 from clearcast.runtime.inspector import Inspector
-from clearcast.runtime.package import open_package
-from clearcast.runtime.sinks import Sink, open_sink
+from clearcast.runtime.package import Package, open_package
+from clearcast.runtime.reference import REFERENCE, Reference
+from clearcast.runtime.sinks import open_sink, read_results
 from clearcast.runtime.sources import Item, Shard, count, items
 
 
@@ -50,37 +53,36 @@ class PredictRequest:
 
 
 @dataclass
-class Tally:
-    """What became of the pictures of one call.
+class Summary:
+    """What became of the pictures.
 
     Attributes:
         model: which bundle said so.
-        verdicts, noise_types: how many pictures of each.
-        errors: how many pictures could not be inspected.
-        pictures: how many there were in all, of this call.
+        pictures: how many were inspected by this call.
         before: how many the results held already.
         seconds: from the first picture's beginning to the last row.
+        verdicts, noise_types: how many pictures of each, in all results.
+        errors: how many pictures could not be inspected, in all results.
+        drift: sentences on how the pictures of this call differ from those that the bundle learned from.
     """
 
     model: str
-    before: int = 0
+    before: int
     pictures: int = 0
-    errors: int = 0
     seconds: float = 0.0
-    verdicts: Counter[Verdict] = field(default_factory=Counter)
-    noise_types: Counter[NoiseType] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    noise_types: Counter[str] = field(default_factory=Counter)
+    errors: int = 0
+    drift: list[str] = field(default_factory=list)
 
-    def add(self, inspection: Inspection) -> None:
-        """Count one picture."""
-        self.pictures += 1
-        self.errors += bool(inspection.error)
-        if inspection.verdict:
-            self.verdicts[inspection.verdict] += 1
-        if inspection.noise_type:
-            self.noise_types[inspection.noise_type] += 1
+    def count(self, verdict: str | None, noise_type: str | None, error: str | None) -> None:
+        """Count one row."""
+        self.verdicts.update([str(verdict)] if verdict else [])
+        self.noise_types.update([str(noise_type)] if noise_type else [])
+        self.errors += bool(error)
 
 
-def predict(request: PredictRequest) -> Tally:
+def predict(request: PredictRequest) -> Summary:
     """Write one row a picture.
 
     An interruption, also by ``kill -9``, leaves rows that ``resume`` goes on with.
@@ -91,34 +93,53 @@ def predict(request: PredictRequest) -> Tally:
         SheetError: the source is a sheet that cannot be read.
     """
     request.beside.require_room(Path(request.source), resume=request.resume)
-    inspector = Inspector(open_package(request.bundle))
+    package = open_package(request.bundle)
+    inspector = Inspector(package)
     _require_answers(inspector, request)
     found = _items(request)
+    drift = _drift(package)
     sink, done = open_sink(request.out, model=inspector.name, resume=request.resume)
-    tally = Tally(inspector.name, before=len(done))
+    summary = Summary(inspector.name, before=len(done))
     with sink:
-        _write_rows(inspector, (item for item in found if item.name not in done), sink, tally, request)
-    return tally
+        for inspection in _inspections(inspector, (item for item in found if item.name not in done), summary, request):
+            sink.write(inspection)
+            if drift:
+                drift.see(inspection)
+    for row in read_results(request.out):
+        summary.count(row["verdict"], row["noise_type"], row["error"])
+    summary.drift = drift.sentences() if drift else []
+    return summary
 
 
-def _write_rows(inspector: Inspector, found: Iterator[Item], sink: Sink, tally: Tally, request: PredictRequest) -> None:
-    pictures = PictureWriter(request.beside)
-    everything = max(0, _count(request) - tally.before)
+def _inspections(
+    inspector: Inspector, found: Iterator[Item], summary: Summary, request: PredictRequest
+) -> Iterator[Inspection]:
+    """Inspect with all that goes on beside: pictures are written, and a bar and the summary keep count."""
+    beside = request.beside
+    everything = max(0, _count(request) - summary.before)
     begun = time.perf_counter()
     inspections = inspect(
         inspector,
         found,
         workers=request.threads or cores(),
-        restored=bool(request.beside.folders),
-        evidence=bool(request.beside.heatmaps),
-        finish=pictures if request.beside.folders else None,
+        restored=bool(beside.folders),
+        evidence=beside.heatmaps is not None,
+        finish=PictureWriter(beside) if beside.folders else None,
     )
     with closing(inspections), progress_bar(request.console, "Inspecting", rate=True) as progress:
         for inspection in inspections:
-            sink.write(inspection)
-            tally.add(inspection)
-            tally.seconds = time.perf_counter() - begun
-            progress(tally.pictures, everything)
+            yield inspection
+            summary.pictures += 1
+            summary.seconds = time.perf_counter() - begun
+            progress(summary.pictures, everything)
+
+
+def _drift(package: Package) -> Drift | None:
+    """What compares pictures with those that the bundle learned from, if it says how those were."""
+    if REFERENCE not in package.names():
+        return None
+    reference: Reference = json.loads(package.read(REFERENCE))
+    return Drift(reference)
 
 
 def _items(request: PredictRequest) -> Iterator[Item]:

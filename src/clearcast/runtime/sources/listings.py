@@ -39,9 +39,16 @@ def sheet_items(sheet: Path, root: Path | None, column: str = Columns.noisy) -> 
 
 
 def stdin_items() -> Iterator[Item]:
-    """The pictures whose paths come on stdin, one a line, each once; blank lines are skipped."""
-    lines = (os.fsdecode(line).rstrip("\r\n") for line in sys.stdin.buffer)
-    return _once(Path(line) for line in lines if line.strip())
+    """The pictures whose paths come on stdin, one a line, each once; blank lines are skipped.
+
+    It has a buffer of its own: Python cannot end while a thread waits for a line in the one of ``sys.stdin``.
+    """
+    return _once(Path(line) for line in _stdin_lines() if line.strip())
+
+
+def _stdin_lines() -> Iterator[str]:
+    with open(sys.stdin.fileno(), "rb", closefd=False) as file:
+        yield from (os.fsdecode(line).rstrip("\r\n") for line in file)
 
 
 def listed_items(listed: Iterable[Listed]) -> Iterator[Item]:

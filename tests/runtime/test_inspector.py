@@ -1,0 +1,131 @@
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from handmade import THRESHOLD, p_defect_of, restored_of, write_bundle
+
+from clearcast import imaging
+from clearcast.domain import Inspection, NoiseType, Verdict
+from clearcast.imaging import Channels, Picture
+from clearcast.runtime.heat import draw_heat, heat_map
+from clearcast.runtime.inspector import Inspector
+from clearcast.runtime.package import open_package
+from clearcast.runtime.sources import Item
+
+
+@pytest.fixture(scope="module")
+def inspector(tmp_path_factory: pytest.TempPathFactory) -> Inspector:
+    return Inspector(open_package(write_bundle(tmp_path_factory.mktemp("made") / "bundle")))
+
+
+def even(grey: int, shape: tuple[int, ...] = (64, 128)) -> Picture:
+    return np.full(shape, grey, np.uint8)
+
+
+def item(data: bytes | Picture, name: str = "a.png") -> Item:
+    return Item(name=name, key=name, read=lambda: data)
+
+
+def test_a_bright_picture(inspector: Inspector) -> None:
+    data = imaging.encode(even(230), ".png")
+    said = inspector.inspect(item(data, "parts/a.png"))
+    assert said.path == "parts/a.png"
+    assert said.sha256 == hashlib.sha256(data).hexdigest()
+    assert said.p_defect == pytest.approx(p_defect_of(even(230)), abs=1e-6)
+    assert said.verdict is Verdict.DEFECT
+    assert said.threshold == THRESHOLD
+    assert said.noise_type is NoiseType.GAUSSIAN
+    assert said.p_noise == pytest.approx((230 / 255) ** 2, abs=1e-4)
+    assert said.noise_level == "standard deviation 230 grey levels"  # the graph says the picture's mean
+    assert said.ms is not None
+    assert said.ms > 0
+    assert said.model == inspector.name
+    assert said.model.startswith("bundle ")
+    assert said.error == ""
+    assert said.looks is not None
+    assert said.looks.brightness == 230
+    assert said.looks.sharpness < 1  # the graph draws faint squares
+    assert said.looks.sigma == pytest.approx(230 / 255, abs=1e-4)
+    assert (said.restored, said.evidence) == (None, None)
+
+
+def test_a_dark_picture_has_waves_of_the_pictures_own_pixels(inspector: Inspector) -> None:
+    said = inspector.inspect(item(even(20)))
+    assert said.verdict is Verdict.OK
+    assert said.sha256 is None
+    assert said.noise_type is NoiseType.PERIODIC
+    assert said.noise_level == "amplitude 51 grey levels, period 16 pixels, orientation 0 degrees"  # 128 pixels wide
+
+
+def test_pictures_come_along_only_when_asked_for(inspector: Inspector) -> None:
+    said = inspector.inspect(item(even(99, (40, 70))), restored=True, evidence=True)
+    assert said.restored is not None
+    assert said.evidence is not None
+    np.testing.assert_array_equal(said.restored, restored_of(even(99, (40, 70))))
+    assert said.evidence.shape == (2, 4)
+
+
+@pytest.mark.parametrize("channels", list(Channels))
+def test_any_channels_become_the_bundles_own(tmp_path: Path, channels: Channels) -> None:
+    inspector = Inspector(open_package(write_bundle(tmp_path / "bundle", channels=channels)))
+    colours = np.random.default_rng(0).integers(0, 256, (32, 40, 3)).astype(np.uint8)
+    grey = np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), np.uint8)
+    seen = {Channels.RGB: (colours, np.repeat(grey[..., None], 3, axis=2)), Channels.GREY: (grey, grey)}[channels]
+    for given, expected in zip((colours, grey), seen, strict=True):
+        for data in (given, imaging.encode(given, ".png")):
+            said = inspector.inspect(item(data), restored=True)
+            assert said.p_defect == pytest.approx(p_defect_of(expected), abs=2e-3)  # PNG's own grey rounds otherwise
+            assert said.restored is not None
+            assert said.restored.shape == expected.shape
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"no picture", "not a readable picture"),
+        (imaging.encode(even(9), ".png")[:-30], "truncated"),
+        (even(9, (15, 400)), "400 x 15 pixels; needed are at least 16 on each side"),
+    ],
+)
+def test_a_bad_picture_is_a_row_with_an_error(inspector: Inspector, data: bytes | Picture, reason: str) -> None:
+    said = inspector.inspect(item(data, "bad.png"))
+    assert said.path == "bad.png"
+    assert reason in said.error
+    assert (said.sha256 is None) == isinstance(data, np.ndarray)
+    assert {said.verdict, said.p_defect, said.noise_type, said.p_noise, said.ms, said.looks} == {None}
+    assert said.noise_level == ""
+
+
+def without_pixels(said: Inspection) -> tuple[object, ...]:
+    return said.verdict, said.p_defect, said.noise_level
+
+
+def test_a_bundle_without_judge_or_levels_says_the_rest(tmp_path: Path) -> None:
+    silent = Inspector(open_package(write_bundle(tmp_path / "silent", judges=False)))
+    assert not silent.judges
+    assert not silent.has_evidence
+    said = silent.inspect(item(even(230)))
+    assert without_pixels(said) == (None, None, "standard deviation 230 grey levels")
+    report = Inspector(open_package(write_bundle(tmp_path / "report", recipe="report")))
+    assert report.judges
+    assert not report.has_evidence
+    said = report.inspect(item(even(230)), evidence=True)
+    assert said.verdict is Verdict.DEFECT
+    assert said.noise_type is NoiseType.GAUSSIAN
+    assert said.noise_level == ""
+    assert said.evidence is None
+
+
+def test_heat_is_drawn_where_the_evidence_is() -> None:
+    evidence = np.zeros((4, 6), np.float32)
+    evidence[1:3, 4:6] = 20
+    heat = heat_map(evidence, 64, 96)
+    assert heat.shape == (64, 96)
+    assert (heat.max(), heat.min()) == (1, 0)
+    drawn = draw_heat(even(100, (64, 96)), evidence)
+    assert drawn.shape == (64, 96, 3)
+    np.testing.assert_array_equal(drawn[:, :48], 100)  # far from it, the picture itself
+    red, green, blue = drawn[32, 80].astype(int)  # the middle of the place: 0.6 of yellow
+    assert (red, green, blue) == (193, 193, 40)

@@ -1,0 +1,258 @@
+"""``clearcast predict`` and ``clearcast.load`` as a user meets them, on a bundle whose answers are known."""
+
+import csv
+import itertools
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handmade import pictures_of, restored_of, write_bundle
+from typer.testing import CliRunner, Result
+
+import clearcast
+from clearcast import imaging
+from clearcast.cli import command_line
+from clearcast.domain import Verdict
+from clearcast.errors import ClearcastError
+from clearcast.imaging import Channels
+from clearcast.runtime.beside import Beside, PictureWriter
+from clearcast.runtime.engine import cores
+from clearcast.runtime.inspector import Inspector
+from clearcast.runtime.package import open_package
+from clearcast.runtime.sources import SourceError, items
+
+MAIN = "from clearcast.cli import main; main()"
+HEAVY = {"torch", "lightning", "matplotlib", "sklearn", "skimage", "scipy", "pandas", "onnx"}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("made") / "bundle")
+
+
+def predict(*arguments: object) -> Result:
+    asked = ["predict", *map(str, arguments)]
+    return CliRunner().invoke(command_line(asked[:1]), asked)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_one_row_a_picture(bundle: Path, tmp_path: Path) -> None:
+    made = pictures_of(tmp_path / "parts", 9)
+    (tmp_path / "parts" / "bad.png").write_bytes(b"bad")
+    done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "results.csv", "--threads", 2)
+    assert done.exit_code == 0, done.output
+    rows = rows_of(tmp_path / "results.csv")
+    assert [Path(row["path"]).name for row in rows] == [*made, "bad.png"]
+    for row, picture in zip(rows, made.values(), strict=False):
+        p_defect = 1 - restored_of(picture).mean() / 255
+        assert float(row["p_defect"]) == pytest.approx(p_defect, abs=1e-4)
+        assert row["verdict"] == ("defect" if p_defect > 0.5 else "ok")
+        assert row["error"] == ""
+    assert "not a readable picture" in rows[-1]["error"]
+    defects = sum(row["verdict"] == "defect" for row in rows)
+    assert f"{defects} defect" in done.output
+    assert "1 pictures could not be inspected" in done.output
+
+
+def test_pictures_are_written_beside(bundle: Path, tmp_path: Path) -> None:
+    folder, restored, heat = tmp_path / "parts", tmp_path / "out" / "restored", tmp_path / "out" / "heat"
+    made = pictures_of(folder, 3) | {f"b/{name}": each for name, each in pictures_of(folder / "b", 2, seed=5).items()}
+    done = predict(bundle, folder, "--out", tmp_path / "r.csv", "--denoised", restored, "--heatmaps", heat)
+    assert done.exit_code == 0, done.output
+    assert {path.relative_to(restored).as_posix() for path in imaging.find(restored)} == set(made)
+    for name, picture in made.items():
+        np.testing.assert_array_equal(imaging.load(restored / name, Channels.GREY), restored_of(picture))
+        assert imaging.load((heat / name).with_suffix(".jpg"), Channels.RGB).shape == (*picture.shape, 3)
+
+
+def test_restored_pictures_as_jpeg(bundle: Path, tmp_path: Path) -> None:
+    pictures_of(tmp_path / "parts", 1)
+    asked = (bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--denoised", tmp_path / "d")
+    assert predict(*asked, "--denoised-format", "jpg").exit_code == 0
+    assert [path.name for path in imaging.find(tmp_path / "d")] == ["0000.jpg"]
+
+
+def test_pictures_of_one_stem_do_not_overwrite_each_other(bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    shades = {"a.bmp": 10, "a.png": 60, "a.tiff": 110, "a.webp": 160}
+    for name, grey in shades.items():
+        imaging.save(folder / name, np.full((32, 32), grey, np.uint8))
+    assert predict(bundle, folder, "--out", tmp_path / "r.csv", "--denoised", tmp_path / "d").exit_code == 0
+    found = [int(np.median(imaging.load(path, Channels.GREY))) for path in imaging.find(tmp_path / "d")]
+    assert (tmp_path / "d/a.png").exists()
+    np.testing.assert_allclose(sorted(found), sorted(200 - grey // 2 for grey in shades.values()), atol=1)
+
+
+@pytest.mark.parametrize("key", ["../../a.png", "/etc/a.png", "b/../../../a.png"])
+def test_no_picture_is_written_outside_its_folder(bundle: Path, tmp_path: Path, key: str) -> None:
+    inspector = Inspector(open_package(bundle))
+    (item,) = items(np.zeros((32, 32), np.uint8))
+    writer = PictureWriter(Beside(denoised=tmp_path / "in" / "d"))
+    said = writer(inspector.inspect(item, restored=True), key)
+    assert said.restored is None
+    (written,) = imaging.find(tmp_path)
+    assert written.is_relative_to(tmp_path / "in" / "d")
+    assert written.name == "a.png"
+
+
+def test_nothing_is_overwritten(bundle: Path, tmp_path: Path) -> None:
+    pictures_of(tmp_path / "parts", 2)
+    out = tmp_path / "r.csv"
+    out.write_text("mine")
+    done = predict(bundle, tmp_path / "parts", "--out", out)
+    assert isinstance(done.exception, ClearcastError)
+    assert "--resume" in str(done.exception)
+    assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--denoised", "parts"), "lies within"),
+        (("--heatmaps", "parts/heat"), "lies within"),
+        (("--denoised", "full"), "is not empty"),
+        (("--denoised", "d", "--heatmaps", "./d"), "give each a folder"),
+        (("--denoised", "parts.csv"), "not a folder"),
+    ],
+)
+def test_a_place_for_pictures_that_will_not_do(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pictures_of(tmp_path / "parts", 1)
+    pictures_of(tmp_path / "full", 1)
+    (tmp_path / "parts.csv").write_text("")
+    done = predict(bundle, "parts", "--out", "r.csv", *options)
+    assert reason in str(done.exception)
+    assert not Path("r.csv").exists()
+    assert not Path("r.csv.partial").exists()
+
+
+def test_what_a_bundle_does_not_say_is_refused(tmp_path: Path) -> None:
+    pictures_of(tmp_path / "parts", 1)
+    silent = write_bundle(tmp_path / "silent", judges=False)
+    asked = (silent, tmp_path / "parts", "--out", tmp_path / "r.csv")
+    assert "gives no verdicts (every part is ok)" in str(predict(*asked, "--fail-on", "defect").exception)
+    assert "leave out --heatmaps" in str(predict(*asked, "--heatmaps", tmp_path / "h").exception)
+    assert predict(*asked).exit_code == 0
+    (row,) = rows_of(tmp_path / "r.csv")
+    assert (row["verdict"], row["p_defect"], row["threshold"]) == ("", "", "")
+
+
+def test_exit_codes_for_scripts(bundle: Path, tmp_path: Path) -> None:
+    dark, bright, bad = (tmp_path / name for name in ("dark", "bright", "bad"))
+    imaging.save(dark / "a.png", np.full((32, 32), 10, np.uint8))
+    imaging.save(bright / "a.png", np.full((32, 32), 240, np.uint8))
+    bad.mkdir()
+    (bad / "a.png").write_bytes(b"")
+    codes = {
+        (folder.name, what): predict(bundle, folder, "--out", tmp_path / f"{folder.name}-{what}.csv", "--fail-on", what)
+        for folder, what in itertools.product((dark, bright, bad), ("defect", "error"))
+    }
+    failed = {asked for asked, done in codes.items() if done.exit_code == 3}
+    assert failed == {("bright", "defect"), ("bad", "error")}
+    assert {done.exit_code for done in codes.values()} == {0, 3}
+
+
+def test_what_was_found_before_an_interruption_counts_too(bundle: Path, tmp_path: Path) -> None:
+    imaging.save(tmp_path / "parts/a.png", np.full((32, 32), 240, np.uint8))
+    asked = (bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--fail-on", "defect", "--resume")
+    assert [predict(*asked).exit_code for _ in range(2)] == [3, 3]
+    assert len(rows_of(tmp_path / "r.csv")) == 1
+
+
+def test_shards_make_the_whole(bundle: Path, tmp_path: Path) -> None:
+    made = pictures_of(tmp_path / "parts", 12)
+    found = []
+    for number in (1, 2, 3):
+        out = tmp_path / f"{number}.csv"
+        assert predict(bundle, tmp_path / "parts", "--out", out, "--shard", f"{number}/3").exit_code == 0
+        found += [Path(row["path"]).name for row in rows_of(out)]
+    assert sorted(found) == list(made)
+
+
+def test_no_row_is_lost_or_doubled_by_kill_9(bundle: Path, tmp_path: Path) -> None:
+    made = pictures_of(tmp_path / "parts", 200)
+    out, growing = tmp_path / "r.csv", tmp_path / "r.csv.partial"
+    asked = ["predict", bundle, tmp_path / "parts", "--out", out, "--denoised", tmp_path / "d", "--threads", 2]
+    command = [sys.executable, "-c", MAIN, *map(str, asked), "--resume"]
+    kills = 0
+    for rows in (1, 60, 130):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            while process.poll() is None and not (growing.exists() and growing.read_bytes().count(b"\n") > rows):
+                time.sleep(0.001)
+            process.kill()
+        kills += process.returncode == -signal.SIGKILL
+        if growing.exists():
+            with growing.open("ab") as file:
+                file.write(b'parts/half,"a li')  # what a kill within a write would leave
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert kills >= 2
+    assert [Path(row["path"]).name for row in rows_of(out)] == list(made)
+    assert [path.name for path in sorted((tmp_path / "d").iterdir())] == list(made)
+    assert not growing.exists()
+
+
+def test_ctrl_c_says_how_to_go_on(bundle: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", MAIN, "predict", str(bundle), "-", "--out", str(tmp_path / "r.csv")]
+    pictures_of(tmp_path / "parts", 1)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        print(tmp_path / "parts" / "0000.png", file=process.stdin, flush=True)
+        growing = tmp_path / "r.csv.partial"
+        while not (growing.exists() and growing.read_bytes().count(b"\n") == 2):  # though stdin is still open
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=30)
+    assert process.returncode == 130, error
+    assert "--resume" in out
+    assert "Traceback" not in error
+
+
+def test_predict_needs_no_heavy_packages(bundle: Path, tmp_path: Path) -> None:
+    pictures_of(tmp_path / "parts", 1)
+    code = "import sys, atexit; atexit.register(lambda: print(*{name.split('.')[0] for name in sys.modules})); "
+    asked = ["predict", bundle, tmp_path / "parts", "--out", tmp_path / "r.csv"]
+    extra = ["--denoised", tmp_path / "d", "--heatmaps", tmp_path / "h"]
+    command = [sys.executable, "-c", code + MAIN, *map(str, asked + extra)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert {"clearcast", "onnxruntime"} <= loaded
+    assert not loaded & HEAVY
+
+
+def test_from_python(bundle: Path, tmp_path: Path) -> None:
+    made = pictures_of(tmp_path / "parts", 5)
+    loaded = clearcast.load(str(bundle), threads=2)
+    assert loaded.name.startswith("bundle ")
+    assert loaded.name in repr(loaded)
+    assert (loaded.threshold, loaded.threads) == (0.5, 2)
+    assert clearcast.load(bundle).threads == cores()
+    said = list(loaded.predict(tmp_path / "parts", restored=True, evidence=True))
+    assert [Path(each.path).name for each in said] == list(made)
+    assert all(each.evidence is not None for each in said)
+    for each, picture in zip(said, made.values(), strict=True):
+        assert each.restored is not None
+        np.testing.assert_array_equal(each.restored, restored_of(picture))
+    (one,) = loaded.predict(np.full((40, 40), 240, np.uint8))
+    assert one.verdict is Verdict.DEFECT
+    assert one.restored is None
+    with pytest.raises(SourceError, match="no such file"):
+        loaded.predict(tmp_path / "none")
+
+
+def test_importing_clearcast_loads_nothing() -> None:
+    code = "import sys; before = set(sys.modules); import clearcast; print(*set(sys.modules) - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name for name in done.stdout.split() if name.split(".")[0] in HEAVY | {"numpy", "cv2", "onnxruntime"}}
+    assert not loaded
