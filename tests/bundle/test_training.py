@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,8 +45,9 @@ def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def test_a_bundle_says_what_it_is_and_holds_no_pickle_and_no_leftovers(bundle: Path) -> None:
     manifest = read_manifest(bundle)
     assert manifest["effort"]["plan"] == {"survey": 2, "detail": 2, "views": 2}
-    assert set(manifest["files"]) == {path.name for path in bundle.iterdir()} - {MANIFEST}
-    assert {path.suffix for path in bundle.iterdir()} == {".json", ".csv", ".safetensors"}
+    paths = {path for path in bundle.rglob("*") if path.is_file()}
+    assert set(manifest["files"]) == {path.relative_to(bundle).as_posix() for path in paths} - {MANIFEST}
+    assert {path.suffix for path in paths} == {".json", ".csv", ".safetensors", ".png"}
 
 
 def test_figures_are_those_of_the_bundle_on_parts_never_seen(bundle: Path, noisy_folder: Path) -> None:
@@ -116,7 +118,7 @@ def test_a_training_that_is_stopped_at_its_very_end_is_gone_on_with_and_fits_not
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("clearcast.bundle.training.write_manifest", stop)
+        patch.setattr("clearcast.bundle.finishing.write_manifest", stop)
         with pytest.raises(KeyboardInterrupt):
             train(stopped)
     with pytest.raises(OutputError, match="--resume"):
@@ -185,21 +187,19 @@ def test_a_picture_too_small_is_refused_before_anything_is_written(
     [
         ("changed", "restorer.safetensors is not the file that was written"),
         ("missing", "split.csv is missing; copy"),
-        ("format", "format 99; this version reads format 1"),
+        ("format", "format 99; this version reads format 2"),
         ("no files", "does not say files"),
         ("no manifest", "not a bundle"),
         ("outside", "'../outside', which lies outside"),
         ("absolute", "/split.csv', which lies outside"),
         ("linked", "split.csv is a link that leads outside; copy the bundle with the file itself"),
         ("looped", "split.csv is missing; copy"),
-        ("nonsense", "is missing; copy"),
+        ("nonsense", "which lies outside"),
     ],
 )
 def test_a_damaged_bundle_is_refused(bundle: Path, tmp_path: Path, damage: str, words: str) -> None:
     copy = tmp_path / "damaged"
-    copy.mkdir()
-    for path in bundle.iterdir():
-        (copy / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(bundle, copy)
     manifest = json.loads((copy / MANIFEST).read_text())
     match damage:
         case "changed":

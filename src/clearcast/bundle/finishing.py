@@ -21,9 +21,7 @@ from clearcast.runtime.package import Package
 from clearcast.runtime.reference import REFERENCE, Reference
 from clearcast.runtime.verifying import GOLDEN
 
-LICENCE = (
-    "Trained by Clearcast (Apache-2.0) on pictures that belong to whoever made this bundle, who decides on its use."
-)
+LICENCE = "Trained by Clearcast (Apache-2.0) on pictures of whoever made this bundle; its use is theirs to decide."
 BACKBONE_LICENCE = " Verdicts read features of EfficientNet-Lite0, whose weights Google published under Apache-2.0."
 _TILE = 128  # pixels; small, so that the proof has many seams
 

@@ -8,12 +8,12 @@ from rich.console import Console
 
 from clearcast.bundle.request import TrainRequest
 from clearcast.data.sheet import Row
+from clearcast.data.usable import Rows, usable
 from clearcast.domain import NoiseType, Subset
 from clearcast.errors import OutputError, SheetError
 from clearcast.evaluation.study.beginning import begin_divided, division_of
 from clearcast.evaluation.study.dividing import Division
 from clearcast.evaluation.study.folder import RunFolder, open_run
-from clearcast.evaluation.study.material import Rows, usable
 from clearcast.imaging import Channels
 from clearcast.models.clear.restoring import SMALLEST
 from clearcast.progress import progress_bar
