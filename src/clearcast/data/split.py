@@ -1,6 +1,7 @@
 """Which rows train, which choose and which test: one split for all stages, saved, reusable, and watched for leaks."""
 
 import csv
+import io
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,14 +51,27 @@ def load_split(path: Path, rows: Sequence[Row]) -> tuple[Split, tuple[str, ...]]
         SheetError: the file cannot be read as a split, or lists other pictures than ``rows``.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            listed = [(line["noisy"], line["part"], Subset(line["split"])) for line in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        raise SheetError(
-            f"{path}: cannot be read as a split ({error}); needed is a split.csv as a run writes it, with the columns "
-            "row, noisy, part, split; or start a new run"
-        ) from None
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    return parse_split_file(text, rows, path)
+
+
+def parse_split_file(text: str, rows: Sequence[Row], path: Path) -> tuple[Split, tuple[str, ...]]:
+    """The same from the file's content; ``path`` is named in messages."""
+    try:
+        lines = csv.DictReader(io.StringIO(text, newline=""))
+        listed = [(line["noisy"], line["part"], Subset(line["split"])) for line in lines]
+    except (KeyError, ValueError, csv.Error) as error:
+        raise _unreadable(path, error) from None
     if [noisy for noisy, _, _ in listed] != [row.noisy for row in rows]:
         raise SheetError(f"{path}: the split lists other pictures than the sheet; start a new run with another split")
     split = Split(subsets=tuple(subset for _, _, subset in listed), description=f"as {path.name} lists it")
     return split, tuple(part for _, part, _ in listed)
+
+
+def _unreadable(path: Path, error: Exception) -> SheetError:
+    return SheetError(
+        f"{path}: cannot be read as a split ({error}); needed is a split.csv as a run writes it, with the columns "
+        "row, noisy, part, split; or start a new run"
+    )

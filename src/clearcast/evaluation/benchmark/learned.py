@@ -12,11 +12,11 @@ from torch import nn
 
 from clearcast import imaging
 from clearcast.data.frames import LABELS
+from clearcast.data.usable import Rows
 from clearcast.domain import Label, Subset
 from clearcast.errors import SheetError
 from clearcast.evaluation.benchmark.contenders import Denoiser, Judge
 from clearcast.evaluation.study.dividing import Division
-from clearcast.evaluation.study.material import Rows
 from clearcast.imaging import Channels, Picture
 from clearcast.models.rivals import DnCnn, ResNet18, UNet
 from clearcast.progress import Progress, progress_bar

@@ -16,6 +16,7 @@ import torch
 from clearcast import __version__, imaging
 from clearcast.data.sheet import Sheet
 from clearcast.data.split import load_split
+from clearcast.data.usable import Rows, usable
 from clearcast.domain import Subset
 from clearcast.errors import RecipeError, SheetError
 from clearcast.evaluation.benchmark.contenders import NOISY, Denoiser, Judge
@@ -25,7 +26,7 @@ from clearcast.evaluation.benchmark.measuring import Ledger, Shown, measure_deno
 from clearcast.evaluation.study.beginning import begin_divided, division_of
 from clearcast.evaluation.study.dividing import Division
 from clearcast.evaluation.study.folder import RunFolder, open_run, write_json
-from clearcast.evaluation.study.material import Rows, shared_parts_warning, usable
+from clearcast.evaluation.study.material import shared_parts_warning
 from clearcast.evaluation.study.request import StudyRequest
 from clearcast.files import replace_file
 from clearcast.imaging import Channels

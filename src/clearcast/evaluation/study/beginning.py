@@ -10,10 +10,10 @@ from rich.console import Console
 from clearcast.data.groups import group_rows
 from clearcast.data.groups.given import GroupSource, Parts, known_parts
 from clearcast.data.split import Split, load_split, save_split
+from clearcast.data.usable import Rows
 from clearcast.errors import OutputError
 from clearcast.evaluation.study.dividing import Division, SplitChoice, SplitKind, divide
 from clearcast.evaluation.study.folder import RunFolder, begin_run
-from clearcast.evaluation.study.material import Rows
 from clearcast.progress import progress_bar
 from clearcast.training.recipe import SplitShares
 

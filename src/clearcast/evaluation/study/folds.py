@@ -9,6 +9,7 @@ import pandas as pd
 
 from clearcast.data.groups import write_groups
 from clearcast.data.groups.given import GroupSource
+from clearcast.data.usable import usable
 from clearcast.domain import Subset
 from clearcast.evaluation.classification import classification_metrics, confusion_matrix, is_verdict, roc_curves
 from clearcast.evaluation.fidelity import Fidelity, summarize_by_noise
@@ -23,7 +24,7 @@ from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.beginning import parts_of
 from clearcast.evaluation.study.dividing import divide
 from clearcast.evaluation.study.folder import RunFolder, StageResult, begin_run, open_run, read_csv
-from clearcast.evaluation.study.material import refuse_unfit, shared_parts_warning, usable
+from clearcast.evaluation.study.material import refuse_unfit, shared_parts_warning
 from clearcast.evaluation.study.request import StudyRequest
 from clearcast.evaluation.study.run import about, discard_repeated, prepared, refuse_contradictions, run_study
 

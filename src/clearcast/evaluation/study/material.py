@@ -2,17 +2,17 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console
 
-from clearcast.data.check import PictureFacts, read_facts, unusable_rows
 from clearcast.data.frames import ClassFrame, label_frame, noise_frame, pair_frame
 from clearcast.data.pictures import PictureStore
 from clearcast.data.sheet import Sheet
 from clearcast.data.split import Split
+from clearcast.data.usable import Rows
 from clearcast.domain import Label, Subset
 from clearcast.errors import SheetError
 from clearcast.evaluation.stage import Stage
@@ -20,23 +20,6 @@ from clearcast.evaluation.study.dividing import Division
 from clearcast.evaluation.study.folder import RunFolder
 from clearcast.progress import progress_bar
 from clearcast.training.recipe import Recipe
-
-_SHOWN = 5  # unusable rows that a message names; the rest is told by their number
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """The rows that can be used, what was learned about their pictures, and the rows left out, each with the reason."""
-
-    sheet: Sheet
-    facts: dict[str, PictureFacts] = field(repr=False)
-    left_out: tuple[str, ...]
-
-    def hashes(self) -> dict[str, list[str]]:
-        """Of each role, the hash of each row's file."""
-        return {
-            role: [self.facts[getattr(row, role)].sha256 for row in self.sheet.rows] for role in ("noisy", "reference")
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,33 +151,6 @@ def shared_parts_warning(leaked: int, tested: int) -> str:
         f"{leaked} of {tested} test images show a part that was also trained on: the figures measure memory as well as "
         "skill. Measure on parts never seen with --split grouped."
     )
-
-
-def usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> Rows:
-    """Read every picture once to be sure of it.
-
-    Raises:
-        SheetError: there are rows that cannot be used and ``skip_bad`` is not given, or no others.
-    """
-    with progress_bar(console, "Checking pictures") as progress:
-        facts = read_facts(sheet, progress=progress)
-    findings = unusable_rows(sheet, facts)
-    if not findings:
-        return Rows(sheet=sheet, facts=facts, left_out=())
-    bad = {finding.row for finding in findings}
-    listed = [f"row {finding.row}: {finding.message}" for finding in findings]
-    more = f"\n  and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-    if not skip_bad:
-        raise SheetError(
-            f"{sheet.path}: {len(bad)} of {len(sheet.rows)} rows cannot be used:\n  "
-            + "\n  ".join(listed[:_SHOWN])
-            + f"{more}\nSee all with 'clearcast check', mend them, or leave them out with --skip-bad."
-        )
-    rows = tuple(row for row in sheet.rows if row.number not in bad)
-    if not rows:
-        raise SheetError(f"{sheet.path}: no row can be used; see why with 'clearcast check'")
-    console.print(f"Leaving out {len(bad)} of {len(sheet.rows)} rows that cannot be used; the report names them.")
-    return Rows(sheet=replace(sheet, rows=rows), facts=facts, left_out=tuple(listed))
 
 
 def refuse_unfit(rows: Rows, division: Division, recipe: Recipe, stages: Sequence[Stage]) -> None:

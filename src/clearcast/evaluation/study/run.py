@@ -3,6 +3,7 @@
 from functools import partial
 
 from clearcast import __version__
+from clearcast.data.usable import usable
 from clearcast.errors import MissingDependencyError, OutputError
 from clearcast.evaluation.perceptual import load_lpips
 from clearcast.evaluation.results import StudyMetrics
@@ -11,7 +12,7 @@ from clearcast.evaluation.study.beginning import begin_divided, division_of
 from clearcast.evaluation.study.classify import run_classification, run_transfer
 from clearcast.evaluation.study.denoise import LoadMetric, measure_denoising, run_denoising
 from clearcast.evaluation.study.folder import RunFolder, StageResult, open_run
-from clearcast.evaluation.study.material import Material, refuse_unfit, usable
+from clearcast.evaluation.study.material import Material, refuse_unfit
 from clearcast.evaluation.study.request import StudyRequest
 from clearcast.evaluation.study.robustness import JUDGING, sweep_levels
 from clearcast.evaluation.study.tables import write_tables
