@@ -4,10 +4,8 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 from rich.table import Table
 
 from clearcast.bundle.measuring import pictures_of
@@ -18,6 +16,7 @@ from clearcast.evaluation.study.folder import PREDICTIONS, read_csv
 from clearcast.models.clear.restoring import restore
 from clearcast.report.charts.style import PICTURE_SIDE, empty, save
 from clearcast.report.numbers import DASH, measured
+from clearcast.runtime.heat import heat_map
 from clearcast.runtime.manifest import Manifest
 
 SAMPLES = "samples.png"
@@ -27,7 +26,6 @@ _VERDICTS = {
     Stage.NOISY: "verdict on noisy pictures as they come",
     Stage.DENOISED: "verdict on restored pictures",
 }
-_FAINT, _SURE = 1.0, 4.0  # log-odds above the picture's mean at which the heat map begins, and has its full colour
 
 
 def bundle_table(manifest: Manifest) -> Table:
@@ -68,12 +66,6 @@ def write_samples(bundle: Path, networks: Networks, root: Path) -> Path:
         _draw_row(sheet.axes[place * columns : (place + 1) * columns], networks, row, root)
     save(sheet, bundle / SAMPLES)
     return bundle / SAMPLES
-
-
-def heat_map(evidence: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """How much each place speaks for a defect against the picture's mean: float32 (height, width) in 0..1."""
-    over = np.clip((evidence - evidence.mean() - _FAINT) / (_SURE - _FAINT), 0, 1)
-    return np.asarray(cv2.resize(over, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _spread(count: int) -> list[int]:
