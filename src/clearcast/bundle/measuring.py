@@ -7,16 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from scipy.special import expit
 
 from clearcast import imaging
 from clearcast.bundle.ground import Ground
+from clearcast.bundle.lines import Opinion, Seen, line_of, verdict_columns
 from clearcast.bundle.networks import Networks, judge
-from clearcast.domain import Label, NoiseType, Subset
+from clearcast.domain import NoiseType, Subset
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.evidence.gather import gather_evidence
 from clearcast.evaluation.evidence.wishes import Wishes
-from clearcast.evaluation.fidelity import fidelity
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.folder import PREDICTIONS, write_json, write_table
 from clearcast.imaging import Channels, Picture
@@ -24,7 +23,6 @@ from clearcast.models.clear.restoring import restore
 from clearcast.models.clear.telling import tell
 from clearcast.noise import DEFAULT_RANGES, after_jpeg, corrupt, sample_level
 from clearcast.progress import progress_bar
-from clearcast.runtime.looks import brightness, sharpness
 
 _KINDS = tuple(DEFAULT_RANGES)
 _QUALITY = 80  # of JPEG, as "clearcast corrupt" writes noisy pictures
@@ -91,28 +89,17 @@ def _test_rows(ground: Ground, seed: int) -> list[dict[Hashable, Any]]:
 
 def _said(networks: Networks, noisy: Picture, reference: Picture) -> dict[Hashable, Any]:
     """What is said of a noisy picture, restored; and for comparison, of its noise-free one and as it came."""
-    restored, seen = restore(networks.restorer, noisy)
-    clean, clean_seen = restore(networks.restorer, reference)
-    said: dict[Hashable, Any] = {}
-    for which, picture in (("noisy", noisy), ("denoised", restored)):
-        measured = fidelity(picture, reference)
-        said |= {f"{name}_{which}": getattr(measured, name) for name in ("psnr", "ssim", "mse")}
-    told, unspoilt = tell(seen, *noisy.shape[:2]), tell(clean_seen, *reference.shape[:2])
-    said |= {f"p_{kind}": chance for kind, chance in told.probabilities.items()}
-    said |= {"said_noise_type": told.noise_type.value, "said_noise_type_reference": unspoilt.noise_type.value}
-    said |= {"noise_level": told.level, "sigma": told.sigma, "density": told.density}
-    said |= {"brightness": brightness(noisy), "sharpness": sharpness(restored)}
-    for stage, picture in ((Stage.REFERENCE, clean), (Stage.NOISY, noisy), (Stage.DENOISED, restored)):
-        said |= _verdict(networks, stage, picture)
-    return said
+    line = line_of(noisy, reference, _seen(networks, noisy), _seen(networks, reference))
+    return line | verdict_columns(Stage.NOISY, _opinion(networks, noisy))
 
 
-def _verdict(networks: Networks, stage: Stage, picture: Picture) -> dict[Hashable, Any]:
+def _seen(networks: Networks, picture: Picture) -> Seen:
+    restored, seen = restore(networks.restorer, picture)
+    return Seen(restored=restored, noise=tell(seen, *picture.shape[:2]), opinion=_opinion(networks, restored))
+
+
+def _opinion(networks: Networks, picture: Picture) -> Opinion | None:
     if networks.verdicts is None:
-        return {}
+        return None
     judged = judge(networks.verdicts, picture)
-    return {
-        f"p_defect_{stage}": float(expit(judged.logit)),
-        f"logit_{stage}": judged.logit,
-        f"said_{stage}": (Label.DEFECT if judged.defect else Label.OK).value,
-    }
+    return Opinion(logit=judged.logit, defect=judged.defect)

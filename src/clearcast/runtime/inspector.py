@@ -66,7 +66,7 @@ class Inspector:
         begun = time.perf_counter()
         answers = self._model.answer(picture.reshape(1, *picture.shape[:2], -1))
         ms = 1000 * (time.perf_counter() - begun)
-        noise = _noise(answers, *picture.shape[:2])
+        noise = noise_of(answers, *picture.shape[:2])
         clean = answers.restored[0].reshape(picture.shape)
         p_defect = None if answers.p_defect is None else float(answers.p_defect[0])
         return Inspection(
@@ -134,7 +134,7 @@ def _looks(picture: Picture, restored: Picture, noise: NoiseEstimate | None) -> 
     )
 
 
-def _noise(answers: Answers, height: int, width: int) -> NoiseEstimate:
+def noise_of(answers: Answers, height: int, width: int) -> NoiseEstimate:
     """What the answers about one picture say of its noise; waves are looked into only where they are the likeliest."""
     chances = answers.p_noise[0]
     likeliest = tuple(NoiseType)[int(chances.argmax())]
