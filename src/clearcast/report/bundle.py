@@ -15,6 +15,7 @@ from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.folder import PREDICTIONS, read_csv
 from clearcast.models.clear.restoring import restore
 from clearcast.report.charts.style import PICTURE_SIDE, empty, save
+from clearcast.report.evaluated import add_restoration
 from clearcast.report.numbers import DASH, measured
 from clearcast.runtime.heat import heat_map
 from clearcast.runtime.manifest import Manifest
@@ -34,11 +35,7 @@ def bundle_table(manifest: Manifest) -> Table:
     rows = f"{evidence['images']} test images of {evidence['parts']} parts"
     anew = ", with noise made anew, since none is noisy" if manifest.get("noise_made_anew") else ""
     table = Table("", "noise", "noisy", "restored", title=f"Measured on {rows}{anew}", title_justify="left")
-    restoration = evidence["restoration"]
-    for kind in restoration["denoised"]:
-        for measure, title, digits in (("psnr", "PSNR, dB", 2), ("ssim", "SSIM", 3)):
-            found = (restoration[which][kind][measure] for which in ("noisy", "denoised"))
-            table.add_row(title, kind, *(measured(figure, digits) for figure in found))
+    add_restoration(table, evidence, ("psnr", "ssim"))
     stages = evidence["classification"]
     table.add_row("noise type, accuracy", "all", measured(stages[Stage.NOISE_TYPE]["accuracy"], 3), DASH)
     for stage, title in _VERDICTS.items():
