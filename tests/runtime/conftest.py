@@ -12,15 +12,13 @@ from clearcast import __version__, imaging
 from clearcast.bundle.exporting import write_graphs
 from clearcast.bundle.finishing import finish
 from clearcast.bundle.networks import Networks, Verdicts, judge, save_networks, still
-from clearcast.bundle.proving import Said, ask_networks, random_pictures
-from clearcast.bundle.reference import reference_of
-from clearcast.domain import NoiseType
+from clearcast.bundle.proving import ask_networks, random_pictures
+from clearcast.bundle.reference import look_of, reference_of
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.imaging import Channels, Picture
 from clearcast.models.backbone import Backbone
 from clearcast.models.clear.restorer import Restorer
 from clearcast.models.judge import Judge, PictureJudge
-from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.manifest import JudgeFacts, Trained
 
 SHAPE = (96, 128)  # (height, width) in pixels that pictures are judged at
@@ -52,7 +50,7 @@ def write_bundle(folder: Path, pictures: list[Picture], networks: Networks) -> N
     folder.mkdir()
     save_networks(networks, folder)
     ask = partial(ask_networks, networks)
-    table = pd.DataFrame([_row(picture, ask(picture)) for picture in pictures])
+    table = pd.DataFrame([look_of(picture, ask(picture)) for picture in pictures])
     finish(folder, _trained(networks), write_graphs(networks, folder), ask, pictures, reference_of(table, "test"))
 
 
@@ -63,16 +61,6 @@ def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     paths = imaging.find(noisy_folder / "With-Noise")[:8]
     write_bundle(folder, [imaging.load(path, Channels.GREY) for path in paths], random_networks(Channels.GREY))
     return folder
-
-
-def _row(picture: Picture, said: Said) -> dict[str, object]:
-    """As in ``predictions.csv``."""
-    assert said.levels is not None
-    row: dict[str, object] = {"brightness": brightness(picture), "sharpness": sharpness(said.restored)}
-    row["sigma"], row["density"] = said.levels
-    verdict = {} if said.p_defect is None else {"p_defect_denoised": said.p_defect}
-    verdict |= {} if said.defect is None else {"said_denoised": "defect" if said.defect else "ok"}
-    return {**row, **verdict, "said_noise_type": tuple(NoiseType)[int(said.p_noise.argmax())].value}
 
 
 def _trained(networks: Networks) -> Trained:

@@ -13,6 +13,7 @@ from torch.export import Dim
 
 from clearcast.bundle.graphs import DetailGraph, ExportedModule, JudgeGraph, SurveyGraph
 from clearcast.bundle.networks import Networks
+from clearcast.bundle.published import Published, PublishedGraph
 from clearcast.files import replace_file
 from clearcast.models.clear.restoring import SMALLEST
 from clearcast.runtime.manifest import Graph
@@ -44,6 +45,13 @@ def write_graphs(networks: Networks, folder: Path) -> dict[str, Graph]:
         parts[JUDGE] = exported(JudgeGraph(networks.verdicts), [pictures], [_PICTURES])
     graphs = {INSPECT: _joined(**{name.removesuffix(".onnx"): part for name, part in parts.items()}), **parts}
     return {name: write_graph(graph, folder / name) for name, graph in graphs.items()}
+
+
+def write_published(networks: Published, folder: Path) -> dict[str, Graph]:
+    """Write the published networks, which look at pictures of one size, as one graph."""
+    pictures = torch.zeros((*_EXAMPLE, networks.recipe.input.channels.depth), dtype=torch.uint8)
+    graph = exported(PublishedGraph(networks), [pictures], [_PICTURES])
+    return {INSPECT: write_graph(graph, folder / INSPECT)}
 
 
 def exported(module: ExportedModule, examples: Sequence[Tensor], shapes: Sequence[dict[int, Dim]]) -> onnx.ModelProto:

@@ -20,7 +20,7 @@ _CLEAR = 0.02  # from the threshold: a golden picture tests graphs, not the last
 
 
 def write_golden(folder: Path, pictures: Sequence[Picture], ask: Ask, threshold: float | None) -> None:
-    """Write ``golden/`` and ``golden.json``, of the first pictures whose verdict is not a near thing.
+    """Write ``golden/`` and ``golden.json``; of pictures whose verdict is a near thing only if there are no others.
 
     Args:
         folder: the bundle's.
@@ -28,16 +28,13 @@ def write_golden(folder: Path, pictures: Sequence[Picture], ask: Ask, threshold:
         ask: says what is expected.
         threshold: of ``p_defect``.
     """
+    asked = [(picture, ask(picture)) for picture in map(middle, pictures)]
+    asked.sort(key=lambda each: _is_near(each[1], threshold))
     written: list[Golden] = []
-    for picture in map(middle, pictures):
-        said = ask(picture)
-        near = said.p_defect is not None and threshold is not None and abs(said.p_defect - threshold) < _CLEAR
-        if not near:
-            name = f"golden/{len(written)}.png"
-            imaging.save(folder / name, picture)
-            written.append(_expected(name, said))
-        if len(written) == COUNT:
-            break
+    for number, (picture, said) in enumerate(asked[:COUNT]):
+        name = f"golden/{number}.png"
+        imaging.save(folder / name, picture)
+        written.append(_expected(name, said))
     with replace_file(folder / GOLDEN) as temporary:
         temporary.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
@@ -62,6 +59,10 @@ def middle(picture: Picture) -> Picture:
     """The middle of a picture, of at most ``SIDE`` pixels a side."""
     top, left = (max(0, size - SIDE) // 2 for size in picture.shape[:2])
     return np.ascontiguousarray(picture[top : top + SIDE, left : left + SIDE])
+
+
+def _is_near(said: Said, threshold: float | None) -> bool:
+    return said.p_defect is not None and threshold is not None and abs(said.p_defect - threshold) < _CLEAR
 
 
 def _expected(name: str, said: Said) -> Golden:

@@ -3,7 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from clearcast.bundle.proving import Said
 from clearcast.domain import Label, NoiseType
+from clearcast.imaging import Picture
+from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.reference import PERCENTILES, Reference, Spread
 
 _NUMBERS = {"brightness": "brightness", "sharpness": "sharpness", "p_defect": "p_defect_denoised"}
@@ -36,3 +39,14 @@ def reference_of(table: pd.DataFrame, pictures: str) -> Reference:
 def _spread(column: "pd.Series[float]") -> Spread:
     values = column.to_numpy(np.float64)
     return {"count": len(values), "quantiles": np.percentile(values, PERCENTILES).round(6).tolist()}
+
+
+def look_of(picture: Picture, said: Said) -> dict[str, object]:
+    """What ``reference_of`` asks of a picture, uint8 (height, width) or (height, width, 3)."""
+    look: dict[str, object] = {"brightness": brightness(picture), "sharpness": sharpness(said.restored)}
+    if said.levels is not None:
+        look["sigma"], look["density"] = said.levels
+    if said.p_defect is not None:
+        look["p_defect_denoised"] = said.p_defect
+        look[_VERDICT] = (Label.DEFECT if said.defect else Label.OK).value
+    return {**look, _NOISE_TYPE: tuple(NoiseType)[int(said.p_noise.argmax())].value}

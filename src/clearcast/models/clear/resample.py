@@ -14,8 +14,8 @@ def shrink(pictures: Tensor, height: int, width: int) -> Tensor:
     Each cell of the small picture is the mean of what it covers, with shares of pixels at its border; so it is exact
     for any h and w, also for smaller ones than ``height`` and ``width``. Both are scaled apart.
     """
-    down = _area(pictures.shape[-2], height, pictures)
-    across = _area(pictures.shape[-1], width, pictures)
+    down = area(pictures.shape[-2], height, pictures)
+    across = area(pictures.shape[-1], width, pictures)
     return down @ pictures @ across.T
 
 
@@ -30,7 +30,7 @@ def enlarge(small: Tensor, height: int, width: int, window: Window | None = None
     return down @ small @ across.T
 
 
-def _area(size: int, side: int, like: Tensor) -> Tensor:
+def area(size: int, side: int, like: Tensor) -> Tensor:
     """(side, size): which share of cell i each pixel j fills; rows add up to 1."""
     edges = torch.arange(side + 1, dtype=like.dtype, device=like.device) * (size / side)
     pixels = torch.arange(size, dtype=like.dtype, device=like.device)

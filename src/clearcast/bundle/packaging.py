@@ -1,0 +1,136 @@
+"""``clearcast export``: a bundle of a study's run, or of a bundle from before there were graphs; a folder to a zip."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from clearcast import imaging
+from clearcast.bundle.exporting import write_graphs, write_published
+from clearcast.bundle.finishing import finish
+from clearcast.bundle.golden import examples
+from clearcast.bundle.networks import load_networks
+from clearcast.bundle.proving import Ask, ask_networks
+from clearcast.bundle.published import ask_published, load_published, trained_of, weights_of
+from clearcast.bundle.reference import look_of, reference_of
+from clearcast.data.sheet import Columns, Row, Sheet, read_sheet
+from clearcast.domain import Subset
+from clearcast.errors import OutputError
+from clearcast.evaluation.study.folder import RunFolder, read_csv
+from clearcast.imaging import Channels
+from clearcast.runtime.manifest import FORMAT, MANIFEST, Graph, Trained, parse_trained
+from clearcast.runtime.package import open_package, pack, reader_of
+
+_LOOKED_AT = 60  # test pictures at most, for the reference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The sheet that something was trained on, where it is now: None for what it was then."""
+
+    sheet: Path | None = None
+    root: Path | None = None
+
+
+def export(source: Path, out: Path, *, data: Data = Data()) -> None:
+    """Write a bundle with graphs, as a folder or, where ``out`` ends in .zip, as one file.
+
+    Args:
+        source: a bundle, which is checked and copied, after writing graphs if it has none; or a study's run.
+        out: must not be there.
+        data: the pictures that a run or a bundle without graphs was trained on, by which its graphs are proved.
+
+    Raises:
+        ClearcastError: ``out`` is there; ``source`` is neither, or damaged; its pictures are not there; a graph says
+            something else than its network.
+    """
+    if out.exists():
+        raise OutputError(f"{out} is there already; name another, or delete it")
+    with _beside(out) as folder:
+        _fill(source, folder, data)
+        if out.suffix.lower() == ".zip":
+            pack(folder, out)
+        else:
+            folder.rename(out)
+
+
+def _fill(source: Path, folder: Path, data: Data) -> None:
+    """Make a whole bundle of an empty folder."""
+    if source.is_dir() and not (source / MANIFEST).exists() and (source / "run.json").exists():
+        _from_run(RunFolder(path=source), folder, data)
+        return
+    read = reader_of(source)
+    if parse_trained(read(MANIFEST), str(source))["format"] != FORMAT:
+        _from_old(source, folder, data)
+        return
+    package = open_package(source)
+    (folder / MANIFEST).write_bytes(read(MANIFEST))
+    for name in package.names():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(package.read(name))
+
+
+def _from_old(source: Path, folder: Path, data: Data) -> None:
+    networks, trained = load_networks(source)
+    for name in trained["files"]:
+        shutil.copyfile(source / name, folder / name)
+    graphs = write_graphs(networks, folder)
+    _finish(folder, RunFolder(path=source), data, trained, graphs, partial(ask_networks, networks))
+
+
+def _from_run(run: RunFolder, folder: Path, data: Data) -> None:
+    recipe = run.about["question"].get("recipe")
+    if not isinstance(recipe, dict):
+        raise OutputError(f"{run.path}: an unfinished bundle or a benchmark; needed is a bundle or a study's run")
+    networks = load_published(run)
+    for name, path in (weights_of(run) | {"split.csv": run.split}).items():
+        shutil.copyfile(path, folder / name)
+    graphs = write_published(networks, folder)
+    _finish(folder, run, data, trained_of(run, networks), graphs, partial(ask_published, networks))
+
+
+def _finish(folder: Path, run: RunFolder, data: Data, trained: Trained, graphs: dict[str, Graph], ask: Ask) -> None:
+    sheet, rows = _rows(run, data)
+    channels = Channels(trained["trained_on"]["channels"])
+    tested = rows[Subset.TEST] or rows[Subset.TRAIN]
+    places = np.linspace(0, len(tested) - 1, min(len(tested), _LOOKED_AT)).astype(int)
+    seen = (imaging.load(sheet.resolve(tested[place].noisy), channels) for place in places)
+    table = pd.DataFrame([look_of(picture, ask(picture)) for picture in seen])
+    looks = reference_of(table, Subset.TEST if rows[Subset.TEST] else Subset.TRAIN)
+    finish(folder, trained, graphs, ask, examples(sheet, rows[Subset.TRAIN], channels), looks)
+
+
+def _rows(run: RunFolder, data: Data) -> tuple[Sheet, dict[Subset, list[Row]]]:
+    """The rows that a run was made of, by what they were used for."""
+    about = run.about
+    path = data.sheet or Path(str(about.get("sheet", "")))
+    root = data.root or (Path(str(about["root"])) if "root" in about and data.sheet is None else None)
+    if not path.is_file():
+        raise OutputError(
+            f"{run.path}: its sheet is not at {path}, and its pictures prove that the graphs say what the networks do; "
+            "name where it is with --sheet"
+        )
+    sheet = read_sheet(path, columns=Columns(**about["question"]["columns"]), root=root)
+    if sheet.sha256 != about["question"]["sheet_sha256"]:
+        raise OutputError(f"{path} is not the sheet that {run.path} was made of (SHA-256); name that with --sheet")
+    used = read_csv(run.split).set_index("row")["split"].to_dict()
+    return sheet, {each: [row for row in sheet.rows if used.get(row.number) == each] for each in Subset}
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """A new folder on the same disk, gone at the end."""
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    folder = out.with_name(f".{out.name}.{os.getpid()}")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
