@@ -386,7 +386,7 @@ def test_the_command_inspects_what_is_there_and_goes_on_after_a_restart(
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "results.csv"
     folder.mkdir()
-    pictures = sorted((noisy_folder / "With-Noise").rglob("*.jpg"))[:3]
+    pictures = imaging.find(noisy_folder / "With-Noise")[:3]
     for picture in pictures[:2]:
         (folder / picture.name).write_bytes(picture.read_bytes())
     watch_command(bundle, folder, out, once=True, threads=1)
