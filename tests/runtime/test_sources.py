@@ -416,6 +416,8 @@ def test_a_sequence_gives_paths_and_arrays(tmp_path: Path) -> None:
     assert found[1].read() is PICTURE
     assert count(listed) == 4
     assert keys(iter(listed)) == [item.key for item in found]
+    assert keys(pd.Series([str(a), str(b)])) == [a.as_posix(), b.as_posix()]
+    assert keys(found[:2]) == [a.as_posix(), "#000001"]
     assert count(iter(listed)) is None
 
 

@@ -45,7 +45,7 @@ def items(
     Args:
         source: a picture, a folder, a pattern (``parts/**/*.png``), a sheet (.xlsx, .xls, .csv, .parquet), a .zip, a
             video, a camera's number such as ``0``, ``-`` for paths from stdin, one a line; or from Python a picture
-            (uint8; (height, width, 3) in RGB order or (height, width)), or any iterable of paths and pictures.
+            (uint8; (height, width, 3) in RGB order or (height, width)), or any iterable of paths, pictures and items.
         recursive: of a folder, whether its folders count too.
         shard: give only this share of the pictures.
         root: of a sheet, the folder that its paths are relative to; by default its own.
@@ -100,7 +100,7 @@ def _some(found: Iterable[Item], source: Source, shard: Shard | None) -> Iterato
 def _open(source: Source, *, recursive: bool, root: Path | None, column: str) -> Iterable[Item]:
     if isinstance(source, np.ndarray):
         return [array_item(require_picture(source, "the picture"), "#000000")]
-    if source == STDIN:
+    if isinstance(source, str) and source == STDIN:  # a table's column would be compared cell by cell
         return stdin_items()
     if (camera := _camera(source)) is not None:
         return videos.camera_items(camera)
