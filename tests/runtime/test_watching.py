@@ -328,11 +328,11 @@ class Listener:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            do_POST = do_GET = answer  # noqa: N815 -- names of the library
-
             def log_message(self, *_: object) -> None:
                 pass
 
+        for method in ("do_POST", "do_GET"):
+            setattr(Handler, method, Handler.answer)
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/alarm"
 
