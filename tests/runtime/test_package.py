@@ -1,0 +1,124 @@
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from clearcast.errors import OutputError
+from clearcast.runtime import package
+from clearcast.runtime.manifest import FORMAT, MANIFEST, Manifest, fingerprint, sha256
+from clearcast.runtime.package import open_package, pack, read_manifest
+
+FILES = {"inspect.onnx": b"graph", "golden/0.png": b"picture"}
+
+
+def manifest_of(files: dict[str, bytes]) -> dict[str, object]:
+    hashes = {name: sha256(data) for name, data in files.items()}
+    filled = dict.fromkeys(Manifest.__required_keys__, None)
+    return {**filled, "format": FORMAT, "files": hashes, "fingerprint": fingerprint(hashes)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "castings" / "golden").mkdir(parents=True)
+    for name, data in FILES.items():
+        (tmp_path / "castings" / name).write_bytes(data)
+    (tmp_path / "castings" / MANIFEST).write_text(json.dumps(manifest_of(FILES)))
+    return tmp_path / "castings"
+
+
+def zipped(path: Path, entries: list[tuple[str, bytes]]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries:
+            archive.writestr(name, data)
+    return path
+
+
+def test_a_folder_and_its_zip_give_the_same_files(folder: Path, tmp_path: Path) -> None:
+    pack(folder, tmp_path / "castings.zip")
+    pack(folder, tmp_path / "again.zip")
+    for path in (folder, tmp_path / "castings.zip"):
+        opened = open_package(path)
+        assert opened.name == "castings"
+        assert {name: opened.read(name) for name in opened.names()} == FILES
+        assert read_manifest(path) == opened.manifest
+    assert (tmp_path / "castings.zip").read_bytes() == (tmp_path / "again.zip").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.zip", "castings", "castings.zip"]
+
+
+def test_a_file_that_is_not_the_bundles_own_is_not_read(folder: Path) -> None:
+    (folder / "results.csv").write_text("the user's")
+    opened = open_package(folder)
+    for name in ("results.csv", "../castings/inspect.onnx"):
+        with pytest.raises(OutputError, match="has no "):
+            opened.read(name)
+
+
+def test_format_1_is_named_with_what_to_do(folder: Path) -> None:
+    (folder / MANIFEST).write_text(json.dumps(manifest_of(FILES) | {"format": 1}))
+    with pytest.raises(OutputError, match=r"format 1 has no ONNX graphs; make one with 'clearcast export OLD NEW'"):
+        open_package(folder)
+
+
+def test_a_manifest_whose_hashes_were_changed_along_is_refused(folder: Path) -> None:
+    changed = manifest_of(FILES) | {"files": {name: sha256(b"other") for name in FILES}}
+    (folder / MANIFEST).write_text(json.dumps(changed))
+    with pytest.raises(OutputError, match="was changed"):
+        open_package(folder)
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ([("../evil", b"")], r"holds '../evil', which is no name of a bundle's file"),
+        ([("/etc/passwd", b"")], "is no name"),
+        ([("C:evil", b"")], "is no name"),
+        ([("a\\b", b"")], "is no name"),
+        ([("a/b/c", b"")], "is no name"),
+        ([("inspect.onnx", b"graph"), ("inspect.onnx", b"other")], "holds 'inspect.onnx' twice"),
+        ([("castings/manifest.json", b"{}")], "no manifest.json at its top"),
+        ([(MANIFEST, b"{}")], "format None"),
+        ([(MANIFEST, b'{"format')], "damaged"),
+        ([(MANIFEST, json.dumps(manifest_of(FILES)).encode())], "golden/0.png is missing"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_zip_that_is_no_bundle_is_refused(tmp_path: Path, entries: list[tuple[str, bytes]], words: str) -> None:
+    with pytest.raises(OutputError, match=words):
+        read_manifest(zipped(tmp_path / "bundle.zip", entries))
+
+
+def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "LARGEST", 1000)
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(MANIFEST, bytes(2000))
+    with pytest.raises(OutputError, match="unpacks to more than 1,000 bytes"):
+        open_package(path)
+
+
+def test_a_zip_that_lies_about_its_sizes_gives_no_more_than_it_says(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "lie.zip"
+    pack(folder, path)
+    data = bytearray(path.read_bytes())
+    place = data.rindex(b"inspect.onnx") - 46 + 24  # the size unpacked, in the central directory
+    assert int.from_bytes(data[place : place + 4], "little") == len(b"graph")
+    data[place] = 2
+    path.write_bytes(data)
+    with pytest.raises(OutputError, match=r"inspect\.onnx"):
+        open_package(path).read("inspect.onnx")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200, -30])
+def test_a_truncated_zip_is_refused(folder: Path, tmp_path: Path, keep: int) -> None:
+    pack(folder, tmp_path / "whole.zip")
+    (tmp_path / "part.zip").write_bytes((tmp_path / "whole.zip").read_bytes()[:keep])
+    with pytest.raises(OutputError, match="neither a bundle's folder nor a whole zip"):
+        open_package(tmp_path / "part.zip")
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="no such folder or file"):
+        open_package(tmp_path / "nothing")
+    with pytest.raises(OutputError, match="not a bundle"):
+        open_package(tmp_path)
