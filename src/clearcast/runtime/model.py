@@ -106,6 +106,7 @@ class Model:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
+        options.enable_mem_pattern = False  # a plan for each size of picture: much memory, and no time is won
         options.log_severity_level = 3  # errors
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave others the cores
         return onnxruntime.InferenceSession(self._package.read(name), options, providers=["CPUExecutionProvider"])
