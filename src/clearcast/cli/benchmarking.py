@@ -1,9 +1,11 @@
-"""The command that compares denoisers and verdicts."""
+"""The command that compares denoisers and verdicts, or tells how fast a bundle inspects."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from clearcast.cli.options import (
     GroupColumn,
@@ -14,15 +16,47 @@ from clearcast.cli.options import (
     ReferenceColumn,
     Root,
     Seed,
-    SheetPath,
     SplitColumn,
 )
 from clearcast.cli.output import console, packages, say
 from clearcast.data.sheet import Columns, read_sheet
 
+if TYPE_CHECKING:
+    from clearcast.runtime.profiling import Speed
+
+_OF_SPEED = {"subject", "source", "threads", "denoised", "limit", "root", "noisy_column"}
+_OF_SPEED_ALONE = {"threads", "denoised"}
+_MANY = 500  # pictures that speed is measured on
+_STAGES = {
+    "read": "read the file",
+    "hash": "its SHA-256",
+    "decode": "decode",
+    "infer": "networks: noise, restored picture, verdict",
+    "tell": "levels in words, brightness, sharpness",
+    "picture": "write the restored picture",
+    "row": "write the row",
+}
+
+
+class DenoisedFormat(StrEnum):
+    """How restored pictures are written."""
+
+    PNG = "png"
+    JPG = "jpg"
+
 
 def benchmark(
-    sheet: SheetPath,
+    context: typer.Context,
+    subject: Annotated[
+        Path,
+        typer.Argument(help="A sheet, to compare quality; or a bundle, for its speed.", metavar="SHEET|BUNDLE"),
+    ],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="After a bundle: what it is to inspect, as for predict.", metavar="SOURCE", show_default=False
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the tables.", show_default="runs/SHEET-benchmark")
     ] = None,
@@ -43,7 +77,17 @@ def benchmark(
         typer.Option(help="Minutes to train each of DnCNN, U-Net and ResNet-18.", min=0.01, show_default="not at all"),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="Measure at most so many test images.", min=1, show_default="all")
+        int | None,
+        typer.Option(
+            help="Measure at most so many test images, or pictures.", min=1, show_default=f"all; speed: {_MANY}"
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Speed: so many pictures at a time.", min=1, show_default="one a core")
+    ] = None,
+    denoised: Annotated[
+        DenoisedFormat | None,
+        typer.Option(help="Speed: write restored pictures too.", show_default="they are not written"),
     ] = None,
     split: Annotated[
         str,
@@ -64,7 +108,21 @@ def benchmark(
     group_column: GroupColumn = Columns.group,
     split_column: SplitColumn = "Split",
 ) -> None:
-    """Compare denoisers, and verdicts, side by side on test images: quality and milliseconds."""
+    """Compare denoisers and verdicts on a SHEET's test images; or tell how fast a BUNDLE inspects a SOURCE.
+
+    With a sheet: quality and milliseconds, side by side. With a bundle: images a second, each stage's share, memory,
+    and how far that is from only decoding the same files.
+    """
+    given = {name for name in context.params if _is_given(context, name)}
+    if source is not None or _is_bundle(subject):
+        _refuse_mixture(given - _OF_SPEED, "SHEET")
+        if source is None:
+            raise typer.BadParameter(
+                f"{subject} is a bundle: name the pictures too, clearcast benchmark {subject} SOURCE"
+            )
+        _print_speed(subject, source, limit or _MANY, threads, denoised, root, noisy_column)
+        return
+    _refuse_mixture(given & _OF_SPEED_ALONE, "BUNDLE SOURCE")
     columns = Columns(
         noisy=noisy_column,
         noise_type=noise_column,
@@ -86,7 +144,7 @@ def benchmark(
         from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split
         from clearcast.report.benchmark import benchmark_tables, write_contact_sheets
         from clearcast.training.recipe import load_recipe
-    read = read_sheet(sheet, columns=columns, root=root)
+    read = read_sheet(subject, columns=columns, root=root)
     denoisers, judges = contenders_of_run(run) if run else ([], [])
     bundles = bundle or []
     for restorer, bundled in map(contenders_of_bundle, bundles):
@@ -97,7 +155,7 @@ def benchmark(
     study = StudyRequest(
         sheet=read,
         recipe=load_recipe("report"),
-        out=out or Path("runs") / f"{sheet.stem}-benchmark",
+        out=out or Path("runs") / f"{subject.stem}-benchmark",
         seed=seed,
         split=SplitChoice(**named, column=split_column, groups=groups),
         resume=resume,
@@ -121,3 +179,65 @@ def benchmark(
     for path in write_contact_sheets(result):
         say(f"Pictures: {path}")
     say(f"Table: {result.folder / 'benchmark.csv'}")
+
+
+def _is_bundle(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() == ".zip"
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    origin = context.get_parameter_source(name)
+    return origin is not None and origin.name == "COMMANDLINE"
+
+
+def _refuse_mixture(foreign: set[str], needed: str) -> None:
+    if foreign:
+        listed = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(foreign))
+        raise typer.BadParameter(f"{listed}: only with clearcast benchmark {needed}; leave it out")
+
+
+def _print_speed(
+    bundle: Path,
+    source: str,
+    limit: int,
+    threads: int | None,
+    denoised: DenoisedFormat | None,
+    root: Path | None,
+    column: str,
+) -> None:
+    from clearcast.runtime.profiling import SpeedRequest, measure_speed
+
+    speed = measure_speed(
+        SpeedRequest(
+            bundle=bundle,
+            source=source,
+            root=root,
+            column=column,
+            limit=limit,
+            threads=threads,
+            suffix=f".{denoised}" if denoised else None,
+            console=console,
+        )
+    )
+    console.print(_stage_table(speed))
+    ratio = speed.decoding / speed.inspecting
+    say(
+        f"{speed.pictures} pictures by {speed.model} with {speed.threads} threads: "
+        f"{speed.pictures / speed.inspecting:.1f} a second; only read and decoded: "
+        f"{speed.pictures / speed.decoding:.1f} a second; that is 1/{1 / ratio:.1f} of it"
+    )
+    memory = "" if speed.peak is None else f"; at most {speed.peak / 2**20:.0f} MB of memory"
+    say(f"Loading the bundle took {speed.loading:.2f} s{memory}")
+    if speed.errors:
+        say(f"{speed.errors} pictures could not be inspected")
+
+
+def _stage_table(speed: "Speed") -> Table:
+    table = Table("stage", "ms a picture", "share", title="One picture in one thread", title_justify="left")
+    whole = sum(speed.stages.values())
+    for name, words in _STAGES.items():
+        if name in speed.stages:
+            seconds = speed.stages[name]
+            table.add_row(words, f"{1000 * seconds:.2f}", f"{seconds / whole:.1%}")
+    table.caption = f"while {speed.threads} threads were at work"
+    return table
