@@ -138,6 +138,6 @@ def test_the_learning_rate_rises_and_falls_along_half_a_cosine(tmp_path: Path) -
     assert module.rates == pytest.approx(expected)
 
 
-def test_large_pictures_are_judged_at_three_quarters_and_small_ones_in_full() -> None:
-    shapes = {(512, 512): (384, 384), (300, 200): (300, 200), (1024, 400): (768, 384), (385, 64): (384, 64)}
+def test_large_pictures_are_judged_at_four_fifths_and_small_ones_in_full() -> None:
+    shapes = {(512, 512): (416, 416), (300, 200): (300, 200), (1024, 400): (832, 384), (385, 64): (384, 64)}
     assert {shape: judged_shape(shape) for shape in shapes} == shapes

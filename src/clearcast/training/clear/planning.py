@@ -20,7 +20,7 @@ from clearcast.training.clear.steps import EPOCH
 from clearcast.training.clear.verdicts import VIEWS, judged_shape
 from clearcast.training.datasets import Batch
 
-RECIPE = Plan(survey=2400, detail=2400)
+RECIPE = Plan(survey=3600, detail=3200)
 _JUDGE = 0.25  # share of a budget that views may take
 _SURVEY = 0.55  # share of the rest; the detail network gets what is left
 _LOOKS = 3  # times that measuring looks at each test row
