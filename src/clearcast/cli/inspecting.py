@@ -24,6 +24,13 @@ class FailOn(StrEnum):
     ERROR = "error"
 
 
+class Engine(StrEnum):
+    """What inspects."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 class PictureFormat(StrEnum):
     """How restored pictures are written."""
 
@@ -56,6 +63,9 @@ def predict(
         int | None,
         typer.Option(help="So many pictures at a time, each on a core.", min=1, show_default="one a core"),
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="ray: on the cluster that RAY_ADDRESS names, or else on the cores here; rows only.")
+    ] = Engine.LOCAL,
     recursive: Annotated[bool, typer.Option(help="Of a folder, also its folders.")] = True,
     shard: Annotated[
         str | None,
@@ -78,6 +88,7 @@ def predict(
         resume=resume,
         beside=Beside(denoised=denoised, suffix=f".{denoised_format}", heatmaps=heatmaps),
         threads=threads,
+        on_ray=engine is Engine.RAY,
         recursive=recursive,
         shard=parse_shard(shard) if shard else None,
         root=root,

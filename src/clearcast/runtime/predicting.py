@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from clearcast.progress import progress_bar
 from clearcast.runtime.beside import Beside, PictureWriter
 from clearcast.runtime.drift import Drift
 from clearcast.runtime.engine import cores, inspect
+from clearcast.runtime.fleet import inspect_on_ray
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, Reference
@@ -34,6 +35,7 @@ class PredictRequest:
         resume: go on with what ``out`` holds, or begin where nothing is.
         beside: pictures that are written too.
         threads: how many pictures are worked on at a time; None: as many as there are cores.
+        on_ray: inspect on the machines of a Ray cluster; see ``fleet.inspect_on_ray``.
         needs_verdicts: refuse a bundle that gives none.
         console: shows progress.
     """
@@ -48,6 +50,7 @@ class PredictRequest:
     resume: bool = False
     beside: Beside = field(default_factory=Beside)
     threads: int | None = None
+    on_ray: bool = False
     needs_verdicts: bool = False
     console: Console
 
@@ -92,6 +95,8 @@ def predict(request: PredictRequest) -> Summary:
         SourceError: there is no such source, or it holds no picture.
         SheetError: the source is a sheet that cannot be read.
     """
+    if request.on_ray and request.beside.folders:
+        raise OutputError("--engine ray gives rows, no pictures; leave out the folders for pictures, or use --shard")
     request.beside.require_room(Path(request.source), resume=request.resume)
     package = open_package(request.bundle)
     inspector = Inspector(package)
@@ -101,7 +106,8 @@ def predict(request: PredictRequest) -> Summary:
     sink, done = open_sink(request.out, model=inspector.name, resume=request.resume)
     summary = Summary(inspector.name, before=len(done))
     with sink:
-        for inspection in _inspections(inspector, (item for item in found if item.name not in done), summary, request):
+        waiting = (item for item in found if item.name not in done)
+        for inspection in _counted(_inspections(inspector, package, waiting, request), summary, request):
             sink.write(inspection)
             if drift:
                 drift.see(inspection)
@@ -112,13 +118,12 @@ def predict(request: PredictRequest) -> Summary:
 
 
 def _inspections(
-    inspector: Inspector, found: Iterator[Item], summary: Summary, request: PredictRequest
-) -> Iterator[Inspection]:
-    """Inspect with all that goes on beside: pictures are written, and a bar and the summary keep count."""
+    inspector: Inspector, package: Package, found: Iterator[Item], request: PredictRequest
+) -> Generator[Inspection]:
+    if request.on_ray:
+        return inspect_on_ray(package, found, workers=request.threads)
     beside = request.beside
-    everything = max(0, _count(request) - summary.before)
-    begun = time.perf_counter()
-    inspections = inspect(
+    return inspect(
         inspector,
         found,
         workers=request.threads or cores(),
@@ -126,6 +131,12 @@ def _inspections(
         evidence=beside.heatmaps is not None,
         finish=PictureWriter(beside) if beside.folders else None,
     )
+
+
+def _counted(inspections: Generator[Inspection], summary: Summary, request: PredictRequest) -> Iterator[Inspection]:
+    """The same, while a bar and the summary keep count."""
+    everything = max(0, _count(request) - summary.before)
+    begun = time.perf_counter()
     with closing(inspections), progress_bar(request.console, "Inspecting", rate=True) as progress:
         for inspection in inspections:
             yield inspection
