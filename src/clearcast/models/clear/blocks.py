@@ -87,8 +87,9 @@ class Fourier(nn.Module):
 def median3(pictures: Tensor) -> Tensor:
     """The median of each pixel and its eight neighbours, (batch, channels, height, width); borders repeat.
 
-    Of nine values in three sorted columns it is the median of the largest low, the middle one of the middle and the smallest
-    high one; the columns are sorted once for all (Smith, "Implementing median filters in XC4000E FPGAs", 1996).
+    Of nine values in three sorted columns it is the median of the largest low one, the middle one of the middle ones
+    and the smallest high one; columns are sorted once for all (Smith 1996, "Implementing median filters in XC4000E
+    FPGAs").
     """
     height, width = pictures.shape[-2:]
     padded = functional.pad(pictures, (1, 1, 1, 1), mode="replicate")
