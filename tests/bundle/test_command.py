@@ -13,7 +13,7 @@ from clearcast.cli import command_line
 from clearcast.errors import OutputError
 from clearcast.evaluation.fidelity import fidelity
 from clearcast.imaging import Channels
-from clearcast.report.bundle import heat_map
+from clearcast.runtime.heat import heat_map
 from clearcast.runtime.package import read_manifest
 from clearcast.runtime.verifying import verify
 

@@ -1,10 +1,105 @@
+import json
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from clearcast.runtime.verifying import verify
+import pytest
+
+from clearcast import cli
+from clearcast.errors import OutputError
+from clearcast.runtime.manifest import MANIFEST, Manifest, write_manifest
+from clearcast.runtime.package import pack
+from clearcast.runtime.verifying import GOLDEN, Golden, verify
 
 
-def test_a_bundle_as_it_was_made_is_verified(bundle: Path) -> None:
-    verified = verify(bundle)
-    assert verified.pictures == 4
-    assert verified.files == len([path for path in bundle.rglob("*") if path.is_file()]) - 1
-    assert verified.largest_difference < 1e-3
+def copied(bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bundle, tmp_path / "copy"))
+
+
+def signed(folder: Path) -> Path:
+    """With the hashes of its files as they are now, as whoever changes a bundle on purpose would leave it."""
+    manifest: Manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    write_manifest(folder, manifest)
+    return folder
+
+
+def expect(folder: Path, change: Callable[[Golden], None]) -> Path:
+    golden = json.loads((folder / GOLDEN).read_text("utf-8"))
+    for each in golden:
+        change(each)
+    (folder / GOLDEN).write_text(json.dumps(golden), "utf-8")
+    return signed(folder)
+
+
+def test_a_bundle_as_it_was_made_is_verified_as_folder_and_as_zip(bundle: Path, tmp_path: Path) -> None:
+    pack(bundle, tmp_path / "bundle.zip")
+    for path in (bundle, tmp_path / "bundle.zip"):
+        verified = verify(path)
+        assert verified.pictures == 4
+        assert verified.files == len([path for path in bundle.rglob("*") if path.is_file()]) - 1
+        assert verified.largest_difference < 1e-3
+
+
+@pytest.mark.parametrize("name", ["inspect.onnx", "golden/1.png", "judge.safetensors", "reference.json"])
+def test_a_changed_or_truncated_file_is_named(bundle: Path, tmp_path: Path, name: str) -> None:
+    folder = copied(bundle, tmp_path)
+    data = (folder / name).read_bytes()
+    for other in (data[:-1], bytes([data[0] ^ 1]) + data[1:]):
+        (folder / name).write_bytes(other)
+        with pytest.raises(OutputError, match=f"{name} is not the file that was written"):
+            verify(folder)
+
+
+@pytest.mark.parametrize("name", ["inspect.onnx", "survey.onnx", "detail.onnx", "judge.onnx"])
+def test_a_graph_that_does_not_load_is_refused_even_if_its_hash_is_right(
+    bundle: Path, tmp_path: Path, name: str
+) -> None:
+    folder = copied(bundle, tmp_path)
+    (folder / name).write_bytes((folder / name).read_bytes()[:5000])
+    with pytest.raises(OutputError, match="its graphs do not run here"):
+        verify(signed(folder))
+
+
+def test_another_verdict_than_expected_is_refused(bundle: Path, tmp_path: Path) -> None:
+    def flip(golden: Golden) -> None:
+        golden["verdict"] = "ok" if golden["verdict"] == "defect" else "defect"
+
+    with pytest.raises(OutputError, match=r"golden/0\.png is judged \w+ here, and was"):
+        verify(expect(copied(bundle, tmp_path), flip))
+
+
+def test_another_probability_than_expected_is_refused(bundle: Path, tmp_path: Path) -> None:
+    def move(golden: Golden) -> None:
+        golden["p_noise"]["gaussian"] += 0.0011
+
+    with pytest.raises(OutputError, match=r"a probability of golden/0\.png differs by 0\.0011"):
+        verify(expect(copied(bundle, tmp_path), move))
+
+
+def test_golden_expectations_that_make_no_sense_are_refused(bundle: Path, tmp_path: Path) -> None:
+    folder = copied(bundle, tmp_path)
+    for text in ("{}", "[{}]", "[", "[]"):
+        (folder / GOLDEN).write_text(text)
+        with pytest.raises(OutputError, match=r"golden\.json"):
+            verify(signed(folder))
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int | str | None:
+    monkeypatch.setattr(sys, "argv", ["clearcast", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    return stop.value.code
+
+
+def test_the_command_says_who_a_bundle_is_or_what_is_wrong_with_it(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not run(monkeypatch, "verify", bundle)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"fingerprint {json.loads((bundle / MANIFEST).read_text('utf-8'))['fingerprint'][:8]}" in printed
+    assert "4 golden pictures: the same verdicts" in printed
+    folder = copied(bundle, tmp_path)
+    (folder / "survey.onnx").unlink()
+    assert run(monkeypatch, "verify", folder) == 1
+    assert "survey.onnx is missing; copy the bundle again" in capsys.readouterr().err

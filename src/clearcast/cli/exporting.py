@@ -33,9 +33,8 @@ def verify(bundle: BundlePath) -> None:
 
     found = verify_bundle(bundle)
     manifest = found.manifest
-    say(
-        f"{bundle} is whole: {found.files} files, fingerprint {manifest['fingerprint'][:8]}, format {manifest['format']}"
-    )
+    identity = f"format {manifest['format']}, fingerprint {manifest['fingerprint'][:8]}"
+    say(f"{bundle} is whole: {found.files} files, {identity}")
     say(
         f"  recipe {manifest['recipe']}, made {manifest['created'][:10]} by Clearcast {manifest['clearcast']} from "
         f"{manifest['trained_on']['sheet']}"

@@ -73,7 +73,18 @@ def _loaded(package: Package) -> Model:
 
 
 def _golden(package: Package) -> list[Golden]:
-    return cast(list[Golden], json.loads(package.read(GOLDEN)))
+    text = package.read(GOLDEN)
+    try:
+        golden = json.loads(text)
+    except ValueError:
+        golden = None
+    if not isinstance(golden, list) or not golden or not all(map(_is_golden, golden)):
+        raise OutputError(f"{package.path}: its {GOLDEN} says nothing of golden pictures; make the bundle again")
+    return cast(list[Golden], golden)
+
+
+def _is_golden(each: object) -> bool:
+    return isinstance(each, dict) and Golden.__required_keys__ <= each.keys() and {*NoiseType} <= {*each["p_noise"]}
 
 
 def _difference(package: Package, model: Model, golden: Golden) -> float:

@@ -1,10 +1,9 @@
-"""A small bundle, as training writes it, but with weights drawn at random."""
+"""A small bundle as training writes it, but with weights drawn at random."""
 
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import pytest
 import torch
 from torch import nn
 
@@ -15,7 +14,7 @@ from clearcast.bundle.networks import Networks, Verdicts, judge, save_networks, 
 from clearcast.bundle.proving import ask_networks, random_pictures
 from clearcast.bundle.reference import look_of, reference_of
 from clearcast.evaluation.evidence.contract import Evidence
-from clearcast.imaging import Channels, Picture
+from clearcast.imaging import Channels
 from clearcast.models.backbone import Backbone
 from clearcast.models.clear.restorer import Restorer
 from clearcast.models.judge import Judge, PictureJudge
@@ -24,7 +23,7 @@ from clearcast.runtime.manifest import JudgeFacts, Trained
 SHAPE = (96, 128)  # (height, width) in pixels that pictures are judged at
 
 
-def random_networks(channels: Channels, *, judges: bool = True) -> Networks:
+def random_networks(channels: Channels) -> Networks:
     """Untrained networks whose answers depend on every part of them, and on the picture; both verdicts are given."""
     torch.manual_seed(5)
     restorer, judging = still(Restorer(channels.depth)), Judge()
@@ -36,31 +35,18 @@ def random_networks(channels: Channels, *, judges: bool = True) -> Networks:
     verdicts = Verdicts(network=network, facts=facts)
     logits = sorted(1.25 * judge(verdicts, picture).logit for picture in random_pictures(channels.depth))
     facts["threshold"] = (logits[3] + logits[4]) / 2
-    return Networks(channels=channels, restorer=restorer, verdicts=verdicts if judges else None)
+    return Networks(channels=channels, restorer=restorer, verdicts=verdicts)
 
 
-def write_bundle(folder: Path, pictures: list[Picture], networks: Networks) -> None:
-    """Write a bundle as training does.
-
-    Args:
-        folder: a new one.
-        pictures: real ones in the networks' channels; the reference and golden pictures are made of them.
-        networks: its own.
-    """
+def write_small_bundle(folder: Path, data: Path) -> None:
+    """Write a bundle for grey pictures into a new folder, as training does, with a reference of some noisy pictures."""
+    networks = random_networks(Channels.GREY)
+    pictures = [imaging.load(path, Channels.GREY) for path in imaging.find(data / "With-Noise")[:8]]
     folder.mkdir()
     save_networks(networks, folder)
     ask = partial(ask_networks, networks)
     table = pd.DataFrame([look_of(picture, ask(picture)) for picture in pictures])
     finish(folder, _trained(networks), write_graphs(networks, folder), ask, pictures, reference_of(table, "test"))
-
-
-@pytest.fixture(scope="session")
-def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle for grey pictures, of recipe clear, as a folder named "bundle". Not to be changed."""
-    folder = tmp_path_factory.mktemp("bundles") / "bundle"
-    paths = imaging.find(noisy_folder / "With-Noise")[:8]
-    write_bundle(folder, [imaging.load(path, Channels.GREY) for path in paths], random_networks(Channels.GREY))
-    return folder
 
 
 def _trained(networks: Networks) -> Trained:
