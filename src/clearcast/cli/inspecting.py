@@ -43,8 +43,8 @@ def predict(
     source: Annotated[
         str,
         typer.Argument(
-            help="A picture, a folder, a pattern such as 'parts/**/*.png', a sheet, a .zip, a video, the number of a "
-            "camera, or - for paths from stdin.",
+            help="A picture, a folder, a pattern such as 'parts/**/*.png', a sheet, a .zip, a video, a store's URL, "
+            "the number of a camera, or - for paths from stdin.",
             metavar="SOURCE",
         ),
     ],

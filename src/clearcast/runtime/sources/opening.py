@@ -22,6 +22,7 @@ from clearcast.runtime.sources.listings import (
     stdin_items,
 )
 from clearcast.runtime.sources.shards import Shard
+from clearcast.runtime.sources.stores import is_url, store_items
 
 Source = str | Path | int | Picture | Iterable[Listed]
 """A path, a pattern, ``-``; a camera's number; one picture; or paths, pictures (uint8) and items from Python."""
@@ -44,7 +45,8 @@ def items(
 
     Args:
         source: a picture, a folder, a pattern (``parts/**/*.png``), a sheet (.xlsx, .xls, .csv, .parquet), a .zip, a
-            video, a camera's number such as ``0``, ``-`` for paths from stdin, one a line; or from Python a picture
+            video, a store's folder such as ``s3://bucket/parts`` (through fsspec), a camera's number such as ``0``,
+            ``-`` for paths from stdin, one a line; or from Python a picture
             (uint8; (height, width, 3) in RGB order or (height, width)), or any iterable of paths, pictures and items.
         recursive: of a folder, whether its folders count too.
         shard: give only this share of the pictures.
@@ -108,6 +110,8 @@ def _open(source: Source, *, recursive: bool, root: Path | None, column: str) ->
         if not isinstance(source, Iterable):
             raise SourceError(f"the source is a {type(source).__name__}; needed is {_KINDS}")
         return listed_items(source)
+    if isinstance(source, str) and is_url(source):
+        return store_items(source, recursive=recursive)
     path = Path(source)
     try:
         if path.is_dir() and str(source):
@@ -144,5 +148,6 @@ def _camera(source: Source) -> int | None:
 
 _KINDS = (
     f"a picture ({', '.join(sorted(imaging.SUFFIXES))}), a folder, a pattern, a sheet ({', '.join(sheet.SUFFIXES)}), "
-    f"a .zip, a video ({', '.join(sorted(videos.SUFFIXES))}), the number of a camera, or - for paths from stdin"
+    f"a .zip, a video ({', '.join(sorted(videos.SUFFIXES))}), a store's URL, the number of a camera, or - for paths "
+    "from stdin"
 )

@@ -1,0 +1,119 @@
+"""Pictures of a store that has a URL, such as ``s3://bucket/parts``, listed and read through fsspec."""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+from clearcast.errors import MissingDependencyError, PictureError, PictureFault
+from clearcast.imaging import MAX_BYTES
+from clearcast.runtime.sources.folders import is_picture
+from clearcast.runtime.sources.item import Item, SourceError, bad_item
+
+
+class Store(Protocol):
+    """What is used of fsspec's file systems."""
+
+    def ls(self, path: str, *, detail: bool) -> list[dict[str, Any]]:
+        """A folder's entries, or a file itself, with name, type and size."""
+
+    def cat_file(self, path: str) -> bytes:
+        """A file's bytes."""
+
+    def unstrip_protocol(self, name: str) -> str:
+        """A path as a URL."""
+
+
+def is_url(source: str) -> bool:
+    """Whether a source is a URL, such as ``s3://bucket/parts``.
+
+    >>> is_url("s3://bucket/parts"), is_url("C:/parts")
+    (True, False)
+    """
+    return re.match("[a-z][a-z0-9+.-]*://", source) is not None
+
+
+def store_items(url: str, *, recursive: bool = True) -> Iterator[Item]:
+    """The pictures of a store's folder, by suffix, sorted by name within each folder; or the one picture of a URL.
+
+    Names with a leading dot are skipped. A folder that cannot be listed is an item that cannot be read.
+
+    Raises:
+        SourceError: there is no such store or folder, or it cannot be reached.
+        MissingDependencyError: a package is needed for this kind of store.
+    """
+    store, root = _store(url)
+    try:
+        entries = _entries(store, root)
+    except Exception as error:  # each kind of store raises its own
+        reason = str(error) or type(error).__name__
+        raise SourceError(f"{url}: cannot be listed ({reason}); mend the URL, or give access to it") from None
+    if [entry["name"] for entry in entries] == [root]:
+        return iter([_item(store, entries[0], root.rpartition("/")[0])])
+    return _walk(store, root, entries, recursive=recursive)
+
+
+def _walk(store: Store, root: str, entries: list[dict[str, Any]], *, recursive: bool) -> Iterator[Item]:
+    for entry in entries:
+        path = entry["name"]
+        name = path.rpartition("/")[2]
+        if name.startswith("."):
+            continue
+        if entry["type"] != "directory":
+            if is_picture(name):
+                yield _item(store, entry, root)
+        elif recursive:
+            try:
+                below = _entries(store, path)
+            except Exception as error:  # each kind of store raises its own
+                reason = f"the folder cannot be listed ({error})"
+                yield bad_item(store.unstrip_protocol(path), _key(path, root), reason)
+                continue
+            yield from _walk(store, root, below, recursive=True)
+
+
+def _entries(store: Store, path: str) -> list[dict[str, Any]]:
+    """What lies in a folder, sorted; some stores list the folder itself, and end folders' names with a slash."""
+    listed = [{**entry, "name": entry["name"].rstrip("/")} for entry in store.ls(path, detail=True)]
+    return sorted(
+        (entry for entry in listed if entry["name"] != path or (entry["type"] == "file" and len(listed) == 1)),
+        key=lambda entry: entry["name"],
+    )
+
+
+def _item(store: Store, entry: dict[str, Any], root: str) -> Item:
+    url = store.unstrip_protocol(entry["name"])
+    return Item(name=url, key=_key(entry["name"], root), read=partial(_read, url, entry["size"]))
+
+
+def _key(path: str, root: str) -> str:
+    return path.removeprefix(root).lstrip("/")
+
+
+def _read(url: str, size: int | None) -> bytes:
+    if size == 0:
+        raise PictureError(PictureFault.EMPTY, f"{url}: the file is empty (0 bytes); copy the picture again")
+    if size is not None and size > MAX_BYTES:
+        raise PictureError(
+            PictureFault.TOO_LARGE, f"{url}: the file has {size:,} bytes; at most {MAX_BYTES:,} are read"
+        )
+    try:
+        store, path = _store(url)
+        return store.cat_file(path)
+    except Exception as error:  # each kind of store raises its own
+        raise PictureError(PictureFault.UNREADABLE, f"{url}: cannot be read ({error})") from None
+
+
+def _store(url: str) -> tuple[Store, str]:
+    """The store of a URL, which fsspec keeps for the next call, and the path within it."""
+    if find_spec("fsspec") is None:
+        raise MissingDependencyError(f"{url}: a store needs the package fsspec; install it with: pip install fsspec")
+    try:
+        store, path = import_module("fsspec").core.url_to_fs(url)
+    except ImportError as error:
+        raise MissingDependencyError(f"{url}: {error}") from None
+    except Exception as error:  # each kind of store raises its own
+        raise SourceError(f"{url}: cannot be opened ({error}); mend the URL, or give access to it") from None
+    return store, path.rstrip("/")
