@@ -1,6 +1,7 @@
 """How fast a bundle inspects on this machine, where the time goes, and how far that is from only decoding."""
 
 import hashlib
+import re
 import sys
 import tempfile
 import time
@@ -140,6 +141,11 @@ def peak_memory() -> int | None:
     """Bytes that this process has held at most; None where the system does not tell."""
     if sys.platform == "win32":
         return None
+    status = Path("/proc/self/status")
+    if status.exists():  # what ``getrusage`` tells there may be of the process that started this one
+        found = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return 1024 * int(found[1])
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

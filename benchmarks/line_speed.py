@@ -1,0 +1,189 @@
+"""How fast a bundle inspects, beside only decoding the same files and beside ResNet-18 in the same loop.
+
+Run with nothing else on the machine::
+
+    .venv/bin/python benchmarks/line_speed.py BUNDLE FOLDER --counts 100 1000 10000
+
+Rates are of one process, in turns on the same blocks of pictures, so that their ratios hold whatever hinders all of
+them. Time and memory against the number of pictures, and the start, are those of ``clearcast predict`` in processes of
+their own; there the folder's files are repeated by links.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from clearcast import imaging
+from clearcast.domain import Inspection, Verdict
+from clearcast.imaging import Channels
+from clearcast.runtime.beside import Beside, PictureWriter
+from clearcast.runtime.engine import Finish, cores, inspect
+from clearcast.runtime.inspector import Inspector
+from clearcast.runtime.package import Package, open_package
+from clearcast.runtime.sources import Item, items
+
+SIDE = 224  # pixels that ResNet-18 sees
+PARTS = 5  # blocks of pictures, on which the loops take turns
+WARM_UP = 8  # pictures before the clock starts
+STARTS = 5  # of which the median is told
+
+Loop = Callable[[Sequence[Item]], None]
+
+
+class ResNetInspector(Inspector):
+    """In place of a bundle's graphs, ResNet-18 in float32 at 224 x 224 pixels, with random weights."""
+
+    def __init__(self, package: Package) -> None:
+        super().__init__(package)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        self._resnet = onnxruntime.InferenceSession(_resnet(), options, providers=["CPUExecutionProvider"])
+
+    def inspect(self, item: Item, *, restored: bool = False, evidence: bool = False) -> Inspection:
+        """Decode in colour, shrink, and ask the network; it says nothing else."""
+        assert not restored
+        assert not evidence
+        data = item.read()
+        assert isinstance(data, bytes)
+        sha256 = hashlib.sha256(data).hexdigest()
+        small = imaging.resize(imaging.decode(data, Channels.RGB, item.name), SIDE, SIDE)
+        said = self._resnet.run(None, {"x": (small.astype(np.float32) / 255).transpose(2, 0, 1)[None]})[0]
+        return Inspection(
+            path=item.name,
+            sha256=sha256,
+            verdict=Verdict.DEFECT if said[0, 1] > said[0, 0] else Verdict.OK,
+            p_defect=None,
+            threshold=None,
+            noise_type=None,
+            noise_level="",
+            p_noise=None,
+            ms=None,
+            model="ResNet-18",
+            error="",
+        )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pictures", type=int, default=200, help="for the rates")
+    parser.add_argument("--threads", type=int, default=cores())
+    parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000], help="pictures of the runs of predict")
+    asked = parser.parse_args()
+    found = list(islice(items(asked.folder), asked.pictures))
+    with tempfile.TemporaryDirectory() as folder:
+        _print_starts(asked.bundle, Path(found[0].name), Path(folder))
+        _print_growth(asked.bundle, found, asked.counts, asked.threads, Path(folder))
+        _print_rates(found, open_package(asked.bundle), asked.threads, Path(folder))
+
+
+def _print_rates(found: Sequence[Item], package: Package, threads: int, folder: Path) -> None:
+    inspector, resnet = Inspector(package), ResNetInspector(package)
+    writer = PictureWriter(Beside(denoised=folder / "denoised", suffix=".jpg"))
+    loops: dict[str, Loop] = {
+        "only read and decoded": lambda block: _decode(block, inspector.channels, threads),
+        "verdict, noise type, evidence": lambda block: _inspect(inspector, block, threads, evidence=True),
+        "restored pictures as JPEG": lambda block: _inspect(inspector, block, threads, finish=writer),
+        f"ResNet-18 at {SIDE}": lambda block: _inspect(resnet, block, threads),
+    }
+    rates = _rates(loops, found)
+    floor, _, _, rival = rates.values()
+    print(f"{len(found)} pictures, {threads} threads")
+    for name, rate in rates.items():
+        print(f"{name:32} {rate:8.2f} images/s, 1/{floor / rate:.1f} of decoding, {rate / rival:.2f} of ResNet-18")
+
+
+def _rates(loops: dict[str, Loop], found: Sequence[Item]) -> dict[str, float]:
+    """Images a second of each loop, after each has been through some pictures."""
+    spent = dict.fromkeys(loops, 0.0)
+    for loop in loops.values():
+        loop(found[:WARM_UP])
+    for place in range(PARTS):
+        for name, loop in loops.items():
+            begun = time.perf_counter()
+            loop(found[place::PARTS])
+            spent[name] += time.perf_counter() - begun
+    return {name: len(found) / seconds for name, seconds in spent.items()}
+
+
+def _decode(block: Sequence[Item], channels: Channels, threads: int) -> None:
+    def decode(item: Item) -> None:
+        data = item.read()
+        assert isinstance(data, bytes)
+        imaging.decode(data, channels, item.name)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(decode, block))
+
+
+def _inspect(
+    inspector: Inspector, block: Sequence[Item], threads: int, *, evidence: bool = False, finish: Finish | None = None
+) -> None:
+    found = inspect(inspector, block, workers=threads, restored=finish is not None, evidence=evidence, finish=finish)
+    with closing(found) as inspections:
+        for inspection in inspections:
+            assert not inspection.error, inspection.error
+
+
+def _resnet() -> bytes:
+    import torch  # after the other processes: the memory of who starts one counts as its own
+
+    from clearcast.models.rivals import ResNet18
+
+    network = ResNet18(channels=3, classes=2).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about torch's own code
+        program = torch.onnx.export(
+            network, (torch.zeros(1, 3, SIDE, SIDE),), dynamo=True, input_names=["x"], verbose=False
+        )
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())
+
+
+def _print_starts(bundle: Path, picture: Path, folder: Path) -> None:
+    seconds = sorted(_predict(bundle, picture, folder / f"start-{number}.csv")[0] for number in range(STARTS))
+    print(f"{'start to the first verdict':32} {seconds[STARTS // 2]:8.2f} s (fastest {seconds[0]:.2f} s)")
+
+
+def _print_growth(bundle: Path, found: Sequence[Item], counts: Sequence[int], threads: int, folder: Path) -> None:
+    for count in counts:
+        source = folder / f"{count}-pictures"
+        source.mkdir()
+        for number, item in enumerate(islice(cycle(found), count)):
+            path = Path(item.name).absolute()
+            (source / f"{number:06d}{path.suffix}").symlink_to(path)
+        seconds, peak = _predict(bundle, source, folder / f"{count}.csv", "--threads", str(threads))
+        rate = f"{1000 * seconds / count:.1f} ms each, start included"
+        print(f"{f'predict {count} pictures':32} {seconds:8.1f} s, {rate}; at most {peak / 2**20:.0f} MB")
+
+
+def _predict(bundle: Path, source: Path, out: Path, *options: str) -> tuple[float, int]:
+    """Seconds that ``clearcast predict`` takes in a process of its own, and the bytes that it held at most."""
+    code = "from clearcast.cli import main; main()"
+    command = [sys.executable, "-c", code, "predict", str(bundle), str(source), "--out", str(out), *options]
+    begun = time.perf_counter()
+    silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    process = os.posix_spawn(sys.executable, command, os.environ, file_actions=silent)
+    _, status, usage = os.wait4(process, 0)
+    seconds = time.perf_counter() - begun
+    assert status == 0, f"clearcast predict ended with {os.waitstatus_to_exitcode(status)}"
+    return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    main()
