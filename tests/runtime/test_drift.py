@@ -233,3 +233,33 @@ def test_the_interval_of_a_share_holds_it_as_often_as_it_says() -> None:
     for share in (0.1, 0.5, 0.9):
         bounds = [share_interval(drawn / 200, 200) for drawn in rng.binomial(200, share, 2000)]
         assert np.mean([low <= share <= high for low, high in bounds]) == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_reference_of_few_parts_is_less_sure_of_what_parts_differ_in() -> None:
+    rng = np.random.default_rng(9)
+    parts = np.repeat(rng.normal(97, 8, (300, 12)), 10, axis=1)  # ten pictures of each part
+    runs = rng.normal(97, 8, (300, 200))
+
+    alarms = {
+        parts_said: sum(
+            shift_of(run, spread(known), 1.0, parts_said) is not None for run, known in zip(runs, parts, strict=True)
+        )
+        for parts_said in (None, 12)
+    }
+
+    assert alarms[12] <= 3
+    assert alarms[None] > 20
+
+
+def test_how_sure_depends_on_parts_for_verdicts_and_brightness_but_not_for_noise() -> None:
+    rng = np.random.default_rng(10)
+    known = reference_of(line(rng, 250))
+    sharpness = np.exp(rng.normal(5, 0.5, 30))
+    changed = [
+        inspection(brightness=107.0, sharpness=each, p_defect=0.9, noise_type=NoiseType.PERIODIC) for each in sharpness
+    ]
+
+    everything, few = told(known, changed), told({**known, "parts": 3}, changed)
+
+    assert [each.split(":")[0] for each in everything[:-1]] == ["Brightness", "Noise types", "Verdicts"]
+    assert [each.split(":")[0] for each in few[:-1]] == ["Noise types"]

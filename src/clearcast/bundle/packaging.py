@@ -103,6 +103,8 @@ def _finish(folder: Path, run: RunFolder, data: Data, trained: Trained, graphs: 
     places = np.linspace(0, len(tested) - 1, min(len(tested), _LOOKED_AT)).astype(int)
     seen = (imaging.load(sheet.resolve(tested[place].noisy), channels) for place in places)
     table = pd.DataFrame([look_of(picture, ask(picture)) for picture in seen])
+    parts = read_csv(run.split).set_index("row")["part"]
+    table["part"] = [parts[tested[place].number] for place in places]
     looks = reference_of(table, Subset.TEST if rows[Subset.TEST] else Subset.TRAIN)
     finish(folder, trained, graphs, ask, examples(sheet, rows[Subset.TRAIN], channels), looks)
 

@@ -26,7 +26,7 @@ def reference_of(table: pd.DataFrame, pictures: str) -> Reference:
     for name, kind in _OF_TYPE.items():
         if name in numbers:
             numbers[name] = numbers[name][table[_NOISE_TYPE] == kind.value]
-    return {
+    reference: Reference = {
         "pictures": pictures,
         "numbers": {name: _spread(values) for name, values in numbers.items() if len(values)},
         "noise_types": {kind.value: float((table[_NOISE_TYPE] == kind.value).mean()) for kind in NoiseType},
@@ -34,6 +34,9 @@ def reference_of(table: pd.DataFrame, pictures: str) -> Reference:
         if _VERDICT in table
         else {},
     }
+    if "part" in table:
+        reference["parts"] = table["part"].nunique()
+    return reference
 
 
 def _spread(column: "pd.Series[float]") -> Spread:

@@ -9,7 +9,7 @@ import numpy as np
 
 from clearcast.domain import Inspection, NoiseType, Verdict
 from clearcast.runtime.reference import Reference
-from clearcast.runtime.shifts import FEWEST, Shift, share_interval, share_moved, shift_of
+from clearcast.runtime.shifts import Shift, share_interval, share_moved, shift_of
 
 _KEPT = 1000  # pictures whose numbers are kept, drawn evenly of all
 
@@ -131,13 +131,15 @@ class Drift:
         for name, words in _NUMBERS.items():
             known = self._reference["numbers"].get(name)
             if known and not (name == "p_defect" and self._about_verdicts()):
-                shift = shift_of(np.array(self._kept[name]).round(6), known, words.least)
-                if shift:
+                parts = None if name in _OF_TYPE else self._parts  # noise differs from picture to picture
+                if shift := shift_of(np.array(self._kept[name]).round(6), known, words.least, parts):
                     yield f"{words.title}: {_described(shift, words, self._those)}; {words.advice}."
 
     def _about_noise(self) -> str:
         seen, known = self._noise_types, self._reference["noise_types"]
-        changed = [kind for kind in NoiseType if self._moved(seen[kind], seen.total(), known.get(kind, 0.0))]
+        changed = [
+            kind for kind in NoiseType if share_moved(seen[kind], seen.total(), known.get(kind, 0.0), self._pictures)
+        ]
         if not changed:
             return ""
         shares = [f"{_share(seen[kind], seen.total())} {kind.display_name.lower()}" for kind in changed]
@@ -148,16 +150,20 @@ class Drift:
     def _about_verdicts(self) -> str:
         seen, known = self._verdicts, self._reference["verdicts"]
         defects, before = seen[Verdict.DEFECT], known.get(Verdict.DEFECT, 0.0)
-        if not known or not self._moved(defects, seen.total(), before):
+        if not known or not share_moved(defects, seen.total(), before, self._parts or self._pictures):
             return ""
         return (
             f"Verdicts: {_share(defects, seen.total())} defect instead of {before:.0%} of {self._those}; look at some "
             "of these parts yourself, if you did not expect that."
         )
 
-    def _moved(self, count: int, pictures: int, reference: float) -> bool:
-        referenced = self._reference["numbers"]["brightness"]["count"]
-        return pictures >= FEWEST and share_moved(count, pictures, reference, referenced)
+    @property
+    def _pictures(self) -> int:
+        return self._reference["numbers"]["brightness"]["count"]
+
+    @property
+    def _parts(self) -> int | None:
+        return self._reference.get("parts")
 
     @property
     def _those(self) -> str:

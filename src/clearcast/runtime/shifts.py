@@ -1,7 +1,8 @@
 """How far numbers and shares of a run of pictures are from those of the reference.
 
 With enough pictures every trifle is "significant", and with few of them chance looks like a change. So a change is told
-where both hold: it is too large for chance, and large in itself, measured in the reference's own spread.
+where both hold: it is too large for chance, and large in itself, measured in the reference's own spread. Pictures of
+one part are alike: of what parts differ in, a reference says no more than it has parts.
 """
 
 import math
@@ -42,13 +43,15 @@ class Shift:
     below: float
 
 
-def shift_of(values: Floats, reference: Spread, least: float) -> Shift | None:
+def shift_of(values: Floats, reference: Spread, least: float, parts: int | None = None) -> Shift | None:
     """How a number moved; None where that may be chance, or is too little to speak of.
 
     Args:
         values: of this run's pictures, float (n,).
         reference: what it was.
         least: a spread that is no less than this, where the reference hardly has one.
+        parts: how many parts the reference's pictures show, if it is a matter of parts; None: it is not, or each shows
+            another.
     """
     if min(len(values), reference["count"]) < FEWEST:
         return None
@@ -64,7 +67,8 @@ def shift_of(values: Floats, reference: Spread, least: float) -> Shift | None:
         above=float((values > high).mean()),
         below=float((values < low).mean()),
     )
-    beyond_chance = _gap(values, quantiles) > _chance_gap(len(values), reference["count"])
+    error = math.sqrt(1 / len(values) + 1 / min(reference["count"], parts or reference["count"]))
+    beyond_chance = _gap(values, quantiles) > math.sqrt(math.log(2 / _CHANCE) / 2) * error
     return shift if beyond_chance and shift.spreads >= _FAR else None
 
 
@@ -75,9 +79,9 @@ def share_moved(count: int, pictures: int, reference: float, referenced: int) ->
         count: of this run's pictures that it is a share of.
         pictures: of this run.
         reference: the share that it was, 0..1.
-        referenced: pictures of the reference.
+        referenced: pictures of the reference, or parts where the share is one of parts.
     """
-    if min(pictures, referenced) < FEWEST:
+    if pictures < FEWEST:
         return False
     moved = abs(_angle(count, pictures) - _angle(reference * referenced, referenced))
     return moved > max(_ANGLE, _SURE * math.sqrt(1 / pictures + 1 / referenced))
@@ -106,7 +110,3 @@ def _gap(values: Floats, quantiles: Floats) -> float:
     at_most = np.searchsorted(ordered, quantiles, side="right") / len(values)
     below = np.searchsorted(ordered, quantiles, side="left") / len(values)
     return float(max((shares - at_most).max(), (below - shares).max()))
-
-
-def _chance_gap(count: int, referenced: int) -> float:
-    return math.sqrt(math.log(2 / _CHANCE) / 2 * (1 / count + 1 / referenced))
