@@ -116,10 +116,11 @@ def _restored(detail: Detail, window: Tensor, hints: Tensor, about: Tensor, plac
         for place, pixels in zip(places, (rows, columns), strict=True)
     )
     waves, small = (down @ hints @ across.T).chunk(2, dim=1)
-    padded = window.index_select(1, rows).index_select(2, columns)
-    restored: Tensor = detail(_to_float(padded), waves, small, about)
+    padded = _planes(window).index_select(2, rows).index_select(3, columns)
+    restored: Tensor = detail(padded.float() / 255, waves, small, about)
     levels = restored[..., :height, :width].clamp(0, 1).mul(255).round()
-    return levels.permute(0, 2, 3, 1).to(torch.uint8)
+    pixels = levels.to(torch.uint8)
+    return pixels.squeeze(1).unsqueeze(-1) if pixels.shape[1] == 1 else pixels.permute(0, 2, 3, 1)
 
 
 def _filled_up(size: int) -> Tensor:
@@ -132,4 +133,13 @@ def _filled_up(size: int) -> Tensor:
 
 def _to_float(pictures: Tensor) -> Tensor:
     """Float (batch, depth, height, width) in 0..1 from uint8 (batch, height, width, depth)."""
-    return pictures.permute(0, 3, 1, 2).float() / 255
+    return _planes(pictures).float() / 255
+
+
+def _planes(pictures: Tensor) -> Tensor:
+    """(batch, depth, height, width) from (batch, height, width, depth).
+
+    Grey pictures are not transposed: ONNX Runtime would push that through all that follows, and is slow at a last axis
+    of one value.
+    """
+    return pictures.squeeze(-1).unsqueeze(1) if pictures.shape[-1] == 1 else pictures.permute(0, 3, 1, 2)
