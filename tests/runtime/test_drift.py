@@ -1,12 +1,18 @@
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from handmade import pictures_of, write_bundle
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
+from clearcast.cli import command_line
 from clearcast.domain import Inspection, Looks, NoiseType, Verdict
 from clearcast.runtime.drift import Drift
-from clearcast.runtime.reference import PERCENTILES, Reference, Spread
+from clearcast.runtime.manifest import MANIFEST, parse_manifest, write_manifest
+from clearcast.runtime.reference import PERCENTILES, REFERENCE, Reference, Spread
 from clearcast.runtime.shifts import share_interval, share_moved, shift_of
 
 Floats = NDArray[np.float64]
@@ -263,3 +269,19 @@ def test_how_sure_depends_on_parts_for_verdicts_and_brightness_but_not_for_noise
 
     assert [each.split(":")[0] for each in everything[:-1]] == ["Brightness", "Noise types", "Verdicts"]
     assert [each.split(":")[0] for each in few[:-1]] == ["Noise types"]
+
+
+def test_predict_says_that_pictures_are_brighter_and_is_silent_otherwise(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    made = [picture.mean() for picture in pictures_of(tmp_path / "parts", 24).values()]
+    for beware, moved in ((False, 0.0), (True, -150.0)):
+        numbers = {"brightness": spread(np.repeat(made, 10) + moved)}
+        known = {"pictures": "test", "numbers": numbers, "noise_types": {"periodic": 1.0}, "verdicts": {}}
+        (bundle / REFERENCE).write_text(json.dumps(known), encoding="utf-8")
+        write_manifest(bundle, parse_manifest((bundle / MANIFEST).read_bytes(), str(bundle)))
+
+        asked = ["predict", str(bundle), str(tmp_path / "parts"), "--out", str(tmp_path / f"{beware}.csv")]
+        done = CliRunner().invoke(command_line(["predict"]), asked)
+
+        assert done.exit_code == 0, done.output
+        assert ("Beware: Brightness: " in done.output) is beware
