@@ -16,7 +16,8 @@ class TrainRequest:
 
     ``budget``: minutes for all of it on this machine; None: the recipe's own number of steps, which gives the same
     networks again on the same machine. ``backbone``: see ``pretrained_backbone``. ``resume`` and ``force`` are those
-    of ``open_run``.
+    of ``open_run``. ``devices``: how many fit the restorer together, each on pictures of its own: a step then learns
+    from so many times more.
     """
 
     sheet: Sheet
@@ -29,6 +30,7 @@ class TrainRequest:
     skip_bad: bool = False
     backbone: Path | None = None
     accelerator: str = "auto"
+    devices: int = 1
     console: Console = field(default_factory=Console)
 
     def question(self) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import torch
+from rich.console import Console
 
 from clearcast import __version__
 from clearcast.bundle.exporting import write_graphs
@@ -36,6 +38,7 @@ from clearcast.training.clear.planning import RECIPE, pace_of, plan_within, refu
 from clearcast.training.clear.verdicts import judged_shape
 from clearcast.training.fit import Surroundings, device_name, require_device
 from clearcast.training.memory import keep_freed_memory
+from clearcast.training.ranks import follows
 
 _WORK = "work"  # checkpoints and the like; removed when the bundle is whole
 
@@ -52,7 +55,9 @@ def train(request: TrainRequest, *, illustrate: Callable[[Networks], object] | N
         KeyboardInterrupt: the user stopped it; with ``resume`` it goes on from where it was.
     """
     keep_freed_memory()
-    require_device(request.accelerator)
+    require_device(request.accelerator, request.devices)
+    if follows():
+        request = replace(request, resume=True, force=False, console=Console(quiet=True))
     if request.budget is not None:
         refuse_short(request.budget)
     backbone = pretrained_backbone(request.backbone)
@@ -63,8 +68,12 @@ def train(request: TrainRequest, *, illustrate: Callable[[Networks], object] | N
     torch.manual_seed(request.seed)
     restorer = Restorer(ground.channels.depth)
     plan = _planned(request, restorer, backbone, training, ground, work / "plan.json")
-    around = Surroundings(seed=request.seed, console=request.console, accelerator=request.accelerator)
+    around = Surroundings(
+        seed=request.seed, console=request.console, accelerator=request.accelerator, devices=request.devices
+    )
     fitted = fit_restorer(restorer, training, heldout, work, plan=plan, around=around)
+    if follows():  # what remains is one process's work
+        sys.exit()
     clock.minutes |= {name: round(fit.seconds / 60, 2) for name, fit in zip(("survey", "detail"), fitted, strict=True)}
     with clock.phase("judge"), progress_bar(request.console, "Looking at pictures for verdicts") as progress:
         learned = learn_verdicts(
@@ -105,7 +114,7 @@ def _effort(request: TrainRequest, plan: Plan, clock: "_Clock") -> Effort:
         "seed": request.seed,
         "plan": asdict(plan),
         "minutes": clock.minutes,
-        "device": device_name(request.accelerator),
+        "device": device_name(request.accelerator, request.devices),
         "budget_minutes": request.budget,
     }
 

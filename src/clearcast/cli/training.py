@@ -43,6 +43,9 @@ def train(
         Path | None, typer.Option(help="Weights of EfficientNet-Lite0.", show_default="the installed package's")
     ] = None,
     device: DeviceOption = Device.AUTO,
+    devices: Annotated[
+        int, typer.Option(help="So many GPUs of this machine, or processes on its CPU, learn together.", min=1)
+    ] = 1,
     root: Root = None,
     noisy_column: NoisyColumn = Columns.noisy,
     noise_column: NoiseColumn = Columns.noise_type,
@@ -80,6 +83,7 @@ def train(
             skip_bad=skip_bad,
             backbone=backbone,
             accelerator=device.value,
+            devices=devices,
             console=console,
         ),
         illustrate=lambda networks: write_samples(out, networks, read.root),

@@ -17,14 +17,17 @@ from clearcast.training.weights import save_weights
 
 
 class SeedEachEpoch(Callback):
-    """Make an epoch's dropout depend on seed and epoch alone, so that a resumed run goes on as it would have."""
+    """Make an epoch's dropout depend on seed and epoch alone, so that a resumed run goes on as it would have.
+
+    Where several processes fit together, each drops others.
+    """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Called by Lightning."""
-        torch.manual_seed(self._seed * 1_000_003 + trainer.current_epoch)
+        torch.manual_seed(self._seed * 1_000_003 + trainer.current_epoch + trainer.global_rank * 2**52)
 
 
 class History(Callback):
@@ -55,6 +58,8 @@ class History(Callback):
         """Called by Lightning, after the epoch's held-out rows were measured."""
         measures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.epochs.append({"epoch": trainer.current_epoch + 1, "seconds": round(self._seconds, 3), **measures})
+        if not trainer.is_global_zero:
+            return
         with replace_file(self._path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(self.epochs[0]))
             writer.writeheader()
@@ -81,7 +86,8 @@ class KeepBest(Callback):
         loss = float(trainer.callback_metrics["heldout_loss"])
         if loss < self._least:
             self._least = loss
-            save_weights(cast(nn.Module, pl_module.network), self._path)
+            if trainer.is_global_zero:
+                save_weights(cast(nn.Module, pl_module.network), self._path)
 
 
 class ProgressLine(Callback):

@@ -33,11 +33,16 @@ _LAST = "last"
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What is the same for all networks of a run: the seed, and where and how the work is shown and tracked."""
+    """What is the same for all networks of a run: the seed, and where and how the work is shown and tracked.
+
+    ``devices``: how many, each with a process of its own (Lightning's DDP). The processes are started anew with the
+    program's command line, unless they are there already; each must come to the same calls of ``fit_network``.
+    """
 
     seed: int
     console: Console
     accelerator: str = "auto"
+    devices: int = 1
     tracker: Tracker | None = None
 
 
@@ -87,7 +92,9 @@ def fit_network(
     with _quiet():
         trainer = Trainer(
             accelerator=around.accelerator,
-            devices=1,
+            devices=around.devices,
+            strategy="ddp" if around.devices > 1 else "auto",
+            use_distributed_sampler=False,  # it would count some rows twice; modules take their shares
             precision=_precision(around.accelerator),
             max_epochs=settings.epochs,
             callbacks=callbacks,
@@ -101,12 +108,16 @@ def fit_network(
         _fit(trainer, module, training, heldout, _checkpoint(folder))
     module.to("cpu")
     if settings.patience:
+        trainer.strategy.barrier()
         load_weights(module.network, folder, _BEST)
-    save_weights(module.network, folder / WEIGHTS)
     seconds = sum(epoch["seconds"] for epoch in history.epochs)
-    fitted = Fitted(epochs=len(history.epochs), seconds=seconds, device=device_name(around.accelerator))
-    with replace_file(folder / _FITTED) as temporary:
-        temporary.write_text(json.dumps(asdict(fitted)) + "\n", encoding="utf-8")
+    device = device_name(around.accelerator, around.devices)
+    fitted = Fitted(epochs=len(history.epochs), seconds=seconds, device=device)
+    if trainer.is_global_zero:
+        save_weights(module.network, folder / WEIGHTS)
+        with replace_file(folder / _FITTED) as temporary:
+            temporary.write_text(json.dumps(asdict(fitted)) + "\n", encoding="utf-8")
+    trainer.strategy.barrier()  # nobody goes on before it is written
     return fitted
 
 
@@ -115,18 +126,26 @@ def is_fitted(folder: Path) -> bool:
     return (folder / _FITTED).exists()
 
 
-def require_device(accelerator: str) -> None:
-    """Make sure that the device that was asked for is there.
+def require_device(accelerator: str, devices: int = 1) -> None:
+    """Make sure that the devices that were asked for are there.
 
     Raises:
-        RecipeError: a GPU was asked for and none is to be had.
+        RecipeError: a GPU was asked for and none is to be had, or more than there are.
     """
     if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise RecipeError("a GPU was asked for, and PyTorch finds none; take --device cpu, or auto")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 1  # Apple's is one
+    if devices > there and accelerator != "cpu" and (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise RecipeError(f"{devices} devices were asked for, and PyTorch finds {there}; take --devices {there}")
 
 
-def device_name(accelerator: str) -> str:
-    """The device that ``accelerator`` comes to, for people."""
+def device_name(accelerator: str, devices: int = 1) -> str:
+    """The device that ``accelerator`` comes to, for people, and how many."""
+    name = _device_name(accelerator)
+    return name if devices == 1 else f"{devices} x {name}"
+
+
+def _device_name(accelerator: str) -> str:
     if accelerator != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     if accelerator != "cpu" and torch.backends.mps.is_available():

@@ -8,6 +8,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from clearcast.models.report import ReportClassifier
 from clearcast.training.datasets import Batch
+from clearcast.training.ranks import share
 from clearcast.training.recipe import LossOn
 
 
@@ -17,9 +18,14 @@ def to_float(pictures: Tensor) -> Tensor:
 
 
 class FitModule(LightningModule):
-    """A network, its loss and Adam. Logs means over epochs: ``train_*``, and ``heldout_*`` on other rows."""
+    """A network, its loss and Adam. Logs means over epochs: ``train_*``, and ``heldout_*`` on other rows.
+
+    Where several processes fit together, all are given the same batch and each takes its share, unless
+    ``own_batches``: then each is given other training batches.
+    """
 
     memory_format = torch.contiguous_format
+    own_batches = False
 
     def __init__(self, network: nn.Module, *, learning_rate: float) -> None:
         super().__init__()
@@ -33,13 +39,17 @@ class FitModule(LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """One step of fitting."""
-        measures = self.measures(batch)
+        measures = self.measures(batch) if self.own_batches else self._measures_of_share(batch)
         self._log_means("train", measures, len(batch[0]))
         return measures["loss"]
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """One batch of rows that do not train."""
-        self._log_means("heldout", self.measures(batch), len(batch[0]))
+        self._log_means("heldout", self._measures_of_share(batch), len(batch[0]))
+
+    def share(self, batch: Batch, number: int, total: int) -> Batch:
+        """The share of one of several processes."""
+        return tuple(share(tensor, number, total) for tensor in batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with its default moments, as in the report; fused, which halves a small step."""
@@ -48,6 +58,14 @@ class FitModule(LightningModule):
     def inputs(self, pictures: Tensor) -> Tensor:
         """What the network gets, laid out in memory as it convolves fastest."""
         return to_float(pictures).contiguous(memory_format=self.memory_format)
+
+    def _measures_of_share(self, batch: Batch) -> dict[str, Tensor]:
+        """Such that their mean over all processes, and that of their gradients, is that of the whole batch."""
+        number, total = self.global_rank, self.trainer.world_size
+        if total == 1:
+            return self.measures(batch)
+        counts = len(range(number, len(batch[0]), total)) * total / len(batch[0])
+        return {name: counts * value for name, value in self.measures(self.share(batch, number, total)).items()}
 
     def _log_means(self, subset: str, measures: dict[str, Tensor], count: int) -> None:
         named = {f"{subset}_{name}": value.detach() for name, value in measures.items()}

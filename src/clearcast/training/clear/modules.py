@@ -22,6 +22,8 @@ _STEP_FLOOR = 1e-5  # mean squared error below which a crop counts no more: 50 d
 class AnnealedModule(FitModule):
     """AdamW whose learning rate rises over the first steps and falls along half a cosine to the planned last one."""
 
+    own_batches = True
+
     def __init__(self, network: nn.Module, *, learning_rate: float, steps: int) -> None:
         super().__init__(network, learning_rate=learning_rate)
         self.steps = steps
@@ -97,6 +99,11 @@ class DetailModule(AnnealedModule):
         error = (restored - self._crops(wanted, corners)).square().mean(dim=(1, 2, 3))
         loss = (error + _STEP_FLOOR).log10().mean()
         return {"loss": loss, "psnr": -10 * error.detach().clamp(min=1e-10).log10().mean()}
+
+    def share(self, batch: Batch, number: int, total: int) -> Batch:
+        """All crops of a share of the pictures."""
+        noisy, clean, corners = batch
+        return *super().share((noisy, clean), number, total), corners
 
     def _crops(self, pictures: Tensor, corners: Tensor) -> Tensor:
         cut = [pictures[..., y : y + self.crop, x : x + self.crop] for y, x in corners.tolist()]

@@ -1,4 +1,7 @@
-"""Batches made while the network learns: each depends on the seed and its number alone, whatever was made before."""
+"""Batches made while the network learns: each depends on the seed and its number alone, whatever was made before.
+
+Where several processes fit together, each makes batches of its own.
+"""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from clearcast.training.datasets import Batch
+from clearcast.training.ranks import rank
 
 EPOCH = 50  # steps; after each the fit is checkpointed and measured
 _AHEAD = 3  # batches made in advance
@@ -34,7 +38,7 @@ class StepDataset(Dataset[Batch]):
         return batch
 
     def _one(self, step: int) -> Batch:
-        return self._make(np.random.default_rng((self._seed, step)))
+        return self._make(np.random.default_rng((self._seed, step, *([rank()] if rank() else []))))
 
 
 class StepSampler(Sampler[int]):

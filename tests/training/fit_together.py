@@ -1,0 +1,84 @@
+"""Fit two small networks, one after the other: python fit_together.py FOLDER DEVICES. Every process runs all of it.
+
+The first learns from rows, some of whose batches cannot be divided evenly; the second from batches that are made.
+"""
+
+import sys
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from clearcast import imaging
+from clearcast.data.pictures import PictureStore
+from clearcast.imaging import Channels
+from clearcast.training.clear.modules import AnnealedModule
+from clearcast.training.clear.steps import EPOCH, fixed_loader, step_loader
+from clearcast.training.datasets import Batch, PairDataset, ordered_loader, training_loader
+from clearcast.training.fit import Surroundings, fit_network
+from clearcast.training.modules import DenoiserModule
+from clearcast.training.recipe import Fit
+
+SEED, SIDE, ROWS, BATCH = 3, 16, 15, 7  # batches of 7, 7 and 1
+HELDOUT = list(range(10, ROWS))
+
+
+class Adder(AnnealedModule):
+    """Notes what each process is given to learn from."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(1, 1), learning_rate=0.1, steps=EPOCH)
+        self.given: list[float] = []
+
+    def measures(self, batch: Batch) -> dict[str, Tensor]:
+        if self.training:
+            self.given += batch[0].flatten().tolist()
+        difference = torch.as_tensor(self.network(batch[0])) - batch[0] - 1
+        return {"loss": difference.square().mean(), "mean": batch[0].mean()}
+
+
+def made(rng: np.random.Generator) -> Batch:
+    return (torch.from_numpy(rng.random((3, 1), dtype=np.float32)),)
+
+
+def around(devices: int) -> Surroundings:
+    return Surroundings(seed=SEED, console=Console(file=StringIO()), accelerator="cpu", devices=devices)
+
+
+def fit_rows(folder: Path, devices: int) -> None:
+    noisy, clean = (
+        PictureStore(imaging.find(folder / name), size=SIDE, channels=Channels.RGB, budget=10**8)
+        for name in ("noisy", "clean")
+    )
+    torch.manual_seed(0)
+    fit_network(
+        DenoiserModule(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Sigmoid()), learning_rate=0.01),
+        training_loader(PairDataset(noisy, clean, list(range(ROWS))), batch=BATCH, seed=SEED),
+        ordered_loader(PairDataset(noisy, clean, HELDOUT), batch=4),
+        folder / f"rows-{devices}",
+        settings=Fit(learning_rate=0.01, batch=BATCH, epochs=3),
+        title="rows",
+        around=around(devices),
+    )
+
+
+def fit_steps(folder: Path, devices: int) -> None:
+    module = Adder()
+    fit_network(
+        module,
+        step_loader(made, SEED),
+        fixed_loader(made, SEED, 2),
+        folder / f"steps-{devices}",
+        settings=Fit(learning_rate=0.1, batch=3, epochs=1),
+        title="steps",
+        around=around(devices),
+    )
+    np.savetxt(folder / f"given-{devices}-{module.global_rank}.txt", module.given)
+
+
+if __name__ == "__main__":
+    fit_rows(Path(sys.argv[1]), int(sys.argv[2]))
+    fit_steps(Path(sys.argv[1]), int(sys.argv[2]))
