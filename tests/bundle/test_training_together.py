@@ -15,6 +15,7 @@ def test_one_of_two_processes_writes_a_whole_bundle(noisy_folder: Path, tmp_path
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "trained\n"
+    assert "GLOBAL_RANK" not in done.stderr
     manifest = read_manifest(out)
     assert manifest["effort"]["device"].startswith("2 x CPU")
     assert not list(out.rglob("*.ckpt"))

@@ -190,12 +190,14 @@ def _precision(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence what Lightning says about loaders, devices and folders: here they are chosen, not forgotten."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
