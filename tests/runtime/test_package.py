@@ -109,6 +109,14 @@ def test_a_zip_that_lies_about_its_sizes_gives_no_more_than_it_says(folder: Path
         open_package(path).read("inspect.onnx")
 
 
+def test_a_zip_packed_in_a_way_that_unpacks_any_amount_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr(MANIFEST, json.dumps(manifest_of(FILES)))
+    with pytest.raises(OutputError, match=r"manifest\.json is packed in an unusual way"):
+        open_package(path)
+
+
 @pytest.mark.parametrize("keep", [0, 10, 200, -30])
 def test_a_truncated_zip_is_refused(folder: Path, tmp_path: Path, keep: int) -> None:
     pack(folder, tmp_path / "whole.zip")

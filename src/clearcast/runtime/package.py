@@ -11,6 +11,7 @@ from clearcast.runtime.manifest import MANIFEST, Manifest, is_inside, parse_mani
 
 LARGEST = 1 << 30  # bytes of one file, unpacked; a bundle's are some ten million
 _MOST = 10_000  # entries of a zip
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # by others, ``zipfile`` unpacks any amount at once
 _DATE = (1980, 1, 1, 0, 0, 0)  # of every entry, so that the same files give the same zip
 
 Read = Callable[[str], bytes]
@@ -144,6 +145,8 @@ def _entries(path: Path) -> dict[str, zipfile.ZipInfo]:
             raise OutputError(f"{path}: holds {info.filename!r} twice; do not use this bundle")
         if not is_inside(info.filename):
             raise OutputError(f"{path}: holds {info.filename!r}, which is no name of a bundle's file; do not use it")
+        if info.compress_type not in _METHODS:
+            raise OutputError(f"{path}: {info.filename} is packed in an unusual way; zip it with 'clearcast export'")
         listed[info.filename] = info
     if sum(info.file_size for info in infos) > LARGEST:
         raise OutputError(f"{path}: unpacks to more than {LARGEST:,} bytes; do not use this bundle")
@@ -155,6 +158,6 @@ def _from_zip(path: Path, name: str, listed: dict[str, zipfile.ZipInfo]) -> byte
         raise OutputError(f"{path}: {name} is missing; copy the bundle again")
     try:
         with zipfile.ZipFile(path) as archive, archive.open(listed[name]) as file:
-            return file.read()  # never more than the size that it is listed with
+            return file.read(listed[name].file_size)  # no more is unpacked than it is listed with
     except Exception as error:  # zipfile and what it unpacks with raise many kinds for a damaged file
         raise OutputError(f"{path}: {name} cannot be unpacked ({error}); copy the bundle again") from None

@@ -12,6 +12,7 @@ from clearcast.runtime.sources.folders import is_picture
 from clearcast.runtime.sources.item import Item, SourceError
 
 SUFFIX = ".zip"
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # by others, ``zipfile`` unpacks any amount at once
 _PLAIN_BYTES = 64 * 1024 * 1024  # an entry of this size may be packed as tightly as it can be
 _MOST_PACKED = 100  # a larger one to this part of its size; pictures are packed already, bombs a thousandfold
 
@@ -45,13 +46,13 @@ def _shown(entry: zipfile.ZipInfo) -> bool:
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, lock: threading.Lock) -> bytes:
-    """An entry's bytes; ``zipfile`` gives at most as many as the entry claims, and checks their sum."""
+    """An entry's bytes, of which no more are unpacked than the entry claims; ``zipfile`` checks their sum."""
     _require_usual(entry, name)
     try:
         with lock:
             stream = archive.open(entry)
         try:
-            data = stream.read()
+            data = stream.read(entry.file_size)
         finally:
             with lock:
                 stream.close()
@@ -65,6 +66,8 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, lock: thr
 def _require_usual(entry: zipfile.ZipInfo, name: str) -> None:
     if entry.flag_bits & 1:
         raise PictureError(PictureFault.UNSUPPORTED, f"{name}: needs a password; pack it without")
+    if entry.compress_type not in _METHODS:
+        raise PictureError(PictureFault.UNSUPPORTED, f"{name}: packed in an unusual way; needed is deflate, or none")
     packed = entry.file_size > max(_PLAIN_BYTES, _MOST_PACKED * entry.compress_size)
     if entry.file_size > MAX_BYTES or packed:
         raise PictureError(
