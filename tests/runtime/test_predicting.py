@@ -17,13 +17,14 @@ import clearcast
 from clearcast import imaging
 from clearcast.cli import command_line
 from clearcast.domain import Verdict
-from clearcast.errors import ClearcastError
+from clearcast.errors import ClearcastError, OutputError
 from clearcast.imaging import Channels
 from clearcast.runtime.beside import Beside, PictureWriter
 from clearcast.runtime.engine import cores
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import open_package
 from clearcast.runtime.sources import SourceError, items
+from clearcast.runtime.sources.folders import pattern_items
 
 MAIN = "from clearcast.cli import main; main()"
 HEAVY = {"torch", "lightning", "matplotlib", "sklearn", "skimage", "scipy", "pandas", "onnx"}
@@ -133,6 +134,33 @@ def test_a_place_for_pictures_that_will_not_do(
     done = predict(bundle, "parts", "--out", "r.csv", *options)
     assert reason in str(done.exception)
     assert not Path("r.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "folder", "found"),
+    [
+        ("parts/**/*.png", "parts/clean", True),
+        ("parts/*/*.png", "parts/clean", True),
+        ("**", "clean", True),
+        ("parts/*.png", "parts/clean", False),
+        ("*.png", "clean", False),
+        ("parts/**/*.png", "clean", False),
+        ("parts/a*/*.png", "parts/clean", False),
+    ],
+)
+def test_pictures_that_a_pattern_would_find_are_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, folder: str, found: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("parts").mkdir()
+    imaging.save(Path(folder, "a.png"), np.zeros((32, 32), np.uint8))
+    beside = Beside(denoised=Path(folder))
+    if found:
+        with pytest.raises(OutputError, match="lies within"):
+            beside.require_room(Path(pattern), resume=True)
+    else:
+        beside.require_room(Path(pattern), resume=True)
+    assert (f"{folder}/a.png" in [item.name for item in pattern_items(Path(pattern))]) is found
     assert not Path("r.csv.partial").exists()
 
 

@@ -11,6 +11,7 @@ from clearcast.domain import Inspection
 from clearcast.errors import OutputError
 from clearcast.files import replace_file
 from clearcast.runtime.heat import draw_heat
+from clearcast.runtime.sources.folders import is_pattern, looks_into
 
 _HEAT_SUFFIX = ".jpg"
 
@@ -38,7 +39,7 @@ class Beside:
         """Make sure that no picture takes the place of one that is there, nor is found as one to inspect.
 
         Args:
-            source: that of the pictures; it need not be a folder.
+            source: that of the pictures; it need not be a folder, and may be a pattern.
             resume: whether pictures of earlier work may be there.
 
         Raises:
@@ -47,12 +48,18 @@ class Beside:
         if self.denoised and self.heatmaps and self.denoised.resolve() == self.heatmaps.resolve():
             raise OutputError(f"{self.denoised}: named for denoised pictures and for heat maps; give each a folder")
         for folder in self.folders:
-            if folder.resolve().is_relative_to(source.resolve()):
+            if _is_read(folder, source):
                 raise OutputError(f"{folder} lies within {source}, whose pictures are read; name a folder outside")
             if folder.exists() and not folder.is_dir():
                 raise OutputError(f"{folder}: not a folder; name one for the pictures")
             if not resume and folder.exists() and any(folder.iterdir()):
                 raise OutputError(f"{folder} is not empty; name another folder, or go on with earlier work by --resume")
+
+
+def _is_read(folder: Path, source: Path) -> bool:
+    if is_pattern(str(source)) and not source.exists():
+        return looks_into(source, folder)
+    return folder.resolve().is_relative_to(source.resolve())
 
 
 class PictureWriter:

@@ -28,9 +28,7 @@ def pattern_items(pattern: Path) -> Iterator[Item]:
     Raises:
         SourceError: there is no folder of the name before the first wildcard.
     """
-    parts = pattern.parts
-    fixed = next(place for place, part in enumerate(parts) if is_pattern(part))
-    root, wanted = Path(*parts[:fixed]), parts[fixed:]
+    root, wanted = _root_of(pattern)
     if not root.is_dir():
         raise SourceError(f"{pattern}: there is no folder {root}; mend the pattern")
     return _walk(
@@ -45,6 +43,20 @@ def pattern_items(pattern: Path) -> Iterator[Item]:
 def is_pattern(text: str) -> bool:
     """Whether a path holds a wildcard."""
     return any(mark in text for mark in "*?[")
+
+
+def looks_into(pattern: Path, folder: Path) -> bool:
+    """Whether pictures of a folder, or of folders below, may be among those that a pattern names."""
+    root, wanted = _root_of(pattern)
+    below, place = folder.resolve(), root.resolve()
+    return below.is_relative_to(place) and _matches(below.relative_to(place).parts, wanted, begun=True)
+
+
+def _root_of(pattern: Path) -> tuple[Path, Parts]:
+    """The folder before the first wildcard, and the rest."""
+    parts = pattern.parts
+    fixed = next(place for place, part in enumerate(parts) if is_pattern(part))
+    return Path(*parts[:fixed]), parts[fixed:]
 
 
 def _matches(parts: Parts, wanted: Parts, *, begun: bool) -> bool:
