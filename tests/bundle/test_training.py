@@ -176,7 +176,7 @@ def test_a_budget_is_turned_into_a_plan_that_is_kept(
 def test_a_picture_too_small_is_refused_before_anything_is_written(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clearcast.bundle.ground.SMALLEST", 65)
+    monkeypatch.setattr("clearcast.bundle.sizes.SMALLEST", 65)
     with pytest.raises(SheetError, match=r"row 2: .* has 64 x 64 pixels; needed are at least 65 a side"):
         train(request(noisy_folder, tmp_path / "tiny"))
     assert not (tmp_path / "tiny").exists()

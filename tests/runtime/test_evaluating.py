@@ -18,7 +18,7 @@ from clearcast import imaging
 from clearcast.bundle.evaluating import Evaluated, EvaluateRequest, evaluate
 from clearcast.cli import command_line
 from clearcast.data.sheet import read_sheet
-from clearcast.errors import OutputError
+from clearcast.errors import OutputError, SheetError
 from clearcast.imaging import Channels
 from clearcast.report.evaluated import evaluation_tables
 from clearcast.runtime.manifest import write_manifest
@@ -164,6 +164,14 @@ def test_the_command_writes_tables_and_overwrites_none(
     again = command(*asked)
     assert isinstance(again.exception, OutputError)
     assert "not an empty folder" in str(again.exception)
+
+
+def test_pictures_too_small_to_look_at_are_named(
+    bundle: Path, noisy_folder: Path, groups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clearcast.bundle.sizes.SMALLEST", 65)
+    with pytest.raises(SheetError, match=r"row 2: .* has 64 x 64 pixels; needed are at least 65 a side"):
+        evaluate(_request(bundle, noisy_folder, groups))
 
 
 def test_torch_is_not_needed(bundle: Path, noisy_folder: Path, groups: Path) -> None:

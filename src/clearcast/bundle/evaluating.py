@@ -14,6 +14,7 @@ from rich.console import Console
 
 from clearcast import imaging
 from clearcast.bundle.lines import Opinion, Seen, line_of
+from clearcast.bundle.sizes import refuse_tiny
 from clearcast.data.groups import group_rows
 from clearcast.data.groups.given import known_parts
 from clearcast.data.sheet import Row, Sheet
@@ -116,6 +117,7 @@ def evaluate(request: EvaluateRequest) -> Evaluated:
 
 def _known(package: Package, request: EvaluateRequest) -> _Known:
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
+    refuse_tiny(rows)
     if package.manifest["trained_on"]["sheet_sha256"] == request.sheet.sha256:
         text = package.read(_SPLIT).decode("utf-8")
         split, of_rows = parse_split_file(text, rows.sheet.rows, package.path / _SPLIT)

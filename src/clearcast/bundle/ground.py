@@ -7,6 +7,7 @@ from functools import cached_property
 from rich.console import Console
 
 from clearcast.bundle.request import TrainRequest
+from clearcast.bundle.sizes import refuse_tiny
 from clearcast.data.sheet import Row
 from clearcast.data.usable import Rows, usable
 from clearcast.domain import NoiseType, Subset
@@ -15,7 +16,6 @@ from clearcast.evaluation.study.beginning import begin_divided, division_of
 from clearcast.evaluation.study.dividing import Division
 from clearcast.evaluation.study.folder import RunFolder, open_run
 from clearcast.imaging import Channels
-from clearcast.models.clear.restoring import SMALLEST
 from clearcast.progress import progress_bar
 from clearcast.runtime.manifest import MANIFEST, TrainedOn
 from clearcast.training.clear.gallery import Gallery, Pair, channels_of, pairs_of
@@ -102,7 +102,7 @@ def begin(request: TrainRequest) -> Ground:
         )
     folder = open_run(request.out, question, resume=request.resume, force=request.force)
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
-    _refuse_tiny(rows)
+    refuse_tiny(rows)
     division = division_of(folder, rows, request.split, SHARES, seed=request.seed, console=request.console)
     division.refuse_leaks(rows.sheet.rows, rows.hashes())
     if not division.split.rows(Subset.TRAIN) or not division.split.rows(Subset.TEST):
@@ -111,13 +111,3 @@ def begin(request: TrainRequest) -> Ground:
     if folder is None or not folder.split.exists():
         folder = begin_divided(request.out, question, rows, division, sheet=str(request.sheet.path.absolute()))
     return Ground(folder=folder, rows=rows, division=division)
-
-
-def _refuse_tiny(rows: Rows) -> None:
-    for row in rows.sheet.rows:
-        info = rows.facts[row.noisy].info
-        if info and min(info.width, info.height) < SMALLEST:
-            raise SheetError(
-                f"{rows.sheet.path}: row {row.number}: {row.noisy} has {info.width} x {info.height} pixels; needed are "
-                f"at least {SMALLEST} a side; take such rows out of the sheet"
-            )
