@@ -1,5 +1,7 @@
 """Pictures that are written beside the results: restored ones and heat maps, named by what they were made from."""
 
+import os
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -104,7 +106,7 @@ class PictureWriter:
 
 def _names(folder: Path, key: str, suffix: str) -> Iterator[Path]:
     """The stem, then the whole name, then numbered: ``a.jpg`` and ``a.png`` give ``a.png`` and ``a.png.png``."""
-    parts = [part for part in PurePosixPath(key).parts if part not in {"/", ".."}]
+    parts = [part for part in PurePosixPath(_plain(key)).parts if part not in {"/", ".."}]
     name = PurePosixPath(parts[-1])
     stem = name.stem if name.suffix.lower() in imaging.SUFFIXES else name.name
     within = folder.joinpath(*parts[:-1])
@@ -112,3 +114,12 @@ def _names(folder: Path, key: str, suffix: str) -> Iterator[Path]:
     yield within / f"{name}{suffix}"
     for number in count(2):
         yield within / f"{name}-{number}{suffix}"
+
+
+def _plain(key: str, *, windows: bool = os.name == "nt") -> str:
+    r"""A key without what Windows gives a meaning, such as the drive of a path from stdin, or a time's colons.
+
+    >>> _plain("C:/parts/a:b.png", windows=True), _plain("a:b.png", windows=False)
+    ('C_/parts/a_b.png', 'a:b.png')
+    """
+    return re.sub(r'[<>:"|?*\\\x00-\x1f]', "_", key) if windows else key
