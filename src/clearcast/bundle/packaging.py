@@ -90,10 +90,11 @@ def _from_run(run: RunFolder, folder: Path, data: Data) -> None:
     if not isinstance(recipe, dict):
         raise OutputError(f"{run.path}: an unfinished bundle or a benchmark; needed is a bundle or a study's run")
     networks = load_published(run)
+    trained = trained_of(run, networks)
     for name, path in (weights_of(run) | {"split.csv": run.split}).items():
         shutil.copyfile(path, folder / name)
     graphs = write_published(networks, folder)
-    _finish(folder, run, data, trained_of(run, networks), graphs, partial(ask_published, networks))
+    _finish(folder, run, data, trained, graphs, partial(ask_published, networks))
 
 
 def _finish(folder: Path, run: RunFolder, data: Data, trained: Trained, graphs: dict[str, Graph], ask: Ask) -> None:

@@ -1,0 +1,78 @@
+"""The published networks as graphs: resized as OpenCV does, and a whole study as a bundle."""
+
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from clearcast import imaging, load
+from clearcast.bundle.packaging import export
+from clearcast.bundle.published import Published, PublishedGraph, ask_published
+from clearcast.data.sheet import read_sheet
+from clearcast.domain import NoiseType, Verdict
+from clearcast.errors import OutputError
+from clearcast.evaluation.study import StudyRequest, parse_stages, run_study, write_evidence
+from clearcast.models.report import Activation, ReportClassifier, ReportDenoiser
+from clearcast.runtime.verifying import verify
+from clearcast.training.recipe import load_recipe, override
+
+SIZE = 32
+CLASSES = (NoiseType.PERIODIC, NoiseType.GAUSSIAN)
+
+
+@pytest.fixture(scope="module")
+def networks() -> Published:
+    torch.manual_seed(0)
+    recipe = override(load_recipe("report"), size=SIZE)
+    depth = recipe.input.channels.depth
+    noise, verdict = (
+        ReportClassifier(size=SIZE, channels=depth, classes=2, activation=Activation.RELU).eval() for _ in range(2)
+    )
+    denoiser = ReportDenoiser(channels=depth).eval()
+    return Published(recipe=recipe, classes=CLASSES, noise=noise, denoiser=denoiser, verdict=verdict)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (64, 64), (16, 16), (50, 77), (20, 90), (90, 20), (128, 33), (31, 100)])
+def test_the_graph_says_what_the_study_says_at_any_size(networks: Published, shape: tuple[int, int]) -> None:
+    depth = networks.recipe.input.channels.depth
+    picture = np.random.default_rng(1).integers(0, 256, (*shape, depth), dtype=np.uint8)
+    with torch.inference_mode():
+        p_noise, restored, p_defect = PublishedGraph(networks)(torch.from_numpy(picture)[None])
+    expected = ask_published(networks, picture if depth == 3 else picture[..., 0])
+    np.testing.assert_allclose(p_noise[0], expected.p_noise, atol=1e-4)
+    assert p_noise[0, [list(NoiseType).index(kind) for kind in NoiseType if kind not in CLASSES]].tolist() == [0, 0]
+    assert float(p_defect[0]) == pytest.approx(expected.p_defect, abs=1e-4)
+    off = np.abs(restored[0].numpy().astype(int) - expected.restored.reshape(restored[0].shape))
+    assert off.max() <= 1
+
+
+def test_a_study_becomes_a_bundle(noisy_folder: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "bundle"
+    asked = StudyRequest(
+        sheet=read_sheet(noisy_folder / "Labels.xlsx"),
+        recipe=override(load_recipe("report"), size=SIZE, epochs=1),
+        out=run,
+        seed=5,
+        stages=parse_stages("2"),
+        accelerator="cpu",
+        offline=True,
+        console=Console(file=StringIO()),
+    )
+    run_study(asked)
+    with pytest.raises(OutputError, match="the study has not done"):
+        export(run, out)
+    run_study(replace(asked, stages=parse_stages("0,1,2,3,4"), resume=True))
+    with pytest.raises(OutputError, match=r"has no evidence\.json"):
+        export(run, out)
+    assert not out.exists()
+    write_evidence(run, {}, asked.console)
+    export(run, out)
+    assert verify(out).pictures == 4
+    said = list(load(out, threads=1).predict(noisy_folder / "With-Noise"))
+    assert len(said) == len(imaging.find(noisy_folder / "With-Noise"))
+    assert {each.verdict for each in said} <= {Verdict.OK, Verdict.DEFECT}
+    assert {each.error for each in said} == {""}
