@@ -3,6 +3,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from handmade import write_bundle
 
 from clearcast.errors import OutputError
 from clearcast.runtime import package
@@ -65,6 +66,23 @@ def test_a_manifest_whose_hashes_were_changed_along_is_refused(folder: Path) -> 
     (folder / MANIFEST).write_text(json.dumps(changed))
     with pytest.raises(OutputError, match="was changed"):
         open_package(folder)
+
+
+@pytest.mark.parametrize(
+    "words", [('"threshold": 0.5', '"threshold": 0.9'), ('"grey"', '"rgb"'), ("every part", "No part")]
+)
+def test_a_manifest_that_says_something_else_than_was_written_is_refused(
+    tmp_path: Path, words: tuple[str, str]
+) -> None:
+    bundle = write_bundle(tmp_path / "bundle", judges="every part" not in words)
+    text = (bundle / MANIFEST).read_text("utf-8")
+    assert words[0] in text
+    assert open_package(bundle).manifest == json.loads(text)
+    (bundle / MANIFEST).write_text(text.replace(*words), "utf-8")
+    with pytest.raises(OutputError, match=r"manifest\.json was changed \(seal\)"):
+        open_package(bundle)
+    (bundle / MANIFEST).write_text(json.dumps(json.loads(text), indent=7, sort_keys=True), "utf-8")
+    assert open_package(bundle).manifest == json.loads(text)  # the same words, written otherwise
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,8 @@ class Manifest(Trained):
 
     ``threshold``: the probability above which the verdict is defect, 0..1; None without a judge. ``fingerprint``:
     SHA-256 of ``files``, which is who this bundle is. ``graphs``: by file name. ``versions``: of the packages that the
-    graphs were made and compared with.
+    graphs were made and compared with. ``seal``: SHA-256 of the rest of the manifest, so that a changed threshold is
+    noticed; the first bundles have none.
     """
 
     threshold: float | None
@@ -108,17 +109,20 @@ class Manifest(Trained):
     graphs: dict[str, Graph]
     versions: dict[str, str]
     parity: Parity
+    seal: NotRequired[str]
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, after all other files: with it the folder is a bundle.
 
-    Its ``files`` and ``fingerprint`` are filled in here, with all files of the folder and of its golden pictures.
+    Its ``files``, ``fingerprint`` and ``seal`` are filled in here, with all files of the folder and of its golden
+    pictures.
     """
     paths = [path for path in (*folder.iterdir(), *folder.glob("golden/*")) if path.is_file() and path.name != MANIFEST]
     files = {path.relative_to(folder).as_posix(): sha256(path.read_bytes()) for path in paths}
     manifest["files"] = dict(sorted(files.items()))
     manifest["fingerprint"] = fingerprint(manifest["files"])
+    manifest["seal"] = _seal(manifest)
     with replace_file(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -142,6 +146,8 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     _require(manifest, Manifest.__required_keys__, where)
     if manifest["fingerprint"] != fingerprint(manifest["files"]):
         raise OutputError(f"{where}: its {MANIFEST} was changed (fingerprint); copy the bundle again")
+    if "seal" in manifest and manifest["seal"] != _seal(manifest):
+        raise OutputError(f"{where}: its {MANIFEST} was changed (seal); copy the bundle again")
     return manifest
 
 
@@ -164,6 +170,12 @@ def parse_trained(text: bytes, where: str) -> Trained:
 def fingerprint(files: dict[str, str]) -> str:
     """SHA-256 over names and hashes of a bundle's files, in hexadecimal."""
     return sha256("".join(f"{name} {files[name]}\n" for name in sorted(files)).encode())
+
+
+def _seal(manifest: Manifest) -> str:
+    """Of what the manifest says, however it is written: as JSON gives it back, and with sorted keys."""
+    said = json.loads(json.dumps({key: value for key, value in manifest.items() if key != "seal"}))
+    return sha256(json.dumps(said, sort_keys=True).encode())
 
 
 def sha256(data: bytes) -> str:
