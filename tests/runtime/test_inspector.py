@@ -129,3 +129,15 @@ def test_heat_is_drawn_where_the_evidence_is() -> None:
     np.testing.assert_array_equal(drawn[:, :48], 100)  # far from it, the picture itself
     red, green, blue = drawn[32, 80].astype(int)  # the middle of the place: 0.6 of yellow
     assert (red, green, blue) == (193, 193, 40)
+
+
+def test_heat_on_a_large_picture_has_no_seams() -> None:
+    evidence = np.zeros((3, 3), np.float32)
+    evidence[1, 1] = 8
+    picture = np.random.default_rng(1).integers(0, 256, (700, 48), dtype=np.uint8)
+    drawn = draw_heat(picture, evidence)
+    heat = heat_map(evidence, 700, 48)[..., None]
+    green = np.floor(255 * heat)  # autumn: red is full, green rises with the heat, no blue
+    colours = np.concatenate([np.full_like(heat, 255), green, np.zeros_like(heat)], axis=2)
+    expected = (1 - 0.6 * heat) * picture[..., None] + 0.6 * heat * colours
+    np.testing.assert_allclose(drawn, expected, atol=0.51 + 0.6)  # the map's colours are whole numbers

@@ -8,6 +8,7 @@ from clearcast.imaging import Picture
 
 _FAINT, _SURE = 1.0, 4.0  # log-odds above the picture's mean at which the heat map begins, and has its full colour
 _OPAQUE = 0.6  # share of the colour where it is full
+_BAND = 256  # rows that are coloured at a time, so that large pictures take little memory
 
 
 def heat_map(evidence: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
@@ -25,6 +26,14 @@ def draw_heat(picture: Picture, evidence: NDArray[np.float32]) -> Picture:
     """
     grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     heat = heat_map(evidence, *grey.shape[:2])
+    drawn = np.empty((*grey.shape, 3), np.uint8)
+    for top in range(0, grey.shape[0], _BAND):
+        rows = slice(top, top + _BAND)
+        drawn[rows] = _blend(grey[rows], heat[rows])
+    return drawn
+
+
+def _blend(grey: Picture, heat: NDArray[np.float32]) -> NDArray[np.float32]:
     colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_AUTUMN)[..., ::-1]  # OpenCV's are BGR
     share = _OPAQUE * heat[..., None]
-    return np.asarray(np.rint((1 - share) * grey[..., None] + share * colours), np.uint8)
+    return np.asarray(np.rint((1 - share) * grey[..., None] + share * colours), np.float32)
