@@ -1,5 +1,6 @@
 """Write a bundle's networks as ONNX graphs, which need no torch to run."""
 
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,6 +63,7 @@ def exported(module: ExportedModule, examples: Sequence[Tensor], shapes: Sequenc
         examples: what it takes, of shapes that are nothing special.
         shapes: which axes of each may be of any length.
     """
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which is not needed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about torch's own code, and about names of axes
         program = torch.onnx.export(
