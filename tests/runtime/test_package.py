@@ -9,6 +9,7 @@ from clearcast.errors import OutputError
 from clearcast.runtime import package
 from clearcast.runtime.manifest import FORMAT, MANIFEST, Manifest, fingerprint, sha256
 from clearcast.runtime.package import open_package, pack, read_manifest
+from clearcast.runtime.repacking import repack
 
 FILES = {"inspect.onnx": b"graph", "golden/0.png": b"picture"}
 
@@ -45,6 +46,21 @@ def test_a_folder_and_its_zip_give_the_same_files(folder: Path, tmp_path: Path) 
         assert read_manifest(path) == opened.manifest
     assert (tmp_path / "castings.zip").read_bytes() == (tmp_path / "again.zip").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.zip", "castings", "castings.zip"]
+
+
+def test_a_bundle_becomes_a_zip_and_a_folder_again_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    repack(bundle, tmp_path / "new" / "one.zip")
+    repack(tmp_path / "new" / "one.zip", tmp_path / "again")
+    files = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == files
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["one.zip"]
+    with pytest.raises(OutputError, match="is there already"):
+        repack(bundle, tmp_path / "again")
+    (bundle / "survey.onnx").write_bytes(b"other")
+    with pytest.raises(OutputError, match=r"survey\.onnx is not the file that was written"):
+        repack(bundle, tmp_path / "damaged")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "bundle", "new"]
 
 
 def test_a_file_that_is_not_the_bundles_own_is_not_read(folder: Path) -> None:
@@ -94,7 +110,7 @@ def test_a_manifest_that_says_something_else_than_was_written_is_refused(
         ([("a\\b", b"")], "is no name"),
         ([("a/b/c", b"")], "is no name"),
         ([("inspect.onnx", b"graph"), ("inspect.onnx", b"other")], "holds 'inspect.onnx' twice"),
-        ([("castings/manifest.json", b"{}")], "no manifest.json at its top"),
+        ([("castings/manifest.json", b"{}"), ("castings/golden/0.png", b"")], "zip what is in the folder"),
         ([(MANIFEST, b"{}")], "format None"),
         ([(MANIFEST, b'{"format')], "damaged"),
         ([(MANIFEST, json.dumps(manifest_of(FILES)).encode())], "golden/0.png is missing"),

@@ -1,9 +1,6 @@
 """``clearcast export``: a bundle of a study's run, or of a bundle from before there were graphs; a folder to a zip."""
 
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,8 +21,8 @@ from clearcast.domain import Subset
 from clearcast.errors import OutputError
 from clearcast.evaluation.study.folder import RunFolder, read_csv
 from clearcast.imaging import Channels
-from clearcast.runtime.manifest import FORMAT, MANIFEST, Graph, Trained, parse_trained
-from clearcast.runtime.package import open_package, pack, reader_of
+from clearcast.runtime.manifest import MANIFEST, Graph, Trained
+from clearcast.runtime.repacking import has_graphs, new_bundle, repack
 
 _LOOKED_AT = 60  # test pictures at most, for the reference
 
@@ -50,31 +47,14 @@ def export(source: Path, out: Path, *, data: Data = Data()) -> None:
         ClearcastError: ``out`` is there; ``source`` is neither, or damaged; its pictures are not there; a graph says
             something else than its network.
     """
-    if out.exists():
-        raise OutputError(f"{out} is there already; name another, or delete it")
-    with _beside(out) as folder:
-        _fill(source, folder, data)
-        if out.suffix.lower() == ".zip":
-            pack(folder, out)
+    if has_graphs(source):
+        repack(source, out)
+        return
+    with new_bundle(out) as folder:
+        if source.is_file() or (source / MANIFEST).exists():
+            _from_old(source, folder, data)
         else:
-            folder.rename(out)
-
-
-def _fill(source: Path, folder: Path, data: Data) -> None:
-    """Make a whole bundle of an empty folder."""
-    if source.is_dir() and not (source / MANIFEST).exists() and (source / "run.json").exists():
-        _from_run(RunFolder(path=source), folder, data)
-        return
-    read = reader_of(source)
-    if parse_trained(read(MANIFEST), str(source))["format"] != FORMAT:
-        _from_old(source, folder, data)
-        return
-    package = open_package(source)
-    (folder / MANIFEST).write_bytes(read(MANIFEST))
-    for name in package.names():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(package.read(name))
+            _from_run(RunFolder(path=source), folder, data)
 
 
 def _from_old(source: Path, folder: Path, data: Data) -> None:
@@ -125,15 +105,3 @@ def _rows(run: RunFolder, data: Data) -> tuple[Sheet, dict[Subset, list[Row]]]:
         raise OutputError(f"{path} is not the sheet that {run.path} was made of (SHA-256); name that with --sheet")
     used = read_csv(run.split).set_index("row")["split"].to_dict()
     return sheet, {each: [row for row in sheet.rows if used.get(row.number) == each] for each in Subset}
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """A new folder on the same disk, gone at the end."""
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    folder = out.with_name(f".{out.name}.{os.getpid()}")
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

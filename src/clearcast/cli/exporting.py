@@ -20,10 +20,15 @@ def export(
     root: Root = None,
 ) -> None:
     """Make a bundle of a study, zip or unzip one, or give graphs to an old one; proved equal before it is written."""
-    with packages("train"):
-        from clearcast.bundle.packaging import Data
-        from clearcast.bundle.packaging import export as export_bundle
-    export_bundle(source, out, data=Data(sheet=sheet, root=root))
+    from clearcast.runtime.repacking import has_graphs, repack
+
+    if has_graphs(source):  # to copy needs no torch: it works also where pictures are inspected
+        repack(source, out)
+    else:
+        with packages("train"):
+            from clearcast.bundle.packaging import Data
+            from clearcast.bundle.packaging import export as export_bundle
+        export_bundle(source, out, data=Data(sheet=sheet, root=root))
     say(f"Bundle: {out}")
 
 

@@ -76,7 +76,9 @@ def hook_alarm(command: str) -> Alarm:
     except ValueError as error:
         raise OutputError(f"hook {command!r}: {error}; needed is a program and its arguments") from None
     if not words or shutil.which(words[0]) is None:
-        raise OutputError(f"hook {command!r}: there is no such program that may be run; needed is one and its arguments")
+        raise OutputError(
+            f"hook {command!r}: there is no such program, or it may not be run; needed is one and its arguments"
+        )
 
     def run(inspection: Inspection) -> None:
         row = row_of(inspection) | {"path": inspection.path}

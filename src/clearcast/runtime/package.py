@@ -137,6 +137,7 @@ def _entries(path: Path) -> dict[str, zipfile.ZipInfo]:
             infos = [info for info in archive.infolist() if not info.is_dir()]
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
         raise OutputError(f"{path}: neither a bundle's folder nor a whole zip ({error}); copy it again") from None
+    _require_no_folder_around({info.filename for info in infos}, path)
     if len(infos) > _MOST:
         raise OutputError(f"{path}: holds {len(infos):,} files; do not use this bundle")
     listed: dict[str, zipfile.ZipInfo] = {}
@@ -151,6 +152,16 @@ def _entries(path: Path) -> dict[str, zipfile.ZipInfo]:
     if sum(info.file_size for info in infos) > LARGEST:
         raise OutputError(f"{path}: unpacks to more than {LARGEST:,} bytes; do not use this bundle")
     return listed
+
+
+def _require_no_folder_around(names: set[str], path: Path) -> None:
+    """Say what to do about a zip as most programs make it of a folder."""
+    around = next((name for name in names if name.endswith(f"/{MANIFEST}") and MANIFEST not in names), None)
+    if around:
+        raise OutputError(
+            f"{path}: not a bundle (no {MANIFEST} at its top, but {around!r}); zip what is in the folder, and not the "
+            "folder, or do it with 'clearcast export'"
+        )
 
 
 def _from_zip(path: Path, name: str, listed: dict[str, zipfile.ZipInfo]) -> bytes:
