@@ -8,6 +8,7 @@ from handmade import THRESHOLD, p_defect_of, restored_of, write_bundle
 
 from clearcast import imaging
 from clearcast.domain import Inspection, NoiseType, Verdict
+from clearcast.errors import OutputError
 from clearcast.imaging import Channels, Picture
 from clearcast.runtime.heat import draw_heat, heat_map
 from clearcast.runtime.inspector import Inspector
@@ -116,6 +117,14 @@ def test_a_bundle_without_judge_or_levels_says_the_rest(tmp_path: Path) -> None:
     assert said.noise_type is NoiseType.GAUSSIAN
     assert said.noise_level == ""
     assert said.evidence is None
+
+
+@pytest.mark.parametrize("name", ["inspect.onnx", "survey.onnx", "detail.onnx", "judge.onnx"])
+def test_a_damaged_graph_is_refused_before_the_first_picture(tmp_path: Path, name: str) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    (bundle / name).write_bytes((bundle / name).read_bytes()[:-1])
+    with pytest.raises(OutputError, match=f"{name} is not the file that was written"):
+        Inspector(open_package(bundle))
 
 
 def test_heat_is_drawn_where_the_evidence_is() -> None:

@@ -14,7 +14,7 @@ from clearcast.domain import Verdict
 if TYPE_CHECKING:
     from clearcast.runtime.predicting import Summary
 
-INTERRUPTED, FAILED = 130, 3  # exit codes: after Ctrl-C, and where --fail-on found what it names
+FAILED = 3  # the exit code where --fail-on found what it names
 
 
 class FailOn(StrEnum):
@@ -96,11 +96,7 @@ def predict(
         needs_verdicts=FailOn.DEFECT in wanted,
         console=console,
     )
-    try:
-        summary = inspect(request)
-    except KeyboardInterrupt:
-        say(f"Rows so far are kept; go on with the same command and --resume, until {out} is whole.")
-        raise typer.Exit(INTERRUPTED) from None
+    summary = inspect(request)
     _print_summary(summary)
     say(f"Results: {out}")
     failed = {FailOn.DEFECT: summary.verdicts[Verdict.DEFECT], FailOn.ERROR: summary.errors}

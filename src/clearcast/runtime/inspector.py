@@ -21,11 +21,17 @@ class Inspector:
     """Inspects pictures by a bundle, one at a time. Several threads may use it at the same time.
 
     Args:
-        package: a bundle whose files have been checked.
+        package: a bundle; all its graphs are checked here, so that a damaged one does not stop the work midway.
         threads: how many cores one picture may use.
+
+    Raises:
+        OutputError: a graph was changed, or is missing.
     """
 
     def __init__(self, package: Package, *, threads: int = 1) -> None:
+        for name in package.names():
+            if name.endswith(".onnx"):  # also those that are loaded later, for the first large picture
+                package.read(name)
         self.manifest = package.manifest
         self.name = f"{package.name} {self.manifest['fingerprint'][:8]}"
         self.threshold = self.manifest["threshold"]
