@@ -28,7 +28,8 @@ def watch(
     ] = None,
     webhook: Annotated[str | None, typer.Option(help="Post each defect's row as JSON to this address.")] = None,
     once: Annotated[
-        bool, typer.Option("--once", help="Inspect what is there, wait for what is half written, and end.")
+        bool,
+        typer.Option("--once", help="Inspect what is there, wait half a minute for what is half written, and end."),
     ] = False,
     threads: Annotated[
         int | None,
