@@ -3,6 +3,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 from handmade import THRESHOLD, p_defect_of, restored_of, write_bundle
 
@@ -12,6 +13,7 @@ from clearcast.errors import OutputError
 from clearcast.imaging import Channels, Picture
 from clearcast.runtime.heat import draw_heat, heat_map
 from clearcast.runtime.inspector import Inspector
+from clearcast.runtime.model import Model
 from clearcast.runtime.package import open_package
 from clearcast.runtime.sources import Item
 
@@ -97,6 +99,18 @@ def test_a_bad_picture_is_a_row_with_an_error(inspector: Inspector, data: bytes 
     assert (said.sha256 is None) == isinstance(data, np.ndarray)
     assert {said.verdict, said.p_defect, said.noise_type, said.p_noise, said.ms, said.looks} == {None}
     assert said.noise_level == ""
+
+
+def test_a_picture_that_the_graphs_fail_on_is_a_row_with_an_error(
+    inspector: Inspector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short_of_memory(_: object, __: object) -> None:
+        raise onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException("Failed to allocate memory\nand more")
+
+    monkeypatch.setattr(Model, "answer", short_of_memory)
+    said = inspector.inspect(item(even(100)))
+    assert said.error == "a.png: 128 x 64 pixels could not be inspected here (Failed to allocate memory)"
+    assert said.verdict is None
 
 
 def without_pixels(said: Inspection) -> tuple[object, ...]:

@@ -70,7 +70,12 @@ class Inspector:
         except PictureError as error:
             return self._failed(item.name, sha256, str(error))
         begun = time.perf_counter()
-        answers = self._model.answer(picture.reshape(1, *picture.shape[:2], -1))
+        try:
+            answers = self._model.answer(picture.reshape(1, *picture.shape[:2], -1))
+        except Exception as error:  # ONNX Runtime's errors, such as of too little memory, have no common base
+            size = f"{picture.shape[1]} x {picture.shape[0]} pixels"
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            return self._failed(item.name, sha256, f"{item.name}: {size} could not be inspected here ({reason})")
         ms = 1000 * (time.perf_counter() - begun)
         noise = noise_of(answers, *picture.shape[:2])
         clean = answers.restored[0].reshape(picture.shape)

@@ -116,9 +116,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, after all other files: with it the folder is a bundle.
 
     Its ``files``, ``fingerprint`` and ``seal`` are filled in here, with all files of the folder and of its golden
-    pictures.
+    pictures, but for hidden ones, which belong to the system.
     """
-    paths = [path for path in (*folder.iterdir(), *folder.glob("golden/*")) if path.is_file() and path.name != MANIFEST]
+    there = (*folder.iterdir(), *folder.glob("golden/*"))
+    paths = [path for path in there if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")]
     files = {path.relative_to(folder).as_posix(): sha256(path.read_bytes()) for path in paths}
     manifest["files"] = dict(sorted(files.items()))
     manifest["fingerprint"] = fingerprint(manifest["files"])
