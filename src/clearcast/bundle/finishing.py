@@ -50,6 +50,7 @@ def finish(
             "threshold": threshold,
             "licence": LICENCE + (BACKBONE_LICENCE if trained["recipe"] == "clear" and trained["judge"] else ""),
             "fingerprint": "",
+            "seal": "",
             "graphs": graphs,
             "versions": {
                 "clearcast": __version__,

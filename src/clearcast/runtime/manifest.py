@@ -100,7 +100,7 @@ class Manifest(Trained):
     ``threshold``: the probability above which the verdict is defect, 0..1; None without a judge. ``fingerprint``:
     SHA-256 of ``files``, which is who this bundle is. ``graphs``: by file name. ``versions``: of the packages that the
     graphs were made and compared with. ``seal``: SHA-256 of the rest of the manifest, so that a changed threshold is
-    noticed; the first bundles have none.
+    noticed.
     """
 
     threshold: float | None
@@ -109,7 +109,7 @@ class Manifest(Trained):
     graphs: dict[str, Graph]
     versions: dict[str, str]
     parity: Parity
-    seal: NotRequired[str]
+    seal: str
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -147,7 +147,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     _require(manifest, Manifest.__required_keys__, where)
     if manifest["fingerprint"] != fingerprint(manifest["files"]):
         raise OutputError(f"{where}: its {MANIFEST} was changed (fingerprint); copy the bundle again")
-    if "seal" in manifest and manifest["seal"] != _seal(manifest):
+    if manifest["seal"] != _seal(manifest):
         raise OutputError(f"{where}: its {MANIFEST} was changed (seal); copy the bundle again")
     return manifest
 
