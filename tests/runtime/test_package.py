@@ -7,7 +7,7 @@ from handmade import write_bundle
 
 from clearcast.errors import OutputError
 from clearcast.runtime import package
-from clearcast.runtime.manifest import FORMAT, MANIFEST, Manifest, fingerprint, sha256
+from clearcast.runtime.manifest import FORMAT, MANIFEST, Manifest, fingerprint, seal_of, sha256
 from clearcast.runtime.package import open_package, pack, read_manifest
 from clearcast.runtime.repacking import repack
 
@@ -17,7 +17,8 @@ FILES = {"inspect.onnx": b"graph", "golden/0.png": b"picture"}
 def manifest_of(files: dict[str, bytes]) -> dict[str, object]:
     hashes = {name: sha256(data) for name, data in files.items()}
     filled = dict.fromkeys(Manifest.__required_keys__, None)
-    return {**filled, "format": FORMAT, "files": hashes, "fingerprint": fingerprint(hashes)}
+    manifest = {**filled, "format": FORMAT, "files": hashes, "fingerprint": fingerprint(hashes)}
+    return {**manifest, "seal": seal_of(manifest)}
 
 
 @pytest.fixture

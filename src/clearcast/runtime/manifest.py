@@ -123,7 +123,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     files = {path.relative_to(folder).as_posix(): sha256(path.read_bytes()) for path in paths}
     manifest["files"] = dict(sorted(files.items()))
     manifest["fingerprint"] = fingerprint(manifest["files"])
-    manifest["seal"] = _seal(manifest)
+    manifest["seal"] = seal_of(manifest)
     with replace_file(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -147,7 +147,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
     _require(manifest, Manifest.__required_keys__, where)
     if manifest["fingerprint"] != fingerprint(manifest["files"]):
         raise OutputError(f"{where}: its {MANIFEST} was changed (fingerprint); copy the bundle again")
-    if manifest["seal"] != _seal(manifest):
+    if manifest["seal"] != seal_of(manifest):
         raise OutputError(f"{where}: its {MANIFEST} was changed (seal); copy the bundle again")
     return manifest
 
@@ -173,8 +173,8 @@ def fingerprint(files: dict[str, str]) -> str:
     return sha256("".join(f"{name} {files[name]}\n" for name in sorted(files)).encode())
 
 
-def _seal(manifest: Manifest) -> str:
-    """Of what the manifest says, however it is written: as JSON gives it back, and with sorted keys."""
+def seal_of(manifest: Mapping[str, object]) -> str:
+    """SHA-256 of what a manifest says but its seal, however it is written: as JSON gives it back, with sorted keys."""
     said = json.loads(json.dumps({key: value for key, value in manifest.items() if key != "seal"}))
     return sha256(json.dumps(said, sort_keys=True).encode())
 
