@@ -1,6 +1,7 @@
 """What several tests need: a small data set in the report's layout, made as a user makes it; a small bundle."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,12 @@ from markupsafe import Markup
 
 from clearcast.data.corrupt import corrupt_folder
 from clearcast.disks import write_disks
+
+
+def pytest_configure() -> None:
+    """Let processes that tests start hear Ctrl-C, also where these tests run in the background of a script."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
