@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Clearcast needs Python 3.11 or newer; name one with PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,parquet,mlflow,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,parquet,mlflow,station,dev]'
 	touch $(INSTALLED)
 
 clean:

@@ -20,6 +20,7 @@ FLOORS = (  # lowest first; a module may import from its own floor or a lower on
     {"runtime"},
     {"bundle"},
     {"report"},
+    {"station"},
     {"demo"},
     {"cli"},
 )
