@@ -44,7 +44,7 @@ def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_a_bundle_says_what_it_is_and_holds_no_pickle_and_no_leftovers(bundle: Path) -> None:
     manifest = read_manifest(bundle)
-    assert manifest["effort"]["plan"] == {"survey": 2, "detail": 2, "views": 2}
+    assert manifest["effort"]["plan"] == {"survey": 2, "detail": 2, "views": 2, "rows": None}
     paths = {path for path in bundle.rglob("*") if path.is_file()}
     assert set(manifest["files"]) == {path.relative_to(bundle).as_posix() for path in paths} - {MANIFEST}
     assert {path.suffix for path in paths} == {".json", ".csv", ".safetensors", ".png"}
@@ -169,7 +169,7 @@ def test_a_budget_is_turned_into_a_plan_that_is_kept(
     slow = Pace(survey=1e3, detail=1e3, look=1e3)
     monkeypatch.setattr("clearcast.bundle.training.pace_of", lambda *_, **__: slow)
     manifest = train(replace(request(noisy_folder, tmp_path / "budget"), budget=2))
-    assert manifest["effort"]["plan"] == {"survey": 1, "detail": 1, "views": 2}
+    assert manifest["effort"]["plan"] == {"survey": 1, "detail": 1, "views": 2, "rows": None}
     assert manifest["effort"]["budget_minutes"] == 2
 
 

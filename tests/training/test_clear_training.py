@@ -58,12 +58,17 @@ def test_a_plan_takes_what_it_is_given_and_no_more(
     plan = plan_within(minutes, Pace(survey=survey, detail=detail, look=look), rows=rows, measured=measured)
     assert plan.survey % EPOCH == plan.detail % EPOCH == 0
     assert 2 <= plan.views <= VIEWS
+    judged = rows if plan.rows is None else plan.rows
+    assert min(rows, 100) <= judged <= rows
+    assert plan.views == 2 or judged == rows
     epochs = EPOCH * (survey + detail)
-    taken = plan.survey * survey + plan.detail * detail + (plan.views * rows + 3 * measured) * look
-    least = epochs + (2 * rows + 3 * measured) * look
+    taken = plan.survey * survey + plan.detail * detail + (plan.views * judged + 3 * measured) * look
+    least = epochs + (2 * min(rows, 100) + 3 * measured) * look
     assert taken <= max(60 * minutes, least) + epochs
     if 60 * minutes > least + epochs:
         assert taken >= 60 * minutes - epochs
+    if judged < rows:  # views take no more than their share, if that is enough for the fewest rows
+        assert judged == 100 or 2 * judged * look <= 0.25 * 60 * minutes
 
 
 def test_the_pace_of_a_machine_is_measured(pair: Pair) -> None:

@@ -1,5 +1,7 @@
 """The phase of training in which verdicts are learned, from restored pictures."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from scipy.special import expit
 
 from clearcast.bundle.ground import Ground
 from clearcast.bundle.networks import Verdicts, still
+from clearcast.data.sheet import Row
 from clearcast.domain import Label, Subset
 from clearcast.models.backbone import Backbone
 from clearcast.models.clear.restorer import Restorer
@@ -41,15 +44,20 @@ def learn_verdicts(
     *,
     shape: tuple[int, int],
     views: int,
+    most: int | None = None,
     seed: int,
     device: torch.device,
     progress: Progress,
 ) -> Learned:
     """Fit the judge on the training rows; ``work`` keeps what the backbone saw, so that a stopped fit goes on.
 
-    It is kept by the restorer's weights: what another restorer made is not learned from.
+    It is kept by the restorer's weights: what another restorer made is not learned from. ``most``: from so many rows at
+    most, of as many parts as can be.
     """
-    rows = ground.chosen(Subset.TRAIN)
+    rows, parts = ground.chosen(Subset.TRAIN), ground.parts(Subset.TRAIN)
+    if most is not None:
+        places = spread(parts, most, seed)
+        rows, parts = [rows[place] for place in places], [parts[place] for place in places]
     labels = [row.label for row in rows if row.label]
     if len(set(labels)) < 2:
         lack = f"all {len(rows)} training rows are {labels[0]}; verdicts are learned from pictures of both labels"
@@ -58,7 +66,7 @@ def learn_verdicts(
     seen.mkdir(parents=True, exist_ok=True)
     fitted = fit_judge(
         labels,
-        ground.parts(Subset.TRAIN),
+        parts,
         RestoredViews(ground.pairs(rows), ground.channels, shape, restorer.to(device), seed=seed),
         backbone=backbone,
         folder=seen,
@@ -77,18 +85,33 @@ def learn_verdicts(
             "crossfitted": fitted.logits is not None,
         },
     )
-    return Learned(verdicts=verdicts, crossfitted=_crossfitted(ground, fitted))
+    return Learned(verdicts=verdicts, crossfitted=_crossfitted(rows, parts, fitted))
 
 
-def _crossfitted(ground: Ground, fitted: FittedJudge) -> pd.DataFrame:
+def spread(parts: Sequence[str], count: int, seed: int) -> list[int]:
+    """The places of at most ``count`` rows, ascending: one of each part, then a second one of each, and so on.
+
+    >>> parts = ["a", "a", "a", "a", "b", "b", "c"]
+    >>> [parts[place] for place in spread(parts, 5, seed=0)]
+    ['a', 'a', 'b', 'b', 'c']
+    """
+    order = np.random.default_rng(seed).permutation(len(parts))
+    turns = Counter[str]()
+    taken: list[tuple[int, int, int]] = []
+    for place in order.tolist():
+        taken.append((turns[parts[place]], len(taken), place))
+        turns[parts[place]] += 1
+    return sorted(place for _, _, place in sorted(taken)[:count])
+
+
+def _crossfitted(rows: Sequence[Row], parts: Sequence[str], fitted: FittedJudge) -> pd.DataFrame:
     if fitted.logits is None:
         return pd.DataFrame()
-    rows = ground.chosen(Subset.TRAIN)
     logits = fitted.logits / fitted.temperature
     return pd.DataFrame(
         {
             "row": [row.number for row in rows],
-            "part": ground.parts(Subset.TRAIN),
+            "part": parts,
             "label": [str(row.label) for row in rows],
             "noise_type": [str(row.noise_type) for row in rows],
             "p_defect_denoised": expit(logits),

@@ -83,6 +83,7 @@ def train(request: TrainRequest, *, illustrate: Callable[[Networks], object] | N
             work / "judge",
             shape=judged_shape(training.shape),
             views=plan.views,
+            most=plan.rows,
             seed=request.seed,
             device=_device(request.accelerator),
             progress=progress,
@@ -148,8 +149,9 @@ def _planned(
         pace = pace_of(restorer, backbone, training, device=_device(request.accelerator))
         measured = len(ground.indices(Subset.TEST))
         plan = plan_within(request.budget, pace, rows=len(training), measured=measured)
+        seen = f"{plan.views} views" if plan.rows is None else f"{plan.views} views of {plan.rows} rows"
         request.console.print(
-            f"  {plan.survey} and {plan.detail} steps and {plan.views} views fit into {request.budget:g} minutes here",
+            f"  {plan.survey} and {plan.detail} steps and {seen} fit into {request.budget:g} minutes here",
             highlight=False,
         )
     write_json(path, asdict(plan))

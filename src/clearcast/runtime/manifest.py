@@ -32,7 +32,7 @@ class Effort(TypedDict):
     """How a bundle was trained: seed, plan (see ``fitting.Plan``), minutes of each phase, device, budget if any."""
 
     seed: int
-    plan: dict[str, int]
+    plan: dict[str, int | None]
     minutes: dict[str, float]
     device: str
     budget_minutes: float | None

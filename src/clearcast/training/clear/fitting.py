@@ -28,11 +28,15 @@ _HELDOUT = 4  # batches
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long to fit: steps of each network, multiples of ``steps.EPOCH``, and views of each row for the judge."""
+    """How long to fit: steps of each network, multiples of ``steps.EPOCH``, and views of each row for the judge.
+
+    ``rows``: from how many rows the judge learns; None: all.
+    """
 
     survey: int
     detail: int
     views: int = VIEWS
+    rows: int | None = None
 
 
 def fit_restorer(

@@ -26,6 +26,7 @@ _SURVEY = 0.55  # share of the rest; the detail network gets what is left
 _LOOKS = 3  # times that measuring looks at each test row
 _TRIED = 4  # steps and pictures that are timed
 _FEWEST_VIEWS = 2  # the restored picture and the noise-free one
+_FEWEST_ROWS = 100  # for the judge
 SHORTEST = 2.0  # minutes
 
 
@@ -51,17 +52,21 @@ class Pace:
 def plan_within(minutes: float, pace: Pace, *, rows: int, measured: int) -> Plan:
     """What fits into a budget, after the measuring at its end: views for the judge first, then steps.
 
+    Where two views of every row take more than their share, the judge learns from fewer rows.
+
     Args:
         minutes: the budget.
         pace: of this machine.
-        rows: how many rows the judge learns from.
+        rows: how many rows the judge may learn from.
         measured: how many rows are measured.
     """
     seconds = 60 * minutes - _LOOKS * measured * pace.look
-    views = min(max(int(_JUDGE * seconds / (rows * pace.look)), _FEWEST_VIEWS), VIEWS)
-    seconds -= views * rows * pace.look
+    looks = max(int(_JUDGE * seconds / pace.look), 0)
+    views = min(max(looks // rows, _FEWEST_VIEWS), VIEWS)
+    judged = min(rows, max(looks // views, _FEWEST_ROWS))
+    seconds -= views * judged * pace.look
     survey, detail = _SURVEY * seconds / pace.survey, (1 - _SURVEY) * seconds / pace.detail
-    return Plan(survey=_whole(survey), detail=_whole(detail), views=views)
+    return Plan(survey=_whole(survey), detail=_whole(detail), views=views, rows=judged if judged < rows else None)
 
 
 def _whole(steps: float) -> int:
