@@ -1,0 +1,71 @@
+"""Whether a verdict that was answered is in the log, whenever the server is killed.
+
+Under load the server is killed (SIGKILL) at random moments and started anew on the same log::
+
+    .venv/bin/python benchmarks/station_kills.py BUNDLE FOLDER --kills 20
+"""
+
+import argparse
+import itertools
+import random
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from station_clients import Client, Station, bodies_of, serving
+
+TOLD = ("sha256", "verdict", "p_defect", "noise_type", "name")  # what the log must hold as it was answered
+
+
+def main() -> None:
+    """Print what was lost or differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--serve", nargs="*", default=[], help="further options of clearcast serve")
+    asked = parser.parse_args()
+    bodies, rng = bodies_of(asked.folder, 100), random.Random(asked.seed)
+    answered: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        for _ in range(asked.kills):
+            with serving(asked.bundle, data, *asked.serve) as station:
+                answered += _until_killed(station, bodies, asked.clients, rng.uniform(0.2, 4))
+        with serving(asked.bundle, data, *asked.serve) as station:
+            lost = [each["id"] for each in answered if not _is_logged(station, each)]
+            logged = station.get("/v1/counts")["inspections"]
+    print(f"{asked.kills} kills: {len(answered)} verdicts answered, {logged} in the log, {len(lost)} lost {lost[:5]}")
+    print(f"ids given twice: {len(answered) - len({each['id'] for each in answered})}")
+
+
+def _until_killed(station: Station, bodies: list[bytes], count: int, seconds: float) -> list[dict[str, Any]]:
+    clients = [Client(station.port) for _ in range(count)]
+    until = time.perf_counter() + 600
+    threads = [
+        threading.Thread(target=client.send, args=(itertools.cycle(bodies[place:] + bodies[:place]), until))
+        for place, client in enumerate(clients)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(seconds)
+    station.process.kill()
+    for thread in threads:
+        thread.join()
+    return [each for client in clients for each in client.answered]
+
+
+def _is_logged(station: Station, said: dict[str, Any]) -> bool:
+    try:
+        logged = station.get(f"/v1/inspections/{said['id']}")
+    except AssertionError:
+        return False
+    return all(logged[name] == said[name] for name in TOLD)
+
+
+if __name__ == "__main__":
+    main()
