@@ -91,7 +91,7 @@ def test_figures_are_those_of_the_lines_with_intervals_over_parts(evaluated: Eva
     assert accuracy["value"] == pytest.approx(right)
     assert evidence["parts"] == table["part"].nunique() == math.ceil(len(table) / 2)
     assert evidence["restoration"]["denoised"]["all"]["psnr"]["value"] == pytest.approx(table["psnr_denoised"].mean())
-    assert not evaluated.only_tests
+    assert not evaluated.learned
 
 
 def test_the_tables_show_every_measure_and_each_image_once(evaluated: Evaluated) -> None:
@@ -146,7 +146,7 @@ def test_on_the_sheet_it_was_trained_on_only_test_rows_are_measured(
     found = evaluate(_request(bundle, noisy_folder, None))
 
     tested = [place for place, subset in enumerate(subsets) if subset == "test"]
-    assert found.only_tests
+    assert found.learned == len(sheet.rows) - len(tested)
     assert list(found.table["row"]) == [sheet.rows[place].number for place in tested]
     assert list(found.table["part"]) == [f"p{place // 4}" for place in tested]
 

@@ -15,12 +15,9 @@ from rich.console import Console
 from clearcast import imaging
 from clearcast.bundle.lines import Opinion, Seen, line_of
 from clearcast.bundle.sizes import refuse_tiny
-from clearcast.data.groups import group_rows
-from clearcast.data.groups.given import known_parts
+from clearcast.bundle.unlearned import unlearned
 from clearcast.data.sheet import Row, Sheet
-from clearcast.data.split import parse_split_file
 from clearcast.data.usable import usable
-from clearcast.domain import Subset
 from clearcast.errors import OutputError
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.evidence.gather import gather_evidence
@@ -31,9 +28,8 @@ from clearcast.progress import progress_bar
 from clearcast.runtime.engine import cores
 from clearcast.runtime.inspector import noise_of
 from clearcast.runtime.model import Model
-from clearcast.runtime.package import Package, open_package
+from clearcast.runtime.package import open_package
 
-_SPLIT = "split.csv"
 _SUREST = 1e-7  # probabilities nearer to 0 and 1 have the same log-odds: float32 does not tell them apart
 
 
@@ -69,21 +65,12 @@ class Evaluated:
     Attributes:
         table: a line an image, ``predictions.csv``.
         evidence: figures with intervals.
-        only_tests: whether the bundle was trained on this sheet, so that only its test rows were measured.
+        learned: how many rows were left out, since the bundle learned from them or chose by them.
     """
 
     table: pd.DataFrame
     evidence: Evidence
-    only_tests: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Known:
-    """The rows to measure, and the part that each shows."""
-
-    rows: tuple[Row, ...]
-    parts: tuple[str, ...]
-    only_tests: bool
+    learned: int
 
 
 def evaluate(request: EvaluateRequest) -> Evaluated:
@@ -91,55 +78,41 @@ def evaluate(request: EvaluateRequest) -> Evaluated:
 
     Raises:
         OutputError: the bundle cannot be used, or the folder is not empty.
-        SheetError: the sheet or the groups cannot be used.
+        SheetError: the sheet or the groups cannot be used, or the bundle learned from all rows.
     """
     package = open_package(request.bundle)
     model = Model(package)
-    _require_empty(request.out)
-    known = _known(package, request)
+    require_empty(request.out)
+    rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
+    refuse_tiny(rows)
+    fresh = unlearned([package], rows, request.groups, request.console)
     lines: list[dict[Hashable, Any]] = []
     line = partial(_line, model, package.manifest["threshold"], request.sheet)
     with (
         ThreadPoolExecutor(request.threads or cores()) as pool,
         progress_bar(request.console, "Measuring pictures", rate=True) as progress,
     ):
-        for each in pool.map(line, known.rows, known.parts):
+        for each in pool.map(line, fresh.rows, fresh.parts):
             lines.append(each)
-            progress(len(lines), len(known.rows))
+            progress(len(lines), len(fresh.rows))
     table = pd.DataFrame(lines).round(6)
     evidence = gather_evidence(table, None, None, Wishes(), seed=request.seed)
     if request.out:
-        _write(request.out / "predictions.csv", partial(table.to_csv, index=False))
+        write_file(request.out / "predictions.csv", partial(table.to_csv, index=False))
         text = json.dumps(evidence, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        _write(request.out / "evidence.json", lambda path: path.write_text(text, encoding="utf-8"))
-    return Evaluated(table=table, evidence=evidence, only_tests=known.only_tests)
-
-
-def _known(package: Package, request: EvaluateRequest) -> _Known:
-    rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
-    refuse_tiny(rows)
-    if package.manifest["trained_on"]["sheet_sha256"] == request.sheet.sha256:
-        text = package.read(_SPLIT).decode("utf-8")
-        split, of_rows = parse_split_file(text, rows.sheet.rows, package.path / _SPLIT)
-        chosen = split.rows(Subset.TEST)
-        parts = tuple(of_rows[index] for index in chosen)
-        return _Known(rows=tuple(rows.sheet.rows[index] for index in chosen), parts=parts, only_tests=True)
-
-    def find() -> tuple[str, ...]:
-        with progress_bar(request.console, "Looking for pictures of one part") as progress:
-            return group_rows(rows.sheet, rows.facts, progress=progress)
-
-    return _Known(rows=rows.sheet.rows, parts=known_parts(rows.sheet, request.groups, find).of_rows, only_tests=False)
+        write_file(request.out / "evidence.json", lambda path: path.write_text(text, encoding="utf-8"))
+    return Evaluated(table=table, evidence=evidence, learned=fresh.learned[0])
 
 
 def _line(model: Model, threshold: float | None, sheet: Sheet, row: Row, part: str) -> dict[Hashable, Any]:
     noisy, reference = (imaging.load(sheet.resolve(path), model.channels) for path in (row.noisy, row.reference))
     known: dict[Hashable, Any] = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
     known |= {"label": str(row.label), "noise_type": str(row.noise_type)}
-    return known | line_of(noisy, reference, _seen(model, threshold, noisy), _seen(model, threshold, reference))
+    return known | line_of(noisy, reference, seen_by(model, threshold, noisy), seen_by(model, threshold, reference))
 
 
-def _seen(model: Model, threshold: float | None, picture: Picture) -> Seen:
+def seen_by(model: Model, threshold: float | None, picture: Picture) -> Seen:
+    """What a bundle says of a picture, uint8 in the bundle's channels; ``threshold`` is the bundle's."""
     answers = model.answer(picture.reshape(1, *picture.shape[:2], -1))
     opinion = None
     if answers.p_defect is not None and threshold is not None:
@@ -154,12 +127,22 @@ def _seen(model: Model, threshold: float | None, picture: Picture) -> Seen:
     )
 
 
-def _require_empty(out: Path | None) -> None:
+def require_empty(out: Path | None) -> None:
+    """Refuse a folder for tables that is not new or empty.
+
+    Raises:
+        OutputError: it is neither.
+    """
     if out and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} is not an empty folder; name a new or empty one with --out")
 
 
-def _write(path: Path, write: Callable[[Path], object]) -> None:
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a file, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(path) as temporary:

@@ -67,7 +67,10 @@ def evaluate(
     )
     for table in evaluation_tables(found.table, found.evidence):
         console.print(table)
-    if found.only_tests:
-        say("The bundle was trained on this sheet: measured are only its test rows, which it did not learn from.")
+    if found.learned:
+        say(
+            f"The bundle was trained on {found.learned} rows of this sheet: measured are only the other "
+            f"{len(found.table)}, which it did not learn from."
+        )
     if out:
         say(f"Tables: {out}")

@@ -1,0 +1,148 @@
+"""Which rows of a sheet a bundle learned from, also where the sheet is not the file that it was trained on."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from handmade import write_bundle
+from rich.console import Console
+
+from clearcast import imaging
+from clearcast.bundle.unlearned import Unlearned, unlearned
+from clearcast.data.sheet import read_sheet
+from clearcast.data.usable import usable
+from clearcast.errors import OutputError, SheetError
+from clearcast.imaging import Channels
+from clearcast.runtime.manifest import write_manifest
+from clearcast.runtime.package import open_package, read_manifest
+
+QUIET = Console(quiet=True)
+
+
+def table_of(folder: Path) -> pd.DataFrame:
+    return pd.read_excel(folder / "Labels.xlsx", engine="calamine")
+
+
+def subsets(count: int, tested: int = 0) -> list[str]:
+    """Every third row tests, beginning with ``tested``; one row chose a threshold."""
+    listed = ["test" if place % 3 == tested else "train" for place in range(count)]
+    listed[(tested + 1) % 3] = "validation"
+    return listed
+
+
+def trained(folder: Path, data: Path, *, tested: int = 0, golden: bool = True) -> Path:
+    """A bundle that lists the data set's rows, and shows some that it learned from as golden pictures."""
+    bundle = write_bundle(folder)
+    sheet = read_sheet(data / "Labels.xlsx")
+    names, used = [row.noisy for row in sheet.rows], subsets(len(sheet.rows), tested)
+    parts = [f"p{place // 4}" for place in range(len(names))]
+    numbers = [row.number for row in sheet.rows]
+    pd.DataFrame({"row": numbers, "noisy": names, "part": parts, "split": used}).to_csv(
+        bundle / "split.csv", index=False
+    )
+    if golden:
+        place = used.index("train")
+        imaging.save(bundle / "golden" / "0.png", imaging.load(data / names[place], Channels.GREY))
+        (bundle / "golden.json").write_text(json.dumps([{"file": "golden/0.png"}]))
+    manifest = read_manifest(bundle)
+    manifest["trained_on"]["sheet_sha256"] = sheet.sha256
+    write_manifest(bundle, manifest)
+    return bundle
+
+
+def found(bundles: list[Path], sheet: Path, *, root: Path | None = None, groups: Path | None = None) -> Unlearned:
+    rows = usable(read_sheet(sheet, root=root), skip_bad=False, console=QUIET)
+    return unlearned([open_package(bundle) for bundle in bundles], rows, groups, QUIET)
+
+
+def test_a_sheet_saved_anew_is_known_by_its_pictures(noisy_folder: Path, tmp_path: Path) -> None:
+    bundle = trained(tmp_path / "bundle", noisy_folder)
+    table = table_of(noisy_folder)
+    table.iloc[::-1].to_csv(tmp_path / "again.csv", index=False)  # in another format, place and order
+
+    rest = found([bundle], tmp_path / "again.csv", root=noisy_folder)
+
+    tested = [name for name, used in zip(table["Noisy Image"], subsets(len(table)), strict=True) if used == "test"]
+    assert [row.noisy for row in rest.rows] == tested[::-1]
+    assert rest.learned == (len(table) - len(tested),)
+    assert set(rest.parts) <= {f"p{number}" for number in range(len(table))}  # as the bundle lists them
+
+
+def test_a_sheet_that_lies_in_a_folder_above_is_known_too(noisy_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(noisy_folder, tmp_path / "line" / "castings")
+    bundle = trained(tmp_path / "bundle", noisy_folder)
+    table = table_of(noisy_folder)
+    for column in ("Noisy Image", "Denoise Image"):
+        table[column] = "castings/" + table[column]
+    table.to_excel(tmp_path / "line" / "all.xlsx", index=False)
+
+    assert len(found([bundle], tmp_path / "line" / "all.xlsx").rows) == subsets(len(table)).count("test")
+
+
+def test_other_pictures_of_the_same_names_are_not_taken_for_them(noisy_folder: Path, tmp_path: Path) -> None:
+    bundle = trained(tmp_path / "bundle", noisy_folder)
+    shutil.copytree(noisy_folder, tmp_path / "other")
+    table = table_of(noisy_folder)
+    rng = np.random.default_rng(3)
+    for name in table["Noisy Image"]:
+        imaging.save(tmp_path / "other" / name, rng.integers(0, 256, (64, 64)).astype(np.uint8))
+    table["Group"] = [f"g{number // 2}" for number in range(len(table))]
+    table.to_excel(tmp_path / "other" / "Labels.xlsx", index=False)
+
+    rest = found([bundle], tmp_path / "other" / "Labels.xlsx")
+
+    assert len(rest.rows) == len(table)
+    assert rest.learned == (0,)
+    assert list(rest.parts) == list(table["Group"])
+
+
+def test_pictures_beside_those_that_it_knows_are_measured(noisy_folder: Path, tmp_path: Path) -> None:
+    """A sheet joined with pictures from the line."""
+    bundle = trained(tmp_path / "bundle", noisy_folder)
+    shutil.copytree(noisy_folder, tmp_path / "joined")
+    table = table_of(noisy_folder)
+    new = "With-Noise/from_the_line_ok.png"
+    imaging.save(tmp_path / "joined" / new, np.full((64, 64), 90, np.uint8))
+    table.loc[len(table)] = {"Noisy Image": new, "Noise Type": "none", "Denoise Image": new}
+    table["Group"] = [f"g{number}" for number in range(len(table))]
+    table.to_excel(tmp_path / "joined" / "Labels.xlsx", index=False)
+
+    rest = found([bundle], tmp_path / "joined" / "Labels.xlsx")
+
+    assert new in [row.noisy for row in rest.rows]
+    assert len(rest.rows) == subsets(len(table) - 1).count("test") + 1
+    assert rest.parts[-1] == f"g{len(table) - 1}"
+
+
+def test_of_two_bundles_what_either_learned_from_is_left_out(noisy_folder: Path, tmp_path: Path) -> None:
+    """One tests the rows 0, 3, ... and the other 1, 4, ...: each learned from the other's."""
+    bundles = [trained(tmp_path / f"bundle{tested}", noisy_folder, tested=tested) for tested in (0, 1)]
+
+    with pytest.raises(SheetError, match="bundle0 and bundle1 learned from all of its rows"):
+        found(bundles, noisy_folder / "Labels.xlsx")
+    same = found([bundles[0], bundles[0]], noisy_folder / "Labels.xlsx")
+    assert same.learned[0] == same.learned[1] == len(table_of(noisy_folder)) - len(same.rows)
+
+
+def test_given_groups_go_before_those_that_a_bundle_lists(noisy_folder: Path, tmp_path: Path) -> None:
+    bundle = trained(tmp_path / "bundle", noisy_folder, golden=False)
+    names = table_of(noisy_folder)["Noisy Image"]
+    pd.DataFrame({"path": names, "group": [f"own {number}" for number in range(len(names))]}).to_csv(
+        tmp_path / "groups.csv", index=False
+    )
+
+    rest = found([bundle], noisy_folder / "Labels.xlsx", groups=tmp_path / "groups.csv")
+
+    assert rest.parts == tuple(f"own {list(names).index(row.noisy)}" for row in rest.rows)
+
+
+def test_a_split_that_cannot_be_read_is_named(noisy_folder: Path, tmp_path: Path) -> None:
+    bundle = trained(tmp_path / "bundle", noisy_folder)
+    (bundle / "split.csv").write_text("row,noisy,part,split\n2,a.png,p,exam\n")
+    write_manifest(bundle, open_package(bundle).manifest)
+
+    with pytest.raises(OutputError, match=r"bundle: its split\.csv cannot be read"):
+        found([bundle], noisy_folder / "Labels.xlsx")
