@@ -1,0 +1,252 @@
+"""The pictures of a station, as files below one folder, named by what is in them and never by what a sender says.
+
+ab/abcdef…/noisy                  the bytes as they came, whose SHA-256 the folder is named by
+ab/abcdef…/thumbnail.jpg          made when it is first asked for
+ab/abcdef…/0123456789abcdef.jpg   restored by the bundle that the sixteen digits stand for
+ab/abcdef…/0123456789abcdef.npy   its log-odds of defect by place, float16
+incoming/                         what is being written
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clearcast import imaging
+from clearcast.errors import ClearcastError, PictureError
+from clearcast.imaging import Channels, Picture
+from clearcast.runtime.heat import draw_heat
+from clearcast.station.sweeping import NOISY, Retention, forget_half_written, sweep
+
+_THUMBNAIL = "thumbnail.jpg"
+_THUMBNAIL_SIDE = 160  # pixels
+_SHOWN = frozenset({"JPEG", "MPO", "PNG", "WEBP"})  # by every browser; MPO is a JPEG of several pictures
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_TRIAL = bytes(64 * 1024)  # enough to need room on the disk, and not only in its list of files
+
+
+class ShelfAway(ClearcastError):  # noqa: N818 - named by what is so, not by whose fault it is
+    """Pictures cannot be stored or read just now: the disk is full or read-only, or the folder is gone."""
+
+
+class Shelf:
+    """Keeps pictures below a folder, which is made where it is not there. Safe to use from several threads.
+
+    Raises:
+        ShelfAway: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()  # no picture is swept while it is found to be there already
+        with _told():
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def put(self, data: bytes) -> str:
+        """Keep a picture's bytes as they came; they are on the disk when this returns.
+
+        Returns:
+            Their SHA-256, in hexadecimal, by which all else is asked for.
+
+        Raises:
+            ShelfAway: it cannot be kept.
+        """
+        sha256 = hashlib.sha256(data).hexdigest()
+        path = self._path(sha256, NOISY)
+        with _told():
+            with self._lock:
+                there = path.is_file() and path.stat().st_size == len(data)
+                if there:
+                    os.utime(path)  # its age counts from now
+            if not there:
+                self._write(path, data, flush=True)
+        return sha256
+
+    def put_made(self, sha256: str, model: str, *, restored: Picture, evidence: NDArray[np.float32] | None) -> None:
+        """Keep what a bundle made of a picture.
+
+        Args:
+            sha256: the picture's, as ``put`` gave it.
+            model: the bundle's name, as inspections give it.
+            restored: uint8 (height, width) or (height, width, 3) in RGB order; kept as JPEG of quality 95.
+            evidence: float32 (h, w), log-odds of defect by place; None where the bundle does not say.
+
+        Raises:
+            ShelfAway: it cannot be kept.
+        """
+        picture, places = (self._path(sha256, f"{_key(model)}{suffix}") for suffix in (".jpg", ".npy"))
+        with _told():
+            if not _has_bytes(picture):
+                self._write(picture, imaging.encode(restored, ".jpg"))
+            if evidence is not None and not _has_bytes(places):
+                file = io.BytesIO()
+                np.save(file, evidence.astype(np.float16), allow_pickle=False)
+                self._write(places, file.getvalue())
+
+    def noisy(self, sha256: str) -> bytes | None:
+        """The bytes as they came; None where they are gone, or never came.
+
+        Raises:
+            ShelfAway: the folder is gone or cannot be read; so for all that follow.
+        """
+        return self._read(sha256, NOISY)
+
+    def restored(self, sha256: str, model: str) -> bytes | None:
+        """A JPEG of the picture as a bundle restored it."""
+        return self._read(sha256, f"{_key(model)}.jpg")
+
+    def heat(self, sha256: str, model: str) -> bytes | None:
+        """A PNG that shows where the restored picture speaks for a defect; None also where the bundle does not say."""
+        restored = self.restored(sha256, model)
+        evidence = self._read(sha256, f"{_key(model)}.npy")
+        if restored is None or evidence is None:
+            return None
+        try:
+            spoken = np.load(io.BytesIO(evidence), allow_pickle=False).astype(np.float32)
+            picture = imaging.decode(restored, Channels.RGB)
+        except (ValueError, EOFError, PictureError):  # the power failed while it was written
+            return None
+        return imaging.encode(draw_heat(picture, spoken), ".png")
+
+    def thumbnail(self, sha256: str) -> bytes | None:
+        """A small JPEG of the picture as it came; None also where it cannot be decoded."""
+        made = self._read(sha256, _THUMBNAIL)
+        data = self.noisy(sha256) if made is None else None
+        if data is None:
+            return made
+        try:
+            picture = imaging.decode(data, Channels.RGB)
+        except PictureError:
+            return None
+        made = imaging.encode(_shrunk(picture), ".jpg")
+        with contextlib.suppress(OSError):  # it can be shown, and made again
+            self._write(self._path(sha256, _THUMBNAIL), made)
+        return made
+
+    def viewable(self, sha256: str) -> bytes | None:
+        """The picture as it came, as browsers show it; None also where it cannot be decoded.
+
+        A JPEG, PNG or WebP gives its own bytes, other formats a PNG.
+        """
+        data = self.noisy(sha256)
+        if data is None:
+            return None
+        try:
+            if imaging.probe(data).format in _SHOWN:
+                return data
+            return imaging.encode(imaging.decode(data, Channels.RGB), ".png")
+        except PictureError:
+            return None
+
+    def sweep(
+        self,
+        *,
+        keep_days: float | None,
+        keep_bytes: int | None,
+        needed: Callable[[Sequence[str]], set[str]],
+    ) -> int:
+        """Remove pictures with all that was made of them, the oldest first.
+
+        Args:
+            keep_days: those that came last longer ago go; None: none goes for its age.
+            keep_bytes: as many go as all files together are larger; None: none goes for its size.
+            needed: gives those of some SHA-256 that must stay, since people gave feedback on them.
+
+        Returns:
+            How many pictures went.
+
+        Raises:
+            ShelfAway: the folder is gone or cannot be written.
+        """
+        with _told():
+            forget_half_written(self._incoming)
+            return sweep(self._folder, Retention(days=keep_days, size=keep_bytes, needed=needed), self._lock)
+
+    def writable(self) -> None:
+        """Make sure that pictures can be kept just now.
+
+        Raises:
+            ShelfAway: they cannot.
+        """
+        with _told():
+            self._temporary(_TRIAL, flush=True).unlink()
+
+    def _path(self, sha256: str, file: str) -> Path:
+        if not _SHA256.fullmatch(sha256):
+            raise ValueError(f"{sha256!r}: needed is a SHA-256 in 64 hexadecimal digits, the letters small")
+        return self._folder / sha256[:2] / sha256 / file
+
+    @property
+    def _incoming(self) -> Path:
+        """Made where it is not there, but never the shelf's own folder, such as that of a disk that was lost."""
+        folder = self._folder / "incoming"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _read(self, sha256: str, file: str) -> bytes | None:
+        path = self._path(sha256, file)
+        with _told():
+            try:
+                return path.read_bytes() or None  # empty: the power failed while it was written
+            except FileNotFoundError:
+                self._folder.stat()  # where the whole folder is gone, its pictures may come back with it
+                return None
+
+    def _write(self, path: Path, data: bytes, *, flush: bool = False) -> None:
+        """Write a file whole or not at all."""
+        temporary = self._temporary(data, flush=flush)
+        try:
+            with self._lock:
+                path.parent.parent.mkdir(exist_ok=True)
+                path.parent.mkdir(exist_ok=True)
+                temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _temporary(self, data: bytes, *, flush: bool) -> Path:
+        number, name = tempfile.mkstemp(dir=self._incoming)
+        try:
+            with os.fdopen(number, "wb") as file:
+                file.write(data)
+                file.flush()
+                if flush:
+                    os.fsync(number)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return Path(name)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What the system refuses, in words; without paths, since people at the line and beyond read them."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ShelfAway(
+            f"pictures cannot be stored or read ({reason}); make room, or bring back the folder of the pictures"
+        ) from error
+
+
+def _key(model: str) -> str:
+    """Stands for a bundle in the names of files; what people call a bundle may be no name of a file."""
+    return hashlib.sha256(model.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _has_bytes(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
+
+
+def _shrunk(picture: Picture) -> Picture:
+    height, width = picture.shape[:2]
+    scale = min(1.0, _THUMBNAIL_SIDE / max(height, width))
+    return imaging.resize(picture, max(1, round(scale * height)), max(1, round(scale * width)))

@@ -1,0 +1,313 @@
+import hashlib
+import io
+import os
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clearcast import imaging
+from clearcast.imaging import Channels, Picture
+from clearcast.station.shelf import Shelf, ShelfAway
+
+DAY = 86_400
+MODEL = "../castings/… 1234abcd"  # a bundle may be called anything
+GREY: Picture = np.random.default_rng(1).integers(0, 256, (60, 90), np.uint8)
+SMOOTH: Picture = np.tile(np.arange(0, 240, 2).astype(np.uint8), (80, 1))
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path / "pictures")
+
+
+def none_needed(_: Sequence[str]) -> set[str]:
+    return set()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def came(folder: Path, sha256: str, days: float) -> None:
+    """Make a picture so many days old."""
+    then = time.time() - days * DAY
+    os.utime(folder / "pictures" / sha256[:2] / sha256 / "noisy", (then, then))
+
+
+def test_the_bytes_come_back_by_their_hash(shelf: Shelf, tmp_path: Path) -> None:
+    data = imaging.encode(GREY, ".png")
+    sha256 = shelf.put(data)
+    assert sha256 == hashlib.sha256(data).hexdigest()
+    assert shelf.noisy(sha256) == data
+    assert shelf.put(data) == sha256, "the same picture again"
+    assert files(tmp_path) == {f"pictures/{sha256[:2]}/{sha256}/noisy": data}, "and nothing half written"
+
+
+def test_what_never_came_is_none(shelf: Shelf) -> None:
+    unknown = "0" * 64
+    assert shelf.noisy(unknown) is shelf.restored(unknown, MODEL) is shelf.heat(unknown, MODEL) is None
+    assert shelf.thumbnail(unknown) is shelf.viewable(unknown) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../../etc/passwd", "0" * 63, "0" * 65, "A" * 64, "0" * 64 + "\n", "/" + "0" * 63]
+)
+def test_only_a_hash_is_a_name(shelf: Shelf, name: str) -> None:
+    with pytest.raises(ValueError, match="needed is a SHA-256"):
+        shelf.noisy(name)
+
+
+def test_a_name_of_a_bundle_leads_nowhere(shelf: Shelf, tmp_path: Path) -> None:
+    sha256 = shelf.put(b"picture")
+    shelf.put_made(sha256, MODEL, restored=GREY, evidence=np.zeros((3, 4), np.float32))
+    below = [name.rpartition("/") for name in files(tmp_path)]
+    assert {folder for folder, _, _ in below} == {f"pictures/{sha256[:2]}/{sha256}"}
+    assert all(name == "noisy" or len(name) == 20 for _, _, name in below)
+
+
+def test_restored_pictures_are_jpegs_near_the_pixels_and_of_one_bundle(shelf: Shelf) -> None:
+    sha256 = shelf.put(b"picture")
+    shelf.put_made(sha256, "a 1", restored=SMOOTH, evidence=None)
+    data = shelf.restored(sha256, "a 1")
+    assert data is not None
+    assert imaging.probe(data).format == "JPEG"
+    assert np.abs(imaging.decode(data, Channels.GREY).astype(int) - SMOOTH).max() <= 3
+    assert shelf.restored(sha256, "a 2") is None
+    assert shelf.heat(sha256, "a 1") is None, "the bundle does not say where"
+
+
+def test_a_heat_map_shows_the_place(shelf: Shelf) -> None:
+    sha256 = shelf.put(b"picture")
+    evidence = np.full((8, 12), -6, np.float32)
+    evidence[0, 0] = 9
+    shelf.put_made(sha256, MODEL, restored=SMOOTH, evidence=evidence)
+    data = shelf.heat(sha256, MODEL)
+    assert data is not None
+    assert imaging.probe(data).format == "PNG"
+    drawn = imaging.decode(data, Channels.RGB).astype(int)
+    assert drawn.shape == (*SMOOTH.shape, 3)
+    assert drawn[0, 0, 0] - drawn[0, 0, 2] > 100, "red at the place"
+    assert np.ptp(drawn[-1, -1]) <= 3, "grey elsewhere"
+
+
+@pytest.mark.parametrize("name", ["noisy", "restored"])
+def test_what_the_power_cut_off_is_none_until_it_comes_again(shelf: Shelf, tmp_path: Path, name: str) -> None:
+    data = imaging.encode(GREY, ".png")
+    evidence = np.zeros((3, 4), np.float32)
+    sha256 = shelf.put(data)
+    shelf.put_made(sha256, MODEL, restored=GREY, evidence=evidence)
+    for path in (tmp_path / "pictures" / sha256[:2] / sha256).iterdir():
+        if (path.name == "noisy") == (name == "noisy"):
+            path.write_bytes(b"")
+    assert (shelf.noisy(sha256) is None) == (name == "noisy")
+    assert (shelf.heat(sha256, MODEL) is None) == (name == "restored")
+    shelf.put(data)
+    shelf.put_made(sha256, MODEL, restored=GREY, evidence=evidence)
+    assert shelf.noisy(sha256) == data
+    assert shelf.heat(sha256, MODEL) is not None
+
+
+def test_a_damaged_heat_map_is_none(shelf: Shelf, tmp_path: Path) -> None:
+    sha256 = shelf.put(b"picture")
+    shelf.put_made(sha256, MODEL, restored=GREY, evidence=np.zeros((3, 4), np.float32))
+    (evidence,) = tmp_path.rglob("*.npy")
+    for damaged in (evidence.read_bytes()[:-3], b"\x80\x04N.", b"nonsense"):  # cut off, a pickle, neither
+        evidence.write_bytes(damaged)
+        assert shelf.heat(sha256, MODEL) is None
+
+
+def test_a_thumbnail_is_small_kept_and_of_the_same_shape(shelf: Shelf, tmp_path: Path) -> None:
+    sha256 = shelf.put(imaging.encode(np.full((300, 600), 90, np.uint8), ".png"))
+    data = shelf.thumbnail(sha256)
+    assert data is not None
+    assert imaging.decode(data, Channels.GREY).shape == (80, 160)
+    (kept,) = tmp_path.rglob("thumbnail.jpg")
+    assert shelf.thumbnail(sha256) == kept.read_bytes() == data
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (1, 5000), (160, 160)])
+def test_thumbnails_never_grow_or_vanish(shelf: Shelf, shape: tuple[int, int]) -> None:
+    data = shelf.thumbnail(shelf.put(imaging.encode(np.zeros(shape, np.uint8), ".png")))
+    assert data is not None
+    height, width = imaging.decode(data, Channels.GREY).shape
+    assert 1 <= height <= shape[0]
+    assert 1 <= width <= min(160, shape[1])
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_browsers_get_the_bytes_of_what_they_can_show(shelf: Shelf, suffix: str) -> None:
+    data = imaging.encode(GREY, suffix)
+    assert shelf.viewable(shelf.put(data)) == data
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tif"])
+def test_browsers_get_a_png_of_what_they_cannot_show(shelf: Shelf, suffix: str) -> None:
+    data = shelf.viewable(shelf.put(imaging.encode(GREY, suffix)))
+    assert data is not None
+    assert imaging.probe(data).format == "PNG"
+    assert np.array_equal(imaging.decode(data, Channels.GREY), GREY)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"<svg onload='alert(1)'/>", imaging.encode(GREY, ".tif")[:900]])
+def test_what_cannot_be_decoded_is_kept_but_never_shown(shelf: Shelf, data: bytes) -> None:
+    sha256 = shelf.put(data)
+    assert shelf.viewable(sha256) is None
+    assert shelf.thumbnail(sha256) is None
+    assert shelf.noisy(sha256) == (data or None)
+
+
+def test_old_pictures_go_with_all_that_was_made_of_them(shelf: Shelf, tmp_path: Path) -> None:
+    old, new = (shelf.put(imaging.encode(GREY + step, ".png")) for step in (0, 1))
+    for sha256 in (old, new):
+        shelf.put_made(sha256, MODEL, restored=GREY, evidence=np.zeros((3, 4), np.float32))
+        assert shelf.thumbnail(sha256)
+    came(tmp_path, old, days=8)
+    came(tmp_path, new, days=6)
+    assert shelf.sweep(keep_days=None, keep_bytes=None, needed=none_needed) == 0
+    assert shelf.sweep(keep_days=7, keep_bytes=None, needed=none_needed) == 1
+    assert shelf.noisy(old) is shelf.restored(old, MODEL) is shelf.thumbnail(old) is None
+    assert {name.split("/")[2] for name in files(tmp_path)} == {new}
+    assert not list(tmp_path.rglob(old)), "its folder too"
+
+
+def test_a_picture_that_came_again_is_young(shelf: Shelf, tmp_path: Path) -> None:
+    sha256 = shelf.put(b"picture")
+    came(tmp_path, sha256, days=30)
+    shelf.put(b"picture")
+    assert shelf.sweep(keep_days=7, keep_bytes=None, needed=none_needed) == 0
+
+
+def test_the_oldest_go_until_the_rest_fits(shelf: Shelf, tmp_path: Path) -> None:
+    hashes = [shelf.put(bytes([number]) * 1000) for number in range(5)]
+    for age, sha256 in enumerate(hashes):
+        came(tmp_path, sha256, days=age)  # the last is the oldest
+    assert shelf.sweep(keep_days=None, keep_bytes=5000, needed=none_needed) == 0
+    assert shelf.sweep(keep_days=None, keep_bytes=2999, needed=none_needed) == 3
+    assert [shelf.noisy(sha256) is not None for sha256 in hashes] == [True, True, False, False, False]
+
+
+def test_what_people_spoke_of_stays(shelf: Shelf, tmp_path: Path) -> None:
+    hashes = [shelf.put(bytes([number]) * 1000) for number in range(4)]
+    for age, sha256 in enumerate(hashes):
+        came(tmp_path, sha256, days=10 + age)
+    oldest = hashes[-1]
+    assert shelf.sweep(keep_days=None, keep_bytes=2000, needed=lambda some: {oldest} & set(some)) == 2
+    assert shelf.noisy(oldest)
+    assert shelf.noisy(hashes[0])
+    assert shelf.sweep(keep_days=1, keep_bytes=0, needed=lambda some: {oldest} & set(some)) == 1
+    assert shelf.noisy(oldest)
+
+
+def test_a_picture_that_comes_again_during_a_sweep_stays(shelf: Shelf, tmp_path: Path) -> None:
+    sha256 = shelf.put(b"picture")
+    came(tmp_path, sha256, days=30)
+
+    def meanwhile(_: Sequence[str]) -> set[str]:
+        shelf.put(b"picture")
+        return set()
+
+    assert shelf.sweep(keep_days=7, keep_bytes=None, needed=meanwhile) == 0
+    assert shelf.noisy(sha256) == b"picture"
+
+
+def test_half_written_files_go_once_nobody_can_be_writing_them(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.writable()
+    left, young = (tmp_path / "pictures" / "incoming" / name for name in ("left", "young"))
+    for path in (left, young):
+        path.write_bytes(b"half")
+    os.utime(left, (time.time() - DAY,) * 2)
+    shelf.sweep(keep_days=None, keep_bytes=None, needed=none_needed)
+    assert not left.exists()
+    assert young.exists()
+
+
+def test_many_threads_may_put_and_sweep(shelf: Shelf) -> None:
+    over = threading.Event()
+
+    def sweeping() -> None:
+        while not over.is_set():
+            shelf.sweep(keep_days=None, keep_bytes=0, needed=none_needed)
+
+    sweeper = threading.Thread(target=sweeping)
+    sweeper.start()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            hashes = list(pool.map(lambda number: shelf.put(b"%d" % (number % 7)), range(300)))
+    finally:
+        over.set()
+        sweeper.join()
+    assert len(set(hashes)) == 7
+    assert shelf.noisy(shelf.put(b"0")) == b"0"
+
+
+def test_a_missing_folder_is_told_and_never_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    shelf = Shelf(folder)
+    sha256 = shelf.put(b"picture")
+    folder.rename(tmp_path / "away")
+    for use in (
+        lambda: shelf.put(b"other"),
+        lambda: shelf.noisy(sha256),
+        shelf.writable,
+        lambda: shelf.put(b"picture"),
+    ):
+        with pytest.raises(
+            ShelfAway, match=r"^pictures cannot be stored or read \(No such file or directory\); make room"
+        ):
+            use()
+    with pytest.raises(ShelfAway):
+        shelf.sweep(keep_days=1, keep_bytes=None, needed=none_needed)
+    assert not folder.exists()
+    (tmp_path / "away").rename(folder)
+    shelf.writable()
+    assert shelf.noisy(sha256) == b"picture"
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_half(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "fsync", full)
+        for use in (shelf.writable, lambda: shelf.put(b"picture")):
+            with pytest.raises(ShelfAway, match=r"No space left on device"):
+                use()
+        assert files(tmp_path) == {}
+    shelf.writable()
+    assert shelf.noisy(shelf.put(b"picture")) == b"picture"
+
+
+def test_a_thumbnail_is_shown_though_it_cannot_be_kept(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha256 = shelf.put(imaging.encode(GREY, ".png"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    assert shelf.thumbnail(sha256)
+    with pytest.raises(ShelfAway, match="Read-only file system"):
+        shelf.put(b"other")
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ShelfAway, match="Not a directory"):
+        Shelf(tmp_path / "file" / "pictures")
+
+
+def test_a_camera_orientation_is_applied_to_thumbnails(shelf: Shelf) -> None:
+    exif = Image.Exif()
+    exif[274] = 6  # turned by a quarter
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((20, 40), np.uint8)).save(file, "JPEG", exif=exif)
+    data = shelf.thumbnail(shelf.put(file.getvalue()))
+    assert data is not None
+    assert imaging.decode(data, Channels.GREY).shape == (40, 20)
