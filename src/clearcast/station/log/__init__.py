@@ -1,0 +1,6 @@
+"""The station's log: every inspection and what people said of it, in SQLite or PostgreSQL."""
+
+from clearcast.station.log.away import LogAway
+from clearcast.station.log.log import Log, open_log
+
+__all__ = ["Log", "LogAway", "open_log"]

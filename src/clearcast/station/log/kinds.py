@@ -1,0 +1,79 @@
+"""Kinds of inspections: each combination of what is filtered and counted by."""
+
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from clearcast.domain import NoiseType, Verdict
+from clearcast.station.log.tables import kinds
+from clearcast.station.log.texts import plain
+from clearcast.station.records import Disagreement, Entry
+
+Inserting = postgresql.Insert | sqlite.Insert
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Kind:
+    """A row of the table ``kinds`` without its id; "" where there is no verdict or noise type."""
+
+    verdict: str
+    noise_type: str
+    model: str
+    station: str
+    disagreement: str = Disagreement.NONE.value
+    shadow_differs: bool = False
+    has_feedback: bool = False
+
+
+COLUMNS = tuple(kinds.c[field.name] for field in fields(Kind))
+
+
+def inserting(connection: Connection, table: Table) -> Inserting:
+    """An insertion that can be told what to do about rows that are there."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def kind_of(entry: Entry) -> Kind:
+    """The kind of an inspection that nobody said anything of."""
+    shadow = entry.shadow
+    return Kind(
+        verdict=entry.verdict.value if entry.verdict else "",
+        noise_type=entry.noise_type.value if entry.noise_type else "",
+        model=plain(entry.model),
+        station=plain(entry.station),
+        shadow_differs=bool(shadow and shadow.verdict and shadow.verdict is not entry.verdict),
+    )
+
+
+def kind_in(row: Row[Any]) -> Kind:
+    """The kind in a row that has its columns, by their names."""
+    return Kind(**{field.name: row._mapping[field.name] for field in fields(Kind)})
+
+
+def numbers(connection: Connection, wanted: Iterable[Kind]) -> dict[Kind, int]:
+    """The ids of some kinds; those that never occurred get one."""
+    return {kind: _number(connection, kind) for kind in sorted(set(wanted))}  # sorted: who waits never waits in a ring
+
+
+def _number(connection: Connection, kind: Kind) -> int:
+    find = select(kinds.c.id).where(*(column == value for column, value in zip(COLUMNS, astuple(kind), strict=True)))
+    number: int | None = connection.scalar(find)
+    if number is None:
+        values = dict(zip((column.name for column in COLUMNS), astuple(kind), strict=True))
+        connection.execute(inserting(connection, kinds).values(values).on_conflict_do_nothing())
+        number = connection.scalar(find)
+    assert number is not None
+    return number
+
+
+def verdict_in(text: str) -> Verdict | None:
+    """The verdict that a column holds."""
+    return Verdict(text) if text else None
+
+
+def noise_type_in(text: str) -> NoiseType | None:
+    """The noise type that a column holds."""
+    return NoiseType(text) if text else None

@@ -1,0 +1,238 @@
+"""The log itself: what is asked of it, each in one transaction."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, exc, select
+
+from clearcast.errors import OutputError
+from clearcast.station.log import saying, tables
+from clearcast.station.log.away import reaching
+from clearcast.station.log.counting import FAR, tally
+from clearcast.station.log.kinds import inserting, kind_of, numbers
+from clearcast.station.log.opening import bring_up_to_date, for_reading, for_writing, log_url, reach
+from clearcast.station.log.paging import page
+from clearcast.station.log.rows import entry_in, inspection_row, records, rows
+from clearcast.station.log.tables import inspections, kinds, settings
+from clearcast.station.log.tallying import count_in
+from clearcast.station.log.wanting import in_time, named, of_kind
+from clearcast.station.records import Entry, Feedback, Order, Page, Record, Tally, Wanted
+
+_AT_ONCE = 500  # what is asked for in one query
+_PICTURES = "pictures"  # the setting that says where they are
+
+
+def open_log(url: str | Path) -> "Log":
+    """Open a log, and make it where it is not there; its tables are brought up to date.
+
+    Args:
+        url: a path, or a text without ``://``, is a file of SQLite; otherwise ``postgresql://USER@HOST/DATABASE``.
+
+    Raises:
+        LogAway: if it cannot be reached or written just now.
+        OutputError: if the database is no log, or one of a newer version.
+    """
+    place = log_url(url)
+    engine = reach(place)
+    log = Log(engine)
+    try:
+        log.bring_up_to_date()
+    except BaseException:
+        log.close()
+        raise
+    return log
+
+
+class Log:
+    """Every inspection and what people said of it; made by ``open_log``. Safe to use from several threads.
+
+    All that is asked of it raises ``LogAway`` where the database cannot be reached or written just now, and works again
+    when it can.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._read = for_reading(engine)
+        self._write = for_writing(engine)
+        self._turn = Lock()  # who writes: waiting for it here is fairer and faster than for SQLite's
+        self._place = str(engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string())
+
+    def bring_up_to_date(self) -> None:
+        """Make the tables, or those of an older version into today's; see ``open_log``."""
+        try:
+            with self._writing() as connection:
+                bring_up_to_date(connection)
+        except exc.DatabaseError as error:
+            raise OutputError(f"{self._place} is no log that could be read ({error.orig})") from error
+
+    def write(self, entries: Sequence[Entry]) -> list[int]:
+        """Log inspections in one transaction; they are on the disk when it returns.
+
+        Returns:
+            their ids, in their order.
+        """
+        if not entries:
+            return []
+        with self._writing() as connection:
+            known = numbers(connection, map(kind_of, entries))
+            values = [inspection_row(entry, known[kind_of(entry)]) for entry in entries]
+            adding = inspections.insert().returning(inspections.c.id, sort_by_parameter_order=True)
+            ids = list(connection.scalars(adding, values))
+            count_in(connection, values)
+        return ids
+
+    def page(self, wanted: Wanted, *, order: Order = Order.NEWEST, after: str | None = None, limit: int = 50) -> Page:
+        """Some of what is wanted, in an order; ``LEAST_CERTAIN`` leaves out those without a probability.
+
+        Args:
+            wanted: which inspections.
+            order: which come first.
+            after: where the page before ended (its ``next``); None for the first.
+            limit: at most so many, from 1.
+
+        Raises:
+            ValueError: if ``after`` is no place in this order.
+        """
+        with self._reading() as connection:
+            return page(connection, wanted, order, after, limit)
+
+    def record(self, id: int) -> Record | None:  # noqa: A002 - what a record calls it
+        """One inspection; None where there is none of this number."""
+        with self._reading() as connection:
+            return _record(connection, id)
+
+    def add_feedback(self, id: int, feedback: Feedback) -> Record | None:  # noqa: A002 - what a record calls it
+        """Add what a person says of an inspection; all that was said before is kept.
+
+        Returns:
+            the inspection as it is now; None where there is none of this number.
+        """
+        with self._writing() as connection:
+            saying.add(connection, id, feedback)
+            return _record(connection, id)
+
+    def count(self, wanted: Wanted) -> Tally:
+        """Count all that is wanted."""
+        since = -FAR if wanted.since is None else wanted.since
+        with self._reading() as connection:
+            return tally(connection, wanted, [since], FAR if wanted.until is None else wanted.until)[0]
+
+    def trend(self, wanted: Wanted, *, spans: int = 48) -> list[Tally]:
+        """Count what is wanted by equal spans of time, from ``since`` (or the first) to ``until`` (or the last).
+
+        Returns:
+            one count a span, at most ``spans``, fewer where these would be shorter than a millisecond; none where
+            nothing is wanted.
+        """
+        with self._reading() as connection:
+            since = _first(connection, wanted) if wanted.since is None else wanted.since
+            until = _after_last(connection, wanted) if wanted.until is None else wanted.until
+            if since is None or until is None or since >= until:
+                return []
+            width = -(-(until - since) // spans)
+            return tally(connection, wanted, range(since, until, width), until)
+
+    def export(self, wanted: Wanted) -> Iterator[Record]:
+        """All that is wanted, the newest first, as it is when the first is asked for; in bounded memory."""
+        with self._reading() as connection:
+            after: str | None = None
+            while True:
+                part = page(connection, wanted, Order.NEWEST, after, _AT_ONCE)
+                yield from part.records
+                after = part.next
+                if after is None:
+                    return
+
+    def latest(self, model: str, count: int) -> list[Entry]:
+        """The newest inspections of a model, at most so many, without those that have an error."""
+        by_model = of_kind(inspections.c.kind_id, Wanted(model=model)) if model else kinds.c.model == ""
+        newest = rows().where(by_model, inspections.c.error == "")
+        with self._reading() as connection:
+            found = connection.execute(newest.order_by(inspections.c.at.desc(), inspections.c.id.desc()).limit(count))
+            return [entry_in(row) for row in found]
+
+    def models(self) -> list[str]:
+        """The names of all models that inspected."""
+        return self._names("model")
+
+    def stations(self) -> list[str]:
+        """The names of all stations that pictures came from."""
+        return self._names("station")
+
+    def with_feedback(self, hashes: Sequence[str]) -> set[str]:
+        """Those of the SHA-256 of whose pictures people said something."""
+        found: set[str] = set()
+        with self._reading() as connection:
+            for begin in range(0, len(hashes), _AT_ONCE):
+                some = inspections.c.sha256.in_(hashes[begin : begin + _AT_ONCE])
+                said = select(inspections.c.sha256).where(
+                    some, inspections.c.id.in_(select(tables.feedback.c.inspection_id))
+                )
+                found.update(connection.scalars(said))
+        return found
+
+    def answered(self) -> None:
+        """Ask something.
+
+        Raises:
+            LogAway: if the database does not answer.
+        """
+        with self._reading() as connection:
+            connection.scalar(select(settings.c.name).limit(1))
+
+    @property
+    def pictures(self) -> Path | None:
+        """The folder of the station's pictures, as the station said; None where it never did."""
+        with self._reading() as connection:
+            found = connection.scalar(select(settings.c.value).where(settings.c.name == _PICTURES))
+        return Path(found) if found else None
+
+    def set_pictures(self, path: Path) -> None:
+        """Keep the folder of the station's pictures in the log, so that whoever opens the log finds them."""
+        with self._writing() as connection:
+            setting = inserting(connection, settings).values(name=_PICTURES, value=str(path.absolute()))
+            connection.execute(
+                setting.on_conflict_do_update(index_elements=["name"], set_={"value": setting.excluded.value})
+            )
+
+    def close(self) -> None:
+        """Close the connections that wait in the pool."""
+        self._engine.dispose()
+
+    def _names(self, column: str) -> list[str]:
+        with self._reading() as connection:
+            return sorted(filter(None, connection.scalars(select(kinds.c[column]).distinct())))
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with reaching(self._place), self._read.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._turn, reaching(self._place), self._write.begin() as connection:
+            yield connection
+
+
+def _record(connection: Connection, number: int) -> Record | None:
+    return next(iter(records(connection, [number])), None)
+
+
+def _first(connection: Connection, wanted: Wanted) -> int | None:
+    at: int | None = connection.scalar(_times(wanted).order_by(inspections.c.at, inspections.c.id).limit(1))
+    return at
+
+
+def _after_last(connection: Connection, wanted: Wanted) -> int | None:
+    at: int | None = connection.scalar(
+        _times(wanted).order_by(inspections.c.at.desc(), inspections.c.id.desc()).limit(1)
+    )
+    return None if at is None else at + 1
+
+
+def _times(wanted: Wanted) -> Select[Any]:
+    where = (of_kind(inspections.c.kind_id, wanted), in_time(wanted), named(wanted.text))
+    return select(inspections.c.at).where(*where)

@@ -1,0 +1,49 @@
+"""Keeping the counts of whole minutes, hours and days, by kind, in the transactions that log."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from clearcast.station.log.kinds import inserting
+from clearcast.station.log.tables import tallies
+
+WIDTHS = (86_400_000, 3_600_000, 60_000)  # milliseconds of a day, an hour, a minute
+MEANS = {"brightness": "brightnesses", "sharpness": "sharpnesses", "p_defect": "p_defects"}  # sums and their counts
+
+_KEY = ("width", "start", "kind_id")
+
+
+def count_in(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
+    """Count some rows of ``inspections``, which are of this transaction."""
+    _add(connection, ((row, 1) for row in rows))
+
+
+def count_as(connection: Connection, row: Mapping[str, object], kind_id: int) -> None:
+    """Count a row of ``inspections``, which was counted before, as of another kind."""
+    _add(connection, ((row, -1), ({**row, "kind_id": kind_id}, 1)))
+
+
+def _add(connection: Connection, rows: Iterable[tuple[Mapping[str, object], int]]) -> None:
+    sums: dict[tuple[int, int, int], dict[str, float]] = {}
+    for row, times in rows:
+        at, kind_id = row["at"], row["kind_id"]
+        assert isinstance(at, int)
+        assert isinstance(kind_id, int)
+        for width in WIDTHS:
+            key = (width, at // width * width, kind_id)
+            before = sums.get(key, {})
+            sums[key] = {name: before.get(name, 0) + more for name, more in _counts(row, times).items()}
+    adding = inserting(connection, tallies)
+    total = {name: tallies.c[name] + adding.excluded[name] for name in ("inspections", *MEANS, *MEANS.values())}
+    # In the order of their keys: who waits for another's rows never waits in a ring.
+    values = [dict(zip(_KEY, key, strict=True)) | sums[key] for key in sorted(sums)]
+    connection.execute(adding.on_conflict_do_update(index_elements=_KEY, set_=total), values)
+
+
+def _counts(row: Mapping[str, object], times: int) -> dict[str, float]:
+    counts: dict[str, float] = {"inspections": times}
+    for name, count in MEANS.items():
+        value = row[name]
+        assert value is None or isinstance(value, float | int)
+        counts |= {name: 0.0, count: 0} if value is None else {name: times * value, count: times}
+    return counts
