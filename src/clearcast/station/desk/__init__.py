@@ -1,0 +1,6 @@
+"""Where pictures are handed in and inspected: taken, judged, kept, logged, answered."""
+
+from clearcast.station.desk.desk import Desk
+from clearcast.station.desk.words import DeskAway, DeskFull, State, Upload
+
+__all__ = ["Desk", "DeskAway", "DeskFull", "State", "Upload"]

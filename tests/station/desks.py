@@ -1,0 +1,207 @@
+"""A bundle and a log for tests of the desk, which do as they are told, and a desk among them."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+
+from clearcast import imaging
+from clearcast.domain import Inspection, Looks, NoiseType, Verdict
+from clearcast.errors import OutputError, PictureError
+from clearcast.imaging import Channels
+from clearcast.runtime.inspector import Inspector
+from clearcast.runtime.manifest import Manifest
+from clearcast.runtime.reference import Reference
+from clearcast.runtime.sources import Item
+from clearcast.station.desk import Desk, Upload
+from clearcast.station.desk import bundles as bundles_module
+from clearcast.station.desk import desk as desk_module
+from clearcast.station.desk.bundles import Loaded
+from clearcast.station.log import Log, LogAway
+from clearcast.station.records import Entry
+from clearcast.station.shelf import Shelf
+
+PATIENCE = 60.0  # seconds; on a busy machine all takes long
+
+
+def picture(brightness: int) -> bytes:
+    """A PNG of 20 x 16 pixels of one grey level."""
+    return imaging.encode(np.full((16, 20), brightness, np.uint8), ".png")
+
+
+def upload(brightness: int = 100, name: str = "part.png", station: str = "") -> Upload:
+    return Upload(data=picture(brightness), name=name, station=station)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+@dataclass
+class Bright:
+    """An inspector to which bright pictures are defects, as bright as they are.
+
+    ``open``: pictures are held up while it is not set. ``asked``: names, in order. ``fails``: what is raised, by name.
+    """
+
+    name: str = "bright 12345678"
+    threshold: float = 0.5
+    has_evidence: bool = True
+    channels: Channels = Channels.GREY
+    open: threading.Event = field(default_factory=threading.Event)
+    asked: list[str] = field(default_factory=list)
+    fails: dict[str, Exception] = field(default_factory=dict)
+    manifest: Manifest = field(default_factory=lambda: cast(Manifest, {"fingerprint": "12345678"}))
+
+    def __post_init__(self) -> None:
+        self.open.set()
+
+    def inspect(self, item: Item, *, restored: bool = False, evidence: bool = False) -> Inspection:
+        self.asked.append(item.name)
+        assert self.open.wait(PATIENCE)
+        if item.name in self.fails:
+            raise self.fails[item.name]
+        try:
+            pixels = item.read()
+        except PictureError as error:
+            return said(self, item.name, None, str(error))
+        assert isinstance(pixels, np.ndarray)
+        inspection = said(self, item.name, float(pixels.mean()) / 255)
+        return Inspection(
+            **{
+                **vars(inspection),
+                "restored": pixels if restored else None,
+                "evidence": np.zeros((2, 3), np.float32) if evidence else None,
+                "looks": Looks(brightness=float(pixels.mean()), sharpness=1.0, sigma=None, density=None),
+            }
+        )
+
+
+def said(by: Bright, name: str, p_defect: float | None, error: str = "") -> Inspection:
+    return Inspection(
+        path=name,
+        sha256=None,
+        verdict=None if p_defect is None else Verdict.DEFECT if p_defect > by.threshold else Verdict.OK,
+        p_defect=p_defect,
+        threshold=by.threshold,
+        noise_type=None if error else NoiseType.NONE,
+        noise_level="",
+        p_noise=None if error else 0.75,
+        ms=None if error else 1.5,
+        model=by.name,
+        error=error,
+    )
+
+
+@dataclass
+class Shop:
+    """Gives bundles by the names of their folders, as ``bundles.load`` does; none for those it does not have."""
+
+    there: dict[str, Loaded] = field(default_factory=dict)
+    tried: list[str] = field(default_factory=list)
+
+    def load(self, path: Path, threads: int) -> Loaded:
+        assert threads >= 1
+        self.tried.append(path.name)
+        if path.name not in self.there:
+            raise OutputError(f"{path}: no such folder or file; needed is a bundle")
+        return self.there[path.name]
+
+
+def loaded(inspector: Bright, *, wide: Bright | None = None, reference: Reference | None = None) -> Loaded:
+    both = cast(Inspector, inspector), cast(Inspector, wide or inspector)
+    return Loaded(inspector=both[0], wide=both[1], reference=reference)
+
+
+@dataclass
+class Ledger:
+    """A log in memory.
+
+    ``open``: writes are held up while it is not set. ``away``: whether the database is. ``refused``: names of entries
+    that it cannot hold. ``writes``: the names of each transaction that was asked for.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    open: threading.Event = field(default_factory=threading.Event)
+    away: bool = False
+    refused: set[str] = field(default_factory=set)
+    writes: list[list[str]] = field(default_factory=list)
+    looked: int = 0
+
+    def __post_init__(self) -> None:
+        self.open.set()
+
+    def write(self, entries: Sequence[Entry]) -> list[int]:
+        self.writes.append([entry.name for entry in entries])
+        assert self.open.wait(PATIENCE)
+        self.answered()
+        if self.refused & {entry.name for entry in entries}:
+            raise ValueError("the log cannot hold this")
+        first = len(self.entries) + 1
+        self.entries.extend(entries)
+        return list(range(first, first + len(entries)))
+
+    def latest(self, model: str, count: int) -> list[Entry]:
+        self.answered()
+        self.looked += 1
+        return [entry for entry in reversed(self.entries) if entry.model == model and not entry.error][:count]
+
+    def answered(self) -> None:
+        if self.away:
+            raise LogAway("the log cannot be reached; start the database")
+
+    @property
+    def log(self) -> Log:
+        return cast(Log, self)
+
+
+@dataclass
+class Scene:
+    """A desk among fakes, and a real shelf."""
+
+    folder: Path
+    ledger: Ledger = field(default_factory=Ledger)
+    inspector: Bright = field(default_factory=Bright)
+    shop: Shop = field(default_factory=Shop)
+
+    def __post_init__(self) -> None:
+        self.shelf = Shelf(self.folder / "pictures")
+        self.shop.there["bundle"] = loaded(self.inspector)
+
+    @asynccontextmanager
+    async def desk(
+        self, *, ready: bool = True, shadow: Path | None = None, threads: int = 2, waiting: int = 64
+    ) -> AsyncIterator[Desk]:
+        desk = Desk(
+            self.folder / "bundle",
+            log=self.ledger.log,
+            shelf=self.shelf,
+            shadow=shadow,
+            threads=threads,
+            waiting=waiting,
+        )
+        desk.start()
+        try:
+            if ready:
+                await until(lambda: desk.state().ready)
+            yield desk
+        finally:
+            self.inspector.open.set()
+            self.ledger.open.set()
+            await desk.close()
+
+
+def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """A scene whose bundles come from its shop, and whose desk looks often for what is away."""
+    scene = Scene(folder)
+    monkeypatch.setattr(desk_module, "_PAUSE", 0.01)
+    monkeypatch.setattr(bundles_module, "load", scene.shop.load)
+    return scene

@@ -1,0 +1,231 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+from desks import Bright, Scene, loaded, picture, scene_in, until, upload
+
+from clearcast.domain import Verdict
+from clearcast.runtime.reference import Reference
+from clearcast.station.desk import Desk, DeskAway, Upload
+from clearcast.station.desk import drifting as drifting_module
+from clearcast.station.records import Entry, Opinion, Record
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return scene_in(tmp_path, monkeypatch)
+
+
+def test_a_bundle_that_is_missing_at_first_is_told_and_taken_when_it_appears(scene: Scene) -> None:
+    bundle = scene.shop.there.pop("bundle")
+
+    async def run() -> None:
+        async with scene.desk(ready=False) as desk:
+            await until(lambda: len(scene.shop.tried) > 2)
+            state = desk.state()
+            assert (state.ready, state.model, state.manifest) == (False, None, None)
+            assert state.reasons == ("bundle: no such folder or file; needed is a bundle",), "and no folders of ours"
+            with pytest.raises(DeskAway, match="bundle: no such folder"):
+                await desk.inspect([upload()])
+            assert desk.drift() == []
+            scene.shop.there["bundle"] = bundle
+            await until(lambda: desk.state().ready)
+            assert len(await desk.inspect([upload()])) == 1
+
+    asyncio.run(run())
+
+
+def test_while_a_bundle_is_loaded_nothing_is_taken(scene: Scene) -> None:
+    desk = Desk(scene.folder / "bundle", log=scene.ledger.log, shelf=scene.shelf)
+    assert desk.state().reasons == ("the bundle bundle is being loaded",)
+    with pytest.raises(DeskAway, match="is being loaded"):
+        asyncio.run(desk.inspect([upload()]))
+
+
+@pytest.mark.parametrize("damage", ["no manifest", "other bytes"])
+def test_a_damaged_bundle_is_told_in_words(
+    scene: Scene, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    if damage == "no manifest":
+        (tmp_path / "bundle").mkdir()
+    else:
+        (tmp_path / "bundle").write_bytes(b"no zip")
+
+    async def run() -> None:
+        async with scene.desk(ready=False) as desk:
+            await until(lambda: "loaded" not in desk.state().reasons[0])
+            assert "bundle: n" in desk.state().reasons[0]
+            assert str(tmp_path) not in desk.state().reasons[0]
+
+    asyncio.run(run())
+
+
+def test_a_log_that_is_away_is_told_nothing_is_answered_and_it_comes_back(scene: Scene) -> None:
+    async def run() -> None:
+        async with scene.desk() as desk:
+            scene.ledger.away = True
+            with pytest.raises(DeskAway, match="the log cannot be reached"):
+                await desk.inspect([upload(1, "a"), upload(1, "b")])
+            assert desk.state().reasons == ("the log cannot be reached; start the database",)
+            asked = len(scene.inspector.asked)
+            with pytest.raises(DeskAway, match="the log cannot be reached"):
+                await desk.inspect([upload(1, "c")])
+            assert len(scene.inspector.asked) == asked, "no work for nothing"
+            assert not scene.ledger.entries
+            scene.ledger.away = False
+            await until(lambda: desk.state().ready)
+            assert len(await desk.inspect([upload(1, "d")])) == 1
+
+    asyncio.run(run())
+    assert [entry.name for entry in scene.ledger.entries] == ["d"]
+
+
+def test_a_shelf_that_is_away_is_told_nothing_is_answered_and_it_comes_back(scene: Scene) -> None:
+    pictures, away = scene.folder / "pictures", scene.folder / "away"
+
+    async def run() -> None:
+        async with scene.desk() as desk:
+            pictures.rename(away)
+            with pytest.raises(DeskAway, match="pictures cannot be stored"):
+                await desk.inspect([upload(1), upload(2)])
+            assert not scene.ledger.entries
+            assert "pictures cannot be stored" in desk.state().reasons[0]
+            away.rename(pictures)
+            await until(lambda: desk.state().ready)
+            assert len(await desk.inspect([upload(3)])) == 1
+
+    asyncio.run(run())
+    assert len(scene.ledger.entries) == 1
+
+
+def test_a_disk_that_is_full_at_the_restored_picture_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def run() -> None:
+        async with scene.desk() as desk:
+            monkeypatch.setattr("clearcast.station.shelf.imaging.encode", full)
+            data = picture_of(7)
+            with pytest.raises(DeskAway, match="No space left"):
+                await desk.inspect([Upload(data=data, name="a")])
+            monkeypatch.undo()
+            await until(lambda: desk.state().ready)
+            assert len(await desk.inspect([upload(3)])) == 1
+
+    picture_of = {7: picture(7)}.__getitem__
+    asyncio.run(run())
+    assert len(scene.ledger.entries) == 1
+
+
+def test_an_entry_that_the_log_cannot_hold_harms_no_other(scene: Scene) -> None:
+    scene.ledger.refused = {"odd"}
+
+    async def run() -> None:
+        async with scene.desk() as desk:
+            scene.ledger.open.clear()
+            first = asyncio.create_task(desk.inspect([upload(1, "first")]))
+            await until(lambda: bool(scene.ledger.writes))
+            good = [asyncio.create_task(desk.inspect([upload(1, name)])) for name in ("a", "b")]
+            odd = asyncio.create_task(desk.inspect([upload(1, "odd")]))
+            await until(lambda: desk._finished.qsize() == 3)
+            scene.ledger.open.set()
+            assert [record.entry.name for task in (first, *good) for record in await task] == ["first", "a", "b"]
+            with pytest.raises(DeskAway, match="could not be logged"):
+                await odd
+            assert desk.state().ready
+
+    asyncio.run(run())
+    assert {entry.name for entry in scene.ledger.entries} == {"first", "a", "b"}
+
+
+def test_a_fault_of_ours_is_raised_and_the_next_picture_has_its_turn(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with scene.desk(threads=1) as desk:
+            with monkeypatch.context() as context:
+                context.setattr(scene.shelf, "put", lambda _: 1 / 0)
+                with pytest.raises(ZeroDivisionError):
+                    await desk.inspect([upload()])
+            assert len(await desk.inspect([upload()])) == 1
+            await until(lambda: desk.state().waiting == 0)
+
+    asyncio.run(run())
+
+
+def opinion(scene: Scene, name: str = "part.png", data: bytes | None = None) -> Entry:
+    """The entry of a picture, with a bundle in shadow that has been looked for."""
+
+    async def run() -> Record:
+        async with scene.desk(shadow=scene.folder / "shadow") as desk:
+            await until(lambda: "shadow" in scene.shop.tried and "is being" not in desk.state().shadow_fault)
+            (record,) = await desk.inspect([Upload(data=data or picture(100), name=name)])
+            return record
+
+    return asyncio.run(run()).entry
+
+
+def test_a_bundle_in_shadow_has_an_opinion_and_decides_nothing(scene: Scene) -> None:
+    scene.shop.there["shadow"] = loaded(Bright(name="shadow 1", threshold=0.1))
+    entry = opinion(scene)
+    assert (entry.verdict, entry.model) == (Verdict.OK, "bright 12345678")
+    assert entry.shadow == Opinion(model="shadow 1", verdict=Verdict.DEFECT, p_defect=100 / 255, threshold=0.1)
+
+
+def test_a_missing_bundle_in_shadow_harms_no_answer(scene: Scene) -> None:
+    entry = opinion(scene)
+    assert (entry.verdict, entry.error) == (Verdict.OK, "")
+    reason = "shadow: no such folder or file; needed is a bundle"
+    assert entry.shadow == Opinion(model="shadow", verdict=None, p_defect=None, threshold=None, error=reason)
+
+
+def test_a_failing_bundle_in_shadow_harms_no_answer(scene: Scene) -> None:
+    scene.shop.there["shadow"] = loaded(Bright(name="shadow 1", fails={"part.png": RuntimeError("no")}))
+    entry = opinion(scene)
+    assert (entry.verdict, entry.error) == (Verdict.OK, "")
+    assert entry.shadow
+    assert entry.shadow.verdict is None
+    assert "could not be inspected here (RuntimeError)" in entry.shadow.error
+
+
+def test_of_what_is_no_picture_the_bundle_in_shadow_is_not_asked(scene: Scene) -> None:
+    shadow = Bright(name="shadow 1")
+    scene.shop.there["shadow"] = loaded(shadow)
+    entry = opinion(scene, data=b"no picture")
+    assert entry.shadow
+    assert entry.shadow.error == entry.error != ""
+    assert not shadow.asked
+
+
+REFERENCE: Reference = {
+    "pictures": "test",
+    "numbers": {
+        "brightness": {"count": 100, "quantiles": [190, 192, 194, 198, 200, 202, 206, 208, 210]},
+        "sharpness": {"count": 100, "quantiles": [1.0] * 9},
+    },
+    "noise_types": {"none": 1.0},
+    "verdicts": {},
+}
+
+
+def test_drift_is_told_of_the_latest_pictures_once_a_minute_at_most(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.shop.there["bundle"] = loaded(scene.inspector, reference=REFERENCE)
+
+    async def run() -> None:
+        async with scene.desk() as desk:
+            assert desk.drift() == []
+            for _ in range(2):
+                await desk.inspect([upload(100)] * 30)
+            assert desk.drift() == [], "it was looked at a moment ago"
+            assert scene.ledger.looked == 1
+            monkeypatch.setattr(drifting_module, "_FRESH", 0.0)
+            desk._drift._until = 0.0
+            told = desk.drift()
+            assert "100 instead of 200 grey levels" in told[0]
+            scene.ledger.away = True
+            assert desk.drift() == told, "the last that was known"
+
+    asyncio.run(run())
