@@ -116,6 +116,11 @@ class Shelf:
             return None
         return imaging.encode(draw_heat(picture, spoken), ".png")
 
+    def kept(self, sha256: str, model: str) -> tuple[str, ...]:
+        """Which of ``noisy``, ``restored`` and ``heat`` there are of a picture that a bundle inspected."""
+        files = {"noisy": NOISY, "restored": f"{_key(model)}.jpg", "heat": f"{_key(model)}.npy"}
+        return tuple(name for name, file in files.items() if self._path(sha256, file).is_file())
+
     def thumbnail(self, sha256: str) -> bytes | None:
         """A small JPEG of the picture as it came; None also where it cannot be decoded."""
         made = self._read(sha256, _THUMBNAIL)

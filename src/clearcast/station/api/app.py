@@ -1,0 +1,85 @@
+"""The station's app: what answers at which address, and what goes on beside."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from clearcast import __version__
+from clearcast.errors import ClearcastError
+from clearcast.station.api import history, inspecting, pages, sessions, standing
+from clearcast.station.api.documents import Documented
+from clearcast.station.api.guard import Guard
+from clearcast.station.api.metrics import Metrics
+from clearcast.station.api.problems import answer_problems
+from clearcast.station.api.station import Station
+from clearcast.station.api.uploads import Held
+
+_SWEEP_SECONDS = 3600.0
+_logger = logging.getLogger("uvicorn.error")
+
+
+def create_app(station: Station) -> FastAPI:
+    """The web app of a station. It starts the station's desk and ends it; the log is the caller's to close.
+
+    Args:
+        station: what it works with; the desk is not started yet.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        station.desk.start()
+        sweeping = asyncio.create_task(_sweep(station))
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweeping
+            await station.desk.close()
+
+    app = Documented(title="Clearcast station", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.station = station
+    app.state.held = Held(station.limits.held_bytes)
+    app.state.metrics = metrics = Metrics(station.desk)
+    answer_problems(app)
+    app.add_middleware(Counted, metrics=metrics)
+    app.add_middleware(Guard, hosts=station.hosts, picture_bytes=station.limits.request_bytes)
+    for part in (inspecting, history, standing, sessions, pages):
+        app.include_router(part.router)
+    pages.mount(app)
+    return app
+
+
+class Counted:
+    """Counts the requests that are answered with an error."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                self._metrics.refused(message["status"])
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+async def _sweep(station: Station) -> None:
+    """Let pictures go that need not be kept any longer, now and then; what fails is tried again."""
+    keep = station.retention
+    while keep.days is not None or keep.bytes is not None:
+        try:
+            await asyncio.to_thread(
+                station.shelf.sweep, keep_days=keep.days, keep_bytes=keep.bytes, needed=station.log.with_feedback
+            )
+        except (ClearcastError, OSError) as error:
+            _logger.warning("Old pictures were not swept: %s", error)
+        await asyncio.sleep(_SWEEP_SECONDS)

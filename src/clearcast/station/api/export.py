@@ -1,0 +1,67 @@
+"""The log as a table: the columns of the results of ``clearcast predict``, and what a station knows beyond.
+
+Here strangers name the pictures and people write notes: what a spreadsheet would take for a formula gets an apostrophe
+before it, as spreadsheets write text themselves.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from clearcast.runtime.sinks import COLUMNS as RESULTS
+from clearcast.station.api.models import moment
+from clearcast.station.records import Record
+
+_OF_ENTRY = tuple(name for name in RESULTS if name != "path")  # a picture has a name here, and no path
+_OF_SHADOW = ("model", "verdict", "p_defect", "threshold", "error")
+COLUMNS = (
+    *("id", "at", "station", "name"),
+    *_OF_ENTRY,
+    *("disagreement", "feedback", "note", "operator"),
+    *(f"shadow_{name}" for name in _OF_SHADOW),
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_ROWS = 200  # that are sent at a time
+
+Value = str | int | float | None
+
+
+def csv_of(records: Iterator[Record]) -> Iterator[bytes]:
+    """The table in pieces, UTF-8, a line a record after the header; numbers have 6 significant digits.
+
+    The first records are asked for at once, so that a log that is away is told before anything is sent.
+    """
+    first = list(islice(records, _ROWS))
+    return _pieces(chain(first, records))
+
+
+def _pieces(records: Iterator[Record]) -> Iterator[bytes]:
+    yield _lines([COLUMNS])
+    while rows := [_row(record) for record in islice(records, _ROWS)]:
+        yield _lines(rows)
+
+
+def _row(record: Record) -> tuple[str, ...]:
+    entry, last = record.entry, record.feedback[-1] if record.feedback else None
+    values: tuple[Value, ...] = (
+        *(record.id, moment(entry.at), entry.station, entry.name),
+        *(getattr(entry, name) for name in _OF_ENTRY),
+        *(record.disagreement, *((last.says, last.note, last.operator) if last else ("", "", ""))),
+        *(getattr(entry.shadow, name, None) for name in _OF_SHADOW),
+    )
+    return tuple(map(_cell, values))
+
+
+def _cell(value: Value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA) else value
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _lines(rows: list[tuple[str, ...]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerows(rows)
+    return text.getvalue().encode("utf-8", "backslashreplace")

@@ -1,0 +1,136 @@
+"""The routes that ask the log, and the one that adds what people say."""
+
+import time
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Response
+from fastapi.responses import StreamingResponse
+
+from clearcast.station.api.asking import Filtered, PageFiltered, TrendFiltered
+from clearcast.station.api.documents import told
+from clearcast.station.api.export import csv_of
+from clearcast.station.api.gate import kind_of
+from clearcast.station.api.headers import PICTURE_POLICY
+from clearcast.station.api.models import Choices, Count, InspectionsPage, LoggedInspection, NewFeedback, Trend
+from clearcast.station.api.problems import refused
+from clearcast.station.api.roles import Here, operator, reader
+from clearcast.station.api.station import Station
+from clearcast.station.records import Entry, Feedback, Record
+
+_KEPT_SECONDS = 365 * 24 * 3600  # what is stored under a hash never changes
+
+router = APIRouter(tags=["history"], dependencies=[Depends(reader)])
+Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+Kind = Literal["noisy", "restored", "heat", "thumbnail"]
+
+
+@router.get("/v1/inspections", responses=told(422, 503))
+def inspections(station: Here, asked: PageFiltered) -> InspectionsPage:
+    """Some inspections, and how to get those that follow."""
+    try:
+        page = station.log.page(asked.wanted(), order=asked.order, after=asked.after, limit=asked.limit)
+    except ValueError:
+        raise refused(422, "after: not what a page of this order gave as 'next'; leave it out to begin anew") from None
+    return InspectionsPage(
+        inspections=[LoggedInspection.of(record, station.shelf) for record in page.records], next=page.next
+    )
+
+
+@router.get(
+    "/v1/inspections.csv",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **told(422, 503)},
+)
+def inspections_csv(station: Here, asked: Filtered) -> StreamingResponse:
+    """All inspections that are asked for, the newest first, as a table."""
+    headers = {"Content-Disposition": 'attachment; filename="inspections.csv"'}
+    return StreamingResponse(csv_of(station.log.export(asked.wanted())), media_type="text/csv", headers=headers)
+
+
+@router.get("/v1/counts", responses=told(422, 503))
+def counts(station: Here, asked: Filtered) -> Count:
+    """How many there are of all that is asked for."""
+    return Count.of(station.log.count(asked.wanted()))
+
+
+@router.get("/v1/trend", responses=told(422, 503))
+def trend(station: Here, asked: TrendFiltered) -> Trend:
+    """The same by spans of time."""
+    return Trend(spans=[Count.of(tally) for tally in station.log.trend(asked.wanted(), spans=asked.spans)])
+
+
+@router.get("/v1/choices", responses=told(503))
+def choices(station: Here) -> Choices:
+    """The models and stations that the log knows."""
+    return Choices(models=station.log.models(), stations=station.log.stations())
+
+
+@router.get("/v1/inspections/{id}", responses=told(404, 422, 503))
+def inspection(station: Here, id: Id) -> LoggedInspection:  # noqa: A002 - the word of the address
+    """One inspection."""
+    return LoggedInspection.of(_record(station, id), station.shelf)
+
+
+@router.get(
+    "/v1/inspections/{id}/pictures/{kind}",
+    response_class=Response,
+    responses={
+        200: {"content": {f"image/{kind}": {"schema": {"type": "string"}} for kind in ("jpeg", "png", "webp")}},
+        **told(404, 410, 422, 503),
+    },
+)
+def picture(station: Here, id: Id, kind: Kind) -> Response:  # noqa: A002 - the word of the address
+    """One of an inspection's pictures: as it came, without noise, where the defect is, or small."""
+    data = _picture(station, _record(station, id).entry, kind)
+    media_type = kind_of(data) if data else None
+    if media_type is None:
+        raise refused(410, "This picture is no longer kept, never was made, or cannot be shown")
+    return Response(
+        data,
+        media_type=media_type,
+        headers={
+            "Cache-Control": f"private, max-age={_KEPT_SECONDS}, immutable",
+            "Content-Security-Policy": PICTURE_POLICY,
+            "Content-Disposition": f'inline; filename="{id}-{kind}.{media_type.partition("/")[2]}"',
+        },
+    )
+
+
+@router.post(
+    "/v1/inspections/{id}/feedback",
+    status_code=201,
+    dependencies=[Depends(operator)],
+    responses=told(400, 404, 408, 413, 422, 503),
+)
+def feedback(station: Here, id: Id, said: NewFeedback) -> LoggedInspection:  # noqa: A002 - the word of the address
+    """Say what the picture shows; the last word counts, and all are kept."""
+    now = time.time_ns() // 1_000_000
+    given = Feedback(at=now, says=said.says, note=said.note, operator=said.operator, settles=said.settles)
+    record = station.log.add_feedback(id, given)
+    if record is None:
+        raise _unknown(id)
+    return LoggedInspection.of(record, station.shelf)
+
+
+def _record(station: Station, id: int) -> Record:  # noqa: A002 - the word of the log
+    record = station.log.record(id)
+    if record is None:
+        raise _unknown(id)
+    return record
+
+
+def _unknown(id: int) -> Exception:  # noqa: A002 - the word of the log
+    return refused(404, f"There is no inspection {id}")
+
+
+def _picture(station: Station, entry: Entry, kind: Kind) -> bytes | None:
+    shelf = station.shelf
+    match kind:
+        case "noisy":
+            return shelf.viewable(entry.sha256)
+        case "restored":
+            return shelf.restored(entry.sha256, entry.model)
+        case "heat":
+            return shelf.heat(entry.sha256, entry.model)
+        case "thumbnail":
+            return shelf.thumbnail(entry.sha256)

@@ -1,0 +1,288 @@
+"""What the API says and is told, as JSON."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from clearcast.domain import NoiseType, Verdict
+from clearcast.evaluation.evidence.contract import Evidence
+from clearcast.evaluation.stage import Stage
+from clearcast.station.api import examples
+from clearcast.station.api.tokens import Role
+from clearcast.station.records import Disagreement, Feedback, Opinion, Record, Says, Tally
+from clearcast.station.shelf import Shelf
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+Moment = Annotated[str, Field(description="UTC, ISO 8601", json_schema_extra={"format": "date-time"})]
+Text = Annotated[str, Field(pattern=r"^[^\u0000]*$")]  # PostgreSQL keeps no NUL in a text
+
+
+def moment(at: int) -> str:
+    """A time of the log, in milliseconds since 1970, as ISO 8601.
+
+    >>> moment(1_000)
+    '1970-01-01T00:00:01.000Z'
+    """
+    return (EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class GivenFeedback(BaseModel):
+    """What a person said of an inspection."""
+
+    at: Moment
+    says: Says
+    note: str
+    operator: str
+    settles: bool
+
+    @classmethod
+    def of(cls, feedback: Feedback) -> Self:
+        """From the log."""
+        return cls(
+            at=moment(feedback.at),
+            says=feedback.says,
+            note=feedback.note,
+            operator=feedback.operator,
+            settles=feedback.settles,
+        )
+
+
+class NewFeedback(BaseModel):
+    """What a person says of an inspection; ``settles``: an open disagreement is done with by this."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.NEW_FEEDBACK]})
+
+    says: Says
+    note: Annotated[Text, Field(max_length=2000)] = ""
+    operator: Annotated[Text, Field(max_length=100)] = ""
+    settles: bool = False
+
+
+class ShadowOpinion(BaseModel):
+    """What a second bundle, in shadow, said of the same picture; it decides nothing."""
+
+    model: str
+    verdict: Verdict | None
+    p_defect: float | None
+    threshold: float | None
+    error: str
+
+    @classmethod
+    def of(cls, opinion: Opinion) -> Self:
+        """From the log."""
+        return cls(
+            model=opinion.model,
+            verdict=opinion.verdict,
+            p_defect=opinion.p_defect,
+            threshold=opinion.threshold,
+            error=opinion.error,
+        )
+
+
+class Pictures(BaseModel):
+    """Where an inspection's pictures are; null where there is none."""
+
+    noisy: str | None = None
+    restored: str | None = None
+    heat: str | None = None
+    thumbnail: str | None = None
+
+    @classmethod
+    def of(cls, record: Record, shelf: Shelf) -> Self:
+        """Those that the shelf still holds."""
+        entry, base = record.entry, f"/v1/inspections/{record.id}/pictures/"
+        if entry.width is None:
+            return cls()
+        kept = shelf.kept(entry.sha256, entry.model)
+        return cls(**{kind: base + kind for kind in kept}, thumbnail=base + "thumbnail" if "noisy" in kept else None)
+
+
+class LoggedInspection(BaseModel):
+    """One inspection as it is logged."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.INSPECTION]})
+
+    id: int
+    at: Moment
+    name: str
+    station: str
+    sha256: str
+    size: Annotated[int, Field(description="bytes")]
+    width: int | None
+    height: int | None
+    verdict: Verdict | None
+    p_defect: Annotated[float | None, Field(description="calibrated probability of defect, 0..1")]
+    threshold: Annotated[float | None, Field(description="the probability above which the verdict is defect")]
+    noise_type: NoiseType | None
+    noise_level: str
+    p_noise: Annotated[float | None, Field(description="probability of the noise type, 0..1")]
+    ms: Annotated[float | None, Field(description="milliseconds of inference")]
+    model: str
+    error: Annotated[str, Field(description="why the picture could not be inspected; empty where it was")]
+    brightness: float | None
+    sharpness: float | None
+    sigma: float | None
+    density: float | None
+    shadow: ShadowOpinion | None
+    feedback: list[GivenFeedback]
+    disagreement: Disagreement
+    pictures: Pictures
+
+    @classmethod
+    def of(cls, record: Record, shelf: Shelf) -> Self:
+        """From the log, with addresses of the pictures that are still kept."""
+        entry = record.entry
+        return cls(
+            id=record.id,
+            at=moment(entry.at),
+            shadow=ShadowOpinion.of(entry.shadow) if entry.shadow else None,
+            feedback=[GivenFeedback.of(feedback) for feedback in record.feedback],
+            disagreement=record.disagreement,
+            pictures=Pictures.of(record, shelf),
+            **{name: getattr(entry, name) for name in _AS_LOGGED},
+        )
+
+
+_AS_LOGGED = (
+    *("name", "station", "sha256", "size", "width", "height", "verdict", "p_defect", "threshold", "noise_type"),
+    *("noise_level", "p_noise", "ms", "model", "error", "brightness", "sharpness", "sigma", "density"),
+)
+
+
+class Inspections(BaseModel):
+    """In the order of the files that were sent."""
+
+    inspections: list[LoggedInspection]
+
+
+class InspectionsPage(Inspections):
+    """Some of the log; ``next``: give it as ``after`` to get those that follow, null at the end."""
+
+    next: str | None
+
+
+class Count(BaseModel):
+    """How many inspections of a span of time, and what was said of them; ``none``: could not be judged."""
+
+    start: Moment
+    inspections: int
+    verdicts: dict[Literal["ok", "defect", "retake", "none"], int]
+    noise_types: dict[NoiseType | Literal["unknown"], int]
+    disagreements: int
+    brightness: float | None
+    sharpness: float | None
+    p_defect: float | None
+
+    @classmethod
+    def of(cls, tally: Tally) -> Self:
+        """From the log; every word is there, also with 0."""
+        return cls(
+            start=moment(tally.start),
+            inspections=tally.inspections,
+            verdicts={**{v.value: tally.verdicts.get(v, 0) for v in Verdict}, "none": tally.verdicts.get(None, 0)},
+            noise_types={
+                **{kind: tally.noise_types.get(kind, 0) for kind in NoiseType},
+                "unknown": tally.noise_types.get(None, 0),
+            },
+            disagreements=tally.disagreements,
+            brightness=tally.brightness,
+            sharpness=tally.sharpness,
+            p_defect=tally.p_defect,
+        )
+
+
+class Trend(BaseModel):
+    """Spans of equal length, the oldest first."""
+
+    spans: list[Count]
+
+
+class Choices(BaseModel):
+    """What there is to filter by."""
+
+    models: list[str]
+    stations: list[str]
+
+
+class TakenLimits(BaseModel):
+    """What is taken of one request: bytes and pixels of a picture, files."""
+
+    bytes: int
+    pixels: int
+    files: int
+
+
+class Figure(BaseModel):
+    """A measured share, 0..1, with its 95 % interval."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Figures(BaseModel):
+    """What the bundle was measured at on test pictures; null where it was not.
+
+    `escape`: the share of defects that were called ok. `overkill`: the share of ok parts that were called defect.
+    """
+
+    images: int
+    parts: int
+    accuracy: Figure | None = None
+    escape: Figure | None = None
+    overkill: Figure | None = None
+
+    @classmethod
+    def of(cls, measured: Evidence) -> Self:
+        """From a bundle's manifest, of verdicts on restored pictures."""
+        decision = measured["decisions"].get(Stage.DENOISED)
+        point = (decision["chosen"] or decision["plain"]) if decision else None
+        figures = {name: Figure(**point[name]) for name in _MEASURES} if point else {}
+        return cls(images=measured["images"], parts=measured["parts"], **figures)
+
+
+_MEASURES: tuple[Literal["accuracy", "escape", "overkill"], ...] = ("accuracy", "escape", "overkill")
+
+
+class StationFacts(BaseModel):
+    """How the station stands, and what the one who asks may do."""
+
+    version: str
+    model: str | None
+    threshold: float | None
+    shadow: str | None
+    shadow_fault: Annotated[str, Field(description="why the bundle in shadow says nothing, though it should")]
+    ready: bool
+    reasons: list[str]
+    role: Role
+    limits: TakenLimits
+    drift: list[str]
+    noise_types: list[NoiseType]
+    station: str
+    measured: Figures | None
+
+
+class Health(BaseModel):
+    """Whether the station answers."""
+
+    status: Literal["ok", "ready"]
+
+
+class Login(BaseModel):
+    """A token, to begin a session of the page with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: Annotated[str, Field(max_length=1000)]
+
+
+class Problem(BaseModel):
+    """What is wrong (RFC 9457)."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [examples.PROBLEM]})
+
+    type: str
+    title: str
+    status: int
+    detail: str

@@ -1,0 +1,106 @@
+"""Who may do what: two tokens in a file, and sessions of the page that are made of them."""
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from clearcast.errors import OutputError
+
+SESSION_SECONDS = 7 * 24 * 3600
+_SHORTEST = 16  # characters of a token; those made here have 43
+_HEAD = """\
+# Tokens of a Clearcast station. Whoever has the operator's may inspect and give feedback; the reader's only looks.
+# To change one, write another here and start the station again; that ends the sessions begun with it.
+"""
+
+
+class Role(StrEnum):
+    """What somebody may do: a reader looks, an operator inspects and gives feedback too."""
+
+    OPERATOR = "operator"
+    READER = "reader"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """The two secrets of a station; texts without white space."""
+
+    operator: str
+    reader: str
+
+    def role_of(self, token: str) -> Role | None:
+        """Whose token this is. The time it takes tells nothing of how much of it is right."""
+        given = token.encode("utf-8", "replace")
+        is_operator = hmac.compare_digest(given, self.operator.encode())
+        is_reader = hmac.compare_digest(given, self.reader.encode())
+        return Role.OPERATOR if is_operator else Role.READER if is_reader else None
+
+    def session(self, role: Role) -> str:
+        """A text for a cookie that stands for the role for ``SESSION_SECONDS``, and does not hold the token."""
+        ends = str(int(time.time()) + SESSION_SECONDS)
+        return f"{role}.{ends}.{self._mark(role, ends)}"
+
+    def role_of_session(self, session: str) -> Role | None:
+        """The role that a session stands for; None where it has ended or was not made here."""
+        name, _, rest = session.partition(".")
+        ends, _, mark = rest.partition(".")
+        if name not in set(Role) or not (ends.isascii() and ends.isdecimal() and len(ends) <= 12):
+            return None
+        made_here = hmac.compare_digest(mark.encode("utf-8", "replace"), self._mark(Role(name), ends).encode())
+        return Role(name) if made_here and int(ends) > time.time() else None
+
+    def _mark(self, role: Role, ends: str) -> str:
+        token = self.operator if role is Role.OPERATOR else self.reader
+        return hmac.new(token.encode(), f"clearcast session {role} {ends}".encode(), hashlib.sha256).hexdigest()
+
+
+def read_tokens(path: Path) -> Tokens:
+    """Read a token file: lines ``operator: TOKEN`` and ``reader: TOKEN``, and comments that begin with ``#``.
+
+    Raises:
+        OutputError: it cannot be read, lacks one, or they are too short or the same.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path}: the token file cannot be read ({error})") from None
+    found = {}
+    for line in lines:
+        key, colon, value = line.partition(":")
+        if colon and not line.lstrip().startswith("#"):
+            found[key.strip()] = value.strip()
+    operator, reader = found.get("operator", ""), found.get("reader", "")
+    if min(len(operator), len(reader)) < _SHORTEST or operator == reader:
+        raise OutputError(
+            f"{path}: needed are two lines, 'operator: TOKEN' and 'reader: TOKEN', with two different tokens of at "
+            f"least {_SHORTEST} characters; or remove the file, and one with new tokens is made"
+        )
+    return Tokens(operator=operator, reader=reader)
+
+
+def make_tokens(path: Path) -> Tokens:
+    """Write a token file with new random tokens that only its owner can read.
+
+    Raises:
+        OutputError: it is there already, or cannot be written.
+    """
+    tokens = Tokens(operator=secrets.token_urlsafe(32), reader=secrets.token_urlsafe(32))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(file, "w", encoding="utf-8") as out:
+            out.write(f"{_HEAD}operator: {tokens.operator}\nreader: {tokens.reader}\n")
+    except OSError as error:
+        raise OutputError(f"{path}: the token file cannot be made ({error})") from None
+    return tokens
+
+
+def others_can_read(path: Path) -> bool:
+    """Whether others on this machine can read a file."""
+    return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))

@@ -1,0 +1,119 @@
+"""Stations that answer over a real socket, with a bundle that does as it is told; and pictures to send them."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from desks import PATIENCE, Bright, Shop, loaded, picture
+
+from clearcast.station.api import Limits, Station, Tokens, create_app
+from clearcast.station.desk import Desk
+from clearcast.station.desk import bundles as bundles_module
+from clearcast.station.log import Log, open_log
+from clearcast.station.shelf import Shelf
+
+LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
+TOKENS = Tokens(operator="the operator's token", reader="the reader's token!!")
+
+
+@dataclass
+class Scene:
+    """What a station is made of; whatever a test wants otherwise, it changes before it starts one."""
+
+    folder: Path
+    inspector: Bright = field(default_factory=Bright)
+    shop: Shop = field(default_factory=Shop)
+    limits: Limits = field(default_factory=Limits)
+    tokens: Tokens | None = None
+    hosts: frozenset[str] | None = LOCAL
+    waiting: int = 64
+
+    def __post_init__(self) -> None:
+        self.shop.there["bundle"] = loaded(self.inspector)
+        self.log: Log = open_log(self.folder / "log.sqlite")
+        self.shelf = Shelf(self.folder / "pictures")
+
+    def station(self) -> Station:
+        desk = Desk(self.folder / "bundle", log=self.log, shelf=self.shelf, threads=2, waiting=self.waiting)
+        return Station(
+            desk=desk,
+            log=self.log,
+            shelf=self.shelf,
+            name="line 1",
+            limits=self.limits,
+            tokens=self.tokens,
+            hosts=self.hosts,
+        )
+
+    @contextmanager
+    def open(self, *, ready: bool = True) -> Iterator[httpx.Client]:
+        """A client of the running station."""
+        with serving(self.station()) as client:
+            if ready:
+                until(lambda: client.get("/readyz").status_code == 200)
+            yield client
+            self.inspector.open.set()
+
+
+@contextmanager
+def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    scene = Scene(folder)
+    monkeypatch.setattr(bundles_module, "load", scene.shop.load)
+    yield scene
+    scene.log.close()
+
+
+@contextmanager
+def serving(station: Station) -> Iterator[httpx.Client]:
+    """A server in a thread, on a free port."""
+    config = uvicorn.Config(create_app(station), port=0, http="h11", ws="none", log_level="critical", lifespan="on")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        until(lambda: server.started or not thread.is_alive())
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, trust_env=False) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "this takes too long"
+        time.sleep(0.005)
+
+
+def files_of(*pictures: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes, str]]]:
+    return [("files", (name, data, "image/png")) for name, data in pictures]
+
+
+def send(client: httpx.Client, *brightnesses: int, **fields: str) -> list[dict[str, Any]]:
+    """Send pictures of one grey level each, named by it; what is above 127 is a defect."""
+    files = files_of(*((f"part {level}.png", picture(level)) for level in brightnesses))
+    answer = client.post("/v1/inspect", files=files, data=fields)
+    assert answer.status_code == 200, answer.text
+    inspections: list[dict[str, Any]] = answer.json()["inspections"]
+    return inspections
+
+
+def problem_of(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """The problem that an answer tells, as RFC 9457 has it."""
+    assert answer.status_code == status, (answer.status_code, answer.text)
+    assert answer.headers["content-type"] == "application/problem+json"
+    told: dict[str, Any] = answer.json()
+    assert told["status"] == status
+    assert told["title"]
+    assert told["detail"]
+    assert told["type"] == "about:blank"
+    return told
