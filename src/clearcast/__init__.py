@@ -15,6 +15,8 @@ __version__ = "0.1.0"
 def load(path: str | Path, *, threads: int | None = None) -> Bundle:
     """Load a bundle, to inspect pictures with it.
 
+    A verdict is ``ok`` or ``defect``; also ``retake`` where the bundle's ``retake_distance`` is not None.
+
     >>> bundle = load("castings")  # doctest: +SKIP
     >>> for inspection in bundle.predict("line-3/pictures"):  # doctest: +SKIP
     ...     print(inspection.path, inspection.verdict, inspection.p_defect, inspection.error)

@@ -74,9 +74,10 @@ class Inspection:
     Attributes:
         path: as the source names the picture.
         sha256: of the file's bytes, in hexadecimal; None where they could not be read, and for frames of a video.
-        verdict: None also where the bundle judges nothing.
+        verdict: None also where the bundle judges nothing. A bundle gives ``retake`` where its manifest says how near
+            to the threshold (``clearcast tune``).
         p_defect: calibrated probability of defect, 0..1.
-        threshold: the probability above which the verdict is defect, 0..1.
+        threshold: the probability above which the verdict is defect, 0..1, unless it is retake.
         noise_type: the likeliest.
         noise_level: in words, such as "standard deviation 25 grey levels"; "" where there is none to tell.
         p_noise: probability of ``noise_type``, 0..1.

@@ -174,7 +174,7 @@ def _manifest(channels: Channels, *, judges: bool, recipe: str) -> Manifest:
         "clearcast": "0",
         "created": "2026-01-01T00:00:00+00:00",
         "files": {},
-        "trained_on": {"channels": channels.value, "shape": [64, 64]},
+        "trained_on": {"sheet": "Labels.xlsx", "channels": channels.value, "shape": [64, 64]},
         "effort": {},
         "judge": facts if judges else None,
         "no_judge": None if judges else "every part is ok",

@@ -18,6 +18,8 @@ def manifest_of(files: dict[str, bytes]) -> dict[str, object]:
     hashes = {name: sha256(data) for name, data in files.items()}
     filled = dict.fromkeys(Manifest.__required_keys__, None)
     manifest = {**filled, "format": FORMAT, "files": hashes, "fingerprint": fingerprint(hashes)}
+    manifest |= {"recipe": "clear", "clearcast": "0", "created": "2026-01-01"}
+    manifest |= {"trained_on": {"sheet": "Labels.xlsx", "channels": "grey"}}
     return {**manifest, "seal": seal_of(manifest)}
 
 

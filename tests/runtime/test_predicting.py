@@ -60,7 +60,7 @@ def test_one_row_a_picture(bundle: Path, tmp_path: Path) -> None:
     assert "not a readable picture" in rows[-1]["error"]
     defects = sum(row["verdict"] == "defect" for row in rows)
     assert f"{defects} defect" in done.output
-    assert "1 pictures could not be inspected" in done.output
+    assert "1 picture could not be inspected" in done.output
 
 
 def test_pictures_are_written_beside(bundle: Path, tmp_path: Path) -> None:

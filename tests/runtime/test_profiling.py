@@ -115,7 +115,7 @@ def test_the_command_tells_stages_rate_and_ratio(bundle: Path, tmp_path: Path, m
     assert "10.0 a second; only read and decoded: 40.0 a second; that is 1/4.0 of it" in done.output
     assert "at most 600 MB of memory" in done.output
     assert "60.0%" in done.output
-    assert "1 pictures could not be inspected" in done.output
+    assert "1 picture could not be inspected" in done.output
 
 
 def test_the_command_as_it_is(bundle: Path, tmp_path: Path) -> None:

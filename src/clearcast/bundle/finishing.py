@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from scipy.special import expit
 
 from clearcast import __version__
 from clearcast.bundle.golden import middle, write_golden
@@ -19,6 +18,7 @@ from clearcast.runtime.manifest import FORMAT, Graph, JudgeFacts, Manifest, Trai
 from clearcast.runtime.model import DETAIL, SURVEY, Model
 from clearcast.runtime.package import Package
 from clearcast.runtime.reference import REFERENCE, Reference
+from clearcast.runtime.verdicts import probability
 from clearcast.runtime.verifying import GOLDEN
 
 LICENCE = "Trained by Clearcast (Apache-2.0) on pictures of whoever made this bundle; its use is theirs to decide."
@@ -70,7 +70,7 @@ def finish(
 
 
 def _threshold(judge: JudgeFacts | None) -> float | None:
-    return float(expit(judge["threshold"] / judge["temperature"])) if judge else None
+    return probability(judge["threshold"] / judge["temperature"]) if judge else None
 
 
 def _unproved(folder: Path, manifest: Manifest) -> Package:

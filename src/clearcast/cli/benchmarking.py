@@ -20,6 +20,7 @@ from clearcast.cli.options import (
 )
 from clearcast.cli.output import console, packages, say
 from clearcast.data.sheet import Columns, read_sheet
+from clearcast.evaluation.evidence.words import counted
 
 if TYPE_CHECKING:
     from clearcast.runtime.profiling import Speed
@@ -222,14 +223,14 @@ def _print_speed(
     console.print(_stage_table(speed))
     ratio = speed.decoding / speed.inspecting
     say(
-        f"{speed.pictures} pictures by {speed.model} with {speed.threads} threads: "
+        f"{counted(speed.pictures, 'picture')} by {speed.model} with {counted(speed.threads, 'thread')}: "
         f"{speed.pictures / speed.inspecting:.1f} a second; only read and decoded: "
         f"{speed.pictures / speed.decoding:.1f} a second; that is 1/{1 / ratio:.1f} of it"
     )
     memory = "" if speed.peak is None else f"; at most {speed.peak / 2**20:.0f} MB of memory"
     say(f"Loading the bundle took {speed.loading:.2f} s{memory}")
     if speed.errors:
-        say(f"{speed.errors} pictures could not be inspected")
+        say(f"{counted(speed.errors, 'picture')} could not be inspected")
 
 
 def _stage_table(speed: "Speed") -> Table:
@@ -239,5 +240,5 @@ def _stage_table(speed: "Speed") -> Table:
         if name in speed.stages:
             seconds = speed.stages[name]
             table.add_row(words, f"{1000 * seconds:.2f}", f"{seconds / whole:.1%}")
-    table.caption = f"while {speed.threads} threads were at work"
+    table.caption = f"with {counted(speed.threads, 'thread')} at work"
     return table

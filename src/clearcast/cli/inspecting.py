@@ -10,6 +10,7 @@ from clearcast.cli.options import Root
 from clearcast.cli.output import console, say
 from clearcast.data.sheet import Columns
 from clearcast.domain import Verdict
+from clearcast.evaluation.evidence.words import counted
 
 if TYPE_CHECKING:
     from clearcast.runtime.predicting import Summary
@@ -21,6 +22,7 @@ class FailOn(StrEnum):
     """What ends the command with an exit code of its own."""
 
     DEFECT = "defect"
+    RETAKE = "retake"
     ERROR = "error"
 
 
@@ -57,7 +59,7 @@ def predict(
     heatmaps: Annotated[Path | None, typer.Option(help="Folder for pictures of where a defect is.")] = None,
     fail_on: Annotated[
         list[FailOn] | None,
-        typer.Option(help=f"End with exit code {FAILED} if there is one; both are allowed.", show_default="never"),
+        typer.Option(help=f"End with exit code {FAILED} if there is one; several are allowed.", show_default="never"),
     ] = None,
     threads: Annotated[
         int | None,
@@ -74,7 +76,7 @@ def predict(
     root: Root = None,
     noisy_column: Annotated[str, typer.Option(help="Of a sheet, the column of the pictures.")] = Columns.noisy,
 ) -> None:
-    """Inspect pictures: ok or defect, which noise, how sure; one row a picture."""
+    """Inspect pictures: ok, defect or retake, which noise, how sure; one row a picture."""
     from clearcast.runtime.beside import Beside
     from clearcast.runtime.predicting import PredictRequest
     from clearcast.runtime.predicting import predict as inspect
@@ -93,25 +95,25 @@ def predict(
         shard=parse_shard(shard) if shard else None,
         root=root,
         column=noisy_column,
-        needs_verdicts=FailOn.DEFECT in wanted,
+        needed=frozenset(Verdict(each) for each in wanted if each is not FailOn.ERROR),
         console=console,
     )
     summary = inspect(request)
     _print_summary(summary)
     say(f"Results: {out}")
-    failed = {FailOn.DEFECT: summary.verdicts[Verdict.DEFECT], FailOn.ERROR: summary.errors}
-    if any(failed[each] for each in wanted):
+    if any(summary.errors if each is FailOn.ERROR else summary.verdicts[each.value] for each in wanted):
         raise typer.Exit(FAILED)
 
 
 def _print_summary(summary: "Summary") -> None:
     rate = f", {summary.pictures / summary.seconds:.1f} a second" if summary.seconds else ""
     already = f"; {summary.before} had been before" if summary.before else ""
-    say(f"{summary.pictures} pictures inspected by {summary.model} in {summary.seconds:.1f} s{rate}{already}")
+    inspected = counted(summary.pictures, "picture")
+    say(f"{inspected} inspected by {summary.model} in {summary.seconds:.1f} s{rate}{already}")
     for title, counts in (("Verdicts", summary.verdicts), ("Noise", summary.noise_types)):
         if counts:
             say(f"{title}: {', '.join(f'{count} {name}' for name, count in counts.most_common())}")
     if summary.errors:
-        say(f"{summary.errors} pictures could not be inspected; the column error says why")
+        say(f"{counted(summary.errors, 'picture')} could not be inspected; the column error says why")
     for sentence in summary.drift:
         console.print(f"Beware: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)

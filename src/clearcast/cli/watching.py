@@ -13,6 +13,7 @@ import typer
 
 from clearcast.cli.output import say
 from clearcast.domain import Inspection
+from clearcast.evaluation.evidence.words import counted
 
 
 def watch(
@@ -24,9 +25,13 @@ def watch(
     ],
     hook: Annotated[
         str | None,
-        typer.Option(help="Run this on a defect, with the picture's path and its verdict as last arguments."),
+        typer.Option(
+            help="Run this on a defect or a retake, with the picture's path and its verdict as last arguments."
+        ),
     ] = None,
-    webhook: Annotated[str | None, typer.Option(help="Post each defect's row as JSON to this address.")] = None,
+    webhook: Annotated[
+        str | None, typer.Option(help="Post the row of each defect and retake as JSON to this address.")
+    ] = None,
     once: Annotated[
         bool,
         typer.Option("--once", help="Inspect what is there, wait half a minute for what is half written, and end."),
@@ -58,7 +63,7 @@ def watch(
         sink, known = open_sink(out, model=loaded.name, resume=True, live=True)
         with sink, Alarms(wanted, lambda failure: say(f"Alarm failed: {failure}")) as alarms:
             arrivals = Arrivals(watched, known)
-            say(f"Watching {folder}; {len(known)} pictures were inspected before")
+            say(f"Watching {folder}; inspected before: {counted(len(known), 'picture')}")
             watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, seen=seen)
     say(f"Results: {out} ({', '.join(f'{count} {name}' for name, count in counts.items()) or 'nothing new'})")
 

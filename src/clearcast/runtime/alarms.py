@@ -1,4 +1,4 @@
-"""Tell of defects outside: run a command, post to an address. What fails is told, and stops nothing."""
+"""Tell of defects and retakes outside: run a command, post to an address. What fails is told, and stops nothing."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from clearcast.errors import OutputError
 from clearcast.runtime.sinks.rows import row_of
 
 Alarm = Callable[[Inspection], None]
-"""Called with the inspection of a defect; raises what it likes where it failed."""
+"""Called with the inspection of a picture that is not ok; raises what it likes where it failed."""
 
 _HOOK_SECONDS = 60
 _POST_SECONDS = 10

@@ -149,12 +149,19 @@ class Drift:
 
     def _about_verdicts(self) -> str:
         seen, known = self._verdicts, self._reference["verdicts"]
-        defects, before = seen[Verdict.DEFECT], known.get(Verdict.DEFECT, 0.0)
-        if not known or not share_moved(defects, seen.total(), before, self._parts or self._pictures):
+        if not known:
+            return ""
+        referenced = self._parts or self._pictures
+        changed = [
+            f"{_share(seen[verdict], seen.total())} {verdict} instead of {known.get(verdict, 0.0):.0%}"
+            for verdict in (Verdict.DEFECT, Verdict.RETAKE)
+            if share_moved(seen[verdict], seen.total(), known.get(verdict, 0.0), referenced)
+        ]
+        if not changed:
             return ""
         return (
-            f"Verdicts: {_share(defects, seen.total())} defect instead of {before:.0%} of {self._those}; look at some "
-            "of these parts yourself, if you did not expect that."
+            f"Verdicts: {', '.join(changed)} of {self._those}; look at some of these parts yourself, if you did not "
+            "expect that."
         )
 
     @property

@@ -15,6 +15,7 @@ from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.model import SMALLEST, Answers, Model
 from clearcast.runtime.package import Package
 from clearcast.runtime.sources import Item
+from clearcast.runtime.verdicts import rule_of
 
 
 class Inspector:
@@ -34,6 +35,7 @@ class Inspector:
                 package.read(name)
         self.manifest = package.manifest
         self.name = f"{package.name} {self.manifest['fingerprint'][:8]}"
+        self.rule = rule_of(self.manifest)
         self.threshold = self.manifest["threshold"]
         self._model = Model(package, threads=threads)
 
@@ -46,6 +48,13 @@ class Inspector:
     def judges(self) -> bool:
         """Whether the bundle gives verdicts."""
         return "p_defect" in self._model.says
+
+    @property
+    def verdicts(self) -> frozenset[Verdict]:
+        """The verdicts that the bundle may give; none where it judges nothing."""
+        if not self.judges or self.rule is None:
+            return frozenset()
+        return frozenset(Verdict) - ({Verdict.RETAKE} if self.rule.retake_distance is None else set())
 
     @property
     def has_evidence(self) -> bool:
@@ -108,9 +117,7 @@ class Inspector:
         return np.ascontiguousarray(_converted(picture, self.channels))
 
     def _verdict(self, p_defect: float | None) -> Verdict | None:
-        if p_defect is None or self.threshold is None:
-            return None
-        return Verdict.DEFECT if p_defect > self.threshold else Verdict.OK
+        return None if p_defect is None or self.rule is None else self.rule.verdict(p_defect)
 
     def _failed(self, name: str, sha256: str | None, error: str) -> Inspection:
         return Inspection(

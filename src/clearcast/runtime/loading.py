@@ -18,6 +18,8 @@ class Bundle:
     Attributes:
         name: the bundle's name and the first characters of its fingerprint, as results name it.
         threshold: the probability of defect above which the verdict is defect, 0..1; None where it judges nothing.
+        retake_distance: the verdict is retake where the log-odds of defect are nearer than this to those of the
+            threshold; None where it never is.
         noise_types: those that it tells apart.
         manifest: all that the bundle says of itself: what it was trained on, how well it did, by which versions.
         threads: how many pictures are worked on at a time.
@@ -30,6 +32,7 @@ class Bundle:
         self.name = self.inspector.name
         self.threshold = self.inspector.threshold
         self.manifest: Manifest = self.inspector.manifest
+        self.retake_distance = self.inspector.rule.retake_distance if self.inspector.rule else None
         self.threads = threads or cores()
 
     def predict(

@@ -9,6 +9,8 @@ from typing import NotRequired, TypedDict, cast
 from clearcast.errors import OutputError
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.files import replace_file
+from clearcast.imaging import Channels
+from clearcast.runtime.conforming import misfits
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -43,13 +45,16 @@ class JudgeFacts(TypedDict):
 
     ``shape``: (height, width) in pixels that restored pictures are judged at. A logit divided by ``temperature`` is a
     calibrated log-odds of defect; a logit above ``threshold`` is the verdict defect. ``crossfitted``: whether both were
-    chosen by what judges said of parts that they had not learned from; else they are 1 and 0.
+    chosen by what judges said of parts that they had not learned from; else they are 1 and 0. ``retake_distance``: a
+    picture whose calibrated log-odds are nearer than this to those of the threshold is to be retaken; where it is not
+    said, none is.
     """
 
     shape: list[int]
     temperature: float
     threshold: float
     crossfitted: bool
+    retake_distance: NotRequired[float]
 
 
 class Parity(TypedDict):
@@ -97,10 +102,10 @@ class Trained(TypedDict):
 class Manifest(Trained):
     """The content of ``manifest.json``.
 
-    ``threshold``: the probability above which the verdict is defect, 0..1; None without a judge. ``fingerprint``:
-    SHA-256 of ``files``, which is who this bundle is. ``graphs``: by file name. ``versions``: of the packages that the
-    graphs were made and compared with. ``seal``: SHA-256 of the rest of the manifest, so that a changed threshold is
-    noticed.
+    ``threshold``: the probability above which the verdict is defect, 0..1, that of ``judge``; None without a judge.
+    ``fingerprint``: SHA-256 of ``files``, which is who this bundle is. ``graphs``: by file name. ``versions``: of the
+    packages that the graphs were made and compared with. ``seal``: SHA-256 of the rest of the manifest, so that a
+    changed threshold is noticed.
     """
 
     threshold: float | None
@@ -110,6 +115,23 @@ class Manifest(Trained):
     versions: dict[str, str]
     parity: Parity
     seal: str
+
+
+class _PicturesRead(TypedDict):
+    sheet: str
+    channels: Channels
+
+
+class _Read(TypedDict):
+    """What inspecting and verifying read of a manifest, besides what fingerprint and seal make sure of."""
+
+    recipe: str
+    clearcast: str
+    created: str
+    trained_on: _PicturesRead
+    judge: JudgeFacts | None
+    no_judge: str | None
+    threshold: float | None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -149,6 +171,10 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
         raise OutputError(f"{where}: its {MANIFEST} was changed (fingerprint); copy the bundle again")
     if manifest["seal"] != seal_of(manifest):
         raise OutputError(f"{where}: its {MANIFEST} was changed (seal); copy the bundle again")
+    if wrong := misfits(dict(manifest), _Read):
+        raise OutputError(
+            f"{where}: its {MANIFEST} says of {', '.join(wrong)} what makes no sense; make the bundle again"
+        )
     return manifest
 
 
@@ -156,10 +182,10 @@ def parse_trained(text: bytes, where: str) -> Trained:
     """The same for who needs the weights alone, so that a bundle from before there were graphs will do."""
     try:
         manifest = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OutputError(f"{where}: its {MANIFEST} is damaged ({error}); copy the bundle again") from None
     found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found not in {FORMAT, _WITHOUT_GRAPHS}:
+    if found not in [FORMAT, _WITHOUT_GRAPHS]:
         raise OutputError(f"{where}: a bundle of format {found!r}; this version reads format {FORMAT}")
     _require(manifest, Trained.__required_keys__, where)
     for name in manifest["files"]:

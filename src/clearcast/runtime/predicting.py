@@ -1,6 +1,5 @@
 """Inspect a source to a results file, with pictures beside it on demand."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from clearcast.domain import Inspection
+from clearcast.domain import Inspection, Verdict
 from clearcast.errors import OutputError
 from clearcast.progress import progress_bar
 from clearcast.runtime.beside import Beside, PictureWriter
@@ -19,7 +18,7 @@ from clearcast.runtime.engine import cores, inspect
 from clearcast.runtime.fleet import inspect_on_ray
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package, open_package
-from clearcast.runtime.reference import REFERENCE, Reference
+from clearcast.runtime.reference import REFERENCE, parse_reference
 from clearcast.runtime.sinks import open_sink, read_results
 from clearcast.runtime.sources import Item, Shard, count, items
 
@@ -36,7 +35,7 @@ class PredictRequest:
         beside: pictures that are written too.
         threads: how many pictures are worked on at a time; None: as many as there are cores.
         on_ray: inspect on the machines of a Ray cluster; see ``fleet.inspect_on_ray``.
-        needs_verdicts: refuse a bundle that gives none.
+        needed: refuse a bundle that never gives one of these verdicts.
         console: shows progress.
     """
 
@@ -51,7 +50,7 @@ class PredictRequest:
     beside: Beside = field(default_factory=Beside)
     threads: int | None = None
     on_ray: bool = False
-    needs_verdicts: bool = False
+    needed: frozenset[Verdict] = frozenset()
     console: Console
 
 
@@ -149,8 +148,7 @@ def _drift(package: Package) -> Drift | None:
     """What compares pictures with those that the bundle learned from, if it says how those were."""
     if REFERENCE not in package.names():
         return None
-    reference: Reference = json.loads(package.read(REFERENCE))
-    return Drift(reference)
+    return Drift(parse_reference(package.read(REFERENCE), str(package.path)))
 
 
 def _items(request: PredictRequest) -> Iterator[Item]:
@@ -178,8 +176,13 @@ def _count(request: PredictRequest) -> int:
 
 
 def _require_answers(inspector: Inspector, request: PredictRequest) -> None:
-    if request.needs_verdicts and not inspector.judges:
+    for verdict in sorted(request.needed - inspector.verdicts):
+        if inspector.judges:
+            raise OutputError(
+                f"{request.bundle}: never gives the verdict {verdict}; let it by 'clearcast tune', or leave out "
+                f"--fail-on {verdict}"
+            )
         reason = inspector.manifest["no_judge"] or "it has no judge"
-        raise OutputError(f"{request.bundle}: gives no verdicts ({reason}); leave out --fail-on defect")
+        raise OutputError(f"{request.bundle}: gives no verdicts ({reason}); leave out --fail-on {verdict}")
     if request.beside.heatmaps and not inspector.has_evidence:
         raise OutputError(f"{request.bundle}: does not say where a defect is; leave out --heatmaps")

@@ -8,12 +8,14 @@ from typing import TypedDict, cast
 import numpy as np
 
 from clearcast import imaging
-from clearcast.domain import NoiseType, Verdict
+from clearcast.domain import NoiseType
 from clearcast.errors import OutputError
 from clearcast.imaging import Picture
+from clearcast.runtime.conforming import conforms
 from clearcast.runtime.manifest import Manifest
 from clearcast.runtime.model import DETAIL, SURVEY, Model
 from clearcast.runtime.package import Package, open_package
+from clearcast.runtime.verdicts import Rule, rule_of
 
 GOLDEN = "golden.json"
 TOLERANCE = 1e-3  # by which a probability may differ
@@ -52,7 +54,7 @@ def verify(path: Path) -> Verified:
     package = open_package(path)
     package.check()
     model = _loaded(package)
-    golden = _golden(package)
+    golden = read_golden(package)
     largest = max((_difference(package, model, each) for each in golden), default=0.0)
     return Verified(
         manifest=package.manifest, files=len(package.names()), pictures=len(golden), largest_difference=largest
@@ -72,11 +74,16 @@ def _loaded(package: Package) -> Model:
         raise OutputError(f"{package.path}: its graphs do not run here ({str(error).splitlines()[0]})") from None
 
 
-def _golden(package: Package) -> list[Golden]:
+def read_golden(package: Package) -> list[Golden]:
+    """What is expected of a bundle's golden pictures, at least one.
+
+    Raises:
+        OutputError: it is missing, was changed, or makes no sense.
+    """
     text = package.read(GOLDEN)
     try:
         golden = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         golden = None
     if not isinstance(golden, list) or not golden or not all(map(_is_golden, golden)):
         raise OutputError(f"{package.path}: its {GOLDEN} says nothing of golden pictures; make the bundle again")
@@ -84,7 +91,7 @@ def _golden(package: Package) -> list[Golden]:
 
 
 def _is_golden(each: object) -> bool:
-    return isinstance(each, dict) and Golden.__required_keys__ <= each.keys() and {*NoiseType} <= {*each["p_noise"]}
+    return conforms(each, Golden) and {*NoiseType} <= {*cast(Golden, each)["p_noise"]}
 
 
 def _difference(package: Package, model: Model, golden: Golden) -> float:
@@ -92,12 +99,12 @@ def _difference(package: Package, model: Model, golden: Golden) -> float:
     picture: Picture = imaging.decode(package.read(golden["file"]), model.channels, golden["file"])
     answers = model.answer(picture.reshape(1, *picture.shape[:2], -1))
     pairs = list(zip(answers.p_noise[0].tolist(), (golden["p_noise"][kind] for kind in NoiseType), strict=True))
-    threshold = package.manifest["threshold"]
-    if golden["p_defect"] is not None and answers.p_defect is not None and threshold is not None:
+    rule = rule_of(package.manifest)
+    if golden["p_defect"] is not None and answers.p_defect is not None and rule is not None:
         chance = float(answers.p_defect[0])
         pairs.append((chance, golden["p_defect"]))
-        verdict = Verdict.DEFECT if chance > threshold else Verdict.OK
-        if verdict != golden["verdict"]:
+        verdict = rule.verdict(chance)
+        if verdict != golden["verdict"] and not _is_near_thing(golden["p_defect"], rule):
             raise OutputError(
                 f"{package.path}: {golden['file']} is judged {verdict} here, and was {golden['verdict']} where the "
                 "bundle was made; do not use it on this machine"
@@ -109,3 +116,8 @@ def _difference(package: Package, model: Model, golden: Golden) -> float:
             f"made; at most {TOLERANCE:g} is allowed; do not use it on this machine"
         )
     return largest
+
+
+def _is_near_thing(p_defect: float, rule: Rule) -> bool:
+    """Whether a difference that is allowed makes another verdict: a rule chosen later minds no golden pictures."""
+    return len({rule.verdict(min(max(p_defect + off, 0.0), 1.0)) for off in (-TOLERANCE, 0.0, TOLERANCE)}) > 1

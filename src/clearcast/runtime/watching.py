@@ -124,7 +124,7 @@ def watch(
     once: bool,
     seen: Callable[[Inspection], None],
 ) -> None:
-    """Write a row for each picture that arrives, and raise alarms for defects.
+    """Write a row for each picture that arrives, and raise alarms for defects, and for pictures to be retaken.
 
     The row is written before the alarm is raised: where the process is killed between the two, the alarm is lost.
 
@@ -132,7 +132,7 @@ def watch(
         inspector: inspects.
         arrivals: of the folder that is watched.
         sink: a live results file.
-        alarms: of the defects.
+        alarms: of the verdicts that somebody must act on: all but ok.
         stop: ends the watch, after the picture under way.
         once: end when no picture is waited for.
         seen: called with each inspection that was written.
@@ -162,7 +162,7 @@ def _inspect(
             if arrivals.take(inspection):
                 sink.write(inspection)
                 seen(inspection)
-                if inspection.verdict is Verdict.DEFECT:
+                if inspection.verdict in {Verdict.DEFECT, Verdict.RETAKE}:
                     alarms.raise_for(inspection)
             if stop.is_set():
                 return
