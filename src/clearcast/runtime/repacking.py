@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clearcast.errors import OutputError
 from clearcast.runtime.manifest import FORMAT, MANIFEST, parse_trained
-from clearcast.runtime.package import open_package, pack, reader_of
+from clearcast.runtime.package import Package, open_package, pack, reader_of
 
 
 def has_graphs(source: Path) -> bool:
@@ -31,10 +31,15 @@ def repack(source: Path, out: Path) -> None:
     package = open_package(source)
     with new_bundle(out) as folder:
         (folder / MANIFEST).write_bytes(package.unchecked(MANIFEST))
-        for name in package.names():
-            path = folder / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(package.read(name))
+        copy_files(package, folder)
+
+
+def copy_files(package: Package, folder: Path) -> None:
+    """Write all files of a bundle but its manifest to a folder; each is checked."""
+    for name in package.names():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(package.read(name))
 
 
 @contextmanager

@@ -4,6 +4,8 @@ Validation images choose and test images measure: a choice never sees the images
 folds each is calibrated and chosen for by its own validation images, and the test images are pooled.
 """
 
+from dataclasses import dataclass
+
 from clearcast.domain import Label
 from clearcast.evaluation.evidence.calibrate import calibration, fit_temperatures
 from clearcast.evaluation.evidence.contract import Decision, OperatingPoint, Retake
@@ -17,6 +19,35 @@ from clearcast.evaluation.statistics.sample import Flags, Sample
 _HALF = 0.5  # the threshold of the study's own verdicts
 
 
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What is chosen on validation images, by fold.
+
+    ``temperatures``: log-odds are divided by them; all the rest is of what remains. ``thresholds``: the probability
+    from which an image is a defect. ``cutoffs``: the confidence below which a picture is retaken, at least 0; None
+    where that was not wished for.
+    """
+
+    temperatures: dict[int, float]
+    thresholds: dict[int, float]
+    cutoffs: dict[int, float] | None
+
+
+def choose(validation: Judged, wishes: Wishes) -> Choice:
+    """Choose by validation images, of which each fold has some of both labels."""
+    temperatures = fit_temperatures(validation)
+    rehearsal = validation.cooled(temperatures)
+    folds = {fold: rehearsal.of_fold(fold) for fold in rehearsal.folds}
+    thresholds = {fold: choose_threshold(rows.probability, rows.defect, wishes) for fold, rows in folds.items()}
+    if wishes.max_risk is None and wishes.min_coverage is None:
+        return Choice(temperatures=temperatures, thresholds=thresholds, cutoffs=None)
+    cutoffs = {}
+    for fold, rows in folds.items():
+        wrong = _says_defect(rows, thresholds) != rows.defect
+        cutoffs[fold] = choose_cutoff(confidence(rows, thresholds), wrong, wishes)
+    return Choice(temperatures=temperatures, thresholds=thresholds, cutoffs=cutoffs)
+
+
 def decision(test: Judged, validation: Judged | None, wishes: Wishes, seed: int) -> Decision:
     """What a stage's verdicts are worth as decisions; nothing is chosen where validation images lack."""
     sample = Sample(test.part, seed=seed)
@@ -26,9 +57,9 @@ def decision(test: Judged, validation: Judged | None, wishes: Wishes, seed: int)
     validation = validation.only_folds(test.folds)
     if lacking := _lacking(test, validation):
         return _undecided(test, plain, wishes, sample, lacking)
-    temperatures = fit_temperatures(validation)
+    choice = choose(validation, wishes)
+    temperatures, thresholds = choice.temperatures, choice.thresholds
     cooled, rehearsal = test.cooled(temperatures), validation.cooled(temperatures)
-    thresholds = _choose_thresholds(rehearsal, wishes)
     said, rehearsed = _says_defect(cooled, thresholds), _says_defect(rehearsal, thresholds)
     chosen = operating_point(cooled, said, list(thresholds.values()), sample)
     return {
@@ -38,7 +69,7 @@ def decision(test: Judged, validation: Judged | None, wishes: Wishes, seed: int)
         "chosen": chosen,
         "curve": operating_curve(cooled, sample),
         "risk": risk_curve(confidence(cooled, thresholds), said != test.defect, sample),
-        "retake": _retake(cooled, rehearsal, thresholds, wishes, sample),
+        "retake": _retake(cooled, said, choice, wishes, sample),
         "sentence": choice_sentence(chosen, cooled, said, rehearsal, rehearsed, wishes),
     }
 
@@ -70,25 +101,13 @@ def _lacking(test: Judged, validation: Judged) -> str | None:
     return None
 
 
-def _choose_thresholds(rehearsal: Judged, wishes: Wishes) -> dict[int, float]:
-    folds = {fold: rehearsal.of_fold(fold) for fold in rehearsal.folds}
-    return {fold: choose_threshold(rows.probability, rows.defect, wishes) for fold, rows in folds.items()}
-
-
 def _says_defect(judged: Judged, thresholds: dict[int, float]) -> Flags:
     said: Flags = judged.probability >= by_fold(thresholds, judged.fold)
     return said
 
 
-def _retake(
-    cooled: Judged, rehearsal: Judged, thresholds: dict[int, float], wishes: Wishes, sample: Sample
-) -> Retake | None:
-    if wishes.max_risk is None and wishes.min_coverage is None:
+def _retake(cooled: Judged, said: Flags, choice: Choice, wishes: Wishes, sample: Sample) -> Retake | None:
+    if choice.cutoffs is None:
         return None
-    cutoffs = {}
-    for fold in rehearsal.folds:
-        rows = rehearsal.of_fold(fold)
-        wrong = _says_defect(rows, thresholds) != rows.defect
-        cutoffs[fold] = choose_cutoff(confidence(rows, thresholds), wrong, wishes)
-    wrong = _says_defect(cooled, thresholds) != cooled.defect
-    return retake(confidence(cooled, thresholds), wrong, cutoffs, cooled, wishes, sample)
+    sureness = confidence(cooled, choice.thresholds)
+    return retake(sureness, said != cooled.defect, choice.cutoffs, cooled, wishes, sample)
