@@ -58,6 +58,8 @@ def export(source: Path, out: Path, *, data: Data = Data()) -> None:
 
 
 def _from_old(source: Path, folder: Path, data: Data) -> None:
+    if source.is_file():
+        raise OutputError(f"{source}: a zip of a bundle without graphs; unzip it, and name the folder")
     networks, trained = load_networks(source)
     for name in trained["files"]:
         shutil.copyfile(source / name, folder / name)
