@@ -1,0 +1,197 @@
+"""``clearcast compare`` on bundles whose answers are known."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from handmade import p_defect_of, restored_of, write_bundle
+from rich.console import Console
+from skimage.metrics import peak_signal_noise_ratio
+from typer.testing import CliRunner, Result
+
+from clearcast import imaging
+from clearcast.bundle.comparing import Compared, CompareRequest, compare
+from clearcast.cli import command_line
+from clearcast.data.sheet import Columns, read_sheet
+from clearcast.errors import OutputError
+from clearcast.imaging import Channels
+from clearcast.runtime.manifest import write_manifest
+from clearcast.runtime.package import open_package
+
+OTHER = 0.45  # threshold of the second bundle: it calls more pictures defects than the first, at 0.5
+
+
+def ready(folder: Path, *, threshold: float | None = None, sheet: str = "0" * 64) -> Path:
+    manifest = open_package(folder).manifest
+    manifest["threshold"] = manifest["threshold"] if threshold is None else threshold
+    manifest["trained_on"]["sheet_sha256"] = sheet
+    write_manifest(folder, manifest)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ready(write_bundle(tmp_path_factory.mktemp("one") / "used"))
+
+
+@pytest.fixture(scope="module")
+def second(first: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same networks with another threshold."""
+    folder = tmp_path_factory.mktemp("two") / "new"
+    shutil.copytree(first, folder)
+    return ready(folder, threshold=OTHER)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty parts, two pictures each; what is brighter when restored, so darker, is mostly a defect."""
+    folder = tmp_path_factory.mktemp("compared")
+    rng = np.random.default_rng(6)
+    lines = []
+    for number in range(40):
+        grey = int(rng.integers(40, 230))
+        noisy = rng.integers(grey - 20, grey + 20, (48, 64)).astype(np.uint8)
+        reference = restored_of(noisy) // 2 + 40
+        label = "defect" if p_defect_of(noisy) > 0.47 else "ok"
+        names = f"noisy/{number}.png", f"clean/{number}.png"
+        for name, picture in zip(names, (noisy, reference), strict=True):
+            imaging.save(folder / name, picture.astype(np.uint8))
+        lines.append((*names, ["Gaussian", "Salt", "Periodic"][number % 3], label, f"g{number // 2}"))
+    columns = ["Noisy Image", "Denoise Image", "Noise Type", "Label", "Group"]
+    pd.DataFrame(lines, columns=columns).to_excel(folder / "Labels.xlsx", index=False)
+    return folder
+
+
+def asked(one: Path, other: Path, data: Path, out: Path | None = None) -> Compared:
+    sheet = read_sheet(data / "Labels.xlsx", columns=Columns(label="Label"))
+    return compare(
+        CompareRequest(first=one, second=other, sheet=sheet, out=out, threads=2, console=Console(quiet=True))
+    )
+
+
+def command(*arguments: object) -> Result:
+    return CliRunner().invoke(command_line(["compare"]), ["compare", *map(str, arguments)])
+
+
+def test_the_verdicts_that_change_are_those_between_the_thresholds(first: Path, second: Path, data: Path) -> None:
+    found = asked(first, second, data)
+
+    sheet = pd.read_excel(data / "Labels.xlsx", engine="calamine")
+    chances = {name: p_defect_of(imaging.load(data / name, Channels.GREY)) for name in sheet["Noisy Image"]}
+    between = [name for name, chance in chances.items() if OTHER < chance <= 0.5]
+    assert between
+    assert list(found.changed["noisy"]) == between
+    assert set(found.changed["said_a"]) == {"ok"}
+    assert set(found.changed["said_b"]) == {"defect"}
+    for line in found.changed.to_dict("records"):
+        assert line["p_defect_a"] == line["p_defect_b"] == pytest.approx(chances[line["noisy"]], abs=1e-5)
+        assert line["right"] == ("B" if line["label"] == "defect" else "A")
+    accuracy = found.differences[0]
+    labels = dict(zip(sheet["Noisy Image"], sheet["Label"], strict=True))
+    shares = [
+        np.mean([(chance > threshold) == (labels[name] == "defect") for name, chance in chances.items()])
+        for threshold in (0.5, OTHER)
+    ]
+    assert (accuracy.first["value"], accuracy.second["value"]) == pytest.approx(tuple(shares))
+    assert (accuracy.images, accuracy.parts) == (40, 20)
+
+
+def test_the_same_networks_restore_alike(first: Path, second: Path, data: Path) -> None:
+    psnr = next(each for each in asked(first, second, data).differences if each.measure == "PSNR")
+
+    ratios = [
+        peak_signal_noise_ratio(
+            imaging.load(data / f"clean/{number}.png", Channels.GREY),
+            restored_of(imaging.load(data / f"noisy/{number}.png", Channels.GREY)),
+        )
+        for number in range(40)
+    ]
+    assert psnr.first["value"] == pytest.approx(np.mean(ratios), abs=1e-4)
+    assert psnr.difference["value"] == 0
+    assert psnr.better is None
+
+
+def test_colour_is_compared_with_grey_in_grey(first: Path, data: Path, tmp_path: Path) -> None:
+    found = asked(first, ready(write_bundle(tmp_path / "colour", channels=Channels.RGB)), data)
+
+    assert np.allclose(found.table["psnr_a"], found.table["psnr_b"])  # the pictures are grey, and so is what it makes
+    assert found.changed.empty
+    assert any("restored pictures are compared in grey" in note for note in found.notes)
+
+
+def test_without_a_judge_the_rest_is_compared_and_the_reason_told(first: Path, data: Path, tmp_path: Path) -> None:
+    found = asked(ready(write_bundle(tmp_path / "mute", judges=False)), first, data, tmp_path / "out")
+
+    assert any(note.startswith("A gives no verdicts (every part is ok)") for note in found.notes)
+    assert not any(said.startswith("Verdicts") for said in found.conclusions)
+    assert found.conclusions[0].startswith("Noise types: no difference beyond chance")
+    assert list(pd.read_csv(tmp_path / "out" / "changed.csv")["noisy"]) == []
+
+
+def test_what_either_learned_from_is_not_compared(first: Path, data: Path, tmp_path: Path) -> None:
+    sheet = read_sheet(data / "Labels.xlsx")
+    trained = tmp_path / "trained"
+    shutil.copytree(first, trained)
+    rows = [
+        (row.number, row.noisy, row.group, "test" if place < 6 else "train") for place, row in enumerate(sheet.rows)
+    ]
+    pd.DataFrame(rows, columns=["row", "noisy", "part", "split"]).to_csv(trained / "split.csv", index=False)
+    ready(trained, sheet=sheet.sha256)
+
+    found = asked(first, trained, data)
+
+    assert list(found.table["row"]) == [row.number for row in sheet.rows[:6]]
+    assert (
+        "Of the sheet's 40 rows, A from 0 and B from 34 learned or chose; compared are only the 6 that neither did."
+        in found.notes
+    )
+
+
+def test_a_bundle_is_not_compared_with_itself(first: Path, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(first, tmp_path / "copy")
+    with pytest.raises(OutputError, match="are the same bundle; needed are two to compare"):
+        asked(first, tmp_path / "copy", data)
+
+
+def test_the_command_tells_shows_and_writes(first: Path, second: Path, data: Path, tmp_path: Path) -> None:
+    arguments = first, second, data / "Labels.xlsx", "--label-column", "Label", "--out", tmp_path / "out"
+    done = command(*arguments)
+
+    assert done.exit_code == 0, done.output
+    told = " ".join(done.output.split())
+    assert "Verdicts: " in told
+    assert "would change from A to B" in told
+    assert "A: used" in told
+    assert "B: new" in told
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "changed.csv",
+        "conclusion.txt",
+        "differences.csv",
+        "predictions.csv",
+    ]
+    assert (out / "conclusion.txt").read_text("utf-8").startswith("Verdicts: ")
+    measures = pd.read_csv(out / "differences.csv")
+    assert list(measures["measure"][:4]) == ["accuracy", "escapes", "overkills", "ROC area"]
+    assert np.allclose(measures["difference"], measures["b"] - measures["a"])
+    assert ((measures["difference_low"] <= measures["difference"]) | measures["difference_low"].isna()).all()
+    again = command(*arguments)
+    assert isinstance(again.exception, OutputError)
+    assert "not an empty folder" in str(again.exception)
+
+
+def test_torch_is_not_needed(first: Path, second: Path, data: Path) -> None:
+    words = ["clearcast", "compare", str(first), str(second), str(data / "Labels.xlsx"), "--label-column", "Label"]
+    code = (
+        f"import sys; sys.argv = {words!r}\n"
+        "from clearcast.cli import command_line; command_line(['compare'])(standalone_mode=False)\n"
+        "assert not {'torch', 'lightning'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert "A against B" in done.stdout
