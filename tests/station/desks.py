@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 import numpy as np
 import pytest
@@ -156,7 +156,10 @@ class Ledger:
 
     def answered(self) -> None:
         if self.away:
-            raise LogAway("the log cannot be reached; start the database")
+            self.refuse()
+
+    def refuse(self, *_: object) -> NoReturn:
+        raise LogAway("the log cannot be reached; start the database")
 
     @property
     def log(self) -> Log:

@@ -81,6 +81,23 @@ def test_a_log_that_is_away_is_told_nothing_is_answered_and_it_comes_back(scene:
     assert [entry.name for entry in scene.ledger.entries] == ["d"]
 
 
+def test_whatever_a_log_says_it_is_looked_for_until_it_is_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise RuntimeError("no such table")
+
+    async def run() -> None:
+        async with scene.desk() as desk:
+            with monkeypatch.context() as context:
+                context.setattr(scene.ledger, "answered", broken)
+                context.setattr(scene.ledger, "write", scene.ledger.refuse)
+                with pytest.raises(DeskAway):
+                    await desk.inspect([upload()])
+                await until(lambda: "no such table" in "".join(desk.state().reasons))
+            await until(lambda: desk.state().ready)
+
+    asyncio.run(run())
+
+
 def test_a_shelf_that_is_away_is_told_nothing_is_answered_and_it_comes_back(scene: Scene) -> None:
     pictures, away = scene.folder / "pictures", scene.folder / "away"
 

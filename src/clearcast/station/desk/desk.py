@@ -9,13 +9,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
+from clearcast.errors import ClearcastError
 from clearcast.runtime.engine import cores
 from clearcast.station.desk.booking import Inspected, Job, Line, book
 from clearcast.station.desk.bundles import Place
 from clearcast.station.desk.drifting import DriftWatch
 from clearcast.station.desk.looking import Looker
 from clearcast.station.desk.words import DeskAway, DeskFull, State, Upload
-from clearcast.station.log import Log, LogAway
+from clearcast.station.log import Log
 from clearcast.station.records import Record
 from clearcast.station.shelf import Shelf, ShelfAway
 
@@ -173,8 +174,8 @@ class Desk:
         if self._faults[name]:
             try:
                 works()
-            except (LogAway, ShelfAway) as error:
-                self._note(name, str(error))
+            except Exception as error:  # of whatever kind: it is looked for until it works
+                self._note(name, str(error) if isinstance(error, ClearcastError) else f"the {name} fails ({error!r})")
             else:
                 self._note(name, "")
 

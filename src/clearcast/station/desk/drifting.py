@@ -1,5 +1,7 @@
 """Whether the pictures of late are no longer what a bundle was measured on."""
 
+import contextlib
+import math
 import threading
 import time
 
@@ -20,22 +22,21 @@ class DriftWatch:
         self._log = log
         self._lock = threading.Lock()
         self._told: list[str] = []
-        self._until = -1.0
+        self._until = -math.inf
 
     def sentences(self, bundle: Loaded) -> list[str]:
         """See ``clearcast.runtime.drift``; what was known last where the log is away."""
         with self._lock:
             if time.monotonic() >= self._until and bundle.reference:
-                try:
-                    entries = self._log.latest(bundle.inspector.name, _LATEST)
-                except LogAway:
-                    return self._told
-                drift = Drift(bundle.reference)
-                for inspection in map(_inspection, entries):
-                    drift.see(inspection)
-                self._told = drift.sentences()
                 self._until = time.monotonic() + _FRESH
+                with contextlib.suppress(LogAway):
+                    self._told = self._look(bundle.inspector.name, Drift(bundle.reference))
             return self._told
+
+    def _look(self, model: str, drift: Drift) -> list[str]:
+        for entry in self._log.latest(model, _LATEST):
+            drift.see(_inspection(entry))
+        return drift.sentences()
 
 
 def _inspection(entry: Entry) -> Inspection:
