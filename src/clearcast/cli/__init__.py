@@ -26,6 +26,7 @@ COMMANDS = {  # in the order of the help, each with its module in this package
     "compare": "comparing",
     "watch": "watching",
     "serve": "serving",
+    "feedback": "returning",
     "disks": "making",
     "corrupt": "making",
 }

@@ -1,0 +1,71 @@
+"""The command that makes a sheet of what people said of a station's verdicts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clearcast.cli.options import GroupColumn, LabelColumn, NoiseColumn, NoisyColumn, ReferenceColumn
+from clearcast.cli.output import console, packages, say
+from clearcast.data.sheet import Columns, read_sheet
+from clearcast.evaluation.evidence.words import counted
+from clearcast.progress import progress_bar
+
+if TYPE_CHECKING:
+    from clearcast.station.lessons import Learned
+
+
+def feedback(
+    db: Annotated[
+        str, typer.Argument(help="A station's folder, its log.sqlite, or the URL of its database.", metavar="DB")
+    ],
+    out: Annotated[Path, typer.Option(help="The sheet, .xlsx; its pictures go into a folder beside it.")],
+    beside: Annotated[
+        Path | None,
+        typer.Option("--with", help="A sheet in the same folder to continue: its rows, their labels corrected."),
+    ] = None,
+    restored: Annotated[
+        bool,
+        typer.Option(
+            "--restored",
+            help="Of pictures with noise, take what the bundle restored for the noise-free one. It is no truth.",
+        ),
+    ] = False,
+    pictures: Annotated[
+        Path | None, typer.Option(help="The station's folder of pictures.", show_default="as the log says")
+    ] = None,
+    noisy_column: NoisyColumn = Columns.noisy,
+    noise_column: NoiseColumn = Columns.noise_type,
+    reference_column: ReferenceColumn = Columns.reference,
+    label_column: LabelColumn = Columns.label,
+    group_column: GroupColumn = Columns.group,
+) -> None:
+    """Make a sheet of what people said of a station's verdicts, with the pictures, to train on. Columns: of --with."""
+    columns = Columns(
+        noisy=noisy_column, noise_type=noise_column, reference=reference_column, label=label_column, group=group_column
+    )
+    with packages("station"):
+        from clearcast.station.returning import LABEL, bring_back, open_station
+    known = read_sheet(beside, columns=columns) if beside else None
+    log, shelf = open_station(db, pictures)
+    with progress_bar(console, "Pictures") as progress:
+        learned = bring_back(log, shelf, out, restored=restored, beside=known, progress=progress)
+    log.close()
+    _tell(learned)
+    say(f"Sheet: {out}; next: clearcast check {out} --label-column {LABEL}")
+
+
+def _tell(learned: "Learned") -> None:
+    labels = ", ".join(f"{count} {label}" for label, count in sorted(learned.labels.items()))
+    came = counted(learned.labels.total(), "picture")
+    say(f"{came} came back: {labels}; of {learned.contradicting} the verdict was another.")
+    if learned.corrected:
+        say(f"{learned.corrected} of them are rows of the sheet that this one continues, whose labels are corrected.")
+    if learned.restored:
+        say(
+            f"{learned.restored} have what the bundle restored for the noise-free picture. That is no truth: networks "
+            "learn from it to restore as before, also where that lost a defect, and figures of restored pictures "
+            "measured on these rows mean nothing."
+        )
+    for reason, count in learned.left_out.items():
+        say(f"Left out: {count}, since {reason}.")

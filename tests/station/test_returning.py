@@ -1,0 +1,329 @@
+"""``clearcast feedback``: what people said, as a sheet that ``check`` takes."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from clearcast import imaging
+from clearcast.cli import command_line
+from clearcast.data.check import check_sheet
+from clearcast.data.sheet import Columns, Sheet, read_sheet
+from clearcast.data.words import labels_in_path
+from clearcast.domain import Label, NoiseType, Verdict
+from clearcast.errors import OutputError, SheetError
+from clearcast.imaging import Picture
+from clearcast.station.lessons import Learned, Reason
+from clearcast.station.log import Log, open_log
+from clearcast.station.naming import safe_stem
+from clearcast.station.records import Entry, Feedback, Says
+from clearcast.station.returning import bring_back, open_station
+from clearcast.station.shelf import Shelf
+
+MODEL = "casting 1234abcd"
+
+
+class Shift:
+    """A station's log and pictures, and people who speak of them; times count up."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log: Log = open_log(folder / "log.sqlite")
+        self.shelf = Shelf(folder / "pictures")
+        self.log.set_pictures(folder / "pictures")
+        self._now = 1_700_000_000_000
+
+    def now(self) -> int:
+        self._now += 1000
+        return self._now
+
+    def inspect(
+        self,
+        data: bytes,
+        *said: Says,
+        name: str = "part.png",
+        verdict: Verdict = Verdict.OK,
+        noise_type: NoiseType | None = NoiseType.NONE,
+        restored: Picture | None = None,
+    ) -> int:
+        """Log a picture, and what people say of it, one after the other; its number in the log."""
+        sha256 = self.shelf.put(data)
+        entry = Entry(
+            at=self.now(),
+            name=name,
+            station="line 1",
+            sha256=sha256,
+            size=len(data),
+            width=48,
+            height=32,
+            verdict=verdict if noise_type else None,
+            p_defect=0.3,
+            threshold=0.5,
+            noise_type=noise_type,
+            noise_level="",
+            p_noise=0.9,
+            ms=5.0,
+            model=MODEL,
+            error="" if noise_type else "too small",
+        )
+        (number,) = self.log.write([entry])
+        if restored is not None:
+            self.shelf.put_made(sha256, MODEL, restored=restored, evidence=None)
+        for each in said:
+            self.say(number, each)
+        return number
+
+    def say(self, number: int, said: Says) -> None:
+        self.log.add_feedback(number, Feedback(at=self.now(), says=said, note="", operator="Ana"))
+
+
+def picture(number: int) -> Picture:
+    return np.random.default_rng(number).integers(0, 256, (32, 48)).astype(np.uint8)
+
+
+def png(number: int) -> bytes:
+    return imaging.encode(picture(number), ".png")
+
+
+@pytest.fixture
+def shift(tmp_path: Path) -> Iterator[Shift]:
+    made = Shift(tmp_path / "station")
+    yield made
+    made.log.close()
+
+
+def back(shift: Shift, out: Path, *, restored: bool = False, beside: Sheet | None = None) -> Learned:
+    return bring_back(shift.log, shift.shelf, out, restored=restored, beside=beside)
+
+
+def labelled(path: Path) -> Sheet:
+    return read_sheet(path, columns=Columns(label="Label"))
+
+
+def command(*arguments: object) -> Result:
+    return CliRunner().invoke(command_line(["feedback"]), ["feedback", *map(str, arguments)])
+
+
+def test_pictures_come_back_with_the_label_that_people_gave(shift: Shift, tmp_path: Path) -> None:
+    shift.inspect(png(1), Says.DEFECT, name="cast_ok_7.jpeg")
+    shift.inspect(png(2), Says.OK, name="cast_def_0_8.png", verdict=Verdict.DEFECT)
+    shift.inspect(png(3), Says.OK)
+    shift.inspect(png(4))  # nobody spoke of it
+
+    learned = back(shift, tmp_path / "Labels.xlsx")
+
+    assert learned.labels == {Label.DEFECT: 1, Label.OK: 2}
+    assert learned.contradicting == 2
+    assert not learned.left_out
+    rows = labelled(tmp_path / "Labels.xlsx").rows
+    told = {(tmp_path / row.noisy).read_bytes(): row for row in rows}
+    assert {data: row.label for data, row in told.items()} == {
+        png(1): Label.DEFECT,
+        png(2): Label.OK,
+        png(3): Label.OK,
+    }
+    assert all(row.reference == row.noisy and row.noise_type is NoiseType.NONE for row in rows)
+
+
+def test_check_takes_the_sheet_with_and_without_its_column_of_labels(shift: Shift, tmp_path: Path) -> None:
+    """The paths' words say the same as the column, whatever the senders' names said."""
+    for number in range(6):
+        said = Says.DEFECT if number % 2 else Says.OK
+        shift.inspect(png(number), said, name="not_ok_def_front.png", verdict=Verdict.DEFECT)
+    out = tmp_path / "Labels.xlsx"
+    back(shift, out)
+
+    by_column, by_words = labelled(out), read_sheet(out)
+    assert check_sheet(by_column).findings == ()
+    assert check_sheet(by_words).findings == ()
+    assert [row.label for row in by_column.rows] == [row.label for row in by_words.rows]
+
+
+def test_the_last_word_on_a_picture_counts_whichever_inspection_it_was_said_of(shift: Shift, tmp_path: Path) -> None:
+    first = shift.inspect(png(1), Says.OK)
+    shift.inspect(png(1), Says.OK)  # the same picture again
+    shift.inspect(png(2), Says.DEFECT, Says.BAD_PICTURE, Says.OK)
+    shift.say(first, Says.DEFECT)
+
+    learned = back(shift, tmp_path / "Labels.xlsx")
+
+    assert learned.labels == {Label.DEFECT: 1, Label.OK: 1}
+    rows = labelled(tmp_path / "Labels.xlsx").rows
+    assert {(tmp_path / row.noisy).read_bytes(): row.label for row in rows} == {png(1): Label.DEFECT, png(2): Label.OK}
+
+
+def test_what_cannot_be_learned_from_is_left_out_and_counted(shift: Shift, tmp_path: Path) -> None:
+    shift.inspect(png(1), Says.OK)
+    shift.inspect(png(2), Says.OK, Says.BAD_PICTURE)
+    shift.inspect(png(3), Says.OK, noise_type=NoiseType.GAUSSIAN, restored=picture(30))
+    shift.inspect(png(4), Says.OK, noise_type=None)
+    shift.inspect(b"no picture", Says.DEFECT)
+    shift.inspect(png(6), Says.DEFECT)
+    shutil.rmtree(shift.folder / "pictures" / (gone := hashlib.sha256(png(6)).hexdigest())[:2] / gone)
+
+    learned = back(shift, tmp_path / "Labels.xlsx")
+
+    assert learned.labels == {Label.OK: 1}
+    assert learned.left_out == dict.fromkeys(
+        (Reason.BAD, Reason.NOISY, Reason.UNKNOWN, Reason.UNREADABLE, Reason.GONE), 1
+    )
+    assert len(list((tmp_path / "Labels-pictures").rglob("*.*"))) == 1
+
+
+def test_a_restored_picture_is_a_reference_only_where_that_is_asked_for(shift: Shift, tmp_path: Path) -> None:
+    shift.inspect(png(1), Says.OK, noise_type=NoiseType.SALT_AND_PEPPER, restored=picture(10))
+    shift.inspect(png(2), Says.DEFECT, noise_type=NoiseType.PERIODIC)  # what was restored is gone
+
+    learned = back(shift, tmp_path / "Labels.xlsx", restored=True)
+
+    assert (learned.restored, learned.left_out) == (1, {Reason.NOISY: 1})
+    (row,) = labelled(tmp_path / "Labels.xlsx").rows
+    assert row.noise_type is NoiseType.SALT_AND_PEPPER
+    assert (tmp_path / row.noisy).read_bytes() == png(1)
+    assert (tmp_path / row.reference).read_bytes() == imaging.encode(picture(10), ".jpg")
+    (source,) = pd.read_excel(tmp_path / "Labels.xlsx", engine="calamine")["Reference Is"]
+    assert source == f"restored by {MODEL}, no truth"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../etc/passwd",
+        "=HYPERLINK(1)",
+        "ok\x00def\n.png",
+        "C:\\ok\\con.png",
+        "a" * 300,
+        "",
+        "é漢字 (1).JPG",
+        "\ud800",
+        "okok",
+        "defect",
+    ],
+)
+@pytest.mark.parametrize("label", list(Label))
+def test_names_become_safe_and_say_the_label(name: str, label: Label) -> None:
+    for number in range(200):
+        stem = safe_stem(name, label, hashlib.sha256(b"%d" % number).hexdigest())
+        assert labels_in_path(f"{stem}.png") == {label}
+        assert stem.replace("_", "").isalnum()
+        assert len(stem) < 65
+
+
+def test_nothing_is_overwritten_and_nothing_half_done_is_left(
+    shift: Shift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shift.inspect(png(1), Says.OK)
+    out = tmp_path / "Labels.xlsx"
+    (tmp_path / "Labels-pictures").mkdir()
+    with pytest.raises(OutputError, match="Labels-pictures is there, and nothing is overwritten"):
+        back(shift, out)
+    (tmp_path / "Labels-pictures").rmdir()
+    out.write_text("mine")
+    with pytest.raises(OutputError, match=r"Labels\.xlsx is there, and nothing is overwritten"):
+        back(shift, out)
+    assert out.read_text() == "mine"
+    with pytest.raises(OutputError, match=r"needed is a name that ends in \.xlsx"):
+        back(shift, tmp_path / "Labels.csv")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_excel", full)
+    with pytest.raises(OutputError, match=r"cannot be written.*No space left"):
+        back(shift, tmp_path / "other.xlsx")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Labels.xlsx", "station"]
+
+
+def test_where_there_is_nothing_to_learn_nothing_is_written(shift: Shift, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="nobody has said anything of any"):
+        back(shift, tmp_path / "Labels.xlsx")
+    shift.inspect(png(1), Says.BAD_PICTURE)
+    with pytest.raises(OutputError, match="1: people called it a bad picture"):
+        back(shift, tmp_path / "Labels.xlsx")
+    assert [path.name for path in tmp_path.iterdir()] == ["station"]
+
+
+@pytest.fixture
+def taught(tmp_path: Path) -> Path:
+    """The sheet that the bundle was trained on: two pictures with noise, and their references."""
+    lines = []
+    for number, label in ((1, "ok"), (2, "def")):
+        names = f"noisy/{label}_{number}.png", f"clean/{number}.png"
+        imaging.save(tmp_path / names[0], picture(number))
+        imaging.save(tmp_path / names[1], picture(100 + number))
+        lines.append({"Noisy Image": names[0], "Denoise Image": names[1], "Noise Type": "Gaussian", "Group": number})
+    pd.DataFrame(lines).to_excel(tmp_path / "Old.xlsx", index=False)
+    return tmp_path / "Old.xlsx"
+
+
+def test_a_sheet_is_continued_and_its_labels_corrected(shift: Shift, taught: Path, tmp_path: Path) -> None:
+    """The sheet knows the noise-free pictures of its own."""
+    shift.inspect(png(1), Says.DEFECT, noise_type=NoiseType.GAUSSIAN)
+    shift.inspect(png(2), Says.DEFECT, noise_type=NoiseType.GAUSSIAN)
+    shift.inspect(png(3), Says.OK, name="new.png")
+
+    learned = back(shift, tmp_path / "Labels.xlsx", beside=read_sheet(taught))
+
+    assert (learned.corrected, learned.left_out) == (1, {Reason.LISTED: 1})
+    first, second, third = labelled(tmp_path / "Labels.xlsx").rows
+    assert (first.label, second.label, third.label) == (Label.DEFECT, Label.DEFECT, Label.OK)
+    assert (first.reference, second.reference) == ("clean/1.png", "clean/2.png")
+    assert first.noisy.startswith("Labels-pictures/noisy/defect_1_")
+    assert (tmp_path / first.noisy).read_bytes() == png(1)
+    assert second.noisy == "noisy/def_2.png"
+    assert [row.group for row in (first, second, third)] == ["1", "2", ""]
+    assert check_sheet(labelled(tmp_path / "Labels.xlsx")).fit
+    assert [row.label for row in read_sheet(tmp_path / "Labels.xlsx").rows] == [Label.DEFECT, Label.DEFECT, Label.OK]
+
+
+def test_a_sheet_of_another_folder_or_with_faults_is_not_continued(shift: Shift, taught: Path, tmp_path: Path) -> None:
+    shift.inspect(png(1), Says.OK)
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(SheetError, match=r"names its pictures from .*; name one in that folder with --out"):
+        back(shift, tmp_path / "elsewhere" / "Labels.xlsx", beside=read_sheet(taught))
+    sheet = read_sheet(taught)
+    faulty = replace(sheet, rows=(replace(sheet.rows[0], problems=("unknown noise type 'x'",)),))
+    with pytest.raises(SheetError, match="1 rows cannot be used; the first is row 2: unknown noise type 'x'"):
+        back(shift, tmp_path / "Labels.xlsx", beside=faulty)
+
+
+def test_the_command_finds_log_and_pictures(shift: Shift, tmp_path: Path) -> None:
+    shift.inspect(png(1), Says.DEFECT)
+    shift.inspect(png(2), Says.OK, noise_type=NoiseType.GAUSSIAN, restored=picture(20))
+    shift.inspect(png(3), Says.BAD_PICTURE)
+
+    for number, place in enumerate((shift.folder, shift.folder / "log.sqlite")):
+        done = command(place, "--out", tmp_path / f"Labels{number}.xlsx")
+        assert done.exit_code == 0, done.output
+        told = " ".join(done.output.split())
+        assert "1 picture came back: 1 defect; of 1 the verdict was another." in told
+        assert "Left out: 1, since people called it a bad picture." in told
+        assert "Left out: 1, since it has noise, and no picture of it without noise is known." in told
+    done = command(shift.folder, "--out", tmp_path / "more.xlsx", "--restored")
+    assert "That is no truth" in " ".join(done.output.split())
+    assert len(pd.read_excel(tmp_path / "more.xlsx", engine="calamine")) == 2
+
+
+def test_a_log_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "log.sqlite"):
+        with pytest.raises(OutputError, match="no such log"):
+            open_station(str(place))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_that_were_moved_are_found_beside_the_log_or_where_they_are_said_to_be(
+    shift: Shift, tmp_path: Path
+) -> None:
+    shift.log.close()
+    moved = shift.folder.rename(tmp_path / "moved")
+    open_station(str(moved))[0].close()
+    (moved / "pictures").rename(tmp_path / "apart")
+    with pytest.raises(OutputError, match="the station's pictures are not there; name their folder with --pictures"):
+        open_station(str(moved))
+    open_station(str(moved), tmp_path / "apart")[0].close()
