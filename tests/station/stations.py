@@ -6,19 +6,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 import uvicorn
 from desks import PATIENCE, Bright, Shop, loaded, picture
 
+from clearcast.runtime.manifest import Manifest
 from clearcast.station.api import Limits, Station, Tokens, create_app
 from clearcast.station.desk import Desk
 from clearcast.station.desk import bundles as bundles_module
 from clearcast.station.log import Log, open_log
 from clearcast.station.shelf import Shelf
 
+MEASURED = {"images": 100, "parts": 50, "decisions": {}}
 LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 TOKENS = Tokens(operator="the operator's token", reader="the reader's token!!")
 
@@ -28,7 +30,7 @@ class Scene:
     """What a station is made of; whatever a test wants otherwise, it changes before it starts one."""
 
     folder: Path
-    inspector: Bright = field(default_factory=Bright)
+    inspector: Bright = field(default_factory=lambda: Bright(manifest=cast(Manifest, {"measured": MEASURED})))
     shop: Shop = field(default_factory=Shop)
     limits: Limits = field(default_factory=Limits)
     tokens: Tokens | None = None
@@ -73,7 +75,9 @@ def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 @contextmanager
 def serving(station: Station) -> Iterator[httpx.Client]:
     """A server in a thread, on a free port."""
-    config = uvicorn.Config(create_app(station), port=0, http="h11", ws="none", log_level="critical", lifespan="on")
+    config = uvicorn.Config(
+        create_app(station), port=0, http="h11", ws="none", log_level="critical", timeout_keep_alive=75
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clearcast import __version__
@@ -18,6 +19,7 @@ from clearcast.station.api.problems import answer_problems
 from clearcast.station.api.station import Station
 from clearcast.station.api.uploads import Held
 
+_PARTS = (inspecting, history, standing, sessions, pages)
 _SWEEP_SECONDS = 3600.0
 _logger = logging.getLogger("uvicorn.error")
 
@@ -43,12 +45,13 @@ def create_app(station: Station) -> FastAPI:
 
     app = Documented(title="Clearcast station", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.station = station
+    app.state.routes = [route for part in _PARTS for route in part.router.routes if isinstance(route, Route)]
     app.state.held = Held(station.limits.held_bytes)
     app.state.metrics = metrics = Metrics(station.desk)
     answer_problems(app)
     app.add_middleware(Counted, metrics=metrics)
     app.add_middleware(Guard, hosts=station.hosts, picture_bytes=station.limits.request_bytes)
-    for part in (inspecting, history, standing, sessions, pages):
+    for part in _PARTS:
         app.include_router(part.router)
     pages.mount(app)
     return app

@@ -28,7 +28,7 @@ Kind = Literal["noisy", "restored", "heat", "thumbnail"]
 def inspections(station: Here, asked: PageFiltered) -> InspectionsPage:
     """Some inspections, and how to get those that follow."""
     try:
-        page = station.log.page(asked.wanted(), order=asked.order, after=asked.after, limit=asked.limit)
+        page = station.log.page(asked.wanted(), order=asked.order, after=asked.after or None, limit=asked.limit)
     except ValueError:
         raise refused(422, "after: not what a page of this order gave as 'next'; leave it out to begin anew") from None
     return InspectionsPage(

@@ -1,6 +1,7 @@
 """Run a station on this machine: its folder, who may reach it, the server, and a clean end."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ from clearcast.station.shelf import Shelf
 
 _LOOK_SECONDS = 0.5
 _END_SECONDS = 30  # that a slow sender may keep the station from ending
+_IDLE_SECONDS = 75  # after which a connection is closed; a client that used it just then would see it break
 _HEADER_BYTES = 64 * 1024
 
 Say = Callable[[str], None]
@@ -96,6 +98,7 @@ def _serve(station: Station, listener: socket.socket, say: Say) -> None:
             access_log=False,
             server_header=False,
             h11_max_incomplete_event_size=_HEADER_BYTES,
+            timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_END_SECONDS,
         )
     )
@@ -176,11 +179,9 @@ def _listener(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        raise OutputError(
-            f"{host}, port {port}: cannot be listened on ({error}); another program may use it: choose another with "
-            "--port"
-        ) from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error  # it knows no host of that name
+        raise OutputError(f"{host}, port {port}: cannot be listened on ({reason}); choose another --port") from None
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from clearcast.domain import NoiseType, Verdict
 from clearcast.evaluation.evidence.contract import Evidence
@@ -14,6 +14,7 @@ from clearcast.station.records import Disagreement, Feedback, Opinion, Record, S
 from clearcast.station.shelf import Shelf
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = ((datetime(year, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1) for year in (1, 9999))
 Moment = Annotated[str, Field(description="UTC, ISO 8601", json_schema_extra={"format": "date-time"})]
 Text = Annotated[str, Field(pattern=r"^[^\u0000]*$")]  # PostgreSQL keeps no NUL in a text
 
@@ -24,7 +25,8 @@ def moment(at: int) -> str:
     >>> moment(1_000)
     '1970-01-01T00:00:01.000Z'
     """
-    return (EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    within = min(max(at, _FIRST), _LAST)  # a span that begins with all time
+    return (EPOCH + timedelta(milliseconds=within)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class GivenFeedback(BaseModel):
@@ -56,7 +58,7 @@ class NewFeedback(BaseModel):
     says: Says
     note: Annotated[Text, Field(max_length=2000)] = ""
     operator: Annotated[Text, Field(max_length=100)] = ""
-    settles: bool = False
+    settles: StrictBool = False
 
 
 class ShadowOpinion(BaseModel):

@@ -1,7 +1,7 @@
 """Errors as problem+json (RFC 9457): what came, what was needed, what to do."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -9,6 +9,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match, Route
 
 from clearcast.station.api.headers import SECURITY
 from clearcast.station.desk import DeskAway, DeskFull
@@ -57,16 +58,30 @@ def answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _fault)
 
 
-def _http(_: Request, error: Exception) -> ProblemResponse:
+def _http(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, StarletteHTTPException)
-    return problem(error.status_code, _SENTENCES.get(error.detail, error.detail), headers=error.headers)
+    headers = {**(error.headers or {}), **(_allow(request) if error.status_code == 405 else {})}
+    return problem(error.status_code, _SENTENCES.get(error.detail, error.detail), headers=headers)
+
+
+def _allow(request: Request) -> dict[str, str]:
+    """All methods of an address, where they are ours; the framework names those of its first route alone."""
+    routes: Sequence[Route] = request.app.state.routes
+    known = [route.methods or set() for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {"Allow": ", ".join(sorted(set().union(*known)))} if known else {}
 
 
 def _invalid(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestValidationError)
-    faults = [{"where": [str(place) for place in fault["loc"]], "what": fault["msg"]} for fault in error.errors()]
+    faults = [{"where": [str(place) for place in fault["loc"]], "what": _what(fault)} for fault in error.errors()]
     told = "; ".join(f"{'.'.join(fault['where'][1:]) or 'body'}: {fault['what']}" for fault in faults[:5])
     return problem(422, told, members={"faults": faults})
+
+
+def _what(fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "there is no such name here; /docs lists those there are"
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _full(_: Request, error: Exception) -> ProblemResponse:

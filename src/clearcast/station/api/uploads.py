@@ -77,11 +77,13 @@ def station_name(form: FormData, station: Station) -> str:
     """Which station sent it, as the form says; else this one.
 
     Raises:
-        HTTPException: 422, a file instead of a name.
+        HTTPException: 422, a file instead of a name, or too long a one.
     """
     said = form.get("station", "")
     if not isinstance(said, str):
         raise refused(422, "The field 'station' is a name, not a file")
+    if len(said) > LONGEST_STATION:
+        raise refused(422, f"The station's name has {len(said)} characters; at most {LONGEST_STATION} are taken")
     return clean(said, LONGEST_STATION) or station.name
 
 

@@ -1,0 +1,66 @@
+"""The station's own description of its API, held against what it does."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from stations import TOKENS, Scene, scene_in, send
+
+BEARER = {"Authorization": f"Bearer {TOKENS.operator}"}
+# In schemathesis' words. What the document cannot say: which bytes are a picture, which are a page's "next", and which
+# pictures are still kept.
+CONFIG = f"""
+seed = 1
+color = false
+suppress-health-check = ["all"]
+headers = {{ Authorization = "{BEARER["Authorization"]}" }}
+request-timeout = 60
+generation = {{ max-examples = 12, no-shrink = true, database = "none" }}
+phases = {{ stateful = {{ enabled = false }} }}
+[[operations]]
+include-path-regex = "^/v1/(inspect|inspections|inspections/.id./pictures/.kind.)$"
+checks = {{ positive_data_acceptance = {{ enabled = false }} }}
+"""
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with pytest.MonkeyPatch.context() as patch, scene_in(tmp_path_factory.mktemp("station"), patch) as made:
+        made.tokens = TOKENS
+        yield made
+
+
+@pytest.fixture(scope="module")
+def client(scene: Scene) -> Iterator[httpx.Client]:
+    with scene.open() as opened:
+        opened.headers.update(BEARER)
+        send(opened, 40, 220)
+        yield opened
+
+
+def test_the_api_does_what_its_document_says(client: httpx.Client, tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"]
+    address = str(client.base_url.join("/openapi.json"))
+    done = subprocess.run([*command, address], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+
+    assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
+
+
+def test_the_document_has_examples_and_tells_of_problems_and_tokens(client: httpx.Client) -> None:
+    document: dict[str, Any] = client.get("/openapi.json").json()
+    operations = {(path, method): o for path, methods in document["paths"].items() for method, o in methods.items()}
+
+    assert len(operations) >= 15
+    assert document["components"]["schemas"]["LoggedInspection"]["examples"][0]["verdict"] == "defect"
+    for (path, _), operation in operations.items():
+        open_to_all = path in {"/healthz", "/readyz", "/v1/session"}
+        assert ("security" in operation) is not open_to_all, path
+        assert operation.get("description"), path
+        for status, answer in operation["responses"].items():
+            assert answer["description"]
+            assert int(status) < 400 or list(answer["content"]) == ["application/problem+json"]
