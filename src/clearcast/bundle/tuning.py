@@ -105,9 +105,7 @@ def _table(package: Package, name: str) -> pd.DataFrame:
     """A table of the bundle; only an empty cell means that there is no value: a part may well be named NA."""
     text = io.BytesIO(package.read(name))
     try:
-        table = pd.read_csv(
-            text, keep_default_na=False, na_values=[""], dtype={"part": str}, float_precision="round_trip"
-        )
+        table = pd.read_csv(text, keep_default_na=False, na_values=[""], dtype={"part": str}).round(6)  # as written
     except ValueError as error:
         raise OutputError(f"{package.path}: its {name} is no table ({error}); make the bundle again") from None
     if table.empty or not set(table) >= _COLUMNS:
