@@ -100,6 +100,26 @@ def test_the_verdicts_that_change_are_those_between_the_thresholds(first: Path, 
     assert (accuracy.images, accuracy.parts) == (40, 20)
 
 
+def test_pictures_that_one_bundle_retakes_are_verdicts_that_change(first: Path, data: Path, tmp_path: Path) -> None:
+    """Retaken is what lies nearer to the threshold, at 0.5, than 0.2 in log-odds."""
+    folder = tmp_path / "careful"
+    shutil.copytree(first, folder)
+    manifest = open_package(folder).manifest
+    assert manifest["judge"]
+    manifest["judge"]["retake_distance"] = 0.2
+    write_manifest(folder, manifest)
+
+    found = asked(first, folder, data)
+
+    chances = [p_defect_of(imaging.load(data / f"noisy/{number}.png", Channels.GREY)) for number in range(40)]
+    near = [f"noisy/{number}.png" for number, p in enumerate(chances) if abs(np.log(p / (1 - p))) < 0.2]
+    assert near
+    assert list(found.changed["noisy"]) == near
+    assert set(found.changed["said_b"]) == {"retake"}
+    retakes = next(each for each in found.differences if each.measure == "retakes")
+    assert retakes.second["value"] == pytest.approx(len(near) / 40)
+
+
 def test_the_same_networks_restore_alike(first: Path, second: Path, data: Path) -> None:
     psnr = next(each for each in asked(first, second, data).differences if each.measure == "PSNR")
 

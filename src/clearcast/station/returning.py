@@ -12,7 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from clearcast import imaging
-from clearcast.data.corrupt_tables import SHEET_VALUES
 from clearcast.data.sheet import Columns, Row, Sheet
 from clearcast.errors import OutputError, PictureError, SheetError
 from clearcast.files import replace_file
@@ -174,7 +173,7 @@ def _write(out: Path, lessons: Sequence[Lesson]) -> None:
     names = Columns()
     columns = {
         names.reference: [each.reference for each in lessons],
-        names.noise_type: [SHEET_VALUES.get(each.noise_type, each.noise_type.value) for each in lessons],
+        names.noise_type: [each.noise_type.value for each in lessons],
         names.noisy: [each.noisy for each in lessons],
         LABEL: [each.label.value for each in lessons],
         _SOURCE: [each.source for each in lessons],
