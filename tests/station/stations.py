@@ -1,5 +1,6 @@
 """Stations that answer over a real socket, with a bundle that does as it is told; and pictures to send them."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,11 +11,11 @@ from typing import Any, cast
 
 import httpx
 import pytest
-import uvicorn
 from desks import PATIENCE, Bright, Shop, loaded, picture
 
 from clearcast.runtime.manifest import Manifest
-from clearcast.station.api import Limits, Station, Tokens, create_app
+from clearcast.station.api import Limits, Station, Tokens
+from clearcast.station.api.hosting import server_of
 from clearcast.station.desk import Desk
 from clearcast.station.desk import bundles as bundles_module
 from clearcast.station.log import Log, open_log
@@ -75,20 +76,19 @@ def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 @contextmanager
 def serving(station: Station) -> Iterator[httpx.Client]:
     """A server in a thread, on a free port."""
-    config = uvicorn.Config(
-        create_app(station), port=0, http="h11", ws="none", log_level="critical", timeout_keep_alive=75
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    server = server_of(station)
+    thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
         until(lambda: server.started or not thread.is_alive())
-        port = server.servers[0].sockets[0].getsockname()[1]
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, trust_env=False) as client:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with httpx.Client(base_url=address, timeout=PATIENCE, trust_env=False) as client:
             yield client
     finally:
         server.should_exit = True
         thread.join()
+        listener.close()
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -88,8 +88,9 @@ def host_station(hosting: Hosting, say: Say) -> None:
     say("Stopped. What was taken is finished and logged.")
 
 
-def _serve(station: Station, listener: socket.socket, say: Say) -> None:
-    server = uvicorn.Server(
+def server_of(station: Station) -> uvicorn.Server:
+    """The server that answers for a station; ``run`` it with sockets that listen."""
+    return uvicorn.Server(
         uvicorn.Config(
             create_app(station),
             http="h11",  # it bounds what headers may take, unlike the faster one
@@ -102,6 +103,10 @@ def _serve(station: Station, listener: socket.socket, say: Say) -> None:
             timeout_graceful_shutdown=_END_SECONDS,
         )
     )
+
+
+def _serve(station: Station, listener: socket.socket, say: Say) -> None:
+    server = server_of(station)
 
     async def run() -> None:
         telling = asyncio.create_task(_tell(station.desk, say))
