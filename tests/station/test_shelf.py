@@ -82,6 +82,18 @@ def test_restored_pictures_are_jpegs_near_the_pixels_and_of_one_bundle(shelf: Sh
     assert shelf.heat(sha256, "a 1") is None, "the bundle does not say where"
 
 
+def test_what_is_kept_is_told(shelf: Shelf, tmp_path: Path) -> None:
+    evidence = np.zeros((3, 4), np.float32)
+    hashes = [shelf.put(data) for data in (b"a", b"b", b"c", b"d")]
+    for sha256, spoken in zip(hashes[1:], (None, evidence, evidence), strict=True):
+        shelf.put_made(sha256, MODEL, restored=GREY, evidence=spoken)
+    came(tmp_path, hashes[3], days=3)
+    shelf.sweep(keep_days=1, keep_bytes=None, needed=none_needed)
+    expected = [{"noisy"}, {"noisy", "restored"}, {"noisy", "restored", "heat"}, set()]
+    assert [shelf.kept(sha256, MODEL) for sha256 in hashes] == expected
+    assert shelf.kept(hashes[2], "another 1") == {"noisy"}
+
+
 def test_a_heat_map_shows_the_place(shelf: Shelf) -> None:
     sha256 = shelf.put(b"picture")
     evidence = np.full((8, 12), -6, np.float32)

@@ -21,14 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearcast import imaging
-from clearcast.errors import ClearcastError, PictureError
-from clearcast.imaging import Channels, Picture
-from clearcast.runtime.heat import draw_heat
+from clearcast.errors import ClearcastError
+from clearcast.imaging import Picture
+from clearcast.station.showing import heat_of, thumbnail_of, viewable_of
 from clearcast.station.sweeping import NOISY, Retention, forget_half_written, sweep
 
 _THUMBNAIL = "thumbnail.jpg"
-_THUMBNAIL_SIDE = 160  # pixels
-_SHOWN = frozenset({"JPEG", "MPO", "PNG", "WEBP"})  # by every browser; MPO is a JPEG of several pictures
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TRIAL = bytes(64 * 1024)  # enough to need room on the disk, and not only in its list of files
 
@@ -54,7 +52,7 @@ class Shelf:
         """Keep a picture's bytes as they came; they are on the disk when this returns.
 
         Returns:
-            Their SHA-256, in hexadecimal, by which all else is asked for.
+            their SHA-256, in hexadecimal, by which all else is asked for.
 
         Raises:
             ShelfAway: it cannot be kept.
@@ -105,35 +103,19 @@ class Shelf:
 
     def heat(self, sha256: str, model: str) -> bytes | None:
         """A PNG that shows where the restored picture speaks for a defect; None also where the bundle does not say."""
-        restored = self.restored(sha256, model)
-        evidence = self._read(sha256, f"{_key(model)}.npy")
-        if restored is None or evidence is None:
-            return None
-        try:
-            spoken = np.load(io.BytesIO(evidence), allow_pickle=False).astype(np.float32)
-            picture = imaging.decode(restored, Channels.RGB)
-        except (ValueError, EOFError, PictureError):  # the power failed while it was written
-            return None
-        return imaging.encode(draw_heat(picture, spoken), ".png")
-
-    def kept(self, sha256: str, model: str) -> tuple[str, ...]:
-        """Which of ``noisy``, ``restored`` and ``heat`` there are of a picture that a bundle inspected."""
-        files = {"noisy": NOISY, "restored": f"{_key(model)}.jpg", "heat": f"{_key(model)}.npy"}
-        return tuple(name for name, file in files.items() if self._path(sha256, file).is_file())
+        restored, evidence = self.restored(sha256, model), self._read(sha256, f"{_key(model)}.npy")
+        return None if restored is None or evidence is None else heat_of(restored, evidence)
 
     def thumbnail(self, sha256: str) -> bytes | None:
         """A small JPEG of the picture as it came; None also where it cannot be decoded."""
         made = self._read(sha256, _THUMBNAIL)
-        data = self.noisy(sha256) if made is None else None
-        if data is None:
+        if made is not None:
             return made
-        try:
-            picture = imaging.decode(data, Channels.RGB)
-        except PictureError:
-            return None
-        made = imaging.encode(_shrunk(picture), ".jpg")
-        with contextlib.suppress(OSError):  # it can be shown, and made again
-            self._write(self._path(sha256, _THUMBNAIL), made)
+        data = self.noisy(sha256)
+        made = None if data is None else thumbnail_of(data)
+        if made is not None:
+            with contextlib.suppress(OSError):  # it can be shown, and made again
+                self._write(self._path(sha256, _THUMBNAIL), made)
         return made
 
     def viewable(self, sha256: str) -> bytes | None:
@@ -142,14 +124,13 @@ class Shelf:
         A JPEG, PNG or WebP gives its own bytes, other formats a PNG.
         """
         data = self.noisy(sha256)
-        if data is None:
-            return None
-        try:
-            if imaging.probe(data).format in _SHOWN:
-                return data
-            return imaging.encode(imaging.decode(data, Channels.RGB), ".png")
-        except PictureError:
-            return None
+        return None if data is None else viewable_of(data)
+
+    def kept(self, sha256: str, model: str) -> frozenset[str]:
+        """Which of "noisy", "restored" and "heat" can be had of a picture and a bundle."""
+        files = {"noisy": NOISY, "restored": f"{_key(model)}.jpg", "heat": f"{_key(model)}.npy"}
+        with _told():
+            return frozenset(kind for kind, file in files.items() if _has_bytes(self._path(sha256, file)))
 
     def sweep(
         self,
@@ -166,7 +147,7 @@ class Shelf:
             needed: gives those of some SHA-256 that must stay, since people gave feedback on them.
 
         Returns:
-            How many pictures went.
+            how many pictures went.
 
         Raises:
             ShelfAway: the folder is gone or cannot be written.
@@ -249,9 +230,3 @@ def _key(model: str) -> str:
 
 def _has_bytes(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
-
-
-def _shrunk(picture: Picture) -> Picture:
-    height, width = picture.shape[:2]
-    scale = min(1.0, _THUMBNAIL_SIDE / max(height, width))
-    return imaging.resize(picture, max(1, round(scale * height)), max(1, round(scale * width)))
