@@ -1,8 +1,10 @@
-"""What several tests need: a small data set in the report's layout, made as a user makes it; a small bundle."""
+"""What several tests need: a small data set in the report's layout, made as a user makes it; a small bundle; logs."""
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock
@@ -10,6 +12,10 @@ from markupsafe import Markup
 
 from clearcast.data.corrupt import corrupt_folder
 from clearcast.disks import write_disks
+
+if TYPE_CHECKING:
+    from clearcast.station.log import Log
+    from servers import Postgres
 
 
 def pytest_configure() -> None:
@@ -42,6 +48,53 @@ def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
             write_small_bundle(folder, noisy_folder)
             folder.rename(shared)
     return shared
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Postgres]":
+    """A real server of PostgreSQL. Who stops it starts it again."""
+    from servers import Postgres  # it loads the database's driver
+
+    if not Postgres.installed():
+        message = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+        if os.environ.get("CLEARCAST_NEEDS_SERVERS") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    server = Postgres()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres: "Postgres") -> str:
+    """A database of a real server, empty when the session begins."""
+    return postgres.make("clearcast")
+
+
+@pytest.fixture(scope="session")
+def _cleared_url(postgres: "Postgres") -> str:
+    return postgres.make("cleared")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a log could be, in each of the databases; nothing is there."""
+    if request.param == "sqlite":
+        return str(tmp_path / "log.sqlite")
+    server: Postgres = request.getfixturevalue("postgres")
+    url: str = request.getfixturevalue("_cleared_url")
+    server.clear("cleared")
+    return url
+
+
+@pytest.fixture
+def log(log_url: str) -> "Iterator[Log]":
+    """An empty log, in each of the databases."""
+    from clearcast.station.log import open_log
+
+    opened = open_log(log_url)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -17,8 +17,6 @@ from clearcast.station.log.tallying import MEANS, WIDTHS
 from clearcast.station.log.wanting import named, of_kind
 from clearcast.station.records import Disagreement, Tally, Wanted
 
-FAR = WIDTHS[0] * 10**9  # before (negative) and after all times
-
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:

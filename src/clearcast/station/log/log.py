@@ -11,17 +11,18 @@ from sqlalchemy import Connection, Engine, Select, exc, select
 from clearcast.errors import OutputError
 from clearcast.station.log import saying, tables
 from clearcast.station.log.away import reaching
-from clearcast.station.log.counting import FAR, tally
+from clearcast.station.log.counting import tally
 from clearcast.station.log.kinds import inserting, kind_of, numbers
 from clearcast.station.log.opening import bring_up_to_date, for_reading, for_writing, log_url, reach
 from clearcast.station.log.paging import page
 from clearcast.station.log.rows import entry_in, inspection_row, records, rows
 from clearcast.station.log.tables import inspections, kinds, settings
-from clearcast.station.log.tallying import count_in
-from clearcast.station.log.wanting import in_time, named, of_kind
+from clearcast.station.log.tallying import FAR, count_in
+from clearcast.station.log.wanting import in_time, moment, named, of_kind
 from clearcast.station.records import Entry, Feedback, Order, Page, Record, Tally, Wanted
 
 _AT_ONCE = 500  # what is asked for in one query
+_NUMBERS = range(1, 2**63)  # that a database may be asked for
 _PICTURES = "pictures"  # the setting that says where they are
 
 
@@ -101,6 +102,8 @@ class Log:
 
     def record(self, id: int) -> Record | None:  # noqa: A002 - what a record calls it
         """One inspection; None where there is none of this number."""
+        if id not in _NUMBERS:
+            return None
         with self._reading() as connection:
             return _record(connection, id)
 
@@ -110,15 +113,18 @@ class Log:
         Returns:
             the inspection as it is now; None where there is none of this number.
         """
+        if id not in _NUMBERS:
+            return None
         with self._writing() as connection:
             saying.add(connection, id, feedback)
             return _record(connection, id)
 
     def count(self, wanted: Wanted) -> Tally:
         """Count all that is wanted."""
-        since = -FAR if wanted.since is None else wanted.since
+        since = moment(-FAR if wanted.since is None else wanted.since)
+        until = moment(FAR if wanted.until is None else wanted.until)
         with self._reading() as connection:
-            return tally(connection, wanted, [since], FAR if wanted.until is None else wanted.until)[0]
+            return tally(connection, wanted, [since], until)[0]
 
     def trend(self, wanted: Wanted, *, spans: int = 48) -> list[Tally]:
         """Count what is wanted by equal spans of time, from ``since`` (or the first) to ``until`` (or the last).
@@ -128,8 +134,8 @@ class Log:
             nothing is wanted.
         """
         with self._reading() as connection:
-            since = _first(connection, wanted) if wanted.since is None else wanted.since
-            until = _after_last(connection, wanted) if wanted.until is None else wanted.until
+            since = _first(connection, wanted) if wanted.since is None else moment(wanted.since)
+            until = _after_last(connection, wanted) if wanted.until is None else moment(wanted.until)
             if since is None or until is None or since >= until:
                 return []
             width = -(-(until - since) // spans)

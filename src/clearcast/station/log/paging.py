@@ -10,8 +10,8 @@ from clearcast.station.log.tables import inspections
 from clearcast.station.log.wanting import in_time, named, of_kind
 from clearcast.station.records import Order, Page, Wanted
 
-_NEWEST = re.compile(r"n(-?\d{1,18})_(\d{1,18})")
-_CERTAIN = re.compile(r"c(\d{1,4}\.\d{1,20}|\d\.?\d{0,20}e-\d{1,3})_(\d{1,18})")
+_NEWEST = re.compile(r"n(-?\d{1,18})_(\d{1,18})", re.ASCII)
+_CERTAIN = re.compile(r"c(\d{1,4}\.\d{1,20}|\d\.?\d{0,20}e-\d{1,3})_(\d{1,18})", re.ASCII)
 
 
 def page(connection: Connection, wanted: Wanted, order: Order, after: str | None, limit: int) -> Page:

@@ -8,6 +8,7 @@ from clearcast.station.log.kinds import inserting
 from clearcast.station.log.tables import tallies
 
 WIDTHS = (86_400_000, 3_600_000, 60_000)  # milliseconds of a day, an hour, a minute
+FAR = WIDTHS[0] * 10**9  # all times are from -FAR to FAR
 MEANS = {"brightness": "brightnesses", "sharpness": "sharpnesses", "p_defect": "p_defects"}  # sums and their counts
 
 _KEY = ("width", "start", "kind_id")

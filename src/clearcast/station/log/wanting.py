@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Select, false, or_, select, true
 
 from clearcast.domain import Verdict
 from clearcast.station.log.tables import inspections, kinds
+from clearcast.station.log.tallying import FAR
 from clearcast.station.log.texts import fold, plain
 from clearcast.station.records import Wanted
 
@@ -31,8 +32,14 @@ def of_kind(kind_id: ColumnElement[int], wanted: Wanted) -> ColumnElement[bool]:
 
 def in_time(wanted: Wanted) -> ColumnElement[bool]:
     """Whether an inspection is of the wanted span of time."""
-    since = true() if wanted.since is None else inspections.c.at >= wanted.since
-    return since if wanted.until is None else since & (inspections.c.at < wanted.until)
+    at = inspections.c.at
+    since = true() if wanted.since is None else at >= moment(wanted.since)
+    return since if wanted.until is None else since & (at < moment(wanted.until))
+
+
+def moment(at: int) -> int:
+    """The time, or the first or last that a database may be asked for."""
+    return min(max(at, -FAR), FAR)
 
 
 def named(text: str) -> ColumnElement[bool]:

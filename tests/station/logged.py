@@ -1,0 +1,152 @@
+"""Inspections to log, and what a log must say of them, told by plain Python."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from random import Random
+
+from clearcast.domain import NoiseType, Verdict
+from clearcast.station.log import Log
+from clearcast.station.records import Disagreement, Entry, Feedback, Opinion, Order, Record, Says, Wanted
+
+BEGIN = 1_790_000_000_000  # a moment in 2026
+MODELS = ("casting 1234abcd", "disk ffff0000")
+STATIONS = ("", "line 1", "line 2")
+NAMES = ("part {}.jpg", "PART_{}.PNG", "50%_{}.png", "Straße {}.bmp", "../{}", "a\\{}", "İ{}", "")
+
+ENTRY = Entry(
+    at=BEGIN,
+    name="part.jpg",
+    station="line 1",
+    sha256="5e" * 32,
+    size=23110,
+    width=512,
+    height=384,
+    verdict=Verdict.DEFECT,
+    p_defect=0.97,
+    threshold=0.43,
+    noise_type=NoiseType.GAUSSIAN,
+    noise_level="standard deviation 25 grey levels",
+    p_noise=0.998,
+    ms=56.1,
+    model=MODELS[0],
+    error="",
+    brightness=130.1,
+    sharpness=210.5,
+    sigma=0.098,
+    density=0.0,
+)
+UNREADABLE = replace(
+    ENTRY,
+    width=None,
+    height=None,
+    verdict=None,
+    p_defect=None,
+    threshold=None,
+    noise_type=None,
+    noise_level="",
+    p_noise=None,
+    ms=None,
+    error="a truncated JPEG",
+    brightness=None,
+    sharpness=None,
+    sigma=None,
+    density=None,
+)
+
+
+def said(says: Says = Says.OK, *, settles: bool = False) -> Feedback:
+    """What somebody says of a picture."""
+    return Feedback(at=BEGIN + 1, says=says, note="looked at it", operator="Ana", settles=settles)
+
+
+def fill(log: Log, *, count: int, within: int, seed: int = 1) -> list[Record]:
+    """Log inspections of all kinds, at any times within so many milliseconds, and feedback; all that is there then."""
+    random = Random(seed)
+    there: dict[int, Record] = {}
+    left = [_any_entry(random, number, BEGIN + random.randrange(within)) for number in range(count)]
+    while left:
+        batch, left = left[:50], left[50:]
+        there |= {number: Record(id=number, entry=one) for number, one in zip(log.write(batch), batch, strict=True)}
+        for number in random.sample(sorted(there), 10):
+            word = said(random.choice([*Says]), settles=random.random() < 0.3)
+            log.add_feedback(number, word)
+            there[number] = hears(there[number], word)
+    return list(there.values())
+
+
+def hears(record: Record, word: Feedback) -> Record:
+    """What becomes of an inspection of which somebody says something."""
+    verdict = record.entry.verdict
+    pairs = {(Says.OK, Verdict.DEFECT), (Says.DEFECT, Verdict.OK), *((Says.BAD_PICTURE, any_) for any_ in Verdict)}
+    if word.settles and ((word.says, verdict) in pairs or record.disagreement is not Disagreement.NONE):
+        state = Disagreement.SETTLED
+    else:
+        state = Disagreement.OPEN if (word.says, verdict) in pairs else Disagreement.NONE
+    return replace(record, feedback=(*record.feedback, word), disagreement=state)
+
+
+def those(records: Sequence[Record], wanted: Wanted, order: Order = Order.NEWEST) -> list[Record]:
+    """What is wanted of some inspections, in an order."""
+    found = [record for record in records if all(test(record, wanted) for test in _TESTS)]
+    if order is Order.NEWEST:
+        return sorted(found, key=lambda record: (record.entry.at, record.id), reverse=True)
+    return sorted((record for record in found if record.entry.p_defect is not None), key=_doubt)
+
+
+_TESTS: tuple[Callable[[Record, Wanted], bool], ...] = (
+    lambda record, wanted: wanted.since is None or wanted.since <= record.entry.at,
+    lambda record, wanted: wanted.until is None or record.entry.at < wanted.until,
+    lambda record, wanted: not wanted.verdicts or record.entry.verdict in wanted.verdicts,
+    lambda record, wanted: not wanted.noise_types or record.entry.noise_type in wanted.noise_types,
+    lambda record, wanted: wanted.model in ("", record.entry.model),
+    lambda record, wanted: wanted.station in ("", record.entry.station),
+    lambda record, wanted: wanted.disagreement in (None, record.disagreement),
+    lambda record, wanted: not wanted.shadow_differs or _shadow_differs(record.entry),
+    lambda record, wanted: wanted.feedback in (None, bool(record.feedback)),
+    lambda record, wanted: _has(record.entry, wanted.text.casefold()),
+)
+
+
+def _has(entry: Entry, text: str) -> bool:
+    hexadecimal = len(text) >= 8 and set(text) <= set("0123456789abcdef")
+    return text in entry.name.casefold() or (hexadecimal and entry.sha256.startswith(text))
+
+
+def _shadow_differs(entry: Entry) -> bool:
+    return entry.shadow is not None and entry.shadow.verdict not in (None, entry.verdict)
+
+
+def _doubt(record: Record) -> tuple[float, int]:
+    p, threshold = record.entry.p_defect, record.entry.threshold
+    assert p is not None
+    assert threshold is not None
+    return abs(math.log(p / (1 - p)) - math.log(threshold / (1 - threshold))), record.id
+
+
+def _any_entry(random: Random, number: int, at: int) -> Entry:
+    known = replace(
+        ENTRY,
+        at=at,
+        name=random.choice(NAMES).format(number),
+        station=random.choice(STATIONS),
+        sha256=random.randbytes(32).hex(),
+        model=random.choice(MODELS),
+        verdict=random.choice([*Verdict]),
+        noise_type=random.choice([*NoiseType]),
+        p_defect=random.choice([0.43, 0.9, random.uniform(0.01, 0.99)]),
+        brightness=random.uniform(0, 255),
+        sharpness=random.uniform(0, 1000),
+    )
+    if random.random() < 0.3:
+        known = replace(known, shadow=_any_opinion(random))
+    if random.random() < 0.1:
+        blank = replace(UNREADABLE, at=at, name=known.name, station=known.station, sha256=known.sha256)
+        return replace(blank, model=known.model)
+    return known
+
+
+def _any_opinion(random: Random) -> Opinion:
+    if random.random() < 0.2:
+        return Opinion(model="shadow", verdict=None, p_defect=None, threshold=None, error="it failed")
+    return Opinion(model="shadow", verdict=random.choice([*Verdict]), p_defect=random.random(), threshold=0.5)

@@ -1,0 +1,165 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from logged import BEGIN, ENTRY, MODELS, UNREADABLE, fill, said
+
+from clearcast.domain import Verdict
+from clearcast.station.log import Log, open_log
+from clearcast.station.records import Opinion, Order, Says, Wanted
+
+
+def test_what_is_logged_is_there_as_it_was(log: Log) -> None:
+    differs = Opinion(model="disk ffff0000", verdict=Verdict.OK, p_defect=0.1, threshold=0.5)
+    failed = Opinion(model="disk ffff0000", verdict=None, p_defect=None, threshold=None, error="it is too small")
+    entries = [ENTRY, UNREADABLE, replace(ENTRY, shadow=differs), replace(ENTRY, shadow=failed, p_defect=0.1 + 0.2)]
+
+    numbers = log.write(entries)
+
+    records = [log.record(number) for number in numbers]
+    assert [record.entry for record in records if record] == entries
+    assert [record.id for record in records if record] == numbers == sorted(set(numbers))
+
+
+def test_many_are_logged_in_their_order(log: Log) -> None:
+    entries = [replace(ENTRY, name=f"{number}.png", at=BEGIN - number) for number in range(2500)]
+
+    numbers = log.write(entries)
+
+    assert numbers == sorted(set(numbers))
+    assert [record.entry for record in log.export(Wanted())] == entries
+
+
+def test_nothing_is_logged_of_nothing(log: Log) -> None:
+    assert log.write([]) == []
+    assert log.page(Wanted()).records == ()
+    assert log.page(Wanted()).next is None
+    assert log.count(Wanted()).inspections == 0
+    assert log.trend(Wanted()) == []
+    assert list(log.export(Wanted())) == []
+    assert log.latest(MODELS[0], 10) == []
+
+
+@pytest.mark.parametrize("number", [0, -1, 1, 2**63 - 1, 2**63, -(2**70)])
+def test_a_number_that_was_not_given_names_nothing(log: Log, number: int) -> None:
+    assert log.record(number) is None
+    assert log.add_feedback(number, said()) is None
+    assert log.count(Wanted(feedback=True)).inspections == 0
+
+
+def test_names_and_notes_are_kept_as_they_are_written(log: Log) -> None:
+    names = ["'; DROP TABLE inspections; --", "<script>", "../../etc/passwd", "部品 😀.png", "%", "a\nb"]
+
+    numbers = log.write([replace(ENTRY, name=name, station=name, noise_level=name) for name in names])
+    log.add_feedback(numbers[0], replace(said(), note=names[0], operator=names[3]))
+
+    assert [record.entry.name for record in log.page(Wanted()).records] == names[::-1]
+    assert log.stations() == sorted(names)
+    first = log.record(numbers[0])
+    assert first
+    assert (first.feedback[0].note, first.feedback[0].operator) == (names[0], names[3])
+
+
+def test_what_no_database_takes_is_replaced(log: Log) -> None:
+    bad = "a\x00b\ud800c"
+
+    [number] = log.write([replace(ENTRY, name=bad, station=bad, model=bad, brightness=float("nan"), sharpness=None)])
+    record = log.add_feedback(number, replace(said(), note=bad, operator=bad))
+
+    assert record
+    assert (record.entry.name, record.feedback[0].note) == ("a�b�c", "a�b�c")
+    assert record.entry.brightness is None
+    assert log.count(Wanted(text=bad, model=bad, station=bad)).inspections == 1
+    assert log.count(Wanted()).brightness is None
+
+
+def test_models_and_stations_are_those_that_occurred(log: Log) -> None:
+    log.write([replace(ENTRY, model=model, station=station) for model in ("b", "a") for station in ("z", "", "y")])
+
+    assert log.models() == ["a", "b"]
+    assert log.stations() == ["y", "z"]
+
+
+def test_the_latest_of_a_model_are_without_errors(log: Log) -> None:
+    others = [replace(ENTRY, model=MODELS[1], at=BEGIN + 50), replace(UNREADABLE, at=BEGIN + 60)]
+    mine = [replace(ENTRY, at=BEGIN + number) for number in range(5)]
+    log.write([*mine, *others])
+
+    assert log.latest(MODELS[0], 3) == [mine[4], mine[3], mine[2]]
+    assert log.latest(MODELS[0], 30) == mine[::-1]
+    assert log.latest("another", 30) == []
+
+
+def test_the_hashes_with_feedback_are_told(log: Log) -> None:
+    hashes = [f"{number:064x}" for number in range(1200)]
+    numbers = log.write([replace(ENTRY, sha256=sha256) for sha256 in [*hashes, hashes[7]]])
+    log.add_feedback(numbers[-1], said())
+    log.add_feedback(numbers[1100], said(Says.BAD_PICTURE))
+
+    assert log.with_feedback([*hashes, "ff"]) == {hashes[7], hashes[1100]}
+    assert log.with_feedback([hashes[0]]) == set()
+    assert log.with_feedback([]) == set()
+
+
+def test_the_folder_of_the_pictures_is_kept_in_the_log(log: Log, log_url: str, tmp_path: Path) -> None:
+    assert log.pictures is None
+
+    log.set_pictures(tmp_path / "before")
+    log.set_pictures(tmp_path / "pictures")
+
+    again = open_log(log_url)
+    assert again.pictures == tmp_path / "pictures"
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "after",
+    ["", "x", "n", "n1", "n1_x", "n_1", "c0.5_1", "n1_2_3", f"n{10**30}_1", f"n1_{10**30}", "n1_2\n", "n١_٢", "nNaN_1"],
+)
+def test_what_is_no_place_in_the_newest_is_refused(log: Log, after: str) -> None:
+    with pytest.raises(ValueError, match="no place in this order"):
+        log.page(Wanted(), after=after)
+
+
+@pytest.mark.parametrize("after", ["", "n1_2", "c1", "cnan_1", "cinf_1", "c0.5_-1", "c1e999_1", f"c0.5_{10**30}"])
+def test_what_is_no_place_among_the_least_certain_is_refused(log: Log, after: str) -> None:
+    with pytest.raises(ValueError, match="no place in this order"):
+        log.page(Wanted(), order=Order.LEAST_CERTAIN, after=after)
+
+
+def test_an_export_is_of_one_state(log: Log) -> None:
+    there = fill(log, count=1100, within=10_000)
+    wanted = Wanted(feedback=False)
+    expected = {record.id for record in there if not record.feedback}
+
+    export = log.export(wanted)
+    first = next(export)
+    log.write([replace(ENTRY, at=BEGIN - 1)])
+    log.add_feedback(min(expected - {first.id}), said())
+
+    assert {first.id, *(record.id for record in export)} == expected
+    assert log.count(wanted).inspections == len(expected)
+
+
+def test_an_export_that_nobody_ends_leaves_the_log_usable(log: Log) -> None:
+    fill(log, count=20, within=1000)
+    for _ in range(40):  # more than connections in the pool
+        next(log.export(Wanted()))
+
+    assert log.count(Wanted()).inspections == 20
+
+
+def test_threads_write_and_read_at_once(log: Log) -> None:
+    def work(number: int) -> int:
+        ids = log.write([replace(ENTRY, name=f"{number}", at=BEGIN + number)] * 3)
+        log.add_feedback(ids[0], said())
+        assert log.record(ids[2])
+        return log.count(Wanted(text=f"{number}")).inspections
+
+    with ThreadPoolExecutor(8) as pool:
+        counts = list(pool.map(work, range(100, 160)))
+
+    assert counts == [3] * 60
+    assert log.count(Wanted()).inspections == 180
+    assert log.count(Wanted(feedback=True)).inspections == 60
