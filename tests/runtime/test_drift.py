@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +190,25 @@ def test_the_sentences_in_full() -> None:
         "So the figures that the bundle was measured at may not hold for these pictures. Check some of them by eye; "
         "where the change is here to stay, train with such pictures.",
     ]
+
+
+def test_more_retakes_are_told_and_defects_among_all_verdicts() -> None:
+    known: Reference = {
+        "pictures": "test",
+        "numbers": {"brightness": spread(np.full(500, 97.0))},
+        "noise_types": {"gaussian": 1.0},
+        "verdicts": {"ok": 0.75, "defect": 0.2, "retake": 0.05},
+    }
+    kinds = [Verdict.DEFECT] * 20 + [Verdict.RETAKE] * 30 + [Verdict.OK] * 50
+    pictures = [replace(inspection(), verdict=kind) for kind in kinds]
+
+    (sentence, _) = told(known, pictures)
+
+    assert sentence == (
+        "Verdicts: 30% (22% to 39%) retake instead of 5% of those that the model was measured on; look at some of "
+        "these parts yourself, if you did not expect that."
+    )
+    assert not told({**known, "verdicts": {"ok": 0.5, "defect": 0.2, "retake": 0.3}}, pictures)
 
 
 def test_a_number_that_only_varies_more_is_told_without_a_direction() -> None:

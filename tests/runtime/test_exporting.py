@@ -208,3 +208,10 @@ def test_nothing_is_overwritten_and_what_is_no_source_is_refused(bundle: Path, t
     with pytest.raises(OutputError, match="an unfinished bundle"):
         export(tmp_path / "there", tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there", "there.zip"]
+
+
+def test_a_zip_of_a_bundle_of_format_1_is_to_be_unzipped(old: Path, tmp_path: Path) -> None:
+    zipped = shutil.make_archive(str(tmp_path / "old"), "zip", old)
+    with pytest.raises(OutputError, match=r"old\.zip: a zip of a bundle without graphs; unzip it, and name the folder"):
+        export(Path(zipped), tmp_path / "new")
+    assert not (tmp_path / "new").exists()

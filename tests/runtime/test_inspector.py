@@ -13,6 +13,7 @@ from clearcast.errors import OutputError
 from clearcast.imaging import Channels, Picture
 from clearcast.runtime.heat import draw_heat, heat_map
 from clearcast.runtime.inspector import Inspector
+from clearcast.runtime.manifest import write_manifest
 from clearcast.runtime.model import Model
 from clearcast.runtime.package import open_package
 from clearcast.runtime.sources import Item
@@ -111,6 +112,26 @@ def test_a_picture_that_the_graphs_fail_on_is_a_row_with_an_error(
     said = inspector.inspect(item(even(100)))
     assert said.error == "a.png: 128 x 64 pixels could not be inspected here (Failed to allocate memory)"
     assert said.verdict is None
+
+
+def test_a_picture_too_near_the_threshold_is_to_be_retaken(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "bundle")
+    manifest = open_package(folder).manifest
+    assert manifest["judge"]
+    manifest["judge"]["retake_distance"] = 0.5  # about 0.5: probabilities from 0.378 to 0.622
+    write_manifest(folder, manifest)
+    inspector = Inspector(open_package(folder))
+    greys = range(10, 250, 10)
+    chances = [p_defect_of(even(grey)) for grey in greys]
+    expected = ["ok" if each < 0.377 else "defect" if each > 0.623 else "retake" for each in chances]
+    assert [inspector.inspect(item(even(grey))).verdict for grey in greys] == expected
+    assert len(set(expected)) == 3
+    assert inspector.verdicts == set(Verdict)
+
+
+def test_a_bundle_gives_the_verdicts_that_it_says(inspector: Inspector, tmp_path: Path) -> None:
+    assert inspector.verdicts == {Verdict.OK, Verdict.DEFECT}
+    assert not Inspector(open_package(write_bundle(tmp_path / "silent", judges=False))).verdicts
 
 
 def without_pixels(said: Inspection) -> tuple[object, ...]:

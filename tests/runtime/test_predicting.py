@@ -2,11 +2,14 @@
 
 import csv
 import itertools
+import json
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +25,19 @@ from clearcast.imaging import Channels
 from clearcast.runtime.beside import Beside, PictureWriter
 from clearcast.runtime.engine import cores
 from clearcast.runtime.inspector import Inspector
+from clearcast.runtime.manifest import MANIFEST, write_manifest
 from clearcast.runtime.package import open_package
+from clearcast.runtime.reference import REFERENCE
 from clearcast.runtime.sources import SourceError, items
 from clearcast.runtime.sources.folders import pattern_items
 
 MAIN = "from clearcast.cli import main; main()"
+REFERENCE_SAYS: dict[str, object] = {
+    "pictures": "test",
+    "numbers": {"brightness": {"count": 9, "quantiles": [0.0] * 9}},
+    "noise_types": {},
+    "verdicts": {},
+}
 HEAVY = {"torch", "lightning", "matplotlib", "sklearn", "skimage", "scipy", "pandas", "onnx"}
 
 
@@ -173,6 +184,92 @@ def test_what_a_bundle_does_not_say_is_refused(tmp_path: Path) -> None:
     assert predict(*asked).exit_code == 0
     (row,) = rows_of(tmp_path / "r.csv")
     assert (row["verdict"], row["p_defect"], row["threshold"]) == ("", "", "")
+
+
+def changed(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A bundle whose manifest says something else, sealed as by a program that makes such bundles."""
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    change(manifest)
+    write_manifest(folder, manifest)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"threshold": "0.5"}, "threshold"),
+        ({"threshold": True}, "threshold"),
+        ({"trained_on": None}, "trained_on"),
+        ({"trained_on": {"sheet": "a", "channels": "ultraviolet"}}, "trained_on"),
+        ({"trained_on": {"channels": "grey"}}, "trained_on"),
+        ({"judge": {"shape": [64, 64]}, "no_judge": 3}, "judge, no_judge"),
+        (
+            {"judge": {"shape": [1], "temperature": 1, "threshold": 0, "crossfitted": True, "retake_distance": "1"}},
+            "judge",
+        ),
+        ({"created": 2026}, "created"),
+    ],
+)
+def test_a_manifest_of_other_types_is_refused(tmp_path: Path, change: dict[str, Any], named: str) -> None:
+    pictures_of(tmp_path / "parts", 1)
+    folder = changed(write_bundle(tmp_path / "bundle"), lambda manifest: manifest.update(change))
+    refused = predict(folder, tmp_path / "parts", "--out", tmp_path / "r.csv").exception
+    assert isinstance(refused, OutputError)
+    assert str(refused) == f"{folder}: its manifest.json says of {named} what makes no sense; make the bundle again"
+
+
+def test_a_manifest_of_no_known_format_is_refused(tmp_path: Path) -> None:
+    pictures_of(tmp_path / "parts", 1)
+    folder = write_bundle(tmp_path / "bundle")
+    for text in ('{"format": [2]}', "[" * 100_000, "\ud800"):
+        (folder / MANIFEST).write_text(text, "utf-8", "surrogatepass")
+        refused = predict(folder, tmp_path / "parts", "--out", tmp_path / "r.csv").exception
+        assert isinstance(refused, OutputError), text[:20]
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        [],
+        {"pictures": "test"},
+        {**REFERENCE_SAYS, "numbers": {}},
+        {**REFERENCE_SAYS, "numbers": {"brightness": {"count": 0, "quantiles": [0.0] * 9}}},
+        {**REFERENCE_SAYS, "numbers": {"brightness": {"count": 9, "quantiles": [0.0] * 8}}},
+        {**REFERENCE_SAYS, "numbers": {"brightness": {"count": 9, "quantiles": ["0"] * 9}}},
+        {**REFERENCE_SAYS, "verdicts": {"ok": 2.0}},
+        {**REFERENCE_SAYS, "noise_types": ["gaussian"]},
+        {**REFERENCE_SAYS, "parts": "many"},
+    ],
+)
+def test_a_reference_of_other_types_is_refused(tmp_path: Path, reference: object) -> None:
+    pictures_of(tmp_path / "parts", 1)
+    folder = write_bundle(tmp_path / "bundle")
+    asked = (folder, tmp_path / "parts", "--out", tmp_path / "r.csv")
+    for said in (REFERENCE_SAYS, reference):
+        (folder / REFERENCE).write_text(json.dumps(said), "utf-8")
+        changed(folder, lambda _: None)
+        refused = predict(*asked, "--resume").exception
+        assert refused is None if said is REFERENCE_SAYS else "does not say what pictures were like" in str(refused)
+
+
+def test_pictures_to_be_retaken_are_counted_and_may_fail_a_script(tmp_path: Path) -> None:
+    def retake_all(manifest: dict[str, Any]) -> None:
+        manifest["judge"]["retake_distance"] = 50.0
+
+    pictures_of(tmp_path / "parts", 3)
+    folder = changed(write_bundle(tmp_path / "bundle"), retake_all)
+    asked = (folder, tmp_path / "parts", "--out", tmp_path / "r.csv", "--resume", "--fail-on")
+    assert [predict(*asked, what).exit_code for what in ("defect", "error", "retake")] == [0, 0, 3]
+    assert "Verdicts: 3 retake" in predict(*asked, "defect").output
+    assert {row["verdict"] for row in rows_of(tmp_path / "r.csv")} == {"retake"}
+    assert clearcast.load(folder).retake_distance == 50.0
+
+
+def test_a_retake_that_never_comes_is_not_waited_for(bundle: Path, tmp_path: Path) -> None:
+    pictures_of(tmp_path / "parts", 1)
+    refused = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--fail-on", "retake").exception
+    assert "never gives the verdict retake; let it by 'clearcast tune', or leave out --fail-on retake" in str(refused)
+    assert clearcast.load(bundle).retake_distance is None
 
 
 def test_exit_codes_for_scripts(bundle: Path, tmp_path: Path) -> None:

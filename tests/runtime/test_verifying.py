@@ -69,6 +69,28 @@ def test_another_verdict_than_expected_is_refused(bundle: Path, tmp_path: Path) 
         verify(expect(copied(bundle, tmp_path), flip))
 
 
+def test_a_verdict_that_an_allowed_difference_makes_is_no_fault(bundle: Path, tmp_path: Path) -> None:
+    folder = copied(bundle, tmp_path)
+    golden: list[Golden] = json.loads((folder / GOLDEN).read_text("utf-8"))
+    chance = golden[0]["p_defect"]
+    assert chance is not None
+    manifest: Manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    for away, verdict, allowed in ((0.0005, "defect", True), (-0.0005, "ok", True), (0.002, "defect", False)):
+        manifest["threshold"] = chance + away  # as it may be chosen after training
+        write_manifest(folder, manifest)
+        for each in golden:
+            assert each["p_defect"] is not None
+            each["verdict"] = "defect" if each["p_defect"] > chance + away else "ok"
+        golden[0]["verdict"] = verdict
+        (folder / GOLDEN).write_text(json.dumps(golden), "utf-8")
+        signed(folder)
+        if allowed:
+            assert verify(folder).pictures == 4
+        else:
+            with pytest.raises(OutputError, match=r"golden/0\.png is judged ok here, and was defect"):
+                verify(folder)
+
+
 def test_another_probability_than_expected_is_refused(bundle: Path, tmp_path: Path) -> None:
     def move(golden: Golden) -> None:
         golden["p_noise"]["gaussian"] += 0.0011

@@ -40,7 +40,7 @@ class Clock:
 
 
 class Judge:
-    """Decodes pictures; those with "bad" in their name are defects."""
+    """Decodes pictures; those with "bad" in their name are defects, those with "doubt" are to be retaken."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -52,7 +52,9 @@ class Judge:
                 data = item.read()
                 assert isinstance(data, bytes)
                 imaging.decode(data, Channels.GREY, item.name)
-                yield inspection(item.name, Verdict.DEFECT if "bad" in item.name else Verdict.OK)
+                name = Path(item.name).name
+                doubted = Verdict.RETAKE if "doubt" in name else Verdict.OK
+                yield inspection(item.name, Verdict.DEFECT if "bad" in name else doubted)
             except PictureError as error:
                 yield inspection(item.name, None, str(error))
 
@@ -192,16 +194,16 @@ def rows(out: Path) -> list[str]:
     return [Path(path).name for path in pd.read_csv(out)["path"]]
 
 
-def test_pictures_get_rows_and_defects_alarms(tmp_path: Path) -> None:
+def test_pictures_get_rows_and_all_but_ok_ones_alarms(tmp_path: Path) -> None:
     folder, out, judge = tmp_path / "in", tmp_path / "results.csv", Judge()
     folder.mkdir()
-    for name in ("a.png", "bad.png", "c.png"):
+    for name in ("a.png", "bad.png", "c.png", "doubt.png"):
         (folder / name).write_bytes(PNG)
     (folder / "bad half.png").write_bytes(PNG[:60])
 
-    assert watch_once(folder, out, judge) == ["bad.png"]
+    assert watch_once(folder, out, judge) == ["bad.png", "doubt.png"]
 
-    assert sorted(rows(out)) == ["a.png", "bad half.png", "bad.png", "c.png"]
+    assert sorted(rows(out)) == ["a.png", "bad half.png", "bad.png", "c.png", "doubt.png"]
     assert pd.read_csv(out)["error"].notna().sum() == 1
     assert judge.asked.count("bad half.png") == 2
     assert judge.asked.count("a.png") == 1
