@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from clearcast import imaging
 from clearcast.data.check import Check, Finding, Severity, check_sheet, read_facts, unusable_rows
 from clearcast.data.sheet import Row, Sheet
+from clearcast.data.usable import usable
 from clearcast.domain import Label, NoiseType
-from clearcast.errors import PictureFault
+from clearcast.errors import PictureFault, SheetError
 
 KINDS = (NoiseType.GAUSSIAN, NoiseType.SALT_AND_PEPPER, NoiseType.PERIODIC)
 
@@ -340,3 +342,19 @@ def test_warnings_make_no_row_unusable(sheet: Sheet) -> None:
     sheet.resolve(sheet.rows[6].noisy).write_bytes(sheet.resolve(sheet.rows[0].noisy).read_bytes())
 
     assert unusable_rows(sheet, read_facts(sheet)) == []
+
+
+def test_an_unknown_reference_is_told_once_and_refused_where_it_is_needed(sheet: Sheet) -> None:
+    blind = changed(changed(sheet, 3, reference=""), 4, reference="")
+
+    check = check_sheet(blind)
+
+    assert only(check).message.startswith("2 of 12 rows have an unknown reference")
+    assert check.fit
+    quiet = Console(quiet=True)
+    with pytest.raises(SheetError, match=r"2 of 12 rows cannot be used:\n  row 3: its reference is unknown"):
+        usable(blind, skip_bad=False, console=quiet)
+    assert len(usable(blind, skip_bad=True, console=quiet).sheet.rows) == 10
+    rows = usable(blind, skip_bad=False, console=quiet, paired=False)
+    assert len(rows.sheet.rows) == 12
+    assert len(set(rows.hashes()["reference"])) == 12

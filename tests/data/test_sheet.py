@@ -501,3 +501,10 @@ def test_parquet_without_its_package_names_what_to_install(tmp_path: Path, monke
 
     with pytest.raises(MissingDependencyError, match=r"a\.parquet: .*no pyarrow.*pip install 'clearcast\[parquet\]'"):
         read_sheet(write(tmp_path / "a.parquet", RECORDS))
+
+
+@pytest.mark.parametrize("word", ["unknown", " Unknown "])
+def test_a_reference_may_be_said_to_be_unknown(tmp_path: Path, word: str) -> None:
+    row = read_one(tmp_path, "ok.png", reference=word)
+
+    assert (row.reference, row.label, row.problems) == ("", Label.OK, ())

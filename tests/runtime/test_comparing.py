@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from typer.testing import CliRunner, Result
 
 from clearcast import imaging
 from clearcast.bundle.comparing import Compared, CompareRequest, compare
+from clearcast.bundle.evaluating import EvaluateRequest, evaluate
 from clearcast.cli import command_line
 from clearcast.data.sheet import Columns, read_sheet
 from clearcast.errors import OutputError
 from clearcast.imaging import Channels
+from clearcast.report.evaluated import evaluation_tables
 from clearcast.runtime.manifest import write_manifest
 from clearcast.runtime.package import open_package
 
@@ -150,6 +153,23 @@ def test_without_a_judge_the_rest_is_compared_and_the_reason_told(first: Path, d
     assert not any(said.startswith("Verdicts") for said in found.conclusions)
     assert found.conclusions[0].startswith("Noise types: no difference beyond chance")
     assert list(pd.read_csv(tmp_path / "out" / "changed.csv")["noisy"]) == []
+
+
+def test_rows_without_a_reference_say_nothing_of_restoring(first: Path, second: Path, data: Path) -> None:
+    sheet = read_sheet(data / "Labels.xlsx", columns=Columns(label="Label"))
+    rows = tuple(replace(row, reference="") if place < 30 else row for place, row in enumerate(sheet.rows))
+    blind = replace(sheet, rows=rows)
+
+    found = compare(
+        CompareRequest(first=first, second=second, sheet=blind, threads=2, console=Console(quiet=True))
+    ).differences
+
+    images = {each.measure: each.images for each in found if each.noise == "all"}
+    assert (images["ROC area"], images["PSNR"]) == (40, 10)
+    one = evaluate(EvaluateRequest(bundle=first, sheet=blind, threads=2, console=Console(quiet=True)))
+    assert one.table["psnr_denoised"].notna().sum() == one.table["said_reference"].notna().sum() == 10
+    assert one.evidence["images"] == 40
+    assert evaluation_tables(one.table, one.evidence)
 
 
 def test_what_either_learned_from_is_not_compared(first: Path, data: Path, tmp_path: Path) -> None:

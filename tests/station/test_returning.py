@@ -98,8 +98,8 @@ def shift(tmp_path: Path) -> Iterator[Shift]:
     made.log.close()
 
 
-def back(shift: Shift, out: Path, *, restored: bool = False, beside: Sheet | None = None) -> Learned:
-    return bring_back(shift.log, shift.shelf, out, restored=restored, beside=beside)
+def back(shift: Shift, out: Path, *, beside: Sheet | None = None) -> Learned:
+    return bring_back(shift.log, shift.shelf, out, beside=beside)
 
 
 def labelled(path: Path) -> Sheet:
@@ -161,7 +161,6 @@ def test_the_last_word_on_a_picture_counts_whichever_inspection_it_was_said_of(s
 def test_what_cannot_be_learned_from_is_left_out_and_counted(shift: Shift, tmp_path: Path) -> None:
     shift.inspect(png(1), Says.OK)
     shift.inspect(png(2), Says.OK, Says.BAD_PICTURE)
-    shift.inspect(png(3), Says.OK, noise_type=NoiseType.GAUSSIAN, restored=picture(30))
     shift.inspect(png(4), Says.OK, noise_type=None)
     shift.inspect(b"no picture", Says.DEFECT)
     shift.inspect(png(6), Says.DEFECT)
@@ -170,25 +169,22 @@ def test_what_cannot_be_learned_from_is_left_out_and_counted(shift: Shift, tmp_p
     learned = back(shift, tmp_path / "Labels.xlsx")
 
     assert learned.labels == {Label.OK: 1}
-    assert learned.left_out == dict.fromkeys(
-        (Reason.BAD, Reason.NOISY, Reason.UNKNOWN, Reason.UNREADABLE, Reason.GONE), 1
-    )
+    assert learned.left_out == dict.fromkeys((Reason.BAD, Reason.UNKNOWN, Reason.UNREADABLE, Reason.GONE), 1)
     assert len(list((tmp_path / "Labels-pictures").rglob("*.*"))) == 1
 
 
-def test_a_restored_picture_is_a_reference_only_where_that_is_asked_for(shift: Shift, tmp_path: Path) -> None:
+def test_of_a_picture_with_noise_the_reference_is_unknown_and_check_takes_it(shift: Shift, tmp_path: Path) -> None:
     shift.inspect(png(1), Says.OK, noise_type=NoiseType.SALT_AND_PEPPER, restored=picture(10))
-    shift.inspect(png(2), Says.DEFECT, noise_type=NoiseType.PERIODIC)  # what was restored is gone
+    shift.inspect(png(2), Says.DEFECT)
 
-    learned = back(shift, tmp_path / "Labels.xlsx", restored=True)
+    back(shift, tmp_path / "Labels.xlsx")
 
-    assert (learned.restored, learned.left_out) == (1, {Reason.NOISY: 1})
-    (row,) = labelled(tmp_path / "Labels.xlsx").rows
-    assert row.noise_type is NoiseType.SALT_AND_PEPPER
-    assert (tmp_path / row.noisy).read_bytes() == png(1)
-    assert (tmp_path / row.reference).read_bytes() == imaging.encode(picture(10), ".jpg")
-    (source,) = pd.read_excel(tmp_path / "Labels.xlsx", engine="calamine")["Reference Is"]
-    assert source == f"restored by {MODEL}, no truth"
+    sheet = labelled(tmp_path / "Labels.xlsx")
+    references = {row.noise_type: row.reference for row in sheet.rows}
+    assert references[NoiseType.SALT_AND_PEPPER] == ""
+    assert (tmp_path / references[NoiseType.NONE]).read_bytes() == png(2)
+    assert [finding.kind for finding in check_sheet(sheet).findings] == ["no reference"]
+    assert check_sheet(sheet).fit
 
 
 @pytest.mark.parametrize(
@@ -302,12 +298,8 @@ def test_the_command_finds_log_and_pictures(shift: Shift, tmp_path: Path) -> Non
         done = command(place, "--out", tmp_path / f"Labels{number}.xlsx")
         assert done.exit_code == 0, done.output
         told = " ".join(done.output.split())
-        assert "1 picture came back: 1 defect; of 1 the verdict was another." in told
+        assert "2 pictures came back: 1 defect, 1 ok; of 1 the verdict was another." in told
         assert "Left out: 1, since people called it a bad picture." in told
-        assert "Left out: 1, since it has noise, and no picture of it without noise is known." in told
-    done = command(shift.folder, "--out", tmp_path / "more.xlsx", "--restored")
-    assert "That is no truth" in " ".join(done.output.split())
-    assert len(pd.read_excel(tmp_path / "more.xlsx", engine="calamine")) == 2
 
 
 def test_a_log_that_is_not_there_is_not_made(tmp_path: Path) -> None:

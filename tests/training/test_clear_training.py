@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,7 @@ def test_the_judge_sees_restored_pictures_and_noise_free_ones(pair: Pair) -> Non
     restorer = Restorer().eval()
     view_of = RestoredViews([pair], Channels.GREY, (64, 96), restorer, seed=1)
     assert pair.noisy
+    assert pair.clean
     noisy, clean = (imaging.load(path, Channels.GREY) for path in (pair.noisy, pair.clean))
     np.testing.assert_array_equal(view_of(0, 0), restore(restorer, noisy)[0])
     np.testing.assert_array_equal(view_of(0, 1), clean)
@@ -107,6 +109,18 @@ def test_the_judge_sees_restored_pictures_and_noise_free_ones(pair: Pair) -> Non
         assert seen.shape == clean.shape
         assert (seen != clean).any()
         np.testing.assert_array_equal(view_of(0, view), seen)
+
+
+def test_without_a_noise_free_picture_the_judge_sees_the_restored_one(pair: Pair) -> None:
+    torch.manual_seed(0)
+    restorer = Restorer().eval()
+    assert pair.noisy
+    view_of = RestoredViews([replace(pair, clean=None)], Channels.GREY, (64, 96), restorer, seed=1)
+    restored, _ = restore(restorer, imaging.load(pair.noisy, Channels.GREY))
+    np.testing.assert_array_equal(view_of(0, 0), restored)
+    np.testing.assert_array_equal(view_of(0, 1), restored)
+    for view in (2, 3):
+        assert (view_of(0, view) != restored).any()
 
 
 class Recording(AnnealedModule):

@@ -61,6 +61,7 @@ def test_pictures_without_colour_are_grey_whatever_their_files_hold(tmp_path: Pa
     grey = np.repeat(picture(0)[:, :, :1], 3, axis=2)
     imaging.save(tmp_path / "grey.jpg", grey)
     assert channels_of([tmp_path / "grey.jpg"]) is Channels.GREY
+    assert pairs[0].clean
     assert channels_of([tmp_path / "grey.jpg", pairs[0].clean]) is Channels.RGB
 
 
@@ -83,3 +84,11 @@ def test_what_is_drawn_does_not_depend_on_what_memory_holds(
 def test_nothing_to_learn_from_is_refused() -> None:
     with pytest.raises(SheetError, match="one noise-free picture at least"):
         Gallery([], Channels.GREY)
+
+
+def test_pairs_without_a_noise_free_picture_are_left_out(pairs: list[Pair]) -> None:
+    blind = [Pair(noisy=pair.noisy, noise_type=pair.noise_type) for pair in pairs]
+
+    assert len(Gallery([*blind, *pairs[:2]], Channels.GREY)) == 2
+    with pytest.raises(SheetError, match="needed is one noise-free picture at least"):
+        Gallery(blind, Channels.GREY)

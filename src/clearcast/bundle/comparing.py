@@ -1,5 +1,6 @@
 """Two bundles on the same labelled pictures: which is better, and which verdicts change. Without torch."""
 
+import math
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def compare(request: CompareRequest) -> Compared:
         raise OutputError(f"{request.first} and {request.second} are the same bundle; needed are two to compare")
     both = [_Contender(package=package, model=Model(package)) for package in packages]
     require_empty(request.out)
-    rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
+    rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console, paired=False)
     refuse_tiny(rows)
     fresh = unlearned(packages, rows, request.groups, request.console)
     table = _table(both, fresh, request)
@@ -146,14 +147,17 @@ def _table(both: list[_Contender], fresh: Unlearned, request: CompareRequest) ->
 
 def _line(both: list[_Contender], sheet: Sheet, row: Row, part: str) -> dict[Hashable, Any]:
     channels = _shared(both)
-    reference = imaging.load(sheet.resolve(row.reference), channels)
+    reference = imaging.load(sheet.resolve(row.reference), channels) if row.reference else None
     line: dict[Hashable, Any] = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
     line |= {"label": str(row.label), "noise_type": str(row.noise_type)}
     for side, each in zip(_SIDES, both, strict=True):
         seen, restored = each.see(sheet.resolve(row.noisy), channels)
-        measured = fidelity(restored, reference)
         line |= {f"said_noise_type_{side}": seen.noise.noise_type.value}
-        line |= {f"psnr_{side}": measured.psnr, f"ssim_{side}": measured.ssim}
+        measured = fidelity(restored, reference) if reference is not None else None
+        line |= {
+            f"psnr_{side}": getattr(measured, "psnr", math.nan),
+            f"ssim_{side}": getattr(measured, "ssim", math.nan),
+        }
         if seen.opinion:
             line |= {f"p_defect_{side}": float(expit(seen.opinion.logit)), f"logit_{side}": seen.opinion.logit}
             line |= {f"said_{side}": each.verdict(seen.opinion).value}

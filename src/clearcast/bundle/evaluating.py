@@ -83,7 +83,7 @@ def evaluate(request: EvaluateRequest) -> Evaluated:
     package = open_package(request.bundle)
     model = Model(package)
     require_empty(request.out)
-    rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
+    rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console, paired=False)
     refuse_tiny(rows)
     fresh = unlearned([package], rows, request.groups, request.console)
     lines: list[dict[Hashable, Any]] = []
@@ -105,10 +105,12 @@ def evaluate(request: EvaluateRequest) -> Evaluated:
 
 
 def _line(model: Model, threshold: float | None, sheet: Sheet, row: Row, part: str) -> dict[Hashable, Any]:
-    noisy, reference = (imaging.load(sheet.resolve(path), model.channels) for path in (row.noisy, row.reference))
+    noisy = imaging.load(sheet.resolve(row.noisy), model.channels)
+    reference = imaging.load(sheet.resolve(row.reference), model.channels) if row.reference else None
     known: dict[Hashable, Any] = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
     known |= {"label": str(row.label), "noise_type": str(row.noise_type)}
-    return known | line_of(noisy, reference, seen_by(model, threshold, noisy), seen_by(model, threshold, reference))
+    ask = partial(seen_by, model, threshold)
+    return known | line_of(noisy, ask(noisy), reference, ask)
 
 
 def seen_by(model: Model, threshold: float | None, picture: Picture) -> Seen:

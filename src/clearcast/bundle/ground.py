@@ -35,8 +35,8 @@ class Ground:
 
     @cached_property
     def channels(self) -> Channels:
-        """Grey, if the noise-free pictures look grey."""
-        return channels_of([self.rows.sheet.resolve(row.reference) for row in self.rows.sheet.rows])
+        """Grey, if the noise-free pictures look grey; of rows without one, the noisy."""
+        return channels_of([self.rows.sheet.resolve(row.reference or row.noisy) for row in self.rows.sheet.rows])
 
     def indices(self, subset: Subset) -> list[int]:
         """Places of a subset's rows among the usable ones."""
@@ -67,7 +67,7 @@ class Ground:
                 f"  {training.kept} of {len(training)} pictures are kept in memory; the others are read at each use",
                 highlight=False,
             )
-        validation = self.chosen(Subset.VALIDATION)[:_WATCHED]
+        validation = [row for row in self.chosen(Subset.VALIDATION) if row.reference][:_WATCHED]
         return training, self._gallery(validation, training.shape, console) if validation else training
 
     def described(self, training: Gallery) -> TrainedOn:
@@ -101,7 +101,7 @@ def begin(request: TrainRequest) -> Ground:
             "--force"
         )
     folder = open_run(request.out, question, resume=request.resume, force=request.force)
-    rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
+    rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console, paired=False)
     refuse_tiny(rows)
     division = division_of(folder, rows, request.split, SHARES, seed=request.seed, console=request.console)
     division.refuse_leaks(rows.sheet.rows, rows.hashes())

@@ -1,6 +1,7 @@
 """One line of ``predictions.csv``: what a bundle says of a noisy picture whose truth is known, and how good that is."""
 
-from collections.abc import Hashable
+import math
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,27 +40,32 @@ class Seen:
     opinion: Opinion | None
 
 
-def line_of(noisy: Picture, reference: Picture, seen: Seen, seen_reference: Seen) -> dict[Hashable, Any]:
+def line_of(
+    noisy: Picture, seen: Seen, reference: Picture | None, ask: Callable[[Picture], Seen]
+) -> dict[Hashable, Any]:
     """What was said of a noisy picture and, for comparison, of its noise-free one; see ``evidence/contract.py``.
 
     Args:
-        noisy, reference: uint8 of one shape.
-        seen: what was said of ``noisy``.
-        seen_reference: what was said of ``reference``, as if it were a picture to inspect.
+        noisy: uint8.
+        seen: what was said of it.
+        reference: of its shape; None where it is unknown, and then what needs it is NaN or left out.
+        ask: says of ``reference`` what it would of a picture to inspect.
     """
     line: dict[Hashable, Any] = {}
     for which, picture in (("noisy", noisy), ("denoised", seen.restored)):
-        measured = fidelity(picture, reference)
-        line |= {f"{name}_{which}": getattr(measured, name) for name in ("psnr", "ssim", "mse")}
-    told, unspoilt = seen.noise, seen_reference.noise
+        measured = None if reference is None else fidelity(picture, reference)
+        line |= {f"{name}_{which}": getattr(measured, name, math.nan) for name in ("psnr", "ssim", "mse")}
+    if reference is not None:
+        unspoilt = ask(reference)
+        line |= {"said_noise_type_reference": unspoilt.noise.noise_type.value}
+        line |= verdict_columns(Stage.REFERENCE, unspoilt.opinion)
+    told = seen.noise
     line |= {f"p_{kind}": chance for kind, chance in told.probabilities.items()}
-    line |= {"said_noise_type": told.noise_type.value, "said_noise_type_reference": unspoilt.noise_type.value}
+    line |= {"said_noise_type": told.noise_type.value}
     if seen.tells_levels:
         line |= {"noise_level": told.level, "sigma": told.sigma, "density": told.density}
     line |= {"brightness": brightness(noisy), "sharpness": sharpness(seen.restored)}
-    for stage, opinion in ((Stage.REFERENCE, seen_reference.opinion), (Stage.DENOISED, seen.opinion)):
-        line |= verdict_columns(stage, opinion)
-    return line
+    return line | verdict_columns(Stage.DENOISED, seen.opinion)
 
 
 def verdict_columns(stage: Stage, opinion: Opinion | None) -> dict[Hashable, Any]:

@@ -1,6 +1,7 @@
 """What a bundle's networks are worth on rows that they did not learn from, with intervals."""
 
 from collections.abc import Hashable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ def measure(networks: Networks, ground: Ground, crossfitted: pd.DataFrame, *, se
     return evidence
 
 
-def pictures_of(row: Mapping[Hashable, Any], root: Path, channels: Channels) -> tuple[Picture, Picture]:
-    """The noisy and the noise-free picture that a row of ``predictions.csv`` tells of.
+def pictures_of(row: Mapping[Hashable, Any], root: Path, channels: Channels) -> tuple[Picture, Picture | None]:
+    """The noisy picture that a row of ``predictions.csv`` tells of, and the noise-free one, if it is known.
 
     Where it has a ``noise_seed``, the noisy one is made from the noise-free one, of a usual level; the same each time.
 
@@ -66,8 +67,8 @@ def pictures_of(row: Mapping[Hashable, Any], root: Path, channels: Channels) -> 
         root: the folder that its paths are relative to.
         channels: colour or grey.
     """
-    reference = imaging.load(root / str(row["reference"]), channels)
-    if "noise_seed" not in row:
+    reference = imaging.load(root / str(row["reference"]), channels) if row["reference"] else None
+    if "noise_seed" not in row or reference is None:
         return imaging.load(root / str(row["noisy"]), channels), reference
     rng = np.random.default_rng((int(row["noise_seed"]), int(row["row"])))
     level = sample_level(DEFAULT_RANGES[NoiseType(str(row["noise_type"]))], rng, reference.shape)
@@ -87,9 +88,9 @@ def _test_rows(ground: Ground, seed: int) -> list[dict[Hashable, Any]]:
     return listed
 
 
-def _said(networks: Networks, noisy: Picture, reference: Picture) -> dict[Hashable, Any]:
+def _said(networks: Networks, noisy: Picture, reference: Picture | None) -> dict[Hashable, Any]:
     """What is said of a noisy picture, restored; and for comparison, of its noise-free one and as it came."""
-    line = line_of(noisy, reference, _seen(networks, noisy), _seen(networks, reference))
+    line = line_of(noisy, _seen(networks, noisy), reference, partial(_seen, networks))
     return line | verdict_columns(Stage.NOISY, _opinion(networks, noisy))
 
 

@@ -148,7 +148,7 @@ def _planned(
     if request.budget is not None:
         pace = pace_of(restorer, backbone, training, device=_device(request.accelerator))
         measured = len(ground.indices(Subset.TEST))
-        plan = plan_within(request.budget, pace, rows=len(training), measured=measured)
+        plan = plan_within(request.budget, pace, rows=len(ground.indices(Subset.TRAIN)), measured=measured)
         seen = f"{plan.views} views" if plan.rows is None else f"{plan.views} views of {plan.rows} rows"
         request.console.print(
             f"  {plan.survey} and {plan.detail} steps and {seen} fit into {request.budget:g} minutes here",

@@ -24,13 +24,6 @@ def feedback(
         Path | None,
         typer.Option("--with", help="A sheet in the same folder to continue: its rows, their labels corrected."),
     ] = None,
-    restored: Annotated[
-        bool,
-        typer.Option(
-            "--restored",
-            help="Of pictures with noise, take what the bundle restored for the noise-free one. It is no truth.",
-        ),
-    ] = False,
     pictures: Annotated[
         Path | None, typer.Option(help="The station's folder of pictures.", show_default="as the log says")
     ] = None,
@@ -49,7 +42,7 @@ def feedback(
     known = read_sheet(beside, columns=columns) if beside else None
     log, shelf = open_station(db, pictures)
     with progress_bar(console, "Pictures") as progress:
-        learned = bring_back(log, shelf, out, restored=restored, beside=known, progress=progress)
+        learned = bring_back(log, shelf, out, beside=known, progress=progress)
     log.close()
     _tell(learned)
     say(f"Sheet: {out}; next: clearcast check {out} --label-column {LABEL}")
@@ -61,11 +54,5 @@ def _tell(learned: "Learned") -> None:
     say(f"{came} came back: {labels}; of {learned.contradicting} the verdict was another.")
     if learned.corrected:
         say(f"{learned.corrected} of them are rows of the sheet that this one continues, whose labels are corrected.")
-    if learned.restored:
-        say(
-            f"{learned.restored} have what the bundle restored for the noise-free picture. That is no truth: networks "
-            "learn from it to restore as before, also where that lost a defect, and figures of restored pictures "
-            "measured on these rows mean nothing."
-        )
     for reason, count in learned.left_out.items():
         say(f"Left out: {count}, since {reason}.")

@@ -51,6 +51,7 @@ def check_sheet(
     findings = [
         *row_findings(sheet.rows, facts),
         *_without_noise(sheet.rows, facts),
+        *_unpaired(sheet.rows),
         *_mixtures(readable),
         *_imbalance("label", Label, [row.label for row in sheet.rows]),
         *_imbalance("noise type", NoiseType, [row.noise_type for row in sheet.rows], needed=()),
@@ -81,6 +82,15 @@ def _without_noise(rows: Sequence[Row], facts: Facts) -> Iterator[Finding]:
             "from them: name the column and the folder of the noisy pictures"
         )
         yield Finding(severity=Severity.ERROR, kind="no noise", message=message)
+
+
+def _unpaired(rows: Sequence[Row]) -> Iterator[Finding]:
+    if count := sum(not row.reference and not row.problems for row in rows):
+        message = (
+            f"{count} of {len(rows)} rows have an unknown reference: verdicts can be learned from them, restoring "
+            "cannot; a study leaves them out with --skip-bad"
+        )
+        yield Finding(severity=Severity.WARNING, kind="no reference", message=message)
 
 
 def _mixtures(infos: list[PictureInfo]) -> Iterator[Finding]:

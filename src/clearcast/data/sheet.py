@@ -15,6 +15,7 @@ from clearcast.errors import SheetError
 SUFFIXES = tuple(READERS)
 _OPTIONS = "--noisy-column, --noise-column, --reference-column, --label-column, --group-column, --split-column"
 _GROUP = "Group"  # a column of this name is used without being asked for
+UNKNOWN = "unknown"  # in place of a reference's path: nobody has the picture without noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,8 @@ class Row:
     """One row as it was understood. ``number`` counts from 1 as spreadsheets do, with the header in row 1.
 
     Paths are relative to the sheet's root, with forward slashes. ``group`` is empty where the sheet does not say which
-    part is shown, ``subset`` None where it does not say what the row is used for. ``problems`` says what could not be
-    understood.
+    part is shown, ``subset`` None where it does not say what the row is used for. ``reference`` is empty where the
+    sheet says that it is unknown. ``problems`` says what could not be understood.
     """
 
     number: int
@@ -185,6 +186,7 @@ def _parse_path(text: str, role: str, root: Path, problems: list[str]) -> str:
     """Make a path relative to the root; one that leaves the root is a problem, and is never opened."""
     if not text:
         problems.append(f"no {role} picture is named")
+    if not text or (role == "reference" and text.casefold() == UNKNOWN):
         return ""
     base = Path(os.path.abspath(root))  # noqa: PTH100 -- resolves ".." by the text alone, and follows no link
     full = Path(os.path.abspath(base / text.replace("\\", "/")))  # noqa: PTH100

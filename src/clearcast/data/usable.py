@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 
-from clearcast.data.check import PictureFacts, read_facts, unusable_rows
+from clearcast.data.check import Finding, PictureFacts, Severity, read_facts, unusable_rows
 from clearcast.data.sheet import Sheet
 from clearcast.errors import SheetError
 from clearcast.progress import progress_bar
@@ -21,21 +21,31 @@ class Rows:
     left_out: tuple[str, ...]
 
     def hashes(self) -> dict[str, list[str]]:
-        """Of each role, the hash of each row's file."""
+        """Of each role, the hash of each row's file; a row without a reference has one that no other has."""
         return {
-            role: [self.facts[getattr(row, role)].sha256 for row in self.sheet.rows] for role in ("noisy", "reference")
+            role: [
+                self.facts[path].sha256 if (path := getattr(row, role)) else f"row {row.number}"
+                for row in self.sheet.rows
+            ]
+            for role in ("noisy", "reference")
         }
 
 
-def usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> Rows:
+def usable(sheet: Sheet, *, skip_bad: bool, console: Console, paired: bool = True) -> Rows:
     """Read every picture once to be sure of it.
+
+    Args:
+        sheet: the rows.
+        skip_bad: leave out rows that cannot be used.
+        console: shows progress.
+        paired: whether a row without a reference is one that cannot be used.
 
     Raises:
         SheetError: there are rows that cannot be used and ``skip_bad`` is not given, or no others.
     """
     with progress_bar(console, "Checking pictures") as progress:
         facts = read_facts(sheet, progress=progress)
-    findings = unusable_rows(sheet, facts)
+    findings = [*unusable_rows(sheet, facts), *(_unpaired(sheet) if paired else [])]
     if not findings:
         return Rows(sheet=sheet, facts=facts, left_out=())
     bad = {finding.row for finding in findings}
@@ -52,3 +62,12 @@ def usable(sheet: Sheet, *, skip_bad: bool, console: Console) -> Rows:
         raise SheetError(f"{sheet.path}: no row can be used; see why with 'clearcast check'")
     console.print(f"Leaving out {len(bad)} of {len(sheet.rows)} rows that cannot be used; the report names them.")
     return Rows(sheet=replace(sheet, rows=rows), facts=facts, left_out=tuple(listed))
+
+
+def _unpaired(sheet: Sheet) -> list[Finding]:
+    message = "its reference is unknown, and is needed here; only 'train', 'evaluate' and 'compare' go without"
+    return [
+        Finding(severity=Severity.ERROR, kind="no reference", message=message, row=row.number, path=row.noisy)
+        for row in sheet.rows
+        if not row.reference and not row.problems
+    ]

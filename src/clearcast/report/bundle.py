@@ -54,7 +54,7 @@ def write_samples(bundle: Path, networks: Networks, root: Path) -> Path:
         networks: its own.
         root: the folder that its sheet's paths are relative to.
     """
-    table = read_csv(bundle / PREDICTIONS[Subset.TEST])
+    table = read_csv(bundle / PREDICTIONS[Subset.TEST]).fillna({"reference": ""})
     by_type = table.sort_values("psnr_denoised").groupby("noise_type")
     chosen = [group.to_dict("records")[place] for _, group in by_type for place in _spread(len(group))]
     columns = 4 if networks.verdicts else 3
@@ -74,9 +74,13 @@ def _draw_row(axes: list[Axes], networks: Networks, row: Mapping[Hashable, Any],
     noisy, reference = pictures_of(row, root, networks.channels)
     restored, _ = restore(networks.restorer, noisy)
     kinds = [NoiseType(str(row[name])).display_name for name in ("noise_type", "said_noise_type")]
-    titles = (f"{kinds[0]}: said {kinds[1]}", f"restored, {row['psnr_denoised']:.1f} dB", "noise-free")
+    known = reference is not None
+    decibels = f", {row['psnr_denoised']:.1f} dB" if known else ""
+    titles = f"{kinds[0]}: said {kinds[1]}", f"restored{decibels}", "noise-free" if known else "noise-free: unknown"
     for each, picture, title in zip(axes, (noisy, restored, reference), titles, strict=False):
-        _show(each, title).imshow(picture, cmap="gray", vmin=0, vmax=255)
+        shown = _show(each, title)
+        if picture is not None:
+            shown.imshow(picture, cmap="gray", vmin=0, vmax=255)
     if networks.verdicts:
         judged = judge(networks.verdicts, restored)
         heat = heat_map(judged.evidence, *restored.shape[:2])

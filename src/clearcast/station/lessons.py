@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from clearcast import imaging
+from clearcast.data.sheet import UNKNOWN
 from clearcast.domain import Label, NoiseType
 from clearcast.errors import PictureError
 from clearcast.imaging import Channels
@@ -24,7 +25,6 @@ class Reason(StrEnum):
     GONE = "it is gone, by the station's limits of age and size"
     UNREADABLE = "it cannot be decoded"
     UNKNOWN = "no bundle said which noise it has"
-    NOISY = "it has noise, and no picture of it without noise is known"
     LISTED = "the sheet lists it with this label"
 
 
@@ -43,14 +43,13 @@ class Word:
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """A row of a sheet. ``source`` says what the reference is worth; ``group`` is empty where it is not known."""
+    """A row of a sheet; ``group`` is empty where it is not known."""
 
     reference: str
     noise_type: NoiseType
     noisy: str
     label: Label
     group: str = ""
-    source: str = ""
 
 
 @dataclass(kw_only=True)
@@ -60,14 +59,12 @@ class Learned:
     Attributes:
         labels: of those that came back.
         contradicting: how many of them the bundle had judged otherwise.
-        restored: how many have what a bundle restored for the noise-free picture.
         corrected: how many are rows of the sheet that is continued, with another label now.
         left_out: those that did not, by the reason.
     """
 
     labels: Counter[Label] = field(default_factory=Counter)
     contradicting: int = 0
-    restored: int = 0
     corrected: int = 0
     left_out: Counter[Reason] = field(default_factory=Counter)
 
@@ -78,14 +75,12 @@ class Teacher:
     Args:
         shelf: has the pictures.
         folder: is made where a picture comes into it; paths in rows are relative to the folder that it is in.
-        restored: take what the bundle restored for the noise-free picture, where there is no other.
     """
 
-    def __init__(self, shelf: Shelf, folder: Path, *, restored: bool) -> None:
+    def __init__(self, shelf: Shelf, folder: Path) -> None:
         self.learned = Learned()
         self._shelf = shelf
         self._folder = folder
-        self._restored = restored
 
     def lesson(self, word: Word) -> Lesson | None:
         """The row of a picture; None where it is left out, which is counted.
@@ -129,21 +124,9 @@ class Teacher:
         if entry.noise_type is None:
             return Reason.UNKNOWN
         stem = safe_stem(entry.name, label, entry.sha256)
-        path = f"noisy/{stem}{suffix}"
-        if entry.noise_type is NoiseType.NONE:
-            noisy = self._keep(path, data)
-            return Lesson(reference=noisy, noise_type=NoiseType.NONE, noisy=noisy, label=label, source="itself")
-        clean = self._shelf.restored(entry.sha256, entry.model) if self._restored else None
-        if clean is None:
-            return Reason.NOISY
-        self.learned.restored += 1
-        return Lesson(
-            reference=self._keep(f"restored/{stem}.jpg", clean),
-            noise_type=entry.noise_type,
-            noisy=self._keep(path, data),
-            label=label,
-            source=f"restored by {entry.model}, no truth",
-        )
+        noisy = self._keep(f"noisy/{stem}{suffix}", data)
+        reference = noisy if entry.noise_type is NoiseType.NONE else UNKNOWN
+        return Lesson(reference=reference, noise_type=entry.noise_type, noisy=noisy, label=label)
 
     def _count(self, word: Word, label: Label) -> None:
         said = word.entry.verdict

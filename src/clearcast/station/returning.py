@@ -1,8 +1,7 @@
 """The way back: what people said of pictures, as a sheet to learn from, with the pictures in a folder beside it.
 
-What a row needs and a station cannot know is the picture without noise. A picture that the bundle says has none is its
-own; of the others there is none, and they are left out. Not so where the user asks for what the bundle restored, which
-is no truth, or where the picture is one of a sheet that the new one continues, and which names its reference.
+What a station cannot know is the picture without noise: one that the bundle says has none is its own reference, of the
+others it is unknown. What the bundle restored is no truth.
 """
 
 import shutil
@@ -12,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from clearcast import imaging
-from clearcast.data.sheet import Columns, Row, Sheet
+from clearcast.data.sheet import UNKNOWN, Columns, Row, Sheet
 from clearcast.errors import OutputError, PictureError, SheetError
 from clearcast.files import replace_file
 from clearcast.progress import Progress
@@ -23,7 +22,7 @@ from clearcast.station.records import Record, Wanted
 from clearcast.station.shelf import Shelf
 
 LABEL = "Label"
-_SOURCE, _GROUP = "Reference Is", "Group"
+_GROUP = "Group"
 _LOG, _PICTURES = "log.sqlite", "pictures"
 
 
@@ -78,7 +77,6 @@ def bring_back(
     shelf: Shelf,
     out: Path,
     *,
-    restored: bool = False,
     beside: Sheet | None = None,
     progress: Progress | None = None,
 ) -> Learned:
@@ -88,7 +86,6 @@ def bring_back(
         log: has the feedback.
         shelf: has the pictures.
         out: the sheet, .xlsx; neither it nor its folder may be there.
-        restored: take what the bundle restored for the noise-free picture, where there is no other.
         beside: a sheet in the same folder that the new one continues: with its rows first, and their labels corrected.
         progress: called with (done, all) pictures.
 
@@ -101,7 +98,7 @@ def bring_back(
     _require_new(out, pictures)
     known = _continued(beside, out) if beside else []
     words = last_words(log.export(Wanted(feedback=True)))
-    teacher = Teacher(shelf, pictures, restored=restored)
+    teacher = Teacher(shelf, pictures)
     try:
         lessons = [_corrected(each, out.parent, words, teacher) for each in known]
         for done, word in enumerate(words.values(), start=1):
@@ -145,7 +142,9 @@ def _continued(sheet: Sheet, out: Path) -> list[Lesson]:
 def _lesson_of(row: Row) -> Lesson:
     assert row.label, "a row without a label has a problem"
     assert row.noise_type, "so has one without a noise type"
-    return Lesson(reference=row.reference, noise_type=row.noise_type, noisy=row.noisy, label=row.label, group=row.group)
+    return Lesson(
+        reference=row.reference or UNKNOWN, noise_type=row.noise_type, noisy=row.noisy, label=row.label, group=row.group
+    )
 
 
 def _corrected(known: Lesson, root: Path, words: dict[str, Word], teacher: Teacher) -> Lesson:
@@ -176,7 +175,6 @@ def _write(out: Path, lessons: Sequence[Lesson]) -> None:
         names.noise_type: [each.noise_type.value for each in lessons],
         names.noisy: [each.noisy for each in lessons],
         LABEL: [each.label.value for each in lessons],
-        _SOURCE: [each.source for each in lessons],
     }
     if any(each.group for each in lessons):
         columns[_GROUP] = [each.group for each in lessons]

@@ -26,9 +26,9 @@ _PAIRS, _JITTERED, _SCARRED = 0.25, 0.6, 0.35  # probabilities
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """One row to learn from: a noise-free picture, and if there is one, its noisy counterpart and its noise type."""
+    """One row to learn from: a noise-free picture, its noisy counterpart with its noise type, or both."""
 
-    clean: Path
+    clean: Path | None = None
     noisy: Path | None = None
     noise_type: NoiseType | None = None
 
@@ -44,13 +44,13 @@ class Gallery:
     used.
 
     Args:
-        pairs: what to learn from.
+        pairs: what to learn from; those without a noise-free picture are left out.
         channels: colour or grey.
         shape: (height, width) in pixels, in place of the median.
         progress: called with (done, all) while the pictures that are kept are decoded.
 
     Raises:
-        SheetError: there is no pair.
+        SheetError: there is no noise-free picture.
         PictureError: a picture cannot be used.
     """
 
@@ -62,9 +62,10 @@ class Gallery:
         shape: tuple[int, int] | None = None,
         progress: Progress | None = None,
     ) -> None:
+        pairs = [pair for pair in pairs if pair.clean]
         if not pairs:
             raise SheetError("no picture to learn from; needed is one noise-free picture at least")
-        self.shape = shape or _median_shape([pair.clean for pair in pairs])
+        self.shape = shape or _median_shape([pair.clean for pair in pairs if pair.clean])
         self._pairs = tuple(pairs)
         self._channels = channels
         self._kept: list[tuple[Picture, Picture | None]] = []
@@ -97,6 +98,7 @@ class Gallery:
 
     def _read(self, row: int) -> tuple[Picture, Picture | None]:
         pair = self._pairs[row]
+        assert pair.clean, "others were left out"
         noisy = imaging.load(pair.noisy, self._channels) if pair.noisy else None
         return _fit(imaging.load(pair.clean, self._channels), noisy, self.shape)
 
@@ -104,7 +106,11 @@ class Gallery:
 def pairs_of(sheet: Sheet, rows: Sequence[Row]) -> list[Pair]:
     """The pictures of some rows of a sheet."""
     return [
-        Pair(clean=sheet.resolve(row.reference), noisy=sheet.resolve(row.noisy), noise_type=row.noise_type)
+        Pair(
+            clean=sheet.resolve(row.reference) if row.reference else None,
+            noisy=sheet.resolve(row.noisy),
+            noise_type=row.noise_type,
+        )
         for row in rows
     ]
 

@@ -1,6 +1,7 @@
 """The pictures that recipe ``clear``'s judge learns from: restored ones, as on the line, and noise-free ones."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -35,7 +36,8 @@ class RestoredViews:
     """Views of rows for ``fit_judge``, all of one shape.
 
     View 0 is the restored noisy picture: what is judged on the line. View 1 is the noise-free one as it is, view 2 a
-    variation of it, view 3 a variation with noise made anew, restored; further ones like 2 and 3 in turns.
+    variation of it, view 3 a variation with noise made anew, restored; further ones like 2 and 3 in turns. Where there
+    is no noise-free picture, the restored one stands for it.
 
     Args:
         pairs: the rows.
@@ -59,12 +61,16 @@ class RestoredViews:
         pair = self._pairs[row]
         rng = np.random.default_rng((self._seed, row, view))
         if view == 0 and pair.noisy:
-            return self._shaped(restore(self._restorer, imaging.load(pair.noisy, self._channels))[0])
-        clean = imaging.load(pair.clean, self._channels)
+            return self._shaped(self._restored(pair.noisy))
+        clean = imaging.load(pair.clean, self._channels) if pair.clean else self._restored(pair.noisy)
         varied = vary(clean, rng) if view >= 2 else clean
         if view == 0 or (view % 2 and view > 1):
             varied, _ = restore(self._restorer, spoil(varied, rng).noisy)
         return self._shaped(varied)
+
+    def _restored(self, noisy: Path | None) -> Picture:
+        assert noisy, "a pair has one picture at least"
+        return restore(self._restorer, imaging.load(noisy, self._channels))[0]
 
     def _shaped(self, picture: Picture) -> Picture:
         """As the judge brings it to its size, rounded to grey levels."""
