@@ -9,6 +9,7 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
 from clearcast.station.api.headers import SECURITY
@@ -54,6 +55,7 @@ def answer_problems(app: FastAPI) -> None:
     app.add_exception_handler(DeskFull, _full)
     for away in (DeskAway, LogAway, ShelfAway):
         app.add_exception_handler(away, _away)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(OSError, _system)
     app.add_exception_handler(Exception, _fault)
 
@@ -91,6 +93,11 @@ def _full(_: Request, error: Exception) -> ProblemResponse:
 
 def _away(_: Request, error: Exception) -> ProblemResponse:
     return problem(503, str(error), headers=retry_after(_AWAY_SECONDS))
+
+
+def _gone(_: Request, __: Exception) -> ProblemResponse:
+    """Nobody hears this."""
+    return problem(400, "The sender went away before the request was whole")
 
 
 def _system(_: Request, error: Exception) -> ProblemResponse:

@@ -1,0 +1,80 @@
+"""A station in a process of its own, as ``clearcast serve`` starts it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from desks import PATIENCE
+from stations import until
+
+
+@dataclass(frozen=True)
+class Running:
+    """A station that runs; ``output`` is what it says."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    def said(self) -> str:
+        return self.output.read_text("utf-8")
+
+    @property
+    def port(self) -> int:
+        found = re.search(r"Open http://\S+:(\d+) ", self.said())
+        assert found, self.said()
+        return int(found[1])
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=2 * PATIENCE, trust_env=False)
+
+    def memory(self) -> int:
+        """Bytes that it holds now."""
+        status = Path(f"/proc/{self.process.pid}/statm").read_text("utf-8")
+        return int(status.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it, and say with which code it did."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+
+def start(bundle: Path, folder: Path, *options: str) -> Running:
+    """Start one on a free port, with its data in a folder; nobody waits for it."""
+    folder.mkdir(exist_ok=True)
+    output = folder / "output.txt"
+    code = "from clearcast.cli import main; main()"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "serve",
+        str(bundle),
+        "--data",
+        str(folder / "data"),
+        "--port",
+        "0",
+        *options,
+    ]
+    with output.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+    return Running(process=process, output=output)
+
+
+@contextmanager
+def running(bundle: Path, folder: Path, *options: str) -> Iterator[Running]:
+    """One that is ready."""
+    started = start(bundle, folder, *options)
+    try:
+        until(lambda: "\nReady: " in started.said() or started.process.poll() is not None)
+        assert started.process.poll() is None, started.said()
+        yield started
+    finally:
+        started.process.kill()
+        started.process.wait()

@@ -1,0 +1,280 @@
+"""A real station with a real bundle, and what nobody should send it: no fault of ours, no hang, no crash."""
+
+import re
+import socket
+from collections.abc import Iterator
+from functools import cache
+from http.client import BadStatusLine, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hostile_files import files, grain, saved
+from running import Running, running
+
+_FILES = {200, 413, 415, 422}
+_BOUNDARY = b"----frontier"
+_PICTURE = saved(grain(64, 64), "PNG")
+KINDS = tuple(files())
+NAMES = (
+    "../../../../etc/passwd",
+    "..\\..\\Windows\\win.ini",
+    "/etc/shadow",
+    "C:\\boot.ini",
+    "file:///etc/passwd",
+    "..",
+    ".",
+    "/",
+    "",
+    " ",
+    "con.png",
+    "a\tb.png",
+    "<img src=x onerror=alert(1)>.png",
+    '"><script>alert(1)</script>',
+    "=cmd|' /C calc'!A0",
+    "+1+1.png",
+    "@SUM(1).png",
+    "'; DROP TABLE inspections; --.png",
+    "{{7*7}}${7*7}%s%n.png",
+    "%00%2e%2e%2f.png",
+    "gepruft\u202egnp.exe",
+    "zero\u200bwidth.png",
+    "\u00e4\u00f6\u00fc \u4f8b \U0001f600.png",
+    "n" * 3000 + ".png",
+    "a/" * 2000,
+)
+
+
+@pytest.fixture(scope="module")
+def station(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("hostile")
+    with running(bundle, folder) as started:
+        yield started
+        with started.client() as client:
+            good = client.post("/v1/inspect", files={"files": ("good.png", _PICTURE)})
+            assert good.json()["inspections"][0]["verdict"] in {"ok", "defect", "retake"}
+        assert started.stop() == 0
+    assert "Traceback" not in started.said()
+
+
+@pytest.fixture
+def client(station: Running) -> Iterator[httpx.Client]:
+    """After every test the station is well, so that what broke it is known by its name."""
+    with station.client() as opened:
+        yield opened
+        assert opened.get("/readyz").status_code == 200
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    return files()
+
+
+def _shown(client: httpx.Client, answer: httpx.Response) -> list[dict[str, Any]]:
+    """The inspections of an answer, all of which are in the log, with pictures that are pictures."""
+    inspections: list[dict[str, Any]] = answer.json()["inspections"]
+    for said in inspections:
+        assert client.get(f"/v1/inspections/{said['id']}").json() == said
+        assert bool(said["error"]) is (said["verdict"] is None)
+        for kind in ("noisy", "restored", "heat", "thumbnail"):
+            picture = client.get(f"/v1/inspections/{said['id']}/pictures/{kind}")
+            assert picture.status_code in {200, 410}
+            if picture.status_code == 200:
+                assert picture.headers["content-type"] in {"image/jpeg", "image/png", "image/webp"}
+                assert picture.headers["x-content-type-options"] == "nosniff"
+                assert "sandbox" in picture.headers["content-security-policy"]
+            assert said["pictures"][kind] is None or picture.status_code == 200
+    return inspections
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hostile_files(client: httpx.Client, kind: str) -> None:
+    answer = client.post("/v1/inspect", files={"files": ("file.jpg", _files()[kind], "image/jpeg")})
+
+    assert answer.status_code in _FILES, answer.text
+    if answer.status_code != 200:
+        assert answer.headers["content-type"] == "application/problem+json"
+    (said,) = _shown(client, answer)
+    assert (answer.status_code == 200) is (said["error"] == "")
+    assert "/" not in said["error"].replace("8-bit grey or RGB", ""), "an error shows no path"
+
+
+def test_what_is_no_picture_at_all_is_told_so(client: httpx.Client) -> None:
+    none = KINDS[1 : KINDS.index("jpeg and html")]
+    sent = {kind: client.post("/v1/inspect", files={"files": ("a", _files()[kind])}).status_code for kind in none}
+
+    assert len(none) > 15
+    assert set(sent.values()) == {415}, sent
+
+
+def test_bombs_are_not_unpacked(client: httpx.Client) -> None:
+    for kind in ("png that claims all", "png bomb", "bmp that claims all", "jpeg that claims all"):
+        assert client.post("/v1/inspect", files={"files": ("a", _files()[kind])}).status_code in {413, 422}, kind
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_hostile_names(station: Running, client: httpx.Client, name: str) -> None:
+    answer = _send_raw(station, _form((name.replace('"', "%22"), _PICTURE)))
+    (said,) = client.get("/v1/inspections?limit=1").json()["inspections"]
+
+    assert answer == 200
+    assert len(said["name"]) <= 255
+    assert said["name"].isprintable()
+    assert said["name"]
+    assert not set(said["name"]) & {"/", "\\"}
+    table = client.get("/v1/inspections.csv").text
+    assert not re.search(r"(^|,)\"?[=+@-]", table.split("\n")[1])
+
+
+def _part(name: bytes, data: bytes, field: bytes = b"files") -> bytes:
+    return (
+        b'--%b\r\nContent-Disposition: form-data; name="%b"; filename="%b"\r\n' % (_BOUNDARY, field, name)
+        + b"Content-Type: image/png\r\n\r\n%b\r\n" % data
+    )
+
+
+def _form(*pictures: tuple[str, bytes]) -> bytes:
+    body = b"".join(_part(name.encode(), data) for name, data in pictures) + b"--%b--\r\n" % _BOUNDARY
+    return _request(body)
+
+
+def _request(body: bytes, *headers: bytes, boundary: bytes = _BOUNDARY, length: bytes | None = None) -> bytes:
+    told = b"Content-Length: %d" % len(body) if length is None else length
+    kind = b"Content-Type: multipart/form-data; boundary=%b" % boundary
+    lines = [b"POST /v1/inspect HTTP/1.1", b"Host: localhost", kind, told, *headers]
+    return b"\r\n".join(line for line in lines if line) + b"\r\n\r\n" + body
+
+
+def _send_raw(station: Running, data: bytes, *, hang_up: bool = False) -> int | None:
+    """The status that bytes on the line are answered with; None where the line was closed without one."""
+    with socket.create_connection(("127.0.0.1", station.port), timeout=120) as line:
+        try:
+            line.sendall(data)
+            if hang_up:
+                return None
+            answer = HTTPResponse(line)
+            answer.begin()
+            return answer.status
+        except (BadStatusLine, BrokenPipeError, ConnectionResetError):  # it had heard enough
+            return None
+
+
+def _chunked(*pieces: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+_WHOLE = _part(b"a.png", _PICTURE) + b"--%b--\r\n" % _BOUNDARY
+_CHUNKED = b"Transfer-Encoding: chunked"
+REQUESTS: dict[str, tuple[bytes, set[int | None]]] = {
+    "chunked, without a length": (_request(_chunked(_WHOLE[:99], _WHOLE[99:]), length=_CHUNKED), {200}),
+    "chunked in single bytes": (_request(_chunked(*(bytes([b]) for b in _WHOLE)), length=_CHUNKED), {200}),
+    "chunked, of no size": (_request(b"zz\r\nabc\r\n0\r\n\r\n", length=_CHUNKED), {400, None}),
+    "chunked, of negative size": (_request(b"-5\r\nabc\r\n0\r\n\r\n", length=_CHUNKED), {400, None}),
+    "two lengths": (_request(_WHOLE, b"Content-Length: 5"), {400, None}),
+    "length and chunked": (_request(_chunked(_WHOLE), b"Content-Length: 5", length=_CHUNKED), {400, 422, None, 200}),
+    "negative length": (_request(_WHOLE, length=b"Content-Length: -1"), {400, None}),
+    "huge length": (_request(_WHOLE, length=b"Content-Length: 99999999999999"), {413}),
+    "absurd length": (_request(_WHOLE, length=b"Content-Length: " + b"9" * 400), {400, 413, None}),
+    "no number as length": (_request(_WHOLE, length=b"Content-Length: many"), {400, None}),
+    "too short a length": (_request(_WHOLE, length=b"Content-Length: 40"), {400, 422}),
+    "no length and no body": (_request(b"", length=b""), {400, 422}),
+    "no boundary": (_request(_WHOLE).replace(b"; boundary=" + _BOUNDARY, b""), {400}),
+    "another boundary": (_request(_WHOLE, boundary=b"other"), {400, 422}),
+    "boundary of one sign": (_request(_WHOLE, boundary=b"-"), {400, 422}),
+    "endless boundary": (_request(_WHOLE, boundary=b"b" * 30_000), {400, 422}),
+    "never ending": (_request(_part(b"a.png", _PICTURE)), {200, 400, 422}),
+    "cut in a head": (_request(_WHOLE[:60]), {400, 422}),
+    "no name": (_request(_WHOLE.replace(b'name="files"; ', b"")), {400}),
+    "no disposition": (_request(_WHOLE.replace(b"Content-Disposition", b"X-Nothing")), {400, 422}),
+    "another field": (_request(_WHOLE.replace(b'"files"', b'"file"')), {422}),
+    "field of odd bytes": (_request(_WHOLE.replace(b'"files"', b'"\xff\xfe\x00"')), {400, 422}),
+    "not a file": (_request(_WHOLE.replace(b'; filename="a.png"', b"")), {400, 422}),
+    "odd bytes in the name": (_request(_WHOLE.replace(b"a.png", b"\xff\xfe\xc3.png")), {200}),
+    "nul in the name": (_request(_WHOLE.replace(b"a.png", b"a\0b.png")), {200, 400}),
+    "an endless name": (_request(_WHOLE.replace(b"a.png", b"n" * 1_000_000)), {200, 400}),
+    "an endless head": (_request(_WHOLE.replace(b"image/png", b"x" * 3_000_000)), {200, 400}),
+    "10,000 heads": (_request(_WHOLE.replace(b"image/png", b"x" + b"\r\nX: y" * 10_000)), {200, 400}),
+    "a strange charset": (_request(_WHOLE, boundary=_BOUNDARY + b"; charset=rot13"), {200, 400}),
+    "another strange charset": (_request(_WHOLE, boundary=_BOUNDARY + b"; charset=zlib"), {200, 400}),
+    "33 files": (_form(*((f"{n}.png", b"x") for n in range(33))), {413}),
+    "3,000 files": (_form(*((f"{n}.png", b"x") for n in range(3000))), {400, 413}),
+    "100 fields": (_request(_WHOLE.replace(b"; filename", b"; x") * 1 + _part(b"", b"") * 100), {400, 413, 422}),
+    "a huge field": (_request(_part(b"a", bytes(2_000_000)).replace(b'; filename="a"', b"")), {400}),
+    "a station of a file": (_request(_part(b"a.png", _PICTURE, b"station") + _WHOLE), {422}),
+    "forms in a form": (_request(_part(b"a.png", _WHOLE)), {200, 400, 415, 422}),
+    "said to be zipped": (_request(_WHOLE, b"Content-Encoding: gzip"), {200, 415}),
+    "json": (_request(b'{"files": []}').replace(b"multipart/form-data", b"application/json"), {415}),
+    "deep json": (
+        _request(b"[" * 60_000)
+        .replace(b"multipart/form-data", b"application/json")
+        .replace(b"/v1/inspect", b"/v1/inspections/1/feedback"),
+        {400, 422},
+    ),
+    "half a letter in json": (
+        _request(b'{"says": "ok", "note": "\\ud800"}')
+        .replace(b"multipart/form-data", b"application/json")
+        .replace(b"/v1/inspect", b"/v1/inspections/1/feedback"),
+        {422},
+    ),
+    "nul in json": (
+        _request(b'{"says": "ok", "note": "\\u0000"}')
+        .replace(b"multipart/form-data", b"application/json")
+        .replace(b"/v1/inspect", b"/v1/inspections/1/feedback"),
+        {422},
+    ),
+    "a header of 1 MB": (_request(_WHOLE, b"X-Long: " + b"y" * 1_000_000), {400, 431, None}),
+    "100,000 headers": (_request(_WHOLE, *(b"X-%d: y" % n for n in range(100_000))), {400, 431, None}),
+    "nul in a header": (_request(_WHOLE, b"X-Nul: a\0b"), {400, None}),
+    "a line of 1 MB": (b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", {400, 414, None}),
+    "no http": (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(300), {400, None}),
+    "no host": (_request(_WHOLE).replace(b"Host: localhost\r\n", b""), {400}),
+    "http of another kind": (b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", {200, 400, 505, None}),
+    "a web socket": (
+        b"GET /v1/inspect HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n"
+        b"Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        {400, 403, 405, None},
+    ),
+    "a proxy's address": (
+        b"GET http://169.254.169.254/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        {404},
+    ),
+    "huge id": (
+        b"GET /v1/inspections/%b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % (b"9" * 4000),
+        {422},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+def test_hostile_requests(station: Running, client: httpx.Client, kind: str) -> None:
+    data, allowed = REQUESTS[kind]
+
+    assert client.get("/healthz").status_code == 200
+    assert _send_raw(station, data) in allowed
+
+
+@pytest.mark.parametrize("part", [10, 200, 400, 3000])
+def test_senders_who_hang_up(station: Running, client: httpx.Client, part: int) -> None:
+    data = _form(("a.png", saved(grain(300, 300), "PNG")))
+
+    _send_raw(station, data[:part], hang_up=True)
+    _send_raw(station, data, hang_up=True)
+
+    assert client.get("/healthz").status_code == 200
+
+
+def test_a_body_that_never_ends_is_cut_off_while_it_streams_in(station: Running, client: httpx.Client) -> None:
+    """Nobody told its length, and it is far more than the memory that it may take."""
+
+    def endless() -> Iterator[bytes]:
+        yield _part(b"a.png", _PICTURE)[:-2]
+        for _ in range(5000):
+            yield bytes(65_536)
+
+    before = station.memory()
+    headers = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY.decode()}"}
+    answer = client.post("/v1/inspect", content=endless(), headers=headers)
+
+    assert answer.status_code == 413
+    assert station.memory() - before < 100_000_000
