@@ -59,6 +59,7 @@ def test_clean_pictures_alone_are_measured_and_shown_with_noise_made_anew(
     assert table["psnr_noisy"].between(5, 35).all()
     for row in table.to_dict("records"):
         noisy, reference = pictures_of(row, noisy_folder, Channels.GREY)
+        assert reference is not None
         np.testing.assert_array_equal(reference, imaging.load(noisy_folder / str(row["reference"]), Channels.GREY))
         assert fidelity(noisy, reference).psnr == pytest.approx(row["psnr_noisy"], abs=1e-4)
 
