@@ -1,4 +1,9 @@
+import csv
+import io
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -6,10 +11,15 @@ import httpx
 import numpy as np
 import pytest
 from desks import picture
-from stations import Scene, files_of, problem_of, scene_in, send
+from stations import Scene, files_of, problem_of, scene_in, send, until
 
 from clearcast import imaging
 from clearcast.imaging import Channels
+from clearcast.runtime.sinks import COLUMNS
+from clearcast.station.api import Limits
+from clearcast.station.api import app as app_module
+from clearcast.station.api.guard import Guard
+from clearcast.station.log import LogAway
 
 
 @pytest.fixture
@@ -96,14 +106,230 @@ def test_a_bad_picture_among_good_ones_is_an_inspection_with_an_error(client: ht
         (imaging.encode(np.zeros((200, 200, 3), np.uint8), ".bmp"), 413, "at most 100,000 are taken"),
         (bytes(cv2.imencode(".png", np.zeros((20, 20), np.uint16))[1]), 422, "16 bits"),
     ],
+    ids=("no picture", "empty", "cut", "pixels", "bytes", "16 bits"),
 )
 def test_where_nothing_can_be_inspected_the_problem_says_why(
     scene: Scene, data: bytes, status: int, words: str
 ) -> None:
-    scene.limits = type(scene.limits)(bytes=100_000, pixels=100_000)
+    scene.limits = Limits(bytes=100_000, pixels=100_000)
     with scene.open() as client:
         told = problem_of(client.post("/v1/inspect", files=files_of(("p.png", data))), status)
         (logged,) = client.get("/v1/inspections").json()["inspections"]
 
     assert words in told["detail"]
     assert told["inspections"] == [logged]
+
+
+def test_feedback_is_kept_and_makes_a_disagreement(client: httpx.Client) -> None:
+    (said,) = send(client, 220)
+    path = f"/v1/inspections/{said['id']}/feedback"
+    first = client.post(path, json={"says": "ok", "note": "a <b>reflection</b>\nnot a crack", "operator": "Ana"})
+    open_ones = client.get("/v1/inspections?disagreement=open").json()["inspections"]
+    second = client.post(path, json={"says": "ok", "operator": "Ben", "settles": True})
+
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json()["feedback"][0]["note"] == "a <b>reflection</b>\nnot a crack"
+    assert [one["id"] for one in open_ones] == [said["id"]]
+    assert second.json()["disagreement"] == "settled"
+    assert client.get(f"/v1/inspections/{said['id']}").json() == second.json()
+    problem_of(client.post("/v1/inspections/999/feedback", json={"says": "ok"}), 404)
+    for wrong in ({"says": "maybe"}, {}, {"says": "ok", "note": "n" * 2001}, {"says": "ok", "who": "Ana"}):
+        problem_of(client.post(path, json=wrong), 422)
+
+
+def test_the_log_is_read_page_by_page(client: httpx.Client) -> None:
+    ids = [one["id"] for level in range(0, 250, 25) for one in send(client, level)]
+    seen, path = [], "/v1/inspections?limit=3"
+    while path:
+        page = client.get(path).json()
+        seen.append([one["id"] for one in page["inspections"]])
+        path = page["next"] and f"/v1/inspections?limit=3&after={page['next']}"
+
+    assert [one for page in seen for one in page] == ids[::-1]
+    assert [len(page) for page in seen] == [3, 3, 3, 1]
+    least_certain = client.get("/v1/inspections?order=least_certain&limit=2").json()["inspections"]
+    assert {one["name"] for one in least_certain} == {"part 125.png", "part 150.png"}
+
+
+def test_filters_mean_what_they_say(client: httpx.Client) -> None:
+    send(client, 10, 20, station="line 7")
+    (late,) = send(client, 220)
+
+    def names(**asked: str | list[str]) -> set[str]:
+        answer = client.get("/v1/inspections", params=asked)
+        assert answer.status_code == 200, answer.text
+        return {one["name"] for one in answer.json()["inspections"]}
+
+    assert names(verdict="defect") == {"part 220.png"}
+    assert names(verdict=["defect", "ok"]) == {"part 10.png", "part 20.png", "part 220.png"}
+    assert names(station="line 7") == {"part 10.png", "part 20.png"}
+    assert names(q="T 2") == {"part 20.png", "part 220.png"}
+    assert names(q=late["sha256"][:12]) == {"part 220.png"}
+    assert names(since=late["at"]) == {"part 220.png"}
+    assert names(until=late["at"].replace("Z", "+00:00")) == {"part 10.png", "part 20.png"}
+    assert names(since="2999-01-01") == set()
+    assert names(feedback="true") == set()
+    assert client.get("/v1/counts?verdict=ok").json()["verdicts"] == {"ok": 2, "defect": 0, "retake": 0, "none": 0}
+    assert sum(span["inspections"] for span in client.get("/v1/trend?spans=5").json()["spans"]) == 3
+    assert client.get("/v1/choices").json() == {"models": ["bright 12345678"], "stations": ["line 1", "line 7"]}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=now",
+        "since=17",
+        "verdict=fine",
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "after=nonsense",
+        "vredict=ok",
+        "q=%00",
+    ],
+)
+def test_a_filter_that_is_none_is_refused(client: httpx.Client, query: str) -> None:
+    told = problem_of(client.get(f"/v1/inspections?{query}"), 422)
+    assert query.partition("=")[0] in told["detail"]
+
+
+def test_the_table_holds_exactly_what_is_filtered(client: httpx.Client) -> None:
+    send(client, *range(0, 250, 10))
+    formula = "=1+1, x.png"
+    client.post("/v1/inspect", files=files_of((formula, picture(251))))
+    wanted = {"verdict": "defect", "station": "line 1"}
+    rows = list(csv.DictReader(io.StringIO(client.get("/v1/inspections.csv", params=wanted).text)))
+    listed = client.get("/v1/inspections", params={**wanted, "limit": "200"}).json()["inspections"]
+
+    assert [int(row["id"]) for row in rows] == [one["id"] for one in listed]
+    assert [row["at"] for row in rows] == [one["at"] for one in listed]
+    assert {row["verdict"] for row in rows} == {"defect"}
+    assert float(rows[0]["p_defect"]) == pytest.approx(251 / 255, rel=1e-5)
+    assert rows[0]["name"] == "'" + formula
+    assert set(COLUMNS) - {"path"} <= set(rows[0])
+
+
+def test_a_full_desk_says_when_to_come_again(scene: Scene) -> None:
+    scene.waiting = 2
+    with scene.open() as client, ThreadPoolExecutor(2) as others:
+        scene.inspector.open.clear()
+        held = [others.submit(send, client, level) for level in (10, 20)]
+        until(lambda: "clearcast_waiting 2.0" in client.get("/metrics").text)
+        answer = client.post("/v1/inspect", files=files_of(("c.png", picture(30)), ("d.txt", b"none")))
+        scene.inspector.open.set()
+        answered = [one.result()[0]["name"] for one in held]
+        logged = client.get("/v1/inspections").json()["inspections"]
+
+    assert "wait already" in problem_of(answer, 429)["detail"]
+    assert int(answer.headers["retry-after"]) >= 1
+    assert sorted(answered) == sorted(one["name"] for one in logged) == ["part 10.png", "part 20.png"]
+
+
+def test_pictures_that_do_not_fit_into_memory_together_wait_their_turn(scene: Scene) -> None:
+    scene.limits = Limits(held_bytes=150)
+    with scene.open() as client, ThreadPoolExecutor(1) as others:
+        scene.inspector.open.clear()
+        held = others.submit(send, client, 10)
+        until(lambda: "clearcast_waiting 1.0" in client.get("/metrics").text)
+        answer = client.post("/v1/inspect", files=files_of(("c.png", picture(30))))
+        scene.inspector.open.set()
+        assert held.result()[0]["verdict"] == "ok"
+        assert send(client, 30)[0]["verdict"] == "ok"
+
+    problem_of(answer, 429)
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_a_station_without_its_bundle_says_so_and_recovers(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clearcast.station.desk.desk._PAUSE", 0.01)
+    there = dict(scene.shop.there)
+    scene.shop.there.clear()
+    with scene.open(ready=False) as client:
+        for path in ("/readyz", "/v1/inspect"):
+            answer = client.get(path) if path == "/readyz" else client.post(path, files=files_of(("a", picture(1))))
+            assert "bundle" in problem_of(answer, 503)["detail"]
+            assert int(answer.headers["retry-after"]) >= 1
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/v1/inspections").json()["inspections"] == []
+        facts = client.get("/v1/station").json()
+        scene.shop.there.update(there)
+        until(lambda: client.get("/readyz").status_code == 200)
+        assert send(client, 3)[0]["verdict"] == "ok"
+
+    assert (facts["ready"], facts["model"]) == (False, None)
+    assert facts["reasons"]
+
+
+@pytest.mark.parametrize("away", [LogAway("the log is away"), OSError(28, "No space left on device")])
+def test_a_log_that_is_away_is_a_problem_that_passes(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, away: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise away
+
+    with scene.open() as client:
+        (said,) = send(client, 3)
+        with monkeypatch.context() as patch:
+            for name in ("page", "record", "count", "trend", "models", "export", "add_feedback"):
+                patch.setattr(type(scene.log), name, fail)
+            for path in ("inspections", f"inspections/{said['id']}", "counts", "trend", "choices", "inspections.csv"):
+                answer = client.get(f"/v1/{path}")
+                problem_of(answer, 503)
+                assert int(answer.headers["retry-after"]) >= 1
+        assert client.get("/v1/inspections").json()["inspections"] == [said]
+
+
+def test_what_nobody_thought_of_is_a_problem_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a secret of the inside")
+
+    with scene.open() as client:
+        monkeypatch.setattr(type(scene.log), "count", fail)
+        answer = client.get("/v1/counts")
+
+    assert "secret" not in problem_of(answer, 500)["detail"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_metrics_count_verdicts_noise_and_refusals(client: httpx.Client) -> None:
+    send(client, 10, 20, 220)
+    client.get("/v1/inspections?limit=0")
+    lines = client.get("/metrics").text.splitlines()
+
+    assert 'clearcast_inspections_total{noise_type="none",verdict="ok"} 2.0' in lines
+    assert 'clearcast_inspections_total{noise_type="none",verdict="defect"} 1.0' in lines
+    assert 'clearcast_refused_total{status="422"} 1.0' in lines
+    assert "clearcast_answer_seconds_count 1.0" in lines
+    assert "clearcast_inference_seconds_count 3.0" in lines
+    assert {"clearcast_waiting 0.0", "clearcast_ready 1.0", "clearcast_drift 0.0"} <= set(lines)
+
+
+def test_unknown_addresses_and_methods_are_problems(client: httpx.Client) -> None:
+    problem_of(client.get("/v2/inspect"), 404)
+    problem_of(client.get("/v1/inspections/77"), 404)
+    problem_of(client.get("/v1/inspections/77/pictures/noisy"), 404)
+    assert problem_of(client.put("/v1/inspect"), 405)["detail"]
+    assert client.put("/v1/session").headers["allow"] == "DELETE, POST"
+
+
+def test_old_pictures_go_and_say_so(scene: Scene) -> None:
+    with scene.open() as client:
+        (said,) = send(client, 3)
+        scene.shelf.sweep(keep_days=None, keep_bytes=0, needed=lambda _: set())
+        later = client.get(f"/v1/inspections/{said['id']}").json()
+        answer = client.get(said["pictures"]["noisy"])
+
+    assert set(later["pictures"].values()) == {None}
+    assert "no longer kept" in problem_of(answer, 410)["detail"]
+
+
+def test_a_sender_who_falls_silent_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_module, "Guard", partial(Guard, patience=0.2))
+    with scene.open() as client:
+        with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60) as line:
+            head = b"POST /v1/inspect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n"
+            line.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
+            answer = line.recv(100)
+        assert send(client, 3)[0]["verdict"] == "ok"
+
+    assert answer.startswith(b"HTTP/1.1 408 ")

@@ -70,17 +70,28 @@ def host_station(hosting: Hosting, say: Say) -> None:
             broken, or there is none where others can reach the station.
         LogAway: the database does not answer.
     """
-    tokens, hosts = _tokens(hosting, say), _hosts(hosting.host)
+    if hosting.token_file is None and not _is_local(hosting.host):
+        raise OutputError(
+            f"--host {hosting.host}: others can reach the station there, so they need a token; name a file with "
+            "--token-file (it is made where it is not there), or leave out --host"
+        )
     with ExitStack() as open_things:
         open_things.enter_context(_alone(hosting.data))
         listener = open_things.enter_context(_listener(hosting.host, hosting.port))
+        tokens = _tokens(hosting, say)
         log = open_things.enter_context(closing(open_log(hosting.db or hosting.data / "log.sqlite")))
         pictures = hosting.data.resolve() / "pictures"
         shelf = Shelf(pictures)
         log.set_pictures(pictures)
         desk = Desk(hosting.bundle, log=log, shelf=shelf, shadow=hosting.shadow, threads=hosting.threads)
         station = Station(
-            desk=desk, log=log, shelf=shelf, name=hosting.name, retention=hosting.keep, tokens=tokens, hosts=hosts
+            desk=desk,
+            log=log,
+            shelf=shelf,
+            name=hosting.name,
+            retention=hosting.keep,
+            tokens=tokens,
+            hosts=_hosts(hosting.host),
         )
         say(f"Open {_address(listener)} in a browser; the API is described at {_address(listener)}/docs")
         say(f"Log and pictures: {hosting.data.resolve()}" + (" (log in the database)" if hosting.db else ""))
@@ -138,14 +149,9 @@ async def _tell(desk: Desk, say: Say) -> None:
 
 
 def _tokens(hosting: Hosting, say: Say) -> Tokens | None:
-    """Those of the token file; a station that others can reach has one."""
+    """Those of the token file, if it has one."""
     path = hosting.token_file
     if path is None:
-        if not _is_local(hosting.host):
-            raise OutputError(
-                f"--host {hosting.host}: others can reach the station there, so they need a token; name a file with "
-                "--token-file (it is made where it is not there), or leave out --host"
-            )
         return None
     if not path.exists():
         tokens = make_tokens(path)

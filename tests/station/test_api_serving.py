@@ -1,0 +1,124 @@
+"""The command that serves a station, as somebody at a terminal meets it."""
+
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from hostile_files import grain, saved
+from running import Running, running, start
+from stations import until
+
+from clearcast.station.api.tokens import read_tokens
+
+
+@contextmanager
+def unready(folder: Path, *options: str) -> Iterator[Running]:
+    """A station without a bundle: it answers, and waits for one."""
+    started = start(folder / "missing", folder, *options)
+    try:
+        until(lambda: "Not ready: " in started.said() or started.process.poll() is not None)
+        assert started.process.poll() is None, started.said()
+        yield started
+    finally:
+        started.process.kill()
+        started.process.wait()
+
+
+def failed(folder: Path, *options: str) -> str:
+    """What a station says that cannot start: one message, and no traceback."""
+    started = start(folder / "missing", folder, *options)
+    assert started.process.wait(120) == 1
+    assert "Traceback" not in started.said()
+    return started.said()
+
+
+def test_it_says_where_to_look_and_whether_it_is_ready(bundle: Path, tmp_path: Path) -> None:
+    with running(bundle, tmp_path / "a", "--station", "line 3") as station, station.client() as client:
+        said = station.said()
+        answer = client.post("/v1/inspect", files={"files": ("a.png", saved(grain(64, 64), "PNG"))})
+        assert answer.json()["inspections"][0]["station"] == "line 3"
+        assert station.stop() == 0
+    logged = tmp_path / "a" / "data"
+
+    assert f"Open http://127.0.0.1:{station.port} in a browser" in said
+    assert f"Log and pictures: {logged}" in said
+    assert f"Ready: {answer.json()['inspections'][0]['model']}" in said
+    assert (logged / "log.sqlite").exists()
+    assert (logged / "pictures").is_dir()
+    assert "Stopped" in station.said()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_only_when_what_it_took_is_answered_and_logged(
+    bundle: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    large = [("files", (f"{n}.png", saved(grain(700, 900), "PNG"))) for n in range(6)]
+    with running(bundle, tmp_path / "a") as station, station.client() as client, ThreadPoolExecutor(1) as other:
+        answer = other.submit(client.post, "/v1/inspect", files=large)
+        until(lambda: "clearcast_waiting 0.0" not in httpx.get(f"{client.base_url}/metrics", trust_env=False).text)
+        assert station.stop(number) == 0
+        answered = answer.result().json()["inspections"]
+    with running(bundle, tmp_path / "a") as station, station.client() as client:
+        logged = client.get("/v1/inspections").json()["inspections"]
+
+    assert sorted(one["id"] for one in answered) == sorted(one["id"] for one in logged)
+    assert len(answered) == 6
+
+
+def test_without_its_bundle_it_waits_and_says_so(tmp_path: Path) -> None:
+    with unready(tmp_path) as station, station.client() as client:
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/").status_code == 200
+        assert station.stop() == 0
+    assert "missing" in station.said()
+
+
+def test_two_stations_do_not_share_a_folder_or_a_port(tmp_path: Path) -> None:
+    with unready(tmp_path) as station:
+        second = subprocess.run(station.process.args, capture_output=True, text=True, timeout=120, check=False)
+        taken = failed(tmp_path / "other", "--port", str(station.port))
+
+    assert second.returncode == 1
+    assert "another station uses this folder" in second.stderr
+    assert "(Address already in use); choose another --port" in taken
+
+
+def test_after_a_kill_the_folder_is_free(tmp_path: Path) -> None:
+    with unready(tmp_path) as station:
+        station.stop(signal.SIGKILL)
+    with unready(tmp_path):
+        pass
+
+
+def test_where_others_reach_it_there_are_tokens(tmp_path: Path) -> None:
+    refused = failed(tmp_path / "a", "--host", "0.0.0.0")
+    with unready(tmp_path / "b", "--host", "0.0.0.0", "--token-file", str(tmp_path / "tokens")) as station:
+        tokens = read_tokens(tmp_path / "tokens")
+        address = f"http://127.0.0.1:{station.port}/v1/inspections"
+        host = {"Host": f"{socket.gethostname()}:{station.port}"}
+        without = httpx.get(address, headers=host, trust_env=False)
+        bearer = {"Authorization": f"Bearer {tokens.reader}"}
+        having = httpx.get(address, headers={**host, **bearer}, trust_env=False)
+
+    assert "--token-file" in refused
+    assert (without.status_code, having.status_code) == (401, 200)
+    assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600
+    assert tokens.operator not in station.said()
+
+
+def test_what_cannot_be_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    broken = tmp_path / "tokens"
+    broken.write_text("operator: x")
+
+    assert "choose another folder with --data" in failed(tmp_path / "a", "--data", str(tmp_path / "file"))
+    assert "cannot be listened on" in failed(
+        tmp_path / "b", "--host", "no.such.host.invalid", "--token-file", str(broken)
+    )
+    assert "two different tokens" in failed(tmp_path / "c", "--token-file", str(broken))
