@@ -5,17 +5,20 @@ So the counts of any filter need only these, and single inspections at the two e
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import CTE, BigInteger, Connection, Row, Select, column, func, literal, select, union_all, values
+from sqlalchemy import CTE, BigInteger, Connection, Row, Select, and_, column, func, literal, select, values
 
 from clearcast.domain import NoiseType, Verdict
 from clearcast.station.log.kinds import noise_type_in, verdict_in
 from clearcast.station.log.tables import inspections, kinds, tallies
 from clearcast.station.log.tallying import MEANS, WIDTHS
-from clearcast.station.log.wanting import named, of_kind
+from clearcast.station.log.wanting import kind_conditions, named, of_kind
 from clearcast.station.records import Disagreement, Tally, Wanted
+
+_WORDS = ("verdict", "noise_type", "disagreement", "has_brightness", "has_sharpness", "has_p_defect")
+_SUMS = ("inspections", *MEANS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +50,41 @@ def tally(connection: Connection, wanted: Wanted, starts: Sequence[int], until: 
     widths = () if wanted.text else WIDTHS  # names are not counted beforehand
     spans = enumerate(zip(starts, (*starts[1:], until), strict=True))
     pieces = [piece for number, (since, end) in spans for piece in cover(number, since, end, widths)]
-    rows = connection.execute(_counted(pieces, wanted)).all() if pieces else []
-    return [_tally(start, [row for row in rows if row.number == number]) for number, start in enumerate(starts)]
+    rows: list[list[Row[Any]]] = [[] for _ in starts]
+    if whole := [piece for piece in pieces if piece.width]:
+        for row in connection.execute(_by_words(_whole(whole, wanted))):
+            rows[row.number].append(row)
+    for piece in pieces:
+        if not piece.width:
+            rows[piece.number] += connection.execute(_by_words(_single(piece, wanted)))
+    return [_tally(start, found) for start, found in zip(starts, rows, strict=True)]
 
 
-def _counted(pieces: Sequence[Piece], wanted: Wanted) -> Select[Any]:
-    """Counts and sums by span, verdict, noise type and disagreement."""
+def trend(connection: Connection, wanted: Wanted, since: int, until: int, spans: int) -> list[Tally]:
+    """The counts of at most so many equal spans; see ``Log.trend``. ``since`` is before ``until``."""
+    unit = next((width for width in WIDTHS if (until - since) // spans >= width), 1)
+    begin = since // unit * unit
+    width = -(-(until - begin) // (spans * unit)) * unit
+    starts = range(begin, until, width)
+    tallied = tally(connection, wanted, [since, *starts[1:]], until)
+    return [replace(one, start=start) for one, start in zip(tallied, starts, strict=True)]
+
+
+def _by_words(counted: Select[Any]) -> Select[Any]:
+    """Counts and sums by all that is told apart in a ``Tally``, from those by kind."""
+    by_kind = counted.subquery()
+    groups = (by_kind.c.number, *(kinds.c[name] for name in _WORDS))
+    sums = (func.sum(by_kind.c[name]).label(name) for name in _SUMS)
+    return select(*groups, *sums).join(kinds, kinds.c.id == by_kind.c.kind_id).group_by(*groups)
+
+
+def _whole(pieces: Sequence[Piece], wanted: Wanted) -> Select[Any]:
+    """Of pieces that are counted beforehand."""
     asked = _table(pieces)
-    both = union_all(_whole(asked, wanted), _single(asked, wanted)).subquery()
-    groups = (both.c.number, kinds.c.verdict, kinds.c.noise_type, kinds.c.disagreement)
-    sums = (func.sum(both.c[name]).label(name) for name in ("inspections", *MEANS, *MEANS.values()))
-    return select(*groups, *sums).join(kinds, kinds.c.id == both.c.kind_id).group_by(*groups)
+    within = and_(tallies.c.width == asked.c.width, tallies.c.start >= asked.c.since, tallies.c.start < asked.c.until)
+    groups = (asked.c.number, tallies.c.kind_id)
+    sums = (func.sum(tallies.c[name]).label(name) for name in _SUMS)
+    return select(*groups, *sums).join(tallies, within).where(of_kind(tallies.c.kind_id, wanted)).group_by(*groups)
 
 
 def _table(pieces: Sequence[Piece]) -> CTE:
@@ -67,25 +94,24 @@ def _table(pieces: Sequence[Piece]) -> CTE:
     return values(*columns, name="pieces", literal_binds=True).data(rows).cte("pieces")
 
 
-def _whole(asked: CTE, wanted: Wanted) -> Select[Any]:
-    """Of the pieces that are counted beforehand."""
-    sums = (func.sum(tallies.c[name]).label(name) for name in ("inspections", *MEANS, *MEANS.values()))
-    within = (tallies.c.width == asked.c.width) & (tallies.c.start >= asked.c.since) & (tallies.c.start < asked.c.until)
-    groups = (asked.c.number, tallies.c.kind_id)
-    return select(*groups, *sums).join(tallies, within).where(of_kind(tallies.c.kind_id, wanted)).group_by(*groups)
+def _single(piece: Piece, wanted: Wanted) -> Select[Any]:
+    """Of a piece that is counted inspection by inspection: kind by kind, in one index that holds all that is needed.
 
-
-def _single(asked: CTE, wanted: Wanted) -> Select[Any]:
-    """Of the pieces that are counted inspection by inspection."""
-    sums = (
-        func.count().label("inspections"),
-        *(func.sum(inspections.c[name]).label(name) for name in MEANS),
-        *(func.count(inspections.c[name]).label(count) for name, count in MEANS.items()),
+    An outer join, since SQLite may not change its order: by time first, it would sort what it found by kind.
+    """
+    within = and_(
+        inspections.c.kind_id == kinds.c.id,
+        inspections.c.at >= piece.since,
+        inspections.c.at < piece.until,
+        named(wanted.text),
     )
-    within = (asked.c.width == literal(0)) & (inspections.c.at >= asked.c.since) & (inspections.c.at < asked.c.until)
-    groups = (asked.c.number, inspections.c.kind_id)
-    found = select(*groups, *sums).join(inspections, within)
-    return found.where(of_kind(inspections.c.kind_id, wanted), named(wanted.text)).group_by(*groups)
+    count = func.count(inspections.c.id)
+    sums = (func.sum(inspections.c[name]).label(name) for name in MEANS)
+    found = select(
+        literal(piece.number).label("number"), kinds.c.id.label("kind_id"), count.label("inspections"), *sums
+    )
+    joined = found.join_from(kinds, inspections, within, isouter=True)
+    return joined.where(*kind_conditions(wanted)).group_by(kinds.c.id).having(count > 0)
 
 
 def _tally(start: int, rows: Sequence[Row[Any]]) -> Tally:
@@ -100,12 +126,12 @@ def _tally(start: int, rows: Sequence[Row[Any]]) -> Tally:
         verdicts={verdict: verdicts[verdict] for verdict in (*Verdict, None)},
         noise_types={noise: noise_types[noise] for noise in (*NoiseType, None)},
         disagreements=sum(int(row.inspections) for row in rows if row.disagreement != Disagreement.NONE.value),
-        brightness=_mean(rows, "brightness"),
-        sharpness=_mean(rows, "sharpness"),
-        p_defect=_mean(rows, "p_defect"),
+        brightness=_mean([row for row in rows if row.has_brightness], "brightness"),
+        sharpness=_mean([row for row in rows if row.has_sharpness], "sharpness"),
+        p_defect=_mean([row for row in rows if row.has_p_defect], "p_defect"),
     )
 
 
 def _mean(rows: Sequence[Row[Any]], name: str) -> float | None:
-    count = sum(int(row._mapping[MEANS[name]]) for row in rows)
-    return sum(row._mapping[name] or 0.0 for row in rows) / count if count else None
+    count = sum(int(row.inspections) for row in rows)
+    return float(sum(row._mapping[name] for row in rows)) / count if count else None

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from clearcast.domain import NoiseType, Verdict
 from clearcast.station.log.tables import kinds
-from clearcast.station.log.texts import plain
+from clearcast.station.log.values import finite, plain
 from clearcast.station.records import Disagreement, Entry
 
 Inserting = postgresql.Insert | sqlite.Insert
@@ -26,6 +26,9 @@ class Kind:
     disagreement: str = Disagreement.NONE.value
     shadow_differs: bool = False
     has_feedback: bool = False
+    has_brightness: bool
+    has_sharpness: bool
+    has_p_defect: bool
 
 
 COLUMNS = tuple(kinds.c[field.name] for field in fields(Kind))
@@ -45,6 +48,9 @@ def kind_of(entry: Entry) -> Kind:
         model=plain(entry.model),
         station=plain(entry.station),
         shadow_differs=bool(shadow and shadow.verdict and shadow.verdict is not entry.verdict),
+        has_brightness=finite(entry.brightness) is not None,
+        has_sharpness=finite(entry.sharpness) is not None,
+        has_p_defect=finite(entry.p_defect) is not None,
     )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Select, exc, select
 from clearcast.errors import OutputError
 from clearcast.station.log import saying, tables
 from clearcast.station.log.away import reaching
-from clearcast.station.log.counting import tally
+from clearcast.station.log.counting import tally, trend
 from clearcast.station.log.kinds import inserting, kind_of, numbers
 from clearcast.station.log.opening import bring_up_to_date, for_reading, for_writing, log_url, reach
 from clearcast.station.log.paging import page
@@ -129,17 +129,18 @@ class Log:
     def trend(self, wanted: Wanted, *, spans: int = 48) -> list[Tally]:
         """Count what is wanted by equal spans of time, from ``since`` (or the first) to ``until`` (or the last).
 
+        Spans are of whole milliseconds, minutes, hours or days, of the longest of these that they can be, and begin
+        with one; so the first may begin a little before ``since``, and still counts nothing of before.
+
         Returns:
-            one count a span, at most ``spans``, fewer where these would be shorter than a millisecond; none where
-            nothing is wanted.
+            one count a span, at most ``spans``; none where an end is not given and nothing is found.
         """
         with self._reading() as connection:
             since = _first(connection, wanted) if wanted.since is None else moment(wanted.since)
             until = _after_last(connection, wanted) if wanted.until is None else moment(wanted.until)
             if since is None or until is None or since >= until:
                 return []
-            width = -(-(until - since) // spans)
-            return tally(connection, wanted, range(since, until, width), until)
+            return trend(connection, wanted, since, until, spans)
 
     def export(self, wanted: Wanted) -> Iterator[Record]:
         """All that is wanted, the newest first, as it is when the first is asked for; in bounded memory."""

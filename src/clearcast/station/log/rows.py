@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, select
 from clearcast.domain import Verdict
 from clearcast.station.log.kinds import COLUMNS, noise_type_in, verdict_in
 from clearcast.station.log.tables import feedback, inspections, kinds
-from clearcast.station.log.texts import fold, plain
+from clearcast.station.log.values import finite, fold, plain
 from clearcast.station.records import Disagreement, Entry, Feedback, Opinion, Record, Says
 
 _SURE = 1e-9  # probabilities nearer to 0 or 1 are all as certain as this
@@ -47,11 +47,6 @@ def feedback_row(inspection_id: int, said: Feedback) -> dict[str, object]:
         "operator": plain(said.operator),
         "settles": said.settles,
     }
-
-
-def finite(value: float | None) -> float | None:
-    """The value, or None where it is no number: one such would spoil all means that it is part of."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def margin(p_defect: float | None, threshold: float | None) -> float | None:

@@ -36,6 +36,9 @@ kinds = Table(
     Column("disagreement", Text, nullable=False),
     Column("shadow_differs", Boolean, nullable=False),
     Column("has_feedback", Boolean, nullable=False),
+    Column("has_brightness", Boolean, nullable=False),  # so that the number of those that have one need not be summed
+    Column("has_sharpness", Boolean, nullable=False),
+    Column("has_p_defect", Boolean, nullable=False),
     UniqueConstraint(
         "model",
         "station",
@@ -44,6 +47,9 @@ kinds = Table(
         "disagreement",
         "shadow_differs",
         "has_feedback",
+        "has_brightness",
+        "has_sharpness",
+        "has_p_defect",
         name="kinds_once",
     ),
 )
@@ -105,11 +111,8 @@ tallies = Table(
     Column("start", BigInteger, primary_key=True, autoincrement=False),  # a multiple of its width
     Column("kind_id", _NUMBER, ForeignKey("kinds.id"), primary_key=True, autoincrement=False),
     Column("inspections", BigInteger, nullable=False),
-    Column("brightnesses", BigInteger, nullable=False),  # how many have one, and their sum
-    Column("brightness", Double, nullable=False),
-    Column("sharpnesses", BigInteger, nullable=False),
+    Column("brightness", Double, nullable=False),  # the sum
     Column("sharpness", Double, nullable=False),
-    Column("p_defects", BigInteger, nullable=False),
     Column("p_defect", Double, nullable=False),
     sqlite_with_rowid=False,
 )

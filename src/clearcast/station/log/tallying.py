@@ -9,7 +9,7 @@ from clearcast.station.log.tables import tallies
 
 WIDTHS = (86_400_000, 3_600_000, 60_000)  # milliseconds of a day, an hour, a minute
 FAR = WIDTHS[0] * 10**9  # all times are from -FAR to FAR
-MEANS = {"brightness": "brightnesses", "sharpness": "sharpnesses", "p_defect": "p_defects"}  # sums and their counts
+MEANS = ("brightness", "sharpness", "p_defect")  # of which sums are kept
 
 _KEY = ("width", "start", "kind_id")
 
@@ -35,7 +35,7 @@ def _add(connection: Connection, rows: Iterable[tuple[Mapping[str, object], int]
             before = sums.get(key, {})
             sums[key] = {name: before.get(name, 0) + more for name, more in _counts(row, times).items()}
     adding = inserting(connection, tallies)
-    total = {name: tallies.c[name] + adding.excluded[name] for name in ("inspections", *MEANS, *MEANS.values())}
+    total = {name: tallies.c[name] + adding.excluded[name] for name in ("inspections", *MEANS)}
     # In the order of their keys: who waits for another's rows never waits in a ring.
     values = [dict(zip(_KEY, key, strict=True)) | sums[key] for key in sorted(sums)]
     connection.execute(adding.on_conflict_do_update(index_elements=_KEY, set_=total), values)
@@ -43,8 +43,8 @@ def _add(connection: Connection, rows: Iterable[tuple[Mapping[str, object], int]
 
 def _counts(row: Mapping[str, object], times: int) -> dict[str, float]:
     counts: dict[str, float] = {"inspections": times}
-    for name, count in MEANS.items():
+    for name in MEANS:
         value = row[name]
         assert value is None or isinstance(value, float | int)
-        counts |= {name: 0.0, count: 0} if value is None else {name: times * value, count: times}
+        counts[name] = 0.0 if value is None else times * value
     return counts

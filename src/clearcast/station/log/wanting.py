@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, false, or_, select, true
 from clearcast.domain import Verdict
 from clearcast.station.log.tables import inspections, kinds
 from clearcast.station.log.tallying import FAR
-from clearcast.station.log.texts import fold, plain
+from clearcast.station.log.values import fold, plain
 from clearcast.station.records import Wanted
 
 _HASH = re.compile("[0-9a-f]{8,64}")
@@ -17,7 +17,14 @@ _LONGEST = 1000  # letters of a text to look for; no name has as many
 
 def of_kind(kind_id: ColumnElement[int], wanted: Wanted) -> ColumnElement[bool]:
     """Whether a row is of a wanted kind, by its column ``kind_id``."""
-    conditions = [
+    conditions = kind_conditions(wanted)
+    # The sum keeps databases from gathering all rows of the kinds first and sorting them then.
+    return (kind_id + 0).in_(select(kinds.c.id).where(*conditions)) if conditions else true()
+
+
+def kind_conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    """What makes a row of ``kinds`` a wanted one; nothing where all are."""
+    return [
         *([kinds.c.verdict.in_([_verdict(verdict) for verdict in wanted.verdicts])] if wanted.verdicts else []),
         *([kinds.c.noise_type.in_([noise.value for noise in wanted.noise_types])] if wanted.noise_types else []),
         *([kinds.c.model == plain(wanted.model)] if wanted.model else []),
@@ -26,8 +33,6 @@ def of_kind(kind_id: ColumnElement[int], wanted: Wanted) -> ColumnElement[bool]:
         *([kinds.c.shadow_differs.is_(True)] if wanted.shadow_differs else []),
         *([kinds.c.has_feedback.is_(wanted.feedback)] if wanted.feedback is not None else []),
     ]
-    # The sum keeps databases from gathering all rows of the kinds first and sorting them then.
-    return (kind_id + 0).in_(select(kinds.c.id).where(*conditions)) if conditions else true()
 
 
 def in_time(wanted: Wanted) -> ColumnElement[bool]:

@@ -27,7 +27,7 @@ def _text(name: str) -> sa.Column[str]:
 
 def _make_kinds() -> None:
     said = ("verdict", "noise_type", "model", "station", "disagreement")
-    flags = ("shadow_differs", "has_feedback")
+    flags = ("shadow_differs", "has_feedback", "has_brightness", "has_sharpness", "has_p_defect")
     op.create_table(
         "kinds",
         sa.Column("id", _NUMBER, primary_key=True),
@@ -80,14 +80,11 @@ def _make_feedback() -> None:
 
 
 def _make_tallies() -> None:
-    counts = (("brightnesses", "brightness"), ("sharpnesses", "sharpness"), ("p_defects", "p_defect"))
-    columns: list[sa.Column[int] | sa.Column[float]] = [sa.Column("inspections", sa.BigInteger, nullable=False)]
-    for count, total in counts:
-        columns += [sa.Column(count, sa.BigInteger, nullable=False), sa.Column(total, sa.Double, nullable=False)]
     op.create_table(
         "tallies",
         *(sa.Column(name, sa.BigInteger, primary_key=True, autoincrement=False) for name in ("width", "start")),
         sa.Column("kind_id", _NUMBER, sa.ForeignKey("kinds.id"), primary_key=True, autoincrement=False),
-        *columns,
+        sa.Column("inspections", sa.BigInteger, nullable=False),
+        *(sa.Column(name, sa.Double, nullable=False) for name in ("brightness", "sharpness", "p_defect")),
         sqlite_with_rowid=False,
     )

@@ -1,4 +1,6 @@
-"""Texts as every database takes them."""
+"""Values as every database takes them."""
+
+import math
 
 
 def plain(text: str) -> str:
@@ -17,3 +19,12 @@ def fold(text: str) -> str:
     'strasse.jpg'
     """
     return plain(text).casefold()
+
+
+def finite(value: float | None) -> float | None:
+    """The value, or None where it is no number: one such would spoil all means that it is part of.
+
+    >>> finite(float("nan")) is None
+    True
+    """
+    return value if value is not None and math.isfinite(value) else None

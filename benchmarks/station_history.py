@@ -1,0 +1,180 @@
+"""How long a station's history of many inspections keeps one waiting, in SQLite and in PostgreSQL.
+
+Run with nothing else on the machine::
+
+    .venv/bin/python benchmarks/station_history.py
+    .venv/bin/python benchmarks/station_history.py --db postgresql://USER@HOST/EMPTY_DATABASE
+
+The inspections are made up, of a year, and inserted in bulk; their roll-ups are made from them afterwards, in SQL.
+Then everything is asked for as the history's page asks for it: the first time, and the median of the times after.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, func, literal, select, text
+
+from clearcast.domain import NoiseType, Verdict
+from clearcast.station.log import Log, open_log
+from clearcast.station.log.kinds import Kind, kind_of, numbers
+from clearcast.station.log.opening import for_writing, log_url, reach
+from clearcast.station.log.rows import inspection_row
+from clearcast.station.log.tables import inspections, tallies
+from clearcast.station.log.tallying import MEANS, WIDTHS
+from clearcast.station.records import Disagreement, Entry, Feedback, Opinion, Order, Says, Wanted
+
+YEAR = 365 * 86_400_000  # milliseconds
+BEGIN = 1_760_000_000_000
+AT_ONCE = 5000  # inspections inserted at once
+SAID = 2000  # inspections with feedback
+TIMES = 7  # that everything is asked for
+
+FILTERS = {
+    "nothing filtered": Wanted(),
+    "a month": Wanted(since=BEGIN + YEAR // 2, until=BEGIN + YEAR // 2 + 30 * 86_400_000 + 12_345),
+    "an hour": Wanted(since=BEGIN + YEAR // 2 + 12_345, until=BEGIN + YEAR // 2 + 3_600_000),
+    "verdict: defect": Wanted(verdicts=frozenset({Verdict.DEFECT})),
+    "no verdict": Wanted(verdicts=frozenset({None})),
+    "noise type: periodic": Wanted(noise_types=frozenset({NoiseType.PERIODIC})),
+    "one model": Wanted(model="casting 1"),
+    "a model that never was": Wanted(model="casting 9"),
+    "one station": Wanted(station="line 3"),
+    "open disagreements": Wanted(disagreement=Disagreement.OPEN),
+    "shadow differs": Wanted(shadow_differs=True),
+    "with feedback": Wanted(feedback=True),
+    "retake, periodic, line 3, shadow differs": Wanted(
+        verdicts=frozenset({Verdict.RETAKE}),
+        noise_types=frozenset({NoiseType.PERIODIC}),
+        station="line 3",
+        shadow_differs=True,
+    ),
+    "name: one part": Wanted(text="_0654321_"),
+    "name: in a thousandth": Wanted(text="123_"),
+    "name: in all": Wanted(text="img"),
+    "name: in none": Wanted(text="zzz"),
+    "name in all, defect, one station": Wanted(text="img", verdicts=frozenset({Verdict.DEFECT}), station="line 3"),
+    "name in none, a month": Wanted(text="zzz", since=BEGIN + YEAR // 2, until=BEGIN + YEAR // 2 + 30 * 86_400_000),
+    "beginning of a SHA-256": Wanted(text="00000000000f"),
+}
+
+
+def main() -> None:
+    """Make the history where it is not there yet, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--db", help="an empty database of PostgreSQL, or a file; SQLite in a temporary folder else")
+    parser.add_argument("--inspections", type=int, default=1_000_000)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        place = asked.db or str(Path(folder) / "log.sqlite")
+        log = open_log(place)
+        if not log.count(Wanted()).inspections:
+            _fill(log, place, asked.inspections)
+        _print_table(log)
+        log.close()
+
+
+def _fill(log: Log, place: str, count: int) -> None:
+    begun = time.perf_counter()
+    engine = reach(log_url(place))
+    with for_writing(engine).begin() as connection:
+        entries = _entries(count)
+        known: dict[Kind, int] = {}
+        while some := list(islice(entries, AT_ONCE)):
+            known |= numbers(connection, {kind_of(entry) for entry in some} - known.keys())
+            connection.execute(inspections.insert(), [inspection_row(entry, known[kind_of(entry)]) for entry in some])
+        for width in WIDTHS:
+            _roll_up(connection, width)
+    _tidy(engine)
+    for number in Random(1).sample(range(1, count + 1), min(SAID, count)):
+        says = Says.OK if number % 2 else Says.DEFECT
+        log.add_feedback(number, Feedback(at=BEGIN + YEAR, says=says, note="", operator="Ana", settles=number % 5 == 0))
+    print(f"{count} inspections made in {time.perf_counter() - begun:.0f} s\n")
+
+
+def _entries(count: int) -> Iterator[Entry]:
+    random = Random(1)
+    for number in range(count):
+        p, threshold = random.random(), 0.43
+        verdict = Verdict.RETAKE if abs(p - threshold) < 0.02 else Verdict.DEFECT if p > threshold else Verdict.OK
+        entry = Entry(
+            at=BEGIN + number * YEAR // count + random.randrange(20_000),
+            name=f"IMG_{number:07d}_{random.getrandbits(24):06x}.JPG",
+            station=f"line {random.randrange(6)}",
+            sha256=f"{number:012x}{random.getrandbits(208):052x}",
+            size=23110,
+            width=512,
+            height=512,
+            verdict=verdict,
+            p_defect=p,
+            threshold=threshold,
+            noise_type=random.choice([*NoiseType]),
+            noise_level="standard deviation 25 grey levels",
+            p_noise=0.99,
+            ms=56.1,
+            model=f"casting {number * 4 // count}",
+            error="",
+            brightness=random.uniform(100, 150),
+            sharpness=random.uniform(50, 500),
+            sigma=0.098,
+            density=0.0,
+        )
+        if number > 0.9 * count:
+            other = Verdict.OK if random.random() < 0.03 else verdict
+            entry = replace(entry, shadow=Opinion(model="casting 5", verdict=other, p_defect=p, threshold=threshold))
+        if random.random() < 0.002:
+            entry = replace(entry, verdict=None, p_defect=None, noise_type=None, brightness=None, error="damaged")
+        yield entry
+
+
+def _roll_up(connection: Connection, width: int) -> None:
+    start = (inspections.c.at - inspections.c.at % width).label("start")
+    sums: dict[str, ColumnElement[Any]] = {"inspections": func.count()}
+    sums |= {name: func.coalesce(func.sum(inspections.c[name]), 0.0) for name in MEANS}
+    counted = select(literal(width), start, inspections.c.kind_id, *sums.values()).group_by(start, "kind_id")
+    connection.execute(tallies.insert().from_select(["width", "start", "kind_id", *sums], counted))
+
+
+def _tidy(engine: Engine) -> None:
+    """What PostgreSQL does by itself within minutes."""
+    if engine.dialect.name == "postgresql":
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+    engine.dispose()
+
+
+def _print_table(log: Log) -> None:
+    asked: dict[str, Callable[[Wanted], object]] = {
+        "page": log.page,
+        "later page": lambda wanted: log.page(wanted, after=f"n{BEGIN + YEAR // 3}_1"),
+        "least certain": lambda wanted: log.page(wanted, order=Order.LEAST_CERTAIN),
+        "count": log.count,
+        "trend": log.trend,
+    }
+    print(f"{'milliseconds: first / median of the next':42}" + "".join(f"{name:>16}" for name in asked) + "   found")
+    slowest = 0.0
+    for name, wanted in FILTERS.items():
+        cells = []
+        for ask in asked.values():
+            first, *others = [_milliseconds(ask, wanted) for _ in range(TIMES)]
+            cells.append(f"{first:>9.0f} /{statistics.median(others):>5.0f}")
+            slowest = max(slowest, statistics.median(others))
+        print(f"{name:42}" + "".join(cells) + f"{log.count(wanted).inspections:>8}", flush=True)
+    print(f"\nthe slowest: {slowest:.0f} ms")
+
+
+def _milliseconds(ask: Callable[[Wanted], object], wanted: Wanted) -> float:
+    begun = time.perf_counter()
+    ask(wanted)
+    return 1000 * (time.perf_counter() - begun)
+
+
+if __name__ == "__main__":
+    main()
