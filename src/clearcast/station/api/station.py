@@ -21,7 +21,7 @@ class Limits:
     """
 
     bytes: int = 64 * 1024 * 1024
-    pixels: int = 50_000_000
+    pixels: int = 30_000_000
     files: int = 32
     request_bytes: int = 256 * 1024 * 1024
     held_bytes: int = 512 * 1024 * 1024
