@@ -5,7 +5,7 @@ import { signIn } from "./signin.js";
 const BUSY = [429, 502, 503, 504];
 
 /** What went wrong, in words for the operator. `status` 0: the station does not answer at all. */
-export class Problem extends Error {
+class Problem extends Error {
   constructor(message, { status = 0, retryAfter = null, body = {} } = {}) {
     super(message);
     this.status = status;

@@ -41,7 +41,7 @@ function spoken({ at, says, note, operator, settles }) {
 function answering(inspection, { saved, settling }) {
   const [nameId, noteId] = [newId("operator"), newId("note")];
   const name = el("input", { id: nameId, maxlength: "100", autocomplete: "name", value: recall("operator") });
-  const note = el("textarea", { id: noteId, maxlength: "2000", rows: "2" });
+  const note = el("textarea", { id: noteId, maxlength: "2000", rows: "1" });
   const fault = el("p", { class: "fault", role: "alert" });
   const settles = el("input", { type: "checkbox", checked: settling });
   const buttons = Object.entries(SAYS).map(([says, words]) =>
@@ -73,9 +73,9 @@ function answering(inspection, { saved, settling }) {
     "div",
     { class: "answering" },
     settleLine,
+    el("div", { class: "field" }, el("label", { for: noteId }, "Note, if there is something to add"), note),
     el("div", { class: "answers" }, ...buttons),
     fault,
-    el("div", { class: "field" }, el("label", { for: noteId }, "Note, if there is something to add"), note),
     el("div", { class: "field" }, el("label", { for: nameId }, "Your name"), name),
   );
   return { node, answer, note: () => note.focus() };

@@ -1,5 +1,6 @@
 /** The header: where one is, whether the station can work, and what it has to say. */
 
+import { showAbout } from "./about.js";
 import { button, el } from "./dom.js";
 import { icon } from "./icons.js";
 import { recall, remember } from "./memory.js";
@@ -38,7 +39,7 @@ function state() {
   const facts = station.facts;
   return [
     facts?.model && el("span", { class: "model", title: "The model that judges" }, facts.model),
-    el("span", { class: `pill ${condition()[0]}` }, condition()[1]),
+    button({ class: `pill ${condition()[0]}`, title: "About this station", "aria-haspopup": "dialog", onclick: showAbout }, condition()[1]),
     facts?.role === "reader" && el("span", { class: "pill" }, "Read only"),
     themeButton(),
     recall("signed-in") && button({ class: "plain", onclick: signOut }, "Sign out"),

@@ -4,7 +4,7 @@ import { batch } from "./batch.js";
 import { el, say } from "./dom.js";
 import { station } from "./station.js";
 
-export const TYPES = ".jpg,.jpeg,.png,.bmp,.tif,.tiff,.webp";
+const TYPES = ".jpg,.jpeg,.png,.bmp,.tif,.tiff,.webp";
 const PICTURE = /\.(jpe?g|png|bmp|tiff?|webp)$/i;
 
 /** Inspect pictures, and show them. */

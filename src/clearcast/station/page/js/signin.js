@@ -26,7 +26,7 @@ function show(resolve) {
   const form = el(
     "form",
     { class: "stack", onsubmit: (event) => send(event, token, fault, () => (dialog.remove(), resolve())) },
-    el("h2", {}, "Sign in"),
+    el("h1", {}, "Sign in"),
     el("p", {}, "This station is open to people who have its token. Ask whoever set it up."),
     el("label", { for: id }, "Token"),
     token,

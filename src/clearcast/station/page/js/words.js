@@ -64,6 +64,12 @@ export function noise(inspection) {
   return `${NOISES[inspection.noise_type] ?? inspection.noise_type}${level}`;
 }
 
+/** A share with its 95% interval. */
+export function interval({ value, low, high }) {
+  const [middle, ...ends] = [value, low, high].map((share) => `${Math.round(100 * share)}%`);
+  return `${middle} (${ends.join(" to ")})`;
+}
+
 /** Bytes as people read them. */
 export function size(bytes) {
   if (bytes < 1000) return `${bytes} bytes`;

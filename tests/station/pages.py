@@ -1,0 +1,136 @@
+"""A browser that looks at a station's page, and what it must never do."""
+
+import base64
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+_ARGUMENTS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+)
+_PATIENCE = 60_000  # milliseconds that a slow machine may take for anything
+_AXE = files("axe_core_python") / "axe.min.js"
+_DROP = """
+    (node, files) => {
+        const given = new DataTransfer();
+        for (const [name, bytes] of files) {
+            given.items.add(new File([Uint8Array.from(atob(bytes), (c) => c.charCodeAt(0))], name));
+        }
+        const event = EVENT;
+        node.dispatchEvent(event);
+    }
+"""
+_EVENTS = {
+    "drop": "new DragEvent('drop', { dataTransfer: given, bubbles: true, cancelable: true })",
+    "paste": "new ClipboardEvent('paste', { clipboardData: given, bubbles: true })",
+}
+
+Files = Sequence[tuple[str, bytes]]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium with a camera that shows a test picture; without it tests are skipped, or fail in CI."""
+    if not CHROMIUM.exists():
+        if os.environ.get("CLEARCAST_NEEDS_SERVERS") == "1":
+            pytest.fail(f"{CHROMIUM} is not installed, and CLEARCAST_NEEDS_SERVERS=1 asks for it")
+        pytest.skip(f"{CHROMIUM} is not installed")
+    expect.set_options(timeout=_PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """One person's look at the page.
+
+    Attributes:
+        page: as playwright drives it.
+        faults: errors of scripts, and what the browser complained about.
+        addresses: of everything that was asked for.
+    """
+
+    page: Page
+    faults: list[str] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
+
+    def hand_over(self, given: Files, event: str = "drop") -> None:
+        """Drop or paste files onto the page."""
+        coded = [(name, base64.b64encode(data).decode()) for name, data in given]
+        self.page.locator("body").evaluate(_DROP.replace("EVENT", _EVENTS[event]), coded)
+
+    def go(self, view: str) -> None:
+        """Open a view by its address after #/, and wait until it has loaded."""
+        self.page.goto(f"{self.page.url.partition('#')[0]}#/{view}")
+        name = re.split("[/?]", view)[0] or "inspect"
+        expect(self.page.locator(f"main.view-{name}")).to_be_attached()
+        self.loaded()
+
+    def loaded(self) -> None:
+        """Wait until nothing is being loaded; a station may ask for a token first."""
+        expect(self.page.locator("main h1, dialog[open] input").first).to_be_attached()
+        expect(self.page.locator("[aria-busy]")).to_have_count(0)
+
+    def look_for_faults(self) -> None:
+        """Ask axe for faults of accessibility, and whether the page is wider than the screen."""
+        self.page.evaluate(_AXE.read_text())
+        found = self.page.evaluate("axe.run()")
+        assert found["passes"], "axe looked at nothing"
+        told = [
+            (fault["id"], fault["help"], [node["target"] for node in fault["nodes"]]) for fault in found["violations"]
+        ]
+        assert told == [], f"{self.page.url}: {told}"
+        assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{self.page.url} is too wide"
+
+
+@contextmanager
+def visit(
+    browser: Browser,
+    client: httpx.Client,
+    *,
+    size: tuple[int, int] = (1366, 820),
+    colours: str = "light",
+    expected: Sequence[int] = (),
+) -> Iterator[Visit]:
+    """Visit the station of a client; at the end nothing was complained about, and nothing left the machine.
+
+    Args:
+        expected: status codes that the test provokes; browsers complain of each.
+    """
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if colours == "dark" else "light"
+    )
+    context.set_default_timeout(_PATIENCE)
+    seen = Visit(context.new_page())
+    excused = [f"status of {status}" for status in expected]
+
+    def complaint(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not any(part in message.text for part in excused):
+            seen.faults.append(message.text)
+
+    def asked(request: Request) -> None:
+        seen.addresses.append(request.url)
+
+    seen.page.on("console", complaint)
+    seen.page.on("pageerror", lambda error: seen.faults.append(str(error)))
+    seen.page.on("request", asked)
+    seen.page.goto(str(client.base_url))
+    seen.loaded()
+    yield seen
+    context.close()
+    assert seen.faults == []
+    hosts = {urlsplit(address).netloc for address in seen.addresses if not address.startswith("data:")}
+    assert hosts == {urlsplit(str(client.base_url)).netloc}
