@@ -8,16 +8,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import CTE, BigInteger, Connection, Row, Select, and_, column, func, literal, select, values
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Join,
+    Row,
+    Select,
+    and_,
+    column,
+    func,
+    literal,
+    select,
+    true,
+    values,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from clearcast.domain import NoiseType, Verdict
 from clearcast.station.log.kinds import noise_type_in, verdict_in
 from clearcast.station.log.tables import inspections, kinds, tallies
 from clearcast.station.log.tallying import MEANS, WIDTHS
-from clearcast.station.log.wanting import kind_conditions, named, of_kind
+from clearcast.station.log.wanting import kind_conditions, moment, named, of_kind
 from clearcast.station.records import Disagreement, Tally, Wanted
 
 _WORDS = ("verdict", "noise_type", "disagreement", "has_brightness", "has_sharpness", "has_p_defect")
+_MINUTE = WIDTHS[-1]
 _SUMS = ("inspections", *MEANS)
 
 
@@ -60,14 +78,34 @@ def tally(connection: Connection, wanted: Wanted, starts: Sequence[int], until: 
     return [_tally(start, found) for start, found in zip(starts, rows, strict=True)]
 
 
-def trend(connection: Connection, wanted: Wanted, since: int, until: int, spans: int) -> list[Tally]:
-    """The counts of at most so many equal spans; see ``Log.trend``. ``since`` is before ``until``."""
-    unit = next((width for width in WIDTHS if (until - since) // spans >= width), 1)
-    begin = since // unit * unit
-    width = -(-(until - begin) // (spans * unit)) * unit
+def trend(connection: Connection, wanted: Wanted, spans: int) -> list[Tally]:
+    """The counts of at most so many equal spans; see ``Log.trend``."""
+    first = _outermost(connection, wanted, last=False) if wanted.since is None else moment(wanted.since)
+    last = _outermost(connection, wanted, last=True) if wanted.until is None else moment(wanted.until)
+    if first is None or last is None:
+        return []
+    until = last + _MINUTE if wanted.until is None else last
+    unit = next((width for width in WIDTHS if (until - first) // spans >= width), 1)
+    begin = first // unit * unit
+    width = max(-(-(until - begin) // (spans * unit)), 1) * unit
     starts = range(begin, until, width)
-    tallied = tally(connection, wanted, [since, *starts[1:]], until)
+    tallied = tally(connection, wanted, [first, *starts[1:]], until) if starts else []
     return [replace(one, start=start) for one, start in zip(tallied, starts, strict=True)]
+
+
+def _outermost(connection: Connection, wanted: Wanted, *, last: bool) -> int | None:
+    """The first or last minute of the wanted kinds, at any time and of any name; None where there is none."""
+    start = tallies.c.start
+    counted = select(start).where(tallies.c.inspections > 0, of_kind(tallies.c.kind_id, wanted)).limit(1)
+    counted = counted.order_by(start.desc() if last else start)
+    within: ColumnElement[bool] = true()
+    minute: int | None = None
+    for width in WIDTHS:
+        minute = connection.scalar(counted.where(tallies.c.width == width, within))
+        if minute is None:
+            return None
+        within = (start >= minute) & (start < minute + width)
+    return minute
 
 
 def _by_words(counted: Select[Any]) -> Select[Any]:
@@ -95,23 +133,23 @@ def _table(pieces: Sequence[Piece]) -> CTE:
 
 
 def _single(piece: Piece, wanted: Wanted) -> Select[Any]:
-    """Of a piece that is counted inspection by inspection: kind by kind, in one index that holds all that is needed.
-
-    An outer join, since SQLite may not change its order: by time first, it would sort what it found by kind.
-    """
-    within = and_(
-        inspections.c.kind_id == kinds.c.id,
-        inspections.c.at >= piece.since,
-        inspections.c.at < piece.until,
-        named(wanted.text),
-    )
-    count = func.count(inspections.c.id)
+    """Of a piece that is counted inspection by inspection: kind by kind, in one index that holds all that is needed."""
+    within = and_(inspections.c.kind_id == kinds.c.id, inspections.c.at >= piece.since, inspections.c.at < piece.until)
+    groups = (literal(piece.number).label("number"), kinds.c.id.label("kind_id"))
     sums = (func.sum(inspections.c[name]).label(name) for name in MEANS)
-    found = select(
-        literal(piece.number).label("number"), kinds.c.id.label("kind_id"), count.label("inspections"), *sums
-    )
-    joined = found.join_from(kinds, inspections, within, isouter=True)
-    return joined.where(*kind_conditions(wanted)).group_by(kinds.c.id).having(count > 0)
+    found = select(*groups, func.count().label("inspections"), *sums).select_from(_InOrder(kinds, inspections, within))
+    return found.where(*kind_conditions(wanted), named(wanted.text)).group_by(kinds.c.id)
+
+
+class _InOrder(Join):
+    """A join that begins with its left side; else SQLite goes by time, and sorts what it found by kind."""
+
+    inherit_cache = True
+
+
+@compiles(_InOrder, "sqlite")
+def _in_order(join: _InOrder, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - handed on
+    return compiler.process(Join(join.left, join.right, join.onclause), **options).replace(" JOIN ", " CROSS JOIN ", 1)
 
 
 def _tally(start: int, rows: Sequence[Row[Any]]) -> Tally:

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, exc, select
+from sqlalchemy import Connection, Engine, exc, select
 
 from clearcast.errors import OutputError
 from clearcast.station.log import saying, tables
@@ -18,7 +17,7 @@ from clearcast.station.log.paging import page
 from clearcast.station.log.rows import entry_in, inspection_row, records, rows
 from clearcast.station.log.tables import inspections, kinds, settings
 from clearcast.station.log.tallying import FAR, count_in
-from clearcast.station.log.wanting import in_time, moment, named, of_kind
+from clearcast.station.log.wanting import moment, of_kind
 from clearcast.station.records import Entry, Feedback, Order, Page, Record, Tally, Wanted
 
 _AT_ONCE = 500  # what is asked for in one query
@@ -127,20 +126,17 @@ class Log:
             return tally(connection, wanted, [since], until)[0]
 
     def trend(self, wanted: Wanted, *, spans: int = 48) -> list[Tally]:
-        """Count what is wanted by equal spans of time, from ``since`` (or the first) to ``until`` (or the last).
+        """Count what is wanted by equal spans of time, from ``since`` to ``until``.
 
-        Spans are of whole milliseconds, minutes, hours or days, of the longest of these that they can be, and begin
-        with one; so the first may begin a little before ``since``, and still counts nothing of before.
+        Where these are not given, from the first minute to the last of what is wanted by any name. Spans are of whole
+        days, hours, minutes or milliseconds, of the longest of these that they can be, and begin with one; so the first
+        may begin a little before ``since``, and still counts nothing of before.
 
         Returns:
-            one count a span, at most ``spans``; none where an end is not given and nothing is found.
+            one count a span, at most ``spans``; none where an end is not given and cannot be found.
         """
         with self._reading() as connection:
-            since = _first(connection, wanted) if wanted.since is None else moment(wanted.since)
-            until = _after_last(connection, wanted) if wanted.until is None else moment(wanted.until)
-            if since is None or until is None or since >= until:
-                return []
-            return trend(connection, wanted, since, until, spans)
+            return trend(connection, wanted, spans)
 
     def export(self, wanted: Wanted) -> Iterator[Record]:
         """All that is wanted, the newest first, as it is when the first is asked for; in bounded memory."""
@@ -226,20 +222,3 @@ class Log:
 
 def _record(connection: Connection, number: int) -> Record | None:
     return next(iter(records(connection, [number])), None)
-
-
-def _first(connection: Connection, wanted: Wanted) -> int | None:
-    at: int | None = connection.scalar(_times(wanted).order_by(inspections.c.at, inspections.c.id).limit(1))
-    return at
-
-
-def _after_last(connection: Connection, wanted: Wanted) -> int | None:
-    at: int | None = connection.scalar(
-        _times(wanted).order_by(inspections.c.at.desc(), inspections.c.id.desc()).limit(1)
-    )
-    return None if at is None else at + 1
-
-
-def _times(wanted: Wanted) -> Select[Any]:
-    where = (of_kind(inspections.c.kind_id, wanted), in_time(wanted), named(wanted.text))
-    return select(inspections.c.at).where(*where)

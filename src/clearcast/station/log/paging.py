@@ -1,46 +1,57 @@
 """Pages of the log: found in an index alone, from where the page before ended."""
 
 import re
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, func, select, true, tuple_
 
 from clearcast.station.log.rows import records
-from clearcast.station.log.tables import inspections
-from clearcast.station.log.wanting import in_time, named, of_kind
+from clearcast.station.log.tables import inspections, tallies
+from clearcast.station.log.tallying import WIDTHS
+from clearcast.station.log.wanting import gathered, in_time, kind_conditions, named, of_kind
 from clearcast.station.records import Order, Page, Wanted
 
 _NEWEST = re.compile(r"n(-?\d{1,18})_(\d{1,18})", re.ASCII)
 _CERTAIN = re.compile(r"c(\d{1,4}\.\d{1,20}|\d\.?\d{0,20}e-\d{1,3})_(\d{1,18})", re.ASCII)
+_FEW = 5000  # inspections that are sooner gathered and sorted than met on a walk through all
 
 
 def page(connection: Connection, wanted: Wanted, order: Order, after: str | None, limit: int) -> Page:
     """At most ``limit`` inspections; see ``Log.page``."""
     newest = order is Order.NEWEST
-    where = (of_kind(inspections.c.kind_id, wanted), in_time(wanted), named(wanted.text))
-    found = (_newest(after) if newest else _least_certain(after)).where(*where).limit(limit + 1)
-    keys = connection.execute(found).all()
-    ids = [key.id for key in keys[:limit]]
+    place = inspections.c.at if newest else inspections.c.margin
+    rest = _older(after) if newest else _more_certain(after)
+    few = _few(connection, wanted)
+    kind = gathered(wanted) if few else of_kind(inspections.c.kind_id, wanted)
+    by = place + 0 if few else place  # the sum keeps databases from walking in an index's order
+    by_and_id = (by.desc(), inspections.c.id.desc()) if newest else (by, inspections.c.id)
+    found = select(inspections.c.id, place.label("place")).where(rest, kind, in_time(wanted), named(wanted.text))
+    keys = connection.execute(found.order_by(*by_and_id).limit(limit + 1)).all()
     last = keys[limit - 1] if len(keys) > limit else None
-    following = None if last is None else f"n{last.at}_{last.id}" if newest else f"c{last.margin!r}_{last.id}"
-    return Page(records=tuple(records(connection, ids)), next=following)
+    following = None if last is None else f"{'n' if newest else 'c'}{last.place!r}_{last.id}"
+    return Page(records=tuple(records(connection, [key.id for key in keys[:limit]])), next=following)
 
 
-def _newest(after: str | None) -> Select[Any]:
-    at, number = inspections.c.at, inspections.c.id
-    begin: ColumnElement[bool] = true()
-    if after is not None:
-        begin = tuple_(at, number) < tuple_(*(int(part) for part in _parts(_NEWEST, after)))
-    return select(number, at).where(begin).order_by(at.desc(), number.desc())
+def _few(connection: Connection, wanted: Wanted) -> bool:
+    """Whether there are only few of the wanted kinds, at any time."""
+    if not kind_conditions(wanted):
+        return False
+    days = tallies.c.width == WIDTHS[0]
+    count = connection.scalar(select(func.sum(tallies.c.inspections)).where(days, of_kind(tallies.c.kind_id, wanted)))
+    return int(count or 0) <= _FEW
 
 
-def _least_certain(after: str | None) -> Select[Any]:
-    margin, number = inspections.c.margin, inspections.c.id
-    begin: ColumnElement[bool] = margin.is_not(None)
-    if after is not None:
-        far, last = _parts(_CERTAIN, after)
-        begin = tuple_(margin, number) > tuple_(float(far), int(last))
-    return select(number, margin).where(begin).order_by(margin, number)
+def _older(after: str | None) -> ColumnElement[bool]:
+    if after is None:
+        return true()
+    at, number = (int(part) for part in _parts(_NEWEST, after))
+    return tuple_(inspections.c.at, inspections.c.id) < tuple_(at, number)
+
+
+def _more_certain(after: str | None) -> ColumnElement[bool]:
+    if after is None:
+        return inspections.c.margin.is_not(None)
+    margin, number = _parts(_CERTAIN, after)
+    return tuple_(inspections.c.margin, inspections.c.id) > tuple_(float(margin), int(number))
 
 
 def _parts(pattern: re.Pattern[str], after: str) -> tuple[str, ...]:

@@ -16,10 +16,16 @@ _LONGEST = 1000  # letters of a text to look for; no name has as many
 
 
 def of_kind(kind_id: ColumnElement[int], wanted: Wanted) -> ColumnElement[bool]:
-    """Whether a row is of a wanted kind, by its column ``kind_id``."""
-    conditions = kind_conditions(wanted)
-    # The sum keeps databases from gathering all rows of the kinds first and sorting them then.
-    return (kind_id + 0).in_(select(kinds.c.id).where(*conditions)) if conditions else true()
+    """Whether a row is of a wanted kind, by its column ``kind_id``; for rows that are gone through in an order.
+
+    The sum keeps databases from gathering all rows of the kinds first, and sorting them then.
+    """
+    return (kind_id + 0).in_(_kinds(wanted)) if kind_conditions(wanted) else true()
+
+
+def gathered(wanted: Wanted) -> ColumnElement[bool]:
+    """Whether an inspection is of a wanted kind; for few, which are gathered and sorted then."""
+    return inspections.c.kind_id.in_(_kinds(wanted))
 
 
 def kind_conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
@@ -33,6 +39,10 @@ def kind_conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         *([kinds.c.shadow_differs.is_(True)] if wanted.shadow_differs else []),
         *([kinds.c.has_feedback.is_(wanted.feedback)] if wanted.feedback is not None else []),
     ]
+
+
+def _kinds(wanted: Wanted) -> Select[Any]:
+    return select(kinds.c.id).where(*kind_conditions(wanted))
 
 
 def in_time(wanted: Wanted) -> ColumnElement[bool]:
@@ -54,7 +64,8 @@ def named(text: str) -> ColumnElement[bool]:
         return true()
     if len(piece) > _LONGEST:
         return false()
-    name = inspections.c.folded.contains(piece, autoescape=True)
+    literally = piece.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    name = inspections.c.folded.like(f"%{literally}%", escape="/")
     return or_(name, inspections.c.id.in_(_of_hash(piece))) if _HASH.fullmatch(piece) else name
 
 
