@@ -11,8 +11,8 @@ from clearcast import __version__
 from clearcast.domain import NoiseType
 from clearcast.errors import ClearcastError
 from clearcast.station.api.documents import told
+from clearcast.station.api.facts import Figures, Health, StationFacts, TakenLimits
 from clearcast.station.api.metrics import Measured
-from clearcast.station.api.models import Figures, Health, StationFacts, TakenLimits
 from clearcast.station.api.problems import problem, retry_after
 from clearcast.station.api.roles import Here, reader, role_of
 from clearcast.station.api.station import Station
