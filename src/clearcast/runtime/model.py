@@ -74,7 +74,7 @@ class Model:
 
     def _answer_in_tiles(self, pictures: NDArray[np.uint8]) -> dict[str, Any]:
         """The same numbers, without holding more than a tile of each picture as floats."""
-        seen = _run(self._survey, pictures=pictures)
+        seen = _run_and_free(self._survey, pictures=pictures)
         restored = np.empty_like(pictures)
         told = {name: seen[name] for name in ("waves", "small", "about")}
         height, width = pictures.shape[1:3]
@@ -87,7 +87,7 @@ class Model:
                 details = _run(self._detail, window=window, place=place, **told)["restored"]
                 inner = details[:, rows.start - around[0].start :, columns.start - around[1].start :]
                 restored[:, rows, columns] = inner[:, : rows.stop - rows.start, : columns.stop - columns.start]
-        judged = _run(self._judge, restored=restored) if "p_defect" in self.says else {}
+        judged = _run_and_free(self._judge, restored=restored) if "p_defect" in self.says else {}
         return {name: seen[name] for name in ("p_noise", "levels", "waves")} | judged | {"restored": restored}
 
     @cached_property
@@ -115,6 +115,14 @@ class Model:
 def _run(session: onnxruntime.InferenceSession, **inputs: NDArray[Any]) -> dict[str, Any]:
     names = _outputs(session)
     return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def _run_and_free(session: onnxruntime.InferenceSession, **inputs: NDArray[Any]) -> dict[str, Any]:
+    """The same; what a large picture needed is given back to the system, which ONNX Runtime else keeps for the next."""
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    names = _outputs(session)
+    return dict(zip(names, session.run(names, inputs, options), strict=True))
 
 
 def _outputs(session: onnxruntime.InferenceSession) -> list[str]:
