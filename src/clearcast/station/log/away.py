@@ -22,8 +22,8 @@ def reaching(place: str) -> Iterator[None]:
     except _OURS:
         raise
     except (exc.DBAPIError, exc.TimeoutError) as error:
-        why = str(error.orig) if isinstance(error, exc.DBAPIError) else str(error)
+        why = " ".join(str(error.orig if isinstance(error, exc.DBAPIError) else error).split()).rstrip(".")
         raise LogAway(
-            f"The log {place} cannot be reached or written: {' '.join(why.split())}. Nothing was logged by this; see "
+            f"The log {place} cannot be reached or written: {why}. Nothing was logged by this; see "
             "that the database runs, may be written and has room on its disk, then try again."
         ) from error

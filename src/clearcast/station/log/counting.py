@@ -8,22 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import (
-    CTE,
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Join,
-    Row,
-    Select,
-    and_,
-    column,
-    func,
-    literal,
-    select,
-    true,
-    values,
-)
+from sqlalchemy import ColumnElement, Connection, Join, Row, Select, and_, func, select, true
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -41,41 +26,32 @@ _SUMS = ("inspections", *MEANS)
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A part of span ``number``, in whole spans of ``width``, or inspection by inspection where that is 0."""
+    """A part of a span of time, in whole spans of ``width``, or inspection by inspection where that is 0."""
 
-    number: int
     width: int
     since: int
     until: int
 
 
-def cover(number: int, since: int, until: int, widths: Sequence[int] = WIDTHS) -> list[Piece]:
+def cover(since: int, until: int, widths: Sequence[int] = WIDTHS) -> list[Piece]:
     """The pieces that make up ``since <= at < until``: the widest spans that fit, narrower ones at both ends."""
     if since >= until:
         return []
     if not widths:
-        return [Piece(number=number, width=0, since=since, until=until)]
+        return [Piece(width=0, since=since, until=until)]
     width, *narrower = widths
     first, last = -(-since // width) * width, until // width * width
     if first >= last:
-        return cover(number, since, until, narrower)
-    whole = Piece(number=number, width=width, since=first, until=last)
-    return [*cover(number, since, first, narrower), whole, *cover(number, last, until, narrower)]
+        return cover(since, until, narrower)
+    whole = Piece(width=width, since=first, until=last)
+    return [*cover(since, first, narrower), whole, *cover(last, until, narrower)]
 
 
-def tally(connection: Connection, wanted: Wanted, starts: Sequence[int], until: int) -> list[Tally]:
-    """The counts of spans of time; each begins where the one before it ends, the last ends at ``until``."""
-    widths = () if wanted.text else WIDTHS  # names are not counted beforehand
-    spans = enumerate(zip(starts, (*starts[1:], until), strict=True))
-    pieces = [piece for number, (since, end) in spans for piece in cover(number, since, end, widths)]
-    rows: list[list[Row[Any]]] = [[] for _ in starts]
-    if whole := [piece for piece in pieces if piece.width]:
-        for row in connection.execute(_by_words(_whole(whole, wanted))):
-            rows[row.number].append(row)
-    for piece in pieces:
-        if not piece.width:
-            rows[piece.number] += connection.execute(_by_words(_single(piece, wanted)))
-    return [_tally(start, found) for start, found in zip(starts, rows, strict=True)]
+def tally(connection: Connection, wanted: Wanted, since: int, until: int) -> Tally:
+    """The counts of a span of time."""
+    pieces = cover(since, until, () if wanted.text else WIDTHS)  # names are not counted beforehand
+    counted = (_whole(piece, wanted) if piece.width else _single(piece, wanted) for piece in pieces)
+    return _tally(since, [row for by_kind in counted for row in connection.execute(_by_words(by_kind))])
 
 
 def trend(connection: Connection, wanted: Wanted, spans: int) -> list[Tally]:
@@ -89,7 +65,7 @@ def trend(connection: Connection, wanted: Wanted, spans: int) -> list[Tally]:
     begin = first // unit * unit
     width = max(-(-(until - begin) // (spans * unit)), 1) * unit
     starts = range(begin, until, width)
-    tallied = tally(connection, wanted, [first, *starts[1:]], until) if starts else []
+    tallied = [tally(connection, wanted, max(start, first), min(start + width, until)) for start in starts]
     return [replace(one, start=start) for one, start in zip(tallied, starts, strict=True)]
 
 
@@ -111,33 +87,24 @@ def _outermost(connection: Connection, wanted: Wanted, *, last: bool) -> int | N
 def _by_words(counted: Select[Any]) -> Select[Any]:
     """Counts and sums by all that is told apart in a ``Tally``, from those by kind."""
     by_kind = counted.subquery()
-    groups = (by_kind.c.number, *(kinds.c[name] for name in _WORDS))
+    groups = [kinds.c[name] for name in _WORDS]
     sums = (func.sum(by_kind.c[name]).label(name) for name in _SUMS)
     return select(*groups, *sums).join(kinds, kinds.c.id == by_kind.c.kind_id).group_by(*groups)
 
 
-def _whole(pieces: Sequence[Piece], wanted: Wanted) -> Select[Any]:
-    """Of pieces that are counted beforehand."""
-    asked = _table(pieces)
-    within = and_(tallies.c.width == asked.c.width, tallies.c.start >= asked.c.since, tallies.c.start < asked.c.until)
-    groups = (asked.c.number, tallies.c.kind_id)
+def _whole(piece: Piece, wanted: Wanted) -> Select[Any]:
+    """Of a piece that is counted beforehand."""
+    within = (tallies.c.width == piece.width, tallies.c.start >= piece.since, tallies.c.start < piece.until)
     sums = (func.sum(tallies.c[name]).label(name) for name in _SUMS)
-    return select(*groups, *sums).join(tallies, within).where(of_kind(tallies.c.kind_id, wanted)).group_by(*groups)
-
-
-def _table(pieces: Sequence[Piece]) -> CTE:
-    names = ("number", "width", "since", "until")
-    rows = [tuple(getattr(piece, name) for name in names) for piece in pieces]
-    columns = (column(name, BigInteger) for name in names)
-    return values(*columns, name="pieces", literal_binds=True).data(rows).cte("pieces")
+    found = select(tallies.c.kind_id, *sums).where(*within, of_kind(tallies.c.kind_id, wanted))
+    return found.group_by(tallies.c.kind_id)
 
 
 def _single(piece: Piece, wanted: Wanted) -> Select[Any]:
     """Of a piece that is counted inspection by inspection: kind by kind, in one index that holds all that is needed."""
     within = and_(inspections.c.kind_id == kinds.c.id, inspections.c.at >= piece.since, inspections.c.at < piece.until)
-    groups = (literal(piece.number).label("number"), kinds.c.id.label("kind_id"))
-    sums = (func.sum(inspections.c[name]).label(name) for name in MEANS)
-    found = select(*groups, func.count().label("inspections"), *sums).select_from(_InOrder(kinds, inspections, within))
+    sums = (func.count().label("inspections"), *(func.sum(inspections.c[name]).label(name) for name in MEANS))
+    found = select(kinds.c.id.label("kind_id"), *sums).select_from(_InOrder(kinds, inspections, within))
     return found.where(*kind_conditions(wanted), named(wanted.text)).group_by(kinds.c.id)
 
 

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Engine, exc, select
 
 from clearcast.errors import OutputError
 from clearcast.station.log import saying, tables
-from clearcast.station.log.away import reaching
+from clearcast.station.log.away import LogAway, reaching
 from clearcast.station.log.counting import tally, trend
 from clearcast.station.log.kinds import inserting, kind_of, numbers
-from clearcast.station.log.opening import bring_up_to_date, for_reading, for_writing, log_url, reach
+from clearcast.station.log.opening import bring_up_to_date, for_reading, for_writing, log_url, place_of, reach
 from clearcast.station.log.paging import page
 from clearcast.station.log.rows import entry_in, inspection_row, records, rows
 from clearcast.station.log.tables import inspections, kinds, settings
@@ -58,15 +58,19 @@ class Log:
         self._read = for_reading(engine)
         self._write = for_writing(engine)
         self._turn = Lock()  # who writes: waiting for it here is fairer and faster than for SQLite's
-        self._place = str(engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string())
+        self._place = place_of(engine.url)
 
     def bring_up_to_date(self) -> None:
         """Make the tables, or those of an older version into today's; see ``open_log``."""
         try:
             with self._writing() as connection:
                 bring_up_to_date(connection)
-        except exc.DatabaseError as error:
-            raise OutputError(f"{self._place} is no log that could be read ({error.orig})") from error
+        except exc.ProgrammingError as error:
+            raise OutputError(f"The log {self._place} cannot be made or read: {error.orig}") from error
+        except LogAway as error:
+            if type(error.__cause__) is not exc.DatabaseError:  # so SQLite says that a file is something else
+                raise
+            raise OutputError(f"{self._place} is no log; give the log a file of its own") from error
 
     def write(self, entries: Sequence[Entry]) -> list[int]:
         """Log inspections in one transaction; they are on the disk when it returns.
@@ -123,7 +127,7 @@ class Log:
         since = moment(-FAR if wanted.since is None else wanted.since)
         until = moment(FAR if wanted.until is None else wanted.until)
         with self._reading() as connection:
-            return tally(connection, wanted, [since], until)[0]
+            return tally(connection, wanted, since, until)
 
     def trend(self, wanted: Wanted, *, spans: int = 48) -> list[Tally]:
         """Count what is wanted by equal spans of time, from ``since`` to ``until``.
@@ -211,13 +215,21 @@ class Log:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
+        self._check_file()
         with reaching(self._place), self._read.begin() as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
+        self._check_file()
         with self._turn, reaching(self._place), self._write.begin() as connection:
             yield connection
+
+    def _check_file(self) -> None:
+        """A file that was taken away would go on to be written, and be lost when the last connection is closed."""
+        if self._engine.dialect.name == "sqlite" and not Path(self._place).exists():
+            self._engine.dispose()
+            raise LogAway(f"The log {self._place} has gone. Put the file back, or start anew with another log.")
 
 
 def _record(connection: Connection, number: int) -> Record | None:

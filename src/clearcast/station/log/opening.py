@@ -42,24 +42,33 @@ def log_url(place: str | Path) -> URL:
     if url.get_backend_name() in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg").update_query_dict({**_POSTGRES, **url.query})
     raise OutputError(
-        f"The log {url.render_as_string()} is neither a file of SQLite nor a database of PostgreSQL; give a path, or "
+        f"The log {place_of(url)} is neither a file of SQLite nor a database of PostgreSQL; give a path, or "
         "a URL such as postgresql://USER@HOST/DATABASE"
     )
 
 
+def place_of(url: URL) -> str:
+    """How messages name a log's database: without a password, also where the URL's options hold one."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        return url.database
+    return url.set(drivername=url.get_backend_name(), query={}).render_as_string()
+
+
 def reach(url: URL) -> Engine:
-    """An engine on the database; nothing is asked of it yet.
+    """An engine on the database, of which nothing is asked yet; a file of SQLite is made where it is not there.
 
     Raises:
-        LogAway: if the folder of a file of SQLite cannot be made.
+        LogAway: if a file of SQLite is not there and cannot be made.
     """
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True, pool_timeout=_PATIENCE)
     assert url.database
+    path = Path(url.database)
     try:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     except OSError as error:
-        raise LogAway(f"The log {url.database} cannot be reached: its folder cannot be made ({error})") from error
+        raise LogAway(f"The log {path} cannot be reached or made: {error}") from error
     engine = create_engine(url, pool_timeout=_PATIENCE, connect_args={"timeout": _PATIENCE})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -68,15 +77,21 @@ def reach(url: URL) -> Engine:
 
 def for_reading(engine: Engine) -> Engine:
     """The same engine, whose transactions see one state of the database from their begin to their end."""
-    level = None if engine.dialect.name == "sqlite" else "REPEATABLE READ"  # SQLite's do anyway
-    return engine.execution_options(isolation_level=level) if level else engine
+    if engine.dialect.name == "sqlite":
+        return engine  # its transactions do so anyway
+    reading = engine.execution_options(isolation_level="REPEATABLE READ")
+    # Compiling a query takes PostgreSQL longer than all that it could save here.
+    event.listen(reading, "begin", lambda connection: connection.exec_driver_sql("SET LOCAL jit TO off"))
+    return reading
 
 
 def for_writing(engine: Engine) -> Engine:
     """The same engine, whose transactions write, and are on the disk when they are committed."""
-    writing = engine.execution_options(writes=True)
-    if engine.dialect.name == "postgresql":
-        event.listen(writing, "begin", _begin_postgres)
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(writes=True)
+    writing = engine.execution_options()
+    # Whatever the server's own setting.
+    event.listen(writing, "begin", lambda connection: connection.exec_driver_sql("SET LOCAL synchronous_commit TO on"))
     return writing
 
 
@@ -122,7 +137,3 @@ def _begin_sqlite(connection: Connection) -> None:
     """Who writes locks at once: a transaction that read first could find out too late that another wrote meanwhile."""
     writes = connection.get_execution_options().get("writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _begin_postgres(connection: Connection) -> None:
-    connection.exec_driver_sql("SET LOCAL synchronous_commit TO on")  # whatever the server's own setting

@@ -1,0 +1,240 @@
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from logged import ENTRY, said
+from sqlalchemy import text
+
+from clearcast.errors import OutputError
+from clearcast.station.log import Log, LogAway, open_log
+from clearcast.station.log.opening import log_url as url_of
+from clearcast.station.log.opening import reach
+from clearcast.station.log.tables import metadata
+from clearcast.station.records import Wanted
+from servers import Postgres
+
+HERE = Path(__file__).parent
+WRITER = """
+import sys
+from dataclasses import replace
+from logged import ENTRY
+from clearcast.station.log import open_log
+log = open_log(sys.argv[1])
+number = 0
+while True:
+    ids = log.write([replace(ENTRY, name=str(number + more)) for more in range(3)])
+    number += 3
+    print(*ids, flush=True)
+"""
+
+
+FULL = """
+import resource
+import sys
+from logged import ENTRY
+from clearcast.station.log import LogAway, open_log
+from clearcast.station.records import Wanted
+
+def limit_files_to(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+log = open_log(sys.argv[1])
+limit_files_to(400_000)
+written = 0
+try:
+    while written < 100_000:
+        written += len(log.write([ENTRY] * 20))
+except LogAway as error:
+    assert "room on its disk" in str(error)
+else:
+    raise AssertionError("the disk never was full")
+assert written == log.count(Wanted()).inspections == len(list(log.export(Wanted())))
+limit_files_to(resource.RLIM_INFINITY)
+log.write([ENTRY])
+assert log.count(Wanted()).inspections == written + 1
+print("recovered")
+"""
+
+
+def test_what_was_answered_is_there_after_kill_9(log_url: str) -> None:
+    answered: list[int] = []
+    for lines in (1, 5, 12):
+        command = [sys.executable, "-c", WRITER, log_url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE) as writer:
+            assert writer.stdout
+            heard = [writer.stdout.readline() for _ in range(lines)]
+            writer.kill()
+            heard += writer.stdout.readlines()
+        answered += [int(number) for line in heard if line.endswith("\n") for number in line.split()]
+
+        log = open_log(log_url)
+        there = [record.id for record in log.export(Wanted())]
+        assert set(answered) <= set(there)
+        assert log.count(Wanted()).inspections == len(there)  # roll-ups are of the same transactions
+        assert len(there) % 3 == 0
+        log.close()
+    assert len(answered) >= 3 * (1 + 5 + 12)
+
+
+def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FULL, str(tmp_path / "log.sqlite")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=HERE, check=False)
+
+    assert (done.stdout, done.stderr) == ("recovered\n", "")
+
+
+def test_a_log_recovers_when_its_server_does(postgres: Postgres) -> None:
+    log = open_log(postgres.make("stopped"))
+    [number] = log.write([ENTRY])
+    export = log.export(Wanted())
+    next(export)
+
+    postgres.stop()
+    try:
+        for ask in (lambda: log.write([ENTRY]), log.answered, lambda: log.add_feedback(number, said()), log.models):
+            with pytest.raises(LogAway, match="try again"):
+                ask()
+        with pytest.raises(LogAway, match="cannot be reached"):
+            open_log(postgres.url("stopped"))
+        with pytest.raises(LogAway):
+            list(export)  # its connection has gone
+    finally:
+        postgres.start()
+
+    log.answered()
+    log.write([ENTRY])
+    assert log.count(Wanted()).inspections == 2
+    log.close()
+
+
+def test_the_migrations_make_the_tables_that_are_asked(log: Log, log_url: str) -> None:
+    log.answered()
+    options = {"include_name": lambda name, kind, _: kind != "table" or name != "clearcast_version"}
+    engine = reach(url_of(log_url))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_a_log_is_opened_again_with_all_that_is_in_it(log: Log, log_url: str) -> None:
+    log.write([ENTRY])
+    again = open_log(log_url)
+
+    assert again.count(Wanted()).inspections == 1
+    again.close()
+
+
+def test_many_may_open_a_new_log_at_once(log_url: str) -> None:
+    def work(_: int) -> list[int]:
+        log = open_log(log_url)
+        numbers = log.write([ENTRY])
+        log.close()
+        return numbers
+
+    with ThreadPoolExecutor(6) as pool:
+        numbers = list(pool.map(work, range(6)))
+
+    assert sorted(numbers) == [[1], [2], [3], [4], [5], [6]]
+
+
+def test_a_log_of_a_newer_version_is_refused(log: Log, log_url: str) -> None:
+    log.write([ENTRY])
+    engine = reach(url_of(log_url))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE clearcast_version SET version_num = '9999'"))
+    engine.dispose()
+
+    with pytest.raises(OutputError, match=r"newer version of Clearcast .*9999"):
+        open_log(log_url)
+    assert log.count(Wanted()).inspections == 1
+
+
+def test_a_database_that_holds_something_else_is_refused(log_url: str) -> None:
+    engine = reach(url_of(log_url))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE customers (name TEXT)"))
+    engine.dispose()
+
+    with pytest.raises(OutputError, match=r"something else than a log \(customers\)"):
+        open_log(log_url)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text("path,verdict\n" * 1000)
+
+    with pytest.raises(OutputError, match=r"results\.csv is no log"):
+        open_log(path)
+    assert path.read_text() == "path,verdict\n" * 1000
+
+
+def test_a_file_that_was_taken_away_is_missed(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log.sqlite")
+    log.write([ENTRY])
+    log.close()
+    (tmp_path / "log.sqlite").rename(tmp_path / "elsewhere")
+
+    for ask in (lambda: log.write([ENTRY]), log.answered):
+        with pytest.raises(LogAway, match="has gone"):
+            ask()
+
+    (tmp_path / "elsewhere").rename(tmp_path / "log.sqlite")
+    log.write([ENTRY])
+    assert log.count(Wanted()).inspections == 2
+    log.close()
+
+
+def test_where_no_file_can_be_the_log_is_away(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(LogAway, match="cannot be reached or made"):
+        open_log(tmp_path / "file" / "log.sqlite")
+    with pytest.raises(LogAway, match="cannot be reached"):
+        open_log(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://user:secret@host/base?password=secret", "sqlite://", "sqlite:///:memory:", "://", "a b://c:d"]
+)
+def test_urls_of_nothing_that_could_be_a_log_are_refused(url: str) -> None:
+    with pytest.raises(OutputError, match="postgresql://") as caught:
+        open_log(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_passwords_are_not_told(tmp_path: Path) -> None:
+    with pytest.raises(LogAway) as caught:
+        open_log(f"postgresql://ana:secret@/base?host={tmp_path}&password=secret")
+    assert "secret" not in str(caught.value)
+    assert "ana" in str(caught.value)
+
+
+def test_a_log_may_be_named_as_people_do(tmp_path: Path) -> None:
+    for place in (
+        tmp_path / "new folder" / "a.sqlite",
+        f"{tmp_path}/b?c#d%20.sqlite",
+        f"sqlite:///{tmp_path}/e.sqlite",
+    ):
+        log = open_log(place)
+        log.write([ENTRY])
+        log.close()
+
+    assert {path.name for path in tmp_path.iterdir()} == {"new folder", "b?c#d%20.sqlite", "e.sqlite"}
+
+
+def test_a_file_of_sqlite_is_written_through(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "log.sqlite")
+    with log._writing() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # full
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    log.close()
+
+    with closing(sqlite3.connect(tmp_path / "log.sqlite")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
