@@ -163,3 +163,20 @@ def test_threads_write_and_read_at_once(log: Log) -> None:
     assert counts == [3] * 60
     assert log.count(Wanted()).inspections == 180
     assert log.count(Wanted(feedback=True)).inspections == 60
+
+
+def test_stations_share_a_log(log: Log, log_url: str) -> None:
+    def work(station: Log) -> None:
+        for number in range(30):
+            entries = [replace(ENTRY, model=model, at=BEGIN - 60_000 * number) for model in MODELS]
+            for one in station.write(entries if number % 2 else entries[::-1]):
+                station.add_feedback(one, said())
+
+    stations = [log, *(open_log(log_url) for _ in range(3))]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, stations))
+
+    assert log.count(Wanted()).inspections == log.count(Wanted()).disagreements == 240
+    assert sum(span.inspections for span in log.trend(Wanted())) == 240
+    for station in stations[1:]:
+        station.close()
