@@ -1,8 +1,10 @@
 import csv
 import io
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +13,12 @@ import httpx
 import numpy as np
 import pytest
 from desks import picture
-from stations import Scene, files_of, problem_of, scene_in, send, until
+from stations import Scene, files_of, problem_of, scene_in, send, serving, until
 
 from clearcast import imaging
 from clearcast.imaging import Channels
 from clearcast.runtime.sinks import COLUMNS
-from clearcast.station.api import Limits
+from clearcast.station.api import Limits, Retention
 from clearcast.station.api import app as app_module
 from clearcast.station.api.guard import Guard
 from clearcast.station.log import LogAway
@@ -287,18 +289,23 @@ def test_what_nobody_thought_of_is_a_problem_too(scene: Scene, monkeypatch: pyte
         monkeypatch.setattr(type(scene.log), "count", fail)
         answer = client.get("/v1/counts")
 
+        counted = httpx.get(client.base_url.join("/metrics"), trust_env=False).text.splitlines()  # the line was closed
+
     assert "secret" not in problem_of(answer, 500)["detail"]
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert 'clearcast_refused_total{status="500"} 1.0' in counted
 
 
 def test_metrics_count_verdicts_noise_and_refusals(client: httpx.Client) -> None:
     send(client, 10, 20, 220)
     client.get("/v1/inspections?limit=0")
+    client.get("/v1/counts", headers={"Host": "elsewhere.example"})
     lines = client.get("/metrics").text.splitlines()
 
     assert 'clearcast_inspections_total{noise_type="none",verdict="ok"} 2.0' in lines
     assert 'clearcast_inspections_total{noise_type="none",verdict="defect"} 1.0' in lines
     assert 'clearcast_refused_total{status="422"} 1.0' in lines
+    assert 'clearcast_refused_total{status="403"} 1.0' in lines
     assert "clearcast_answer_seconds_count 1.0" in lines
     assert "clearcast_inference_seconds_count 3.0" in lines
     assert {"clearcast_waiting 0.0", "clearcast_ready 1.0", "clearcast_drift 0.0"} <= set(lines)
@@ -310,6 +317,29 @@ def test_unknown_addresses_and_methods_are_problems(client: httpx.Client) -> Non
     problem_of(client.get("/v1/inspections/77/pictures/noisy"), 404)
     assert problem_of(client.put("/v1/inspect"), 405)["detail"]
     assert client.put("/v1/session").headers["allow"] == "DELETE, POST"
+
+
+@pytest.mark.parametrize("encoding", ["punycode", "undefined", "unicode_escape", "hex", "no such"])
+def test_a_form_in_an_encoding_that_is_none_is_the_sender_s_fault(client: httpx.Client, encoding: str) -> None:
+    form = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a-!"\r\n\r\nx\r\n--b--\r\n'
+    kind = f"multipart/form-data; boundary=b; charset={encoding}"
+
+    assert client.post("/v1/inspect", content=form, headers={"Content-Type": kind}).status_code in {400, 415, 422}
+
+
+def test_a_sweep_that_fails_does_not_keep_the_desk_from_closing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept = threading.Event()
+
+    def fail(*_: object, **__: object) -> None:
+        swept.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(type(scene.shelf), "sweep", fail)
+    station = replace(scene.station(), retention=Retention(days=1))
+    with serving(station):
+        assert swept.wait(60)
+
+    assert "the station is closing" in station.desk.state().reasons
 
 
 def test_old_pictures_go_and_say_so(scene: Scene) -> None:

@@ -49,8 +49,8 @@ def create_app(station: Station) -> FastAPI:
     app.state.held = Held(station.limits.held_bytes)
     app.state.metrics = metrics = Metrics(station.desk)
     answer_problems(app)
-    app.add_middleware(Counted, metrics=metrics)
     app.add_middleware(Guard, hosts=station.hosts, picture_bytes=station.limits.request_bytes)
+    app.add_middleware(Counted, metrics=metrics)  # what is added last comes first: it sees what the guard refuses
     for part in _PARTS:
         app.include_router(part.router)
     pages.mount(app)
@@ -66,13 +66,22 @@ class Counted:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        begun = False
 
         async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] >= 400:
-                self._metrics.refused(message["status"])
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                if message["status"] >= 400:
+                    self._metrics.refused(message["status"])
             await send(message)
 
-        await self._app(scope, receive, sending)
+        try:
+            await self._app(scope, receive, sending)
+        except Exception:  # a fault of ours, which is answered further out
+            if not begun:
+                self._metrics.refused(500)
+            raise
 
 
 async def _sweep(station: Station) -> None:
@@ -85,4 +94,6 @@ async def _sweep(station: Station) -> None:
             )
         except (ClearcastError, OSError) as error:
             _logger.warning("Old pictures were not swept: %s", error)
+        except Exception:  # a fault of ours: it neither ends the sweeping nor keeps the desk from closing
+            _logger.exception("Old pictures were not swept")
         await asyncio.sleep(_SWEEP_SECONDS)

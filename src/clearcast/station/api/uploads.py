@@ -53,7 +53,10 @@ async def read_form(request: Request) -> FormData:
         raise refused(
             415, f"Pictures are sent as multipart/form-data, in the field 'files'; this is {kind or 'nothing'}"
         )
-    return await request.form(max_files=1000, max_fields=8, max_part_size=4096)
+    try:
+        return await request.form(max_files=1000, max_fields=8, max_part_size=4096)
+    except UnicodeError:  # some of the encodings that a sender may name fail in a way of their own
+        raise refused(400, "The names in this form are not of the encoding that it says; leave 'charset' out") from None
 
 
 def files_of(form: FormData, limits: Limits) -> list[UploadFile]:
