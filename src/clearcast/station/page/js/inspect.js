@@ -58,7 +58,8 @@ function givers() {
 function showItem(node) {
   if (!chosen) return node.replaceChildren();
   if (chosen.state === "done") {
-    const saved = (inspection) => batch.replace(chosen, inspection);
+    const item = chosen; // while an answer is on its way, another may be chosen
+    const saved = (inspection) => batch.replace(item, inspection);
     const { name } = chosen.inspection;
     if (batch.items.length === 1) say(`${name}: ${VERDICTS[verdictOf(chosen.inspection)]}`);
     return node.replaceChildren(panel(chosen.inspection, { saved }));
