@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 from desks import picture
+from fastapi import HTTPException
 from stations import Scene, files_of, problem_of, scene_in, send, serving, until
 
 from clearcast import imaging
@@ -20,8 +21,10 @@ from clearcast.imaging import Channels
 from clearcast.runtime.sinks import COLUMNS
 from clearcast.station.api import Limits, Retention
 from clearcast.station.api import app as app_module
+from clearcast.station.api.export import Exports
 from clearcast.station.api.guard import Guard
 from clearcast.station.log import LogAway
+from clearcast.station.records import Wanted
 
 
 @pytest.fixture
@@ -209,6 +212,24 @@ def test_the_table_holds_exactly_what_is_filtered(client: httpx.Client) -> None:
     assert float(rows[0]["p_defect"]) == pytest.approx(251 / 255, rel=1e-5)
     assert rows[0]["name"] == "'" + formula
     assert set(COLUMNS) - {"path"} <= set(rows[0])
+
+
+def test_few_tables_are_sent_at_a_time(client: httpx.Client, scene: Scene) -> None:
+    """Each holds a connection to the log, however slowly it is read."""
+    send(client, 10, 20)
+    exports = Exports()
+    first, second, third, fourth = (exports.one(scene.log.export(Wanted())) for _ in range(4))
+    for records in (first, second, third):
+        next(records)
+
+    with pytest.raises(HTTPException) as told:
+        next(fourth)
+    assert told.value.status_code == 429
+    assert told.value.headers
+    assert int(told.value.headers["Retry-After"]) >= 1
+    first.close()  # its reader went away
+    assert len(list(second)) == 1
+    assert [len(list(exports.one(scene.log.export(Wanted())))) for _ in range(5)] == 5 * [2]
 
 
 def test_a_full_desk_says_when_to_come_again(scene: Scene) -> None:

@@ -13,6 +13,7 @@ from clearcast import __version__
 from clearcast.errors import ClearcastError
 from clearcast.station.api import history, inspecting, pages, sessions, standing
 from clearcast.station.api.documents import Documented
+from clearcast.station.api.export import Exports
 from clearcast.station.api.guard import Guard
 from clearcast.station.api.metrics import Metrics
 from clearcast.station.api.problems import answer_problems
@@ -46,6 +47,7 @@ def create_app(station: Station) -> FastAPI:
     app = Documented(title="Clearcast station", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.station = station
     app.state.routes = [route for part in _PARTS for route in part.router.routes if isinstance(route, Route)]
+    app.state.exports = Exports()
     app.state.held = Held(station.limits.held_bytes)
     app.state.metrics = metrics = Metrics(station.desk)
     answer_problems(app)

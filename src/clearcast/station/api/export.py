@@ -6,11 +6,13 @@ before it, as spreadsheets write text themselves.
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import chain, islice
+from threading import BoundedSemaphore
 
 from clearcast.runtime.sinks import COLUMNS as RESULTS
 from clearcast.station.api.models import moment
+from clearcast.station.api.problems import refused, retry_after
 from clearcast.station.records import Record
 
 _OF_ENTRY = tuple(name for name in RESULTS if name != "path")  # a picture has a name here, and no path
@@ -23,8 +25,31 @@ COLUMNS = (
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ROWS = 200  # that are sent at a time
+_AT_ONCE = 3  # tables; few of the log's connections, so that who reads slowly never keeps a picture from being logged
+_AGAIN = 10  # seconds after which it is worth while to ask again
 
 Value = str | int | float | None
+
+
+class Exports:
+    """Lets few tables be sent at a time: each holds a connection to the log for as long as its reader takes."""
+
+    def __init__(self) -> None:
+        self._free = BoundedSemaphore(_AT_ONCE)
+
+    def one(self, records: Iterator[Record]) -> Generator[Record]:
+        """The same records, as one of the few.
+
+        Raises:
+            HTTPException: 429, at the first record; too many tables are being sent.
+        """
+        if not self._free.acquire(blocking=False):
+            reason = f"{_AT_ONCE} tables are being sent already; ask again when one of them is done"
+            raise refused(429, reason, headers=retry_after(_AGAIN))
+        try:
+            yield from records
+        finally:
+            self._free.release()
 
 
 def csv_of(records: Iterator[Record]) -> Iterator[bytes]:

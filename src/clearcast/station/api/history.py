@@ -1,14 +1,14 @@
 """The routes that ask the log, and the one that adds what people say."""
 
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from clearcast.station.api.asking import Filtered, PageFiltered, TrendFiltered
 from clearcast.station.api.documents import told
-from clearcast.station.api.export import csv_of
+from clearcast.station.api.export import Exports, csv_of
 from clearcast.station.api.gate import kind_of
 from clearcast.station.api.headers import PICTURE_POLICY
 from clearcast.station.api.models import Choices, Count, InspectionsPage, LoggedInspection, NewFeedback, Trend
@@ -22,6 +22,10 @@ _KEPT_SECONDS = 365 * 24 * 3600  # what is stored under a hash never changes
 router = APIRouter(tags=["history"], dependencies=[Depends(reader)])
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Kind = Literal["noisy", "restored", "heat", "thumbnail"]
+
+
+async def _exports(request: Request) -> Exports:
+    return cast(Exports, request.app.state.exports)
 
 
 @router.get("/v1/inspections", responses=told(422, 503))
@@ -39,12 +43,15 @@ def inspections(station: Here, asked: PageFiltered) -> InspectionsPage:
 @router.get(
     "/v1/inspections.csv",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **told(422, 503)},
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **told(422, 429, 503)},
 )
-def inspections_csv(station: Here, asked: Filtered) -> StreamingResponse:
+def inspections_csv(
+    station: Here, asked: Filtered, exports: Annotated[Exports, Depends(_exports)]
+) -> StreamingResponse:
     """All inspections that are asked for, the newest first, as a table."""
     headers = {"Content-Disposition": 'attachment; filename="inspections.csv"'}
-    return StreamingResponse(csv_of(station.log.export(asked.wanted())), media_type="text/csv", headers=headers)
+    records = exports.one(station.log.export(asked.wanted()))
+    return StreamingResponse(csv_of(records), media_type="text/csv", headers=headers)
 
 
 @router.get("/v1/counts", responses=told(422, 503))
