@@ -116,8 +116,8 @@ class Model:
         options.inter_op_num_threads = 1
         options.enable_mem_pattern = False  # a plan for each size of picture: much memory, and no time is won
         options.log_severity_level = 3  # errors
-        for name, value in _BRIEF_SPINNING.items():
-            options.add_session_config_entry(name, value)
+        for entry, value in _BRIEF_SPINNING.items():
+            options.add_session_config_entry(entry, value)
         return onnxruntime.InferenceSession(self._package.read(name), options, providers=["CPUExecutionProvider"])
 
 
