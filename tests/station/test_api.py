@@ -1,8 +1,10 @@
+import asyncio
 import csv
+import gc
 import io
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from desks import picture
 from fastapi import HTTPException
+from starlette.types import Message
 from stations import Scene, files_of, problem_of, scene_in, send, serving, until
 
 from clearcast import imaging
@@ -21,10 +24,10 @@ from clearcast.imaging import Channels
 from clearcast.runtime.sinks import COLUMNS
 from clearcast.station.api import Limits, Retention
 from clearcast.station.api import app as app_module
-from clearcast.station.api.export import Exports
+from clearcast.station.api.export import Exports, Table
 from clearcast.station.api.guard import Guard
 from clearcast.station.log import LogAway
-from clearcast.station.records import Wanted
+from clearcast.station.records import Record, Wanted
 
 
 @pytest.fixture
@@ -230,6 +233,31 @@ def test_few_tables_are_sent_at_a_time(client: httpx.Client, scene: Scene) -> No
     first.close()  # its reader went away
     assert len(list(second)) == 1
     assert [len(list(exports.one(scene.log.export(Wanted())))) for _ in range(5)] == 5 * [2]
+
+
+def test_a_table_whose_reader_goes_away_lets_go_of_the_log(client: httpx.Client, scene: Scene) -> None:
+    send(client, *range(10, 30))
+    ended = []
+
+    def records() -> Generator[Record]:
+        try:
+            while True:
+                yield from scene.log.export(Wanted())
+        finally:
+            ended.append(True)
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def never_read(_: Message) -> None:
+        await asyncio.Event().wait()
+
+    gc.disable()
+    try:
+        asyncio.run(Table(records())({"type": "http", "asgi": {"spec_version": "2.3"}}, gone, never_read))
+        assert ended
+    finally:
+        gc.enable()
 
 
 def test_a_full_desk_says_when_to_come_again(scene: Scene) -> None:

@@ -10,6 +10,9 @@ from collections.abc import Generator, Iterator
 from itertools import chain, islice
 from threading import BoundedSemaphore
 
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
 from clearcast.runtime.sinks import COLUMNS as RESULTS
 from clearcast.station.api.models import moment
 from clearcast.station.api.problems import refused, retry_after
@@ -50,6 +53,22 @@ class Exports:
             yield from records
         finally:
             self._free.release()
+
+
+class Table(StreamingResponse):
+    """Records as a table that is sent while it is read; however that ends, so does the reading of the log."""
+
+    def __init__(self, records: Generator[Record]) -> None:
+        self._records = records
+        headers = {"Content-Disposition": 'attachment; filename="inspections.csv"'}
+        super().__init__(csv_of(records), media_type="text/csv", headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._records.close()  # else it would stay open until Python happens to collect it
 
 
 def csv_of(records: Iterator[Record]) -> Iterator[bytes]:

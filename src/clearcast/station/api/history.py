@@ -4,11 +4,10 @@ import time
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from fastapi.responses import StreamingResponse
 
 from clearcast.station.api.asking import Filtered, PageFiltered, TrendFiltered
 from clearcast.station.api.documents import told
-from clearcast.station.api.export import Exports, csv_of
+from clearcast.station.api.export import Exports, Table
 from clearcast.station.api.gate import kind_of
 from clearcast.station.api.headers import PICTURE_POLICY
 from clearcast.station.api.models import Choices, Count, InspectionsPage, LoggedInspection, NewFeedback, Trend
@@ -42,16 +41,12 @@ def inspections(station: Here, asked: PageFiltered) -> InspectionsPage:
 
 @router.get(
     "/v1/inspections.csv",
-    response_class=StreamingResponse,
+    response_class=Table,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **told(422, 429, 503)},
 )
-def inspections_csv(
-    station: Here, asked: Filtered, exports: Annotated[Exports, Depends(_exports)]
-) -> StreamingResponse:
+def inspections_csv(station: Here, asked: Filtered, exports: Annotated[Exports, Depends(_exports)]) -> Table:
     """All inspections that are asked for, the newest first, as a table."""
-    headers = {"Content-Disposition": 'attachment; filename="inspections.csv"'}
-    records = exports.one(station.log.export(asked.wanted()))
-    return StreamingResponse(csv_of(records), media_type="text/csv", headers=headers)
+    return Table(exports.one(station.log.export(asked.wanted())))
 
 
 @router.get("/v1/counts", responses=told(422, 503))
