@@ -323,3 +323,23 @@ def test_a_camera_orientation_is_applied_to_thumbnails(shelf: Shelf) -> None:
     data = shelf.thumbnail(shelf.put(file.getvalue()))
     assert data is not None
     assert imaging.decode(data, Channels.GREY).shape == (40, 20)
+
+
+def test_few_pictures_are_drawn_at_a_time(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = [shelf.put(bytes([number])) for number in range(8)]
+    lock, drawing, most = threading.Lock(), 0, 0
+
+    def draw(_: bytes) -> bytes:
+        nonlocal drawing, most
+        with lock:
+            drawing += 1
+            most = max(most, drawing)
+        time.sleep(0.01)  # so that others have the chance to begin
+        with lock:
+            drawing -= 1
+        return b"drawn"
+
+    monkeypatch.setattr("clearcast.station.shelf.viewable_of", draw)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(shelf.viewable, hashes)) == 8 * [b"drawn"]
+    assert 1 <= most <= 2

@@ -28,6 +28,7 @@ from clearcast.station.sweeping import NOISY, Retention, forget_half_written, sw
 
 _THUMBNAIL = "thumbnail.jpg"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_DRAWN = 2  # pictures that are drawn at a time: a large one takes hundreds of megabytes
 _TRIAL = bytes(64 * 1024)  # enough to need room on the disk, and not only in its list of files
 
 
@@ -44,6 +45,7 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._drawing = threading.BoundedSemaphore(_DRAWN)
         self._lock = threading.Lock()  # no picture is swept while it is found to be there already
         with _told():
             folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +106,10 @@ class Shelf:
     def heat(self, sha256: str, model: str) -> bytes | None:
         """A PNG that shows where the restored picture speaks for a defect; None also where the bundle does not say."""
         restored, evidence = self.restored(sha256, model), self._read(sha256, f"{_key(model)}.npy")
-        return None if restored is None or evidence is None else heat_of(restored, evidence)
+        if restored is None or evidence is None:
+            return None
+        with self._drawing:
+            return heat_of(restored, evidence)
 
     def thumbnail(self, sha256: str) -> bytes | None:
         """A small JPEG of the picture as it came; None also where it cannot be decoded."""
@@ -112,7 +117,10 @@ class Shelf:
         if made is not None:
             return made
         data = self.noisy(sha256)
-        made = None if data is None else thumbnail_of(data)
+        if data is None:
+            return None
+        with self._drawing:
+            made = thumbnail_of(data)
         if made is not None:
             with contextlib.suppress(OSError):  # it can be shown, and made again
                 self._write(self._path(sha256, _THUMBNAIL), made)
@@ -124,7 +132,10 @@ class Shelf:
         A JPEG, PNG or WebP gives its own bytes, other formats a PNG.
         """
         data = self.noisy(sha256)
-        return None if data is None else viewable_of(data)
+        if data is None:
+            return None
+        with self._drawing:
+            return viewable_of(data)
 
     def kept(self, sha256: str, model: str) -> frozenset[str]:
         """Which of "noisy", "restored" and "heat" can be had of a picture and a bundle."""
@@ -229,4 +240,6 @@ def _key(model: str) -> str:
 
 
 def _has_bytes(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size > 0
+    with contextlib.suppress(FileNotFoundError):  # one look alone: a sweep may remove it between two
+        return path.stat().st_size > 0
+    return False
