@@ -64,10 +64,10 @@ export function noise(inspection) {
   return `${NOISES[inspection.noise_type] ?? inspection.noise_type}${level}`;
 }
 
-/** A share with its 95% interval. */
+/** A share with its 95% interval, where it has one. */
 export function interval({ value, low, high }) {
   const [middle, ...ends] = [value, low, high].map((share) => `${Math.round(100 * share)}%`);
-  return `${middle} (${ends.join(" to ")})`;
+  return low === null || high === null ? middle : `${middle} (${ends.join(" to ")})`;
 }
 
 /** Bytes as people read them. */
