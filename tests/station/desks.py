@@ -158,6 +158,9 @@ class Ledger:
         if self.away:
             self.refuse()
 
+    def writable(self) -> None:
+        self.answered()
+
     def refuse(self, *_: object) -> NoReturn:
         raise LogAway("the log cannot be reached; start the database")
 

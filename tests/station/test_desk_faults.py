@@ -88,7 +88,7 @@ def test_whatever_a_log_says_it_is_looked_for_until_it_is_back(scene: Scene, mon
     async def run() -> None:
         async with scene.desk() as desk:
             with monkeypatch.context() as context:
-                context.setattr(scene.ledger, "answered", broken)
+                context.setattr(scene.ledger, "writable", broken)
                 context.setattr(scene.ledger, "write", scene.ledger.refuse)
                 with pytest.raises(DeskAway):
                     await desk.inspect([upload()])

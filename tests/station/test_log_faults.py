@@ -97,7 +97,13 @@ def test_a_log_recovers_when_its_server_does(postgres: Postgres) -> None:
 
     postgres.stop()
     try:
-        for ask in (lambda: log.write([ENTRY]), log.answered, lambda: log.add_feedback(number, said()), log.models):
+        for ask in (
+            lambda: log.write([ENTRY]),
+            log.answered,
+            log.writable,
+            lambda: log.add_feedback(number, said()),
+            log.models,
+        ):
             with pytest.raises(LogAway, match="try again"):
                 ask()
         with pytest.raises(LogAway, match="cannot be reached"):

@@ -5,7 +5,7 @@ others it is unknown. What the bundle restored is no truth.
 """
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -100,7 +100,9 @@ def bring_back(
     words = last_words(log.export(Wanted(feedback=True)))
     teacher = Teacher(shelf, pictures)
     try:
-        lessons = [_corrected(each, out.parent, words, teacher) for each in known]
+        done_with: set[str] = set()
+        lessons = [_corrected(each, out.parent, words, teacher, done_with) for each in known]
+        words = {digest: word for digest, word in words.items() if digest not in done_with}
         for done, word in enumerate(words.values(), start=1):
             lesson = teacher.lesson(word)
             lessons += [lesson] if lesson else []
@@ -147,14 +149,17 @@ def _lesson_of(row: Row) -> Lesson:
     )
 
 
-def _corrected(known: Lesson, root: Path, words: dict[str, Word], teacher: Teacher) -> Lesson:
+def _corrected(known: Lesson, root: Path, words: Mapping[str, Word], teacher: Teacher, done_with: set[str]) -> Lesson:
     """A row of the sheet that is continued, by what people said of its picture, which is done with then."""
     path = root / known.noisy
     try:
-        word = words.pop(sha256(imaging.read_bytes(path)).hexdigest(), None)
+        found = sha256(imaging.read_bytes(path)).hexdigest()
     except PictureError:  # it is for "check" to say so
-        word = None
-    return teacher.corrected(known, path, word) if word else known
+        return known
+    if found not in words:
+        return known
+    done_with.add(found)
+    return teacher.corrected(known, path, words[found])
 
 
 def _require_lessons(learned: Learned) -> None:

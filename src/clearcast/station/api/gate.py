@@ -24,7 +24,6 @@ _KINDS = {
     "image/tiff": re.compile(rb"II\*\x00|MM\x00\*"),
     "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
 }
-_STATUS = {PictureFault.TOO_LARGE: 413}
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # control, format (such as turned text), halves, private
 
 
@@ -65,11 +64,17 @@ def sift(file: BinaryIO, name: str | None, station: str, limits: Limits) -> Uplo
     try:
         info = imaging.probe(upload.data, name)
     except PictureError as error:
-        return Refusal(upload=upload, status=_STATUS.get(error.fault, 422), reason=str(error))
+        if error.fault is PictureFault.TOO_LARGE:
+            return Refusal(upload=upload, status=413, reason=f"{name}: too many pixels; {_most(limits)}")
+        return Refusal(upload=upload, status=422, reason=str(error))
     if info.width * info.height > limits.pixels:
-        reason = f"{name}: {info.width} x {info.height} pixels; at most {limits.pixels:,} pixels are taken"
+        reason = f"{name}: has {info.width} x {info.height} pixels; {_most(limits)}"
         return Refusal(upload=upload, status=413, reason=reason)
     return upload
+
+
+def _most(limits: Limits) -> str:
+    return f"at most {limits.pixels:,} pixels are taken: send a smaller picture, or the part of it that matters"
 
 
 def kind_of(data: bytes) -> str | None:

@@ -166,7 +166,7 @@ class Desk:
             self._bundle.try_to_load()
             if self._shadow:
                 self._shadow.try_to_load()
-            self._look_for("log", self._log.answered)
+            self._look_for("log", self._log.writable)
             self._look_for("shelf", self._shelf.writable)
             self._over.wait(_PAUSE)
 

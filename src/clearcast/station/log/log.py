@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 
@@ -23,6 +24,7 @@ from clearcast.station.records import Entry, Feedback, Order, Page, Record, Tall
 _AT_ONCE = 500  # what is asked for in one query
 _NUMBERS = range(1, 2**63)  # that a database may be asked for
 _PICTURES = "pictures"  # the setting that says where they are
+_TRIED = "tried"  # the setting that says when it was last tried to write
 
 
 def open_log(url: str | Path) -> "Log":
@@ -199,8 +201,19 @@ class Log:
 
     def set_pictures(self, path: Path) -> None:
         """Keep the folder of the station's pictures in the log, so that whoever opens the log finds them."""
+        self._set(_PICTURES, str(path.absolute()))
+
+    def writable(self) -> None:
+        """Write something, which a full disk refuses though it answers what is read.
+
+        Raises:
+            LogAway: if nothing can be logged just now.
+        """
+        self._set(_TRIED, datetime.now(UTC).isoformat())
+
+    def _set(self, name: str, value: str) -> None:
         with self._writing() as connection:
-            setting = inserting(connection, settings).values(name=_PICTURES, value=str(path.absolute()))
+            setting = inserting(connection, settings).values(name=name, value=value)
             connection.execute(
                 setting.on_conflict_do_update(index_elements=["name"], set_={"value": setting.excluded.value})
             )
