@@ -13,6 +13,7 @@ _SCALE = 6.0  # coarse, since frames of copies differ by a few pixels
 _NUMBERS = 64  # principal components kept of each picture
 _SAMPLE = 4000  # pictures that the principal components are found from
 _FARTHEST = 1.4  # squared distance of unit vectors: pairs that correlate less than by 0.3 are not looked at
+_FEW = 100  # pictures, each of which is compared with all others
 _TREES, _CHECKS = 4, 96  # of the index: more is more exact and slower
 _CHUNK = 4096  # pictures turned at a time
 
@@ -43,7 +44,9 @@ def candidate_pairs(details: Field, seed: int) -> Pairs:
         return np.empty((0, 3), np.int32)
     basis = _principal_components(details, seed)
     cv2.setRNGSeed(seed)
-    index = cv2.flann.Index(_numbers(details, basis, 0), {"algorithm": 1, "trees": _TREES})
+    # A forest may find fewer than are asked for where there are hardly more, and OpenCV then fails.
+    kind = {"algorithm": 1, "trees": _TREES} if len(details) > _FEW else {"algorithm": 0}
+    index = cv2.flann.Index(_numbers(details, basis, 0), kind)
     rows, distances = [], []
     for orientation in range(ORIENTATIONS):
         count = min(NEIGHBOURS, len(details))
