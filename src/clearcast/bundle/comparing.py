@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Hashable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from rich.console import Console
 from scipy.special import expit
 
 from clearcast import imaging
-from clearcast.bundle.evaluating import require_empty, seen_by, write_file
+from clearcast.bundle.evaluating import require_empty, seen_by, table_of, write_file
 from clearcast.bundle.lines import Opinion, Seen
 from clearcast.bundle.sizes import refuse_tiny
 from clearcast.bundle.unlearned import Unlearned, unlearned
@@ -27,8 +26,6 @@ from clearcast.evaluation.evidence.conclusions import conclusions
 from clearcast.evaluation.evidence.differences import Difference, changed, differences
 from clearcast.evaluation.fidelity import fidelity
 from clearcast.imaging import Channels, Picture
-from clearcast.progress import progress_bar
-from clearcast.runtime.engine import cores
 from clearcast.runtime.model import Model
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.verdicts import rule_of
@@ -118,7 +115,7 @@ def compare(request: CompareRequest) -> Compared:
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console, paired=False)
     refuse_tiny(rows)
     fresh = unlearned(packages, rows, request.groups, request.console)
-    table = _table(both, fresh, request)
+    table = table_of(partial(_line, both, request.sheet), fresh, "Comparing", request.threads, request.console)
     found, changes = differences(table, request.seed), changed(table)
     compared = Compared(
         table=table,
@@ -130,19 +127,6 @@ def compare(request: CompareRequest) -> Compared:
     if request.out:
         _write_tables(compared, request.out)
     return compared
-
-
-def _table(both: list[_Contender], fresh: Unlearned, request: CompareRequest) -> pd.DataFrame:
-    lines: list[dict[Hashable, Any]] = []
-    line = partial(_line, both, request.sheet)
-    with (
-        ThreadPoolExecutor(request.threads or cores()) as pool,
-        progress_bar(request.console, "Comparing", rate=True) as progress,
-    ):
-        for each in pool.map(line, fresh.rows, fresh.parts):
-            lines.append(each)
-            progress(len(lines), len(fresh.rows))
-    return pd.DataFrame(lines).round(6)
 
 
 def _line(both: list[_Contender], sheet: Sheet, row: Row, part: str) -> dict[Hashable, Any]:

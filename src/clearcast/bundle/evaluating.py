@@ -15,7 +15,7 @@ from rich.console import Console
 from clearcast import imaging
 from clearcast.bundle.lines import Opinion, Seen, line_of
 from clearcast.bundle.sizes import refuse_tiny
-from clearcast.bundle.unlearned import unlearned
+from clearcast.bundle.unlearned import Unlearned, unlearned
 from clearcast.data.sheet import Row, Sheet
 from clearcast.data.usable import usable
 from clearcast.errors import OutputError
@@ -86,22 +86,26 @@ def evaluate(request: EvaluateRequest) -> Evaluated:
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console, paired=False)
     refuse_tiny(rows)
     fresh = unlearned([package], rows, request.groups, request.console)
-    lines: list[dict[Hashable, Any]] = []
     line = partial(_line, model, package.manifest["threshold"], request.sheet)
-    with (
-        ThreadPoolExecutor(request.threads or cores()) as pool,
-        progress_bar(request.console, "Measuring pictures", rate=True) as progress,
-    ):
-        for each in pool.map(line, fresh.rows, fresh.parts):
-            lines.append(each)
-            progress(len(lines), len(fresh.rows))
-    table = pd.DataFrame(lines).round(6)
+    table = table_of(line, fresh, "Measuring pictures", request.threads, request.console)
     evidence = gather_evidence(table, None, None, Wishes(), seed=request.seed)
     if request.out:
         write_file(request.out / "predictions.csv", partial(table.to_csv, index=False))
         text = json.dumps(evidence, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         write_file(request.out / "evidence.json", lambda path: path.write_text(text, encoding="utf-8"))
     return Evaluated(table=table, evidence=evidence, learned=fresh.learned[0])
+
+
+def table_of(
+    line: Callable[[Row, str], dict[Hashable, Any]], fresh: Unlearned, title: str, threads: int | None, console: Console
+) -> pd.DataFrame:
+    """A line a row, made of the row and its part, several at a time; ``title`` stands beside the progress."""
+    lines: list[dict[Hashable, Any]] = []
+    with ThreadPoolExecutor(threads or cores()) as pool, progress_bar(console, title, rate=True) as progress:
+        for each in pool.map(line, fresh.rows, fresh.parts):
+            lines.append(each)
+            progress(len(lines), len(fresh.rows))
+    return pd.DataFrame(lines).round(6)
 
 
 def _line(model: Model, threshold: float | None, sheet: Sheet, row: Row, part: str) -> dict[Hashable, Any]:

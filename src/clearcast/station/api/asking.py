@@ -1,7 +1,7 @@
 """What is asked of the log, as a query of an address."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -13,7 +13,7 @@ from clearcast.station.records import Disagreement, Order, Wanted
 _Word = Annotated[Text, Field(max_length=255)]
 
 
-def _moment(value: Any) -> Any:  # noqa: ANN401 - whatever came, before it is looked at
+def _moment(value: object) -> object:
     """A number alone would be taken for seconds since 1970, and is more likely a slip."""
     if isinstance(value, str):
         try:

@@ -19,7 +19,7 @@ from clearcast.station.records import Entry, Feedback, Record
 _KEPT_SECONDS = 365 * 24 * 3600  # what is stored under a hash never changes
 
 router = APIRouter(tags=["history"], dependencies=[Depends(reader)])
-Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+Number = Annotated[int, Path(alias="id", ge=1, le=2**63 - 1)]
 Kind = Literal["noisy", "restored", "heat", "thumbnail"]
 
 
@@ -69,9 +69,9 @@ def choices(station: Here) -> Choices:
 
 
 @router.get("/v1/inspections/{id}", responses=told(404, 422, 503))
-def inspection(station: Here, id: Id) -> LoggedInspection:  # noqa: A002 - the word of the address
+def inspection(station: Here, number: Number) -> LoggedInspection:
     """One inspection."""
-    return LoggedInspection.of(_record(station, id), station.shelf)
+    return LoggedInspection.of(_record(station, number), station.shelf)
 
 
 @router.get(
@@ -82,9 +82,9 @@ def inspection(station: Here, id: Id) -> LoggedInspection:  # noqa: A002 - the w
         **told(404, 410, 422, 503),
     },
 )
-def picture(station: Here, id: Id, kind: Kind) -> Response:  # noqa: A002 - the word of the address
+def picture(station: Here, number: Number, kind: Kind) -> Response:
     """One of an inspection's pictures: as it came, without noise, where the defect is, or small."""
-    data = _picture(station, _record(station, id).entry, kind)
+    data = _picture(station, _record(station, number).entry, kind)
     media_type = kind_of(data) if data else None
     if media_type is None:
         raise refused(410, "This picture is no longer kept, never was made, or cannot be shown")
@@ -94,7 +94,7 @@ def picture(station: Here, id: Id, kind: Kind) -> Response:  # noqa: A002 - the 
         headers={
             "Cache-Control": f"private, max-age={_KEPT_SECONDS}, immutable",
             "Content-Security-Policy": PICTURE_POLICY,
-            "Content-Disposition": f'inline; filename="{id}-{kind}.{media_type.partition("/")[2]}"',
+            "Content-Disposition": f'inline; filename="{number}-{kind}.{media_type.partition("/")[2]}"',
         },
     )
 
@@ -105,25 +105,25 @@ def picture(station: Here, id: Id, kind: Kind) -> Response:  # noqa: A002 - the 
     dependencies=[Depends(operator)],
     responses=told(400, 404, 408, 413, 422, 503),
 )
-def feedback(station: Here, id: Id, said: NewFeedback) -> LoggedInspection:  # noqa: A002 - the word of the address
+def feedback(station: Here, number: Number, said: NewFeedback) -> LoggedInspection:
     """Say what the picture shows; the last word counts, and all are kept."""
     now = time.time_ns() // 1_000_000
     given = Feedback(at=now, says=said.says, note=said.note, operator=said.operator, settles=said.settles)
-    record = station.log.add_feedback(id, given)
+    record = station.log.add_feedback(number, given)
     if record is None:
-        raise _unknown(id)
+        raise _unknown(number)
     return LoggedInspection.of(record, station.shelf)
 
 
-def _record(station: Station, id: int) -> Record:  # noqa: A002 - the word of the log
-    record = station.log.record(id)
+def _record(station: Station, number: int) -> Record:
+    record = station.log.record(number)
     if record is None:
-        raise _unknown(id)
+        raise _unknown(number)
     return record
 
 
-def _unknown(id: int) -> Exception:  # noqa: A002 - the word of the log
-    return refused(404, f"There is no inspection {id}")
+def _unknown(number: int) -> Exception:
+    return refused(404, f"There is no inspection {number}")
 
 
 def _picture(station: Station, entry: Entry, kind: Kind) -> bytes | None:

@@ -205,7 +205,7 @@ class Choices(BaseModel):
 
 
 class Login(BaseModel):
-    """A token, to begin a session of the page with."""
+    """A token to sign in with on the page."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -12,7 +12,7 @@ router = APIRouter(tags=["session"])
 
 @router.post("/v1/session", status_code=204, responses=told(400, 401, 408, 413, 422))
 async def begin(request: Request, response: Response, station: Here, login: Login) -> None:
-    """Begin a session of the page with a token; the answer sets a cookie that no script can read."""
+    """Sign in on the page with a token; the answer sets a cookie that no script can read."""
     if station.tokens is None:
         return
     role = station.tokens.role_of(login.token.strip())
@@ -23,5 +23,5 @@ async def begin(request: Request, response: Response, station: Here, login: Logi
 
 @router.delete("/v1/session", status_code=204)
 async def end(request: Request, response: Response) -> None:
-    """End the session."""
+    """Sign out."""
     end_session(request, response)

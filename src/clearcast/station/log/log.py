@@ -105,24 +105,24 @@ class Log:
         with self._reading() as connection:
             return page(connection, wanted, order, after, limit)
 
-    def record(self, id: int) -> Record | None:  # noqa: A002 - what a record calls it
+    def record(self, number: int) -> Record | None:
         """One inspection; None where there is none of this number."""
-        if id not in _NUMBERS:
+        if number not in _NUMBERS:
             return None
         with self._reading() as connection:
-            return _record(connection, id)
+            return _record(connection, number)
 
-    def add_feedback(self, id: int, feedback: Feedback) -> Record | None:  # noqa: A002 - what a record calls it
+    def add_feedback(self, number: int, feedback: Feedback) -> Record | None:
         """Add what a person says of an inspection; all that was said before is kept.
 
         Returns:
             the inspection as it is now; None where there is none of this number.
         """
-        if id not in _NUMBERS:
+        if number not in _NUMBERS:
             return None
         with self._writing() as connection:
-            saying.add(connection, id, feedback)
-            return _record(connection, id)
+            saying.add(connection, number, feedback)
+            return _record(connection, number)
 
     def count(self, wanted: Wanted) -> Tally:
         """Count all that is wanted."""
