@@ -54,13 +54,14 @@ class Looks:
 
     Attributes:
         brightness: mean grey level of the picture as it came, 0..255.
-        sharpness: variance of the Laplacian of the restored picture, in squared grey levels.
+        sharpness: variance of the Laplacian of the restored picture, in squared grey levels; None where the bundle does
+            not need to restore pictures.
         sigma: standard deviation of grain on the 0..1 scale; None where the bundle does not tell.
         density: share of pixels struck by impulses, 0..1; None where the bundle does not tell.
     """
 
     brightness: float
-    sharpness: float
+    sharpness: float | None
     sigma: float | None
     density: float | None
 
@@ -86,6 +87,8 @@ class Inspection:
         error: what is wrong with the picture; "" where nothing is.
         restored: the picture without noise, uint8 of the input's height and width; only where it was asked for.
         evidence: float32 (h, w), log-odds of defect by place; only where it was asked for and the bundle has it.
+        picture: the picture as it came, uint8; only where evidence was asked for, and the restored one is not made.
+        shape: (height, width) of the picture in pixels.
         looks: what tells whether pictures drift.
     """
 
@@ -102,4 +105,6 @@ class Inspection:
     error: str
     restored: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     evidence: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    picture: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    shape: tuple[int, int] | None = field(default=None, repr=False, compare=False)
     looks: Looks | None = field(default=None, repr=False, compare=False)

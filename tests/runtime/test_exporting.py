@@ -52,6 +52,7 @@ def test_graphs_of_any_size_say_what_the_laboratory_says(
         assert answers.evidence is not None
         assert answers.levels is not None
         assert answers.waves is not None
+        assert answers.restored is not None
         assert answers.p_defect[place] == pytest.approx(1 / (1 + np.exp(-judged.logit)), abs=1e-4)
         np.testing.assert_allclose(answers.p_noise[place], seen.scores[0].softmax(dim=0), atol=1e-5)
         np.testing.assert_allclose(answers.levels[place], seen.levels[0].clamp(0, 1), atol=1e-5)

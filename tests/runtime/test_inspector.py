@@ -50,6 +50,7 @@ def test_a_bright_picture(inspector: Inspector) -> None:
     assert said.error == ""
     assert said.looks is not None
     assert said.looks.brightness == 230
+    assert said.looks.sharpness is not None
     assert said.looks.sharpness < 1  # the graph draws faint squares
     assert said.looks.sigma == pytest.approx(230 / 255, abs=1e-4)
     assert (said.restored, said.evidence) == (None, None)

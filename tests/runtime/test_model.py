@@ -18,6 +18,7 @@ def test_answers_are_the_graphs_own(tmp_path: Path) -> None:
     pictures = noisy(48, 80, 3, count=2)
     answers = model.answer(pictures)
     assert model.channels is Channels.RGB
+    assert answers.restored is not None
     for place, picture in enumerate(pictures):
         np.testing.assert_array_equal(answers.restored[place], restored_of(picture))
     assert answers.p_defect is not None
@@ -39,6 +40,7 @@ def test_tiles_leave_no_seam(tmp_path: Path, height: int, width: int, depth: int
     picture = noisy(height, width, depth)
     whole = Model(package).answer(picture)
     tiled = Model(package, tile=128, whole=0).answer(picture)
+    assert tiled.restored is not None
     np.testing.assert_array_equal(tiled.restored[0], restored_of(picture[0]))
     for name in ("p_defect", "p_noise", "levels", "waves", "evidence"):
         np.testing.assert_allclose(getattr(tiled, name), getattr(whole, name), atol=1e-6)
@@ -58,6 +60,7 @@ def test_a_bundle_of_one_graph_takes_any_size(tmp_path: Path) -> None:
     model = Model(open_package(write_bundle(tmp_path / "bundle", recipe="report")), whole=0)
     answers = model.answer(noisy(70, 50))
     assert answers.levels is answers.waves is answers.evidence is None
+    assert answers.restored is not None
     np.testing.assert_array_equal(answers.restored[0], restored_of(noisy(70, 50)[0]))
 
 
@@ -66,6 +69,7 @@ def test_without_a_judge_there_is_no_probability(tmp_path: Path) -> None:
     for model in (Model(package), Model(package, tile=128, whole=0)):
         answers = model.answer(noisy(200, 64))
         assert answers.p_defect is answers.evidence is None
+        assert answers.restored is not None
         np.testing.assert_array_equal(answers.restored[0], restored_of(noisy(200, 64)[0]))
 
 

@@ -120,6 +120,7 @@ def _line(model: Model, threshold: float | None, sheet: Sheet, row: Row, part: s
 def seen_by(model: Model, threshold: float | None, picture: Picture) -> Seen:
     """What a bundle says of a picture, uint8 in the bundle's channels; ``threshold`` is the bundle's."""
     answers = model.answer(picture.reshape(1, *picture.shape[:2], -1))
+    assert answers.restored is not None
     opinion = None
     if answers.p_defect is not None and threshold is not None:
         chance = float(answers.p_defect[0])

@@ -12,10 +12,12 @@ from onnx import compose, helper, numpy_helper
 from torch import Tensor
 from torch.export import Dim
 
-from clearcast.bundle.graphs import DetailGraph, ExportedModule, JudgeGraph, SurveyGraph
-from clearcast.bundle.networks import Networks
+from clearcast.bundle.graphs import DetailGraph, ExportedModule, GlanceGraph, JudgeGraph, SurveyGraph
+from clearcast.bundle.networks import Distilled, Networks
 from clearcast.bundle.published import Published, PublishedGraph
 from clearcast.files import replace_file
+from clearcast.imaging import Channels
+from clearcast.models.clear.restorer import Restorer
 from clearcast.models.clear.restoring import SMALLEST
 from clearcast.runtime.manifest import Graph
 from clearcast.runtime.model import DETAIL, INSPECT, JUDGE, SURVEY
@@ -33,19 +35,34 @@ def write_graphs(networks: Networks, folder: Path) -> dict[str, Graph]:
     Returns:
         for the manifest, what each file takes and gives.
     """
-    pictures = torch.zeros((*_EXAMPLE, networks.channels.depth), dtype=torch.uint8)
-    survey, detail = SurveyGraph(networks.restorer), DetailGraph(networks.restorer)
+    parts = _restoring(networks.restorer, networks.channels)
+    if networks.verdicts:
+        parts[JUDGE] = exported(JudgeGraph(networks.verdicts), [_example(networks.channels)], [_PICTURES])
+    graphs = {INSPECT: _joined(**{name.removesuffix(".onnx"): part for name, part in parts.items()}), **parts}
+    return {name: write_graph(graph, folder / name) for name, graph in graphs.items()}
+
+
+def write_distilled(networks: Distilled, folder: Path) -> dict[str, Graph]:
+    """Write what inspects at a glance and, apart from it, what restores on demand."""
+    inspect = exported(GlanceGraph(networks), [_example(networks.channels)], [_PICTURES])
+    graphs = {INSPECT: inspect, **_restoring(networks.restorer, networks.channels)}
+    return {name: write_graph(graph, folder / name) for name, graph in graphs.items()}
+
+
+def _restoring(restorer: Restorer, channels: Channels) -> dict[str, onnx.ModelProto]:
+    pictures = _example(channels)
+    survey, detail = SurveyGraph(restorer), DetailGraph(restorer)
     waves, small, _, _, about = survey(pictures)
     place = torch.tensor([2 * _EXAMPLE[1], 2 * _EXAMPLE[2], 0, 8])
     each = {0: _BATCH}
-    parts = {
+    return {
         SURVEY: exported(survey, [pictures], [_PICTURES]),
         DETAIL: exported(detail, [pictures, waves, small, about, place], [_PICTURES, each, each, each, {}]),
     }
-    if networks.verdicts:
-        parts[JUDGE] = exported(JudgeGraph(networks.verdicts), [pictures], [_PICTURES])
-    graphs = {INSPECT: _joined(**{name.removesuffix(".onnx"): part for name, part in parts.items()}), **parts}
-    return {name: write_graph(graph, folder / name) for name, graph in graphs.items()}
+
+
+def _example(channels: Channels) -> Tensor:
+    return torch.zeros((*_EXAMPLE, channels.depth), dtype=torch.uint8)
 
 
 def write_published(networks: Published, folder: Path) -> dict[str, Graph]:

@@ -23,6 +23,7 @@ from clearcast.runtime.verifying import GOLDEN
 
 LICENCE = "Trained by Clearcast (Apache-2.0) on pictures of whoever made this bundle; its use is theirs to decide."
 BACKBONE_LICENCE = " Verdicts read features of EfficientNet-Lite0, whose weights Google published under Apache-2.0."
+_OF_BACKBONE = ("clear", "glance")  # recipes
 _TILE = 128  # pixels; small, so that the proof has many seams
 
 
@@ -48,7 +49,7 @@ def finish(
             **trained,
             "format": FORMAT,
             "threshold": threshold,
-            "licence": LICENCE + (BACKBONE_LICENCE if trained["recipe"] == "clear" and trained["judge"] else ""),
+            "licence": LICENCE + (BACKBONE_LICENCE if trained["recipe"] in _OF_BACKBONE and trained["judge"] else ""),
             "fingerprint": "",
             "seal": "",
             "graphs": graphs,

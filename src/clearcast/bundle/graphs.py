@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from clearcast.bundle.networks import Verdicts
+from clearcast.bundle.networks import Distilled, Verdicts
 from clearcast.models.clear.blocks import luma
 from clearcast.models.clear.resample import cubic
 from clearcast.models.clear.restorer import STRIDE, Detail, Restorer, Seen
@@ -97,6 +97,29 @@ class JudgeGraph(nn.Module):
         """As said above."""
         said = self.network(_to_float(restored))
         return torch.sigmoid(said.logit / self.temperature), said.evidence / self.temperature
+
+
+class GlanceGraph(nn.Module):
+    """Noise type and verdict at a glance.
+
+    Input ``pictures`` is uint8 (batch, height, width, depth). Outputs: ``p_noise`` and ``levels`` as those of
+    ``SurveyGraph``; ``wave`` float32 (batch, 3), see ``Glimpse.wave``; ``p_defect`` and ``evidence`` as those of
+    ``JudgeGraph``, of the picture as it came.
+    """
+
+    inputs: tuple[str, ...] = ("pictures",)
+    outputs: tuple[str, ...] = ("p_noise", "levels", "wave", "p_defect", "evidence")
+
+    def __init__(self, distilled: Distilled) -> None:
+        super().__init__()
+        self.network = distilled.network
+        self.temperature = distilled.facts["temperature"]
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """As said above."""
+        said, glimpse = self.network(_to_float(pictures))
+        chance = torch.sigmoid(said.logit / self.temperature)
+        return glimpse.scores.softmax(dim=1), glimpse.levels, glimpse.wave, chance, said.evidence / self.temperature
 
 
 def _restored(detail: Detail, window: Tensor, hints: Tensor, about: Tensor, places: tuple[Place, Place]) -> Tensor:

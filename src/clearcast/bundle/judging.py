@@ -85,7 +85,7 @@ def learn_verdicts(
             "crossfitted": fitted.logits is not None,
         },
     )
-    return Learned(verdicts=verdicts, crossfitted=_crossfitted(rows, parts, fitted))
+    return Learned(verdicts=verdicts, crossfitted=crossfitted(rows, parts, fitted))
 
 
 def spread(parts: Sequence[str], count: int, seed: int) -> list[int]:
@@ -104,7 +104,8 @@ def spread(parts: Sequence[str], count: int, seed: int) -> list[int]:
     return sorted(place for _, _, place in sorted(taken)[:count])
 
 
-def _crossfitted(rows: Sequence[Row], parts: Sequence[str], fitted: FittedJudge) -> pd.DataFrame:
+def crossfitted(rows: Sequence[Row], parts: Sequence[str], fitted: FittedJudge) -> pd.DataFrame:
+    """What judges said of rows whose parts they had not learned from, in the columns of ``validation.csv``."""
     if fitted.logits is None:
         return pd.DataFrame()
     logits = fitted.logits / fitted.temperature

@@ -12,7 +12,7 @@ from rich.console import Console
 from clearcast import imaging
 from clearcast.bundle.ground import Ground
 from clearcast.bundle.lines import Opinion, Seen, line_of, verdict_columns
-from clearcast.bundle.networks import Networks, judge
+from clearcast.bundle.networks import Distilled, Networks, glance, judge
 from clearcast.domain import NoiseType, Subset
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.evidence.gather import gather_evidence
@@ -29,7 +29,9 @@ _KINDS = tuple(DEFAULT_RANGES)
 _QUALITY = 80  # of JPEG, as "clearcast corrupt" writes noisy pictures
 
 
-def measure(networks: Networks, ground: Ground, crossfitted: pd.DataFrame, *, seed: int, console: Console) -> Evidence:
+def measure(
+    networks: Networks | Distilled, ground: Ground, crossfitted: pd.DataFrame, *, seed: int, console: Console
+) -> Evidence:
     """Write ``predictions.csv``, ``validation.csv`` and ``evidence.json`` to the bundle, and return the evidence.
 
     Where no test row is noisy, they are measured with noise made anew, each with one noise type, in turns.
@@ -88,10 +90,19 @@ def _test_rows(ground: Ground, seed: int) -> list[dict[Hashable, Any]]:
     return listed
 
 
-def _said(networks: Networks, noisy: Picture, reference: Picture | None) -> dict[Hashable, Any]:
-    """What is said of a noisy picture, restored; and for comparison, of its noise-free one and as it came."""
+def _said(networks: Networks | Distilled, noisy: Picture, reference: Picture | None) -> dict[Hashable, Any]:
+    """What is said of a noisy picture; and for comparison, of its noise-free one and, if restored, as it came."""
+    if isinstance(networks, Distilled):
+        return line_of(noisy, _glanced(networks, noisy), reference, partial(_glanced, networks))
     line = line_of(noisy, _seen(networks, noisy), reference, partial(_seen, networks))
     return line | verdict_columns(Stage.NOISY, _opinion(networks, noisy))
+
+
+def _glanced(networks: Distilled, picture: Picture) -> Seen:
+    glanced = glance(networks, picture)
+    restored, _ = restore(networks.restorer, picture)
+    opinion = Opinion(logit=glanced.judged.logit, defect=glanced.judged.defect)
+    return Seen(restored=restored, noise=glanced.noise, opinion=opinion)
 
 
 def _seen(networks: Networks, picture: Picture) -> Seen:

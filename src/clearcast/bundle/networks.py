@@ -14,14 +14,16 @@ from clearcast.errors import OutputError
 from clearcast.imaging import Channels, Picture
 from clearcast.models.backbone import Backbone
 from clearcast.models.clear.restorer import Restorer
+from clearcast.models.glance import GlancingJudge
 from clearcast.models.judge import Judge, PictureJudge
+from clearcast.noise.telling import NoiseEstimate, tell_noise
 from clearcast.runtime.manifest import MANIFEST, JudgeFacts, Trained, parse_trained
 from clearcast.runtime.package import read_checked, reader_of
 from clearcast.training.weights import save_weights
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
-RESTORER, JUDGE = "restorer.safetensors", "judge.safetensors"
+RESTORER, JUDGE, GLANCE = "restorer.safetensors", "judge.safetensors", "glance.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +44,18 @@ class Networks:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Distilled:
+    """What is distilled of ``Networks``, in evaluation mode: verdicts at a glance, and the restorer as it was."""
+
+    channels: Channels
+    restorer: Restorer
+    network: GlancingJudge
+    facts: JudgeFacts
+
+
+@dataclass(frozen=True, kw_only=True)
 class Judged:
-    """What is said of one restored picture.
+    """What is said of one picture, restored or at a glance.
 
     ``logit``: calibrated log-odds of defect. ``defect``: the verdict at the chosen threshold. ``evidence``: float32
     (h, w), log-odds by place, one for 16 x 16 pixels of the judged picture.
@@ -67,16 +79,46 @@ def judge(verdicts: Verdicts, restored: Picture) -> Judged:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class GlancedAt:
+    """What is said of one picture at a glance; ``p_noise`` as float64 (4,), ``levels`` as in ``Glimpse``."""
+
+    judged: Judged
+    noise: NoiseEstimate
+    p_noise: NDArray[np.float64]
+    levels: tuple[float, float]
+
+
+@torch.inference_mode()
+def glance(networks: Distilled, picture: Picture) -> GlancedAt:
+    """Look at one picture as it came, uint8 (height, width) or (height, width, 3)."""
+    pixels = torch.from_numpy(np.ascontiguousarray(picture)).reshape(*picture.shape[:2], -1)
+    said, glimpse = networks.network(pixels.permute(2, 0, 1)[None].float() / 255)
+    logit, facts = float(said.logit), networks.facts
+    chances = glimpse.scores[0].double().softmax(dim=0).numpy()
+    sigma, density = glimpse.levels[0].tolist()
+    return GlancedAt(
+        judged=Judged(
+            logit=logit / facts["temperature"], defect=logit > facts["threshold"], evidence=said.evidence[0].numpy()
+        ),
+        noise=tell_noise(chances.tolist(), (sigma, density), glimpse.wave[0].tolist(), *picture.shape[:2]),
+        p_noise=chances,
+        levels=(sigma, density),
+    )
+
+
 def still(network: NetworkT) -> NetworkT:
     """The network itself, in evaluation mode and without gradients."""
     network.eval().requires_grad_(False)
     return network
 
 
-def save_networks(networks: Networks, folder: Path) -> None:
+def save_networks(networks: Networks | Distilled, folder: Path) -> None:
     """Write the weights."""
     save_weights(networks.restorer, folder / RESTORER)
-    if networks.verdicts:
+    if isinstance(networks, Distilled):
+        save_weights(networks.network, folder / GLANCE)
+    elif networks.verdicts:
         save_weights(networks.verdicts.network, folder / JUDGE)
 
 
@@ -89,6 +131,10 @@ def load_networks(path: Path) -> tuple[Networks, Trained]:
     read = reader_of(path)
     trained = parse_trained(read(MANIFEST), str(path))
     files = {name: read_checked(read, name, trained["files"], path) for name in trained["files"]}
+    if trained["recipe"] == "glance":
+        raise OutputError(
+            f"{path}: distilled; needed is the bundle that it was distilled from, or another of recipe clear"
+        )
     if RESTORER not in files:
         raise OutputError(f"{path}: a bundle of recipe {trained['recipe']}; needed is one of recipe clear")
     channels = Channels(trained["trained_on"]["channels"])

@@ -94,16 +94,26 @@ def _finish(folder: Path, run: RunFolder, data: Data, trained: Trained, graphs: 
 
 def _rows(run: RunFolder, data: Data) -> tuple[Sheet, dict[Subset, list[Row]]]:
     """The rows that a run was made of, by what they were used for."""
+    sheet = sheet_of(run, data)
+    used = read_csv(run.split).set_index("row")["split"].to_dict()
+    return sheet, {each: [row for row in sheet.rows if used.get(row.number) == each] for each in Subset}
+
+
+def sheet_of(run: RunFolder, data: Data) -> Sheet:
+    """The sheet that a run or a bundle was made of.
+
+    Raises:
+        OutputError: it is not where it was, or is another now.
+    """
     about = run.about
     path = data.sheet or Path(str(about.get("sheet", "")))
     root = data.root or (Path(str(about["root"])) if "root" in about and data.sheet is None else None)
     if not path.is_file():
         raise OutputError(
-            f"{run.path}: its sheet is not at {path}, and its pictures prove that the graphs say what the networks do; "
-            "name where it is with --sheet"
+            f"{run.path}: its sheet is not at {path}, and without its pictures this cannot be done; name where it is "
+            "with --sheet"
         )
     sheet = read_sheet(path, columns=Columns(**about["question"]["columns"]), root=root)
     if sheet.sha256 != about["question"]["sheet_sha256"]:
         raise OutputError(f"{path} is not the sheet that {run.path} was made of (SHA-256); name that with --sheet")
-    used = read_csv(run.split).set_index("row")["split"].to_dict()
-    return sheet, {each: [row for row in sheet.rows if used.get(row.number) == each] for each in Subset}
+    return sheet

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clearcast.bundle.networks import Networks, judge
+from clearcast.bundle.networks import Distilled, Networks, glance, judge
 from clearcast.errors import OutputError
 from clearcast.imaging import Picture
 from clearcast.models.clear.restoring import restore
@@ -51,6 +51,18 @@ def ask_networks(networks: Networks, picture: Picture) -> Said:
         p_defect=float(1 / (1 + np.exp(-judged.logit))) if judged else None,
         defect=judged.defect if judged else None,
         restored=restored,
+    )
+
+
+def ask_distilled(networks: Distilled, picture: Picture) -> Said:
+    """What distilled networks say in the laboratory of a picture, uint8 (height, width) or (height, width, 3)."""
+    said = glance(networks, picture)
+    return Said(
+        p_noise=said.p_noise,
+        levels=said.levels,
+        p_defect=float(1 / (1 + np.exp(-said.judged.logit))),
+        defect=said.judged.defect,
+        restored=restore(networks.restorer, picture)[0],
     )
 
 
@@ -112,6 +124,7 @@ def _compare(said: Said, answers: Answers, place: int, threshold: float | None, 
         chance = float(answers.p_defect[place])
         differences.append(abs(said.p_defect - chance))
         found["flips"] += (chance > threshold) != said.defect
+    assert answers.restored is not None
     off = np.abs(_deep(said.restored).astype(int) - answers.restored[place].astype(int)) > 1
     found["pictures"] += 1
     found["largest_difference"] = max(found["largest_difference"], *differences)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from clearcast.data.sheet import Sheet
@@ -32,6 +33,11 @@ class TrainRequest:
     accelerator: str = "auto"
     devices: int = 1
     console: Console = field(default_factory=Console)
+
+    @property
+    def torch_device(self) -> torch.device:
+        """Where networks run that Lightning does not fit."""
+        return torch.device("cuda" if self.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
     def question(self) -> dict[str, Any]:
         """All that the bundle depends on, other than the machine; ready for JSON."""

@@ -3,9 +3,7 @@
 import json
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +13,7 @@ import torch
 from rich.console import Console
 
 from clearcast import __version__
+from clearcast.bundle.clock import Clock
 from clearcast.bundle.exporting import write_graphs
 from clearcast.bundle.finishing import finish
 from clearcast.bundle.golden import examples
@@ -62,7 +61,7 @@ def train(request: TrainRequest, *, illustrate: Callable[[Networks], object] | N
         refuse_short(request.budget)
     backbone = pretrained_backbone(request.backbone)
     ground = begin(request)
-    clock, work = _Clock(), ground.folder.path / _WORK
+    clock, work = Clock(), ground.folder.path / _WORK
     with clock.phase("reading"):
         training, heldout = ground.galleries(request.console)
     torch.manual_seed(request.seed)
@@ -85,7 +84,7 @@ def train(request: TrainRequest, *, illustrate: Callable[[Networks], object] | N
             views=plan.views,
             most=plan.rows,
             seed=request.seed,
-            device=_device(request.accelerator),
+            device=request.torch_device,
             progress=progress,
         )
     networks = Networks(channels=ground.channels, restorer=restorer, verdicts=learned.verdicts)
@@ -110,7 +109,7 @@ def train(request: TrainRequest, *, illustrate: Callable[[Networks], object] | N
     return manifest
 
 
-def _effort(request: TrainRequest, plan: Plan, clock: "_Clock") -> Effort:
+def _effort(request: TrainRequest, plan: Plan, clock: Clock) -> Effort:
     return {
         "seed": request.seed,
         "plan": asdict(plan),
@@ -146,7 +145,7 @@ def _planned(
         return Plan(**json.loads(path.read_text(encoding="utf-8")))
     plan = RECIPE
     if request.budget is not None:
-        pace = pace_of(restorer, backbone, training, device=_device(request.accelerator))
+        pace = pace_of(restorer, backbone, training, device=request.torch_device)
         measured = len(ground.indices(Subset.TEST))
         plan = plan_within(request.budget, pace, rows=len(ground.indices(Subset.TRAIN)), measured=measured)
         seen = f"{plan.views} views" if plan.rows is None else f"{plan.views} views of {plan.rows} rows"
@@ -156,20 +155,3 @@ def _planned(
         )
     write_json(path, asdict(plan))
     return plan
-
-
-def _device(accelerator: str) -> torch.device:
-    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-class _Clock:
-    """Minutes of each phase; where an earlier call was stopped, those of this call alone."""
-
-    def __init__(self) -> None:
-        self.minutes: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        yield
-        self.minutes[name] = round((time.perf_counter() - begun) / 60, 2)

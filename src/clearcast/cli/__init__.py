@@ -16,6 +16,7 @@ COMMANDS = {  # in the order of the help, each with its module in this package
     "check": "checking",
     "study": "studying",
     "train": "training",
+    "distill": "distilling",
     "report": "studying",
     "tune": "tuning",
     "export": "exporting",

@@ -10,8 +10,9 @@ normalisation folded into weight and bias.
 
 import hashlib
 import importlib.util
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +51,7 @@ _FINE = (
     _Stage(5, 1, 6, 80, 112, 3),
 )
 _COARSE = (_Stage(5, 2, 6, 112, 192, 4),)
+_FINE_ENDS = tuple(accumulate((stage.blocks for stage in _FINE), initial=0))
 
 
 class Features(NamedTuple):
@@ -57,6 +59,16 @@ class Features(NamedTuple):
 
     fine: Tensor
     coarse: Tensor
+
+
+class Sees(Protocol):
+    """Whatever sees such features in pictures, float (n, 1 or 3, height, width) in 0..1."""
+
+    def __call__(self, pictures: Tensor) -> Features:
+        """See them."""
+
+    def to(self, device: torch.device) -> object:
+        """As any network of torch."""
 
 
 class Backbone(nn.Module):
@@ -75,12 +87,29 @@ class Backbone(nn.Module):
         Sides that are no multiples of 32 are filled up at the right and below with the picture's last pixels, so
         ``coarse`` has ceil(height / 32) by ceil(width / 32) places, and ``fine`` twice as many each way.
         """
-        height, width = pictures.shape[-2:]
-        assert min(height, width) >= _SMALLEST, f"{height} x {width} pixels came; needed are {_SMALLEST} a side"
-        x = (pictures.expand(-1, 3, -1, -1) - _MEAN) / _SCALE
-        x = functional.pad(x, (0, -width % COARSE_STRIDE, 0, -height % COARSE_STRIDE), mode="replicate")
-        fine = self.fine(self.stem(x))
+        fine = self.fine(self.stem(_prepared(pictures)))
         return Features(fine, self.coarse(fine))
+
+    def levels(self, pictures: Tensor) -> list[Tensor]:
+        """The same with what comes before: of the stem and of each stage; the last two are ``fine`` and ``coarse``."""
+        level = self.stem(_prepared(pictures))
+        found = [level]
+        for first, end in pairwise(_FINE_ENDS):
+            level = self.fine[first:end](level)
+            found.append(level)
+        return [*found, self.coarse(level)]
+
+    @property
+    def level_channels(self) -> int:
+        """How many channels all ``levels`` have together."""
+        return _STEM + sum(stage.outside for stage in (*_FINE, *_COARSE))
+
+
+def _prepared(pictures: Tensor) -> Tensor:
+    height, width = pictures.shape[-2:]
+    assert min(height, width) >= _SMALLEST, f"{height} x {width} pixels came; needed are {_SMALLEST} a side"
+    x = (pictures.expand(-1, 3, -1, -1) - _MEAN) / _SCALE
+    return functional.pad(x, (0, -width % COARSE_STRIDE, 0, -height % COARSE_STRIDE), mode="replicate")
 
 
 class _Convolution(nn.Module):

@@ -34,13 +34,23 @@ def strongest_wave(field: NDArray[np.float32], height: int, width: int) -> Wave 
     window = np.outer(np.hanning(rows + 2)[1:-1], np.hanning(columns + 2)[1:-1])
     spectrum = np.abs(np.fft.rfft2(level * window, s=(_PADDED * rows, _PADDED * columns)))
     row, column = np.unravel_index(int(spectrum.argmax()), spectrum.shape)
-    down = np.fft.fftfreq(_PADDED * rows)[row] * rows / height  # cycles a pixel of the picture
-    across = column / (_PADDED * columns) * columns / width
-    frequency = math.hypot(down, across)
+    down = float(np.fft.fftfreq(_PADDED * rows)[row]) * rows
+    return wave_of_cycles(math.sqrt(2 * power), down, column / _PADDED, height, width)
+
+
+def wave_of_cycles(amplitude: float, down: float, across: float, height: int, width: int) -> Wave | None:
+    """The wave that makes so many cycles down and across a picture of (height, width) pixels; None where it makes none.
+
+    Args:
+        amplitude: on the 0..1 scale, where it is clipped.
+        down, across: of both signs; what changes both is the same wave.
+        height, width: in pixels.
+    """
+    frequency = math.hypot(down / height, across / width)  # cycles a pixel
     if not frequency:
         return None
     return Wave(
-        amplitude=min(math.sqrt(2 * power), 1.0),
+        amplitude=min(amplitude, 1.0),
         period=max(1 / frequency, 2.0),
-        orientation=math.degrees(math.atan2(down, across)) % 180,
+        orientation=math.degrees(math.atan2(down / height, across / width)) % 180,
     )

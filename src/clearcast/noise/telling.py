@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearcast.domain import NoiseType
-from clearcast.noise.estimating import strongest_wave
+from clearcast.noise.estimating import strongest_wave, wave_of_cycles
 from clearcast.noise.levels import Wave
 
 
@@ -48,7 +48,7 @@ class NoiseEstimate:
 def tell_noise(
     probabilities: Sequence[float],
     levels: Sequence[float],
-    waves: NDArray[np.float32] | None,
+    waves: NDArray[np.float32] | Sequence[float] | None,
     height: int,
     width: int,
 ) -> NoiseEstimate:
@@ -57,8 +57,9 @@ def tell_noise(
     Args:
         probabilities: in the order of ``NoiseType``, adding up to 1.
         levels: standard deviation of grain and density of impulses on the 0..1 scale; outside it they are clipped.
-        waves: float32 (rows, columns), what periodic noise added to the picture, at any size, on the 0..1 scale; None
-            where they are not known or not of interest.
+        waves: float32 (rows, columns), what periodic noise added to the picture, at any size, on the 0..1 scale; or of
+            the strongest wave amplitude, cycles down and cycles across; None where they are not known or not of
+            interest.
     """
     named = dict(zip(NoiseType, map(float, probabilities), strict=True))
     sigma, density = (max(0.0, float(level)) for level in levels)
@@ -67,5 +68,14 @@ def tell_noise(
         probabilities=named,
         sigma=sigma,
         density=min(density, 1.0),
-        wave=None if waves is None else strongest_wave(waves, height, width),
+        wave=_wave(waves, height, width),
     )
+
+
+def _wave(waves: NDArray[np.float32] | Sequence[float] | None, height: int, width: int) -> Wave | None:
+    if waves is None:
+        return None
+    if isinstance(waves, np.ndarray):
+        return strongest_wave(waves, height, width)
+    amplitude, down, across = waves
+    return wave_of_cycles(amplitude, down, across, height, width)

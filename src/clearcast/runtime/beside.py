@@ -25,7 +25,8 @@ class Beside:
     Attributes:
         denoised: folder of the restored pictures.
         suffix: of the restored pictures, such as ``.png``.
-        heatmaps: folder of the heat maps, which are drawn over the restored pictures, as JPEG.
+        heatmaps: folder of the heat maps, as JPEG, drawn over the restored pictures or, where these are not made, over
+            the pictures as they came.
     """
 
     denoised: Path | None = None
@@ -76,16 +77,17 @@ class PictureWriter:
         """Write what is wanted of an inspection, and give it back without its pictures.
 
         Args:
-            inspection: with its restored picture and its evidence, if it has no error.
+            inspection: with the pictures that it was asked for, if it has no error.
             key: of its item; its folders and its stem name the pictures.
         """
         restored, evidence = inspection.restored, inspection.evidence
         if restored is not None and self._beside.denoised:
             self._write(self._beside.denoised, key, self._beside.suffix, imaging.encode(restored, self._beside.suffix))
-        if restored is not None and evidence is not None and self._beside.heatmaps:
-            drawn = imaging.encode(draw_heat(restored, evidence), _HEAT_SUFFIX)
+        shown = inspection.picture if restored is None else restored
+        if shown is not None and evidence is not None and self._beside.heatmaps:
+            drawn = imaging.encode(draw_heat(shown, evidence), _HEAT_SUFFIX)
             self._write(self._beside.heatmaps, key, _HEAT_SUFFIX, drawn)
-        return replace(inspection, restored=None, evidence=None)
+        return replace(inspection, restored=None, evidence=None, picture=None)
 
     def _write(self, folder: Path, key: str, suffix: str, data: bytes) -> None:
         """The same bytes as before an interruption are left as they are."""

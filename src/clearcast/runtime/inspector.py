@@ -5,6 +5,7 @@ import time
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from clearcast import imaging
 from clearcast.domain import Inspection, Looks, NoiseType, Verdict
@@ -57,6 +58,11 @@ class Inspector:
         return frozenset(Verdict) - ({Verdict.RETAKE} if self.rule.retake_distance is None else set())
 
     @property
+    def always_restores(self) -> bool:
+        """Whether there is no inspection without restoring the picture; else that takes time of its own, on demand."""
+        return self._model.always_restores
+
+    @property
     def has_evidence(self) -> bool:
         """Whether the bundle says where a defect is."""
         return "evidence" in self._model.says
@@ -80,14 +86,14 @@ class Inspector:
             return self._failed(item.name, sha256, str(error))
         begun = time.perf_counter()
         try:
-            answers = self._model.answer(picture.reshape(1, *picture.shape[:2], -1))
+            answers = self._model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=restored)
         except Exception as error:  # ONNX Runtime's errors, such as of too little memory, have no common base
             size = f"{picture.shape[1]} x {picture.shape[0]} pixels"
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             return self._failed(item.name, sha256, f"{item.name}: {size} could not be inspected here ({reason})")
         ms = 1000 * (time.perf_counter() - begun)
         noise = noise_of(answers, *picture.shape[:2])
-        clean = answers.restored[0].reshape(picture.shape)
+        clean = None if answers.restored is None else answers.restored[0].reshape(picture.shape)
         p_defect = None if answers.p_defect is None else float(answers.p_defect[0])
         return Inspection(
             path=item.name,
@@ -103,7 +109,13 @@ class Inspector:
             error="",
             restored=clean if restored else None,
             evidence=answers.evidence[0] if evidence and answers.evidence is not None else None,
-            looks=_looks(picture, clean, noise if answers.levels is not None else None),
+            picture=picture if evidence and clean is None else None,
+            shape=picture.shape[:2],
+            looks=_looks(
+                picture,
+                clean if self._model.always_restores else None,
+                noise if answers.levels is not None else None,
+            ),
         )
 
     def _fitting(self, picture: Picture, name: str) -> Picture:
@@ -143,10 +155,10 @@ def _converted(picture: Picture, channels: Channels) -> Picture:
     return np.asarray(cv2.cvtColor(picture, code), np.uint8)
 
 
-def _looks(picture: Picture, restored: Picture, noise: NoiseEstimate | None) -> Looks:
+def _looks(picture: Picture, restored: Picture | None, noise: NoiseEstimate | None) -> Looks:
     return Looks(
         brightness=brightness(picture),
-        sharpness=sharpness(restored),
+        sharpness=None if restored is None else sharpness(restored),
         sigma=noise.sigma if noise else None,
         density=noise.density if noise else None,
     )
@@ -156,6 +168,10 @@ def noise_of(answers: Answers, height: int, width: int) -> NoiseEstimate:
     """What the answers about one picture say of its noise; waves are looked into only where they are the likeliest."""
     chances = answers.p_noise[0]
     likeliest = tuple(NoiseType)[int(chances.argmax())]
-    waves = answers.waves[0] if answers.waves is not None and likeliest is NoiseType.PERIODIC else None
+    waves: NDArray[np.float32] | list[float] | None = None
+    if likeliest is NoiseType.PERIODIC and answers.waves is not None:
+        waves = answers.waves[0]
+    elif likeliest is NoiseType.PERIODIC and answers.wave is not None:
+        waves = answers.wave[0].tolist()
     levels = (0.0, 0.0) if answers.levels is None else answers.levels[0].tolist()
     return tell_noise(chances.tolist(), levels, waves, height, width)

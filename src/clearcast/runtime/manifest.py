@@ -83,7 +83,8 @@ class Trained(TypedDict):
     ``files``: the SHA-256 of every other file, by its name, such as ``inspect.onnx`` or ``golden/0.png``. ``judge`` is
     None where nothing could be learned about verdicts, and then ``no_judge`` says why. ``measured``: figures on test
     rows, with intervals (see ``evaluation/evidence/contract.py``). ``noise_made_anew``: whether that is with noise made
-    for the purpose, because no test row is noisy; where it is not said, it is not.
+    for the purpose, because no test row is noisy; where it is not said, it is not. ``distilled_from``: name and
+    fingerprint of the bundle that taught this one.
     """
 
     format: int
@@ -97,6 +98,7 @@ class Trained(TypedDict):
     no_judge: str | None
     measured: Evidence
     noise_made_anew: NotRequired[bool]
+    distilled_from: NotRequired[str]
 
 
 class Manifest(Trained):

@@ -38,16 +38,18 @@ class Answers:
         p_noise: float32 (n, 4), probabilities in the order of ``NoiseType``, adding up to 1.
         levels: float32 (n, 2), standard deviation of grain and density of impulses, 0..1.
         waves: float32 (n, 128, 128), what periodic noise added, on the 0..1 scale; see ``noise.strongest_wave``.
+        wave: float32 (n, 3), in place of ``waves``: of the strongest one amplitude, cycles down and cycles across.
         evidence: float32 (n, h, w), log-odds of defect by place.
-        restored: uint8 (n, height, width, depth), the pictures without noise.
+        restored: uint8 (n, height, width, depth), the pictures without noise; None also where nobody asked for them.
     """
 
     p_noise: Floats
     p_defect: Floats | None = None
     levels: Floats | None = None
     waves: Floats | None = None
+    wave: Floats | None = None
     evidence: Floats | None = None
-    restored: NDArray[np.uint8]
+    restored: NDArray[np.uint8] | None
 
 
 class Model:
@@ -69,19 +71,35 @@ class Model:
         self.says = frozenset(_outputs(self._inspect))
         self._in_tiles = {SURVEY, DETAIL} <= set(package.names())
 
-    def answer(self, pictures: NDArray[np.uint8]) -> Answers:
+    @property
+    def always_restores(self) -> bool:
+        """Whether there is no answer without the restored picture; else it takes more time, and is made on demand."""
+        return "restored" in self.says
+
+    def answer(self, pictures: NDArray[np.uint8], *, restored: bool = True) -> Answers:
         """Ask about pictures of one size.
 
         Args:
             pictures: uint8 (n, height, width, depth), depth 3 in RGB order or 1 as ``channels`` says, C-contiguous;
                 sides of at least ``SMALLEST`` pixels.
+            restored: whether the pictures without noise are wanted.
         """
-        if self._in_tiles and pictures.shape[1] * pictures.shape[2] > self._whole:
+        large = pictures.shape[1] * pictures.shape[2] > self._whole
+        if not self.always_restores:
+            said = (_run_and_free if large else _run)(self._inspect, pictures=pictures)
+            return Answers(**said, restored=self._restored_in_tiles(pictures)[1] if restored else None)
+        if self._in_tiles and large:
             return Answers(**self._answer_in_tiles(pictures))
         return Answers(**_run(self._inspect, pictures=pictures))
 
     def _answer_in_tiles(self, pictures: NDArray[np.uint8]) -> dict[str, Any]:
         """The same numbers, without holding more than a tile of each picture as floats."""
+        seen, restored = self._restored_in_tiles(pictures)
+        judged = _run_and_free(self._judge, restored=restored) if "p_defect" in self.says else {}
+        return {name: seen[name] for name in ("p_noise", "levels", "waves")} | judged | {"restored": restored}
+
+    def _restored_in_tiles(self, pictures: NDArray[np.uint8]) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+        """What the survey says, and the pictures without noise."""
         seen = _run_and_free(self._survey, pictures=pictures)
         restored = np.empty_like(pictures)
         told = {name: seen[name] for name in ("waves", "small", "about")}
@@ -95,8 +113,7 @@ class Model:
                 details = _run(self._detail, window=window, place=place, **told)["restored"]
                 inner = details[:, rows.start - around[0].start :, columns.start - around[1].start :]
                 restored[:, rows, columns] = inner[:, : rows.stop - rows.start, : columns.stop - columns.start]
-        judged = _run_and_free(self._judge, restored=restored) if "p_defect" in self.says else {}
-        return {name: seen[name] for name in ("p_noise", "levels", "waves")} | judged | {"restored": restored}
+        return seen, restored
 
     @cached_property
     def _survey(self) -> onnxruntime.InferenceSession:

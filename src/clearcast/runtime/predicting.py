@@ -126,7 +126,7 @@ def _inspections(
         inspector,
         found,
         workers=request.threads or cores(),
-        restored=bool(beside.folders),
+        restored=beside.denoised is not None or (bool(beside.folders) and inspector.always_restores),
         evidence=beside.heatmaps is not None,
         finish=PictureWriter(beside) if beside.folders else None,
     )

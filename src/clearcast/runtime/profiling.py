@@ -218,13 +218,14 @@ def _steps(item: Item, model: Model, folder: Path, suffix: str | None) -> Spent:
     if min(picture.shape[:2]) < SMALLEST:
         return {}
     with _clock(spent, "infer"):
-        answers = model.answer(picture.reshape(1, *picture.shape[:2], -1))
-    restored = answers.restored[0].reshape(picture.shape)
+        answers = model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=bool(suffix))
+    restored = None if answers.restored is None else answers.restored[0].reshape(picture.shape)
     with _clock(spent, "tell"):
         noise_of(answers, *picture.shape[:2])
         brightness(picture)
-        sharpness(restored)
-    if suffix:
+        if restored is not None and model.always_restores:
+            sharpness(restored)
+    if suffix and restored is not None:
         with _clock(spent, "picture"):
             imaging.save(folder / "stages" / f"{name}{suffix}", restored)
     return spent

@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,14 +37,28 @@ class ShelfAway(ClearcastError):  # noqa: N818 - named by what is so, not by who
     """Pictures cannot be stored or read just now: the disk is full or read-only, or the folder is gone."""
 
 
+class Restores(Protocol):
+    """Restores pictures when somebody wants to see them; see ``Place``."""
+
+    def restores(self, model: str) -> bool:
+        """Whether it is this bundle, and one that restores on demand."""
+
+    def restore(self, data: bytes) -> Picture | None:
+        """A picture without noise; None where that cannot be."""
+
+
 class Shelf:
     """Keeps pictures below a folder, which is made where it is not there. Safe to use from several threads.
+
+    Attributes:
+        restorer: restores what nobody restored for a verdict; None: nothing does.
 
     Raises:
         ShelfAway: the folder cannot be made.
     """
 
     def __init__(self, folder: Path) -> None:
+        self.restorer: Restores | None = None
         self._folder = folder
         self._drawing = threading.BoundedSemaphore(_DRAWN)
         self._lock = threading.Lock()  # no picture is swept while it is found to be there already
@@ -70,13 +85,16 @@ class Shelf:
                 self._write(path, data, flush=True)
         return sha256
 
-    def put_made(self, sha256: str, model: str, *, restored: Picture, evidence: NDArray[np.float32] | None) -> None:
+    def put_made(
+        self, sha256: str, model: str, *, restored: Picture | None, evidence: NDArray[np.float32] | None
+    ) -> None:
         """Keep what a bundle made of a picture.
 
         Args:
             sha256: the picture's, as ``put`` gave it.
             model: the bundle's name, as inspections give it.
-            restored: uint8 (height, width) or (height, width, 3) in RGB order; kept as JPEG of quality 95.
+            restored: uint8 (height, width) or (height, width, 3) in RGB order; kept as JPEG of quality 95; None
+                where it was not made.
             evidence: float32 (h, w), log-odds of defect by place; None where the bundle does not say.
 
         Raises:
@@ -84,7 +102,7 @@ class Shelf:
         """
         picture, places = (self._path(sha256, f"{_key(model)}{suffix}") for suffix in (".jpg", ".npy"))
         with _told():
-            if not _has_bytes(picture):
+            if restored is not None and not _has_bytes(picture):
                 self._write(picture, imaging.encode(restored, ".jpg"))
             if evidence is not None and not _has_bytes(places):
                 file = io.BytesIO()
@@ -100,8 +118,18 @@ class Shelf:
         return self._read(sha256, NOISY)
 
     def restored(self, sha256: str, model: str) -> bytes | None:
-        """A JPEG of the picture as a bundle restored it."""
-        return self._read(sha256, f"{_key(model)}.jpg")
+        """A JPEG of the picture as a bundle restored it, or does now, if it is one that restores on demand."""
+        made = self._read(sha256, f"{_key(model)}.jpg")
+        if made is not None or not (self.restorer and self.restorer.restores(model)):
+            return made
+        data = self.noisy(sha256)
+        with self._drawing:
+            restored = self.restorer.restore(data) if data else None
+        if restored is None:
+            return None
+        with contextlib.suppress(ShelfAway):  # it can be shown, and made again
+            self.put_made(sha256, model, restored=restored, evidence=None)
+        return imaging.encode(restored, ".jpg")
 
     def heat(self, sha256: str, model: str) -> bytes | None:
         """A PNG that shows where the restored picture speaks for a defect; None also where the bundle does not say."""
@@ -141,7 +169,9 @@ class Shelf:
         """Which of "noisy", "restored" and "heat" can be had of a picture and a bundle."""
         files = {"noisy": NOISY, "restored": f"{_key(model)}.jpg", "heat": f"{_key(model)}.npy"}
         with _told():
-            return frozenset(kind for kind, file in files.items() if _has_bytes(self._path(sha256, file)))
+            kept = frozenset(kind for kind, file in files.items() if _has_bytes(self._path(sha256, file)))
+        on_demand = "noisy" in kept and self.restorer is not None and self.restorer.restores(model)
+        return kept | {"restored"} if on_demand else kept
 
     def sweep(
         self,

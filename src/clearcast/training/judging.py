@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from clearcast.data.balance import assign_parts
 from clearcast.domain import Label
 from clearcast.errors import SheetError
-from clearcast.models.backbone import Backbone
+from clearcast.models.backbone import Sees
 from clearcast.models.judge import Judge
 from clearcast.progress import Progress
 from clearcast.training.readings import Floats, Rows, read_places, read_whole
@@ -42,7 +42,7 @@ def fit_judge(
     parts: Sequence[str],
     view_of: ViewOf,
     *,
-    backbone: Backbone,
+    backbone: Sees,
     folder: Path,
     seed: int,
     views: int = 3,
@@ -114,7 +114,7 @@ class _Truth:
 
 
 def _see_all(
-    backbone: Backbone,
+    backbone: Sees,
     view_of: ViewOf,
     rows: int,
     views: int,

@@ -58,7 +58,7 @@ def read_places(
     is where, more than whether.
     """
     rng = np.random.default_rng(seed)
-    mean, spread = _spread(seen[0].features(rows[:: max(len(rows) // _SPREAD_ROWS, 1)]))
+    mean, spread = channel_scale(seen[0].features(rows[:: max(len(rows) // _SPREAD_ROWS, 1)]))
     slope = torch.zeros_like(mean, requires_grad=True)
     offset = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.AdamW([slope, offset], _RATE, weight_decay=_LOCAL_DECAY)
@@ -96,7 +96,7 @@ def _read(channels: Tensor, weights: Tensor) -> Tensor:
     return torch.bmm(weights.expand(count, 1, -1), channels.flatten(2)).reshape(count, 1, height, width)
 
 
-def _spread(features: Features) -> tuple[Tensor, Tensor]:
+def channel_scale(features: Features) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel, fine ones first."""
     channels = [values.transpose(0, 1).flatten(1) for values in features]
     return torch.cat([each.mean(dim=1) for each in channels]), torch.cat([each.std(dim=1) + 1e-3 for each in channels])

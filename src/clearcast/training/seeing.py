@@ -12,7 +12,7 @@ from torch import Tensor
 
 from clearcast.files import replace_file
 from clearcast.imaging import Picture
-from clearcast.models.backbone import Backbone, Features
+from clearcast.models.backbone import Features, Sees
 from clearcast.models.judge import extremes
 from clearcast.progress import Progress
 
@@ -43,7 +43,7 @@ class Seen:
 
 
 def see(
-    backbone: Backbone,
+    backbone: Sees,
     view_of: ViewOf,
     *,
     view: int,
@@ -75,7 +75,7 @@ def see(
 
 
 @torch.inference_mode()
-def _look(backbone: Backbone, pictures: Picture, device: torch.device) -> list[NDArray[np.generic]]:
+def _look(backbone: Sees, pictures: Picture, device: torch.device) -> list[NDArray[np.generic]]:
     grey_or_rgb = pictures[:, None] if pictures.ndim == 3 else np.moveaxis(pictures, -1, 1)
     tensor: Tensor = torch.from_numpy(np.ascontiguousarray(grey_or_rgb)).to(device).float() / 255
     features = backbone(tensor.contiguous(memory_format=torch.channels_last))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from clearcast.models.clear.blocks import fill, median3
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)  # grey levels
+STATISTICS = len(STEPS) + 3
 _WINDOW = 128  # pixels a side
 LEVELS = ("sigma", "density")
 LEVEL_UNIT = 0.2  # levels of about this size are near 1 for the network
@@ -22,8 +23,8 @@ class NoiseSense(nn.Module):
         super().__init__()
         self.types = types
         self.layers = nn.Sequential(
-            nn.LayerNorm(features + 1 + len(STEPS) + 3),
-            nn.Linear(features + 1 + len(STEPS) + 3, hidden),
+            nn.LayerNorm(features + 1 + STATISTICS),
+            nn.Linear(features + 1 + STATISTICS, hidden),
             nn.ReLU(),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
@@ -47,14 +48,14 @@ class NoiseSense(nn.Module):
         return said[:, : self.types], said[:, self.types :] * LEVEL_UNIT
 
 
-def statistics(noisy: Tensor) -> Tensor:
-    """How unlike their neighbours the pixels are: float (batch, len(STEPS) + 3).
+def statistics(noisy: Tensor, window: int = _WINDOW) -> Tensor:
+    """How unlike their neighbours the pixels are: float (batch, ``STATISTICS``) from (batch, 1, height, width) in 0..1.
 
     The logarithm of the share of pixels that differ from the median of their neighbours by more than so many grey
-    levels, of those that look struck by an impulse, and of black and of white ones, in four windows of the picture:
-    noise is alike everywhere, and some ten thousand pixels tell it.
+    levels, of those that look struck by an impulse, and of black and of white ones, in four windows of the picture, of
+    so many pixels a side: noise is alike everywhere, and some ten thousand pixels tell it.
     """
-    windows = _windows(noisy)
+    windows = _windows(noisy, window)
     filled, kept = fill(windows)
     unlike = (windows - median3(filled)).abs()
     shares = [unlike > step / 255 for step in STEPS] + [kept < 0.5, windows < 0.04, windows > 0.96]
@@ -62,10 +63,10 @@ def statistics(noisy: Tensor) -> Tensor:
     return means.reshape(4, -1, means.shape[1]).mean(dim=0).add(1e-4).log()
 
 
-def _windows(pictures: Tensor) -> Tensor:
+def _windows(pictures: Tensor, side: int) -> Tensor:
     """Four windows about the middles of the quarters, one after the other along the batch."""
     height, width = pictures.shape[-2:]
-    tall, wide = min(_WINDOW, height // 2), min(_WINDOW, width // 2)
+    tall, wide = min(side, height // 2), min(side, width // 2)
     rows = [height // 4 - tall // 2, height - height // 4 - tall + tall // 2]
     columns = [width // 4 - wide // 2, width - width // 4 - wide + wide // 2]
     return torch.cat([pictures[..., y : y + tall, x : x + wide] for y in rows for x in columns])

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from clearcast import imaging
 from clearcast.domain import Inspection
 from clearcast.errors import OutputError
+from clearcast.imaging import Picture
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, Reference, parse_reference
@@ -28,8 +30,9 @@ class Loaded:
     reference: Reference | None = field(repr=False)
 
     def inspect(self, item: Item, *, alone: bool, evidence: bool) -> Inspection:
-        """Inspect a picture; the inspection holds the restored one. See ``Inspector.inspect``."""
-        return (self.wide if alone else self.inspector).inspect(item, restored=True, evidence=evidence)
+        """Inspect a picture; the inspection holds the restored one, if it is made in any case."""
+        inspector = self.wide if alone else self.inspector
+        return inspector.inspect(item, restored=inspector.always_restores, evidence=evidence)
 
 
 def load(path: Path, threads: int) -> Loaded:
@@ -71,6 +74,19 @@ class Place:
         self.loaded: Loaded | None = None
         self.fault = f"the bundle {path.name} is being loaded"
         self._threads = threads
+
+    def restores(self, model: str) -> bool:
+        """Whether it is this bundle, and one that restores on demand."""
+        inspector = self.loaded and self.loaded.inspector
+        return bool(inspector and inspector.name == model and not inspector.always_restores)
+
+    def restore(self, data: bytes) -> Picture | None:
+        """A picture's bytes as the bundle restores it; None where that cannot be."""
+        if not self.loaded:
+            return None
+        inspector = self.loaded.inspector
+        item = Item(name="", key="", read=lambda: imaging.decode(data, inspector.channels))
+        return inspector.inspect(item, restored=True).restored
 
     def try_to_load(self) -> None:
         """Load the bundle if it is not."""

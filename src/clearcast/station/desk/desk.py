@@ -51,6 +51,7 @@ class Desk:
         self._size = threads or cores()
         self._most = waiting
         self._bundle = Place(bundle, self._size)
+        shelf.restorer = self._bundle
         self._shadow = Place(shadow, self._size) if shadow else None
         self._drift = DriftWatch(log)
         self._lock = threading.Lock()  # of what is counted and said below; and nothing is taken after the desk closed

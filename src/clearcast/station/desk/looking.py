@@ -53,7 +53,7 @@ class Looker:
         decode = cache(partial(_decode, upload.data, name))
         inspection = _inspect(bundle, name, decode, alone=alone, evidence=bundle.inspector.has_evidence)
         sha256 = kept.result()
-        if inspection.restored is not None:
+        if not inspection.error:
             self.shelf.put_made(sha256, inspection.model, restored=inspection.restored, evidence=inspection.evidence)
         opinion = self._opinion(inspection, name, decode, alone=alone) if self.shadow else None
         return _entry(upload, at, name, sha256, inspection, opinion)
@@ -63,7 +63,7 @@ class Looker:
         assert self.shadow, "asked for an opinion without a bundle in shadow"
         if self.shadow.loaded is None:
             return _no_opinion(self.shadow.path.name, self.shadow.fault)
-        if decided.restored is None:  # no bundle can say anything of it
+        if decided.error:  # no bundle can say anything of it
             return _no_opinion(self.shadow.loaded.inspector.name, decided.error)
         said = _inspect(self.shadow.loaded, name, decode, alone=alone, evidence=False)
         return Opinion(
@@ -117,15 +117,16 @@ def _no_opinion(model: str, error: str) -> Opinion:
 
 
 def _entry(upload: Upload, at: int, name: str, sha256: str, inspection: Inspection, opinion: Opinion | None) -> Entry:
-    looks, restored = inspection.looks, inspection.restored
+    looks = inspection.looks
+    height, width = inspection.shape or (None, None)
     return Entry(
         at=at,
         name=name,
         station=plain(upload.station),
         sha256=sha256,
         size=len(upload.data),
-        width=None if restored is None else restored.shape[1],
-        height=None if restored is None else restored.shape[0],
+        width=width,
+        height=height,
         verdict=inspection.verdict,
         p_defect=inspection.p_defect,
         threshold=inspection.threshold,

@@ -61,11 +61,11 @@ class SurveyModule(AnnealedModule):
         noisy, clean, waves, kinds, levels = batch
         seen = self.network(luma(self.inputs(noisy)))
         small = shrink(luma(to_float(clean)), SIDE, SIDE)
-        loss = _mean_difference(seen.waves, waves) + (seen.small - small).abs().mean()
+        loss = mean_difference(seen.waves, waves) + (seen.small - small).abs().mean()
         loss = loss + _TYPE * functional.cross_entropy(seen.scores, kinds)
-        loss = loss + _LEVEL * _mean_difference(seen.levels, levels)
+        loss = loss + _LEVEL * mean_difference(seen.levels, levels)
         accuracy = (seen.scores.argmax(dim=1) == kinds).float().mean()
-        return {"loss": loss, "noise_type": accuracy, "waves": _mean_difference(seen.waves, waves)}
+        return {"loss": loss, "noise_type": accuracy, "waves": mean_difference(seen.waves, waves)}
 
 
 class DetailModule(AnnealedModule):
@@ -116,6 +116,7 @@ def _known(target: Tensor, said: Tensor) -> tuple[Tensor, Tensor]:
     return torch.where(unknown, said.detach(), target), (~unknown).sum().clamp(min=1)
 
 
-def _mean_difference(said: Tensor, target: Tensor) -> Tensor:
+def mean_difference(said: Tensor, target: Tensor) -> Tensor:
+    """The mean absolute difference where the target is known (not NaN)."""
     known, count = _known(target, said)
     return (said - known).abs().sum() / count

@@ -4,9 +4,11 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from clearcast.errors import RecipeError
 from clearcast.models.backbone import Backbone
@@ -19,6 +21,8 @@ from clearcast.training.clear.modules import AnnealedModule, DetailModule, Surve
 from clearcast.training.clear.steps import EPOCH
 from clearcast.training.clear.verdicts import VIEWS, judged_shape
 from clearcast.training.datasets import Batch
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 RECIPE = Plan(survey=3600, detail=3200)
 _JUDGE = 0.25  # share of a budget that views may take
@@ -89,6 +93,20 @@ def pace_of(restorer: Restorer, backbone: Backbone, gallery: Gallery, *, device:
         ),
         look=_looking(tried, backbone, gallery, device),
     )
+
+
+def seconds_a_step(
+    module_of: Callable[[NetworkT], AnnealedModule], network: NetworkT, make: Callable[[], Batch], device: torch.device
+) -> float:
+    """What a step of fitting takes here, tried on a copy of the network.
+
+    Args:
+        module_of: gives what fits a network, with a learning rate that does no harm.
+        network: not touched.
+        make: makes a batch.
+        device: where it is fitted.
+    """
+    return _seconds(module_of(copy.deepcopy(network)), make, device)
 
 
 def _looking(restorer: Restorer, backbone: Backbone, gallery: Gallery, device: torch.device) -> float:

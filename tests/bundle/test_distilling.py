@@ -1,0 +1,168 @@
+"""Distilling, from a bundle's folder to a quick bundle that is proved, inspects, and restores on demand."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from short_training import shorten
+
+import clearcast
+from clearcast import imaging
+from clearcast.bundle.contender import contenders_of_bundle
+from clearcast.bundle.distilling import DistillRequest, distill, request_of
+from clearcast.bundle.networks import load_networks
+from clearcast.bundle.packaging import Data, export
+from clearcast.bundle.request import TrainRequest
+from clearcast.bundle.training import train
+from clearcast.data.sheet import read_sheet
+from clearcast.errors import OutputError
+from clearcast.imaging import Channels
+from clearcast.models.clear.restoring import restore
+from clearcast.runtime.inspector import Inspector
+from clearcast.runtime.package import open_package, read_manifest
+from clearcast.runtime.verifying import verify
+
+QUIET = Console(quiet=True)
+
+
+def shorten_distilling(patch: pytest.MonkeyPatch) -> None:
+    """Few and small steps; graphs are written and compared, since that is what a quick bundle is for."""
+    patch.setattr("clearcast.bundle.distilling.STEPS", 2)
+    for module in ("bundle.distilling", "training.clear.glancing", "training.clear.steps"):
+        patch.setattr(f"clearcast.{module}.EPOCH", 1)
+    patch.setattr("clearcast.training.clear.glancing.BATCH", 2)
+    patch.setattr("clearcast.training.readings._STEPS", 20)
+    patch.setattr("clearcast.bundle.distilling._LEARNED_VIEWS", 2)
+    patch.setattr("clearcast.bundle.distilling._JUDGED_VIEWS", 2)
+
+
+@pytest.fixture(scope="module")
+def teacher(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundles") / "teacher"
+    sheet = read_sheet(noisy_folder / "Labels.xlsx")
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch)
+        train(TrainRequest(sheet=sheet, out=out, seed=3, accelerator="cpu", console=QUIET))
+    return out
+
+
+def request(teacher: Path, out: Path, *, resume: bool = False, budget: float | None = None) -> DistillRequest:
+    chosen = {"out": out, "accelerator": "cpu", "console": QUIET, "resume": resume, "budget": budget}
+    return request_of(teacher, Data(), **chosen)
+
+
+@pytest.fixture(scope="module")
+def quick(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundles") / "quick"
+    with pytest.MonkeyPatch.context() as patch:
+        shorten_distilling(patch)
+        distill(request(teacher, out))
+    return out
+
+
+def test_a_quick_bundle_is_whole_and_says_what_it_was_distilled_from(quick: Path, teacher: Path) -> None:
+    assert verify(quick).pictures > 0
+    manifest, taught = read_manifest(quick), read_manifest(teacher)
+    assert manifest["recipe"] == "glance"
+    assert manifest["distilled_from"] == f"teacher {taught['fingerprint'][:8]}"
+    assert manifest["trained_on"] == taught["trained_on"]
+    assert manifest["parity"]["flips"] == 0
+    assert (quick / "split.csv").read_bytes() == (teacher / "split.csv").read_bytes()
+    assert not (quick / "work").exists()
+
+
+def test_it_gives_verdicts_levels_and_evidence_without_restoring(quick: Path, noisy_folder: Path) -> None:
+    bundle = clearcast.load(quick)
+    said = list(bundle.predict(noisy_folder / "With-Noise", evidence=True))
+    assert all(not each.error and each.verdict and each.noise_type for each in said)
+    assert all(each.restored is None and each.evidence is not None for each in said)
+    first = said[0]
+    assert first.looks is not None
+    assert first.looks.sharpness is None
+    assert first.picture is not None
+    np.testing.assert_array_equal(first.picture, imaging.load(Path(first.path), bundle.inspector.channels))
+
+
+def test_restored_pictures_are_the_teachers_and_change_no_verdict(
+    quick: Path, teacher: Path, noisy_folder: Path
+) -> None:
+    source = noisy_folder / "With-Noise"
+    plain = list(clearcast.load(quick).predict(source))
+    networks, _ = load_networks(teacher)
+    for said, before in zip(clearcast.load(quick).predict(source, restored=True), plain, strict=True):
+        assert (said.verdict, said.p_defect, said.noise_level) == (before.verdict, before.p_defect, before.noise_level)
+        restored, _ = restore(networks.restorer, imaging.load(Path(said.path), Channels.GREY))
+        assert said.restored is not None
+        assert np.abs(said.restored.astype(int) - restored).max() <= 1
+
+
+def test_large_pictures_are_judged_whole_and_restored_in_tiles(quick: Path) -> None:
+    inspector = Inspector(open_package(quick))
+    assert not inspector.always_restores
+    picture = np.random.default_rng(1).integers(0, 256, (1030, 1100), dtype=np.uint8)
+    answers = inspector._model.answer(picture[None, ..., None])
+    assert answers.restored is not None
+    assert answers.restored.shape == (1, 1030, 1100, 1)
+
+
+def test_figures_are_of_the_teachers_test_rows(quick: Path, teacher: Path) -> None:
+    own, taught = (pd.read_csv(folder / "predictions.csv") for folder in (quick, teacher))
+    assert own["row"].tolist() == taught["row"].tolist()
+    np.testing.assert_allclose(own["psnr_denoised"], taught["psnr_denoised"], atol=1e-6)  # the same restorer
+    chosen_by = pd.read_csv(quick / "validation.csv")
+    assert not set(chosen_by["row"]) & set(own["row"])
+
+
+def test_what_was_stopped_goes_on_to_the_same_bundle(
+    quick: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten_distilling(monkeypatch)
+    monkeypatch.setattr(
+        "clearcast.bundle.distilling.write_distilled", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        distill(request(teacher, tmp_path / "again"))
+    with pytest.raises(OutputError, match="already holds a run; go on with it by --resume"):
+        distill(request(teacher, tmp_path / "again"))
+    monkeypatch.setattr("clearcast.bundle.distilling.write_distilled", lambda *_: {})
+    monkeypatch.setattr("clearcast.bundle.finishing.Model", lambda *_: None)
+    monkeypatch.setattr("clearcast.bundle.finishing.prove", lambda *_: read_manifest(quick)["parity"])
+    manifest = distill(request(teacher, tmp_path / "again", resume=True))
+    for name in ("glance.safetensors", "predictions.csv", "validation.csv"):
+        assert manifest["files"][name] == read_manifest(quick)["files"][name]
+
+
+def test_the_budget_is_kept_in_the_plan(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_distilling(monkeypatch)
+    monkeypatch.setattr("clearcast.bundle.distilling.seconds_a_step", lambda *_: 60.0)
+    monkeypatch.setattr(
+        "clearcast.bundle.distilling.write_distilled", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        distill(request(teacher, tmp_path / "budget", budget=5.0))
+    assert (tmp_path / "budget" / "work" / "plan.json").read_text().split() == ["{", '"glance":', "3", "}"]
+
+
+def test_what_cannot_be_distilled_is_refused(quick: Path, teacher: Path, bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="needed is the folder of a bundle"):
+        request(tmp_path, tmp_path / "out")
+    with pytest.raises(OutputError, match="does not say what it was trained on"):
+        request(bundle, tmp_path / "out")
+    with pytest.raises(OutputError, match="distilled; needed is the bundle that it was distilled from"):
+        distill(request(quick, tmp_path / "out"))
+    moved = tmp_path / "moved"
+    shutil.copytree(teacher, moved)
+    run = moved / "run.json"
+    run.write_text(run.read_text().replace("Labels.xlsx", "Gone.xlsx"))
+    with pytest.raises(OutputError, match="name where it is with --sheet"):
+        request(moved, tmp_path / "out")
+    with pytest.raises(OutputError, match="distilled; needed is the bundle"):
+        contenders_of_bundle(quick)
+
+
+def test_it_is_exported_to_a_zip_that_inspects(quick: Path, tmp_path: Path) -> None:
+    export(quick, tmp_path / "quick.zip")
+    assert verify(tmp_path / "quick.zip").largest_difference <= 1e-3

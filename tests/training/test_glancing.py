@@ -1,0 +1,114 @@
+"""What the glance learns from, and a step of fitting it."""
+
+import math
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clearcast import imaging
+from clearcast.data.sheet import read_sheet
+from clearcast.domain import NoiseType
+from clearcast.imaging import Channels
+from clearcast.models.backbone import Backbone
+from clearcast.models.glance import CYCLES_UNIT, LEVEL_UNIT, TURN_UNIT, Glance
+from clearcast.noise.levels import Wave
+from clearcast.noise.pixels import wave_field
+from clearcast.training.clear.gallery import Pair, pairs_of
+from clearcast.training.clear.glancing import (
+    BATCH,
+    CleanViews,
+    GlanceModule,
+    Lessons,
+    NoisyViews,
+    _told,
+    at_shape,
+    spreads_of,
+)
+from clearcast.training.seeing import see
+
+SHAPE = (64, 64)
+
+
+@pytest.fixture(scope="module")
+def pairs(noisy_folder: Path) -> list[Pair]:
+    sheet = read_sheet(noisy_folder / "Labels.xlsx")
+    return pairs_of(sheet, sheet.rows[:6])
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    torch.manual_seed(0)
+    return Backbone()
+
+
+@pytest.fixture(scope="module")
+def lessons(pairs: list[Pair], backbone: Backbone, tmp_path_factory: pytest.TempPathFactory) -> Lessons:
+    views = CleanViews(pairs, Channels.GREY, SHAPE, seed=1)
+    look = partial(
+        see,
+        backbone,
+        views,
+        rows=len(pairs),
+        folder=tmp_path_factory.mktemp("seen"),
+        device=torch.device("cpu"),
+        progress=lambda *_: None,
+    )
+    return Lessons(views, [look(view=view) for view in (0, 1)])
+
+
+def test_the_first_view_is_the_noise_free_picture_and_the_others_vary(pairs: list[Pair]) -> None:
+    views = CleanViews(pairs, Channels.GREY, SHAPE, seed=1)
+    assert pairs[0].clean
+    clean = imaging.load(pairs[0].clean, Channels.GREY)
+    np.testing.assert_array_equal(views(0, 0), at_shape(clean, SHAPE))
+    np.testing.assert_array_equal(views(0, 2), views(0, 2))
+    assert (views(0, 2) != views(0, 1)).any()
+
+
+def test_a_judge_at_a_glance_learns_first_from_what_it_will_judge(pairs: list[Pair]) -> None:
+    views = NoisyViews(pairs, Channels.GREY, SHAPE, seed=1)
+    assert pairs[0].noisy
+    assert pairs[0].clean
+    for view, path in ((0, pairs[0].noisy), (1, pairs[0].clean)):
+        np.testing.assert_array_equal(views(0, view), at_shape(imaging.load(path, Channels.GREY), SHAPE))
+    lone = NoisyViews([Pair(noisy=pairs[0].noisy, noise_type=NoiseType.GAUSSIAN)], Channels.GREY, SHAPE, seed=1)
+    for view in range(4):
+        np.testing.assert_array_equal(lone(0, view), views(0, 0))
+
+
+def test_what_is_to_be_told_of_waves_is_the_closed_form() -> None:
+    wave = Wave(amplitude=0.3, period=32.0, orientation=60.0)
+    told = _told(0.1, 0.02, wave_field((wave,), 256, 256))
+    assert told[:2] * LEVEL_UNIT == pytest.approx([0.1, 0.02])
+    assert told[2] * LEVEL_UNIT == pytest.approx(0.3 / math.sqrt(2), rel=0.02)
+    assert 2 ** (told[3] * CYCLES_UNIT) == pytest.approx(256 / 32, rel=0.03)
+    turn = math.radians(120)
+    assert told[4:] / TURN_UNIT == pytest.approx([math.cos(turn), math.sin(turn)], abs=0.05)
+    assert np.isnan(_told(0.1, 0.0, np.zeros((64, 64), np.float32))[3:]).all()
+
+
+def test_a_batch_depends_on_its_random_numbers_alone(lessons: Lessons) -> None:
+    batches = [lessons.batch(np.random.default_rng(seed)) for seed in (3, 3, 4)]
+    assert batches[0][0].shape == (BATCH, *SHAPE, 1)
+    assert all(one.equal(two) or one.isnan().any() for one, two in zip(batches[0], batches[1], strict=True))
+    assert not batches[0][0].equal(batches[2][0])
+
+
+def test_steps_bring_what_is_seen_in_noisy_pictures_nearer_to_what_is_seen_without(
+    lessons: Lessons, backbone: Backbone
+) -> None:
+    torch.manual_seed(0)
+    module = GlanceModule(Glance(backbone), spreads_of(lessons._seen[0]), learning_rate=1e-4, steps=10)
+    batch = lessons.batch(np.random.default_rng(1))
+    optimizer = torch.optim.Adam(module.network.parameters(), lr=1e-4)
+    before = module.measures(batch)
+    for _ in range(10):
+        optimizer.zero_grad()
+        torch.autograd.backward(module.measures(batch)["loss"])
+        optimizer.step()
+    after = module.measures(batch)
+    assert after["features"] < 0.9 * before["features"]
+    assert after["loss"] < 0.9 * before["loss"]
