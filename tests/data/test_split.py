@@ -32,6 +32,11 @@ def test_a_saved_split_is_read_back(tmp_path: Path) -> None:
 
     assert load_split(path, rows) == (split, parts)
     assert path.read_text("utf-8").splitlines()[:1] == ["row,noisy,part,split"]
+
+    save_split(split, rows, parts, path, hashes=[f"{number:064x}" for number in range(40)])
+
+    assert load_split(path, rows) == (split, parts)
+    assert path.read_text("utf-8").splitlines()[1].endswith(f",{0:064x}")
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -1,5 +1,6 @@
 """Which rows of a sheet a bundle learned from, also where the sheet is not the file that it was trained on."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -54,7 +55,7 @@ def trained(folder: Path, data: Path, *, tested: int = 0, golden: bool = True) -
 
 
 def found(bundles: list[Path], sheet: Path, *, root: Path | None = None, groups: Path | None = None) -> Unlearned:
-    rows = usable(read_sheet(sheet, root=root), skip_bad=False, console=QUIET)
+    rows = usable(read_sheet(sheet, root=root), skip_bad=False, console=QUIET, paired=False)
     return unlearned([open_package(bundle) for bundle in bundles], rows, groups, QUIET)
 
 
@@ -115,6 +116,29 @@ def test_pictures_beside_those_that_it_knows_are_measured(noisy_folder: Path, tm
     assert new in [row.noisy for row in rest.rows]
     assert len(rest.rows) == subsets(len(table) - 1).count("test") + 1
     assert rest.parts[-1] == f"g{len(table) - 1}"
+
+
+def test_copies_under_other_names_are_known_byte_for_byte(noisy_folder: Path, tmp_path: Path) -> None:
+    """What people corrected at a station comes back under the names of its pictures' hashes."""
+    bundle = trained(tmp_path / "bundle", noisy_folder, golden=False)
+    split = pd.read_csv(bundle / "split.csv")
+    split["sha256"] = [hashlib.sha256((noisy_folder / name).read_bytes()).hexdigest() for name in split["noisy"]]
+    split.to_csv(bundle / "split.csv", index=False)
+    write_manifest(bundle, open_package(bundle).manifest)
+    table = table_of(noisy_folder)
+    for number, name in enumerate(table["Noisy Image"]):
+        path = tmp_path / "corrected" / f"{number}-ok{Path(name).suffix}"
+        path.parent.mkdir(exist_ok=True)
+        shutil.copyfile(noisy_folder / name, path)
+        table.loc[number, "Noisy Image"] = path.name
+    table["Denoise Image"], table["Group"] = "unknown", [f"g{number}" for number in range(len(table))]
+    table.to_excel(tmp_path / "corrected" / "Labels.xlsx", index=False)
+
+    rest = found([bundle], tmp_path / "corrected" / "Labels.xlsx")
+
+    tested = [number for number, used in enumerate(split["split"]) if used == "test"]
+    assert [int(row.noisy.split("-")[0]) for row in rest.rows] == tested
+    assert list(rest.parts) == [split["part"][number] for number in tested]
 
 
 def test_of_two_bundles_what_either_learned_from_is_left_out(noisy_folder: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class Seen:
         restored: the picture without noise, uint8 of its shape.
         noise: what spoils it.
         tells_levels: whether the bundle says how strong noise is; else those in ``noise`` mean nothing.
-        opinion: on the restored picture; None where the bundle does not judge.
+        opinion: on the picture, restored where the bundle judges it so; None where it does not judge.
     """
 
     restored: Picture

@@ -48,15 +48,16 @@ class _Listed:
     noisy: str
     part: str
     taught: bool
+    sha256: str
 
 
 def unlearned(packages: Sequence[Package], rows: Rows, groups: Path | None, console: Console) -> Unlearned:
     """Leave out what bundles learned from.
 
-    A bundle lists its rows in ``split.csv``. It knows a sheet by its SHA-256; and where that was saved anew, cut or
-    joined with others, by its golden pictures, which it learned from: if one of them, pixel by pixel, is the picture
-    of a row whose path it lists, all rows whose paths it lists are those it knows. Other pictures of the same names
-    are not taken for them.
+    A bundle lists its rows in ``split.csv``, and knows their pictures, byte for byte, under any name. It knows a sheet
+    by its SHA-256; and where that was saved anew, cut or joined with others, by its golden pictures, which it learned
+    from: if one of them, pixel by pixel, is the picture of a row whose path it lists, all rows whose paths it lists are
+    those it knows. Other pictures of the same names are not taken for them.
 
     Args:
         packages: the bundles.
@@ -104,12 +105,15 @@ def _known(package: Package, rows: Rows) -> dict[int, list[_Listed]]:
     same = package.manifest["trained_on"]["sheet_sha256"] == rows.sheet.sha256
     if not same and _SPLIT not in package.names():
         return {}
-    named = defaultdict(list)
+    named, hashed = defaultdict(list), defaultdict(list)
     for line in _listed(package):
         named[PurePosixPath(line.noisy).name].append(line)
-    known = {place: _of_path(row.noisy, named) for place, row in enumerate(rows.sheet.rows)}
-    known = {place: lines for place, lines in known.items() if lines}
-    return known if same or _shows_golden(package, rows, known) else {}
+        hashed[line.sha256].append(line)
+    copies = [hashed.get(sha256, []) for sha256 in rows.hashes()["noisy"]]
+    by_path = {place: _of_path(row.noisy, named) for place, row in enumerate(rows.sheet.rows)}
+    by_path = {place: lines for place, lines in by_path.items() if lines}
+    by_path = by_path if same or _shows_golden(package, rows, by_path) else {}
+    return {place: lines for place, lines in enumerate(copies) if lines} | by_path
 
 
 def _of_path(path: str, named: dict[str, list[_Listed]]) -> list[_Listed]:
@@ -123,7 +127,12 @@ def _listed(package: Package) -> list[_Listed]:
     try:
         lines = csv.DictReader(io.StringIO(package.read(_SPLIT).decode("utf-8"), newline=""))
         return [
-            _Listed(noisy=line["noisy"], part=line["part"], taught=Subset(line["split"]) is not Subset.TEST)
+            _Listed(
+                noisy=line["noisy"],
+                part=line["part"],
+                taught=Subset(line["split"]) is not Subset.TEST,
+                sha256=line.get("sha256") or "of no picture",  # bundles of before did not say
+            )
             for line in lines
         ]
     except (KeyError, ValueError, csv.Error) as error:

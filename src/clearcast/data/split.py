@@ -35,13 +35,19 @@ class Split:
         return [row for row in self.rows(into) if any(each[row] in seen for each in keys)]
 
 
-def save_split(split: Split, rows: Sequence[Row], parts: Sequence[str], path: Path) -> None:
-    """Write ``row, noisy, part, split``: one line a row, with the spreadsheet's row number."""
+def save_split(
+    split: Split, rows: Sequence[Row], parts: Sequence[str], path: Path, *, hashes: Sequence[str] | None = None
+) -> None:
+    """Write ``row, noisy, part, split``: one line a row, with the spreadsheet's row number.
+
+    ``hashes``: the SHA-256 of each row's noisy picture, as a further column ``sha256``, by which copies are known under
+    other names.
+    """
     with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["row", "noisy", "part", "split"])
-        lines = zip(rows, parts, split.subsets, strict=True)
-        writer.writerows((row.number, row.noisy, part, subset.value) for row, part, subset in lines)
+        writer.writerow(["row", "noisy", "part", "split", *(["sha256"] if hashes else [])])
+        for place, (row, part, subset) in enumerate(zip(rows, parts, split.subsets, strict=True)):
+            writer.writerow([row.number, row.noisy, part, subset.value, *([hashes[place]] if hashes else [])])
 
 
 def load_split(path: Path, rows: Sequence[Row]) -> tuple[Split, tuple[str, ...]]:

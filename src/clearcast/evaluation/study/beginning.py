@@ -48,7 +48,7 @@ def begin_divided(path: Path, question: dict[str, Any], rows: Rows, division: Di
         "split_sha256": _fingerprint(division.split, division.parts.of_rows),
     }
     folder = begin_run(path, question, **about, **described)
-    save_split(division.split, rows.sheet.rows, division.parts.of_rows, folder.split)
+    save_split(division.split, rows.sheet.rows, division.parts.of_rows, folder.split, hashes=rows.hashes()["noisy"])
     return folder
 
 
