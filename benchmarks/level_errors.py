@@ -14,12 +14,9 @@ import numpy as np
 import pandas as pd
 
 from clearcast import imaging
-from clearcast.bundle.networks import Networks, load_networks
 from clearcast.data.sheet import read_sheet
 from clearcast.domain import NoiseType
 from clearcast.imaging import Picture
-from clearcast.models.clear.restoring import restore
-from clearcast.models.clear.telling import tell
 from clearcast.noise import (
     DEFAULT_RANGES,
     GaussianLevel,
@@ -30,6 +27,10 @@ from clearcast.noise import (
     sample_level,
 )
 from clearcast.noise.telling import NoiseEstimate
+from clearcast.runtime.engine import cores
+from clearcast.runtime.inspector import noise_of
+from clearcast.runtime.model import Model
+from clearcast.runtime.package import open_package
 
 Errors = dict[str, list[float]]
 
@@ -37,18 +38,19 @@ Errors = dict[str, list[float]]
 def main() -> None:
     """Spoil, look, compare."""
     asked = arguments()
-    networks, _ = load_networks(asked.bundle)
+    package = open_package(asked.bundle)
+    model = Model(package, threads=cores())
     references = pd.read_csv(asked.bundle / "predictions.csv")["reference"].drop_duplicates()
     sheet = read_sheet(asked.sheet)
     errors: Errors = {}
     named: dict[NoiseType, list[bool]] = {}
     for number, reference in enumerate(references.sample(frac=1, random_state=asked.seed)[: asked.images]):
-        picture = imaging.load(sheet.resolve(reference), networks.channels)
-        named.setdefault(NoiseType.NONE, []).append(seen(networks, picture).noise_type is NoiseType.NONE)
+        picture = imaging.load(sheet.resolve(reference), model.channels)
+        named.setdefault(NoiseType.NONE, []).append(seen(model, picture).noise_type is NoiseType.NONE)
         for kind, levels in DEFAULT_RANGES.items():
             rng = np.random.default_rng((asked.seed, number))
             level = sample_level(levels, rng, picture.shape)
-            estimate = seen(networks, after_jpeg(corrupt(picture, level, rng), 90))
+            estimate = seen(model, after_jpeg(corrupt(picture, level, rng), 90))
             named.setdefault(kind, []).append(estimate.noise_type is kind)
             compare(level, estimate, errors)
     for kind, right in named.items():
@@ -57,9 +59,9 @@ def main() -> None:
         print(f"{name}: error {np.median(values):.3g} (median), {np.quantile(values, 0.9):.3g} (90%) of {len(values)}")
 
 
-def seen(networks: Networks, picture: Picture) -> NoiseEstimate:
+def seen(model: Model, picture: Picture) -> NoiseEstimate:
     """What a bundle says of a picture's noise."""
-    return tell(restore(networks.restorer, picture)[1], *picture.shape[:2])
+    return noise_of(model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=False), *picture.shape[:2])
 
 
 def compare(level: GaussianLevel | SaltPepperLevel | PeriodicLevel, estimate: NoiseEstimate, errors: Errors) -> None:

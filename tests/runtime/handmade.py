@@ -129,20 +129,20 @@ def _value(name: str) -> onnx.ValueInfoProto:
 def write_bundle(
     folder: Path, *, channels: Channels = Channels.GREY, judges: bool = True, recipe: str = "clear"
 ) -> Path:
-    """A bundle with graphs and a manifest, nothing else."""
+    """A bundle with graphs and a manifest, nothing else; one of recipe glance restores on demand alone."""
     folder.mkdir(parents=True)
-    clear = recipe == "clear"
+    clear = recipe != "report"
     inspect = Graph()
     zero = inspect.constant(0, np.int64)
     restored = inspect.restore("pictures", zero, zero)
     inspect.survey("pictures")
-    said = ["p_noise", "restored", *(["levels", "waves"] if clear else [])]
+    said = ["p_noise", *([] if recipe == "glance" else ["restored"]), *(["levels", "waves"] if clear else [])]
     if judges:
         inspect.judge(restored)
         said += ["p_defect", *(["evidence"] if clear else [])]
     inspect.write(folder / "inspect.onnx", ["pictures"], said)
     if clear:
-        _write_for_tiles(folder, judges=judges)
+        _write_for_tiles(folder, judges=judges and recipe == "clear")
     write_manifest(folder, _manifest(channels, judges=judges, recipe=recipe))
     return folder
 

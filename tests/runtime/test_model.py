@@ -64,6 +64,23 @@ def test_a_bundle_of_one_graph_takes_any_size(tmp_path: Path) -> None:
     np.testing.assert_array_equal(answers.restored[0], restored_of(noisy(70, 50)[0]))
 
 
+@pytest.mark.parametrize("whole", [0, 1 << 20])
+def test_what_restores_on_demand_says_the_same_of_the_rest(tmp_path: Path, whole: int) -> None:
+    always = Model(open_package(write_bundle(tmp_path / "clear")))
+    model = Model(open_package(write_bundle(tmp_path / "glance", recipe="glance")), tile=128, whole=whole)
+    assert (always.always_restores, model.always_restores) == (True, False)
+    pictures = noisy(200, 150)
+    for restored in (False, True):
+        answers, known = model.answer(pictures, restored=restored), always.answer(pictures)
+        for name in ("p_defect", "p_noise", "levels", "evidence"):
+            np.testing.assert_array_equal(getattr(answers, name), getattr(known, name))
+        if not restored:
+            assert answers.restored is None
+            continue
+        assert answers.restored is not None
+        np.testing.assert_array_equal(answers.restored[0], restored_of(pictures[0]))
+
+
 def test_without_a_judge_there_is_no_probability(tmp_path: Path) -> None:
     package = open_package(write_bundle(tmp_path / "bundle", judges=False))
     for model in (Model(package), Model(package, tile=128, whole=0)):

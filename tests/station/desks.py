@@ -55,6 +55,7 @@ class Bright:
     name: str = "bright 12345678"
     threshold: float = 0.5
     has_evidence: bool = True
+    always_restores: bool = True
     channels: Channels = Channels.GREY
     open: threading.Event = field(default_factory=threading.Event)
     asked: list[str] = field(default_factory=list)
@@ -80,6 +81,7 @@ class Bright:
                 **vars(inspection),
                 "restored": pixels if restored else None,
                 "evidence": np.zeros((2, 3), np.float32) if evidence else None,
+                "shape": pixels.shape[:2],
                 "looks": Looks(brightness=float(pixels.mean()), sharpness=1.0, sigma=None, density=None),
             }
         )

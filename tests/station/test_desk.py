@@ -59,6 +59,26 @@ def test_what_is_answered_is_in_the_log_and_on_the_shelf(scene: Scene) -> None:
     assert scene.shelf.heat(bright.entry.sha256, bright.entry.model)
 
 
+def test_a_quick_bundle_restores_when_somebody_looks(scene: Scene) -> None:
+    scene.inspector.always_restores = False
+
+    async def run() -> Record:
+        async with scene.desk() as desk:
+            (record,) = await desk.inspect([upload(brightness=100)])
+            entry = record.entry
+            assert not list(scene.folder.rglob("*.jpg")), "nothing is restored for the answer"
+            assert scene.shelf.kept(entry.sha256, entry.model) == {"noisy", "restored", "heat"}
+            assert scene.shelf.restored(entry.sha256, "another 1") is None
+            restored = scene.shelf.restored(entry.sha256, entry.model)
+            assert restored is not None
+            assert imaging.decode(restored, Channels.GREY).shape == (16, 20)
+            return record
+
+    record = asyncio.run(run())
+    assert (record.entry.height, record.entry.width) == (16, 20)
+    assert len(list(scene.folder.rglob("*.jpg"))) == 1
+
+
 def test_answers_come_in_the_order_of_the_uploads(scene: Scene) -> None:
     async def run() -> list[Record]:
         async with scene.desk(threads=4) as desk:

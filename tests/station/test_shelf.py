@@ -82,6 +82,37 @@ def test_restored_pictures_are_jpegs_near_the_pixels_and_of_one_bundle(shelf: Sh
     assert shelf.heat(sha256, "a 1") is None, "the bundle does not say where"
 
 
+class OnDemand:
+    """Restores everything that it is asked to as one picture, and counts."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def restores(self, model: str) -> bool:
+        return model == MODEL
+
+    def restore(self, data: bytes) -> Picture | None:
+        self.asked += 1
+        return SMOOTH if data == b"picture" else None
+
+
+def test_what_nobody_restored_is_restored_once_somebody_looks(shelf: Shelf) -> None:
+    sha256, damaged = shelf.put(b"picture"), shelf.put(b"damaged")
+    shelf.put_made(sha256, MODEL, restored=None, evidence=np.zeros((3, 4), np.float32))
+    assert shelf.restored(sha256, MODEL) is shelf.heat(sha256, MODEL) is None
+    shelf.restorer = restorer = OnDemand()
+    assert shelf.kept(sha256, MODEL) == {"noisy", "restored", "heat"}
+    assert shelf.restored(sha256, "another 1") is None
+    for _ in range(2):
+        data = shelf.restored(sha256, MODEL)
+        assert data is not None
+        assert np.abs(imaging.decode(data, Channels.GREY).astype(int) - SMOOTH).max() <= 3
+    assert shelf.heat(sha256, MODEL) is not None
+    assert restorer.asked == 1, "the second time it is kept"
+    assert shelf.restored(damaged, MODEL) is None
+    assert shelf.restored("0" * 64, MODEL) is None, "of what never came"
+
+
 def test_what_is_kept_is_told(shelf: Shelf, tmp_path: Path) -> None:
     evidence = np.zeros((3, 4), np.float32)
     hashes = [shelf.put(data) for data in (b"a", b"b", b"c", b"d")]
