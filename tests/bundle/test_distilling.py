@@ -1,6 +1,8 @@
 """Distilling, from a bundle's folder to a quick bundle that is proved, inspects, and restores on demand."""
 
+import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,10 @@ from clearcast.bundle.distilling import DistillRequest, distill, request_of
 from clearcast.bundle.networks import load_networks
 from clearcast.bundle.packaging import Data, export
 from clearcast.bundle.request import TrainRequest
+from clearcast.bundle.teaching import Pace, Plan, plan_within
 from clearcast.bundle.training import train
 from clearcast.data.sheet import read_sheet
-from clearcast.errors import OutputError
+from clearcast.errors import OutputError, RecipeError
 from clearcast.imaging import Channels
 from clearcast.models.clear.restoring import restore
 from clearcast.runtime.inspector import Inspector
@@ -30,13 +33,13 @@ QUIET = Console(quiet=True)
 
 def shorten_distilling(patch: pytest.MonkeyPatch) -> None:
     """Few and small steps; graphs are written and compared, since that is what a quick bundle is for."""
-    patch.setattr("clearcast.bundle.distilling.STEPS", 2)
-    for module in ("bundle.distilling", "training.clear.glancing", "training.clear.steps"):
+    patch.setattr("clearcast.bundle.teaching.STEPS", 2)
+    for module in ("bundle.teaching", "training.clear.glancing", "training.clear.steps"):
         patch.setattr(f"clearcast.{module}.EPOCH", 1)
     patch.setattr("clearcast.training.clear.glancing.BATCH", 2)
     patch.setattr("clearcast.training.readings._STEPS", 20)
-    patch.setattr("clearcast.bundle.distilling._LEARNED_VIEWS", 2)
-    patch.setattr("clearcast.bundle.distilling._JUDGED_VIEWS", 2)
+    for module in ("distilling", "teaching"):
+        patch.setattr(f"clearcast.bundle.{module}.VIEWS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +53,7 @@ def teacher(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def request(teacher: Path, out: Path, *, resume: bool = False, budget: float | None = None) -> DistillRequest:
-    chosen = {"out": out, "accelerator": "cpu", "console": QUIET, "resume": resume, "budget": budget}
-    return request_of(teacher, Data(), **chosen)
+    return request_of(teacher, out, Data(), accelerator="cpu", console=QUIET, resume=resume, budget=budget)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,7 @@ def test_a_quick_bundle_is_whole_and_says_what_it_was_distilled_from(quick: Path
     manifest, taught = read_manifest(quick), read_manifest(teacher)
     assert manifest["recipe"] == "glance"
     assert manifest["distilled_from"] == f"teacher {taught['fingerprint'][:8]}"
+    assert "sharpness" not in json.loads((quick / "reference.json").read_text())["numbers"]
     assert manifest["trained_on"] == taught["trained_on"]
     assert manifest["parity"]["flips"] == 0
     assert (quick / "split.csv").read_bytes() == (teacher / "split.csv").read_bytes()
@@ -135,15 +138,39 @@ def test_what_was_stopped_goes_on_to_the_same_bundle(
         assert manifest["files"][name] == read_manifest(quick)["files"][name]
 
 
-def test_the_budget_is_kept_in_the_plan(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_goes_to_looks_and_then_to_steps() -> None:
+    pace = Pace(step=0.5, look=0.01, restore=0.1)
+    most = Plan(glance=0, rows=800, judged=900)
+    plan = plan_within(20, pace, most, measured=200)
+    left = 20 * 60 - 1.2 * 200 * 0.1 - 4 * (800 + 900) * 0.01
+    assert (plan.rows, plan.judged) == (800, 900)
+    assert 0 <= left - 0.5 * plan.glance < 0.5 * 50
+    scarce = plan_within(2, pace, replace(most, rows=9_000, judged=100_000), measured=100)
+    assert 100 <= scarce.rows < 9_000
+    assert 100 <= scarce.judged < 100_000
+    assert 4 * (scarce.rows + scarce.judged) * 0.01 + 0.5 * scarce.glance + 0.1 * 100 <= 120
+    assert plan_within(2, Pace(step=9, look=1, restore=5), most, measured=900).glance == 50, "one epoch in any case"
+
+
+def test_the_plan_is_kept_and_known_to_fit_here(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_distilling(monkeypatch)
-    monkeypatch.setattr("clearcast.bundle.distilling.seconds_a_step", lambda *_: 60.0)
+    plans: list[Plan] = []
+
+    def keep(minutes: float, pace: Pace, most: Plan, *, measured: int) -> Plan:
+        assert minutes == 5
+        assert min(pace.step, pace.look, pace.restore) > 0
+        assert measured > 0
+        plans.append(replace(most, glance=3))
+        return plans[0]
+
+    monkeypatch.setattr("clearcast.bundle.teaching.plan_within", keep)
     monkeypatch.setattr(
         "clearcast.bundle.distilling.write_distilled", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     )
-    with pytest.raises(KeyboardInterrupt):
-        distill(request(teacher, tmp_path / "budget", budget=5.0))
-    assert (tmp_path / "budget" / "work" / "plan.json").read_text().split() == ["{", '"glance":', "3", "}"]
+    for resume in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            distill(request(teacher, tmp_path / "budget", budget=5.0, resume=resume))
+    assert len(plans) == 1, "decided once"
 
 
 def test_what_cannot_be_distilled_is_refused(quick: Path, teacher: Path, bundle: Path, tmp_path: Path) -> None:
@@ -152,7 +179,13 @@ def test_what_cannot_be_distilled_is_refused(quick: Path, teacher: Path, bundle:
     with pytest.raises(OutputError, match="does not say what it was trained on"):
         request(bundle, tmp_path / "out")
     with pytest.raises(OutputError, match="distilled; needed is the bundle that it was distilled from"):
-        distill(request(quick, tmp_path / "out"))
+        request(quick, tmp_path / "out")
+    for out in (teacher, teacher / "within", teacher.parent):
+        with pytest.raises(OutputError, match="one lies in the other"):
+            request(teacher, out)
+    assert read_manifest(teacher)["recipe"] == "clear", "it is still there"
+    with pytest.raises(RecipeError, match="a side of 100 pixels came; needed is a multiple of 32"):
+        replace(request(teacher, tmp_path / "out"), side=100)
     moved = tmp_path / "moved"
     shutil.copytree(teacher, moved)
     run = moved / "run.json"

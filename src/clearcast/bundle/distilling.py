@@ -4,16 +4,14 @@ Its verdicts, noise types and heat maps come from one small network that looks a
 restored, by the same networks as before, only where somebody asks for them.
 """
 
-import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import torch
 
 from clearcast import __version__
@@ -29,54 +27,41 @@ from clearcast.bundle.packaging import Data, sheet_of
 from clearcast.bundle.proving import ask_distilled
 from clearcast.bundle.reference import reference_of
 from clearcast.bundle.request import TrainRequest
+from clearcast.bundle.teaching import VIEWS, Teaching, told
 from clearcast.domain import Subset
 from clearcast.errors import OutputError, RecipeError
 from clearcast.evaluation.study.dividing import SplitChoice, SplitKind
-from clearcast.evaluation.study.folder import RunFolder, write_json
-from clearcast.models.backbone import Backbone
+from clearcast.evaluation.study.folder import RunFolder
 from clearcast.models.glance import Glance, GlancingJudge, glance_shape
 from clearcast.progress import progress_bar
-from clearcast.runtime.manifest import FORMAT, MANIFEST, Manifest, Trained
-from clearcast.training.clear.gallery import Pair
-from clearcast.training.clear.glancing import (
-    BATCH,
-    RATE,
-    CleanViews,
-    GlanceModule,
-    Lessons,
-    NoisyViews,
-    Spreads,
-    fit_glance,
-    spreads_of,
-)
-from clearcast.training.clear.planning import refuse_short, seconds_a_step
-from clearcast.training.clear.steps import EPOCH
+from clearcast.runtime.manifest import FORMAT, Manifest, Trained
+from clearcast.runtime.package import open_package
+from clearcast.training.clear.glancing import NoisyViews, fit_glance
+from clearcast.training.clear.planning import refuse_short
 from clearcast.training.fit import Surroundings, device_name, require_device
 from clearcast.training.judging import fit_judge
 from clearcast.training.memory import keep_freed_memory
-from clearcast.training.seeing import Seen, see
 from clearcast.training.weights import fingerprint
 
-STEPS = 2400  # where no budget says otherwise
 SIDE, SIDES = 160, range(64, 1025, 32)  # pixels of the longer side of what is looked at
-_LEARNED_VIEWS, _JUDGED_VIEWS = 4, 4
 _WORK = "work"  # checkpoints and the like; removed when the bundle is whole
-_STEPS_SHARE = 0.6  # of a budget; what is left goes to the backbone's looks, to the judge and to measuring
-_MOST_ROWS = 2000  # that the backbone looks at: its features take 0.33 MB a view of 512 x 512 pixels
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistillRequest(TrainRequest):
     """What to distil; the sheet and its split are the teacher's.
 
-    ``teacher``: its folder. ``side``: pixels of the longer side of what is looked at, one of ``SIDES``: more show finer
-    defects, and the time goes with the area.
+    ``teacher``: its name; ``fingerprint``, ``networks`` and ``taught``: its own. ``side``: pixels of the longer side of
+    what is looked at, one of ``SIDES``: more show finer defects, and the time goes with the area.
 
     Raises:
         RecipeError: ``side`` is none of them.
     """
 
-    teacher: Path
+    teacher: str
+    fingerprint: str
+    networks: Networks
+    taught: Trained
     side: int = SIDE
 
     def __post_init__(self) -> None:
@@ -91,24 +76,34 @@ class DistillRequest(TrainRequest):
         return super().question() | {
             "recipe": "glance",
             "side": self.side,
-            "teacher": _manifest_of(self.teacher)["fingerprint"],
+            "teacher": self.fingerprint,
         }
 
 
-def request_of(teacher: Path, data: Data, **chosen: Any) -> DistillRequest:  # noqa: ANN401 - as of the class
-    """What to distil, with the sheet, the split and the seed of the teacher's training.
+def request_of(teacher: Path, out: Path, data: Data, **chosen: Any) -> DistillRequest:  # noqa: ANN401 - as of the class
+    """What to distil into ``out``, with the sheet, the split and the seed of the teacher's training.
 
     Raises:
-        OutputError: ``teacher`` is no folder of a bundle of recipe clear, or its sheet is not where it was.
+        OutputError: ``teacher`` is no folder of a bundle of recipe clear, or judges nothing; its sheet is not where it
+            was; or one folder lies in the other.
     """
-    if not (teacher / MANIFEST).is_file():
+    if not teacher.is_dir():
         raise OutputError(f"{teacher}: needed is the folder of a bundle, as 'clearcast train' made it")
-    run = RunFolder(path=teacher)
+    manifest, run = open_package(teacher).manifest, RunFolder(path=teacher)
+    networks, taught = load_networks(teacher)
+    if networks.verdicts is None:
+        raise OutputError(f"{teacher}: gives no verdicts ({taught['no_judge']}); there is nothing to distil")
     if not (teacher / "run.json").is_file() or not run.split.is_file():
         raise OutputError(f"{teacher}: does not say what it was trained on; needed is one that 'clearcast train' made")
+    if out.resolve().is_relative_to(teacher.resolve()) or teacher.resolve().is_relative_to(out.resolve()):
+        raise OutputError(f"{out} and {teacher}: one lies in the other; name another folder with --out")
     question = run.about["question"]
     return DistillRequest(
-        teacher=teacher,
+        teacher=teacher.resolve().name,
+        fingerprint=manifest["fingerprint"],
+        networks=networks,
+        taught=taught,
+        out=out,
         sheet=sheet_of(run, data),
         split=SplitChoice(kind=SplitKind.FILE, file=run.split),
         seed=question["seed"],
@@ -128,23 +123,25 @@ def distill(request: DistillRequest) -> Manifest:
     require_device(request.accelerator, request.devices)
     if request.budget is not None:
         refuse_short(request.budget)
-    networks, taught = load_networks(request.teacher)
-    if networks.verdicts is None:
-        raise OutputError(f"{request.teacher}: gives no verdicts ({taught['no_judge']}); there is nothing to distil")
+    networks, taught = request.networks, request.taught
+    assert networks.verdicts, "others are refused"
     ground = begin(request)
     clock, work = Clock(), ground.folder.path / _WORK
     height, width = taught["trained_on"]["shape"]
-    shape = glance_shape((height, width), request.side)
+    shape, backbone = glance_shape((height, width), request.side), networks.verdicts.network.backbone
     torch.manual_seed(request.seed)
-    glance = Glance(networks.verdicts.network.backbone)
-    with clock.phase("looking"):
-        lessons, spreads = _lessons(request, ground, networks.verdicts.network.backbone, shape, work / "seen")
-    steps = _steps(request, glance, lessons, spreads, work / "plan.json")
+    glance = Glance(backbone)
+    teaching = Teaching(ground, backbone, shape, seed=request.seed, device=request.torch_device)
+    plan = teaching.plan(work / "plan.json", request.budget, glance, networks.restorer)
+    if request.budget is not None:
+        request.console.print(f"  {told(plan, request.budget)}", highlight=False)
+    with clock.phase("looking"), progress_bar(request.console, "Looking at noise-free pictures") as progress:
+        lessons = teaching.lessons(work / "seen", plan.rows, progress)
     around = Surroundings(seed=request.seed, console=request.console, accelerator=request.accelerator)
     with clock.phase("glance"):
-        fit_glance(glance, lessons, spreads, work / "glance", steps=steps, around=around)
+        fit_glance(glance, lessons, work / "glance", steps=plan.glance, around=around)
     with clock.phase("judge"):
-        distilled, known = _judge(request, ground, networks, still(glance), shape, work / "judge")
+        distilled, known = _judge(request, ground, still(glance), shape, plan.judged, work / "judge")
     with clock.phase("measuring"):
         measured = measure(distilled, ground, known, seed=request.seed, console=request.console)
     save_networks(distilled, ground.folder.path)
@@ -160,7 +157,7 @@ def distill(request: DistillRequest) -> Manifest:
         "trained_on": taught["trained_on"],
         "effort": {
             "seed": request.seed,
-            "plan": {"glance": steps, "views": _JUDGED_VIEWS},
+            "plan": {**asdict(plan), "views": VIEWS},
             "minutes": clock.minutes,
             "device": device_name(request.accelerator),
             "budget_minutes": request.budget,
@@ -169,7 +166,7 @@ def distill(request: DistillRequest) -> Manifest:
         "no_judge": None,
         "measured": measured,
         "noise_made_anew": ground.tests_no_noise,
-        "distilled_from": f"{request.teacher.resolve().name} {_manifest_of(request.teacher)['fingerprint'][:8]}",
+        "distilled_from": f"{request.teacher} {request.fingerprint[:8]}",
     }
     manifest = finish(
         ground.folder.path,
@@ -183,79 +180,34 @@ def distill(request: DistillRequest) -> Manifest:
     return manifest
 
 
-def _lessons(
-    request: DistillRequest, ground: Ground, backbone: Backbone, shape: tuple[int, int], folder: Path
-) -> tuple[Lessons, Spreads]:
-    """What the glance learns from; the folder keeps what the backbone saw."""
-    pairs = _teaching(ground, request.seed)
-    views = CleanViews(pairs, ground.channels, shape, seed=request.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    device = request.torch_device
-    backbone.to(device)
-    seen: list[Seen] = []
-    with progress_bar(request.console, "Looking at noise-free pictures") as progress:
-        for view in range(_LEARNED_VIEWS):
-
-            def tell(done: int, _: int, before: int = view * len(pairs)) -> None:
-                progress(before + done, _LEARNED_VIEWS * len(pairs))
-
-            seen.append(see(backbone, views, view=view, rows=len(pairs), folder=folder, device=device, progress=tell))
-    return Lessons(views, seen), spreads_of(seen[0])
-
-
-def _teaching(ground: Ground, seed: int) -> Sequence[Pair]:
-    """The training rows whose noise-free picture is known, of as many parts as can be."""
-    places = [place for place, row in enumerate(ground.chosen(Subset.TRAIN)) if row.reference]
-    if not places:
-        raise OutputError("no training row has a noise-free picture, and distilling learns from these")
-    rows, parts = ground.chosen(Subset.TRAIN), ground.parts(Subset.TRAIN)
-    chosen = spread([parts[place] for place in places], _MOST_ROWS, seed)
-    return ground.pairs([rows[places[place]] for place in chosen])
-
-
-def _steps(request: DistillRequest, glance: Glance, lessons: Lessons, spreads: Spreads, path: Path) -> int:
-    """How long is fitted; decided once, so that work that is resumed keeps to it."""
-    if path.exists():
-        return int(json.loads(path.read_text(encoding="utf-8"))["glance"])
-    steps = STEPS
-    if request.budget is not None:
-        rng = np.random.default_rng(0)
-        pace = seconds_a_step(
-            lambda network: GlanceModule(network, spreads, learning_rate=RATE / 100, steps=1),
-            glance,
-            lambda: lessons.batch(rng),
-            request.torch_device,
-        )
-        steps = max(1, int(_STEPS_SHARE * 60 * request.budget / pace / EPOCH)) * EPOCH
-        request.console.print(
-            f"  {steps} steps of {BATCH} pictures fit into {request.budget:g} minutes", highlight=False
-        )
-    write_json(path, {"glance": steps})
-    return steps
-
-
 def _judge(
-    request: DistillRequest, ground: Ground, networks: Networks, glance: Glance, shape: tuple[int, int], work: Path
-) -> tuple[Distilled, Any]:
+    request: DistillRequest, ground: Ground, glance: Glance, shape: tuple[int, int], most: int, work: Path
+) -> tuple[Distilled, pd.DataFrame]:
+    """The judge of what the glance sees, and what judges said of rows whose parts they had not learned from."""
     rows, parts = ground.chosen(Subset.TRAIN), ground.parts(Subset.TRAIN)
+    places = spread(parts, most, request.seed)
+    rows, parts = [rows[place] for place in places], [parts[place] for place in places]
+    pairs = ground.pairs(rows)
+    if ground.tests_no_noise:  # no picture of the sheet is noisy, and on the line they will be
+        pairs = [replace(pair, noisy=None) if pair.clean else pair for pair in pairs]
     folder = work / fingerprint(glance)
     folder.mkdir(parents=True, exist_ok=True)
     with progress_bar(request.console, "Looking at pictures for verdicts") as progress:
         fitted = fit_judge(
             [row.label for row in rows if row.label],
             parts,
-            NoisyViews(ground.pairs(rows), ground.channels, shape, seed=request.seed),
+            NoisyViews(pairs, ground.channels, shape, seed=request.seed),
             backbone=glance.backbone,
             folder=folder,
             seed=request.seed,
-            views=_JUDGED_VIEWS,
+            views=VIEWS,
             device=request.torch_device,
             progress=progress,
         )
     glance.cpu()
     distilled = Distilled(
-        channels=networks.channels,
-        restorer=networks.restorer,
+        channels=ground.channels,
+        restorer=request.networks.restorer,
         network=still(GlancingJudge(glance, fitted.judge, shape)),
         facts={
             "shape": list(shape),
@@ -265,7 +217,3 @@ def _judge(
         },
     )
     return distilled, crossfitted(rows, parts, fitted)
-
-
-def _manifest_of(teacher: Path) -> dict[str, Any]:
-    return dict(json.loads((teacher / MANIFEST).read_text(encoding="utf-8")))

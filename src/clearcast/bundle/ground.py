@@ -8,7 +8,7 @@ from rich.console import Console
 
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.sizes import refuse_tiny
-from clearcast.data.sheet import Row
+from clearcast.data.sheet import Row, Sheet
 from clearcast.data.usable import Rows, usable
 from clearcast.domain import NoiseType, Subset
 from clearcast.errors import OutputError, SheetError
@@ -109,5 +109,10 @@ def begin(request: TrainRequest) -> Ground:
         count = len(rows.sheet.rows)
         raise SheetError(f"{request.sheet.path}: {count} rows are too few to train on some and test others; add some")
     if folder is None or not folder.split.exists():
-        folder = begin_divided(request.out, question, rows, division, sheet=str(request.sheet.path.absolute()))
+        folder = begin_divided(request.out, question, rows, division, **_where(request.sheet))
     return Ground(folder=folder, rows=rows, division=division)
+
+
+def _where(sheet: Sheet) -> dict[str, str]:
+    """Where the sheet and its pictures are, for whoever needs them again."""
+    return {"sheet": str(sheet.path.absolute()), "root": str(sheet.root.absolute())}

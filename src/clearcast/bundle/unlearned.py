@@ -113,7 +113,8 @@ def _known(package: Package, rows: Rows) -> dict[int, list[_Listed]]:
     by_path = {place: _of_path(row.noisy, named) for place, row in enumerate(rows.sheet.rows)}
     by_path = {place: lines for place, lines in by_path.items() if lines}
     by_path = by_path if same or _shows_golden(package, rows, by_path) else {}
-    return {place: lines for place, lines in enumerate(copies) if lines} | by_path
+    known = {place: [*by_path.get(place, []), *lines] for place, lines in enumerate(copies)}
+    return {place: lines for place, lines in known.items() if lines}
 
 
 def _of_path(path: str, named: dict[str, list[_Listed]]) -> list[_Listed]:

@@ -32,7 +32,7 @@ _STAGES = {
     "read": "read the file",
     "hash": "its SHA-256",
     "decode": "decode",
-    "infer": "networks: noise, restored picture, verdict",
+    "infer": "networks: noise, verdict, restored picture",
     "tell": "levels in words, brightness, sharpness",
     "picture": "write the restored picture",
     "row": "write the row",

@@ -36,8 +36,8 @@ def distill(
         from clearcast.report.bundle import bundle_table
     request = request_of(
         bundle,
+        out,
         Data(sheet=sheet, root=root),
-        out=out,
         budget=budget,
         side=side,
         resume=resume,
@@ -48,4 +48,6 @@ def distill(
     manifest = distill_bundle(request)
     console.print(bundle_table(manifest))
     say(f"Compare it with its teacher on pictures of parts that neither knows: clearcast compare {bundle} {out} SHEET")
+    if (bundle / "wishes.json").exists():
+        say("The teacher was tuned, and this one is not: give it the same wishes with 'clearcast tune'.")
     say(f"Bundle: {out}")

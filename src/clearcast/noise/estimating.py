@@ -26,6 +26,12 @@ def strongest_wave(field: NDArray[np.float32], height: int, width: int) -> Wave 
         The wave, with period and orientation in the picture's pixels, and phase 0, which is not estimated; None where
         the field is flat.
     """
+    found = strongest_cycles(field)
+    return wave_of_cycles(*found, height, width) if found else None
+
+
+def strongest_cycles(field: NDArray[np.float32]) -> tuple[float, float, float] | None:
+    """Amplitude, cycles down and cycles across of a field's strongest wave; see ``strongest_wave``."""
     level = field - field.mean(dtype=np.float64)
     power = float(np.mean(np.square(level)))
     if math.sqrt(power) < _LEAST:
@@ -35,7 +41,7 @@ def strongest_wave(field: NDArray[np.float32], height: int, width: int) -> Wave 
     spectrum = np.abs(np.fft.rfft2(level * window, s=(_PADDED * rows, _PADDED * columns)))
     row, column = np.unravel_index(int(spectrum.argmax()), spectrum.shape)
     down = float(np.fft.fftfreq(_PADDED * rows)[row]) * rows
-    return wave_of_cycles(math.sqrt(2 * power), down, column / _PADDED, height, width)
+    return math.sqrt(2 * power), down, float(column) / _PADDED
 
 
 def wave_of_cycles(amplitude: float, down: float, across: float, height: int, width: int) -> Wave | None:

@@ -8,7 +8,7 @@ from clearcast.imaging import Picture
 
 def brightness(picture: Picture) -> float:
     """The mean grey level of a picture as it came, 0..255; uint8 (height, width) or (height, width, 3) in RGB order."""
-    return float(_grey(picture).mean())
+    return float(cv2.mean(_grey(picture))[0])
 
 
 def sharpness(restored: Picture) -> float:

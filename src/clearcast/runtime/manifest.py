@@ -43,7 +43,7 @@ class Effort(TypedDict):
 class JudgeFacts(TypedDict):
     """What the judge needs besides weights.
 
-    ``shape``: (height, width) in pixels that restored pictures are judged at. A logit divided by ``temperature`` is a
+    ``shape``: (height, width) in pixels that pictures are judged at. A logit divided by ``temperature`` is a
     calibrated log-odds of defect; a logit above ``threshold`` is the verdict defect. ``crossfitted``: whether both were
     chosen by what judges said of parts that they had not learned from; else they are 1 and 0. ``retake_distance``: a
     picture whose calibrated log-odds are nearer than this to those of the threshold is to be retaken; where it is not

@@ -100,7 +100,8 @@ class Model:
 
     def _restored_in_tiles(self, pictures: NDArray[np.uint8]) -> tuple[dict[str, Any], NDArray[np.uint8]]:
         """What the survey says, and the pictures without noise."""
-        seen = _run_and_free(self._survey, pictures=pictures)
+        large = pictures.shape[1] * pictures.shape[2] > self._whole
+        seen = (_run_and_free if large else _run)(self._survey, pictures=pictures)
         restored = np.empty_like(pictures)
         told = {name: seen[name] for name in ("waves", "small", "about")}
         height, width = pictures.shape[1:3]

@@ -61,6 +61,7 @@ class Shelf:
         self.restorer: Restores | None = None
         self._folder = folder
         self._drawing = threading.BoundedSemaphore(_DRAWN)
+        self._restoring = threading.Lock()  # one at a time, and none twice
         self._lock = threading.Lock()  # no picture is swept while it is found to be there already
         with _told():
             folder.mkdir(parents=True, exist_ok=True)
@@ -122,22 +123,27 @@ class Shelf:
         made = self._read(sha256, f"{_key(model)}.jpg")
         if made is not None or not (self.restorer and self.restorer.restores(model)):
             return made
-        data = self.noisy(sha256)
-        with self._drawing:
-            restored = self.restorer.restore(data) if data else None
-        if restored is None:
-            return None
-        with contextlib.suppress(ShelfAway):  # it can be shown, and made again
-            self.put_made(sha256, model, restored=restored, evidence=None)
+        with self._restoring:
+            made = self._read(sha256, f"{_key(model)}.jpg")  # somebody else may have waited for it as well
+            data = self.noisy(sha256)
+            restored = self.restorer.restore(data) if data and made is None else None
+            if restored is None:
+                return made
+            with contextlib.suppress(ShelfAway):  # it can be shown, and made again
+                self.put_made(sha256, model, restored=restored, evidence=None)
         return imaging.encode(restored, ".jpg")
 
     def heat(self, sha256: str, model: str) -> bytes | None:
-        """A PNG that shows where the restored picture speaks for a defect; None also where the bundle does not say."""
-        restored, evidence = self.restored(sha256, model), self._read(sha256, f"{_key(model)}.npy")
-        if restored is None or evidence is None:
+        """A PNG that shows where a picture speaks for a defect; None also where the bundle does not say.
+
+        It is drawn over the restored picture if that was kept, and else over the picture as it came.
+        """
+        evidence = self._read(sha256, f"{_key(model)}.npy")
+        shown = self._read(sha256, f"{_key(model)}.jpg") or self.noisy(sha256)
+        if shown is None or evidence is None:
             return None
         with self._drawing:
-            return heat_of(restored, evidence)
+            return heat_of(shown, evidence)
 
     def thumbnail(self, sha256: str) -> bytes | None:
         """A small JPEG of the picture as it came; None also where it cannot be decoded."""

@@ -35,16 +35,16 @@ def viewable_of(data: bytes) -> bytes | None:
         return None
 
 
-def heat_of(restored: bytes, evidence: bytes) -> bytes | None:
-    """A PNG of a restored picture with its heat map.
+def heat_of(shown: bytes, evidence: bytes) -> bytes | None:
+    """A PNG of a picture with its heat map.
 
     Args:
-        restored: a JPEG.
+        shown: a picture's file.
         evidence: a .npy of float16 (h, w), log-odds of defect by place.
     """
     try:
         spoken = np.load(io.BytesIO(evidence), allow_pickle=False).astype(np.float32)
-        picture = imaging.decode(restored, Channels.RGB)
+        picture = imaging.decode(shown, Channels.RGB)
     except (ValueError, EOFError, PictureError):
         return None
     return imaging.encode(draw_heat(picture, spoken), ".png")

@@ -40,7 +40,7 @@ class Figures(BaseModel):
 
     @classmethod
     def of(cls, measured: Evidence) -> Self:
-        """From a bundle's manifest, of verdicts on restored pictures."""
+        """From a bundle's manifest, of its verdicts on noisy pictures."""
         decision = measured["decisions"].get(Stage.DENOISED)
         point = (decision["chosen"] or decision["plain"]) if decision else None
         figures = {name: Figure(**point[name]) for name in _MEASURES} if point else {}

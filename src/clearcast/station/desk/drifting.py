@@ -42,7 +42,7 @@ class DriftWatch:
 def _inspection(entry: Entry) -> Inspection:
     """An entry as drift looks at it."""
     looks = None
-    if entry.brightness is not None and entry.sharpness is not None:
+    if entry.brightness is not None:
         looks = Looks(brightness=entry.brightness, sharpness=entry.sharpness, sigma=entry.sigma, density=entry.density)
     return Inspection(
         path=entry.name,

@@ -16,7 +16,7 @@ from clearcast import imaging
 from clearcast.imaging import Channels, Picture
 from clearcast.models.glance import CYCLES_UNIT, LEVEL_UNIT, TOLD, TURN_UNIT, Glance, about_noise, fit_into
 from clearcast.models.judge import extremes
-from clearcast.noise.estimating import strongest_wave
+from clearcast.noise.estimating import strongest_cycles
 from clearcast.training.clear.gallery import Pair
 from clearcast.training.clear.modules import AnnealedModule, mean_difference
 from clearcast.training.clear.steps import EPOCH, fixed_loader, step_loader
@@ -37,7 +37,8 @@ _LEAST_SPREAD = 0.05  # of channels that hardly ever say anything
 _PAIRS = 0.5  # probability that the picture as it is comes with the sheet's own noise
 _SCARRED = 0.35  # probability of fine defects drawn onto a variation
 _EXTREMES, _TYPE, _LEVEL = 0.3, 0.3, 0.3  # weights of losses beside those of the features
-_SIDE = 64  # pixels a side of the field that tells the strongest wave
+_FIELD, _LONGEST_FIELD = 128, 512  # pixels of the shorter and, at most, of the longer side that tell the strongest wave
+_LARGEST = 1024  # pixels a side of pictures that are varied and spoiled: larger ones are shrunk first
 _LEAST_WAVES = 1e-3  # root mean square on the 0..1 scale
 
 Told = NDArray[np.float32]
@@ -69,7 +70,7 @@ class CleanViews:
         """The same at its own size, where noise is made."""
         path = self.pairs[row].clean
         assert path, "rows without a noise-free picture teach nothing here"
-        clean = imaging.load(path, self.channels)
+        clean = _bounded(imaging.load(path, self.channels))
         if view == 0:
             return clean
         rng = np.random.default_rng((self._seed, row, view))
@@ -104,7 +105,8 @@ class NoisyViews:
         picture = imaging.load(path, self._channels)
         rng = np.random.default_rng((self._seed, row, view))
         if pair.clean and (view >= 2 or (view == 0 and not pair.noisy)):
-            picture = spoil(vary(picture, rng) if view >= 2 else picture, rng).noisy
+            clean = _bounded(picture)
+            picture = spoil(vary(clean, rng) if view >= 2 else clean, rng).noisy
         return at_shape(picture, self._shape)
 
 
@@ -163,12 +165,12 @@ class Lessons:
 
     def __init__(self, views: CleanViews, seen: Sequence[Seen]) -> None:
         self._views = views
-        self._seen = seen
+        self.seen = seen
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """See ``GlanceModule``."""
         pictures, about, rows, kinds, told = [], [], [], [], []
-        view = int(rng.integers(len(self._seen)))  # one for all of a batch, whose features lie in one file
+        view = int(rng.integers(len(self.seen)))  # one for all of a batch, whose features lie in one file
         for row in rng.integers(len(self._views.pairs), size=BATCH).tolist():
             noisy, kind, levels = self._draw(row, view, rng)
             pictures.append(at_shape(noisy, self._views.shape).reshape(*self._views.shape, -1))
@@ -176,7 +178,7 @@ class Lessons:
             rows.append(row)
             kinds.append(kind)
             told.append(levels)
-        seen = self._seen[view]
+        seen = self.seen[view]
         return (
             torch.from_numpy(np.stack(pictures)),
             torch.stack(about),
@@ -200,15 +202,12 @@ class Lessons:
         return spoiled.noisy, TYPES.index(spoiled.kind), told
 
 
-def fit_glance(
-    glance: Glance, lessons: Lessons, spreads: Spreads, folder: Path, *, steps: int, around: Surroundings
-) -> Fitted:
+def fit_glance(glance: Glance, lessons: Lessons, folder: Path, *, steps: int, around: Surroundings) -> Fitted:
     """Fit the glance in a folder; goes on where an earlier call was stopped.
 
     Args:
         glance: not fitted yet; it is fitted in place.
         lessons: what it learns from.
-        spreads: see ``spreads_of``.
         folder: for checkpoints.
         steps: a multiple of ``EPOCH``.
         around: the seed, and where the work is shown.
@@ -218,7 +217,7 @@ def fit_glance(
         KeyboardInterrupt: the user stopped it.
     """
     return fit_network(
-        GlanceModule(glance, spreads, learning_rate=RATE, steps=steps),
+        GlanceModule(glance, spreads_of(lessons.seen[0]), learning_rate=RATE, steps=steps),
         step_loader(lessons.batch, around.seed),
         fixed_loader(lessons.batch, around.seed, _HELDOUT),
         folder,
@@ -234,6 +233,12 @@ def spreads_of(seen: Seen) -> Spreads:
     local, fine = spread[:, None, None] + _LEAST_SPREAD, seen.fine.shape[1]
     extreme = torch.from_numpy(seen.extremes.std(axis=0))
     return Spreads(local[:fine], local[fine:], extreme + 2 * _LEAST_SPREAD)
+
+
+def _bounded(picture: Picture) -> Picture:
+    height, width = picture.shape[:2]
+    scale = _LARGEST / max(height, width)
+    return imaging.resize(picture, round(scale * height), round(scale * width)) if scale < 1 else picture
 
 
 def at_shape(picture: Picture, shape: tuple[int, int]) -> Picture:
@@ -255,10 +260,12 @@ def _told(sigma: float, density: float, waves: NDArray[np.float32]) -> Told:
     told = np.full(TOLD, np.nan, np.float32)
     power = float(waves.std())
     told[:3] = np.array([sigma, density, power]) / LEVEL_UNIT
-    field = np.asarray(cv2.resize(waves, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)
-    wave = strongest_wave(field, _SIDE, _SIDE) if power > _LEAST_WAVES else None
-    if wave:
-        turn = 2 * math.radians(wave.orientation)
-        cycles = math.log2(_SIDE / wave.period)
-        told[3:] = cycles / CYCLES_UNIT, TURN_UNIT * math.cos(turn), TURN_UNIT * math.sin(turn)
+    if power <= _LEAST_WAVES:
+        return told
+    rows, columns = (min(side, _LONGEST_FIELD, _FIELD * side // min(waves.shape)) for side in waves.shape)
+    field = np.asarray(cv2.resize(waves, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+    found = strongest_cycles(field)
+    if found and (cycles := math.hypot(*found[1:])):
+        turn = 2 * math.atan2(*found[1:])
+        told[3:] = math.log2(cycles) / CYCLES_UNIT, TURN_UNIT * math.cos(turn), TURN_UNIT * math.sin(turn)
     return told

@@ -5,19 +5,21 @@ import { icon } from "./icons.js";
 import { empty } from "./region.js";
 import { followPointers, onKey, Zoom } from "./zooming.js";
 
+const HEAT = "heat map: red to yellow where it speaks for a defect";
 const MAGNIFIED = 3; // from so many screen pixels a picture's pixel on, each is shown as a square
 const kept = { split: 50, heat: false }; // as the operator left them, for the next picture
 
 /** A viewer of an inspection's pictures: its node, and what keys may do to it. */
 export function viewer(inspection) {
   const { noisy, restored, heat } = inspection.pictures;
+  const over = restored || heat; // where nothing restores it, the heat map is all that there is to compare with
   if (!noisy) return { node: el("div", { class: "viewer" }, absent(inspection)), toggleHeat() {} };
   const stage = el("div", { class: "stage", tabindex: "0", role: "group", "aria-label": "Picture. Plus and minus zoom, arrows move, 0 shows all of it." });
   const size = el("output", { class: "times", "aria-label": "Enlarged" }, "1×");
-  const layers = [layer("under", noisy, `${inspection.name}, as it came`), restored && layer("over", restored, `${inspection.name}, restored`)].filter(Boolean);
+  const layers = [layer("under", noisy, `${inspection.name}, as it came`), over && layer("over", over, `${inspection.name}, ${restored ? "restored" : HEAT}`)].filter(Boolean);
   const zoom = new Zoom(stage, () => show(stage, zoom, layers, size));
-  const slider = restored && splitter(stage);
-  stage.append(...layers, ...(restored ? [el("div", { class: "handle", "aria-hidden": "true" }), ...captions()] : []));
+  const slider = over && splitter(stage, restored ? "restored" : "heat map");
+  stage.append(...layers, ...(over ? [el("div", { class: "handle", "aria-hidden": "true" }), ...captions(restored ? "Restored" : "Heat map")] : []));
   if (inspection.width) stage.style.setProperty("--aspect", inspection.width / inspection.height);
   followPointers(stage, zoom, (x) => slider?.move((100 * x) / stage.clientWidth));
   stage.addEventListener("keydown", (event) => onKey(event, zoom));
@@ -41,8 +43,8 @@ function layer(name, address, words) {
   return box;
 }
 
-function captions() {
-  return [el("span", { class: "caption left", "aria-hidden": "true" }, "As it came"), el("span", { class: "caption right", "aria-hidden": "true" }, "Restored")];
+function captions(right) {
+  return [el("span", { class: "caption left", "aria-hidden": "true" }, "As it came"), el("span", { class: "caption right", "aria-hidden": "true" }, right)];
 }
 
 /** Move both pictures together. */
@@ -59,13 +61,13 @@ function show(stage, zoom, layers, size) {
 }
 
 /** The slider between both pictures: a control for keys and touch, and a way to move it. */
-function splitter(stage) {
+function splitter(stage, other) {
   const id = newId("split");
   const range = el("input", { id, type: "range", min: "0", max: "100", step: "1", value: kept.split });
   const apply = () => {
     kept.split = range.valueAsNumber;
     stage.style.setProperty("--split", `${kept.split}%`);
-    range.setAttribute("aria-valuetext", `${kept.split}% as it came, ${100 - kept.split}% restored`);
+    range.setAttribute("aria-valuetext", `${kept.split}% as it came, ${100 - kept.split}% ${other}`);
   };
   range.addEventListener("input", apply);
   apply();
@@ -73,7 +75,7 @@ function splitter(stage) {
     range.value = percent;
     apply();
   };
-  return { node: el("div", { class: "splitter" }, el("label", { class: "unseen", for: id }, "Slide between as it came and restored"), range), move };
+  return { node: el("div", { class: "splitter" }, el("label", { class: "unseen", for: id }, `Slide between as it came and ${other}`), range), move };
 }
 
 function heatButton(stage, over, pictures, name) {
@@ -81,7 +83,7 @@ function heatButton(stage, over, pictures, name) {
     const picture = over.querySelector("img");
     if (!picture) return;
     picture.src = kept.heat ? pictures.heat : pictures.restored;
-    picture.alt = `${name}, ${kept.heat ? "heat map: red to yellow where it speaks for a defect" : "restored"}`;
+    picture.alt = `${name}, ${kept.heat ? HEAT : "restored"}`;
     stage.querySelector(".caption.right").textContent = kept.heat ? "Heat map" : "Restored";
     control.setAttribute("aria-pressed", String(kept.heat));
   };
