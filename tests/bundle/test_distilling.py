@@ -1,7 +1,6 @@
 """Distilling, from a bundle's folder to a quick bundle that is proved, inspects, and restores on demand."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,7 +173,7 @@ def test_the_plan_is_kept_and_known_to_fit_here(teacher: Path, tmp_path: Path, m
 
 
 def test_what_cannot_be_distilled_is_refused(quick: Path, teacher: Path, bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="needed is the folder of a bundle"):
+    with pytest.raises(OutputError, match="not a bundle"):
         request(tmp_path, tmp_path / "out")
     with pytest.raises(OutputError, match="does not say what it was trained on"):
         request(bundle, tmp_path / "out")
@@ -186,12 +185,8 @@ def test_what_cannot_be_distilled_is_refused(quick: Path, teacher: Path, bundle:
     assert read_manifest(teacher)["recipe"] == "clear", "it is still there"
     with pytest.raises(RecipeError, match="a side of 100 pixels came; needed is a multiple of 32"):
         replace(request(teacher, tmp_path / "out"), side=100)
-    moved = tmp_path / "moved"
-    shutil.copytree(teacher, moved)
-    run = moved / "run.json"
-    run.write_text(run.read_text().replace("Labels.xlsx", "Gone.xlsx"))
     with pytest.raises(OutputError, match="name where it is with --sheet"):
-        request(moved, tmp_path / "out")
+        request_of(teacher, tmp_path / "out", Data(sheet=tmp_path / "Gone.xlsx"))
     with pytest.raises(OutputError, match="distilled; needed is the bundle"):
         contenders_of_bundle(quick)
 
