@@ -14,6 +14,7 @@ from hostile_files import grain, saved
 from running import Running, running, start
 from stations import until
 
+from clearcast.station.api.hosting import _listener
 from clearcast.station.api.tokens import read_tokens
 
 
@@ -122,3 +123,10 @@ def test_what_cannot_be_is_one_message(tmp_path: Path) -> None:
         tmp_path / "b", "--host", "no.such.host.invalid", "--token-file", str(broken)
     )
     assert "two different tokens" in failed(tmp_path / "c", "--token-file", str(broken))
+
+
+def test_no_answer_waits_for_its_head_to_be_acknowledged() -> None:
+    with _listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
