@@ -364,7 +364,7 @@ def test_corrected_groups_count_with_a_saved_split_too(
 def test_a_saved_split_must_train_and_test(finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
     asked, _ = finished
     saved = tmp_path / "split.csv"
-    saved.write_text((asked.out / "split.csv").read_text().replace(",test\n", ",train\n"))
+    saved.write_text((asked.out / "split.csv").read_text().replace(",test,", ",train,"))
     split = SplitChoice(**parse_split(str(saved)))
     with pytest.raises(SheetError, match=r"no row has test in .*split\.csv"):
         run_study(replace(asked, out=tmp_path / "run", stages=(Stage.NOISE_TYPE,), split=split))

@@ -106,7 +106,7 @@ def test_a_bad_picture_is_a_row_with_an_error(inspector: Inspector, data: bytes 
 def test_a_picture_that_the_graphs_fail_on_is_a_row_with_an_error(
     inspector: Inspector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def short_of_memory(_: object, __: object) -> None:
+    def short_of_memory(*_: object, **__: object) -> None:
         raise onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException("Failed to allocate memory\nand more")
 
     monkeypatch.setattr(Model, "answer", short_of_memory)
