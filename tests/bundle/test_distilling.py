@@ -141,7 +141,7 @@ def test_a_budget_goes_to_looks_and_then_to_steps() -> None:
     pace = Pace(step=0.5, look=0.01, restore=0.1)
     most = Plan(glance=0, rows=800, judged=900)
     plan = plan_within(20, pace, most, measured=200)
-    left = 20 * 60 - 1.2 * 200 * 0.1 - 4 * (800 + 900) * 0.01
+    left = 20 * 60 - 75 - 2 * 200 * 0.1 - 4 * (800 + 900) * 0.01
     assert (plan.rows, plan.judged) == (800, 900)
     assert 0 <= left - 0.5 * plan.glance < 0.5 * 50
     scarce = plan_within(2, pace, replace(most, rows=9_000, judged=100_000), measured=100)
