@@ -141,7 +141,7 @@ def test_a_budget_goes_to_looks_and_then_to_steps() -> None:
     pace = Pace(step=0.5, look=0.01, restore=0.1)
     most = Plan(glance=0, rows=800, judged=900)
     plan = plan_within(20, pace, most, measured=200)
-    left = 20 * 60 - 75 - 2 * 200 * 0.1 - 4 * (800 + 900) * 0.01
+    left = 20 * 60 - 75 - 200 * 0.1 - 4 * (800 + 900) * 0.01
     assert (plan.rows, plan.judged) == (800, 900)
     assert 0 <= left - 0.5 * plan.glance < 0.5 * 50
     scarce = plan_within(2, pace, replace(most, rows=9_000, judged=100_000), measured=100)
@@ -186,7 +186,7 @@ def test_what_cannot_be_distilled_is_refused(quick: Path, teacher: Path, bundle:
     with pytest.raises(RecipeError, match="a side of 100 pixels came; needed is a multiple of 32"):
         replace(request(teacher, tmp_path / "out"), side=100)
     with pytest.raises(OutputError, match="name where it is with --sheet"):
-        request_of(teacher, tmp_path / "out", Data(sheet=tmp_path / "Gone.xlsx"))
+        request_of(teacher, tmp_path / "out", Data(sheet=tmp_path / "Gone.xlsx"), console=QUIET)
     with pytest.raises(OutputError, match="distilled; needed is the bundle"):
         contenders_of_bundle(quick)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from rich.console import Console
 
 from clearcast import __version__
 from clearcast.bundle.clock import Clock
@@ -80,7 +81,18 @@ class DistillRequest(TrainRequest):
         }
 
 
-def request_of(teacher: Path, out: Path, data: Data, **chosen: Any) -> DistillRequest:  # noqa: ANN401 - as of the class
+def request_of(
+    teacher: Path,
+    out: Path,
+    data: Data,
+    *,
+    console: Console,
+    side: int = SIDE,
+    budget: float | None = None,
+    resume: bool = False,
+    force: bool = False,
+    accelerator: str = "auto",
+) -> DistillRequest:
     """What to distil into ``out``, with the sheet, the split and the seed of the teacher's training.
 
     Raises:
@@ -108,7 +120,12 @@ def request_of(teacher: Path, out: Path, data: Data, **chosen: Any) -> DistillRe
         split=SplitChoice(kind=SplitKind.FILE, file=run.split),
         seed=question["seed"],
         skip_bad=bool(question.get("skip_bad")),
-        **chosen,
+        side=side,
+        budget=budget,
+        resume=resume,
+        force=force,
+        accelerator=accelerator,
+        console=console,
     )
 
 

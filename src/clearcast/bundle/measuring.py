@@ -93,14 +93,15 @@ def _test_rows(ground: Ground, seed: int) -> list[dict[Hashable, Any]]:
 def _said(networks: Networks | Distilled, noisy: Picture, reference: Picture | None) -> dict[Hashable, Any]:
     """What is said of a noisy picture; and for comparison, of its noise-free one and, if restored, as it came."""
     if isinstance(networks, Distilled):
-        return line_of(noisy, _glanced(networks, noisy), reference, partial(_glanced, networks))
+        restored, _ = restore(networks.restorer, noisy)
+        return line_of(noisy, _glanced(networks, noisy, restored), reference, lambda it: _glanced(networks, it, it))
     line = line_of(noisy, _seen(networks, noisy), reference, partial(_seen, networks))
     return line | verdict_columns(Stage.NOISY, _opinion(networks, noisy))
 
 
-def _glanced(networks: Distilled, picture: Picture) -> Seen:
+def _glanced(networks: Distilled, picture: Picture, restored: Picture) -> Seen:
+    """``restored``: the picture without noise, which is the picture itself where it has none."""
     glanced = glance(networks, picture)
-    restored, _ = restore(networks.restorer, picture)
     opinion = Opinion(logit=glanced.judged.logit, defect=glanced.judged.defect)
     return Seen(restored=restored, noise=glanced.noise, opinion=opinion)
 

@@ -34,7 +34,6 @@ _LOOKS_SHARE, _JUDGE_SHARE = 0.15, 0.2  # of a budget, at most
 _FEWEST_ROWS = 100
 _TRIED = 8  # pictures that are looked at to know the pace
 _GRAPHS = 75.0  # seconds that writing and comparing them takes
-_MEASURED = 2  # times that a test row is restored: its noisy and its noise-free picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +160,7 @@ def plan_within(minutes: float, pace: Pace, most: Plan, *, measured: int) -> Pla
         most: rows of each kind that there are.
         measured: how many rows are measured.
     """
-    seconds = 60 * minutes - _GRAPHS - _MEASURED * measured * pace.restore
+    seconds = 60 * minutes - _GRAPHS - measured * pace.restore
     rows, judged = (
         min(there, max(_FEWEST_ROWS, int(share * seconds / (VIEWS * pace.look))))
         for there, share in ((most.rows, _LOOKS_SHARE), (most.judged, _JUDGE_SHARE))
