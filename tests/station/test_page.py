@@ -147,6 +147,26 @@ def test_names_are_text_and_never_markup(seen: Visit) -> None:
     assert "caught" not in seen.page.title()
 
 
+def test_news_of_the_station_takes_no_press_and_no_focus(seen: Visit, client: httpx.Client) -> None:
+    look = "async () => (await import('/static/js/station.js')).station.look()"
+    seen.hand_over([("part.png", picture(200))])
+    expect(seen.page.locator(".verdict")).to_have_text("DEFECT")
+    link = seen.page.get_by_role("link", name="Disagreements")
+    link.hover()
+    seen.page.mouse.down()
+    client.post("/v1/inspections/1/feedback", json={"says": "ok", "operator": "Ana"}).raise_for_status()
+    seen.page.evaluate(look)
+    expect(seen.page.locator(".tabs .badge")).to_have_text("1 open")
+    seen.page.mouse.up()
+    expect(seen.page.get_by_role("heading", name="Open disagreements")).to_be_visible()
+
+    about = seen.page.get_by_role("button", name="Ready")
+    for control in (link, about):
+        control.focus()
+        seen.page.evaluate(look)
+        expect(control).to_be_focused()
+
+
 def test_slider_and_zoom_move_both_pictures(seen: Visit) -> None:
     seen.hand_over([("part.png", picture(200))])
     stage, slider = seen.page.get_by_role("group", name="Picture"), seen.page.get_by_label("Slide between")

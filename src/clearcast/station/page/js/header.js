@@ -15,12 +15,17 @@ const TABS = [
   ["review", "Review"],
 ];
 
-/** Show the header, and keep it true. `view` tells the name of the view that is shown. */
+/**
+ * Show the header, and keep it true. `view` tells the name of the view that is shown. News arrive while somebody presses
+ * or has the focus, and a control that is replaced then loses both: what stays the same is left in its place.
+ */
 export function showHeader(view) {
+  const tabs = TABS.map(([name, words]) => tab(name, words));
+  document.getElementById("tabs").replaceChildren(...tabs.map(({ link }) => link));
   const update = () => {
     document.getElementById("station-name").textContent = station.facts?.station ?? "";
-    document.getElementById("tabs").replaceChildren(...TABS.map(([name, words]) => tab(name, words, view())));
-    document.getElementById("state").replaceChildren(...state());
+    tabs.forEach(({ update }) => update(view()));
+    replaceChanged(document.getElementById("state"), state());
     showBanners();
   };
   station.addEventListener("change", update);
@@ -28,11 +33,23 @@ export function showHeader(view) {
   update();
 }
 
-function tab(name, words, shown) {
-  const open = name === "disagreements" ? station.disagreements : 0;
-  const badge = open > 0 && el("span", { class: "badge" }, open > 99 ? "99+" : String(open), el("span", { class: "unseen" }, " open"));
-  const here = name === shown || (name === "history" && shown === "inspection");
-  return el("a", { href: `#/${name}`, "aria-current": here ? "page" : null }, icon(name || "inspect"), el("span", {}, words), badge);
+/** A link to a view, and what keeps its badge and its mark true. */
+function tab(name, words) {
+  const badge = el("span", { class: "badge", hidden: true });
+  const link = el("a", { href: `#/${name}` }, icon(name || "inspect"), el("span", {}, words), badge);
+  const update = (shown) => {
+    const here = name === shown || (name === "history" && shown === "inspection");
+    link.ariaCurrent = here ? "page" : null;
+    const open = name === "disagreements" ? station.disagreements : 0;
+    badge.hidden = !open;
+    badge.replaceChildren(open > 99 ? "99+" : String(open), el("span", { class: "unseen" }, " open"));
+  };
+  return { link, update };
+}
+
+function replaceChanged(place, nodes) {
+  const same = nodes.length === place.children.length && nodes.every((node, index) => node.isEqualNode(place.children[index]));
+  if (!same) place.replaceChildren(...nodes);
 }
 
 function state() {
