@@ -156,7 +156,7 @@ def test_news_of_the_station_takes_no_press_and_no_focus(seen: Visit, client: ht
     seen.page.mouse.down()
     client.post("/v1/inspections/1/feedback", json={"says": "ok", "operator": "Ana"}).raise_for_status()
     seen.page.evaluate(look)
-    expect(seen.page.locator(".tabs .badge")).to_have_text("1 open")
+    expect(seen.page.locator(".tabs .badge:visible")).to_have_text("1 open")
     seen.page.mouse.up()
     expect(seen.page.get_by_role("heading", name="Open disagreements")).to_be_visible()
 
