@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from clearcast.errors import RecipeError
 from clearcast.models import backbone as module
@@ -35,21 +36,12 @@ def test_parameters_and_operations_are_those_of_the_papers_table() -> None:
         operations += widen * side**2
         side //= stride
         operations += (kernel**2 * wide + wide * outside) * side**2
-    counted = 0
-
-    def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal counted
-        assert isinstance(layer, nn.Conv2d)
-        counted += layer.weight.numel() * output.shape[2] * output.shape[3]
-
     network = Backbone()
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            layer.register_forward_hook(count)
-    network(torch.rand(1, 1, 256, 256))
+    with FlopCounterMode(display=False) as counter:
+        network(torch.rand(1, 3, 256, 256))
 
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
-    assert counted == operations
+    assert counter.get_total_flops() == 2 * operations
 
 
 def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -111,6 +103,22 @@ def test_grey_is_seen_as_rgb_of_equal_channels() -> None:
     network, grey = Backbone(), torch.rand(1, 1, 64, 64)
 
     for ours, theirs in zip(network(grey), network(grey.repeat(1, 3, 1, 1)), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_shortened_it_is_the_whole_whose_last_blocks_of_a_stage_add_nothing() -> None:
+    whole, pictures = Backbone(), torch.rand(1, 3, 64, 64)
+    short = whole.shortened((1, 2, 1, 2, 1, 1))
+    levels = short.levels(pictures)
+    # fine blocks: 0 | 1 2 | 3 4 | 5 6 7 | 8 9 10; those that go are made to change nothing
+    gone = [*(f"fine.{number}." for number in (4, 7, 9, 10)), *(f"coarse.{number}." for number in (1, 2, 3))]
+    for name, value in whole.named_parameters():
+        if name.startswith(tuple(gone)) and ".body.2." in name:
+            value.zero_()
+
+    assert len(list(short.fine)) == 7
+    assert len(list(short.coarse)) == 1
+    for ours, theirs in zip(levels, whole.levels(pictures), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 

@@ -11,7 +11,7 @@ from clearcast.models.clear.blocks import Fourier, fill, luma, median3
 from clearcast.models.clear.resample import enlarge, shrink
 from clearcast.models.clear.restorer import Restorer, Seen
 from clearcast.models.clear.restoring import restore
-from clearcast.models.clear.sense import STEPS, statistics
+from clearcast.models.clear.sense import STEPS, statistics, windows
 from clearcast.models.clear.telling import tell
 from clearcast.models.clear.waves import SIDE
 from clearcast.noise import Wave, wave_field
@@ -148,10 +148,10 @@ def test_luma_is_that_of_decoding_to_grey() -> None:
 
 def test_statistics_count_pixels_unlike_their_neighbours() -> None:
     flat = torch.full((1, 1, 64, 64), 0.5)
-    assert statistics(flat)[0].exp().max() < 2e-4
+    assert statistics(windows(flat))[0].exp().max() < 2e-4
     struck = flat.clone()
     struck[..., ::4, ::4] = 1.0  # a sixteenth of the pixels, half of the range away
-    shares = statistics(struck)[0].exp()
+    shares = statistics(windows(struck))[0].exp()
     torch.testing.assert_close(shares[: len(STEPS) - 1], torch.full((len(STEPS) - 1,), 1 / 16), atol=2e-3, rtol=0)
     assert shares[-1] == pytest.approx(1 / 16, abs=2e-3)  # white
     assert shares[-2] < 2e-4  # black

@@ -9,6 +9,7 @@ import torch
 from clearcast.models.backbone import Backbone
 from clearcast.models.clear.sense import STATISTICS
 from clearcast.models.glance import (
+    BLOCKS,
     CYCLES_UNIT,
     LEVEL_UNIT,
     TOLD,
@@ -24,11 +25,11 @@ from clearcast.noise.levels import Wave
 from clearcast.noise.pixels import wave_field
 
 
-def test_it_begins_as_its_backbone_and_leaves_it_alone() -> None:
+def test_it_begins_as_its_backbone_with_fewer_blocks_and_leaves_that_alone() -> None:
     backbone, pictures = Backbone(), torch.rand(2, 1, 64, 96)
     glance = Glance(backbone)
     seen = glance(pictures, torch.zeros(2, STATISTICS))
-    for ours, theirs in zip(seen.features, backbone(pictures), strict=True):
+    for ours, theirs in zip(seen.features, backbone.shortened(BLOCKS)(pictures), strict=True):
         torch.testing.assert_close(ours, theirs)
     assert seen.scores.shape == (2, 4)
     assert seen.told.shape == (2, TOLD)
@@ -86,7 +87,7 @@ def test_grain_and_impulses_differ_in_what_pixels_tell() -> None:
     even = np.full((1, 1, 256, 256), 0.5)
     grain = (even + rng.normal(0, 0.1, even.shape)).clip(0, 1)
     struck = np.where(rng.random(even.shape) < 0.06, rng.integers(0, 2, even.shape), even)
-    told = [about_noise(torch.from_numpy(each).float())[0] for each in (even, grain, struck)]
+    told = [about_noise(torch.from_numpy(255 * each).float())[0] for each in (even, grain, struck)]
     assert all(each.shape == (STATISTICS,) for each in told)
     assert float((told[1] - told[2]).abs().max()) > 1
     assert told[2][-3].exp() == pytest.approx(0.06, abs=0.01)  # the share of pixels that look struck

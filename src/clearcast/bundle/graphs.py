@@ -117,7 +117,7 @@ class GlanceGraph(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """As said above."""
-        said, glimpse = self.network(_to_float(pictures))
+        said, glimpse = self.network(_planes(pictures))
         chance = torch.sigmoid(said.logit / self.temperature)
         return glimpse.scores.softmax(dim=1), glimpse.levels, glimpse.wave, chance, said.evidence / self.temperature
 

@@ -93,7 +93,7 @@ class GlancedAt:
 def glance(networks: Distilled, picture: Picture) -> GlancedAt:
     """Look at one picture as it came, uint8 (height, width) or (height, width, 3)."""
     pixels = torch.from_numpy(np.ascontiguousarray(picture)).reshape(*picture.shape[:2], -1)
-    said, glimpse = networks.network(pixels.permute(2, 0, 1)[None].float() / 255)
+    said, glimpse = networks.network(pixels.permute(2, 0, 1)[None])
     logit, facts = float(said.logit), networks.facts
     chances = glimpse.scores[0].double().softmax(dim=0).numpy()
     sigma, density = glimpse.levels[0].tolist()

@@ -10,6 +10,7 @@ normalisation folded into weight and bias.
 
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -32,26 +33,25 @@ _SMALLEST = 64  # pixels a side
 
 
 class _Stage(NamedTuple):
-    """A row of table 1 of the paper: so many inverted bottlenecks, of which the first one strides."""
+    """A row of table 1 of the paper, of inverted bottlenecks of which the first one strides."""
 
     kernel: int
     stride: int
     expansion: int
     inside: int
     outside: int
-    blocks: int
 
 
 _STEM = 32
-_FINE = (
-    _Stage(3, 1, 1, 32, 16, 1),
-    _Stage(3, 2, 6, 16, 24, 2),
-    _Stage(5, 2, 6, 24, 40, 2),
-    _Stage(3, 2, 6, 40, 80, 3),
-    _Stage(5, 1, 6, 80, 112, 3),
+_STAGES = (
+    _Stage(3, 1, 1, 32, 16),
+    _Stage(3, 2, 6, 16, 24),
+    _Stage(5, 2, 6, 24, 40),
+    _Stage(3, 2, 6, 40, 80),
+    _Stage(5, 1, 6, 80, 112),
+    _Stage(5, 2, 6, 112, 192),  # the coarse ones; those before are the fine ones
 )
-_COARSE = (_Stage(5, 2, 6, 112, 192, 4),)
-_FINE_ENDS = tuple(accumulate((stage.blocks for stage in _FINE), initial=0))
+BLOCKS = (1, 2, 2, 3, 3, 4)  # of each stage
 
 
 class Features(NamedTuple):
@@ -72,13 +72,19 @@ class Sees(Protocol):
 
 
 class Backbone(nn.Module):
-    """The network; with random weights until ``pretrained_backbone`` or ``load_state_dict`` gives it learned ones."""
+    """The network; with random weights until ``pretrained_backbone`` or ``load_state_dict`` gives it learned ones.
 
-    def __init__(self) -> None:
+    Args:
+        blocks: how many each of the six stages has; by default as many as were published.
+    """
+
+    def __init__(self, blocks: Sequence[int] = BLOCKS) -> None:
         super().__init__()
-        self.stem = _Convolution(3, _STEM, kernel=3, stride=2)
-        self.fine = nn.Sequential(*_bottlenecks(_FINE))
-        self.coarse = nn.Sequential(*_bottlenecks(_COARSE))
+        self.stem = _Stem(3, _STEM, kernel=3, stride=2)
+        *fine, coarse = (_bottlenecks(stage, count) for stage, count in zip(_STAGES, blocks, strict=True))
+        self.fine = nn.Sequential(*(block for stage in fine for block in stage))
+        self.coarse = nn.Sequential(*coarse)
+        self._ends = tuple(accumulate(blocks[:-1], initial=0))  # of the stages within ``fine``
         self.requires_grad_(False)
 
     def forward(self, pictures: Tensor) -> Features:
@@ -94,7 +100,7 @@ class Backbone(nn.Module):
         """The same with what comes before: of the stem and of each stage; the last two are ``fine`` and ``coarse``."""
         level = self.stem(_prepared(pictures))
         found = [level]
-        for first, end in pairwise(_FINE_ENDS):
+        for first, end in pairwise(self._ends):
             level = self.fine[first:end](level)
             found.append(level)
         return [*found, self.coarse(level)]
@@ -102,13 +108,27 @@ class Backbone(nn.Module):
     @property
     def level_channels(self) -> int:
         """How many channels all ``levels`` have together."""
-        return _STEM + sum(stage.outside for stage in (*_FINE, *_COARSE))
+        return _STEM + sum(stage.outside for stage in _STAGES)
+
+    def shortened(self, blocks: Sequence[int]) -> "Backbone":
+        """A copy that keeps only the first blocks of each stage, so many, with their weights."""
+        short = Backbone(blocks)
+        kept = [
+            self.fine[first + number]
+            for first, count in zip(self._ends, blocks[:-1], strict=False)
+            for number in range(count)
+        ]
+        for ours, theirs in zip(
+            (short.stem, *short.fine, *short.coarse), (self.stem, *kept, *self.coarse), strict=False
+        ):
+            ours.load_state_dict(theirs.state_dict())
+        return short
 
 
 def _prepared(pictures: Tensor) -> Tensor:
     height, width = pictures.shape[-2:]
     assert min(height, width) >= _SMALLEST, f"{height} x {width} pixels came; needed are {_SMALLEST} a side"
-    x = (pictures.expand(-1, 3, -1, -1) - _MEAN) / _SCALE
+    x = (pictures - _MEAN) / _SCALE
     return functional.pad(x, (0, -width % COARSE_STRIDE, 0, -height % COARSE_STRIDE), mode="replicate")
 
 
@@ -131,6 +151,16 @@ class _Convolution(nn.Module):
         return x if self.linear else functional.relu6(x)
 
 
+class _Stem(_Convolution):
+    """The first one, of RGB; a grey picture is three alike, so the weights of the three are added up."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.conv.weight if x.shape[1] == 3 else self.conv.weight.sum(dim=1, keepdim=True)
+        return functional.relu6(
+            functional.conv2d(functional.pad(x, self.pad), weight, self.conv.bias, self.conv.stride)
+        )
+
+
 class _Bottleneck(nn.Module):
     """Widen by 1x1, convolve each channel by itself, narrow by 1x1; added to what came where the shapes agree."""
 
@@ -150,8 +180,8 @@ class _Bottleneck(nn.Module):
         return torch.as_tensor(x + y if self.residual else y)
 
 
-def _bottlenecks(stages: tuple[_Stage, ...]) -> list[nn.Module]:
-    return [_Bottleneck(stage, first=number == 0) for stage in stages for number in range(stage.blocks)]
+def _bottlenecks(stage: _Stage, count: int) -> list[nn.Module]:
+    return [_Bottleneck(stage, first=number == 0) for number in range(count)]
 
 
 def pretrained_backbone(path: Path | None = None) -> Backbone:

@@ -1,12 +1,11 @@
 """One look at a noisy picture: what the backbone would see of it without noise, and which noise it is.
 
-The backbone itself, on a small picture, and taught to see in a noisy one what it sees in the noise-free one (Hinton et
-al. 2015, "Distilling the Knowledge in a Neural Network"; by features, as in Romero et al. 2015, "FitNets"). So no
-picture is restored for a verdict, and the judge reads the same kinds of features. What shrinking hides of the noise is
-told by statistics of some windows of the picture at its full size.
+The backbone itself with fewer blocks, on a small picture, and taught to see in a noisy one what the whole backbone sees
+in the noise-free one (Hinton et al. 2015, "Distilling the Knowledge in a Neural Network"; by features, as in Romero et
+al. 2015, "FitNets"). So no picture is restored for a verdict, and the judge reads the same kinds of features. What
+shrinking hides of the noise is told by statistics of some windows of the picture at its full size.
 """
 
-import copy
 from typing import NamedTuple
 
 import torch
@@ -16,11 +15,13 @@ from torch.nn import functional
 from clearcast.domain import NoiseType
 from clearcast.models.backbone import Backbone, Features
 from clearcast.models.clear.blocks import luma
-from clearcast.models.clear.sense import STATISTICS, statistics
+from clearcast.models.clear.sense import STATISTICS, statistics, windows
 from clearcast.models.judge import Judge, Judgement
 
 TOLD = 6  # numbers about the levels of noise, see ``Glimpse.told``
 LEVEL_UNIT, CYCLES_UNIT, TURN_UNIT = 0.2, 4.0, 0.5  # make numbers of about 1 of what is told
+
+BLOCKS = (1, 2, 2, 2, 2, 1)  # of each stage; all that the backbone has judge no better, and take half as long again
 
 _MULTIPLE = 32
 _WINDOW = 64  # pixels a side of the windows for statistics
@@ -66,12 +67,12 @@ class Glance(nn.Module):
     """The network.
 
     Args:
-        backbone: what it begins as; left as it is.
+        backbone: what it begins as, but for some blocks; left as it is.
     """
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        self.backbone = copy.deepcopy(backbone).requires_grad_(True)
+        self.backbone = backbone.shortened(BLOCKS).requires_grad_(True)
         seen = self.backbone.level_channels + STATISTICS
         self.noise = nn.Sequential(
             nn.LayerNorm(seen), nn.Linear(seen, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, len(NoiseType) + TOLD)
@@ -85,7 +86,8 @@ class Glance(nn.Module):
             about: float (batch, ``STATISTICS``), see ``about_noise``.
         """
         levels = self.backbone.levels(small)
-        means = [level.mean(dim=(2, 3)) for level in levels]
+        # As pooling, not as means of two axes: ONNX Runtime would bring these into another layout first.
+        means = [functional.avg_pool2d(level, level.shape[-2:]).flatten(1) for level in levels]
         said = self.noise(torch.cat([*means, about], dim=1))
         features = Features(fine=levels[-2], coarse=levels[-1])
         return Glimpse(features, said[:, : len(NoiseType)], said[:, len(NoiseType) :])
@@ -113,8 +115,8 @@ class GlancingJudge(nn.Module):
         self.shape = shape
 
     def forward(self, pictures: Tensor) -> Glanced:
-        """Judge float pictures (batch, 1 or 3, height, width) in 0..1, of any size."""
-        glimpse = self.glance(fit_into(pictures, self.shape), about_noise(pictures))
+        """Judge uint8 pictures (batch, 1 or 3, height, width), of any size."""
+        glimpse = self.glance(fit_into(pictures.float(), self.shape) / 255, about_noise(pictures))
         return Glanced(Judgement(*self.judge(glimpse.features)), glimpse)
 
 
@@ -124,8 +126,8 @@ def fit_into(pictures: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def about_noise(pictures: Tensor) -> Tensor:
-    """What pixels tell of the noise at full size: float (batch, ``STATISTICS``) from (batch, 1 or 3, h, w) in 0..1."""
-    return statistics(luma(pictures), _WINDOW)
+    """What pixels tell of noise at full size: float (batch, ``STATISTICS``) from (batch, 1 or 3, h, w) in 0..255."""
+    return statistics(luma(windows(pictures, _WINDOW).float() / 255))
 
 
 def glance_shape(shape: tuple[int, int], side: int) -> tuple[int, int]:

@@ -44,27 +44,32 @@ class NoiseSense(nn.Module):
             deviation of the grain and density of the impulses, on the 0..1 scale, not clipped.
         """
         rms = waves.square().mean(dim=(1, 2, 3)).clamp(min=1e-8).log()[:, None]
-        said = self.layers(torch.cat([whole, rms, statistics(noisy)], dim=1))
+        said = self.layers(torch.cat([whole, rms, statistics(windows(noisy))], dim=1))
         return said[:, : self.types], said[:, self.types :] * LEVEL_UNIT
 
 
-def statistics(noisy: Tensor, window: int = _WINDOW) -> Tensor:
-    """How unlike their neighbours the pixels are: float (batch, ``STATISTICS``) from (batch, 1, height, width) in 0..1.
+def statistics(pieces: Tensor) -> Tensor:
+    """How unlike their neighbours the pixels are, by ``windows`` of pictures in 0..1: float (batch, ``STATISTICS``).
 
     The logarithm of the share of pixels that differ from the median of their neighbours by more than so many grey
-    levels, of those that look struck by an impulse, and of black and of white ones, in four windows of the picture, of
-    so many pixels a side: noise is alike everywhere, and some ten thousand pixels tell it.
+    levels, of those that look struck by an impulse, and of black and of white ones.
     """
-    windows = _windows(noisy, window)
-    filled, kept = fill(windows)
-    unlike = (windows - median3(filled)).abs()
-    shares = [unlike > step / 255 for step in STEPS] + [kept < 0.5, windows < 0.04, windows > 0.96]
-    means = torch.stack([share.float().mean(dim=(1, 2, 3)) for share in shares], dim=1)
+    filled, kept = fill(pieces)
+    unlike = (pieces - median3(filled)).abs()
+    steps = torch.tensor(STEPS, dtype=pieces.dtype, device=pieces.device)[:, None, None] / 255
+    shares = torch.cat([unlike > steps, kept < 0.5, pieces < 0.04, pieces > 0.96], dim=1)
+    means = shares.float().mean(dim=(2, 3))
     return means.reshape(4, -1, means.shape[1]).mean(dim=0).add(1e-4).log()
 
 
-def _windows(pictures: Tensor, side: int) -> Tensor:
-    """Four windows about the middles of the quarters, one after the other along the batch."""
+def windows(pictures: Tensor, side: int = _WINDOW) -> Tensor:
+    """Four windows of (batch, channels, height, width), about the middles of its quarters, one after the other.
+
+    Noise is alike everywhere, and some ten thousand pixels tell it.
+
+    Returns:
+        (4 batch, channels, side, side), smaller where the picture is.
+    """
     height, width = pictures.shape[-2:]
     tall, wide = min(side, height // 2), min(side, width // 2)
     rows = [height // 4 - tall // 2, height - height // 4 - tall + tall // 2]

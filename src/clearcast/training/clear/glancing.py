@@ -174,7 +174,7 @@ class Lessons:
         for row in rng.integers(len(self._views.pairs), size=BATCH).tolist():
             noisy, kind, levels = self._draw(row, view, rng)
             pictures.append(at_shape(noisy, self._views.shape).reshape(*self._views.shape, -1))
-            about.append(about_noise(planes(noisy) / 255)[0])
+            about.append(about_noise(planes(noisy))[0])
             rows.append(row)
             kinds.append(kind)
             told.append(levels)
