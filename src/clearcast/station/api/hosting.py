@@ -26,6 +26,7 @@ _LOOK_SECONDS = 0.5
 _END_SECONDS = 30  # that a slow sender may keep the station from ending
 _IDLE_SECONDS = 75  # after which a connection is closed; a client that used it just then would see it break
 _HEADER_BYTES = 64 * 1024
+_TURN_SECONDS = 0.0005  # that a thread may keep the interpreter while another wants it, such as to start an inspection
 
 Say = Callable[[str], None]
 
@@ -118,6 +119,7 @@ def server_of(station: Station) -> uvicorn.Server:
 
 def _serve(station: Station, listener: socket.socket, say: Say) -> None:
     server = server_of(station)
+    sys.setswitchinterval(_TURN_SECONDS)
 
     async def run() -> None:
         telling = asyncio.create_task(_tell(station.desk, say))

@@ -154,7 +154,12 @@ class Desk:
             self._seconds = _STEADY * self._seconds + (1 - _STEADY) * (time.perf_counter() - begun)
 
     def _book(self) -> None:
-        book(self._finished, self._log, away=lambda error: self._note("log", str(error)))
+        book(
+            self._finished,
+            self._log,
+            queued=lambda: not self._taken.empty(),
+            away=lambda error: self._note("log", str(error)),
+        )
 
     def _note(self, name: str, fault: str) -> None:
         """Say why the log or the shelf is away; "": it is back."""
