@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from clearcast.bundle.networks import Distilled, Verdicts
 from clearcast.models.clear.blocks import luma
@@ -133,25 +134,22 @@ def _restored(detail: Detail, window: Tensor, hints: Tensor, about: Tensor, plac
         places: of the window's rows and of its columns.
     """
     height, width = window.shape[1:3]
-    rows, columns = _filled_up(height), _filled_up(width)
+    tall, wide = _filled_up(height), _filled_up(width)
     down, across = (
-        cubic(hints.shape[-1], place.full, place.start + pixels, hints)
-        for place, pixels in zip(places, (rows, columns), strict=True)
+        cubic(hints.shape[-1], place.full, place.start + torch.arange(filled).clamp(max=size - 1), hints)
+        for place, filled, size in zip(places, (tall, wide), (height, width), strict=True)
     )
     waves, small = (down @ hints @ across.T).chunk(2, dim=1)
-    padded = _planes(window).index_select(2, rows).index_select(3, columns)
-    restored: Tensor = detail(padded.float() / 255, waves, small, about)
+    padded = functional.pad(_to_float(window), (0, wide - width, 0, tall - height), mode="replicate")
+    restored: Tensor = detail(padded, waves, small, about)
     levels = restored[..., :height, :width].clamp(0, 1).mul(255).round()
     pixels = levels.to(torch.uint8)
     return pixels.squeeze(1).unsqueeze(-1) if pixels.shape[1] == 1 else pixels.permute(0, 2, 3, 1)
 
 
-def _filled_up(size: int) -> Tensor:
-    """Rows or columns 0 to size - 1, then the last again, up to a multiple of ``STRIDE``.
-
-    The multiple is written so that an export can prove what it is.
-    """
-    return torch.arange(STRIDE * ((size + STRIDE - 1) // STRIDE)).clamp(max=size - 1)
+def _filled_up(size: int) -> int:
+    """The next multiple of ``STRIDE``, written so that an export can prove that it is one."""
+    return STRIDE * ((size + STRIDE - 1) // STRIDE)
 
 
 def _to_float(pictures: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from clearcast.station.log import Log, LogAway
 from clearcast.station.records import Entry, Record
 
 _AT_ONCE = 256  # entries of a transaction
-_GATHER = 0.03  # seconds that a transaction is put off for further entries while pictures queue: it takes some 3 ms
+_GATHER = 0.05  # seconds that a transaction is put off for further entries while pictures queue: it takes some 3 ms
 _SAID = logging.getLogger(__name__)
 
 
