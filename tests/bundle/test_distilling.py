@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from safetensors.torch import load_file
 from short_training import shorten
 
 import clearcast
 from clearcast import imaging
 from clearcast.bundle.contender import contenders_of_bundle
 from clearcast.bundle.distilling import DistillRequest, distill, request_of
-from clearcast.bundle.networks import load_networks
+from clearcast.bundle.networks import still
 from clearcast.bundle.packaging import Data, export
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.teaching import Pace, Plan, plan_within
@@ -22,6 +23,7 @@ from clearcast.bundle.training import train
 from clearcast.data.sheet import read_sheet
 from clearcast.errors import OutputError, RecipeError
 from clearcast.imaging import Channels
+from clearcast.models.clear.restorer import SLIM, Restorer
 from clearcast.models.clear.restoring import restore
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import open_package, read_manifest
@@ -33,7 +35,8 @@ QUIET = Console(quiet=True)
 def shorten_distilling(patch: pytest.MonkeyPatch) -> None:
     """Few and small steps; graphs are written and compared, since that is what a quick bundle is for."""
     patch.setattr("clearcast.bundle.teaching.STEPS", 2)
-    for module in ("bundle.teaching", "training.clear.glancing", "training.clear.steps"):
+    patch.setattr("clearcast.bundle.teaching.DETAIL_STEPS", 2)
+    for module in ("bundle.teaching", "training.clear.fitting", "training.clear.glancing", "training.clear.steps"):
         patch.setattr(f"clearcast.{module}.EPOCH", 1)
     patch.setattr("clearcast.training.clear.glancing.BATCH", 2)
     patch.setattr("clearcast.training.readings._STEPS", 20)
@@ -88,15 +91,14 @@ def test_it_gives_verdicts_levels_and_evidence_without_restoring(quick: Path, no
     np.testing.assert_array_equal(first.picture, imaging.load(Path(first.path), bundle.inspector.channels))
 
 
-def test_restored_pictures_are_the_teachers_and_change_no_verdict(
-    quick: Path, teacher: Path, noisy_folder: Path
-) -> None:
+def test_restored_pictures_are_of_the_slim_restorer_and_change_no_verdict(quick: Path, noisy_folder: Path) -> None:
     source = noisy_folder / "With-Noise"
     plain = list(clearcast.load(quick).predict(source))
-    networks, _ = load_networks(teacher)
+    slim = Restorer(1, SLIM)
+    slim.load_state_dict(load_file(quick / "restorer.safetensors"))
     for said, before in zip(clearcast.load(quick).predict(source, restored=True), plain, strict=True):
         assert (said.verdict, said.p_defect, said.noise_level) == (before.verdict, before.p_defect, before.noise_level)
-        restored, _ = restore(networks.restorer, imaging.load(Path(said.path), Channels.GREY))
+        restored, _ = restore(still(slim), imaging.load(Path(said.path), Channels.GREY))
         assert said.restored is not None
         assert np.abs(said.restored.astype(int) - restored).max() <= 1
 
@@ -113,7 +115,6 @@ def test_large_pictures_are_judged_whole_and_restored_in_tiles(quick: Path) -> N
 def test_figures_are_of_the_teachers_test_rows(quick: Path, teacher: Path) -> None:
     own, taught = (pd.read_csv(folder / "predictions.csv") for folder in (quick, teacher))
     assert own["row"].tolist() == taught["row"].tolist()
-    np.testing.assert_allclose(own["psnr_denoised"], taught["psnr_denoised"], atol=1e-6)  # the same restorer
     chosen_by = pd.read_csv(quick / "validation.csv")
     assert not set(chosen_by["row"]) & set(own["row"])
 
@@ -133,22 +134,25 @@ def test_what_was_stopped_goes_on_to_the_same_bundle(
     monkeypatch.setattr("clearcast.bundle.finishing.Model", lambda *_: None)
     monkeypatch.setattr("clearcast.bundle.finishing.prove", lambda *_: read_manifest(quick)["parity"])
     manifest = distill(request(teacher, tmp_path / "again", resume=True))
-    for name in ("glance.safetensors", "predictions.csv", "validation.csv"):
+    for name in ("glance.safetensors", "restorer.safetensors", "predictions.csv", "validation.csv"):
         assert manifest["files"][name] == read_manifest(quick)["files"][name]
 
 
 def test_a_budget_goes_to_looks_and_then_to_steps() -> None:
-    pace = Pace(step=0.5, look=0.01, restore=0.1)
-    most = Plan(glance=0, rows=800, judged=900)
+    pace = Pace(step=0.5, detail=0.2, look=0.01, restore=0.1)
+    most = Plan(glance=0, detail=0, rows=800, judged=900)
     plan = plan_within(20, pace, most, measured=200)
     left = 20 * 60 - 75 - 200 * 0.1 - 4 * (800 + 900) * 0.01
     assert (plan.rows, plan.judged) == (800, 900)
-    assert 0 <= left - 0.5 * plan.glance < 0.5 * 50
+    assert 0 <= 0.75 * left - 0.5 * plan.glance < 0.5 * 50
+    assert 0 <= 0.25 * left - 0.2 * plan.detail < 0.2 * 50
     scarce = plan_within(2, pace, replace(most, rows=9_000, judged=100_000), measured=100)
     assert 100 <= scarce.rows < 9_000
     assert 100 <= scarce.judged < 100_000
-    assert 4 * (scarce.rows + scarce.judged) * 0.01 + 0.5 * scarce.glance + 0.1 * 100 <= 120
-    assert plan_within(2, Pace(step=9, look=1, restore=5), most, measured=900).glance == 50, "one epoch in any case"
+    assert 4 * (scarce.rows + scarce.judged) * 0.01 + 0.5 * scarce.glance + 0.2 * scarce.detail + 0.1 * 100 <= 120
+    assert plan_within(2, Pace(step=9, detail=9, look=1, restore=5), most, measured=900).glance == 50, (
+        "one epoch in any case"
+    )
 
 
 def test_the_plan_is_kept_and_known_to_fit_here(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +161,7 @@ def test_the_plan_is_kept_and_known_to_fit_here(teacher: Path, tmp_path: Path, m
 
     def keep(minutes: float, pace: Pace, most: Plan, *, measured: int) -> Plan:
         assert minutes == 5
-        assert min(pace.step, pace.look, pace.restore) > 0
+        assert min(pace.step, pace.detail, pace.look, pace.restore) > 0
         assert measured > 0
         plans.append(replace(most, glance=3))
         return plans[0]

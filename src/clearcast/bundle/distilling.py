@@ -1,7 +1,7 @@
 """``clearcast distill``: of a bundle of recipe ``clear`` one that judges at a glance, many times as fast.
 
 Its verdicts, noise types and heat maps come from one small network that looks at the noisy picture; pictures are
-restored, by the same networks as before, only where somebody asks for them.
+restored only where somebody asks for them, by a slim detail network that learned anew to follow the same survey.
 """
 
 import shutil
@@ -33,10 +33,13 @@ from clearcast.domain import Subset
 from clearcast.errors import OutputError, RecipeError
 from clearcast.evaluation.study.dividing import SplitChoice, SplitKind
 from clearcast.evaluation.study.folder import RunFolder
+from clearcast.imaging import Channels
+from clearcast.models.clear.restorer import SLIM, Restorer
 from clearcast.models.glance import Glance, GlancingJudge, glance_shape
 from clearcast.progress import progress_bar
-from clearcast.runtime.manifest import FORMAT, Manifest, Trained
+from clearcast.runtime.manifest import FORMAT, JudgeFacts, Manifest, Trained
 from clearcast.runtime.package import open_package
+from clearcast.training.clear.fitting import fit_detail
 from clearcast.training.clear.glancing import NoisyViews, fit_glance
 from clearcast.training.clear.planning import refuse_short
 from clearcast.training.fit import Surroundings, device_name, require_device
@@ -130,7 +133,7 @@ def request_of(
 
 
 def distill(request: DistillRequest) -> Manifest:
-    """Fit the glance and its judge, measure them on the teacher's test rows, and write a bundle.
+    """Fit the glance, its judge and a slim restorer, measure them on the teacher's test rows, and write a bundle.
 
     Raises:
         ClearcastError: the teacher, the machine or the folder does not allow it.
@@ -148,8 +151,11 @@ def distill(request: DistillRequest) -> Manifest:
     shape, backbone = glance_shape((height, width), request.side), networks.verdicts.network.backbone
     torch.manual_seed(request.seed)
     glance = Glance(backbone)
+    restorer = _slim(networks.restorer, ground.channels)
+    with clock.phase("reading"):
+        training, heldout = ground.galleries(request.console)
     teaching = Teaching(ground, backbone, shape, seed=request.seed, device=request.torch_device)
-    plan = teaching.plan(work / "plan.json", request.budget, glance, networks.restorer)
+    plan = teaching.plan(work / "plan.json", request.budget, glance, restorer, training)
     if request.budget is not None:
         request.console.print(f"  {told(plan, request.budget)}", highlight=False)
     with clock.phase("looking"), progress_bar(request.console, "Looking at noise-free pictures") as progress:
@@ -157,8 +163,11 @@ def distill(request: DistillRequest) -> Manifest:
     around = Surroundings(seed=request.seed, console=request.console, accelerator=request.accelerator)
     with clock.phase("glance"):
         fit_glance(glance, lessons, work / "glance", steps=plan.glance, around=around)
+    with clock.phase("detail"):
+        fit_detail(restorer, training, heldout, work / "detail", steps=plan.detail, around=around)
     with clock.phase("judge"):
-        distilled, known = _judge(request, ground, still(glance), shape, plan.judged, work / "judge")
+        network, facts, known = _judge(request, ground, still(glance), shape, plan.judged, work / "judge")
+    distilled = Distilled(channels=ground.channels, restorer=still(restorer.cpu()), network=network, facts=facts)
     with clock.phase("measuring"):
         measured = measure(distilled, ground, known, seed=request.seed, console=request.console)
     save_networks(distilled, ground.folder.path)
@@ -197,10 +206,17 @@ def distill(request: DistillRequest) -> Manifest:
     return manifest
 
 
+def _slim(restorer: Restorer, channels: Channels) -> Restorer:
+    """The same survey with a slim detail network, which is not fitted yet."""
+    slim = Restorer(channels.depth, SLIM)
+    slim.survey.load_state_dict(restorer.survey.state_dict())
+    return slim
+
+
 def _judge(
     request: DistillRequest, ground: Ground, glance: Glance, shape: tuple[int, int], most: int, work: Path
-) -> tuple[Distilled, pd.DataFrame]:
-    """The judge of what the glance sees, and what judges said of rows whose parts they had not learned from."""
+) -> tuple[GlancingJudge, JudgeFacts, pd.DataFrame]:
+    """Who judges what the glance sees, and what judges said of rows whose parts they had not learned from."""
     rows, parts = ground.chosen(Subset.TRAIN), ground.parts(Subset.TRAIN)
     places = spread(parts, most, request.seed)
     rows, parts = [rows[place] for place in places], [parts[place] for place in places]
@@ -222,15 +238,10 @@ def _judge(
             progress=progress,
         )
     glance.cpu()
-    distilled = Distilled(
-        channels=ground.channels,
-        restorer=request.networks.restorer,
-        network=still(GlancingJudge(glance, fitted.judge, shape)),
-        facts={
-            "shape": list(shape),
-            "temperature": fitted.temperature,
-            "threshold": fitted.threshold,
-            "crossfitted": fitted.logits is not None,
-        },
-    )
-    return distilled, crossfitted(rows, parts, fitted)
+    facts: JudgeFacts = {
+        "shape": list(shape),
+        "temperature": fitted.temperature,
+        "threshold": fitted.threshold,
+        "crossfitted": fitted.logits is not None,
+    }
+    return still(GlancingJudge(glance, fitted.judge, shape)), facts, crossfitted(rows, parts, fitted)

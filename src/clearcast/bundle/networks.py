@@ -45,7 +45,7 @@ class Networks:
 
 @dataclass(frozen=True, kw_only=True)
 class Distilled:
-    """What is distilled of ``Networks``, in evaluation mode: verdicts at a glance, and the restorer as it was."""
+    """What is distilled of ``Networks``, in evaluation mode: verdicts at a glance, and a slim restorer."""
 
     channels: Channels
     restorer: Restorer

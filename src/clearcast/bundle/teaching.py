@@ -22,15 +22,19 @@ from clearcast.models.clear.restorer import Restorer
 from clearcast.models.clear.restoring import restore
 from clearcast.models.glance import Glance
 from clearcast.progress import Progress
-from clearcast.training.clear.glancing import BATCH, RATE, CleanViews, GlanceModule, Lessons, spreads_of
+from clearcast.training.clear.fitting import crop_of, detail_batch
+from clearcast.training.clear.gallery import Gallery
+from clearcast.training.clear.glancing import RATE, CleanViews, GlanceModule, Lessons, spreads_of
+from clearcast.training.clear.modules import DetailModule
 from clearcast.training.clear.planning import seconds_a_step
 from clearcast.training.clear.steps import EPOCH
 from clearcast.training.seeing import see
 
-STEPS = 2400  # where no budget says otherwise
+STEPS, DETAIL_STEPS = 2400, 1500  # where no budget says otherwise
 VIEWS = 4  # of each row, for the glance and again for the judge
 _MOST_ROWS = 2000  # that teach the glance: what is seen of a picture of 160 x 160 pixels takes 0.03 MB a view
 _LOOKS_SHARE, _JUDGE_SHARE = 0.15, 0.2  # of a budget, at most
+_DETAIL_SHARE = 0.25  # of what these leave
 _FEWEST_ROWS = 100
 _TRIED = 8  # pictures that are looked at to know the pace
 _GRAPHS = 75.0  # seconds that writing and comparing them takes
@@ -38,18 +42,30 @@ _GRAPHS = 75.0  # seconds that writing and comparing them takes
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Steps of the glance, a multiple of ``EPOCH``; how many rows teach it, at most; and how many teach the judge."""
+    """How much is learned.
+
+    Attributes:
+        glance, detail: steps of the two networks, multiples of ``EPOCH``.
+        rows, judged: how many rows teach the glance, at most, and the judge.
+    """
 
     glance: int
+    detail: int
     rows: int
     judged: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """Seconds on this machine: of a step of the glance, of a look at a picture, and of restoring one."""
+    """Seconds on this machine.
+
+    Attributes:
+        step, detail: of a step of the glance and of the detail network.
+        look, restore: of a look at a picture, and of restoring one.
+    """
 
     step: float
+    detail: float
     look: float
     restore: float
 
@@ -74,21 +90,22 @@ class Teaching:
         self._seed = seed
         self._device = device
 
-    def plan(self, path: Path, budget: float | None, glance: Glance, restorer: Restorer) -> Plan:
+    def plan(self, path: Path, budget: float | None, glance: Glance, restorer: Restorer, gallery: Gallery) -> Plan:
         """How much is learned from, and how long; decided once, so that work that is resumed keeps to it.
 
         Args:
             path: keeps the plan.
-            budget: minutes; None: all rows, and ``STEPS``.
+            budget: minutes; None: all rows, ``STEPS`` and ``DETAIL_STEPS``.
             glance: not fitted yet; its pace is tried on a copy.
-            restorer: restores test rows when they are measured.
+            restorer: likewise; it restores test rows when they are measured, too.
+            gallery: what it learns from.
         """
         if path.exists():
             return Plan(**json.loads(path.read_text(encoding="utf-8")))
         judged = len(self._ground.indices(Subset.TRAIN))
-        plan = Plan(glance=STEPS, rows=min(len(self._rows()), _MOST_ROWS), judged=judged)
+        plan = Plan(glance=STEPS, detail=DETAIL_STEPS, rows=min(len(self._rows()), _MOST_ROWS), judged=judged)
         if budget is not None:
-            pace = self._pace(glance, restorer)
+            pace = self._pace(glance, restorer, gallery)
             plan = plan_within(budget, pace, plan, measured=len(self._ground.indices(Subset.TEST)))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, asdict(plan))
@@ -136,7 +153,7 @@ class Teaching:
         rows, parts, places = self._ground.chosen(Subset.TRAIN), self._ground.parts(Subset.TRAIN), self._rows()
         return [rows[places[place]] for place in spread([parts[place] for place in places], count, self._seed)]
 
-    def _pace(self, glance: Glance, restorer: Restorer) -> Pace:
+    def _pace(self, glance: Glance, restorer: Restorer, gallery: Gallery) -> Pace:
         rows, rng = self._chosen(_TRIED), np.random.default_rng(0)
         with tempfile.TemporaryDirectory() as folder:
             look = _seconds(lambda: self._lessons(rows, 2, Path(folder) / "seen", lambda *_: None)) / (2 * len(rows))
@@ -148,7 +165,14 @@ class Teaching:
                 self._device,
             )
         noisy = imaging.load(self._ground.rows.sheet.resolve(rows[0].noisy), self._ground.channels)
-        return Pace(step=step, look=look, restore=_seconds(lambda: restore(restorer, noisy)))
+        crop = crop_of(gallery)
+        detail = seconds_a_step(
+            lambda network: DetailModule(network, restorer.survey, learning_rate=RATE / 100, steps=1, crop=crop),
+            restorer.detail,
+            lambda: detail_batch(gallery, crop, rng),
+            self._device,
+        )
+        return Pace(step=step, detail=detail, look=look, restore=_seconds(lambda: restore(restorer, noisy)))
 
 
 def plan_within(minutes: float, pace: Pace, most: Plan, *, measured: int) -> Plan:
@@ -165,13 +189,18 @@ def plan_within(minutes: float, pace: Pace, most: Plan, *, measured: int) -> Pla
         min(there, max(_FEWEST_ROWS, int(share * seconds / (VIEWS * pace.look))))
         for there, share in ((most.rows, _LOOKS_SHARE), (most.judged, _JUDGE_SHARE))
     )
-    steps = (seconds - VIEWS * (rows + judged) * pace.look) / pace.step
-    return Plan(glance=max(1, int(steps / EPOCH)) * EPOCH, rows=rows, judged=judged)
+    left = seconds - VIEWS * (rows + judged) * pace.look
+    glance, detail = (
+        max(1, int(share * left / step / EPOCH)) * EPOCH
+        for share, step in ((1 - _DETAIL_SHARE, pace.step), (_DETAIL_SHARE, pace.detail))
+    )
+    return Plan(glance=glance, detail=detail, rows=rows, judged=judged)
 
 
 def told(plan: Plan, minutes: float) -> str:
     """What fits into a budget, for people."""
-    return f"{plan.glance} steps of {BATCH} pictures, from {plan.rows} rows, fit into {minutes:g} minutes here"
+    steps = f"{plan.glance} steps of the glance, from {plan.rows} rows, and {plan.detail} of the detail network"
+    return f"{steps} fit into {minutes:g} minutes here"
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -15,6 +15,24 @@ STRIDE = 8  # height and width of what the detail network sees are multiples of 
 _BASES = 3
 
 
+class Build(NamedTuple):
+    """How a detail network is built.
+
+    Attributes:
+        channels: at cells of 2 x 2, 4 x 4 and 8 x 8 pixels.
+        reach: pixels a side of what each cell of 2 x 2 is made of, and is corrected with; even.
+        weighing: cells a side that weigh the bases; odd.
+    """
+
+    channels: tuple[int, int, int]
+    reach: int
+    weighing: int
+
+
+THOROUGH = Build(channels=(16, 32, 48), reach=6, weighing=3)
+SLIM = Build(channels=(8, 16, 32), reach=4, weighing=1)  # half of the time
+
+
 class Seen(NamedTuple):
     """What is known of a picture before its details are restored.
 
@@ -57,13 +75,14 @@ class Detail(nn.Module):
 
     Args:
         depth: 1 for grey pictures, 3 for colour.
+        build: how large it is.
     """
 
-    def __init__(self, depth: int = 1, channels: tuple[int, int, int] = (16, 32, 48)) -> None:
+    def __init__(self, depth: int = 1, build: Build = THOROUGH) -> None:
         super().__init__()
         self.depth = depth
-        top, middle, bottom = channels
-        self.enter = nn.Conv2d(4 * depth, top, 6, stride=2, padding=2)
+        (top, middle, bottom), reach = build.channels, build.reach
+        self.enter = nn.Conv2d(4 * depth, top, reach, stride=2, padding=reach // 2 - 1)
         self.hear = nn.Conv2d(2, top, 3, padding=1, bias=False)
         self.to_middle = nn.Conv2d(top, middle, 2, stride=2)
         self.middle_in = Residual(middle)
@@ -73,9 +92,9 @@ class Detail(nn.Module):
         self.middle_out = Residual(middle)
         self.from_middle = nn.ConvTranspose2d(middle, top, 2, stride=2)
         self.top_out = Residual(top)
-        self.correct = nn.ConvTranspose2d(top, depth, 6, stride=2, padding=2)
-        self.weigh = nn.Conv2d(top, _BASES, 3, padding=1)
-        self.told = nn.ModuleList(nn.Linear(4 + len(LEVELS), 2 * width) for width in channels)
+        self.correct = nn.ConvTranspose2d(top, depth, reach, stride=2, padding=reach // 2 - 1)
+        self.weigh = nn.Conv2d(top, _BASES, build.weighing, padding=build.weighing // 2)
+        self.told = nn.ModuleList(nn.Linear(4 + len(LEVELS), 2 * width) for width in build.channels)
         for last in (self.correct, self.weigh):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(torch.as_tensor(last.bias))
@@ -128,12 +147,13 @@ class Restorer(nn.Module):
 
     Args:
         depth: 1 for grey pictures, 3 for colour.
+        build: of the detail network.
     """
 
-    def __init__(self, depth: int = 1) -> None:
+    def __init__(self, depth: int = 1, build: Build = THOROUGH) -> None:
         super().__init__()
         self.survey = Survey()
-        self.detail = Detail(depth)
+        self.detail = Detail(depth, build)
 
     def forward(self, noisy: Tensor) -> tuple[Tensor, Seen]:
         """Float (batch, depth, height, width) in 0..1, any height and width; restored within 0..1, of that shape."""

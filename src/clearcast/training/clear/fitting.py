@@ -67,17 +67,23 @@ def fit_restorer(
         title="Survey",
         around=around,
     )
+    return survey, fit_detail(restorer, training, heldout, folder / "detail", steps=plan.detail, around=around)
+
+
+def fit_detail(
+    restorer: Restorer, training: Gallery, heldout: Gallery, folder: Path, *, steps: int, around: Surroundings
+) -> Fitted:
+    """Fit the detail network to a survey that is fitted; as ``fit_restorer``, in a folder of its own."""
     crop = crop_of(training)
-    detail = fit_network(
-        DetailModule(restorer.detail, restorer.survey, learning_rate=2e-3, steps=plan.detail, crop=crop),
+    return fit_network(
+        DetailModule(restorer.detail, restorer.survey, learning_rate=2e-3, steps=steps, crop=crop),
         step_loader(lambda rng: detail_batch(training, crop, rng), around.seed),
         fixed_loader(lambda rng: detail_batch(heldout, crop, rng), around.seed, _HELDOUT),
-        folder / "detail",
-        settings=Fit(learning_rate=2e-3, batch=DETAIL_BATCH * CROPS, epochs=plan.detail // EPOCH),
+        folder,
+        settings=Fit(learning_rate=2e-3, batch=DETAIL_BATCH * CROPS, epochs=steps // EPOCH),
         title="Detail",
         around=around,
     )
-    return survey, detail
 
 
 def crop_of(gallery: Gallery) -> int:
