@@ -1,5 +1,6 @@
 """What a glance is taught with, and how long: pictures of the teacher's training rows, and what the backbone sees."""
 
+import copy
 import json
 import tempfile
 import time
@@ -165,9 +166,9 @@ class Teaching:
                 self._device,
             )
         noisy = imaging.load(self._ground.rows.sheet.resolve(rows[0].noisy), self._ground.channels)
-        crop = crop_of(gallery)
+        crop, survey = crop_of(gallery), copy.deepcopy(restorer.survey)  # which goes where the step does
         detail = seconds_a_step(
-            lambda network: DetailModule(network, restorer.survey, learning_rate=RATE / 100, steps=1, crop=crop),
+            lambda network: DetailModule(network, survey, learning_rate=RATE / 100, steps=1, crop=crop),
             restorer.detail,
             lambda: detail_batch(gallery, crop, rng),
             self._device,
