@@ -21,7 +21,7 @@ from clearcast.models.judge import Judge, Judgement
 TOLD = 6  # numbers about the levels of noise, see ``Glimpse.told``
 LEVEL_UNIT, CYCLES_UNIT, TURN_UNIT = 0.2, 4.0, 0.5  # make numbers of about 1 of what is told
 
-BLOCKS = (1, 2, 2, 2, 2, 1)  # of each stage; all that the backbone has judge no better, and take half as long again
+BLOCKS = (1, 2, 2, 2, 2, 1)  # of each stage; all that the backbone has judge no better, and take a third longer
 
 _MULTIPLE = 32
 _WINDOW = 64  # pixels a side of the windows for statistics
