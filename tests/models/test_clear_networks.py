@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage
 
 from clearcast.domain import NoiseType
@@ -109,6 +110,13 @@ def test_enlarging_reproduces_parabolas_and_windows_of_it_agree() -> None:
     torch.testing.assert_close(enlarge(small[None, None], 100, 100, window)[0, 0], whole[window])
 
 
+def test_enlarging_is_pillows_away_from_the_border() -> None:
+    small = np.random.default_rng(0).random((20, 31), np.float32)
+    expected = np.asarray(Image.fromarray(small).resize((100, 90), Image.Resampling.BICUBIC))
+    large = enlarge(torch.from_numpy(small)[None, None], 90, 100)[0, 0].numpy()
+    np.testing.assert_allclose(large[12:-12, 12:-12], expected[12:-12, 12:-12], atol=1e-5)
+
+
 @pytest.mark.parametrize("side", [8, 16])
 def test_fourier_layer_transforms_as_an_fft(side: int) -> None:
     layer = Fourier(3, side)
@@ -127,6 +135,21 @@ def test_median_is_scipys() -> None:
     pixels = torch.rand(1, 1, 20, 31)
     expected = ndimage.median_filter(pixels[0, 0].numpy(), size=3, mode="nearest")
     np.testing.assert_array_equal(median3(pixels)[0, 0], expected)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_pixels_as_integers_are_filled_as_floats_are(depth: int) -> None:
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, depth, 20, 31)).astype(np.uint8))
+    for found, expected in zip(fill(pixels), fill(pixels.float() / 255), strict=True):
+        torch.testing.assert_close(found, expected, atol=0, rtol=0)
+
+
+def test_neighbours_are_weighed_one_two_one() -> None:
+    lone = torch.full((1, 1, 9, 9), 0.5)
+    lone[0, 0, 4, 4], lone[0, 0, 3, 4], lone[0, 0, 4, 3] = 1.0, 0.8, 0.2
+    filled, _ = fill(lone)
+    around = ndimage.correlate(lone[0, 0].numpy(), np.outer([1, 2, 1], [1, 2, 1]))[4, 4] - 4 * 1.0
+    assert filled[0, 0, 4, 4] == pytest.approx(around / 12, abs=1e-3)
 
 
 def test_an_impulse_is_filled_from_its_neighbours_and_nothing_else_changes() -> None:

@@ -92,6 +92,12 @@ class Graph:
         self.add("Concat", m, rest, out="levels", axis=1)
         self.add("Add", self.add("Unsqueeze", none, self.constant([2], np.int64)), self.waves(), out="waves")
 
+    def about(self, pictures: str) -> None:
+        size = self.add("Cast", self.add("Shape", pictures), to=TensorProto.FLOAT)
+        both = self.add("Slice", size, self.constant([1], np.int64), self.constant([3], np.int64))
+        six = self.add("Concat", both, both, both, axis=0)
+        self.add("Expand", six, self.constant([1, 6], np.int64), out="about")
+
     def waves(self) -> str:
         return self.constant(WAVES[None], np.float32)
 
@@ -137,25 +143,27 @@ def write_bundle(
     restored = inspect.restore("pictures", zero, zero)
     inspect.survey("pictures")
     said = ["p_noise", *([] if recipe == "glance" else ["restored"]), *(["levels", "waves"] if clear else [])]
+    if recipe == "glance":
+        inspect.about("pictures")
+        said.append("about")
     if judges:
         inspect.judge(restored)
         said += ["p_defect", *(["evidence"] if clear else [])]
     inspect.write(folder / "inspect.onnx", ["pictures"], said)
     if clear:
-        _write_for_tiles(folder, judges=judges and recipe == "clear")
+        _write_for_tiles(folder, told=recipe == "glance", judges=judges and recipe == "clear")
     write_manifest(folder, _manifest(channels, judges=judges, recipe=recipe))
     return folder
 
 
-def _write_for_tiles(folder: Path, *, judges: bool) -> None:
+def _write_for_tiles(folder: Path, *, told: bool, judges: bool) -> None:
+    """``told``: whether another graph than the survey tells of the noise."""
     survey = Graph()
     survey.survey("pictures")
     survey.add("Identity", "waves", out="small")
-    size = survey.add("Cast", survey.add("Shape", "pictures"), to=TensorProto.FLOAT)
-    both = survey.add("Slice", size, survey.constant([1], np.int64), survey.constant([3], np.int64))
-    six = survey.add("Concat", both, both, both, axis=0)
-    survey.add("Expand", six, survey.constant([1, 6], np.int64), out="about")
-    survey.write(folder / "survey.onnx", ["pictures"], ["waves", "small", "p_noise", "levels", "about"])
+    survey.about("pictures")
+    surveyed = ["waves", "small", *([] if told else ["p_noise", "levels", "about"])]
+    survey.write(folder / "survey.onnx", ["pictures"], surveyed)
     detail = Graph()
     first = [detail.add("Gather", "place", detail.constant(place, np.int64)) for place in (2, 3)]
     detail.restore("window", *first)

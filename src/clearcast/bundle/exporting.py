@@ -12,7 +12,7 @@ from onnx import compose, helper, numpy_helper
 from torch import Tensor
 from torch.export import Dim
 
-from clearcast.bundle.graphs import DetailGraph, ExportedModule, GlanceGraph, JudgeGraph, SurveyGraph
+from clearcast.bundle.graphs import DetailGraph, ExportedModule, GlanceGraph, JudgeGraph, SurveyGraph, WavesGraph
 from clearcast.bundle.networks import Distilled, Networks
 from clearcast.bundle.published import Published, PublishedGraph
 from clearcast.files import replace_file
@@ -35,7 +35,7 @@ def write_graphs(networks: Networks, folder: Path) -> dict[str, Graph]:
     Returns:
         for the manifest, what each file takes and gives.
     """
-    parts = _restoring(networks.restorer, networks.channels)
+    parts = _restoring(networks.restorer, SurveyGraph(networks.restorer), networks.channels)
     if networks.verdicts:
         parts[JUDGE] = exported(JudgeGraph(networks.verdicts), [_example(networks.channels)], [_PICTURES])
     graphs = {INSPECT: _joined(**{name.removesuffix(".onnx"): part for name, part in parts.items()}), **parts}
@@ -45,15 +45,14 @@ def write_graphs(networks: Networks, folder: Path) -> dict[str, Graph]:
 def write_distilled(networks: Distilled, folder: Path) -> dict[str, Graph]:
     """Write what inspects at a glance and, apart from it, what restores on demand."""
     inspect = exported(GlanceGraph(networks), [_example(networks.channels)], [_PICTURES])
-    graphs = {INSPECT: inspect, **_restoring(networks.restorer, networks.channels)}
+    graphs = {INSPECT: inspect, **_restoring(networks.restorer, WavesGraph(networks.restorer), networks.channels)}
     return {name: write_graph(graph, folder / name) for name, graph in graphs.items()}
 
 
-def _restoring(restorer: Restorer, channels: Channels) -> dict[str, onnx.ModelProto]:
+def _restoring(restorer: Restorer, survey: SurveyGraph | WavesGraph, channels: Channels) -> dict[str, onnx.ModelProto]:
     pictures = _example(channels)
-    survey, detail = SurveyGraph(restorer), DetailGraph(restorer)
-    waves, small, _, _, about = survey(pictures)
-    place = torch.tensor([2 * _EXAMPLE[1], 2 * _EXAMPLE[2], 0, 8])
+    waves, small, _, _, about = SurveyGraph(restorer)(pictures)
+    detail, place = DetailGraph(restorer), torch.tensor([2 * _EXAMPLE[1], 2 * _EXAMPLE[2], 0, 8])
     each = {0: _BATCH}
     return {
         SURVEY: exported(survey, [pictures], [_PICTURES]),

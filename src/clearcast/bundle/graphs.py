@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clearcast.bundle.networks import Distilled, Verdicts
-from clearcast.models.clear.blocks import luma
+from clearcast.models.clear.blocks import luma, to_unit
 from clearcast.models.clear.resample import cubic
-from clearcast.models.clear.restorer import STRIDE, Detail, Restorer, Seen
+from clearcast.models.clear.restorer import STRIDE, Detail, Restorer, Seen, about_of
 
 
 class ExportedModule(Protocol):
@@ -55,13 +55,32 @@ class SurveyGraph(nn.Module):
         return seen.waves[:, 0], seen.small[:, 0], about[:, :4], seen.levels.clamp(0, 1), about
 
 
+class WavesGraph(nn.Module):
+    """Which waves a picture has, where others tell its noise.
+
+    Input ``pictures`` and outputs ``waves`` and ``small`` are those of ``SurveyGraph``.
+    """
+
+    inputs: tuple[str, ...] = ("pictures",)
+    outputs: tuple[str, ...] = ("waves", "small")
+
+    def __init__(self, restorer: Restorer) -> None:
+        super().__init__()
+        self.finder = restorer.survey.finder
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """As said above."""
+        waves, small, _ = self.finder(luma(_to_float(pictures)))
+        return waves[:, 0], small[:, 0]
+
+
 class DetailGraph(nn.Module):
     """A window of a picture, restored.
 
     Inputs: ``window`` uint8 (batch, h, w, depth), whose place in the picture is a multiple of 8 from above and from
-    left; ``waves``, ``small`` and ``about`` of the whole picture, as the survey graph gives them; ``place`` int64 (4,),
-    the whole picture's height and width, and the window's first row and column. Output: ``restored``, uint8 of the
-    window's shape.
+    left; ``waves``, ``small`` and ``about`` of the whole picture, as ``SurveyGraph`` gives them, or ``WavesGraph`` and
+    ``GlanceGraph``; ``place`` int64 (4,), the whole picture's height and width, and the window's first row and column.
+    Output: ``restored``, uint8 of the window's shape.
     """
 
     inputs: tuple[str, ...] = ("window", "waves", "small", "about", "place")
@@ -103,13 +122,13 @@ class JudgeGraph(nn.Module):
 class GlanceGraph(nn.Module):
     """Noise type and verdict at a glance.
 
-    Input ``pictures`` is uint8 (batch, height, width, depth). Outputs: ``p_noise`` and ``levels`` as those of
-    ``SurveyGraph``; ``wave`` float32 (batch, 3), see ``Glimpse.wave``; ``p_defect`` and ``evidence`` as those of
+    Input ``pictures`` is uint8 (batch, height, width, depth). Outputs: ``p_noise``, ``levels`` and ``about`` as those
+    of ``SurveyGraph``; ``wave`` float32 (batch, 3), see ``Glimpse.wave``; ``p_defect`` and ``evidence`` as those of
     ``JudgeGraph``, of the picture as it came.
     """
 
     inputs: tuple[str, ...] = ("pictures",)
-    outputs: tuple[str, ...] = ("p_noise", "levels", "wave", "p_defect", "evidence")
+    outputs: tuple[str, ...] = ("p_noise", "levels", "about", "wave", "p_defect", "evidence")
 
     def __init__(self, distilled: Distilled) -> None:
         super().__init__()
@@ -120,7 +139,8 @@ class GlanceGraph(nn.Module):
         """As said above."""
         said, glimpse = self.network(_planes(pictures))
         chance = torch.sigmoid(said.logit / self.temperature)
-        return glimpse.scores.softmax(dim=1), glimpse.levels, glimpse.wave, chance, said.evidence / self.temperature
+        about = about_of(glimpse.scores, glimpse.levels)
+        return about[:, :4], glimpse.levels, about, glimpse.wave, chance, said.evidence / self.temperature
 
 
 def _restored(detail: Detail, window: Tensor, hints: Tensor, about: Tensor, places: tuple[Place, Place]) -> Tensor:
@@ -140,7 +160,7 @@ def _restored(detail: Detail, window: Tensor, hints: Tensor, about: Tensor, plac
         for place, filled, size in zip(places, (tall, wide), (height, width), strict=True)
     )
     waves, small = (down @ hints @ across.T).chunk(2, dim=1)
-    padded = functional.pad(_to_float(window), (0, wide - width, 0, tall - height), mode="replicate")
+    padded = functional.pad(_planes(window), (0, wide - width, 0, tall - height), mode="replicate")
     restored: Tensor = detail(padded, waves, small, about)
     levels = restored[..., :height, :width].clamp(0, 1).mul(255).round()
     pixels = levels.to(torch.uint8)
@@ -154,7 +174,7 @@ def _filled_up(size: int) -> int:
 
 def _to_float(pictures: Tensor) -> Tensor:
     """Float (batch, depth, height, width) in 0..1 from uint8 (batch, height, width, depth)."""
-    return _planes(pictures).float() / 255
+    return to_unit(_planes(pictures))
 
 
 def _planes(pictures: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from rich.console import Console
 from clearcast import imaging
 from clearcast.bundle.ground import Ground
 from clearcast.bundle.lines import Opinion, Seen, line_of, verdict_columns
-from clearcast.bundle.networks import Distilled, Networks, glance, judge
+from clearcast.bundle.networks import Distilled, GlancedAt, Networks, glance, judge, restored_by
 from clearcast.domain import NoiseType, Subset
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.evidence.gather import gather_evidence
@@ -93,15 +93,15 @@ def _test_rows(ground: Ground, seed: int) -> list[dict[Hashable, Any]]:
 def _said(networks: Networks | Distilled, noisy: Picture, reference: Picture | None) -> dict[Hashable, Any]:
     """What is said of a noisy picture; and for comparison, of its noise-free one and, if restored, as it came."""
     if isinstance(networks, Distilled):
-        restored, _ = restore(networks.restorer, noisy)
-        return line_of(noisy, _glanced(networks, noisy, restored), reference, lambda it: _glanced(networks, it, it))
+        glanced = glance(networks, noisy)
+        restored = restored_by(networks, noisy, glanced.glimpse)
+        return line_of(noisy, _glanced(glanced, restored), reference, lambda it: _glanced(glance(networks, it), it))
     line = line_of(noisy, _seen(networks, noisy), reference, partial(_seen, networks))
     return line | verdict_columns(Stage.NOISY, _opinion(networks, noisy))
 
 
-def _glanced(networks: Distilled, picture: Picture, restored: Picture) -> Seen:
+def _glanced(glanced: GlancedAt, restored: Picture) -> Seen:
     """``restored``: the picture without noise, which is the picture itself where it has none."""
-    glanced = glance(networks, picture)
     opinion = Opinion(logit=glanced.judged.logit, defect=glanced.judged.defect)
     return Seen(restored=restored, noise=glanced.noise, opinion=opinion)
 

@@ -14,7 +14,8 @@ from clearcast.errors import OutputError
 from clearcast.imaging import Channels, Picture
 from clearcast.models.backbone import Backbone
 from clearcast.models.clear.restorer import Restorer
-from clearcast.models.glance import GlancingJudge
+from clearcast.models.clear.restoring import restore
+from clearcast.models.glance import GlancingJudge, Glimpse
 from clearcast.models.judge import Judge, PictureJudge
 from clearcast.noise.telling import NoiseEstimate, tell_noise
 from clearcast.runtime.manifest import MANIFEST, JudgeFacts, Trained, parse_trained
@@ -81,12 +82,11 @@ def judge(verdicts: Verdicts, restored: Picture) -> Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class GlancedAt:
-    """What is said of one picture at a glance; ``p_noise`` as float64 (4,), ``levels`` as in ``Glimpse``."""
+    """What is said of one picture at a glance; ``glimpse``, of a batch of one, tells the restorer of the noise."""
 
     judged: Judged
     noise: NoiseEstimate
-    p_noise: NDArray[np.float64]
-    levels: tuple[float, float]
+    glimpse: Glimpse
 
 
 @torch.inference_mode()
@@ -95,16 +95,19 @@ def glance(networks: Distilled, picture: Picture) -> GlancedAt:
     pixels = torch.from_numpy(np.ascontiguousarray(picture)).reshape(*picture.shape[:2], -1)
     said, glimpse = networks.network(pixels.permute(2, 0, 1)[None])
     logit, facts = float(said.logit), networks.facts
-    chances = glimpse.scores[0].double().softmax(dim=0).numpy()
-    sigma, density = glimpse.levels[0].tolist()
+    chances = glimpse.scores[0].double().softmax(dim=0).tolist()
     return GlancedAt(
         judged=Judged(
             logit=logit / facts["temperature"], defect=logit > facts["threshold"], evidence=said.evidence[0].numpy()
         ),
-        noise=tell_noise(chances.tolist(), (sigma, density), glimpse.wave[0].tolist(), *picture.shape[:2]),
-        p_noise=chances,
-        levels=(sigma, density),
+        noise=tell_noise(chances, glimpse.levels[0].tolist(), glimpse.wave[0].tolist(), *picture.shape[:2]),
+        glimpse=glimpse,
     )
+
+
+def restored_by(networks: Distilled, picture: Picture, glimpse: Glimpse) -> Picture:
+    """One picture without noise, uint8 of its shape; the restorer is told what was seen of its noise at a glance."""
+    return restore(networks.restorer, picture, noise=(glimpse.scores, glimpse.levels))[0]
 
 
 def still(network: NetworkT) -> NetworkT:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clearcast.bundle.networks import Distilled, Networks, glance, judge
+from clearcast.bundle.networks import Distilled, Networks, glance, judge, restored_by
 from clearcast.errors import OutputError
 from clearcast.imaging import Picture
 from clearcast.models.clear.restoring import restore
@@ -57,12 +57,13 @@ def ask_networks(networks: Networks, picture: Picture) -> Said:
 def ask_distilled(networks: Distilled, picture: Picture) -> Said:
     """What distilled networks say in the laboratory of a picture, uint8 (height, width) or (height, width, 3)."""
     said = glance(networks, picture)
+    sigma, density = said.glimpse.levels[0].tolist()
     return Said(
-        p_noise=said.p_noise,
-        levels=said.levels,
+        p_noise=said.glimpse.scores[0].double().softmax(dim=0).numpy(),
+        levels=(sigma, density),
         p_defect=float(1 / (1 + np.exp(-said.judged.logit))),
         defect=said.judged.defect,
-        restored=restore(networks.restorer, picture)[0],
+        restored=restored_by(networks, picture, said.glimpse),
     )
 
 

@@ -88,12 +88,12 @@ class Worker:
 
 def _round(items: list[Item], bundle: object, actors: int) -> Iterator[Inspection]:
     data = import_module("ray.data")
-    packed = [_packed(item) for item in items]
-    blocks = [_table("item", packed[start : start + _BLOCK]) for start in range(0, len(packed), _BLOCK)]
-    inspected = data.from_arrow(blocks).map_batches(
+    blocks = -(-len(items) // _BLOCK)
+    packed = [{"item": _packed(item)} for item in items]
+    inspected = data.from_items(packed, override_num_blocks=blocks).map_batches(
         Worker,
         fn_constructor_args=(bundle, Path.cwd()),
-        compute=data.ActorPoolStrategy(size=min(actors, len(blocks))),
+        compute=data.ActorPoolStrategy(size=min(actors, blocks)),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=1,

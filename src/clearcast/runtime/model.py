@@ -25,6 +25,7 @@ _BRIEF_SPINNING = {
 }
 
 INSPECT, SURVEY, DETAIL, JUDGE = "inspect.onnx", "survey.onnx", "detail.onnx", "judge.onnx"
+ABOUT = "about"  # what one graph tells another of the noise
 
 Floats = NDArray[np.float32]
 
@@ -87,23 +88,26 @@ class Model:
         large = pictures.shape[1] * pictures.shape[2] > self._whole
         if not self.always_restores:
             said = (_run_and_free if large else _run)(self._inspect, pictures=pictures)
-            return Answers(**said, restored=self._restored_in_tiles(pictures)[1] if restored else None)
+            clean = self._restored_in_tiles(pictures, said)[1] if restored else None
+            return Answers(**{name: value for name, value in said.items() if name != ABOUT}, restored=clean)
         if self._in_tiles and large:
             return Answers(**self._answer_in_tiles(pictures))
         return Answers(**_run(self._inspect, pictures=pictures))
 
     def _answer_in_tiles(self, pictures: NDArray[np.uint8]) -> dict[str, Any]:
         """The same numbers, without holding more than a tile of each picture as floats."""
-        seen, restored = self._restored_in_tiles(pictures)
+        seen, restored = self._restored_in_tiles(pictures, {})
         judged = _run_and_free(self._judge, restored=restored) if "p_defect" in self.says else {}
         return {name: seen[name] for name in ("p_noise", "levels", "waves")} | judged | {"restored": restored}
 
-    def _restored_in_tiles(self, pictures: NDArray[np.uint8]) -> tuple[dict[str, Any], NDArray[np.uint8]]:
-        """What the survey says, and the pictures without noise."""
+    def _restored_in_tiles(
+        self, pictures: NDArray[np.uint8], said: dict[str, Any]
+    ) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+        """What the survey says, and the pictures without noise, of which the survey or what was ``said`` tells."""
         large = pictures.shape[1] * pictures.shape[2] > self._whole
         seen = (_run_and_free if large else _run)(self._survey, pictures=pictures)
         restored = np.empty_like(pictures)
-        told = {name: seen[name] for name in ("waves", "small", "about")}
+        told = {"waves": seen["waves"], "small": seen["small"], ABOUT: (said | seen)[ABOUT]}
         height, width = pictures.shape[1:3]
         for top in range(0, height, self._tile):
             for left in range(0, width, self._tile):

@@ -110,16 +110,22 @@ def fill(noisy: Tensor) -> tuple[Tensor, Tensor]:
     """Put the mean of unstruck neighbours in place of pixels that look struck by an impulse, in each channel apart.
 
     Args:
-        noisy: float (batch, channels, height, width) in 0..1.
+        noisy: float (batch, channels, height, width) in 0..1, or uint8, whose median is the faster one.
 
     Returns:
-        The filled picture, and 0 where a pixel looks struck, else 1; both of the same shape.
+        The filled picture, and 0 where a pixel looks struck, else 1; both float of the same shape.
     """
+    middling, noisy = to_unit(median3(noisy)), to_unit(noisy)
     extreme = (noisy < _NEAR) | (noisy > 1 - _NEAR)
-    kept = 1 - (extreme & ((noisy - median3(noisy)).abs() > _UNLIKE)).to(noisy.dtype)
+    kept = 1 - (extreme & ((noisy - middling).abs() > _UNLIKE)).to(noisy.dtype)
     values, weights = _around(noisy * kept), _around(kept)
     around = (values + 1e-3 * noisy) / (weights + 1e-3)
     return noisy * kept + around * (1 - kept), kept  # the same as torch.where, which exported graphs run more slowly
+
+
+def to_unit(pictures: Tensor) -> Tensor:
+    """Floats as they are; uint8 as float in 0..1."""
+    return pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures
 
 
 def luma(pictures: Tensor) -> Tensor:
@@ -131,7 +137,5 @@ def luma(pictures: Tensor) -> Tensor:
 
 def _around(pictures: Tensor) -> Tensor:
     """A weighted mean of each pixel and its neighbours (1 2 1 both ways); borders repeat."""
-    height, width = pictures.shape[-2:]
     padded = functional.pad(pictures, (1, 1, 1, 1), mode="replicate")
-    rows = padded[..., :height, :] + 2 * padded[..., 1 : height + 1, :] + padded[..., 2:, :]
-    return (rows[..., :width] + 2 * rows[..., 1 : width + 1] + rows[..., 2:]) / 16
+    return functional.avg_pool2d(functional.avg_pool2d(padded, 2, stride=1), 2, stride=1)

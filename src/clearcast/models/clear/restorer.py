@@ -1,12 +1,14 @@
 """Gives the noise-free picture back: waves from a small picture, grain and impulses on the whole one."""
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clearcast.models.clear.blocks import Residual, fill, luma, median3
+from clearcast.models.clear.blocks import Residual, fill, luma, median3, to_unit
 from clearcast.models.clear.resample import Window, enlarge
 from clearcast.models.clear.sense import LEVEL_UNIT, LEVELS, NoiseSense
 from clearcast.models.clear.waves import WaveFinder
@@ -48,8 +50,18 @@ class Seen(NamedTuple):
 
     @property
     def about(self) -> Tensor:
-        """Noise types' probabilities and levels as one vector (batch, 6): what the detail network is told."""
-        return torch.cat([self.scores.softmax(dim=1), self.levels / LEVEL_UNIT], dim=1)
+        """See ``about_of``."""
+        return about_of(self.scores, self.levels)
+
+
+def about_of(scores: Tensor, levels: Tensor) -> Tensor:
+    """Noise types' probabilities and levels as one vector, float (batch, 6): what the detail network is told.
+
+    Args:
+        scores: float (batch, 4), see ``NoiseSense``.
+        levels: float (batch, 2), likewise.
+    """
+    return torch.cat([scores.softmax(dim=1), levels / LEVEL_UNIT], dim=1)
 
 
 class Survey(nn.Module):
@@ -103,7 +115,7 @@ class Detail(nn.Module):
         """Restore.
 
         Args:
-            noisy: float (batch, depth, height, width) in 0..1; height and width multiples of ``STRIDE``.
+            noisy: uint8, or float in 0..1, (batch, depth, height, width); height and width multiples of ``STRIDE``.
             waves: the waves at the same size, float (batch, 1, height, width).
             small: the small noise-free picture at the same size, float (batch, 1, height, width).
             about: float (batch, 6), see ``Seen.about``.
@@ -113,10 +125,10 @@ class Detail(nn.Module):
         """
         filled, kept = fill(noisy)
         middling = median3(filled) - waves
-        bases = [filled - waves, middling, small + middling - luma(middling)]
-        corrections, weights = self._network([noisy, *bases[:2], kept], [waves, small], about)
+        bases = [filled - waves, middling, small + (middling - luma(middling)) if self.depth > 1 else small]
+        corrections, weights = self._network([to_unit(noisy), *bases[:2], kept], [waves, small], about)
         restored = corrections
-        for base, weight in zip(bases, _softmax(weights).chunk(_BASES, dim=1), strict=True):
+        for base, weight in zip(bases, _softmax(weights.chunk(_BASES, dim=1)), strict=True):
             restored = restored + base * functional.interpolate(weight, scale_factor=2.0, mode="nearest")
         return restored
 
@@ -136,10 +148,12 @@ class Detail(nn.Module):
         return features * (1 + scale) + shift
 
 
-def _softmax(scores: Tensor) -> Tensor:
-    """Over the channels; exported graphs run these few steps faster than a softmax of that axis."""
-    powers = (scores - scores.amax(dim=1, keepdim=True)).exp()
-    return powers / powers.sum(dim=1, keepdim=True)
+def _softmax(scores: Sequence[Tensor]) -> list[Tensor]:
+    """Over a few tensors; exported graphs run these steps faster than a softmax, or sums, of the axis of channels."""
+    highest = reduce(torch.maximum, scores)
+    powers = [(each - highest).exp() for each in scores]
+    whole = reduce(torch.add, powers)
+    return [each / whole for each in powers]
 
 
 class Restorer(nn.Module):

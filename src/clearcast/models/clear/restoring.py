@@ -16,21 +16,26 @@ SMALLEST = 16  # pixels a side; below, there is nothing to look at
 
 
 @torch.inference_mode()
-def restore(restorer: Restorer, picture: Picture, *, tile: int = TILE) -> tuple[Picture, Seen]:
+def restore(
+    restorer: Restorer, picture: Picture, *, noise: tuple[Tensor, Tensor] | None = None, tile: int = TILE
+) -> tuple[Picture, Seen]:
     """Restore a picture; in tiles the result is the same as in one piece.
 
     Args:
         restorer: fitted, in evaluation mode, for pictures of this depth.
         picture: uint8 (height, width), or (height, width, 3) if the restorer is one for colour.
+        noise: scores of the noise types and levels, as in ``Seen``, if somebody else tells them.
         tile: the largest side that is restored at once, in pixels; a multiple of ``STRIDE``.
 
     Returns:
-        The restored picture, uint8 of the same shape, and what was seen of its noise.
+        The restored picture, uint8 of the same shape, and what was seen, or told, of its noise.
     """
     device = next(restorer.parameters()).device
     pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(device)
     noisy = pixels.reshape(*picture.shape[:2], -1).permute(2, 0, 1)[None]
-    seen = restorer.survey(luma(noisy.float() / 255))
+    seen: Seen = restorer.survey(luma(noisy.float() / 255))
+    if noise is not None:
+        seen = seen._replace(scores=noise[0].to(device), levels=noise[1].to(device))
     restored = torch.empty_like(noisy)
     height, width = picture.shape[:2]
     for top in range(0, height, tile):
