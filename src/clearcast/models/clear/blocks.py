@@ -138,4 +138,5 @@ def luma(pictures: Tensor) -> Tensor:
 def _around(pictures: Tensor) -> Tensor:
     """A weighted mean of each pixel and its neighbours (1 2 1 both ways); borders repeat."""
     padded = functional.pad(pictures, (1, 1, 1, 1), mode="replicate")
+    # Of two neighbours the mean, and of two such: 1 2 1.
     return functional.avg_pool2d(functional.avg_pool2d(padded, 2, stride=1), 2, stride=1)
