@@ -24,7 +24,8 @@ from clearcast.runtime.package import Package
 from clearcast.runtime.sources import Item, SourceError
 
 _BLOCK = 64  # pictures that an actor is given at once; when it dies, as many are inspected again
-_ROUND = 4000  # pictures for each actor; between rounds actors start anew, and no more names are in memory
+_ROUND = 20_000  # pictures for each actor; between rounds actors start anew, and no more names are in memory
+_PICKLED = "pickled"  # the one column of all tables
 _BLOCK_BYTES = 1 << 20  # what a block of rows stays below; Ray expects 128 MB, and would let actors wait for room
 _STORE_BYTES = 256 << 20  # shared memory on this machine; rows and names need little
 
@@ -67,7 +68,7 @@ def inspect_on_ray(package: Package, items: Iterable[Item], *, workers: int | No
 
 
 class Worker:
-    """What an actor does: it loads a bundle once, and inspects blocks of items.
+    """What an actor does: it loads a bundle once, and inspects lists of items.
 
     Args:
         bundle: Ray's reference to the path, the manifest and the files of a bundle.
@@ -81,42 +82,42 @@ class Worker:
         self._inspector = Inspector(Package(path=path, manifest=manifest, unchecked=files.__getitem__))
 
     def __call__(self, table: Table) -> Table:
-        """From a pyarrow table with a column of pickled items to one of pickled inspections."""
-        found = (pickle.loads(data) for data in table["item"].to_pylist())
-        return _table("inspection", [pickle.dumps(self._inspector.inspect(item)) for item in found])
+        """From a pyarrow table of pickled lists of items to one of pickled lists of inspections."""
+        lists = (pickle.loads(pickled) for pickled in table[_PICKLED].to_pylist())
+        return _table([pickle.dumps([self._inspector.inspect(item) for item in found]) for found in lists])
 
 
 def _round(items: list[Item], bundle: object, actors: int) -> Iterator[Inspection]:
     data = import_module("ray.data")
-    blocks = -(-len(items) // _BLOCK)
-    packed = [{"item": _packed(item)} for item in items]
-    # Not of blocks made here: tasks would look at these first, in processes of their own, which takes seconds.
-    inspected = data.from_items(packed, override_num_blocks=blocks).map_batches(
+    rows = [{_PICKLED: _packed(items[start : start + _BLOCK])} for start in range(0, len(items), _BLOCK)]
+    # Not of tables made here: tasks would look at these first, in processes of their own, which takes seconds.
+    inspected = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         Worker,
         fn_constructor_args=(bundle, Path.cwd()),
-        compute=data.ActorPoolStrategy(size=min(actors, blocks)),
+        compute=data.ActorPoolStrategy(size=min(actors, len(rows))),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=1,
     )
     for table in inspected.iter_batches(batch_size=None, batch_format="pyarrow"):
-        yield from map(pickle.loads, table["inspection"].to_pylist())
+        for pickled in table[_PICKLED].to_pylist():
+            yield from pickle.loads(pickled)
 
 
-def _packed(item: Item) -> bytes:
-    """An item that another machine can read: made by this program for its own actors."""
+def _packed(items: list[Item]) -> bytes:
+    """Items that another machine can read: made by this program for its own actors."""
     try:
-        return pickle.dumps(item)
+        return pickle.dumps(items)
     except (TypeError, AttributeError, pickle.PicklingError):
         raise SourceError(
-            f"{item.name}: can be read by one process alone; Ray needs pictures in files: unpack them, or leave out "
-            "--engine ray"
+            f"{items[0].name}: can be read by one process alone; Ray needs pictures in files: unpack them, or leave "
+            "out --engine ray"
         ) from None
 
 
-def _table(name: str, column: list[bytes]) -> Table:
+def _table(pickled: list[bytes]) -> Table:
     arrow = import_module("pyarrow")
-    table: Table = arrow.table({name: arrow.array(column, arrow.binary())})
+    table: Table = arrow.table({_PICKLED: arrow.array(pickled, arrow.binary())})
     return table
 
 
