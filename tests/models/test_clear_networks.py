@@ -76,6 +76,20 @@ def test_tiles_leave_no_seam(size: tuple[int, int], depth: int) -> None:
     assert np.abs(whole.astype(int) - tiled).max() <= 1  # rounding
 
 
+def test_a_restorer_believes_what_it_is_told_of_the_noise() -> None:
+    torch.manual_seed(0)
+    restorer = stirred(Restorer())
+    noisy = np.random.default_rng(0).integers(0, 256, (70, 95)).astype(np.uint8)
+    own, seen = restore(restorer, noisy)
+    same, _ = restore(restorer, noisy, noise=(seen.scores, seen.levels))
+    np.testing.assert_array_equal(same, own)
+    scores, levels = torch.tensor([[9.0, 0, 0, 0]]), torch.tensor([[1.0, 0]])
+    other, told = restore(restorer, noisy, noise=(scores, levels))
+    assert (other != own).any()
+    assert (told.scores is scores, told.levels is levels) == (True, True)
+    torch.testing.assert_close(told.waves, seen.waves)
+
+
 def test_restoring_in_one_piece_is_the_network_itself() -> None:
     torch.manual_seed(0)
     restorer = stirred(Restorer())

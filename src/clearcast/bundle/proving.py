@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearcast.bundle.networks import Distilled, Networks, glance, judge, restored_by
+from clearcast.domain import NoiseType
 from clearcast.errors import OutputError
 from clearcast.imaging import Picture
 from clearcast.models.clear.restoring import restore
@@ -57,10 +58,9 @@ def ask_networks(networks: Networks, picture: Picture) -> Said:
 def ask_distilled(networks: Distilled, picture: Picture) -> Said:
     """What distilled networks say in the laboratory of a picture, uint8 (height, width) or (height, width, 3)."""
     said = glance(networks, picture)
-    sigma, density = said.glimpse.levels[0].tolist()
     return Said(
-        p_noise=said.glimpse.scores[0].double().softmax(dim=0).numpy(),
-        levels=(sigma, density),
+        p_noise=np.array([said.noise.probabilities[kind] for kind in NoiseType]),
+        levels=(said.noise.sigma, said.noise.density),
         p_defect=float(1 / (1 + np.exp(-said.judged.logit))),
         defect=said.judged.defect,
         restored=restored_by(networks, picture, said.glimpse),

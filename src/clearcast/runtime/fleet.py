@@ -24,7 +24,7 @@ from clearcast.runtime.package import Package
 from clearcast.runtime.sources import Item, SourceError
 
 _BLOCK = 64  # pictures that an actor is given at once; when it dies, as many are inspected again
-_ROUND = 20_000  # pictures for each actor; between rounds actors start anew, and no more names are in memory
+_ROUND = 300  # blocks for each actor; between rounds actors start anew, and no more names are in memory
 _PICKLED = "pickled"  # the one column of all tables
 _BLOCK_BYTES = 1 << 20  # what a block of rows stays below; Ray expects 128 MB, and would let actors wait for room
 _STORE_BYTES = 256 << 20  # shared memory on this machine; rows and names need little
@@ -63,8 +63,9 @@ def inspect_on_ray(package: Package, items: Iterable[Item], *, workers: int | No
         bundle = ray.put((package.path, package.manifest, files))
         actors = workers or int(ray.cluster_resources()["CPU"])
         waiting = iter(items)
-        while chosen := list(islice(waiting, _ROUND * actors)):
-            yield from _round(chosen, bundle, actors)
+        blocks = iter(lambda: list(islice(waiting, _BLOCK)), [])
+        while packed := [_packed(block) for block in islice(blocks, _ROUND * actors)]:
+            yield from _round(packed, bundle, actors)
 
 
 class Worker:
@@ -87,9 +88,9 @@ class Worker:
         return _table([pickle.dumps([self._inspector.inspect(item) for item in found]) for found in lists])
 
 
-def _round(items: list[Item], bundle: object, actors: int) -> Iterator[Inspection]:
+def _round(packed: list[bytes], bundle: object, actors: int) -> Iterator[Inspection]:
     data = import_module("ray.data")
-    rows = [{_PICKLED: _packed(items[start : start + _BLOCK])} for start in range(0, len(items), _BLOCK)]
+    rows = [{_PICKLED: block} for block in packed]
     # Not of tables made here: tasks would look at these first, in processes of their own, which takes seconds.
     inspected = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         Worker,

@@ -25,7 +25,7 @@ _BRIEF_SPINNING = {
 }
 
 INSPECT, SURVEY, DETAIL, JUDGE = "inspect.onnx", "survey.onnx", "detail.onnx", "judge.onnx"
-ABOUT = "about"  # what one graph tells another of the noise
+_ABOUT = "about"  # what one graph tells another of the noise
 
 Floats = NDArray[np.float32]
 
@@ -89,7 +89,7 @@ class Model:
         if not self.always_restores:
             said = (_run_and_free if large else _run)(self._inspect, pictures=pictures)
             clean = self._restored_in_tiles(pictures, said)[1] if restored else None
-            return Answers(**{name: value for name, value in said.items() if name != ABOUT}, restored=clean)
+            return Answers(**{name: value for name, value in said.items() if name != _ABOUT}, restored=clean)
         if self._in_tiles and large:
             return Answers(**self._answer_in_tiles(pictures))
         return Answers(**_run(self._inspect, pictures=pictures))
@@ -107,7 +107,7 @@ class Model:
         large = pictures.shape[1] * pictures.shape[2] > self._whole
         seen = (_run_and_free if large else _run)(self._survey, pictures=pictures)
         restored = np.empty_like(pictures)
-        told = {"waves": seen["waves"], "small": seen["small"], ABOUT: (said | seen)[ABOUT]}
+        told = {"waves": seen["waves"], "small": seen["small"], _ABOUT: (said | seen)[_ABOUT]}
         height, width = pictures.shape[1:3]
         for top in range(0, height, self._tile):
             for left in range(0, width, self._tile):

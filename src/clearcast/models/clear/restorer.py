@@ -118,7 +118,7 @@ class Detail(nn.Module):
             noisy: uint8, or float in 0..1, (batch, depth, height, width); height and width multiples of ``STRIDE``.
             waves: the waves at the same size, float (batch, 1, height, width).
             small: the small noise-free picture at the same size, float (batch, 1, height, width).
-            about: float (batch, 6), see ``Seen.about``.
+            about: float (batch, 6), see ``about_of``.
 
         Returns:
             Float (batch, depth, height, width), about 0..1, not clipped.
