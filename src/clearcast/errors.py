@@ -10,6 +10,15 @@ class ClearcastError(Exception):
     """Base of all errors that the command line prints as one message, without a traceback."""
 
 
+def first_line(error: BaseException) -> str:
+    r"""What an error of any library says, in one line.
+
+    >>> first_line(ValueError("too small\nat file.cc:12")), first_line(MemoryError())
+    ('too small', 'MemoryError')
+    """
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 class PictureFault(StrEnum):
     """What is wrong with a picture."""
 
@@ -39,6 +48,10 @@ class RecipeError(ClearcastError):
 
 class OutputError(ClearcastError):
     """An output folder holds something that would be overwritten, or cannot be written."""
+
+
+class ModelOutputError(ClearcastError):
+    """A network or a graph gave what cannot be: not finite, outside its range, or of another shape or type."""
 
 
 class MissingDependencyError(ClearcastError):

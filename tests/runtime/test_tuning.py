@@ -243,6 +243,19 @@ def test_a_bundle_that_cannot_be_tuned_is_refused(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "silent", "whole"]
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, "much"])
+@pytest.mark.parametrize("which", ["test", "known"])
+def test_nothing_is_chosen_or_measured_by_log_odds_that_are_not_finite(
+    tmp_path: Path, which: str, wrong: float | str
+) -> None:
+    tables = {"test": TESTED, "known": TESTED}
+    spoiled = TESTED.astype({"logit_denoised": object})
+    spoiled.loc[0, "logit_denoised"] = wrong
+    bundle = write_tunable(tmp_path / "bundle", **tables | {which: spoiled})
+    with pytest.raises(OutputError, match="has rows without finite log-odds of defect"):
+        tune(bundle, tmp_path / "out", Wishes(), console=QUIET)
+
+
 def test_a_bundle_without_a_judge_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"gives no verdicts \(every part is ok\), so there is nothing to tune"):
         tune(write_bundle(tmp_path / "silent", judges=False), tmp_path / "out", Wishes(), console=QUIET)

@@ -34,6 +34,15 @@ def subsets(count: int, tested: int = 0) -> list[str]:
     return listed
 
 
+GOLDEN_PICTURE = {
+    "file": "golden/0.png",
+    "p_defect": None,
+    "verdict": None,
+    "noise_type": "gaussian",
+    "p_noise": {"gaussian": 1.0, "salt_and_pepper": 0.0, "periodic": 0.0, "none": 0.0},
+}
+
+
 def trained(folder: Path, data: Path, *, tested: int = 0, golden: bool = True) -> Path:
     """A bundle that lists the data set's rows, and shows some that it learned from as golden pictures."""
     bundle = write_bundle(folder)
@@ -47,7 +56,7 @@ def trained(folder: Path, data: Path, *, tested: int = 0, golden: bool = True) -
     if golden:
         place = used.index("train")
         imaging.save(bundle / "golden" / "0.png", imaging.load(data / names[place], Channels.GREY))
-        (bundle / "golden.json").write_text(json.dumps([{"file": "golden/0.png"}]))
+        (bundle / "golden.json").write_text(json.dumps([GOLDEN_PICTURE]))
     manifest = read_manifest(bundle)
     manifest["trained_on"]["sheet_sha256"] = sheet.sha256
     write_manifest(bundle, manifest)

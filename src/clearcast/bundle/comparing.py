@@ -87,7 +87,8 @@ class _Contender:
 
     def see(self, path: Path, channels: Channels) -> tuple[Seen, Picture]:
         """What it says of a picture, and the restored one in the channels that both are measured in."""
-        seen = seen_by(self.model, self.package.manifest["threshold"], imaging.load(path, self.model.channels))
+        picture = imaging.load(path, self.model.channels)
+        seen = seen_by(self.model, self.package.manifest["threshold"], f"{path}, {self.package.name}", picture)
         if self.model.channels is channels:
             return seen, seen.restored
         return seen, np.asarray(cv2.cvtColor(seen.restored, cv2.COLOR_RGB2GRAY), np.uint8)

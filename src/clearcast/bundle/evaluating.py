@@ -1,7 +1,6 @@
 """What a bundle is worth on a labelled sheet, by the runtime that inspects, without torch."""
 
 import json
-import math
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from clearcast.bundle.sizes import refuse_tiny
 from clearcast.bundle.unlearned import Unlearned, unlearned
 from clearcast.data.sheet import Row, Sheet
 from clearcast.data.usable import usable
-from clearcast.errors import OutputError
+from clearcast.errors import ModelOutputError, OutputError
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.evidence.gather import gather_evidence
 from clearcast.evaluation.evidence.wishes import Wishes
@@ -29,6 +28,7 @@ from clearcast.runtime.engine import cores
 from clearcast.runtime.inspector import noise_of
 from clearcast.runtime.model import Model
 from clearcast.runtime.package import open_package
+from clearcast.runtime.verdicts import log_odds
 
 _SUREST = 1e-7  # probabilities nearer to 0 and 1 have the same log-odds: float32 does not tell them apart
 
@@ -113,19 +113,25 @@ def _line(model: Model, threshold: float | None, sheet: Sheet, row: Row, part: s
     reference = imaging.load(sheet.resolve(row.reference), model.channels) if row.reference else None
     known: dict[Hashable, Any] = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
     known |= {"label": str(row.label), "noise_type": str(row.noise_type)}
-    ask = partial(seen_by, model, threshold)
+    ask = partial(seen_by, model, threshold, row.noisy)
     return known | line_of(noisy, ask(noisy), reference, ask)
 
 
-def seen_by(model: Model, threshold: float | None, picture: Picture) -> Seen:
-    """What a bundle says of a picture, uint8 in the bundle's channels; ``threshold`` is the bundle's."""
-    answers = model.answer(picture.reshape(1, *picture.shape[:2], -1))
+def seen_by(model: Model, threshold: float | None, name: str, picture: Picture) -> Seen:
+    """What a bundle says of a picture, uint8 in the bundle's channels; ``threshold`` is the bundle's.
+
+    Raises:
+        OutputError: what it says cannot be; the message begins with the picture's ``name``.
+    """
+    try:
+        answers = model.answer(picture.reshape(1, *picture.shape[:2], -1))
+    except ModelOutputError as error:
+        raise OutputError(f"{name}: the bundle gives no answer that can be measured ({error})") from None
     assert answers.restored is not None
     opinion = None
     if answers.p_defect is not None and threshold is not None:
         chance = float(answers.p_defect[0])
-        kept = min(max(chance, _SUREST), 1 - _SUREST)
-        opinion = Opinion(logit=math.log(kept / (1 - kept)), defect=chance > threshold)
+        opinion = Opinion(logit=log_odds(chance, _SUREST), defect=chance > threshold)
     return Seen(
         restored=answers.restored[0].reshape(picture.shape),
         noise=noise_of(answers, *picture.shape[:2]),

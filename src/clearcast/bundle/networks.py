@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 from torch import nn
 
+from clearcast.checks import require_finite
 from clearcast.errors import OutputError
 from clearcast.imaging import Channels, Picture
 from clearcast.models.backbone import Backbone
@@ -60,11 +61,17 @@ class Judged:
 
     ``logit``: calibrated log-odds of defect. ``defect``: the verdict at the chosen threshold. ``evidence``: float32
     (h, w), log-odds by place, one for 16 x 16 pixels of the judged picture.
+
+    Raises:
+        ModelOutputError: ``logit`` is not finite.
     """
 
     logit: float
     defect: bool
     evidence: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        require_finite("log-odds of defect", self.logit, "the judge cannot be used; train again with another --seed")
 
 
 @torch.inference_mode()

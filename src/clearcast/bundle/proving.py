@@ -7,17 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clearcast.bundle.networks import Distilled, Networks, glance, judge, restored_by
+from clearcast.checks import require_finite
 from clearcast.domain import NoiseType
 from clearcast.errors import OutputError
 from clearcast.imaging import Picture
 from clearcast.models.clear.restoring import restore
+from clearcast.runtime.answers import Answers
 from clearcast.runtime.manifest import Parity
-from clearcast.runtime.model import Answers, Model
+from clearcast.runtime.model import Model
 from clearcast.runtime.verifying import TOLERANCE
 
 _PIXELS = 1e-4  # share of a picture's pixels that may differ by more than one grey level
 _SHAPES = ((64, 64), (65, 97), (211, 300), (600, 484))  # (height, width) of random pictures, in pixels
 _SEED = 7
+_CURE = "no bundle is written. Train again with another --seed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +82,7 @@ def prove(model: Model, in_tiles: Model | None, threshold: float | None, ask: As
 
     Raises:
         OutputError: a verdict flips, or a probability or a restored picture differs by more than is allowed.
+        ModelOutputError: the networks or the graphs give what is no probability.
     """
     found: Parity = {"pictures": 0, "flips": 0, "largest_difference": 0.0, "pixels_off": 0.0}
     for pictures, tiled in _trials(real, model.channels.depth, tiles=in_tiles is not None):
@@ -118,6 +122,7 @@ def _deep(picture: Picture) -> Picture:
 
 def _compare(said: Said, answers: Answers, place: int, threshold: float | None, found: Parity) -> None:
     """Add what differs to ``found``."""
+    require_finite("the networks' probabilities in PyTorch", [*said.p_noise, said.p_defect or 0.0], _CURE)
     differences = [float(np.abs(said.p_noise - answers.p_noise[place]).max())]
     if said.p_defect is not None:
         assert answers.p_defect is not None
@@ -128,15 +133,15 @@ def _compare(said: Said, answers: Answers, place: int, threshold: float | None, 
     assert answers.restored is not None
     off = np.abs(_deep(said.restored).astype(int) - answers.restored[place].astype(int)) > 1
     found["pictures"] += 1
-    found["largest_difference"] = max(found["largest_difference"], *differences)
-    found["pixels_off"] = max(found["pixels_off"], float(off.mean()))
+    found["largest_difference"] = float(np.max([found["largest_difference"], *differences]))  # NaN stays, unlike in max
+    found["pixels_off"] = float(np.max([found["pixels_off"], off.mean()]))
 
 
 def _refuse(found: Parity) -> None:
     if found["flips"]:
         raise OutputError(
             f"{found['flips']} of {found['pictures']} verdicts flip between PyTorch and ONNX Runtime, also if their "
-            "probabilities lie at the very threshold; no bundle is written. Train again with another --seed"
+            f"probabilities lie at the very threshold; {_CURE}"
         )
     if not (found["largest_difference"] <= TOLERANCE and found["pixels_off"] <= _PIXELS):
         raise OutputError(

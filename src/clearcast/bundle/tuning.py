@@ -113,6 +113,10 @@ def _table(package: Package, name: str) -> pd.DataFrame:
             f"{package.path}: its {name} has no rows, or not the columns {', '.join(sorted(_COLUMNS))}; make the "
             "bundle again"
         )
+    if not np.isfinite(pd.to_numeric(table["logit_denoised"], errors="coerce")).all():
+        raise OutputError(
+            f"{package.path}: its {name} has rows without finite log-odds of defect; make the bundle again"
+        )
     return table
 
 

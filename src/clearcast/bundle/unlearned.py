@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from clearcast.errors import OutputError, SheetError
 from clearcast.imaging import Channels, Picture
 from clearcast.progress import progress_bar
 from clearcast.runtime.package import Package
-from clearcast.runtime.verifying import GOLDEN, Golden
+from clearcast.runtime.verifying import GOLDEN, read_golden
 
 _SPLIT = "split.csv"
 
@@ -146,7 +145,7 @@ def _shows_golden(package: Package, rows: Rows, known: dict[int, list[_Listed]])
     if not taught or GOLDEN not in package.names():
         return False
     channels = Channels(package.manifest["trained_on"]["channels"])
-    entries: list[Golden] = json.loads(package.read(GOLDEN))
+    entries = read_golden(package)
     golden = [imaging.decode(package.read(entry["file"]), channels, entry["file"]) for entry in entries]
     pictures = (imaging.load(rows.sheet.resolve(rows.sheet.rows[place].noisy), channels) for place in taught)
     return any(_is_middle(each, picture) for picture in pictures for each in golden)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from clearcast.checks import require_finite
 from clearcast.domain import Label
 from clearcast.evaluation.results import ClassificationMetrics, Roc
 
@@ -25,7 +26,9 @@ def classification_metrics(
 
     Raises:
         ValueError: there is no image.
+        ModelOutputError: a probability is not finite.
     """
+    require_finite("probabilities", probabilities)
     said = probabilities.argmax(axis=1)
     labels = range(len(classes))
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from clearcast.checks import require_finite
 from clearcast.domain import NoiseType
 from clearcast.noise.estimating import strongest_wave, wave_of_cycles
 from clearcast.noise.levels import Wave
@@ -60,7 +61,12 @@ def tell_noise(
         waves: float32 (rows, columns), what periodic noise added to the picture, at any size, on the 0..1 scale; or of
             the strongest wave amplitude, cycles down and cycles across; None where they are not known or not of
             interest.
+
+    Raises:
+        ModelOutputError: a number is not finite.
     """
+    for name, values in (("noise types", probabilities), ("noise levels", levels), ("waves", waves)):
+        require_finite(name, () if values is None else values)
     named = dict(zip(NoiseType, map(float, probabilities), strict=True))
     sigma, density = (max(0.0, float(level)) for level in levels)
     return NoiseEstimate(

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from clearcast import imaging
 from clearcast.domain import Inspection, Looks, NoiseType, Verdict
-from clearcast.errors import PictureError, PictureFault
+from clearcast.errors import PictureError, PictureFault, first_line
 from clearcast.imaging import Channels, Picture
 from clearcast.noise.telling import NoiseEstimate, tell_noise
+from clearcast.runtime.answers import Answers
 from clearcast.runtime.looks import brightness, sharpness
-from clearcast.runtime.model import SMALLEST, Answers, Model
+from clearcast.runtime.model import SMALLEST, Model
 from clearcast.runtime.package import Package
 from clearcast.runtime.sources import Item
 from clearcast.runtime.verdicts import rule_of
@@ -87,18 +88,19 @@ class Inspector:
         begun = time.perf_counter()
         try:
             answers = self._model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=restored)
+            ms = 1000 * (time.perf_counter() - begun)
+            noise = noise_of(answers, *picture.shape[:2])
+            p_defect = None if answers.p_defect is None else float(answers.p_defect[0])
+            verdict = self._verdict(p_defect)
         except Exception as error:  # ONNX Runtime's errors, such as of too little memory, have no common base
             size = f"{picture.shape[1]} x {picture.shape[0]} pixels"
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            return self._failed(item.name, sha256, f"{item.name}: {size} could not be inspected here ({reason})")
-        ms = 1000 * (time.perf_counter() - begun)
-        noise = noise_of(answers, *picture.shape[:2])
+            reason = f"{item.name}: {size} could not be inspected here ({first_line(error)})"
+            return self._failed(item.name, sha256, reason)
         clean = None if answers.restored is None else answers.restored[0].reshape(picture.shape)
-        p_defect = None if answers.p_defect is None else float(answers.p_defect[0])
         return Inspection(
             path=item.name,
             sha256=sha256,
-            verdict=self._verdict(p_defect),
+            verdict=verdict,
             p_defect=p_defect,
             threshold=self.threshold,
             noise_type=noise.noise_type,

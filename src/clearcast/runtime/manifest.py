@@ -10,7 +10,7 @@ from clearcast.errors import OutputError
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.files import replace_file
 from clearcast.imaging import Channels
-from clearcast.runtime.conforming import misfits
+from clearcast.runtime.conforming import misfits, parse_json
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -149,7 +149,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     manifest["fingerprint"] = fingerprint(manifest["files"])
     manifest["seal"] = seal_of(manifest)
     with replace_file(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:
@@ -173,7 +175,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
         raise OutputError(f"{where}: its {MANIFEST} was changed (fingerprint); copy the bundle again")
     if manifest["seal"] != seal_of(manifest):
         raise OutputError(f"{where}: its {MANIFEST} was changed (seal); copy the bundle again")
-    if wrong := misfits(dict(manifest), _Read):
+    if wrong := misfits(dict(manifest), _Read) or _out_of_range(manifest):
         raise OutputError(
             f"{where}: its {MANIFEST} says of {', '.join(wrong)} what makes no sense; make the bundle again"
         )
@@ -183,7 +185,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
 def parse_trained(text: bytes, where: str) -> Trained:
     """The same for who needs the weights alone, so that a bundle from before there were graphs will do."""
     try:
-        manifest = json.loads(text)
+        manifest = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise OutputError(f"{where}: its {MANIFEST} is damaged ({error}); copy the bundle again") from None
     found = manifest.get("format") if isinstance(manifest, dict) else None
@@ -221,6 +223,15 @@ def is_inside(name: str) -> bool:
     parts = PurePosixPath(name).parts
     plain = name == "/".join(parts) and not set(name) & {"\\", ":", "\0"}
     return plain and 1 <= len(parts) <= 2 and not {"/", "..", "."} & set(parts)
+
+
+def _out_of_range(manifest: Manifest) -> list[str]:
+    """The members that decide verdicts and have values that cannot be."""
+    threshold, judge = manifest["threshold"], manifest["judge"]
+    wrong = [] if threshold is None or 0 <= threshold <= 1 else ["threshold"]
+    if judge and not (judge["temperature"] > 0 and judge.get("retake_distance", 0) >= 0):
+        wrong.append("judge")
+    return wrong
 
 
 def _require(manifest: Mapping[str, object], keys: frozenset[str], where: str) -> None:

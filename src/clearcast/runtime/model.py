@@ -1,6 +1,5 @@
 """A bundle's graphs in ONNX Runtime: from pictures to arrays."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -8,7 +7,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from clearcast.checks import require_finite
+from clearcast.errors import OutputError
 from clearcast.imaging import Channels
+from clearcast.runtime.answers import Answers, check_answers, pixels
 from clearcast.runtime.package import Package
 
 WHOLE = 1024 * 1024  # pixels; larger pictures go through in tiles, if the bundle has the graphs for it
@@ -26,31 +28,6 @@ _BRIEF_SPINNING = {
 
 INSPECT, SURVEY, DETAIL, JUDGE = "inspect.onnx", "survey.onnx", "detail.onnx", "judge.onnx"
 _ABOUT = "about"  # what one graph tells another of the noise
-
-Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answers:
-    """What the graphs say of n pictures of one size; None where the bundle does not say it.
-
-    Attributes:
-        p_defect: float32 (n,), calibrated probability of defect, 0..1.
-        p_noise: float32 (n, 4), probabilities in the order of ``NoiseType``, adding up to 1.
-        levels: float32 (n, 2), standard deviation of grain and density of impulses, 0..1.
-        waves: float32 (n, 128, 128), what periodic noise added, on the 0..1 scale; see ``noise.strongest_wave``.
-        wave: float32 (n, 3), in place of ``waves``: of the strongest one amplitude, cycles down and cycles across.
-        evidence: float32 (n, h, w), log-odds of defect by place.
-        restored: uint8 (n, height, width, depth), the pictures without noise; None also where nobody asked for them.
-    """
-
-    p_noise: Floats
-    p_defect: Floats | None = None
-    levels: Floats | None = None
-    waves: Floats | None = None
-    wave: Floats | None = None
-    evidence: Floats | None = None
-    restored: NDArray[np.uint8] | None
 
 
 class Model:
@@ -70,6 +47,7 @@ class Model:
         self._tile, self._whole = tile, whole
         self._inspect = self._session(INSPECT)
         self.says = frozenset(_outputs(self._inspect))
+        _require_outputs(self.says, package)
         self._in_tiles = {SURVEY, DETAIL} <= set(package.names())
 
     @property
@@ -84,15 +62,23 @@ class Model:
             pictures: uint8 (n, height, width, depth), depth 3 in RGB order or 1 as ``channels`` says, C-contiguous;
                 sides of at least ``SMALLEST`` pixels.
             restored: whether the pictures without noise are wanted.
+
+        Raises:
+            ModelOutputError: a graph gave what cannot be; see ``check_answers``.
+            OutputError: a graph that only some pictures need was changed, is missing or cannot be loaded.
         """
+        return check_answers(self._said_of(pictures, restored=restored), pictures.shape)
+
+    def _said_of(self, pictures: NDArray[np.uint8], *, restored: bool) -> dict[str, Any]:
+        """The outputs by name, as the graphs gave them."""
         large = pictures.shape[1] * pictures.shape[2] > self._whole
         if not self.always_restores:
             said = (_run_and_free if large else _run)(self._inspect, pictures=pictures)
             clean = self._restored_in_tiles(pictures, said)[1] if restored else None
-            return Answers(**{name: value for name, value in said.items() if name != _ABOUT}, restored=clean)
+            return said | {"restored": clean}
         if self._in_tiles and large:
-            return Answers(**self._answer_in_tiles(pictures))
-        return Answers(**_run(self._inspect, pictures=pictures))
+            return self._answer_in_tiles(pictures)
+        return _run(self._inspect, pictures=pictures)
 
     def _answer_in_tiles(self, pictures: NDArray[np.uint8]) -> dict[str, Any]:
         """The same numbers, without holding more than a tile of each picture as floats."""
@@ -108,6 +94,8 @@ class Model:
         seen = (_run_and_free if large else _run)(self._survey, pictures=pictures)
         restored = np.empty_like(pictures)
         told = {"waves": seen["waves"], "small": seen["small"], _ABOUT: (said | seen)[_ABOUT]}
+        for name, values in told.items():  # pixels made of NaN would not tell
+            require_finite(name, values)
         height, width = pictures.shape[1:3]
         for top in range(0, height, self._tile):
             for left in range(0, width, self._tile):
@@ -115,7 +103,8 @@ class Model:
                 around = _around(rows, height), _around(columns, width)
                 place = np.array([height, width, around[0].start, around[1].start], np.int64)
                 window = np.ascontiguousarray(pictures[:, *around])
-                details = _run(self._detail, window=window, place=place, **told)["restored"]
+                detailed = _run(self._detail, window=window, place=place, **told)
+                details = pixels("restored", detailed["restored"], window.shape)
                 inner = details[:, rows.start - around[0].start :, columns.start - around[1].start :]
                 restored[:, rows, columns] = inner[:, : rows.stop - rows.start, : columns.stop - columns.start]
         return seen, restored
@@ -141,6 +130,13 @@ class Model:
         for entry, value in _BRIEF_SPINNING.items():
             options.add_session_config_entry(entry, value)
         return onnxruntime.InferenceSession(self._package.read(name), options, providers=["CPUExecutionProvider"])
+
+
+def _require_outputs(says: frozenset[str], package: Package) -> None:
+    """Refuse a graph without which there would be neither a verdict nor an error."""
+    needed = {"p_noise"} | ({"p_defect"} if package.manifest["threshold"] is not None else set())
+    if missing := sorted(needed - says):
+        raise OutputError(f"{package.path}: its {INSPECT} does not give {', '.join(missing)}; make the bundle again")
 
 
 def _run(session: onnxruntime.InferenceSession, **inputs: NDArray[Any]) -> dict[str, Any]:

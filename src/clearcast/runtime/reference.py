@@ -1,10 +1,9 @@
 """What pictures were like when a bundle was made: what later ones are compared with."""
 
-import json
 from typing import Final, NotRequired, TypedDict, cast
 
 from clearcast.errors import OutputError
-from clearcast.runtime.conforming import conforms
+from clearcast.runtime.conforming import conforms, parse_json
 
 REFERENCE: Final = "reference.json"
 PERCENTILES: Final = (0, 1, 5, 25, 50, 75, 95, 99, 100)
@@ -46,10 +45,10 @@ def parse_reference(text: bytes, where: str) -> Reference:
         OutputError: it is none.
     """
     try:
-        reference = json.loads(text)
+        reference = parse_json(text)
     except (ValueError, RecursionError):
         reference = None
-    if not conforms(reference, Reference) or not _can_be(reference):
+    if not conforms(reference, Reference) or not _can_be(cast(Reference, reference)):
         raise OutputError(f"{where}: its {REFERENCE} does not say what pictures were like; make the bundle again")
     return cast(Reference, reference)
 

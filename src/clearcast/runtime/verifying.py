@@ -1,6 +1,5 @@
 """Whether a bundle is whole, and says on this machine what it said where it was made."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, cast
@@ -8,10 +7,12 @@ from typing import TypedDict, cast
 import numpy as np
 
 from clearcast import imaging
+from clearcast.checks import ROUNDING
 from clearcast.domain import NoiseType
-from clearcast.errors import OutputError
+from clearcast.errors import OutputError, first_line
 from clearcast.imaging import Picture
-from clearcast.runtime.conforming import conforms
+from clearcast.runtime.answers import Answers
+from clearcast.runtime.conforming import conforms, parse_json
 from clearcast.runtime.manifest import Manifest
 from clearcast.runtime.model import DETAIL, SURVEY, Model
 from clearcast.runtime.package import Package, open_package
@@ -71,7 +72,7 @@ def _loaded(package: Package) -> Model:
     except OutputError:
         raise
     except Exception as error:  # ONNX Runtime raises many kinds
-        raise OutputError(f"{package.path}: its graphs do not run here ({str(error).splitlines()[0]})") from None
+        raise OutputError(f"{package.path}: its graphs do not run here ({first_line(error)})") from None
 
 
 def read_golden(package: Package) -> list[Golden]:
@@ -82,7 +83,7 @@ def read_golden(package: Package) -> list[Golden]:
     """
     text = package.read(GOLDEN)
     try:
-        golden = json.loads(text)
+        golden = parse_json(text)
     except (ValueError, RecursionError):
         golden = None
     if not isinstance(golden, list) or not golden or not all(map(_is_golden, golden)):
@@ -91,16 +92,24 @@ def read_golden(package: Package) -> list[Golden]:
 
 
 def _is_golden(each: object) -> bool:
-    return conforms(each, Golden) and {*NoiseType} <= {*cast(Golden, each)["p_noise"]}
+    if not conforms(each, Golden):
+        return False
+    golden = cast(Golden, each)
+    chances = [*golden["p_noise"].values(), golden["p_defect"] or 0.0]
+    return {*NoiseType} <= {*golden["p_noise"]} and all(-ROUNDING <= chance <= 1 + ROUNDING for chance in chances)
 
 
 def _difference(package: Package, model: Model, golden: Golden) -> float:
     """The largest difference of a probability."""
-    picture: Picture = imaging.decode(package.read(golden["file"]), model.channels, golden["file"])
-    answers = model.answer(picture.reshape(1, *picture.shape[:2], -1))
+    answers = _answer(package, model, golden["file"])
     pairs = list(zip(answers.p_noise[0].tolist(), (golden["p_noise"][kind] for kind in NoiseType), strict=True))
     rule = rule_of(package.manifest)
-    if golden["p_defect"] is not None and answers.p_defect is not None and rule is not None:
+    if golden["p_defect"] is not None:
+        if answers.p_defect is None or rule is None:
+            raise OutputError(
+                f"{package.path}: gives no verdict on {golden['file']} here, and gave {golden['verdict']} where it was "
+                "made; do not use it"
+            )
         chance = float(answers.p_defect[0])
         pairs.append((chance, golden["p_defect"]))
         verdict = rule.verdict(chance)
@@ -109,13 +118,23 @@ def _difference(package: Package, model: Model, golden: Golden) -> float:
                 f"{package.path}: {golden['file']} is judged {verdict} here, and was {golden['verdict']} where the "
                 "bundle was made; do not use it on this machine"
             )
-    largest: float = max(abs(here - there) for here, there in pairs)
+    largest = float(np.max([abs(here - there) for here, there in pairs]))  # NaN stays, unlike in max
     if not largest <= TOLERANCE:
         raise OutputError(
             f"{package.path}: a probability of {golden['file']} differs by {largest:.4f} from where the bundle was "
             f"made; at most {TOLERANCE:g} is allowed; do not use it on this machine"
         )
     return largest
+
+
+def _answer(package: Package, model: Model, name: str) -> Answers:
+    """What the graphs say of a golden picture."""
+    data = package.read(name)
+    try:
+        picture: Picture = imaging.decode(data, model.channels, name)
+        return model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=model.always_restores)
+    except Exception as error:  # ONNX Runtime raises many kinds
+        raise OutputError(f"{package.path}: {name} cannot be inspected here ({first_line(error)})") from None
 
 
 def _is_near_thing(p_defect: float, rule: Rule) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from clearcast.checks import require_finite
 from clearcast.data.balance import assign_parts
 from clearcast.domain import Label
 from clearcast.errors import SheetError
@@ -87,7 +88,12 @@ def fit_judge(
 
 
 def best_threshold(logits: Floats, defect: NDArray[np.bool_]) -> float:
-    """The logit above which to say defect so that fewest rows are misjudged; of equally good ones the nearest to 0."""
+    """The logit above which to say defect so that fewest rows are misjudged; of equally good ones the nearest to 0.
+
+    Raises:
+        ModelOutputError: a logit is not finite.
+    """
+    require_finite("log-odds of defect", logits)
     edges = np.unique(logits)
     between = np.concatenate([[edges[0] - 1], (edges[1:] + edges[:-1]) / 2, [edges[-1] + 1], [0.0]])
     wrong = ((logits > between[:, None]) != defect).sum(axis=1)

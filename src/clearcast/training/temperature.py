@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from clearcast.checks import require_finite
+
 COLDEST, HOTTEST = 0.05, 20.0  # temperatures outside say that there was too little to learn from
 
 
@@ -20,7 +22,11 @@ def best_temperature(logits: NDArray[np.float64], defect: NDArray[np.bool_], wei
     Returns:
         a temperature from 0.05 to 20; 1, which changes nothing, where a label is missing or no image is misjudged: then
         the likelihood grows without end as T falls, and nothing says how sure to be.
+
+    Raises:
+        ModelOutputError: a log-odds is not finite.
     """
+    require_finite("log-odds of defect", logits)
     if defect.all() or not defect.any() or ((logits > 0) == defect).all():
         return 1.0
     margins = np.where(defect, logits, -logits)

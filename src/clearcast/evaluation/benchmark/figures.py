@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
+from clearcast.checks import require_finite
 from clearcast.domain import Label, NoiseType
 from clearcast.evaluation.evidence.classification import classification_figures
 from clearcast.evaluation.evidence.contract import Figure
@@ -50,6 +51,7 @@ def restored_figures(name: str, table: pd.DataFrame, seed: int) -> list[dict[str
 def judged_figures(name: str, table: pd.DataFrame, seed: int) -> list[dict[str, object]]:
     """Area under the ROC curve, and at a probability of 0.5 accuracy, sensitivity and specificity of a judge's rows."""
     probability = table["p_defect"].to_numpy(float)
+    require_finite(f"{name}: probabilities of defect", probability)
     said = np.where(probability > 0.5, Label.DEFECT.value, Label.OK.value)
     odds = logit(probability.clip(_SUREST, 1 - _SUREST))
     asked = table.assign(**{f"logit_{Stage.NOISY}": odds, f"said_{Stage.NOISY}": said})

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from clearcast.checks import require_finite
 from clearcast.evaluation.evidence.contract import OperatingCurve, OperatingPoint
 from clearcast.evaluation.evidence.figures import figure
 from clearcast.evaluation.evidence.tables import Judged
@@ -23,7 +24,11 @@ def choose_threshold(probability: Floats, defect: Flags, wishes: Wishes) -> floa
         probability: of defect, above 0 and below 1, shape (images,).
         defect: what is true, shape (images,).
         wishes: costs, or the largest share of defects that may escape.
+
+    Raises:
+        ModelOutputError: a probability is not finite.
     """
+    require_finite("probabilities of defect", probability)
     candidates = _between(probability)
     escapes = np.searchsorted(np.sort(probability[defect]), candidates)
     if wishes.max_escape is not None:

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from clearcast.checks import require_finite
 from clearcast.data.frames import LABELS, ClassFrame, label_frame, noise_frame
 from clearcast.data.pictures import PictureStore
 from clearcast.domain import Label
@@ -29,6 +30,7 @@ from clearcast.training.modules import ClassifierModule, to_float
 from clearcast.training.weights import load_weights
 
 _BATCH = 32  # pictures at a time where nothing is learned
+_DIVERGED = "its training diverged; try a smaller --learning-rate"
 
 
 def run_classification(stage: Stage, material: Material, around: Surroundings) -> None:
@@ -66,6 +68,7 @@ def load_classifier(stage: Stage, material: Material) -> ReportClassifier:
 def defect_probabilities(network: ReportClassifier, pictures: NDArray[np.uint8]) -> Probabilities:
     """The probability of defect of each picture, float64 (n,), from uint8 (n, height, width, channels)."""
     said = network(to_float(torch.from_numpy(pictures))).double().numpy()
+    require_finite("the classifier's probabilities", said, _DIVERGED)
     return np.asarray(said[:, LABELS.index(Label.DEFECT)], np.float64)
 
 
@@ -124,7 +127,9 @@ def _logits(network: ReportClassifier, pictures: PictureStore, rows: Sequence[in
     network.eval()
     batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
     said = [network.logits(to_float(torch.from_numpy(pictures.batch(batch)))).double().numpy() for batch in batches]
-    return np.concatenate(said)
+    logits = np.concatenate(said)
+    require_finite("the classifier's logits", logits, _DIVERGED)
+    return logits
 
 
 def _softmax(logits: Probabilities) -> Probabilities:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clearcast import imaging
+from clearcast.checks import require_finite
 from clearcast.data.pictures import PictureStore
 from clearcast.errors import MissingDependencyError
 from clearcast.evaluation.fidelity import Fidelity, fidelity, summarize_by_noise
@@ -84,6 +85,7 @@ def load_denoiser(material: Material) -> ReportDenoiser:
 def restored(network: nn.Module, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """What a denoiser makes of pictures: uint8 (pictures, height, width, channels), as they came."""
     clean = network(to_float(torch.from_numpy(pictures)).contiguous())
+    require_finite("the denoiser's pixels", clean.cpu().numpy(), "its training diverged; try a smaller --learning-rate")
     return np.asarray(clean.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy(), np.uint8)
 
 

@@ -1,12 +1,12 @@
 """From records to rows of the log's tables, and back."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
 from clearcast.domain import Verdict
+from clearcast.runtime.verdicts import log_odds
 from clearcast.station.log.kinds import COLUMNS, noise_type_in, verdict_in
 from clearcast.station.log.tables import feedback, inspections, kinds
 from clearcast.station.log.values import finite, fold, plain
@@ -57,12 +57,7 @@ def margin(p_defect: float | None, threshold: float | None) -> float | None:
     """
     if p_defect is None:
         return None
-    return abs(_log_odds(p_defect) - _log_odds(0.5 if threshold is None else threshold))
-
-
-def _log_odds(probability: float) -> float:
-    within = min(max(probability, _SURE), 1 - _SURE)
-    return math.log(within / (1 - within))
+    return abs(log_odds(p_defect, _SURE) - log_odds(0.5 if threshold is None else threshold, _SURE))
 
 
 def records(connection: Connection, ids: Sequence[int]) -> list[Record]:

@@ -1,0 +1,358 @@
+"""What cannot be is an error of the picture, never a verdict; graphs written by hand give it."""
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from handmade import answer_constants, pictures_of, renew, write_bundle
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from rich.console import Console
+
+import clearcast
+from clearcast.bundle.evaluating import seen_by
+from clearcast.bundle.proving import Said, prove
+from clearcast.domain import Verdict
+from clearcast.errors import ModelOutputError, OutputError
+from clearcast.evaluation.evidence.thresholds import choose_threshold
+from clearcast.evaluation.evidence.wishes import Wishes
+from clearcast.imaging import Channels, Picture
+from clearcast.noise.telling import tell_noise
+from clearcast.runtime.answers import Answers
+from clearcast.runtime.manifest import MANIFEST, Parity, seal_of
+from clearcast.runtime.model import Model
+from clearcast.runtime.package import open_package
+from clearcast.runtime.predicting import PredictRequest, predict
+from clearcast.runtime.reference import PERCENTILES, parse_reference
+from clearcast.runtime.sources import Item
+from clearcast.runtime.verdicts import Rule, log_odds, probability
+from clearcast.runtime.verifying import GOLDEN, verify
+from clearcast.station.desk import bundles
+from clearcast.training.judging import best_threshold
+from clearcast.training.temperature import best_temperature
+
+SHAPE = (1, 32, 48, 1)
+RULES = [None, 1.0]  # the manifest's retake distance
+
+
+def outputs(**other: object) -> dict[str, NDArray[Any]]:
+    """What a sound graph says of one picture, with some outputs replaced; float32 unless they are arrays."""
+    sound: dict[str, object] = {"p_noise": [[0.7, 0.1, 0.1, 0.1]], "p_defect": [0.9], "levels": [[0.1, 0.0]]}
+    sound |= {"waves": np.zeros((1, 128, 128), np.float32), "evidence": np.zeros((1, 2, 3), np.float32)}
+    sound |= {"restored": np.zeros(SHAPE, np.uint8)} | other
+    return {
+        name: value if isinstance(value, np.ndarray) else np.array(value, np.float32) for name, value in sound.items()
+    }
+
+
+def bundle_that_says(folder: Path, *, retake: float | None = None, **other: object) -> Path:
+    answer_constants(write_bundle(folder), **outputs(**other))
+    if retake is not None:
+        change(folder, lambda manifest: manifest["judge"].update(retake_distance=retake))
+    return folder
+
+
+def change(folder: Path, edit: Callable[[Any], object]) -> Path:
+    """Edit the manifest, and seal it again, as whoever changes one on purpose would."""
+    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    edit(manifest)
+    manifest["seal"] = seal_of(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+    return folder
+
+
+IMPOSSIBLE = {
+    "nan": {"p_defect": [np.nan]},
+    "inf": {"p_defect": [np.inf]},
+    "minus inf": {"p_defect": [-np.inf]},
+    "negative": {"p_defect": [-0.2]},
+    "beyond 1": {"p_defect": [71.25]},
+    "a little beyond 1": {"p_defect": [1.00001]},
+    "double": {"p_defect": np.array([0.9])},
+    "whole numbers": {"p_defect": np.array([1], np.int64)},
+    "a column": {"p_defect": [[0.9]]},
+    "two for one": {"p_defect": [0.9, 0.9]},
+    "none for one": {"p_defect": np.zeros(0, np.float32)},
+    "noise nan": {"p_noise": [[np.nan] * 4]},
+    "noise partly nan": {"p_noise": [[0.5, 0.5, 0.0, np.nan]]},
+    "noise sum": {"p_noise": [[0.5, 0.1, 0.1, 0.1]]},
+    "noise all zero": {"p_noise": [[0, 0, 0, 0]]},
+    "noise negative": {"p_noise": [[1.5, -0.5, 0, 0]]},
+    "noise of three": {"p_noise": [[0.8, 0.1, 0.1]]},
+    "levels nan": {"levels": [[np.nan, 0]]},
+    "levels beyond 1": {"levels": [[0.1, 3.0]]},
+    "waves inf": {"waves": np.full((1, 128, 128), np.inf, np.float32)},
+    "waves small": {"waves": np.zeros((1, 64, 64), np.float32)},
+    "evidence nan": {"evidence": np.full((1, 2, 3), np.nan, np.float32)},
+    "evidence flat": {"evidence": np.zeros((1, 6), np.float32)},
+    "evidence empty": {"evidence": np.zeros((1, 0, 3), np.float32)},
+    "restored floats": {"restored": np.full(SHAPE, np.nan, np.float32)},
+    "restored small": {"restored": np.zeros((1, 32, 32, 1), np.uint8)},
+    "everything nan": {
+        "p_noise": [[np.nan] * 4],
+        "p_defect": [np.nan],
+        "levels": [[np.nan] * 2],
+        "evidence": np.full((1, 2, 3), np.nan, np.float32),
+    },
+}
+
+
+@pytest.mark.parametrize("retake", RULES)
+@pytest.mark.parametrize("other", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_what_cannot_be_is_an_error_of_the_picture(
+    tmp_path: Path, other: dict[str, object], retake: float | None
+) -> None:
+    pictures_of(tmp_path / "parts", 2)
+    bundle = clearcast.load(bundle_that_says(tmp_path / "bundle", retake=retake, **other))
+
+    for inspection in bundle.predict(str(tmp_path / "parts"), restored=True, evidence=True):
+        assert inspection.verdict is inspection.p_defect is inspection.noise_type is inspection.restored is None
+        assert "48 x 32 pixels could not be inspected here" in inspection.error
+        assert any(f"({name}: expected" in inspection.error for name in other), inspection.error
+
+
+@pytest.mark.parametrize(("said", "verdict"), [(1.0000001, "defect"), (-1e-7, "ok"), (1.0, "defect"), (0.0, "ok")])
+def test_rounding_is_no_fault(tmp_path: Path, said: float, verdict: str) -> None:
+    pictures_of(tmp_path / "parts", 1)
+    bundle = clearcast.load(bundle_that_says(tmp_path / "bundle", p_defect=[said]))
+
+    (inspection,) = bundle.predict(str(tmp_path / "parts"))
+
+    assert (inspection.verdict, inspection.p_defect) == (verdict, round(said))
+
+
+def test_one_picture_of_a_batch_is_enough_to_refuse_it(tmp_path: Path) -> None:
+    arrays = outputs()
+    two = {name: np.concatenate([array, array]) for name, array in arrays.items()}
+    two["p_defect"][1] = np.nan
+    model = Model(open_package(answer_constants(write_bundle(tmp_path / "bundle"), **two)))
+
+    with pytest.raises(ModelOutputError, match="p_defect: expected finite numbers, got nan"):
+        model.answer(np.zeros((2, *SHAPE[1:]), np.uint8))
+
+
+def test_a_survey_that_gives_nan_to_the_tiles_is_an_error(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", recipe="glance")
+    (bundle / "survey.onnx").rename(bundle / "kept")
+    answer_constants(
+        bundle,
+        waves=np.full((1, 128, 128), np.nan, np.float32),
+        small=np.zeros((1, 128, 128), np.float32),
+        p_noise=np.eye(1, 4, dtype=np.float32),
+        p_defect=np.zeros(1, np.float32),
+    )
+    (bundle / "inspect.onnx").rename(bundle / "survey.onnx")
+    (bundle / "kept").unlink()
+    write_bundle(tmp_path / "other", recipe="glance").joinpath("inspect.onnx").rename(bundle / "inspect.onnx")
+
+    with pytest.raises(ModelOutputError, match="waves: expected finite numbers, got nan"):
+        Model(open_package(renew(bundle))).answer(np.zeros(SHAPE, np.uint8))
+
+
+@pytest.mark.parametrize("missing", ["p_noise", "p_defect"])
+def test_a_graph_without_the_outputs_of_its_manifest_is_refused(tmp_path: Path, missing: str) -> None:
+    arrays = outputs()
+    arrays.pop(missing)
+
+    with pytest.raises(OutputError, match=f"does not give {missing}"):
+        Model(open_package(answer_constants(write_bundle(tmp_path / "bundle"), **arrays)))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.2, 1.0001, 71.25])
+@pytest.mark.parametrize("retake", RULES)
+def test_a_rule_gives_no_verdict_on_what_is_no_probability(value: float, retake: float | None) -> None:
+    with pytest.raises(ModelOutputError, match="expected a probability from 0 to 1"):
+        Rule(threshold=0.5, retake_distance=retake).verdict(value)
+    with pytest.raises(ModelOutputError, match="expected a probability from 0 to 1"):
+        log_odds(value)
+    with pytest.raises(ModelOutputError, match="threshold"):
+        Rule(threshold=value)
+
+
+@pytest.mark.parametrize("distance", [math.nan, math.inf, -1.0])
+def test_a_rule_has_a_finite_retake_distance(distance: float) -> None:
+    with pytest.raises(ModelOutputError, match="retake distance"):
+        Rule(threshold=0.5, retake_distance=distance)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.none() | st.floats(0, 30))
+def test_a_verdict_follows_from_where_its_probability_lies(
+    p_defect: float, threshold: float, away: float | None
+) -> None:
+    verdict = Rule(threshold=threshold, retake_distance=away).verdict(p_defect)
+
+    if verdict is Verdict.RETAKE:
+        assert away
+        assert abs(log_odds(p_defect) - log_odds(threshold)) < away
+    else:
+        assert (verdict is Verdict.DEFECT) == (p_defect > threshold)
+
+
+@given(st.floats(-25, 25))
+def test_log_odds_and_probability_are_inverse(odds: float) -> None:
+    assert log_odds(probability(odds)) == pytest.approx(odds, abs=1e-3)
+
+
+def test_the_log_odds_of_nan_are_no_probability() -> None:
+    with pytest.raises(ModelOutputError, match="nan"):
+        probability(math.nan)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1.5", "-0.1"])
+def test_a_manifest_whose_threshold_cannot_be_is_refused(tmp_path: Path, number: str) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    change(bundle, lambda manifest: manifest.update(threshold=float(number)))
+    text = (bundle / MANIFEST).read_text("utf-8")
+    (bundle / MANIFEST).write_text(text.replace('"threshold": Infinity', f'"threshold": {number}'), "utf-8")
+
+    with pytest.raises(OutputError, match=r"expected finite numbers|says of threshold what makes no sense"):
+        open_package(bundle)
+
+
+@pytest.mark.parametrize(
+    "facts", [{"temperature": math.nan}, {"temperature": 0.0}, {"retake_distance": -1.0}, {"retake_distance": math.nan}]
+)
+def test_a_manifest_whose_judge_cannot_be_is_refused(tmp_path: Path, facts: dict[str, float]) -> None:
+    bundle = change(write_bundle(tmp_path / "bundle"), lambda manifest: manifest["judge"].update(facts))
+
+    with pytest.raises(OutputError, match=r"expected finite numbers|says of judge what makes no sense"):
+        open_package(bundle)
+
+
+def write_golden(bundle: Path, p_defect: object, p_noise: object) -> Path:
+    pictures_of(bundle / "golden", 1)
+    entry = {"file": "golden/0000.png", "p_defect": p_defect, "verdict": "defect", "noise_type": "gaussian"}
+    kinds = ("gaussian", "salt_and_pepper", "periodic", "none")
+    entry |= {"p_noise": dict.fromkeys(kinds, 0.1) | {"gaussian": p_noise}}
+    (bundle / GOLDEN).write_text(json.dumps([entry]), "utf-8")
+    return renew(bundle)
+
+
+def test_verify_accepts_what_is_as_expected(tmp_path: Path) -> None:
+    bundle = write_golden(bundle_that_says(tmp_path / "bundle", restored=np.zeros((1, 72, 80, 1), np.uint8)), 0.9, 0.7)
+    answer_constants(bundle, **outputs())
+    for name in ("survey.onnx", "detail.onnx", "judge.onnx"):
+        (bundle / name).unlink()
+
+    assert verify(renew(bundle)).largest_difference < 1e-6
+
+
+@pytest.mark.parametrize("other", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_verify_refuses_a_graph_that_says_what_cannot_be(tmp_path: Path, other: dict[str, object]) -> None:
+    bundle = write_golden(bundle_that_says(tmp_path / "bundle", **other), 0.9, 0.7)
+    for name in ("survey.onnx", "detail.onnx", "judge.onnx"):
+        (bundle / name).unlink()
+
+    with pytest.raises(OutputError, match=r"golden/0000\.png cannot be inspected here \(\w+: expected"):
+        verify(renew(bundle))
+
+
+@pytest.mark.parametrize(("p_defect", "p_noise"), [(math.nan, 0.7), (0.9, math.nan), (71.25, 0.7), (0.9, -0.7)])
+def test_golden_expectations_that_cannot_be_are_refused(tmp_path: Path, p_defect: float, p_noise: float) -> None:
+    bundle = write_golden(bundle_that_says(tmp_path / "bundle"), p_defect, p_noise)
+
+    with pytest.raises(OutputError, match=r"golden\.json says nothing"):
+        verify(bundle)
+
+
+@dataclass
+class Graphs:
+    """In place of a model: it says the same of every picture."""
+
+    says: Answers
+    channels: Channels = Channels.GREY
+
+    def answer(self, pictures: Picture) -> Answers:
+        return replace(self.says, restored=pictures.copy())
+
+
+@pytest.mark.parametrize("broken", ["p_noise", "p_defect"])
+def test_a_proof_fails_where_networks_give_nan(broken: str) -> None:
+    said = {"p_noise": np.array([0.7, 0.1, 0.1, 0.1]), "p_defect": 0.9}
+    says = Answers(p_noise=np.array([[0.7, 0.1, 0.1, 0.1]] * 2, np.float32), p_defect=np.array([0.9, 0.9], np.float32))
+
+    def ask(picture: Picture) -> Said:
+        return Said(**said, levels=None, defect=True, restored=picture)  # type: ignore[arg-type]
+
+    def proved(graphs: Answers) -> Parity:
+        return prove(cast(Model, Graphs(graphs)), None, 0.5, ask, [np.zeros((32, 48), np.uint8)])
+
+    assert proved(says)["flips"] == 0
+    spoiled = {"p_noise": np.full((2, 4), np.nan), "p_defect": np.full(2, np.nan)}[broken].astype(np.float32)
+    with pytest.raises(OutputError, match=r"differs from PyTorch|verdicts flip"):
+        proved(replace(says, **{broken: spoiled}))
+    said[broken] = spoiled[0]
+    for graphs in (says, replace(says, **{broken: spoiled})):
+        with pytest.raises(ModelOutputError, match="PyTorch: expected finite numbers, got nan; no bundle is written"):
+            proved(graphs)
+
+
+def test_predict_writes_a_row_with_an_error(tmp_path: Path) -> None:
+    pictures_of(tmp_path / "parts", 2)
+    bundle = bundle_that_says(tmp_path / "bundle", p_defect=[np.nan])
+    request = PredictRequest(
+        bundle=bundle,
+        source=str(tmp_path / "parts"),
+        out=tmp_path / "results.csv",
+        column="",
+        console=Console(quiet=True),
+    )
+
+    summary = predict(request)
+
+    assert (summary.errors, summary.verdicts) == (2, {})
+    with (tmp_path / "results.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["verdict"], row["p_defect"]) for row in rows] == [("", "")] * 2
+    assert all("p_defect: expected finite numbers, got nan" in row["error"] for row in rows)
+
+
+def test_the_station_gives_an_error_too(tmp_path: Path) -> None:
+    loaded = bundles.load(bundle_that_says(tmp_path / "bundle", p_defect=[71.25]), 1)
+    item = Item(name="part.png", key="part.png", read=lambda: np.zeros(SHAPE[1:3], np.uint8))
+
+    inspection = loaded.inspect(item, alone=True, evidence=True)
+
+    assert inspection.verdict is None
+    assert "p_defect: expected numbers from 0 to 1, got 71.25" in inspection.error
+
+
+def test_evaluate_measures_nothing_that_cannot_be(tmp_path: Path) -> None:
+    model = Model(open_package(bundle_that_says(tmp_path / "bundle", p_defect=[np.nan])))
+
+    with pytest.raises(OutputError, match=r"part\.png: the bundle gives no answer that can be measured \(p_defect"):
+        seen_by(model, 0.5, "part.png", np.zeros(SHAPE[1:3], np.uint8))
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_nothing_is_chosen_by_numbers_that_are_not_finite(number: float) -> None:
+    numbers, defect = np.array([0.2, number, 0.9]), np.array([False, True, True])
+
+    with pytest.raises(ModelOutputError):
+        best_temperature(numbers, defect, np.ones(3))
+    with pytest.raises(ModelOutputError):
+        best_threshold(numbers, defect)
+    with pytest.raises(ModelOutputError):
+        choose_threshold(numbers, defect, Wishes())
+    with pytest.raises(ModelOutputError):
+        tell_noise([1.0, 0.0, 0.0, number], [0.0, 0.0], None, 32, 48)
+    with pytest.raises(ModelOutputError):
+        tell_noise([1.0, 0.0, 0.0, 0.0], [number, 0.0], None, 32, 48)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_reference_that_is_not_finite_is_refused(number: str) -> None:
+    spread = ", ".join([number] * len(PERCENTILES))
+    text = f'{{"pictures": "test", "numbers": {{"brightness": {{"count": 9, "quantiles": [{spread}]}}}}, '
+    text += '"noise_types": {}, "verdicts": {}}'
+
+    parse_reference(text.replace(number, "1").encode(), "bundle")
+    with pytest.raises(OutputError, match="reference"):
+        parse_reference(text.encode(), "bundle")
