@@ -160,14 +160,13 @@ def write_bundle(
 def answer_constants(folder: Path, **outputs: NDArray[Any]) -> Path:
     """Replace the bundle's main graph by one that gives the same arrays for every picture."""
     graph = Graph()
-    for name, values in outputs.items():
-        graph.add("Constant", out=name, value=numpy_helper.from_array(values))
-    values = [
+    for name, array in outputs.items():
+        graph.add("Constant", out=name, value=numpy_helper.from_array(array))
+    given = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
         for name, array in outputs.items()
     ]
-    made = helper.make_graph(graph.nodes, "constants", [_value("pictures")], values)
-    write_model(folder / "inspect.onnx", made)
+    write_model(folder / "inspect.onnx", helper.make_graph(graph.nodes, "constants", [_value("pictures")], given))
     return renew(folder)
 
 

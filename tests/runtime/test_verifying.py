@@ -1,16 +1,21 @@
 import json
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
-from clearcast import cli
+from clearcast import cli, load
 from clearcast.errors import OutputError
+from clearcast.runtime.golden import GOLDEN, Golden
 from clearcast.runtime.manifest import MANIFEST, Manifest, write_manifest
-from clearcast.runtime.package import pack
-from clearcast.runtime.verifying import GOLDEN, Golden, verify
+from clearcast.runtime.package import open_package, pack
+from clearcast.runtime.verifying import load_model, verify
 
 
 def copied(bundle: Path, tmp_path: Path) -> Path:
@@ -57,7 +62,7 @@ def test_a_graph_that_does_not_load_is_refused_even_if_its_hash_is_right(
 ) -> None:
     folder = copied(bundle, tmp_path)
     (folder / name).write_bytes((folder / name).read_bytes()[:5000])
-    with pytest.raises(OutputError, match="its graphs do not run here"):
+    with pytest.raises(OutputError, match=rf"{name} cannot be loaded"):
         verify(signed(folder))
 
 
@@ -125,3 +130,55 @@ def test_the_command_says_who_a_bundle_is_or_what_is_wrong_with_it(
     (folder / "survey.onnx").unlink()
     assert run(monkeypatch, "verify", folder) == 1
     assert "survey.onnx is missing; copy the bundle again" in capsys.readouterr().err
+
+
+def endless(folder: Path) -> Path:
+    """Let the bundle's main graph turn in a loop that never ends before it answers."""
+    model = onnx.load(folder / "inspect.onnx")
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["again"]), helper.make_node("Identity", ["x"], ["y"])],
+        "body",
+        [helper.make_tensor_value_info(name, kind, []) for name, kind in (("i", 7), ("go", 9), ("x", 1))],
+        [helper.make_tensor_value_info(name, kind, []) for name, kind in (("again", 9), ("y", 1))],
+    )
+    graph = model.graph
+    graph.initializer.extend([numpy_helper.from_array(np.array(True), "yes")])
+    graph.initializer.extend([numpy_helper.from_array(np.zeros((), np.float32), "start")])
+    (asked,) = [node for node in graph.node if "p_noise" in node.output]
+    asked.output[list(asked.output).index("p_noise")] = "p_noise_before"
+    graph.node.extend(
+        [
+            helper.make_node("Loop", ["", "yes", "start"], ["end"], body=body),
+            helper.make_node("Add", ["p_noise_before", "end"], ["p_noise"]),
+        ]
+    )
+    (folder / "inspect.onnx").write_bytes(model.SerializeToString())
+    return signed(folder)
+
+
+@pytest.mark.parametrize("look", [verify, lambda path, timeout: load_model(open_package(path), timeout=timeout)])
+def test_a_graph_that_never_answers_is_given_up(bundle: Path, tmp_path: Path, look: Callable[..., object]) -> None:
+    folder = endless(copied(bundle, tmp_path))
+    with pytest.raises(OutputError, match=r"its graphs gave no answer within 0\.5 s; do not use this bundle"):
+        look(folder, timeout=0.5)
+    for thread in threading.enumerate():
+        if thread.name == "deadline":
+            thread.join(60)
+            assert not thread.is_alive(), "the loop was ended"
+
+
+def test_a_bundle_that_answers_otherwise_is_not_begun_with(bundle: Path, tmp_path: Path) -> None:
+    def move(golden: Golden) -> None:
+        golden["p_noise"]["gaussian"] += 0.0011
+
+    folder = expect(copied(bundle, tmp_path), move)
+    with pytest.raises(OutputError, match=r"a probability of golden/0\.png differs by 0\.0011"):
+        load_model(open_package(folder))
+    with pytest.raises(OutputError, match=r"a probability of golden/0\.png differs"):
+        load(folder)
+
+
+def test_a_bundle_without_golden_pictures_is_loaded_without_looking(bundle: Path, tmp_path: Path) -> None:
+    folder = copied(bundle, tmp_path)
+    (folder / GOLDEN).unlink()
+    assert "p_noise" in load_model(open_package(signed(folder))).says

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from handmade import write_bundle
 
+from clearcast.runtime.golden import GOLDEN
 from clearcast.runtime.manifest import MANIFEST, Manifest, write_manifest
 from clearcast.runtime.reference import REFERENCE, Reference
-from clearcast.runtime.verifying import GOLDEN
 
 TEMPERATURE = 1.25
 P_NOISE = {"gaussian": 0.1, "salt_and_pepper": 0.2, "periodic": 0.7, "none": 0.0}

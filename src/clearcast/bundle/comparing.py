@@ -29,6 +29,7 @@ from clearcast.imaging import Channels, Picture
 from clearcast.runtime.model import Model
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.verdicts import rule_of
+from clearcast.runtime.verifying import load_model
 
 _SIDES = ("a", "b")
 
@@ -111,7 +112,7 @@ def compare(request: CompareRequest) -> Compared:
     packages = [open_package(path) for path in (request.first, request.second)]
     if packages[0].manifest["seal"] == packages[1].manifest["seal"]:
         raise OutputError(f"{request.first} and {request.second} are the same bundle; needed are two to compare")
-    both = [_Contender(package=package, model=Model(package)) for package in packages]
+    both = [_Contender(package=package, model=load_model(package)) for package in packages]
     require_empty(request.out)
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console, paired=False)
     refuse_tiny(rows)

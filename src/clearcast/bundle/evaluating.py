@@ -29,6 +29,7 @@ from clearcast.runtime.inspector import noise_of
 from clearcast.runtime.model import Model
 from clearcast.runtime.package import open_package
 from clearcast.runtime.verdicts import log_odds
+from clearcast.runtime.verifying import load_model
 
 _SUREST = 1e-7  # probabilities nearer to 0 and 1 have the same log-odds: float32 does not tell them apart
 
@@ -81,7 +82,7 @@ def evaluate(request: EvaluateRequest) -> Evaluated:
         SheetError: the sheet or the groups cannot be used, or the bundle learned from all rows.
     """
     package = open_package(request.bundle)
-    model = Model(package)
+    model = load_model(package)
     require_empty(request.out)
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console, paired=False)
     refuse_tiny(rows)

@@ -12,7 +12,7 @@ from clearcast.data.sheet import Row, Sheet
 from clearcast.domain import Label, NoiseType, Verdict
 from clearcast.files import replace_file
 from clearcast.imaging import Channels, Picture
-from clearcast.runtime.verifying import GOLDEN, Golden
+from clearcast.runtime.golden import GOLDEN, Golden
 
 COUNT = 4
 SIDE = 512  # pixels at most

@@ -13,9 +13,9 @@ from clearcast.errors import OutputError
 from clearcast.imaging import Picture
 from clearcast.models.clear.restoring import restore
 from clearcast.runtime.answers import Answers
+from clearcast.runtime.golden import TOLERANCE
 from clearcast.runtime.manifest import Parity
 from clearcast.runtime.model import Model
-from clearcast.runtime.verifying import TOLERANCE
 
 _PIXELS = 1e-4  # share of a picture's pixels that may differ by more than one grey level
 _SHAPES = ((64, 64), (65, 97), (211, 300), (600, 484))  # (height, width) of random pictures, in pixels

@@ -26,12 +26,12 @@ from clearcast.evaluation.evidence.words import counted, limit
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.statistics.sample import Sample
 from clearcast.progress import progress_bar
+from clearcast.runtime.golden import GOLDEN, read_golden
 from clearcast.runtime.manifest import JudgeFacts, Manifest, write_manifest
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, parse_reference
 from clearcast.runtime.repacking import copy_files, new_bundle
 from clearcast.runtime.verdicts import Rule, log_odds, probability, rule_of
-from clearcast.runtime.verifying import GOLDEN, read_golden
 
 TEST, CROSSFITTED = "predictions.csv", "validation.csv"
 _COLUMNS = {"part", "label", "logit_denoised", "said_denoised"}

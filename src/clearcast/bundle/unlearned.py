@@ -19,8 +19,8 @@ from clearcast.domain import Subset
 from clearcast.errors import OutputError, SheetError
 from clearcast.imaging import Channels, Picture
 from clearcast.progress import progress_bar
+from clearcast.runtime.golden import GOLDEN, read_golden
 from clearcast.runtime.package import Package
-from clearcast.runtime.verifying import GOLDEN, read_golden
 
 _SPLIT = "split.csv"
 

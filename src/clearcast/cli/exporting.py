@@ -32,11 +32,14 @@ def export(
     say(f"Bundle: {out}")
 
 
-def verify(bundle: BundlePath) -> None:
+def verify(
+    bundle: BundlePath,
+    timeout: Annotated[float, typer.Option(help="Seconds that its graphs have to answer.", min=0.1)] = 60.0,
+) -> None:
     """Check that a bundle is whole, and says on this machine what it said where it was made."""
     from clearcast.runtime.verifying import verify as verify_bundle
 
-    found = verify_bundle(bundle)
+    found = verify_bundle(bundle, timeout=timeout)
     manifest = found.manifest
     identity = f"format {manifest['format']}, fingerprint {manifest['fingerprint'][:8]}"
     say(f"{bundle} is whole: {found.files} files, {identity}")

@@ -24,22 +24,19 @@ class Inspector:
     """Inspects pictures by a bundle, one at a time. Several threads may use it at the same time.
 
     Args:
-        package: a bundle; all its graphs are checked here, so that a damaged one does not stop the work midway.
-        threads: how many cores one picture may use.
+        package: a bundle; all its graphs are checked, so that a damaged one does not stop the work midway.
+        model: its graphs, loaded; None: they are loaded here, each picture on one core.
 
     Raises:
-        OutputError: a graph was changed, or is missing.
+        OutputError: a graph was changed, is missing, or cannot be loaded.
     """
 
-    def __init__(self, package: Package, *, threads: int = 1) -> None:
-        for name in package.names():
-            if name.endswith(".onnx"):  # also those that are loaded later, for the first large picture
-                package.read(name)
+    def __init__(self, package: Package, model: Model | None = None) -> None:
         self.manifest = package.manifest
         self.name = f"{package.name} {self.manifest['fingerprint'][:8]}"
         self.rule = rule_of(self.manifest)
         self.threshold = self.manifest["threshold"]
-        self._model = Model(package, threads=threads)
+        self._model = model or Model(package)
 
     @property
     def channels(self) -> Channels:

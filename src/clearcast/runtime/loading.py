@@ -10,6 +10,7 @@ from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.manifest import Manifest
 from clearcast.runtime.package import open_package
 from clearcast.runtime.sources import Shard, Source, items
+from clearcast.runtime.verifying import load_model
 
 
 class Bundle:
@@ -28,7 +29,8 @@ class Bundle:
     noise_types = tuple(NoiseType)
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        self.inspector = Inspector(open_package(path))
+        package = open_package(path)
+        self.inspector = Inspector(package, load_model(package))
         self.name = self.inspector.name
         self.threshold = self.inspector.threshold
         self.manifest: Manifest = self.inspector.manifest

@@ -189,7 +189,7 @@ def parse_trained(text: bytes, where: str) -> Trained:
     except (ValueError, RecursionError) as error:
         raise OutputError(f"{where}: its {MANIFEST} is damaged ({error}); copy the bundle again") from None
     found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found not in [FORMAT, _WITHOUT_GRAPHS]:
+    if not isinstance(manifest, dict) or found not in [FORMAT, _WITHOUT_GRAPHS]:
         raise OutputError(f"{where}: a bundle of format {found!r}; this version reads format {FORMAT}")
     _require(manifest, Trained.__required_keys__, where)
     for name in manifest["files"]:

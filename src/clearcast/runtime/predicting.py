@@ -21,6 +21,7 @@ from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, parse_reference
 from clearcast.runtime.sinks import open_sink, read_results
 from clearcast.runtime.sources import Item, Shard, count, items
+from clearcast.runtime.verifying import load_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ def predict(request: PredictRequest) -> Summary:
         raise OutputError("--engine ray gives rows, no pictures; leave out the folders for pictures, or use --shard")
     request.beside.require_room(Path(request.source), resume=request.resume)
     package = open_package(request.bundle)
-    inspector = Inspector(package)
+    inspector = Inspector(package, load_model(package))
     _require_answers(inspector, request)
     found = _items(request)
     drift = _drift(package)

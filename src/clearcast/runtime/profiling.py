@@ -26,6 +26,7 @@ from clearcast.runtime.model import SMALLEST, Model
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.sinks import open_sink
 from clearcast.runtime.sources import Item, Source, SourceError, items
+from clearcast.runtime.verifying import load_model
 
 _BLOCKS = 5  # decoding alone and inspecting take turns, so that both meet the same hindrances
 _LOOKED_INTO = 100  # pictures whose stages are timed
@@ -95,7 +96,7 @@ def measure_speed(request: SpeedRequest) -> Speed:
     """
     begun = time.perf_counter()
     package = open_package(request.bundle)
-    inspector = Inspector(package)
+    inspector = Inspector(package, load_model(package))
     loading = time.perf_counter() - begun
     threads = request.threads or cores()
     found = list(islice(items(request.source, root=request.root, column=request.column), request.limit))

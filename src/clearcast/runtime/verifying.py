@@ -1,39 +1,22 @@
 """Whether a bundle is whole, and says on this machine what it said where it was made."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import TypeVar
 
 import numpy as np
 
-from clearcast import imaging
-from clearcast.checks import ROUNDING
-from clearcast.domain import NoiseType
 from clearcast.errors import OutputError, first_line
-from clearcast.imaging import Picture
-from clearcast.runtime.answers import Answers
-from clearcast.runtime.conforming import conforms, parse_json
+from clearcast.runtime.deadline import call_within
+from clearcast.runtime.golden import GOLDEN, compare_golden, read_golden
 from clearcast.runtime.manifest import Manifest
-from clearcast.runtime.model import DETAIL, SURVEY, Model
+from clearcast.runtime.model import DETAIL, SURVEY, Model, RunControl
 from clearcast.runtime.package import Package, open_package
-from clearcast.runtime.verdicts import Rule, rule_of
 
-GOLDEN = "golden.json"
-TOLERANCE = 1e-3  # by which a probability may differ
+TIMEOUT = 60.0  # seconds for looking at golden pictures; some tenths are usual
 
-
-class Golden(TypedDict):
-    """A picture of ``golden.json`` and what PyTorch said of it where the bundle was made.
-
-    ``file``: such as ``golden/0.png``. ``p_defect`` and ``verdict`` are None where the bundle does not judge.
-    ``p_noise``: by noise type.
-    """
-
-    file: str
-    p_defect: float | None
-    verdict: str | None
-    noise_type: str
-    p_noise: dict[str, float]
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,97 +29,72 @@ class Verified:
     largest_difference: float
 
 
-def verify(path: Path) -> Verified:
+def verify(path: Path, *, timeout: float = TIMEOUT) -> Verified:
     """Check a bundle's files, load its graphs, and inspect its golden pictures.
 
+    Args:
+        path: of the bundle, its folder or zip.
+        timeout: seconds after which graphs that have not answered are given up.
+
     Raises:
-        OutputError: something is not as it was written; the message says what.
+        OutputError: something is not as it was written, or the graphs do not answer; the message says what.
     """
     package = open_package(path)
     package.check()
-    model = _loaded(package)
     golden = read_golden(package)
-    largest = max((_difference(package, model, each) for each in golden), default=0.0)
+
+    def compare(control: RunControl) -> float:
+        _run_every_graph(package, control)
+        model = Model(package, control=control)
+        return max(compare_golden(package, model, each) for each in golden)
+
     return Verified(
-        manifest=package.manifest, files=len(package.names()), pictures=len(golden), largest_difference=largest
+        manifest=package.manifest,
+        files=len(package.names()),
+        pictures=len(golden),
+        largest_difference=_within(timeout, package, compare),
     )
 
 
-def _loaded(package: Package) -> Model:
-    """The graphs, after running each of them, on a picture that goes through in tiles."""
+def load_model(package: Package, *, threads: int = 1, timeout: float = TIMEOUT) -> Model:
+    """Load a bundle's graphs, and make sure that they answer here as the bundle says, by its first golden picture.
+
+    Args:
+        package: the bundle; one without golden pictures, as they were made once, is loaded without looking.
+        threads: see ``Model``.
+        timeout: seconds after which graphs that have not answered are given up.
+
+    Raises:
+        OutputError: a graph cannot be loaded, does not answer, or answers otherwise.
+    """
+
+    def load(control: RunControl) -> Model:
+        model = Model(package, threads=threads, control=control)
+        if GOLDEN in package.names():
+            compare_golden(package, model, read_golden(package)[0])
+        return model
+
+    return _within(timeout, package, load)
+
+
+def _within(seconds: float, package: Package, work: Callable[[RunControl], ResultT]) -> ResultT:
+    control = RunControl()
     try:
-        if {SURVEY, DETAIL} <= set(package.names()):
-            depth = imaging.Channels(package.manifest["trained_on"]["channels"]).depth
-            Model(package, whole=1, tile=64).answer(np.zeros((1, 72, 80, depth), np.uint8))
-        return Model(package)
+        return call_within(seconds, lambda: work(control), control.end)
+    except TimeoutError:
+        raise OutputError(
+            f"{package.path}: its graphs gave no answer within {seconds:g} s; do not use this bundle"
+        ) from None
+
+
+def _run_every_graph(package: Package, control: RunControl) -> None:
+    """Run also the graphs that only large pictures need, on a picture that goes through in tiles."""
+    if not {SURVEY, DETAIL} <= set(package.names()):
+        return
+    model = Model(package, whole=1, tile=64, control=control)
+    try:
+        model.answer(np.zeros((1, 72, 80, model.channels.depth), np.uint8))
     except OutputError:
         raise
     except Exception as error:  # ONNX Runtime raises many kinds
         raise OutputError(f"{package.path}: its graphs do not run here ({first_line(error)})") from None
-
-
-def read_golden(package: Package) -> list[Golden]:
-    """What is expected of a bundle's golden pictures, at least one.
-
-    Raises:
-        OutputError: it is missing, was changed, or makes no sense.
-    """
-    text = package.read(GOLDEN)
-    try:
-        golden = parse_json(text)
-    except (ValueError, RecursionError):
-        golden = None
-    if not isinstance(golden, list) or not golden or not all(map(_is_golden, golden)):
-        raise OutputError(f"{package.path}: its {GOLDEN} says nothing of golden pictures; make the bundle again")
-    return cast(list[Golden], golden)
-
-
-def _is_golden(each: object) -> bool:
-    if not conforms(each, Golden):
-        return False
-    golden = cast(Golden, each)
-    chances = [*golden["p_noise"].values(), golden["p_defect"] or 0.0]
-    return {*NoiseType} <= {*golden["p_noise"]} and all(-ROUNDING <= chance <= 1 + ROUNDING for chance in chances)
-
-
-def _difference(package: Package, model: Model, golden: Golden) -> float:
-    """The largest difference of a probability."""
-    answers = _answer(package, model, golden["file"])
-    pairs = list(zip(answers.p_noise[0].tolist(), (golden["p_noise"][kind] for kind in NoiseType), strict=True))
-    rule = rule_of(package.manifest)
-    if golden["p_defect"] is not None:
-        if answers.p_defect is None or rule is None:
-            raise OutputError(
-                f"{package.path}: gives no verdict on {golden['file']} here, and gave {golden['verdict']} where it was "
-                "made; do not use it"
-            )
-        chance = float(answers.p_defect[0])
-        pairs.append((chance, golden["p_defect"]))
-        verdict = rule.verdict(chance)
-        if verdict != golden["verdict"] and not _is_near_thing(golden["p_defect"], rule):
-            raise OutputError(
-                f"{package.path}: {golden['file']} is judged {verdict} here, and was {golden['verdict']} where the "
-                "bundle was made; do not use it on this machine"
-            )
-    largest = float(np.max([abs(here - there) for here, there in pairs]))  # NaN stays, unlike in max
-    if not largest <= TOLERANCE:
-        raise OutputError(
-            f"{package.path}: a probability of {golden['file']} differs by {largest:.4f} from where the bundle was "
-            f"made; at most {TOLERANCE:g} is allowed; do not use it on this machine"
-        )
-    return largest
-
-
-def _answer(package: Package, model: Model, name: str) -> Answers:
-    """What the graphs say of a golden picture."""
-    data = package.read(name)
-    try:
-        picture: Picture = imaging.decode(data, model.channels, name)
-        return model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=model.always_restores)
-    except Exception as error:  # ONNX Runtime raises many kinds
-        raise OutputError(f"{package.path}: {name} cannot be inspected here ({first_line(error)})") from None
-
-
-def _is_near_thing(p_defect: float, rule: Rule) -> bool:
-    """Whether a difference that is allowed makes another verdict: a rule chosen later minds no golden pictures."""
-    return len({rule.verdict(min(max(p_defect + off, 0.0), 1.0)) for off in (-TOLERANCE, 0.0, TOLERANCE)}) > 1

@@ -13,6 +13,7 @@ from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, Reference, parse_reference
 from clearcast.runtime.sources import Item
+from clearcast.runtime.verifying import load_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ def load(path: Path, threads: int) -> Loaded:
 
 def _warm_inspector(package: Package, threads: int) -> Inspector:
     """An inspector that has looked at a picture: the first takes longer, and should keep nobody waiting."""
-    inspector = Inspector(package, threads=threads)
+    inspector = Inspector(package, load_model(package, threads=threads))
     height, width = package.manifest["trained_on"]["shape"]
     grey = np.full((height, width), 128, np.uint8)
     inspector.inspect(Item(name="the first", key="", read=lambda: grey))
