@@ -18,6 +18,7 @@ from clearcast.imaging import Channels
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.manifest import Manifest
 from clearcast.runtime.reference import Reference
+from clearcast.runtime.signing import Trust
 from clearcast.runtime.sources import Item
 from clearcast.station.desk import Desk, Upload
 from clearcast.station.desk import bundles as bundles_module
@@ -110,7 +111,7 @@ class Shop:
     there: dict[str, Loaded] = field(default_factory=dict)
     tried: list[str] = field(default_factory=list)
 
-    def load(self, path: Path, threads: int) -> Loaded:
+    def load(self, path: Path, threads: int, _: Trust | None = None) -> Loaded:
         assert threads >= 1
         self.tried.append(path.name)
         if path.name not in self.there:

@@ -28,6 +28,7 @@ from clearcast.evaluation.fidelity import fidelity
 from clearcast.imaging import Channels, Picture
 from clearcast.runtime.model import Model
 from clearcast.runtime.package import Package, open_package
+from clearcast.runtime.signing import Trust
 from clearcast.runtime.verdicts import rule_of
 from clearcast.runtime.verifying import load_model
 
@@ -45,6 +46,7 @@ class CompareRequest:
         out: a new or empty folder for the tables; None: none are written.
         skip_bad: leave out rows that cannot be used.
         threads: how many pictures are worked on at a time; None: as many as there are cores.
+        trust: whose signature both must have; None: they need none.
         seed: of the intervals' resamples.
         console: shows progress.
     """
@@ -56,6 +58,7 @@ class CompareRequest:
     out: Path | None = None
     skip_bad: bool = False
     threads: int | None = None
+    trust: Trust | None = None
     seed: int = 7
     console: Console
 
@@ -109,7 +112,7 @@ def compare(request: CompareRequest) -> Compared:
         OutputError: a bundle cannot be used, both are the same, or the folder is not empty.
         SheetError: the sheet or the groups cannot be used, or there is no row that neither bundle learned from.
     """
-    packages = [open_package(path) for path in (request.first, request.second)]
+    packages = [open_package(path, request.trust) for path in (request.first, request.second)]
     if packages[0].manifest["seal"] == packages[1].manifest["seal"]:
         raise OutputError(f"{request.first} and {request.second} are the same bundle; needed are two to compare")
     both = [_Contender(package=package, model=load_model(package)) for package in packages]

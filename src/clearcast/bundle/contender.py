@@ -10,15 +10,16 @@ from clearcast.evaluation.benchmark import Denoiser, Judge
 from clearcast.evaluation.stage import Stage
 from clearcast.imaging import Picture
 from clearcast.models.clear.restoring import restore
+from clearcast.runtime.signing import Trust
 
 
-def contenders_of_bundle(folder: Path) -> tuple[Denoiser, list[Judge]]:
+def contenders_of_bundle(folder: Path, trust: Trust | None = None) -> tuple[Denoiser, list[Judge]]:
     """The restorer of a bundle, named as its folder, and where it has one, its judge of restored pictures.
 
     Raises:
-        OutputError: not a bundle, or a damaged one.
+        OutputError: not a bundle, a damaged one, or not signed as ``trust`` asks.
     """
-    networks, _ = load_networks(folder)
+    networks, _ = load_networks(folder, trust)
     name = folder.resolve().name
     denoiser = Denoiser(
         name=name,

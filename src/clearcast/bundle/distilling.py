@@ -39,6 +39,7 @@ from clearcast.models.glance import Glance, GlancingJudge, glance_shape
 from clearcast.progress import progress_bar
 from clearcast.runtime.manifest import FORMAT, JudgeFacts, Manifest, Trained
 from clearcast.runtime.package import open_package
+from clearcast.runtime.signing import Trust
 from clearcast.training.clear.fitting import fit_detail
 from clearcast.training.clear.glancing import NoisyViews, fit_glance
 from clearcast.training.clear.planning import refuse_short
@@ -95,17 +96,18 @@ def request_of(
     resume: bool = False,
     force: bool = False,
     accelerator: str = "auto",
+    trust: Trust | None = None,
 ) -> DistillRequest:
     """What to distil into ``out``, with the sheet, the split and the seed of the teacher's training.
 
     Raises:
-        OutputError: ``teacher`` is no folder of a bundle of recipe clear, or judges nothing; its sheet is not where it
-            was; or one folder lies in the other.
+        OutputError: ``teacher`` is no folder of a bundle of recipe clear, is not signed as ``trust`` asks, or judges
+            nothing; its sheet is not where it was; or one folder lies in the other.
     """
     if not teacher.is_dir():
         raise OutputError(f"{teacher}: needed is the folder of a bundle, as 'clearcast train' made it")
-    manifest, run = open_package(teacher).manifest, RunFolder(path=teacher)
-    networks, taught = load_networks(teacher)
+    manifest, run = open_package(teacher, trust).manifest, RunFolder(path=teacher)
+    networks, taught = load_networks(teacher, trust)
     if networks.verdicts is None:
         raise OutputError(f"{teacher}: gives no verdicts ({taught['no_judge']}); there is nothing to distil")
     if not (teacher / "run.json").is_file() or not run.split.is_file():

@@ -28,6 +28,7 @@ from clearcast.runtime.engine import cores
 from clearcast.runtime.inspector import noise_of
 from clearcast.runtime.model import Model
 from clearcast.runtime.package import open_package
+from clearcast.runtime.signing import Trust
 from clearcast.runtime.verdicts import log_odds
 from clearcast.runtime.verifying import load_model
 
@@ -45,6 +46,7 @@ class EvaluateRequest:
         out: a new or empty folder for the tables; None: none are written.
         skip_bad: leave out rows that cannot be used.
         threads: how many pictures are worked on at a time; None: as many as there are cores.
+        trust: whose signature the bundle must have; None: it needs none.
         seed: of the intervals' resamples.
         console: shows progress.
     """
@@ -55,6 +57,7 @@ class EvaluateRequest:
     out: Path | None = None
     skip_bad: bool = False
     threads: int | None = None
+    trust: Trust | None = None
     seed: int = 7
     console: Console
 
@@ -81,7 +84,7 @@ def evaluate(request: EvaluateRequest) -> Evaluated:
         OutputError: the bundle cannot be used, or the folder is not empty.
         SheetError: the sheet or the groups cannot be used, or the bundle learned from all rows.
     """
-    package = open_package(request.bundle)
+    package = open_package(request.bundle, request.trust)
     model = load_model(package)
     require_empty(request.out)
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console, paired=False)

@@ -19,8 +19,9 @@ from clearcast.models.clear.restoring import restore
 from clearcast.models.glance import GlancingJudge, Glimpse
 from clearcast.models.judge import Judge, PictureJudge
 from clearcast.noise.telling import NoiseEstimate, tell_noise
-from clearcast.runtime.manifest import MANIFEST, JudgeFacts, Trained, parse_trained
-from clearcast.runtime.package import read_checked, reader_of
+from clearcast.runtime.manifest import JudgeFacts, Trained, parse_trained
+from clearcast.runtime.package import read_checked, read_trusted
+from clearcast.runtime.signing import Trust
 from clearcast.training.weights import save_weights
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
@@ -132,14 +133,19 @@ def save_networks(networks: Networks | Distilled, folder: Path) -> None:
         save_weights(networks.verdicts.network, folder / JUDGE)
 
 
-def load_networks(path: Path) -> tuple[Networks, Trained]:
+def load_networks(path: Path, trust: Trust | None = None) -> tuple[Networks, Trained]:
     """Read a bundle, after making sure that its files are those that were written; one without graphs will do.
 
+    Args:
+        path: of its folder or zip.
+        trust: whose signature it must have; None: it needs none.
+
     Raises:
-        OutputError: not a bundle, one that is damaged or of another format, or one of other networks.
+        OutputError: not a bundle, one that is damaged, of another format or not signed as ``trust`` asks, or one of
+            other networks.
     """
-    read = reader_of(path)
-    trained = parse_trained(read(MANIFEST), str(path))
+    read, text = read_trusted(path, trust)
+    trained = parse_trained(text, str(path))
     files = {name: read_checked(read, name, trained["files"], path) for name in trained["files"]}
     if trained["recipe"] == "glance":
         raise OutputError(

@@ -21,8 +21,9 @@ from clearcast.domain import Subset
 from clearcast.errors import OutputError
 from clearcast.evaluation.study.folder import RunFolder, read_csv
 from clearcast.imaging import Channels
-from clearcast.runtime.manifest import MANIFEST, Graph, Trained
+from clearcast.runtime.manifest import MANIFEST, SIGNATURE, Graph, Trained
 from clearcast.runtime.repacking import has_graphs, new_bundle, repack
+from clearcast.runtime.signing import Trust, read_private_key, sign
 
 _LOOKED_AT = 60  # test pictures at most, for the reference
 
@@ -35,32 +36,41 @@ class Data:
     root: Path | None = None
 
 
-def export(source: Path, out: Path, *, data: Data = Data()) -> None:
+def export(
+    source: Path, out: Path, *, data: Data = Data(), trust: Trust | None = None, key: Path | None = None
+) -> None:
     """Write a bundle with graphs, as a folder or, where ``out`` ends in .zip, as one file.
 
     Args:
         source: a bundle, which is checked and copied, after writing graphs if it has none; or a study's run.
         out: must not be there.
         data: the pictures that a run or a bundle without graphs was trained on, by which its graphs are proved.
+        trust: whose signature ``source`` must have, which is a bundle then; None: it needs none.
+        key: the private key to sign with; None: a signature that is there is copied with a bundle that has graphs.
 
     Raises:
-        ClearcastError: ``out`` is there; ``source`` is neither, or damaged; its pictures are not there; a graph says
-            something else than its network.
+        ClearcastError: ``out`` is there; ``source`` is not signed as ``trust`` asks; the key cannot be used; ``source``
+            is neither, or damaged; its pictures are not there; a graph says something else than its network.
     """
     if has_graphs(source):
-        repack(source, out)
+        repack(source, out, trust=trust, key=key)
         return
+    secret = read_private_key(key) if key else None
     with new_bundle(out) as folder:
         if source.is_file() or (source / MANIFEST).exists():
-            _from_old(source, folder, data)
+            _from_old(source, folder, data, trust)
+        elif trust:
+            raise OutputError(f"{source}: expected a signed bundle, got a study's run, which has no signature")
         else:
             _from_run(RunFolder(path=source), folder, data)
+        if secret:
+            (folder / SIGNATURE).write_bytes(sign((folder / MANIFEST).read_bytes(), secret))
 
 
-def _from_old(source: Path, folder: Path, data: Data) -> None:
+def _from_old(source: Path, folder: Path, data: Data, trust: Trust | None) -> None:
     if source.is_file():
         raise OutputError(f"{source}: a zip of a bundle without graphs; unzip it, and name the folder")
-    networks, trained = load_networks(source)
+    networks, trained = load_networks(source, trust)
     for name in trained["files"]:
         shutil.copyfile(source / name, folder / name)
     graphs = write_graphs(networks, folder)

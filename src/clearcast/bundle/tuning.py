@@ -31,6 +31,7 @@ from clearcast.runtime.manifest import JudgeFacts, Manifest, write_manifest
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, parse_reference
 from clearcast.runtime.repacking import copy_files, new_bundle
+from clearcast.runtime.signing import Trust
 from clearcast.runtime.verdicts import Rule, log_odds, probability, rule_of
 
 TEST, CROSSFITTED = "predictions.csv", "validation.csv"
@@ -48,22 +49,23 @@ class Tuned:
     evidence: Evidence
 
 
-def tune(source: Path, out: Path, wishes: Wishes, *, console: Console) -> Tuned:
+def tune(source: Path, out: Path, wishes: Wishes, *, console: Console, trust: Trust | None = None) -> Tuned:
     """Write a bundle with the networks of another, whose verdicts follow from wishes.
 
-    Its pictures of samples are those of before, and name the verdicts of before.
+    It is not signed, also if the other is. Its pictures of samples are those of before, and name those verdicts.
 
     Args:
         source: a bundle with a judge and cross-fitted rows, its folder or zip.
         out: must not be there; one file if it ends in .zip.
         wishes: what mistakes cost or how many are allowed, and how many pictures may be retaken.
         console: shows progress.
+        trust: whose signature ``source`` must have; None: it needs none.
 
     Raises:
-        OutputError: the bundle is damaged or cannot be tuned, or ``out`` is there.
+        OutputError: the bundle is damaged, not signed as ``trust`` asks or cannot be tuned, or ``out`` is there.
         RecipeError: the wishes cannot be met.
     """
-    package = open_package(source)
+    package = open_package(source, trust)
     manifest, before = package.manifest, rule_of(package.manifest)
     facts = _require_choice(package)
     assert before

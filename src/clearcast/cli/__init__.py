@@ -20,6 +20,7 @@ COMMANDS = {  # in the order of the help, each with its module in this package
     "report": "studying",
     "tune": "tuning",
     "export": "exporting",
+    "keygen": "exporting",
     "verify": "exporting",
     "benchmark": "benchmarking",
     "predict": "inspecting",

@@ -17,6 +17,8 @@ from clearcast.cli.options import (
     Root,
     Seed,
     SplitColumn,
+    TrustedKeys,
+    trust_of,
 )
 from clearcast.cli.output import console, packages, say
 from clearcast.data.sheet import Columns, read_sheet
@@ -25,7 +27,7 @@ from clearcast.evaluation.evidence.words import counted
 if TYPE_CHECKING:
     from clearcast.runtime.profiling import Speed
 
-_OF_SPEED = {"subject", "source", "threads", "denoised", "limit", "root", "noisy_column"}
+_OF_SPEED = {"subject", "source", "threads", "denoised", "limit", "root", "noisy_column", "trust"}
 _OF_SPEED_ALONE = {"threads", "denoised"}
 _MANY = 500  # pictures that speed is measured on
 _STAGES = {
@@ -108,6 +110,7 @@ def benchmark(
     label_column: LabelColumn = Columns.label,
     group_column: GroupColumn = Columns.group,
     split_column: SplitColumn = "Split",
+    trust: TrustedKeys = None,
 ) -> None:
     """Compare denoisers and verdicts on a SHEET's test images; or tell how fast a BUNDLE inspects a SOURCE.
 
@@ -121,7 +124,7 @@ def benchmark(
             raise typer.BadParameter(
                 f"{subject} is a bundle: name the pictures too, clearcast benchmark {subject} SOURCE"
             )
-        _print_speed(subject, source, limit or _MANY, threads, denoised, root, noisy_column)
+        _print_speed(subject, source, limit or _MANY, threads, denoised, root, noisy_column, trust)
         return
     _refuse_mixture(given & _OF_SPEED_ALONE, "BUNDLE SOURCE")
     columns = Columns(
@@ -148,7 +151,8 @@ def benchmark(
     read = read_sheet(subject, columns=columns, root=root)
     denoisers, judges = contenders_of_run(run) if run else ([], [])
     bundles = bundle or []
-    for restorer, bundled in map(contenders_of_bundle, bundles):
+    trusted = trust_of(trust)
+    for restorer, bundled in (contenders_of_bundle(each, trusted) for each in bundles):
         denoisers, judges = [*denoisers, restorer], [*judges, *bundled]
     trained = [run, *bundles] if run else bundles
     own = [folder for folder in trained if trained_on(folder, read)]
@@ -205,6 +209,7 @@ def _print_speed(
     denoised: DenoisedFormat | None,
     root: Path | None,
     column: str,
+    trust: list[Path] | None,
 ) -> None:
     from clearcast.runtime.profiling import SpeedRequest, measure_speed
 
@@ -217,6 +222,7 @@ def _print_speed(
             limit=limit,
             threads=threads,
             suffix=f".{denoised}" if denoised else None,
+            trust=trust_of(trust),
             console=console,
         )
     )

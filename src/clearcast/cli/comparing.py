@@ -16,6 +16,8 @@ from clearcast.cli.options import (
     Seed,
     SheetPath,
     SkipBad,
+    TrustedKeys,
+    trust_of,
 )
 from clearcast.cli.output import console, packages, say
 from clearcast.data.sheet import Columns, read_sheet
@@ -44,6 +46,7 @@ def compare(
     reference_column: ReferenceColumn = Columns.reference,
     label_column: LabelColumn = Columns.label,
     group_column: GroupColumn = Columns.group,
+    trust: TrustedKeys = None,
 ) -> None:
     """Tell which of two bundles is better on pictures that neither learned from, and which verdicts change."""
     columns = Columns(
@@ -66,6 +69,7 @@ def compare(
             out=out,
             skip_bad=skip_bad,
             threads=threads,
+            trust=trust_of(trust),
             seed=seed,
             console=console,
         )

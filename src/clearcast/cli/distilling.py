@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from clearcast.cli.options import Device, DeviceOption, Root
-from clearcast.cli.output import console, packages, say
+from clearcast.cli.options import Device, DeviceOption, Root, TrustedKeys, trust_of
+from clearcast.cli.output import console, packages, remind_to_sign, say
 
 
 def distill(
@@ -27,6 +27,7 @@ def distill(
     ] = None,
     root: Root = None,
     device: DeviceOption = Device.AUTO,
+    trust: TrustedKeys = None,
 ) -> None:
     """Make a quick bundle of another: verdicts at a glance at the noisy picture, restored pictures on demand."""
     with packages("train"):
@@ -43,6 +44,7 @@ def distill(
         resume=resume,
         force=force,
         accelerator=device.value,
+        trust=trust_of(trust),
         console=console,
     )
     manifest = distill_bundle(request)
@@ -50,4 +52,5 @@ def distill(
     say(f"Compare it with its teacher on pictures of parts that neither knows: clearcast compare {bundle} {out} SHEET")
     if (bundle / "wishes.json").exists():
         say("The teacher was tuned, and this one is not: give it the same wishes with 'clearcast tune'.")
+    remind_to_sign(bundle, out)
     say(f"Bundle: {out}")

@@ -16,6 +16,8 @@ from clearcast.cli.options import (
     Seed,
     SheetPath,
     SkipBad,
+    TrustedKeys,
+    trust_of,
 )
 from clearcast.cli.output import console, packages, say
 from clearcast.data.sheet import Columns, read_sheet
@@ -40,6 +42,7 @@ def evaluate(
     reference_column: ReferenceColumn = Columns.reference,
     label_column: LabelColumn = Columns.label,
     group_column: GroupColumn = Columns.group,
+    trust: TrustedKeys = None,
 ) -> None:
     """Measure a bundle on pictures whose truth a sheet tells, as it inspects on the line."""
     columns = Columns(
@@ -61,6 +64,7 @@ def evaluate(
             out=out,
             skip_bad=skip_bad,
             threads=threads,
+            trust=trust_of(trust),
             seed=seed,
             console=console,
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clearcast.cli.options import Root
+from clearcast.cli.options import Root, TrustedKeys, trust_of
 from clearcast.cli.output import console, say
 from clearcast.data.sheet import Columns
 from clearcast.domain import Verdict
@@ -75,6 +75,7 @@ def predict(
     ] = None,
     root: Root = None,
     noisy_column: Annotated[str, typer.Option(help="Of a sheet, the column of the pictures.")] = Columns.noisy,
+    trust: TrustedKeys = None,
 ) -> None:
     """Inspect pictures: ok, defect or retake, which noise, how sure; one row a picture."""
     from clearcast.runtime.beside import Beside
@@ -96,6 +97,7 @@ def predict(
         root=root,
         column=noisy_column,
         needed=frozenset(Verdict(each) for each in wanted if each is not FailOn.ERROR),
+        trust=trust_of(trust),
         console=console,
     )
     summary = inspect(request)

@@ -2,9 +2,12 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from clearcast.runtime.signing import Trust
 
 
 class Device(StrEnum):
@@ -15,6 +18,14 @@ class Device(StrEnum):
     GPU = "gpu"
 
 
+TrustedKeys = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--trust",
+        help="A public key (see keygen): only what its private key signed is taken; several are allowed.",
+        show_default="hashes alone",
+    ),
+]
 SheetPath = Annotated[Path, typer.Argument(help="The sheet: .xlsx, .xls, .csv or .parquet.", metavar="SHEET")]
 Root = Annotated[
     Path | None, typer.Option(help="Folder that the sheet's paths are relative to. [default: the sheet's]")
@@ -63,3 +74,14 @@ ValidationShare = Annotated[
     ),
 ]
 SplitColumn = Annotated[str, typer.Option(help="Column for --split column: train, validation or test.")]
+
+
+def trust_of(keys: list[Path] | None) -> "Trust | None":
+    """What ``--trust`` asks for; None if it is not given.
+
+    Raises:
+        OutputError: a file is not a public key.
+    """
+    from clearcast.runtime.signing import read_trust
+
+    return read_trust(keys) if keys else None

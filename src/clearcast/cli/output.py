@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 
@@ -13,6 +14,14 @@ console = Console()
 def say(message: str) -> None:
     """Print a line as it is: a path may hold what looks like markup."""
     console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def remind_to_sign(source: Path, out: Path) -> None:
+    """Say so if a bundle was made from a signed one: it is another, and not signed."""
+    from clearcast.runtime.package import read_signature, reader_of
+
+    if read_signature(reader_of(source)):
+        say(f"{source} is signed, and {out} is not: sign it with 'clearcast export {out} SIGNED --sign KEY'")
 
 
 @contextmanager

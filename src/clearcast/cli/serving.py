@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from clearcast.cli.options import TrustedKeys, trust_of
 from clearcast.cli.output import packages, say
 
 _GB = 1_000_000_000
@@ -39,6 +40,7 @@ def serve(
         int | None,
         typer.Option(help="So many pictures at a time, each on a core.", min=1, show_default="one a core"),
     ] = None,
+    trust: TrustedKeys = None,
 ) -> None:
     """Serve an inspection station: a page, a REST API, and a log of every inspection; until Ctrl-C."""
     with packages("station"):
@@ -54,6 +56,7 @@ def serve(
             host=host,
             port=port,
             shadow=shadow,
+            trust=trust_of(trust),
             name=station,
             token_file=token_file,
             keep=keep,

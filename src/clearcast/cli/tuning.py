@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from clearcast.cli.options import MaxEscape, MaxRisk, MinCoverage
-from clearcast.cli.output import console, packages, say
+from clearcast.cli.options import MaxEscape, MaxRisk, MinCoverage, TrustedKeys, trust_of
+from clearcast.cli.output import console, packages, remind_to_sign, say
 from clearcast.errors import RecipeError
 
 
@@ -22,6 +22,7 @@ def tune(
     max_escape: MaxEscape = None,
     max_risk: MaxRisk = None,
     min_coverage: MinCoverage = None,
+    trust: TrustedKeys = None,
 ) -> None:
     """Choose a bundle's threshold by what mistakes cost, and pictures to retake; nothing is trained.
 
@@ -40,7 +41,7 @@ def tune(
         max_risk=max_risk,
         min_coverage=min_coverage,
     )
-    tuned = tune_bundle(bundle, out, wishes, console=console)
+    tuned = tune_bundle(bundle, out, wishes, console=console, trust=trust_of(trust))
     console.print(tuning_table(tuned))
     decision = tuned.evidence["decisions"]["denoised"]
     if decision["retake"]:
@@ -48,4 +49,5 @@ def tune(
         say(decision["retake"]["sentence"])
     else:
         say(decision["sentence"])
+    remind_to_sign(bundle, out)
     say(f"Bundle: {out}")

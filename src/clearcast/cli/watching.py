@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from clearcast.cli.options import TrustedKeys
 from clearcast.cli.output import say
 from clearcast.domain import Inspection
 from clearcast.evaluation.evidence.words import counted
@@ -40,6 +41,7 @@ def watch(
         int | None,
         typer.Option(help="So many pictures at a time, each on a core.", min=1, show_default="one a core"),
     ] = None,
+    trust: TrustedKeys = None,
 ) -> None:
     """Inspect pictures as they arrive in a folder, until Ctrl-C."""
     from clearcast import load
@@ -57,7 +59,7 @@ def watch(
         say(_line(inspection))
 
     watched = watched_folder(folder)
-    loaded = load(bundle, threads=threads)
+    loaded = load(bundle, threads=threads, trust=trust or None)
     stop = threading.Event()
     with _ended_by_signals(stop):
         sink, known = open_sink(out, model=loaded.name, resume=True, live=True)

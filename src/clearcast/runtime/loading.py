@@ -9,6 +9,7 @@ from clearcast.runtime.engine import cores, inspect
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.manifest import Manifest
 from clearcast.runtime.package import open_package
+from clearcast.runtime.signing import Trust
 from clearcast.runtime.sources import Shard, Source, items
 from clearcast.runtime.verifying import load_model
 
@@ -28,8 +29,8 @@ class Bundle:
 
     noise_types = tuple(NoiseType)
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
-        package = open_package(path)
+    def __init__(self, path: Path, *, threads: int | None = None, trust: Trust | None = None) -> None:
+        package = open_package(path, trust)
         self.inspector = Inspector(package, load_model(package))
         self.name = self.inspector.name
         self.threshold = self.inspector.threshold

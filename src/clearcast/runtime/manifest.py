@@ -14,6 +14,7 @@ from clearcast.runtime.conforming import misfits, parse_json
 
 FORMAT = 2
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"  # beside the manifest, whose bytes it signs; see ``signing``
 _WITHOUT_GRAPHS = 1  # the format before there were graphs; its weights are read as ever
 
 
@@ -140,8 +141,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest, after all other files: with it the folder is a bundle.
 
     Its ``files``, ``fingerprint`` and ``seal`` are filled in here, with all files of the folder and of its golden
-    pictures, but for hidden ones, which belong to the system.
+    pictures, but for hidden ones, which belong to the system. A signature of another manifest is taken away.
     """
+    (folder / SIGNATURE).unlink(missing_ok=True)
     there = (*folder.iterdir(), *folder.glob("golden/*"))
     paths = [path for path in there if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")]
     files = {path.relative_to(folder).as_posix(): sha256(path.read_bytes()) for path in paths}

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from clearcast.errors import OutputError
 from clearcast.files import replace_file
-from clearcast.runtime.manifest import MANIFEST, Manifest, is_inside, parse_manifest, sha256
+from clearcast.runtime.manifest import MANIFEST, SIGNATURE, Manifest, is_inside, parse_manifest, sha256
+from clearcast.runtime.signing import Trust
 
 LARGEST = 1 << 30  # bytes of one file, unpacked; a bundle's are some ten million
 _MOST = 10_000  # entries of a zip
@@ -55,14 +56,43 @@ class Package:
             self.read(name)
 
 
-def open_package(path: Path) -> Package:
+def open_package(path: Path, trust: Trust | None = None) -> Package:
     """Open a bundle; its files are checked as they are read.
 
+    Args:
+        path: of its folder or zip.
+        trust: whose signature it must have; None: it needs none.
+
     Raises:
-        OutputError: not a bundle, a damaged one, or one of another format.
+        OutputError: not a bundle, a damaged one, one of another format, or not signed as ``trust`` asks.
+    """
+    read, text = read_trusted(path, trust)
+    return Package(
+        path=path,
+        manifest=parse_manifest(text, str(path)),
+        unchecked=lambda name: text if name == MANIFEST else read(name),  # the very one whose signature was checked
+    )
+
+
+def read_trusted(path: Path, trust: Trust | None) -> tuple[Read, bytes]:
+    """What reads the files of a bundle of whatever format, and its manifest, signed as ``trust`` asks.
+
+    Raises:
+        OutputError: see ``reader_of`` and ``Trust.require``.
     """
     read = reader_of(path)
-    return Package(path=path, manifest=parse_manifest(read(MANIFEST), str(path)), unchecked=read)
+    text = read(MANIFEST)
+    if trust:
+        trust.require(text, read_signature(read), str(path))
+    return read, text
+
+
+def read_signature(read: Read) -> bytes | None:
+    """The content of a bundle's ``manifest.sig``; None if it has none."""
+    try:
+        return read(SIGNATURE)
+    except OutputError:
+        return None
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -111,6 +141,8 @@ def reader_of(path: Path) -> Read:
 def pack(folder: Path, path: Path) -> None:
     """Write a bundle's folder as one zip, whole or not at all; the same files always give the same bytes."""
     names = sorted([MANIFEST, *parse_manifest((folder / MANIFEST).read_bytes(), str(folder))["files"]])
+    if (folder / SIGNATURE).is_file():
+        names.append(SIGNATURE)
     with replace_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in names:
             archive.writestr(zipfile.ZipInfo(name, _DATE), (folder / name).read_bytes(), zipfile.ZIP_DEFLATED)

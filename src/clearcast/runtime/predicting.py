@@ -19,6 +19,7 @@ from clearcast.runtime.fleet import inspect_on_ray
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, parse_reference
+from clearcast.runtime.signing import Trust
 from clearcast.runtime.sinks import open_sink, read_results
 from clearcast.runtime.sources import Item, Shard, count, items
 from clearcast.runtime.verifying import load_model
@@ -37,6 +38,7 @@ class PredictRequest:
         threads: how many pictures are worked on at a time; None: as many as there are cores.
         on_ray: inspect on the machines of a Ray cluster; see ``fleet.inspect_on_ray``.
         needed: refuse a bundle that never gives one of these verdicts.
+        trust: whose signature the bundle must have; None: it needs none.
         console: shows progress.
     """
 
@@ -52,6 +54,7 @@ class PredictRequest:
     threads: int | None = None
     on_ray: bool = False
     needed: frozenset[Verdict] = frozenset()
+    trust: Trust | None = None
     console: Console
 
 
@@ -98,7 +101,7 @@ def predict(request: PredictRequest) -> Summary:
     if request.on_ray and request.beside.folders:
         raise OutputError("--engine ray gives rows, no pictures; leave out the folders for pictures, or use --shard")
     request.beside.require_room(Path(request.source), resume=request.resume)
-    package = open_package(request.bundle)
+    package = open_package(request.bundle, request.trust)
     inspector = Inspector(package, load_model(package))
     _require_answers(inspector, request)
     found = _items(request)

@@ -24,6 +24,7 @@ from clearcast.runtime.inspector import Inspector, noise_of
 from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.model import SMALLEST, Model
 from clearcast.runtime.package import Package, open_package
+from clearcast.runtime.signing import Trust
 from clearcast.runtime.sinks import open_sink
 from clearcast.runtime.sources import Item, Source, SourceError, items
 from clearcast.runtime.verifying import load_model
@@ -45,6 +46,7 @@ class SpeedRequest:
         limit: pictures at most.
         threads: how many pictures are worked on at a time; None: as many as there are cores.
         suffix: write restored pictures in this format too, such as ``.jpg``; None: write none.
+        trust: whose signature the bundle must have; None: it needs none.
         console: shows progress.
     """
 
@@ -55,6 +57,7 @@ class SpeedRequest:
     limit: int = 500
     threads: int | None = None
     suffix: str | None = None
+    trust: Trust | None = None
     console: Console
 
 
@@ -95,7 +98,7 @@ def measure_speed(request: SpeedRequest) -> Speed:
         SheetError: the source is a sheet that cannot be read.
     """
     begun = time.perf_counter()
-    package = open_package(request.bundle)
+    package = open_package(request.bundle, request.trust)
     inspector = Inspector(package, load_model(package))
     loading = time.perf_counter() - begun
     threads = request.threads or cores()

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clearcast.errors import OutputError
-from clearcast.runtime.manifest import FORMAT, MANIFEST, parse_trained
-from clearcast.runtime.package import Package, open_package, pack, reader_of
+from clearcast.runtime.manifest import FORMAT, MANIFEST, SIGNATURE, parse_trained
+from clearcast.runtime.package import Package, open_package, pack, read_signature, reader_of
+from clearcast.runtime.signing import Trust, read_private_key, sign
 
 
 def has_graphs(source: Path) -> bool:
@@ -22,20 +23,31 @@ def has_graphs(source: Path) -> bool:
     return parse_trained(reader_of(source)(MANIFEST), str(source))["format"] == FORMAT
 
 
-def repack(source: Path, out: Path) -> None:
+def repack(source: Path, out: Path, *, trust: Trust | None = None, key: Path | None = None) -> None:
     """Write a bundle anew, as ``new_bundle`` does; each file is checked.
 
+    Args:
+        source: the bundle.
+        out: must not be there.
+        trust: whose signature ``source`` must have; None: it needs none.
+        key: the private key to sign with; None: a signature that is there is copied.
+
     Raises:
-        OutputError: the bundle is damaged, or ``out`` is there.
+        OutputError: the bundle is damaged or not signed as ``trust`` asks, the key cannot be used, or ``out`` is there.
     """
-    package = open_package(source)
+    package = open_package(source, trust)
+    secret = read_private_key(key) if key else None
     with new_bundle(out) as folder:
-        (folder / MANIFEST).write_bytes(package.unchecked(MANIFEST))
+        text = package.unchecked(MANIFEST)
+        (folder / MANIFEST).write_bytes(text)
         copy_files(package, folder)
+        signature = sign(text, secret) if secret else read_signature(package.unchecked)
+        if signature:
+            (folder / SIGNATURE).write_bytes(signature)
 
 
 def copy_files(package: Package, folder: Path) -> None:
-    """Write all files of a bundle but its manifest to a folder; each is checked."""
+    """Write all files of a bundle but its manifest and signature to a folder; each is checked."""
     for name in package.names():
         path = folder / name
         path.parent.mkdir(exist_ok=True)

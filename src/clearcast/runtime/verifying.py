@@ -13,6 +13,7 @@ from clearcast.runtime.golden import GOLDEN, compare_golden, read_golden
 from clearcast.runtime.manifest import Manifest
 from clearcast.runtime.model import DETAIL, SURVEY, Model, RunControl
 from clearcast.runtime.package import Package, open_package
+from clearcast.runtime.signing import Trust
 
 TIMEOUT = 60.0  # seconds for looking at golden pictures; some tenths are usual
 
@@ -29,17 +30,18 @@ class Verified:
     largest_difference: float
 
 
-def verify(path: Path, *, timeout: float = TIMEOUT) -> Verified:
+def verify(path: Path, *, timeout: float = TIMEOUT, trust: Trust | None = None) -> Verified:
     """Check a bundle's files, load its graphs, and inspect its golden pictures.
 
     Args:
         path: of the bundle, its folder or zip.
         timeout: seconds after which graphs that have not answered are given up.
+        trust: whose signature the bundle must have; None: it needs none.
 
     Raises:
         OutputError: something is not as it was written, or the graphs do not answer; the message says what.
     """
-    package = open_package(path)
+    package = open_package(path, trust)
     package.check()
     golden = read_golden(package)
 

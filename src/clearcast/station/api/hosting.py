@@ -15,6 +15,7 @@ from types import FrameType
 import uvicorn
 
 from clearcast.errors import OutputError
+from clearcast.runtime.signing import Trust
 from clearcast.station.api.app import create_app
 from clearcast.station.api.station import Retention, Station
 from clearcast.station.api.tokens import Tokens, make_tokens, others_can_read, read_tokens
@@ -41,6 +42,7 @@ class Hosting:
         data: folder of log and pictures; made where it is not there.
         host, port: where to listen; port 0: any that is free.
         shadow: a second bundle, whose opinion is logged too.
+        trust: whose signature both must have; None: they need none.
         name: of the station.
         token_file: who may do what; made where it is not there. None: everybody on this machine may do everything.
         keep: how long pictures stay.
@@ -53,6 +55,7 @@ class Hosting:
     host: str
     port: int
     shadow: Path | None
+    trust: Trust | None = None
     name: str
     token_file: Path | None
     keep: Retention
@@ -84,7 +87,9 @@ def host_station(hosting: Hosting, say: Say) -> None:
         pictures = hosting.data.resolve() / "pictures"
         shelf = Shelf(pictures)
         log.set_pictures(pictures)
-        desk = Desk(hosting.bundle, log=log, shelf=shelf, shadow=hosting.shadow, threads=hosting.threads)
+        desk = Desk(
+            hosting.bundle, log=log, shelf=shelf, shadow=hosting.shadow, trust=hosting.trust, threads=hosting.threads
+        )
         station = Station(
             desk=desk,
             log=log,

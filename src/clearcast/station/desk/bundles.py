@@ -12,6 +12,7 @@ from clearcast.imaging import Picture
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, Reference, parse_reference
+from clearcast.runtime.signing import Trust
 from clearcast.runtime.sources import Item
 from clearcast.runtime.verifying import load_model
 
@@ -36,13 +37,13 @@ class Loaded:
         return inspector.inspect(item, restored=inspector.always_restores, evidence=evidence)
 
 
-def load(path: Path, threads: int) -> Loaded:
-    """Load a bundle for so many cores.
+def load(path: Path, threads: int, trust: Trust | None = None) -> Loaded:
+    """Load a bundle for so many cores; ``trust``: whose signature it must have.
 
     Raises:
         OutputError: there is none, or it is damaged.
     """
-    package = open_package(path)
+    package = open_package(path, trust)
     inspector = _warm_inspector(package, 1)
     has_reference = REFERENCE in package.names()
     return Loaded(
@@ -66,15 +67,16 @@ class Place:
 
     Attributes:
         path: its folder or zip.
-        loaded: the bundle; None until ``try_to_load`` could load it.
+        loaded: the bundle, signed as ``trust`` asks; None until ``try_to_load`` could load it.
         fault: why it is not loaded; "" where it is.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, trust: Trust | None = None) -> None:
         self.path = path
         self.loaded: Loaded | None = None
         self.fault = f"the bundle {path.name} is being loaded"
         self._threads = threads
+        self._trust = trust
 
     def restores(self, model: str) -> bool:
         """Whether it is this bundle, and one that restores on demand."""
@@ -94,7 +96,7 @@ class Place:
         if self.loaded:
             return
         try:
-            self.loaded = load(self.path, self._threads)
+            self.loaded = load(self.path, self._threads, self._trust)
         except Exception as error:  # ONNX Runtime's have no common base; whatever it is, the bundle may be mended
             text = str(error) if isinstance(error, OutputError) else (str(error).splitlines() or [repr(error)])[0]
             self.fault = text.replace(str(self.path), self.path.name)  # people who read it need not know the folders

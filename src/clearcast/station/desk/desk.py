@@ -11,6 +11,7 @@ from queue import SimpleQueue
 
 from clearcast.errors import ClearcastError
 from clearcast.runtime.engine import cores
+from clearcast.runtime.signing import Trust
 from clearcast.station.desk.booking import Inspected, Job, Line, book
 from clearcast.station.desk.bundles import Place
 from clearcast.station.desk.drifting import DriftWatch
@@ -33,6 +34,7 @@ class Desk:
         log: where inspections go.
         shelf: where pictures go.
         shadow: a second bundle, whose opinion is logged too.
+        trust: whose signature both must have, whenever they are loaded; None: they need none.
         threads: how many pictures are inspected at a time; None: as many as there are cores.
         waiting: from so many pictures on that are not answered yet, no more are taken.
     """
@@ -44,15 +46,16 @@ class Desk:
         log: Log,
         shelf: Shelf,
         shadow: Path | None = None,
+        trust: Trust | None = None,
         threads: int | None = None,
         waiting: int = 64,
     ) -> None:
         self._log, self._shelf = log, shelf
         self._size = threads or cores()
         self._most = waiting
-        self._bundle = Place(bundle, self._size)
+        self._bundle = Place(bundle, self._size, trust)
         shelf.restorer = self._bundle
-        self._shadow = Place(shadow, self._size) if shadow else None
+        self._shadow = Place(shadow, self._size, trust) if shadow else None
         self._drift = DriftWatch(log)
         self._lock = threading.Lock()  # of what is counted and said below; and nothing is taken after the desk closed
         self._closing = False

@@ -1,0 +1,165 @@
+"""Signatures of bundles: Ed25519 over the bytes of the manifest, which holds the hashes of all other files.
+
+Hashes show damage. Whoever changes a bundle on purpose can write them anew, but cannot sign.
+"""
+
+import base64
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, cast
+
+from clearcast.errors import OutputError
+from clearcast.runtime.conforming import conforms, parse_json
+
+if TYPE_CHECKING:  # it takes a tenth of a second to import, and most bundles are used without
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+class Signature(TypedDict):
+    """The content of ``manifest.sig``, both in base64; ``key`` is the public key (32 bytes) that it claims to fit."""
+
+    key: str
+    signature: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trust:
+    """The public keys, 32 bytes each, of those whose bundles are taken."""
+
+    keys: frozenset[bytes]
+
+    def require(self, manifest: bytes, signature: bytes | None, where: str) -> None:
+        """Make sure that one of the keys signed a manifest.
+
+        Args:
+            manifest: the bytes of ``manifest.json``.
+            signature: the bytes of ``manifest.sig``; None if there is none.
+            where: the bundle, for messages.
+
+        Raises:
+            OutputError: it is not signed, or by another key, or was changed since.
+        """
+        if signature is None:
+            raise OutputError(
+                f"{where}: is not signed, and only bundles signed by a trusted key are taken; whoever made it can sign "
+                "it with 'clearcast export BUNDLE OUT --sign KEY'"
+            )
+        key, signed = _parsed(signature, where)
+        if key not in self.keys:
+            raise OutputError(f"{where}: is signed by a key that is not trusted; do not use it, or trust that key too")
+        if not _fits(key, signed, manifest):
+            raise OutputError(
+                f"{where}: its manifest was changed after it was signed; do not use it, take the original"
+            )
+
+
+def read_trust(paths: Sequence[Path]) -> Trust:
+    """Read public keys, PEM files as ``make_keys`` writes them.
+
+    Raises:
+        OutputError: there is none, or a file is not an Ed25519 public key.
+    """
+    if not paths:
+        raise OutputError("expected at least one public key to trust, got none")
+    return Trust(keys=frozenset(_read_public_key(path) for path in paths))
+
+
+def make_keys(private: Path, public: Path) -> None:
+    """Write a new private key, which only its owner can read, and its public key, both as PEM.
+
+    Raises:
+        OutputError: one of them is there already, or cannot be written.
+    """
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    for path in (private, public):
+        if path.exists():
+            raise OutputError(f"{path} is there already, and a key is never overwritten; choose another name")
+    key = Ed25519PrivateKey.generate()
+    encoding = serialization.Encoding.PEM
+    secret = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    shared = key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+    for path, content, mode in ((private, secret, 0o600), (public, shared, 0o644)):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(content)
+        except OSError as error:
+            raise OutputError(f"{path}: the key cannot be written ({error})") from None
+
+
+def read_private_key(path: Path) -> "Ed25519PrivateKey":
+    """Read a private key, a PEM file as ``make_keys`` writes it.
+
+    Raises:
+        OutputError: it is not an Ed25519 private key without a password.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(_read(path), password=None)
+    except (ValueError, TypeError) as error:  # the latter for one with a password
+        raise OutputError(f"{path}: expected a private key as 'clearcast keygen' writes it ({error})") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise OutputError(f"{path}: expected an Ed25519 key, as 'clearcast keygen' writes it, got one of another kind")
+    return key
+
+
+def sign(manifest: bytes, key: "Ed25519PrivateKey") -> bytes:
+    """The content of ``manifest.sig`` for a manifest."""
+    signature: Signature = {
+        "key": base64.b64encode(key.public_key().public_bytes_raw()).decode(),
+        "signature": base64.b64encode(key.sign(manifest)).decode(),
+    }
+    return (json.dumps(signature, indent=1) + "\n").encode()
+
+
+def _read_public_key(path: Path) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    data = _read(path)
+    if b"PRIVATE KEY" in data:
+        raise OutputError(f"{path}: expected a public key, got a private one; keep that secret")
+    try:
+        key = load_pem_public_key(data)
+    except ValueError as error:
+        raise OutputError(f"{path}: expected a public key as 'clearcast keygen' writes it ({error})") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise OutputError(f"{path}: expected an Ed25519 key, as 'clearcast keygen' writes it, got one of another kind")
+    return key.public_bytes_raw()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OutputError(f"{path}: the key cannot be read ({error})") from None
+
+
+def _parsed(text: bytes, where: str) -> tuple[bytes, bytes]:
+    """Key and signature."""
+    try:
+        content = parse_json(text)
+        if not conforms(content, Signature):
+            raise ValueError("expected a key and a signature")
+        found = cast(Signature, content)
+        return base64.b64decode(found["key"], validate=True), base64.b64decode(found["signature"], validate=True)
+    except (ValueError, RecursionError) as error:
+        raise OutputError(f"{where}: its signature is damaged ({error}); copy the bundle again") from None
+
+
+def _fits(key: bytes, signature: bytes, manifest: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, manifest)
+    except InvalidSignature:
+        return False
+    return True
