@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -50,7 +51,7 @@ def graph_with(*nodes: onnx.NodeProto, **parts: object) -> onnx.GraphProto:
     return graph
 
 
-def node_with(**attributes: object) -> onnx.NodeProto:
+def node_with(**attributes: Any) -> onnx.NodeProto:  # noqa: ANN401
     return helper.make_node("Constant", [], ["y"], **attributes)
 
 
