@@ -8,6 +8,7 @@ from PIL import Image
 from scipy import ndimage
 
 from clearcast.domain import NoiseType
+from clearcast.errors import ModelOutputError
 from clearcast.models.clear.blocks import Fourier, fill, luma, median3
 from clearcast.models.clear.resample import enlarge, shrink
 from clearcast.models.clear.restorer import Restorer, Seen
@@ -88,6 +89,13 @@ def test_a_restorer_believes_what_it_is_told_of_the_noise() -> None:
     assert (other != own).any()
     assert (told.scores is scores, told.levels is levels) == (True, True)
     torch.testing.assert_close(told.waves, seen.waves)
+
+
+def test_a_restorer_that_diverged_gives_no_picture() -> None:
+    restorer = Restorer(1).eval()
+    torch.nn.init.constant_(next(restorer.detail.parameters()), float("nan"))
+    with pytest.raises(ModelOutputError, match="restored pixels"):
+        restore(restorer, np.zeros((32, 40), np.uint8))
 
 
 def test_restoring_in_one_piece_is_the_network_itself() -> None:

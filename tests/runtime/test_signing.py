@@ -86,7 +86,8 @@ def test_a_signed_bundle_is_taken_by_those_who_trust_its_key(signed: Path, keys:
     for trusted in (trust(keys, "line"), trust(keys, "other", "line"), None):
         assert open_package(signed, trusted).manifest == open_package(signed).manifest
     one = keys / "line.pub"
-    for named in (one, str(one), [one], [str(one), keys / "other.pub"], None):
+    ways: list[str | Path | list[str | Path] | None] = [one, str(one), [one], [str(one), keys / "other.pub"], None]
+    for named in ways:
         assert clearcast.load(signed, trust=named).manifest == open_package(signed).manifest
 
 

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from clearcast.errors import ModelOutputError
 from clearcast.imaging import Picture
 from clearcast.models.clear.blocks import luma
 from clearcast.models.clear.resample import Window
@@ -29,6 +30,9 @@ def restore(
 
     Returns:
         The restored picture, uint8 of the same shape, and what was seen, or told, of its noise.
+
+    Raises:
+        ModelOutputError: a restored pixel is not finite.
     """
     device = next(restorer.parameters()).device
     pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(device)
@@ -54,6 +58,8 @@ def _restore_tile(restorer: Restorer, noisy: Tensor, restored: Tensor, seen: See
     details = restorer.detail(window, waves, small, seen.about)
     inner = details[..., tile[0].start - rows.start :, tile[1].start - columns.start :]
     inner = inner[..., : tile[0].stop - tile[0].start, : tile[1].stop - tile[1].start]
+    if not bool(inner.isfinite().all()):  # as bytes they would look like a picture
+        raise ModelOutputError("restored pixels: expected finite numbers; the restorer cannot be used: train it again")
     restored[..., tile[0], tile[1]] = inner.clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
