@@ -13,6 +13,8 @@ _MOST_VALUES = 200_000  # of a tag that is read here, such as the places of stri
 _MOST_NUMBERS = 16 * 2**20  # bytes of tags that hold numbers; each becomes an object in Python
 _SLACK = 64 * 1024  # bytes; small values that are shared, such as two equal resolutions, harm nobody
 
+_ENTRY = np.dtype([("number", "u2"), ("type", "u2"), ("count", "u4"), ("value", "u4")])
+_BIG_ENTRY = np.dtype([("number", "u2"), ("type", "u2"), ("count", "u8"), ("value", "u8")])
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _BYTES = frozenset({1, 2, 6, 7})  # types of tags that hold bytes or text
 _WHOLE_NUMBERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}  # as NumPy calls them
@@ -70,15 +72,15 @@ class DirectoryReader:
         Raises:
             DecodingError: it leads out of the file, or all tags so far claim more bytes than the file has.
         """
-        head, entry, pointer = (8, 20, "Q") if self._big else (2, 12, "I")
+        head, size, pointer = (8, _BIG_ENTRY.itemsize, "Q") if self._big else (2, _ENTRY.itemsize, "I")
         count = self._unpack("Q" if self._big else "H", place)
         if count > _MOST_TAGS:
             raise refuse_cost(f"{count:,} tags in one directory; at most {_MOST_TAGS:,} are read")
-        end = place + head + count * entry
+        end = place + head + count * size
         if end > len(self._data):
             raise refuse_damage("a list of tags leads out of the file")
-        self._claim(count * entry)
-        tags = list(self._tags(place + head, end, entry))
+        self._claim(count * size)
+        tags = list(self._tags(place + head, count))
         return tags, self._unpack(pointer, end) if end + struct.calcsize(pointer) <= len(self._data) else 0
 
     def values(self, tag: Tag | None) -> list[int]:
@@ -92,14 +94,14 @@ class DirectoryReader:
         kind = np.dtype(_WHOLE_NUMBERS[tag.type]).newbyteorder(self._order)
         return [int(value) for value in np.frombuffer(self._data, kind, tag.count, tag.place)]
 
-    def _tags(self, begin: int, end: int, entry: int) -> Iterator[Tag]:
-        layout, within = ("HHQ8x", 8) if self._big else ("HHI4x", 4)  # bytes of values that stand in the tag itself
-        entries = struct.iter_unpack(self._order + layout, memoryview(self._data)[begin:end])
-        for position, (number, kind, count) in enumerate(entries, 1):
-            place = begin + position * entry - within
-            tag = Tag(number, kind, count, place)
+    def _tags(self, begin: int, count: int) -> Iterator[Tag]:
+        entry, pointer, within = (_BIG_ENTRY, "Q", 8) if self._big else (_ENTRY, "I", 4)  # bytes within the tag itself
+        entries = np.frombuffer(self._data, entry.newbyteorder(self._order), count, begin)
+        for position, (number, kind, values, _) in enumerate(entries.tolist(), 1):
+            place = begin + position * entry.itemsize - within
+            tag = Tag(number, kind, values, place)
             if tag.size > within:
-                tag = Tag(number, kind, count, self._unpack("Q" if self._big else "I", place))
+                tag = Tag(number, kind, values, self._unpack(pointer, place))
                 self._claim(max(0, min(tag.size, len(self._data) - tag.place)), numbers=kind not in _BYTES)
             yield tag
 

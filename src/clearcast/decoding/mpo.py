@@ -8,7 +8,7 @@ from clearcast.decoding.records import refuse_cost, suppress_damage
 from clearcast.decoding.segments import Segments, read_segments
 
 _ENTRIES = 0xB002  # the tag of the index that lists the pictures
-_ENTRY = struct.Struct("<IIIHH")  # kind and flags, bytes, place, two that depend on others
+_ENTRY = 16  # bytes: kind and flags, size, place, two numbers that do not matter here
 _MOST_LISTED = 100
 _HEAD = 2**20  # bytes of a further picture that are looked at
 _KIND = 0xFFFFFF
@@ -36,12 +36,12 @@ def _listed(first: Segments) -> Iterator[tuple[int, int]]:
         entries = next((tag for tag in tags if tag.number == _ENTRIES), None)
         if entries is None:
             return
-        layout = ("<" if first.index.startswith(b"II") else ">") + "IIIHH"
-        block = first.index[entries.place : entries.place + entries.size]
-        whole = len(block) - len(block) % _ENTRY.size
-        if whole > _MOST_LISTED * _ENTRY.size:
-            raise refuse_cost(f"it lists {whole // _ENTRY.size:,} pictures; at most {_MOST_LISTED} are looked at")
-        for kind, _, place, _, _ in struct.iter_unpack(layout, block[:whole]):
+        count = min(entries.size, len(first.index) - entries.place) // _ENTRY
+        if count > _MOST_LISTED:
+            raise refuse_cost(f"it lists {count:,} pictures; at most {_MOST_LISTED} are looked at")
+        order = "<" if first.index.startswith(b"II") else ">"
+        for number in range(count):
+            kind, _, place = struct.unpack_from(f"{order}III", first.index, entries.place + number * _ENTRY)
             yield kind & _KIND, first.index_place + place
 
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from clearcast.decoding.messages import native_messages_dropped
 from clearcast.decoding.records import Channels, DecodingError, Picture, PictureInfo, Structure
 from clearcast.errors import PictureFault
 
@@ -41,10 +42,11 @@ def read_pixels(data: bytes, channels: Channels, *, strictly: bool, transparent:
     _silence_opencv()
     if strictly:
         _require_whole(data)
-    if transparent:
-        _require_opaque(data)
     flag = cv2.IMREAD_COLOR_RGB if channels is Channels.RGB else cv2.IMREAD_GRAYSCALE
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    with native_messages_dropped():
+        if transparent:
+            _require_opaque(data)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     if pixels is None:
         raise DecodingError(
             PictureFault.UNREADABLE, "cannot be decoded; damaged, or of an unknown variant: save it anew"

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 from clearcast.decoding.exif import require_bounded_exif
 from clearcast.decoding.records import Structure, refuse_cost, refuse_damage
@@ -67,17 +68,24 @@ def read_structure(data: bytes) -> Structure:
     if data[12:16] != b"IHDR" or len(data) < 33:
         raise refuse_damage("its header is cut off")
     width, height, _, colour = struct.unpack_from(">IIBB", data, 16)
-    chunks, view, place = _Chunks(), memoryview(data), 8
-    while not chunks.end and place + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, place)
-        if place + 12 + size > len(data):
-            break
-        chunks.count(kind, view[place + 8 : place + 8 + size])
-        place += 12 + size
+    chunks = _Chunks()
+    for kind, content in _walk(data):
+        chunks.count(kind, content)
     if colour == _PALETTE and chunks.pixels and not chunks.palette:
         raise refuse_damage("it names colours of a palette, and has none")
     reason = "" if chunks.end else "it has no end mark"
     return Structure(format="PNG", width=width, height=height, frames=chunks.frames, truncated=reason)
+
+
+def _walk(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Each chunk's kind and content, up to the end mark or to one that is cut off."""
+    view, place, kind = memoryview(data), 8, b""
+    while kind != b"IEND" and place + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, place)
+        if place + 12 + size > len(data):
+            return
+        yield kind, view[place + 8 : place + 8 + size]
+        place += 12 + size
 
 
 def _unpacked_size(kind: bytes, content: bytes, most: int) -> int:
