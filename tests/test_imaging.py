@@ -420,3 +420,17 @@ def test_shrinking_by_whole_numbers_averages_blocks() -> None:
 
 def test_a_picture_of_the_right_size_is_given_back_as_it_is() -> None:
     assert imaging.resize(picture := scene(), HEIGHT, WIDTH) is picture
+
+
+@pytest.mark.parametrize(("suffix", "longest"), [(".jpg", 65_500), (".JPEG", 65_500), (".webp", 16_383)])
+def test_what_a_format_does_not_hold_is_told_and_can_be_shrunk(suffix: str, longest: int) -> None:
+    wide = np.full((20, longest + 1), 99, np.uint8)
+
+    with pytest.raises(PictureError, match=f"{longest + 1} x 20 pixels.* at most {longest:,}") as caught:
+        imaging.encode(wide, suffix)
+    assert caught.value.fault is PictureFault.TOO_LARGE
+    for picture in (wide, wide.T, np.dstack([wide] * 3)):
+        shrunk = imaging.shrink_to_fit(picture, suffix)
+        assert max(shrunk.shape[:2]) == longest
+        assert imaging.decode(imaging.encode(shrunk, suffix), Channels.GREY).shape == shrunk.shape[:2]
+    assert imaging.shrink_to_fit(wide[:, 1:], suffix).shape == (20, longest)

@@ -23,6 +23,8 @@ MAX_PIXELS = 100_000_000  # beyond this a few kilobytes could unpack to gigabyte
 MAX_SIDE = 2**20  # pixels; OpenCV decodes no more
 MAX_BYTES = 512 * 1024 * 1024
 
+_LONGEST_SIDES = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels, of the libraries that encode
+_LONGEST_SIDE = 1_000_000  # of libpng
 _MODES = frozenset({"L", "RGB", "P", "YCbCr"})  # of 8 bits a channel, with one meaning
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA"})  # the same with an alpha channel
 
@@ -106,12 +108,36 @@ def resize(picture: Picture, height: int, width: int) -> Picture:
 
 
 def encode(picture: Picture, suffix: str, *, jpeg_quality: int = 95) -> bytes:
-    """Encode uint8 pixels of shape (height, width) or (height, width, 3) in RGB order to the format of ``suffix``."""
+    """Encode uint8 pixels of shape (height, width) or (height, width, 3) in RGB order to the format of ``suffix``.
+
+    Raises:
+        PictureError: the format holds no pictures of this size; see ``shrink_to_fit``.
+    """
+    height, width = picture.shape[:2]
+    longest = _longest_side(suffix)
+    if max(height, width) > longest:
+        raise PictureError(
+            PictureFault.TOO_LARGE,
+            f"{width} x {height} pixels; a {suffix} file holds at most {longest:,} pixels a side, .png holds more",
+        )
     pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
     options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if suffix.lower() in {".jpg", ".jpeg"} else []
-    done, data = cv2.imencode(suffix, pixels, options)
-    assert done, f"OpenCV could not encode {picture.shape} {picture.dtype} as {suffix}"
+    try:
+        done, data = cv2.imencode(suffix, pixels, options)
+    except cv2.error as error:
+        raise PictureError(
+            PictureFault.UNSUPPORTED, f"{width} x {height} pixels cannot be written as {suffix} ({first_line(error)})"
+        ) from None
+    if not done:
+        raise PictureError(PictureFault.UNSUPPORTED, f"{width} x {height} pixels cannot be written as {suffix}")
     return bytes(data)
+
+
+def shrink_to_fit(picture: Picture, suffix: str) -> Picture:
+    """A picture as it is or, if the format of ``suffix`` holds none of its size, shrunk to the largest that it holds."""
+    height, width = picture.shape[:2]
+    scale = _longest_side(suffix) / max(height, width)
+    return resize(picture, max(1, int(scale * height)), max(1, int(scale * width))) if scale < 1 else picture
 
 
 def save(path: Path, picture: Picture, *, jpeg_quality: int = 95) -> None:
@@ -123,6 +149,10 @@ def save(path: Path, picture: Picture, *, jpeg_quality: int = 95) -> None:
 def find(folder: Path) -> list[Path]:
     """All picture files below a folder, by suffix, sorted by path."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def _longest_side(suffix: str) -> int:
+    return _LONGEST_SIDES.get(suffix.lower(), _LONGEST_SIDE)
 
 
 def _examine(data: bytes, name: str) -> tuple[Structure, PictureInfo]:

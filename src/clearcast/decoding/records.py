@@ -40,6 +40,11 @@ class PictureInfo:
     height: int
     transparent: bool = False
 
+    @property
+    def is_grey(self) -> bool:
+        """Whether all colours are grey, by the kind of file; a palette may be grey without it."""
+        return self.mode in {"L", "LA"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Structure:
