@@ -58,3 +58,15 @@ def test_an_interruption_before_anything_was_written_leaves_nothing(tmp_path: Pa
         raise ValueError("early")
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["n" * 251 + ".png", "n" * 255, "\u00e4" * 125 + ".png", "\U0001f600" * 62 + ".json"])
+def test_names_of_the_greatest_length_can_be_written(tmp_path: Path, name: str) -> None:
+    path, other = tmp_path / name, tmp_path / f"m{name[1:]}"
+
+    with replace_file(path) as temporary, replace_file(other) as second:
+        temporary.write_text("one")
+        second.write_text("two")
+
+    assert (path.read_text(), other.read_text()) == ("one", "two")
+    assert sorted(tmp_path.iterdir()) == sorted([path, other])

@@ -11,6 +11,7 @@ import clearcast
 SOURCE = Path(clearcast.__file__).parent
 FLOORS = (  # lowest first; a module may import from its own floor or a lower one
     {"clearcast", "errors", "domain", "files", "progress", "checks"},
+    {"decoding"},
     {"imaging"},
     {"noise", "disks", "rivals"},
     {"data"},

@@ -1,9 +1,12 @@
 """Write files so that an interruption leaves either the old one or the whole new one."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_LONGEST_NAME = 255  # bytes, on nearly all file systems
 
 
 @contextmanager
@@ -13,9 +16,17 @@ def replace_file(path: Path) -> Iterator[Path]:
     The temporary path keeps the suffix, since many writers choose their format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(_temporary_name(path))
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(path: Path) -> str:
+    """A hidden name; a hash stands for the stem where the name would be longer than file systems take."""
+    ending = f".{os.getpid()}{path.suffix}"
+    if len(os.fsencode(f".{path.stem}{ending}")) <= _LONGEST_NAME:
+        return f".{path.stem}{ending}"
+    return f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}{ending}"

@@ -4,60 +4,29 @@ A picture is an ``np.ndarray`` of dtype uint8, shape (height, width, 3) in the o
 (height, width) for grey; its values span 0..255. Networks get the same values divided by 255, and nothing else.
 """
 
-import io
-import re
-import threading
-import warnings
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
+from clearcast.decoding.isolation import decode_apart
+from clearcast.decoding.pixels import first_line, read_header, read_pixels
+from clearcast.decoding.records import Channels as Channels
+from clearcast.decoding.records import DecodingError, Structure
+from clearcast.decoding.records import Picture as Picture
+from clearcast.decoding.records import PictureInfo as PictureInfo
+from clearcast.decoding.structure import read_structure
 from clearcast.errors import PictureError, PictureFault
-
-Picture = NDArray[np.uint8]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 100_000_000  # beyond this a few kilobytes could unpack to gigabytes; six times 4096 x 4096
+MAX_SIDE = 2**20  # pixels; OpenCV decodes no more
 MAX_BYTES = 512 * 1024 * 1024
 
-_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+_LONGEST_SIDES = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels, of the libraries that encode
+_LONGEST_SIDE = 1_000_000  # of libpng
 _MODES = frozenset({"L", "RGB", "P", "YCbCr"})  # of 8 bits a channel, with one meaning
-_MAGIC = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|II\*\x00|MM\x00\*|RIFF....WEBP", re.DOTALL)
-_END_MARKS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
-
-_QUIET = threading.Lock()  # warnings.catch_warnings is not safe among threads
-
-
-class Channels(StrEnum):
-    """How many colour channels a decoded picture has."""
-
-    RGB = "rgb"
-    GREY = "grey"
-
-    @property
-    def depth(self) -> int:
-        """3 for RGB, 1 for grey."""
-        return 3 if self is Channels.RGB else 1
-
-
-@dataclass(frozen=True)
-class PictureInfo:
-    """What a picture's header says; ``bits`` are those of one channel, ``mode`` is Pillow's name of the channels.
-
-    ``width`` and ``height`` are those of the stored pixels, before a camera's EXIF orientation is applied.
-    """
-
-    format: str
-    mode: str
-    bits: int
-    width: int
-    height: int
-    transparent: bool = False
+_ALPHA_MODES = frozenset({"RGBA", "LA", "PA"})  # the same with an alpha channel
 
 
 def read_bytes(path: Path) -> bytes:
@@ -91,59 +60,37 @@ def probe(data: bytes, name: str = "picture") -> PictureInfo:
     """Read a picture's header without decoding its pixels.
 
     Raises:
-        PictureError: not a picture of a known format, or more than ``MAX_PIXELS`` pixels.
+        PictureError: not a picture of a known format, more than ``MAX_PIXELS`` pixels, several pictures in one file, or
+            a structure that would take far more work or memory than its pixels explain.
     """
-    try:
-        with _QUIET, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as header:
-                transparent = header.has_transparency_data
-                info = PictureInfo(header.format or "", header.mode, _bits(header), *header.size, transparent)
-    except Image.DecompressionBombError:
-        raise PictureError(
-            PictureFault.TOO_LARGE, f"{name}: the header claims too many pixels; at most {MAX_PIXELS:,} are decoded"
-        ) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        if _MAGIC.match(data):
-            raise PictureError(
-                PictureFault.UNREADABLE,
-                f"{name}: begins as a picture, but its header is cut off, damaged or of an unknown variant; copy the "
-                "file again, or save it as 8-bit grey or RGB",
-            ) from None
-        raise PictureError(
-            PictureFault.UNREADABLE, f"{name}: not a readable picture ({_reason(error)}); needed is {_known()}"
-        ) from None
-    if info.width * info.height > MAX_PIXELS:
-        raise PictureError(
-            PictureFault.TOO_LARGE,
-            f"{name}: {info.width} x {info.height} pixels; at most {MAX_PIXELS:,} pixels are decoded",
-        )
-    return info
+    return _examine(data, name)[1]
 
 
 def decode(data: bytes, channels: Channels, name: str = "picture") -> Picture:
     """Decode a picture file's bytes to uint8 pixels of shape (height, width, 3) or, for grey, (height, width).
 
     A grey picture asked for in colour repeats its channel; a colour picture asked for in grey is weighted as in
-    ITU-R BT.601 (0.299, 0.587, 0.114). A camera's EXIF orientation is applied.
+    ITU-R BT.601 (0.299, 0.587, 0.114). A camera's EXIF orientation is applied. An alpha channel is left out if it is
+    255 everywhere.
 
     Raises:
-        PictureError: not a picture, truncated, too many pixels, transparent, or of more than 8 bits a channel.
+        PictureError: not a picture, truncated, too many pixels, partly transparent, of more than 8 bits a channel, or
+            whatever else ``probe`` or a decoder finds wrong with it.
     """
-    info = probe(data, name)
+    structure, info = _examine(data, name)
     _refuse_unknown_scale(info, name)
-    if not _ends_whole(data, info.format):
-        _decode_strictly(data, info.format, name)
-    flag = cv2.IMREAD_COLOR_RGB if channels is Channels.RGB else cv2.IMREAD_GRAYSCALE
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    except cv2.error as error:
-        raise PictureError(PictureFault.UNREADABLE, f"{name}: cannot be decoded ({_reason(error)})") from None
-    if pixels is None:
+    if structure.truncated:
         raise PictureError(
-            PictureFault.UNREADABLE, f"{name}: cannot be decoded; damaged, or an unknown variant of {info.format}"
+            PictureFault.TRUNCATED, f"{name}: truncated or damaged ({structure.truncated}); copy the file again"
         )
-    return np.asarray(pixels, np.uint8)
+    try:
+        if structure.bounded:
+            return read_pixels(data, channels, strictly=structure.goes_on, transparent=info.transparent)
+        return decode_apart(data, structure, channels, strictly=structure.goes_on, transparent=info.transparent)
+    except DecodingError as error:
+        raise PictureError(error.fault, f"{name}: {error}") from None
+    except Exception as error:  # decoders raise what they like; whatever it is, it is this file's fault alone
+        raise PictureError(PictureFault.UNREADABLE, f"{name}: cannot be decoded ({first_line(error)})") from error
 
 
 def load(path: Path, channels: Channels) -> Picture:
@@ -161,12 +108,36 @@ def resize(picture: Picture, height: int, width: int) -> Picture:
 
 
 def encode(picture: Picture, suffix: str, *, jpeg_quality: int = 95) -> bytes:
-    """Encode uint8 pixels of shape (height, width) or (height, width, 3) in RGB order to the format of ``suffix``."""
+    """Encode uint8 pixels of shape (height, width) or (height, width, 3) in RGB order to the format of ``suffix``.
+
+    Raises:
+        PictureError: the format holds no pictures of this size; see ``shrink_to_fit``.
+    """
+    height, width = picture.shape[:2]
+    longest = _longest_side(suffix)
+    if max(height, width) > longest:
+        raise PictureError(
+            PictureFault.TOO_LARGE,
+            f"{width} x {height} pixels; a {suffix} file holds at most {longest:,} pixels a side, .png holds more",
+        )
     pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
     options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if suffix.lower() in {".jpg", ".jpeg"} else []
-    done, data = cv2.imencode(suffix, pixels, options)
-    assert done, f"OpenCV could not encode {picture.shape} {picture.dtype} as {suffix}"
+    try:
+        done, data = cv2.imencode(suffix, pixels, options)
+    except cv2.error as error:
+        raise PictureError(
+            PictureFault.UNSUPPORTED, f"{width} x {height} pixels cannot be written as {suffix} ({first_line(error)})"
+        ) from None
+    if not done:
+        raise PictureError(PictureFault.UNSUPPORTED, f"{width} x {height} pixels cannot be written as {suffix}")
     return bytes(data)
+
+
+def shrink_to_fit(picture: Picture, suffix: str) -> Picture:
+    """A picture as it is or, if the format of ``suffix`` holds none of its size, shrunk to the largest that it holds."""
+    height, width = picture.shape[:2]
+    scale = _longest_side(suffix) / max(height, width)
+    return resize(picture, max(1, int(scale * height)), max(1, int(scale * width))) if scale < 1 else picture
 
 
 def save(path: Path, picture: Picture, *, jpeg_quality: int = 95) -> None:
@@ -180,71 +151,65 @@ def find(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
+def _longest_side(suffix: str) -> int:
+    return _LONGEST_SIDES.get(suffix.lower(), _LONGEST_SIDE)
+
+
+def _examine(data: bytes, name: str) -> tuple[Structure, PictureInfo]:
+    """What a file's structure and header say, if it is one picture of a size that is decoded."""
+    try:
+        structure = read_structure(data)
+        if structure:
+            _refuse_size(structure.width, structure.height)
+            info = read_header(data, structure)
+            _refuse_size(info.width, info.height)
+            _refuse_several(structure)
+            return structure, info
+    except DecodingError as error:
+        raise PictureError(error.fault, f"{name}: {error}") from None
+    except Exception:  # Pillow raises AssertionError, struct.error, RecursionError and more for damaged headers
+        raise PictureError(
+            PictureFault.UNREADABLE,
+            f"{name}: begins as a picture, but its header is cut off, damaged or of an unknown variant; copy the "
+            "file again, or save it as 8-bit grey or RGB",
+        ) from None
+    raise PictureError(
+        PictureFault.UNREADABLE,
+        f"{name}: not a readable picture (no picture format recognised); expected a JPEG, PNG, BMP, TIFF or WebP file",
+    )
+
+
+def _refuse_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise DecodingError(
+            PictureFault.TOO_LARGE, f"{width} x {height} pixels; at most {MAX_PIXELS:,} pixels are decoded"
+        )
+    if max(width, height) > MAX_SIDE:
+        raise DecodingError(
+            PictureFault.TOO_LARGE, f"{width} x {height} pixels; at most {MAX_SIDE:,} pixels a side are decoded"
+        )
+
+
+def _refuse_several(structure: Structure) -> None:
+    """One file is one inspection; whatever is not looked at must not pass as looked at."""
+    if structure.frames > 1:
+        unit = structure.unit
+        raise DecodingError(
+            PictureFault.UNSUPPORTED,
+            f"a {structure.format} with {structure.frames} {unit}s, of which only one would be looked at; save each "
+            f"{unit} as a file of its own",
+        )
+
+
 def _refuse_unknown_scale(info: PictureInfo, name: str) -> None:
-    """8 bits a channel have one meaning; 12 bits in a 16-bit file, floats, inks or transparency do not."""
+    """8 bits a channel have one meaning; 12 bits in a 16-bit file, floats and inks do not."""
     if info.bits > 8:
         raise PictureError(
             PictureFault.UNSUPPORTED,
             f"{name}: {info.format} with {info.bits} bits a channel, whose full scale (10, 12, 16 bits?) the file does "
             "not state; convert it to 8-bit grey or RGB with the scale of your camera",
         )
-    if info.transparent:
-        raise PictureError(
-            PictureFault.UNSUPPORTED,
-            f"{name}: {info.format} with transparency (mode {info.mode}); save it without, as 8-bit grey or RGB",
-        )
-    if info.mode not in _MODES:
+    if info.mode not in _MODES | _ALPHA_MODES:
         raise PictureError(
             PictureFault.UNSUPPORTED, f"{name}: {info.format} of mode {info.mode}; save it as 8-bit grey or RGB"
         )
-
-
-def _bits(header: Image.Image) -> int:
-    """Pillow reduces 16-bit colour to 8 bits without a word; only the raw mode of its decoder still tells."""
-    if header.mode in {"I", "F"}:
-        return 32
-    raw = " ".join(str(tile[3]) for tile in getattr(header, "tile", []))
-    return 16 if header.mode.startswith("I;16") or ";16" in raw else 8
-
-
-def _ends_whole(data: bytes, form: str) -> bool:
-    mark = _END_MARKS.get(form)
-    return mark is not None and data[-64:].rstrip(b"\x00").endswith(mark)
-
-
-def _decode_strictly(data: bytes, form: str, name: str) -> None:
-    """OpenCV fills the missing rest of a truncated JPEG with grey and says nothing; Pillow refuses it.
-
-    Pillow in turn takes zeros, with which a broken copy fills up, for the rest; only the end mark tells.
-    """
-    try:
-        if not _has_end(data, form):
-            raise EOFError("it has no end mark")
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
-            picture.load()
-    except (OSError, SyntaxError, ValueError, EOFError, Warning) as error:
-        raise PictureError(
-            PictureFault.TRUNCATED, f"{name}: truncated or damaged ({_reason(error)}); copy the file again"
-        ) from None
-
-
-def _has_end(data: bytes, form: str) -> bool:
-    """Whether an end mark follows the pixels, where the format has one.
-
-    In a JPEG it counts behind the start of the first scan: what goes before, such as a thumbnail, has marks of its own.
-    """
-    if form not in {"JPEG", "MPO"}:
-        return _END_MARKS.get(form, b"") in data
-    place = 2
-    while data[place : place + 1] == b"\xff" and data[place + 1 : place + 2] != b"\xda":
-        place += 2 + int.from_bytes(data[place + 2 : place + 4])
-    return data.find(_END_MARKS["JPEG"], place) >= 0
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return "no picture format recognised" if "cannot identify" in text else text
-
-
-def _known() -> str:
-    return "a JPEG, PNG, BMP, TIFF or WebP file"

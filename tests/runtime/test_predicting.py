@@ -1,17 +1,20 @@
 """``clearcast predict`` and ``clearcast.load`` as a user meets them, on a bundle whose answers are known."""
 
 import csv
+import errno
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+import picture_bombs
 import pytest
 from handmade import pictures_of, restored_of, write_bundle
 from typer.testing import CliRunner, Result
@@ -22,6 +25,7 @@ from clearcast.cli import command_line
 from clearcast.domain import Verdict
 from clearcast.errors import ClearcastError, OutputError
 from clearcast.imaging import Channels
+from clearcast.runtime import beside as beside_module
 from clearcast.runtime.beside import Beside, PictureWriter
 from clearcast.runtime.engine import cores
 from clearcast.runtime.inspector import Inspector
@@ -113,6 +117,93 @@ def test_no_picture_is_written_outside_its_folder(bundle: Path, tmp_path: Path, 
     (written,) = imaging.find(tmp_path)
     assert written.is_relative_to(tmp_path / "in" / "d")
     assert written.name == "a.png"
+
+
+def test_what_is_too_long_for_a_format_keeps_its_verdict_and_is_told(bundle: Path, tmp_path: Path) -> None:
+    imaging.save(tmp_path / "parts/a.png", np.full((16, 65_600), 90, np.uint8))
+    imaging.save(tmp_path / "parts/b.png", np.full((16, 40), 90, np.uint8))
+    wanted = ("--denoised", tmp_path / "d", "--denoised-format", "jpg", "--heatmaps", tmp_path / "h")
+
+    done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", *wanted, "--fail-on", "error")
+
+    assert done.exit_code == 0, done.output
+    assert [(row["verdict"] != "", row["error"]) for row in rows_of(tmp_path / "r.csv")] == [(True, ""), (True, "")]
+    said = " ".join(done.output.split())
+    assert "1 picture beside the results could not be written" in said
+    assert "parts/a.png: 65600 x 16 pixels; a .jpg file holds at most 65,500 pixels a side" in said
+    assert len(imaging.find(tmp_path / "d")) == 1
+    shapes = sorted(imaging.load(path, Channels.RGB).shape for path in imaging.find(tmp_path / "h"))
+    assert shapes == [(15, 65_500, 3), (16, 40, 3)], "a heat map is for looking at, so it may be shrunk"
+
+
+@pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ])
+def test_a_name_that_the_disk_does_not_take_costs_no_verdict(
+    bundle: Path, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures_of(tmp_path / "parts", 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(beside_module, "replace_file", _refusing(number))
+        done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--denoised", tmp_path / "d")
+
+    assert done.exit_code == 0, done.output
+    assert all(row["verdict"] and not row["error"] for row in rows_of(tmp_path / "r.csv"))
+    assert "3 pictures beside the results could not be written" in done.output
+
+
+def test_a_full_disk_stops_the_work_and_resume_leaves_no_gaps(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures_of(tmp_path / "parts", 3)
+    asked = (bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--denoised", tmp_path / "d", "--resume")
+    with monkeypatch.context() as patched:
+        patched.setattr(beside_module, "replace_file", _refusing(errno.ENOSPC))
+        done = predict(*asked)
+    assert isinstance(done.exception, OutputError)
+    assert "make room" in str(done.exception)
+    assert "--resume" in str(done.exception)
+
+    assert predict(*asked).exit_code == 0
+    assert len(rows_of(tmp_path / "r.csv")) == len(imaging.find(tmp_path / "d")) == 3
+
+
+def _refusing(number: int) -> Callable[[Path], NoReturn]:
+    """Raises what a file system does."""
+
+    def replace_file(path: Path) -> NoReturn:
+        raise OSError(number, os.strerror(number), str(path))
+
+    return replace_file
+
+
+@pytest.mark.parametrize("name", ["n" * 251 + ".png", "\u00e4" * 125 + ".png", "n" * 247 + ".png"])
+def test_names_of_the_greatest_length_stop_nothing(bundle: Path, tmp_path: Path, name: str) -> None:
+    imaging.save(tmp_path / "parts" / name, np.full((32, 32), 90, np.uint8))
+    wanted = ("--denoised", tmp_path / "d", "--heatmaps", tmp_path / "h")
+
+    done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", *wanted)
+
+    assert done.exit_code == 0, done.output
+    (row,) = rows_of(tmp_path / "r.csv")
+    assert row["verdict"]
+    assert len(imaging.find(tmp_path / "d")) == len(imaging.find(tmp_path / "h")) == 1
+
+
+def test_no_file_stops_a_batch(bundle: Path, tmp_path: Path) -> None:
+    """Bombs, files of several pictures and damaged ones: each an error of its own row."""
+    (tmp_path / "parts").mkdir()
+    several = {kind: data for kind, (data, _) in picture_bombs.of_several_pictures().items()}
+    files = picture_bombs.bombs() | several | picture_bombs.damaged()
+    for number, data in enumerate(files.values()):
+        (tmp_path / "parts" / f"{number:03}.png").write_bytes(data)
+    imaging.save(tmp_path / "parts/good.png", np.full((32, 32), 90, np.uint8))
+
+    done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv")
+
+    assert done.exit_code == 0, done.output
+    *bad, good = rows_of(tmp_path / "r.csv")
+    assert len(bad) == len(files)
+    assert all(row["error"] and not row["verdict"] for row in bad)
+    assert good["verdict"]
 
 
 def test_nothing_is_overwritten(bundle: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import picture_bombs
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -171,4 +172,7 @@ def files() -> dict[str, bytes]:
         "a column": saved(grain(20_000, 1), "PNG"),
         "a thin strip": saved(grain(9, 6000), "PNG"),
         "too many bytes": jpeg + bytes(70_000_000),
+        **picture_bombs.bombs(),
+        **picture_bombs.damaged(),
+        **{kind: data for kind, (data, _) in picture_bombs.of_several_pictures().items()},
     }

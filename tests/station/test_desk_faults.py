@@ -246,3 +246,20 @@ def test_drift_is_told_of_the_latest_pictures_once_a_minute_at_most(
             assert desk.drift() == told, "the last that was known"
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("error", [AssertionError("no JPEG"), MemoryError(), ValueError("odd")])
+def test_what_cannot_be_drawn_or_encoded_costs_no_verdict(
+    scene: Scene, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(scene.shelf, "put_made", fail)
+
+    async def run() -> None:
+        async with scene.desk() as desk:
+            (record,) = await desk.inspect([upload(200)])
+            assert (record.entry.verdict, record.entry.error) == (Verdict.DEFECT, "")
+
+    asyncio.run(run())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import picture_bombs
 import pytest
 from hostile_files import files, grain, saved
 from running import Running, running
@@ -98,6 +99,46 @@ def test_hostile_files(client: httpx.Client, kind: str) -> None:
     (said,) = _shown(client, answer)
     assert (answer.status_code == 200) is (said["error"] == "")
     assert "/" not in said["error"].replace("8-bit grey or RGB", ""), "an error shows no path"
+
+
+BAD = {
+    "palette without colours": picture_bombs.damaged()["palette without colours"],
+    "bomb": picture_bombs.bombs()["tiff: tags share a block"],
+    "two pages": picture_bombs.of_several_pictures()["tiff of two pages"][0],
+    "cut": _PICTURE[: len(_PICTURE) // 2],
+    "text": b"just a note",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_one_bad_file_never_drops_the_others_of_a_request(client: httpx.Client, kind: str) -> None:
+    sent = [("files", ("first.png", _PICTURE)), ("files", ("bad.png", BAD[kind])), ("files", ("last.png", _PICTURE))]
+
+    answer = client.post("/v1/inspect", files=sent)
+
+    assert answer.status_code == 200, answer.text
+    first, bad, last = _shown(client, answer)
+    assert first["verdict"]
+    assert last["verdict"]
+    assert bad["error"].startswith("bad.png: ")
+
+
+def test_a_file_of_pages_says_how_many(client: httpx.Client) -> None:
+    for kind, (data, count) in picture_bombs.of_several_pictures().items():
+        answer = client.post("/v1/inspect", files={"files": ("a.tif", data)})
+        assert answer.status_code == 422, kind
+        assert f"with {count}, of which only one" in answer.json()["detail"], kind
+
+
+@pytest.mark.parametrize("shape", [(16, 65_600), (65_600, 16)])
+def test_a_picture_that_is_too_long_for_jpeg_gets_a_verdict(client: httpx.Client, shape: tuple[int, int]) -> None:
+    answer = client.post("/v1/inspect", files={"files": ("long.png", saved(grain(*shape), "PNG"))})
+
+    assert answer.status_code == 200, answer.text
+    (said,) = _shown(client, answer)
+    assert said["verdict"]
+    for kind in ("noisy", "restored", "heat", "thumbnail"):
+        assert client.get(f"/v1/inspections/{said['id']}/pictures/{kind}").status_code == 200, kind
 
 
 def test_what_is_no_picture_at_all_is_told_so(client: httpx.Client) -> None:

@@ -139,6 +139,16 @@ def test_a_heat_map_shows_the_place(shelf: Shelf) -> None:
     assert np.ptp(drawn[-1, -1]) <= 3, "grey elsewhere"
 
 
+@pytest.mark.parametrize("shape", [(12, 65_600), (65_600, 12)])
+def test_pictures_that_are_too_long_for_jpeg_are_shown_shrunk(shelf: Shelf, shape: tuple[int, int]) -> None:
+    long = np.full(shape, 99, np.uint8)
+    sha256 = shelf.put(imaging.encode(long, ".png"))
+    shelf.put_made(sha256, MODEL, restored=long, evidence=np.zeros((2, 3), np.float32))
+    for data in (shelf.restored(sha256, MODEL), shelf.heat(sha256, MODEL), shelf.thumbnail(sha256)):
+        assert data is not None
+        assert max(imaging.decode(data, Channels.GREY).shape) <= 65_500
+
+
 @pytest.mark.parametrize("name", ["noisy", "restored"])
 def test_what_the_power_cut_off_is_none_until_it_comes_again(shelf: Shelf, tmp_path: Path, name: str) -> None:
     data = imaging.encode(GREY, ".png")

@@ -117,5 +117,12 @@ def _print_summary(summary: "Summary") -> None:
             say(f"{title}: {', '.join(f'{count} {name}' for name, count in counts.most_common())}")
     if summary.errors:
         say(f"{counted(summary.errors, 'picture')} could not be inspected; the column error says why")
+    if summary.unwritten:
+        pictures = counted(summary.unwritten, "picture")
+        _warn(f"{pictures} beside the results could not be written; the first, {summary.unwritten_reason}")
     for sentence in summary.drift:
-        console.print(f"Beware: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        _warn(sentence)
+
+
+def _warn(sentence: str) -> None:
+    console.print(f"Beware: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)

@@ -31,7 +31,6 @@ REFERENCE_FOLDER = "Without-Noise"
 
 # Control characters, halves of characters (a name that is not Unicode), and what readers take for a folder's end.
 _NOT_IN_A_SHEET = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff\\]")
-_MOST_JPEG_PIXELS = 65_500  # a side; the format's own limit is 65,535, that of the usual library is this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,18 +179,22 @@ def _corrupt_file(folder: Path, out: Path, job: _Job, levels: LevelRange, seed: 
     """Write one pair; its PSNR is that of the noisy picture as it comes back from its file."""
     _require_plain_name(job.source)
     data = imaging.read_bytes(folder / job.source)
-    channels = Channels.GREY if imaging.probe(data, job.source).mode == "L" else Channels.RGB
+    channels = Channels.GREY if imaging.probe(data, job.source).is_grey else Channels.RGB
     reference = imaging.decode(data, channels, job.source)
-    if jpeg_quality is not None and max(reference.shape) > _MOST_JPEG_PIXELS:
-        size = f"{job.source}: {reference.shape[1]} x {reference.shape[0]} pixels"
-        raise PictureError(PictureFault.TOO_LARGE, f"{size}; JPEG holds at most {_MOST_JPEG_PIXELS:,} a side, PNG more")
     rng = np.random.default_rng(_entropy(seed, job.source, job.noise_type))
     level = noise.sample_level(levels, rng, reference.shape)
     noisy = noise.corrupt(reference, level, rng)
-    encoded = imaging.encode(noisy, PurePosixPath(job.noisy).suffix, jpeg_quality=jpeg_quality or 100)
+    encoded = _encode(noisy, job, jpeg_quality or 100)
     _write_pair({out / job.reference: data, out / job.noisy: encoded}, job)
     psnr = _psnr(reference, imaging.decode(encoded, channels, job.noisy))
     return Pair(source=job.source, reference=job.reference, noisy=job.noisy, level=level, psnr=psnr)
+
+
+def _encode(noisy: Picture, job: _Job, jpeg_quality: int) -> bytes:
+    try:
+        return imaging.encode(noisy, PurePosixPath(job.noisy).suffix, jpeg_quality=jpeg_quality)
+    except PictureError as error:
+        raise PictureError(error.fault, f"{job.source}: {error}") from None
 
 
 def _write_pair(contents: Mapping[Path, bytes], job: _Job) -> None:

@@ -14,6 +14,7 @@ from clearcast.errors import OutputError
 from clearcast.files import replace_file
 from clearcast.runtime.heat import draw_heat
 from clearcast.runtime.sources.folders import is_pattern, looks_into
+from clearcast.runtime.unwritten import Unwritten
 
 _HEAT_SUFFIX = ".jpg"
 
@@ -69,6 +70,7 @@ class PictureWriter:
     """Writes the pictures of inspections, from several threads, none in the place of another."""
 
     def __init__(self, beside: Beside) -> None:
+        self.unwritten = Unwritten()
         self._beside = beside
         self._lock = threading.Lock()
         self._busy: set[Path] = set()
@@ -76,17 +78,26 @@ class PictureWriter:
     def __call__(self, inspection: Inspection, key: str) -> Inspection:
         """Write what is wanted of an inspection, and give it back without its pictures.
 
+        One that cannot be written, such as a picture that is too long for JPEG, is counted in ``unwritten``; the
+        inspection stays what it is.
+
         Args:
             inspection: with the pictures that it was asked for, if it has no error.
             key: of its item; its folders and its stem name the pictures.
+
+        Raises:
+            OutputError: nothing can be written there any more, such as on a full disk.
         """
         restored, evidence = inspection.restored, inspection.evidence
         if restored is not None and self._beside.denoised:
-            self._write(self._beside.denoised, key, self._beside.suffix, imaging.encode(restored, self._beside.suffix))
+            with self.unwritten.noting(inspection.path):
+                data = imaging.encode(restored, self._beside.suffix)
+                self._write(self._beside.denoised, key, self._beside.suffix, data)
         shown = inspection.picture if restored is None else restored
         if shown is not None and evidence is not None and self._beside.heatmaps:
-            drawn = imaging.encode(draw_heat(shown, evidence), _HEAT_SUFFIX)
-            self._write(self._beside.heatmaps, key, _HEAT_SUFFIX, drawn)
+            with self.unwritten.noting(inspection.path):
+                drawn = imaging.shrink_to_fit(draw_heat(shown, evidence), _HEAT_SUFFIX)
+                self._write(self._beside.heatmaps, key, _HEAT_SUFFIX, imaging.encode(drawn, _HEAT_SUFFIX))
         return replace(inspection, restored=None, evidence=None, picture=None)
 
     def _write(self, folder: Path, key: str, suffix: str, data: bytes) -> None:

@@ -69,6 +69,8 @@ class Summary:
         seconds: from the first picture's beginning to the last row.
         verdicts, noise_types: how many pictures of each, in all results.
         errors: how many pictures could not be inspected, in all results.
+        unwritten: how many pictures beside the results could not be written by this call.
+        unwritten_reason: why the first of them could not.
         drift: sentences on how the pictures of this call differ from those that the bundle learned from.
     """
 
@@ -79,6 +81,8 @@ class Summary:
     verdicts: Counter[str] = field(default_factory=Counter)
     noise_types: Counter[str] = field(default_factory=Counter)
     errors: int = 0
+    unwritten: int = 0
+    unwritten_reason: str = ""
     drift: list[str] = field(default_factory=list)
 
     def count(self, verdict: str | None, noise_type: str | None, error: str | None) -> None:
@@ -108,20 +112,27 @@ def predict(request: PredictRequest) -> Summary:
     drift = _drift(package)
     sink, done = open_sink(request.out, model=inspector.name, resume=request.resume)
     summary = Summary(inspector.name, before=len(done))
+    writer = PictureWriter(request.beside) if request.beside.folders else None
     with sink:
         waiting = (item for item in found if item.name not in done)
-        for inspection in _counted(_inspections(inspector, package, waiting, request), summary, request):
+        for inspection in _counted(_inspections(inspector, package, waiting, request, writer), summary, request):
             sink.write(inspection)
             if drift:
                 drift.see(inspection)
     for row in read_results(request.out):
         summary.count(row["verdict"], row["noise_type"], row["error"])
+    if writer:
+        summary.unwritten, summary.unwritten_reason = writer.unwritten.count, writer.unwritten.reason
     summary.drift = drift.sentences() if drift else []
     return summary
 
 
 def _inspections(
-    inspector: Inspector, package: Package, found: Iterator[Item], request: PredictRequest
+    inspector: Inspector,
+    package: Package,
+    found: Iterator[Item],
+    request: PredictRequest,
+    writer: PictureWriter | None,
 ) -> Generator[Inspection]:
     if request.on_ray:
         return inspect_on_ray(package, found, workers=request.threads)
@@ -132,7 +143,7 @@ def _inspections(
         workers=request.threads or cores(),
         restored=beside.denoised is not None or (bool(beside.folders) and inspector.always_restores),
         evidence=beside.heatmaps is not None,
-        finish=PictureWriter(beside) if beside.folders else None,
+        finish=writer,
     )
 
 

@@ -94,8 +94,8 @@ class Shelf:
         Args:
             sha256: the picture's, as ``put`` gave it.
             model: the bundle's name, as inspections give it.
-            restored: uint8 (height, width) or (height, width, 3) in RGB order; kept as JPEG of quality 95; None
-                where it was not made.
+            restored: uint8 (height, width) or (height, width, 3) in RGB order; kept as JPEG of quality 95, shrunk if it
+                is longer than JPEG holds; None if it was not made.
             evidence: float32 (h, w), log-odds of defect by place; None where the bundle does not say.
 
         Raises:
@@ -104,7 +104,7 @@ class Shelf:
         picture, places = (self._path(sha256, f"{_key(model)}{suffix}") for suffix in (".jpg", ".npy"))
         with _told():
             if restored is not None and not _has_bytes(picture):
-                self._write(picture, imaging.encode(restored, ".jpg"))
+                self._write(picture, _jpeg_of(restored))
             if evidence is not None and not _has_bytes(places):
                 file = io.BytesIO()
                 np.save(file, evidence.astype(np.float16), allow_pickle=False)
@@ -131,7 +131,7 @@ class Shelf:
                 return made
             with contextlib.suppress(ShelfAway):  # it can be shown, and made again
                 self.put_made(sha256, model, restored=restored, evidence=None)
-        return imaging.encode(restored, ".jpg")
+        return _jpeg_of(restored)
 
     def heat(self, sha256: str, model: str) -> bytes | None:
         """A PNG that shows where a picture speaks for a defect; None also where the bundle does not say.
@@ -268,6 +268,10 @@ def _told() -> Iterator[None]:
         raise ShelfAway(
             f"pictures cannot be stored or read ({reason}); make room, or bring back the folder of the pictures"
         ) from error
+
+
+def _jpeg_of(restored: Picture) -> bytes:
+    return imaging.encode(imaging.shrink_to_fit(restored, ".jpg"), ".jpg")
 
 
 def _key(model: str) -> str:

@@ -30,7 +30,7 @@ def viewable_of(data: bytes) -> bytes | None:
     try:
         if imaging.probe(data).format in _SHOWN:
             return data
-        return imaging.encode(imaging.decode(data, Channels.RGB), ".png")
+        return imaging.encode(imaging.shrink_to_fit(imaging.decode(data, Channels.RGB), ".png"), ".png")
     except PictureError:
         return None
 
@@ -47,4 +47,4 @@ def heat_of(shown: bytes, evidence: bytes) -> bytes | None:
         picture = imaging.decode(shown, Channels.RGB)
     except (ValueError, EOFError, PictureError):
         return None
-    return imaging.encode(draw_heat(picture, spoken), ".png")
+    return imaging.encode(imaging.shrink_to_fit(draw_heat(picture, spoken), ".png"), ".png")

@@ -148,7 +148,7 @@ def _spoiled(material: Material, rows: Sequence[int], kind: NoiseType, level: fl
     def spoil(row: int) -> _Pixels:
         reference = material.sheet.rows[row].reference
         data = imaging.read_bytes(material.sheet.resolve(reference))
-        own = Channels.GREY if imaging.probe(data, reference).mode == "L" else Channels.RGB
+        own = Channels.GREY if imaging.probe(data, reference).is_grey else Channels.RGB
         picture = imaging.decode(data, own, reference)
         rng = np.random.default_rng([seed, row, list(LEVELS).index(kind), round(level * 1e6)])
         noisy = noise.corrupt(picture, level_of(kind, level, picture.shape, rng), rng)

@@ -21,7 +21,7 @@ _KINDS = {
     "image/jpeg": re.compile(rb"\xff\xd8\xff"),
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "image/bmp": re.compile(rb"BM"),
-    "image/tiff": re.compile(rb"II\*\x00|MM\x00\*"),
+    "image/tiff": re.compile(rb"II[*+]\x00|MM\x00[*+]"),
     "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
 }
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # control, format (such as turned text), halves, private
@@ -64,9 +64,8 @@ def sift(file: BinaryIO, name: str | None, station: str, limits: Limits) -> Uplo
     try:
         info = imaging.probe(upload.data, name)
     except PictureError as error:
-        if error.fault is PictureFault.TOO_LARGE:
-            return Refusal(upload=upload, status=413, reason=f"{name}: too many pixels; {_most(limits)}")
-        return Refusal(upload=upload, status=422, reason=str(error))
+        status = 413 if error.fault is PictureFault.TOO_LARGE else 422
+        return Refusal(upload=upload, status=status, reason=str(error))
     if info.width * info.height > limits.pixels:
         reason = f"{name}: has {info.width} x {info.height} pixels; {_most(limits)}"
         return Refusal(upload=upload, status=413, reason=reason)

@@ -14,7 +14,7 @@ from clearcast.runtime.sources import Item
 from clearcast.station.desk.bundles import Loaded, Place
 from clearcast.station.desk.words import Upload
 from clearcast.station.records import Entry, Opinion
-from clearcast.station.shelf import Shelf
+from clearcast.station.shelf import Shelf, ShelfAway
 
 _LONGEST = 255  # characters of a name
 _SAID = logging.getLogger(__name__)
@@ -54,9 +54,18 @@ class Looker:
         inspection = _inspect(bundle, name, decode, alone=alone, evidence=bundle.inspector.has_evidence)
         sha256 = kept.result()
         if not inspection.error:
-            self.shelf.put_made(sha256, inspection.model, restored=inspection.restored, evidence=inspection.evidence)
+            self._keep_made(sha256, name, inspection)
         opinion = self._opinion(inspection, name, decode, alone=alone) if self.shadow else None
         return _entry(upload, at, name, sha256, inspection, opinion)
+
+    def _keep_made(self, sha256: str, name: str, inspection: Inspection) -> None:
+        """Keep what the bundle made of a picture; what cannot be drawn or encoded never costs the verdict."""
+        try:
+            self.shelf.put_made(sha256, inspection.model, restored=inspection.restored, evidence=inspection.evidence)
+        except ShelfAway:
+            raise
+        except Exception:
+            _SAID.exception("what was made of a picture of %r could not be kept", name)
 
     def _opinion(self, decided: Inspection, name: str, decode: Decode, *, alone: bool) -> Opinion:
         """What the bundle in shadow says; whatever happens to it, the answer stands."""
