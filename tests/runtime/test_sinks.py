@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from clearcast.domain import Inspection, NoiseType, Verdict
 from clearcast.errors import MissingDependencyError, OutputError
-from clearcast.runtime.sinks import COLUMNS, Done, open_sink
+from clearcast.runtime.sinks import COLUMNS, Inspected, open_sink
+from clearcast.runtime.sinks.done import Done
+from clearcast.runtime.sinks.rows import VERDICT_COLUMNS
 from clearcast.runtime.sinks import parquet as parquet_module
 
 MODEL = "castings 0123abcd"
@@ -56,7 +58,7 @@ def named(*names: str) -> list[Inspection]:
     return [replace(ROW, path=name) for name in names]
 
 
-def write(path: Path, rows: Iterable[Inspection], *, resume: bool = False) -> Done:
+def write(path: Path, rows: Iterable[Inspection], *, resume: bool = False) -> Inspected:
     sink, done = open_sink(path, model=MODEL, resume=resume)
     with sink:
         for row in rows:
@@ -97,9 +99,10 @@ def test_a_csv_has_the_columns_short_numbers_and_empty_cells(tmp_path: Path) -> 
     write(tmp_path / "results.csv", [ROW, BROKEN])
 
     assert (tmp_path / "results.csv").read_bytes().decode() == (
-        "path,sha256,verdict,p_defect,threshold,noise_type,noise_level,p_noise,ms,model,error\n"
-        f"a.png,{'ab' * 32},defect,0.123457,0.5,salt_and_pepper,5 % of the pixels,1,1234.57,{MODEL},\n"
-        f'b.png,,,,,,,,,{MODEL},"b.png: no ""picture"",\nat all"\n'
+        "path,sha256,verdict,p_defect,threshold,noise_type,noise_level,p_noise,ms,model,error,size,modified,denoised,"
+        "heatmap\n"
+        f"a.png,{'ab' * 32},defect,0.123457,0.5,salt_and_pepper,5 % of the pixels,1,1234.57,{MODEL},,,,,\n"
+        f'b.png,,,,,,,,,{MODEL},"b.png: no ""picture"",\nat all",,,,\n'
     )
 
 
@@ -120,7 +123,7 @@ def test_parquet_keeps_numbers_as_numbers(tmp_path: Path) -> None:
 
     table = pd.read_parquet(tmp_path / "results.parquet")
     assert tuple(table.columns) == COLUMNS
-    assert {name for name in COLUMNS if table[name].dtype == float} == {"p_defect", "threshold", "p_noise", "ms"}
+    assert {name for name in VERDICT_COLUMNS if table[name].dtype == float} == {"p_defect", "threshold", "p_noise", "ms"}
     assert table["p_defect"].tolist()[1] == 0.123457
     assert table["path"].tolist() == ["b.png", "a.png"]
 
@@ -327,7 +330,7 @@ def test_two_processes_cannot_write_one_file(tmp_path: Path) -> None:
     sink, _ = open_sink(path, model=MODEL, resume=False)
     sink.write(ROW)
 
-    with pytest.raises(OutputError, match="another process is writing it"):
+    with pytest.raises(OutputError, match=rf"another process \({os.getpid()}\) is writing it"):
         open_sink(path, model=MODEL, resume=True)
 
     sink.close()

@@ -19,7 +19,7 @@ from clearcast.runtime.fleet import inspect_on_ray
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, parse_reference
-from clearcast.runtime.sinks import open_sink, read_results
+from clearcast.runtime.sinks import Inspected, open_sink, read_newest_results
 from clearcast.runtime.sources import Item, Shard, count, items
 
 
@@ -62,6 +62,7 @@ class Summary:
         model: which bundle said so.
         pictures: how many were inspected by this call.
         before: how many the results held already.
+        changed: how many of these were inspected again, since their files have changed since.
         seconds: from the first picture's beginning to the last row.
         verdicts, noise_types: how many pictures of each, in all results.
         errors: how many pictures could not be inspected, in all results.
@@ -70,6 +71,7 @@ class Summary:
 
     model: str
     before: int
+    changed: int = 0
     pictures: int = 0
     seconds: float = 0.0
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -87,7 +89,8 @@ class Summary:
 def predict(request: PredictRequest) -> Summary:
     """Write one row a picture.
 
-    An interruption, also by ``kill -9``, leaves rows that ``resume`` goes on with.
+    An interruption, also by ``kill -9``, leaves rows that ``resume`` goes on with. A picture whose file has changed
+    since its row was written is inspected again, and gets another row.
 
     Raises:
         OutputError: the bundle cannot be used or does not say what is asked for, or something would be overwritten.
@@ -105,15 +108,25 @@ def predict(request: PredictRequest) -> Summary:
     sink, done = open_sink(request.out, model=inspector.name, resume=request.resume)
     summary = Summary(inspector.name, before=len(done))
     with sink:
-        waiting = (item for item in found if item.name not in done)
+        if sink.warning:
+            request.console.print(f"Beware: {sink.warning}", style="yellow", markup=False, soft_wrap=True)
+        waiting = _waiting(found, done, summary)
         for inspection in _counted(_inspections(inspector, package, waiting, request), summary, request):
             sink.write(inspection)
             if drift:
                 drift.see(inspection)
-    for row in read_results(request.out):
+    for row in read_newest_results(request.out):
         summary.count(row["verdict"], row["noise_type"], row["error"])
     summary.drift = drift.sentences() if drift else []
     return summary
+
+
+def _waiting(found: Iterator[Item], done: Inspected, summary: Summary) -> Iterator[Item]:
+    """The pictures that have no row, or one of what their files held before."""
+    for item in found:
+        if not done.covers(item):
+            summary.changed += item.name in done
+            yield item
 
 
 def _inspections(
