@@ -11,6 +11,7 @@ from rich.console import Console
 
 from clearcast.domain import Inspection, Verdict
 from clearcast.errors import OutputError
+from clearcast.file_kinds import OtherFiles
 from clearcast.progress import progress_bar
 from clearcast.runtime.beside import Beside, PictureWriter
 from clearcast.runtime.drift import Drift
@@ -66,6 +67,7 @@ class Summary:
         seconds: from the first picture's beginning to the last row.
         verdicts, noise_types: how many pictures of each, in all results.
         errors: how many pictures could not be inspected, in all results.
+        others: the files of other kinds that the source holds, and that were left out.
         drift: sentences on how the pictures of this call differ from those that the bundle learned from.
     """
 
@@ -77,6 +79,7 @@ class Summary:
     verdicts: Counter[str] = field(default_factory=Counter)
     noise_types: Counter[str] = field(default_factory=Counter)
     errors: int = 0
+    others: OtherFiles = field(default_factory=OtherFiles)
     drift: list[str] = field(default_factory=list)
 
     def count(self, verdict: str | None, noise_type: str | None, error: str | None) -> None:
@@ -103,10 +106,11 @@ def predict(request: PredictRequest) -> Summary:
     package = open_package(request.bundle)
     inspector = Inspector(package)
     _require_answers(inspector, request)
-    found = _items(request)
+    others = OtherFiles()
+    found = _items(request, others)
     drift = _drift(package)
     sink, done = open_sink(request.out, model=inspector.name, resume=request.resume)
-    summary = Summary(inspector.name, before=len(done))
+    summary = Summary(inspector.name, before=len(done), others=others)
     with sink:
         if sink.warning:
             request.console.print(f"Beware: {sink.warning}", style="yellow", markup=False, soft_wrap=True)
@@ -164,13 +168,14 @@ def _drift(package: Package) -> Drift | None:
     return Drift(parse_reference(package.read(REFERENCE), str(package.path)))
 
 
-def _items(request: PredictRequest) -> Iterator[Item]:
+def _items(request: PredictRequest, others: OtherFiles) -> Iterator[Item]:
     return items(
         request.source,
         recursive=request.recursive,
         shard=request.shard,
         root=request.root,
         column=request.column,
+        others=others,
     )
 
 

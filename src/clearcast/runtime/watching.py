@@ -15,7 +15,7 @@ from typing import Protocol
 
 from clearcast.domain import Inspection, Verdict
 from clearcast.runtime.alarms import Alarms
-from clearcast.runtime.sinks import Done, Sink
+from clearcast.runtime.sinks import Inspected, Sink
 from clearcast.runtime.sources import Item, SourceError
 from clearcast.runtime.sources.folders import folder_items
 
@@ -67,7 +67,7 @@ class Arrivals:
     """The new pictures of a folder: those that are not ``known``. ``clock`` gives seconds that only grow."""
 
     def __init__(
-        self, folder: Path, known: Done, waiting: Waiting = Waiting(), clock: Callable[[], float] = time.monotonic
+        self, folder: Path, known: Inspected, waiting: Waiting = Waiting(), clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._folder = folder
         self._known = known
