@@ -45,7 +45,7 @@ def watch(
     from clearcast import load
     from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
     from clearcast.runtime.sinks import open_sink
-    from clearcast.runtime.watching import Arrivals, watched_folder
+    from clearcast.runtime.arrivals import Arrivals, trusted_until, watched_folder
     from clearcast.runtime.watching import watch as watch_folder
 
     wanted = [hook_alarm(hook)] if hook else []
@@ -58,11 +58,12 @@ def watch(
 
     watched = watched_folder(folder)
     loaded = load(bundle, threads=threads)
+    trusted = trusted_until(out)
     stop = threading.Event()
     with _ended_by_signals(stop):
         sink, known = open_sink(out, model=loaded.name, resume=True, live=True)
         with sink, Alarms(wanted, lambda failure: say(f"Alarm failed: {failure}")) as alarms:
-            arrivals = Arrivals(watched, known)
+            arrivals = Arrivals(watched, known, trusted=trusted, tell=say)
             say(f"Watching {folder}; inspected before: {counted(len(known), 'picture')}")
             watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, seen=seen)
     say(f"Results: {out} ({', '.join(f'{count} {name}' for name, count in counts.items()) or 'nothing new'})")
