@@ -24,6 +24,7 @@ from clearcast.domain import Inspection, Verdict
 from clearcast.errors import OutputError, PictureError
 from clearcast.imaging import Channels
 from clearcast.runtime import alarms as alarms_module
+from clearcast.runtime import hooks as hooks_module
 from clearcast.runtime import watching as watching_module
 from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
 from clearcast.runtime.sinks import COLUMNS, Inspected, open_sink
@@ -301,7 +302,7 @@ def test_a_failed_alarm_is_told_and_the_next_is_raised() -> None:
 
 
 def test_a_hook_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alarms_module, "_HOOK_SECONDS", 0.2)
+    monkeypatch.setattr(hooks_module, "_HOOK_SECONDS", 0.2)
 
     (told,) = raise_alarm(hook_alarm(f"'{sys.executable}' -c 'import time; time.sleep(60)'"), inspection("a"))
 
