@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+TEMPORARY_BYTES = 12  # by which the temporary name of ``replace_file`` is longer, at most
+
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
