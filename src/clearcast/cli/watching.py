@@ -15,6 +15,7 @@ import typer
 from clearcast.cli.speaking import LinePrinter
 from clearcast.domain import Inspection
 from clearcast.evaluation.evidence.words import counted
+from clearcast.filenames import escape_name
 from clearcast.terminal import printable
 
 
@@ -81,7 +82,7 @@ def _line(inspection: Inspection) -> str:
     if inspection.error:
         return printable(inspection.error, lines=False)
     sure = "" if inspection.p_defect is None else f", defect with probability {inspection.p_defect:.3f}"
-    return f"{printable(inspection.path, lines=False)}: {inspection.verdict or 'no verdict'}{sure}, noise {inspection.noise_type}"
+    return f"{printable(escape_name(inspection.path), lines=False)}: {inspection.verdict or 'no verdict'}{sure}, noise {inspection.noise_type}"
 
 
 @contextmanager
