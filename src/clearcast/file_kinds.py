@@ -31,9 +31,7 @@ _LITTER = frozenset(
     }
 )
 _JPEG = b"\xff\xd8\xff"
-_MAGIC = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|II\*\x00|MM\x00\*|RIFF....WEBP|BM....\x00\x00\x00\x00", re.DOTALL
-)
+_MAGIC = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|II\*\x00|MM\x00\*|RIFF....WEBP|BM....\x00\x00\x00\x00", re.DOTALL)
 _UNFINISHED = frozenset(
     {".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".upload", ".lock"}
 )
@@ -87,15 +85,15 @@ def is_picture(name: str, head: Callable[[], bytes]) -> bool:
     return begins.startswith(_JPEG) if suffix else _MAGIC.match(begins) is not None
 
 
-def file_head(path: str | os.PathLike[str]) -> bytes:
+def file_head(path: str | Path) -> bytes:
     """The first bytes of a regular file; none of anything else, such as a pipe, which would never answer.
 
     Raises:
         OSError: it cannot be read.
     """
-    if not os.path.isfile(path):  # noqa: PTH113 - entries of a folder come as text, many at a time
+    if not Path(path).is_file():
         return b""
-    with open(path, "rb", buffering=0) as file:
+    with Path(path).open("rb", buffering=0) as file:
         return file.read(HEAD_BYTES)
 
 

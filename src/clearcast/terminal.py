@@ -1,7 +1,8 @@
 r"""Text for a terminal: a file name must not move the cursor, change colours or turn the direction of writing.
 
-Every console of the program is a ``TerminalConsole``. It shows what a terminal would obey (control characters, overrides of the
-writing direction, bytes that are no text) as escapes such as ``\x1b``, whichever way it came into the output.
+Every console of the program is a ``TerminalConsole``. It shows what a terminal would obey (control characters,
+overrides of the writing direction, bytes that are no text) as escapes such as ``\x1b``, whichever way it came into the
+output.
 """
 
 import re

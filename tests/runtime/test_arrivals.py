@@ -99,7 +99,7 @@ def test_other_bytes_size_or_time_are_a_new_picture(
     assert watch_once(folder, out, Reader()) == []
 
 
-def test_a_name_that_was_deleted_is_used_again(folder: Path, tmp_path: Path) -> None:
+def test_a_name_that_was_deleted_is_used_again(folder: Path) -> None:
     path, clock = folder / "0001.bmp", Clock()
     arrivals = Arrivals(folder, Inspected(), Waiting(settle=1.0), clock)
     reader = Reader()
@@ -128,7 +128,7 @@ def test_what_is_overwritten_while_it_is_inspected_is_inspected_too(folder: Path
     assert len(rows(out)) == 4
 
 
-def test_other_rights_are_no_new_picture(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_rights_are_no_new_picture(folder: Path, tmp_path: Path) -> None:
     path, out = folder / "a.bmp", tmp_path / "r.csv"
     path.write_bytes(bmp(1))
     watch_once(folder, out, Reader())

@@ -20,9 +20,9 @@ from clearcast.domain import Inspection, NoiseType, Verdict
 from clearcast.errors import MissingDependencyError, OutputError
 from clearcast.filenames import escape_name, unescape_name
 from clearcast.runtime.sinks import COLUMNS, Inspected, open_sink, read_newest_results, read_results
+from clearcast.runtime.sinks import parquet as parquet_module
 from clearcast.runtime.sinks.done import Done
 from clearcast.runtime.sinks.rows import VERDICT_COLUMNS, row_of
-from clearcast.runtime.sinks import parquet as parquet_module
 
 MODEL = "castings 0123abcd"
 SUFFIXES = [".csv", ".jsonl", ".ndjson", ".parquet"]
@@ -125,7 +125,12 @@ def test_parquet_keeps_numbers_as_numbers(tmp_path: Path) -> None:
 
     table = pd.read_parquet(tmp_path / "results.parquet")
     assert tuple(table.columns) == COLUMNS
-    assert {name for name in VERDICT_COLUMNS if table[name].dtype == float} == {"p_defect", "threshold", "p_noise", "ms"}
+    assert {name for name in VERDICT_COLUMNS if table[name].dtype == float} == {
+        "p_defect",
+        "threshold",
+        "p_noise",
+        "ms",
+    }
     assert table["p_defect"].tolist()[1] == 0.123457
     assert table["path"].tolist() == ["b.png", "a.png"]
 

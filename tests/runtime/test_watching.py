@@ -27,10 +27,10 @@ from clearcast.runtime import alarms as alarms_module
 from clearcast.runtime import hooks as hooks_module
 from clearcast.runtime import watching as watching_module
 from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
+from clearcast.runtime.arrivals import Arrivals, Waiting, watched_folder
 from clearcast.runtime.sinks import COLUMNS, Inspected, open_sink
 from clearcast.runtime.sources import Item, SourceError
 from clearcast.runtime.sources.item import file_state
-from clearcast.runtime.arrivals import Arrivals, Waiting, watched_folder
 from clearcast.runtime.watching import watch
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (16, 20), np.uint8)

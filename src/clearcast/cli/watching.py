@@ -47,8 +47,8 @@ def watch(
     """Inspect pictures as they arrive in a folder, until Ctrl-C."""
     from clearcast import load
     from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
-    from clearcast.runtime.sinks import open_sink
     from clearcast.runtime.arrivals import Arrivals, trusted_until, watched_folder
+    from clearcast.runtime.sinks import open_sink
     from clearcast.runtime.watching import watch as watch_folder
 
     wanted = [hook_alarm(hook)] if hook else []
@@ -82,7 +82,8 @@ def _line(inspection: Inspection) -> str:
     if inspection.error:
         return printable(inspection.error, lines=False)
     sure = "" if inspection.p_defect is None else f", defect with probability {inspection.p_defect:.3f}"
-    return f"{printable(escape_name(inspection.path), lines=False)}: {inspection.verdict or 'no verdict'}{sure}, noise {inspection.noise_type}"
+    name = printable(escape_name(inspection.path), lines=False)
+    return f"{name}: {inspection.verdict or 'no verdict'}{sure}, noise {inspection.noise_type}"
 
 
 @contextmanager

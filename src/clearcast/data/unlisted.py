@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 from clearcast.data.sheet import Sheet
 from clearcast.file_kinds import OtherFiles, file_head, files_of, is_picture

@@ -101,7 +101,9 @@ class _Target:
         if lost:
             names = ", ".join(each.path for each in lost[:_NAMED])
             more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
-            self._say(f"{getattr(self._alarm, 'name', 'alarm')}: not delivered for {names}{more}; the results have them")
+            self._say(
+                f"{getattr(self._alarm, 'name', 'alarm')}: not delivered for {names}{more}; the results have them"
+            )
 
     def _work(self) -> None:
         while True:

@@ -88,7 +88,7 @@ class PictureWriter:
         return replace(inspection, restored=None, evidence=None, picture=None, denoised=denoised, heatmap=heatmap)
 
     def _write(self, folder: Path, suffix: str, inspection: Inspection, key: str, data: bytes) -> str:
-        """Write a picture in place of one that earlier work made of the same item; its path, as the folder was named."""
+        """Write a picture, in place of one that earlier work made of the same item; its path, with the folder's."""
         is_file = inspection.sha256 is not None
         path = folder / picture_name(key, suffix, is_file=is_file, folds=self._folds(folder))
         with replace_file(path) as temporary:

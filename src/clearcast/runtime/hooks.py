@@ -80,7 +80,9 @@ class Hook:
 
 def _environment(inspection: Inspection) -> dict[str, str]:
     row = row_of(inspection) | {"path": inspection.path}
-    return os.environ | {f"CLEARCAST_{name.upper()}": "" if value is None else str(value) for name, value in row.items()}
+    return os.environ | {
+        f"CLEARCAST_{name.upper()}": "" if value is None else str(value) for name, value in row.items()
+    }
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:

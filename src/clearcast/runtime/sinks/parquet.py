@@ -27,7 +27,9 @@ def require_pyarrow(path: Path) -> None:
 def write_parquet(rows: Iterable[dict[str, Any]], path: Path) -> None:
     """Write rows to a file; texts are strings, numbers float64, the size int64, and what is None is null."""
     arrow, parquet = _packages()
-    kinds = {name: arrow.float64() if name in _NUMBERS else arrow.string() for name in COLUMNS} | {"size": arrow.int64()}
+    kinds = {name: arrow.float64() if name in _NUMBERS else arrow.string() for name in COLUMNS} | {
+        "size": arrow.int64()
+    }
     schema = arrow.schema(list(kinds.items()))
     remaining = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:

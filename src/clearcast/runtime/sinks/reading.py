@@ -17,8 +17,8 @@ SUFFIXES = (".csv", ".jsonl", ".ndjson", PARQUET)
 def read_results(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a results file, by column, with paths as the system knows them.
 
-    Of CSV, all values are text, and those that are not there empty, or None in columns that an older file lacks. Where a
-    file was inspected again since it had changed, a path has several rows, the newest last.
+    Of CSV, all values but the size are text, and those that are not there empty, or None in columns that an older file
+    lacks. Where a file was inspected again since it had changed, a path has several rows, the newest last.
 
     Raises:
         ValueError: it is no results file.

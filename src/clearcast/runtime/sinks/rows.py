@@ -8,8 +8,8 @@ A picture has several rows if its file changed: the last one is of the file as i
 
 Paths are written as they are, also those that begin with ``=`` or ``@``, which a spreadsheet would take for a formula:
 a path must lead back to its picture, and to its row after an interruption. Where strangers name the files, load the
-results as text. The one exception are names that are not Unicode: ``filenames.escape_name`` spells out their stray bytes,
-``\udcff``, since one such byte would make the whole file unreadable to others.
+results as text. The one exception are names that are not Unicode: ``filenames.escape_name`` spells out their stray
+bytes, ``\udcff``, since one such byte would make the whole file unreadable to others.
 """
 
 import csv

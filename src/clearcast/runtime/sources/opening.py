@@ -106,9 +106,7 @@ def _some(found: Iterable[Item], source: Source, shard: Shard | None, others: Ot
         raise SourceError(f"{what}: no pictures are there; {needed}" + f". {others.sentence}" * bool(others.counts))
 
 
-def _open(
-    source: Source, *, recursive: bool, root: Path | None, column: str, others: OtherFiles
-) -> Iterable[Item]:
+def _open(source: Source, *, recursive: bool, root: Path | None, column: str, others: OtherFiles) -> Iterable[Item]:
     if isinstance(source, np.ndarray):
         return [array_item(require_picture(source, "the picture"), "#000000")]
     if isinstance(source, str) and source == STDIN:  # a table's column would be compared cell by cell
