@@ -10,9 +10,29 @@ from hypothesis import strategies as st
 from clearcast.file_kinds import PICTURE_SUFFIXES
 from clearcast.runtime.picture_names import folds_names, picture_name
 
-SYLLABLES = "a A b . .. % %2e 2e ~ con NUL : \\ ß SS é e\u0301 .file #2 .PNG .JPG".split()
 WORDS = st.sampled_from(
-    [*SYLLABLES, "", " ", "\n", "\udcff", "\ud800", "x" * 100, "部" * 60, *sorted(PICTURE_SUFFIXES)]
+    [
+        *"aAb.%~:\\ßé",
+        "..",
+        "%2e",
+        "2e",
+        "con",
+        "NUL",
+        "SS",
+        "e\u0301",
+        ".file",
+        "#2",
+        ".PNG",
+        ".JPG",
+        "",
+        " ",
+        "\n",
+        "\udcff",
+        "\ud800",
+        "x" * 100,
+        "部" * 60,
+        *sorted(PICTURE_SUFFIXES),
+    ]
 )
 PARTS = st.lists(WORDS, min_size=1, max_size=4).map("".join).map(lambda text: text[:255])
 KEYS = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
