@@ -90,6 +90,10 @@ class Inspection:
         picture: the picture as it came, uint8; only where evidence was asked for, and the restored one is not made.
         shape: (height, width) of the picture in pixels.
         looks: what tells whether pictures drift.
+        size: of the file that was inspected, in bytes; None where there was no file.
+        modified: when that file was last written, UTC, to the nanosecond; None where nobody knows.
+        denoised: path of the restored picture that was written; None where none was.
+        heatmap: path of the heat map that was written; None where none was.
     """
 
     path: str
@@ -108,3 +112,7 @@ class Inspection:
     picture: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     shape: tuple[int, int] | None = field(default=None, repr=False, compare=False)
     looks: Looks | None = field(default=None, repr=False, compare=False)
+    size: int | None = field(default=None, compare=False)
+    modified: str | None = field(default=None, compare=False)
+    denoised: str | None = field(default=None, compare=False)
+    heatmap: str | None = field(default=None, compare=False)

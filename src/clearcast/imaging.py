@@ -17,8 +17,9 @@ from clearcast.decoding.records import Picture as Picture
 from clearcast.decoding.records import PictureInfo as PictureInfo
 from clearcast.decoding.structure import read_structure
 from clearcast.errors import PictureError, PictureFault
+from clearcast.file_kinds import PICTURE_SUFFIXES, OtherFiles, find_pictures
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+SUFFIXES = PICTURE_SUFFIXES
 MAX_PIXELS = 100_000_000  # beyond this a few kilobytes could unpack to gigabytes; six times 4096 x 4096
 MAX_SIDE = 2**20  # pixels; OpenCV decodes no more
 MAX_BYTES = 512 * 1024 * 1024
@@ -146,9 +147,9 @@ def save(path: Path, picture: Picture, *, jpeg_quality: int = 95) -> None:
     path.write_bytes(encode(picture, path.suffix, jpeg_quality=jpeg_quality))
 
 
-def find(folder: Path) -> list[Path]:
-    """All picture files below a folder, by suffix, sorted by path."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+def find(folder: Path, others: OtherFiles | None = None) -> list[Path]:
+    """All picture files below a folder, sorted by path; see ``file_kinds``. Other files are counted in ``others``."""
+    return find_pictures(folder, others)
 
 
 def _longest_side(suffix: str) -> int:

@@ -86,14 +86,17 @@ def test_pictures_are_written_beside(bundle: Path, tmp_path: Path) -> None:
     assert {path.relative_to(restored).as_posix() for path in imaging.find(restored)} == set(made)
     for name, picture in made.items():
         np.testing.assert_array_equal(imaging.load(restored / name, Channels.GREY), restored_of(picture))
-        assert imaging.load((heat / name).with_suffix(".jpg"), Channels.RGB).shape == (*picture.shape, 3)
+        assert imaging.load(heat / f"{name}.jpg", Channels.RGB).shape == (*picture.shape, 3)
+    for row in rows_of(tmp_path / "r.csv"):
+        name = Path(row["path"]).relative_to(folder).as_posix()
+        assert (row["denoised"], row["heatmap"]) == (str(restored / name), str(heat / f"{name}.jpg"))
 
 
 def test_restored_pictures_as_jpeg(bundle: Path, tmp_path: Path) -> None:
     pictures_of(tmp_path / "parts", 1)
     asked = (bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--denoised", tmp_path / "d")
     assert predict(*asked, "--denoised-format", "jpg").exit_code == 0
-    assert [path.name for path in imaging.find(tmp_path / "d")] == ["0000.jpg"]
+    assert [path.name for path in imaging.find(tmp_path / "d")] == ["0000.png.jpg"]
 
 
 def test_pictures_of_one_stem_do_not_overwrite_each_other(bundle: Path, tmp_path: Path) -> None:
@@ -102,9 +105,13 @@ def test_pictures_of_one_stem_do_not_overwrite_each_other(bundle: Path, tmp_path
     for name, grey in shades.items():
         imaging.save(folder / name, np.full((32, 32), grey, np.uint8))
     assert predict(bundle, folder, "--out", tmp_path / "r.csv", "--denoised", tmp_path / "d").exit_code == 0
-    found = [int(np.median(imaging.load(path, Channels.GREY))) for path in imaging.find(tmp_path / "d")]
-    assert (tmp_path / "d/a.png").exists()
-    np.testing.assert_allclose(sorted(found), sorted(200 - grey // 2 for grey in shades.values()), atol=1)
+    names = {"a.bmp": "a.bmp.png", "a.png": "a.png", "a.tiff": "a.tiff.png", "a.webp": "a.webp.png"}
+    assert {Path(row["path"]).name: row["denoised"] for row in rows_of(tmp_path / "r.csv")} == {
+        name: str(tmp_path / "d" / written) for name, written in names.items()
+    }
+    for name, grey in shades.items():
+        written = imaging.load(tmp_path / "d" / names[name], Channels.GREY)
+        np.testing.assert_allclose(np.median(written), 200 - grey // 2, atol=1)
 
 
 @pytest.mark.parametrize("key", ["../../a.png", "/etc/a.png", "b/../../../a.png"])
@@ -116,7 +123,8 @@ def test_no_picture_is_written_outside_its_folder(bundle: Path, tmp_path: Path, 
     assert said.restored is None
     (written,) = imaging.find(tmp_path)
     assert written.is_relative_to(tmp_path / "in" / "d")
-    assert written.name == "a.png"
+    assert written.name == "a.png.png"  # an array has no suffix of its own
+    assert said.denoised == str(written)
 
 
 def test_what_is_too_long_for_a_format_keeps_its_verdict_and_is_told(bundle: Path, tmp_path: Path) -> None:

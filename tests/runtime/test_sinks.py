@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import math
 import os
@@ -17,8 +18,11 @@ from hypothesis import strategies as st
 
 from clearcast.domain import Inspection, NoiseType, Verdict
 from clearcast.errors import MissingDependencyError, OutputError
-from clearcast.runtime.sinks import COLUMNS, Done, open_sink
+from clearcast.filenames import escape_name, unescape_name
+from clearcast.runtime.sinks import COLUMNS, Inspected, open_sink, read_newest_results, read_results
 from clearcast.runtime.sinks import parquet as parquet_module
+from clearcast.runtime.sinks.done import Done
+from clearcast.runtime.sinks.rows import VERDICT_COLUMNS, row_of
 
 MODEL = "castings 0123abcd"
 SUFFIXES = [".csv", ".jsonl", ".ndjson", ".parquet"]
@@ -56,7 +60,7 @@ def named(*names: str) -> list[Inspection]:
     return [replace(ROW, path=name) for name in names]
 
 
-def write(path: Path, rows: Iterable[Inspection], *, resume: bool = False) -> Done:
+def write(path: Path, rows: Iterable[Inspection], *, resume: bool = False) -> Inspected:
     sink, done = open_sink(path, model=MODEL, resume=resume)
     with sink:
         for row in rows:
@@ -97,9 +101,10 @@ def test_a_csv_has_the_columns_short_numbers_and_empty_cells(tmp_path: Path) -> 
     write(tmp_path / "results.csv", [ROW, BROKEN])
 
     assert (tmp_path / "results.csv").read_bytes().decode() == (
-        "path,sha256,verdict,p_defect,threshold,noise_type,noise_level,p_noise,ms,model,error\n"
-        f"a.png,{'ab' * 32},defect,0.123457,0.5,salt_and_pepper,5 % of the pixels,1,1234.57,{MODEL},\n"
-        f'b.png,,,,,,,,,{MODEL},"b.png: no ""picture"",\nat all"\n'
+        "path,sha256,verdict,p_defect,threshold,noise_type,noise_level,p_noise,ms,model,error,size,modified,denoised,"
+        "heatmap\n"
+        f"a.png,{'ab' * 32},defect,0.123457,0.5,salt_and_pepper,5 % of the pixels,1,1234.57,{MODEL},,,,,\n"
+        f'b.png,,,,,,,,,{MODEL},"b.png: no ""picture"",\nat all",,,,\n'
     )
 
 
@@ -120,7 +125,12 @@ def test_parquet_keeps_numbers_as_numbers(tmp_path: Path) -> None:
 
     table = pd.read_parquet(tmp_path / "results.parquet")
     assert tuple(table.columns) == COLUMNS
-    assert {name for name in COLUMNS if table[name].dtype == float} == {"p_defect", "threshold", "p_noise", "ms"}
+    assert {name for name in VERDICT_COLUMNS if table[name].dtype == float} == {
+        "p_defect",
+        "threshold",
+        "p_noise",
+        "ms",
+    }
     assert table["p_defect"].tolist()[1] == 0.123457
     assert table["path"].tolist() == ["b.png", "a.png"]
 
@@ -321,17 +331,135 @@ def test_parquet_without_its_package_is_refused_before_any_work(
     assert not files(tmp_path)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
 def test_two_processes_cannot_write_one_file(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     sink, _ = open_sink(path, model=MODEL, resume=False)
     sink.write(ROW)
 
-    with pytest.raises(OutputError, match="another process is writing it"):
+    with pytest.raises(OutputError, match=rf"another process \({os.getpid()}\) is writing it"):
         open_sink(path, model=MODEL, resume=True)
 
     sink.close()
     assert paths(path) == ["a.png"]
+
+
+RACING = """
+import sys
+from pathlib import Path
+from clearcast.domain import Inspection
+from clearcast.errors import OutputError
+from clearcast.runtime.sinks import COLUMNS, open_sink
+
+path, model, name = Path(sys.argv[1]), *sys.argv[2:]
+written = refused = 0
+while written < 10:
+    try:
+        sink, done = open_sink(path, model=model, resume=True)
+    except OutputError as error:
+        assert "another process (" in str(error) or "another process is" in str(error), error
+        refused += 1
+        continue
+    with sink:
+        values = dict.fromkeys(COLUMNS) | {"path": f"{name}{written}", "model": model, "noise_level": "", "error": ""}
+        sink.write(Inspection(**values))
+    written += 1
+"""
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_processes_that_race_for_one_file_lose_no_row(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"results{suffix}"
+    racers = [subprocess.Popen([sys.executable, "-c", RACING, str(path), MODEL, name]) for name in "abc"]
+    assert [racer.wait(120) for racer in racers] == [0, 0, 0]
+    assert sorted(paths(path)) == sorted(f"{name}{number}" for name in "abc" for number in range(10))
+    assert files(tmp_path) == [path.name]
+
+
+def test_a_lock_of_a_killed_process_refuses_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    (tmp_path / ".results.csv.lock").write_text("4711 elsewhere\n")
+    write(path, [ROW])
+    assert files(tmp_path) == [path.name]
+
+
+def test_a_link_and_its_target_are_one_file(tmp_path: Path) -> None:
+    target, link = tmp_path / "a" / "results.csv", tmp_path / "link.csv"
+    target.parent.mkdir()
+    link.symlink_to(target)
+    sink, _ = open_sink(target, model=MODEL, resume=True, live=True)
+    with pytest.raises(OutputError, match="is writing it; wait for its end"):
+        open_sink(link, model=MODEL, resume=True, live=True)
+    sink.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system call of POSIX")
+def test_a_drive_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    sink, _ = open_sink(tmp_path / "results.csv", model=MODEL, resume=False)
+    assert "this drive knows no locks" in sink.warning
+    sink.close()
+    assert files(tmp_path) == ["results.csv"]
+
+
+OLD = "path,sha256,verdict,p_defect,threshold,noise_type,noise_level,p_noise,ms,model,error"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("whole", [True, False])
+def test_files_of_the_first_version_are_gone_on_with(tmp_path: Path, suffix: str, whole: bool) -> None:
+    path = tmp_path / f"results{suffix}"
+    row = row_of(replace(ROW, path="old, x.png"))
+    old = {name: row[name] for name in VERDICT_COLUMNS}
+    if suffix == ".parquet" and whole:
+        pd.DataFrame([old]).to_parquet(path)
+    elif suffix == ".csv":
+        cells = [f"{old[name]:g}" if isinstance(old[name], float) else f'"{old[name]}"' for name in VERDICT_COLUMNS]
+        (path if whole else partial(path)).write_text(f"{OLD}\n{','.join(cells)}\n{'' if whole else 'half'}")
+    else:
+        (path if whole else partial(path)).write_text(json.dumps(old) + "\n" + ("" if whole else "{"))
+
+    done = write(path, named("new"), resume=True)
+
+    assert len(done) == 1
+    columns = VERDICT_COLUMNS if suffix in {".jsonl", ".ndjson"} else COLUMNS  # each line of JSON names its own
+    assert [tuple(row) for row in read(path)] == [columns, COLUMNS]
+    assert paths(path) == [old["path"], "new"]
+    assert files(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_stray_bytes_and_their_spelling_are_two_names(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"results{suffix}"
+    names = [os.fsdecode(b"bad\xff.jpg"), r"bad\udcff.jpg", r"bad\u005cudcff.jpg", "\udc80\\"]
+    write(path, named(names[0]))
+    assert names[1] not in write(path, named(*names[1:]), resume=True)
+    assert [row["path"] for row in read_results(path)] == names
+    assert len(set(paths(path))) == 4
+    done = write(path, [], resume=True)
+    assert all(name in done for name in names)
+    assert len(done) == 4
+
+
+@settings(max_examples=300)
+@given(st.text(st.sampled_from(["\\", "u", "d", "c", "f", "0", "5", "\udcff", "\ud800", "a"])))
+def test_any_name_is_escaped_reversibly(name: str) -> None:
+    text = escape_name(name)
+    text.encode()
+    assert unescape_name(text) == name
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_of_several_rows_of_a_path_the_last_is_the_newest(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"results{suffix}"
+    write(path, [replace(row, noise_level=str(place)) for place, row in enumerate(named("a", "b", "a", "c", "a", "b"))])
+    assert [(row["path"], row["noise_level"]) for row in read_newest_results(path)] == [
+        ("c", "3"),
+        ("a", "4"),
+        ("b", "5"),
+    ]
 
 
 @pytest.mark.parametrize(("suffix", "step"), [(".csv", 1), (".jsonl", 1), (".parquet", 17)])

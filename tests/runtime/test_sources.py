@@ -66,7 +66,7 @@ def archive(path: Path, entries: Iterable[tuple[str, bytes]], compression: int =
 
 
 def test_a_folder_gives_its_pictures_sorted_by_path(tmp_path: Path) -> None:
-    make(tmp_path, "b.png", "a/z.JPG", "a/b/c.tiff", "a.webp", "c.bmp", "notes.txt", "jpg", "B.jpeg")
+    make(tmp_path, "b.png", "a/z.JPG", "a/b/c.tiff", "a.webp", "c.bmp", "png.txt", "B.jpeg")
 
     assert [item.name for item in items(tmp_path)] == [path.as_posix() for path in imaging.find(tmp_path)]
     assert keys(str(tmp_path)) == ["B.jpeg", "a/b/c.tiff", "a/z.JPG", "a.webp", "b.png", "c.bmp"]

@@ -1,10 +1,13 @@
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,11 +24,14 @@ from clearcast.domain import Inspection, Verdict
 from clearcast.errors import OutputError, PictureError
 from clearcast.imaging import Channels
 from clearcast.runtime import alarms as alarms_module
+from clearcast.runtime import hooks as hooks_module
 from clearcast.runtime import watching as watching_module
 from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
-from clearcast.runtime.sinks import COLUMNS, Done, open_sink
+from clearcast.runtime.arrivals import Arrivals, Waiting, watched_folder
+from clearcast.runtime.sinks import COLUMNS, Inspected, open_sink
 from clearcast.runtime.sources import Item, SourceError
-from clearcast.runtime.watching import Arrivals, Waiting, watch, watched_folder
+from clearcast.runtime.sources.item import file_state
+from clearcast.runtime.watching import watch
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (16, 20), np.uint8)
 PNG = imaging.encode(PICTURE, ".png")
@@ -45,18 +51,21 @@ class Judge:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def predict(self, source: Sequence[Item], /) -> Generator[Inspection, None, None]:
+    def predict(self, source: Iterable[Item], /) -> Generator[Inspection, None, None]:
         for item in source:
             self.asked.append(Path(item.name).name)
+            state = item.state()
             try:
                 data = item.read()
                 assert isinstance(data, bytes)
                 imaging.decode(data, Channels.GREY, item.name)
                 name = Path(item.name).name
                 doubted = Verdict.RETAKE if "doubt" in name else Verdict.OK
-                yield inspection(item.name, Verdict.DEFECT if "bad" in name else doubted)
+                said = inspection(item.name, Verdict.DEFECT if "bad" in name else doubted)
+                said = replace(said, sha256=hashlib.sha256(data).hexdigest())
             except PictureError as error:
-                yield inspection(item.name, None, str(error))
+                said = inspection(item.name, None, str(error))
+            yield replace(said, size=state.size, modified=state.modified) if state else said
 
 
 def inspection(name: str, verdict: Verdict | None = Verdict.DEFECT, error: str = "") -> Inspection:
@@ -73,7 +82,7 @@ def names(found: Sequence[Item]) -> list[str]:
 
 def test_a_picture_is_whole_when_it_has_not_changed_for_a_while(tmp_path: Path) -> None:
     clock, path = Clock(), tmp_path / "a.png"
-    arrivals = Arrivals(tmp_path, Done(), Waiting(settle=1.0), clock)
+    arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0), clock)
     path.write_bytes(PNG[:50])
     assert arrivals.look() == []
     clock.now = 0.75
@@ -92,7 +101,7 @@ def test_a_picture_is_whole_when_it_has_not_changed_for_a_while(tmp_path: Path) 
 
 def test_what_cannot_be_decoded_is_waited_for_and_in_the_end_an_error(tmp_path: Path) -> None:
     clock, path, judge = Clock(), tmp_path / "a.png", Judge()
-    arrivals = Arrivals(tmp_path, Done(), Waiting(settle=1.0, patience=10.0), clock)
+    arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0, patience=10.0), clock)
     path.write_bytes(PNG[:50])
     arrivals.look()
     clock.now = 1.0
@@ -113,7 +122,7 @@ def test_what_cannot_be_decoded_is_waited_for_and_in_the_end_an_error(tmp_path: 
 
 def test_what_was_half_written_is_judged_when_it_is_whole(tmp_path: Path) -> None:
     clock, path, judge = Clock(), tmp_path / "a.png", Judge()
-    arrivals = Arrivals(tmp_path, Done(), Waiting(settle=1.0, patience=10.0), clock)
+    arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0, patience=10.0), clock)
     path.write_bytes(PNG[:50])
     arrivals.look()
     clock.now = 1.0
@@ -132,7 +141,7 @@ def test_what_was_half_written_is_judged_when_it_is_whole(tmp_path: Path) -> Non
 
 def test_a_picture_that_is_renamed_or_removed_is_forgotten(tmp_path: Path) -> None:
     clock = Clock()
-    arrivals = Arrivals(tmp_path, Done(), Waiting(settle=1.0), clock)
+    arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0), clock)
     (tmp_path / "new.png").write_bytes(PNG)
     (tmp_path / "camera.tmp").write_bytes(PNG)
     arrivals.look()
@@ -147,12 +156,12 @@ def test_a_picture_that_is_renamed_or_removed_is_forgotten(tmp_path: Path) -> No
 
 
 def test_known_pictures_are_not_seen_again(tmp_path: Path) -> None:
-    known, clock = Done(), Clock()
+    known, clock = Inspected(), Clock()
     for name in ("a.png", "sub/b.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(PNG)
-    known.add((tmp_path / "a.png").as_posix())
-    arrivals = Arrivals(tmp_path, known, Waiting(settle=0.0), clock)
+    known.add((tmp_path / "a.png").as_posix(), file_state(tmp_path / "a.png"))
+    arrivals = Arrivals(tmp_path, known, Waiting(settle=0.0), clock, trusted=time.time_ns() + 10**10)
 
     assert names(arrivals.look()) == ["b.png"]
 
@@ -293,7 +302,7 @@ def test_a_failed_alarm_is_told_and_the_next_is_raised() -> None:
 
 
 def test_a_hook_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alarms_module, "_HOOK_SECONDS", 0.2)
+    monkeypatch.setattr(hooks_module, "_HOOK_SECONDS", 0.2)
 
     (told,) = raise_alarm(hook_alarm(f"'{sys.executable}' -c 'import time; time.sleep(60)'"), inspection("a"))
 

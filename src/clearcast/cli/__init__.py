@@ -1,14 +1,15 @@
 """The command line: parse, call one function, print."""
 
+import io
 import sys
 from importlib import import_module
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from clearcast import __version__
 from clearcast.errors import ClearcastError
+from clearcast.terminal import TerminalConsole, printable
 
 INTERRUPTED = 130  # how Typer ends the program after Ctrl-C
 COMMANDS = {  # in the order of the help, each with its module in this package
@@ -36,6 +37,7 @@ COMMANDS = {  # in the order of the help, each with its module in this package
 
 def main() -> None:
     """Run the command line; what is the user's to mend is one message and exit code 1, never a traceback."""
+    _print_any_character()
     try:
         command_line(sys.argv[1:2])()
     except ClearcastError as error:
@@ -76,6 +78,13 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
+def _print_any_character() -> None:
+    """A name that the terminal's encoding lacks is printed as an escape, and ends no command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _stop(message: str, code: int) -> None:
-    Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    TerminalConsole(stderr=True).print(printable(message), style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(code)

@@ -32,6 +32,7 @@ from clearcast.data.groups import (
 )
 from clearcast.data.groups.given import known_parts
 from clearcast.data.sheet import Columns, Sheet, read_sheet
+from clearcast.data.unlisted import unlisted_files
 from clearcast.progress import progress_bar
 from clearcast.report.groups_page import write_groups_page
 
@@ -63,6 +64,8 @@ def check(
     if groups is not None:
         result = replace(result, findings=(*result.findings, *label_doubts(rows.rows, groups.of_rows)))
     _print_check(result)
+    for sentence in unlisted_files(rows):
+        say(sentence)
     if out is not None and groups is not None:
         _print_groups(groups)
         write_findings(result, out, force=force)

@@ -112,6 +112,10 @@ def _print_summary(summary: "Summary") -> None:
     already = f"; {summary.before} had been before" if summary.before else ""
     inspected = counted(summary.pictures, "picture")
     say(f"{inspected} inspected by {summary.model} in {summary.seconds:.1f} s{rate}{already}")
+    if summary.others.counts:
+        say(summary.others.sentence)
+    if summary.changed:
+        say(f"{counted(summary.changed, 'picture')} had a row, and changed since: inspected again, the last row counts")
     for title, counts in (("Verdicts", summary.verdicts), ("Noise", summary.noise_types)):
         if counts:
             say(f"{title}: {', '.join(f'{count} {name}' for name, count in counts.most_common())}")

@@ -47,6 +47,8 @@ def corrupt(
     counts = ", ".join(f"{count} {kind.display_name}" for kind, count in done.written.items())
     console.print(f"{sum(done.written.values())} pictures: {counts}.")
     say(f"Listed in {done.labels}")
+    if done.others.counts:
+        say(done.others.sentence)
     if done.failures:
         listed = "\n  ".join(reason for _, reason in done.failures[:SHOWN])
         raise ClearcastError(f"{len(done.failures)} pictures could not be used (see {out / 'errors.csv'}):\n  {listed}")

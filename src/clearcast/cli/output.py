@@ -4,16 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-
 from clearcast.errors import MissingDependencyError
+from clearcast.terminal import TerminalConsole, printable
 
-console = Console()
+console = TerminalConsole()
 
 
 def say(message: str) -> None:
-    """Print a line as it is: a path may hold what looks like markup."""
-    console.print(message, markup=False, highlight=False, soft_wrap=True)
+    """Print a line as it is: a path may hold what looks like markup, or what a terminal would obey."""
+    console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
 
 
 def remind_to_sign(source: Path, out: Path) -> None:

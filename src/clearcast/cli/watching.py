@@ -1,6 +1,7 @@
 """The command that inspects pictures as they arrive. It never needs torch."""
 
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from typing import Annotated
 import typer
 
 from clearcast.cli.options import TrustedKeys
-from clearcast.cli.output import say
+from clearcast.cli.speaking import LinePrinter
 from clearcast.domain import Inspection
 from clearcast.evaluation.evidence.words import counted
+from clearcast.filenames import escape_name
+from clearcast.terminal import printable
 
 
 def watch(
@@ -46,46 +49,59 @@ def watch(
     """Inspect pictures as they arrive in a folder, until Ctrl-C."""
     from clearcast import load
     from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
+    from clearcast.runtime.arrivals import Arrivals, trusted_until, watched_folder
     from clearcast.runtime.sinks import open_sink
-    from clearcast.runtime.watching import Arrivals, watched_folder
     from clearcast.runtime.watching import watch as watch_folder
 
     wanted = [hook_alarm(hook)] if hook else []
     wanted += [webhook_alarm(webhook)] if webhook else []
     counts: Counter[str] = Counter()
 
-    def seen(inspection: Inspection) -> None:
-        counts["error" if inspection.error else inspection.verdict or "no verdict"] += 1
-        say(_line(inspection))
-
     watched = watched_folder(folder)
     loaded = load(bundle, threads=threads, trust=trust or None)
+    trusted = trusted_until(out)
     stop = threading.Event()
-    with _ended_by_signals(stop):
+    with _ended_by_signals(stop), LinePrinter() as printer:
+
+        def seen(inspection: Inspection) -> None:
+            counts["error" if inspection.error else inspection.verdict or "no verdict"] += 1
+            printer.say(_line(inspection))
+
+        def tell(sentence: str) -> None:
+            printer.say(printable(sentence, lines=False))
+
         sink, known = open_sink(out, model=loaded.name, resume=True, live=True)
-        with sink, Alarms(wanted, lambda failure: say(f"Alarm failed: {failure}")) as alarms:
-            arrivals = Arrivals(watched, known)
-            say(f"Watching {folder}; inspected before: {counted(len(known), 'picture')}")
+        with sink, Alarms(wanted, lambda failure: tell(f"Alarm failed: {failure}")) as alarms:
+            if sink.warning:
+                tell(f"Beware: {sink.warning}")
+            tell(f"Watching {folder}; inspected before: {counted(len(known), 'picture')}")
+            arrivals = Arrivals(watched, known, trusted=trusted, tell=tell)
             watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, seen=seen)
-    say(f"Results: {out} ({', '.join(f'{count} {name}' for name, count in counts.items()) or 'nothing new'})")
+        tell(f"Results: {out} ({', '.join(f'{count} {name}' for name, count in counts.items()) or 'nothing new'})")
 
 
 def _line(inspection: Inspection) -> str:
     if inspection.error:
-        return inspection.error
+        return printable(inspection.error, lines=False)
     sure = "" if inspection.p_defect is None else f", defect with probability {inspection.p_defect:.3f}"
-    return f"{inspection.path}: {inspection.verdict or 'no verdict'}{sure}, noise {inspection.noise_type}"
+    name = printable(escape_name(inspection.path), lines=False)
+    return f"{name}: {inspection.verdict or 'no verdict'}{sure}, noise {inspection.noise_type}"
 
 
 @contextmanager
 def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C, or the system's wish that the program end, sets ``stop``; a second one ends it at once."""
+    """Ctrl-C, or the system's wish that the program end, sets ``stop``; a second one ends it at once.
+
+    That the terminal is gone (SIGHUP) ends nothing: the belt still runs.
+    """
 
     def end(number: int, _: FrameType | None) -> None:
         stop.set()
         signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    if sys.platform != "win32":
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: None)  # not SIG_IGN, which hooks would inherit
     try:
         yield
     finally:

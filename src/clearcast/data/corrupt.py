@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -22,6 +22,7 @@ from clearcast import imaging, noise
 from clearcast.data.corrupt_tables import SHEET_VALUES, Pair, read_parts, write_csv, write_tables
 from clearcast.domain import NoiseType
 from clearcast.errors import OutputError, PictureError, PictureFault, RecipeError
+from clearcast.file_kinds import OtherFiles
 from clearcast.imaging import Channels, Picture
 from clearcast.noise import DEFAULT_RANGES, LevelRange
 from clearcast.progress import Progress
@@ -38,12 +39,13 @@ class Corruption:
     """What ``corrupt_folder`` did.
 
     ``written`` counts the pictures by noise type; ``failures`` are the pictures that could not be used: each one's path
-    below the folder, and the reason.
+    below the folder, and the reason. ``others`` are the files of other kinds that the folder holds.
     """
 
     labels: Path
     written: Mapping[NoiseType, int]
     failures: tuple[tuple[str, str], ...]
+    others: OtherFiles = field(default_factory=OtherFiles, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,8 @@ def corrupt_folder(
         OutputError: ``out`` is not an empty or new folder, lies inside ``folder``, or cannot be written.
     """
     _require_choices(seed, ranges, jpeg_quality)
-    sources, parts, missing = _find_sources(folder)
+    others = OtherFiles()
+    sources, parts, missing = _find_sources(folder, others)
     failures: list[tuple[str, str]] = [(path, "parts.csv lists it, but there is no such picture") for path in missing]
     pairs: list[Pair] = []
     types = [kind for kind in SHEET_VALUES if kind in ranges]
@@ -98,9 +101,10 @@ def corrupt_folder(
                 failures.append((job.source, str(error)))
             if progress is not None:
                 progress(done, len(jobs))
-        return _finish(out, pairs, failures, parts)
+        labels, written = _finish(out, pairs, failures, parts)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error}); free or choose another place") from None
+    return Corruption(labels=labels, written=written, failures=tuple(failures), others=others)
 
 
 def _require_choices(seed: int, ranges: Mapping[NoiseType, LevelRange], jpeg_quality: int | None) -> None:
@@ -126,11 +130,11 @@ def _require_output(folder: Path, out: Path) -> None:
         raise OutputError(f"{out}: is not empty, and nothing is overwritten; choose a new folder or empty this one")
 
 
-def _find_sources(folder: Path) -> tuple[list[str], dict[str, str], list[str]]:
+def _find_sources(folder: Path, others: OtherFiles) -> tuple[list[str], dict[str, str], list[str]]:
     """The pictures to use, the parts that they show, and the pictures that ``parts.csv`` lists in vain."""
     if not folder.is_dir():
         raise PictureError(PictureFault.MISSING, f"{folder}: no such folder; needed is a folder with pictures")
-    sources = [path.relative_to(folder).as_posix() for path in imaging.find(folder)]
+    sources = [path.relative_to(folder).as_posix() for path in imaging.find(folder, others)]
     missing: list[str] = []
     listed = read_parts(folder / "parts.csv")
     if listed:
@@ -141,7 +145,8 @@ def _find_sources(folder: Path) -> tuple[list[str], dict[str, str], list[str]]:
         listed = {path.removeprefix(prefix): part for path, part in beside.items() if path.startswith(prefix)}
     if not sources:
         suffixes = ", ".join(sorted(imaging.SUFFIXES))
-        raise PictureError(PictureFault.MISSING, f"{folder}: holds no pictures; needed are files in {suffixes}")
+        left = f". {others.sentence}" if others.counts else ""
+        raise PictureError(PictureFault.MISSING, f"{folder}: holds no pictures; needed are files in {suffixes}{left}")
     return sources, listed, missing
 
 
@@ -228,8 +233,8 @@ def _psnr(reference: Picture, noisy: Picture) -> float:
 
 def _finish(
     out: Path, pairs: Sequence[Pair], failures: Sequence[tuple[str, str]], parts: Mapping[str, str]
-) -> Corruption:
-    """Write the tables, ``Labels.xlsx`` as the last."""
+) -> tuple[Path, dict[NoiseType, int]]:
+    """Write the tables, ``Labels.xlsx`` as the last; give its path, and the pictures by noise type."""
     out.mkdir(parents=True, exist_ok=True)
     if failures:
         write_csv(out / "errors.csv", ("path", "error"), failures)
@@ -238,6 +243,4 @@ def _finish(
             PictureFault.UNREADABLE, f"none of {len(failures)} pictures could be used; {out / 'errors.csv'} says why"
         )
     labels = write_tables(out, pairs, parts)
-    return Corruption(
-        labels=labels, written=dict(Counter(pair.level.noise_type for pair in pairs)), failures=tuple(failures)
-    )
+    return labels, dict(Counter(pair.level.noise_type for pair in pairs))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from clearcast.domain import NoiseType
 from clearcast.errors import SheetError
+from clearcast.filenames import escape_name
 from clearcast.files import replace_file
 from clearcast.noise import Level, PeriodicLevel
 
@@ -72,15 +73,15 @@ def write_tables(out: Path, pairs: Sequence[Pair], parts: Mapping[str, str]) -> 
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table; characters that UTF-8 cannot hold are spelt out.
+    """Write a table; file names that UTF-8 cannot hold are spelt out, see ``filenames``.
 
     Raises:
         OSError: it cannot be written.
     """
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as lines:
+    with path.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows([escape_name(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
 
 
 def _level_row(pair: Pair) -> list[object]:

@@ -1,98 +1,138 @@
-"""Tell of defects and retakes outside: run a command, post to an address. What fails is told, and stops nothing."""
+"""Tell of defects and retakes outside: run a command, post to an address. What fails is told, and stops nothing.
+
+Each target has a queue and a thread of its own, so that a dead address delays no command. Nothing here ever keeps the
+inspection waiting: a queue that is full loses its oldest alarm, since the newest is of the part that is passing now.
+"""
 
 import json
-import os
-import shlex
-import shutil
-import subprocess
 import threading
 import time
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http.client import HTTPException, HTTPMessage
-from queue import Queue
 from types import TracebackType
 from typing import IO, Self
 from urllib.parse import urlsplit
 
 from clearcast.domain import Inspection
 from clearcast.errors import OutputError
+from clearcast.runtime.hooks import Hook
 from clearcast.runtime.sinks.rows import row_of
 
 Alarm = Callable[[Inspection], None]
 """Called with the inspection of a picture that is not ok; raises what it likes where it failed."""
 
-_HOOK_SECONDS = 60
 _POST_SECONDS = 10
 _PAUSES = (1.0, 3.0)  # seconds between the attempts of a post
-_WAITING = 1000  # alarms; beyond this, pictures wait for them
+_WAITING = 1000  # alarms of one target
+_ENDING_SECONDS = 10.0  # that alarms are given when the watch ends
+_NAMED = 3  # pictures whose alarms were lost that a message names
 
 
 class Alarms:
-    """Raises alarms one after the other in a thread of its own, so that pictures do not wait for a slow command.
+    """Raises alarms, those of each target one after the other in a thread of its own.
 
-    In a ``with``; at its end, alarms under way are waited for. ``tell`` is given what failed, in that thread.
+    In a ``with``; at its end, alarms that wait or are under way are given some seconds, and then it is told which were
+    not raised. ``tell`` is given what failed, in any thread.
     """
 
     def __init__(self, alarms: Sequence[Alarm], tell: Callable[[str], None]) -> None:
-        self._alarms = alarms
-        self._tell = tell
-        self._waiting: Queue[Inspection | None] = Queue(_WAITING)
-        self._thread = threading.Thread(target=self._work, name="alarms", daemon=True)
+        self._targets = [_Target(alarm, tell) for alarm in alarms]
 
     def raise_for(self, inspection: Inspection) -> None:
-        """Raise all alarms for a picture, soon."""
-        if self._alarms:
-            self._waiting.put(inspection)
+        """Raise all alarms for a picture, soon; returns at once."""
+        for target in self._targets:
+            target.put(inspection)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for target in self._targets:
+            target.thread.start()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._waiting.put(None)
-        self._thread.join()
+        end = time.monotonic() + _ENDING_SECONDS
+        for target in self._targets:
+            target.close()
+        try:
+            for target in self._targets:
+                target.thread.join(max(0.0, end - time.monotonic()))
+        finally:  # also when a second Ctrl-C ends the waiting
+            for target in self._targets:
+                target.abandon()
+
+
+class _Target:
+    """One target's queue and thread."""
+
+    def __init__(self, alarm: Alarm, tell: Callable[[str], None]) -> None:
+        self.thread = threading.Thread(target=self._work, name="alarms", daemon=True)
+        self._alarm = alarm
+        self._tell = tell
+        self._changed = threading.Condition()
+        self._waiting: deque[Inspection] = deque()
+        self._under_way: Inspection | None = None
+        self._lost = 0
+        self._closed = False
+
+    def put(self, inspection: Inspection) -> None:
+        """Raise an alarm when its turn comes."""
+        with self._changed:
+            if len(self._waiting) >= _WAITING:
+                self._waiting.popleft()
+                self._lost += 1
+            self._waiting.append(inspection)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End the thread when nothing waits any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def abandon(self) -> None:
+        """End what is under way, and say what was not raised."""
+        with self._changed:
+            lost = [each for each in (self._under_way, *self._waiting) if each]
+            self._waiting.clear()
+        if isinstance(self._alarm, Hook):
+            self._alarm.stop()
+        if lost:
+            names = ", ".join(each.path for each in lost[:_NAMED])
+            more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+            self._say(
+                f"{getattr(self._alarm, 'name', 'alarm')}: not delivered for {names}{more}; the results have them"
+            )
 
     def _work(self) -> None:
-        while inspection := self._waiting.get():
-            for alarm in self._alarms:
-                try:
-                    alarm(inspection)
-                except Exception as error:  # whatever an alarm does, the next ones are raised
-                    self._tell(f"{inspection.path}: {error}")
+        while True:
+            with self._changed:
+                self._under_way = None
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return
+                inspection = self._under_way = self._waiting.popleft()
+                lost, self._lost = self._lost, 0
+            if lost:
+                self._say(f"{getattr(self._alarm, 'name', 'alarm')}: too slow; the oldest {lost} alarms were dropped")
+            try:
+                self._alarm(inspection)
+            except Exception as error:  # whatever an alarm does, the next ones are raised
+                self._say(f"{inspection.path}: {error}")
+
+    def _say(self, message: str) -> None:
+        with suppress(Exception):  # nobody may be there to hear it
+            self._tell(message)
 
 
 def hook_alarm(command: str) -> Alarm:
-    """An alarm that runs a command, without a shell, with the picture's path and its verdict as last arguments.
-
-    The environment holds the whole row: CLEARCAST_PATH, CLEARCAST_VERDICT, CLEARCAST_P_DEFECT and so on. A command that
-    takes more than a minute is ended. (On Windows name a program: a .bat would see names as a shell does.)
+    """An alarm that runs a command; see ``hooks.Hook``.
 
     Raises:
         OutputError: there is no such command.
     """
-    try:
-        words = shlex.split(command, posix=os.name != "nt")
-    except ValueError as error:
-        raise OutputError(f"hook {command!r}: {error}; needed is a program and its arguments") from None
-    if not words or shutil.which(words[0]) is None:
-        raise OutputError(
-            f"hook {command!r}: there is no such program, or it may not be run; needed is one and its arguments"
-        )
-
-    def run(inspection: Inspection) -> None:
-        row = row_of(inspection) | {"path": inspection.path}
-        texts = {f"CLEARCAST_{name.upper()}": "" if value is None else str(value) for name, value in row.items()}
-        subprocess.run(
-            [*words, inspection.path, str(inspection.verdict)],
-            env={**os.environ, **texts},
-            stdin=subprocess.DEVNULL,
-            timeout=_HOOK_SECONDS,
-            check=True,
-            start_new_session=True,  # Ctrl-C is for us; the command may finish
-        )
-
-    return run
+    return Hook(command)
 
 
 def webhook_alarm(url: str) -> Alarm:
@@ -101,23 +141,29 @@ def webhook_alarm(url: str) -> Alarm:
     Raises:
         OutputError: not an address of http or https.
     """
-    if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
-        raise OutputError(f"webhook {url!r}: needed is an address such as https://host/path")
-    opener = urllib.request.build_opener(_NoRedirect)
+    return _Webhook(url)
 
-    def post(inspection: Inspection) -> None:
+
+class _Webhook:
+    name = "webhook"
+
+    def __init__(self, url: str) -> None:
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+            raise OutputError(f"webhook {url!r}: needed is an address such as https://host/path")
+        self._url = url
+        self._opener = urllib.request.build_opener(_NoRedirect)
+
+    def __call__(self, inspection: Inspection) -> None:
         body = json.dumps(row_of(inspection)).encode()
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
         for pause in (*_PAUSES, None):
             try:
-                opener.open(request, timeout=_POST_SECONDS).close()
+                self._opener.open(request, timeout=_POST_SECONDS).close()
                 return
             except (OSError, HTTPException) as error:
                 if pause is None:
                     raise OSError(f"webhook: {error}") from None
                 time.sleep(pause)
-
-    return post
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -1,18 +1,15 @@
 """Pictures that are written beside the results: restored ones and heat maps, named by what they were made from."""
 
-import os
-import re
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import count
-from pathlib import Path, PurePosixPath
+from functools import cache
+from pathlib import Path
 
 from clearcast import imaging
 from clearcast.domain import Inspection
 from clearcast.errors import OutputError
 from clearcast.files import replace_file
 from clearcast.runtime.heat import draw_heat
+from clearcast.runtime.picture_names import folds_names, picture_name
 from clearcast.runtime.sources.folders import is_pattern, looks_into
 from clearcast.runtime.unwritten import Unwritten
 
@@ -67,72 +64,49 @@ def _is_read(folder: Path, source: Path) -> bool:
 
 
 class PictureWriter:
-    """Writes the pictures of inspections, from several threads, none in the place of another."""
+    """Writes the pictures of inspections, from several threads, under the names that ``picture_names`` gives them."""
 
     def __init__(self, beside: Beside) -> None:
         self.unwritten = Unwritten()
         self._beside = beside
-        self._lock = threading.Lock()
-        self._busy: set[Path] = set()
+        self._folds = cache(_folds)
 
     def __call__(self, inspection: Inspection, key: str) -> Inspection:
-        """Write what is wanted of an inspection, and give it back without its pictures.
+        """Write what is wanted of an inspection, and give it back with the paths of its pictures in their place.
 
         One that cannot be written, such as a picture that is too long for JPEG, is counted in ``unwritten``; the
         inspection stays what it is.
 
         Args:
             inspection: with the pictures that it was asked for, if it has no error.
-            key: of its item; its folders and its stem name the pictures.
+            key: of its item; it names the pictures.
 
         Raises:
             OutputError: nothing can be written there any more, such as on a full disk.
         """
         restored, evidence = inspection.restored, inspection.evidence
+        denoised = heatmap = None
         if restored is not None and self._beside.denoised:
             with self.unwritten.noting(inspection.path):
                 data = imaging.encode(restored, self._beside.suffix)
-                self._write(self._beside.denoised, key, self._beside.suffix, data)
+                denoised = self._write(self._beside.denoised, self._beside.suffix, inspection, key, data)
         shown = inspection.picture if restored is None else restored
         if shown is not None and evidence is not None and self._beside.heatmaps:
             with self.unwritten.noting(inspection.path):
                 drawn = imaging.shrink_to_fit(draw_heat(shown, evidence), _HEAT_SUFFIX)
-                self._write(self._beside.heatmaps, key, _HEAT_SUFFIX, imaging.encode(drawn, _HEAT_SUFFIX))
-        return replace(inspection, restored=None, evidence=None, picture=None)
+                data = imaging.encode(drawn, _HEAT_SUFFIX)
+                heatmap = self._write(self._beside.heatmaps, _HEAT_SUFFIX, inspection, key, data)
+        return replace(inspection, restored=None, evidence=None, picture=None, denoised=denoised, heatmap=heatmap)
 
-    def _write(self, folder: Path, key: str, suffix: str, data: bytes) -> None:
-        """The same bytes as before an interruption are left as they are."""
-        with self._lock:
-            path = next(path for path in _names(folder, key, suffix) if self._is_free(path, data))
-            self._busy.add(path)
-        try:
-            if not path.exists():
-                with replace_file(path) as temporary:
-                    temporary.write_bytes(data)
-        finally:
-            with self._lock:
-                self._busy.discard(path)
-
-    def _is_free(self, path: Path, data: bytes) -> bool:
-        return path not in self._busy and (not path.exists() or path.read_bytes() == data)
+    def _write(self, folder: Path, suffix: str, inspection: Inspection, key: str, data: bytes) -> str:
+        """Write a picture, in place of one that earlier work made of the same item; its path, with the folder's."""
+        is_file = inspection.sha256 is not None
+        path = folder / picture_name(key, suffix, is_file=is_file, folds=self._folds(folder))
+        with replace_file(path) as temporary:
+            temporary.write_bytes(data)
+        return path.as_posix()
 
 
-def _names(folder: Path, key: str, suffix: str) -> Iterator[Path]:
-    """The stem, then the whole name, then numbered: ``a.jpg`` and ``a.png`` give ``a.png`` and ``a.png.png``."""
-    parts = [part for part in PurePosixPath(_plain(key)).parts if part not in {"/", ".."}]
-    name = PurePosixPath(parts[-1])
-    stem = name.stem if name.suffix.lower() in imaging.SUFFIXES else name.name
-    within = folder.joinpath(*parts[:-1])
-    yield within / f"{stem}{suffix}"
-    yield within / f"{name}{suffix}"
-    for number in count(2):
-        yield within / f"{name}-{number}{suffix}"
-
-
-def _plain(key: str, *, windows: bool = os.name == "nt") -> str:
-    r"""A key without what Windows gives a meaning, such as the drive of a path from stdin, or a time's colons.
-
-    >>> _plain("C:/parts/a:b.png", windows=True), _plain("a:b.png", windows=False)
-    ('C_/parts/a_b.png', 'a:b.png')
-    """
-    return re.sub(r'[<>:"|?*\\\x00-\x1f]', "_", key) if windows else key
+def _folds(folder: Path) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folds_names(folder)

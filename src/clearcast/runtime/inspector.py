@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.model import SMALLEST, Model
 from clearcast.runtime.package import Package
 from clearcast.runtime.sources import Item
+from clearcast.runtime.sources.item import FileState
 from clearcast.runtime.verdicts import rule_of
 
 
@@ -73,11 +75,18 @@ class Inspector:
             restored: whether the inspection shall hold the picture without noise.
             evidence: whether it shall hold the log-odds of defect by place.
         """
+        state = item.state()
+        said = self._inspect(item, state, restored=restored, evidence=evidence)
+        return said if state is None else replace(said, size=state.size, modified=state.modified)
+
+    def _inspect(self, item: Item, state: FileState | None, *, restored: bool, evidence: bool) -> Inspection:
         sha256 = None
         try:
             data = item.read()
             if isinstance(data, bytes):
                 sha256 = hashlib.sha256(data).hexdigest()
+                if item.state() != state:
+                    raise PictureError(PictureFault.UNREADABLE, f"{item.name}: was changed while it was read")
                 data = imaging.decode(data, self.channels, item.name)
             picture = self._fitting(data, item.name)
         except PictureError as error:

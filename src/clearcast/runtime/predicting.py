@@ -11,6 +11,7 @@ from rich.console import Console
 
 from clearcast.domain import Inspection, Verdict
 from clearcast.errors import OutputError
+from clearcast.file_kinds import OtherFiles
 from clearcast.progress import progress_bar
 from clearcast.runtime.beside import Beside, PictureWriter
 from clearcast.runtime.drift import Drift
@@ -20,7 +21,7 @@ from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, parse_reference
 from clearcast.runtime.signing import Trust
-from clearcast.runtime.sinks import open_sink, read_results
+from clearcast.runtime.sinks import Inspected, open_sink, read_newest_results
 from clearcast.runtime.sources import Item, Shard, count, items
 from clearcast.runtime.verifying import load_model
 
@@ -66,16 +67,19 @@ class Summary:
         model: which bundle said so.
         pictures: how many were inspected by this call.
         before: how many the results held already.
+        changed: how many of these were inspected again, since their files have changed since.
         seconds: from the first picture's beginning to the last row.
         verdicts, noise_types: how many pictures of each, in all results.
         errors: how many pictures could not be inspected, in all results.
         unwritten: how many pictures beside the results could not be written by this call.
         unwritten_reason: why the first of them could not.
+        others: the files of other kinds that the source holds, and that were left out.
         drift: sentences on how the pictures of this call differ from those that the bundle learned from.
     """
 
     model: str
     before: int
+    changed: int = 0
     pictures: int = 0
     seconds: float = 0.0
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -83,6 +87,7 @@ class Summary:
     errors: int = 0
     unwritten: int = 0
     unwritten_reason: str = ""
+    others: OtherFiles = field(default_factory=OtherFiles)
     drift: list[str] = field(default_factory=list)
 
     def count(self, verdict: str | None, noise_type: str | None, error: str | None) -> None:
@@ -95,7 +100,8 @@ class Summary:
 def predict(request: PredictRequest) -> Summary:
     """Write one row a picture.
 
-    An interruption, also by ``kill -9``, leaves rows that ``resume`` goes on with.
+    An interruption, also by ``kill -9``, leaves rows that ``resume`` goes on with. A picture whose file has changed
+    since its row was written is inspected again, and gets another row.
 
     Raises:
         OutputError: the bundle cannot be used or does not say what is asked for, or something would be overwritten.
@@ -108,23 +114,34 @@ def predict(request: PredictRequest) -> Summary:
     package = open_package(request.bundle, request.trust)
     inspector = Inspector(package, load_model(package))
     _require_answers(inspector, request)
-    found = _items(request)
+    others = OtherFiles()
+    found = _items(request, others)
     drift = _drift(package)
     sink, done = open_sink(request.out, model=inspector.name, resume=request.resume)
-    summary = Summary(inspector.name, before=len(done))
+    summary = Summary(inspector.name, before=len(done), others=others)
     writer = PictureWriter(request.beside) if request.beside.folders else None
     with sink:
-        waiting = (item for item in found if item.name not in done)
+        if sink.warning:
+            request.console.print(f"Beware: {sink.warning}", style="yellow", markup=False, soft_wrap=True)
+        waiting = _waiting(found, done, summary)
         for inspection in _counted(_inspections(inspector, package, waiting, request, writer), summary, request):
             sink.write(inspection)
             if drift:
                 drift.see(inspection)
-    for row in read_results(request.out):
+    for row in read_newest_results(request.out):
         summary.count(row["verdict"], row["noise_type"], row["error"])
     if writer:
         summary.unwritten, summary.unwritten_reason = writer.unwritten.count, writer.unwritten.reason
     summary.drift = drift.sentences() if drift else []
     return summary
+
+
+def _waiting(found: Iterator[Item], done: Inspected, summary: Summary) -> Iterator[Item]:
+    """The pictures that have no row, or one of what their files held before."""
+    for item in found:
+        if not done.covers(item):
+            summary.changed += item.name in done
+            yield item
 
 
 def _inspections(
@@ -166,13 +183,14 @@ def _drift(package: Package) -> Drift | None:
     return Drift(parse_reference(package.read(REFERENCE), str(package.path)))
 
 
-def _items(request: PredictRequest) -> Iterator[Item]:
+def _items(request: PredictRequest, others: OtherFiles) -> Iterator[Item]:
     return items(
         request.source,
         recursive=request.recursive,
         shard=request.shard,
         root=request.root,
         column=request.column,
+        others=others,
     )
 
 

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from clearcast.runtime.sinks.rows import printable
+from clearcast.filenames import escape_name
 
 _BYTES = 16  # of a name's hash; two of a billion names agree with a probability of 1e-21
 _RECENT = 65_536
@@ -44,4 +44,4 @@ class Done:
 
 def _digest(name: str) -> bytes:
     """Zero bytes at the end, which NumPy takes off, are taken off here too."""
-    return hashlib.blake2b(printable(name).encode(), digest_size=_BYTES).digest().rstrip(b"\0")
+    return hashlib.blake2b(escape_name(name).encode(), digest_size=_BYTES).digest().rstrip(b"\0")

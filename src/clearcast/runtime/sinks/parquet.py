@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from clearcast.errors import MissingDependencyError
-from clearcast.runtime.sinks.rows import COLUMNS
+from clearcast.runtime.sinks.rows import COLUMNS, require_known
 
 _GROUP = 50_000  # rows in memory at a time
 _NUMBERS = frozenset({"p_defect", "threshold", "p_noise", "ms"})
@@ -25,9 +25,11 @@ def require_pyarrow(path: Path) -> None:
 
 
 def write_parquet(rows: Iterable[dict[str, Any]], path: Path) -> None:
-    """Write rows to a file; texts are strings, numbers float64, and what is None is null."""
+    """Write rows to a file; texts are strings, numbers float64, the size int64, and what is None is null."""
     arrow, parquet = _packages()
-    kinds = {name: arrow.float64() if name in _NUMBERS else arrow.string() for name in COLUMNS}
+    kinds = {name: arrow.float64() if name in _NUMBERS else arrow.string() for name in COLUMNS} | {
+        "size": arrow.int64()
+    }
     schema = arrow.schema(list(kinds.items()))
     remaining = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
@@ -43,8 +45,7 @@ def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
     """
     _, parquet = _packages()
     with parquet.ParquetFile(path) as file:
-        if tuple(file.schema_arrow.names) != COLUMNS:
-            raise ValueError("it has other columns")
+        require_known(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=_GROUP):
             yield from batch.to_pylist()
 

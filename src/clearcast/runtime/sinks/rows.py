@@ -1,25 +1,29 @@
 r"""One inspection as a row of results, and rows as lines of CSV or JSON.
 
 Columns are ``COLUMNS``, in this order. Numbers have 6 significant digits; what is None (or no number) is an empty cell,
-null in JSON. CSV is RFC 4180 in UTF-8, but with ``\n`` as the end of a line.
+null in JSON. CSV is RFC 4180 in UTF-8, but with ``\n`` as the end of a line. Files of earlier versions lack columns of
+``FILE_COLUMNS``; they are read as if these were empty.
+
+A picture has several rows if its file changed: the last one is of the file as it was last inspected.
 
 Paths are written as they are, also those that begin with ``=`` or ``@``, which a spreadsheet would take for a formula:
 a path must lead back to its picture, and to its row after an interruption. Where strangers name the files, load the
-results as text. The one exception are names that are not Unicode: their stray bytes are spelled out, ``\udcff``, since
-one such byte would make the whole file unreadable to others.
+results as text. The one exception are names that are not Unicode: ``filenames.escape_name`` spells out their stray
+bytes, ``\udcff``, since one such byte would make the whole file unreadable to others.
 """
 
 import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from clearcast.domain import Inspection
+from clearcast.filenames import escape_name, unescape_name
 
-COLUMNS = (
+VERDICT_COLUMNS = (
     "path",
     "sha256",
     "verdict",
@@ -32,17 +36,25 @@ COLUMNS = (
     "model",
     "error",
 )
+FILE_COLUMNS = ("size", "modified", "denoised", "heatmap")
+COLUMNS = (*VERDICT_COLUMNS, *FILE_COLUMNS)
 
 Row = dict[str, str | float | None]
+
+_PATHS = ("path", "denoised", "heatmap")
+_REQUIRED, _KNOWN = set(VERDICT_COLUMNS), set(COLUMNS)
 
 
 @dataclass(frozen=True)
 class Lines:
-    """How rows are written as lines of text: what stands above them, and the way there and back."""
+    """How rows are written as lines of text: what stands above them, and the way there and back.
+
+    ``decode`` is given a line and the columns that the file's header names.
+    """
 
     header: str
     encode: Callable[[Row], str]
-    decode: Callable[[str], dict[str, Any]]
+    decode: Callable[[str, Sequence[str]], dict[str, Any]]
     quotes: bool  # whether a cell in quotes may hold line ends
 
     def whole(self, file: BinaryIO) -> Iterator[bytes]:
@@ -59,51 +71,63 @@ class Lines:
 
 def row_of(inspection: Inspection) -> Row:
     """The row of an inspection, without its pictures."""
-    values = {name: getattr(inspection, name) for name in COLUMNS}
-    return {name: _number(value) if isinstance(value, float) else _text(value) for name, value in values.items()}
+    return {name: _cell(getattr(inspection, name)) for name in COLUMNS}
 
 
-def printable(name: str) -> str:
-    r"""A name as results hold it: stray bytes that are no Unicode are spelled out.
+def named_row(row: dict[str, Any]) -> dict[str, Any]:
+    """A row that was read, with all columns, and paths as the system knows them.
 
-    >>> print(printable("a\udcff.png"))
-    a\udcff.png
+    Raises:
+        ValueError: it lacks a column, or has one that is not known, or no path, or a size that is no number.
     """
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+    require_known(tuple(row))
+    if not isinstance(row["path"], str):
+        raise ValueError("a row has no path")
+    paths = {name: unescape_name(row[name]) for name in _PATHS if row.get(name)}
+    size = int(row["size"]) if row.get("size") else None
+    return dict.fromkeys(COLUMNS) | row | paths | {"size": size}
 
 
-def _number(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+def require_known(columns: Sequence[str]) -> None:
+    """Make sure that a file has the columns of results, of this version or an earlier one.
+
+    Raises:
+        ValueError: it has others.
+    """
+    if not _REQUIRED <= set(columns) <= _KNOWN or len(set(columns)) != len(columns):
+        raise ValueError(f"it has other columns; needed are {', '.join(COLUMNS)}")
 
 
-def _text(value: str | None) -> str | None:
-    return None if value is None else printable(str(value))
+def _cell(value: str | float | None) -> str | float | None:
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value if value is None or isinstance(value, int) else escape_name(str(value))
 
 
 def _csv_line(row: Row) -> str:
-    return ",".join(_csv_cell(row[name]) for name in COLUMNS) + "\n"
+    return ",".join(_csv_cell(row.get(name)) for name in COLUMNS) + "\n"
 
 
 def _csv_cell(value: str | float | None) -> str:
     """Python's own writer leaves a lone carriage return without quotes, and readers take it for a line's end."""
-    text = f"{value:.6g}" if isinstance(value, float) else value or ""
+    text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
 
 
-def _csv_row(line: str) -> dict[str, Any]:
+def _csv_row(line: str, columns: Sequence[str]) -> dict[str, Any]:
     cells = next(csv.reader(io.StringIO(line, newline=""), strict=True))
-    if len(cells) != len(COLUMNS):
-        raise ValueError(f"{len(cells)} cells where {len(COLUMNS)} are needed")
-    return dict(zip(COLUMNS, cells, strict=True))
+    if len(cells) != len(columns):
+        raise ValueError(f"{len(cells)} cells where {len(columns)} are needed")
+    return dict(zip(columns, cells, strict=True))
 
 
 def _json_line(row: Row) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
+    return json.dumps({name: row.get(name) for name in COLUMNS}, ensure_ascii=False) + "\n"
 
 
-def _json_row(line: str) -> dict[str, Any]:
+def _json_row(line: str, _: Sequence[str]) -> dict[str, Any]:
     row = json.loads(line)
-    if not isinstance(row, dict) or tuple(row) != COLUMNS:
+    if not isinstance(row, dict):
         raise ValueError("it has other columns")
     return row
 

@@ -2,28 +2,57 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from clearcast import imaging
+from clearcast.file_kinds import OtherFiles, file_head, is_litter, is_picture
 from clearcast.runtime.sources.item import Item, SourceError, bad_item, file_item
 
 Parts = tuple[str, ...]
 
-_SUFFIXES = tuple(imaging.SUFFIXES)
+Heads = Callable[[str], bytes]
+"""Gives the first bytes of the file of a path, see ``file_kinds.file_head``."""
 
 
-def folder_items(folder: Path, *, recursive: bool = True) -> Iterator[Item]:
-    """The pictures of a folder, by suffix, sorted by path. Names with a leading dot are skipped.
+@dataclass(frozen=True, kw_only=True)
+class _Walk:
+    """What to look for below a folder: the folders to enter, the files to take, and how to tell pictures."""
+
+    root: Path
+    enters: Callable[[Parts], bool]
+    takes: Callable[[Parts], bool]
+    others: OtherFiles
+    heads: Heads = file_head
+
+    def is_picture(self, parts: Parts) -> bool:
+        """Whether a file is a picture that is wanted; one of another kind is counted."""
+        if not self.takes(parts):
+            return False
+        if is_picture(parts[-1], partial(self.heads, str(self.root.joinpath(*parts)))):
+            return True
+        self.others.add(parts[-1])
+        return False
+
+
+def folder_items(
+    folder: Path, *, recursive: bool = True, others: OtherFiles | None = None, heads: Heads = file_head
+) -> Iterator[Item]:
+    """The pictures of a folder, sorted by path; see ``file_kinds``. Files of other kinds are counted in ``others``.
 
     Linked folders are followed, except to where one comes from. A folder that cannot be listed is an item that cannot
     be read.
     """
-    return _walk(folder, (), frozenset(), lambda _: recursive, lambda _: True)
+    counted = OtherFiles() if others is None else others
+    walk = _Walk(root=folder, enters=lambda _: recursive, takes=lambda _: True, others=counted, heads=heads)
+    return _walk(walk, (), frozenset())
 
 
-def pattern_items(pattern: Path) -> Iterator[Item]:
+def pattern_items(pattern: Path, others: OtherFiles | None = None) -> Iterator[Item]:
     """The pictures that a pattern names: ``*``, ``?`` and ``[ab]`` within a name, ``**`` for any folders.
+
+    Files of other kinds that it names too are counted in ``others``.
 
     Raises:
         SourceError: there is no folder of the name before the first wildcard.
@@ -31,13 +60,13 @@ def pattern_items(pattern: Path) -> Iterator[Item]:
     root, wanted = _root_of(pattern)
     if not root.is_dir():
         raise SourceError(f"{pattern}: there is no folder {root}; mend the pattern")
-    return _walk(
-        root,
-        (),
-        frozenset(),
-        lambda folder: _matches(folder, wanted, begun=True),
-        lambda file: _matches(file, wanted, begun=False),
+    walk = _Walk(
+        root=root,
+        enters=lambda folder: _matches(folder, wanted, begun=True),
+        takes=lambda file: _matches(file, wanted, begun=False),
+        others=OtherFiles() if others is None else others,
     )
+    return _walk(walk, (), frozenset())
 
 
 def is_pattern(text: str) -> bool:
@@ -70,15 +99,9 @@ def _matches(parts: Parts, wanted: Parts, *, begun: bool) -> bool:
     return fnmatchcase(parts[0], wanted[0]) and _matches(parts[1:], wanted[1:], begun=begun)
 
 
-def _walk(
-    root: Path,
-    below: Parts,
-    above: frozenset[tuple[int, int]],
-    enters: Callable[[Parts], bool],
-    takes: Callable[[Parts], bool],
-) -> Iterator[Item]:
-    """The pictures below ``root / below`` that ``takes`` wants, in the folders that it ``enters``."""
-    folder = root.joinpath(*below)
+def _walk(walk: _Walk, below: Parts, above: frozenset[tuple[int, int]]) -> Iterator[Item]:
+    """The pictures below a folder of the walk; ``above`` are the folders that led here."""
+    folder = walk.root.joinpath(*below)
     try:
         state = folder.stat()
         place = state.st_dev, state.st_ino
@@ -91,25 +114,22 @@ def _walk(
     for name in names:
         parts = (*below, name)
         if name in folders:
-            if enters(parts):
-                yield from _walk(root, parts, above | {place}, enters, takes)
-        elif takes(parts):
+            if walk.enters(parts):
+                yield from _walk(walk, parts, above | {place})
+        elif walk.is_picture(parts):
             yield file_item(folder / name, "/".join(parts))
 
 
 def _list(folder: Path) -> tuple[list[str], set[str]]:
-    """The sorted names of a folder's pictures and folders, and which of them are folders."""
+    """The sorted names in a folder, without litter, and which of them are folders."""
     names: list[str] = []
     folders: set[str] = set()
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if _is_folder(entry):
-                folders.add(entry.name)
-            elif not is_picture(entry.name):
-                continue
-            names.append(entry.name)
+            if not is_litter(entry.name):
+                names.append(entry.name)
+                if _is_folder(entry):
+                    folders.add(entry.name)
     names.sort()
     return names, folders
 
@@ -119,8 +139,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads to itself; as a picture it will say so
         return False
-
-
-def is_picture(name: str) -> bool:
-    """Whether a file's name ends as a picture's."""
-    return name.lower().endswith(_SUFFIXES)

@@ -1,7 +1,9 @@
 """One picture to inspect, and what is wrong with a source that gives none."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +17,26 @@ class SourceError(ClearcastError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileState:
+    """What tells whether a file is still the one that was inspected.
+
+    Attributes:
+        size: in bytes.
+        modified: when its bytes were last written, UTC, as ``2026-11-28T06:49:30.123456789Z``.
+    """
+
+    size: int
+    modified: str
+
+    def __str__(self) -> str:
+        return f"{self.size} {self.modified}"
+
+
+def _no_state() -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Item:
     """One picture of a source, which is not read yet.
 
@@ -25,16 +47,45 @@ class Item:
             dealt by it.
         read: gives the file's bytes or, of a video or an array, the picture (uint8; (height, width, 3) in RGB order or
             (height, width)). May be called in any thread; raises PictureError.
+        state: gives the file's state now; None where there is no file, or nobody knows. May be called in any thread.
     """
 
     name: str
     key: str
     read: Callable[[], bytes | Picture] = field(repr=False)
+    state: Callable[[], FileState | None] = field(default=_no_state, repr=False, compare=False)
 
 
 def file_item(path: Path, key: str) -> Item:
     """The item of a picture file."""
-    return Item(name=path.as_posix(), key=key, read=partial(read_bytes, path))
+    return Item(name=path.as_posix(), key=key, read=partial(read_bytes, path), state=partial(file_state, path))
+
+
+def file_state(path: Path) -> FileState | None:
+    """The state of a file; None where the system does not tell."""
+    try:
+        facts = path.stat()
+    except (OSError, ValueError):  # ValueError: a NUL byte in the path
+        return None
+    return state_of(facts)
+
+
+def state_of(facts: os.stat_result) -> FileState:
+    """The state that the system's facts of a file tell."""
+    return FileState(size=facts.st_size, modified=moment(facts.st_mtime_ns))
+
+
+def moment(nanoseconds: int) -> str:
+    """A time since 1970 as text to the nanosecond, UTC.
+
+    >>> moment(1_000_000_000_000_000_001)
+    '2001-09-09T01:46:40.000000001Z'
+    """
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    except (ValueError, OverflowError, OSError):  # a file of the year 10000
+        return f"{nanoseconds} ns"
 
 
 def bad_item(name: str, key: str, reason: str) -> Item:

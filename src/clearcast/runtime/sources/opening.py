@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sized
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from clearcast import imaging
 from clearcast.data import sheet
 from clearcast.data.sheet import Columns
+from clearcast.file_kinds import OtherFiles, file_head, is_picture
 from clearcast.imaging import Picture
 from clearcast.runtime.sources import archives, videos
-from clearcast.runtime.sources.folders import folder_items, is_pattern, is_picture, pattern_items
+from clearcast.runtime.sources.folders import folder_items, is_pattern, pattern_items
 from clearcast.runtime.sources.item import Item, SourceError, file_item
 from clearcast.runtime.sources.listings import (
     Listed,
@@ -37,11 +39,13 @@ def items(
     shard: Shard | None = None,
     root: Path | None = None,
     column: str = Columns.noisy,
+    others: OtherFiles | None = None,
 ) -> Iterator[Item]:
     """The pictures of a source, lazily, always in the same order.
 
-    What exists as a file or folder is taken for it, whatever its name looks like. Pictures of a folder, pattern or zip
-    are told by their suffix; names with a leading dot are skipped. Videos and archives within a folder are not opened.
+    What exists as a file or folder is taken for it, whatever its name looks like. Pictures of a folder, pattern, zip or
+    store are told by their suffix or their first bytes, and litter is skipped; see ``file_kinds``. Videos and archives
+    within a folder are not opened.
 
     Args:
         source: a picture, a folder, a pattern (``parts/**/*.png``), a sheet (.xlsx, .xls, .csv, .parquet), a .zip, a
@@ -52,16 +56,18 @@ def items(
         shard: give only this share of the pictures.
         root: of a sheet, the folder that its paths are relative to; by default its own.
         column: of a sheet, the column that names the pictures.
+        others: counts the files of other kinds that are left out, while the source is gone through.
 
     Raises:
         SourceError: the source is missing, of an unknown kind or damaged; or, when it has been gone through, it held no
             picture. A share may be empty.
         SheetError: a sheet that cannot be read, or has no such column.
     """
-    found = _open(source, recursive=recursive, root=root, column=column)
+    others = OtherFiles() if others is None else others
+    found = _open(source, recursive=recursive, root=root, column=column, others=others)
     if shard is not None and _camera(source) is not None:
         raise SourceError("a camera cannot be divided into shards; use it without --shard")
-    return _some(found, source, shard)
+    return _some(found, source, shard, others)
 
 
 def count(
@@ -84,11 +90,11 @@ def count(
             return videos.frame_count(path) if shard is None else None
     elif not isinstance(source, Sized):
         return None
-    found = _open(source, recursive=recursive, root=root, column=column)
+    found = _open(source, recursive=recursive, root=root, column=column, others=OtherFiles())
     return sum(1 for item in found if shard is None or shard.holds(item))
 
 
-def _some(found: Iterable[Item], source: Source, shard: Shard | None) -> Iterator[Item]:
+def _some(found: Iterable[Item], source: Source, shard: Shard | None, others: OtherFiles) -> Iterator[Item]:
     empty = True
     for item in found:
         empty = False
@@ -96,10 +102,11 @@ def _some(found: Iterable[Item], source: Source, shard: Shard | None) -> Iterato
             yield item
     if empty:
         what = source if isinstance(source, str | Path) else "what was given"
-        raise SourceError(f"{what}: no pictures are there; needed are files in {', '.join(sorted(imaging.SUFFIXES))}")
+        needed = f"needed are files in {', '.join(sorted(imaging.SUFFIXES))}"
+        raise SourceError(f"{what}: no pictures are there; {needed}" + f". {others.sentence}" * bool(others.counts))
 
 
-def _open(source: Source, *, recursive: bool, root: Path | None, column: str) -> Iterable[Item]:
+def _open(source: Source, *, recursive: bool, root: Path | None, column: str, others: OtherFiles) -> Iterable[Item]:
     if isinstance(source, np.ndarray):
         return [array_item(require_picture(source, "the picture"), "#000000")]
     if isinstance(source, str) and source == STDIN:  # a table's column would be compared cell by cell
@@ -111,28 +118,28 @@ def _open(source: Source, *, recursive: bool, root: Path | None, column: str) ->
             raise SourceError(f"the source is a {type(source).__name__}; needed is {_KINDS}")
         return listed_items(source)
     if isinstance(source, str) and is_url(source):
-        return store_items(source, recursive=recursive)
+        return store_items(source, recursive=recursive, others=others)
     path = Path(source)
     try:
         if path.is_dir() and str(source):
-            return folder_items(path, recursive=recursive)
+            return folder_items(path, recursive=recursive, others=others)
         if path.is_file():
-            return _open_file(path, root, column)
+            return _open_file(path, root, column, others)
     except ValueError:  # a NUL byte in the path
         pass
     if is_pattern(str(source)):
-        return pattern_items(path)
+        return pattern_items(path, others)
     raise SourceError(f"{source}: no such file or folder; needed is {_KINDS}")
 
 
-def _open_file(path: Path, root: Path | None, column: str) -> Iterable[Item]:
+def _open_file(path: Path, root: Path | None, column: str, others: OtherFiles) -> Iterable[Item]:
     suffix = path.suffix.lower()
-    if is_picture(path.name):
+    if is_picture(path.name, partial(file_head, path)):
         return [file_item(path, path.name)]
     if suffix in sheet.SUFFIXES:
         return sheet_items(path, root, column)
     if suffix == archives.SUFFIX:
-        return archives.archive_items(path)
+        return archives.archive_items(path, others)
     if suffix in videos.SUFFIXES:
         return videos.video_items(path)
     raise SourceError(f"{path}: a file that ends in {suffix or 'nothing'}; needed is {_KINDS}")

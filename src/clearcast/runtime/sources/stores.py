@@ -8,9 +8,11 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from clearcast.errors import MissingDependencyError, PictureError, PictureFault
+from clearcast.file_kinds import HEAD_BYTES, OtherFiles, is_litter, is_picture
 from clearcast.imaging import MAX_BYTES
-from clearcast.runtime.sources.folders import is_picture
-from clearcast.runtime.sources.item import Item, SourceError, bad_item
+from clearcast.runtime.sources.item import FileState, Item, SourceError, bad_item
+
+_MODIFIED = ("LastModified", "last_modified", "mtime", "updated")
 
 
 class Store(Protocol):
@@ -19,8 +21,8 @@ class Store(Protocol):
     def ls(self, path: str, *, detail: bool) -> list[dict[str, Any]]:
         """A folder's entries, or a file itself, with name, type and size."""
 
-    def cat_file(self, path: str) -> bytes:
-        """A file's bytes."""
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
+        """A file's bytes, or those from ``start`` to before ``end``."""
 
     def unstrip_protocol(self, name: str) -> str:
         """A path as a URL."""
@@ -35,10 +37,11 @@ def is_url(source: str) -> bool:
     return re.match("[a-z][a-z0-9+.-]*://", source) is not None
 
 
-def store_items(url: str, *, recursive: bool = True) -> Iterator[Item]:
-    """The pictures of a store's folder, by suffix, sorted by name within each folder; or the one picture of a URL.
+def store_items(url: str, *, recursive: bool = True, others: OtherFiles | None = None) -> Iterator[Item]:
+    """The pictures of a store's folder, sorted by name within each folder; or the one picture of a URL.
 
-    Names with a leading dot are skipped. A folder that cannot be listed is an item that cannot be read.
+    Pictures are told as in folders, see ``file_kinds``; files of other kinds are counted in ``others``. A folder that
+    cannot be listed is an item that cannot be read.
 
     Raises:
         SourceError: there is no such store or folder, or it cannot be reached.
@@ -52,18 +55,22 @@ def store_items(url: str, *, recursive: bool = True) -> Iterator[Item]:
         raise SourceError(f"{url}: cannot be listed ({reason}); mend the URL, or give access to it") from None
     if [entry["name"] for entry in entries] == [root]:
         return iter([_item(store, entries[0], root.rpartition("/")[0])])
-    return _walk(store, root, entries, recursive=recursive)
+    return _walk(store, root, entries, OtherFiles() if others is None else others, recursive=recursive)
 
 
-def _walk(store: Store, root: str, entries: list[dict[str, Any]], *, recursive: bool) -> Iterator[Item]:
+def _walk(
+    store: Store, root: str, entries: list[dict[str, Any]], others: OtherFiles, *, recursive: bool
+) -> Iterator[Item]:
     for entry in entries:
         path = entry["name"]
         name = path.rpartition("/")[2]
-        if name.startswith("."):
+        if is_litter(name):
             continue
         if entry["type"] != "directory":
-            if is_picture(name):
+            if is_picture(name, partial(store.cat_file, path, 0, HEAD_BYTES)):
                 yield _item(store, entry, root)
+            else:
+                others.add(name)
         elif recursive:
             try:
                 below = _entries(store, path)
@@ -71,7 +78,7 @@ def _walk(store: Store, root: str, entries: list[dict[str, Any]], *, recursive: 
                 reason = f"the folder cannot be listed ({error})"
                 yield bad_item(store.unstrip_protocol(path), _key(path, root), reason)
                 continue
-            yield from _walk(store, root, below, recursive=True)
+            yield from _walk(store, root, below, others, recursive=True)
 
 
 def _entries(store: Store, path: str) -> list[dict[str, Any]]:
@@ -85,7 +92,14 @@ def _entries(store: Store, path: str) -> list[dict[str, Any]]:
 
 def _item(store: Store, entry: dict[str, Any], root: str) -> Item:
     url = store.unstrip_protocol(entry["name"])
-    return Item(name=url, key=_key(entry["name"], root), read=partial(_read, url, entry["size"]))
+    read = partial(_read, url, entry["size"])
+    return Item(name=url, key=_key(entry["name"], root), read=read, state=partial(_state, entry))
+
+
+def _state(entry: dict[str, Any]) -> FileState | None:
+    """Size and time as the store listed them; each kind of store has a word of its own for the time."""
+    modified = next((str(entry[word]) for word in _MODIFIED if entry.get(word)), "")
+    return FileState(size=entry["size"], modified=modified) if modified and entry["size"] is not None else None
 
 
 def _key(path: str, root: str) -> str:

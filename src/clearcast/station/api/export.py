@@ -13,12 +13,12 @@ from threading import BoundedSemaphore
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from clearcast.runtime.sinks import COLUMNS as RESULTS
+from clearcast.runtime.sinks.rows import VERDICT_COLUMNS
 from clearcast.station.api.models import moment
 from clearcast.station.api.problems import refused, retry_after
 from clearcast.station.records import Record
 
-_OF_ENTRY = tuple(name for name in RESULTS if name != "path")  # a picture has a name here, and no path
+_OF_ENTRY = tuple(name for name in VERDICT_COLUMNS if name != "path")  # a picture has a name here, and no path
 _OF_SHADOW = ("model", "verdict", "p_defect", "threshold", "error")
 COLUMNS = (
     *("id", "at", "station", "name"),

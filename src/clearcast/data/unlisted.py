@@ -1,0 +1,32 @@
+"""What lies beside a sheet's pictures, and is not in the sheet."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from clearcast.data.sheet import Sheet
+from clearcast.file_kinds import OtherFiles, file_head, files_of, is_picture
+
+
+def unlisted_files(sheet: Sheet) -> Iterator[str]:
+    """Sentences on the folders that hold a sheet's pictures: pictures that it does not list, files of other kinds.
+
+    Folders below these are not looked into; the sheet itself and its like (tables beside pictures) are files of other
+    kinds, but for the sheet.
+    """
+    listed = {sheet.resolve(path) for row in sheet.rows for path in (row.noisy, row.reference) if path}
+    others = OtherFiles()
+    for folder in sorted({path.parent for path in listed}):
+        unlisted = 0
+        for name in files_of(folder):
+            path = folder / name
+            if path in listed or path == sheet.path.absolute():
+                continue
+            if is_picture(name, partial(file_head, path)):
+                unlisted += 1
+            else:
+                others.add(name)
+        if unlisted:
+            pictures = "1 picture is" if unlisted == 1 else f"{unlisted:,} pictures are"
+            yield f"{pictures} in {folder}, but not in the sheet"
+    if others.counts:
+        yield f"In the folders of the sheet's pictures, {others.sentence}"

@@ -1,0 +1,65 @@
+"""Which files a results file has rows of, and in which state each was inspected."""
+
+from typing import Any
+
+from clearcast.runtime.sinks.done import Done
+from clearcast.runtime.sources.item import FileState, Item
+
+
+class Inspected:
+    """What was inspected before: names, the states of their files and the bytes, at most 48 bytes a row.
+
+    A file is known by its name, its size and its time of change together: another picture under a known name is a new
+    one. Rows without a state (of files written before these columns were, and of frames of a video) know their picture
+    by its name alone.
+    """
+
+    def __init__(self) -> None:
+        self._stateless = Done()
+        self._names = Done()
+        self._states = Done()
+        self._contents = Done()
+
+    def __len__(self) -> int:
+        """How many pictures have a row."""
+        return len(self._stateless) + len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a row of this name, whatever its file was then."""
+        return name in self._names or name in self._stateless
+
+    def add(self, name: str, state: FileState | None = None, sha256: str | None = None) -> None:
+        """Take up a row: its name, the state that its file had, and the SHA-256 of the bytes."""
+        if state is None:
+            if name not in self._names:
+                self._stateless.add(name)
+        else:
+            self._names.add(name)
+            self._states.add(f"{name}\0{state}")
+        if sha256:
+            self._contents.add(f"{name}\0{sha256}")
+
+    def add_row(self, row: dict[str, Any]) -> None:
+        """Take up a row as ``rows.named_row`` gives it."""
+        size, modified = row["size"], row["modified"]
+        state = FileState(size=size, modified=modified) if size is not None and modified else None
+        self.add(row["path"], state, row["sha256"])
+
+    def has_state(self, name: str, state: FileState) -> bool:
+        """Whether there is a row of a file of this name in this state."""
+        return f"{name}\0{state}" in self._states
+
+    def has_content(self, name: str, sha256: str) -> bool:
+        """Whether there is a row of a file of this name with these bytes."""
+        return f"{name}\0{sha256}" in self._contents
+
+    def is_stateless(self, name: str) -> bool:
+        """Whether the rows of this name do not say in which state its file was."""
+        return name in self._stateless and name not in self._names
+
+    def covers(self, item: Item) -> bool:
+        """Whether a picture, as its file is now, has a row."""
+        if item.name not in self:
+            return False
+        state = item.state()
+        return state is None or self.is_stateless(item.name) or self.has_state(item.name, state)

@@ -1,0 +1,196 @@
+"""Alarms under duress: dead addresses, commands that hang, terminals that are gone."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handmade import write_bundle
+from test_watching import inspection
+
+from clearcast import imaging
+from clearcast.cli import speaking
+from clearcast.runtime import alarms as alarms_module
+from clearcast.runtime import hooks as hooks_module
+from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
+from clearcast.runtime.sinks import read_results
+
+MAIN = "from clearcast.cli import main; main()"
+
+
+def wait_until(done: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def black_hole() -> Iterator[str]:
+    """An address that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+@pytest.fixture(autouse=True)
+def _short_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms_module, "_ENDING_SECONDS", 0.2)
+
+
+def test_a_black_hole_delays_no_other_alarm(black_hole: str) -> None:
+    heard: list[str] = []
+    told: list[str] = []
+
+    with Alarms([webhook_alarm(black_hole), lambda each: heard.append(each.path)], told.append) as alarms:
+        for number in range(21):
+            alarms.raise_for(inspection(str(number)))
+        wait_until(lambda: len(heard) == 21)
+
+    assert heard == [str(number) for number in range(21)]
+    assert told == ["webhook: not delivered for 0, 1, 2 and 18 more; the results have them"]
+
+
+def test_many_alarms_wait_for_nothing_and_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms_module, "_WAITING", 10)
+    free, heard, told = threading.Event(), list[str](), list[str]()
+
+    def slow(each: object) -> None:
+        free.wait()
+        heard.append(each.path)  # type: ignore[attr-defined]
+
+    with Alarms([slow], told.append) as alarms:
+        alarms.raise_for(inspection("first"))
+        wait_until(lambda: not alarms._targets[0]._waiting)
+        for number in range(100):
+            alarms.raise_for(inspection(str(number)))
+        free.set()
+        wait_until(lambda: len(heard) == 11)
+
+    assert heard == ["first", *map(str, range(90, 100))]
+    assert told == ["alarm: too slow; the oldest 90 alarms were dropped"]
+
+
+def test_nobody_to_tell_stops_no_alarm() -> None:
+    heard: list[str] = []
+
+    def fail(each: object) -> None:
+        heard.append(each.path)  # type: ignore[attr-defined]
+        raise OSError("no")
+
+    def refuse(_: str) -> None:
+        raise BrokenPipeError
+
+    with Alarms([fail], refuse) as alarms:
+        for name in "abc":
+            alarms.raise_for(inspection(name))
+        wait_until(lambda: len(heard) == 3)
+
+
+STUBBORN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for depth in range(2):
+    if os.fork():
+        break
+open(f"{sys.argv[1]}/{os.getpid()}", "w").close()
+time.sleep(60)
+"""
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize("ended_by", ["time", "the end of the watch"])
+def test_a_hook_that_takes_too_long_ends_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_by: str
+) -> None:
+    monkeypatch.setattr(hooks_module, "_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(hooks_module, "_HOOK_SECONDS", 1.5 if ended_by == "time" else 60.0)
+    (tmp_path / "hook.py").write_text(STUBBORN)
+    (tmp_path / "started").mkdir()
+    told: list[str] = []
+
+    with Alarms([hook_alarm(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/started'")], told.append) as alarms:
+        alarms.raise_for(inspection("a"))
+        wait_until(lambda: len(list((tmp_path / "started").iterdir())) == 3)
+        if ended_by == "time":
+            wait_until(lambda: bool(told))
+
+    processes = [int(path.name) for path in (tmp_path / "started").iterdir()]
+    wait_until(lambda: not any(map(is_running, processes)))
+    (message,) = told
+    assert ("timed out after 1.5 s, and was ended" if ended_by == "time" else "not delivered for a;") in message
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("made") / "bundle")
+
+
+def watching(bundle: Path, folder: Path, *options: str) -> list[str]:
+    asked = ["watch", str(bundle), str(folder / "in"), "--out", str(folder / "r.csv"), "--threads", "1"]
+    return [sys.executable, "-c", MAIN, *asked, *options]
+
+
+def put(folder: Path, name: str) -> None:
+    """A defect of the handmade bundle."""
+    (folder / "in" / name).write_bytes(imaging.encode(np.full((32, 32), 240, np.uint8), ".png"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals and pipes there")
+@pytest.mark.parametrize("terminal", ["broken", "full", "hung up"])
+def test_judging_and_alarms_go_on_without_a_terminal(bundle: Path, tmp_path: Path, terminal: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "heard").mkdir()
+    reader, writer = os.pipe()
+    if terminal == "full":
+        os.set_blocking(writer, False)
+        while True:
+            try:
+                os.write(writer, b"x" * 4096)
+            except BlockingIOError:
+                break
+        os.set_blocking(writer, True)
+    (tmp_path / "hook.sh").write_text(f"#!/bin/sh\ntouch '{tmp_path}/heard/'$(basename $1)\n")
+    (tmp_path / "hook.sh").chmod(0o755)
+    hook = f"'{tmp_path}/hook.sh'"
+    command = watching(bundle, tmp_path, "--hook", hook)
+    with subprocess.Popen(command, stdout=writer, stderr=writer) as process:
+        os.close(writer)
+        if terminal == "broken":
+            os.close(reader)
+        for number in range(3):
+            put(tmp_path, f"{number}.png")
+            wait_until(lambda number=number: (tmp_path / f"heard/{number}.png").exists())  # type: ignore[misc]
+            if terminal == "hung up":
+                process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    if terminal != "broken":
+        os.close(reader)
+    assert [Path(row["path"]).name for row in read_results(tmp_path / "r.csv")] == ["0.png", "1.png", "2.png"]
+
+
+def test_lines_that_nobody_takes_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    free = threading.Event()
+    monkeypatch.setattr(speaking, "say", said.append)
+    monkeypatch.setattr(speaking, "_LINES", 5)
+    monkeypatch.setattr(speaking, "_takes_more", lambda: free.wait(0.01))
+    with speaking.LinePrinter() as printer:
+        for number in range(12):
+            printer.say(str(number))
+        free.set()
+    assert said == ["... 7 lines were not printed, since nobody took them", *map(str, range(7, 12))]

@@ -1,0 +1,222 @@
+"""Which files of a watched folder are new pictures, also under names that were inspected before."""
+
+import csv
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_watching import MODEL, Clock, inspection
+
+from clearcast import imaging
+from clearcast.domain import Inspection, Verdict
+from clearcast.runtime import arrivals as arrivals_module
+from clearcast.runtime import watching as watching_module
+from clearcast.runtime.alarms import Alarms
+from clearcast.runtime.arrivals import Arrivals, Waiting, trusted_until
+from clearcast.runtime.sinks import Inspected, open_sink
+from clearcast.runtime.sinks.rows import VERDICT_COLUMNS
+from clearcast.runtime.sources import Item
+from clearcast.runtime.sources.item import FileState
+from clearcast.runtime.watching import watch
+
+LONG_AGO = 1_000_000_000_123_456_789  # in nanoseconds since 1970
+
+
+def bmp(grey: int) -> bytes:
+    """A picture; all of them have as many bytes."""
+    return imaging.encode(np.full((16, 20), grey, np.uint8), ".bmp")
+
+
+class Reader:
+    """Takes any bytes for a picture, and remembers what it read."""
+
+    def __init__(self, meanwhile: Callable[[int], None] = lambda _: None) -> None:
+        self.read: list[bytes] = []
+        self._meanwhile = meanwhile
+
+    def predict(self, source: Iterable[Item], /) -> Generator[Inspection, None, None]:
+        for item in source:
+            state, data = item.state(), item.read()
+            assert isinstance(data, bytes)
+            assert state is not None
+            self.read.append(data)
+            said = replace(inspection(item.name, Verdict.OK), sha256=hashlib.sha256(data).hexdigest())
+            self._meanwhile(len(self.read))
+            yield replace(said, size=state.size, modified=state.modified)
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching_module, "PAUSE", 0.01)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+def watch_once(folder: Path, out: Path, reader: Reader) -> list[bytes]:
+    """What was inspected until nothing is new; a new process does the same."""
+    begun = len(reader.read)
+    trusted = trusted_until(out)
+    sink, known = open_sink(out, model=MODEL, resume=True, live=True)
+    arrivals = Arrivals(folder, known, Waiting(settle=0.02, patience=0.1), trusted=trusted)
+    with sink, Alarms([], print) as alarms:
+        watch(reader, arrivals, sink, alarms, stop=threading.Event(), once=True, seen=lambda _: None)
+    return reader.read[begun:]
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with out.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("data", "modified"), [(bmp(2), None), (bmp(2), LONG_AGO), (bmp(1) + b"\0", LONG_AGO), (bmp(1), LONG_AGO + 1)]
+)
+def test_other_bytes_size_or_time_are_a_new_picture(
+    folder: Path, tmp_path: Path, data: bytes, modified: int | None
+) -> None:
+    path, out = folder / "latest.bmp", tmp_path / "r.csv"
+    path.write_bytes(bmp(1))
+    os.utime(path, ns=(LONG_AGO, LONG_AGO))
+    assert watch_once(folder, out, Reader()) == [bmp(1)]
+
+    path.write_bytes(data)
+    if modified is not None:
+        os.utime(path, ns=(modified, modified))
+
+    assert watch_once(folder, out, Reader()) == [data]
+    assert [row["path"] for row in rows(out)] == [str(path)] * 2
+    assert [row["sha256"] for row in rows(out)] == [hashlib.sha256(each).hexdigest() for each in (bmp(1), data)]
+    assert rows(out)[0] | {"size": "1398", "modified": "2001-09-09T01:46:40.123456789Z"} == rows(out)[0]
+    assert watch_once(folder, out, Reader()) == []
+
+
+def test_a_name_that_was_deleted_is_used_again(folder: Path) -> None:
+    path, clock = folder / "0001.bmp", Clock()
+    arrivals = Arrivals(folder, Inspected(), Waiting(settle=1.0), clock)
+    reader = Reader()
+    for round_ in range(3):
+        path.write_bytes(bmp(round_))
+        arrivals.look()
+        clock.now += 1
+        (said,) = reader.predict(arrivals.look())
+        assert arrivals.take(said)
+        assert arrivals.look() == []
+        path.unlink()
+        clock.now += 1
+        assert arrivals.look() == []
+    assert reader.read == [bmp(0), bmp(1), bmp(2)]
+
+
+def test_what_is_overwritten_while_it_is_inspected_is_inspected_too(folder: Path, tmp_path: Path) -> None:
+    path, out = folder / "latest.bmp", tmp_path / "r.csv"
+    path.write_bytes(bmp(0))
+
+    def overwrite(count: int) -> None:
+        if count < 4:
+            path.write_bytes(bmp(count))
+
+    assert watch_once(folder, out, Reader(overwrite)) == [bmp(0), bmp(1), bmp(2), bmp(3)]
+    assert len(rows(out)) == 4
+
+
+def test_other_rights_are_no_new_picture(folder: Path, tmp_path: Path) -> None:
+    path, out = folder / "a.bmp", tmp_path / "r.csv"
+    path.write_bytes(bmp(1))
+    watch_once(folder, out, Reader())
+
+    path.chmod(0o600)
+
+    assert watch_once(folder, out, Reader()) == []
+    assert len(rows(out)) == 1
+
+
+def test_a_restart_reads_nothing_that_was_inspected(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "r.csv"
+    for number in range(5):
+        (folder / f"{number}.bmp").write_bytes(bmp(number))
+    watch_once(folder, out, Reader())
+    later = out.stat().st_mtime_ns + 2 * 3600 * 10**9
+    os.utime(out, ns=(later, later))  # as if the last row were hours younger than the pictures
+    monkeypatch.setattr(Arrivals, "_has_known_bytes", lambda *_: pytest.fail("a picture was read"))
+
+    assert watch_once(folder, out, Reader()) == []
+
+
+def test_a_drive_with_whole_seconds_is_given_time_to_show_a_second_writing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two writings within one tick of two seconds, the second cannot be seen until the tick is over."""
+    path, clock = folder / "a.bmp", Clock()
+    tick = 10**18
+
+    def facts(_: str) -> arrivals_module._Facts:
+        return arrivals_module._Facts(FileState(size=path.stat().st_size, modified="12:00:00"), tick, tick)
+
+    monkeypatch.setattr(arrivals_module, "_facts", facts)
+    arrivals = Arrivals(folder, Inspected(), Waiting(settle=0.5), clock)
+    path.write_bytes(bmp(1))
+    arrivals.look()
+    for clock.now in (0.6, 2.0):
+        assert arrivals.look() == []
+    clock.now = 2.6
+    assert len(arrivals.look()) == 1
+
+
+def test_results_of_an_earlier_version_are_gone_on_with(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.csv"
+    for number in range(4):
+        (folder / f"{number}.bmp").write_bytes(bmp(number))
+    watch_once(folder, out, Reader())
+    (folder / "3.bmp").write_bytes(bmp(4))
+    before = rows(out)
+    lines = [",".join(VERDICT_COLUMNS), *(",".join(row[name] for name in VERDICT_COLUMNS) for row in before)]
+    out.write_text("\n".join(lines) + "\n")
+    (folder / "new.bmp").write_bytes(bmp(9))
+
+    assert watch_once(folder, out, Reader()) == [bmp(4), bmp(9)]
+
+    after = rows(out)
+    assert [{name: row[name] for name in VERDICT_COLUMNS} for row in after[:4]] == [
+        {name: row[name] for name in VERDICT_COLUMNS} for row in before
+    ]
+    assert [row["size"] for row in after] == ["", "", "", "", "1398", "1398"]
+    assert watch_once(folder, out, Reader()) == []
+
+
+def test_what_never_settles_is_inspected_now_and_then_and_told(folder: Path) -> None:
+    path, clock, told = folder / "latest.bmp", Clock(), list[str]()
+    arrivals = Arrivals(folder, Inspected(), Waiting(settle=1.0, patience=10.0), clock, tell=told.append)
+    reader = Reader()
+    for second in range(40):
+        clock.now = second * 0.5
+        path.write_bytes(bmp(second))
+        for said in reader.predict(arrivals.look()):
+            assert arrivals.take(said)
+
+    assert reader.read == [bmp(20)]
+    (sentence,) = told
+    assert "latest.bmp: is written again and again" in sentence
+
+
+def test_kinds_are_told_once_when_they_appear(folder: Path) -> None:
+    told = list[str]()
+    arrivals = Arrivals(folder, Inspected(), Waiting(), Clock(), tell=told.append)
+    for name in ("a.heic", "b.heic", ".hidden.txt", "Thumbs.db"):
+        (folder / name).write_bytes(b"x")
+    for _ in range(3):
+        arrivals.look()
+    (folder / "c.txt").write_bytes(b"x")
+    for _ in range(3):
+        arrivals.look()
+    assert told == ["Files of other kinds are left out: .heic 2", "Files of other kinds are left out: .txt 1"]

@@ -1,0 +1,82 @@
+"""Names of pictures beside the results: one for each key, whatever the key, and such as every system takes."""
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from clearcast.file_kinds import PICTURE_SUFFIXES
+from clearcast.runtime.picture_names import folds_names, picture_name
+
+WORDS = st.sampled_from(
+    [
+        *"aAb.%~:\\ßé",
+        "..",
+        "%2e",
+        "2e",
+        "con",
+        "NUL",
+        "SS",
+        "e\u0301",
+        ".file",
+        "#2",
+        ".PNG",
+        ".JPG",
+        "",
+        " ",
+        "\n",
+        "\udcff",
+        "\ud800",
+        "x" * 100,
+        "部" * 60,
+        *sorted(PICTURE_SUFFIXES),
+    ]
+)
+PARTS = st.lists(WORDS, min_size=1, max_size=4).map("".join).map(lambda text: text[:255])
+KEYS = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
+
+
+def folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(KEYS, min_size=2, max_size=8, unique=True), st.sampled_from([".png", ".jpg"]), st.booleans())
+@example(["a", "a.png", "a.png.png", "a.file", "a.file.png", "a.jpg", "a.jpg.png", "A.png"], ".png", True)
+@example(["a.png", "a.png/b.png", "../a.png", "/a.png", "./a.png", "%2f/a.png", "b//a.png", "b/a.png"], ".png", True)
+def test_no_two_keys_have_one_name(keys: list[str], suffix: str, folds: bool) -> None:
+    names = [picture_name(key, suffix, folds=folds).as_posix() for key in keys]
+    shown = [folded(name) for name in names] if folds else names
+    assert len(set(shown)) == len(keys)
+    for one in shown:  # nor is one a folder of another
+        assert not any(other.startswith(f"{one}/") for other in shown)
+
+
+@settings(max_examples=400, deadline=None)
+@given(KEYS, st.booleans())
+def test_names_are_such_as_every_system_takes(key: str, folds: bool) -> None:
+    path = picture_name(key, ".png", folds=folds)
+    assert not path.is_absolute()
+    assert path.suffix == ".png"
+    assert len(path.parts) == len(key.split("/"))
+    for part in path.parts:
+        assert 0 < len(part.encode()) <= 255 - 12
+        assert not set(part) & set('<>:"|?*\\\0\n')
+        assert part[0] != "."
+        assert part[-1] not in ". "
+        assert part.partition(".")[0].lower() not in {"con", "nul"}
+
+
+@pytest.mark.parametrize("key", ["x" * 251 + ".png", "部" * 83 + ".jpg", "n" * 247 + ".jpg"])
+def test_a_name_as_long_as_they_come_can_be_written(tmp_path: Path, key: str) -> None:
+    path = tmp_path / picture_name(key, ".png")
+    path.write_bytes(b"")
+    assert picture_name(key, ".png") != picture_name(f"y{key[1:]}", ".png")
+
+
+def test_this_folder_tells_whether_capitals_matter(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    assert folds_names(tmp_path) is (tmp_path / "A").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
