@@ -38,19 +38,21 @@ class ClassificationMetrics(TypedDict):
 
     ``precision``, ``recall`` and ``f1`` are weighted by class frequency, as in the report. The binary ones are of the
     defect class (positive): ``sensitivity`` is its recall, ``specificity`` the recall of ok. ``roc_area`` is of the
-    defect class, or the mean of one-against-rest areas; None where a class has no test row.
+    defect class, or the mean of one-against-rest areas. A measure whose denominator is zero is None: sensitivity and
+    ``defect_f1`` where no defect was tested, a precision where nothing was said to be of the class, ``roc_area`` where
+    a class has no test row.
     """
 
     images: int
     accuracy: float
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
     roc_area: float | None
-    defect_precision: NotRequired[float]
-    defect_f1: NotRequired[float]
-    sensitivity: NotRequired[float]
-    specificity: NotRequired[float]
+    defect_precision: NotRequired[float | None]
+    defect_f1: NotRequired[float | None]
+    sensitivity: NotRequired[float | None]
+    specificity: NotRequired[float | None]
 
 
 FidelityMeasure = Literal["psnr", "ssim", "mse", "lpips"]  # the keys of FidelityMetrics but for ``images``
