@@ -24,6 +24,8 @@ run. ``fold`` is there in a run of several folds.
 
 from typing import Literal, NotRequired, TypedDict
 
+from clearcast.evaluation.data_warnings import DataWarning
+
 
 class Roc(TypedDict):
     """One ROC curve: false and true positive rates in 0..1, and the area under it."""
@@ -151,7 +153,7 @@ class RunInfo(TypedDict):
     folds: NotRequired[int]  # above 1: the figures are of several runs, each in a folder fold-1, fold-2, ...
     counts: dict[str, dict[str, dict[str, int]]]  # {"train"|"validation"|"test": {"label"|"noise": {name: rows}}}
     left_out: list[str]  # rows that could not be used, each with the reason
-    warnings: NotRequired[list[str]]  # what to know about the data, in whole sentences
+    warnings: NotRequired[list[DataWarning]]  # what to know about the data; texts alone in runs of before
     cache: str  # of all stages
     started: str  # ISO 8601 with time zone
     seconds: float  # of fitting, all stages together

@@ -17,8 +17,8 @@ def weighted_measures(true: Targets, said: Targets, classes: int) -> Measure:
         classes: how many there are.
 
     Returns:
-        a function of weights, shape (resamples, images), to the shape (resamples, 3). A precision is NaN where a class that
-        occurs is never said; classes that do not occur weigh nothing.
+        a function of weights, shape (resamples, images), to the shape (resamples, 3). A precision is NaN where a
+        class that occurs is never said; classes that do not occur weigh nothing.
     """
 
     def measure(weights: Floats) -> Floats:
