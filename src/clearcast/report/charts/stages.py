@@ -27,15 +27,8 @@ def confusion(stage: ClassificationStage) -> Figure:
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=BLUE, alpha=0.04 + 0.96 * (share or 0)))
         ink = PAPER if share and share > 0.5 else INK
         axes.text(column, row - 0.08, f"{count:,}", ha="center", va="center", color=ink, fontsize=12)
-        axes.text(
-            column,
-            row + 0.22,
-            DASH if share is None else f"{share:.1%}",
-            ha="center",
-            va="center",
-            color=ink,
-            fontsize=8,
-        )
+        words = DASH if share is None else f"{share:.1%}"
+        axes.text(column, row + 0.22, words, ha="center", va="center", color=ink, fontsize=8)
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), xlabel="Said", ylabel="True")
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names, rotation=90, va="center", multialignment="center")
