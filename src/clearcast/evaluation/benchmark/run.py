@@ -27,7 +27,7 @@ from clearcast.evaluation.data_warnings import DataWarning, WarningKind, data_wa
 from clearcast.evaluation.study.beginning import begin_divided, division_of
 from clearcast.evaluation.study.dividing import Division
 from clearcast.evaluation.study.folder import RunFolder, open_run, write_json
-from clearcast.evaluation.study.material import shared_parts_warnings
+from clearcast.evaluation.study.material import shared_parts_warnings, wrong_reference_warnings
 from clearcast.evaluation.study.request import StudyRequest
 from clearcast.files import replace_file
 from clearcast.imaging import Channels
@@ -222,7 +222,7 @@ def _warnings(request: BenchmarkRequest, rows: Rows, division: Division) -> list
         )
         for trained in others
     ]
-    return [*shared, *strange]
+    return [*wrong_reference_warnings(rows), *shared, *strange]
 
 
 def _about(request: BenchmarkRequest, rows: Rows, division: Division, shown: Sequence[Shown]) -> dict[str, Any]:

@@ -88,7 +88,13 @@ class Material:
 
     def warnings(self) -> list[DataWarning]:
         """What a reader of the results should know about the data."""
-        return [*self._shared_parts(), *self._shared_files(), *self._one_sided(), *self._stretched()]
+        return [
+            *wrong_reference_warnings(self.rows),
+            *self._shared_parts(),
+            *self._shared_files(),
+            *self._one_sided(),
+            *self._stretched(),
+        ]
 
     def refuse_leaks(self) -> None:
         """See ``Division.refuse_leaks``."""
@@ -161,6 +167,17 @@ def shared_parts_warnings(leaked: int, tested: int) -> list[DataWarning]:
         "skill. Measure on parts never seen with --split grouped."
     )
     return [data_warning(WarningKind.SHARED_PARTS, text)]
+
+
+def wrong_reference_warnings(rows: Rows) -> list[DataWarning]:
+    """What to say where rows were left out for their references; the share that is wrong is small, or nothing runs."""
+    if not rows.wrong_references:
+        return []
+    text = (
+        f"{rows.wrong_references} of {len(rows.sheet.rows) + len(rows.left_out)} rows named a reference that is not "
+        "what the noisy picture shows, and were left out; of the others some may be wrong unnoticed."
+    )
+    return [data_warning(WarningKind.WRONG_REFERENCE, text)]
 
 
 def refuse_unfit(rows: Rows, division: Division, recipe: Recipe, stages: Sequence[Stage]) -> None:
