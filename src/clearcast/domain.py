@@ -90,6 +90,7 @@ class Inspection:
         picture: the picture as it came, uint8; only where evidence was asked for, and the restored one is not made.
         shape: (height, width) of the picture in pixels.
         looks: what tells whether pictures drift.
+        pixels: a hash of the picture's pixels and shape, whatever its file is like; None where it has none.
     """
 
     path: str
@@ -108,3 +109,4 @@ class Inspection:
     picture: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
     shape: tuple[int, int] | None = field(default=None, repr=False, compare=False)
     looks: Looks | None = field(default=None, repr=False, compare=False)
+    pixels: str | None = field(default=None, repr=False, compare=False)

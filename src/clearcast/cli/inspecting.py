@@ -115,5 +115,7 @@ def _print_summary(summary: "Summary") -> None:
             say(f"{title}: {', '.join(f'{count} {name}' for name, count in counts.most_common())}")
     if summary.errors:
         say(f"{counted(summary.errors, 'picture')} could not be inspected; the column error says why")
+    if summary.repeats:
+        say(f"{counted(summary.repeats, 'picture')} the same as the one before; from the third on, an error")
     for sentence in summary.drift:
         console.print(f"Beware: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)

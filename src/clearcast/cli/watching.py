@@ -7,13 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clearcast.cli.output import say
+from clearcast.cli.output import console, say
 from clearcast.domain import Inspection
 from clearcast.evaluation.evidence.words import counted
+
+if TYPE_CHECKING:
+    from clearcast.runtime.drift import Drift
+
+_DRIFT_INTERVAL = 100  # pictures between two looks at what drifts
 
 
 def watch(
@@ -44,6 +49,8 @@ def watch(
     """Inspect pictures as they arrive in a folder, until Ctrl-C."""
     from clearcast import load
     from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
+    from clearcast.runtime.package import open_package
+    from clearcast.runtime.predicting import drift_of
     from clearcast.runtime.sinks import open_sink
     from clearcast.runtime.watching import Arrivals, watched_folder
     from clearcast.runtime.watching import watch as watch_folder
@@ -52,20 +59,54 @@ def watch(
     wanted += [webhook_alarm(webhook)] if webhook else []
     counts: Counter[str] = Counter()
 
+    watched = watched_folder(folder)
+    loaded = load(bundle, threads=threads)
+    drift = _DriftTeller(drift_of(open_package(bundle)))
+
     def seen(inspection: Inspection) -> None:
         counts["error" if inspection.error else inspection.verdict or "no verdict"] += 1
         say(_line(inspection))
+        drift.see(inspection)
 
-    watched = watched_folder(folder)
-    loaded = load(bundle, threads=threads)
     stop = threading.Event()
     with _ended_by_signals(stop):
         sink, known = open_sink(out, model=loaded.name, resume=True, live=True)
         with sink, Alarms(wanted, lambda failure: say(f"Alarm failed: {failure}")) as alarms:
             arrivals = Arrivals(watched, known)
             say(f"Watching {folder}; inspected before: {counted(len(known), 'picture')}")
-            watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, seen=seen)
+            repeats = watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, seen=seen)
+    drift.tell()
+    if repeats:
+        say(f"{counted(repeats, 'picture')} the same as the one before; from the third on, an error")
     say(f"Results: {out} ({', '.join(f'{count} {name}' for name, count in counts.items()) or 'nothing new'})")
+
+
+class _DriftTeller:
+    """Says what drifts, as soon as it is seen and whenever it changes; ``drift`` is None where nothing is known."""
+
+    def __init__(self, drift: "Drift | None") -> None:
+        self._drift = drift
+        self._seen = 0
+        self._told: list[str] = []  # what drifts, without the figures, which change with every picture
+
+    def see(self, inspection: Inspection) -> None:
+        """Take up one picture; now and then look what drifts."""
+        if self._drift:
+            self._drift.see(inspection)
+            self._seen += 1
+            if self._seen % _DRIFT_INTERVAL == 0:
+                self.tell()
+
+    def tell(self) -> None:
+        """Say what drifts, unless that was said last."""
+        sentences = self._drift.sentences() if self._drift else []
+        subjects = [sentence.partition(":")[0] for sentence in sentences]
+        if subjects != self._told:
+            self._told = subjects
+            for sentence in sentences:
+                console.print(f"Beware: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            if not sentences:
+                say("No drift any more: the pictures are again like those that the model was measured on.")
 
 
 def _line(inspection: Inspection) -> str:

@@ -19,6 +19,7 @@ from clearcast.runtime.fleet import inspect_on_ray
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, parse_reference
+from clearcast.runtime.repeats import Repeats
 from clearcast.runtime.sinks import open_sink, read_results
 from clearcast.runtime.sources import Item, Shard, count, items
 
@@ -65,6 +66,7 @@ class Summary:
         seconds: from the first picture's beginning to the last row.
         verdicts, noise_types: how many pictures of each, in all results.
         errors: how many pictures could not be inspected, in all results.
+        repeats: how many pictures of this call were the same as the one before.
         drift: sentences on how the pictures of this call differ from those that the bundle learned from.
     """
 
@@ -75,6 +77,7 @@ class Summary:
     verdicts: Counter[str] = field(default_factory=Counter)
     noise_types: Counter[str] = field(default_factory=Counter)
     errors: int = 0
+    repeats: int = 0
     drift: list[str] = field(default_factory=list)
 
     def count(self, verdict: str | None, noise_type: str | None, error: str | None) -> None:
@@ -101,17 +104,20 @@ def predict(request: PredictRequest) -> Summary:
     inspector = Inspector(package)
     _require_answers(inspector, request)
     found = _items(request)
-    drift = _drift(package)
+    drift = drift_of(package)
     sink, done = open_sink(request.out, model=inspector.name, resume=request.resume)
     summary = Summary(inspector.name, before=len(done))
+    repeats = Repeats()
     with sink:
         waiting = (item for item in found if item.name not in done)
         for inspection in _counted(_inspections(inspector, package, waiting, request), summary, request):
-            sink.write(inspection)
+            kept = inspection if request.on_ray else repeats.see(inspection)  # from Ray they come in any order
+            sink.write(kept)
             if drift:
-                drift.see(inspection)
+                drift.see(kept)
     for row in read_results(request.out):
         summary.count(row["verdict"], row["noise_type"], row["error"])
+    summary.repeats = repeats.total
     summary.drift = drift.sentences() if drift else []
     return summary
 
@@ -144,7 +150,7 @@ def _counted(inspections: Generator[Inspection], summary: Summary, request: Pred
             progress(summary.pictures, everything)
 
 
-def _drift(package: Package) -> Drift | None:
+def drift_of(package: Package) -> Drift | None:
     """What compares pictures with those that the bundle learned from, if it says how those were."""
     if REFERENCE not in package.names():
         return None

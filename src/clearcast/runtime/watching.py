@@ -15,6 +15,7 @@ from typing import Protocol
 
 from clearcast.domain import Inspection, Verdict
 from clearcast.runtime.alarms import Alarms
+from clearcast.runtime.repeats import Repeats
 from clearcast.runtime.sinks import Done, Sink
 from clearcast.runtime.sources import Item, SourceError
 from clearcast.runtime.sources.folders import folder_items
@@ -123,7 +124,7 @@ def watch(
     stop: threading.Event,
     once: bool,
     seen: Callable[[Inspection], None],
-) -> None:
+) -> int:
     """Write a row for each picture that arrives, and raise alarms for defects, and for pictures to be retaken.
 
     The row is written before the alarm is raised: where the process is killed between the two, the alarm is lost.
@@ -136,17 +137,22 @@ def watch(
         stop: ends the watch, after the picture under way.
         once: end when no picture is waited for.
         seen: called with each inspection that was written.
+
+    Returns:
+        how many pictures were the same as the one before.
     """
+    repeats = Repeats()
     while not stop.is_set():
         begun = time.monotonic()
         ready = arrivals.look()
         looked = time.monotonic() - begun
         if ready:
-            _inspect(inspector.predict(ready), arrivals, sink, alarms, stop, seen)
+            _inspect(inspector.predict(ready), arrivals, sink, alarms, repeats, stop, seen)
         elif once and not arrivals.waited_for:
-            return
+            break
         else:
             stop.wait(max(PAUSE, _REST * looked))
+    return repeats.total
 
 
 def _inspect(
@@ -154,12 +160,14 @@ def _inspect(
     arrivals: Arrivals,
     sink: Sink,
     alarms: Alarms,
+    repeats: Repeats,
     stop: threading.Event,
     seen: Callable[[Inspection], None],
 ) -> None:
     with closing(inspections):
-        for inspection in inspections:
-            if arrivals.take(inspection):
+        for found in inspections:
+            if arrivals.take(found):
+                inspection = repeats.see(found)
                 sink.write(inspection)
                 seen(inspection)
                 if inspection.verdict in {Verdict.DEFECT, Verdict.RETAKE}:
