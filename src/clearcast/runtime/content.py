@@ -14,6 +14,7 @@ from clearcast.imaging import Picture
 
 FAR: Final = 3.0  # a contrast lower by this factor than the least of the bundle's pictures is far outside of them
 _UNIFORM = 1.0  # grey levels of contrast
+_LEAST_SIDE = 64  # pixels; cells of smaller pictures have too few to tell a part from noise
 _CELLS = 16  # a side of the grid whose cells are averaged
 _DEGREE = 4  # of the polynomial that takes out soft shading, such as a lens makes of an even background
 _ENCODING = 0.4, 1.5  # grey levels that encoding adds to the spread of cells, and to the one farthest off
@@ -43,28 +44,25 @@ def missing_content(picture: Picture, least: float | None = None) -> str:
 
     Args:
         picture: uint8 (height, width) or (height, width, 3) in RGB order, as it came.
-        least: the least contrast of the pictures that the bundle was measured on; None if not known. If it is below
-            that of a uniform part, pictures without contrast are what the bundle inspects.
+        least: the least contrast of the pictures that the bundle was measured on; None if not known. If it is next to
+            nothing, the parts are uniform, and pictures of them are told only from those of one colour.
     """
+    if colour := _only_colour(picture):
+        return f"all pixels have one colour ({colour} of 255); look at the camera's cap, its cable and the lamp"
     grey = _grey(picture)
+    if band := _blank_band(grey):
+        return band
+    if min(grey.shape) < _LEAST_SIDE or (least is not None and least < _UNIFORM):
+        return ""
     calm = _calm(grey)
     cells, noise = _cells(calm), _noise(calm)
-    uniform_parts = least is not None and least < _UNIFORM
-    if np.ptp(grey) == 0 and (colour := _only_colour(picture)):
-        return f"all pixels have one colour ({colour} of 255); look at the camera's cap, its cable and the lamp"
-    if (
-        not uniform_parts
-        and _is_empty(cells, noise)
-        and (picture.ndim == 2 or all(map(_channel_is_empty, cv2.split(picture))))
-    ):
+    if _is_empty(cells, noise) and (picture.ndim == 2 or all(map(_channel_is_empty, cv2.split(picture)))):
         return (
             f"nothing but noise around grey level {grey.mean():.0f} of 255; look at the camera's cap and the lamp, and "
             "whether there is a part in view"
         )
-    if band := _blank_band(grey):
-        return band
     found = _beyond_noise(float(cells.std()), noise)
-    if least is not None and not uniform_parts and found < least / FAR:
+    if least is not None and found < least / FAR:
         return (
             f"the contrast is {found:.1f} grey levels, in pictures that the model was measured on at least "
             f"{least:.1f}; is there a part in view, and is there light?"
@@ -117,8 +115,10 @@ def _channel_is_empty(channel: Picture) -> bool:
 
 def _only_colour(picture: Picture) -> str:
     """The colour that all pixels have; "" if there are several."""
-    pixels = picture.reshape(picture.shape[0] * picture.shape[1], -1)
-    return ", ".join(map(str, pixels[0])) if (pixels == pixels[0]).all() else ""
+    first = picture[0, 0]
+    if (picture[0] != first).any() or (picture != first).any():  # the first line nearly always tells
+        return ""
+    return ", ".join(map(str, np.atleast_1d(first)))
 
 
 def _blank_band(grey: Picture) -> str:
