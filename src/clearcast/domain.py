@@ -94,6 +94,7 @@ class Inspection:
         modified: when that file was last written, UTC, to the nanosecond; None where nobody knows.
         denoised: path of the restored picture that was written; None where none was.
         heatmap: path of the heat map that was written; None where none was.
+        pixels: a hash of the picture's pixels and shape, whatever its file is like; None where it has none.
     """
 
     path: str
@@ -116,3 +117,4 @@ class Inspection:
     modified: str | None = field(default=None, compare=False)
     denoised: str | None = field(default=None, compare=False)
     heatmap: str | None = field(default=None, compare=False)
+    pixels: str | None = field(default=None, repr=False, compare=False)

@@ -28,6 +28,7 @@ class PictureFault(StrEnum):
     TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"
     TOO_LARGE = "too large"
+    NO_CONTENT = "no content"
 
 
 class PictureError(ClearcastError):

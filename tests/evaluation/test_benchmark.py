@@ -224,7 +224,7 @@ def test_who_was_trained_on_another_sheet_takes_part_with_a_warning(study: Study
     about = {"format": 1, "started": "", "question": {"recipe": "clear", "sheet_sha256": "0"}}
     (other / "run.json").write_text(json.dumps(about))
     result = run_benchmark(BenchmarkRequest(study=study, denoisers=[], trained_in=[other], limit=3))
-    assert any("trained on another sheet" in warning for warning in result.about["warnings"])
+    assert any("trained on another sheet" in warning["text"] for warning in result.about["warnings"])
 
 
 def test_learned_rivals_are_trained_once(study: StudyRequest) -> None:

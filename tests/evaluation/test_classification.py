@@ -33,10 +33,20 @@ def test_hand_made_verdicts() -> None:
 def test_a_class_that_is_absent_has_no_curve() -> None:
     result = classification_metrics(np.array([0, 0]), binary(0.1, 0.9), VERDICT)
     assert result["roc_area"] is None
-    assert result["sensitivity"] == 0
     three = np.eye(3)[[0, 1, 0]]
     assert set(roc_curves(np.array([0, 1, 1]), three, NOISES)) == {"gaussian", "salt_and_pepper"}
     assert classification_metrics(np.array([0, 1, 1]), three, NOISES)["roc_area"] is None
+
+
+def test_what_has_no_denominator_is_not_defined() -> None:
+    only_ok = classification_metrics(np.array([0, 0]), binary(0.1, 0.9), VERDICT)
+    assert only_ok["sensitivity"] is only_ok["defect_f1"] is None  # no defect could be found
+    assert only_ok["defect_precision"] == 0  # one was said to be a defect, wrongly
+    assert only_ok["specificity"] == only_ok["accuracy"] == only_ok["recall"] == 0.5
+    only_defect = classification_metrics(np.array([1, 1]), binary(0.1, 0.2), VERDICT)
+    assert only_defect["specificity"] is None
+    assert only_defect["defect_precision"] is only_defect["precision"] is None  # none was said to be a defect
+    assert only_defect["sensitivity"] == only_defect["defect_f1"] == only_defect["f1"] == 0
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([VERDICT, NOISES]), st.integers(6, 60))
@@ -46,6 +56,9 @@ def test_equals_torchmetrics(seed: int, classes: tuple[str, ...], images: int) -
     probabilities = rng.dirichlet(np.ones(len(classes)), len(targets))
     ours = classification_metrics(targets, probabilities, classes)
     p, t, n = torch.from_numpy(probabilities), torch.from_numpy(targets), len(classes)
+    if len(set(probabilities.argmax(axis=1))) < n:
+        assert ours["precision"] is None  # torchmetrics says 0
+        return
     for name, theirs in (
         ("accuracy", reference.multiclass_accuracy(p, t, n, average="micro")),
         ("precision", reference.multiclass_precision(p, t, n, average="weighted")),

@@ -17,6 +17,7 @@ from clearcast import imaging
 from clearcast.data.sheet import Columns, read_sheet
 from clearcast.domain import NoiseType
 from clearcast.errors import MissingDependencyError, OutputError, RecipeError, SheetError
+from clearcast.evaluation.data_warnings import WarningKind
 from clearcast.evaluation.fidelity import fidelity
 from clearcast.evaluation.perceptual import Lpips
 from clearcast.evaluation.results import FidelityMetrics, StudyMetrics
@@ -297,7 +298,9 @@ def test_a_random_split_tells_its_leaks(siblings: Path, tmp_path: Path) -> None:
     metrics = run_study(asked)
     run = metrics["run"]
     tested = run["counts"]["test"]["label"]["ok"]
-    by_part, by_file, *_ = run["warnings"]
+    shared, same_file, *_ = run["warnings"]
+    assert (shared["kind"], same_file["kind"]) == (WarningKind.SHARED_PARTS, WarningKind.SHARED_FILES)
+    by_part, by_file = shared["text"], same_file["text"]
     leaked = run["groups"]["leaked_test_images"]
     assert by_part.startswith(f"{leaked} of 7 test images show a part that was also trained on")
     assert by_file.startswith(f"{tested} of 7 test rows have a reference picture that, byte for byte, is also")

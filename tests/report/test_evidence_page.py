@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from parsed_page import Element, parse
@@ -13,9 +14,10 @@ from sample_evidence import HELPED, UNDEFINED, evidence_of, write_evidence
 from sample_run import SampleRun, write_sample_run
 
 from clearcast.errors import OutputError
+from clearcast.evaluation.data_warnings import DataWarning, WarningKind, data_warning
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.results import GroupFacts, RunInfo
-from clearcast.evaluation.study.material import shared_parts_warning
+from clearcast.evaluation.study.material import shared_parts_warnings
 from clearcast.report.charts import evidence as charts
 from clearcast.report.figures import FIGURES
 from clearcast.report.page import write_report
@@ -141,7 +143,7 @@ def test_leaked_test_images_stand_out(
 ) -> None:
     def leak(info: RunInfo) -> None:
         info["split_kind"], info["groups"] = "random", GroupFacts(**GROUPS | {"leaked_test_images": leaked})
-        info["warnings"] = [shared_parts_warning(leaked, 24)]
+        info["warnings"] = shared_parts_warnings(leaked, 24)
 
     _write(sample, tmp_path / "run", evidence, leak)
     tree = _read(tmp_path / "run")
@@ -150,6 +152,24 @@ def test_leaked_test_images_stand_out(
     assert _doubts(tree)[0] == grave
     assert sum(f"{leaked} of 24" in doubt for doubt in _doubts(tree)) == 1
     assert f"but {share} of them show parts that also trained the networks." in tree.find("h2", id="headline")[0].text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_warning_that_resembles_the_one_of_shared_parts_is_shown(
+    sample: SampleRun, evidence: Evidence, tmp_path: Path
+) -> None:
+    chosen = "3 of 24 test images show a part that thresholds were chosen on too: escapes are too few."
+    old = "3 of 24 test images show a part that was also trained on: the figures measure memory as well as skill."
+
+    def leak(info: RunInfo) -> None:
+        info["split_kind"], info["groups"] = "random", GroupFacts(**GROUPS | {"leaked_test_images": 3})
+        kept = [old, chosen, data_warning(WarningKind.CHOSEN_ON_TESTED, f"{chosen} Indeed.")]
+        info["warnings"] = cast(list[DataWarning], kept)  # a run of before, and one of today
+
+    _write(sample, tmp_path / "run", evidence, leak)
+    told = _doubts(_read(tmp_path / "run"))
+    assert {chosen, f"{chosen} Indeed."} <= set(told)
+    assert old not in told
 
 
 @pytest.mark.usefixtures("undrawn")

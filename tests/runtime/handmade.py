@@ -25,6 +25,13 @@ WAVES = np.tile(0.2 * np.cos(2 * np.pi * np.arange(128) / 16), (128, 1)).astype(
 THRESHOLD = 0.5
 
 
+def flat(grey: int, *shape: int) -> Picture:
+    """A picture of one grey level but for one corner of it, or it would not be inspected."""
+    picture = np.full(shape or (32, 32), grey, np.uint8)
+    picture[0, 0] = grey - 1 if grey else 1
+    return picture
+
+
 def restored_of(picture: Picture) -> Picture:
     """As the graphs restore it."""
     size = (9, 9) if picture.ndim == 2 else (9, 9, 1)

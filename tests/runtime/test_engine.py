@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from handmade import p_defect_of, write_bundle
+from handmade import flat, p_defect_of, write_bundle
 
 from clearcast.domain import Inspection
 from clearcast.errors import PictureError, PictureFault
@@ -23,7 +23,7 @@ def inspector(tmp_path_factory: pytest.TempPathFactory) -> Inspector:
 
 
 def even(grey: int, side: int = 16) -> Picture:
-    return np.full((side, side), grey, np.uint8)
+    return flat(grey, side, side)
 
 
 def item(number: int, picture: Picture | None = None, wait: float = 0) -> Item:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 import picture_bombs
 import pytest
-from handmade import pictures_of, restored_of, write_bundle
+from handmade import flat, pictures_of, restored_of, write_bundle
 from typer.testing import CliRunner, Result
 
 import clearcast
@@ -103,7 +103,7 @@ def test_pictures_of_one_stem_do_not_overwrite_each_other(bundle: Path, tmp_path
     folder = tmp_path / "parts"
     shades = {"a.bmp": 10, "a.png": 60, "a.tiff": 110, "a.webp": 160}
     for name, grey in shades.items():
-        imaging.save(folder / name, np.full((32, 32), grey, np.uint8))
+        imaging.save(folder / name, flat(grey))
     assert predict(bundle, folder, "--out", tmp_path / "r.csv", "--denoised", tmp_path / "d").exit_code == 0
     names = {"a.bmp": "a.bmp.png", "a.png": "a.png", "a.tiff": "a.tiff.png", "a.webp": "a.webp.png"}
     assert {Path(row["path"]).name: row["denoised"] for row in rows_of(tmp_path / "r.csv")} == {
@@ -117,7 +117,7 @@ def test_pictures_of_one_stem_do_not_overwrite_each_other(bundle: Path, tmp_path
 @pytest.mark.parametrize("key", ["../../a.png", "/etc/a.png", "b/../../../a.png"])
 def test_no_picture_is_written_outside_its_folder(bundle: Path, tmp_path: Path, key: str) -> None:
     inspector = Inspector(open_package(bundle))
-    (item,) = items(np.zeros((32, 32), np.uint8))
+    (item,) = items(flat(0))
     writer = PictureWriter(Beside(denoised=tmp_path / "in" / "d"))
     said = writer(inspector.inspect(item, restored=True), key)
     assert said.restored is None
@@ -263,7 +263,7 @@ def test_pictures_that_a_pattern_would_find_are_not_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("parts").mkdir()
-    imaging.save(Path(folder, "a.png"), np.zeros((32, 32), np.uint8))
+    imaging.save(Path(folder, "a.png"), flat(0))
     beside = Beside(denoised=Path(folder))
     if found:
         with pytest.raises(OutputError, match="lies within"):
@@ -373,8 +373,8 @@ def test_a_retake_that_never_comes_is_not_waited_for(bundle: Path, tmp_path: Pat
 
 def test_exit_codes_for_scripts(bundle: Path, tmp_path: Path) -> None:
     dark, bright, bad = (tmp_path / name for name in ("dark", "bright", "bad"))
-    imaging.save(dark / "a.png", np.full((32, 32), 10, np.uint8))
-    imaging.save(bright / "a.png", np.full((32, 32), 240, np.uint8))
+    imaging.save(dark / "a.png", flat(10))
+    imaging.save(bright / "a.png", flat(240))
     bad.mkdir()
     (bad / "a.png").write_bytes(b"")
     codes = {
@@ -387,7 +387,7 @@ def test_exit_codes_for_scripts(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_what_was_found_before_an_interruption_counts_too(bundle: Path, tmp_path: Path) -> None:
-    imaging.save(tmp_path / "parts/a.png", np.full((32, 32), 240, np.uint8))
+    imaging.save(tmp_path / "parts/a.png", flat(240))
     asked = (bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--fail-on", "defect", "--resume")
     assert [predict(*asked).exit_code for _ in range(2)] == [3, 3]
     assert len(rows_of(tmp_path / "r.csv")) == 1
@@ -471,7 +471,7 @@ def test_from_python(bundle: Path, tmp_path: Path) -> None:
     for each, picture in zip(said, made.values(), strict=True):
         assert each.restored is not None
         np.testing.assert_array_equal(each.restored, restored_of(picture))
-    (one,) = loaded.predict(np.full((40, 40), 240, np.uint8))
+    (one,) = loaded.predict(flat(240, 40, 40))
     assert one.verdict is Verdict.DEFECT
     assert one.restored is None
     with pytest.raises(SourceError, match="no such file"):

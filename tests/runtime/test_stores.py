@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+from handmade import flat
 
 from clearcast import imaging
 from clearcast.errors import MissingDependencyError, PictureError
@@ -20,7 +20,7 @@ def parts() -> Iterator[dict[str, bytes]]:
     """A store with pictures; by key."""
     store = fsspec.filesystem("memory")
     grey = {f"{number}.png": 20 * number for number in range(4)} | {"b/c/5.jpg": 200}
-    files = {key: imaging.encode(np.full((32, 32), level, np.uint8), Path(key).suffix) for key, level in grey.items()}
+    files = {key: imaging.encode(flat(level), Path(key).suffix) for key, level in grey.items()}
     others = {"note.txt": b"no picture", ".hidden.png": b"x", ".trash/6.png": b"x"}
     store.pipe({f"/bucket/parts/{key}": data for key, data in (files | others).items()})
     yield files

@@ -12,6 +12,7 @@ from clearcast.evaluation.fidelity import fidelity
 from clearcast.evaluation.stage import Stage
 from clearcast.imaging import Picture
 from clearcast.noise.telling import NoiseEstimate
+from clearcast.runtime.content import contrast
 from clearcast.runtime.looks import brightness, sharpness
 
 
@@ -64,7 +65,7 @@ def line_of(
     line |= {"said_noise_type": told.noise_type.value}
     if seen.tells_levels:
         line |= {"noise_level": told.level, "sigma": told.sigma, "density": told.density}
-    line |= {"brightness": brightness(noisy), "sharpness": sharpness(seen.restored)}
+    line |= {"brightness": brightness(noisy), "contrast": contrast(noisy), "sharpness": sharpness(seen.restored)}
     return line | verdict_columns(Stage.DENOISED, seen.opinion)
 
 

@@ -6,10 +6,16 @@ import pandas as pd
 from clearcast.bundle.proving import Said
 from clearcast.domain import Label, NoiseType
 from clearcast.imaging import Picture
+from clearcast.runtime.content import contrast
 from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.reference import PERCENTILES, Reference, Spread
 
-_NUMBERS = {"brightness": "brightness", "sharpness": "sharpness", "p_defect": "p_defect_denoised"}
+_NUMBERS = {
+    "brightness": "brightness",
+    "contrast": "contrast",
+    "sharpness": "sharpness",
+    "p_defect": "p_defect_denoised",
+}
 _NUMBERS |= {"sigma": "sigma", "density": "density"}
 _OF_TYPE = {"sigma": NoiseType.GAUSSIAN, "density": NoiseType.SALT_AND_PEPPER}  # as ``clearcast.runtime.drift`` looks
 _VERDICT, _NOISE_TYPE = "said_denoised", "said_noise_type"
@@ -46,7 +52,11 @@ def _spread(column: "pd.Series[float]") -> Spread:
 
 def look_of(picture: Picture, said: Said) -> dict[str, object]:
     """What ``reference_of`` asks of a picture, uint8 (height, width) or (height, width, 3)."""
-    look: dict[str, object] = {"brightness": brightness(picture), "sharpness": sharpness(said.restored)}
+    look: dict[str, object] = {
+        "brightness": brightness(picture),
+        "contrast": contrast(picture),
+        "sharpness": sharpness(said.restored),
+    }
     if said.levels is not None:
         look["sigma"], look["density"] = said.levels
     if said.p_defect is not None:

@@ -180,7 +180,7 @@ def benchmark(
     for table in benchmark_tables(result):
         console.print(table)
     for warning in result.about["warnings"]:
-        console.print(f"Beware: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"Beware: {warning['text']}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     for path in write_contact_sheets(result):
         say(f"Pictures: {path}")
     say(f"Table: {result.folder / 'benchmark.csv'}")

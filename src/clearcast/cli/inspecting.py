@@ -124,6 +124,8 @@ def _print_summary(summary: "Summary") -> None:
     if summary.unwritten:
         pictures = counted(summary.unwritten, "picture")
         _warn(f"{pictures} beside the results could not be written; the first, {summary.unwritten_reason}")
+    if summary.repeats:
+        say(f"{counted(summary.repeats, 'picture')} the same as the one before; from the third on, an error")
     for sentence in summary.drift:
         _warn(sentence)
 

@@ -4,11 +4,11 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,11 @@ from clearcast.domain import Inspection
 from clearcast.evaluation.evidence.words import counted
 from clearcast.filenames import escape_name
 from clearcast.terminal import printable
+
+if TYPE_CHECKING:
+    from clearcast.runtime.drift import Drift
+
+_DRIFT_INTERVAL = 100  # pictures between two looks at what drifts
 
 
 def watch(
@@ -50,6 +55,8 @@ def watch(
     from clearcast import load
     from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
     from clearcast.runtime.arrivals import Arrivals, trusted_until, watched_folder
+    from clearcast.runtime.package import open_package
+    from clearcast.runtime.predicting import drift_of
     from clearcast.runtime.sinks import open_sink
     from clearcast.runtime.watching import watch as watch_folder
 
@@ -59,6 +66,7 @@ def watch(
 
     watched = watched_folder(folder)
     loaded = load(bundle, threads=threads, trust=trust or None)
+    drift = drift_of(open_package(bundle, trust or None))
     trusted = trusted_until(out)
     stop = threading.Event()
     with _ended_by_signals(stop), LinePrinter() as printer:
@@ -66,18 +74,52 @@ def watch(
         def seen(inspection: Inspection) -> None:
             counts["error" if inspection.error else inspection.verdict or "no verdict"] += 1
             printer.say(_line(inspection))
+            drifting.see(inspection)
 
         def tell(sentence: str) -> None:
             printer.say(printable(sentence, lines=False))
 
         sink, known = open_sink(out, model=loaded.name, resume=True, live=True)
+        drifting = _DriftTeller(drift, tell)
         with sink, Alarms(wanted, lambda failure: tell(f"Alarm failed: {failure}")) as alarms:
             if sink.warning:
                 tell(f"Beware: {sink.warning}")
             tell(f"Watching {folder}; inspected before: {counted(len(known), 'picture')}")
             arrivals = Arrivals(watched, known, trusted=trusted, tell=tell)
-            watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, seen=seen)
+            repeats = watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, seen=seen)
+        drifting.tell()
+        if repeats:
+            tell(f"{counted(repeats, 'picture')} the same as the one before; from the third on, an error")
         tell(f"Results: {out} ({', '.join(f'{count} {name}' for name, count in counts.items()) or 'nothing new'})")
+
+
+class _DriftTeller:
+    """Says what drifts, as soon as it is seen and whenever it changes; ``drift`` is None where nothing is known."""
+
+    def __init__(self, drift: "Drift | None", tell: Callable[[str], None]) -> None:
+        self._drift = drift
+        self._tell = tell
+        self._seen = 0
+        self._told: list[str] = []  # what drifts, without the figures, which change with every picture
+
+    def see(self, inspection: Inspection) -> None:
+        """Take up one picture; now and then look what drifts."""
+        if self._drift:
+            self._drift.see(inspection)
+            self._seen += 1
+            if self._seen % _DRIFT_INTERVAL == 0:
+                self.tell()
+
+    def tell(self) -> None:
+        """Say what drifts, unless that was said last."""
+        sentences = self._drift.sentences() if self._drift else []
+        subjects = [sentence.partition(":")[0] for sentence in sentences]
+        if subjects != self._told:
+            self._told = subjects
+            for sentence in sentences:
+                self._tell(f"Beware: {sentence}")
+            if not sentences:
+                self._tell("No drift any more: the pictures are again like those that the model was measured on.")
 
 
 def _line(inspection: Inspection) -> str:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from clearcast.data.check_rows import Facts, Finding, Severity, row_findings, unspoilt_rows
+from clearcast.data.check_rows import WRONG_REFERENCE, Facts, Finding, Severity, row_findings, unspoilt_rows
 from clearcast.data.facts import PictureFacts, read_facts
 from clearcast.data.sheet import Row, Sheet
 from clearcast.domain import Label, NoiseType
@@ -14,6 +14,8 @@ from clearcast.progress import Progress
 __all__ = ["Check", "Finding", "PictureFacts", "Severity", "check_sheet", "read_facts", "unusable_rows"]
 
 RARE = 0.1  # a class with a smaller share of the rows is reported as rare
+MANY_WRONG = 0.2  # where a greater share of the references is wrong, the sheet as a whole is
+_FEW_WRONG = 2  # rows: of small sheets, these are no share to speak of
 MOST = 0.5  # where a greater share of the rows is without noise, the sheet as a whole is wrong
 
 
@@ -48,8 +50,10 @@ def check_sheet(
     """
     facts = facts if facts is not None else read_facts(sheet, progress=progress)
     readable = [fact.info for fact in facts.values() if fact.info]
+    by_row = row_findings(sheet.rows, facts)
     findings = [
-        *row_findings(sheet.rows, facts),
+        *by_row,
+        *_wrong_references(sheet, by_row),
         *_without_noise(sheet.rows, facts),
         *_unpaired(sheet.rows),
         *_mixtures(readable),
@@ -71,6 +75,24 @@ def check_sheet(
 def unusable_rows(sheet: Sheet, facts: dict[str, PictureFacts]) -> list[Finding]:
     """The errors that forbid to learn from single rows."""
     return [finding for finding in row_findings(sheet.rows, facts) if finding.severity is Severity.ERROR]
+
+
+def mostly_wrong_references(sheet: Sheet, findings: Iterable[Finding]) -> str:
+    """What to say of a sheet whose references are wrong in so many rows that the others are in doubt too, else ""."""
+    wrong = sum(finding.kind == WRONG_REFERENCE for finding in findings)
+    paired = sum(bool(row.reference) for row in sheet.rows)
+    if wrong <= max(_FEW_WRONG, MANY_WRONG * paired):
+        return ""
+    return (
+        f"{wrong} of {paired} rows name a reference that is not what the noisy picture shows, so the others cannot be "
+        "trusted either; were two lists joined in different orders, or the pictures turned by a program that reads "
+        "their EXIF orientation? Correct the sheet; the findings by row say what fits"
+    )
+
+
+def _wrong_references(sheet: Sheet, findings: Iterable[Finding]) -> Iterator[Finding]:
+    if message := mostly_wrong_references(sheet, findings):
+        yield Finding(severity=Severity.ERROR, kind="wrong references", message=message)
 
 
 def _without_noise(rows: Sequence[Row], facts: Facts) -> Iterator[Finding]:

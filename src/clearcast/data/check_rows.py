@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from clearcast.data.facts import PictureFacts
+from clearcast.data.mismatches import find_mismatches
 from clearcast.data.sheet import Row
 from clearcast.domain import NoiseType
 
 Facts = Mapping[str, PictureFacts]
+
+WRONG_REFERENCE = "wrong reference"
 
 
 class Severity(StrEnum):
@@ -37,6 +40,7 @@ def row_findings(rows: Sequence[Row], facts: Facts) -> list[Finding]:
         *_contradictions(rows),
         *_broken_pictures(rows, facts),
         *_unequal_pairs(rows, facts),
+        *_wrong_references(rows, facts),
         *_copies(rows, facts),
         *_unspoilt(rows, facts),
     ]
@@ -100,6 +104,12 @@ def _unequal_pairs(rows: Iterable[Row], facts: Facts) -> Iterator[Finding]:
         if noisy and reference and (noisy.width, noisy.height) != (reference.width, reference.height):
             sizes = f"{noisy.width}x{noisy.height}, its reference {row.reference} {reference.width}x{reference.height}"
             yield _error("unequal pair", f"the noisy picture has {sizes}; a pair must show the same at one size", row)
+
+
+def _wrong_references(rows: Sequence[Row], facts: Facts) -> Iterator[Finding]:
+    """References of another part, turned or mirrored: whatever learns from them learns what is not true."""
+    for mismatch in find_mismatches(rows, facts):
+        yield _error(WRONG_REFERENCE, mismatch.message, mismatch.row)
 
 
 def _copies(rows: Iterable[Row], facts: Facts) -> Iterator[Finding]:

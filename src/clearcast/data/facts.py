@@ -3,11 +3,12 @@
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clearcast import imaging
 from clearcast.data.sheet import Sheet
+from clearcast.data.thumbnails import Thumbnail, thumbnail
 from clearcast.errors import PictureError, PictureFault
 from clearcast.imaging import Channels, PictureInfo
 from clearcast.progress import Progress
@@ -15,10 +16,11 @@ from clearcast.progress import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class PictureFacts:
-    """What was learned about one picture file by reading it whole: its header and hash, or why it cannot be used."""
+    """What was learned about a picture file by reading it whole: header, hash and small copy; or why it is unusable."""
 
     info: PictureInfo | None = None
     sha256: str = ""
+    thumbnail: Thumbnail | None = field(default=None, repr=False, compare=False)
     fault: PictureFault | None = None
     message: str = ""
 
@@ -39,8 +41,9 @@ def _examine(path: Path) -> PictureFacts:
     try:
         data = imaging.read_bytes(path)
         info = imaging.probe(data, str(path))
-        height, width = imaging.decode(data, Channels.GREY, str(path)).shape  # tells whether a file is whole, too
+        grey = imaging.decode(data, Channels.GREY, str(path))  # tells whether a file is whole, too
     except PictureError as error:
         return PictureFacts(fault=error.fault, message=str(error))
+    height, width = grey.shape
     info = replace(info, width=width, height=height)  # as seen, with a camera's orientation applied
-    return PictureFacts(info=info, sha256=hashlib.sha256(data).hexdigest())
+    return PictureFacts(info=info, sha256=hashlib.sha256(data).hexdigest(), thumbnail=thumbnail(grey))

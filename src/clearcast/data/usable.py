@@ -4,21 +4,34 @@ from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 
-from clearcast.data.check import Finding, PictureFacts, Severity, read_facts, unusable_rows
+from clearcast.data.check import (
+    Finding,
+    PictureFacts,
+    Severity,
+    mostly_wrong_references,
+    read_facts,
+    unusable_rows,
+)
+from clearcast.data.check_rows import WRONG_REFERENCE
 from clearcast.data.sheet import Sheet
 from clearcast.errors import SheetError
 from clearcast.progress import progress_bar
 
 _SHOWN = 5  # unusable rows that a message names; the rest is told by their number
+_SEE_ALL = "See all with 'clearcast check'"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """The rows that can be used, what was learned about their pictures, and the rows left out, each with the reason."""
+    """The rows that can be used, what was learned about their pictures, and the rows left out, each with the reason.
+
+    ``wrong_references``: how many were left out since their reference is not what the noisy picture shows.
+    """
 
     sheet: Sheet
     facts: dict[str, PictureFacts] = field(repr=False)
     left_out: tuple[str, ...]
+    wrong_references: int = 0
 
     def hashes(self) -> dict[str, list[str]]:
         """Of each role, the hash of each row's file; a row without a reference has one that no other has."""
@@ -41,7 +54,8 @@ def usable(sheet: Sheet, *, skip_bad: bool, console: Console, paired: bool = Tru
         paired: whether a row without a reference is one that cannot be used.
 
     Raises:
-        SheetError: there are rows that cannot be used and ``skip_bad`` is not given, or no others.
+        SheetError: there are rows that cannot be used and ``skip_bad`` is not given, or no others; or so many
+            references are wrong that the others cannot be trusted.
     """
     with progress_bar(console, "Checking pictures") as progress:
         facts = read_facts(sheet, progress=progress)
@@ -51,17 +65,20 @@ def usable(sheet: Sheet, *, skip_bad: bool, console: Console, paired: bool = Tru
     bad = {finding.row for finding in findings}
     listed = [f"row {finding.row}: {finding.message}" for finding in findings]
     more = f"\n  and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    if message := mostly_wrong_references(sheet, findings):
+        raise SheetError(f"{sheet.path}: {message}:\n  " + "\n  ".join(listed[:_SHOWN]) + f"{more}\n{_SEE_ALL}.")
     if not skip_bad:
         raise SheetError(
             f"{sheet.path}: {len(bad)} of {len(sheet.rows)} rows cannot be used:\n  "
             + "\n  ".join(listed[:_SHOWN])
-            + f"{more}\nSee all with 'clearcast check', mend them, or leave them out with --skip-bad."
+            + f"{more}\n{_SEE_ALL}, mend them, or leave them out with --skip-bad."
         )
     rows = tuple(row for row in sheet.rows if row.number not in bad)
     if not rows:
         raise SheetError(f"{sheet.path}: no row can be used; see why with 'clearcast check'")
     console.print(f"Leaving out {len(bad)} of {len(sheet.rows)} rows that cannot be used; the report names them.")
-    return Rows(sheet=replace(sheet, rows=rows), facts=facts, left_out=tuple(listed))
+    wrong = sum(finding.kind == WRONG_REFERENCE for finding in findings)
+    return Rows(sheet=replace(sheet, rows=rows), facts=facts, left_out=tuple(listed), wrong_references=wrong)
 
 
 def _unpaired(sheet: Sheet) -> list[Finding]:

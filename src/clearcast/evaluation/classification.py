@@ -12,12 +12,16 @@ from clearcast.evaluation.results import ClassificationMetrics, Roc
 
 Probabilities = NDArray[np.float64]
 Targets = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 def classification_metrics(
     targets: Targets, probabilities: Probabilities, classes: Sequence[str]
 ) -> ClassificationMetrics:
     """Measure verdicts: the class of the highest probability against the true one.
+
+    A measure whose denominator is zero is not defined, and None: so are sensitivity and F1 of defect where no defect
+    was tested, and a precision where nothing was said to be of the class. Classes without an image weigh nothing.
 
     Args:
         targets: shape (images,), indices into ``classes``.
@@ -30,20 +34,21 @@ def classification_metrics(
     """
     require_finite("probabilities", probabilities)
     said = probabilities.argmax(axis=1)
-    labels = range(len(classes))
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        targets, said, labels=labels, average="weighted", zero_division=0.0
-    )
+    precision, recall, f1, support = _class_measures(targets, said, len(classes))
     result: ClassificationMetrics = {
         "images": len(targets),
         "accuracy": float(metrics.accuracy_score(targets, said)),
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
+        "precision": _weighted(precision, support),
+        "recall": _weighted(recall, support),
+        "f1": _weighted(f1, support),
         "roc_area": roc_area(roc_curves(targets, probabilities, classes), len(classes)),
     }
     if is_verdict(classes):
-        _add_defect_measures(result, targets, said, classes)
+        ok, defect = (list(classes).index(label) for label in (Label.OK, Label.DEFECT))
+        result["defect_precision"] = _number(precision[defect])
+        result["defect_f1"] = _number(f1[defect])
+        result["sensitivity"] = _number(recall[defect])
+        result["specificity"] = _number(recall[ok])
     return result
 
 
@@ -77,11 +82,19 @@ def is_verdict(classes: Sequence[str]) -> bool:
     return set(classes) == {label.value for label in Label}
 
 
-def _add_defect_measures(
-    result: ClassificationMetrics, targets: Targets, said: Targets, classes: Sequence[str]
-) -> None:
-    defect, true = said == list(classes).index(Label.DEFECT), targets == list(classes).index(Label.DEFECT)
-    result["defect_precision"] = float(metrics.precision_score(true, defect, zero_division=0.0))
-    result["defect_f1"] = float(metrics.f1_score(true, defect, zero_division=0.0))
-    result["sensitivity"] = float(metrics.recall_score(true, defect, zero_division=0.0))
-    result["specificity"] = float(metrics.recall_score(~true, ~defect, zero_division=0.0))
+def _class_measures(targets: Targets, said: Targets, classes: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """Precision, recall and F1 of each class, NaN where not defined, and its images; each of shape (classes,)."""
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        targets, said, labels=range(classes), zero_division=np.nan
+    )
+    # With images of the class F1 is 2 TP / (2 TP + FP + FN), defined also where nothing was said to be of it.
+    return precision, recall, np.where(support > 0, np.nan_to_num(f1), np.nan), support
+
+
+def _weighted(values: Floats, support: Floats) -> float | None:
+    """The mean over the classes that have images, weighted by these."""
+    return _number(np.average(values[support > 0], weights=support[support > 0]))
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

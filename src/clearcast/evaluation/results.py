@@ -24,6 +24,8 @@ run. ``fold`` is there in a run of several folds.
 
 from typing import Literal, NotRequired, TypedDict
 
+from clearcast.evaluation.data_warnings import DataWarning
+
 
 class Roc(TypedDict):
     """One ROC curve: false and true positive rates in 0..1, and the area under it."""
@@ -38,19 +40,21 @@ class ClassificationMetrics(TypedDict):
 
     ``precision``, ``recall`` and ``f1`` are weighted by class frequency, as in the report. The binary ones are of the
     defect class (positive): ``sensitivity`` is its recall, ``specificity`` the recall of ok. ``roc_area`` is of the
-    defect class, or the mean of one-against-rest areas; None where a class has no test row.
+    defect class, or the mean of one-against-rest areas. A measure whose denominator is zero is None: sensitivity and
+    ``defect_f1`` where no defect was tested, a precision where nothing was said to be of the class, ``roc_area`` where
+    a class has no test row.
     """
 
     images: int
     accuracy: float
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
     roc_area: float | None
-    defect_precision: NotRequired[float]
-    defect_f1: NotRequired[float]
-    sensitivity: NotRequired[float]
-    specificity: NotRequired[float]
+    defect_precision: NotRequired[float | None]
+    defect_f1: NotRequired[float | None]
+    sensitivity: NotRequired[float | None]
+    specificity: NotRequired[float | None]
 
 
 FidelityMeasure = Literal["psnr", "ssim", "mse", "lpips"]  # the keys of FidelityMetrics but for ``images``
@@ -149,7 +153,7 @@ class RunInfo(TypedDict):
     folds: NotRequired[int]  # above 1: the figures are of several runs, each in a folder fold-1, fold-2, ...
     counts: dict[str, dict[str, dict[str, int]]]  # {"train"|"validation"|"test": {"label"|"noise": {name: rows}}}
     left_out: list[str]  # rows that could not be used, each with the reason
-    warnings: NotRequired[list[str]]  # what to know about the data, in whole sentences
+    warnings: NotRequired[list[DataWarning]]  # what to know about the data; texts alone in runs of before
     cache: str  # of all stages
     started: str  # ISO 8601 with time zone
     seconds: float  # of fitting, all stages together

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from clearcast.evaluation.data_warnings import WarningKind, read_warnings
 from clearcast.evaluation.evidence.words import counted
 from clearcast.evaluation.results import RunInfo
 from clearcast.report import heldout
@@ -11,6 +12,7 @@ from clearcast.report.split import Seen, seen
 
 FEW_OF_A_LABEL = 15
 FEW = 50  # parts; the intervals of fewer are wide and somewhat too narrow still
+_GRAVE = {WarningKind.WRONG_REFERENCE}
 OFF = 0.05  # expected calibration error from which the probabilities are doubted
 
 
@@ -25,7 +27,7 @@ class Doubt:
 def doubts(run: Run) -> list[Doubt]:
     """What to distrust in this run, the gravest first."""
     info = run.metrics["run"]
-    told = [_split(info), *_parts(run), *(Doubt(warning) for warning in _other_warnings(info))]
+    told = [_split(info), *_parts(run), *_warnings(info)]
     if heldout.flatters(run.metrics):
         told.append(Doubt(heldout.doubt(run.metrics), grave=True))
     told += [*_decisions(run), *_unmeasured(run)]
@@ -63,13 +65,15 @@ def _split(info: RunInfo) -> Doubt:
     )
 
 
-def _other_warnings(info: RunInfo) -> list[str]:
-    """The study's warnings but for that of shared parts, of which ``_split`` speaks."""
-    groups, warnings = info.get("groups"), info.get("warnings", [])
-    if groups is None:
-        return warnings
-    shared = f"{groups['leaked_test_images']} of {groups['test_images']} test images show a part"
-    return [warning for warning in warnings if not warning.startswith(shared)]
+def _warnings(info: RunInfo) -> list[Doubt]:
+    """The study's warnings, the gravest first; of shared parts ``_split`` speaks where it knows of them."""
+    spoken_of = {WarningKind.SHARED_PARTS} if seen(info) in {Seen.SOME, Seen.MOST} else set()
+    told = [
+        Doubt(warning["text"], grave=warning["kind"] in _GRAVE)
+        for warning in read_warnings(info.get("warnings", []))
+        if warning["kind"] not in spoken_of
+    ]
+    return sorted(told, key=lambda doubt: not doubt.grave)
 
 
 def _parts(run: Run) -> list[Doubt]:

@@ -195,8 +195,8 @@ def _restored(run: Run, stage: RestorationStage, measure: FidelityMeasure, digit
     before, after = (_mean(run, stage, which, measure) for which in ("noisy", "denoised"))
     published = (stage["published"] or {}).get(measure)
     paired = run.evidence.get("gain", {}).get("all", {}).get(measure) if run.evidence else None
-    known = before["value"] is not None and after["value"] is not None
-    added = paired or _bare((after["value"] or 0.0) - (before["value"] or 0.0) if known else None)
+    first, last = before["value"], after["value"]
+    added = paired or _bare(None if first is None or last is None else last - first)
     return _cell(before, digits), _cell(after, digits, published), _cell(added, digits, sign=True)
 
 

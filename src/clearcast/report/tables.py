@@ -148,7 +148,7 @@ def _classification_table(key: str, stage: ClassificationStage, figures: dict[st
     rows = tuple(
         (
             text,
-            decimal(stage["metrics"][name]),  # type: ignore[literal-required]
+            decimal(_ours(stage, name, figures)),
             *([bounds(figures.get(name))] if figures else []),
             decimal(published.get(name)),
         )
@@ -156,6 +156,12 @@ def _classification_table(key: str, stage: ClassificationStage, figures: dict[st
         if name in stage["metrics"]
     )
     return Table(_title(key, stage["title"]), ("Measure", "Ours", *([INTERVAL] if figures else []), "Published"), rows)
+
+
+def _ours(stage: ClassificationStage, name: str, figures: dict[str, Figure] | None) -> float | None:
+    """A measure of the stage; runs of before kept 0 for what is not defined, which their evidence knows better."""
+    known = (figures or {}).get(name)
+    return None if known and known["value"] is None else stage["metrics"][name]  # type: ignore[literal-required]
 
 
 def _restoration_table(stage: RestorationStage, evidence: Evidence | None) -> Table:

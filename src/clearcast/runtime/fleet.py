@@ -21,6 +21,7 @@ from clearcast.errors import MissingDependencyError
 from clearcast.runtime.engine import cores
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package
+from clearcast.runtime.reference import REFERENCE
 from clearcast.runtime.sources import Item, SourceError
 
 _BLOCK = 64  # pictures that an actor is given at once; when it dies, as many are inspected again
@@ -59,7 +60,7 @@ def inspect_on_ray(package: Package, items: Iterable[Item], *, workers: int | No
         SourceError: an item can be read by this process alone.
     """
     with _cluster(workers) as ray:
-        files = {name: package.read(name) for name in package.names() if name.endswith(".onnx")}
+        files = {name: package.read(name) for name in package.names() if name.endswith(".onnx") or name == REFERENCE}
         bundle = ray.put((package.path, package.manifest, files))
         actors = workers or int(ray.cluster_resources()["CPU"])
         waiting = iter(items)

@@ -14,9 +14,11 @@ from clearcast.errors import PictureError, PictureFault, first_line
 from clearcast.imaging import Channels, Picture
 from clearcast.noise.telling import NoiseEstimate, tell_noise
 from clearcast.runtime.answers import Answers
+from clearcast.runtime.content import missing_content
 from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.model import SMALLEST, Model
 from clearcast.runtime.package import Package
+from clearcast.runtime.reference import PERCENTILES, REFERENCE, parse_reference
 from clearcast.runtime.sources import Item
 from clearcast.runtime.sources.item import FileState
 from clearcast.runtime.verdicts import rule_of
@@ -39,6 +41,7 @@ class Inspector:
         self.rule = rule_of(self.manifest)
         self.threshold = self.manifest["threshold"]
         self._model = model or Model(package)
+        self._least_contrast = _least_contrast(package)
 
     @property
     def channels(self) -> Channels:
@@ -80,7 +83,7 @@ class Inspector:
         return said if state is None else replace(said, size=state.size, modified=state.modified)
 
     def _inspect(self, item: Item, state: FileState | None, *, restored: bool, evidence: bool) -> Inspection:
-        sha256 = None
+        sha256, pixels = None, None
         try:
             data = item.read()
             if isinstance(data, bytes):
@@ -89,8 +92,10 @@ class Inspector:
                     raise PictureError(PictureFault.UNREADABLE, f"{item.name}: was changed while it was read")
                 data = imaging.decode(data, self.channels, item.name)
             picture = self._fitting(data, item.name)
+            pixels = _pixel_hash(picture)
+            self._require_content(picture, item.name)
         except PictureError as error:
-            return self._failed(item.name, sha256, str(error))
+            return self._failed(item.name, sha256, str(error), pixels)
         begun = time.perf_counter()
         try:
             answers = self._model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=restored)
@@ -101,7 +106,7 @@ class Inspector:
         except Exception as error:  # ONNX Runtime's errors, such as of too little memory, have no common base
             size = f"{picture.shape[1]} x {picture.shape[0]} pixels"
             reason = f"{item.name}: {size} could not be inspected here ({first_line(error)})"
-            return self._failed(item.name, sha256, reason)
+            return self._failed(item.name, sha256, reason, pixels)
         clean = None if answers.restored is None else answers.restored[0].reshape(picture.shape)
         return Inspection(
             path=item.name,
@@ -124,6 +129,7 @@ class Inspector:
                 clean if self._model.always_restores else None,
                 noise if answers.levels is not None else None,
             ),
+            pixels=pixels,
         )
 
     def _fitting(self, picture: Picture, name: str) -> Picture:
@@ -136,23 +142,52 @@ class Inspector:
             )
         return np.ascontiguousarray(_converted(picture, self.channels))
 
+    def _require_content(self, picture: Picture, name: str) -> None:
+        if reason := missing_content(picture, self._least_contrast):
+            raise PictureError(PictureFault.NO_CONTENT, f"{name}: no content: {reason}")
+
     def _verdict(self, p_defect: float | None) -> Verdict | None:
         return None if p_defect is None or self.rule is None else self.rule.verdict(p_defect)
 
-    def _failed(self, name: str, sha256: str | None, error: str) -> Inspection:
-        return Inspection(
-            path=name,
-            sha256=sha256,
-            verdict=None,
-            p_defect=None,
-            threshold=self.threshold,
-            noise_type=None,
-            noise_level="",
-            p_noise=None,
-            ms=None,
-            model=self.name,
-            error=error,
-        )
+    def _failed(self, name: str, sha256: str | None, error: str, pixels: str | None) -> Inspection:
+        return failed_inspection(name, sha256, error, threshold=self.threshold, model=self.name, pixels=pixels)
+
+
+def failed_inspection(
+    name: str, sha256: str | None, error: str, *, threshold: float | None, model: str, pixels: str | None = None
+) -> Inspection:
+    """An inspection without a verdict, which says why; see ``Inspection``."""
+    return Inspection(
+        path=name,
+        sha256=sha256,
+        verdict=None,
+        p_defect=None,
+        threshold=threshold,
+        noise_type=None,
+        noise_level="",
+        p_noise=None,
+        ms=None,
+        model=model,
+        error=error,
+        pixels=pixels,
+    )
+
+
+def _least_contrast(package: Package) -> float | None:
+    """The least contrast, but for one in a hundred, of the pictures that the bundle was measured on.
+
+    Bundles of before do not say it.
+    """
+    if REFERENCE not in package.names():
+        return None
+    spread = parse_reference(package.read(REFERENCE), str(package.path))["numbers"].get("contrast")
+    return spread["quantiles"][PERCENTILES.index(1)] if spread else None
+
+
+def _pixel_hash(picture: Picture) -> str:
+    digest = hashlib.blake2b(str(picture.shape).encode(), digest_size=16)
+    digest.update(picture)
+    return digest.hexdigest()
 
 
 def _converted(picture: Picture, channels: Channels) -> Picture:

@@ -20,6 +20,7 @@ from clearcast.runtime.fleet import inspect_on_ray
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, parse_reference
+from clearcast.runtime.repeats import Repeats
 from clearcast.runtime.signing import Trust
 from clearcast.runtime.sinks import Inspected, open_sink, read_newest_results
 from clearcast.runtime.sources import Item, Shard, count, items
@@ -74,6 +75,7 @@ class Summary:
         unwritten: how many pictures beside the results could not be written by this call.
         unwritten_reason: why the first of them could not.
         others: the files of other kinds that the source holds, and that were left out.
+        repeats: how many pictures of this call were the same as the one before.
         drift: sentences on how the pictures of this call differ from those that the bundle learned from.
     """
 
@@ -88,6 +90,7 @@ class Summary:
     unwritten: int = 0
     unwritten_reason: str = ""
     others: OtherFiles = field(default_factory=OtherFiles)
+    repeats: int = 0
     drift: list[str] = field(default_factory=list)
 
     def count(self, verdict: str | None, noise_type: str | None, error: str | None) -> None:
@@ -116,22 +119,25 @@ def predict(request: PredictRequest) -> Summary:
     _require_answers(inspector, request)
     others = OtherFiles()
     found = _items(request, others)
-    drift = _drift(package)
+    drift = drift_of(package)
     sink, done = open_sink(request.out, model=inspector.name, resume=request.resume)
     summary = Summary(inspector.name, before=len(done), others=others)
     writer = PictureWriter(request.beside) if request.beside.folders else None
+    repeats = Repeats()
     with sink:
         if sink.warning:
             request.console.print(f"Beware: {sink.warning}", style="yellow", markup=False, soft_wrap=True)
         waiting = _waiting(found, done, summary)
         for inspection in _counted(_inspections(inspector, package, waiting, request, writer), summary, request):
-            sink.write(inspection)
+            kept = inspection if request.on_ray else repeats.see(inspection)  # from Ray they come in any order
+            sink.write(kept)
             if drift:
-                drift.see(inspection)
+                drift.see(kept)
     for row in read_newest_results(request.out):
         summary.count(row["verdict"], row["noise_type"], row["error"])
     if writer:
         summary.unwritten, summary.unwritten_reason = writer.unwritten.count, writer.unwritten.reason
+    summary.repeats = repeats.total
     summary.drift = drift.sentences() if drift else []
     return summary
 
@@ -176,7 +182,7 @@ def _counted(inspections: Generator[Inspection], summary: Summary, request: Pred
             progress(summary.pictures, everything)
 
 
-def _drift(package: Package) -> Drift | None:
+def drift_of(package: Package) -> Drift | None:
     """What compares pictures with those that the bundle learned from, if it says how those were."""
     if REFERENCE not in package.names():
         return None

@@ -13,6 +13,7 @@ from typing import Protocol
 from clearcast.domain import Inspection, Verdict
 from clearcast.runtime.alarms import Alarms
 from clearcast.runtime.arrivals import Arrivals
+from clearcast.runtime.repeats import Repeats
 from clearcast.runtime.sinks import Sink
 from clearcast.runtime.sources import Item
 
@@ -38,7 +39,7 @@ def watch(
     stop: threading.Event,
     once: bool,
     seen: Callable[[Inspection], None],
-) -> None:
+) -> int:
     """Write a row for each picture that arrives, and raise alarms for defects, and for pictures to be retaken.
 
     The row is written before the alarm is raised: where the process is killed between the two, the alarm is lost.
@@ -51,18 +52,23 @@ def watch(
         stop: ends the watch, after the picture under way.
         once: end when no picture is waited for.
         seen: called with each inspection that was written; it must not wait for anything.
+
+    Returns:
+        how many pictures were the same as the one before.
     """
+    repeats = Repeats()
     while not stop.is_set():
         begun = time.monotonic()
         ready = arrivals.look()
         looked = time.monotonic() - begun
         if ready:
             turn = _in_turn(ready, max(_TURN, _LOOKS_A_TURN * looked))
-            _inspect(inspector.predict(turn), arrivals, sink, alarms, stop, seen)
+            _inspect(inspector.predict(turn), arrivals, sink, alarms, repeats, stop, seen)
         elif once and not arrivals.waited_for:
-            return
+            break
         else:
             stop.wait(max(PAUSE, _REST * looked))
+    return repeats.total
 
 
 def _in_turn(ready: Iterable[Item], seconds: float) -> Iterator[Item]:
@@ -79,12 +85,14 @@ def _inspect(
     arrivals: Arrivals,
     sink: Sink,
     alarms: Alarms,
+    repeats: Repeats,
     stop: threading.Event,
     seen: Callable[[Inspection], None],
 ) -> None:
     with closing(inspections):
-        for inspection in inspections:
-            if arrivals.take(inspection):
+        for found in inspections:
+            if arrivals.take(found):
+                inspection = repeats.see(found)
                 sink.write(inspection)
                 if inspection.verdict in {Verdict.DEFECT, Verdict.RETAKE}:
                     alarms.raise_for(inspection)

@@ -23,10 +23,11 @@ from clearcast.evaluation.benchmark.contenders import NOISY, Denoiser, Judge
 from clearcast.evaluation.benchmark.figures import BY_TYPE, as_table, best_by_type, judged_figures, restored_figures
 from clearcast.evaluation.benchmark.learned import learned_contenders
 from clearcast.evaluation.benchmark.measuring import Ledger, Shown, measure_denoiser, measure_judge
+from clearcast.evaluation.data_warnings import DataWarning, WarningKind, data_warning
 from clearcast.evaluation.study.beginning import begin_divided, division_of
 from clearcast.evaluation.study.dividing import Division
 from clearcast.evaluation.study.folder import RunFolder, open_run, write_json
-from clearcast.evaluation.study.material import shared_parts_warning
+from clearcast.evaluation.study.material import shared_parts_warnings, wrong_reference_warnings
 from clearcast.evaluation.study.request import StudyRequest
 from clearcast.files import replace_file
 from clearcast.imaging import Channels
@@ -211,13 +212,17 @@ def _refuse_trained_rows(trained: Path, rows: Rows, division: Division) -> None:
         )
 
 
-def _warnings(request: BenchmarkRequest, rows: Rows, division: Division) -> list[str]:
-    shared = shared_parts_warning(len(division.leaked_test_rows()), len(division.split.rows(Subset.TEST)))
+def _warnings(request: BenchmarkRequest, rows: Rows, division: Division) -> list[DataWarning]:
+    shared = shared_parts_warnings(len(division.leaked_test_rows()), len(division.split.rows(Subset.TEST)))
     others = [trained for trained in request.trained_in if not trained_on(trained, rows.sheet)]
     strange = [
-        f"{trained} was trained on another sheet; make sure that it shows none of these parts." for trained in others
+        data_warning(
+            WarningKind.OTHER_SHEET,
+            f"{trained} was trained on another sheet; make sure that it shows none of these parts.",
+        )
+        for trained in others
     ]
-    return [shared, *strange] if shared else strange
+    return [*wrong_reference_warnings(rows), *shared, *strange]
 
 
 def _about(request: BenchmarkRequest, rows: Rows, division: Division, shown: Sequence[Shown]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def classification_figures(test: pd.DataFrame, seed: int) -> dict[str, dict[str,
 def _verdict_figures(judged: Judged, sample: Sample) -> dict[str, Figure]:
     defect, said = judged.defect, judged.said
     precision = figure(sample.ratios(defect, said), share_interval)
-    f1 = figure(sample.measures(f1_measure(defect, said), [defect | said]), share_interval)
+    f1 = figure(sample.measures(f1_measure(defect, said), [defect]), share_interval)
     area = sample.measures(roc_measure(defect[:, None], judged.logits[:, None]), [defect, ~defect])
     return {
         **_class_figures(defect.astype(np.int64), said.astype(np.int64), sample),

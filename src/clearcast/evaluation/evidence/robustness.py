@@ -68,7 +68,7 @@ def _point(level: float, rows: pd.DataFrame, seed: int) -> RobustnessPoint:
 def _kept(points: list[RobustnessPoint], way: str) -> str:
     """Up to which level, and no further, the accuracy is nearly that of the first point."""
     levels = [point["level"] for point in points]
-    accuracies = [point["accuracy"][way]["value"] or 0.0 for point in points]
+    accuracies = [value for point in points if (value := point["accuracy"][way]["value"]) is not None]  # each has one
     within = [accuracy >= accuracies[0] - TOLERANCE - 1e-9 for accuracy in accuracies]
     start = f"the accuracy is {percent(accuracies[0])} without noise"
     if all(within):

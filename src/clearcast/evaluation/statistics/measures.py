@@ -17,7 +17,8 @@ def weighted_measures(true: Targets, said: Targets, classes: int) -> Measure:
         classes: how many there are.
 
     Returns:
-        a function of weights, shape (resamples, images), to the shape (resamples, 3). A precision of nothing is 0.
+        a function of weights, shape (resamples, images), to the shape (resamples, 3). A precision is NaN where a
+        class that occurs is never said; classes that do not occur weigh nothing.
     """
 
     def measure(weights: Floats) -> Floats:
@@ -25,17 +26,18 @@ def weighted_measures(true: Targets, said: Targets, classes: int) -> Measure:
         hits, support, named = np.diagonal(table, axis1=1, axis2=2), table.sum(axis=2), table.sum(axis=1)
         total = support.sum(axis=1, keepdims=True)
         each = _divide(hits, named), _divide(hits, support), _divide(2 * hits, named + support)
-        return np.stack([(support * scores).sum(axis=1) / total[:, 0] for scores in each], axis=1)
+        counted = (np.where(support > 0, support * scores, 0.0) for scores in each)
+        return np.stack([scores.sum(axis=1) / total[:, 0] for scores in counted], axis=1)
 
     return measure
 
 
 def f1_measure(true: Flags, said: Flags) -> Measure:
-    """F1 of the positive class, shape (resamples, 1); NaN where it neither is nor is said."""
+    """F1 of the positive class, shape (resamples, 1); NaN where no image is positive, so that nothing can be found."""
     top, bottom = 2.0 * (true & said), true.astype(float) + said
 
     def measure(weights: Floats) -> Floats:
-        return _divide(weights @ top, weights @ bottom, np.nan)[:, None]
+        return np.where(weights @ true > 0, _divide(weights @ top, weights @ bottom), np.nan)[:, None]
 
     return measure
 
@@ -66,7 +68,7 @@ def _area(weights: Floats, positive: Flags, scores: Floats) -> Floats:
     ups = np.add.reduceat((weights * positive)[:, order], starts, axis=1)
     downs = np.add.reduceat((weights * ~positive)[:, order], starts, axis=1)
     below = np.cumsum(downs, axis=1) - downs / 2
-    return _divide((ups * below).sum(axis=1), ups.sum(axis=1) * downs.sum(axis=1), np.nan)
+    return _divide((ups * below).sum(axis=1), ups.sum(axis=1) * downs.sum(axis=1))
 
 
 def _confusions(weights: Floats, true: Targets, said: Targets, classes: int) -> Floats:
@@ -76,6 +78,7 @@ def _confusions(weights: Floats, true: Targets, said: Targets, classes: int) -> 
     return table
 
 
-def _divide(top: Floats, bottom: Floats, otherwise: float = 0.0) -> Floats:
-    quotient: Floats = np.divide(top, bottom, out=np.full(top.shape, otherwise), where=bottom > 0)
+def _divide(top: Floats, bottom: Floats) -> Floats:
+    """The quotient; NaN where the denominator is zero."""
+    quotient: Floats = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
     return quotient

@@ -12,6 +12,7 @@ from clearcast.data.groups.given import GroupSource
 from clearcast.data.usable import usable
 from clearcast.domain import Subset
 from clearcast.evaluation.classification import classification_metrics, confusion_matrix, is_verdict, roc_curves
+from clearcast.evaluation.data_warnings import WarningKind, read_warnings
 from clearcast.evaluation.fidelity import Fidelity, summarize_by_noise
 from clearcast.evaluation.results import (
     ClassificationStage,
@@ -24,7 +25,7 @@ from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.beginning import parts_of
 from clearcast.evaluation.study.dividing import divide
 from clearcast.evaluation.study.folder import RunFolder, StageResult, begin_run, open_run, read_csv
-from clearcast.evaluation.study.material import refuse_unfit, shared_parts_warning
+from clearcast.evaluation.study.material import refuse_unfit, shared_parts_warnings
 from clearcast.evaluation.study.request import StudyRequest
 from clearcast.evaluation.study.run import about, discard_repeated, prepared, refuse_contradictions, run_study
 
@@ -171,9 +172,9 @@ def _info(folder: RunFolder, runs: list[RunInfo], *, found: bool) -> RunInfo:
         "leaked_test_images": sum(each["leaked_test_images"] for each in groups),
         "test_images": sum(each["test_images"] for each in groups),
     }
-    own = [shared_parts_warning(each["leaked_test_images"], each["test_images"]) for each in groups]
-    others = dict.fromkeys(told for run in runs for told in run.get("warnings", []) if told not in own)
-    leaked = shared_parts_warning(pooled["leaked_test_images"], pooled["test_images"])
+    told = [warning for run in runs for warning in read_warnings(run.get("warnings", []))]
+    others = {warning["text"]: warning for warning in told if warning["kind"] != WarningKind.SHARED_PARTS}
+    leaked = shared_parts_warnings(pooled["leaked_test_images"], pooled["test_images"])
     how = first["split"].partition(", ")[2] if "split_kind" in first else ""
     return {
         **first,
@@ -181,7 +182,7 @@ def _info(folder: RunFolder, runs: list[RunInfo], *, found: bool) -> RunInfo:
         "groups": pooled,
         "folds": len(runs),
         "counts": {"test": _added([run["counts"]["test"] for run in runs])},
-        "warnings": [*([leaked] if leaked else []), *others],
+        "warnings": [*leaked, *others.values()],
         "started": str(folder.about["started"]),
         "seconds": sum(run["seconds"] for run in runs),
     }

@@ -15,6 +15,7 @@ from clearcast.data.split import Split
 from clearcast.data.usable import Rows
 from clearcast.domain import Label, Subset
 from clearcast.errors import SheetError
+from clearcast.evaluation.data_warnings import DataWarning, WarningKind, data_warning
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.dividing import Division
 from clearcast.evaluation.study.folder import RunFolder
@@ -85,48 +86,62 @@ class Material:
             if (rows := self.division.split.rows(subset))
         }
 
-    def warnings(self) -> list[str]:
-        """What a reader of the results should know about the data, in whole sentences."""
-        return [*self._shared_parts(), *self._shared_files(), *self._one_sided(), *self._stretched()]
+    def warnings(self) -> list[DataWarning]:
+        """What a reader of the results should know about the data."""
+        return [
+            *wrong_reference_warnings(self.rows),
+            *self._shared_parts(),
+            *self._shared_files(),
+            *self._one_sided(),
+            *self._stretched(),
+        ]
 
     def refuse_leaks(self) -> None:
         """See ``Division.refuse_leaks``."""
         self.division.refuse_leaks(self.sheet.rows, self.rows.hashes())
 
-    def _shared_parts(self) -> list[str]:
-        told = [shared_parts_warning(len(self.division.leaked_test_rows()), len(self.test))]
+    def _shared_parts(self) -> list[DataWarning]:
+        told = shared_parts_warnings(len(self.division.leaked_test_rows()), len(self.test))
         parts = self.division.parts.of_rows
         if chosen_by := len(self.division.split.leaked(parts, into=Subset.TEST, known=Subset.VALIDATION)):
-            told.append(
+            text = (
                 f"{chosen_by} of {len(self.test)} test images show a part that thresholds were chosen on too: escapes "
                 "and overkills at these thresholds are too few."
             )
-        return [sentence for sentence in told if sentence]
+            told.append(data_warning(WarningKind.CHOSEN_ON_TESTED, text))
+        return told
 
-    def _shared_files(self) -> list[str]:
+    def _shared_files(self) -> list[DataWarning]:
         """Pictures that are the same, byte for byte, in training and in testing."""
         return [
-            f"{len(leaked)} of {len(self.test)} test rows have a {role} picture that, byte for byte, is also a "
-            "training row's: the figures are too good by what was learned from them."
+            data_warning(
+                WarningKind.SHARED_FILES,
+                f"{len(leaked)} of {len(self.test)} test rows have a {role} picture that, byte for byte, is also a "
+                "training row's: the figures are too good by what was learned from them.",
+            )
             for role, hashes in self.rows.hashes().items()
             if (leaked := self.division.split.leaked(hashes, into=Subset.TEST))
         ]
 
-    def _one_sided(self) -> list[str]:
+    def _one_sided(self) -> list[DataWarning]:
         """Labels that no test row has."""
         tested = {self.sheet.rows[row].label for row in self.test}
         return [
-            f"No test row is {label}, so that nothing is known about such parts; take pictures of more parts."
+            data_warning(
+                WarningKind.UNTESTED_LABEL,
+                f"No test row is {label}, so that nothing is known about such parts; take pictures of more parts.",
+            )
             for label in Label
             if label not in tested
         ]
 
-    def _stretched(self) -> list[str]:
+    def _stretched(self) -> list[DataWarning]:
         infos = [self.rows.facts[row.noisy].info for row in self.sheet.rows]
         uneven = sum(info is not None and info.width != info.height for info in infos)
         if not uneven:
             return []
-        return [f"{uneven} of {len(infos)} noisy pictures are not square; they were squeezed to a square."]
+        text = f"{uneven} of {len(infos)} noisy pictures are not square; they were squeezed to a square."
+        return [data_warning(WarningKind.STRETCHED, text)]
 
     def _store(self, name: str, paths: Sequence[Path]) -> PictureStore:
         taken = sum(store.kept_bytes for store in self._stores.values())
@@ -143,14 +158,26 @@ class Material:
         return store
 
 
-def shared_parts_warning(leaked: int, tested: int) -> str:
+def shared_parts_warnings(leaked: int, tested: int) -> list[DataWarning]:
     """What to say of test images whose part was also trained on; nothing where there are none."""
     if not leaked:
-        return ""
-    return (
+        return []
+    text = (
         f"{leaked} of {tested} test images show a part that was also trained on: the figures measure memory as well as "
         "skill. Measure on parts never seen with --split grouped."
     )
+    return [data_warning(WarningKind.SHARED_PARTS, text)]
+
+
+def wrong_reference_warnings(rows: Rows) -> list[DataWarning]:
+    """What to say where rows were left out for their references; the share that is wrong is small, or nothing runs."""
+    if not rows.wrong_references:
+        return []
+    text = (
+        f"{rows.wrong_references} of {len(rows.sheet.rows) + len(rows.left_out)} rows named a reference that is not "
+        "what the noisy picture shows, and were left out; of the others some may be wrong unnoticed."
+    )
+    return [data_warning(WarningKind.WRONG_REFERENCE, text)]
 
 
 def refuse_unfit(rows: Rows, division: Division, recipe: Recipe, stages: Sequence[Stage]) -> None:

@@ -47,7 +47,7 @@ def run_study(request: StudyRequest) -> StudyMetrics:
         console=request.console,
     )
     for told in material.warnings():
-        request.console.print(f"Beware: {told}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        request.console.print(f"Beware: {told['text']}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     todo = _stages_to_run(request, folder)
     if request.repeat:  # stopped from here on, the run must not show what it no longer holds
         folder.forget_tables()

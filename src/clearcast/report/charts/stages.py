@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from clearcast.evaluation.results import ClassificationStage
 from clearcast.report.charts.style import BLUE, GREEN, INK, MUTED, ORANGE, PAPER, PURPLE, SQUARE, WIDE, empty, styled
+from clearcast.report.numbers import DASH
 from clearcast.report.sources import display_name
 
 
@@ -18,15 +19,16 @@ from clearcast.report.sources import display_name
 def confusion(stage: ClassificationStage) -> Figure:
     """True classes in rows, said classes in columns; each cell with its count and its share of the row."""
     counts = np.array(stage["confusion"])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    images = counts.sum(axis=1, keepdims=True)
     names = [textwrap.fill(display_name(name), 9) for name in stage["classes"]]
     figure, axes = empty(SQUARE, 2.7)
     for (row, column), count in np.ndenumerate(counts):
-        share = shares[row, column]
-        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=BLUE, alpha=0.04 + 0.96 * share))
-        ink = PAPER if share > 0.5 else INK
+        share = count / images[row, 0] if images[row, 0] else None
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=BLUE, alpha=0.04 + 0.96 * (share or 0)))
+        ink = PAPER if share and share > 0.5 else INK
         axes.text(column, row - 0.08, f"{count:,}", ha="center", va="center", color=ink, fontsize=12)
-        axes.text(column, row + 0.22, f"{share:.1%}", ha="center", va="center", color=ink, fontsize=8)
+        words = DASH if share is None else f"{share:.1%}"
+        axes.text(column, row + 0.22, words, ha="center", va="center", color=ink, fontsize=8)
     axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), xlabel="Said", ylabel="True")
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names, rotation=90, va="center", multialignment="center")
@@ -43,10 +45,9 @@ def roc(stage: ClassificationStage) -> Figure:
     for colour, (name, curve) in zip((BLUE, ORANGE, GREEN, PURPLE), stage["roc"].items(), strict=False):
         label = f"{display_name(name)}, area {curve['area']:.4f}"
         axes.plot(curve["fpr"], curve["tpr"], color=colour, linewidth=1.6, label=label)
-    metrics = stage["metrics"]
-    if "sensitivity" in metrics and "specificity" in metrics:
-        point = (1 - metrics["specificity"], metrics["sensitivity"])
-        axes.plot(*point, "o", color=ORANGE, markersize=6, label="the verdicts", clip_on=False)
+    sensitivity, specificity = (stage["metrics"].get(name) for name in ("sensitivity", "specificity"))
+    if sensitivity is not None and specificity is not None:
+        axes.plot(1 - specificity, sensitivity, "o", color=ORANGE, markersize=6, label="the verdicts", clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="False alarms, share of the rest", ylabel="Found, share of the class")
     figure.legend(loc="outside lower left", fontsize=8, handlelength=1.4)  # inside it would hide curves
     return figure

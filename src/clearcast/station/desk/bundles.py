@@ -57,8 +57,8 @@ def _warm_inspector(package: Package, threads: int) -> Inspector:
     """An inspector that has looked at a picture: the first takes longer, and should keep nobody waiting."""
     inspector = Inspector(package, load_model(package, threads=threads))
     height, width = package.manifest["trained_on"]["shape"]
-    grey = np.full((height, width), 128, np.uint8)
-    inspector.inspect(Item(name="the first", key="", read=lambda: grey))
+    corner = 255 * np.tri(height, width, dtype=np.uint8)  # something to see, or it would not be inspected
+    inspector.inspect(Item(name="the first", key="", read=lambda: corner))
     return inspector
 
 

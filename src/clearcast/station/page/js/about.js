@@ -23,7 +23,7 @@ export function showAbout() {
 }
 
 function facts({ station: name, model, threshold, measured, shadow, shadow_fault: fault, limits, version }) {
-  const shares = Object.entries(MEASURES).filter(([key]) => (measured?.[key]?.value ?? null) !== null); // null: it was not measured, which is not 0%
+  const shares = Object.entries(MEASURES).filter(([key]) => measured?.[key]); // null: it was not measured, which is not 0%
   const pairs = [
     ["Name", name],
     ["Model", model],

@@ -64,8 +64,9 @@ export function noise(inspection) {
   return `${NOISES[inspection.noise_type] ?? inspection.noise_type}${level}`;
 }
 
-/** A share with its 95% interval, where it has one. */
+/** A share with its 95% interval, where it has one; a dash where it is not defined, as a rate of no images. */
 export function interval({ value, low, high }) {
+  if (value === null) return "–";
   const [middle, ...ends] = [value, low, high].map((share) => `${Math.round(100 * share)}%`);
   return low === null || high === null ? middle : `${middle} (${ends.join(" to ")})`;
 }

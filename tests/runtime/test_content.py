@@ -1,0 +1,144 @@
+"""Frames without content, frozen cameras, and pictures of parts, which must never be taken for such."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from handmade import flat, write_bundle
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clearcast import imaging
+from clearcast.disks import write_disks
+from clearcast.imaging import Channels, Picture
+from clearcast.noise import GaussianLevel, SaltPepperLevel, corrupt
+from clearcast.runtime.content import contrast, missing_content
+from clearcast.runtime.inspector import Inspector
+from clearcast.runtime.package import open_package
+from clearcast.runtime.repeats import Repeats
+from clearcast.runtime.sources import Item
+
+SHAPE = (192, 256)
+DOWN, ACROSS = np.mgrid[: SHAPE[0], : SHAPE[1]]
+
+
+def pixels(values: object) -> Picture:
+    return np.clip(np.asarray(values), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
+    folder = tmp_path_factory.mktemp("parts") / "disks"
+    write_disks(folder, parts=4, seed=2, size=128, views=(2, 2))
+    return [imaging.load(path, Channels.GREY) for path in imaging.find(folder / "pictures")]
+
+
+@pytest.mark.parametrize("colour", [0, 135, 255, (0, 135, 0), (16, 128, 128)])
+def test_one_colour_is_no_content(colour: object) -> None:
+    shape = (*SHAPE, 3) if isinstance(colour, tuple) else SHAPE
+    assert missing_content(np.full(shape, colour, np.uint8)).startswith("all pixels have one colour")
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 255),
+    st.floats(1, 60),
+    st.sampled_from([None, 95, 70]),
+    st.floats(-60, 60),
+)
+def test_noise_on_soft_shading_is_no_content(
+    seed: int, level: int, sigma: float, quality: int | None, slope: float
+) -> None:
+    noise = np.random.default_rng(seed).normal(0, sigma, SHAPE)
+    frame = pixels(level + slope * ACROSS / SHAPE[1] + noise)
+    if quality:
+        frame = imaging.decode(imaging.encode(frame, ".jpg", jpeg_quality=quality), Channels.GREY)
+    assert missing_content(frame)
+    assert contrast(frame) < 1.5
+
+
+def test_impulses_alone_are_no_content() -> None:
+    rng = np.random.default_rng(0)
+    assert missing_content(np.where(rng.random(SHAPE) < 0.1, 255 * (rng.random(SHAPE) < 0.5), 90).astype(np.uint8))
+
+
+@pytest.mark.parametrize("fill", [0, 128, 255])
+@pytest.mark.parametrize("quality", [None, 80])
+def test_half_a_frame_is_told(parts: list[Picture], fill: int, quality: int | None) -> None:
+    frame = np.maximum(parts[0], 30)
+    frame = np.where(np.abs(frame.astype(int) - fill) < 30, fill ^ 64, frame).astype(np.uint8)
+    for side, rows in (("lower", slice(64, None)), ("upper", slice(0, 48))):
+        half = frame.copy()
+        half[rows] = fill
+        if quality:
+            half = imaging.decode(imaging.encode(half, ".jpg", jpeg_quality=quality), Channels.GREY)
+        assert missing_content(half).startswith(f"the {side} {'50%' if side == 'lower' else '38%'}")
+        assert missing_content(np.ascontiguousarray(half.T)).startswith(f"the {'right' if side == 'lower' else 'left'}")
+
+
+def test_parts_are_content_with_any_noise(parts: list[Picture]) -> None:
+    rng = np.random.default_rng(1)
+    for part in parts:
+        for level in (GaussianLevel(0.0), GaussianLevel(0.25), SaltPepperLevel(0.3)):
+            assert missing_content(corrupt(part, level, rng)) == ""
+            assert missing_content(corrupt(cv2.cvtColor(part, cv2.COLOR_GRAY2RGB), level, rng)) == ""
+
+
+def test_a_picture_framed_on_both_sides_is_whole(parts: list[Picture]) -> None:
+    framed = cv2.copyMakeBorder(np.maximum(parts[0], 40), 40, 40, 0, 0, cv2.BORDER_CONSTANT, value=0)
+    assert missing_content(np.asarray(framed, np.uint8)) == ""
+
+
+def test_a_small_thing_on_an_even_ground_is_content() -> None:
+    frame = np.random.default_rng(2).normal(120, 5, SHAPE)
+    frame[90:102, 100:112] -= 90
+    assert missing_content(pixels(frame)) == ""
+
+
+def test_a_part_that_differs_in_colour_alone_is_content() -> None:
+    red, green = (150, 60, 60), (60, 106, 60)  # equally bright
+    frame = np.where((DOWN < 90)[..., None] & (ACROSS > 120)[..., None], red, green)
+    assert missing_content(pixels(frame + np.random.default_rng(3).normal(0, 4, (*SHAPE, 1)))) == ""
+
+
+def test_what_the_bundles_own_pictures_show_decides_on_a_faint_one() -> None:
+    faint = pixels(
+        90 + 4 * np.sign(np.sin(DOWN / 20) * np.sin(ACROSS / 20)) + np.random.default_rng(4).normal(0, 3, SHAPE)
+    )
+    assert missing_content(faint) == ""
+    assert missing_content(faint, least=5.0) == ""
+    assert "is there a part in view" in missing_content(faint, least=20.0)
+
+
+def test_bundles_of_uniform_parts_take_pictures_without_contrast() -> None:
+    even = pixels(np.random.default_rng(5).normal(90, 8, SHAPE))
+    assert missing_content(even)
+    assert missing_content(even, least=0.2) == ""
+    assert missing_content(np.zeros(SHAPE, np.uint8), least=0.2)
+
+
+def test_the_inspection_says_why(tmp_path: Path) -> None:
+    inspector = Inspector(open_package(write_bundle(tmp_path / "bundle")))
+    said = inspector.inspect(Item(name="cap.png", key="", read=lambda: np.zeros(SHAPE, np.uint8)))
+    assert said.error.startswith("cap.png: no content: all pixels have one colour (0 of 255)")
+    assert (said.verdict, said.p_defect, said.noise_type) == (None, None, None)
+
+
+def test_the_third_equal_picture_in_a_row_is_an_error(tmp_path: Path) -> None:
+    inspector = Inspector(open_package(write_bundle(tmp_path / "bundle")))
+    first, other = flat(90), flat(91)
+    png = imaging.encode(first, ".png")
+    shown = [first, other, first, png, first, first, other, first]  # a file and its pixels are the same picture
+    repeats = Repeats()
+    said = [
+        repeats.see(inspector.inspect(Item(name=f"{place}.png", key="", read=lambda data=data: data)))
+        for place, data in enumerate(shown)
+    ]
+    assert [bool(each.error) for each in said] == [False, False, False, False, True, True, False, False]
+    assert said[5].error == "5.png: the same picture for the 4th time in a row: is the camera frozen?"
+    assert (said[4].verdict, said[4].noise_type, repeats.total) == (None, None, 3)
+    unreadable = replace(said[0], pixels=None, error="unreadable")
+    assert [repeats.see(unreadable).error for _ in range(4)] == ["unreadable"] * 4
