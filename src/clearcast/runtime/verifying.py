@@ -58,12 +58,11 @@ def verify(path: Path, *, timeout: float = TIMEOUT, trust: Trust | None = None) 
     )
 
 
-def load_model(package: Package, *, threads: int = 1, timeout: float = TIMEOUT) -> Model:
+def load_model(package: Package, *, timeout: float = TIMEOUT) -> Model:
     """Load a bundle's graphs, and make sure that they answer here as the bundle says, by its first golden picture.
 
     Args:
         package: the bundle; one without golden pictures, as they were made once, is loaded without looking.
-        threads: see ``Model``.
         timeout: seconds after which graphs that have not answered are given up.
 
     Raises:
@@ -71,7 +70,7 @@ def load_model(package: Package, *, threads: int = 1, timeout: float = TIMEOUT) 
     """
 
     def load(control: RunControl) -> Model:
-        model = Model(package, threads=threads, control=control)
+        model = Model(package, control=control)
         if GOLDEN in package.names():
             compare_golden(package, model, read_golden(package)[0])
         return model

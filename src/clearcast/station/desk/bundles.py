@@ -10,6 +10,7 @@ from clearcast.domain import Inspection
 from clearcast.errors import OutputError
 from clearcast.imaging import Picture
 from clearcast.runtime.inspector import Inspector
+from clearcast.runtime.model import Model
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, Reference, parse_reference
 from clearcast.runtime.signing import Trust
@@ -44,18 +45,18 @@ def load(path: Path, threads: int, trust: Trust | None = None) -> Loaded:
         OutputError: there is none, or it is damaged.
     """
     package = open_package(path, trust)
-    inspector = _warm_inspector(package, 1)
+    inspector = _warm_inspector(package, load_model(package))
     has_reference = REFERENCE in package.names()
     return Loaded(
         inspector=inspector,
-        wide=_warm_inspector(package, threads) if threads > 1 else inspector,
+        wide=_warm_inspector(package, Model(package, threads=threads)) if threads > 1 else inspector,
         reference=parse_reference(package.read(REFERENCE), path.name) if has_reference else None,
     )
 
 
-def _warm_inspector(package: Package, threads: int) -> Inspector:
+def _warm_inspector(package: Package, model: Model) -> Inspector:
     """An inspector that has looked at a picture: the first takes longer, and should keep nobody waiting."""
-    inspector = Inspector(package, load_model(package, threads=threads))
+    inspector = Inspector(package, model)
     height, width = package.manifest["trained_on"]["shape"]
     corner = 255 * np.tri(height, width, dtype=np.uint8)  # something to see, or it would not be inspected
     inspector.inspect(Item(name="the first", key="", read=lambda: corner))
