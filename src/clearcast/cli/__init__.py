@@ -79,7 +79,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 def _print_any_character() -> None:
-    """A name that the terminal's encoding lacks, or that it would obey, is printed as an escape, and ends no command."""
+    """A name that the terminal lacks characters for, or would obey, is printed with escapes, and ends no command."""
     logging.setLogRecordFactory(PrintableRecord)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
