@@ -1,6 +1,7 @@
 """What a terminal is sent: nothing that it would obey, whatever files are called."""
 
 import io
+import logging
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from clearcast.progress import progress_bar
-from clearcast.terminal import TerminalConsole, printable
+from clearcast.terminal import PrintableRecord, TerminalConsole, printable
 
 HOSTILE = "a\x1b[31mred\x1b]0;title\x07\x9b2J\x7f\u202egpj\u2066\udcff\r\x08b"
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -59,6 +60,16 @@ def test_colours_and_bars_still_reach_a_terminal() -> None:
         progress(1, 2)
     assert out.getvalue().startswith("\x1b[31ma\\x1b")  # red, and the name's own escape as text
     assert "\x1b[?25l" in out.getvalue()  # the bar hides the cursor
+
+
+def test_log_lines_and_tracebacks_are_safe() -> None:
+    out = io.StringIO()
+    handler = logging.StreamHandler(out)
+    for exc_info in (None, (OSError, OSError(HOSTILE), None)):
+        record = PrintableRecord("station", logging.ERROR, "f.py", 1, "not swept: %s", (HOSTILE,), exc_info)
+        handler.handle(record)
+    assert out.getvalue().count(r"a\x1b[31mred") == 3
+    assert not OBEYED.search(out.getvalue())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such names there")

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
@@ -63,7 +63,7 @@ def suffix_of(name: str) -> str:
     >>> suffix_of("a.tar.GZ"), suffix_of("part")
     ('.gz', '')
     """
-    return PurePosixPath(name).suffix.lower()
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - called for each file of a folder, again and again
 
 
 def is_picture(name: str, head: Callable[[], bytes]) -> bool:

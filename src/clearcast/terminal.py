@@ -5,7 +5,9 @@ overrides of the writing direction, bytes that are no text) as escapes such as `
 output.
 """
 
+import logging
 import re
+import traceback
 import unicodedata
 from collections.abc import Iterable
 
@@ -46,3 +48,13 @@ class TerminalConsole(Console):
                 yield segment
             else:
                 yield Segment(printable(segment.text), segment.style)
+
+
+class PrintableRecord(logging.LogRecord):
+    """A line of a log, with its traceback, whose every text passes through ``printable``."""
+
+    def getMessage(self) -> str:  # noqa: N802 - logging's own name
+        """The message with its values."""
+        if self.exc_info and not self.exc_text:
+            self.exc_text = printable("".join(traceback.format_exception(*self.exc_info)).rstrip("\n"))
+        return printable(super().getMessage())

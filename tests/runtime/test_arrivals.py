@@ -21,7 +21,6 @@ from clearcast.runtime.arrivals import Arrivals, Waiting, trusted_until
 from clearcast.runtime.sinks import Inspected, open_sink
 from clearcast.runtime.sinks.rows import VERDICT_COLUMNS
 from clearcast.runtime.sources import Item
-from clearcast.runtime.sources.item import FileState
 from clearcast.runtime.watching import watch
 
 LONG_AGO = 1_000_000_000_123_456_789  # in nanoseconds since 1970
@@ -161,7 +160,7 @@ def test_a_drive_with_whole_seconds_is_given_time_to_show_a_second_writing(
     tick = 10**18
 
     def facts(_: str) -> arrivals_module._Facts:
-        return arrivals_module._Facts(FileState(size=path.stat().st_size, modified="12:00:00"), tick, tick)
+        return arrivals_module._Facts(path.stat().st_size, tick, tick)
 
     monkeypatch.setattr(arrivals_module, "_facts", facts)
     arrivals = Arrivals(folder, Inspected(), Waiting(settle=0.5), clock)

@@ -32,6 +32,7 @@ from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.manifest import MANIFEST, write_manifest
 from clearcast.runtime.package import open_package
 from clearcast.runtime.reference import REFERENCE
+from clearcast.runtime.sinks import open_sink
 from clearcast.runtime.sources import SourceError, items
 from clearcast.runtime.sources.folders import pattern_items
 
@@ -391,6 +392,45 @@ def test_what_was_found_before_an_interruption_counts_too(bundle: Path, tmp_path
     asked = (bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--fail-on", "defect", "--resume")
     assert [predict(*asked).exit_code for _ in range(2)] == [3, 3]
     assert len(rows_of(tmp_path / "r.csv")) == 1
+
+
+def test_a_picture_that_changed_is_inspected_again_and_its_last_row_counts(bundle: Path, tmp_path: Path) -> None:
+    picture, out = tmp_path / "parts/a.png", tmp_path / "r.csv"
+    imaging.save(picture, np.full((32, 32), 240, np.uint8))
+    imaging.save(tmp_path / "parts/b.png", np.full((32, 32), 10, np.uint8))
+    asked = (bundle, tmp_path / "parts", "--out", out, "--fail-on", "defect", "--resume")
+    assert predict(*asked).exit_code == 3
+    imaging.save(picture, np.full((32, 32), 10, np.uint8))
+    os.utime(picture, ns=(5, 5))
+
+    done = predict(*asked)
+
+    assert done.exit_code == 0, done.output
+    assert "1 picture had a row, and changed since" in done.output
+    assert "Verdicts: 2 ok" in done.output
+    assert [(Path(row["path"]).name, row["verdict"]) for row in rows_of(out)] == [
+        ("a.png", "defect"),
+        ("b.png", "ok"),
+        ("a.png", "ok"),
+    ]
+    assert rows_of(out)[2]["modified"] == "1970-01-01T00:00:00.000000005Z"
+    assert "0 pictures inspected" in predict(*asked).output
+
+
+def test_predict_says_what_it_leaves_out(bundle: Path, tmp_path: Path) -> None:
+    pictures_of(tmp_path / "parts", 2)
+    (tmp_path / "parts/c.heic").write_bytes(b"x")
+    (tmp_path / "parts/Thumbs.db").write_bytes(b"x")
+    done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv")
+    assert "1 file of another kind was left out: .heic 1" in done.output
+
+
+def test_one_process_at_a_time_writes_results(bundle: Path, tmp_path: Path) -> None:
+    pictures_of(tmp_path / "parts", 1)
+    sink, _ = open_sink(tmp_path / "r.csv", model="another", resume=True)
+    refused = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--resume").exception
+    assert f"another process ({os.getpid()}) is writing it" in str(refused)
+    sink.stop()
 
 
 def test_shards_make_the_whole(bundle: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The command line: parse, call one function, print."""
 
 import io
+import logging
 import sys
 from importlib import import_module
 from typing import Annotated
@@ -9,7 +10,7 @@ import typer
 
 from clearcast import __version__
 from clearcast.errors import ClearcastError
-from clearcast.terminal import TerminalConsole, printable
+from clearcast.terminal import PrintableRecord, TerminalConsole, printable
 
 INTERRUPTED = 130  # how Typer ends the program after Ctrl-C
 COMMANDS = {  # in the order of the help, each with its module in this package
@@ -79,7 +80,8 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 def _print_any_character() -> None:
-    """A name that the terminal's encoding lacks is printed as an escape, and ends no command."""
+    """A name that the terminal lacks characters for, or would obey, is printed with escapes, and ends no command."""
+    logging.setLogRecordFactory(PrintableRecord)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

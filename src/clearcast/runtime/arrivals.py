@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from clearcast.domain import Inspection
 from clearcast.errors import PictureError
@@ -23,7 +24,7 @@ from clearcast.runtime.sinks import Inspected
 from clearcast.runtime.sinks.done import Done
 from clearcast.runtime.sources import Item, SourceError
 from clearcast.runtime.sources.folders import folder_items
-from clearcast.runtime.sources.item import FileState, state_of
+from clearcast.runtime.sources.item import FileState, moment
 
 _SECOND = 1_000_000_000  # in nanoseconds
 _COARSE_SETTLE = 2.5  # seconds, where times have no fractions: within one of its ticks a drive hides a second writing
@@ -47,13 +48,17 @@ class Waiting:
     patience: float = 30.0
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """What the system says of a file; times in nanoseconds since 1970. No state: it says nothing."""
+class _Facts(NamedTuple):
+    """What the system says of a file; times in nanoseconds since 1970. No size: it says nothing."""
 
-    state: FileState | None = None
+    size: int | None = None
     written: int = 0
     changed: int = 0
+
+    @property
+    def state(self) -> FileState | None:
+        """What a row says of the file; None where the system says nothing."""
+        return None if self.size is None else FileState(size=self.size, modified=moment(self.written))
 
     @property
     def is_coarse(self) -> bool:
@@ -176,9 +181,10 @@ class Arrivals:
 
     def _has_row(self, name: str, facts: _Facts) -> bool:
         """Whether there is a row of a file of this name that had its size and time, or of which nobody knows them."""
-        if facts.state is None or self._known.is_stateless(name):
+        state = facts.state
+        if state is None or self._known.is_stateless(name):
             return name in self._known
-        return self._known.has_state(name, facts.state)
+        return self._known.has_state(name, state)
 
     def _is_due(self, sight: _Sight, now: float) -> bool:
         settle = max(self._rule.settle, _COARSE_SETTLE) if sight.facts.is_coarse else self._rule.settle
@@ -204,7 +210,7 @@ class Arrivals:
         return True
 
     def _has_known_bytes(self, sight: _Sight) -> bool:
-        if sight.facts.state is None:
+        if sight.facts.size is None:
             return True  # of a name that has a row, and no file that could be read
         try:
             data = sight.item.read()
@@ -249,7 +255,7 @@ class _Kinds:
 
 
 def _key(name: str, facts: _Facts) -> str:
-    return f"{name}\0{facts.state}\0{facts.changed}"
+    return f"{name}\0{facts.size}\0{facts.written}\0{facts.changed}"
 
 
 def _facts(path: str) -> _Facts:
@@ -266,4 +272,4 @@ def _facts(path: str) -> _Facts:
         return _Facts()
     except OSError:  # reading it will say why
         return _Facts()
-    return _Facts(state_of(facts), facts.st_mtime_ns, facts.st_ctime_ns)
+    return _Facts(facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)

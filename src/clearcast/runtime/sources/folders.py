@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from clearcast.file_kinds import OtherFiles, file_head, is_litter, is_picture
@@ -30,7 +29,7 @@ class _Walk:
         """Whether a file is a picture that is wanted; one of another kind is counted."""
         if not self.takes(parts):
             return False
-        if is_picture(parts[-1], partial(self.heads, str(self.root.joinpath(*parts)))):
+        if is_picture(parts[-1], lambda: self.heads(str(self.root.joinpath(*parts)))):
             return True
         self.others.add(parts[-1])
         return False

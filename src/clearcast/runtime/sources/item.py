@@ -1,6 +1,5 @@
 """One picture to inspect, and what is wrong with a source that gives none."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -67,11 +66,6 @@ def file_state(path: Path) -> FileState | None:
         facts = path.stat()
     except (OSError, ValueError):  # ValueError: a NUL byte in the path
         return None
-    return state_of(facts)
-
-
-def state_of(facts: os.stat_result) -> FileState:
-    """The state that the system's facts of a file tell."""
     return FileState(size=facts.st_size, modified=moment(facts.st_mtime_ns))
 
 
