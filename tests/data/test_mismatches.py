@@ -32,7 +32,7 @@ def part(seed: int) -> Picture:
 
 
 def grain(picture: Picture, rng: np.random.Generator) -> Picture:
-    return np.clip(picture + rng.normal(0, 30, picture.shape), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture + rng.normal(0, 30, picture.shape), 0, 255), np.uint8)
 
 
 def impulses(picture: Picture, rng: np.random.Generator) -> Picture:

@@ -25,7 +25,11 @@ DOWN, ACROSS = np.mgrid[: SHAPE[0], : SHAPE[1]]
 
 
 def pixels(values: object) -> Picture:
-    return np.clip(np.asarray(values), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.asarray(values, float), 0, 255), np.uint8)
+
+
+def item(name: str, data: bytes | Picture) -> Item:
+    return Item(name=name, key="", read=lambda: data)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +126,7 @@ def test_bundles_of_uniform_parts_take_pictures_without_contrast() -> None:
 
 def test_the_inspection_says_why(tmp_path: Path) -> None:
     inspector = Inspector(open_package(write_bundle(tmp_path / "bundle")))
-    said = inspector.inspect(Item(name="cap.png", key="", read=lambda: np.zeros(SHAPE, np.uint8)))
+    said = inspector.inspect(item("cap.png", np.zeros(SHAPE, np.uint8)))
     assert said.error.startswith("cap.png: no content: all pixels have one colour (0 of 255)")
     assert (said.verdict, said.p_defect, said.noise_type) == (None, None, None)
 
@@ -133,10 +137,7 @@ def test_the_third_equal_picture_in_a_row_is_an_error(tmp_path: Path) -> None:
     png = imaging.encode(first, ".png")
     shown = [first, other, first, png, first, first, other, first]  # a file and its pixels are the same picture
     repeats = Repeats()
-    said = [
-        repeats.see(inspector.inspect(Item(name=f"{place}.png", key="", read=lambda data=data: data)))
-        for place, data in enumerate(shown)
-    ]
+    said = [repeats.see(inspector.inspect(item(f"{place}.png", data))) for place, data in enumerate(shown)]
     assert [bool(each.error) for each in said] == [False, False, False, False, True, True, False, False]
     assert said[5].error == "5.png: the same picture for the 4th time in a row: is the camera frozen?"
     assert (said[4].verdict, said[4].noise_type, repeats.total) == (None, None, 3)

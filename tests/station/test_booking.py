@@ -1,6 +1,7 @@
 """Which inspections are logged together."""
 
 import threading
+from dataclasses import replace
 from queue import SimpleQueue
 
 import pytest
@@ -9,6 +10,9 @@ from logged import ENTRY
 
 from clearcast.station.desk import booking
 from clearcast.station.desk.booking import Inspected, Job, Line, book
+from clearcast.station.desk.repeating import StationRepeats
+from clearcast.station.log import LogAway
+from clearcast.station.records import Entry
 
 
 @pytest.mark.parametrize("queued", [True, False])
@@ -28,7 +32,41 @@ def test_while_pictures_queue_what_is_finished_is_logged_together(
 
     worker = threading.Thread(target=finish)
     worker.start()
-    book(line, ledger.log, queued=lambda: queued, away=lambda error: pytest.fail(str(error)))
+    book(line, ledger.log, StationRepeats(), queued=lambda: queued, away=lambda error: pytest.fail(str(error)))
     worker.join()
     assert [job.answer.result(timeout=0).id for job in jobs] == [1, 2, 3]
     assert [len(names) for names in ledger.writes] == ([3] if queued else [1, 1, 1])
+
+
+def test_a_frozen_camera_is_told_by_station_and_counts_only_what_is_logged() -> None:
+    repeats = StationRepeats()
+    frozen, moving = (replace(ENTRY, station=name, error="") for name in ("frozen", "moving"))
+
+    def sent(place: int) -> list[Entry]:
+        return [replace(frozen, pixels="same"), replace(moving, pixels=str(place))]
+
+    def log(place: int, *, fails: bool = False) -> list[bool]:
+        with repeats.marked(sent(place)) as entries:
+            if fails:
+                raise LogAway("away")
+        return ["for the" in entry.error for entry in entries]
+
+    assert log(0) == [False, False]
+    for _ in range(3):
+        with pytest.raises(LogAway):
+            log(1, fails=True)
+    assert log(1) == [False, False]
+    assert log(2) == log(3) == [True, False]
+    assert repeats.total == 3
+    with repeats.marked(sent(4)) as (last, _):
+        assert last.error == f"{ENTRY.name}: the same picture for the 5th time in a row: is the camera frozen?"
+        assert (last.verdict, last.p_defect, last.noise_type, last.brightness) == (None, None, None, None)
+
+
+def test_the_senders_heard_of_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clearcast.station.desk.repeating._STATIONS", 2)
+    repeats = StationRepeats()
+    for station in ("a", "b", "c", "a"):
+        with repeats.marked([replace(ENTRY, station=station, pixels="same", error="")]):
+            pass
+    assert repeats.total == 0

@@ -186,7 +186,7 @@ def _least_contrast(package: Package) -> float | None:
 
 def _pixel_hash(picture: Picture) -> str:
     digest = hashlib.blake2b(str(picture.shape).encode(), digest_size=16)
-    digest.update(picture)
+    digest.update(picture.data)
     return digest.hexdigest()
 
 

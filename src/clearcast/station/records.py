@@ -3,7 +3,7 @@
 Times are UTC, in whole milliseconds since 1970-01-01, as ``at``: exact, sortable and the same in every database.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from clearcast.domain import NoiseType, Verdict
@@ -64,6 +64,7 @@ class Entry:
             ``clearcast.domain.Inspection``.
         brightness, sharpness, sigma, density: see ``clearcast.domain.Looks``.
         shadow: what the bundle in shadow said; None where there is none.
+        pixels: see ``clearcast.domain.Inspection``; not logged.
     """
 
     at: int
@@ -87,6 +88,7 @@ class Entry:
     sigma: float | None = None
     density: float | None = None
     shadow: Opinion | None = None
+    pixels: str | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,7 @@ def roc(stage: ClassificationStage) -> Figure:
     for colour, (name, curve) in zip((BLUE, ORANGE, GREEN, PURPLE), stage["roc"].items(), strict=False):
         label = f"{display_name(name)}, area {curve['area']:.4f}"
         axes.plot(curve["fpr"], curve["tpr"], color=colour, linewidth=1.6, label=label)
-    sensitivity, specificity = (stage["metrics"].get(name) for name in ("sensitivity", "specificity"))
+    sensitivity, specificity = stage["metrics"].get("sensitivity"), stage["metrics"].get("specificity")
     if sensitivity is not None and specificity is not None:
         axes.plot(1 - specificity, sensitivity, "o", color=ORANGE, markersize=6, label="the verdicts", clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="False alarms, share of the rest", ylabel="Found, share of the class")

@@ -63,6 +63,7 @@ class StationFacts(BaseModel):
     role: Role
     limits: TakenLimits
     drift: list[str]
+    repeats: Annotated[int, Field(description="pictures since the start that equalled their sender's one before")]
     noise_types: list[NoiseType]
     station: str
     measured: Figures | None

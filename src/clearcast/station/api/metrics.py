@@ -30,6 +30,8 @@ class Metrics:
         )
         self._refused = Counter("clearcast_refused", "Requests refused, by HTTP status", ["status"], registry=registry)
         self._drift = Gauge("clearcast_drift", "Sentences about drift of the latest pictures", registry=registry)
+        repeats = Gauge("clearcast_repeats", "Pictures that equalled their sender's one before", registry=registry)
+        repeats.set_function(lambda: desk.state().repeats)
         waiting = Gauge("clearcast_waiting", "Pictures that wait to be inspected", registry=registry)
         waiting.set_function(lambda: desk.state().waiting)
         ready = Gauge("clearcast_ready", "Whether pictures can be inspected: 1 or 0", registry=registry)

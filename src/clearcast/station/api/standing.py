@@ -71,6 +71,7 @@ def facts(station: Here, role: Annotated[Role, Depends(reader)]) -> StationFacts
         role=role,
         limits=TakenLimits(bytes=limits.bytes, pixels=limits.pixels, files=limits.files),
         drift=_drift(station),
+        repeats=state.repeats,
         noise_types=list(NoiseType),
         station=station.name,
         measured=Figures.of(state.manifest["measured"]) if state.manifest else None,

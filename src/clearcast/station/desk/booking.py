@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
+from clearcast.station.desk.repeating import StationRepeats
 from clearcast.station.desk.words import DeskAway, Upload
 from clearcast.station.log import Log, LogAway
 from clearcast.station.records import Entry, Record
@@ -36,25 +37,28 @@ class Inspected:
 Line = SimpleQueue[Inspected | None]
 
 
-def book(line: Line, log: Log, *, queued: Callable[[], bool], away: Callable[[LogAway], None]) -> None:
+def book(
+    line: Line, log: Log, repeats: StationRepeats, *, queued: Callable[[], bool], away: Callable[[LogAway], None]
+) -> None:
     """Log and answer what comes, until None comes.
 
     Args:
         line: what is finished, in any order.
         log: where it goes.
+        repeats: tells of frozen cameras, in the order of the log.
         queued: whether pictures wait for a worker.
         away: called where the log cannot be written.
     """
     for batch in _batches(line, queued):
         try:
-            _write(batch, log)
+            _write(batch, log, repeats)
         except LogAway as error:
             away(error)
             _refuse(batch, str(error))
         except Exception:  # one entry that the log cannot hold shall not harm the others
             _SAID.exception("%d inspections could not be logged together", len(batch))
             for each in batch:
-                _write_alone(each, log)
+                _write_alone(each, log, repeats)
 
 
 def _batches(line: Line, queued: Callable[[], bool]) -> Iterator[list[Inspected]]:
@@ -80,15 +84,16 @@ def _batches(line: Line, queued: Callable[[], bool]) -> Iterator[list[Inspected]
             return
 
 
-def _write(batch: Sequence[Inspected], log: Log) -> None:
-    ids = log.write([each.entry for each in batch])
-    for id_, each in zip(ids, batch, strict=True):
-        each.job.answer.set_result(Record(id=id_, entry=each.entry))
+def _write(batch: Sequence[Inspected], log: Log, repeats: StationRepeats) -> None:
+    with repeats.marked([each.entry for each in batch]) as entries:
+        ids = log.write(entries)
+    for id_, entry, each in zip(ids, entries, batch, strict=True):
+        each.job.answer.set_result(Record(id=id_, entry=entry))
 
 
-def _write_alone(inspected: Inspected, log: Log) -> None:
+def _write_alone(inspected: Inspected, log: Log, repeats: StationRepeats) -> None:
     try:
-        _write([inspected], log)
+        _write([inspected], log, repeats)
     except Exception as error:
         _SAID.exception("an inspection could not be logged")
         reason = str(error) if isinstance(error, LogAway) else "an inspection could not be logged"

@@ -16,6 +16,7 @@ from clearcast.station.desk.booking import Inspected, Job, Line, book
 from clearcast.station.desk.bundles import Place
 from clearcast.station.desk.drifting import DriftWatch
 from clearcast.station.desk.looking import Looker
+from clearcast.station.desk.repeating import StationRepeats
 from clearcast.station.desk.words import DeskAway, DeskFull, State, Upload
 from clearcast.station.log import Log
 from clearcast.station.records import Record
@@ -57,6 +58,7 @@ class Desk:
         shelf.restorer = self._bundle
         self._shadow = Place(shadow, self._size, trust) if shadow else None
         self._drift = DriftWatch(log)
+        self._repeats = StationRepeats()
         self._lock = threading.Lock()  # of what is counted and said below; and nothing is taken after the desk closed
         self._closing = False
         self._over = threading.Event()
@@ -109,6 +111,7 @@ class Desk:
             shadow=shadow.loaded.inspector.name if shadow and shadow.loaded else None,
             shadow_fault=shadow.fault if shadow else "",
             waiting=self._waiting,
+            repeats=self._repeats.total,
         )
 
     def drift(self) -> list[str]:
@@ -160,6 +163,7 @@ class Desk:
         book(
             self._finished,
             self._log,
+            self._repeats,
             queued=lambda: not self._taken.empty(),
             away=lambda error: self._note("log", str(error)),
         )

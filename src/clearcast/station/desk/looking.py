@@ -150,4 +150,5 @@ def _entry(upload: Upload, at: int, name: str, sha256: str, inspection: Inspecti
         sigma=looks.sigma if looks else None,
         density=looks.density if looks else None,
         shadow=opinion,
+        pixels=inspection.pixels,
     )

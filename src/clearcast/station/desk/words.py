@@ -35,6 +35,7 @@ class State:
         shadow: the name of the bundle in shadow; None where there is none, or until it is loaded.
         shadow_fault: why there is no opinion of the bundle in shadow, though there should be; "" where there is.
         waiting: pictures that were taken and not answered yet.
+        repeats: pictures since the start that were the same as their sender's one before.
     """
 
     ready: bool
@@ -46,6 +47,7 @@ class State:
     shadow: str | None
     shadow_fault: str
     waiting: int
+    repeats: int = 0
 
 
 class DeskFull(ClearcastError):  # noqa: N818 - named by what is so, not by whose fault it is

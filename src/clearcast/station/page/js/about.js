@@ -22,7 +22,7 @@ export function showAbout() {
   dialog.showModal();
 }
 
-function facts({ station: name, model, threshold, measured, shadow, shadow_fault: fault, limits, version }) {
+function facts({ station: name, model, threshold, measured, shadow, shadow_fault: fault, limits, repeats, version }) {
   const shares = Object.entries(MEASURES).filter(([key]) => measured?.[key]); // null: it was not measured, which is not 0%
   const pairs = [
     ["Name", name],
@@ -31,6 +31,7 @@ function facts({ station: name, model, threshold, measured, shadow, shadow_fault
     ["Measured on", measured?.images ? `${counted(measured.images, "picture")} of ${counted(measured.parts, "part")} that it had not seen` : ""],
     ...shares.map(([key, words]) => [words, interval(measured[key])]),
     ["Second model, on trial", [shadow, fault].filter(Boolean).join(": ")],
+    ["Repeated pictures", repeats ? `${counted(repeats, "picture")} the same as the sender's one before` : ""],
     ["Largest file", size(limits.bytes)],
     ["Clearcast", version],
   ];
