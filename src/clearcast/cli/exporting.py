@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from clearcast.cli.options import Root
 from clearcast.cli.output import packages, say
+from clearcast.cli.sheets import Root, StripPrefix
 
 BundlePath = Annotated[Path, typer.Argument(help="The bundle: its folder, or its zip.", metavar="BUNDLE")]
 
@@ -18,6 +18,7 @@ def export(
         Path | None, typer.Option(help="The sheet that SOURCE was made of.", show_default="where it was then")
     ] = None,
     root: Root = None,
+    strip_prefix: StripPrefix = None,
 ) -> None:
     """Make a bundle of a study, zip or unzip one, or give graphs to an old one; proved equal before it is written."""
     from clearcast.runtime.repacking import has_graphs, repack
@@ -28,7 +29,7 @@ def export(
         with packages("train"):
             from clearcast.bundle.packaging import Data
             from clearcast.bundle.packaging import export as export_bundle
-        export_bundle(source, out, data=Data(sheet=sheet, root=root))
+        export_bundle(source, out, data=Data(sheet=sheet, root=root, strip_prefix=tuple(strip_prefix or ())))
     say(f"Bundle: {out}")
 
 

@@ -49,6 +49,7 @@ def check_sheet(
     facts = facts if facts is not None else read_facts(sheet, progress=progress)
     readable = [fact.info for fact in facts.values() if fact.info]
     findings = [
+        *(Finding(severity=Severity.WARNING, kind=note.kind, message=note.message) for note in sheet.notes),
         *row_findings(sheet.rows, facts),
         *_without_noise(sheet.rows, facts),
         *_unpaired(sheet.rows),

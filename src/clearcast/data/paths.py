@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
+_SPECIAL = frozenset(("", ".", ".."))  # components after which a path is not as it reads
 _MOST_NAMES = 20_000  # of a folder in which similar names are looked for
 _MOST_SEARCHES = 100  # for similar names, which are slow
 _MOST_MATCHES = 20
@@ -52,6 +53,8 @@ def below_root(path: str, root: Path) -> str | None:
     """
     if "\x00" in path or (os.name != "nt" and re.match("[A-Za-z]:", path)):
         return None
+    if os.name != "nt" and _SPECIAL.isdisjoint(path.split("/")):  # nearly all paths
+        return path
     base = os.path.abspath(root)  # noqa: PTH100 -- resolves ".." by the text alone, and follows no link
     full = os.path.abspath(os.path.join(base, path))  # noqa: PTH100, PTH118
     folder = os.path.join(base, "")  # noqa: PTH118 -- with its last slash

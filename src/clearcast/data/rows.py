@@ -119,6 +119,10 @@ class RowParser:
         missing = [path for path in inside if path is not None and self._files.find(path) is None]
         below = [found[0] for path in missing if (found := self._files.end_below(path))]
         counts = self._foreign | {prefix: below.count(prefix) for prefix in dict.fromkeys(below)}
+        renamed = sum(path is not None and self._files.find(path) not in (None, path) for path in inside)
+        if renamed:
+            message = f"{renamed} paths differ from their files' names in capitals or in their Unicode form; taken as those"
+            yield Note("names of files", message)
         for prefix, count in counts.items():
             message = f"{count} paths begin with {prefix!r}: take it off with {prefix_option(prefix)}"
             yield Note("paths from elsewhere", message)

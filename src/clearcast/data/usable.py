@@ -53,7 +53,7 @@ def usable(sheet: Sheet, *, skip_bad: bool, console: Console, paired: bool = Tru
     more = f"\n  and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
     if not skip_bad:
         raise SheetError(
-            f"{sheet.path}: {len(bad)} of {len(sheet.rows)} rows cannot be used:\n  "
+            f"{sheet.path}: {len(bad)} of {len(sheet.rows)} rows cannot be used ({sheet.place}):\n  "
             + "\n  ".join(listed[:_SHOWN])
             + f"{more}\nSee all with 'clearcast check', mend them, or leave them out with --skip-bad."
         )

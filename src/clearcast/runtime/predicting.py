@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from clearcast.data.sheet import Reading
 from clearcast.domain import Inspection, Verdict
 from clearcast.errors import OutputError
 from clearcast.progress import progress_bar
@@ -29,7 +30,7 @@ class PredictRequest:
 
     Attributes:
         bundle: its folder or zip.
-        source, recursive, shard, root, column: see ``sources.items``.
+        source, recursive, shard, root, column, reading: see ``sources.items``.
         out: the results file; see ``sinks.open_sink``.
         resume: go on with what ``out`` holds, or begin where nothing is.
         beside: pictures that are written too.
@@ -44,6 +45,7 @@ class PredictRequest:
     out: Path
     column: str
     root: Path | None = None
+    reading: Reading = field(default_factory=Reading)
     recursive: bool = True
     shard: Shard | None = None
     resume: bool = False
@@ -158,6 +160,7 @@ def _items(request: PredictRequest) -> Iterator[Item]:
         shard=request.shard,
         root=request.root,
         column=request.column,
+        reading=request.reading,
     )
 
 
@@ -171,6 +174,7 @@ def _count(request: PredictRequest) -> int:
         shard=request.shard,
         root=request.root,
         column=request.column,
+        reading=request.reading,
     )
     return known or 0
 

@@ -93,8 +93,10 @@ def _fill_merged(lines: list[Line], merged: Sequence[Area], header: int, places:
 
 def _filled(line: Line, covered: Sequence[int], text: str, fault: str | None) -> Line:
     empty = [at for at in covered if not line.cells[at] and at not in line.faults]
+    if not empty:
+        return line
     cells = tuple(text if at in empty else cell for at, cell in enumerate(line.cells))
-    faults = {**line.faults, **dict.fromkeys(empty, fault)} if fault and empty else line.faults
+    faults = {**line.faults, **dict.fromkeys(empty, fault)} if fault else line.faults
     return line._replace(cells=cells, faults=faults)
 
 

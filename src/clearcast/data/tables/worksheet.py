@@ -10,6 +10,7 @@ from clearcast.data.tables.grid import LAST_COLUMN, LAST_ROW, NO_FAULTS, UNCALCU
 from clearcast.data.tables.xml import local, new_parser
 from clearcast.errors import SheetError
 
+_FREQUENT = frozenset(("c", "v", "row", "t", "is"))  # names without a prefix, as nearly all programs write them
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # how a workbook writes characters that XML has no place for
 _AREA = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7}):\$?([A-Z]{1,3})\$?([0-9]{1,7})")
 
@@ -62,7 +63,7 @@ class WorksheetParser:
         return rows
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        name = local(tag)
+        name = tag if tag in _FREQUENT else local(tag)
         if name == "c":
             self._start_cell(attributes)
         elif name in ("v", "t"):
@@ -80,10 +81,10 @@ class WorksheetParser:
             self.hidden_columns.update(range(max(first, 1) - 1, min(last, LAST_COLUMN)))
 
     def _end(self, tag: str) -> None:
-        name = local(tag)
+        name = tag if tag in _FREQUENT else local(tag)
         if name == "c":
-            if self._cell is not None:
-                self._end_cell(self._cell)
+            if self._text or self._formula:
+                self._end_cell()
         elif name in ("v", "t"):
             self._collecting = False
         elif name == "rPh":
@@ -110,21 +111,25 @@ class WorksheetParser:
         self._cells_seen += 1
         if self._cells_seen > limits.MOST_CELLS:
             limits.refuse("the worksheet has", limits.MOST_CELLS, "cells")
-        reference = attributes.get("r")
-        self._column = self._column + 1 if reference is None else self._place(reference.rstrip("0123456789"))
-        wanted = self._columns is None or self._column in self._columns
-        self._cell = attributes if wanted else None
-        self._text, self._length, self._formula = [], 0, False
+        if "r" in attributes:
+            letters = attributes["r"].rstrip("0123456789")
+            place = self._places.get(letters)
+            if place is None:
+                place = self._places[letters] = _column_place(letters)
+            self._column = place
+        else:
+            self._column += 1
+        self._cell = attributes if self._columns is None or self._column in self._columns else None
+        self._formula = False
+        if self._text:
+            self._text, self._length = [], 0
 
-    def _place(self, letters: str) -> int:
-        place = self._places.get(letters)
-        if place is None:
-            place = self._places[letters] = _column_place(letters)
-        return place
-
-    def _end_cell(self, cell: dict[str, str]) -> None:
-        self._cell = None
-        text, kind = "".join(self._text), cell.get("t", "n")
+    def _end_cell(self) -> None:
+        """Keep what the cell holds; one that has neither a value nor a formula only has a format."""
+        if self._cell is None:
+            return
+        cell, text = self._cell, "".join(self._text)
+        kind = cell.get("t", "n")
         if self._formula and self._is_uncalculated(text, kind):
             self._faults[self._column] = UNCALCULATED
         elif kind == "e":

@@ -8,7 +8,7 @@ import numpy as np
 
 from clearcast import imaging
 from clearcast.data import sheet
-from clearcast.data.sheet import Columns
+from clearcast.data.sheet import Columns, Reading
 from clearcast.imaging import Picture
 from clearcast.runtime.sources import archives, videos
 from clearcast.runtime.sources.folders import folder_items, is_pattern, is_picture, pattern_items
@@ -28,6 +28,7 @@ Source = str | Path | int | Picture | Iterable[Listed]
 """A path, a pattern, ``-``; a camera's number; one picture; or paths, pictures (uint8) and items from Python."""
 
 STDIN = "-"
+_PLAIN = Reading()
 
 
 def items(
@@ -37,6 +38,7 @@ def items(
     shard: Shard | None = None,
     root: Path | None = None,
     column: str = Columns.noisy,
+    reading: Reading = _PLAIN,
 ) -> Iterator[Item]:
     """The pictures of a source, lazily, always in the same order.
 
@@ -44,21 +46,22 @@ def items(
     are told by their suffix; names with a leading dot are skipped. Videos and archives within a folder are not opened.
 
     Args:
-        source: a picture, a folder, a pattern (``parts/**/*.png``), a sheet (.xlsx, .xls, .csv, .parquet), a .zip, a
-            video, a store's folder such as ``s3://bucket/parts`` (through fsspec), a camera's number such as ``0``,
-            ``-`` for paths from stdin, one a line; or from Python a picture
+        source: a picture, a folder, a pattern (``parts/**/*.png``), a sheet (.xlsx, .xlsm, .xls, .csv, .parquet), a
+            .zip, a video, a store's folder such as ``s3://bucket/parts`` (through fsspec), a camera's number such as
+            ``0``, ``-`` for paths from stdin, one a line; or from Python a picture
             (uint8; (height, width, 3) in RGB order or (height, width)), or any iterable of paths, pictures and items.
         recursive: of a folder, whether its folders count too.
         shard: give only this share of the pictures.
         root: of a sheet, the folder that its paths are relative to; by default its own.
         column: of a sheet, the column that names the pictures.
+        reading: of a sheet, which worksheet, and what is taken off the beginning of paths.
 
     Raises:
         SourceError: the source is missing, of an unknown kind or damaged; or, when it has been gone through, it held no
             picture. A share may be empty.
         SheetError: a sheet that cannot be read, or has no such column.
     """
-    found = _open(source, recursive=recursive, root=root, column=column)
+    found = _open(source, recursive=recursive, root=root, column=column, reading=reading)
     if shard is not None and _camera(source) is not None:
         raise SourceError("a camera cannot be divided into shards; use it without --shard")
     return _some(found, source, shard)
@@ -71,6 +74,7 @@ def count(
     shard: Shard | None = None,
     root: Path | None = None,
     column: str = Columns.noisy,
+    reading: Reading = _PLAIN,
 ) -> int | None:
     """How many pictures a source holds, for a progress bar; None where nobody knows: stdin, a camera, a generator.
 
@@ -84,7 +88,7 @@ def count(
             return videos.frame_count(path) if shard is None else None
     elif not isinstance(source, Sized):
         return None
-    found = _open(source, recursive=recursive, root=root, column=column)
+    found = _open(source, recursive=recursive, root=root, column=column, reading=reading)
     return sum(1 for item in found if shard is None or shard.holds(item))
 
 
@@ -99,7 +103,7 @@ def _some(found: Iterable[Item], source: Source, shard: Shard | None) -> Iterato
         raise SourceError(f"{what}: no pictures are there; needed are files in {', '.join(sorted(imaging.SUFFIXES))}")
 
 
-def _open(source: Source, *, recursive: bool, root: Path | None, column: str) -> Iterable[Item]:
+def _open(source: Source, *, recursive: bool, root: Path | None, column: str, reading: Reading) -> Iterable[Item]:
     if isinstance(source, np.ndarray):
         return [array_item(require_picture(source, "the picture"), "#000000")]
     if isinstance(source, str) and source == STDIN:  # a table's column would be compared cell by cell
@@ -117,7 +121,7 @@ def _open(source: Source, *, recursive: bool, root: Path | None, column: str) ->
         if path.is_dir() and str(source):
             return folder_items(path, recursive=recursive)
         if path.is_file():
-            return _open_file(path, root, column)
+            return _open_file(path, root, column, reading)
     except ValueError:  # a NUL byte in the path
         pass
     if is_pattern(str(source)):
@@ -125,12 +129,12 @@ def _open(source: Source, *, recursive: bool, root: Path | None, column: str) ->
     raise SourceError(f"{source}: no such file or folder; needed is {_KINDS}")
 
 
-def _open_file(path: Path, root: Path | None, column: str) -> Iterable[Item]:
+def _open_file(path: Path, root: Path | None, column: str, reading: Reading) -> Iterable[Item]:
     suffix = path.suffix.lower()
     if is_picture(path.name):
         return [file_item(path, path.name)]
     if suffix in sheet.SUFFIXES:
-        return sheet_items(path, root, column)
+        return sheet_items(path, root, column, reading)
     if suffix == archives.SUFFIX:
         return archives.archive_items(path)
     if suffix in videos.SUFFIXES:
