@@ -107,7 +107,7 @@ def with_sheet_options_but_root(command: Callable[..., None]) -> Callable[..., N
 def _with_options(command: Callable[..., None], named: dict[str, tuple[Any, Any]]) -> Callable[..., None]:
     @functools.wraps(command)
     def gathered(*arguments: Any, **values: Any) -> None:  # noqa: ANN401 -- whatever the command takes
-        given = {name: values.pop(name) for name in named}
+        given = {name: values.pop(name, default) for name, (_, default) in named.items()}
         command(*arguments, **values, options=_gather(**given))
 
     signature = inspect.signature(command)

@@ -164,6 +164,8 @@ def foreign_prefixes(paths: Sequence[str], files: FileNames) -> dict[str, int]:
             unknown.append(path)
     folders: dict[str, list[list[str]]] = defaultdict(list)
     for path in unknown:
+        if _parts(path)[0] == "..":  # nobody means to take that off
+            continue
         folders[_parts(path)[0]].append(_parts(path)[:-1])
     for each in folders.values():
         counts[_common(each)] += len(each)

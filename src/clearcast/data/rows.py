@@ -12,6 +12,7 @@ from clearcast.domain import Label, NoiseType, Subset
 
 UNKNOWN = "unknown"  # in place of a reference's path: nobody has the picture without noise
 _PATHS = ("noisy", "reference")
+_NEEDED = 3  # the first columns, which every row has: both paths and the noise type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,8 @@ class RowParser:
         paths = [path for line in table.lines for path in self._paths(line)]
         outside = [path for path in paths if below_root(path, self._files.root) is None]
         self._foreign = foreign_prefixes(outside, self._files)
-        rows = [self._row(line, table) for line in table.lines]
-        return _with_notes_below(rows, table.lines), tuple(self._notes(paths))
+        lines = [line for line in table.lines if any(line.cells) or line.faults or line.surplus]
+        return _with_notes_below([self._row(line, table) for line in lines], lines), tuple(self._notes(paths))
 
     def _paths(self, line: Line) -> Iterator[str]:
         for role in _PATHS:
@@ -121,7 +122,9 @@ class RowParser:
         counts = self._foreign | {prefix: below.count(prefix) for prefix in dict.fromkeys(below)}
         renamed = sum(path is not None and self._files.find(path) not in (None, path) for path in inside)
         if renamed:
-            message = f"{renamed} paths differ from their files' names in capitals or in their Unicode form; taken as those"
+            message = (
+                f"{renamed} paths differ from their files' names in capitals or in their Unicode form; taken as those"
+            )
             yield Note("names of files", message)
         for prefix, count in counts.items():
             message = f"{count} paths begin with {prefix!r}: take it off with {prefix_option(prefix)}"
@@ -183,13 +186,12 @@ def _contradiction(path: str, names: Sequence[tuple[str, frozenset[Label]]]) -> 
 
 
 def _with_notes_below(rows: list[Row], lines: Sequence[Line]) -> tuple[Row, ...]:
-    """The rows, of which those below the last whole one that lack an entry are said to be no part of the table."""
-    for place in range(len(rows) - 1, -1, -1):
-        row = rows[place]
-        if not row.problems:
-            break
-        if not (row.noisy and row.noise_type):
+    """The rows; those below the last whole one that lack an entry are said to be no part of the table."""
+    whole = [place for place, row in enumerate(rows) if not row.problems]
+    for place in range(whole[-1] + 1 if whole else len(rows), len(rows)):
+        needed = lines[place].cells[:_NEEDED]
+        if "" in needed and not lines[place].surplus:
             text = next(filter(None, lines[place].cells), "")
             note = f"the row stands below the last whole one ({text!r}); if it is a total or a note, remove it"
-            rows[place] = replace(row, problems=(*row.problems, note))
+            rows[place] = replace(rows[place], problems=(*rows[place].problems, note))
     return tuple(rows)

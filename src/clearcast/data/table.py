@@ -28,7 +28,7 @@ class Table:
 
     Attributes:
         columns: their names, as they were asked for.
-        lines: the rows below the header with an entry in one of them; their cells are in the order of ``columns``.
+        lines: the rows below the header with an entry; their cells are in the order of ``columns``.
         worksheet: the name of the worksheet that was read; empty for other formats.
         is_first: whether it is the workbook's first.
         header_row: the number of the row with the names.
@@ -45,7 +45,7 @@ class Table:
     def place(self) -> str:
         """What was read, such as ``worksheet 'Labels', header in row 3, rows 4 to 15``."""
         worksheet = f"worksheet {self.worksheet!r}, " if self.worksheet else ""
-        numbers = [line.number for line in self.lines]
+        numbers = [line.number for line in self.lines if any(line.cells)]
         rows = f", rows {min(numbers)} to {max(numbers)}" if numbers else ""
         return f"{worksheet}header in row {self.header_row}{rows}"
 
@@ -87,7 +87,7 @@ def read_table(
             "install it with: pip install 'clearcast[parquet]'"
         ) from None
     except UnicodeDecodeError as error:
-        raise SheetError(f"{path}: not UTF-8 text ({_bad_byte(error)}); save the sheet again as 'CSV UTF-8'") from None
+        raise SheetError(f"{path}: not UTF-8 text; save the sheet again as 'CSV UTF-8' ({_bad_byte(error)})") from None
     except Exception as error:  # the readers raise dozens of kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SheetError(f"{path}: cannot be read as {suffix} ({reason}); save the sheet again") from None
@@ -140,8 +140,8 @@ _OTHER_KINDS: Mapping[str, str] = {
 }
 READERS: Mapping[str, Opener] = {
     ".xlsx": _open_workbook,
-    ".xlsm": _open_workbook,
     ".xls": _open_workbook,
     ".csv": open_delimited,
     ".parquet": open_parquet,
+    ".xlsm": _open_workbook,
 }

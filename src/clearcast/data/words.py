@@ -11,13 +11,13 @@ from clearcast.errors import SheetError
 # Words in columns and in paths. A dot may be left out; at a space, any separators may stand, or none.
 _WORDS = {
     Label.OK: (
-        *("ok", "o.k", "okay", "good", "pass", "passed", "accept", "accepted", "conforming"),
-        *("i.o", "in Ordnung", "gut", "Gutteil", "conforme", "合格", "合格品", "良品", "正常"),
+        *("ok", "o.k.", "okay", "good", "pass", "passed", "accept", "accepted", "conforming"),
+        *("i.O.", "in Ordnung", "gut", "Gutteil", "conforme", "合格", "合格品", "良品", "正常"),
     ),
     Label.DEFECT: (
         *("def", "defect", "defects", "defective", "bad", "fail", "failed", "reject", "rejected", "nonconforming"),
-        *("nok", "n.ok", "n.o.k", "not ok", "ng", "n.g", "no good", "not good"),
-        *("n.i.o", "nicht in Ordnung", "schlecht", "Schlechtteil", "defekt", "fehlerhaft", "Ausschuss"),
+        *("nok", "n.OK", "n.o.k.", "not ok", "ng", "n.g.", "no good", "not good"),
+        *("n.i.O.", "nicht in Ordnung", "schlecht", "Schlechtteil", "defekt", "fehlerhaft", "Ausschuss"),
         *("non conforme", "不合格", "不合格品", "不良", "不良品"),
     ),
 }

@@ -1,6 +1,5 @@
 """CSV with comma, semicolon or tab, by the country in which it was written."""
 
-import codecs
 import csv
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from clearcast.data.tables import limits
 from clearcast.data.tables.grid import Grid, GridRow
 
 _SEPARATORS = ",;\t"
-_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 @contextmanager
@@ -19,30 +17,27 @@ def open_delimited(path: Path) -> Iterator[list[Grid]]:
 
     Raises:
         SheetError: it is larger than is read, or a line is.
-        UnicodeDecodeError: it is neither UTF-8 nor marked as UTF-16.
+        UnicodeDecodeError: it is not UTF-8.
     """
     limits.require_file_size(path)
-    with path.open("rb") as file:
-        encoding = _MARKS.get(file.read(2), "utf-8-sig")
-    first = next(_lines(path, encoding), "").strip("\r\n \ufeff")
+    first = next(_lines(path), "").strip("\r\n \ufeff")
     if first.casefold().startswith("sep=") and len(first) <= 5:
-        yield [_Delimited(path, encoding, first[4:] or "\t", skipped=1)]
+        yield [_Delimited(path, first[4:] or "\t", skipped=1)]
     else:
-        yield [_Delimited(path, encoding, separator) for separator in _SEPARATORS]
+        yield [_Delimited(path, separator) for separator in _SEPARATORS]
 
 
 class _Delimited(Grid):
     """Rows are counted as a spreadsheet shows them: without the line ``sep=;``."""
 
-    def __init__(self, path: Path, encoding: str, separator: str, skipped: int = 0) -> None:
+    def __init__(self, path: Path, separator: str, skipped: int = 0) -> None:
         super().__init__()
         self._path = path
-        self._encoding = encoding
         self._separator = separator
         self._skipped = skipped
 
     def rows(self, columns: Collection[int] | None = None) -> Iterator[GridRow]:
-        lines = _lines(self._path, self._encoding)
+        lines = _lines(self._path)
         for _ in range(self._skipped):
             next(lines, None)
         for number, row in enumerate(csv.reader(lines, delimiter=self._separator, strict=True), 1):
@@ -52,8 +47,8 @@ class _Delimited(Grid):
                 yield GridRow(number, cells, fields=len(row), last_field=filled[-1] + 1)
 
 
-def _lines(path: Path, encoding: str) -> Iterator[str]:
-    with path.open(encoding=encoding, newline="") as file:
+def _lines(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         number = 0
         while line := file.readline(limits.MOST_LINE_TEXT + 1):
             number += 1

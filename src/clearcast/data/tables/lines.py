@@ -37,7 +37,7 @@ class Line(NamedTuple):
 
 
 def read_lines(grid: Grid, header: GridRow, places: Sequence[int]) -> tuple[Line, ...]:
-    """The rows below a header with an entry in a wanted column.
+    """The rows below a header with an entry, also if it is in no wanted column.
 
     Args:
         grid: has the rows.
@@ -53,9 +53,8 @@ def read_lines(grid: Grid, header: GridRow, places: Sequence[int]) -> tuple[Line
         if row.number <= header.number:
             continue
         line = _line(row, header, places)
-        if line.surplus or line.faults or any(line.cells):
-            lines.append(line)
-            characters += sum(map(len, line.cells))
+        lines.append(line)
+        characters += sum(map(len, line.cells))
         if len(lines) > limits.MOST_LINES:
             limits.refuse("the table has", limits.MOST_LINES, "rows")
         if characters > limits.MOST_TEXT:
@@ -74,7 +73,7 @@ def _line(row: GridRow, header: GridRow, places: Sequence[int]) -> Line:
 
 
 def _fill_merged(lines: list[Line], merged: Sequence[Area], header: int, places: Sequence[int]) -> None:
-    """Give each cell of a merged block what its first cell holds; rows without any entry of their own stay out."""
+    """Give each cell of a merged block what its first cell holds; but not in rows that have no other entry."""
     numbers = [line.number for line in lines]
     looks = 0
     for area in merged:
@@ -93,7 +92,7 @@ def _fill_merged(lines: list[Line], merged: Sequence[Area], header: int, places:
 
 def _filled(line: Line, covered: Sequence[int], text: str, fault: str | None) -> Line:
     empty = [at for at in covered if not line.cells[at] and at not in line.faults]
-    if not empty:
+    if not empty or not any(line.cells):
         return line
     cells = tuple(text if at in empty else cell for at, cell in enumerate(line.cells))
     faults = {**line.faults, **dict.fromkeys(empty, fault)} if fault else line.faults
@@ -109,10 +108,11 @@ def notes_about(grid: Grid, lines: Sequence[Line], columns: Mapping[int, str]) -
         columns: the names of the wanted columns, by their places.
     """
     notes = []
-    if hidden := [str(line.number) for line in lines if line.hidden]:
+    used = [line for line in lines if any(line.cells)]
+    if hidden := [str(line.number) for line in used if line.hidden]:
         more = f" and {len(hidden) - _SHOWN} more" if len(hidden) > _SHOWN else ""
         message = (
-            f"{len(hidden)} of {len(lines)} rows are hidden (by a filter or by hand), and are used all the same: rows "
+            f"{len(hidden)} of {len(used)} rows are hidden (by a filter or by hand), and are used all the same: rows "
             f"{', '.join(hidden[:_SHOWN])}{more}; delete them if they should not be"
         )
         notes.append(Note("hidden rows", message))

@@ -58,9 +58,7 @@ class _ParquetTable(Grid):
                 texts = [_texts(batch.column(name)) for name in names]
                 for values in zip(*texts, strict=True):
                     number += 1
-                    cells = {place: text for place, text in zip(places, values, strict=True) if text}
-                    if cells:
-                        yield GridRow(number, cells)
+                    yield GridRow(number, {place: text for place, text in zip(places, values, strict=True) if text})
 
     def _require_flat(self, places: list[int]) -> None:
         import pyarrow.types as kinds

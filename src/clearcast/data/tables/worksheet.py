@@ -54,7 +54,7 @@ class WorksheetParser:
         self._cell: dict[str, str] | None = None  # the attributes of the cell that is being read, if it is wanted
         self._text: list[str] = []
         self._length = 0
-        self._collecting = self._formula = self._phonetic = False
+        self._collecting = self._formula = self._phonetic = self._has_others = False
         self._places: dict[str, int] = {}
 
     def take_rows(self) -> list[GridRow]:
@@ -67,7 +67,7 @@ class WorksheetParser:
         if name == "c":
             self._start_cell(attributes)
         elif name in ("v", "t"):
-            self._collecting = self._cell is not None and not self._phonetic
+            self._collecting = not self._phonetic
         elif name == "row":
             self._start_row(attributes)
         elif name == "f":
@@ -89,11 +89,13 @@ class WorksheetParser:
             self._collecting = False
         elif name == "rPh":
             self._phonetic = False
-        elif name == "row" and (self._cells or self._faults):
+        elif name == "row" and (self._cells or self._faults or self._has_others):
             self._rows.append(GridRow(self._row, self._cells, self._faults or NO_FAULTS, self._hidden))
 
     def _data(self, text: str) -> None:
-        if self._collecting:
+        if self._collecting and self._cell is None:
+            self._has_others = True
+        elif self._collecting:
             self._length += len(text)
             if self._length > limits.MOST_CELL_TEXT:
                 limits.refuse(f"a cell of row {self._row} has", limits.MOST_CELL_TEXT, "characters")
@@ -105,7 +107,7 @@ class WorksheetParser:
             raise SheetError(f"the worksheet has a row {self._row:,}; the last that can be is {LAST_ROW:,}")
         self._column = -1
         self._hidden = attributes.get("hidden") in ("1", "true")
-        self._cells, self._faults = {}, {}
+        self._cells, self._faults, self._has_others = {}, {}, False
 
     def _start_cell(self, attributes: dict[str, str]) -> None:
         self._cells_seen += 1

@@ -10,6 +10,7 @@ import xlrd
 from clearcast.data.tables import limits
 from clearcast.data.tables.grid import NO_FAULTS, Area, Grid, GridRow, number_text
 
+_EMPTY = (xlrd.XL_CELL_EMPTY, xlrd.XL_CELL_BLANK)
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
 
@@ -52,20 +53,21 @@ class _Worksheet(Grid):
         for place in range(sheet.nrows):
             cells: dict[int, str] = {}
             faults: dict[int, str] = {}
+            has_others = False
             for column, cell in enumerate(sheet.row(place)):
                 if columns is not None and column not in columns:
-                    continue
-                if cell.ctype == xlrd.XL_CELL_ERROR:
+                    has_others = has_others or cell.ctype not in _EMPTY
+                elif cell.ctype == xlrd.XL_CELL_ERROR:
                     error = xlrd.error_text_from_code.get(cell.value, cell.value)
                     faults[column] = f"holds the error {error}; mend its formula"
                 elif text := self._text(cell):
                     cells[column] = text
-            if cells or faults:
+            if cells or faults or has_others:
                 info = sheet.rowinfo_map.get(place)
                 yield GridRow(place + 1, cells, faults or NO_FAULTS, bool(info and info.hidden))
 
     def _text(self, cell: xlrd.sheet.Cell) -> str:
-        if cell.ctype in (xlrd.XL_CELL_EMPTY, xlrd.XL_CELL_BLANK):
+        if cell.ctype in _EMPTY:
             return ""
         if cell.ctype == xlrd.XL_CELL_BOOLEAN:
             return str(bool(cell.value))

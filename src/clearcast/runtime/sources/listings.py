@@ -112,6 +112,8 @@ def _row_item(sheet: Path, files: FileNames, prefixes: Sequence[str], line: Line
         return bad_item(name, key, line.surplus)
     if line.faults:
         return bad_item(name, key, f"the cell {line.faults[0]}")
+    if not text:
+        return bad_item(name, key, "the line names no picture")
     return _file_below(files, text, strip_prefix(plain_path(text), prefixes))
 
 
