@@ -32,11 +32,12 @@ def refuse(what: str, most: int, unit: str) -> NoReturn:
     )
 
 
-def require_file_size(path: Path, most: int = MOST_FILE_BYTES) -> None:
-    """Make sure that a file can be a sheet by its size.
+def require_file_size(path: Path, most: int | None = None) -> None:
+    """Make sure that a file can be a sheet by its size: at most ``MOST_FILE_BYTES``, or other bytes.
 
     Raises:
         SheetError: it is larger.
     """
+    most = MOST_FILE_BYTES if most is None else most
     if path.stat().st_size > most:
         refuse("the file has", most // 2**20, "MB")
