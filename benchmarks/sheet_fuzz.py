@@ -4,7 +4,7 @@
 
 Valid sheets of each format are made here and mutated: bytes flipped, cut out, doubled, and numbers in a workbook's XML
 made large. A child process reads them, so that its end by a signal is seen and told. Prints counts, the slowest and the
-hungriest; files that are at fault are kept in ``--keep``. Exit code 1 if there is one.
+hungriest; files that are at fault, and a slow one, are kept in ``--keep``. Exit code 1 if there is one.
 """
 
 import argparse
@@ -37,6 +37,7 @@ ROWS = [
 ]
 OLD = Path(__file__).parents[1] / "tests" / "data" / "files" / "labels.xls"
 PATIENCE = 60.0  # seconds after which a sheet counts as one that hangs
+SLOW = 1.0  # seconds from which on the slowest sheet is kept
 HUNGRY = 2**30  # bytes of memory that count as a fault
 NUMBERS = (b"0", b"-1", b"1048576", b"99999999999999999999", b"1e308", b"65536")
 
@@ -222,6 +223,9 @@ def run(seconds: float, seed: int, keep: Path, progress: Callable[[str], None] =
             path.write_bytes(damaged(suffix, rng.choice(known[suffix]), rng))
             outcome = reader.read(path)
             counts[suffix, outcome.kind] += 1
+            if outcome.seconds > max(slowest.seconds, SLOW):
+                keep.mkdir(parents=True, exist_ok=True)
+                (keep / f"slowest{suffix}").write_bytes(path.read_bytes())
             slowest = max(slowest, outcome, key=lambda each: each.seconds)
             hungriest = max(hungriest, outcome, key=lambda each: each.peak)
             if outcome.kind not in ("sheet", "refused") or outcome.peak > HUNGRY:

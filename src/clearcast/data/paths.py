@@ -177,7 +177,7 @@ def prefix_option(prefix: str) -> str:
     return f"--strip-prefix {shlex.quote(prefix)}"
 
 
-def _common(folders: Sequence[Sequence[str]]) -> str:
+def _common(folders: Sequence[list[str]]) -> str:
     first, last = min(folders), max(folders)
     count = next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
     return "/".join(first[: min(count, len(last))])

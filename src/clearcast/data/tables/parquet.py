@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,8 @@ def open_parquet(path: Path) -> Iterator[list[Grid]]:
         ImportError: pyarrow is not installed.
         Exception: it is damaged.
     """
-    import pyarrow.parquet as pq
-
     limits.require_file_size(path)
-    with pq.ParquetFile(path) as file:
+    with import_module("pyarrow.parquet").ParquetFile(path) as file:
         yield [_ParquetTable(path, file)]
 
 
@@ -47,13 +46,12 @@ class _ParquetTable(Grid):
             yield from self._body(sorted(columns))
 
     def _body(self, places: list[int]) -> Iterator[GridRow]:
-        import pyarrow.parquet as pq
-
         names = [self._schema.names[place] for place in places]
         self._require_flat(places)
         number = 1
         # strings stay in their dictionary: a few bytes may stand for a million long strings
-        with pq.ParquetFile(self._path, read_dictionary=names, pre_buffer=False) as file:
+        parquet = import_module("pyarrow.parquet")
+        with parquet.ParquetFile(self._path, read_dictionary=names, pre_buffer=False) as file:
             for batch in file.iter_batches(_BATCH, columns=names, use_threads=False):
                 texts = [_texts(batch.column(name)) for name in names]
                 for values in zip(*texts, strict=True):
@@ -61,8 +59,7 @@ class _ParquetTable(Grid):
                     yield GridRow(number, {place: text for place, text in zip(places, values, strict=True) if text})
 
     def _require_flat(self, places: list[int]) -> None:
-        import pyarrow.types as kinds
-
+        kinds = import_module("pyarrow.types")
         for place in places:
             field = self._schema.field(place)
             if kinds.is_nested(field.type):
