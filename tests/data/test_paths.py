@@ -47,7 +47,8 @@ def test_capitals_of_another_system_do_not_matter(tmp_path: Path, named: str) ->
 @pytest.mark.parametrize(("there", "named"), [("NFC", "NFD"), ("NFD", "NFC")])
 def test_unicode_forms_do_not_matter(tmp_path: Path, there: str, named: str) -> None:
     name = "Prüfung/ok_é.png"
-    file, asked = (unicodedata.normalize(form, name) for form in (there, named))
+    forms = {"NFC": unicodedata.normalize("NFC", name), "NFD": unicodedata.normalize("NFD", name)}
+    file, asked = forms[there], forms[named]
 
     assert paths(sheet_of(root_with(tmp_path, file), asked)) == [file]
 
@@ -212,3 +213,19 @@ def test_lines_without_end_are_refused(tmp_path: Path, body: str, said: str) -> 
 
     with pytest.raises(SheetError, match=said):
         read_sheet(tmp_path / "a.csv")
+
+
+def test_links_round_in_circles_and_endless_paths_cost_little(tmp_path: Path) -> None:
+    for name in ("a", "A", "b"):
+        (tmp_path / name).symlink_to(".")
+
+    sheet = sheet_of(tmp_path, *("/".join("a" * count) + "/ok.png" for count in (20, 60, 3_000, 40_000)))
+
+    assert [row.noisy.count("/") for row in sheet.rows] == [20, 60, 3_000, 40_000]
+
+
+def test_as_many_beginnings_as_paths_are_not_all_named(tmp_path: Path) -> None:
+    sheet = sheet_of(tmp_path, *(f"/{place}/n/ok.png" for place in range(3_000)))
+
+    assert len(sheet.notes) == 20
+    assert all("lies outside the root" in row.problems[0] for row in sheet.rows)

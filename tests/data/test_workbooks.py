@@ -364,7 +364,7 @@ def test_any_cells_read_as_another_reader_has_them(tmp_path: Path, values: list[
     ]
 
 
-SEEDS = {
+SEEDS: dict[str, Callable[[Path], object]] = {
     ".xlsx": lambda path: saved(workbook(), path),
     ".csv": lambda path: pd.DataFrame(ROWS, columns=list(HEADER)).to_csv(path, index=False),
     ".parquet": lambda path: pd.DataFrame(ROWS, columns=list(HEADER)).to_parquet(path),

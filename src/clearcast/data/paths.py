@@ -14,7 +14,10 @@ from urllib.parse import unquote
 _SPECIAL = frozenset(("", ".", ".."))  # components after which a path is not as it reads
 _MOST_NAMES = 20_000  # of a folder in which similar names are looked for
 _MOST_SEARCHES = 100  # for similar names, which are slow
-_MOST_MATCHES = 20
+_MOST_STEPS = 1000  # from folder to folder, for one path: links can lead round in circles
+_MOST_COMPONENTS = 64  # of a path that is looked for
+_MOST_PREFIXES = 20
+_MOST_IN_VAIN = 1000  # paths whose end is looked for in vain
 
 
 def plain_path(text: str) -> str:
@@ -70,19 +73,19 @@ class FileNames:
         self.root = root
         self._listed: dict[str, frozenset[str]] = {}
         self._alike: dict[str, dict[str, list[str]]] = {}
-        self._searches = 0
+        self._searches = self._steps = 0
 
     def find(self, path: str) -> str | None:
         """A path below the root as its file is called, or None.
 
         A name that differs only in capitals or in its Unicode form is taken if there is one such file, not several.
         """
-        found = self._matches("", path.split("/"))
+        found = self._alternatives(path)
         return found[0] if len(found) == 1 else None
 
     def advice(self, path: str) -> str:
         """What may be meant by a path without a file, as the end of a message; empty if nothing is near."""
-        if several := self._matches("", path.split("/")):
+        if several := self._alternatives(path):
             return f"; there are several alike: {' and '.join(map(repr, several[:5]))}"
         if below := self.end_below(path):
             prefix, rest = below
@@ -98,23 +101,31 @@ class FileNames:
     def end_below(self, path: str) -> tuple[str, str] | None:
         """The beginning of a plain path to take off, and the rest, by which there is a file; None if there is none."""
         parts = _parts(path)
+        if len(parts) > _MOST_COMPONENTS:
+            return None
         for at in range(1, len(parts)):
-            rest = "/".join(parts[at:])
-            if below_root(rest, self.root) == posixpath.normpath(rest) and (found := self.find(rest)):
+            rest = parts[at:]
+            if _SPECIAL.isdisjoint(rest) and (found := self.find("/".join(rest))):
                 return "/".join(parts[:at]), found
         return None
 
-    def _matches(self, folder: str, parts: Sequence[str]) -> list[str]:
+    def _alternatives(self, path: str) -> list[str]:
         """Files that a path names: exactly, or else by names that are alike."""
+        parts = path.split("/")
+        if len(parts) > _MOST_COMPONENTS:
+            return []
+        self._steps = 0
+        return self._matches("", parts)
+
+    def _matches(self, folder: str, parts: Sequence[str]) -> list[str]:
         name, *rest = parts
         found: list[str] = []
         for each in self._names_like(folder, name):
+            self._steps += 1
             below = f"{folder}/{each}" if folder else each
             found += self._matches(below, rest) if rest else [below]
-            if found == ["/".join(filter(None, (folder, *parts)))]:
+            if found == ["/".join(filter(None, (folder, *parts)))] or self._steps > _MOST_STEPS:
                 return found
-            if len(found) > _MOST_MATCHES:
-                break
         return found
 
     def _names_like(self, folder: str, name: str) -> Iterator[str]:
@@ -147,29 +158,35 @@ class FileNames:
         return posixpath.join(real, near[0]) if near else None
 
 
-def foreign_prefixes(paths: Sequence[str], files: FileNames) -> dict[str, int]:
-    """The beginnings of plain paths that lie outside a root, and how many paths begin so.
+def prefixes_of_files(paths: Iterable[str], files: FileNames) -> tuple[Counter[str], list[str]]:
+    """The beginnings without which plain paths name files, with how many begin so; and the other paths."""
+    counts: Counter[str] = Counter()
+    others: list[str] = []
+    for path in paths:
+        known = next((prefix for prefix in counts if strip_prefix(path, [prefix]) != path), None)
+        searching = len(others) < _MOST_IN_VAIN and len(counts) < _MOST_PREFIXES
+        below = (known, "") if known else files.end_below(path) if searching else None
+        if below:
+            counts[below[0]] += 1
+        else:
+            others.append(path)
+    return counts, others
+
+
+def foreign_prefixes(paths: Iterable[str], files: FileNames) -> dict[str, int]:
+    """The most frequent beginnings of plain paths that lie outside a root, and how many paths begin so.
 
     A beginning is one after which there is a file below the root; of the paths for which there is none, the folders
     that they have in common.
     """
-    counts: Counter[str] = Counter()
-    unknown = []
-    for path in paths:
-        known = next((prefix for prefix in counts if strip_prefix(path, [prefix]) != path), None)
-        below = (known, "") if known else files.end_below(path)
-        if below:
-            counts[below[0]] += 1
-        else:
-            unknown.append(path)
+    counts, others = prefixes_of_files(paths, files)
     folders: dict[str, list[list[str]]] = defaultdict(list)
-    for path in unknown:
-        if _parts(path)[0] == "..":  # nobody means to take that off
-            continue
-        folders[_parts(path)[0]].append(_parts(path)[:-1])
+    for parts in map(_parts, others):
+        if parts[0] != "..":  # nobody means to take that off
+            folders[parts[0]].append(parts[:-1])
     for each in folders.values():
         counts[_common(each)] += len(each)
-    return {prefix: count for prefix, count in counts.most_common() if prefix}
+    return {prefix: count for prefix, count in counts.most_common(_MOST_PREFIXES) if prefix}
 
 
 def prefix_option(prefix: str) -> str:

@@ -3,7 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from clearcast.data.paths import FileNames, below_root, foreign_prefixes, plain_path, prefix_option, strip_prefix
+from clearcast.data.paths import (
+    FileNames,
+    below_root,
+    foreign_prefixes,
+    plain_path,
+    prefix_option,
+    prefixes_of_files,
+    strip_prefix,
+)
 from clearcast.data.table import Table
 from clearcast.data.tables.finding import plain
 from clearcast.data.tables.lines import Line, Note
@@ -118,8 +126,8 @@ class RowParser:
         """Which beginnings of paths are in the way: they leave the root, or there is a file without them."""
         inside = [below_root(path, self._files.root) for path in paths]
         missing = [path for path in inside if path is not None and self._files.find(path) is None]
-        below = [found[0] for path in missing if (found := self._files.end_below(path))]
-        counts = self._foreign | {prefix: below.count(prefix) for prefix in dict.fromkeys(below)}
+        below, _ = prefixes_of_files(missing, self._files)
+        counts = self._foreign | below
         renamed = sum(path is not None and self._files.find(path) not in (None, path) for path in inside)
         if renamed:
             message = (

@@ -62,7 +62,8 @@ class Reading:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Reading":
         """The inverse of ``unusual``."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        known: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in values.items()}
+        return cls(**known)
 
 
 @dataclass(frozen=True, kw_only=True)
