@@ -201,5 +201,6 @@ def _with_notes_below(rows: list[Row], lines: Sequence[Line]) -> tuple[Row, ...]
         if "" in needed and not lines[place].surplus:
             text = next(filter(None, lines[place].cells), "")
             note = f"the row stands below the last whole one ({text!r}); if it is a total or a note, remove it"
-            rows[place] = replace(rows[place], problems=(*rows[place].problems, note))
+            row = replace(rows[place], problems=(*rows[place].problems, note))
+            rows[place] = replace(row, noisy="", reference="") if needed.count("") > 1 else row
     return tuple(rows)
