@@ -45,7 +45,7 @@ def test_a_row_is_found_by_either_of_its_pictures(tmp_path: Path, suffix: str) -
     [
         ("path,group\nclean/2.png,a\n", r"1 of 2 rows .* row 3 \(noisy/3.png\): not listed"),
         ("path,group\nclean/2.png,a\nnoisy/2.png,b\nclean/3.png,a\n", r"1 of 2 rows .* row 2 .*: a and b"),
-        ("path,part\nclean/2.png,a\n", "no column group, or two; needed are path and group"),
+        ("path,part\nclean/2.png,a\n", "no column 'group'; the sheet has 'path', 'part'; needed are path and group"),
     ],
 )
 def test_what_is_wrong_with_the_file_is_told(tmp_path: Path, text: str, message: str) -> None:

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from clearcast.data import sheet as sheets
 from clearcast.data.sheet import Columns, Row, Sheet, read_sheet
+from clearcast.data.table import Table
+from clearcast.data.tables.lines import Line
 from clearcast.domain import Label, NoiseType
 from clearcast.errors import MissingDependencyError, SheetError
 
@@ -180,7 +184,12 @@ def test_a_line_of_more_cells_than_the_header_is_a_problem_of_that_row(tmp_path:
     [
         ("def_2.png", "ok_1.png", "the words of 'def_2.png' say defect, those of 'ok_1.png' say ok; "),
         ("n/1.png", "def_ok.png", "the words of 'def_ok.png' say both ok and defect; "),
-        ("not_ok.png", "ok.png", "the words of 'not_ok.png' say both ok and defect; "),
+        ("no_ok.png", "ok.png", "the words of 'no_ok.png' say both ok and defect; "),
+        (
+            "ok/def_1.png",
+            "def.png",
+            "the words of 'ok/def_1.png' contradict each other: 'def_1.png' says defect, 'ok' does not; ",
+        ),
         ("1.png", "2.png", "the words of '1.png' say neither ok nor def(ect); "),
     ],
 )
@@ -291,9 +300,10 @@ def test_what_cannot_be_understood_is_kept_with_every_problem(tmp_path: Path) ->
 def test_an_unknown_label_is_a_problem_of_its_row(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [["1.png", "Salt", "2.png", "perhaps"]], [*HEADER, "Label"])
 
-    assert read_sheet(path, columns=Columns(label="Label")).rows[0].problems == (
-        "unknown label 'perhaps'; known are ok and defect",
-    )
+    (problem,) = read_sheet(path, columns=Columns(label="Label")).rows[0].problems
+
+    assert problem.startswith("unknown label 'perhaps'; known are for ok: ok, ")
+    assert all(word in problem for word in ("n.i.O.", "不合格", "reject", "--ok-value", "--defect-value"))
 
 
 @pytest.mark.parametrize(
@@ -360,8 +370,9 @@ odd_paths = st.lists(odd_pieces | st.text(max_size=4), min_size=1, max_size=8).f
 @example(text="\ud800/../..")
 @example(text="/")
 def test_no_text_leads_out_of_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    table = pd.DataFrame([HEADER, ["ok.png", "Salt", text]], dtype=object)
-    monkeypatch.setattr(pd, "read_excel", lambda *_, **__: table)  # a workbook cannot hold every text
+    line = Line(2, (text.strip(), "Salt", "ok.png"))
+    table = Table(columns=("Noisy Image", "Noise Type", "Denoise Image"), lines=(line,))
+    monkeypatch.setattr(sheets, "read_table", lambda *_, **__: table)  # a workbook cannot hold every text
     path = tmp_path / "Labels.xlsx"
     path.touch()
     sheet = read_sheet(path)
@@ -494,13 +505,11 @@ def test_a_sheet_shows_itself_without_its_rows(tmp_path: Path) -> None:
 
 
 def test_parquet_without_its_package_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_: Path) -> None:
-        raise ImportError("no pyarrow")
+    path = write(tmp_path / "a.parquet", RECORDS)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
 
-    monkeypatch.setattr(pd, "read_parquet", missing)
-
-    with pytest.raises(MissingDependencyError, match=r"a\.parquet: .*no pyarrow.*pip install 'clearcast\[parquet\]'"):
-        read_sheet(write(tmp_path / "a.parquet", RECORDS))
+    with pytest.raises(MissingDependencyError, match=r"a\.parquet: .*pyarrow.*pip install 'clearcast\[parquet\]'"):
+        read_sheet(path)
 
 
 @pytest.mark.parametrize("word", ["unknown", " Unknown "])

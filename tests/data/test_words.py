@@ -33,7 +33,7 @@ def test_parts_of_words_are_no_labels(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["ok_def_1.png", "def-or-ok/1.png", "not_ok_1.png", "NOT OK/1.png", "no-defect.png", "ok/non_defective_3.png"],
+    ["ok_def_1.png", "def-or-ok/1.png", "no_ok_1.png", "NON OK/1.png", "no-defect.png", "ok/non_defective_3.png"],
 )
 def test_words_that_contradict_or_negate_say_both(path: str) -> None:
     assert labels_in_path(path) == {Label.OK, Label.DEFECT}
@@ -65,17 +65,40 @@ def test_any_text_can_be_asked_for_labels(path: str) -> None:
     assert labels_in_path(path) <= set(Label)
 
 
-@pytest.mark.parametrize("text", ["ok", " OK ", "Good", "pass", "0", "False"])
+@pytest.mark.parametrize(
+    "text",
+    ["ok", " OK ", "Good", "pass", "0", "False", "i.O.", "i. O.", "IO", "P", "合格", "gut", "0.0", "ＯＫ", "o.k."],
+)
 def test_spellings_of_ok(text: str) -> None:
     assert parse_label(text) is Label.OK
 
 
-@pytest.mark.parametrize("text", ["def", "Defect", "DEFECTIVE", "nok", "NG", "bad", "fail", "1", "true"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def",
+        "Defect",
+        "DEFECTIVE",
+        "nok",
+        "NG",
+        "bad",
+        "fail",
+        "1",
+        "true",
+        "n.i.O.",
+        "NIO",
+        "F",
+        "不合格",
+        "NOT OK",
+        "N.OK",
+        "1,0",
+    ],
+)
 def test_spellings_of_defect(text: str) -> None:
     assert parse_label(text) is Label.DEFECT
 
 
-@pytest.mark.parametrize("text", ["", "perhaps", "not ok", "2", "ok def", "nan"])
+@pytest.mark.parametrize("text", ["", "perhaps", "no def", "2", "ok def", "nan", "-1", "0.5", "10", "01"])
 def test_other_labels_are_unknown(text: str) -> None:
     assert parse_label(text) is None
 

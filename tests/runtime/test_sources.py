@@ -237,7 +237,7 @@ def test_a_sheets_column_and_root_can_be_named(tmp_path: Path) -> None:
     (item,) = items(tmp_path / "Labels.csv", root=tmp_path / "data", column="File")
 
     assert content(item) == PNG
-    with pytest.raises(SheetError, match=r"0 columns are called 'Noisy Image'; .* the sheet has 'file'"):
+    with pytest.raises(SheetError, match=r"no column 'Noisy Image'; the sheet has 'file'; .*--noisy-column"):
         items(tmp_path / "Labels.csv")
 
 

@@ -1,7 +1,7 @@
 """``clearcast export``: a bundle of a study's run, or of a bundle from before there were graphs; a folder to a zip."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from clearcast.bundle.networks import load_networks
 from clearcast.bundle.proving import Ask, ask_networks
 from clearcast.bundle.published import ask_published, load_published, trained_of, weights_of
 from clearcast.bundle.reference import look_of, reference_of
-from clearcast.data.sheet import Columns, Row, Sheet, read_sheet
+from clearcast.data.sheet import Columns, Reading, Row, Sheet, read_sheet
 from clearcast.domain import Subset
 from clearcast.errors import OutputError
 from clearcast.evaluation.study.folder import RunFolder, read_csv
@@ -30,10 +30,11 @@ _LOOKED_AT = 60  # test pictures at most, for the reference
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """The sheet that something was trained on, where it is now: None for what it was then."""
+    """The sheet that something was trained on, where it is now: None, or nothing, for what it was then."""
 
     sheet: Path | None = None
     root: Path | None = None
+    strip_prefix: tuple[str, ...] = ()
 
 
 def export(
@@ -123,7 +124,10 @@ def sheet_of(run: RunFolder, data: Data) -> Sheet:
             f"{run.path}: its sheet is not at {path}, and without its pictures this cannot be done; name where it is "
             "with --sheet"
         )
-    sheet = read_sheet(path, columns=Columns(**about["question"]["columns"]), root=root)
+    reading = Reading.from_json(about["question"].get("reading", {}))
+    if data.strip_prefix:
+        reading = replace(reading, strip_prefix=data.strip_prefix)
+    sheet = read_sheet(path, columns=Columns(**about["question"]["columns"]), root=root, reading=reading)
     if sheet.sha256 != about["question"]["sheet_sha256"]:
         raise OutputError(f"{path} is not the sheet that {run.path} was made of (SHA-256); name that with --sheet")
     return sheet

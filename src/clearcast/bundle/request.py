@@ -43,8 +43,7 @@ class TrainRequest:
         """All that the bundle depends on, other than the machine; ready for JSON."""
         return {
             "recipe": "clear",
-            "sheet_sha256": self.sheet.sha256,
-            "columns": self.sheet.columns.unusual(),
+            **self.sheet.question(),
             "seed": self.seed,
             "skip_bad": self.skip_bad,
             "budget": self.budget,

@@ -8,26 +8,31 @@ import typer
 from rich.table import Table
 
 from clearcast.cli.options import (
-    GroupColumn,
     Groups,
-    LabelColumn,
-    NoiseColumn,
-    NoisyColumn,
-    ReferenceColumn,
-    Root,
     Seed,
     SplitColumn,
     TrustedKeys,
     trust_of,
 )
 from clearcast.cli.output import console, packages, say
-from clearcast.data.sheet import Columns, read_sheet
+from clearcast.cli.sheets import SheetOptions, with_sheet_options
 from clearcast.evaluation.evidence.words import counted
 
 if TYPE_CHECKING:
     from clearcast.runtime.profiling import Speed
 
-_OF_SPEED = {"subject", "source", "threads", "denoised", "limit", "root", "noisy_column", "trust"}
+_OF_SPEED = {
+    "subject",
+    "source",
+    "threads",
+    "denoised",
+    "limit",
+    "root",
+    "noisy_column",
+    "worksheet",
+    "strip_prefix",
+    "trust",
+}
 _OF_SPEED_ALONE = {"threads", "denoised"}
 _MANY = 500  # pictures that speed is measured on
 _STAGES = {
@@ -48,6 +53,7 @@ class DenoisedFormat(StrEnum):
     JPG = "jpg"
 
 
+@with_sheet_options
 def benchmark(
     context: typer.Context,
     subject: Annotated[
@@ -103,14 +109,10 @@ def benchmark(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped, also with other rivals.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Delete a benchmark that is there and start anew.")] = False,
     seed: Seed = 7,
-    root: Root = None,
-    noisy_column: NoisyColumn = Columns.noisy,
-    noise_column: NoiseColumn = Columns.noise_type,
-    reference_column: ReferenceColumn = Columns.reference,
-    label_column: LabelColumn = Columns.label,
-    group_column: GroupColumn = Columns.group,
     split_column: SplitColumn = "Split",
     trust: TrustedKeys = None,
+    *,
+    options: SheetOptions,
 ) -> None:
     """Compare denoisers and verdicts on a SHEET's test images; or tell how fast a BUNDLE inspects a SOURCE.
 
@@ -124,17 +126,9 @@ def benchmark(
             raise typer.BadParameter(
                 f"{subject} is a bundle: name the pictures too, clearcast benchmark {subject} SOURCE"
             )
-        _print_speed(subject, source, limit or _MANY, threads, denoised, root, noisy_column, trust)
+        _print_speed(subject, source, limit or _MANY, threads, denoised, options, trust)
         return
     _refuse_mixture(given & _OF_SPEED_ALONE, "BUNDLE SOURCE")
-    columns = Columns(
-        noisy=noisy_column,
-        noise_type=noise_column,
-        reference=reference_column,
-        label=label_column,
-        group=group_column,
-        subset=split_column if split == "column" else None,
-    )
     with packages("train"):
         from clearcast.bundle.contender import contenders_of_bundle
         from clearcast.evaluation.benchmark import (
@@ -148,7 +142,7 @@ def benchmark(
         from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split
         from clearcast.report.benchmark import benchmark_tables, write_contact_sheets
         from clearcast.training.recipe import load_recipe
-    read = read_sheet(subject, columns=columns, root=root)
+    read = options.read(subject, subset=split_column if split == "column" else None)
     denoisers, judges = contenders_of_run(run) if run else ([], [])
     bundles = bundle or []
     trusted = trust_of(trust)
@@ -207,8 +201,7 @@ def _print_speed(
     limit: int,
     threads: int | None,
     denoised: DenoisedFormat | None,
-    root: Path | None,
-    column: str,
+    options: SheetOptions,
     trust: list[Path] | None,
 ) -> None:
     from clearcast.runtime.profiling import SpeedRequest, measure_speed
@@ -217,8 +210,9 @@ def _print_speed(
         SpeedRequest(
             bundle=bundle,
             source=source,
-            root=root,
-            column=column,
+            root=options.root,
+            column=options.columns.noisy,
+            reading=options.reading,
             limit=limit,
             threads=threads,
             suffix=f".{denoised}" if denoised else None,

@@ -10,15 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from clearcast.cli.options import (
-    GroupColumn,
-    LabelColumn,
-    NoiseColumn,
-    NoisyColumn,
-    ReferenceColumn,
-    Root,
     SheetPath,
 )
 from clearcast.cli.output import console, say
+from clearcast.cli.sheets import SheetOptions, with_sheet_options
 from clearcast.data.check import Check, Severity, check_sheet, read_facts
 from clearcast.data.facts import PictureFacts
 from clearcast.data.findings import GROUP_DOUBTS, GROUPS, GROUPS_PAGE, require_findings_folder, write_findings
@@ -31,7 +26,7 @@ from clearcast.data.groups import (
     write_groups,
 )
 from clearcast.data.groups.given import known_parts
-from clearcast.data.sheet import Columns, Sheet, read_sheet
+from clearcast.data.sheet import Sheet
 from clearcast.data.unlisted import unlisted_files
 from clearcast.progress import progress_bar
 from clearcast.report.groups_page import write_groups_page
@@ -39,24 +34,19 @@ from clearcast.report.groups_page import write_groups_page
 SHOWN = 5  # findings of one kind that the terminal shows
 
 
+@with_sheet_options
 def check(
     sheet: SheetPath,
     out: Annotated[Path | None, typer.Option(help="Keep the findings, and which pictures show one part, here.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace findings that the folder holds.")] = False,
-    root: Root = None,
-    noisy_column: NoisyColumn = Columns.noisy,
-    noise_column: NoiseColumn = Columns.noise_type,
-    reference_column: ReferenceColumn = Columns.reference,
-    label_column: LabelColumn = Columns.label,
-    group_column: GroupColumn = Columns.group,
+    *,
+    options: SheetOptions,
 ) -> None:
     """Say whether a sheet and its pictures are fit; exit code 1 where something must be mended."""
-    columns = Columns(
-        noisy=noisy_column, noise_type=noise_column, reference=reference_column, label=label_column, group=group_column
-    )
     if out is not None:
         require_findings_folder(out, force=force)
-    rows = read_sheet(sheet, columns=columns, root=root)
+    rows = options.read(sheet, tell=False)  # notes are among the findings
+    say(f"Read {rows.place}.")
     with progress_bar(console, "Reading pictures") as progress:
         facts = read_facts(rows, progress=progress)
     result = check_sheet(rows, facts=facts)

@@ -6,13 +6,7 @@ from typing import Annotated
 import typer
 
 from clearcast.cli.options import (
-    GroupColumn,
     Groups,
-    LabelColumn,
-    NoiseColumn,
-    NoisyColumn,
-    ReferenceColumn,
-    Root,
     Seed,
     SheetPath,
     SkipBad,
@@ -20,9 +14,10 @@ from clearcast.cli.options import (
     trust_of,
 )
 from clearcast.cli.output import console, packages, say
-from clearcast.data.sheet import Columns, read_sheet
+from clearcast.cli.sheets import SheetOptions, with_sheet_options
 
 
+@with_sheet_options
 def compare(
     first: Annotated[Path, typer.Argument(help="A bundle, such as the one in use: its folder or zip.", metavar="A")],
     second: Annotated[Path, typer.Argument(help="Another, such as the one to take its place.", metavar="B")],
@@ -40,22 +35,11 @@ def compare(
     skip_bad: SkipBad = False,
     groups: Groups = None,
     seed: Seed = 7,
-    root: Root = None,
-    noisy_column: NoisyColumn = Columns.noisy,
-    noise_column: NoiseColumn = Columns.noise_type,
-    reference_column: ReferenceColumn = Columns.reference,
-    label_column: LabelColumn = Columns.label,
-    group_column: GroupColumn = Columns.group,
     trust: TrustedKeys = None,
+    *,
+    options: SheetOptions,
 ) -> None:
     """Tell which of two bundles is better on pictures that neither learned from, and which verdicts change."""
-    columns = Columns(
-        noisy=noisy_column,
-        noise_type=noise_column,
-        reference=reference_column,
-        label=label_column,
-        group=group_column,
-    )
     with packages("train"):
         from clearcast.bundle.comparing import CompareRequest
         from clearcast.bundle.comparing import compare as compare_bundles
@@ -64,7 +48,7 @@ def compare(
         CompareRequest(
             first=first,
             second=second,
-            sheet=read_sheet(sheet, columns=columns, root=root),
+            sheet=options.read(sheet),
             groups=groups,
             out=out,
             skip_bad=skip_bad,

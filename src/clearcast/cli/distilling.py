@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from clearcast.cli.options import Device, DeviceOption, Root, TrustedKeys, trust_of
+from clearcast.cli.options import Device, DeviceOption, TrustedKeys, trust_of
 from clearcast.cli.output import console, packages, remind_to_sign, say
+from clearcast.cli.sheets import Root, StripPrefix
 
 
 def distill(
@@ -26,6 +27,7 @@ def distill(
         typer.Option(help="Where the sheet that BUNDLE was trained on is now.", show_default="where it was"),
     ] = None,
     root: Root = None,
+    strip_prefix: StripPrefix = None,
     device: DeviceOption = Device.AUTO,
     trust: TrustedKeys = None,
 ) -> None:
@@ -38,7 +40,7 @@ def distill(
     request = request_of(
         bundle,
         out,
-        Data(sheet=sheet, root=root),
+        Data(sheet=sheet, root=root, strip_prefix=tuple(strip_prefix or ())),
         budget=budget,
         side=side,
         resume=resume,

@@ -6,13 +6,7 @@ from typing import Annotated
 import typer
 
 from clearcast.cli.options import (
-    GroupColumn,
     Groups,
-    LabelColumn,
-    NoiseColumn,
-    NoisyColumn,
-    ReferenceColumn,
-    Root,
     Seed,
     SheetPath,
     SkipBad,
@@ -20,9 +14,10 @@ from clearcast.cli.options import (
     trust_of,
 )
 from clearcast.cli.output import console, packages, say
-from clearcast.data.sheet import Columns, read_sheet
+from clearcast.cli.sheets import SheetOptions, with_sheet_options
 
 
+@with_sheet_options
 def evaluate(
     bundle: Annotated[Path, typer.Argument(help="A bundle: its folder, or its zip.", metavar="BUNDLE")],
     sheet: SheetPath,
@@ -36,22 +31,11 @@ def evaluate(
     skip_bad: SkipBad = False,
     groups: Groups = None,
     seed: Seed = 7,
-    root: Root = None,
-    noisy_column: NoisyColumn = Columns.noisy,
-    noise_column: NoiseColumn = Columns.noise_type,
-    reference_column: ReferenceColumn = Columns.reference,
-    label_column: LabelColumn = Columns.label,
-    group_column: GroupColumn = Columns.group,
     trust: TrustedKeys = None,
+    *,
+    options: SheetOptions,
 ) -> None:
     """Measure a bundle on pictures whose truth a sheet tells, as it inspects on the line."""
-    columns = Columns(
-        noisy=noisy_column,
-        noise_type=noise_column,
-        reference=reference_column,
-        label=label_column,
-        group=group_column,
-    )
     with packages("train"):
         from clearcast.bundle.evaluating import EvaluateRequest
         from clearcast.bundle.evaluating import evaluate as measure
@@ -59,7 +43,7 @@ def evaluate(
     found = measure(
         EvaluateRequest(
             bundle=bundle,
-            sheet=read_sheet(sheet, columns=columns, root=root),
+            sheet=options.read(sheet),
             groups=groups,
             out=out,
             skip_bad=skip_bad,

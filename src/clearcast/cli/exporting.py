@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from clearcast.cli.options import Root, TrustedKeys, trust_of
+from clearcast.cli.options import TrustedKeys, trust_of
 from clearcast.cli.output import packages, say
+from clearcast.cli.sheets import Root, StripPrefix
 
 BundlePath = Annotated[Path, typer.Argument(help="The bundle: its folder, or its zip.", metavar="BUNDLE")]
 
@@ -18,6 +19,7 @@ def export(
         Path | None, typer.Option(help="The sheet that SOURCE was made of.", show_default="where it was then")
     ] = None,
     root: Root = None,
+    strip_prefix: StripPrefix = None,
     sign: Annotated[
         Path | None,
         typer.Option(help="Sign the new bundle with this private key (see keygen).", show_default="as it was"),
@@ -33,7 +35,8 @@ def export(
         with packages("train"):
             from clearcast.bundle.packaging import Data
             from clearcast.bundle.packaging import export as export_bundle
-        export_bundle(source, out, data=Data(sheet=sheet, root=root), trust=trust_of(trust), key=sign)
+        data = Data(sheet=sheet, root=root, strip_prefix=tuple(strip_prefix or ()))
+        export_bundle(source, out, data=data, trust=trust_of(trust), key=sign)
     say(f"Bundle: {out}")
 
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clearcast.cli.options import Root, TrustedKeys, trust_of
+from clearcast.cli.options import TrustedKeys, trust_of
 from clearcast.cli.output import console, say
-from clearcast.data.sheet import Columns
+from clearcast.cli.sheets import Root, StripPrefix, Worksheet
+from clearcast.data.sheet import Columns, Reading
 from clearcast.domain import Verdict
 from clearcast.evaluation.evidence.words import counted
 
@@ -74,6 +75,8 @@ def predict(
         typer.Option(help="Only this share, such as 3/16: for machines that share the work.", show_default="all"),
     ] = None,
     root: Root = None,
+    worksheet: Worksheet = None,
+    strip_prefix: StripPrefix = None,
     noisy_column: Annotated[str, typer.Option(help="Of a sheet, the column of the pictures.")] = Columns.noisy,
     trust: TrustedKeys = None,
 ) -> None:
@@ -96,6 +99,7 @@ def predict(
         shard=parse_shard(shard) if shard else None,
         root=root,
         column=noisy_column,
+        reading=Reading(worksheet=worksheet, strip_prefix=tuple(strip_prefix or ())),
         needed=frozenset(Verdict(each) for each in wanted if each is not FailOn.ERROR),
         trust=trust_of(trust),
         console=console,

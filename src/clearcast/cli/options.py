@@ -26,18 +26,7 @@ TrustedKeys = Annotated[
         show_default="hashes alone",
     ),
 ]
-SheetPath = Annotated[Path, typer.Argument(help="The sheet: .xlsx, .xls, .csv or .parquet.", metavar="SHEET")]
-Root = Annotated[
-    Path | None, typer.Option(help="Folder that the sheet's paths are relative to. [default: the sheet's]")
-]
-NoisyColumn = Annotated[str, typer.Option(help="Column of the noisy pictures' paths.")]
-NoiseColumn = Annotated[str, typer.Option(help="Column of the noise types.")]
-ReferenceColumn = Annotated[str, typer.Option(help="Column of the noise-free pictures' paths.")]
-LabelColumn = Annotated[str | None, typer.Option(help="Column of the labels.", show_default="the words of the paths")]
-GroupColumn = Annotated[
-    str | None,
-    typer.Option(help="Column that names the part each row shows.", show_default="Group, where there is one"),
-]
+SheetPath = Annotated[Path, typer.Argument(help="The sheet: .xlsx, .xlsm, .xls, .csv or .parquet.", metavar="SHEET")]
 EscapeCost = Annotated[
     float | None,
     typer.Option(help="What a defect called ok costs, in any unit.", show_default="as asked last, or 1"),

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clearcast.cli.options import GroupColumn, LabelColumn, NoiseColumn, NoisyColumn, ReferenceColumn
 from clearcast.cli.output import console, packages, say
-from clearcast.data.sheet import Columns, read_sheet
+from clearcast.cli.sheets import SheetOptions, with_sheet_options_but_root
 from clearcast.evaluation.evidence.words import counted
 from clearcast.progress import progress_bar
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from clearcast.station.lessons import Learned
 
 
+@with_sheet_options_but_root
 def feedback(
     db: Annotated[
         str, typer.Argument(help="A station's folder, its log.sqlite, or the URL of its database.", metavar="DB")
@@ -27,19 +27,13 @@ def feedback(
     pictures: Annotated[
         Path | None, typer.Option(help="The station's folder of pictures.", show_default="as the log says")
     ] = None,
-    noisy_column: NoisyColumn = Columns.noisy,
-    noise_column: NoiseColumn = Columns.noise_type,
-    reference_column: ReferenceColumn = Columns.reference,
-    label_column: LabelColumn = Columns.label,
-    group_column: GroupColumn = Columns.group,
+    *,
+    options: SheetOptions,
 ) -> None:
     """Make a sheet of what people said of a station's verdicts, with the pictures, to train on. Columns: of --with."""
-    columns = Columns(
-        noisy=noisy_column, noise_type=noise_column, reference=reference_column, label=label_column, group=group_column
-    )
     with packages("station"):
         from clearcast.station.returning import LABEL, bring_back, open_station
-    known = read_sheet(beside, columns=columns) if beside else None
+    known = options.read(beside) if beside else None
     log, shelf = open_station(db, pictures)
     with progress_bar(console, "Pictures") as progress:
         learned = bring_back(log, shelf, out, beside=known, progress=progress)

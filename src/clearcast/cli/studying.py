@@ -9,17 +9,11 @@ from clearcast.cli.options import (
     Device,
     DeviceOption,
     EscapeCost,
-    GroupColumn,
     Groups,
-    LabelColumn,
     MaxEscape,
     MaxRisk,
     MinCoverage,
-    NoiseColumn,
-    NoisyColumn,
     OverkillCost,
-    ReferenceColumn,
-    Root,
     Seed,
     SheetPath,
     SkipBad,
@@ -28,7 +22,7 @@ from clearcast.cli.options import (
     ValidationShare,
 )
 from clearcast.cli.output import console, packages, say
-from clearcast.data.sheet import Columns, read_sheet
+from clearcast.cli.sheets import SheetOptions, with_sheet_options
 
 if TYPE_CHECKING:
     from clearcast.evaluation.evidence.contract import Evidence
@@ -37,6 +31,7 @@ if TYPE_CHECKING:
 RECIPES = "the recipe's"
 
 
+@with_sheet_options
 def study(
     sheet: SheetPath,
     recipe: Annotated[str, typer.Option(help="report, report-literal, or the path of a .toml file.")] = "report",
@@ -72,23 +67,11 @@ def study(
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never download AlexNet's weights for LPIPS.")] = False,
     mlflow: Annotated[str | None, typer.Option(help="Log to this MLflow tracking URI too.")] = None,
-    root: Root = None,
-    noisy_column: NoisyColumn = Columns.noisy,
-    noise_column: NoiseColumn = Columns.noise_type,
-    reference_column: ReferenceColumn = Columns.reference,
-    label_column: LabelColumn = Columns.label,
-    group_column: GroupColumn = Columns.group,
     split_column: SplitColumn = "Split",
+    *,
+    options: SheetOptions,
 ) -> None:
     """Repeat the report's four stages, and the ceiling on noise-free pictures; write tables and a page."""
-    columns = Columns(
-        noisy=noisy_column,
-        noise_type=noise_column,
-        reference=reference_column,
-        label=label_column,
-        group=group_column,
-        subset=split_column if split == "column" else None,
-    )
     with packages("train"):
         from clearcast.evaluation.study import (
             SplitChoice,
@@ -104,7 +87,7 @@ def study(
     run = out or Path("runs") / f"{sheet.stem}-{chosen.name}"
     metrics = (run_folds if folds > 1 else run_study)(
         StudyRequest(
-            sheet=read_sheet(sheet, columns=columns, root=root),
+            sheet=options.read(sheet, subset=split_column if split == "column" else None),
             recipe=chosen,
             out=run,
             seed=seed,

@@ -8,13 +8,7 @@ import typer
 from clearcast.cli.options import (
     Device,
     DeviceOption,
-    GroupColumn,
     Groups,
-    LabelColumn,
-    NoiseColumn,
-    NoisyColumn,
-    ReferenceColumn,
-    Root,
     Seed,
     SheetPath,
     SkipBad,
@@ -22,10 +16,11 @@ from clearcast.cli.options import (
     SplitOption,
 )
 from clearcast.cli.output import console, packages, say
-from clearcast.data.sheet import Columns, read_sheet
+from clearcast.cli.sheets import SheetOptions, with_sheet_options
 from clearcast.errors import RecipeError
 
 
+@with_sheet_options
 def train(
     sheet: SheetPath,
     out: Annotated[Path, typer.Option(help="The bundle's folder.")],
@@ -46,31 +41,19 @@ def train(
     devices: Annotated[
         int, typer.Option(help="So many GPUs of this machine, or processes on its CPU, learn together.", min=1)
     ] = 1,
-    root: Root = None,
-    noisy_column: NoisyColumn = Columns.noisy,
-    noise_column: NoiseColumn = Columns.noise_type,
-    reference_column: ReferenceColumn = Columns.reference,
-    label_column: LabelColumn = Columns.label,
-    group_column: GroupColumn = Columns.group,
     split_column: SplitColumn = "Split",
+    *,
+    options: SheetOptions,
 ) -> None:
     """Train our own networks: which noise, the clean picture, ok or defect; measured on parts never seen."""
     if recipe != "clear":
         raise RecipeError(f"recipe {recipe!r} cannot be trained to a bundle; take clear, or run 'clearcast study'")
-    columns = Columns(
-        noisy=noisy_column,
-        noise_type=noise_column,
-        reference=reference_column,
-        label=label_column,
-        group=group_column,
-        subset=split_column if split == "column" else None,
-    )
     with packages("train"):
         from clearcast.bundle.request import TrainRequest
         from clearcast.bundle.training import train as train_bundle
         from clearcast.evaluation.study.dividing import SplitChoice, parse_split
         from clearcast.report.bundle import SAMPLES, bundle_table, write_samples
-    read = read_sheet(sheet, columns=columns, root=root)
+    read = options.read(sheet, subset=split_column if split == "column" else None)
     manifest = train_bundle(
         TrainRequest(
             sheet=read,

@@ -52,6 +52,7 @@ def check_sheet(
     readable = [fact.info for fact in facts.values() if fact.info]
     by_row = row_findings(sheet.rows, facts)
     findings = [
+        *(Finding(severity=Severity.WARNING, kind=note.kind, message=note.message) for note in sheet.notes),
         *by_row,
         *_wrong_references(sheet, by_row),
         *_without_noise(sheet.rows, facts),

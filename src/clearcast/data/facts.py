@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clearcast import imaging
+from clearcast.data.paths import FileNames
 from clearcast.data.sheet import Sheet
 from clearcast.data.thumbnails import Thumbnail, thumbnail
 from clearcast.errors import PictureError, PictureFault
@@ -29,12 +30,17 @@ def read_facts(sheet: Sheet, *, progress: Progress | None = None) -> dict[str, P
     """Read each picture that the sheet names once and whole; the keys are the rows' paths."""
     paths = list(dict.fromkeys(path for row in sheet.rows for path in (row.noisy, row.reference) if path))
     facts: dict[str, PictureFacts] = {}
+    files = FileNames(sheet.root)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, (path, fact) in enumerate(zip(paths, pool.map(_examine, map(sheet.resolve, paths)), strict=True), 1):
-            facts[path] = fact
+            facts[path] = replace(fact, message=fact.message + files.advice(path)) if _is_missing(fact) else fact
             if progress:
                 progress(done, len(paths))
     return facts
+
+
+def _is_missing(fact: PictureFacts) -> bool:
+    return fact.fault is PictureFault.MISSING
 
 
 def _examine(path: Path) -> PictureFacts:

@@ -1,120 +1,147 @@
-"""Read a sheet's file, of any format, as a header and numbered lines of cells; what they mean is for others to say."""
+"""Read the wanted columns of a sheet, of any format, as numbered lines of text; what they mean is for others to say."""
 
-import csv
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from clearcast.data.tables.delimited import open_delimited
+from clearcast.data.tables.finding import Found, find_header, plain
+from clearcast.data.tables.grid import Grid
+from clearcast.data.tables.lines import Line, Note, notes_about, read_lines
+from clearcast.data.tables.parquet import open_parquet
+from clearcast.data.tables.xls import is_encrypted_package, open_xls
+from clearcast.data.tables.xlsx import open_xlsx
 from clearcast.errors import MissingDependencyError, SheetError
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ZIP = b"PK"
+
+Opener = Callable[[Path], AbstractContextManager[list[Grid]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The cells of a sheet.
+    """The wanted columns of a sheet.
 
-    ``header`` holds the columns' names; ``lines`` the rows below it, each with its number as spreadsheets count and at
-    least as many cells as the header has names.
+    Attributes:
+        columns: their names, as they were asked for.
+        lines: the rows below the header with an entry; their cells are in the order of ``columns``.
+        worksheet: the name of the worksheet that was read; empty for other formats.
+        is_first: whether it is the workbook's first.
+        header_row: the number of the row with the names.
+        notes: what a person should know of how the sheet was read.
     """
 
-    header: tuple[str, ...]
-    lines: tuple[tuple[int, tuple[Any, ...]], ...]
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+    worksheet: str = ""
+    is_first: bool = True
+    header_row: int = 1
+    notes: tuple[Note, ...] = ()
+
+    def place(self) -> str:
+        """What was read, such as ``worksheet 'Labels', header in row 3, rows 4 to 15``."""
+        worksheet = f"worksheet {self.worksheet!r}, " if self.worksheet else ""
+        numbers = [line.number for line in self.lines if any(line.cells)]
+        rows = f", rows {min(numbers)} to {max(numbers)}" if numbers else ""
+        return f"{worksheet}header in row {self.header_row}{rows}"
 
 
-def read_table(path: Path, names: Iterable[str]) -> Table:
-    """Read .xlsx, .xls, .csv or .parquet; blank rows above the header are skipped.
+def read_table(
+    path: Path, wanted: Sequence[str], *, optional: Sequence[str] = (), worksheet: str | None = None, hint: str = ""
+) -> Table:
+    """Read .xlsx, .xlsm, .xls, .csv or .parquet.
+
+    The header is the first row that has all wanted names, among the first rows of each worksheet. Merged cells are
+    filled. Memory is bounded, whatever a file declares or unpacks to.
 
     Args:
-        path: the file; of a workbook, its first worksheet is read.
-        names: the names of the columns that are wanted; by them the separator of a .csv is told.
+        path: the file.
+        wanted: the names of the columns; capitals and spaces do not matter.
+        optional: columns that are read too if they are there.
+        worksheet: the one to read; None looks through all of them.
+        hint: what a message adds about missing columns, such as how to name others.
 
     Raises:
-        SheetError: another kind of file, or one that is damaged or empty.
+        SheetError: another kind of file; one that is damaged, encrypted, or larger than is read; a column is missing or
+            not unique; no such worksheet.
         MissingDependencyError: an optional package is needed for this format.
     """
     suffix = path.suffix.lower()
     if suffix not in READERS:
-        raise SheetError(f"{path}: a sheet ends in {', '.join(READERS)}, this one in {suffix or 'nothing'}")
+        raise SheetError(f"{path}: {_OTHER_KINDS.get(suffix) or _kinds(suffix)}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return READERS[suffix](path, {plain(name) for name in names})
-    except SheetError:
-        raise
+            with READERS[suffix](path) as grids:
+                found = find_header(grids, wanted, worksheet, hint)
+                return _build(found, wanted, optional)
+    except SheetError as error:
+        raise SheetError(f"{path}: {error}") from None
     except ImportError as error:
         raise MissingDependencyError(
             f"{path}: reading {suffix} needs a package that is not installed ({error}); "
             "install it with: pip install 'clearcast[parquet]'"
         ) from None
-    except UnicodeDecodeError:
-        raise SheetError(f"{path}: not UTF-8 text; save the sheet again as 'CSV UTF-8'") from None
+    except UnicodeDecodeError as error:
+        raise SheetError(f"{path}: not UTF-8 text; save the sheet again as 'CSV UTF-8' ({_bad_byte(error)})") from None
     except Exception as error:  # the readers raise dozens of kinds for a damaged file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SheetError(f"{path}: cannot be read as {suffix} ({reason}); save the sheet again") from None
 
 
-def plain(name: str) -> str:
-    """A column's name as names are compared: capitals and spaces around it do not matter."""
-    return name.strip().casefold()
+def _build(found: Found, wanted: Sequence[str], optional: Sequence[str]) -> Table:
+    present = Counter(map(plain, found.names.values()))
+    columns = (*wanted, *(name for name in optional if present[plain(name)]))
+    for name in columns:
+        if (count := present[plain(name)]) > 1:
+            raise SheetError(f"{count} columns are called {name!r}; needed is one: rename or remove the others")
+    places = {plain(name): place for place, name in reversed(found.names.items())}
+    order = [places[plain(name)] for name in columns]
+    lines = read_lines(found.grid, found.header, order)
+    return Table(
+        columns=columns,
+        lines=lines,
+        worksheet=found.grid.name,
+        is_first=found.is_first,
+        header_row=found.header.number,
+        notes=(*found.notes, *notes_about(found.grid, lines, dict(zip(order, columns, strict=True)))),
+    )
 
 
-def cell_text(cell: Any) -> str:  # noqa: ANN401 -- a cell holds whatever the spreadsheet put there
-    """A cell as trimmed text; an empty one, NaN or None is ''. 1.0 is '1', as a person would have typed it."""
-    import pandas as pd  # only where there is a sheet: it takes longer to load than a picture to inspect
-
-    if pd.api.types.is_scalar(cell) and pd.isna(cell):
-        return ""
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    return str(cell).strip()
+def _kinds(suffix: str) -> str:
+    return f"a sheet ends in {', '.join(READERS)}, this one in {suffix or 'nothing'}"
 
 
-def _read_workbook(path: Path, _: set[str]) -> Table:
-    import pandas as pd
-
-    # without a header, so that two columns of one name keep it
-    cells = pd.read_excel(path, header=None, dtype=object, engine="calamine", keep_default_na=False)
-    return _below_header(cells.itertuples(index=False, name=None))
-
-
-def _read_parquet(path: Path, _: set[str]) -> Table:
-    import pandas as pd
-
-    frame = pd.read_parquet(path)
-    columns = [frame.iloc[:, at].tolist() for at in range(frame.shape[1])]
-    return Table(header=tuple(map(str, frame.columns)), lines=tuple(enumerate(zip(*columns, strict=True), 2)))
+def _open_workbook(path: Path) -> AbstractContextManager[list[Grid]]:
+    """By what a file is: many programs give old workbooks the new suffix, or the reverse."""
+    with path.open("rb") as file:
+        begin = file.read(8)
+    if begin == _OLE:
+        if is_encrypted_package(path):
+            raise SheetError("the workbook is protected by a password; save it without one")
+        return open_xls(path)
+    return open_xlsx(path) if begin.startswith(_ZIP) or path.suffix.lower() != ".xls" else open_xls(path)
 
 
-def _read_csv(path: Path, wanted: set[str]) -> Table:
-    """Spreadsheets write CSV with comma, semicolon or tab, by the country; the header tells which."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = next((line for line in file if line.strip(" ,;\t\r\n")), "")
-        file.seek(0)
-        separator = max(",;\t", key=lambda each: _fitness(first, each, wanted))
-        table = _below_header(map(tuple, csv.reader(file, delimiter=separator, strict=True)))
-    if not first:
-        raise SheetError(f"{path}: the sheet is empty; needed are a header and one row an image")
-    return table
+def _bad_byte(error: UnicodeDecodeError) -> str:
+    byte = error.object[error.start]
+    perhaps = bytes((byte,)).decode("cp1252", "replace")
+    return f"byte 0x{byte:02X}, perhaps {perhaps!r} of Windows-1252" if perhaps.isprintable() else f"byte 0x{byte:02X}"
 
 
-def _fitness(header: str, separator: str, wanted: set[str]) -> tuple[int, int]:
-    """How many wanted names, and how many names at all, a separator finds in the header."""
-    found = next(csv.reader([header], delimiter=separator), [])
-    return len(wanted.intersection(map(plain, found))), len(found)
-
-
-def _below_header(rows: Iterable[tuple[Any, ...]]) -> Table:
-    """Take the first row that is not blank for the header, and fill shorter rows up to its width."""
-    numbered = enumerate(rows, 1)
-    header = next((names for _, row in numbered if any(names := tuple(map(cell_text, row)))), ())
-    lines = ((number, row + ("",) * (len(header) - len(row))) for number, row in numbered)
-    return Table(header=header, lines=tuple(lines))
-
-
-READERS: Mapping[str, Callable[[Path, set[str]], Table]] = {
-    ".xlsx": _read_workbook,
-    ".xls": _read_workbook,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
+_OTHER_KINDS: Mapping[str, str] = {
+    ".ods": "an OpenDocument sheet is not read; save it as .xlsx, or as 'CSV UTF-8'",
+    ".xlsb": "a binary workbook is not read; save it as .xlsx, or as 'CSV UTF-8'",
+    ".numbers": "a sheet of Numbers is not read; export it as .xlsx, or as CSV",
+}
+READERS: Mapping[str, Opener] = {
+    ".xlsx": _open_workbook,
+    ".xls": _open_workbook,
+    ".csv": open_delimited,
+    ".parquet": open_parquet,
+    ".xlsm": _open_workbook,
 }

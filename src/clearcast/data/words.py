@@ -1,34 +1,39 @@
 """What the words of a sheet and of its paths mean."""
 
 import re
-from pathlib import PurePosixPath
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from clearcast.domain import Label, NoiseType, Subset
+from clearcast.errors import SheetError
 
-_LABEL_WORDS = {
-    "ok": Label.OK,
-    "def": Label.DEFECT,
-    "defect": Label.DEFECT,
-    "defects": Label.DEFECT,
-    "defective": Label.DEFECT,
+# Words in columns and in paths. A dot may be left out; at a space, any separators may stand, or none.
+_WORDS = {
+    Label.OK: (
+        *("ok", "o.k.", "okay", "good", "pass", "passed", "accept", "accepted", "conforming"),
+        *("i.O.", "in Ordnung", "gut", "Gutteil", "conforme", "合格", "合格品", "良品", "正常"),
+    ),
+    Label.DEFECT: (
+        *("def", "defect", "defects", "defective", "bad", "fail", "failed", "reject", "rejected", "nonconforming"),
+        *("nok", "n.OK", "n.o.k.", "not ok", "ng", "n.g.", "no good", "not good"),
+        *("n.i.O.", "nicht in Ordnung", "schlecht", "Schlechtteil", "defekt", "fehlerhaft", "Ausschuss"),
+        *("non conforme", "不合格", "不合格品", "不良", "不良品"),
+    ),
 }
-_NEGATED = re.compile(rf"(?<![a-z])(not?|non)[^a-z0-9]+({'|'.join(_LABEL_WORDS)})(?![a-z])")
-_LABEL_VALUES = _LABEL_WORDS | {
-    "good": Label.OK,
-    "pass": Label.OK,
-    "0": Label.OK,
-    "false": Label.OK,
-    "bad": Label.DEFECT,
-    "fail": Label.DEFECT,
-    "nok": Label.DEFECT,
-    "ng": Label.DEFECT,
-    "1": Label.DEFECT,
-    "true": Label.DEFECT,
+# Too short or too common to be told from other words of a path.
+_COLUMN_WORDS = {
+    Label.OK: ("p", "0", "false", "falsch", "normal"),
+    Label.DEFECT: ("f", "1", "true", "wahr", "abnormal", "anomaly", "anomalous"),
 }
+_NEGATION = r"(?:(?:not?|non|nicht|kein)[\W_]+)?"
+_LETTER = r"[^\W\d_]"
 _NOISE_VALUES = {
     "gaussian": NoiseType.GAUSSIAN,
     "gauss": NoiseType.GAUSSIAN,
     "awgn": NoiseType.GAUSSIAN,
+    "white": NoiseType.GAUSSIAN,
+    "whitegaussian": NoiseType.GAUSSIAN,
     "salt": NoiseType.SALT_AND_PEPPER,
     "saltpepper": NoiseType.SALT_AND_PEPPER,
     "saltandpepper": NoiseType.SALT_AND_PEPPER,
@@ -58,33 +63,125 @@ _SUBSET_VALUES = {
 }
 
 
-def labels_in_path(path: str) -> frozenset[Label]:
-    """The labels that a path's words name, as in the report: ``ok``, and ``def`` or ``defect``.
+@dataclass(frozen=True)
+class LabelWords:
+    """The words that mean ok or defect: those that are known, and a user's own, which outweigh them.
 
-    The file's name is read first; a folder's name counts only where no name nearer to the file says anything. More
-    than one label means that the words contradict each other; a negated word, as in ``not_ok``, says both.
+    Capitals, full-width letters, dots, spaces and hyphens do not matter. A value of one's own that has a letter counts
+    in paths too.
+
+    Raises:
+        SheetError: an own value is empty, or is said to mean both.
+    """
+
+    ok_values: tuple[str, ...] = ()
+    defect_values: tuple[str, ...] = ()
+    _labels: dict[str, Label] = field(init=False, repr=False, compare=False)
+    _pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        own = {Label.OK: self.ok_values, Label.DEFECT: self.defect_values}
+        _require_distinct(own)
+        labels = _by_key(_WORDS) | _by_key(_COLUMN_WORDS) | _by_key(own)
+        in_paths = [word for words in _WORDS.values() for word in words]
+        in_paths += [word for words in own.values() for word in words if re.search(_LETTER, word)]
+        object.__setattr__(self, "_labels", labels)
+        object.__setattr__(self, "_pattern", _path_pattern(in_paths))
+
+    def parse(self, text: str) -> Label | None:
+        """The label that a cell of a label column means, or None."""
+        return self._labels.get(_key(text))
+
+    def in_name(self, name: str) -> frozenset[Label]:
+        """The labels that one component of a path names; a negated word that is not known, as in ``no_def``, says both.
+
+        Only whole words count: ``book`` says nothing.
+        """
+        found = [match[0] for match in self._pattern.finditer(_folded(name))]
+        return frozenset(label for word in found for label in self._labels_of(word))
+
+    def in_path(self, path: str) -> frozenset[Label]:
+        """The labels that a path's words name. A folder counts only if no name nearer to the file says anything."""
+        return next((found for _, found in self.said(path)), frozenset())
+
+    def said(self, path: str) -> list[tuple[str, frozenset[Label]]]:
+        """The components of a path that name labels, and which, the nearest to the file first."""
+        return [(name, found) for name in reversed(path.split("/")) if (found := self.in_name(name))]
+
+    def described(self) -> str:
+        """All words that are known, for messages."""
+        own = {Label.OK: self.ok_values, Label.DEFECT: self.defect_values}
+        return "; for ".join(
+            f"{label}: {', '.join((*own[label], *_WORDS[label], *_COLUMN_WORDS[label]))}" for label in Label
+        )
+
+    def _labels_of(self, word: str) -> frozenset[Label]:
+        known = self._labels.get(_key(word))
+        return frozenset(Label) if known is None else frozenset((known,))
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _key(text: str) -> str:
+    """A word as words are compared; 1.0 is 1, and a number is not taken for another without its sign or point."""
+    folded = _folded(text).strip()
+    if re.fullmatch(r"[-+]?[\d.,]+", folded):
+        return re.sub(r"[.,]0*$", "", folded.removeprefix("+"))
+    return re.sub(r"[\W_]+", "", folded)
+
+
+def _by_key(words: dict[Label, tuple[str, ...]]) -> dict[str, Label]:
+    return {_key(word): label for label, each in words.items() for word in each}
+
+
+def _path_pattern(words: Iterable[str]) -> re.Pattern[str]:
+    """Finds whole words, the longest first; a word that begins or ends in a digit is set off from other digits."""
+    pieces = sorted({_folded(word).strip() for word in words}, key=len, reverse=True)
+    return re.compile(f"(?<!{_LETTER}){_NEGATION}(?:{'|'.join(map(_word_pattern, pieces))})")
+
+
+def _word_pattern(word: str) -> str:
+    inner = re.sub(r"[^\w.]+|_+", r"[\\W_]*", word).replace(".", r"\.?")
+    before, after = (r"\d" if word[place].isdigit() else _LETTER for place in (0, -1))
+    return f"(?<!{before}){inner}(?!{after})"
+
+
+def _require_distinct(own: dict[Label, tuple[str, ...]]) -> None:
+    for label, values in own.items():
+        if any(not _key(value) for value in values):
+            raise SheetError(f"--{label}-value is empty; expected a word that means {label}")
+    if both := _by_key({Label.OK: own[Label.OK]}).keys() & _by_key({Label.DEFECT: own[Label.DEFECT]}).keys():
+        raise SheetError(
+            f"{min(both)!r} is named both with --ok-value and with --defect-value; name it with one of them"
+        )
+
+
+KNOWN_LABELS = LabelWords()
+
+
+def labels_in_path(path: str) -> frozenset[Label]:
+    """The labels that a path's words name, such as ``ok``, ``good``, ``def``, ``defect``, ``n.i.O.``.
+
+    The file's name is read first; a folder's name counts only if no name nearer to the file says anything. More
+    than one label means that the words contradict each other.
 
     >>> sorted(labels_in_path("With-Noise/cast_def_0_100.jpeg"))
     [<Label.DEFECT: 'defect'>]
     >>> sorted(labels_in_path("ok_front/def_front/7.png")), sorted(labels_in_path("look/7.png"))
     ([<Label.DEFECT: 'defect'>], [])
     """
-    for name in reversed(PurePosixPath(path.lower()).parts):
-        if _NEGATED.search(name):
-            return frozenset(Label)
-        found = frozenset(_LABEL_WORDS[word] for word in re.split(r"[^a-z]+", name) if word in _LABEL_WORDS)
-        if found:
-            return found
-    return frozenset()
+    return KNOWN_LABELS.in_path(path)
 
 
 def parse_label(text: str) -> Label | None:
     """The label that a cell of a label column means, or None.
 
-    >>> parse_label("NOK"), parse_label("Good"), parse_label("perhaps")
+    >>> parse_label("n.i.O."), parse_label("Good"), parse_label("perhaps")
     (<Label.DEFECT: 'defect'>, <Label.OK: 'ok'>, None)
     """
-    return _LABEL_VALUES.get(text.strip().lower())
+    return KNOWN_LABELS.parse(text)
 
 
 def parse_noise_type(text: str) -> NoiseType | None:
@@ -93,7 +190,7 @@ def parse_noise_type(text: str) -> NoiseType | None:
     >>> parse_noise_type("Salt & Pepper"), parse_noise_type("Poisson")
     (<NoiseType.SALT_AND_PEPPER: 'salt_and_pepper'>, None)
     """
-    key = re.sub(r"[^a-z]", "", text.lower().replace("&", "and"))
+    key = re.sub(r"[^a-z]", "", _folded(text).replace("&", "and"))
     return _NOISE_VALUES.get(key) or _NOISE_VALUES.get(key.removesuffix("noise"))
 
 
@@ -103,4 +200,4 @@ def parse_subset(text: str) -> Subset | None:
     >>> parse_subset("Val"), parse_subset("exam")
     (<Subset.VALIDATION: 'validation'>, None)
     """
-    return _SUBSET_VALUES.get(text.strip().lower())
+    return _SUBSET_VALUES.get(_folded(text).strip())

@@ -27,7 +27,9 @@ _START = (
 )
 
 
-def decode_apart(data: bytes, structure: Structure, channels: Channels, *, strictly: bool, transparent: bool) -> Picture:
+def decode_apart(
+    data: bytes, structure: Structure, channels: Channels, *, strictly: bool, transparent: bool
+) -> Picture:
     """Decode like ``pixels.read_pixels``, but in another process with a limit of memory and of time.
 
     Raises:

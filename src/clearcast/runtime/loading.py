@@ -1,9 +1,9 @@
 """A bundle as a Python program uses it."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from clearcast.data.sheet import Columns
+from clearcast.data.sheet import Columns, Reading
 from clearcast.domain import Inspection, NoiseType
 from clearcast.runtime.engine import cores, inspect
 from clearcast.runtime.inspector import Inspector
@@ -48,11 +48,15 @@ class Bundle:
         shard: Shard | None = None,
         root: Path | None = None,
         column: str = Columns.noisy,
+        worksheet: str | None = None,
+        strip_prefix: Sequence[str] = (),
     ) -> Generator[Inspection, None, None]:
         """Inspect the pictures of a source, lazily and in its order; a bad picture is an inspection with an error.
 
         Args:
             source, recursive, shard, root, column: see ``clearcast.runtime.sources.items``.
+            worksheet: of a workbook as source; None: the first that has the column.
+            strip_prefix: of a sheet as source, what is taken off the beginning of its paths.
             restored: give the picture without noise with each inspection.
             evidence: give the log-odds of defect by place with each inspection.
 
@@ -60,7 +64,8 @@ class Bundle:
             SourceError: there is no such source, or it holds no picture.
             SheetError: the source is a sheet that cannot be read.
         """
-        found = items(source, recursive=recursive, shard=shard, root=root, column=column)
+        reading = Reading(worksheet=worksheet, strip_prefix=tuple(strip_prefix))
+        found = items(source, recursive=recursive, shard=shard, root=root, column=column, reading=reading)
         return inspect(self.inspector, found, workers=self.threads, restored=restored, evidence=evidence)
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from clearcast.data.sheet import Reading
 from clearcast.domain import Inspection, Verdict
 from clearcast.errors import OutputError
 from clearcast.file_kinds import OtherFiles
@@ -33,7 +34,7 @@ class PredictRequest:
 
     Attributes:
         bundle: its folder or zip.
-        source, recursive, shard, root, column: see ``sources.items``.
+        source, recursive, shard, root, column, reading: see ``sources.items``.
         out: the results file; see ``sinks.open_sink``.
         resume: go on with what ``out`` holds, or begin where nothing is.
         beside: pictures that are written too.
@@ -49,6 +50,7 @@ class PredictRequest:
     out: Path
     column: str
     root: Path | None = None
+    reading: Reading = field(default_factory=Reading)
     recursive: bool = True
     shard: Shard | None = None
     resume: bool = False
@@ -197,6 +199,7 @@ def _items(request: PredictRequest, others: OtherFiles) -> Iterator[Item]:
         root=request.root,
         column=request.column,
         others=others,
+        reading=request.reading,
     )
 
 
@@ -210,6 +213,7 @@ def _count(request: PredictRequest) -> int:
         shard=request.shard,
         root=request.root,
         column=request.column,
+        reading=request.reading,
     )
     return known or 0
 

@@ -8,14 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
 
 from clearcast import imaging
-from clearcast.data.sheet import Columns
+from clearcast.data.sheet import Columns, Reading
 from clearcast.errors import PictureError
 from clearcast.progress import progress_bar
 from clearcast.runtime.beside import Beside, PictureWriter
@@ -42,7 +42,7 @@ class SpeedRequest:
 
     Attributes:
         bundle: its folder or zip.
-        source, root, column: see ``sources.items``.
+        source, root, column, reading: see ``sources.items``.
         limit: pictures at most.
         threads: how many pictures are worked on at a time; None: as many as there are cores.
         suffix: write restored pictures in this format too, such as ``.jpg``; None: write none.
@@ -54,6 +54,7 @@ class SpeedRequest:
     source: Source
     root: Path | None = None
     column: str = Columns.noisy
+    reading: Reading = field(default_factory=Reading)
     limit: int = 500
     threads: int | None = None
     suffix: str | None = None
@@ -102,7 +103,8 @@ def measure_speed(request: SpeedRequest) -> Speed:
     inspector = Inspector(package, load_model(package))
     loading = time.perf_counter() - begun
     threads = request.threads or cores()
-    found = list(islice(items(request.source, root=request.root, column=request.column), request.limit))
+    listed = items(request.source, root=request.root, column=request.column, reading=request.reading)
+    found = list(islice(listed, request.limit))
     _require_files(found)
     with tempfile.TemporaryDirectory() as folder:
         spent, errors = _in_turns(found, inspector, threads, Path(folder), request)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from clearcast.data.sheet import Row, Sheet
-from clearcast.data.table import cell_text, plain, read_table
+from clearcast.data.table import read_table
 from clearcast.errors import SheetError
 
 _COLUMNS = ("path", "group")
@@ -93,14 +93,10 @@ def _group(row: Row, listed: dict[str, set[str]]) -> set[str]:
 def _listed(file: Path) -> dict[str, set[str]]:
     if not file.is_file():
         raise SheetError(f"{file}: no such file; needed is a table with the columns {' and '.join(_COLUMNS)}")
-    table = read_table(file, _COLUMNS)
-    names = [plain(name) for name in table.header]
-    missing = [name for name in _COLUMNS if names.count(name) != 1]
-    if missing:
-        raise SheetError(f"{file}: no column {' and '.join(missing)}, or two; needed are {' and '.join(_COLUMNS)}")
+    table = read_table(file, _COLUMNS, hint=f"; needed are {' and '.join(_COLUMNS)}")
     listed: dict[str, set[str]] = {}
-    for _, cells in table.lines:
-        path, group = (cell_text(cells[names.index(name)]) for name in _COLUMNS)
+    for line in table.lines:
+        path, group = line.cells
         if path and group:
             listed.setdefault(posixpath.normpath(path.replace("\\", "/")), set()).add(group)
     return listed

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from clearcast import __version__, imaging
-from clearcast.data.sheet import Sheet
+from clearcast.data.sheet import Reading, Sheet
 from clearcast.data.split import load_split
 from clearcast.data.usable import Rows, usable
 from clearcast.domain import Subset
@@ -104,7 +104,9 @@ def trained_on(folder: Path, sheet: Sheet) -> bool:
     Raises:
         OutputError: it is no run, or a damaged one.
     """
-    return bool(RunFolder(path=folder).about["question"].get("sheet_sha256") == sheet.sha256)
+    question = RunFolder(path=folder).about["question"]
+    worksheet = Reading.from_json(question.get("reading", {})).worksheet
+    return bool(question.get("sheet_sha256") == sheet.sha256 and worksheet == sheet.reading.worksheet)
 
 
 def _with_learned(

@@ -43,8 +43,7 @@ class StudyRequest:
     def question(self) -> dict[str, Any]:
         """All that results depend on, other than the machine; ready for JSON."""
         return {
-            "sheet_sha256": self.sheet.sha256,
-            "columns": self.sheet.columns.unusual(),
+            **self.sheet.question(),
             "seed": self.seed,
             "skip_bad": self.skip_bad,
             "recipe": self.recipe.model_dump(mode="json"),

@@ -3,39 +3,46 @@
 import hashlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from pathlib import Path, PureWindowsPath
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from clearcast.data.sheet import Columns
-from clearcast.data.table import cell_text, plain, read_table
-from clearcast.errors import SheetError
+from clearcast.data.paths import FileNames, below_root, plain_path, strip_prefix
+from clearcast.data.sheet import Columns, Reading
+from clearcast.data.table import read_table
+from clearcast.data.tables.lines import Line
+from clearcast.errors import PictureError, PictureFault
 from clearcast.imaging import Picture
 from clearcast.runtime.sources.item import Item, SourceError, bad_item, file_item
 
+_PLAIN = Reading()
 Listed = str | Path | Picture | Item
 
 
-def sheet_items(sheet: Path, root: Path | None, column: str = Columns.noisy) -> list[Item]:
+def sheet_items(sheet: Path, root: Path | None, column: str = Columns.noisy, reading: Reading = _PLAIN) -> list[Item]:
     """The pictures that a column of a sheet names, each once, in the sheet's order; other columns need not be there.
 
     A path that leaves the root (by default the sheet's folder) is an item that cannot be read, and is never opened.
+    One that differs from a file's name only in capitals or in its Unicode form is that file, if there is only one.
+
+    Args:
+        sheet: its file.
+        root: the folder that its paths are relative to.
+        column: names the pictures.
+        reading: which worksheet, and what is taken off the beginning of paths.
 
     Raises:
         SheetError: the sheet cannot be read, or has no such column or several.
         MissingDependencyError: a package is needed for this format.
     """
-    table = read_table(sheet, [column])
-    places = [place for place, name in enumerate(table.header) if plain(name) == plain(column)]
-    if len(places) != 1:
-        there = ", ".join(map(repr, filter(None, table.header))) or "no columns"
-        raise SheetError(
-            f"{sheet}: {len(places)} columns are called {column!r}; needed is one that names the pictures; "
-            f"the sheet has {there}"
-        )
-    found = (_row_item(sheet, root or sheet.parent, len(table.header), places[0], *line) for line in table.lines)
-    return list({item.name: item for item in found if item is not None}.values())
+    hint = "; needed is one that names the pictures: name it with --noisy-column"
+    table = read_table(sheet, [column], worksheet=reading.worksheet, hint=hint)
+    files = FileNames(root or sheet.parent)
+    found = (_row_item(sheet, files, reading.strip_prefix, line) for line in table.lines)
+    return list({item.name: item for item in found}.values())
 
 
 def stdin_items() -> Iterator[Item]:
@@ -97,24 +104,35 @@ def array_item(picture: Picture, name: str) -> Item:
     return Item(name=name, key=name, read=lambda: picture)
 
 
-def _row_item(sheet: Path, root: Path, width: int, place: int, number: int, cells: tuple[object, ...]) -> Item | None:
-    """The item of a sheet's line; None of a blank one."""
-    text = cell_text(cells[place])
-    name = f"{sheet.as_posix()}#row {number}"
-    if any(map(cell_text, cells[width:])):
-        reason = f"the line has {len(cells)} cells where the header has {width}, so that none can be trusted"
-        return bad_item(name, f"#row {number}", reason)
-    if text:
-        return _inside(root, text)
-    return bad_item(name, f"#row {number}", "the line names no picture") if any(map(cell_text, cells)) else None
+def _row_item(sheet: Path, files: FileNames, prefixes: Sequence[str], line: Line) -> Item:
+    """The item of a sheet's line."""
+    (text,) = line.cells
+    name, key = f"{sheet.as_posix()}#row {line.number}", f"#row {line.number}"
+    if line.surplus:
+        return bad_item(name, key, line.surplus)
+    if line.faults:
+        return bad_item(name, key, f"the cell {line.faults[0]}")
+    if not text:
+        return bad_item(name, key, "the line names no picture")
+    return _file_below(files, text, strip_prefix(plain_path(text), prefixes))
 
 
-def _inside(root: Path, text: str) -> Item:
+def _file_below(files: FileNames, text: str, path: str) -> Item:
     """The item of a sheet's path; judged by its text alone, as ``data.sheet`` does."""
-    base = Path(os.path.normpath(root.absolute()))  # resolves ".." by the text alone, and follows no link
-    full = Path(os.path.normpath(base / text.replace("\\", "/")))
-    foreign = os.name != "nt" and PureWindowsPath(text).drive
-    if "\x00" in text or foreign or not full.is_relative_to(base):
-        return bad_item(text, text, f"lies outside the root {root}, and is not opened; name another root")
-    below = full.relative_to(base)
-    return file_item(root / below, below.as_posix())
+    below = below_root(path, files.root)
+    if below is None:
+        reason = f"lies outside the root {files.root}, and is not opened; name another root{files.advice_outside(path)}"
+        return bad_item(text, text, reason)
+    below = files.find(below) or below
+    item = file_item(files.root / below, below)
+    return replace(item, read=partial(_read_listed, item, files, below))
+
+
+def _read_listed(item: Item, files: FileNames, below: str) -> bytes | Picture:
+    """Read a file; if there is none, say what may be meant."""
+    try:
+        return item.read()
+    except PictureError as error:
+        if error.fault is not PictureFault.MISSING:
+            raise
+        raise PictureError(error.fault, f"{error}{files.advice(below)}") from None

@@ -9,7 +9,7 @@ import numpy as np
 
 from clearcast import imaging
 from clearcast.data import sheet
-from clearcast.data.sheet import Columns
+from clearcast.data.sheet import Columns, Reading
 from clearcast.file_kinds import OtherFiles, file_head, is_picture
 from clearcast.imaging import Picture
 from clearcast.runtime.sources import archives, videos
@@ -30,6 +30,7 @@ Source = str | Path | int | Picture | Iterable[Listed]
 """A path, a pattern, ``-``; a camera's number; one picture; or paths, pictures (uint8) and items from Python."""
 
 STDIN = "-"
+_PLAIN = Reading()
 
 
 def items(
@@ -40,6 +41,7 @@ def items(
     root: Path | None = None,
     column: str = Columns.noisy,
     others: OtherFiles | None = None,
+    reading: Reading = _PLAIN,
 ) -> Iterator[Item]:
     """The pictures of a source, lazily, always in the same order.
 
@@ -48,15 +50,16 @@ def items(
     within a folder are not opened.
 
     Args:
-        source: a picture, a folder, a pattern (``parts/**/*.png``), a sheet (.xlsx, .xls, .csv, .parquet), a .zip, a
-            video, a store's folder such as ``s3://bucket/parts`` (through fsspec), a camera's number such as ``0``,
-            ``-`` for paths from stdin, one a line; or from Python a picture
+        source: a picture, a folder, a pattern (``parts/**/*.png``), a sheet (.xlsx, .xlsm, .xls, .csv, .parquet), a
+            .zip, a video, a store's folder such as ``s3://bucket/parts`` (through fsspec), a camera's number such as
+            ``0``, ``-`` for paths from stdin, one a line; or from Python a picture
             (uint8; (height, width, 3) in RGB order or (height, width)), or any iterable of paths, pictures and items.
         recursive: of a folder, whether its folders count too.
         shard: give only this share of the pictures.
         root: of a sheet, the folder that its paths are relative to; by default its own.
         column: of a sheet, the column that names the pictures.
         others: counts the files of other kinds that are left out, while the source is gone through.
+        reading: of a sheet, which worksheet, and what is taken off the beginning of paths.
 
     Raises:
         SourceError: the source is missing, of an unknown kind or damaged; or, when it has been gone through, it held no
@@ -64,7 +67,7 @@ def items(
         SheetError: a sheet that cannot be read, or has no such column.
     """
     others = OtherFiles() if others is None else others
-    found = _open(source, recursive=recursive, root=root, column=column, others=others)
+    found = _open(source, recursive=recursive, root=root, column=column, reading=reading, others=others)
     if shard is not None and _camera(source) is not None:
         raise SourceError("a camera cannot be divided into shards; use it without --shard")
     return _some(found, source, shard, others)
@@ -77,6 +80,7 @@ def count(
     shard: Shard | None = None,
     root: Path | None = None,
     column: str = Columns.noisy,
+    reading: Reading = _PLAIN,
 ) -> int | None:
     """How many pictures a source holds, for a progress bar; None where nobody knows: stdin, a camera, a generator.
 
@@ -90,7 +94,7 @@ def count(
             return videos.frame_count(path) if shard is None else None
     elif not isinstance(source, Sized):
         return None
-    found = _open(source, recursive=recursive, root=root, column=column, others=OtherFiles())
+    found = _open(source, recursive=recursive, root=root, column=column, reading=reading, others=OtherFiles())
     return sum(1 for item in found if shard is None or shard.holds(item))
 
 
@@ -106,7 +110,9 @@ def _some(found: Iterable[Item], source: Source, shard: Shard | None, others: Ot
         raise SourceError(f"{what}: no pictures are there; {needed}" + f". {others.sentence}" * bool(others.counts))
 
 
-def _open(source: Source, *, recursive: bool, root: Path | None, column: str, others: OtherFiles) -> Iterable[Item]:
+def _open(
+    source: Source, *, recursive: bool, root: Path | None, column: str, reading: Reading, others: OtherFiles
+) -> Iterable[Item]:
     if isinstance(source, np.ndarray):
         return [array_item(require_picture(source, "the picture"), "#000000")]
     if isinstance(source, str) and source == STDIN:  # a table's column would be compared cell by cell
@@ -124,7 +130,7 @@ def _open(source: Source, *, recursive: bool, root: Path | None, column: str, ot
         if path.is_dir() and str(source):
             return folder_items(path, recursive=recursive, others=others)
         if path.is_file():
-            return _open_file(path, root, column, others)
+            return _open_file(path, root, column, reading, others)
     except ValueError:  # a NUL byte in the path
         pass
     if is_pattern(str(source)):
@@ -132,12 +138,12 @@ def _open(source: Source, *, recursive: bool, root: Path | None, column: str, ot
     raise SourceError(f"{source}: no such file or folder; needed is {_KINDS}")
 
 
-def _open_file(path: Path, root: Path | None, column: str, others: OtherFiles) -> Iterable[Item]:
+def _open_file(path: Path, root: Path | None, column: str, reading: Reading, others: OtherFiles) -> Iterable[Item]:
     suffix = path.suffix.lower()
     if is_picture(path.name, partial(file_head, path)):
         return [file_item(path, path.name)]
     if suffix in sheet.SUFFIXES:
-        return sheet_items(path, root, column)
+        return sheet_items(path, root, column, reading)
     if suffix == archives.SUFFIX:
         return archives.archive_items(path, others)
     if suffix in videos.SUFFIXES:

@@ -1,0 +1,206 @@
+"""A sheet's lines as rows: paths, noise type, label, part and subset, or what could not be understood of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from clearcast.data.paths import (
+    FileNames,
+    below_root,
+    foreign_prefixes,
+    plain_path,
+    prefix_option,
+    prefixes_of_files,
+    strip_prefix,
+)
+from clearcast.data.table import Table
+from clearcast.data.tables.finding import plain
+from clearcast.data.tables.lines import Line, Note
+from clearcast.data.words import LabelWords, parse_noise_type, parse_subset
+from clearcast.domain import Label, NoiseType, Subset
+
+UNKNOWN = "unknown"  # in place of a reference's path: nobody has the picture without noise
+_PATHS = ("noisy", "reference")
+_NEEDED = 3  # the first columns, which every row has: both paths and the noise type
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row as it was understood. ``number`` counts from 1 as spreadsheets do.
+
+    Paths are relative to the sheet's root, with forward slashes. ``group`` is empty where the sheet does not say which
+    part is shown, ``subset`` None where it does not say what the row is used for. ``reference`` is empty where the
+    sheet says that it is unknown. ``problems`` says what could not be understood.
+    """
+
+    number: int
+    noisy: str
+    noise_type: NoiseType | None
+    reference: str
+    label: Label | None
+    group: str = ""
+    subset: Subset | None = None
+    problems: tuple[str, ...] = ()
+
+
+class RowParser:
+    """Makes rows of a table's lines.
+
+    Args:
+        roles: what each column of the table is, in its order.
+        files: below the root that paths are relative to.
+        prefixes: what is taken off paths that begin so.
+        words: those for labels.
+    """
+
+    def __init__(self, roles: Sequence[str], files: FileNames, prefixes: Sequence[str], words: LabelWords) -> None:
+        self._roles = roles
+        self._files = files
+        self._prefixes = prefixes
+        self._words = words
+        self._foreign: dict[str, int] = {}
+
+    def parse(self, table: Table) -> tuple[tuple[Row, ...], tuple[Note, ...]]:
+        """The rows, and what to know of all of them together."""
+        paths = [path for line in table.lines for path in self._paths(line)]
+        outside = [path for path in paths if below_root(path, self._files.root) is None]
+        self._foreign = foreign_prefixes(outside, self._files)
+        lines = [line for line in table.lines if any(line.cells) or line.faults or line.surplus]
+        return _with_notes_below([self._row(line, table) for line in lines], lines), tuple(self._notes(paths))
+
+    def _paths(self, line: Line) -> Iterator[str]:
+        for role in _PATHS:
+            text = line.cells[self._roles.index(role)]
+            if text and not line.surplus and not (role == "reference" and text.casefold() == UNKNOWN):
+                yield strip_prefix(plain_path(text), self._prefixes)
+
+    def _row(self, line: Line, table: Table) -> Row:
+        cells = dict(zip(self._roles, line.cells, strict=True))
+        if line.surplus:
+            return _unread(line.number, f'{line.surplus}; put a cell that holds the separator into "quotes"')
+        if all(map(_is_name, line.cells, table.columns)):
+            return _unread(line.number, "the row repeats the header; remove it")
+        faults = {self._roles[at]: fault for at, fault in line.faults.items()}
+        problems = [f"the {role.replace('_', ' ')} cell {fault}" for role, fault in faults.items()]
+        noisy, reference = ("" if role in faults else self._path(cells[role], role, problems) for role in _PATHS)
+        noise_type = None if "noise_type" in faults else _noise_type(cells["noise_type"], problems)
+        return Row(
+            number=line.number,
+            noisy=noisy,
+            noise_type=noise_type,
+            reference=reference,
+            label=None if "label" in faults else self._label(cells, noisy, reference, problems),
+            group=cells.get("group", ""),
+            subset=None if "subset" in faults else _subset(cells, problems),
+            problems=tuple(problems),
+        )
+
+    def _path(self, text: str, role: str, problems: list[str]) -> str:
+        """Make a path relative to the root; one that leaves the root is a problem, and is never opened."""
+        if not text:
+            problems.append(f"no {role} picture is named")
+        if not text or (role == "reference" and text.casefold() == UNKNOWN):
+            return ""
+        path = strip_prefix(plain_path(text), self._prefixes)
+        below = below_root(path, self._files.root)
+        if below is None:
+            prefix = next((each for each in self._foreign if strip_prefix(path, [each]) != path), "")
+            other = f", or take off its beginning with {prefix_option(prefix)}" if prefix else ""
+            root = self._files.root
+            problems.append(f"the {role} path {text!r} lies outside the root {root}; name another with --root{other}")
+            return ""
+        return self._files.find(below) or below
+
+    def _label(self, cells: Mapping[str, str], noisy: str, reference: str, problems: list[str]) -> Label | None:
+        if "label" not in cells:
+            return _label_from_paths(noisy, reference, self._words, problems)
+        label = self._words.parse(cells["label"])
+        if label is None:
+            known = self._words.described()
+            problems.append(
+                f"unknown label {cells['label']!r}; known are for {known}; say what yours mean with --ok-value and "
+                "--defect-value"
+            )
+        return label
+
+    def _notes(self, paths: Sequence[str]) -> Iterator[Note]:
+        """Which beginnings of paths are in the way: they leave the root, or there is a file without them."""
+        inside = [below_root(path, self._files.root) for path in paths]
+        missing = [path for path in inside if path is not None and self._files.find(path) is None]
+        below, _ = prefixes_of_files(missing, self._files)
+        counts = self._foreign | below
+        renamed = sum(path is not None and self._files.find(path) not in (None, path) for path in inside)
+        if renamed:
+            message = (
+                f"{renamed} paths differ from their files' names in capitals or in their Unicode form; taken as those"
+            )
+            yield Note("names of files", message)
+        for prefix, count in counts.items():
+            message = f"{count} paths begin with {prefix!r}: take it off with {prefix_option(prefix)}"
+            yield Note("paths from elsewhere", message)
+
+
+def _is_name(cell: str, name: str) -> bool:
+    return plain(cell) == plain(name)
+
+
+def _unread(number: int, problem: str) -> Row:
+    return Row(number=number, noisy="", noise_type=None, reference="", label=None, problems=(problem,))
+
+
+def _noise_type(text: str, problems: list[str]) -> NoiseType | None:
+    noise_type = parse_noise_type(text)
+    if noise_type is None:
+        problems.append(f"unknown noise type {text!r}; known are {', '.join(NoiseType)}")
+    return noise_type
+
+
+def _subset(cells: Mapping[str, str], problems: list[str]) -> Subset | None:
+    if "subset" not in cells:
+        return None
+    subset = parse_subset(cells["subset"])
+    if subset is None:
+        problems.append(f"unknown subset {cells['subset']!r}; known are {', '.join(Subset)}")
+    return subset
+
+
+def _label_from_paths(noisy: str, reference: str, words: LabelWords, problems: list[str]) -> Label | None:
+    paths = [path for path in (noisy, reference) if path]
+    said = {path: words.said(path) for path in dict.fromkeys(paths)}
+    nearest = {path: names[0][1] if names else frozenset[Label]() for path, names in said.items()}
+    labels = frozenset[Label]().union(*nearest.values())
+    apart = [what for path, names in said.items() if (what := _contradiction(path, names))]
+    if len(labels) == 1 and not apart:
+        return next(iter(labels))
+    if not paths:  # which is a problem of its own
+        return None
+    if apart:
+        what = apart[0]
+    elif labels:
+        what = ", those of ".join(f"{path!r} say {next(iter(found), 'nothing')}" for path, found in nearest.items())
+    else:
+        what = f"{noisy or reference!r} say neither ok nor def(ect)"
+    problems.append(f"the words of {what}; rename it or name a --label-column")
+    return None
+
+
+def _contradiction(path: str, names: Sequence[tuple[str, frozenset[Label]]]) -> str:
+    """How a name, or a name and a folder, contradict each other; empty if they do not."""
+    if any(len(found) > 1 for _, found in names[:1]):
+        return f"{path!r} say both ok and defect"
+    other = next((name for name, found in names if found != names[0][1]), None)
+    if other is None:
+        return ""
+    return f"{path!r} contradict each other: {names[0][0]!r} says {next(iter(names[0][1]))}, {other!r} does not"
+
+
+def _with_notes_below(rows: list[Row], lines: Sequence[Line]) -> tuple[Row, ...]:
+    """The rows; those below the last whole one that lack an entry are said to be no part of the table."""
+    whole = [place for place, row in enumerate(rows) if not row.problems]
+    for place in range(whole[-1] + 1 if whole else len(rows), len(rows)):
+        needed = lines[place].cells[:_NEEDED]
+        if "" in needed and not lines[place].surplus:
+            text = next(filter(None, lines[place].cells), "")
+            note = f"the row stands below the last whole one ({text!r}); if it is a total or a note, remove it"
+            row = replace(rows[place], problems=(*rows[place].problems, note))
+            rows[place] = replace(row, noisy="", reference="") if needed.count("") > 1 else row
+    return tuple(rows)

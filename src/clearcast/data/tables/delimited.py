@@ -1,0 +1,57 @@
+"""CSV with comma, semicolon or tab, by the country in which it was written."""
+
+import csv
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from clearcast.data.tables import limits
+from clearcast.data.tables.grid import Grid, GridRow
+
+_SEPARATORS = ",;\t"
+
+
+@contextmanager
+def open_delimited(path: Path) -> Iterator[list[Grid]]:
+    """The file as it reads with each separator; with one only, if its first line is ``sep=;``, as Excel writes it.
+
+    Raises:
+        SheetError: it is larger than is read, or a line is.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    limits.require_file_size(path)
+    first = next(_lines(path), "").strip("\r\n \ufeff")
+    if first.casefold().startswith("sep=") and len(first) <= 5:
+        yield [_Delimited(path, first[4:] or "\t", skipped=1)]
+    else:
+        yield [_Delimited(path, separator) for separator in _SEPARATORS]
+
+
+class _Delimited(Grid):
+    """Rows are counted as a spreadsheet shows them: without the line ``sep=;``."""
+
+    def __init__(self, path: Path, separator: str, skipped: int = 0) -> None:
+        super().__init__()
+        self._path = path
+        self._separator = separator
+        self._skipped = skipped
+
+    def rows(self, columns: Collection[int] | None = None) -> Iterator[GridRow]:
+        lines = _lines(self._path)
+        for _ in range(self._skipped):
+            next(lines, None)
+        for number, row in enumerate(csv.reader(lines, delimiter=self._separator, strict=True), 1):
+            filled = [place for place, text in enumerate(row) if text and not text.isspace()]
+            cells = {place: row[place].strip() for place in filled if columns is None or place in columns}
+            if filled:
+                yield GridRow(number, cells, fields=len(row), last_field=filled[-1] + 1)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        number = 0
+        while line := file.readline(limits.MOST_LINE_TEXT + 1):
+            number += 1
+            if len(line) > limits.MOST_LINE_TEXT:
+                limits.refuse(f"line {number} has", limits.MOST_LINE_TEXT, "characters")
+            yield line

@@ -1,0 +1,191 @@
+"""The XML of one worksheet as rows of text."""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from clearcast.data.tables import limits
+from clearcast.data.tables.grid import LAST_COLUMN, LAST_ROW, NO_FAULTS, UNCALCULATED, Area, GridRow, number_text
+from clearcast.data.tables.xml import local, new_parser
+from clearcast.errors import SheetError
+
+_FREQUENT = frozenset(("c", "v", "row", "t", "is"))  # names without a prefix, as nearly all programs write them
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # how a workbook writes characters that XML has no place for
+_AREA = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7}):\$?([A-Z]{1,3})\$?([0-9]{1,7})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Formats:
+    """What a workbook says of its numbers.
+
+    Attributes:
+        dates: numbers of the styles that show a number as a date.
+        from_1904: whether days are counted from 1904 and not from 1900.
+        stale: whether formulas are to be calculated when the workbook is next opened: a result of 0 may then be none.
+    """
+
+    dates: frozenset[str] = frozenset()
+    from_1904: bool = False
+    stale: bool = False
+
+
+class WorksheetParser:
+    """Collects rows with an entry while XML is fed to ``expat``; ``take_rows`` gives those that are complete.
+
+    Args:
+        strings: those that cells refer to.
+        formats: see there.
+        columns: the columns to collect, from 0; None for all.
+    """
+
+    def __init__(self, strings: Sequence[str], formats: Formats, columns: Collection[int] | None) -> None:
+        self.merged: list[Area] = []
+        self.hidden_columns: set[int] = set()
+        self.expat = new_parser()
+        self.expat.StartElementHandler = self._start
+        self.expat.EndElementHandler = self._end
+        self.expat.CharacterDataHandler = self._data
+        self._strings, self._formats, self._columns = strings, formats, columns
+        self._rows: list[GridRow] = []
+        self._row, self._column, self._cells_seen, self._hidden = 0, -1, 0, False
+        self._cells: dict[int, str] = {}
+        self._faults: dict[int, str] = {}
+        self._cell: dict[str, str] | None = None  # the attributes of the cell that is being read, if it is wanted
+        self._text: list[str] = []
+        self._length = 0
+        self._collecting = self._formula = self._phonetic = self._has_others = False
+        self._places: dict[str, int] = {}
+
+    def take_rows(self) -> list[GridRow]:
+        """The rows that are complete, each once."""
+        rows, self._rows = self._rows, []
+        return rows
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        name = tag if tag in _FREQUENT else local(tag)
+        if name == "c":
+            self._start_cell(attributes)
+        elif name in ("v", "t"):
+            self._collecting = not self._phonetic
+        elif name == "row":
+            self._start_row(attributes)
+        elif name == "f":
+            self._formula = True
+        elif name == "rPh":
+            self._phonetic = True
+        elif name == "mergeCell":
+            self._add_merged(attributes.get("ref", ""))
+        elif name == "col" and attributes.get("hidden") in ("1", "true"):
+            first, last = int(attributes.get("min", 0)), int(attributes.get("max", 0))
+            self.hidden_columns.update(range(max(first, 1) - 1, min(last, LAST_COLUMN)))
+
+    def _end(self, tag: str) -> None:
+        name = tag if tag in _FREQUENT else local(tag)
+        if name == "c":
+            if self._text or self._formula:
+                self._end_cell()
+        elif name in ("v", "t"):
+            self._collecting = False
+        elif name == "rPh":
+            self._phonetic = False
+        elif name == "row" and (self._cells or self._faults or self._has_others):
+            self._rows.append(GridRow(self._row, self._cells, self._faults or NO_FAULTS, self._hidden))
+
+    def _data(self, text: str) -> None:
+        if self._collecting and self._cell is None:
+            self._has_others = True
+        elif self._collecting:
+            self._length += len(text)
+            if self._length > limits.MOST_CELL_TEXT:
+                limits.refuse(f"a cell of row {self._row} has", limits.MOST_CELL_TEXT, "characters")
+            self._text.append(text)
+
+    def _start_row(self, attributes: dict[str, str]) -> None:
+        self._row = int(attributes["r"]) if "r" in attributes else self._row + 1
+        if not 1 <= self._row <= LAST_ROW:
+            raise SheetError(f"the worksheet has a row {self._row:,}; the last that can be is {LAST_ROW:,}")
+        self._column = -1
+        self._hidden = attributes.get("hidden") in ("1", "true")
+        self._cells, self._faults, self._has_others = {}, {}, False
+
+    def _start_cell(self, attributes: dict[str, str]) -> None:
+        self._cells_seen += 1
+        if self._cells_seen > limits.MOST_CELLS:
+            limits.refuse("the worksheet has", limits.MOST_CELLS, "cells")
+        if "r" in attributes:
+            letters = attributes["r"].rstrip("0123456789")
+            place = self._places.get(letters)
+            if place is None:
+                place = self._places[letters] = _column_place(letters)
+            self._column = place
+        else:
+            self._column += 1
+        self._cell = attributes if self._columns is None or self._column in self._columns else None
+        self._formula = False
+        if self._text:
+            self._text, self._length = [], 0
+
+    def _end_cell(self) -> None:
+        """Keep what the cell holds; one that has neither a value nor a formula only has a format."""
+        if self._cell is None:
+            return
+        cell, text = self._cell, "".join(self._text)
+        kind = cell.get("t", "n")
+        if self._formula and self._is_uncalculated(text, kind):
+            self._faults[self._column] = UNCALCULATED
+        elif kind == "e":
+            self._faults[self._column] = f"holds the error {text.strip()}; mend its formula"
+        elif text and (shown := self._shown(text, kind, cell.get("s", "")).strip()):
+            self._cells[self._column] = shown
+
+    def _is_uncalculated(self, text: str, kind: str) -> bool:
+        if not text.strip():
+            return kind != "str"  # a formula whose result is an empty text says so
+        return self._formats.stale and kind == "n" and text.strip() == "0"
+
+    def _shown(self, text: str, kind: str, style: str) -> str:
+        if kind == "s":
+            return _unescaped(self._strings[_index(text, len(self._strings))])
+        if kind == "b":
+            return str(text.strip() in ("1", "true"))
+        if kind == "n":
+            return self._number(text, is_date=style in self._formats.dates)
+        return _unescaped(text)
+
+    def _number(self, text: str, *, is_date: bool) -> str:
+        try:
+            number = float(text)
+        except ValueError:
+            return text
+        if is_date and 0 <= number < 2_958_466:  # the year 10000
+            first = datetime(1904, 1, 1) if self._formats.from_1904 else datetime(1899, 12, 30)
+            return str(first + timedelta(seconds=round(86_400 * number)))
+        return number_text(number)
+
+    def _add_merged(self, reference: str) -> None:
+        if len(self.merged) >= limits.MOST_MERGED:
+            limits.refuse("the worksheet has", limits.MOST_MERGED, "merged cells")
+        if found := _AREA.fullmatch(reference):
+            left, top, right, bottom = found.groups()
+            self.merged.append(Area(int(top), _column_place(left), int(bottom), _column_place(right)))
+
+
+def _column_place(letters: str) -> int:
+    place = 0
+    for letter in letters.upper():
+        place = 26 * place + ord(letter) - ord("A") + 1
+    if not (letters.isascii() and letters.isalpha() and 1 <= place <= LAST_COLUMN):
+        raise SheetError(f"the worksheet has a cell in column {letters[:10]!r}; the last that can be is XFD")
+    return place - 1
+
+
+def _index(text: str, count: int) -> int:
+    index = int(text)
+    if not 0 <= index < count:
+        raise SheetError(f"a cell refers to string {index}, and the workbook has {count}; save the sheet again")
+    return index
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text

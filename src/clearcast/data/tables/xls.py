@@ -1,0 +1,83 @@
+"""Workbooks of before 2007 (.xls). The reader is pure Python, so that a damaged file cannot end the process."""
+
+import io
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import xlrd
+
+from clearcast.data.tables import limits
+from clearcast.data.tables.grid import NO_FAULTS, Area, Grid, GridRow, number_text
+
+_EMPTY = (xlrd.XL_CELL_EMPTY, xlrd.XL_CELL_BLANK)
+_ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
+
+
+@contextmanager
+def open_xls(path: Path) -> Iterator[list[Grid]]:
+    """The worksheets of a workbook.
+
+    Raises:
+        SheetError: it is encrypted, or larger than is read.
+        Exception: it is damaged.
+    """
+    limits.require_file_size(path, limits.MOST_OLD_FILE_BYTES)
+    options = {"logfile": io.StringIO(), "on_demand": True, "ragged_rows": True}
+    try:
+        book = xlrd.open_workbook(str(path), formatting_info=True, **options)
+    except xlrd.XLRDError:
+        raise
+    except Exception:  # formats tell only of hidden and merged cells: go without, if they are the damaged part
+        book = xlrd.open_workbook(str(path), **options)
+    with book:
+        yield [_Worksheet(book, place) for place in range(book.nsheets)]
+
+
+def is_encrypted_package(path: Path) -> bool:
+    """Whether an OLE file is a newer workbook that a password protects."""
+    with path.open("rb") as file:
+        return _ENCRYPTED in file.read(limits.MOST_SMALL_PART_BYTES)
+
+
+class _Worksheet(Grid):
+    def __init__(self, book: xlrd.Book, place: int) -> None:
+        super().__init__(book.sheet_names()[place], visible=not book._sheet_visibility[place])
+        self._book = book
+        self._place = place
+
+    def rows(self, columns: Collection[int] | None = None) -> Iterator[GridRow]:
+        sheet = self._book.sheet_by_index(self._place)
+        self.merged = [Area(top + 1, left, bottom, right - 1) for top, bottom, left, right in sheet.merged_cells]
+        self.hidden_columns = {place for place, info in sheet.colinfo_map.items() if info.hidden}
+        for place in range(sheet.nrows):
+            cells: dict[int, str] = {}
+            faults: dict[int, str] = {}
+            has_others = False
+            for column, cell in enumerate(sheet.row(place)):
+                if columns is not None and column not in columns:
+                    has_others = has_others or cell.ctype not in _EMPTY
+                elif cell.ctype == xlrd.XL_CELL_ERROR:
+                    error = xlrd.error_text_from_code.get(cell.value, cell.value)
+                    faults[column] = f"holds the error {error}; mend its formula"
+                elif text := self._text(cell):
+                    cells[column] = text
+            if cells or faults or has_others:
+                info = sheet.rowinfo_map.get(place)
+                yield GridRow(place + 1, cells, faults or NO_FAULTS, bool(info and info.hidden))
+
+    def _text(self, cell: xlrd.sheet.Cell) -> str:
+        if cell.ctype in _EMPTY:
+            return ""
+        if cell.ctype == xlrd.XL_CELL_BOOLEAN:
+            return str(bool(cell.value))
+        if cell.ctype == xlrd.XL_CELL_DATE:
+            return _date_text(cell.value, self._book.datemode)
+        return number_text(cell.value) if isinstance(cell.value, float) else str(cell.value).strip()
+
+
+def _date_text(days: float, mode: int) -> str:
+    try:
+        return str(xlrd.xldate_as_datetime(days, mode))
+    except (ValueError, OverflowError):
+        return number_text(days)

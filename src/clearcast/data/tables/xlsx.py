@@ -1,0 +1,179 @@
+"""Workbooks in .xlsx and .xlsm, streamed: only used rows and wanted columns are held, whatever a workbook declares."""
+
+import posixpath
+import re
+import zipfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+from clearcast.data.tables import limits
+from clearcast.data.tables.grid import Grid, GridRow
+from clearcast.data.tables.worksheet import Formats, WorksheetParser
+from clearcast.data.tables.xml import Element, attribute, elements, feed, local, new_parser
+from clearcast.errors import SheetError
+
+_BUILTIN_DATES = frozenset((*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)))
+_NOT_A_DATE = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.|_.|\*.|General', re.IGNORECASE)
+_DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+@contextmanager
+def open_xlsx(path: Path) -> Iterator[list[Grid]]:
+    """The worksheets of a workbook.
+
+    Raises:
+        SheetError: it is encrypted, larger than is read, or has no worksheet.
+        Exception: it is damaged.
+    """
+    limits.require_file_size(path)
+    with zipfile.ZipFile(path) as archive:
+        yield list(_Workbook(archive).worksheets())
+
+
+class _Workbook:
+    """The parts of a workbook."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        infos = archive.infolist()
+        if len(infos) > limits.MOST_PARTS:
+            limits.refuse("the workbook has", limits.MOST_PARTS, "parts")
+        self._parts = {info.filename.replace("\\", "/").lstrip("/").casefold(): info for info in infos}
+        self._path = self._target_of("", "officeDocument") or "xl/workbook.xml"
+        self._related = self._relations(self._path)
+
+    def worksheets(self) -> Iterator[Grid]:
+        """All worksheets whose part is there, in their order; charts are none."""
+        described = self._elements(self._path)
+        names = [attributes for tag, attributes in described if tag == "sheet"]
+        missing = []
+        for attributes in names:
+            kind, target = self._related.get(attribute(attributes, "id"), ("", ""))
+            name = attributes.get("name", "")
+            if kind == "worksheet" and target.casefold() in self._parts:
+                yield _Worksheet(self, target, name, visible=attributes.get("state", "visible") == "visible")
+            elif kind != "chartsheet":
+                missing.append(name)
+        if len(missing) == len(names):
+            raise SheetError(f"the workbook has no worksheet ({len(missing)} of {len(names)} are missing in the file)")
+
+    def open(self, part: str, most: int) -> IO[bytes]:
+        """A part's bytes, unpacked as they are read."""
+        info = self._parts.get(part.casefold())
+        if info is None:
+            raise SheetError(f"the workbook has no part {part}")
+        if info.flag_bits & 1:
+            raise SheetError("the workbook is protected by a password; save it without one")
+        if info.compress_type not in _DEFLATED:
+            raise SheetError(f"the workbook's part {part} is packed in a way that spreadsheets do not use")
+        if info.file_size > most:
+            limits.refuse(f"the workbook's part {part} unpacks to", most // 2**20, "MB")
+        return self._archive.open(info)
+
+    @cached_property
+    def strings(self) -> list[str]:
+        """The strings that cells refer to by number."""
+        part = next((target for kind, target in self._related.values() if kind == "sharedStrings"), "")
+        if part.casefold() not in self._parts:
+            return []
+        with self.open(part, limits.MOST_STRING_BYTES) as stream:
+            return _read_strings(stream)
+
+    @cached_property
+    def formats(self) -> Formats:
+        """What is needed to understand numbers."""
+        part = next((target for kind, target in self._related.values() if kind == "styles"), "")
+        dates = _date_styles(self._elements(part)) if part.casefold() in self._parts else frozenset()
+        described = self._elements(self._path)
+        settings = {tag: attributes for tag, attributes in described if tag in ("workbookPr", "calcPr")}
+        return Formats(
+            dates=dates,
+            from_1904=settings.get("workbookPr", {}).get("date1904") in ("1", "true"),
+            stale=settings.get("calcPr", {}).get("fullCalcOnLoad") in ("1", "true"),
+        )
+
+    def _elements(self, part: str) -> list[Element]:
+        with self.open(part, limits.MOST_SMALL_PART_BYTES) as stream:
+            return elements(stream, f"the workbook's part {part}")
+
+    def _relations(self, part: str) -> dict[str, tuple[str, str]]:
+        """The kind and the path of what a part refers to, by its identity."""
+        folder, name = posixpath.split(part)
+        rels = posixpath.join(folder, "_rels", f"{name}.rels")
+        if rels.casefold() not in self._parts:
+            return {}
+        return {
+            each.get("Id", ""): (
+                each.get("Type", "").rpartition("/")[2],
+                posixpath.normpath(posixpath.join("/", folder, each.get("Target", ""))).lstrip("/"),
+            )
+            for tag, each in self._elements(rels)
+            if tag == "Relationship"
+        }
+
+    def _target_of(self, part: str, wanted: str) -> str | None:
+        return next((target for kind, target in self._relations(part).values() if kind == wanted), None)
+
+
+class _Worksheet(Grid):
+    def __init__(self, workbook: _Workbook, part: str, name: str, *, visible: bool) -> None:
+        super().__init__(name, visible=visible)
+        self._workbook = workbook
+        self._part = part
+
+    def rows(self, columns: Collection[int] | None = None) -> Iterator[GridRow]:
+        parser = WorksheetParser(self._workbook.strings, self._workbook.formats, columns)
+        what = f"the worksheet {self.name!r}"
+        with self._workbook.open(self._part, limits.MOST_PART_BYTES) as stream:
+            for _ in feed(parser.expat, stream, limits.MOST_PART_BYTES, what):
+                yield from parser.take_rows()
+        self.merged, self.hidden_columns = parser.merged, parser.hidden_columns
+
+
+def _read_strings(stream: IO[bytes]) -> list[str]:
+    """The text of each string, without what tells how to pronounce it."""
+    strings: list[str] = []
+    pieces: list[str] = []
+    skipped = inside = False
+
+    def start(tag: str, _: dict[str, str]) -> None:
+        nonlocal skipped, inside
+        name = local(tag)
+        skipped = skipped or name == "rPh"
+        inside = name == "t" and not skipped
+        if name == "si":
+            pieces.clear()
+
+    def end(tag: str) -> None:
+        nonlocal skipped, inside
+        name, inside = local(tag), False
+        if name == "rPh":
+            skipped = False
+        elif name == "si":
+            strings.append("".join(pieces))
+            if len(strings) > limits.MOST_STRINGS:
+                limits.refuse("the workbook has", limits.MOST_STRINGS, "strings")
+
+    def data(text: str) -> None:
+        if inside:
+            pieces.append(text)
+
+    parser = new_parser()
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, data
+    for _ in feed(parser, stream, limits.MOST_STRING_BYTES, "what the workbook holds as strings"):
+        pass
+    return strings
+
+
+def _date_styles(styles: list[Element]) -> frozenset[str]:
+    """The numbers of the cell styles that show a number as a date."""
+    own = {each.get("numFmtId"): each.get("formatCode", "") for tag, each in styles if tag == "numFmt"}
+    dates = {str(number) for number in _BUILTIN_DATES} - own.keys()
+    dates |= {str(number) for number, code in own.items() if re.search("[dmyhs]", _NOT_A_DATE.sub("", code).lower())}
+    begin = next((place for place, (tag, _) in enumerate(styles) if tag == "cellXfs"), len(styles))
+    end = next((place for place, (tag, _) in enumerate(styles) if place > begin and tag == "cellStyles"), len(styles))
+    cells = [each for tag, each in styles[begin:end] if tag == "xf"]
+    return frozenset(str(place) for place, each in enumerate(cells) if each.get("numFmtId") in dates)

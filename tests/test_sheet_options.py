@@ -1,0 +1,107 @@
+"""The options about sheets, by the commands that have them."""
+
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+from openpyxl import Workbook
+from PIL import Image
+from rich.console import Console
+
+from clearcast.cli.benchmarking import benchmark
+from clearcast.cli.checking import check
+from clearcast.cli.comparing import compare
+from clearcast.cli.evaluating import evaluate
+from clearcast.cli.inspecting import predict
+from clearcast.cli.returning import feedback
+from clearcast.cli.studying import study
+from clearcast.cli.training import train
+from clearcast.data.sheet import Reading, read_sheet
+from clearcast.data.usable import usable
+from clearcast.errors import SheetError
+from clearcast.evaluation.benchmark.run import trained_on
+
+ALL = {"worksheet", "strip_prefix", "ok_value", "defect_value", "noisy_column", "label_column", "group_column"}
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    """A workbook whose table is on its second worksheet, below a title, with foreign paths and words of its own."""
+    book = Workbook()
+    book.active.title = "Cover"
+    sheet = book.create_sheet("Parts")
+    for row in (("Line 4",), ("Denoise Image", "Noise Type", "Noisy Image", "Result")):
+        sheet.append(row)
+    for place in range(6):
+        for folder in ("c", "n"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.new("L", (64, 64), 20 * place + (folder == "n")).save(tmp_path / folder / f"{place}.png")
+        word = "Kratzer" if place % 2 else "fein"
+        sheet.append((f"C:\\data\\c\\{place}.PNG", "Salt", f"C:\\data\\n\\{place}.png", word))
+    sheet.row_dimensions[4].hidden = True
+    sheet.append(("Total: 6",))
+    book.save(tmp_path / "list.xlsx")
+    return tmp_path / "list.xlsx"
+
+
+@pytest.mark.parametrize("command", [check, study, train, evaluate, compare, benchmark, feedback])
+def test_every_command_with_a_sheet_has_its_options(command: object) -> None:
+    named = set(inspect.signature(command).parameters)  # type: ignore[arg-type]
+
+    assert named >= ALL
+    assert "options" not in named
+    assert ("root" in named) == (command is not feedback)
+
+
+def test_a_source_has_those_of_where_and_how_it_is_read() -> None:
+    assert set(inspect.signature(predict).parameters) >= {"worksheet", "strip_prefix", "root", "noisy_column"}
+
+
+def test_check_says_what_was_read_and_what_to_ask_for(listed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BaseException, match="1"):
+        check(listed, label_column="Result")
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Read worksheet 'Parts', header in row 2, rows 3 to 9." in said
+    assert "12 paths begin with 'C:/data': take it off with --strip-prefix C:/data" in said
+    assert "--ok-value and --defect-value" in said
+    assert "1 of 7 rows are hidden" in said
+
+
+def test_check_reads_as_it_is_asked(listed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BaseException, match="1"):  # the total
+        check(
+            listed,
+            label_column="Result",
+            strip_prefix=["C:\\data"],
+            ok_value=["Fein"],
+            defect_value=["kratzer"],
+            worksheet="parts",
+        )
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert "3 ok, 3 defect" in said
+    assert "(row 9: ): the row stands below the last whole one ('Total: 6')" in said
+    assert said.count("error ") == 4  # of the total: no picture, noise type, label
+    assert "6 paths differ from their files' names in capitals" in said
+
+
+def test_messages_say_where_the_rows_are(listed: Path) -> None:
+    with pytest.raises(
+        SheetError, match=r"(?s)7 of 7 rows .*Read was worksheet 'Parts', header in row 2, rows 3 to 9\. "
+    ):
+        usable(read_sheet(listed), skip_bad=False, console=Console(quiet=True))
+
+
+def test_another_worksheet_of_a_workbook_is_another_sheet(listed: Path, tmp_path: Path) -> None:
+    sheet = read_sheet(listed)
+    (tmp_path / "run").mkdir()
+
+    def kept(**question: object) -> Path:
+        about = {"format": 1, "started": "", "question": {"sheet_sha256": sheet.sha256, **question}}
+        (tmp_path / "run" / "run.json").write_text(json.dumps(about))
+        return tmp_path / "run"
+
+    assert trained_on(kept(reading=Reading(worksheet="Parts").unusual()), sheet)
+    assert not trained_on(kept(), sheet)
