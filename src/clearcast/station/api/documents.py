@@ -21,7 +21,7 @@ _WORDS = {
     429: "too much is waiting; header Retry-After says when to ask again",
     503: "not ready: model, log or disk is away; header Retry-After says when to ask again",
 }
-_GUARDED = {401, 403}
+_GUARDED = {401, 403, 429}
 _OPEN = ("/healthz", "/readyz", "/v1/session")  # the paths that need no token
 _REF = {"$ref": "#/components/schemas/Problem"}
 _TEXT = """Every inspection is written into the station's log before it is answered.

@@ -88,10 +88,10 @@ class Pictures(BaseModel):
     thumbnail: str | None = None
 
     @classmethod
-    def of(cls, record: Record, shelf: Shelf) -> Self:
-        """Those that the shelf still holds."""
+    def of(cls, record: Record, shelf: Shelf | None) -> Self:
+        """Those that the shelf still holds; none where there is no shelf."""
         entry, base = record.entry, f"/v1/inspections/{record.id}/pictures/"
-        if entry.width is None:
+        if entry.width is None or shelf is None:
             return cls()
         kept = shelf.kept(entry.sha256, entry.model)
         return cls(**{kind: base + kind for kind in kept}, thumbnail=base + "thumbnail" if "noisy" in kept else None)
@@ -129,8 +129,8 @@ class LoggedInspection(BaseModel):
     pictures: Pictures
 
     @classmethod
-    def of(cls, record: Record, shelf: Shelf) -> Self:
-        """From the log, with addresses of the pictures that are still kept."""
+    def of(cls, record: Record, shelf: Shelf | None) -> Self:
+        """From the log, with addresses of the pictures that are still kept; without any where there is no shelf."""
         entry = record.entry
         return cls(
             id=record.id,

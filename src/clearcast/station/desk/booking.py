@@ -36,21 +36,20 @@ class Inspected:
 Line = SimpleQueue[Inspected | None]
 
 
-def book(line: Line, log: Log, *, queued: Callable[[], bool], away: Callable[[LogAway], None]) -> None:
+def book(line: Line, log: Log, *, queued: Callable[[], bool], away: Callable[[LogAway], str]) -> None:
     """Log and answer what comes, until None comes.
 
     Args:
         line: what is finished, in any order.
         log: where it goes.
         queued: whether pictures wait for a worker.
-        away: called where the log cannot be written.
+        away: called where the log cannot be written; gives the reason in words for everybody.
     """
     for batch in _batches(line, queued):
         try:
             _write(batch, log)
         except LogAway as error:
-            away(error)
-            _refuse(batch, str(error))
+            _refuse(batch, away(error))
         except Exception:  # one entry that the log cannot hold shall not harm the others
             _SAID.exception("%d inspections could not be logged together", len(batch))
             for each in batch:
@@ -91,8 +90,7 @@ def _write_alone(inspected: Inspected, log: Log) -> None:
         _write([inspected], log)
     except Exception as error:
         _SAID.exception("an inspection could not be logged")
-        reason = str(error) if isinstance(error, LogAway) else "an inspection could not be logged"
-        _refuse([inspected], reason)
+        _refuse([inspected], "an inspection could not be logged")
 
 
 def _refuse(batch: Sequence[Inspected], reason: str) -> None:
