@@ -11,7 +11,6 @@ from stations import TOKENS, Scene, files_of, problem_of, scene_in, send
 
 from clearcast.errors import OutputError
 from clearcast.station.api import Role, Tokens
-from clearcast.station.api import throttling
 from clearcast.station.api.revocations import Revocations
 from clearcast.station.api.throttling import FailedSignIns
 from clearcast.station.api.tokens import SESSION_SECONDS, Session, make_tokens, others_can_read, read_tokens
@@ -177,7 +176,7 @@ def test_guessing_tokens_is_slowed_down_and_the_right_ones_are_never_locked_out(
 
 def test_many_addresses_do_not_guess_faster_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(throttling.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     failed = FailedSignIns()
     waits = [failed.add(f"10.0.{n // 256}.{n % 256}") for n in range(300)]
     assert not any(waits[:200])

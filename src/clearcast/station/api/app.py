@@ -35,7 +35,6 @@ def create_app(station: Station) -> FastAPI:
     Args:
         station: what it works with; the desk is not started yet.
     """
-
     pools = Pools()
 
     @asynccontextmanager

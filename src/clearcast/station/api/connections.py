@@ -7,13 +7,16 @@ are the guard's, which sees them stream in.
 import asyncio
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+KNOWN = "clearcast.known"  # in the scope of a request: it came from somebody who may look at the station
 _LOOK = 1.0  # seconds between two looks at a connection
+_Line = TypeVar("_Line", bound="BoundedProtocol")
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 5\r\n"
     b"Connection: close\r\n\r\nThe station has too many connections; ask again in a moment\n"
@@ -40,7 +43,8 @@ class ConnectionLimits:
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 on a connection, which is closed when its time is over, or to make room for others.
 
-    Room is made by those that have no request under way: the oldest of the address that has the most connections.
+    Room is made by those that have no request under way: first by those that never showed a token that counts, the
+    oldest of the address that has the most connections.
     """
 
     limits = ConnectionLimits()
@@ -49,6 +53,7 @@ class BoundedProtocol(H11Protocol):
         """Begin to wait for the first request."""
         super().connection_made(cast(asyncio.Transport, transport))
         self.born = self.loop.time()
+        self.known = False  # whether a request on it came from somebody who may look at the station
         self._head_since: float | None = self.born  # when the wait for a head that has a deadline began
         self._stalled: tuple[float, int] | None = None  # when an answer began to wait for its reader, and its bytes
         self._timer = self.loop.call_later(_LOOK, self._look)
@@ -69,6 +74,7 @@ class BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request; what is left of this one, or has come of the next, has a deadline."""
+        self.known = self.known or KNOWN in self.scope
         self._head_since = None
         super().on_response_complete()
         begun = self.conn.their_state is not h11.IDLE or bool(self.conn.trailing_data[0])
@@ -99,10 +105,9 @@ class BoundedProtocol(H11Protocol):
         others = [each for each in others if not each.transport.is_closing()]
         if len(others) < self.limits.most:
             return
-        count = Counter(each.client and each.client[0] for each in others)
-        idle = [each for each in others if each.expendable]
-        if idle:
-            min(idle, key=lambda each: (-count[each.client and each.client[0]], each.born)).transport.abort()
+        victim = oldest_of_most([each for each in others if each.expendable])
+        if victim:
+            victim.transport.abort()
         else:
             self.transport.write(_FULL)
             self.transport.close()
@@ -131,6 +136,12 @@ class BoundedProtocol(H11Protocol):
         """Say goodbye; what is still to be sent of an answer is, within its own deadline."""
         self._head_since = None
         self.transport.close()
+
+
+def oldest_of_most(lines: Sequence[_Line]) -> _Line | None:
+    """The oldest connection of the address that has the most, first of those not known; None where there is none."""
+    count = Counter(line.client and line.client[0] for line in lines)
+    return min(lines, key=lambda line: (line.known, -count[line.client and line.client[0]], line.born), default=None)
 
 
 def protocol_within(limits: ConnectionLimits) -> type[BoundedProtocol]:

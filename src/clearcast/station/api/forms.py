@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
@@ -12,6 +13,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from clearcast.station.api.budget import MemoryBudget, Upload, too_full
 from clearcast.station.api.problems import refused
 from clearcast.station.api.station import Limits
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 _FIELDS = ("files", "station")
 _HEADER_BYTES = 16 * 1024  # of all headers of one part
@@ -96,7 +100,7 @@ class _FormReader:
         self._file: ReceivedFile | None = None
         self._content = io.BytesIO()
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> "MultipartCallbacks":
         """What the parser calls."""
         return {
             "on_part_begin": self._begin_part,

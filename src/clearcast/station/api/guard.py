@@ -15,9 +15,8 @@ from clearcast.station.api.problems import problem, refused
 
 OTHER_BYTES = 64 * 1024  # of a request without pictures
 PATIENCE = 30.0  # seconds without a byte after which a sender has gone
-_PICTURE_SECONDS = 300.0  # that a request with pictures may take to arrive
-_OTHER_SECONDS = 15.0  # the same for any other
-_GRACE = 20.0  # seconds after which a sender is measured
+SECONDS = (300.0, 15.0)  # that a request may take to arrive: one with pictures, any other
+GRACE = 20.0  # seconds after which a sender is measured
 _RATE = 8 * 1024  # bytes a second that it sends on average at least
 _SEND_AGAIN = "send it again"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -32,15 +31,26 @@ class Guard:
             made to point at this machine (DNS rebinding) still sends its own name.
         picture_bytes: of a request with pictures.
         patience: seconds without a byte after which a sender has gone.
+        seconds: that a request with pictures may take to arrive, and any other.
+        grace: seconds after which a sender is measured; see ``_RATE``.
     """
 
     def __init__(
-        self, app: ASGIApp, *, hosts: frozenset[str] | None, picture_bytes: int, patience: float = PATIENCE
+        self,
+        app: ASGIApp,
+        *,
+        hosts: frozenset[str] | None,
+        picture_bytes: int,
+        patience: float = PATIENCE,
+        seconds: tuple[float, float] = SECONDS,
+        grace: float = GRACE,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._picture_bytes = picture_bytes
         self._patience = patience
+        self._seconds = seconds
+        self._grace = grace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -56,7 +66,7 @@ class Guard:
         elif told.isdecimal() and int(told[:20]) > limit:
             await problem(413, _too_much(limit))(scope, receive, _with_headers(send))
         else:
-            seconds = _PICTURE_SECONDS if pictures else _OTHER_SECONDS
+            seconds = self._seconds[0 if pictures else 1]
             await self._app(scope, self._limited(receive, limit, seconds), _with_headers(send))
 
     def _objection(self, method: str, headers: Headers) -> str:
@@ -87,7 +97,7 @@ class Guard:
             whole = not message.get("more_body", False)
             if came > limit:
                 raise refused(413, _too_much(limit))
-            if not whole and elapsed > _GRACE and came < _RATE * elapsed:
+            if not whole and elapsed > self._grace and came < _RATE * elapsed:
                 raise refused(408, f"The request arrives too slowly: {came:,} bytes in {elapsed:.0f} s; {_SEND_AGAIN}")
             return message
 

@@ -4,6 +4,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request, Response
 
+from clearcast.station.api.connections import KNOWN
 from clearcast.station.api.problems import refused, retry_after
 from clearcast.station.api.revocations import Revocations
 from clearcast.station.api.station import Station
@@ -83,6 +84,7 @@ async def reader(request: Request) -> Role:
     role = access_of(request).role_of(request)
     if role is None:
         raise refused(401, f"A token of this station is needed: {_ASK}", headers=_CHALLENGE)
+    request.scope[KNOWN] = True
     return role
 
 

@@ -88,7 +88,7 @@ def _write(batch: Sequence[Inspected], log: Log) -> None:
 def _write_alone(inspected: Inspected, log: Log) -> None:
     try:
         _write([inspected], log)
-    except Exception as error:
+    except Exception:
         _SAID.exception("an inspection could not be logged")
         _refuse([inspected], "an inspection could not be logged")
 
