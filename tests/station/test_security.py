@@ -298,6 +298,24 @@ def test_the_station_s_own_page_can(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://line.example", "Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Origin": "https://line.example", "X-Forwarded-Host": "line.example"}, 201),
+        ({"Origin": "https://evil.example", "X-Forwarded-Host": "line.example"}, 403),
+        ({"Origin": "https://line.example"}, 403),
+        ({"Origin": "https://line.example", "Sec-Fetch-Site": "cross-site", "X-Forwarded-Host": "line.example"}, 403),
+    ],
+)
+def test_the_page_behind_a_proxy_that_names_the_station_otherwise(
+    client: httpx.Client, headers: dict[str, str], status: int
+) -> None:
+    (said,) = send(client, 9)
+    answer = client.post(f"/v1/inspections/{said['id']}/feedback", headers=headers, json=FEEDBACK)
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
     "path", ["/", "/docs", "/v1/inspections", "/v1/nothing", "/openapi.json", "/healthz", "/metrics"]
 )
 def test_every_answer_tells_a_browser_what_not_to_do(client: httpx.Client, path: str) -> None:
@@ -320,8 +338,8 @@ def test_the_documentation_needs_nothing_from_elsewhere(client: httpx.Client) ->
 
     assert "//" not in page
     assert "<script>" not in page
-    for path in ("/docs/swagger/swagger-ui-bundle.js", "/docs/swagger/swagger-ui.css", "/docs/page/start.js"):
-        assert path in page
+    for path in ("docs/swagger/swagger-ui-bundle.js", "docs/swagger/swagger-ui.css", "docs/page/start.js"):
+        assert f'"{path}"' in page
         assert client.get(path).status_code == 200
 
 

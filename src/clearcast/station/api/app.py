@@ -51,7 +51,14 @@ def create_app(station: Station) -> FastAPI:
             await station.desk.close()
             pools.stop()
 
-    app = Documented(title="Clearcast station", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = Documented(
+        title="Clearcast station",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirection would name the address without the path that a proxy shows it below
+    )
     app.state.station = station
     app.state.routes = [route for part in _PARTS for route in part.router.routes if isinstance(route, Route)]
     app.state.pools = pools

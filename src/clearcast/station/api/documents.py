@@ -51,6 +51,7 @@ class Documented(FastAPI):
                     _complete(operation, secured=tokens and path not in _OPEN)
             if tokens:
                 parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            made["servers"] = [{"url": "."}]  # relative to the document: below whatever path a proxy shows it
             self.openapi_schema = made
         return self.openapi_schema
 

@@ -12,6 +12,7 @@ from clearcast.station.api.gate import kind_of
 from clearcast.station.api.headers import PICTURE_POLICY
 from clearcast.station.api.models import Choices, Count, InspectionsPage, LoggedInspection, NewFeedback, Trend
 from clearcast.station.api.names import MOST_NAMES
+from clearcast.station.api.prefix import Prefix
 from clearcast.station.api.problems import refused
 from clearcast.station.api.roles import Here, operator, reader
 from clearcast.station.api.station import Station
@@ -31,18 +32,20 @@ async def _exports(request: Request) -> Exports:
 
 
 @router.get("/v1/inspections", responses=told(422, 429, 503))
-async def inspections(request: Request, station: Here, pools: Workers, asked: PageFiltered) -> InspectionsPage:
+async def inspections(
+    request: Request, station: Here, pools: Workers, prefix: Prefix, asked: PageFiltered
+) -> InspectionsPage:
     """Some inspections, and how to get those that follow."""
-    return await pools.searches.run(lambda: _page(station, asked), request=request)
+    return await pools.searches.run(lambda: _page(station, asked, prefix), request=request)
 
 
-def _page(station: Station, asked: PageFilter) -> InspectionsPage:
+def _page(station: Station, asked: PageFilter, prefix: str) -> InspectionsPage:
     try:
         page = station.log.page(asked.wanted(), order=asked.order, after=asked.after or None, limit=asked.limit)
     except ValueError:
         raise refused(422, "after: not what a page of this order gave as 'next'; leave it out to begin anew") from None
     return InspectionsPage(
-        inspections=[LoggedInspection.of(record, station.shelf) for record in page.records], next=page.next
+        inspections=[LoggedInspection.of(record, station.shelf, prefix) for record in page.records], next=page.next
     )
 
 
@@ -83,10 +86,12 @@ def _choices(station: Station) -> Choices:
 
 
 @router.get("/v1/inspections/{id}", responses=told(404, 422, 429, 503))
-async def inspection(request: Request, station: Here, pools: Workers, number: Number) -> LoggedInspection:
+async def inspection(
+    request: Request, station: Here, pools: Workers, prefix: Prefix, number: Number
+) -> LoggedInspection:
     """One inspection."""
     return await pools.lookups.run(
-        lambda: LoggedInspection.of(_record(station, number), station.shelf), request=request
+        lambda: LoggedInspection.of(_record(station, number), station.shelf, prefix), request=request
     )
 
 
@@ -124,18 +129,20 @@ async def picture(request: Request, station: Here, pools: Workers, number: Numbe
     dependencies=[Depends(operator)],
     responses=told(400, 404, 408, 413, 422, 503),
 )
-async def feedback(station: Here, pools: Workers, number: Number, said: NewFeedback) -> LoggedInspection:
+async def feedback(
+    station: Here, pools: Workers, prefix: Prefix, number: Number, said: NewFeedback
+) -> LoggedInspection:
     """Say what the picture shows; the last word counts, and all are kept."""
-    return await pools.inspecting.run(lambda: _add_feedback(station, number, said))
+    return await pools.inspecting.run(lambda: _add_feedback(station, number, said, prefix))
 
 
-def _add_feedback(station: Station, number: int, said: NewFeedback) -> LoggedInspection:
+def _add_feedback(station: Station, number: int, said: NewFeedback, prefix: str) -> LoggedInspection:
     now = time.time_ns() // 1_000_000
     given = Feedback(at=now, says=said.says, note=said.note, operator=said.operator, settles=said.settles)
     record = station.log.add_feedback(number, given)
     if record is None:
         raise _unknown(number)
-    return LoggedInspection.of(record, station.shelf)
+    return LoggedInspection.of(record, station.shelf, prefix)
 
 
 def _record(station: Station, number: int) -> Record:

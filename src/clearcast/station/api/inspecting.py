@@ -15,6 +15,7 @@ from clearcast.station.api.gate import Refusal
 from clearcast.station.api.metrics import Measured
 from clearcast.station.api.models import Inspections, LoggedInspection
 from clearcast.station.api.names import StationNames
+from clearcast.station.api.prefix import Prefix
 from clearcast.station.api.problems import problem
 from clearcast.station.api.roles import Here, operator
 from clearcast.station.api.station import Station
@@ -71,7 +72,7 @@ Names = Annotated[StationNames, Depends(_names_of)]
     openapi_extra={"requestBody": _FORM},
 )
 async def inspect(
-    request: Request, station: Here, metrics: Measured, budget: Budget, names: Names, pools: Workers
+    request: Request, station: Here, metrics: Measured, budget: Budget, names: Names, pools: Workers, prefix: Prefix
 ) -> Response:
     """Inspect one picture or several; when the answer is there, all of them are in the log.
 
@@ -88,7 +89,7 @@ async def inspect(
         sifted = await pools.inspecting.run(lambda: sift_all(form.files, name, station.limits))
         records = await _inspect(station, pools, form.files, sifted)
     metrics.saw(records, time.perf_counter() - begun)
-    answer = await pools.inspecting.run(lambda: _answer(records, station))
+    answer = await pools.inspecting.run(lambda: _answer(records, station, prefix))
     if any(not record.entry.error for record in records):
         return Response(answer.model_dump_json(), media_type="application/json")  # not validated another time
     members = answer.model_dump(mode="json")
@@ -123,10 +124,10 @@ def _log(station: Station, refused: Sequence[tuple[Refusal, ReceivedFile]]) -> l
     return [Record(id=number, entry=entry) for number, entry in zip(ids, entries, strict=True)]
 
 
-def _answer(records: Sequence[Record], station: Station) -> Inspections:
+def _answer(records: Sequence[Record], station: Station, prefix: str) -> Inspections:
     """What was logged is answered, whatever becomes of the pictures' folder meanwhile."""
     try:
-        return Inspections(inspections=[LoggedInspection.of(record, station.shelf) for record in records])
+        return Inspections(inspections=[LoggedInspection.of(record, station.shelf, prefix) for record in records])
     except ShelfAway as error:
         _logger.warning("Inspections are answered without their pictures' addresses: %s", error)
         return Inspections(inspections=[LoggedInspection.of(record, None) for record in records])

@@ -31,6 +31,6 @@ class StationNames:
                 raise refused(
                     422,
                     f"The station {name!r} is new, and the log holds {len(self._known):,} names of stations already; "
-                    f"at most {MOST_NAMES:,} are taken. Send one of those, and tell parts apart by the names of the files",
+                    f"at most {MOST_NAMES:,} are taken. Send one of those, and tell parts apart by their files' names",
                 )
             self._known.add(name)
