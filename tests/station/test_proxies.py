@@ -13,6 +13,8 @@ from playwright.sync_api import expect
 from proxies import PATH, behind_a_proxy
 from stations import TOKENS, Scene, scene_in, send
 
+from clearcast.station.api.pages import PAGE
+
 PREFIX = {"X-Forwarded-Prefix": PATH}
 
 
@@ -33,7 +35,7 @@ def test_all_that_the_pages_ask_for_is_there(scene: Scene) -> None:
         for page in ("", "docs"):
             for address in addresses_in(client, page):
                 assert httpx.get(address, trust_env=False).status_code == 200, address
-        scripts = Path("src/clearcast/station/page/js")
+        scripts = PAGE / "js"
         for script in scripts.glob("*.js"):
             assert not re.search(r"""["'`(]/(v1|static|docs)\\b""", script.read_text("utf-8")), script
 

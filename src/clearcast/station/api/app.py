@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clearcast import __version__
 from clearcast.errors import ClearcastError
 from clearcast.station.api import history, inspecting, pages, sessions, standing
-from clearcast.station.api.budget import MemoryBudget
+from clearcast.station.api.budget import AnswerBudget, MemoryBudget
 from clearcast.station.api.documents import Documented
 from clearcast.station.api.export import Exports
 from clearcast.station.api.guard import Guard
@@ -65,6 +65,7 @@ def create_app(station: Station) -> FastAPI:
     app.state.exports = Exports()
     app.state.access = Access(station.tokens, Revocations(station.signed_out))
     app.state.budget = MemoryBudget(arriving=station.limits.request_bytes, held=station.limits.held_bytes)
+    app.state.answers = AnswerBudget(station.limits.held_bytes)
     app.state.names = StationNames(station.log)
     app.state.metrics = metrics = Metrics(station.desk)
     answer_problems(app)

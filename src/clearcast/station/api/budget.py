@@ -89,3 +89,34 @@ class MemoryBudget:
 def too_full() -> Exception:
     """The refusal of an upload that does not fit into memory beside the others."""
     return refused(429, _FULL, headers=retry_after(1))
+
+
+class AnswerBudget:
+    """Counts the bytes of pictures that are being sent, each once however many want it; one alone always fits.
+
+    Used in the event loop only.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._bodies: dict[int, tuple[int, int]] = {}  # by identity: how many send it, and its bytes
+
+    @contextmanager
+    def sending(self, body: bytes) -> Iterator[None]:
+        """Hold a body while it is sent.
+
+        Raises:
+            HTTPException: 429, too many others are being sent, such as to clients that read slowly.
+        """
+        times, _ = self._bodies.get(id(body), (0, 0))
+        held = sum(size for _, size in self._bodies.values())
+        if not times and held and held + len(body) > self._most:
+            reason = "Too many pictures are being sent just now; ask again in a moment"
+            raise refused(429, reason, headers=retry_after(1))
+        self._bodies[id(body)] = times + 1, len(body)
+        try:
+            yield
+        finally:
+            times, size = self._bodies.pop(id(body))
+            if times > 1:
+                self._bodies[id(body)] = times - 1, size

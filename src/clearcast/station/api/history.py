@@ -6,6 +6,7 @@ from typing import Annotated, Literal, cast
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from clearcast.station.api.asking import Filtered, PageFilter, PageFiltered, TrendFiltered
+from clearcast.station.api.budget import AnswerBudget
 from clearcast.station.api.documents import told
 from clearcast.station.api.export import Exports, Table
 from clearcast.station.api.gate import kind_of
@@ -15,6 +16,7 @@ from clearcast.station.api.names import MOST_NAMES
 from clearcast.station.api.prefix import Prefix
 from clearcast.station.api.problems import refused
 from clearcast.station.api.roles import Here, operator, reader
+from clearcast.station.api.sending import PictureResponse
 from clearcast.station.api.station import Station
 from clearcast.station.api.workers import Workers
 from clearcast.station.records import Entry, Feedback, Record
@@ -29,6 +31,10 @@ _DRAWN = frozenset({"restored", "heat"})  # may take seconds
 
 async def _exports(request: Request) -> Exports:
     return cast(Exports, request.app.state.exports)
+
+
+async def _answers(request: Request) -> AnswerBudget:
+    return cast(AnswerBudget, request.app.state.answers)
 
 
 @router.get("/v1/inspections", responses=told(422, 429, 503))
@@ -103,17 +109,25 @@ async def inspection(
         **told(404, 410, 422, 429, 503),
     },
 )
-async def picture(request: Request, station: Here, pools: Workers, number: Number, kind: Kind) -> Response:
+async def picture(
+    request: Request,
+    station: Here,
+    pools: Workers,
+    number: Number,
+    kind: Kind,
+    answers: Annotated[AnswerBudget, Depends(_answers)],
+) -> Response:
     """One of an inspection's pictures: as it came, without noise, where the defect is, or small."""
     entry = (await pools.lookups.run(lambda: _record(station, number), request=request)).entry
     pool = pools.drawings if kind in _DRAWN else pools.pictures
     key = (kind, entry.sha256, entry.model)  # the same for everybody
     data = await pool.run(lambda: _picture(station, entry, kind), request=request, key=key)
     media_type = kind_of(data) if data else None
-    if media_type is None:
+    if data is None or media_type is None:
         raise refused(410, "This picture is no longer kept, never was made, or cannot be shown")
-    return Response(
+    return PictureResponse(
         data,
+        budget=answers,
         media_type=media_type,
         headers={
             "Cache-Control": f"private, max-age={_KEPT_SECONDS}, immutable",

@@ -19,7 +19,7 @@ class Limits:
         files: of one request.
         request_bytes: of one request with pictures; of any other, ``OTHER_BYTES`` of ``guard``.
         held_bytes: of all whole requests whose pictures are in memory at the same time; those that still arrive hold
-            ``request_bytes`` together at most.
+            ``request_bytes`` together at most, and so do pictures that are being sent ``held_bytes``.
     """
 
     bytes: int = 64 * 1024 * 1024
