@@ -53,6 +53,7 @@ class Scene:
             limits=self.limits,
             tokens=self.tokens,
             hosts=self.hosts,
+            signed_out=self.folder / "signed-out",
         )
 
     @contextmanager

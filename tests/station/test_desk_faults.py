@@ -8,6 +8,7 @@ from clearcast.domain import Verdict
 from clearcast.runtime.reference import Reference
 from clearcast.station.desk import Desk, DeskAway, Upload
 from clearcast.station.desk import drifting as drifting_module
+from clearcast.station.desk.words import LOG_AWAY
 from clearcast.station.records import Entry, Opinion, Record
 
 
@@ -67,7 +68,7 @@ def test_a_log_that_is_away_is_told_nothing_is_answered_and_it_comes_back(scene:
             scene.ledger.away = True
             with pytest.raises(DeskAway, match="the log cannot be reached"):
                 await desk.inspect([upload(1, "a"), upload(1, "b")])
-            assert desk.state().reasons == ("the log cannot be reached; start the database",)
+            assert desk.state().reasons == (LOG_AWAY,), "and nothing of what the database is called"
             asked = len(scene.inspector.asked)
             with pytest.raises(DeskAway, match="the log cannot be reached"):
                 await desk.inspect([upload(1, "c")])
@@ -92,7 +93,7 @@ def test_whatever_a_log_says_it_is_looked_for_until_it_is_back(scene: Scene, mon
                 context.setattr(scene.ledger, "write", scene.ledger.refuse)
                 with pytest.raises(DeskAway):
                     await desk.inspect([upload()])
-                await until(lambda: "no such table" in "".join(desk.state().reasons))
+                await until(lambda: desk.state().reasons == ("the log fails",))
             await until(lambda: desk.state().ready)
 
     asyncio.run(run())

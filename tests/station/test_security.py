@@ -11,7 +11,9 @@ from stations import TOKENS, Scene, files_of, problem_of, scene_in, send
 
 from clearcast.errors import OutputError
 from clearcast.station.api import Role, Tokens
-from clearcast.station.api.tokens import SESSION_SECONDS, make_tokens, others_can_read, read_tokens
+from clearcast.station.api.revocations import Revocations
+from clearcast.station.api.throttling import FailedSignIns
+from clearcast.station.api.tokens import SESSION_SECONDS, Session, make_tokens, others_can_read, read_tokens
 
 OPERATOR = {"Authorization": f"Bearer {TOKENS.operator}"}
 READER = {"Authorization": f"Bearer {TOKENS.reader}"}
@@ -19,6 +21,7 @@ ASKING = (
     *("/v1/inspections", "/v1/inspections.csv", "/v1/inspections/1", "/v1/inspections/1/pictures/noisy"),
     *("/v1/counts", "/v1/trend", "/v1/choices", "/v1/station", "/metrics"),
 )
+LONG = "abcdefghijklmnopqrstuvwxyz012345"
 FEEDBACK = {"says": "ok", "operator": "Ana"}
 
 
@@ -123,27 +126,97 @@ def test_the_page_gives_its_token_once(guarded: httpx.Client) -> None:
     problem_of(guarded.get("/v1/station"), 401)
 
 
+def test_signing_out_ends_the_session_also_for_copies_of_its_cookie_and_after_a_restart(scene: Scene) -> None:
+    scene.tokens = TOKENS
+    with scene.open() as client:
+        client.post("/v1/session", json={"token": TOKENS.reader})
+        ((name, value),) = client.cookies.items()
+        copy = {"Cookie": f"{name}={value}"}
+        other = client.post("/v1/session", json={"token": TOKENS.reader}).headers["set-cookie"].partition(";")[0]
+        client.cookies.clear()
+        assert client.get("/v1/counts", headers=copy).status_code == 200
+        assert client.delete("/v1/session", headers=copy).status_code == 204
+        problem_of(client.get("/v1/counts", headers=copy), 401)
+        assert client.get("/v1/counts", headers={"Cookie": other}).status_code == 200, "another session goes on"
+
+    session = TOKENS.parse_session(value)
+    assert session
+    assert session in Revocations(scene.folder / "signed-out")
+    kept = TOKENS.parse_session(other.partition("=")[2])
+    assert kept
+    assert kept not in Revocations(scene.folder / "signed-out")
+
+
+def test_revocations_are_forgotten_with_their_sessions_and_survive_damage(tmp_path: Path) -> None:
+    path = tmp_path / "signed-out"
+    old = Session(role=Role.READER, ends=int(time.time()) - 1, number="a1")
+    new = Session(role=Role.READER, ends=int(time.time()) + 100, number="b2")
+    revoked = Revocations(path)
+    revoked.add(old)
+    revoked.add(new)
+
+    assert path.read_text() == f"b2 {new.ends}\n"
+    path.write_text("no such file")
+    assert new not in Revocations(path)
+
+
+def test_guessing_tokens_is_slowed_down_and_the_right_ones_are_never_locked_out(guarded: httpx.Client) -> None:
+    tries = [guarded.get("/v1/counts", headers={"Authorization": f"Bearer {n}"}) for n in range(15)]
+    signing_in = guarded.post("/v1/session", json={"token": "wrong"})
+
+    assert [answer.status_code for answer in tries] == 10 * [401] + 5 * [429]
+    waits = [int(answer.headers["retry-after"]) for answer in (*tries[10:], signing_in)]
+    assert waits == [2, 4, 8, 16, 32, 64]
+    problem_of(signing_in, 429)
+    for headers in (READER, OPERATOR):
+        assert guarded.get("/v1/counts", headers=headers).status_code == 200
+    assert guarded.post("/v1/session", json={"token": TOKENS.reader}).status_code == 204
+    assert guarded.get("/v1/counts").status_code == 200
+
+
+def test_many_addresses_do_not_guess_faster_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    failed = FailedSignIns()
+    waits = [failed.add(f"10.0.{n // 256}.{n % 256}") for n in range(300)]
+    assert not any(waits[:200])
+    assert all(waits[200:])
+    now += 61
+    assert failed.add("10.9.9.9") == 0
+
+    waits = [failed.add("10.0.0.1") for _ in range(40)]
+    assert max(waits) == 300
+    now += 1000
+    assert failed.add("10.0.0.1") == 0, "it is forgotten"
+
+
 def test_a_session_ends_and_cannot_be_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     session = TOKENS.session(Role.READER)
-    role, ends, mark = session.split(".")
+    role, ends, number, mark = session.split(".")
+    parsed = TOKENS.parse_session(session)
 
-    assert TOKENS.role_of_session(session) is Role.READER
+    assert parsed
+    assert (parsed.role, parsed.number) == (Role.READER, number)
+    assert TOKENS.session(Role.READER) != session
     for made_up in (
-        f"operator.{ends}.{mark}",
-        f"{role}.{int(ends) + 1}.{mark}",
-        f"{role}.{ends}.{mark[:-1]}",
-        f"{role}.{ends}.",
-        f"{role}..{mark}",
-        f"nobody.{ends}.{mark}",
-        f"{role}.\u0663.{mark}",
+        f"operator.{ends}.{number}.{mark}",
+        f"{role}.{int(ends) + 1}.{number}.{mark}",
+        f"{role}.{ends}.{number[:-1]}.{mark}",
+        f"{role}.{ends}.\ud800.{mark}",
+        f"{role}.{ends}.{number}.{mark[:-1]}",
+        f"{role}.{ends}.{mark}",
+        f"{role}.{ends}.{number}.",
+        f"{role}..{number}.{mark}",
+        f"nobody.{ends}.{number}.{mark}",
+        f"{role}.\u0663.{number}.{mark}",
         "",
         "...",
     ):
-        assert TOKENS.role_of_session(made_up) is None
-    assert Tokens(operator=TOKENS.operator, reader="another token, quite long").role_of_session(session) is None
+        assert TOKENS.parse_session(made_up) is None
+    assert Tokens(operator=TOKENS.operator, reader="another token, quite long").parse_session(session) is None
     late = int(ends) + 1
     monkeypatch.setattr(time, "time", lambda: late)
-    assert TOKENS.role_of_session(session) is None
+    assert TOKENS.parse_session(session) is None
     assert late > SESSION_SECONDS
 
 
@@ -163,13 +236,20 @@ def test_a_token_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "operator: short\nreader: alsoshort", f"operator: {'x' * 20}", f"operator: {'x' * 20}\nreader: {'x' * 20}"],
+    [
+        "",
+        "operator: short\nreader: alsoshort",
+        f"operator: {LONG}",
+        f"operator: {LONG}\nreader: {LONG}",
+        f"operator: {LONG}\nreader: {LONG[:31]}",
+        f"operator: {LONG}\nreader: {'ab' * 20}",
+    ],
 )
 def test_a_broken_token_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "tokens"
     path.write_text(text)
 
-    with pytest.raises(OutputError, match="two different tokens of at least 16 characters"):
+    with pytest.raises(OutputError, match="two different tokens of at least 32 random characters"):
         read_tokens(path)
 
 
@@ -218,6 +298,24 @@ def test_the_station_s_own_page_can(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://line.example", "Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Origin": "https://line.example", "X-Forwarded-Host": "line.example"}, 201),
+        ({"Origin": "https://evil.example", "X-Forwarded-Host": "line.example"}, 403),
+        ({"Origin": "https://line.example"}, 403),
+        ({"Origin": "https://line.example", "Sec-Fetch-Site": "cross-site", "X-Forwarded-Host": "line.example"}, 403),
+    ],
+)
+def test_the_page_behind_a_proxy_that_names_the_station_otherwise(
+    client: httpx.Client, headers: dict[str, str], status: int
+) -> None:
+    (said,) = send(client, 9)
+    answer = client.post(f"/v1/inspections/{said['id']}/feedback", headers=headers, json=FEEDBACK)
+    assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
     "path", ["/", "/docs", "/v1/inspections", "/v1/nothing", "/openapi.json", "/healthz", "/metrics"]
 )
 def test_every_answer_tells_a_browser_what_not_to_do(client: httpx.Client, path: str) -> None:
@@ -240,8 +338,8 @@ def test_the_documentation_needs_nothing_from_elsewhere(client: httpx.Client) ->
 
     assert "//" not in page
     assert "<script>" not in page
-    for path in ("/docs/swagger/swagger-ui-bundle.js", "/docs/swagger/swagger-ui.css", "/docs/page/start.js"):
-        assert path in page
+    for path in ("docs/swagger/swagger-ui-bundle.js", "docs/swagger/swagger-ui.css", "docs/page/start.js"):
+        assert f'"{path}"' in page
         assert client.get(path).status_code == 200
 
 

@@ -12,13 +12,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clearcast import __version__
 from clearcast.errors import ClearcastError
 from clearcast.station.api import history, inspecting, pages, sessions, standing
+from clearcast.station.api.budget import AnswerBudget, MemoryBudget
 from clearcast.station.api.documents import Documented
 from clearcast.station.api.export import Exports
 from clearcast.station.api.guard import Guard
 from clearcast.station.api.metrics import Metrics
+from clearcast.station.api.names import StationNames
 from clearcast.station.api.problems import answer_problems
+from clearcast.station.api.revocations import Revocations
+from clearcast.station.api.roles import Access
 from clearcast.station.api.station import Station
-from clearcast.station.api.uploads import Held
+from clearcast.station.api.workers import Pools
 
 _PARTS = (inspecting, history, standing, sessions, pages)
 _SWEEP_SECONDS = 3600.0
@@ -31,10 +35,12 @@ def create_app(station: Station) -> FastAPI:
     Args:
         station: what it works with; the desk is not started yet.
     """
+    pools = Pools()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         station.desk.start()
+        pools.start()
         sweeping = asyncio.create_task(_sweep(station))
         try:
             yield
@@ -43,12 +49,24 @@ def create_app(station: Station) -> FastAPI:
             with suppress(asyncio.CancelledError):
                 await sweeping
             await station.desk.close()
+            pools.stop()
 
-    app = Documented(title="Clearcast station", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = Documented(
+        title="Clearcast station",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirection would name the address without the path that a proxy shows it below
+    )
     app.state.station = station
     app.state.routes = [route for part in _PARTS for route in part.router.routes if isinstance(route, Route)]
+    app.state.pools = pools
     app.state.exports = Exports()
-    app.state.held = Held(station.limits.held_bytes)
+    app.state.access = Access(station.tokens, Revocations(station.signed_out))
+    app.state.budget = MemoryBudget(arriving=station.limits.request_bytes, held=station.limits.held_bytes)
+    app.state.answers = AnswerBudget(station.limits.held_bytes)
+    app.state.names = StationNames(station.log)
     app.state.metrics = metrics = Metrics(station.desk)
     answer_problems(app)
     app.add_middleware(Guard, hosts=station.hosts, picture_bytes=station.limits.request_bytes)

@@ -21,7 +21,7 @@ _WORDS = {
     429: "too much is waiting; header Retry-After says when to ask again",
     503: "not ready: model, log or disk is away; header Retry-After says when to ask again",
 }
-_GUARDED = {401, 403}
+_GUARDED = {401, 403, 429}
 _OPEN = ("/healthz", "/readyz", "/v1/session")  # the paths that need no token
 _REF = {"$ref": "#/components/schemas/Problem"}
 _TEXT = """Every inspection is written into the station's log before it is answered.
@@ -51,6 +51,7 @@ class Documented(FastAPI):
                     _complete(operation, secured=tokens and path not in _OPEN)
             if tokens:
                 parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            made["servers"] = [{"url": "."}]  # relative to the document: below whatever path a proxy shows it
             self.openapi_schema = made
         return self.openapi_schema
 

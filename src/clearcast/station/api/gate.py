@@ -46,18 +46,15 @@ def sift(file: BinaryIO, name: str | None, station: str, limits: Limits) -> Uplo
     """Read a file that was sent, and say whether the desk shall have it.
 
     Args:
-        file: at its beginning.
+        file: at its beginning; of at most ``limits.bytes`` bytes.
         name: what the sender calls it.
         station: which station sent it.
-        limits: of bytes and pixels.
+        limits: of pixels.
     """
     upload = Upload(data=file.read(), name=clean(name or "", LONGEST_NAME) or _UNNAMED, station=station)
-    name, size = upload.name, len(upload.data)
-    if size == 0:
+    name = upload.name
+    if not upload.data:
         return Refusal(upload=upload, status=422, reason=f"{name}: the file is empty (0 bytes); send the picture again")
-    if size > limits.bytes:
-        reason = f"{name}: the file has {size:,} bytes; at most {limits.bytes:,} are taken"
-        return Refusal(upload=upload, status=413, reason=reason)
     if kind_of(upload.data) is None:
         reason = f"{name}: not a picture; needed is a JPEG, PNG, BMP, TIFF or WebP file"
         return Refusal(upload=upload, status=415, reason=reason)
@@ -70,6 +67,13 @@ def sift(file: BinaryIO, name: str | None, station: str, limits: Limits) -> Uplo
         reason = f"{name}: has {info.width} x {info.height} pixels; {_most(limits)}"
         return Refusal(upload=upload, status=413, reason=reason)
     return upload
+
+
+def too_large(name: str, size: int, station: str, limits: Limits) -> Refusal:
+    """The refusal of a file of so many bytes, which were not kept; ``name`` is what the sender calls it."""
+    upload = Upload(data=b"", name=clean(name, LONGEST_NAME) or _UNNAMED, station=station)
+    reason = f"{upload.name}: the file has {size:,} bytes; at most {limits.bytes:,} are taken"
+    return Refusal(upload=upload, status=413, reason=reason)
 
 
 def _most(limits: Limits) -> str:

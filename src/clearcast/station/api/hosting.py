@@ -17,6 +17,7 @@ import uvicorn
 from clearcast.errors import OutputError
 from clearcast.runtime.signing import Trust
 from clearcast.station.api.app import create_app
+from clearcast.station.api.connections import ConnectionLimits, connections_at_most, protocol_within
 from clearcast.station.api.station import Retention, Station
 from clearcast.station.api.tokens import Tokens, make_tokens, others_can_read, read_tokens
 from clearcast.station.desk import Desk
@@ -27,6 +28,7 @@ _LOOK_SECONDS = 0.5
 _END_SECONDS = 30  # that a slow sender may keep the station from ending
 _IDLE_SECONDS = 75  # after which a connection is closed; a client that used it just then would see it break
 _HEADER_BYTES = 64 * 1024
+_BACKLOG = 128  # connections that are accepted at a time, before those beyond the limit are closed
 _TURN_SECONDS = 0.0005  # that a thread may keep the interpreter while another wants it, such as to start an inspection
 
 Say = Callable[[str], None]
@@ -97,7 +99,8 @@ def host_station(hosting: Hosting, say: Say) -> None:
             name=hosting.name,
             retention=hosting.keep,
             tokens=tokens,
-            hosts=_hosts(hosting.host),
+            hosts=_hosts(hosting.host) if tokens is None else None,
+            signed_out=hosting.data / "signed-out",
         )
         say(f"Open {_address(listener)} in a browser; the API is described at {_address(listener)}/docs")
         say(f"Log and pictures: {hosting.data.resolve()}" + (" (log in the database)" if hosting.db else ""))
@@ -105,18 +108,25 @@ def host_station(hosting: Hosting, say: Say) -> None:
     say("Stopped. What was taken is finished and logged.")
 
 
-def server_of(station: Station) -> uvicorn.Server:
-    """The server that answers for a station; ``run`` it with sockets that listen."""
+def server_of(station: Station, limits: ConnectionLimits | None = None) -> uvicorn.Server:
+    """The server that answers for a station; ``run`` it with sockets that listen.
+
+    Args:
+        station: what it answers for.
+        limits: of its connections; None: as many as the process' file descriptors allow.
+    """
+    limits = limits or ConnectionLimits(most=connections_at_most())
     return uvicorn.Server(
         uvicorn.Config(
             create_app(station),
-            http="h11",  # it bounds what headers may take, unlike the faster one
+            http=protocol_within(limits),
             ws="none",
             log_level="warning",
             access_log=False,
             server_header=False,
             h11_max_incomplete_event_size=_HEADER_BYTES,
             timeout_keep_alive=_IDLE_SECONDS,
+            backlog=_BACKLOG,
             timeout_graceful_shutdown=_END_SECONDS,
         )
     )
@@ -196,7 +206,7 @@ def _listener(host: str, port: int) -> socket.socket:
     """A socket that listens already, so that an address that is taken is told before anything else is done."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server(address[:2], family=family, backlog=2048)
+        listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
         # Connections inherit it. asyncio does not set it for those of a listener that was made here, and without it the
         # body of an answer waits some 40 ms until its head was acknowledged.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,23 +1,29 @@
 """The route that inspects."""
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from starlette.concurrency import run_in_threadpool
 
+from clearcast.station.api.budget import MemoryBudget
 from clearcast.station.api.documents import told
+from clearcast.station.api.forms import ReceivedFile, receive_form
 from clearcast.station.api.gate import Refusal
 from clearcast.station.api.metrics import Measured
 from clearcast.station.api.models import Inspections, LoggedInspection
+from clearcast.station.api.names import StationNames
+from clearcast.station.api.prefix import Prefix
 from clearcast.station.api.problems import problem
 from clearcast.station.api.roles import Here, operator
 from clearcast.station.api.station import Station
-from clearcast.station.api.uploads import Held, entry_of, files_of, read_form, sift_all, station_name
+from clearcast.station.api.uploads import entry_of, sift_all, station_name
+from clearcast.station.api.workers import Pools, Workers
 from clearcast.station.desk import DeskAway, Upload
 from clearcast.station.records import Record
+from clearcast.station.shelf import ShelfAway
 
 _FORM = {
     "required": True,
@@ -43,10 +49,19 @@ _FORM = {
 }
 
 router = APIRouter(tags=["inspect"])
+_logger = logging.getLogger("uvicorn.error")
 
 
-def _held(request: Request) -> Held:
-    return cast(Held, request.app.state.held)
+async def _budget_of(request: Request) -> MemoryBudget:
+    return cast(MemoryBudget, request.app.state.budget)
+
+
+async def _names_of(request: Request) -> StationNames:
+    return cast(StationNames, request.app.state.names)
+
+
+Budget = Annotated[MemoryBudget, Depends(_budget_of)]
+Names = Annotated[StationNames, Depends(_names_of)]
 
 
 @router.post(
@@ -57,7 +72,7 @@ def _held(request: Request) -> Held:
     openapi_extra={"requestBody": _FORM},
 )
 async def inspect(
-    request: Request, station: Here, metrics: Measured, held: Annotated[Held, Depends(_held)]
+    request: Request, station: Here, metrics: Measured, budget: Budget, names: Names, pools: Workers, prefix: Prefix
 ) -> Response:
     """Inspect one picture or several; when the answer is there, all of them are in the log.
 
@@ -65,17 +80,16 @@ async def inspect(
     answer is a problem with the logged ones as its member `inspections`.
     """
     _require_ready(station)
-    form = await read_form(request)
-    try:
-        begun = time.perf_counter()
-        files = files_of(form, station.limits)
-        with held.holding(sum(file.size or 0 for file in files)):
-            sifted = await sift_all(files, station_name(form, station), station.limits)
-            records = await _inspect(station, sifted)
-    finally:
-        await form.close()
+    form = await receive_form(request, station.limits, budget)
+    begun = time.perf_counter()
+    with budget.holding(form.held):
+        name = station_name(form, station)
+        if name != station.name:
+            await pools.inspecting.run(lambda: names.admit(name))
+        sifted = await pools.inspecting.run(lambda: sift_all(form.files, name, station.limits))
+        records = await _inspect(station, pools, form.files, sifted)
     metrics.saw(records, time.perf_counter() - begun)
-    answer = Inspections(inspections=[LoggedInspection.of(record, station.shelf) for record in records])
+    answer = await pools.inspecting.run(lambda: _answer(records, station, prefix))
     if any(not record.entry.error for record in records):
         return Response(answer.model_dump_json(), media_type="application/json")  # not validated another time
     members = answer.model_dump(mode="json")
@@ -93,19 +107,30 @@ def _require_ready(station: Station) -> None:
         raise DeskAway("; ".join(state.reasons) or "the station is not ready")
 
 
-async def _inspect(station: Station, sifted: Sequence[Upload | Refusal]) -> list[Record]:
+async def _inspect(
+    station: Station, pools: Pools, files: Sequence[ReceivedFile], sifted: Sequence[Upload | Refusal]
+) -> list[Record]:
     """All are logged, in the order of the files; those refused last, so that a full desk leaves no trace of them."""
     uploads = [one for one in sifted if isinstance(one, Upload)]
-    refusals = [one for one in sifted if isinstance(one, Refusal)]
+    refused = [(one, file) for one, file in zip(sifted, files, strict=True) if isinstance(one, Refusal)]
     inspected = iter(await station.desk.inspect(uploads) if uploads else [])
-    logged = iter(await run_in_threadpool(_log, station, refusals) if refusals else [])
+    logged = iter(await pools.inspecting.run(lambda: _log(station, refused)) if refused else [])
     return [next(inspected if isinstance(one, Upload) else logged) for one in sifted]
 
 
-def _log(station: Station, refusals: Sequence[Refusal]) -> list[Record]:
-    entries = [entry_of(refusal, station) for refusal in refusals]
+def _log(station: Station, refused: Sequence[tuple[Refusal, ReceivedFile]]) -> list[Record]:
+    entries = [entry_of(refusal, file, station) for refusal, file in refused]
     ids = station.log.write(entries)
     return [Record(id=number, entry=entry) for number, entry in zip(ids, entries, strict=True)]
+
+
+def _answer(records: Sequence[Record], station: Station, prefix: str) -> Inspections:
+    """What was logged is answered, whatever becomes of the pictures' folder meanwhile."""
+    try:
+        return Inspections(inspections=[LoggedInspection.of(record, station.shelf, prefix) for record in records])
+    except ShelfAway as error:
+        _logger.warning("Inspections are answered without their pictures' addresses: %s", error)
+        return Inspections(inspections=[LoggedInspection.of(record, None) for record in records])
 
 
 def _status(sifted: Sequence[Upload | Refusal]) -> int:

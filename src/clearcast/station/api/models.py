@@ -88,10 +88,10 @@ class Pictures(BaseModel):
     thumbnail: str | None = None
 
     @classmethod
-    def of(cls, record: Record, shelf: Shelf) -> Self:
-        """Those that the shelf still holds."""
-        entry, base = record.entry, f"/v1/inspections/{record.id}/pictures/"
-        if entry.width is None:
+    def of(cls, record: Record, shelf: Shelf | None, prefix: str = "") -> Self:
+        """Those that the shelf still holds; none where there is no shelf."""
+        entry, base = record.entry, f"{prefix}/v1/inspections/{record.id}/pictures/"
+        if entry.width is None or shelf is None:
             return cls()
         kept = shelf.kept(entry.sha256, entry.model)
         return cls(**{kind: base + kind for kind in kept}, thumbnail=base + "thumbnail" if "noisy" in kept else None)
@@ -129,8 +129,11 @@ class LoggedInspection(BaseModel):
     pictures: Pictures
 
     @classmethod
-    def of(cls, record: Record, shelf: Shelf) -> Self:
-        """From the log, with addresses of the pictures that are still kept."""
+    def of(cls, record: Record, shelf: Shelf | None, prefix: str = "") -> Self:
+        """From the log, with addresses of the pictures that are still kept; without any where there is no shelf.
+
+        ``prefix`` is the path below which a proxy shows the station, such as ``/clearcast``.
+        """
         entry = record.entry
         return cls(
             id=record.id,
@@ -138,7 +141,7 @@ class LoggedInspection(BaseModel):
             shadow=ShadowOpinion.of(entry.shadow) if entry.shadow else None,
             feedback=[GivenFeedback.of(feedback) for feedback in record.feedback],
             disagreement=record.disagreement,
-            pictures=Pictures.of(record, shelf),
+            pictures=Pictures.of(record, shelf, prefix),
             **{name: getattr(entry, name) for name in _AS_LOGGED},
         )
 

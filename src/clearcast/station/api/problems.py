@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 
+from clearcast.errors import ClearcastError
 from clearcast.station.api.headers import SECURITY
-from clearcast.station.desk import DeskAway, DeskFull
+from clearcast.station.desk import DeskAway, DeskFull, told_to_all
 from clearcast.station.log import LogAway
 from clearcast.station.shelf import ShelfAway
 
@@ -92,7 +93,11 @@ def _full(_: Request, error: Exception) -> ProblemResponse:
 
 
 def _away(_: Request, error: Exception) -> ProblemResponse:
-    return problem(503, str(error), headers=retry_after(_AWAY_SECONDS))
+    """The reason in full is for those who see the station's output."""
+    assert isinstance(error, ClearcastError)
+    if isinstance(error, LogAway):
+        _logger.warning("%s", error)
+    return problem(503, told_to_all(error), headers=retry_after(_AWAY_SECONDS))
 
 
 def _gone(_: Request, __: Exception) -> ProblemResponse:

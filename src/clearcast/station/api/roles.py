@@ -4,9 +4,12 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request, Response
 
-from clearcast.station.api.problems import refused
+from clearcast.station.api.connections import KNOWN
+from clearcast.station.api.problems import refused, retry_after
+from clearcast.station.api.revocations import Revocations
 from clearcast.station.api.station import Station
-from clearcast.station.api.tokens import SESSION_SECONDS, Role, Tokens
+from clearcast.station.api.throttling import FailedSignIns
+from clearcast.station.api.tokens import SESSION_SECONDS, Role, Session, Tokens
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="clearcast"'}
 _ASK = "open the page and give a token, or send 'Authorization: Bearer TOKEN'"
@@ -20,26 +23,68 @@ async def station_of(request: Request) -> Station:
 Here = Annotated[Station, Depends(station_of)]
 
 
-def role_of(request: Request, tokens: Tokens | None) -> Role | None:
-    """What the one who asks may do; None: nothing. Without tokens, whoever reaches the station may do everything."""
-    if tokens is None:
-        return Role.OPERATOR
-    given = request.headers.get("authorization")
-    if given is None:
-        return tokens.role_of_session(request.cookies.get(_cookie(request), ""))
-    scheme, _, token = given.partition(" ")
-    return tokens.role_of(token.strip()) if scheme.lower() == "bearer" else None
+class Access:
+    """Decides who may do what.
+
+    Attributes:
+        tokens: of the station; None: whoever reaches the station may do everything.
+        revoked: sessions that people signed out of.
+    """
+
+    def __init__(self, tokens: Tokens | None, revoked: Revocations) -> None:
+        self.tokens = tokens
+        self.revoked = revoked
+        self._failed = FailedSignIns()
+
+    def role_of(self, request: Request) -> Role | None:
+        """What the one who asks may do; None: nothing.
+
+        Raises:
+            HTTPException: 429, a wrong token, and there were too many of them.
+        """
+        if self.tokens is None:
+            return Role.OPERATOR
+        given = request.headers.get("authorization")
+        if given is None:
+            session = self.session_of(request)
+            return session.role if session else None
+        scheme, _, token = given.partition(" ")
+        return self.role_of_token(request, token.strip() if scheme.lower() == "bearer" else "")
+
+    def role_of_token(self, request: Request, token: str) -> Role | None:
+        """Whose token this is; None: nobody's.
+
+        Raises:
+            HTTPException: 429, a wrong token, and there were too many of them.
+        """
+        assert self.tokens
+        role = self.tokens.role_of(token)
+        wait = 0.0 if role else self._failed.add(request.client.host if request.client else "")
+        if wait:
+            raise refused(429, "Too many wrong tokens came from here; wait before the next", headers=retry_after(wait))
+        return role
+
+    def session_of(self, request: Request) -> Session | None:
+        """The session of the page that asks, unless it has ended."""
+        session = self.tokens.parse_session(request.cookies.get(_cookie(request), "")) if self.tokens else None
+        return None if session is None or session in self.revoked else session
 
 
-async def reader(request: Request, station: Here) -> Role:
+def access_of(request: Request) -> Access:
+    """What decides at the app that answers."""
+    return cast(Access, request.app.state.access)
+
+
+async def reader(request: Request) -> Role:
     """Let those look who may.
 
     Raises:
-        HTTPException: 401, no token or session that counts here.
+        HTTPException: 401, no token or session that counts here; 429, too many wrong tokens.
     """
-    role = role_of(request, station.tokens)
+    role = access_of(request).role_of(request)
     if role is None:
         raise refused(401, f"A token of this station is needed: {_ASK}", headers=_CHALLENGE)
+    request.scope[KNOWN] = True
     return role
 
 
@@ -54,11 +99,15 @@ async def operator(role: Annotated[Role, Depends(reader)]) -> None:
 
 
 def begin_session(request: Request, response: Response, tokens: Tokens, role: Role) -> None:
-    """Give the page a cookie that no script can read and no other site can make it send."""
+    """Give the page a cookie that no script can read and no other site can make it send.
+
+    It names no path, so that browsers send it to what is beside its address, such as ``/clearcast/v1`` behind a proxy.
+    """
     response.set_cookie(
         _cookie(request),
         tokens.session(role),
         max_age=SESSION_SECONDS,
+        path=None,
         httponly=True,
         samesite="strict",
         secure=request.url.scheme == "https",
@@ -67,9 +116,9 @@ def begin_session(request: Request, response: Response, tokens: Tokens, role: Ro
 
 def end_session(request: Request, response: Response) -> None:
     """Take the cookie back."""
-    response.delete_cookie(_cookie(request), httponly=True, samesite="strict")
+    response.set_cookie(_cookie(request), max_age=0, path=None, httponly=True, samesite="strict")
 
 
 def _cookie(request: Request) -> str:
     """Cookies do not know ports, and two stations may stand on one machine."""
-    return f"clearcast-{request.url.port or 0}"
+    return f"clearcast-session-{request.url.port or 0}"

@@ -1,7 +1,5 @@
 """The routes that say how the station stands."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -14,11 +12,11 @@ from clearcast.station.api.documents import told
 from clearcast.station.api.facts import Figures, Health, StationFacts, TakenLimits
 from clearcast.station.api.metrics import Measured
 from clearcast.station.api.problems import problem, retry_after
-from clearcast.station.api.roles import Here, reader, role_of
+from clearcast.station.api.roles import Here, access_of, reader
 from clearcast.station.api.station import Station
 from clearcast.station.api.tokens import Role
+from clearcast.station.api.workers import Workers
 
-_PATIENCE = 5.0  # seconds that the log and the shelf have to answer
 _AGAIN = 5  # seconds after which it is worth while to ask again
 
 router = APIRouter(tags=["station"])
@@ -32,15 +30,11 @@ async def healthz() -> Health:
 
 @router.get("/readyz", response_model=Health, responses=told(503))
 async def readyz(request: Request, station: Here) -> Health | JSONResponse:
-    """Whether it can inspect, log and keep pictures just now; those who may look are told why not."""
-    reasons = [
-        *station.desk.state().reasons,
-        *await _fault(station.log.answered, "the log"),
-        *await _fault(station.shelf.writable, "the folder of the pictures"),
-    ]
+    """Whether it can inspect, log and keep pictures, as it found lately; those who may look are told why not."""
+    reasons = station.desk.state().reasons
     if not reasons:
         return Health(status="ready")
-    seen = list(dict.fromkeys(reasons)) if role_of(request, station.tokens) else []
+    seen = list(reasons) if access_of(request).role_of(request) else []
     detail = "; ".join(seen) or "not ready; a token of this station is needed to see why"
     return problem(503, detail, headers=retry_after(_AGAIN), members={"reasons": seen})
 
@@ -49,16 +43,23 @@ async def readyz(request: Request, station: Here) -> Health | JSONResponse:
     "/metrics",
     dependencies=[Depends(reader)],
     response_class=PlainTextResponse,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **told(429, 503)},
 )
-def metrics(measured: Measured) -> PlainTextResponse:
+async def metrics(request: Request, measured: Measured, pools: Workers) -> PlainTextResponse:
     """What Prometheus asks for."""
-    return PlainTextResponse(measured.text(), media_type="text/plain; version=0.0.4")
+    text = await pools.lookups.run(measured.text, request=request)
+    return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
-@router.get("/v1/station", responses=told(503))
-def facts(station: Here, role: Annotated[Role, Depends(reader)]) -> StationFacts:
+@router.get("/v1/station", responses=told(429, 503))
+async def facts(
+    request: Request, station: Here, pools: Workers, role: Annotated[Role, Depends(reader)]
+) -> StationFacts:
     """Which model inspects, whether it is ready, what is taken, and what the one who asks may do."""
+    return await pools.lookups.run(lambda: _facts(station, role), request=request)
+
+
+def _facts(station: Station, role: Role) -> StationFacts:
     state, limits = station.desk.state(), station.limits
     return StationFacts(
         version=__version__,
@@ -84,15 +85,3 @@ def _drift(station: Station) -> list[str]:
         return station.desk.drift()
     except ClearcastError:
         return []
-
-
-async def _fault(works: Callable[[], None], name: str) -> list[str]:
-    """Why something does not work; nothing where it does."""
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            await asyncio.to_thread(works)
-    except TimeoutError:
-        return [f"{name} does not answer"]
-    except ClearcastError as error:
-        return [str(error)]
-    return []

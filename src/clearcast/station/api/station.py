@@ -1,6 +1,7 @@
 """What an inspection station is made of, as the API is handed it."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from clearcast.station.api.tokens import Tokens
 from clearcast.station.desk import Desk
@@ -17,7 +18,8 @@ class Limits:
         pixels: of one picture, as its header says.
         files: of one request.
         request_bytes: of one request with pictures; of any other, ``OTHER_BYTES`` of ``guard``.
-        held_bytes: of all requests whose pictures are in memory at the same time.
+        held_bytes: of all whole requests whose pictures are in memory at the same time; those that still arrive hold
+            ``request_bytes`` together at most, and so do pictures that are being sent ``held_bytes``.
     """
 
     bytes: int = 64 * 1024 * 1024
@@ -46,6 +48,7 @@ class Station:
         name: of this station, for inspections whose sender names none.
         tokens: who may do what; None: whoever reaches the station may do everything.
         hosts: the names by which the station may be addressed, without port; None: any.
+        signed_out: the file that keeps which sessions were signed out of; None: only memory does.
     """
 
     desk: Desk
@@ -56,3 +59,4 @@ class Station:
     retention: Retention = field(default_factory=Retention)
     tokens: Tokens | None = None
     hosts: frozenset[str] | None = None
+    signed_out: Path | None = None

@@ -13,7 +13,8 @@ from pathlib import Path
 from clearcast.errors import OutputError
 
 SESSION_SECONDS = 7 * 24 * 3600
-_SHORTEST = 16  # characters of a token; those made here have 43
+SHORTEST = 32  # characters of a token; those made here have 43
+_FEWEST = 12  # different characters of a token: fewer were typed, and not drawn at random
 _HEAD = """\
 # Tokens of a Clearcast station. Whoever has the operator's may inspect and give feedback; the reader's only looks.
 # To change one, write another here and start the station again; that ends the sessions begun with it.
@@ -25,6 +26,15 @@ class Role(StrEnum):
 
     OPERATOR = "operator"
     READER = "reader"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A session of the page: what it may do, when it ends (Unix time in seconds), and its random number."""
+
+    role: Role
+    ends: int
+    number: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,27 +54,31 @@ class Tokens:
     def session(self, role: Role) -> str:
         """A text for a cookie that stands for the role for ``SESSION_SECONDS``, and does not hold the token."""
         ends = str(int(time.time()) + SESSION_SECONDS)
-        return f"{role}.{ends}.{self._mark(role, ends)}"
+        number = secrets.token_hex(16)
+        return f"{role}.{ends}.{number}.{self._mark(role, ends, number)}"
 
-    def role_of_session(self, session: str) -> Role | None:
-        """The role that a session stands for; None where it has ended or was not made here."""
-        name, _, rest = session.partition(".")
-        ends, _, mark = rest.partition(".")
+    def parse_session(self, text: str) -> Session | None:
+        """The session that a cookie's text stands for; None where it has ended or was not made here."""
+        name, ends, number, mark = (text.split(".") + 4 * [""])[:4]
         if name not in set(Role) or not (ends.isascii() and ends.isdecimal() and len(ends) <= 12):
             return None
-        made_here = hmac.compare_digest(mark.encode("utf-8", "replace"), self._mark(Role(name), ends).encode())
-        return Role(name) if made_here and int(ends) > time.time() else None
+        right = self._mark(Role(name), ends, number)
+        made_here = hmac.compare_digest(mark.encode("utf-8", "replace"), right.encode())
+        if not made_here or int(ends) <= time.time():
+            return None
+        return Session(role=Role(name), ends=int(ends), number=number)
 
-    def _mark(self, role: Role, ends: str) -> str:
+    def _mark(self, role: Role, ends: str, number: str) -> str:
         token = self.operator if role is Role.OPERATOR else self.reader
-        return hmac.new(token.encode(), f"clearcast session {role} {ends}".encode(), hashlib.sha256).hexdigest()
+        message = f"clearcast session {role} {ends} {number}".encode("utf-8", "replace")
+        return hmac.new(token.encode(), message, hashlib.sha256).hexdigest()
 
 
 def read_tokens(path: Path) -> Tokens:
     """Read a token file: lines ``operator: TOKEN`` and ``reader: TOKEN``, and comments that begin with ``#``.
 
     Raises:
-        OutputError: it cannot be read, lacks one, or they are too short or the same.
+        OutputError: it cannot be read, lacks one, or they are the same or so short that they can be guessed.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -76,12 +90,17 @@ def read_tokens(path: Path) -> Tokens:
         if colon and not line.lstrip().startswith("#"):
             found[key.strip()] = value.strip()
     operator, reader = found.get("operator", ""), found.get("reader", "")
-    if min(len(operator), len(reader)) < _SHORTEST or operator == reader:
+    if not (_is_strong(operator) and _is_strong(reader)) or operator == reader:
         raise OutputError(
             f"{path}: needed are two lines, 'operator: TOKEN' and 'reader: TOKEN', with two different tokens of at "
-            f"least {_SHORTEST} characters; or remove the file, and one with new tokens is made"
+            f"least {SHORTEST} random characters; or remove the file, and one with new tokens is made"
         )
     return Tokens(operator=operator, reader=reader)
+
+
+def _is_strong(token: str) -> bool:
+    """Whether a token is too long and too varied to be guessed, however many are tried."""
+    return len(token) >= SHORTEST and len(set(token)) >= _FEWEST
 
 
 def make_tokens(path: Path) -> Tokens:

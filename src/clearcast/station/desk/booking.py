@@ -38,7 +38,7 @@ Line = SimpleQueue[Inspected | None]
 
 
 def book(
-    line: Line, log: Log, repeats: StationRepeats, *, queued: Callable[[], bool], away: Callable[[LogAway], None]
+    line: Line, log: Log, repeats: StationRepeats, *, queued: Callable[[], bool], away: Callable[[LogAway], str]
 ) -> None:
     """Log and answer what comes, until None comes.
 
@@ -47,14 +47,13 @@ def book(
         log: where it goes.
         repeats: tells of frozen cameras, in the order of the log.
         queued: whether pictures wait for a worker.
-        away: called where the log cannot be written.
+        away: called where the log cannot be written; gives the reason in words for everybody.
     """
     for batch in _batches(line, queued):
         try:
             _write(batch, log, repeats)
         except LogAway as error:
-            away(error)
-            _refuse(batch, str(error))
+            _refuse(batch, away(error))
         except Exception:  # one entry that the log cannot hold shall not harm the others
             _SAID.exception("%d inspections could not be logged together", len(batch))
             for each in batch:
@@ -94,10 +93,9 @@ def _write(batch: Sequence[Inspected], log: Log, repeats: StationRepeats) -> Non
 def _write_alone(inspected: Inspected, log: Log, repeats: StationRepeats) -> None:
     try:
         _write([inspected], log, repeats)
-    except Exception as error:
+    except Exception:
         _SAID.exception("an inspection could not be logged")
-        reason = str(error) if isinstance(error, LogAway) else "an inspection could not be logged"
-        _refuse([inspected], reason)
+        _refuse([inspected], "an inspection could not be logged")
 
 
 def _refuse(batch: Sequence[Inspected], reason: str) -> None:

@@ -100,6 +100,8 @@ class Place:
             self.loaded = load(self.path, self._threads, self._trust)
         except Exception as error:  # ONNX Runtime's have no common base; whatever it is, the bundle may be mended
             text = str(error) if isinstance(error, OutputError) else (str(error).splitlines() or [repr(error)])[0]
-            self.fault = text.replace(str(self.path), self.path.name)  # people who read it need not know the folders
+            for path in (self.path.resolve(), self.path.absolute(), self.path):  # readers need not know the folders
+                text = text.replace(str(path), path.name)
+            self.fault = text
         else:
             self.fault = ""

@@ -9,13 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-from clearcast.errors import ClearcastError
 from clearcast.runtime.engine import cores
 from clearcast.runtime.signing import Trust
 from clearcast.station.desk.booking import Inspected, Job, Line, book
 from clearcast.station.desk.bundles import Place
 from clearcast.station.desk.drifting import DriftWatch
 from clearcast.station.desk.looking import Looker
+from clearcast.station.desk.probing import Probe
 from clearcast.station.desk.repeating import StationRepeats
 from clearcast.station.desk.words import DeskAway, DeskFull, State, Upload
 from clearcast.station.log import Log
@@ -64,18 +64,24 @@ class Desk:
         self._over = threading.Event()
         self._waiting = 0
         self._seconds = 0.1  # that a picture takes, lately
-        self._faults = {"log": "", "shelf": ""}  # why they are away
+        self._probes = {
+            "log": Probe("the log", lambda: log.writable(), _PAUSE),
+            "shelf": Probe("the folder of the pictures", lambda: shelf.writable(), _PAUSE),
+        }
         self._taken: SimpleQueue[Job | None] = SimpleQueue()
         self._finished: Line = SimpleQueue()
         self._disk = ThreadPoolExecutor(self._size, thread_name_prefix="disk")
         self._looker = Looker(shelf=shelf, shadow=self._shadow, beside=self._disk)
         self._workers: list[threading.Thread] = []
         self._others: list[threading.Thread] = []
+        self._minders: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin to load the bundle; pictures are taken once it is there."""
         self._workers = [_started("inspect", self._work) for _ in range(self._size)]
-        self._others = [_started("log", self._book), _started("mind", self._mind)]
+        self._others = [_started("log", self._book)]
+        self._minders = [_started("mind", self._mind)]
+        self._minders += [_started(f"probe {name}", probe.run) for name, probe in self._probes.items()]
 
     async def inspect(self, uploads: Sequence[Upload]) -> list[Record]:
         """Inspect some pictures; a bad one gives a record with an error.
@@ -141,7 +147,8 @@ class Desk:
 
     def _reasons(self) -> tuple[str, ...]:
         closing = "the station is closing" if self._closing else ""
-        return tuple(reason for reason in (closing, self._bundle.fault, *self._faults.values()) if reason)
+        away = [probe.fault for probe in self._probes.values()]
+        return tuple(reason for reason in (closing, self._bundle.fault, *away) if reason)
 
     def _work(self) -> None:
         """A worker takes one picture from its bytes to the entry, so no two cores wait for each other."""
@@ -151,8 +158,7 @@ class Desk:
             try:
                 entry = self._looker.look(job.upload, job.at, self._bundle.loaded, alone=self._waiting == 1)
             except ShelfAway as error:
-                self._note("shelf", str(error))
-                job.answer.set_exception(DeskAway(str(error)))
+                job.answer.set_exception(DeskAway(self._probes["shelf"].note(error)))
             except Exception as error:  # a fault of ours: who waits shall know, and the next picture has its turn
                 job.answer.set_exception(error)
             else:
@@ -165,37 +171,23 @@ class Desk:
             self._log,
             self._repeats,
             queued=lambda: not self._taken.empty(),
-            away=lambda error: self._note("log", str(error)),
+            away=self._probes["log"].note,
         )
 
-    def _note(self, name: str, fault: str) -> None:
-        """Say why the log or the shelf is away; "": it is back."""
-        with self._lock:
-            self._faults = {**self._faults, name: fault}
-
     def _mind(self) -> None:
-        """Load what is not loaded, and look whether what was away is back."""
+        """Load what is not loaded."""
         while not self._over.is_set():
             self._bundle.try_to_load()
             if self._shadow:
                 self._shadow.try_to_load()
-            self._look_for("log", self._log.writable)
-            self._look_for("shelf", self._shelf.writable)
             self._over.wait(_PAUSE)
-
-    def _look_for(self, name: str, works: Callable[[], None]) -> None:
-        if self._faults[name]:
-            try:
-                works()
-            except Exception as error:  # of whatever kind: it is looked for until it works
-                self._note(name, str(error) if isinstance(error, ClearcastError) else f"the {name} fails ({error!r})")
-            else:
-                self._note(name, "")
 
     def _close(self) -> None:
         with self._lock:
             self._closing = True
         self._over.set()
+        for probe in self._probes.values():
+            probe.stop()
         for _ in self._workers:
             self._taken.put(None)
         for thread in self._workers:
@@ -203,6 +195,8 @@ class Desk:
         self._finished.put(None)
         for thread in self._others:
             thread.join()
+        for thread in self._minders:  # which may hang with a drive
+            thread.join(_PAUSE)
         self._disk.shutdown()
 
 

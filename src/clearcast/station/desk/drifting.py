@@ -25,13 +25,15 @@ class DriftWatch:
         self._until = -math.inf
 
     def sentences(self, bundle: Loaded) -> list[str]:
-        """See ``clearcast.runtime.drift``; what was known last where the log is away."""
-        with self._lock:
-            if time.monotonic() >= self._until and bundle.reference:
+        """See ``clearcast.runtime.drift``; what was known last while the log is away or is being asked."""
+        if time.monotonic() >= self._until and bundle.reference and self._lock.acquire(blocking=False):
+            try:
                 self._until = time.monotonic() + _FRESH
                 with contextlib.suppress(LogAway):
                     self._told = self._look(bundle.inspector.name, Drift(bundle.reference))
-            return self._told
+            finally:
+                self._lock.release()
+        return self._told
 
     def _look(self, model: str, drift: Drift) -> list[str]:
         for entry in self._log.latest(model, _LATEST):

@@ -4,6 +4,11 @@ from dataclasses import dataclass, field
 
 from clearcast.errors import ClearcastError
 from clearcast.runtime.manifest import Manifest
+from clearcast.station.log import LogAway
+
+LOG_AWAY = (
+    "the log cannot be reached or written just now; whoever looks after the station finds the reason in its output"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,3 +65,8 @@ class DeskFull(ClearcastError):  # noqa: N818 - named by what is so, not by whos
 
 class DeskAway(ClearcastError):  # noqa: N818 - as above
     """The bundle, the log or the pictures' folder is away: nothing was answered; try again later."""
+
+
+def told_to_all(error: ClearcastError) -> str:
+    """What anybody may read of an error: nothing of paths, addresses and users of the log's database."""
+    return LOG_AWAY if isinstance(error, LogAway) else str(error)

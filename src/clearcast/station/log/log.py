@@ -58,7 +58,8 @@ class Log:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._read = for_reading(engine)
-        self._write = for_writing(engine)
+        self._writer = reach(engine.url)  # connections of its own: no number of readers keeps it from writing
+        self._write = for_writing(self._writer)
         self._turn = Lock()  # who writes: waiting for it here is fairer and faster than for SQLite's
         self._place = place_of(engine.url)
 
@@ -219,8 +220,9 @@ class Log:
             )
 
     def close(self) -> None:
-        """Close the connections that wait in the pool."""
+        """Close the connections that wait in the pools."""
         self._engine.dispose()
+        self._writer.dispose()
 
     def _names(self, column: str) -> list[str]:
         with self._reading() as connection:
@@ -241,7 +243,7 @@ class Log:
     def _check_file(self) -> None:
         """A file that was taken away would go on to be written, and be lost when the last connection is closed."""
         if self._engine.dialect.name == "sqlite" and not Path(self._place).exists():
-            self._engine.dispose()
+            self.close()
             raise LogAway(f"The log {self._place} has gone. Put the file back, or start anew with another log.")
 
 

@@ -15,7 +15,7 @@ export function showAbout() {
       el("h1", { id: "about" }, "This station"),
       station.facts ? facts(station.facts) : el("p", {}, "The station has not answered yet."),
       el("p", { class: "quiet" }, "In brackets: the range that holds the true share with 95% confidence."),
-      el("div", { class: "row" }, button({ class: "primary", autofocus: true, onclick: () => dialog.close() }, "Close"), el("a", { href: "/docs" }, "For programs: the API")),
+      el("div", { class: "row" }, button({ class: "primary", autofocus: true, onclick: () => dialog.close() }, "Close"), el("a", { href: "docs" }, "For programs: the API")),
     ),
   );
   document.body.append(dialog);

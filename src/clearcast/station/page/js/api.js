@@ -1,4 +1,4 @@
-/** The station's REST API. Errors are Problems; those that pass by themselves are `passing`. */
+/** The station's REST API, at addresses relative to the page. Errors are Problems; those that pass by themselves are `passing`. */
 
 import { signIn } from "./signin.js";
 
@@ -16,6 +16,12 @@ class Problem extends Error {
   get passing() {
     return this.status === 0 || BUSY.includes(this.status);
   }
+}
+
+/** The addresses of an inspection's pictures, as this page reaches them, also below the path of a proxy. */
+export function picturesOf({ pictures }) {
+  const here = (address) => address && address.replace(/^.*?\/(?=v1\/)/, "");
+  return Object.fromEntries(Object.entries(pictures).map(([kind, address]) => [kind, here(address)]));
 }
 
 /** Ask the API; gives the JSON of the answer. Asks for a token where the station wants one, and goes on. */

@@ -122,7 +122,7 @@ class Batch extends EventTarget {
 function post(file) {
   const body = new FormData();
   body.append("files", file, file.name || "picture");
-  return call("/v1/inspect", { method: "POST", body });
+  return call("v1/inspect", { method: "POST", body });
 }
 
 function take(item, answer) {

@@ -10,7 +10,7 @@ export function inspectionView({ id }, signal) {
   const load = async () => {
     const place = el("div");
     const show = (inspection) => place.replaceChildren(panel(inspection, { saved: show, facts: true }));
-    show(await call(`/v1/inspections/${encodeURIComponent(id)}`, { signal }));
+    show(await call(`v1/inspections/${encodeURIComponent(id)}`, { signal }));
     return place;
   };
   const back = button({ class: "plain", onclick: () => (history.length > 1 ? history.back() : (location.hash = "#/history")) }, icon("back"), "Back");

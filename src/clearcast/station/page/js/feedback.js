@@ -57,7 +57,7 @@ function answering(inspection, { saved, settling }) {
     disable(true);
     try {
       const json = { says, note: note.value.trim(), operator: name.value.trim(), settles: inspection.disagreement === "open" && settles.checked };
-      const now = await call(`/v1/inspections/${inspection.id}/feedback`, { method: "POST", json });
+      const now = await call(`v1/inspections/${inspection.id}/feedback`, { method: "POST", json });
       say(`Noted: ${SAID[says]}.`);
       station.look();
       saved(now);

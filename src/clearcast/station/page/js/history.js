@@ -27,7 +27,7 @@ export function historyView({ query }, signal) {
   };
   const wide = matchMedia("(min-width: 60rem)").matches || [...query].length > 0;
   const filters = region(async () => {
-    const form = filterForm(query, await call("/v1/choices", { signal }), station.facts?.shadow, changed);
+    const form = filterForm(query, await call("v1/choices", { signal }), station.facts?.shadow, changed);
     return el("details", { class: "filter-box", open: wide }, el("summary", {}, "Search and filters"), form);
   }, signal);
   show(query);
@@ -35,7 +35,7 @@ export function historyView({ query }, signal) {
 }
 
 async function resultsOf(pairs, signal) {
-  const [page, tally] = await Promise.all([rows(pairs, "", signal), call(`/v1/counts${search(pairs)}`, { signal })]);
+  const [page, tally] = await Promise.all([rows(pairs, "", signal), call(`v1/counts${search(pairs)}`, { signal })]);
   if (!tally.inspections) return pairs.some(([, value]) => value) ? empty("Nothing matches", "Take a filter away, or choose a longer time.") : nothingYet();
   return [counts(tally, pairs), trends(pairs, signal), list(pairs, page, tally.inspections, signal)];
 }
@@ -47,7 +47,7 @@ function nothingYet() {
 }
 
 function rows(pairs, after, signal) {
-  return call(`/v1/inspections${search([...pairs, ["limit", LIMIT], ["after", after]])}`, { signal });
+  return call(`v1/inspections${search([...pairs, ["limit", LIMIT], ["after", after]])}`, { signal });
 }
 
 function counts(tally, pairs) {
@@ -59,7 +59,7 @@ function counts(tally, pairs) {
     "section",
     { class: "counts", "aria-label": "Counts" },
     el("dl", {}, figure("Inspections", count(tally.inspections)), ...Object.entries(VERDICTS).map(of), figure("Defect rate", share), figure("Contradicted", count(tally.disagreements))),
-    el("a", { class: "button", href: `/v1/inspections.csv${search(pairs)}`, download: "" }, icon("download"), `Export ${counted(tally.inspections, "row")} as CSV`),
+    el("a", { class: "button", href: `v1/inspections.csv${search(pairs)}`, download: "" }, icon("download"), `Export ${counted(tally.inspections, "row")} as CSV`),
   );
 }
 

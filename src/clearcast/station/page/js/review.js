@@ -13,7 +13,7 @@ export function reviewView({ query }, signal) {
   const about = "The verdicts nearest to the threshold come first.";
   const list = el("div", { class: "working-through" });
   const start = () => list.replaceChildren(region(() => unjudged(query, signal), signal), listOf(query, signal));
-  const choices = region(async () => choosers(query, (await call("/v1/choices", { signal })).stations, start), signal);
+  const choices = region(async () => choosers(query, (await call("v1/choices", { signal })).stations, start), signal);
   start();
   return { heading: "Review before release", content: [el("p", { class: "lead" }, about), choices, list] };
 }
@@ -23,7 +23,7 @@ async function unjudged(query, signal) {
   const period = query.get("period") ?? USUAL;
   const station = query.get("station") ?? "";
   const filter = [["verdict", "none"], ["station", station], ["feedback", "false"]];
-  const { inspections } = await call(`/v1/counts${search([...filter, ["since", since(period)]])}`, { signal });
+  const { inspections } = await call(`v1/counts${search([...filter, ["since", since(period)]])}`, { signal });
   if (!inspections) return [];
   const link = el("a", { href: `#/history${search([...filter, ["period", period]])}` }, "Look at them in the history");
   return el("p", { class: "note" }, el("span", { class: "tag" }, "Not in this list"), ` ${counted(inspections, "picture has", "pictures have")} no verdict at all. `, link, ".");

@@ -14,7 +14,7 @@ export function signIn() {
 
 /** Give the token back; the page then asks for one anew. */
 export async function signOut() {
-  await asked("/v1/session", { method: "DELETE" });
+  await asked("v1/session", { method: "DELETE" });
   remember("signed-in", "");
   location.reload();
 }
@@ -43,7 +43,7 @@ async function send(event, token, fault, done) {
   fault.textContent = "";
   try {
     const body = JSON.stringify({ token: token.value.trim() });
-    const answer = await asked("/v1/session", { method: "POST", body, headers: { "Content-Type": "application/json" } });
+    const answer = await asked("v1/session", { method: "POST", body, headers: { "Content-Type": "application/json" } });
     if (!answer.ok) throw await problemOf(answer);
     remember("signed-in", "yes");
     done();

@@ -19,9 +19,9 @@ class Station extends EventTarget {
   async look() {
     clearTimeout(this.#timer);
     try {
-      this.facts = await call("/v1/station");
+      this.facts = await call("v1/station");
       this.away = false;
-      this.disagreements = (await call("/v1/counts?disagreement=open")).inspections;
+      this.disagreements = (await call("v1/counts?disagreement=open")).inspections;
     } catch (error) {
       if (error.status === 0) this.away = true;
     }

@@ -1,5 +1,6 @@
 /** Strips of thumbnails: the pictures of a batch, or of a list to work through. */
 
+import { picturesOf } from "./api.js";
 import { batch } from "./batch.js";
 import { button, el } from "./dom.js";
 import { icon } from "./icons.js";
@@ -13,10 +14,11 @@ export function thumbButton(inspection, { done = false, onclick }) {
 }
 
 /** A small picture, or a sign where there is none. */
-export function thumbnail({ pictures }) {
+export function thumbnail(inspection) {
   const nothing = () => el("span", { class: "no-picture" }, icon("none"));
-  if (!pictures.thumbnail) return nothing();
-  const picture = el("img", { src: pictures.thumbnail, alt: "", loading: "lazy", width: "80", height: "80" });
+  const address = picturesOf(inspection).thumbnail;
+  if (!address) return nothing();
+  const picture = el("img", { src: address, alt: "", loading: "lazy", width: "80", height: "80" });
   picture.addEventListener("error", () => picture.replaceWith(nothing()));
   return picture;
 }

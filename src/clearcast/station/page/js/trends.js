@@ -12,7 +12,7 @@ const LEAST = { rate: 10, brightness: 40, sharpness: 0.5 }; // percent, grey lev
 /** The charts of what the filters (pairs) leave, and the same as a table. */
 export function trends(pairs, signal) {
   const load = async () => {
-    const { spans } = await call(`/v1/trend${search([...pairs, ["spans", SPANS]])}`, { signal });
+    const { spans } = await call(`v1/trend${search([...pairs, ["spans", SPANS]])}`, { signal });
     return spans.length > 1 ? [el("div", { class: "charts" }, ...charts(spans)), table(spans)] : [];
   };
   return el("details", { class: "trends", open: true }, el("summary", {}, "Trends"), region(load, signal));

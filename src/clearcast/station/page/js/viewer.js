@@ -1,5 +1,6 @@
 /** The picture as it came and restored, one over the other, with a slider between them. */
 
+import { picturesOf } from "./api.js";
 import { button, el, newId } from "./dom.js";
 import { icon } from "./icons.js";
 import { empty } from "./region.js";
@@ -11,7 +12,7 @@ const kept = { split: 50, heat: false }; // as the operator left them, for the n
 
 /** A viewer of an inspection's pictures: its node, and what keys may do to it. */
 export function viewer(inspection) {
-  const { noisy, restored, heat } = inspection.pictures;
+  const { noisy, restored, heat } = picturesOf(inspection);
   const over = restored || heat; // where nothing restores it, the heat map is all that there is to compare with
   if (!noisy) return { node: el("div", { class: "viewer" }, absent(inspection)), toggleHeat() {} };
   const stage = el("div", { class: "stage", tabindex: "0", role: "group", "aria-label": "Picture. Plus and minus zoom, arrows move, 0 shows all of it." });

@@ -18,7 +18,7 @@ const AHEAD = 5; // so many before the end the next ones are loaded
  */
 export function worklist(pairs, { signal, settling = false, nothing, finished }) {
   return region(async () => {
-    const [page, tally] = await Promise.all([fetched(pairs, null, signal), call(`/v1/counts${search(pairs.filter(([name]) => name !== "order"))}`, { signal })]);
+    const [page, tally] = await Promise.all([fetched(pairs, null, signal), call(`v1/counts${search(pairs.filter(([name]) => name !== "order"))}`, { signal })]);
     const certain = pairs.some(([name]) => name === "order"); // then those that were not judged are left out
     const all = tally.inspections - (certain ? tally.verdicts.none : 0);
     return page.inspections.length ? new Worklist(pairs, page, all, { signal, settling, finished }).node : nothing;
@@ -26,7 +26,7 @@ export function worklist(pairs, { signal, settling = false, nothing, finished })
 }
 
 function fetched(pairs, after, signal) {
-  return call(`/v1/inspections${search([...pairs, ["limit", LIMIT], ["after", after ?? ""]])}`, { signal });
+  return call(`v1/inspections${search([...pairs, ["limit", LIMIT], ["after", after ?? ""]])}`, { signal });
 }
 
 class Worklist {

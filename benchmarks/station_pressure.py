@@ -1,0 +1,200 @@
+"""How long an upload takes at a station that others press hard, and what unfinished uploads hold in memory.
+
+Run with nothing else on the machine; clients and server share its cores::
+
+    .venv/bin/python benchmarks/station_pressure.py BUNDLE
+"""
+
+import argparse
+import http.client
+import resource
+import socket
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+from station_clients import BOUNDARY, Station, body_of, serving
+
+from clearcast.domain import NoiseType, Verdict
+from clearcast.station.log import open_log
+from clearcast.station.records import Entry
+
+NAMES = 15_000  # of stations in the log
+LARGE = (3000, 4000)  # pixels of the picture whose heat map is asked for
+SMALL = (300, 300)  # pixels of the pictures that are uploaded meanwhile
+UPLOADS = 15  # of each measurement, or as many as are answered in LONGEST seconds
+LONGEST = 60
+PATIENCE = 60  # seconds that a client waits for an answer
+UNFINISHED = 50  # uploads, each of so many files of so many bytes
+FILES, FILE_BYTES = 25, 800_000
+
+
+def main() -> None:
+    """Print a line for each kind of pressure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    asked = parser.parse_args()
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))  # for this side of the connections
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        data.mkdir()
+        fill_log(data / "log.sqlite")
+        with limited_descriptors(1024), serving(asked.bundle, data) as station:
+            number = upload(station, picture(LARGE))[1]
+            tell("alone", station, [])
+            tell("60 heat maps of one picture", station, 60 * [f"/v1/inspections/{number}/pictures/heat"])
+            tell("20 trends", station, 20 * ["/v1/trend"])
+            with idle_connections(station, 1100):
+                tell("1,100 silent connections", station, [])
+        with serving(asked.bundle, data) as station:
+            upload(station, picture(SMALL))
+            tell_memory(station)
+
+
+def fill_log(path: Path) -> None:
+    """A log of inspections whose every station has another name."""
+    log, begin = open_log(path), time.time_ns() // 1_000_000 - 30 * 86_400_000
+    entries = [_entry(n, begin + n * 172_000) for n in range(NAMES)]
+    for start in range(0, NAMES, 1000):
+        log.write(entries[start : start + 1000])
+    log.close()
+
+
+def _entry(number: int, at: int) -> Entry:
+    return Entry(
+        at=at,
+        name=f"{number}.png",
+        station=f"part {number}",
+        sha256=f"{number:064x}",
+        size=1,
+        width=1,
+        height=1,
+        verdict=Verdict.OK,
+        p_defect=0.1,
+        threshold=0.5,
+        noise_type=NoiseType.NONE,
+        noise_level="",
+        p_noise=0.9,
+        ms=1.0,
+        model="made up",
+        error="",
+    )
+
+
+def picture(shape: tuple[int, int]) -> bytes:
+    """A JPEG of grey noise, another one each time."""
+    pixels = np.random.default_rng().normal(128, 20, shape).clip(0, 255).astype(np.uint8)
+    return bytes(cv2.imencode(".jpg", pixels)[1])
+
+
+def upload(station: Station, data: bytes) -> tuple[float, int | None]:
+    """Seconds until a picture was answered, and its number; None where it was not inspected."""
+    connection = http.client.HTTPConnection("127.0.0.1", station.port, timeout=PATIENCE)
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Connection": "close"}
+    begun = time.perf_counter()
+    try:
+        connection.request("POST", "/v1/inspect", body_of(data, "part.jpg"), headers)
+        answer = connection.getresponse()
+        said = answer.read()
+    except (OSError, http.client.HTTPException):
+        return time.perf_counter() - begun, None
+    finally:
+        connection.close()
+    number = int(said.split(b'"id":', 1)[1].split(b",", 1)[0]) if answer.status == 200 else None
+    return time.perf_counter() - begun, number
+
+
+def tell(name: str, station: Station, paths: Sequence[str]) -> None:
+    """Print how long uploads take while all the paths are asked for at once, again and again."""
+    over, statuses = threading.Event(), Counter[str]()
+    threads = [threading.Thread(target=_ask, args=(station, path, over, statuses), daemon=True) for path in paths]
+    for thread in threads:
+        thread.start()
+    time.sleep(1 if paths else 0)
+    results = list(_uploads(station))
+    over.set()
+    for thread in threads:
+        thread.join(2 * PATIENCE)
+    seconds = sorted(seconds for seconds, _ in results)
+    failed = sum(number is None for _, number in results)
+    print(f"{name}: median {seconds[len(seconds) // 2]:.3f} s, maximum {seconds[-1]:.3f} s, ", end="")
+    print(f"failed {failed} of {len(results)}; others were answered {dict(statuses)}", flush=True)
+
+
+def _uploads(station: Station) -> Iterator[tuple[float, int | None]]:
+    """One after another, until there are enough or it takes too long."""
+    until = time.perf_counter() + LONGEST
+    for _ in range(UPLOADS):
+        yield upload(station, picture(SMALL))
+        if time.perf_counter() > until:
+            return
+
+
+def _ask(station: Station, path: str, over: threading.Event, statuses: "Counter[str]") -> None:
+    while not over.is_set():
+        connection = http.client.HTTPConnection("127.0.0.1", station.port, timeout=PATIENCE)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            answer.read()
+            statuses[str(answer.status)] += 1
+            if answer.status == 429:
+                over.wait(float(answer.headers["Retry-After"]))
+        except (OSError, http.client.HTTPException) as error:
+            statuses[type(error).__name__] += 1
+        finally:
+            connection.close()
+
+
+@contextmanager
+def limited_descriptors(most: int) -> Iterator[None]:
+    """Let processes that are started meanwhile have so few file descriptors, as most systems give."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
+    started = threading.Timer(3, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, before))
+    started.start()
+    yield
+    started.join()
+
+
+@contextmanager
+def idle_connections(station: Station, count: int) -> Iterator[None]:
+    """Connections that say nothing."""
+    with ExitStack() as lines:
+        for _ in range(count):
+            with suppress(OSError):
+                lines.enter_context(socket.create_connection(("127.0.0.1", station.port), timeout=5))
+        yield
+
+
+def tell_memory(station: Station) -> None:
+    """Print what the station holds while uploads that do not end come in, and whether it inspects meanwhile."""
+    before = station.memory
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'.encode()
+    part = head + bytes(FILE_BYTES) + b"\r\n"
+    request = (
+        f"POST /v1/inspect HTTP/1.1\r\nHost: localhost\r\nContent-Length: {200_000_000}\r\n"
+        f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
+    ).encode()
+    with ExitStack() as lines:
+        for _ in range(UNFINISHED):
+            line = lines.enter_context(socket.create_connection(("127.0.0.1", station.port), timeout=10))
+            with suppress(OSError):
+                line.sendall(request + FILES * part)
+        time.sleep(2)
+        held = station.memory
+        seconds, number = upload(station, picture(SMALL))
+    sent = UNFINISHED * FILES * FILE_BYTES / 1e6
+    print(f"{UNFINISHED} unfinished uploads of {sent:.0f} MB: {held - before:+.0f} MB in memory, ", end="")
+    print(f"an upload meanwhile {'failed' if number is None else f'took {seconds:.3f} s'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""Connections and requests that do not end by themselves."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from desks import picture
+from stations import TOKENS, Scene, files_of, scene_in, send, serving, until
+
+from clearcast.station.api import app as app_module
+from clearcast.station.api import connections, hosting
+from clearcast.station.api.connections import ConnectionLimits, connections_at_most
+from clearcast.station.api.guard import Guard
+from clearcast.station.api.hosting import server_of
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+FORM = (
+    b"POST /v1/inspect HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n"
+    b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    with scene_in(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@contextmanager
+def station(scene: Scene, monkeypatch: pytest.MonkeyPatch, **limits: float) -> Iterator[httpx.Client]:
+    monkeypatch.setattr(connections, "_LOOK", 0.02)
+    limited = ConnectionLimits(**{"head": 0.3, "grace": 0.3, **limits})  # type: ignore[arg-type]
+    monkeypatch.setattr("stations.server_of", partial(server_of, limits=limited))
+    with serving(scene.station()) as client:
+        until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+def line_to(client: httpx.Client) -> socket.socket:
+    return socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60)
+
+
+def is_closed(line: socket.socket) -> bool:
+    """Whether the other side hangs up; waits for it."""
+    try:
+        while line.recv(65_536):
+            pass
+    except ConnectionResetError:
+        pass
+    except TimeoutError:
+        return False
+    return True
+
+
+def is_well(line: socket.socket) -> bool:
+    """Whether a request on a line is answered."""
+    line.sendall(HEAD)
+    answer = b""
+    while not answer.endswith(b"}"):
+        answer += line.recv(4096)
+    return answer.startswith(b"HTTP/1.1 200")
+
+
+def _drip(line: socket.socket, piece: bytes, times: int = 3000) -> None:
+    for _ in range(times):
+        line.sendall(piece)
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("beginning", [b"", b"G", HEAD[:-4]])
+def test_a_head_that_does_not_become_whole_ends_the_connection(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, beginning: bytes
+) -> None:
+    with station(scene, monkeypatch) as client, line_to(client) as line:
+        line.sendall(beginning)
+        assert is_closed(line)
+
+
+@pytest.mark.parametrize("rest", [b"GET /he", b""])
+def test_what_follows_a_request_has_the_same_deadline(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, rest: bytes
+) -> None:
+    """The rest of a body that nobody wanted, or the beginning of another request."""
+    body = b"" if rest else FORM.replace(b"/v1/inspect", b"/v1/nothing") % 99
+    with station(scene, monkeypatch) as client, line_to(client) as line:
+        line.sendall((body or HEAD) + rest)
+        assert is_closed(line)
+
+
+def test_head_bytes_one_by_one_do_not_put_the_deadline_off(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        station(scene, monkeypatch) as client,
+        line_to(client) as line,
+        pytest.raises((BrokenPipeError, ConnectionResetError)),
+    ):
+        _drip(line, b"G")
+
+
+def test_a_client_that_keeps_its_connection_is_not_hurried(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    with station(scene, monkeypatch) as client, line_to(client) as line:
+        for _ in range(3):
+            assert is_well(line)
+            time.sleep(0.5)
+
+
+def test_an_answer_that_nobody_reads_is_given_up(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    with station(scene, monkeypatch) as client, socket.socket() as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        line.settimeout(60)
+        line.connect((client.base_url.host, client.base_url.port or 0))
+        asked = b"GET /docs/swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            _drip(line, asked)
+
+
+def test_a_reader_who_takes_time_gets_all_of_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    with station(scene, monkeypatch, grace=0.1, rate=1000) as client, line_to(client) as line:
+        line.sendall(b"GET /docs/swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        came = 0
+        while piece := line.recv(65_536):
+            came += len(piece)
+            time.sleep(0.02)
+        assert came > 1_000_000
+
+
+def test_idle_connections_make_room_for_new_ones(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    with station(scene, monkeypatch, head=60, most=10) as client, ExitStack() as lines:
+        send(client, 1)
+        silent = [lines.enter_context(line_to(client)) for _ in range(100)]
+        assert send(client, 3)[0]["verdict"] == "ok"
+        assert is_closed(silent[0])
+        assert is_well(silent[-1]), "the latest are still heard"
+
+
+def test_requests_without_a_token_that_do_not_become_whole_make_room_too(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.tokens = TOKENS
+    begun = b"POST /v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{"
+    with station(scene, monkeypatch, head=60, most=10) as client, ExitStack() as lines:
+        client.headers["Authorization"] = f"Bearer {TOKENS.reader}"
+        assert client.get("/v1/counts").status_code == 200
+        for start in (begun, FORM % 99):
+            for _ in range(30):
+                with suppress(OSError):  # it made room already
+                    lines.enter_context(line_to(client)).sendall(start)
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/v1/counts").status_code == 200
+
+
+def test_requests_under_way_are_not_given_up_for_new_connections(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    with station(scene, monkeypatch, head=60, most=2) as client, line_to(client) as first, line_to(client) as second:
+        client.close()
+        for line in (first, second):
+            line.sendall(FORM % 99)
+        time.sleep(0.2)
+        with socket.create_connection(first.getpeername(), timeout=60) as third:
+            answer = third.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After" in answer
+
+
+def test_the_address_with_the_most_connections_makes_room() -> None:
+    """Seen from the protocol: tests come from one address."""
+
+    class Line:
+        def __init__(self, address: str, born: float, *, known: bool = False) -> None:
+            self.client, self.born, self.known = (address, 1), born, known
+
+    lines = [Line("greedy", 3), Line("greedy", 2), Line("modest", 1), Line("greedy", 0, known=True)]
+    assert connections.oldest_of_most(lines) is lines[1]  # type: ignore[type-var]
+    assert connections.oldest_of_most(lines[2:]) is lines[2]  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    ("limits", "times"),
+    [({"patience": 0.2}, 0), ({"seconds": (0.5, 0.5)}, 100), ({"grace": 0.2}, 100)],
+    ids=("silence", "the whole request", "too slow"),
+)
+def test_bodies_have_deadlines(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any], times: int
+) -> None:
+    monkeypatch.setattr(app_module, "Guard", partial(Guard, **limits))
+    with station(scene, monkeypatch) as client, line_to(client) as line:
+        line.sendall(FORM % 9999 + b"--b\r\n")
+        with suppress(OSError):  # the other side hung up
+            _drip(line, b"x", times)
+        with suppress(OSError):
+            assert line.recv(1000).startswith(b"HTTP/1.1 408 ")
+        assert send(client, 3)[0]["verdict"] == "ok"
+
+
+def test_a_quick_upload_in_small_pieces_is_taken(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = httpx.Request("POST", "http://localhost", files=files_of(("a.png", picture(3)))).read()
+    kind = httpx.Request("POST", "http://localhost", files=files_of(("a.png", picture(3)))).headers
+    assert kind["content-type"].startswith("multipart/form-data")
+    boundary = form[2 : form.index(b"\r\n")].decode()
+    with station(scene, monkeypatch) as client:
+        pieces = iter([form[n : n + 7] for n in range(0, len(form), 7)])
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        answer = client.post("/v1/inspect", content=pieces, headers=headers)
+    assert answer.json()["inspections"][0]["verdict"] == "ok"
+
+
+def test_connections_leave_descriptors_for_log_and_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    set_to = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: set_to.append(limits))
+    for soft, hard, most, raised in (
+        (1024, 4096, 500, [(2000, 4096)]),
+        (256, 256, 128, [(256, 256)]),
+        (256, -1, 500, [(2000, -1)]),
+        (65_536, 65_536, 500, []),
+        (-1, -1, 500, []),
+    ):
+        set_to.clear()
+        monkeypatch.setattr(resource, "getrlimit", lambda _, found=(soft, hard): found)
+        assert connections_at_most(500) == most
+        assert set_to == raised
+    assert hosting._BACKLOG + 500 < 1024

@@ -1,0 +1,295 @@
+"""What one client takes is not missing to another: memory, threads, names, and a disk that hangs."""
+
+import asyncio
+import hashlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+import pytest
+from desks import picture
+from fastapi import HTTPException
+from stations import TOKENS, Scene, files_of, problem_of, scene_in, send, until
+
+from clearcast.station.api import Limits
+from clearcast.station.api import names as names_module
+from clearcast.station.api.budget import AnswerBudget, MemoryBudget
+from clearcast.station.desk import probing
+from clearcast.station.log import LogAway
+from clearcast.station.shelf import ShelfAway
+
+KIND = "multipart/form-data; boundary=b"
+HEAD = (
+    b"POST /v1/inspect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\nContent-Type: "
+    + KIND.encode()
+    + b"\r\n\r\n"
+)
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    with scene_in(tmp_path, monkeypatch) as made:
+        yield made
+
+
+def part(data: bytes, field: str = "files", file_name: str | None = "a.png") -> bytes:
+    named = "" if file_name is None else f'; filename="{file_name}"'
+    return f'--b\r\nContent-Disposition: form-data; name="{field}"{named}\r\n\r\n'.encode() + data + b"\r\n"
+
+
+def unfinished(client: httpx.Client, body: bytes) -> socket.socket:
+    """A request that goes on for ever."""
+    line = socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60)
+    with suppress(OSError):  # it was refused already
+        line.sendall(HEAD + body)
+    return line
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (33 * part(b"x"), 413),
+        (part(b"x", "file"), 422),
+        (part(b"x", "station"), 422),
+        (part(b"x", "files", None), 422),
+        (part(5000 * b"x", "station", None), 422),
+        (part(b"x").replace(b'name="files"; ', b""), 400),
+        (b"--b\r\n" + 30 * (b"X: " + 1000 * b"y" + b"\r\n"), 400),
+        (b"--another\r\n\r\n", 400),
+    ],
+)
+def test_what_is_wrong_with_a_form_is_told_before_the_rest_arrives(scene: Scene, body: bytes, status: int) -> None:
+    with scene.open() as client, unfinished(client, body) as line:
+        assert line.recv(1000).startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_a_form_that_ends_early_is_not_inspected(scene: Scene) -> None:
+    with scene.open() as client:
+        for body in (part(picture(3)), part(picture(3))[:-9], b"--b--\r\n", b"", part(picture(3)) + b"--b"):
+            answer = client.post("/v1/inspect", content=body, headers={"Content-Type": KIND})
+            assert answer.status_code in {400, 422}, body[-20:]
+        assert client.get("/v1/counts").json()["inspections"] == 0
+
+
+def test_a_file_that_is_too_large_is_not_kept_and_the_others_are_inspected(scene: Scene) -> None:
+    scene.limits = Limits(bytes=50_000, request_bytes=200_000)
+    with scene.open() as client:
+        files = files_of(("a.png", picture(20)), ("huge.png", bytes(150_000)), ("c.png", picture(230)))
+        answer = client.post("/v1/inspect", files=files, data={"station": "line 9"})
+        first, huge, last = answer.json()["inspections"]
+
+    assert (first["verdict"], last["verdict"]) == ("ok", "defect")
+    assert huge["error"] == "huge.png: the file has 150,000 bytes; at most 50,000 are taken"
+    assert (huge["size"], huge["station"]) == (150_000, "line 9")
+    assert huge["sha256"] == hashlib.sha256(bytes(150_000)).hexdigest()
+
+
+def test_unfinished_uploads_together_hold_no_more_than_their_share_and_keep_none_out(scene: Scene) -> None:
+    scene.limits = Limits(request_bytes=1_000_000)
+    head = HEAD.replace(b"100000000", b"999999")
+    with scene.open() as client, ExitStack() as lines:
+        for _ in range(20):
+            line = lines.enter_context(unfinished(client, b""))
+            with suppress(OSError):
+                line.sendall(head + 4 * part(bytes(50_000)))
+        for level in (3, 200):
+            assert send(client, level)[0]["error"] == ""
+
+
+def test_the_largest_unfinished_upload_gives_way() -> None:
+    async def run() -> None:
+        budget = MemoryBudget(arriving=100, held=1000)
+
+        async def upload(*pieces: int, done: asyncio.Event) -> str:
+            try:
+                async with asyncio.timeout(None) as timeout:
+                    with budget.arrival(timeout) as arriving:
+                        for piece in pieces:
+                            budget.grow(arriving, piece)
+                        await done.wait()
+            except TimeoutError:
+                return "gave way"
+            except HTTPException as error:
+                return str(error.status_code)
+            return "whole"
+
+        done = asyncio.Event()
+        small = [asyncio.create_task(upload(10, done=done)) for _ in range(3)]
+        large = asyncio.create_task(upload(30, 30, done=done))
+        await asyncio.sleep(0)
+        further = asyncio.create_task(upload(20, done=done))
+        assert await large == "gave way"
+        assert await upload(60, done=done) == "429", "the largest is the one that grows"
+        done.set()
+        assert await asyncio.gather(*small, further) == 4 * ["whole"]
+        assert await upload(100, done=done) == "whole", "all of it is free again"
+
+    asyncio.run(run())
+
+
+def test_answers_that_are_sent_are_counted_once_each() -> None:
+    budget, first, second = AnswerBudget(100), bytes(80), bytearray(30)
+    with budget.sending(first), budget.sending(first):
+        with pytest.raises(HTTPException) as told, budget.sending(bytes(second)):
+            pass
+        assert told.value.status_code == 429
+        with budget.sending(bytes(20)):
+            pass
+    with budget.sending(bytes(1000)):
+        pass
+
+
+class Held:
+    """A method of a class that waits; ``begun`` counts how often it was called."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+        self.begun, self.go_on = 0, threading.Event()
+        really: Callable[..., Any] = getattr(owner, name)
+
+        def waits(*given: Any, **named: Any) -> Any:  # noqa: ANN401
+            self.begun += 1
+            assert self.go_on.wait(60)
+            return really(*given, **named)
+
+        monkeypatch.setattr(owner, name, waits)
+
+
+def statuses(client: httpx.Client, paths: list[str], held: Held, meanwhile: Callable[[], None]) -> list[int]:
+    """The answers to requests that are all under way while something else is done."""
+    with ThreadPoolExecutor(len(paths)) as others:
+        answers = [others.submit(lambda path=path: client.get(path).status_code) for path in paths]  # type: ignore[misc]
+        try:
+            until(lambda: held.begun > 0)
+            meanwhile()
+        finally:
+            held.go_on.set()
+        return [answer.result() for answer in answers]
+
+
+@pytest.mark.parametrize("kind", ["heat", "restored"])
+def test_drawing_holds_up_no_inspection(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, kind: Literal["heat", "restored"]
+) -> None:
+    with scene.open() as client:
+        numbers = [said["id"] for said in send(client, *range(32))]
+        held = Held(monkeypatch, type(scene.shelf), kind)
+        different = [f"/v1/inspections/{number}/pictures/{kind}" for number in numbers]
+        same = 20 * different[:1]
+
+        def meanwhile() -> None:
+            assert send(client, 200)[0]["verdict"] == "defect"
+            assert client.get("/v1/inspections/1/pictures/thumbnail").status_code == 200
+            assert client.get("/v1/counts").json()["inspections"] == 33
+
+        answers = statuses(client, same + different, held, meanwhile)
+    assert set(answers[:20]) == {200}
+    assert set(answers) == {200, 429}
+    assert held.begun < 25
+
+
+def test_asking_the_log_holds_up_no_inspection(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    with scene.open() as client:
+        send(client, 3)
+        held = Held(monkeypatch, type(scene.log), "trend")
+
+        def meanwhile() -> None:
+            assert send(client, 200)[0]["verdict"] == "defect"
+            assert client.get("/v1/counts").json()["inspections"] == 2
+
+        answers = statuses(client, 20 * ["/v1/trend"], held, meanwhile)
+    assert set(answers) == {200, 429}
+
+
+def test_readers_of_the_log_leave_a_connection_to_write_by(scene: Scene) -> None:
+    with scene.open() as client, ExitStack() as readers:
+        send(client, 3)
+        for _ in range(15):  # as many as a pool gives
+            readers.enter_context(scene.log._reading())
+        assert send(client, 200)[0]["verdict"] == "defect"
+
+
+def test_names_of_stations_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names_module, "MOST_NAMES", 3)
+    with scene.open() as client:
+        for name in ("a", "b", "c", "a", ""):
+            send(client, 3, station=name)
+        refused = client.post("/v1/inspect", files=files_of(("p.png", picture(3))), data={"station": "d"})
+        send(client, 3, station="b")
+        counted = client.get("/v1/counts").json()["inspections"]
+
+    assert "'d' is new" in problem_of(refused, 422)["detail"]
+    assert counted == 6
+    with scene.open() as client:  # as the log remembers
+        refused = client.post("/v1/inspect", files=files_of(("p.png", picture(3))), data={"station": "d"})
+        problem_of(refused, 422)
+        send(client, 3, station="c")
+
+
+def test_a_drive_that_hangs_is_told_and_keeps_nobody_waiting(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "_STEADY", 0.01)
+    monkeypatch.setattr(probing, "_SILENCE", 0.1)
+    with scene.open() as client:
+        (said,) = send(client, 3)
+        hung = [Held(monkeypatch, type(scene.shelf), name) for name in ("writable", "kept", "put")]
+        until(lambda: hung[0].begun > 0)
+        with ThreadPoolExecutor(8) as others:
+            waiting = [others.submit(client.get, f"/v1/inspections/{said['id']}") for _ in range(3)]
+            until(lambda: client.get("/readyz").status_code == 503)
+            told = problem_of(client.get("/readyz"), 503)
+            refused = client.post("/v1/inspect", files=files_of(("p.png", picture(3))))
+            assert client.get("/healthz").json() == {"status": "ok"}
+            assert client.get("/v1/counts").status_code == 200
+            for each in hung:
+                each.go_on.set()
+            assert all(answer.result().status_code == 200 for answer in waiting)
+        assert told["reasons"] == ["the folder of the pictures does not answer"]
+        problem_of(refused, 503)
+        until(lambda: client.get("/readyz").status_code == 200)
+
+
+def test_asking_whether_it_is_ready_writes_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    with scene.open() as client:
+        until(lambda: not list((scene.folder / "pictures" / "incoming").iterdir()))
+        written: list[object] = []
+        for owner, name in ((scene.shelf, "writable"), (scene.log, "writable"), (scene.log, "answered")):
+            monkeypatch.setattr(type(owner), name, written.append)
+        assert {client.get("/readyz").status_code for _ in range(20)} == {200}
+    assert len(written) <= 2
+
+
+def test_what_was_logged_is_answered_though_the_shelf_went_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise ShelfAway("the folder is gone")
+
+    with scene.open() as client:
+        monkeypatch.setattr(type(scene.shelf), "kept", gone)
+        (said,) = send(client, 200)
+    assert said["verdict"] == "defect"
+    assert set(said["pictures"].values()) == {None}
+
+
+def test_a_log_that_is_away_is_told_without_its_address(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.tokens = TOKENS
+    secret = "The log /home/ana/log.sqlite cannot be reached: host 10.0.0.3, user clearcast"
+
+    def away(*_: object, **__: object) -> None:
+        raise LogAway(secret)
+
+    with scene.open() as client:
+        client.headers["Authorization"] = f"Bearer {TOKENS.operator}"
+        for name in ("page", "write", "count"):
+            monkeypatch.setattr(type(scene.log), name, away)
+        answers = [client.get("/v1/inspections"), client.get("/v1/counts")]
+        answers.append(client.post("/v1/inspect", files=files_of(("p.png", picture(3)))))
+        answers.append(client.get("/readyz"))
+        answers.append(client.get("/v1/station"))
+    for answer in answers:
+        assert "the log cannot be reached" in answer.text
+        assert not {"/home", "10.0.0.3", "sqlite"} & {
+            word for word in ("/home", "10.0.0.3", "sqlite") if word in answer.text
+        }

@@ -1,0 +1,116 @@
+"""A station that a proxy shows below a path."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+from desks import picture
+from pages import chromium, visit
+from playwright.sync_api import expect
+from proxies import PATH, behind_a_proxy
+from stations import TOKENS, Scene, scene_in, send
+
+from clearcast.station.api.pages import PAGE
+
+PREFIX = {"X-Forwarded-Prefix": PATH}
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    with scene_in(tmp_path, monkeypatch) as made:
+        yield made
+
+
+def addresses_in(client: httpx.Client, page: str) -> list[str]:
+    found = re.findall(r'(?:href|src)="([^"#]+)"', client.get(page).raise_for_status().text)
+    assert found
+    return [urljoin(str(client.base_url.join(page)), address) for address in found if not address.startswith("data:")]
+
+
+def test_all_that_the_pages_ask_for_is_there(scene: Scene) -> None:
+    with scene.open() as station, behind_a_proxy(station) as client:
+        for page in ("", "docs"):
+            for address in addresses_in(client, page):
+                assert httpx.get(address, trust_env=False).status_code == 200, address
+        scripts = PAGE / "js"
+        for script in scripts.glob("*.js"):
+            assert not re.search(r"""["'`(]/(v1|static|docs)\\b""", script.read_text("utf-8")), script
+
+
+def test_the_document_of_the_api_leads_back_through_the_proxy(scene: Scene) -> None:
+    with scene.open() as station, behind_a_proxy(station) as client:
+        (server,) = client.get("openapi.json").json()["servers"]
+        base = urljoin(str(client.base_url.join("openapi.json")), server["url"])
+        assert httpx.get(urljoin(base, "v1/counts"), trust_env=False).json()["inspections"] == 0
+
+
+def test_addresses_of_pictures_lead_back_through_a_proxy_that_says_its_path(scene: Scene) -> None:
+    with scene.open() as station, behind_a_proxy(station, PREFIX) as client:
+        (sent,) = send(station, 200)
+        listed = client.get("v1/inspections").json()["inspections"][0]
+        one = client.get("v1/inspections/1").json()
+        commented = client.post("v1/inspections/1/feedback", json={"says": "ok"}).json()
+        for said in (listed, one, commented):
+            assert said["pictures"] == {kind: PATH + address for kind, address in sent["pictures"].items()}
+        answer = httpx.get(urljoin(str(client.base_url), listed["pictures"]["noisy"]), trust_env=False)
+        assert answer.content == picture(200)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["//evil.example", "/a//b", "https://evil.example", "evil", "/a b", "/a?b", "/a\\b", "/<b>", "/" * 50, "/a" * 50],
+)
+def test_a_prefix_that_is_no_plain_path_is_not_taken(scene: Scene, prefix: str) -> None:
+    with scene.open() as station:
+        send(station, 200)
+        said = station.get("/v1/inspections/1", headers={"X-Forwarded-Prefix": prefix}).json()
+    assert said["pictures"]["noisy"] == "/v1/inspections/1/pictures/noisy"
+
+
+def test_nothing_is_redirected(scene: Scene) -> None:
+    """A redirection would name an address that only the proxy can reach."""
+    with scene.open() as station:
+        for path in ("/docs/", "/static", "/v1/inspections/", "/docs/page", "/static/js"):
+            assert station.get(path).status_code == 404, path
+
+
+@pytest.mark.parametrize("headers", [{}, PREFIX, {"Host": "line.example", "X-Forwarded-Host": "line.example"}])
+def test_the_page_works_below_a_path(scene: Scene, headers: dict[str, str]) -> None:
+    """Signing in, inspecting, pictures, feedback; also where the proxy keeps the name that it is called by."""
+    scene.tokens, scene.hosts = TOKENS, None
+    with chromium() as browser, scene.open() as station, behind_a_proxy(station, headers) as client:
+        with visit(browser, client, expected=(401,)) as seen:
+            page = seen.page
+            page.get_by_label("Token").fill(TOKENS.operator)
+            page.get_by_role("button", name="Sign in").click()
+            expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+            expect(page.get_by_role("heading", name="Inspect")).to_be_visible()
+            seen.hand_over([("part.png", picture(200))])
+            expect(page.locator(".verdict")).to_have_text("DEFECT")
+            for image in page.locator(".stage img").all():
+                expect(image).to_have_js_property("complete", True)
+                assert image.evaluate("image => image.naturalWidth") > 0
+            page.get_by_label("Your name").fill("Ana")
+            page.get_by_role("button", name="It is OK").click()
+            expect(page.locator(".said")).to_contain_text("Ana said")
+            seen.go("history")
+            expect(page.locator(".inspection-row img")).to_have_js_property("complete", True)
+            export = page.get_by_role("link", name="Export 1 row as CSV").evaluate("link => link.href")
+            assert export.startswith(f"{client.base_url}v1/inspections.csv")
+            (cookie,) = page.context.cookies()
+            assert cookie["path"] == f"{PATH}/v1"
+        assert all(PATH in address for address in seen.addresses if not address.startswith(("data:", "blob:")))
+
+
+def test_the_documentation_in_a_browser_calls_the_api_below_the_path(scene: Scene) -> None:
+    with chromium() as browser, scene.open() as station, behind_a_proxy(station) as client:
+        page = browser.new_page()
+        page.goto(f"{client.base_url}docs")
+        page.locator("#operations-station-healthz_healthz_get button").first.click()
+        page.get_by_role("button", name="Try it out").click()
+        page.get_by_role("button", name="Execute").click()
+        expect(page.locator(".request-url pre")).to_have_text(f"{client.base_url}healthz")
+        expect(page.locator(".live-responses-table .response-col_status").last).to_contain_text("200")

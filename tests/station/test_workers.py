@@ -1,0 +1,149 @@
+"""Thread pools with bounded queues."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from desks import until
+from fastapi import HTTPException, Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+
+from clearcast.station.api.workers import WorkerPool
+
+Run = Callable[..., Coroutine[Any, Any, int]]
+
+
+@asynccontextmanager
+async def pool_of(**options: Any) -> AsyncIterator[tuple[Run, threading.Event, list[int]]]:  # noqa: ANN401
+    """A pool of one thread, an event that lets its jobs go on, and which of them were begun."""
+    pool = WorkerPool("test", **{"threads": 1, "waiting": 2, **options})
+    go_on, begun = threading.Event(), list[int]()
+
+    def job(number: int) -> int:
+        begun.append(number)
+        assert go_on.wait(60)
+        return number
+
+    async def run(number: int, **more: Any) -> int:  # noqa: ANN401
+        return await pool.run(lambda: job(number), **more)
+
+    pool.start()
+    try:
+        yield run, go_on, begun
+    finally:
+        go_on.set()
+        pool.stop()
+
+
+def request(gone: asyncio.Event) -> Request:
+    """One whose client goes away when the event is set."""
+
+    async def receive() -> Message:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    return Request({"type": "http"}, receive)
+
+
+def test_what_does_not_fit_into_the_queue_is_refused_at_once() -> None:
+    async def run() -> None:
+        async with pool_of() as (job, go_on, _):
+            tasks = [asyncio.create_task(job(number)) for number in range(3)]
+            await asyncio.sleep(0)
+            with pytest.raises(HTTPException) as told:
+                await job(3)
+            assert told.value.status_code == 429
+            assert told.value.headers
+            assert int(told.value.headers["Retry-After"]) >= 1
+            go_on.set()
+            assert await asyncio.gather(*tasks) == [0, 1, 2]
+            assert await job(4) == 4, "there is room again"
+
+    asyncio.run(run())
+
+
+def test_a_client_that_goes_away_gives_its_place_back_unless_the_work_has_begun() -> None:
+    async def run() -> None:
+        async with pool_of(waiting=1) as (job, go_on, begun):
+            gone = [asyncio.Event(), asyncio.Event()]
+            tasks = [asyncio.create_task(job(n, request=request(gone[n]))) for n in range(2)]
+            await until(lambda: begun == [0])
+            for event, task in zip(gone, tasks, strict=True):
+                event.set()
+                with pytest.raises(ClientDisconnect):
+                    await task
+            third = asyncio.create_task(job(2))
+            await asyncio.sleep(0)
+            with pytest.raises(HTTPException):
+                await job(3)  # the first is still being done
+            go_on.set()
+            assert await third == 2
+            assert begun == [0, 2]
+
+    asyncio.run(run())
+
+
+def test_equal_work_is_done_once_and_shared() -> None:
+    async def run() -> None:
+        async with pool_of() as (job, go_on, begun):
+            leaves = asyncio.Event()
+            first = asyncio.create_task(job(1, key="a", request=request(leaves)))
+            others = [asyncio.create_task(job(n, key="a")) for n in range(2, 30)]
+            different = asyncio.create_task(job(50, key="b"))
+            await until(lambda: begun == [1])
+            leaves.set()
+            with pytest.raises(ClientDisconnect):
+                await first
+            go_on.set()
+            assert await asyncio.gather(*others) == 28 * [1]
+            assert await different == 50
+            assert await job(60, key="a") == 60, "what is done is not kept"
+            assert begun == [1, 50, 60]
+
+    asyncio.run(run())
+
+
+def test_what_takes_too_long_is_no_longer_waited_for() -> None:
+    async def run() -> None:
+        async with pool_of(patience=0.05) as (job, go_on, begun):
+            for number in range(2):
+                with pytest.raises(HTTPException) as told:
+                    await job(number)
+                assert told.value.status_code == 503
+            go_on.set()
+            assert await job(2) == 2
+            assert begun == [0, 2], "the second had not begun"
+
+    asyncio.run(run())
+
+
+def test_errors_come_back_and_the_thread_goes_on() -> None:
+    async def run() -> None:
+        pool = WorkerPool("test", threads=1, waiting=0)
+        pool.start()
+        with pytest.raises(ZeroDivisionError):
+            await pool.run(lambda: 1 / 0)
+        assert await pool.run(lambda: 7) == 7
+        pool.stop()
+
+    asyncio.run(run())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+def test_threads_in_the_background_stand_back() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    async def run() -> None:
+        pool = WorkerPool("test", threads=1, waiting=0, background=True)
+        pool.start()
+        assert await pool.run(niceness) > niceness()
+        pool.stop()
+
+    asyncio.run(run())
