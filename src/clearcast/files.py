@@ -1,9 +1,13 @@
 """Write files so that an interruption leaves either the old one or the whole new one."""
 
+import logging
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -19,3 +23,19 @@ def replace_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_private(path: Path) -> None:
+    """Take a file or folder that everybody on this machine can read away from all but its owner, and log that.
+
+    What only a group can read was given to it on purpose, and stays so.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if not mode & stat.S_IRWXO or os.name == "nt":
+        return
+    try:
+        path.chmod(mode & stat.S_IRWXU)
+    except OSError as error:
+        _logger.warning("%s: everybody on this machine can read it, and that cannot be changed (%s)", path, error)
+    else:
+        _logger.warning("%s: everybody on this machine could read it; from now on only its owner can", path)
