@@ -16,13 +16,13 @@ OLD = b"an old picture"
 NEW = b"a new picture"
 
 
-def put_stray_file(shard: Path, picture: Path, outside: Path) -> None:
+def put_stray_file(shard: Path, picture: Path, _: Path) -> None:
     for folder in (shard.parent, shard, picture, shard.parent / "incoming"):
         for name in (".DS_Store", "Thumbs.db", "README.txt", "a0", "ff" * 32):
             (folder / name).write_bytes(b"somebody's")
 
 
-def put_stray_folder(shard: Path, picture: Path, outside: Path) -> None:
+def put_stray_folder(shard: Path, picture: Path, _: Path) -> None:
     for folder in (shard.parent, shard, picture, shard.parent / "incoming"):
         (folder / "@eaDir" / "SYNO@.fileindexdb").mkdir(parents=True)
         (folder / "@eaDir" / "noisy").write_bytes(b"somebody's")

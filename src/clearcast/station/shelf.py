@@ -176,10 +176,16 @@ class Shelf:
             return viewable_of(data)
 
     def kept(self, sha256: str, model: str) -> frozenset[str]:
-        """Which of "noisy", "restored" and "heat" can be had of a picture and a bundle."""
+        """Which of "noisy", "restored" and "heat" can be had of a picture and a bundle.
+
+        Raises:
+            ShelfAway: the folder is gone or cannot be read.
+        """
         files = {"noisy": NOISY, "restored": f"{_key(model)}.jpg", "heat": f"{_key(model)}.npy"}
         with _told():
             kept = frozenset(kind for kind, file in files.items() if _has_bytes(self._path(sha256, file)))
+            if not kept:
+                self._folder.stat()  # as in _read
         on_demand = "noisy" in kept and self.restorer is not None and self.restorer.restores(model)
         return kept | {"restored"} if on_demand else kept
 

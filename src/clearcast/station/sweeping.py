@@ -1,7 +1,7 @@
 """Retention: which pictures go when a station's folder of pictures is swept.
 
-Only files and folders of our own names and kinds are looked at (``layout``), symbolic links are never followed, and what
-cannot be read or removed is left: one stray file must not end retention for all the others.
+Only files and folders of our own names and kinds are looked at (``layout``), symbolic links are never followed, and
+what cannot be read or removed is left: one stray file must not end retention for all the others.
 """
 
 import contextlib

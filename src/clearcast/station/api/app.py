@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clearcast import __version__
 from clearcast.errors import ClearcastError
-from clearcast.station.api import history, inspecting, pages, sessions, standing
+from clearcast.station.api import history, inspecting, pages, pictures, sessions, standing
 from clearcast.station.api.documents import Documented
 from clearcast.station.api.export import Exports
 from clearcast.station.api.guard import Guard
@@ -20,7 +20,7 @@ from clearcast.station.api.problems import answer_problems
 from clearcast.station.api.station import Station
 from clearcast.station.api.uploads import Held
 
-_PARTS = (inspecting, history, standing, sessions, pages)
+_PARTS = (inspecting, history, pictures, standing, sessions, pages)
 _SWEEP_SECONDS = 3600.0
 _logger = logging.getLogger("uvicorn.error")
 

@@ -1,26 +1,21 @@
 """The routes that ask the log, and the one that adds what people say."""
 
 import time
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request
 
 from clearcast.station.api.asking import Filtered, PageFiltered, TrendFiltered
 from clearcast.station.api.documents import told
 from clearcast.station.api.export import Exports, Table
-from clearcast.station.api.gate import kind_of
-from clearcast.station.api.headers import PICTURE_POLICY
 from clearcast.station.api.models import Choices, Count, InspectionsPage, LoggedInspection, NewFeedback, Trend
 from clearcast.station.api.problems import refused
 from clearcast.station.api.roles import Here, operator, reader
 from clearcast.station.api.station import Station
-from clearcast.station.records import Entry, Feedback, Record
-
-_KEPT_SECONDS = 365 * 24 * 3600  # what is stored under a hash never changes
+from clearcast.station.records import Feedback, Record
 
 router = APIRouter(tags=["history"], dependencies=[Depends(reader)])
 Number = Annotated[int, Path(alias="id", ge=1, le=2**63 - 1)]
-Kind = Literal["noisy", "restored", "heat", "thumbnail"]
 
 
 async def _exports(request: Request) -> Exports:
@@ -71,32 +66,7 @@ def choices(station: Here) -> Choices:
 @router.get("/v1/inspections/{id}", responses=told(404, 422, 503))
 def inspection(station: Here, number: Number) -> LoggedInspection:
     """One inspection."""
-    return LoggedInspection.of(_record(station, number), station.shelf)
-
-
-@router.get(
-    "/v1/inspections/{id}/pictures/{kind}",
-    response_class=Response,
-    responses={
-        200: {"content": {f"image/{kind}": {"schema": {"type": "string"}} for kind in ("jpeg", "png", "webp")}},
-        **told(404, 410, 422, 503),
-    },
-)
-def picture(station: Here, number: Number, kind: Kind) -> Response:
-    """One of an inspection's pictures: as it came, without noise, where the defect is, or small."""
-    data = _picture(station, _record(station, number).entry, kind)
-    media_type = kind_of(data) if data else None
-    if media_type is None:
-        raise refused(410, "This picture is no longer kept, never was made, or cannot be shown")
-    return Response(
-        data,
-        media_type=media_type,
-        headers={
-            "Cache-Control": f"private, max-age={_KEPT_SECONDS}, immutable",
-            "Content-Security-Policy": PICTURE_POLICY,
-            "Content-Disposition": f'inline; filename="{number}-{kind}.{media_type.partition("/")[2]}"',
-        },
-    )
+    return LoggedInspection.of(record_of(station, number), station.shelf)
 
 
 @router.post(
@@ -115,7 +85,12 @@ def feedback(station: Here, number: Number, said: NewFeedback) -> LoggedInspecti
     return LoggedInspection.of(record, station.shelf)
 
 
-def _record(station: Station, number: int) -> Record:
+def record_of(station: Station, number: int) -> Record:
+    """The inspection of this number.
+
+    Raises:
+        HTTPException: 404, there is none.
+    """
     record = station.log.record(number)
     if record is None:
         raise _unknown(number)
@@ -124,16 +99,3 @@ def _record(station: Station, number: int) -> Record:
 
 def _unknown(number: int) -> Exception:
     return refused(404, f"There is no inspection {number}")
-
-
-def _picture(station: Station, entry: Entry, kind: Kind) -> bytes | None:
-    shelf = station.shelf
-    match kind:
-        case "noisy":
-            return shelf.viewable(entry.sha256)
-        case "restored":
-            return shelf.restored(entry.sha256, entry.model)
-        case "heat":
-            return shelf.heat(entry.sha256, entry.model)
-        case "thumbnail":
-            return shelf.thumbnail(entry.sha256)
