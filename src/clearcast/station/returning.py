@@ -44,8 +44,8 @@ def open_station(place: str, pictures: Path | None = None) -> tuple[Log, Shelf]:
         raise OutputError(
             f"{path}: no such log; needed is a station's folder with its {_LOG}, such a file, or a database's URL"
         )
-    log = open_log(place if "://" in place else path)
     beside = None if "://" in place else path.parent / _PICTURES
+    log = open_log(place if "://" in place else path, pictures=pictures or beside)
     folders = [pictures] if pictures else [log.pictures, beside]
     found = next((folder for folder in folders if folder and folder.is_dir()), None)
     if found is None:
