@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from clearcast.cells import protect_cell
 from clearcast.domain import NoiseType
 from clearcast.errors import SheetError
 from clearcast.files import replace_file
@@ -80,7 +81,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as lines:
         writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows([protect_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
 
 
 def _level_row(pair: Pair) -> list[object]:

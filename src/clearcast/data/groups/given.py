@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from clearcast.cells import restore_cell
 from clearcast.data.sheet import Row, Sheet
 from clearcast.data.table import cell_text, plain, read_table
 from clearcast.errors import SheetError
@@ -100,7 +101,7 @@ def _listed(file: Path) -> dict[str, set[str]]:
         raise SheetError(f"{file}: no column {' and '.join(missing)}, or two; needed are {' and '.join(_COLUMNS)}")
     listed: dict[str, set[str]] = {}
     for _, cells in table.lines:
-        path, group = (cell_text(cells[names.index(name)]) for name in _COLUMNS)
+        path, group = (restore_cell(cell_text(cells[names.index(name)])) for name in _COLUMNS)
         if path and group:
             listed.setdefault(posixpath.normpath(path.replace("\\", "/")), set()).add(group)
     return listed

@@ -1,7 +1,7 @@
 """The log as a table: the columns of the results of ``clearcast predict``, and what a station knows beyond.
 
-Here strangers name the pictures and people write notes: what a spreadsheet would take for a formula gets an apostrophe
-before it, as spreadsheets write text themselves.
+Here strangers name the pictures and people write notes: ``cells`` says what becomes of those that a spreadsheet would
+compute.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from clearcast.cells import protect_cell
 from clearcast.runtime.sinks import COLUMNS as RESULTS
 from clearcast.station.api.models import moment
 from clearcast.station.api.problems import refused, retry_after
@@ -29,7 +30,6 @@ COLUMNS = (
     *("disagreement", "feedback", "note", "operator"),
     *(f"shadow_{name}" for name in _OF_SHADOW),
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ROWS = 200  # that are sent at a time
 _AT_ONCE = 3  # tables, so that they never take all of a station's time
 _AGAIN = 10  # seconds after which it is worth while to ask again
@@ -118,7 +118,7 @@ def _cell(value: Value) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        return protect_cell(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
