@@ -3,12 +3,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from logged import BEGIN, ENTRY, MODELS, UNREADABLE, fill, said
 
 from clearcast.domain import Verdict
-from clearcast.station.log import Log, open_log
+from clearcast.station.log import Log, journal, open_log
 from clearcast.station.records import Opinion, Order, Says, Wanted
 
 
@@ -164,6 +165,49 @@ def test_an_export_of_which_the_rest_is_not_asked_for_holds_no_transaction(tmp_p
     assert (tmp_path / "log.sqlite-wal").stat().st_size == 0
     assert [len(list(export)) for export in exports] == 3 * [1099]
     log.close()
+
+
+def test_readers_without_a_pause_do_not_let_the_journal_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "JOURNAL_BYTES", 1_000_000)
+    path, over = tmp_path / "log.sqlite", Event()
+    with closing(open_log(path)) as log:
+        log.write([ENTRY] * 500)
+
+        def read() -> None:
+            while not over.is_set():
+                log.count(Wanted(text="part"))
+
+        readers = [Thread(target=read) for _ in range(3)]
+        for thread in readers:
+            thread.start()
+        sizes = []
+        for _ in range(80):
+            log.write([ENTRY] * 100)
+            sizes.append(path.with_name("log.sqlite-wal").stat().st_size)
+        over.set()
+        for thread in readers:
+            thread.join()
+        assert log.count(Wanted()).inspections == 8500
+    assert max(sizes) < 4_000_000, sizes
+
+
+def test_a_reader_that_holds_the_journal_delays_writing_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as another program: nothing can be done but wait, and that is not done each time."""
+    monkeypatch.setattr(journal, "JOURNAL_BYTES", 1_000_000)
+    monkeypatch.setattr(journal, "_PATIENCE", 10)
+    path = tmp_path / "log.sqlite"
+    with closing(open_log(path)) as log, closing(sqlite3.connect(path)) as other:
+        log.write([ENTRY])
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM inspections").fetchone()
+        for _ in range(20):
+            log.write([ENTRY] * 100)
+        assert path.with_name("log.sqlite-wal").stat().st_size > 1_000_000
+        other.rollback()
+        for _ in range(40):
+            log.write([ENTRY] * 100)
+        assert path.with_name("log.sqlite-wal").stat().st_size < 4_000_000
+        assert log.count(Wanted()).inspections == 6001
 
 
 def test_an_export_that_nobody_ends_leaves_the_log_usable(log: Log) -> None:

@@ -173,6 +173,26 @@ def test_a_new_log_survives_that_its_journal_is_removed_by_hand(tmp_path: Path) 
         log.write([ENTRY])
 
 
+def test_what_was_logged_survives_that_the_journal_is_removed_while_it_is_used(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(open_log(data / "log.sqlite")) as log:
+        for _ in range(4):
+            log.write([ENTRY] * 50)
+            (data / "log.sqlite-wal").unlink()
+            assert log.write([ENTRY])
+            assert log.count(Wanted()).inspections == len(list(log.export(Wanted())))
+        copy = tmp_path / "as kill -9 leaves it"
+        copy.mkdir()
+        for path in data.glob("log.sqlite*"):
+            (copy / path.name).write_bytes(path.read_bytes())
+        assert log.count(Wanted()).inspections == 200 + 4 * 51
+    assert caplog.text.count("was removed while it was in use") == 4
+    with closing(open_log(copy / "log.sqlite")) as log:
+        assert log.count(Wanted()).inspections == 200 + 4 * 51
+    back_up_log(str(copy), tmp_path / "copy.sqlite")
+
+
 def test_a_journal_without_its_log_is_told(data: Path) -> None:
     (data / "log.sqlite").unlink()
     (data / "log.sqlite-wal").write_bytes(b"a journal")

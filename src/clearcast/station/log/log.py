@@ -12,6 +12,7 @@ from clearcast.errors import OutputError
 from clearcast.station.log import saying, tables
 from clearcast.station.log.away import LogAway, reaching
 from clearcast.station.log.counting import tally, trend
+from clearcast.station.log.journal import Journal
 from clearcast.station.log.kinds import inserting, kind_of, numbers
 from clearcast.station.log.opening import (
     bring_up_to_date,
@@ -73,6 +74,7 @@ class Log:
         self._write = for_writing(engine)
         self._turn = Lock()  # who writes: waiting for it here is fairer and faster than for SQLite's
         self._place = place_of(engine.url)
+        self._journal = Journal(engine)
 
     def bring_up_to_date(self) -> None:
         """Make the tables, or those of an older version into today's; see ``open_log``."""
@@ -102,6 +104,8 @@ class Log:
             adding = inspections.insert().returning(inspections.c.id, sort_by_parameter_order=True)
             ids = list(connection.scalars(adding, values))
             count_in(connection, values)
+        with self._turn:
+            self._journal.shorten()
         return ids
 
     def page(self, wanted: Wanted, *, order: Order = Order.NEWEST, after: str | None = None, limit: int = 50) -> Page:
@@ -263,6 +267,16 @@ class Log:
         if self._engine.dialect.name == "sqlite" and not Path(self._place).exists():
             self._engine.dispose()
             raise LogAway(f"The log {self._place} has gone. Put the file back, or start anew with another log.")
+        if self._journal.is_missing:
+            self._rescue_journal()
+
+    def _rescue_journal(self) -> None:
+        """Connections that are made from now on would begin another journal, so those that there are must end."""
+        with self._turn:
+            if self._journal.is_missing:
+                if not self._journal.rescue():
+                    raise LogAway(f"The journal of the log {self._place} was removed while it was in use. Try again.")
+                self.close()
 
 
 def _record(connection: Connection, number: int) -> Record | None:

@@ -14,13 +14,13 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspe
 from clearcast.errors import OutputError
 from clearcast.files import make_private
 from clearcast.station.log.away import LogAway
+from clearcast.station.log.journal import JOURNAL_BYTES
 from clearcast.station.log.remains import journal_of
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 VERSIONS = "clearcast_version"  # the table that says which migrations were done
 _LOCK = 0x636C656172636173  # PostgreSQL's advisory lock of those who migrate a log: any number, the same for all
 _PATIENCE = 10  # seconds that a connection is waited for
-_JOURNAL = 64 * 1024 * 1024  # bytes that SQLite's journal keeps on the disk once all of it is in the database
 _POSTGRES = {  # a server that went without a word is noticed within seconds; the URL may say otherwise
     "connect_timeout": "5",
     "keepalives_idle": "5",
@@ -146,7 +146,12 @@ def _some(names: Sequence[str]) -> str:
 
 def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - whichever class SQLAlchemy's driver has
     connection.isolation_level = None  # the driver begins no transactions by itself: _begin_sqlite does
-    settings = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"journal_size_limit = {_JOURNAL}")
+    settings = (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"journal_size_limit = {JOURNAL_BYTES}",
+    )
     for setting in settings:
         connection.execute(f"PRAGMA {setting}")
 
