@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import picture_bombs as made
 import pytest
 from PIL import Image
 
+import picture_bombs as made
 from clearcast import imaging
 from clearcast.decoding import isolation
 from clearcast.errors import PictureError, PictureFault

@@ -201,7 +201,9 @@ UNSUPPORTED = {
     "LA TIFF": encoded(with_alpha("L", 254), "TIFF"),
     "lossless WebP of one clear pixel": encoded(with_alpha("RGB", 0), "WEBP", lossless=True),
     "32-bit BMP with a mask of alpha": bmp_with_alpha(254),
-    "grey PNG with one transparent level": encoded(as_pillow("L"), "PNG", transparency=int(as_pillow("L").getpixel((3, 3)))),
+    "grey PNG with one transparent level": encoded(
+        as_pillow("L"), "PNG", transparency=int(as_pillow("L").getpixel((3, 3)))
+    ),
     "palette PNG with transparency": encoded(CLEAR_COLOUR, "PNG", transparency=3),
     "palette PNG with half transparency": encoded(CLEAR_COLOUR, "PNG", transparency=bytes(range(16))),
     "PNG with one transparent colour": encoded(as_pillow(), "PNG", transparency=tuple(scene()[3, 3].tolist())),

@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from clearcast.data.groups.given import GroupSource, known_parts, read_groups
+from clearcast.data.groups.rows import write_groups
 from clearcast.data.sheet import Columns, Row, Sheet, read_sheet
 from clearcast.domain import Label, NoiseType, Subset
 from clearcast.errors import SheetError
@@ -38,6 +40,17 @@ def test_a_row_is_found_by_either_of_its_pictures(tmp_path: Path, suffix: str) -
         table.to_excel(path, index=False)
 
     assert read_groups(path, sheet("", "", "")) == ("1", "2", "1")
+
+
+def test_groups_that_look_like_formulas_are_written_as_text_and_read_back(tmp_path: Path) -> None:
+    plain = sheet("=1", "-2")
+    rows = tuple(replace(row, noisy=f"={row.number}.png") for row in plain.rows)
+    odd = replace(plain, rows=rows)
+    write_groups(odd, ("=1", "-2"), tmp_path / "groups.csv")
+
+    assert read_groups(tmp_path / "groups.csv", odd) == ("=1", "-2")
+    lines = (tmp_path / "groups.csv").read_text("utf-8").splitlines()
+    assert "'=2.png,'=1" in lines
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,18 @@ def test_a_saved_split_is_read_back(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_split_holds_no_cell_that_a_spreadsheet_computes_and_older_ones_are_read(tmp_path: Path) -> None:
+    rows = [row(2, "=1+1.png"), row(3, "a;@b.png")]
+    split, parts = Split(subsets=(Subset.TRAIN, Subset.TEST), description="as split.csv lists it"), ("-1", "'=x")
+    save_split(split, rows, parts, tmp_path / "split.csv")
+
+    assert load_split(tmp_path / "split.csv", rows) == (split, parts)
+    text = (tmp_path / "split.csv").read_text("utf-8")
+    assert text.splitlines()[1:] == ["2,'=1+1.png,'-1,train", "3,a;'@b.png,''=x,test"]
+    (tmp_path / "split.csv").write_text("row,noisy,part,split\n2,=1+1.png,-1,train\n3,a;@b.png,p,test\n")
+    assert load_split(tmp_path / "split.csv", rows) == (split, ("-1", "p"))
+
+
 SAVED = "row,noisy,part,split\n2,a.png,p,train\n3,b.png,q,test\n"
 
 

@@ -20,10 +20,12 @@ from starlette.types import Message
 from stations import Scene, files_of, problem_of, scene_in, send, serving, until
 
 from clearcast import imaging
+from clearcast.cells import restore_cell
 from clearcast.imaging import Channels
 from clearcast.runtime.sinks import COLUMNS
 from clearcast.station.api import Limits, Retention
 from clearcast.station.api import app as app_module
+from clearcast.station.api import export as export_module
 from clearcast.station.api.export import Exports, Table
 from clearcast.station.api.guard import Guard
 from clearcast.station.log import LogAway
@@ -82,7 +84,6 @@ def test_pictures_come_back(client: httpx.Client) -> None:
     }
     assert imaging.decode(answers["restored"].content, Channels.GREY).mean() == pytest.approx(200, abs=2)
     for answer in answers.values():
-        assert "immutable" in answer.headers["cache-control"]
         assert "sandbox" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
 
@@ -217,8 +218,26 @@ def test_the_table_holds_exactly_what_is_filtered(client: httpx.Client) -> None:
     assert set(COLUMNS) - {"path"} <= set(rows[0])
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_cell_of_the_table_is_computed_whatever_separator_it_is_read_with(
+    client: httpx.Client, separator: str
+) -> None:
+    for name in ("=1+1.png", "part;=1+1.png", 'a;"@SUM(1)".png', " -1.png"):
+        client.post("/v1/inspect", files=files_of((name, picture(251))), data={"station": "line;+2"}).raise_for_status()
+    note = "a scratch\n=1+1\t@x;-3\r\n+4"
+    client.post(
+        "/v1/inspections/1/feedback", json={"says": "ok", "note": note, "operator": "\t=Ana"}
+    ).raise_for_status()
+    text = client.get("/v1/inspections.csv").text
+
+    for lines in (io.StringIO(text, newline=""), text.splitlines(keepends=True)):
+        cells = [cell.strip() for row in csv.reader(lines, delimiter=separator) for cell in row]
+        assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    (first,) = [row for row in csv.DictReader(io.StringIO(text, newline="")) if row["id"] == "1"]
+    assert (restore_cell(first["note"]), restore_cell(first["operator"])) == (note, "\t=Ana")
+
+
 def test_few_tables_are_sent_at_a_time(client: httpx.Client, scene: Scene) -> None:
-    """Each holds a connection to the log, however slowly it is read."""
     send(client, 10, 20)
     exports = Exports()
     first, second, third, fourth = (exports.one(scene.log.export(Wanted())) for _ in range(4))
@@ -258,6 +277,28 @@ def test_a_table_whose_reader_goes_away_lets_go_of_the_log(client: httpx.Client,
         assert ended
     finally:
         gc.enable()
+
+
+def test_a_reader_that_stalls_gets_no_more_of_a_table_and_frees_its_place(
+    client: httpx.Client, scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    send(client, *range(10, 30))
+    monkeypatch.setattr(export_module, "_STALLED", 0.05)
+    exports = Exports()
+
+    async def connected() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def never_read(_: Message) -> None:
+        await asyncio.Event().wait()
+
+    for version in ("2.3", "2.4"):
+        for _ in range(4):  # more than may be sent at a time
+            table = Table(exports.one(scene.log.export(Wanted())))
+            asyncio.run(table({"type": "http", "asgi": {"spec_version": version}}, connected, never_read))
+    assert len(list(exports.one(scene.log.export(Wanted())))) == 20
+    assert "not read to its end" in caplog.text
 
 
 def test_a_full_desk_says_when_to_come_again(scene: Scene) -> None:

@@ -1,12 +1,15 @@
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from logged import BEGIN, ENTRY, MODELS, UNREADABLE, fill, said
 
 from clearcast.domain import Verdict
-from clearcast.station.log import Log, open_log
+from clearcast.station.log import Log, journal, open_log
 from clearcast.station.records import Opinion, Order, Says, Wanted
 
 
@@ -128,18 +131,83 @@ def test_what_is_no_place_among_the_least_certain_is_refused(log: Log, after: st
         log.page(Wanted(), order=Order.LEAST_CERTAIN, after=after)
 
 
-def test_an_export_is_of_one_state(log: Log) -> None:
+def test_an_export_holds_what_was_logged_when_it_began_each_once(log: Log) -> None:
     there = fill(log, count=1100, within=10_000)
     wanted = Wanted(feedback=False)
     expected = {record.id for record in there if not record.feedback}
 
     export = log.export(wanted)
     first = next(export)
-    log.write([replace(ENTRY, at=BEGIN - 1)])
-    log.add_feedback(min(expected - {first.id}), said())
+    log.write([replace(ENTRY, at=BEGIN + when) for when in (-1, 5_000, 20_000)])
+    oldest = min((record for record in there if record.id in expected), key=lambda record: (record.entry.at, record.id))
+    log.add_feedback(oldest.id, said())
+    found = [first.id, *(record.id for record in export)]
 
-    assert {first.id, *(record.id for record in export)} == expected
-    assert log.count(wanted).inspections == len(expected)
+    assert len(found) == len(set(found))
+    assert set(found) == expected - {oldest.id}, "a page is as the log is when it is read"
+
+
+def test_an_export_of_which_the_rest_is_not_asked_for_holds_no_transaction(tmp_path: Path) -> None:
+    """SQLite keeps in its journal all that is written while anybody reads what was there before."""
+    log = open_log(tmp_path / "log.sqlite")
+    fill(log, count=1100, within=10_000)
+    exports = [log.export(Wanted()) for _ in range(3)]
+    for export in exports:
+        next(export)
+    for _ in range(40):
+        log.write([ENTRY] * 500)
+
+    assert (tmp_path / "log.sqlite").stat().st_size > 5_000_000
+    assert (tmp_path / "log.sqlite-wal").stat().st_size < 12_000_000
+    with closing(sqlite3.connect(tmp_path / "log.sqlite")) as connection:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    assert not busy
+    assert (tmp_path / "log.sqlite-wal").stat().st_size == 0
+    assert [len(list(export)) for export in exports] == 3 * [1099]
+    log.close()
+
+
+def test_readers_without_a_pause_do_not_let_the_journal_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "JOURNAL_BYTES", 1_000_000)
+    path, over = tmp_path / "log.sqlite", Event()
+    with closing(open_log(path)) as log:
+        log.write([ENTRY] * 500)
+
+        def read() -> None:
+            while not over.is_set():
+                log.count(Wanted(text="part"))
+
+        readers = [Thread(target=read) for _ in range(3)]
+        for thread in readers:
+            thread.start()
+        sizes = []
+        for _ in range(80):
+            log.write([ENTRY] * 100)
+            sizes.append(path.with_name("log.sqlite-wal").stat().st_size)
+        over.set()
+        for thread in readers:
+            thread.join()
+        assert log.count(Wanted()).inspections == 8500
+    assert max(sizes) < 4_000_000, sizes
+
+
+def test_a_reader_that_holds_the_journal_delays_writing_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as another program: nothing can be done but wait, and that is not done each time."""
+    monkeypatch.setattr(journal, "JOURNAL_BYTES", 1_000_000)
+    monkeypatch.setattr(journal, "_PATIENCE", 10)
+    path = tmp_path / "log.sqlite"
+    with closing(open_log(path)) as log, closing(sqlite3.connect(path)) as other:
+        log.write([ENTRY])
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM inspections").fetchone()
+        for _ in range(20):
+            log.write([ENTRY] * 100)
+        assert path.with_name("log.sqlite-wal").stat().st_size > 1_000_000
+        other.rollback()
+        for _ in range(40):
+            log.write([ENTRY] * 100)
+        assert path.with_name("log.sqlite-wal").stat().st_size < 4_000_000
+        assert log.count(Wanted()).inspections == 6001
 
 
 def test_an_export_that_nobody_ends_leaves_the_log_usable(log: Log) -> None:

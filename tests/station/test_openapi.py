@@ -24,7 +24,7 @@ request-timeout = 60
 generation = {{ max-examples = 12, no-shrink = true, database = "none" }}
 phases = {{ stateful = {{ enabled = false }} }}
 [[operations]]
-include-path-regex = "^/v1/(inspect|inspections|inspections/.id./pictures/.kind.)$"
+include-path-regex = "^/v1/(inspect|inspections|inspections/.id./pictures/.kind.|pictures/.sha256./.kind.)$"
 checks = {{ positive_data_acceptance = {{ enabled = false }} }}
 """
 

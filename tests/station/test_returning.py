@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from openpyxl import Workbook, load_workbook
 from typer.testing import CliRunner, Result
 
 from clearcast import imaging
@@ -230,7 +231,7 @@ def test_nothing_is_overwritten_and_nothing_half_done_is_left(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_excel", full)
+    monkeypatch.setattr(Workbook, "save", full)
     with pytest.raises(OutputError, match=r"cannot be written.*No space left"):
         back(shift, tmp_path / "other.xlsx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Labels.xlsx", "station"]
@@ -276,6 +277,48 @@ def test_a_sheet_is_continued_and_its_labels_corrected(shift: Shift, taught: Pat
     assert [row.group for row in (first, second, third)] == ["1", "2", ""]
     assert check_sheet(labelled(tmp_path / "Labels.xlsx")).fit
     assert [row.label for row in read_sheet(tmp_path / "Labels.xlsx").rows] == [Label.DEFECT, Label.DEFECT, Label.OK]
+
+
+def test_no_cell_of_the_sheet_is_a_formula(shift: Shift, tmp_path: Path) -> None:
+    """A sheet that is continued may hold any names and groups; in a workbook a text stays as it is."""
+    names = ["=1+1.png", "@SUM(A1);=2.png"]
+    for number, name in enumerate(names):
+        imaging.save(tmp_path / name, picture(number))
+    group = '=HYPERLINK("http://x")'
+    lines = [
+        {"Noisy Image": name, "Denoise Image": name, "Noise Type": "None", "Label": "ok", "Group": group}
+        for name in names
+    ]
+    pd.DataFrame(lines).to_csv(tmp_path / "old.csv", index=False)
+    known = read_sheet(tmp_path / "old.csv", columns=Columns(label="Label", group="Group"))
+    shift.inspect(png(7), Says.DEFECT, name="=cmd|' /C calc'!A0.png")
+    back(shift, tmp_path / "Labels.xlsx", beside=known)
+
+    written = load_workbook(tmp_path / "Labels.xlsx").active
+    assert written is not None
+    cells = [cell for row in written.iter_rows() for cell in row if cell.value is not None]
+    assert {cell.data_type for cell in cells} == {"s"}
+    assert [row[2].value for row in written.iter_rows(min_row=2, max_row=3)] == names
+    assert written["E2"].value == group
+    again = read_sheet(tmp_path / "Labels.xlsx", columns=Columns(label="Label", group="Group"))
+    assert [row.noisy for row in again.rows][:2] == names
+
+
+def test_what_no_workbook_holds_is_told(shift: Shift, tmp_path: Path) -> None:
+    shift.inspect(png(7), Says.DEFECT)
+    imaging.save(tmp_path / "bell.png", picture(1))
+    row = {
+        "Noisy Image": "bell.png",
+        "Denoise Image": "bell.png",
+        "Noise Type": "None",
+        "Label": "ok",
+        "Group": "a\x07",
+    }
+    pd.DataFrame([row]).to_csv(tmp_path / "old.csv", index=False)
+    sheet = read_sheet(tmp_path / "old.csv", columns=Columns(label="Label", group="Group"))
+    with pytest.raises(OutputError, match=r"'a\\x07' has characters that a workbook cannot hold"):
+        back(shift, tmp_path / "Labels.xlsx", beside=sheet)
+    assert not (tmp_path / "Labels-pictures").exists()
 
 
 def test_a_sheet_of_another_folder_or_with_faults_is_not_continued(shift: Shift, taught: Path, tmp_path: Path) -> None:

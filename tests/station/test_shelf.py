@@ -271,7 +271,7 @@ def test_a_picture_that_comes_again_during_a_sweep_stays(shelf: Shelf, tmp_path:
 
 def test_half_written_files_go_once_nobody_can_be_writing_them(shelf: Shelf, tmp_path: Path) -> None:
     shelf.writable()
-    left, young = (tmp_path / "pictures" / "incoming" / name for name in ("left", "young"))
+    left, young = (tmp_path / "pictures" / "incoming" / name for name in ("tmp_left", "tmp_young"))
     for path in (left, young):
         path.write_bytes(b"half")
     os.utime(left, (time.time() - DAY,) * 2)

@@ -18,6 +18,7 @@ from clearcast.bundle.evaluating import require_empty, seen_by, table_of, write_
 from clearcast.bundle.lines import Opinion, Seen
 from clearcast.bundle.sizes import refuse_tiny
 from clearcast.bundle.unlearned import Unlearned, unlearned
+from clearcast.cells import protect_table
 from clearcast.data.sheet import Row, Sheet
 from clearcast.data.usable import usable
 from clearcast.domain import Verdict
@@ -183,9 +184,9 @@ def _notes(both: list[_Contender], fresh: Unlearned, count: int) -> list[str]:
 
 def _write_tables(compared: Compared, out: Path) -> None:
     """``predictions.csv``, ``differences.csv``, ``changed.csv`` and ``conclusion.txt``."""
-    write_file(out / "predictions.csv", partial(compared.table.to_csv, index=False))
+    write_file(out / "predictions.csv", partial(protect_table(compared.table).to_csv, index=False))
     write_file(out / "differences.csv", partial(_flat(compared.differences).to_csv, index=False))
-    write_file(out / "changed.csv", partial(compared.changed.to_csv, index=False))
+    write_file(out / "changed.csv", partial(protect_table(compared.changed).to_csv, index=False))
     text = "\n".join([*compared.conclusions, "", *compared.notes]) + "\n"
     write_file(out / "conclusion.txt", lambda path: path.write_text(text, encoding="utf-8"))
 

@@ -15,6 +15,7 @@ from clearcast import imaging
 from clearcast.bundle.lines import Opinion, Seen, line_of
 from clearcast.bundle.sizes import refuse_tiny
 from clearcast.bundle.unlearned import Unlearned, unlearned
+from clearcast.cells import protect_table
 from clearcast.data.sheet import Row, Sheet
 from clearcast.data.usable import usable
 from clearcast.errors import ModelOutputError, OutputError
@@ -94,7 +95,7 @@ def evaluate(request: EvaluateRequest) -> Evaluated:
     table = table_of(line, fresh, "Measuring pictures", request.threads, request.console)
     evidence = gather_evidence(table, None, None, Wishes(), seed=request.seed)
     if request.out:
-        write_file(request.out / "predictions.csv", partial(table.to_csv, index=False))
+        write_file(request.out / "predictions.csv", partial(protect_table(table).to_csv, index=False))
         text = json.dumps(evidence, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         write_file(request.out / "evidence.json", lambda path: path.write_text(text, encoding="utf-8"))
     return Evaluated(table=table, evidence=evidence, learned=fresh.learned[0])

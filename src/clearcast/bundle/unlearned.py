@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from clearcast import imaging
+from clearcast.cells import restore_cell
 from clearcast.data.groups import group_rows
 from clearcast.data.groups.given import known_parts
 from clearcast.data.sheet import Row
@@ -128,8 +129,8 @@ def _listed(package: Package) -> list[_Listed]:
         lines = csv.DictReader(io.StringIO(package.read(_SPLIT).decode("utf-8"), newline=""))
         return [
             _Listed(
-                noisy=line["noisy"],
-                part=line["part"],
+                noisy=restore_cell(line["noisy"]),
+                part=restore_cell(line["part"]),
                 taught=Subset(line["split"]) is not Subset.TEST,
                 sha256=line.get("sha256") or "of no picture",  # bundles of before did not say
             )

@@ -31,6 +31,7 @@ COMMANDS = {  # in the order of the help, each with its module in this package
     "watch": "watching",
     "serve": "serving",
     "feedback": "returning",
+    "log": "keeping",
     "disks": "making",
     "corrupt": "making",
 }
@@ -68,7 +69,11 @@ def command_line(asked: list[str]) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(version)
     for name in [name for name in asked if name in COMMANDS] or COMMANDS:
-        app.command(name)(getattr(import_module(f"clearcast.cli.{COMMANDS[name]}"), name))
+        command = getattr(import_module(f"clearcast.cli.{COMMANDS[name]}"), name)
+        if isinstance(command, typer.Typer):  # a group of commands
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
     return app
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from clearcast.cells import protect_cell
 from clearcast.domain import NoiseType
 from clearcast.errors import SheetError
 from clearcast.filenames import escape_name
@@ -81,7 +82,11 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
     with path.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([escape_name(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+        writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def _cell(value: object) -> object:
+    return protect_cell(escape_name(value)) if isinstance(value, str) else value
 
 
 def _level_row(pair: Pair) -> list[object]:

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from clearcast.cells import protect_cell
 from clearcast.data.check import Check
 from clearcast.errors import OutputError
 from clearcast.files import replace_file
@@ -47,6 +48,7 @@ def write_findings(check: Check, out: Path, *, force: bool = False) -> None:
             with table.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
                 writer = csv.DictWriter(file, ["severity", "kind", "row", "path", "message"])
                 writer.writeheader()
-                writer.writerows(asdict(finding) for finding in check.findings)
+                rows = (asdict(finding) for finding in check.findings)
+                writer.writerows({key: protect_cell(str(value or "")) for key, value in row.items()} for row in rows)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error})") from None

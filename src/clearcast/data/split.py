@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clearcast.cells import protect_cell, restore_cell
 from clearcast.data.sheet import Row
 from clearcast.domain import Subset
 from clearcast.errors import SheetError
@@ -38,7 +39,7 @@ class Split:
 def save_split(
     split: Split, rows: Sequence[Row], parts: Sequence[str], path: Path, *, hashes: Sequence[str] | None = None
 ) -> None:
-    """Write ``row, noisy, part, split``: one line a row, with the spreadsheet's row number.
+    """Write ``row, noisy, part, split``: one line a row, with the spreadsheet's row number; texts as ``cells`` says.
 
     ``hashes``: the SHA-256 of each row's noisy picture, as a further column ``sha256``, by which copies are known under
     other names.
@@ -47,7 +48,8 @@ def save_split(
         writer = csv.writer(file)
         writer.writerow(["row", "noisy", "part", "split", *(["sha256"] if hashes else [])])
         for place, (row, part, subset) in enumerate(zip(rows, parts, split.subsets, strict=True)):
-            writer.writerow([row.number, row.noisy, part, subset.value, *([hashes[place]] if hashes else [])])
+            texts = [protect_cell(text) for text in (row.noisy, part)]
+            writer.writerow([row.number, *texts, subset.value, *([hashes[place]] if hashes else [])])
 
 
 def load_split(path: Path, rows: Sequence[Row]) -> tuple[Split, tuple[str, ...]]:
@@ -67,7 +69,7 @@ def parse_split_file(text: str, rows: Sequence[Row], path: Path) -> tuple[Split,
     """The same from the file's content; ``path`` is named in messages."""
     try:
         lines = csv.DictReader(io.StringIO(text, newline=""))
-        listed = [(line["noisy"], line["part"], Subset(line["split"])) for line in lines]
+        listed = [(restore_cell(line["noisy"]), restore_cell(line["part"]), Subset(line["split"])) for line in lines]
     except (KeyError, ValueError, csv.Error) as error:
         raise _unreadable(path, error) from None
     if [noisy for noisy, _, _ in listed] != [row.noisy for row in rows]:

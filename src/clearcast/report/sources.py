@@ -7,6 +7,7 @@ from typing import cast
 
 import pandas as pd
 
+from clearcast.cells import restore_table
 from clearcast.domain import Label, NoiseType
 from clearcast.errors import OutputError
 from clearcast.evaluation.evidence.contract import Evidence
@@ -60,7 +61,7 @@ def read_run(folder: Path) -> Run:
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a CSV file in which only an empty cell means that there is no value: a picture may well be named NA."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    return restore_table(pd.read_csv(path, keep_default_na=False, na_values=[""]))
 
 
 def read_history(run: Run, stage: str) -> pd.DataFrame | None:

@@ -13,7 +13,6 @@ from pathlib import Path
 from clearcast import imaging
 from clearcast.data.sheet import UNKNOWN, Columns, Row, Sheet
 from clearcast.errors import OutputError, PictureError, SheetError
-from clearcast.files import replace_file
 from clearcast.progress import Progress
 from clearcast.station.lessons import Learned, Lesson, Teacher, Word
 from clearcast.station.log import Log, open_log
@@ -44,8 +43,8 @@ def open_station(place: str, pictures: Path | None = None) -> tuple[Log, Shelf]:
         raise OutputError(
             f"{path}: no such log; needed is a station's folder with its {_LOG}, such a file, or a database's URL"
         )
-    log = open_log(place if "://" in place else path)
     beside = None if "://" in place else path.parent / _PICTURES
+    log = open_log(place if "://" in place else path, pictures=pictures or beside)
     folders = [pictures] if pictures else [log.pictures, beside]
     found = next((folder for folder in folders if folder and folder.is_dir()), None)
     if found is None:
@@ -172,7 +171,7 @@ def _require_lessons(learned: Learned) -> None:
 
 def _write(out: Path, lessons: Sequence[Lesson]) -> None:
     """In the layout of the report, with labels in a column of their own, and groups where there are any."""
-    import pandas as pd  # only where a sheet is written
+    from clearcast.data.workbook import write_workbook  # openpyxl is loaded only where a sheet is written
 
     names = Columns()
     columns = {
@@ -183,5 +182,4 @@ def _write(out: Path, lessons: Sequence[Lesson]) -> None:
     }
     if any(each.group for each in lessons):
         columns[_GROUP] = [each.group for each in lessons]
-    with replace_file(out) as temporary:
-        pd.DataFrame(columns).to_excel(temporary, sheet_name="Labels", index=False, engine="openpyxl")
+    write_workbook(out, "Labels", columns)

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import io
 import os
-import re
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,13 +23,15 @@ from numpy.typing import NDArray
 
 from clearcast import imaging
 from clearcast.errors import ClearcastError
+from clearcast.files import make_private
 from clearcast.imaging import Picture
+from clearcast.station.layout import HALF_WRITTEN, INCOMING, NOISY, SHA256, THUMBNAIL
 from clearcast.station.showing import heat_of, thumbnail_of, viewable_of
-from clearcast.station.sweeping import NOISY, Retention, forget_half_written, sweep
+from clearcast.station.strays import Strays
+from clearcast.station.sweeping import Retention, forget_half_written, sweep
 
-_THUMBNAIL = "thumbnail.jpg"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _DRAWN = 2  # pictures that are drawn at a time: a large one takes hundreds of megabytes
+_PRIVATE = 0o700  # of folders: pictures of parts are their owner's alone; temporary files are private by themselves
 _TRIAL = bytes(64 * 1024)  # enough to need room on the disk, and not only in its list of files
 
 
@@ -63,8 +65,10 @@ class Shelf:
         self._drawing = threading.BoundedSemaphore(_DRAWN)
         self._restoring = threading.Lock()  # one at a time, and none twice
         self._lock = threading.Lock()  # no picture is swept while it is found to be there already
+        self._strays_reported: set[str] = set()
         with _told():
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+            make_private(folder)
 
     def put(self, data: bytes) -> str:
         """Keep a picture's bytes as they came; they are on the disk when this returns.
@@ -147,7 +151,7 @@ class Shelf:
 
     def thumbnail(self, sha256: str) -> bytes | None:
         """A small JPEG of the picture as it came; None also where it cannot be decoded."""
-        made = self._read(sha256, _THUMBNAIL)
+        made = self._read(sha256, THUMBNAIL)
         if made is not None:
             return made
         data = self.noisy(sha256)
@@ -157,7 +161,7 @@ class Shelf:
             made = thumbnail_of(data)
         if made is not None:
             with contextlib.suppress(OSError):  # it can be shown, and made again
-                self._write(self._path(sha256, _THUMBNAIL), made)
+                self._write(self._path(sha256, THUMBNAIL), made)
         return made
 
     def viewable(self, sha256: str) -> bytes | None:
@@ -172,10 +176,16 @@ class Shelf:
             return viewable_of(data)
 
     def kept(self, sha256: str, model: str) -> frozenset[str]:
-        """Which of "noisy", "restored" and "heat" can be had of a picture and a bundle."""
+        """Which of "noisy", "restored" and "heat" can be had of a picture and a bundle.
+
+        Raises:
+            ShelfAway: the folder is gone or cannot be read.
+        """
         files = {"noisy": NOISY, "restored": f"{_key(model)}.jpg", "heat": f"{_key(model)}.npy"}
         with _told():
             kept = frozenset(kind for kind, file in files.items() if _has_bytes(self._path(sha256, file)))
+            if not kept:
+                self._folder.stat()  # as in _read
         on_demand = "noisy" in kept and self.restorer is not None and self.restorer.restores(model)
         return kept | {"restored"} if on_demand else kept
 
@@ -193,6 +203,8 @@ class Shelf:
             keep_bytes: as many go as all files together are larger; None: none goes for its size.
             needed: gives those of some SHA-256 that must stay, since people gave feedback on them.
 
+        What is not the station's own, such as ``.DS_Store``, is left, not counted, and logged the first time.
+
         Returns:
             how many pictures went.
 
@@ -200,8 +212,12 @@ class Shelf:
             ShelfAway: the folder is gone or cannot be written.
         """
         with _told():
-            forget_half_written(self._incoming)
-            return sweep(self._folder, Retention(days=keep_days, size=keep_bytes, needed=needed), self._lock)
+            strays = Strays(self._strays_reported)
+            forget_half_written(self._incoming, strays)
+            rule = Retention(days=keep_days, size=keep_bytes, needed=needed)
+            gone = sweep(self._folder, rule, self._lock, strays)
+            strays.report()
+            return gone
 
     def writable(self) -> None:
         """Make sure that pictures can be kept just now.
@@ -213,15 +229,15 @@ class Shelf:
             self._temporary(_TRIAL, flush=True).unlink()
 
     def _path(self, sha256: str, file: str) -> Path:
-        if not _SHA256.fullmatch(sha256):
+        if not SHA256.fullmatch(sha256):
             raise ValueError(f"{sha256!r}: needed is a SHA-256 in 64 hexadecimal digits, the letters small")
         return self._folder / sha256[:2] / sha256 / file
 
     @property
     def _incoming(self) -> Path:
         """Made where it is not there, but never the shelf's own folder, such as that of a disk that was lost."""
-        folder = self._folder / "incoming"
-        folder.mkdir(exist_ok=True)
+        folder = self._folder / INCOMING
+        folder.mkdir(mode=_PRIVATE, exist_ok=True)
         return folder
 
     def _read(self, sha256: str, file: str) -> bytes | None:
@@ -229,7 +245,7 @@ class Shelf:
         with _told():
             try:
                 return path.read_bytes() or None  # empty: the power failed while it was written
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):  # or somebody put something in its place
                 self._folder.stat()  # where the whole folder is gone, its pictures may come back with it
                 return None
 
@@ -238,14 +254,14 @@ class Shelf:
         temporary = self._temporary(data, flush=flush)
         try:
             with self._lock:
-                path.parent.parent.mkdir(exist_ok=True)
-                path.parent.mkdir(exist_ok=True)
+                path.parent.parent.mkdir(mode=_PRIVATE, exist_ok=True)
+                path.parent.mkdir(mode=_PRIVATE, exist_ok=True)
                 temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
     def _temporary(self, data: bytes, *, flush: bool) -> Path:
-        number, name = tempfile.mkstemp(dir=self._incoming)
+        number, name = tempfile.mkstemp(prefix=HALF_WRITTEN, dir=self._incoming)
         try:
             with os.fdopen(number, "wb") as file:
                 file.write(data)
@@ -280,6 +296,7 @@ def _key(model: str) -> str:
 
 
 def _has_bytes(path: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError):  # one look alone: a sweep may remove it between two
-        return path.stat().st_size > 0
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # a sweep may remove it between two looks
+        facts = path.stat()
+        return stat.S_ISREG(facts.st_mode) and facts.st_size > 0
     return False

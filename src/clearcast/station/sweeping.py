@@ -1,21 +1,27 @@
-"""Which pictures go when a station's shelf is swept."""
+"""Retention: which pictures go when a station's folder of pictures is swept.
+
+Only files and folders of our own names and kinds are looked at (``layout``), symbolic links are never followed, and
+what cannot be read or removed is left: one stray file must not end retention for all the others.
+"""
 
 import contextlib
+import errno
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-NOISY: Final = "noisy"  # the file of a picture's bytes as they came; its time is when they came last
+from clearcast.station.layout import HALF_WRITTEN, INCOMING, NOISY, is_file, is_picture, is_shard
+from clearcast.station.strays import Strays
 
 _AT_ONCE = 500  # pictures whose feedback is asked for together
 _KINDS = np.dtype([("at", np.int64), ("size", np.int64), ("sha256", "V32")])  # small, since there may be millions
+_FOREIGN = "of another name or kind"
 _FORGOTTEN = 3600  # seconds after which a file that is half written is nobody's
 
 
@@ -34,16 +40,19 @@ class Retention:
     needed: Callable[[Sequence[str]], set[str]]
 
 
-def sweep(folder: Path, rule: Retention, lock: threading.Lock) -> int:
+def sweep(folder: Path, rule: Retention, lock: threading.Lock, strays: Strays) -> int:
     """Remove pictures, the oldest first, and return how many went.
 
     Args:
-        folder: the shelf's; see there.
+        folder: the station's pictures; see ``shelf``.
         rule: which may stay.
         lock: held while one picture is removed.
+        strays: counts what is not ours, or cannot be read or removed.
+
+    Raises:
+        OSError: the folder itself cannot be read, or nothing on its disk can be removed.
     """
-    shelves = sorted(path for path in folder.iterdir() if len(path.name) == 2)
-    pictures = np.concatenate([np.zeros(0, _KINDS), *(_listed(path) for path in shelves)])
+    pictures = np.concatenate([np.zeros(0, _KINDS), *(_listed(path, strays) for path in _shards(folder, strays))])
     pictures = pictures[np.argsort(pictures["at"])]
     before = 0 if rule.days is None else time.time_ns() - int(rule.days * 86_400e9)
     too_much = 0 if rule.size is None else int(pictures["size"].sum()) - rule.size
@@ -56,39 +65,97 @@ def sweep(folder: Path, rule: Retention, lock: threading.Lock) -> int:
         stay = rule.needed(names)
         for name, at, size in zip(names, some["at"].tolist(), some["size"].tolist(), strict=True):
             goes = name not in stay and (at < before or too_much > 0)
-            if goes and _remove(folder / name[:2] / name, at, lock):
+            if goes and _remove(folder / name[:2] / name, at, lock, strays):
                 too_much -= size
                 gone += 1
     return gone
 
 
-def forget_half_written(folder: Path) -> None:
-    """Remove what was being written when the process or the power failed."""
-    for path in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # it is whole by now, and has its name
-            if time.time() - path.stat().st_mtime > _FORGOTTEN:
-                path.unlink()
+def forget_half_written(folder: Path, strays: Strays) -> None:
+    """Remove from the folder of incoming files what was being written when the process or the power failed."""
+    with _left(folder, strays), os.scandir(folder) as entries:
+        for entry in entries:
+            path = Path(entry)
+            with _left(path, strays):
+                if not (entry.name.startswith(HALF_WRITTEN) and entry.is_file(follow_symlinks=False)):
+                    strays.add(path, _FOREIGN)
+                elif time.time() - entry.stat(follow_symlinks=False).st_mtime > _FORGOTTEN:
+                    path.unlink()
 
 
-def _listed(folder: Path) -> NDArray[np.void]:
+@contextlib.contextmanager
+def _left(path: Path, strays: Strays) -> Iterator[None]:
+    """Leave a path that the system refuses; one that is gone by now is nobody's concern."""
+    try:
+        yield
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno == errno.EROFS:  # so for all pictures
+            raise
+        strays.add(path, error.strerror or type(error).__name__)
+
+
+def _shards(folder: Path, strays: Strays) -> list[Path]:
+    with os.scandir(folder) as entries:
+        found = {entry.name: _is_folder(entry) and is_shard(entry.name) for entry in entries if entry.name != INCOMING}
+    for name in sorted(name for name, own in found.items() if not own):
+        strays.add(folder / name, _FOREIGN)
+    return [folder / name for name, own in sorted(found.items()) if own]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False)
+
+
+def _listed(shard: Path, strays: Strays) -> NDArray[np.void]:
     """The pictures of a folder: when each came last, in nanoseconds since 1970, its bytes in all, its SHA-256."""
-    rows = []
-    with os.scandir(folder) as pictures:
-        for picture in pictures:
-            with os.scandir(picture) as files:
-                facts = {file.name: file.stat() for file in files}
-            at = facts.get(NOISY, picture.stat()).st_mtime_ns
-            rows.append((at, sum(each.st_size for each in facts.values()), bytes.fromhex(picture.name)))
+    rows: list[tuple[int, int, bytes]] = []
+    with _left(shard, strays), os.scandir(shard) as entries:
+        for entry in entries:
+            path = Path(entry)
+            with _left(path, strays):
+                if not (is_picture(entry.name, shard.name) and _is_folder(entry)):
+                    strays.add(path, _FOREIGN)
+                elif row := _picture(entry, strays):
+                    rows.append(row)
     return np.array(rows, _KINDS)
 
 
-def _remove(picture: Path, at: int, lock: threading.Lock) -> bool:
+def _picture(folder: os.DirEntry[str], strays: Strays) -> tuple[int, int, bytes] | None:
+    """A row of ``_listed``; None where the folder holds nothing of ours, but something else."""
+    own, others = _files(Path(folder))
+    for name in others:
+        strays.add(Path(folder) / name, _FOREIGN)
+    if others and not own:
+        return None
+    facts = {name: entry.stat(follow_symlinks=False) for name, entry in own.items()}
+    at = facts.get(NOISY, folder.stat(follow_symlinks=False)).st_mtime_ns
+    return at, sum(each.st_size for each in facts.values()), bytes.fromhex(folder.name)
+
+
+def _files(picture: Path) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
+    """The files of a picture's folder by their names, and the names of what is not ours."""
+    own, others = {}, []
+    with os.scandir(picture) as entries:
+        for entry in entries:
+            if is_file(entry.name) and entry.is_file(follow_symlinks=False):
+                own[entry.name] = entry
+            else:
+                others.append(entry.name)
+    return own, others
+
+
+def _remove(picture: Path, at: int, lock: threading.Lock, strays: Strays) -> bool:
     """Remove all files of a picture, unless it came again since it was listed."""
-    with lock:
-        noisy = picture / NOISY
-        if noisy.exists() and noisy.stat().st_mtime_ns != at:
+    with lock, _left(picture, strays):
+        own, _ = _files(picture)
+        noisy = own.pop(NOISY, None)
+        if noisy and noisy.stat(follow_symlinks=False).st_mtime_ns != at:
             return False
-        for path in (*(path for path in picture.iterdir() if path != noisy), noisy):
-            path.unlink(missing_ok=True)
-        picture.rmdir()
-    return True
+        for entry in (*own.values(), *([noisy] if noisy else [])):  # the picture as it came goes last
+            Path(entry).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what is not ours stays in it
+            picture.rmdir()
+        return True
+    return False

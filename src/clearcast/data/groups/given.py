@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from clearcast.cells import restore_cell
 from clearcast.data.sheet import Row, Sheet
 from clearcast.data.table import read_table
 from clearcast.errors import SheetError
@@ -96,7 +97,7 @@ def _listed(file: Path) -> dict[str, set[str]]:
     table = read_table(file, _COLUMNS, hint=f"; needed are {' and '.join(_COLUMNS)}")
     listed: dict[str, set[str]] = {}
     for line in table.lines:
-        path, group = line.cells
+        path, group = map(restore_cell, line.cells)
         if path and group:
             listed.setdefault(posixpath.normpath(path.replace("\\", "/")), set()).add(group)
     return listed

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clearcast.cells import protect_cell
 from clearcast.data.check_rows import Finding, Severity
 from clearcast.data.facts import PictureFacts
 from clearcast.data.groups.find import NEAR, SURE, find_groups
@@ -124,7 +125,7 @@ def write_groups(sheet: Sheet, groups: tuple[str, ...], path: Path) -> None:
     with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
-        writer.writerows((picture, group) for picture, group in listed.items() if picture)
+        writer.writerows((protect_cell(path), protect_cell(group)) for path, group in listed.items() if path)
 
 
 def write_doubts(groups: RowGroups, path: Path) -> None:
@@ -147,7 +148,8 @@ def write_doubts(groups: RowGroups, path: Path) -> None:
         writer.writerow(_DOUBTS)
         for name, rows in sorted(Counter(groups.of_rows).items(), key=lambda item: (weakest.get(item[0], 1.0), item)):
             agreement, other = nearest.get(name, (None, ""))
-            writer.writerow([name, rows, _rounded(weakest.get(name)), other, _rounded(agreement)])
+            texts = protect_cell(name), protect_cell(other)
+            writer.writerow([texts[0], rows, _rounded(weakest.get(name)), texts[1], _rounded(agreement)])
 
 
 def _rounded(agreement: float | None) -> str:

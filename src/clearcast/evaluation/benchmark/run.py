@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from clearcast import __version__, imaging
+from clearcast.cells import protect_table
 from clearcast.data.sheet import Reading, Sheet
 from clearcast.data.split import load_split
 from clearcast.data.usable import Rows, usable
@@ -92,7 +93,7 @@ def run_benchmark(request: BenchmarkRequest) -> Benchmark:
     figures, found = _compare(request, shown, Ledger(folder=folder.path))
     about = _about(request, rows, division, shown) | found
     with replace_file(folder.path / TABLE) as temporary:
-        figures.to_csv(temporary, index=False, float_format="%.6g")
+        protect_table(figures).to_csv(temporary, index=False, float_format="%.6g")
     records = figures.astype(object).where(figures.notna(), None).to_dict("records")
     write_json(folder.path / ABOUT, {"format": 1, "about": about, "figures": records})
     return Benchmark(folder=folder.path, figures=figures, about=about)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 import pandas as pd
 
+from clearcast.cells import protect_table, restore_table
 from clearcast.domain import Subset
 from clearcast.errors import OutputError
 from clearcast.evaluation.results import ClassificationStage, RestorationStage, StudyMetrics
@@ -171,13 +172,14 @@ def read_csv(path: Path) -> pd.DataFrame:
     Raises:
         OutputError: it is damaged.
     """
-    return _read(path, lambda: pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"part": str}))
+    table = _read(path, lambda: pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"part": str}))
+    return restore_table(table)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV, whole or not at all."""
     with replace_file(path) as temporary:
-        table.to_csv(temporary, index=False)
+        protect_table(table).to_csv(temporary, index=False)
 
 
 def _read_run(path: Path) -> dict[str, Any]:

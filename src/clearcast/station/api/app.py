@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clearcast import __version__
 from clearcast.errors import ClearcastError
-from clearcast.station.api import history, inspecting, pages, sessions, standing
+from clearcast.station.api import history, inspecting, pages, pictures, sessions, standing
 from clearcast.station.api.budget import AnswerBudget, MemoryBudget
 from clearcast.station.api.documents import Documented
 from clearcast.station.api.export import Exports
@@ -24,7 +24,7 @@ from clearcast.station.api.roles import Access
 from clearcast.station.api.station import Station
 from clearcast.station.api.workers import Pools
 
-_PARTS = (inspecting, history, standing, sessions, pages)
+_PARTS = (inspecting, history, pictures, standing, sessions, pages)
 _SWEEP_SECONDS = 3600.0
 _logger = logging.getLogger("uvicorn.error")
 

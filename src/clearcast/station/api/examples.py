@@ -2,12 +2,13 @@
 
 from pydantic import JsonValue
 
+_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 INSPECTION: dict[str, JsonValue] = {
     "id": 17,
     "at": "2026-11-24T23:10:00.123Z",
     "name": "part.jpg",
     "station": "line 1",
-    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "sha256": _SHA256,
     "size": 23110,
     "width": 512,
     "height": 512,
@@ -30,10 +31,10 @@ INSPECTION: dict[str, JsonValue] = {
     ],
     "disagreement": "open",
     "pictures": {
-        "noisy": "/v1/inspections/17/pictures/noisy",
-        "restored": "/v1/inspections/17/pictures/restored",
-        "heat": "/v1/inspections/17/pictures/heat",
-        "thumbnail": "/v1/inspections/17/pictures/thumbnail",
+        "noisy": f"/v1/pictures/{_SHA256}/noisy",
+        "restored": f"/v1/pictures/{_SHA256}/restored?model=casting%201234abcd",
+        "heat": f"/v1/pictures/{_SHA256}/heat?model=casting%201234abcd",
+        "thumbnail": f"/v1/pictures/{_SHA256}/thumbnail",
     },
 }
 NEW_FEEDBACK: dict[str, JsonValue] = {

@@ -1,18 +1,22 @@
 """The log as a table: the columns of the results of ``clearcast predict``, and what a station knows beyond.
 
-Here strangers name the pictures and people write notes: what a spreadsheet would take for a formula gets an apostrophe
-before it, as spreadsheets write text themselves.
+Here strangers name the pictures and people write notes: ``cells`` says what becomes of those that a spreadsheet would
+compute.
 """
 
+import asyncio
 import csv
 import io
+import logging
 from collections.abc import Generator, Iterator
 from itertools import chain, islice
 from threading import BoundedSemaphore
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from clearcast.cells import protect_cell
 from clearcast.runtime.sinks.rows import VERDICT_COLUMNS
 from clearcast.station.api.models import moment
 from clearcast.station.api.problems import refused, retry_after
@@ -26,16 +30,18 @@ COLUMNS = (
     *("disagreement", "feedback", "note", "operator"),
     *(f"shadow_{name}" for name in _OF_SHADOW),
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ROWS = 200  # that are sent at a time
-_AT_ONCE = 3  # tables; few of the log's connections, so that who reads slowly never keeps a picture from being logged
+_AT_ONCE = 3  # tables, so that they never take all of a station's time
 _AGAIN = 10  # seconds after which it is worth while to ask again
+_STALLED = 60.0  # seconds that a reader may take for one piece
+_LONGEST = 3600.0  # seconds that a whole table may take
+_logger = logging.getLogger(__name__)
 
 Value = str | int | float | None
 
 
 class Exports:
-    """Lets few tables be sent at a time: each holds a connection to the log for as long as its reader takes."""
+    """Lets few tables be sent at a time."""
 
     def __init__(self) -> None:
         self._free = BoundedSemaphore(_AT_ONCE)
@@ -56,7 +62,10 @@ class Exports:
 
 
 class Table(StreamingResponse):
-    """Records as a table that is sent while it is read; however that ends, so does the reading of the log."""
+    """Records as a table that is sent while it is read; however that ends, so does the reading of the log.
+
+    A reader that stalls, or takes longer than an hour in all, gets no more: the answer breaks off.
+    """
 
     def __init__(self, records: Generator[Record]) -> None:
         self._records = records
@@ -65,8 +74,16 @@ class Table(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(_STALLED):
+                await send(message)
+
         try:
-            await super().__call__(scope, receive, send)
+            async with asyncio.timeout(_LONGEST):
+                await super().__call__(scope, receive, send_in_time)
+        except (TimeoutError, ClientDisconnect):
+            _logger.warning("A table of inspections was not read to its end; its sending was broken off")
         finally:
             self._records.close()  # else it would stay open until Python happens to collect it
 
@@ -101,7 +118,7 @@ def _cell(value: Value) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        return protect_cell(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

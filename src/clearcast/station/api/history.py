@@ -1,40 +1,28 @@
 """The routes that ask the log, and the one that adds what people say."""
 
 import time
-from typing import Annotated, Literal, cast
+from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request
 
 from clearcast.station.api.asking import Filtered, PageFilter, PageFiltered, TrendFiltered
-from clearcast.station.api.budget import AnswerBudget
 from clearcast.station.api.documents import told
 from clearcast.station.api.export import Exports, Table
-from clearcast.station.api.gate import kind_of
-from clearcast.station.api.headers import PICTURE_POLICY
 from clearcast.station.api.models import Choices, Count, InspectionsPage, LoggedInspection, NewFeedback, Trend
 from clearcast.station.api.names import MOST_NAMES
 from clearcast.station.api.prefix import Prefix
 from clearcast.station.api.problems import refused
 from clearcast.station.api.roles import Here, operator, reader
-from clearcast.station.api.sending import PictureResponse
 from clearcast.station.api.station import Station
 from clearcast.station.api.workers import Workers
-from clearcast.station.records import Entry, Feedback, Record
-
-_KEPT_SECONDS = 365 * 24 * 3600  # what is stored under a hash never changes
+from clearcast.station.records import Feedback, Record
 
 router = APIRouter(tags=["history"], dependencies=[Depends(reader)])
 Number = Annotated[int, Path(alias="id", ge=1, le=2**63 - 1)]
-Kind = Literal["noisy", "restored", "heat", "thumbnail"]
-_DRAWN = frozenset({"restored", "heat"})  # may take seconds
 
 
 async def _exports(request: Request) -> Exports:
     return cast(Exports, request.app.state.exports)
-
-
-async def _answers(request: Request) -> AnswerBudget:
-    return cast(AnswerBudget, request.app.state.answers)
 
 
 @router.get("/v1/inspections", responses=told(422, 429, 503))
@@ -97,43 +85,7 @@ async def inspection(
 ) -> LoggedInspection:
     """One inspection."""
     return await pools.lookups.run(
-        lambda: LoggedInspection.of(_record(station, number), station.shelf, prefix), request=request
-    )
-
-
-@router.get(
-    "/v1/inspections/{id}/pictures/{kind}",
-    response_class=Response,
-    responses={
-        200: {"content": {f"image/{kind}": {"schema": {"type": "string"}} for kind in ("jpeg", "png", "webp")}},
-        **told(404, 410, 422, 429, 503),
-    },
-)
-async def picture(
-    request: Request,
-    station: Here,
-    pools: Workers,
-    number: Number,
-    kind: Kind,
-    answers: Annotated[AnswerBudget, Depends(_answers)],
-) -> Response:
-    """One of an inspection's pictures: as it came, without noise, where the defect is, or small."""
-    entry = (await pools.lookups.run(lambda: _record(station, number), request=request)).entry
-    pool = pools.drawings if kind in _DRAWN else pools.pictures
-    key = (kind, entry.sha256, entry.model)  # the same for everybody
-    data = await pool.run(lambda: _picture(station, entry, kind), request=request, key=key)
-    media_type = kind_of(data) if data else None
-    if data is None or media_type is None:
-        raise refused(410, "This picture is no longer kept, never was made, or cannot be shown")
-    return PictureResponse(
-        data,
-        budget=answers,
-        media_type=media_type,
-        headers={
-            "Cache-Control": f"private, max-age={_KEPT_SECONDS}, immutable",
-            "Content-Security-Policy": PICTURE_POLICY,
-            "Content-Disposition": f'inline; filename="{number}-{kind}.{media_type.partition("/")[2]}"',
-        },
+        lambda: LoggedInspection.of(record_of(station, number), station.shelf, prefix), request=request
     )
 
 
@@ -159,7 +111,12 @@ def _add_feedback(station: Station, number: int, said: NewFeedback, prefix: str)
     return LoggedInspection.of(record, station.shelf, prefix)
 
 
-def _record(station: Station, number: int) -> Record:
+def record_of(station: Station, number: int) -> Record:
+    """The inspection of this number.
+
+    Raises:
+        HTTPException: 404, there is none.
+    """
     record = station.log.record(number)
     if record is None:
         raise _unknown(number)
@@ -168,16 +125,3 @@ def _record(station: Station, number: int) -> Record:
 
 def _unknown(number: int) -> Exception:
     return refused(404, f"There is no inspection {number}")
-
-
-def _picture(station: Station, entry: Entry, kind: Kind) -> bytes | None:
-    shelf = station.shelf
-    match kind:
-        case "noisy":
-            return shelf.viewable(entry.sha256)
-        case "restored":
-            return shelf.restored(entry.sha256, entry.model)
-        case "heat":
-            return shelf.heat(entry.sha256, entry.model)
-        case "thumbnail":
-            return shelf.thumbnail(entry.sha256)

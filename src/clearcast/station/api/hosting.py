@@ -85,8 +85,9 @@ def host_station(hosting: Hosting, say: Say) -> None:
         open_things.enter_context(_alone(hosting.data))
         listener = open_things.enter_context(_listener(hosting.host, hosting.port))
         tokens = _tokens(hosting, say)
-        log = open_things.enter_context(closing(open_log(hosting.db or hosting.data / "log.sqlite")))
         pictures = hosting.data.resolve() / "pictures"
+        log = open_log(hosting.db or hosting.data / "log.sqlite", pictures=pictures)
+        open_things.enter_context(closing(log))
         shelf = Shelf(pictures)
         log.set_pictures(pictures)
         desk = Desk(
@@ -220,7 +221,8 @@ def _listener(host: str, port: int) -> socket.socket:
 def _alone(data: Path) -> Iterator[None]:
     """Hold the folder for this station; the system lets go of it when the process ends, however it ends."""
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (data / "station.lock").touch(mode=0o600)
         lock = (data / "station.lock").open("ab")
     except OSError as error:
         raise OutputError(f"{data}: cannot be written ({error}); choose another folder with --data") from None

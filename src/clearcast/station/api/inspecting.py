@@ -130,7 +130,7 @@ def _answer(records: Sequence[Record], station: Station, prefix: str) -> Inspect
         return Inspections(inspections=[LoggedInspection.of(record, station.shelf, prefix) for record in records])
     except ShelfAway as error:
         _logger.warning("Inspections are answered without their pictures' addresses: %s", error)
-        return Inspections(inspections=[LoggedInspection.of(record, None) for record in records])
+        return Inspections(inspections=[LoggedInspection.of(record, None, prefix) for record in records])
 
 
 def _status(sifted: Sequence[Upload | Refusal]) -> int:

@@ -2,13 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, Self
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from clearcast.domain import NoiseType, Verdict
 from clearcast.station.api import examples
 from clearcast.station.records import Disagreement, Feedback, Opinion, Record, Says, Tally
-from clearcast.station.shelf import Shelf
+from clearcast.station.shelf import Shelf, ShelfAway
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = ((datetime(year, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1) for year in (1, 9999))
@@ -89,12 +90,22 @@ class Pictures(BaseModel):
 
     @classmethod
     def of(cls, record: Record, shelf: Shelf | None, prefix: str = "") -> Self:
-        """Those that the shelf still holds; none where there is no shelf."""
-        entry, base = record.entry, f"{prefix}/v1/inspections/{record.id}/pictures/"
+        """Those that the shelf still holds; none if there is no shelf.
+
+        What is logged stands, whatever becomes of its pictures: while the shelf is away, the address of the picture as
+        it came is given, which shows it when the shelf is back.
+        """
+        entry = record.entry
         if entry.width is None or shelf is None:
             return cls()
-        kept = shelf.kept(entry.sha256, entry.model)
-        return cls(**{kind: base + kind for kind in kept}, thumbnail=base + "thumbnail" if "noisy" in kept else None)
+        try:
+            kept = shelf.kept(entry.sha256, entry.model)
+        except ShelfAway:
+            kept = frozenset({"noisy"})
+        base = f"{prefix}/v1/pictures/{entry.sha256}"
+        by_model = f"?model={quote(entry.model, safe='', errors='replace')}"
+        addresses = {kind: f"{base}/{kind}{'' if kind == 'noisy' else by_model}" for kind in kept}
+        return cls(**addresses, thumbnail=f"{base}/thumbnail" if "noisy" in kept else None)
 
 
 class LoggedInspection(BaseModel):

@@ -6,15 +6,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 
-from sqlalchemy import Connection, Engine, exc, select
+from sqlalchemy import Connection, Engine, exc, func, select
 
 from clearcast.errors import OutputError
 from clearcast.station.log import saying, tables
 from clearcast.station.log.away import LogAway, reaching
 from clearcast.station.log.counting import tally, trend
+from clearcast.station.log.journal import Journal
 from clearcast.station.log.kinds import inserting, kind_of, numbers
-from clearcast.station.log.opening import bring_up_to_date, for_reading, for_writing, log_url, place_of, reach
+from clearcast.station.log.opening import (
+    bring_up_to_date,
+    for_reading,
+    for_writing,
+    keep_tables,
+    log_url,
+    place_of,
+    reach,
+)
 from clearcast.station.log.paging import page
+from clearcast.station.log.remains import require_whole
 from clearcast.station.log.rows import entry_in, inspection_row, records, rows
 from clearcast.station.log.tables import inspections, kinds, settings
 from clearcast.station.log.tallying import FAR, count_in
@@ -27,17 +37,20 @@ _PICTURES = "pictures"  # the setting that says where they are
 _TRIED = "tried"  # the setting that says when it was last tried to write
 
 
-def open_log(url: str | Path) -> "Log":
+def open_log(url: str | Path, *, pictures: Path | None = None) -> "Log":
     """Open a log, and make it where it is not there; its tables are brought up to date.
 
     Args:
         url: a path, or a text without ``://``, is a file of SQLite; otherwise ``postgresql://USER@HOST/DATABASE``.
+        pictures: the folder of the station's pictures, if it is known: beside pictures, a file that is there and has no
+            tables is refused.
 
     Raises:
         LogAway: if it cannot be reached or written just now.
-        OutputError: if the database is no log, or one of a newer version.
+        OutputError: if the database is no log, one of a newer version, or only a part of one.
     """
     place = log_url(url)
+    require_whole(place, pictures)
     engine = reach(place)
     log = Log(engine)
     try:
@@ -62,12 +75,15 @@ class Log:
         self._write = for_writing(self._writer)
         self._turn = Lock()  # who writes: waiting for it here is fairer and faster than for SQLite's
         self._place = place_of(engine.url)
+        self._journal = Journal(engine)
 
     def bring_up_to_date(self) -> None:
         """Make the tables, or those of an older version into today's; see ``open_log``."""
         try:
             with self._writing() as connection:
                 bring_up_to_date(connection)
+            if self._engine.dialect.name == "sqlite":
+                keep_tables(self._engine)
         except exc.ProgrammingError as error:
             raise OutputError(f"The log {self._place} cannot be made or read: {error.orig}") from error
         except LogAway as error:
@@ -89,6 +105,8 @@ class Log:
             adding = inspections.insert().returning(inspections.c.id, sort_by_parameter_order=True)
             ids = list(connection.scalars(adding, values))
             count_in(connection, values)
+        with self._turn:
+            self._journal.shorten()
         return ids
 
     def page(self, wanted: Wanted, *, order: Order = Order.NEWEST, after: str | None = None, limit: int = 50) -> Page:
@@ -146,15 +164,21 @@ class Log:
             return trend(connection, wanted, spans)
 
     def export(self, wanted: Wanted) -> Iterator[Record]:
-        """All that is wanted, the newest first, as it is when the first is asked for; in bounded memory."""
+        """All that is wanted of what is logged when the first is asked for, the newest first; in bounded memory.
+
+        Each page is read in a transaction of its own, and none is open while the caller works: SQLite keeps all that is
+        written meanwhile in its journal. So feedback that is given meanwhile may be there or not.
+        """
         with self._reading() as connection:
-            after: str | None = None
-            while True:
-                part = page(connection, wanted, Order.NEWEST, after, _AT_ONCE)
-                yield from part.records
-                after = part.next
-                if after is None:
-                    return
+            last = connection.scalar(select(func.max(inspections.c.id)))
+        after: str | None = None
+        while last is not None:
+            with self._reading() as connection:
+                part = page(connection, wanted, Order.NEWEST, after, _AT_ONCE, last=last)
+            yield from part.records
+            after = part.next
+            if after is None:
+                return
 
     def latest(self, model: str, count: int) -> list[Entry]:
         """The newest inspections of a model, at most so many, without those that have an error."""
@@ -245,6 +269,16 @@ class Log:
         if self._engine.dialect.name == "sqlite" and not Path(self._place).exists():
             self.close()
             raise LogAway(f"The log {self._place} has gone. Put the file back, or start anew with another log.")
+        if self._journal.is_missing:
+            self._rescue_journal()
+
+    def _rescue_journal(self) -> None:
+        """Connections that are made from now on would begin another journal, so those that there are must end."""
+        with self._turn:
+            if self._journal.is_missing:
+                if not self._journal.rescue():
+                    raise LogAway(f"The journal of the log {self._place} was removed while it was in use. Try again.")
+                self.close()
 
 
 def _record(connection: Connection, number: int) -> Record | None:

@@ -1,6 +1,8 @@
 """Reaching a log's database: its URL, how SQLite and PostgreSQL are spoken to, and bringing its tables up to date."""
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, make_url
 
 from clearcast.errors import OutputError
+from clearcast.files import make_private
 from clearcast.station.log.away import LogAway
+from clearcast.station.log.journal import JOURNAL_BYTES
+from clearcast.station.log.remains import journal_of
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_VERSIONS = "clearcast_version"  # the table that says which migrations were done
+VERSIONS = "clearcast_version"  # the table that says which migrations were done
 _LOCK = 0x636C656172636173  # PostgreSQL's advisory lock of those who migrate a log: any number, the same for all
 _PATIENCE = 10  # seconds that a connection is waited for
 _POSTGRES = {  # a server that went without a word is noticed within seconds; the URL may say otherwise
@@ -65,8 +70,11 @@ def reach(url: URL) -> Engine:
     assert url.database
     path = Path(url.database)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # SQLite gives its journal the same mode
+        for file in (path, *journal_of(path)):
+            with suppress(FileNotFoundError):
+                make_private(file)
     except OSError as error:
         raise LogAway(f"The log {path} cannot be reached or made: {error}") from error
     engine = create_engine(url, pool_timeout=_PATIENCE, connect_args={"timeout": _PATIENCE})
@@ -104,11 +112,11 @@ def bring_up_to_date(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")  # SQLite's transactions lock anyway
     tables = inspect(connection).get_table_names()
-    if tables and _VERSIONS not in tables:
+    if tables and VERSIONS not in tables:
         raise OutputError(
             f"The database holds something else than a log ({_some(tables)}); give the log a database of its own"
         )
-    context = MigrationContext.configure(connection, opts={"version_table": _VERSIONS, "transactional_ddl": True})
+    context = MigrationContext.configure(connection, opts={"version_table": VERSIONS, "transactional_ddl": True})
     scripts = ScriptDirectory(str(_MIGRATIONS))
     current, known = context.get_current_revision(), {script.revision for script in scripts.walk_revisions()}
     if current and current not in known:
@@ -123,13 +131,28 @@ def bring_up_to_date(connection: Connection) -> None:
         context.stamp(scripts, "head")
 
 
+def keep_tables(engine: Engine) -> None:
+    """Let SQLite write its journal into the file, so that the tables are in the file itself.
+
+    Where others read it or its disk is full, it is left for another time.
+    """
+    with suppress(sqlite3.Error, exc.SQLAlchemyError), closing(engine.raw_connection()) as connection:
+        connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - whichever class SQLAlchemy's driver has
     connection.isolation_level = None  # the driver begins no transactions by itself: _begin_sqlite does
-    for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    settings = (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"journal_size_limit = {JOURNAL_BYTES}",
+    )
+    for setting in settings:
         connection.execute(f"PRAGMA {setting}")
 
 

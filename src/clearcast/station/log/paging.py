@@ -15,8 +15,10 @@ _CERTAIN = re.compile(r"c(\d{1,4}\.\d{1,20}|\d\.?\d{0,20}e-\d{1,3})_(\d{1,18})",
 _FEW = 5000  # inspections that are sooner gathered and sorted than met on a walk through all
 
 
-def page(connection: Connection, wanted: Wanted, order: Order, after: str | None, limit: int) -> Page:
-    """At most ``limit`` inspections; see ``Log.page``."""
+def page(
+    connection: Connection, wanted: Wanted, order: Order, after: str | None, limit: int, *, last: int | None = None
+) -> Page:
+    """At most ``limit`` inspections, none of a number beyond ``last``; see ``Log.page``."""
     newest = order is Order.NEWEST
     place = inspections.c.at if newest else inspections.c.margin
     rest = _older(after) if newest else _more_certain(after)
@@ -24,10 +26,11 @@ def page(connection: Connection, wanted: Wanted, order: Order, after: str | None
     kind = gathered(wanted) if few else of_kind(inspections.c.kind_id, wanted)
     by = place + 0 if few else place  # the sum keeps databases from walking in an index's order
     by_and_id = (by.desc(), inspections.c.id.desc()) if newest else (by, inspections.c.id)
-    found = select(inspections.c.id, place.label("place")).where(rest, kind, in_time(wanted), named(wanted.text))
+    known = true() if last is None else inspections.c.id <= last
+    found = select(inspections.c.id, place.label("place")).where(rest, kind, in_time(wanted), named(wanted.text), known)
     keys = connection.execute(found.order_by(*by_and_id).limit(limit + 1)).all()
-    last = keys[limit - 1] if len(keys) > limit else None
-    following = None if last is None else f"{'n' if newest else 'c'}{last.place!r}_{last.id}"
+    end = keys[limit - 1] if len(keys) > limit else None
+    following = None if end is None else f"{'n' if newest else 'c'}{end.place!r}_{end.id}"
     return Page(records=tuple(records(connection, [key.id for key in keys[:limit]])), next=following)
 
 

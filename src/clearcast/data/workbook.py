@@ -1,0 +1,44 @@
+"""Write a workbook in which every cell is text, whatever it begins with."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from openpyxl import Workbook
+from openpyxl.cell import Cell
+from openpyxl.utils.exceptions import IllegalCharacterError
+
+from clearcast.errors import OutputError
+from clearcast.files import replace_file
+
+
+def write_workbook(path: Path, title: str, columns: Mapping[str, Sequence[str]]) -> None:
+    """Write columns of one length into the only worksheet of a new .xlsx file, whole or not at all.
+
+    Raises:
+        OutputError: a text has characters that no workbook can hold.
+        OSError: the file cannot be written.
+    """
+    workbook = Workbook()
+    sheet = workbook.active
+    assert sheet is not None, "a new workbook has a worksheet"
+    sheet.title = title
+    for row, texts in enumerate([tuple(columns), *zip(*columns.values(), strict=True)], start=1):
+        for column, text in enumerate(texts, start=1):
+            cell = sheet.cell(row, column)
+            assert isinstance(cell, Cell)
+            _set_text(cell, text, path)
+    with replace_file(path) as temporary:
+        workbook.save(temporary)
+
+
+def _set_text(cell: Cell, text: str, path: Path) -> None:
+    try:
+        text.encode()
+        cell.value = text
+    except (IllegalCharacterError, UnicodeEncodeError):
+        raise OutputError(
+            f"{path}: {text!r} has characters that a workbook cannot hold; rename what is called so, and write it again"
+        ) from None
+    if text:
+        cell.data_type = "s"  # a formula, a number or a date it is only by its look
+        cell.quotePrefix = True  # and stays text when somebody edits it

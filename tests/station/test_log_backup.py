@@ -1,0 +1,236 @@
+"""Backups of a log, and what is said of a log whose files were taken apart by hand."""
+
+import logging
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from logged import ENTRY, fill, said
+from typer.testing import CliRunner
+
+from clearcast.cli import command_line
+from clearcast.errors import OutputError
+from clearcast.station.log import LogAway, open_log
+from clearcast.station.log.backup import back_up_log
+from clearcast.station.records import Wanted
+from clearcast.station.shelf import Shelf
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A station's folder with a log of 200 inspections."""
+    folder = tmp_path / "data"
+    with closing(open_log(folder / "log.sqlite")) as log:
+        fill(log, count=200, within=10_000)
+    return folder
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_backup_holds_what_the_log_holds(data: Path, tmp_path: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    back_up_log(str(data), tmp_path / "copy.sqlite", lambda done, of: steps.append((done, of)))
+
+    with closing(open_log(data / "log.sqlite")) as log, closing(open_log(tmp_path / "copy.sqlite")) as copy:
+        assert list(copy.export(Wanted())) == list(log.export(Wanted()))
+        assert copy.count(Wanted()) == log.count(Wanted())
+        copy.write([ENTRY])
+    assert steps[-1][0] == steps[-1][1] > 0
+    assert mode_of(tmp_path / "copy.sqlite") == 0o600
+
+
+def test_a_backup_made_while_stations_write_is_of_one_state(data: Path, tmp_path: Path) -> None:
+    over = threading.Event()
+
+    def write() -> None:
+        with closing(open_log(data / "log.sqlite")) as log:  # connections of its own, as another process has
+            while not over.is_set():
+                for number in log.write([ENTRY] * 7):
+                    log.add_feedback(number, said())
+
+    with closing(open_log(data / "log.sqlite")) as log:
+        log.write([ENTRY] * 30_000)  # so that a copy takes several steps
+        writers = [threading.Thread(target=write) for _ in range(2)]
+        for thread in writers:
+            thread.start()
+        try:
+            for number in range(3):
+                back_up_log(str(data / "log.sqlite"), tmp_path / f"{number}.sqlite")
+        finally:
+            over.set()
+            for thread in writers:
+                thread.join()
+
+    for number in range(3):
+        with closing(sqlite3.connect(tmp_path / f"{number}.sqlite")) as copy:
+            assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            (rows, last) = copy.execute("SELECT count(*), max(id) FROM inspections").fetchone()
+            (counted,) = copy.execute("SELECT sum(inspections) FROM tallies WHERE width = 60000").fetchone()
+        assert rows == last == counted, "whole transactions, all up to a moment"
+        assert rows % 7 == 30_200 % 7
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "0.sqlite", "1.sqlite", "2.sqlite"}
+
+
+def test_nothing_is_overwritten(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("a file")
+    (tmp_path / "link").symlink_to("nowhere")
+    for out in ("there", "link", "data"):
+        with pytest.raises(OutputError, match="nothing is overwritten"):
+            back_up_log(str(data), tmp_path / out)
+    assert (tmp_path / "there").read_text() == "a file"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_what_is_no_log_is_refused_and_left(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("path,verdict\n" * 1000)
+    (tmp_path / "empty").touch()
+    with closing(sqlite3.connect(tmp_path / "other")) as other:
+        other.execute("CREATE TABLE customers (name TEXT)")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    for name in ("text", "empty", "other", "missing", "."):
+        with pytest.raises(OutputError, match=r"log"):
+            back_up_log(str(tmp_path / name), tmp_path / "copy")
+    with pytest.raises(OutputError, match="pg_dump") as told:
+        back_up_log("postgresql://ana:secret@db/inspections", tmp_path / "copy")
+    assert "secret" not in str(told.value)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_backup_into_no_folder_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        back_up_log(str(data), tmp_path / "missing" / "copy")
+
+
+def test_a_damaged_log_gives_no_backup(data: Path, tmp_path: Path) -> None:
+    path = data / "log.sqlite"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40_000] + os.urandom(20_000) + whole[60_000:])
+
+    with pytest.raises((OutputError, LogAway)):
+        back_up_log(str(data), tmp_path / "copy")
+    assert [each.name for each in tmp_path.iterdir()] == ["data"]
+
+
+def test_the_command_backs_up_and_says_how_to_restore(data: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(command_line(["log"]), ["log", "backup", str(data), str(tmp_path / "copy.sqlite")])
+
+    assert done.exit_code == 0, done.output
+    assert "To restore it, stop the station" in done.output
+    for path in data.iterdir():  # as it says
+        path.rename(tmp_path / path.name)
+    (tmp_path / "copy.sqlite").rename(data / "log.sqlite")
+    with closing(open_log(data / "log.sqlite")) as log:
+        assert log.count(Wanted()).inspections == 200
+
+
+@pytest.fixture
+def pictures(data: Path) -> Path:
+    shelf = Shelf(data / "pictures")
+    shelf.put(b"a picture")
+    return data / "pictures"
+
+
+def test_a_log_that_was_emptied_is_not_begun_anew_beside_its_pictures(data: Path, pictures: Path) -> None:
+    for content in (b"", _without_tables(data)):
+        (data / "log.sqlite").write_bytes(content)
+        with pytest.raises(OutputError, match=r"holds no tables.*log\.sqlite-wal.*log backup") as told:
+            open_log(data / "log.sqlite", pictures=pictures)
+        assert str(pictures) in str(told.value)
+        assert (data / "log.sqlite").read_bytes() == content
+        (data / "log.sqlite").write_bytes(content)
+    (data / "log.sqlite").unlink()  # as it says
+    open_log(data / "log.sqlite", pictures=pictures).close()
+
+
+def _without_tables(data: Path) -> bytes:
+    """What is left of a new log whose journal was removed before it came into the file."""
+    path = data / "new.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE inspections (id INTEGER)")
+        content = path.read_bytes()
+    path.unlink()
+    assert content
+    return content
+
+
+def test_a_new_log_survives_that_its_journal_is_removed_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "killed").mkdir()
+    with closing(open_log(tmp_path / "log.sqlite")) as log:
+        log.write([ENTRY])
+        (tmp_path / "killed" / "log.sqlite").write_bytes((tmp_path / "log.sqlite").read_bytes())  # but no -wal
+
+    with closing(open_log(tmp_path / "killed" / "log.sqlite")) as log:
+        assert log.count(Wanted()).inspections == 0
+        log.write([ENTRY])
+
+
+def test_what_was_logged_survives_that_the_journal_is_removed_while_it_is_used(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(open_log(data / "log.sqlite")) as log:
+        for _ in range(4):
+            log.write([ENTRY] * 50)
+            (data / "log.sqlite-wal").unlink()
+            assert log.write([ENTRY])
+            assert log.count(Wanted()).inspections == len(list(log.export(Wanted())))
+        copy = tmp_path / "as kill -9 leaves it"
+        copy.mkdir()
+        for path in data.glob("log.sqlite*"):
+            (copy / path.name).write_bytes(path.read_bytes())
+        assert log.count(Wanted()).inspections == 200 + 4 * 51
+    assert caplog.text.count("was removed while it was in use") == 4
+    with closing(open_log(copy / "log.sqlite")) as log:
+        assert log.count(Wanted()).inspections == 200 + 4 * 51
+    back_up_log(str(copy), tmp_path / "copy.sqlite")
+
+
+def test_a_journal_without_its_log_is_told(data: Path) -> None:
+    (data / "log.sqlite").unlink()
+    (data / "log.sqlite-wal").write_bytes(b"a journal")
+
+    with pytest.raises(OutputError, match=r"is gone, but its journal log\.sqlite-wal is there"):
+        open_log(data / "log.sqlite")
+    assert not (data / "log.sqlite").exists()
+
+
+def test_a_log_begun_anew_beside_pictures_is_told(data: Path, pictures: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for path in data.glob("log.sqlite*"):
+        path.unlink()
+    with caplog.at_level(logging.WARNING):
+        open_log(data / "log.sqlite", pictures=pictures).close()
+    assert "a new log is begun" in caplog.text
+    caplog.clear()
+    open_log(data / "log.sqlite", pictures=pictures).close()
+    assert not caplog.messages
+
+
+@pytest.fixture
+def _open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("_open_umask")
+def test_a_log_is_its_owners_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "data" / "log.sqlite"
+    with closing(open_log(path)) as log:
+        log.write([ENTRY])
+        there = {each.name: mode_of(each) for each in path.parent.iterdir()}
+        assert there == dict.fromkeys(("log.sqlite", "log.sqlite-wal", "log.sqlite-shm"), 0o600)
+        assert mode_of(path.parent) == 0o700
+        assert not caplog.messages
+        for each in path.parent.iterdir():
+            each.chmod(0o644)
+        with closing(open_log(path)):
+            assert {mode_of(each) for each in path.parent.iterdir()} == {0o600}
+    assert "log.sqlite: everybody on this machine could read it" in caplog.text

@@ -1,0 +1,133 @@
+"""The addresses of pictures: what a browser keeps under one is right whatever log it came from."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from desks import picture
+from stations import Scene, files_of, problem_of, scene_in, send
+
+KINDS = ("noisy", "restored", "heat", "thumbnail")
+
+
+@pytest.fixture
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    with scene_in(tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.fixture
+def client(scene: Scene) -> Iterator[httpx.Client]:
+    with scene.open() as opened:
+        yield opened
+
+
+def test_a_log_begun_anew_gives_its_parts_other_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    addresses = []
+    for level in (40, 200):
+        (tmp_path / "data").mkdir()
+        with scene_in(tmp_path / "data", monkeypatch) as scene, scene.open() as client:
+            (said,) = send(client, level)
+            addresses.append({kind: said["pictures"][kind] for kind in KINDS})
+            assert said["id"] == 1
+        shutil.rmtree(tmp_path / "data")
+
+    assert all(addresses[0][kind] != addresses[1][kind] for kind in KINDS)
+
+
+def test_what_another_bundle_makes_of_a_picture_has_another_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for model in ("bundle 11111111", "bundle 22222222"):
+        (tmp_path / model).mkdir()
+        with scene_in(tmp_path / model, monkeypatch) as scene:
+            scene.inspector.name = model
+            with scene.open() as client:
+                found.append(send(client, 40)[0]["pictures"])
+
+    first, second = found
+    assert (first["noisy"], first["thumbnail"]) == (second["noisy"], second["thumbnail"])
+    assert {first["restored"], first["heat"]} & {second["restored"], second["heat"]} == set()
+
+
+def test_only_the_very_bytes_that_an_address_names_are_for_ever(client: httpx.Client) -> None:
+    (said,) = send(client, 200)
+    answers = {kind: client.get(said["pictures"][kind]) for kind in KINDS}
+    by_number = client.get(f"/v1/inspections/{said['id']}/pictures/noisy")
+
+    assert said["sha256"] == hashlib.sha256(picture(200)).hexdigest()
+    assert said["sha256"] in said["pictures"]["noisy"]
+    assert [kind for kind in KINDS if "immutable" in answers[kind].headers["cache-control"]] == ["noisy"]
+    assert by_number.headers["cache-control"] == "private, no-cache"
+    assert by_number.content == answers["noisy"].content == picture(200)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_old_addresses_work_and_are_asked_for_again(client: httpx.Client, kind: str) -> None:
+    (said,) = send(client, 200)
+    by_content = client.get(said["pictures"][kind])
+    by_number = client.get(f"/v1/inspections/{said['id']}/pictures/{kind}")
+
+    assert by_number.content == by_content.content
+    assert by_number.headers["etag"] == by_content.headers["etag"]
+    again = client.get(by_number.request.url, headers={"If-None-Match": by_number.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["cache-control"] == by_number.headers["cache-control"]
+    assert client.get(by_number.request.url, headers={"If-None-Match": '"other"'}).content == by_content.content
+
+
+def test_a_picture_that_is_not_there_is_a_problem(client: httpx.Client) -> None:
+    send(client, 200)
+    digest = hashlib.sha256(picture(200)).hexdigest()
+    problem_of(client.get(f"/v1/pictures/{'0' * 64}/noisy"), 410)
+    problem_of(client.get(f"/v1/pictures/{digest}/restored"), 410)
+    problem_of(client.get(f"/v1/pictures/{digest}/restored?model=other"), 410)
+    for path in (
+        f"{digest}/noisy.jpg",
+        "..%2f..%2flog.sqlite/noisy",
+        f"{digest.upper()}/noisy",
+        f"{digest[:-1]}/noisy",
+    ):
+        assert client.get(f"/v1/pictures/{path}").status_code in {404, 422}
+
+
+@pytest.mark.parametrize("name", ["Gehäuse #3 & Co. ?a=b 11111111", "100% 11111111", "a/../b 11111111"])
+def test_a_bundle_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with scene_in(tmp_path, monkeypatch) as scene:
+        scene.inspector.name = name
+        with scene.open() as client:
+            (said,) = send(client, 200)
+            assert {kind: client.get(said["pictures"][kind]).status_code for kind in KINDS} == dict.fromkeys(KINDS, 200)
+
+
+def test_what_was_logged_is_answered_though_the_folder_of_pictures_went_away(scene: Scene) -> None:
+    """Pictures are kept, then logged, then answered; what becomes of them later is no matter of the verdict."""
+    pictures, away = scene.folder / "pictures", scene.folder / "away"
+    write = scene.log.write
+
+    def write_and_lose(entries: object) -> list[int]:
+        numbers = write(entries)  # type: ignore[arg-type]
+        pictures.rename(away)
+        return numbers
+
+    with scene.open() as client:
+        scene.log.write = write_and_lose  # type: ignore[method-assign, assignment]
+        answer = client.post("/v1/inspect", files=files_of(("part.png", picture(200))))
+        assert answer.status_code == 200, answer.text
+        (said,) = answer.json()["inspections"]
+        assert said["verdict"] == "defect"
+
+        (listed,) = client.get("/v1/inspections").json()["inspections"]
+        assert listed == client.get(f"/v1/inspections/{said['id']}").json() == said
+        told = client.post(f"/v1/inspections/{said['id']}/feedback", json={"says": "ok"})
+        assert told.status_code == 201, "it is in the log, so nobody must say it again"
+        problem_of(client.get(said["pictures"]["noisy"]), 503)
+        assert client.get("/v1/inspections.csv").text.count("part.png") == 1
+
+        away.rename(pictures)
+        assert client.get(said["pictures"]["noisy"]).content == picture(200)
+        assert client.get(f"/v1/inspections/{said['id']}").json()["pictures"]["restored"]

@@ -1,0 +1,186 @@
+"""What happens to files among a station's pictures that are not the station's own, and who may read those that are."""
+
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from test_shelf import GREY, MODEL, came, files, none_needed
+
+from clearcast import imaging
+from clearcast.station.shelf import Shelf
+
+OLD = b"an old picture"
+NEW = b"a new picture"
+
+
+def put_stray_file(shard: Path, picture: Path, _: Path) -> None:
+    for folder in (shard.parent, shard, picture, shard.parent / "incoming"):
+        for name in (".DS_Store", "Thumbs.db", "README.txt", "a0", "ff" * 32):
+            (folder / name).write_bytes(b"somebody's")
+
+
+def put_stray_folder(shard: Path, picture: Path, _: Path) -> None:
+    for folder in (shard.parent, shard, picture, shard.parent / "incoming"):
+        (folder / "@eaDir" / "SYNO@.fileindexdb").mkdir(parents=True)
+        (folder / "@eaDir" / "noisy").write_bytes(b"somebody's")
+    (shard / ("00" * 32)).mkdir()  # a picture's name, in the folder of others
+    (shard.parent / "lost+found").mkdir()
+    (shard / (shard.name + "11" * 31) / "noisy").mkdir(parents=True)  # a folder in the place of a file
+    (shard / (shard.name + "11" * 31) / "noisy" / "note").write_bytes(b"somebody's")
+
+
+def put_links(shard: Path, picture: Path, outside: Path) -> None:
+    name = shard.name + "22" * 31
+    (outside / name).mkdir(parents=True)
+    for kept in (outside / "noisy", outside / name / "noisy", outside / "tmp_file"):
+        kept.write_bytes(b"somebody's")
+        os.utime(kept, (0, 0))
+    (shard / name).symlink_to(outside / name)
+    (shard.parent / "00").symlink_to(outside)
+    (picture / "0123456789abcdef.jpg").symlink_to(outside / "noisy")
+    (picture / "thumbnail.jpg").symlink_to("nowhere")
+    (shard.parent / "incoming" / "tmp_link").symlink_to(outside / "tmp_file")
+
+
+@pytest.mark.parametrize("put", [put_stray_file, put_stray_folder, put_links])
+def test_retention_goes_on_past_what_is_not_the_stations_own_and_leaves_it(
+    put: Callable[[Path, Path, Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf(tmp_path / "pictures")
+    old, new = shelf.put(OLD), shelf.put(NEW)
+    shelf.writable()
+    shard = tmp_path / "pictures" / old[:2]
+    put(shard, shard / old, tmp_path / "outside")
+    came(tmp_path, old, days=30)
+    before = {name: data for name, data in files(tmp_path).items() if not name.endswith(f"{old}/noisy")}
+
+    with caplog.at_level(logging.WARNING):
+        assert shelf.sweep(keep_days=7, keep_bytes=None, needed=none_needed) == 1
+        assert shelf.sweep(keep_days=7, keep_bytes=len(NEW), needed=none_needed) == 0
+
+    assert (shelf.noisy(old), shelf.noisy(new)) == (None, NEW)
+    assert files(tmp_path) == before, "strays are left as they were"
+    (told,) = caplog.messages
+    assert "not the station's own" in told
+
+
+def test_a_stray_that_comes_later_is_reported_once_too_and_many_in_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shelf = Shelf(tmp_path / "pictures")
+
+    def sweep() -> None:
+        shelf.sweep(keep_days=1, keep_bytes=None, needed=none_needed)
+
+    sweep()
+    assert not caplog.messages
+    (tmp_path / "pictures" / ".DS_Store").touch()
+    sweep()
+    for number in range(1000):
+        (tmp_path / "pictures" / f"IMG_{number}.jpg").touch()
+    sweep()
+    sweep()
+
+    first, second = caplog.messages
+    assert "1 x .DS_Store" in first
+    assert ".DS_Store" not in second
+    assert "981 x other names" in second
+    assert len(second) < 10_000
+
+
+def test_what_the_system_refuses_is_left_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Root may read and remove anything, so the system's answers are played here."""
+    shelf = Shelf(tmp_path / "pictures")
+    locked, unreadable, free = sorted((shelf.put(b"%d" % number) for number in range(3)), reverse=True)
+    for days, sha256 in enumerate((locked, unreadable, free)):
+        came(tmp_path, sha256, days=30 - days)
+    unlink, scandir = Path.unlink, os.scandir
+
+    def refuse_unlink(path: Path, missing_ok: bool = False) -> None:
+        if locked in path.parts:
+            raise PermissionError(13, "Permission denied")
+        unlink(path, missing_ok=missing_ok)
+
+    def refuse_scandir(path: str | Path | os.DirEntry[str]) -> object:
+        if Path(path).name == unreadable:
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "unlink", refuse_unlink)
+        context.setattr(os, "scandir", refuse_scandir)
+        assert shelf.sweep(keep_days=7, keep_bytes=None, needed=none_needed) == 1
+
+    assert shelf.noisy(free) is None
+    assert shelf.noisy(locked)
+    assert shelf.noisy(unreadable)
+    assert "Permission denied" in caplog.text
+    assert shelf.sweep(keep_days=7, keep_bytes=None, needed=none_needed) == 2
+
+
+def test_strays_are_not_counted_as_the_stations_bytes(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "pictures")
+    sha256 = shelf.put(b"1" * 1000)
+    for folder in (tmp_path / "pictures", tmp_path / "pictures" / sha256[:2] / sha256):
+        (folder / "video.mp4").write_bytes(bytes(100_000))
+
+    assert shelf.sweep(keep_days=None, keep_bytes=1000, needed=none_needed) == 0
+    assert shelf.noisy(sha256)
+
+
+def test_what_people_spoke_of_stays_with_a_stray_beside(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "pictures")
+    sha256 = shelf.put(OLD)
+    came(tmp_path, sha256, days=30)
+    (tmp_path / "pictures" / sha256[:2] / sha256 / ".DS_Store").touch()
+
+    def needed(some: Sequence[str]) -> set[str]:
+        return set(some)
+
+    assert shelf.sweep(keep_days=7, keep_bytes=0, needed=needed) == 0
+    assert shelf.noisy(sha256) == OLD
+
+
+def test_something_in_the_place_of_a_file_is_no_picture(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "pictures")
+    sha256 = "ab" * 32
+    (tmp_path / "pictures" / "ab" / sha256 / "noisy").mkdir(parents=True)
+    (tmp_path / "pictures" / "cd").write_bytes(b"a file")
+
+    assert shelf.noisy(sha256) is shelf.noisy("cd" * 32) is None
+    assert shelf.kept(sha256, MODEL) == shelf.kept("cd" * 32, MODEL) == frozenset()
+
+
+def modes(folder: Path) -> set[tuple[bool, int]]:
+    """Of everything in a folder, and of itself: whether it is a folder, and who may do what."""
+    return {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in (folder, *folder.rglob("*"))}
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_pictures_are_their_owners_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shelf = Shelf(tmp_path / "pictures")
+    sha256 = shelf.put(imaging.encode(GREY, ".png"))
+    shelf.thumbnail(sha256)
+    assert modes(tmp_path / "pictures") == {(True, 0o700), (False, 0o600)}
+    assert not caplog.messages
+
+    (tmp_path / "pictures").chmod(0o755)
+    Shelf(tmp_path / "pictures")
+    assert stat.S_IMODE((tmp_path / "pictures").stat().st_mode) == 0o700
+    assert "everybody on this machine could read it" in caplog.text
+
+    (tmp_path / "pictures").chmod(0o750)
+    Shelf(tmp_path / "pictures")
+    assert stat.S_IMODE((tmp_path / "pictures").stat().st_mode) == 0o750, "a group was let in on purpose"
