@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clearcast.cli.options import TrustedKeys
+from clearcast.cli.options import TrustedKeys, trust_of
 from clearcast.cli.speaking import LinePrinter
 from clearcast.domain import Inspection
 from clearcast.evaluation.evidence.words import counted
@@ -66,7 +66,7 @@ def watch(
 
     watched = watched_folder(folder)
     loaded = load(bundle, threads=threads, trust=trust or None)
-    drift = drift_of(open_package(bundle, trust or None))
+    drift = drift_of(open_package(bundle, trust_of(trust)))
     trusted = trusted_until(out)
     stop = threading.Event()
     with _ended_by_signals(stop), LinePrinter() as printer:

@@ -6,7 +6,7 @@ of an inspection: a log that is begun anew gives the same numbers to other parts
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
@@ -39,7 +39,7 @@ async def _answers(request: Request) -> AnswerBudget:
 
 
 Sending = Annotated[AnswerBudget, Depends(_answers)]
-_ANSWERS = {
+_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"content": {f"image/{kind}": {"schema": {"type": "string"}} for kind in ("jpeg", "png", "webp")}},
     304: {"description": "The picture is still what If-None-Match names"},
 }
