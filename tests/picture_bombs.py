@@ -66,7 +66,7 @@ def grey_tags(place: int, **other: int) -> list[tuple[int, int, int, int]]:
 
 
 def tiff(*directories: Sequence[tuple[int, int, int, int]], rest: bytes = b"", last: int = 0) -> bytes:
-    """A TIFF whose directories follow each other behind the rest, which begins at byte 8; ``last``: what ends the chain."""
+    """A TIFF whose directories follow each other behind the rest, which begins at byte 8; ``last`` ends the chain."""
     place = 8 + len(rest)
     made = b""
     for number, tags in enumerate(directories):
@@ -103,7 +103,8 @@ def multi_picture(kinds: Sequence[int], *, small: bool = False, mark: bytes = b"
     ends = len(first) + 4 + length - start
     places = [0, *(ends + number * len(other) for number in range(len(kinds)))]
     entries = b"".join(
-        struct.pack("<IIIHH", kind, len(other), place, 0, 0) for kind, place in zip((0x030000, *kinds), places, strict=True)
+        struct.pack("<IIIHH", kind, len(other), place, 0, 0)
+        for kind, place in zip((0x030000, *kinds), places, strict=True)
     )
     index = segment(0xE2, b"MPF\0II*\0" + struct.pack("<I", 8) + directory(tags) + entries)
     return first[:2] + index + first[2:] + other * len(kinds)
@@ -127,7 +128,9 @@ def exif_bomb(*, tags: int = 3000, segments: int = 16) -> bytes:
     block += bytes(size - len(block))
     plain = jpeg()
     rest = plain[4 + int.from_bytes(plain[4:6]) :]
-    return plain[:2] + b"".join(segment(0xE1, b"Exif\0\0" + block[n * 65_527 :][:65_527]) for n in range(segments)) + rest
+    return (
+        plain[:2] + b"".join(segment(0xE1, b"Exif\0\0" + block[n * 65_527 :][:65_527]) for n in range(segments)) + rest
+    )
 
 
 def bombs() -> dict[str, bytes]:
@@ -164,9 +167,7 @@ def bombs() -> dict[str, bytes]:
         "tiff: 20,000 pages": tiff(*[grey_tags(8)] * 20_000, rest=bytes(4096)),
         "bigtiff: tags share a block": b"II+\0"
         + struct.pack("<HHQ", 8, 0, 16)
-        + directory(
-            [*grey_tags(1000), *((40_000 + number, 7, block, 1000) for number in range(2000))], big=True
-        )
+        + directory([*grey_tags(1000), *((40_000 + number, 7, block, 1000) for number in range(2000))], big=True)
         + bytes(block),
         "jpeg: many scans": many_scans(101),
         "jpeg: many scans with tiny restarts": many_scans(5000, restart=1),
@@ -186,17 +187,18 @@ def bombs() -> dict[str, bytes]:
         "png: many chunks": png(chunk(b"prVt", b"") * 20_000),
         "png: many chunks behind": png(behind=[chunk(b"prVt", b"") * 20_000]),
         "png: many tiny chunks of pixels": png(behind=[chunk(b"IDAT", b"") * 50_000]),
+        "png: pixels behind the last": png(rows=bytes(200_000_000)),
         "png: text": png(chunk(b"zTXt", b"a\0\0" + text)),
         "png: colour profile": png(chunk(b"iCCP", b"a\0\0" + text)),
         "png: international text": png(chunk(b"iTXt", b"a\0\1\0de\0b\0" + text)),
         "png: texts that add up": png(chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(500_000), 9)) * 50),
         "png: exif": png(
-            chunk(b"eXIf", b"II*\0" + struct.pack("<I", 8) + directory([(n, 7, 50_000, 8) for n in range(999)]) + bytes(50_000))
+            chunk(
+                b"eXIf",
+                b"II*\0" + struct.pack("<I", 8) + directory([(n, 7, 50_000, 8) for n in range(999)]) + bytes(50_000),
+            )
         ),
-        "webp: many chunks": b"RIFF"
-        + struct.pack("<I", 4 + 8 * 20_000)
-        + b"WEBP"
-        + webp_chunk(b"abcd", b"") * 20_000,
+        "webp: many chunks": b"RIFF" + struct.pack("<I", 4 + 8 * 20_000) + b"WEBP" + webp_chunk(b"abcd", b"") * 20_000,
     }
 
 

@@ -134,7 +134,7 @@ def encode(picture: Picture, suffix: str, *, jpeg_quality: int = 95) -> bytes:
 
 
 def shrink_to_fit(picture: Picture, suffix: str) -> Picture:
-    """A picture as it is or, if the format of ``suffix`` holds none of its size, shrunk to the largest that it holds."""
+    """A picture as it is or, if it is too long for the format of ``suffix``, shrunk to the largest size that fits."""
     height, width = picture.shape[:2]
     scale = _longest_side(suffix) / max(height, width)
     return resize(picture, max(1, int(scale * height)), max(1, int(scale * width))) if scale < 1 else picture
@@ -156,7 +156,7 @@ def _longest_side(suffix: str) -> int:
 
 
 def _examine(data: bytes, name: str) -> tuple[Structure, PictureInfo]:
-    """What a file's structure and header say, if it is one picture of a size that is decoded."""
+    """What a file's structure and header say, if it is one picture, of a size that is decoded."""
     try:
         structure = read_structure(data)
         if structure:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import picture_bombs
 import pytest
 from handmade import pictures_of, restored_of, write_bundle
 from typer.testing import CliRunner, Result
 
 import clearcast
+import picture_bombs
 from clearcast import imaging
 from clearcast.cli import command_line
 from clearcast.domain import Verdict

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import picture_bombs
 import pytest
 from hostile_files import files, grain, saved
 from running import Running, running
+
+import picture_bombs
 
 _FILES = {200, 413, 415, 422}
 _BOUNDARY = b"----frontier"

@@ -61,4 +61,3 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 def _number(content: memoryview) -> int:
     return int.from_bytes(content, "little")
-
