@@ -52,8 +52,8 @@ def read_bytes(path: Path) -> bytes:
         raise PictureError(
             PictureFault.MISSING, f"{path}: no such file; mend the path or the root folder it is relative to"
         ) from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-        raise PictureError(PictureFault.UNREADABLE, f"{path}: cannot be opened ({error})") from None
+    except (OSError, ValueError, MemoryError) as error:  # ValueError: a NUL byte in the path
+        raise PictureError(PictureFault.UNREADABLE, f"{path}: cannot be opened ({first_line(error)})") from None
 
 
 def probe(data: bytes, name: str = "picture") -> PictureInfo:
