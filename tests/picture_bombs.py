@@ -66,7 +66,7 @@ def grey_tags(place: int, **other: int) -> list[tuple[int, int, int, int]]:
 
 
 def tiff(*directories: Sequence[tuple[int, int, int, int]], rest: bytes = b"", last: int = 0) -> bytes:
-    """A TIFF whose directories follow each other behind the rest, which begins at byte 8; ``last``: what ends the chain."""
+    """A TIFF whose directories follow each other behind the rest, which begins at byte 8; ``last`` ends the chain."""
     place = 8 + len(rest)
     made = b""
     for number, tags in enumerate(directories):
@@ -187,6 +187,7 @@ def bombs() -> dict[str, bytes]:
         "png: many chunks": png(chunk(b"prVt", b"") * 20_000),
         "png: many chunks behind": png(behind=[chunk(b"prVt", b"") * 20_000]),
         "png: many tiny chunks of pixels": png(behind=[chunk(b"IDAT", b"") * 50_000]),
+        "png: pixels behind the last": png(rows=bytes(200_000_000)),
         "png: text": png(chunk(b"zTXt", b"a\0\0" + text)),
         "png: colour profile": png(chunk(b"iCCP", b"a\0\0" + text)),
         "png: international text": png(chunk(b"iTXt", b"a\0\1\0de\0b\0" + text)),

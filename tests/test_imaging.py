@@ -188,6 +188,7 @@ def bmp_with_alpha(alpha: int) -> bytes:
     return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(pixels), 0, 0, 14 + len(head)) + head + pixels
 
 
+GREY_LEVEL = int(np.asarray(as_pillow("L"))[3, 3])
 UNSUPPORTED = {
     "16-bit grey PNG": encoded(Image.fromarray(DEEP[:, :, 0]), "PNG"),
     "16-bit colour PNG": cv2.imencode(".png", DEEP)[1].tobytes(),
@@ -201,9 +202,7 @@ UNSUPPORTED = {
     "LA TIFF": encoded(with_alpha("L", 254), "TIFF"),
     "lossless WebP of one clear pixel": encoded(with_alpha("RGB", 0), "WEBP", lossless=True),
     "32-bit BMP with a mask of alpha": bmp_with_alpha(254),
-    "grey PNG with one transparent level": encoded(
-        as_pillow("L"), "PNG", transparency=int(as_pillow("L").getpixel((3, 3)))
-    ),
+    "grey PNG with one transparent level": encoded(as_pillow("L"), "PNG", transparency=GREY_LEVEL),
     "palette PNG with transparency": encoded(CLEAR_COLOUR, "PNG", transparency=3),
     "palette PNG with half transparency": encoded(CLEAR_COLOUR, "PNG", transparency=bytes(range(16))),
     "PNG with one transparent colour": encoded(as_pillow(), "PNG", transparency=tuple(scene()[3, 3].tolist())),

@@ -53,8 +53,8 @@ def read_bytes(path: Path) -> bytes:
         raise PictureError(
             PictureFault.MISSING, f"{path}: no such file; mend the path or the root folder it is relative to"
         ) from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-        raise PictureError(PictureFault.UNREADABLE, f"{path}: cannot be opened ({error})") from None
+    except (OSError, ValueError, MemoryError) as error:  # ValueError: a NUL byte in the path
+        raise PictureError(PictureFault.UNREADABLE, f"{path}: cannot be opened ({first_line(error)})") from None
 
 
 def probe(data: bytes, name: str = "picture") -> PictureInfo:
@@ -135,7 +135,7 @@ def encode(picture: Picture, suffix: str, *, jpeg_quality: int = 95) -> bytes:
 
 
 def shrink_to_fit(picture: Picture, suffix: str) -> Picture:
-    """A picture as it is or, if the format of ``suffix`` holds none of its size, shrunk to the largest that it holds."""
+    """A picture as it is or, if it is too long for the format of ``suffix``, shrunk to the largest size that fits."""
     height, width = picture.shape[:2]
     scale = _longest_side(suffix) / max(height, width)
     return resize(picture, max(1, int(scale * height)), max(1, int(scale * width))) if scale < 1 else picture
@@ -157,7 +157,7 @@ def _longest_side(suffix: str) -> int:
 
 
 def _examine(data: bytes, name: str) -> tuple[Structure, PictureInfo]:
-    """What a file's structure and header say, if it is one picture of a size that is decoded."""
+    """What a file's structure and header say, if it is one picture, of a size that is decoded."""
     try:
         structure = read_structure(data)
         if structure:

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -50,9 +51,9 @@ class DirectoryReader:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._order = {b"II": "<", b"MM": ">"}.get(data[:2], "")
-        version = self._unpack("H", 2) if self._order else 0
-        if version not in {42, 43}:
+        self._order: Literal["<", ">"] = ">" if data.startswith(b"MM") else "<"
+        version = self._unpack("H", 2)
+        if data[:2] not in {b"II", b"MM"} or version not in {42, 43}:
             raise refuse_damage("no TIFF header")
         self._big = version == 43
         self._claimed = 0
@@ -74,11 +75,11 @@ class DirectoryReader:
         """
         head, size, pointer = (8, _BIG_ENTRY.itemsize, "Q") if self._big else (2, _ENTRY.itemsize, "I")
         count = self._unpack("Q" if self._big else "H", place)
-        if count > _MOST_TAGS:
-            raise refuse_cost(f"{count:,} tags in one directory; at most {_MOST_TAGS:,} are read")
         end = place + head + count * size
         if end > len(self._data):
             raise refuse_damage("a list of tags leads out of the file")
+        if count > _MOST_TAGS:
+            raise refuse_cost(f"{count:,} tags in one directory; at most {_MOST_TAGS:,} are read")
         self._claim(count * size)
         tags = list(self._tags(place + head, count))
         return tags, self._unpack(pointer, end) if end + struct.calcsize(pointer) <= len(self._data) else 0

@@ -21,6 +21,7 @@ _PATIENCE = 3  # times as many seconds may pass, since other work may take the c
 _BYTES = 256 * 2**20  # of memory, for a picture of any size
 _BYTES_PER_PIXEL = 20
 _BYTES_PER_BYTE = 4
+_PIPE = 2**20  # bytes; with the usual 64 kB, processes change places all the time
 _START = (
     "import sys; sys.path[:] = {path!r}; from clearcast.decoding.worker import serve; "
     "serve(sys.stdin.buffer, sys.stdout.buffer)"
@@ -37,13 +38,14 @@ def decode_apart(
     """
     size = structure.width * structure.height
     seconds = _SECONDS + size / _PIXELS_PER_SECOND
+    memory = _BYTES + _BYTES_PER_PIXEL * size + _BYTES_PER_BYTE * len(data)
     request = {
         "bytes": len(data),
         "channels": channels,
         "strictly": strictly,
         "transparent": transparent,
         "seconds": seconds,
-        "memory": _BYTES + _BYTES_PER_PIXEL * size + _BYTES_PER_BYTE * len(data),
+        "memory": memory,
     }
     worker = _WORKERS.take()
     try:
@@ -55,7 +57,7 @@ def decode_apart(
         worker.end()
         raise DecodingError(
             PictureFault.TOO_LARGE,
-            f"decoding it takes more than {seconds:.0f} seconds or {request['memory'] // 2**20:,} MB, far more than its "
+            f"decoding it takes more than {seconds:.0f} seconds or {memory // 2**20:,} MB, far more than its "
             f"{structure.width} x {structure.height} pixels explain; save it anew, as PNG or JPEG",
         ) from None
     except BaseException:
@@ -69,13 +71,10 @@ class _Worker:
     """One process, used by one thread at a time."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _START.format(path=sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # what libraries write about damaged files is told as the file's error
-            start_new_session=True,  # Ctrl-C is for the process that asks
-        )
+        try:
+            self._process = _start(_PIPE)
+        except PermissionError:  # the user has many large pipes already
+            self._process = _start(-1)
 
     def ask(self, request: dict[str, object], data: bytes, *, patience: float) -> Picture:
         """Send a request and wait for its answer.
@@ -110,9 +109,20 @@ class _Worker:
         self._process.wait()
 
 
+def _start(pipesize: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _START.format(path=sys.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # what libraries write about damaged files is told as the file's error
+        pipesize=pipesize,
+        start_new_session=True,  # Ctrl-C is for the process that asks
+    )
+
+
 def _read_picture(answers: io.BufferedReader, shape: list[int]) -> Picture:
     picture = np.empty(shape, np.uint8)
-    view = memoryview(picture).cast("B")
+    view = picture.data.cast("B")
     read = 0
     while read < len(view):
         count = answers.readinto(view[read:])

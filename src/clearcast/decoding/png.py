@@ -15,6 +15,10 @@ _MOST_TEXT = 16 * 2**20  # bytes of all texts and the colour profile, unpacked
 _PIXELS = frozenset({b"IDAT", b"fdAT"})
 _PACKED = frozenset({b"iCCP", b"zTXt", b"iTXt"})
 _PALETTE = 3  # colour type
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type
+_SPARE = 64 * 1024  # bytes that a clumsy writer may waste
+_BEST_RATIO = 1032  # of deflate: decoders unpack all there is, also what lies behind the last pixel
+_MOST_UNPACKED = 2 * 2**30  # bytes, which take some seconds
 
 
 class _Chunks:
@@ -67,14 +71,23 @@ def read_structure(data: bytes) -> Structure:
     """Walk through the chunks of a PNG."""
     if data[12:16] != b"IHDR" or len(data) < 33:
         raise refuse_damage("its header is cut off")
-    width, height, _, colour = struct.unpack_from(">IIBB", data, 16)
+    width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
     chunks = _Chunks()
     for kind, content in _walk(data):
         chunks.count(kind, content)
     if colour == _PALETTE and chunks.pixels and not chunks.palette:
         raise refuse_damage("it names colours of a palette, and has none")
-    reason = "" if chunks.end else "it has no end mark"
-    return Structure(format="PNG", width=width, height=height, frames=chunks.frames, truncated=reason)
+    needed = height * (1 + width * bits * _SAMPLES.get(colour, 4) // 8)
+    if chunks.pixel_bytes > 2 * needed + _SPARE and chunks.frames == 1:
+        raise refuse_cost(f"{chunks.pixel_bytes:,} packed bytes for pixels that have {needed:,} unpacked")
+    return Structure(
+        format="PNG",
+        width=width,
+        height=height,
+        frames=chunks.frames,
+        truncated="" if chunks.end else "it has no end mark",
+        bounded=chunks.pixel_bytes * _BEST_RATIO <= max(_MOST_UNPACKED, 4 * needed),
+    )
 
 
 def _walk(data: bytes) -> Iterator[tuple[bytes, memoryview]]:

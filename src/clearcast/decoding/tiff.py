@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from clearcast.decoding.directories import DirectoryReader, Tag
 from clearcast.decoding.exif import require_bounded_tags
-from clearcast.decoding.records import Structure, refuse_cost, refuse_damage
+from clearcast.decoding.records import DecodingError, Structure, refuse_cost, refuse_damage
+from clearcast.errors import PictureFault
 
 _MOST_DIRECTORIES = 10_000
+_MOST_SAMPLES = 6
 _SMALL_TILE = 4 * 2**20  # pixels; larger tiles must not be much larger than the picture
 _BOUNDED = frozenset({1, 5, 8, 32773, 32946})  # compression: none, LZW, deflate, PackBits, deflate of old
 
@@ -45,6 +47,9 @@ def read_structure(data: bytes) -> Structure:
     width, height = first.number(_WIDTH, 0), first.number(_HEIGHT, 0)
     if not width or not height:
         raise refuse_damage("it names no width or no height")
+    samples = first.number(_SAMPLES, 1)
+    if samples > _MOST_SAMPLES:
+        raise DecodingError(PictureFault.UNSUPPORTED, f"{samples:,} samples a pixel; expected 1 (grey) or 3 (colour)")
     pages = int(not first.is_auxiliary) + _count_pages(reader, reader.start, following)
     if first.is_auxiliary and (following or _SUB_DIRECTORIES in first.tags):
         raise refuse_damage("its first page is a smaller copy or a mask of another page")

@@ -6,7 +6,10 @@ knows such limits, it ends this process if a file takes more; whoever asked sees
 
 import json
 import sys
+from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from clearcast.decoding.pixels import first_line, read_pixels
 from clearcast.decoding.records import Channels, DecodingError
@@ -34,7 +37,7 @@ def _answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes
         pixels = read_pixels(
             data, Channels(request["channels"]), strictly=request["strictly"], transparent=request["transparent"]
         )
-        return {"shape": pixels.shape}, memoryview(pixels).cast("B")
+        return {"shape": pixels.shape}, np.ascontiguousarray(pixels).data.cast("B")
     except DecodingError as error:
         return {"fault": error.fault, "reason": str(error)}, b""
     except MemoryError:
@@ -52,8 +55,7 @@ def _limit(*, memory: int, seconds: float) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     _set_soft_limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds) + 1)
     if sys.platform == "linux":  # others count what is mapped and never used, or do not hold to it
-        with open("/proc/self/statm", encoding="ascii") as file:
-            pages = int(file.read().split()[0])
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         _set_soft_limit(resource.RLIMIT_AS, pages * resource.getpagesize() + memory)
 
 
