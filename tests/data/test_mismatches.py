@@ -44,7 +44,7 @@ def waves(picture: Picture, rng: np.random.Generator) -> Picture:
     down, across = np.mgrid[:SIDE, :SIDE] / SIDE
     slow, fast = rng.uniform(1, 4, 2), rng.uniform(5, 12, 2)
     added = sum(80 * np.sin(6.28 * (a * down + b * across) + rng.uniform(0, 6)) for a, b in (slow, fast))
-    return np.clip(picture + added, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture + added, 0, 255), np.uint8)
 
 
 def found(noisy: Sequence[Picture], references: Sequence[Picture]) -> list[Mismatch]:

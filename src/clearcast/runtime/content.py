@@ -22,7 +22,9 @@ _NOISE = (
     0.9,
     3.5,
 )  # the same two in units of ``_noise``: frames of white noise reach 0.7 and 1.7, tiles have 1.1 and 3.9
-_LINES = 128  # so many lines tell how strong noise is
+_MOST_NOISE = 4.0  # grey levels: what may hide behind more, as in small or very noisy pictures, nobody can tell
+_APART = 4, 7  # pixels
+_LINES = 48  # so many lines tell how strong noise is
 _BAND = 0.2  # share of the height or width from which a blank band at one edge is told
 _BLANK = 4  # grey levels within which a line has one colour
 _STEP = 16  # grey levels by which the picture differs beside a blank band, ...
@@ -87,14 +89,16 @@ def _cells(calm: Picture) -> NDArray[np.float64]:
 
 
 def _noise(calm: Picture) -> float:
-    """The standard deviation that noise gives the means of cells at most; what is finer than cells counts as noise.
+    """The standard deviation that white noise gives the means of cells, at most.
 
-    It is taken from pixels four apart, which the median and encoding leave independent; neighbours are alike, so that
-    a cell has no more independent pixels than a ninth of all.
+    It is taken from pixels some apart, which the median and encoding leave independent; neighbours are alike, so that a
+    cell has no more independent pixels than a ninth of all. Noise differs as much in any direction and over any
+    distance; waves and parts do not, so the least difference counts.
     """
-    lines = calm[:: max(len(calm) // _LINES, 1)].astype(np.int16)
-    differences = lines[:, 4:] - lines[:, :-4]
-    return float(3 * differences.std() / np.sqrt(2 * calm.size / _CELLS**2))
+    across = calm[:: max(calm.shape[0] // _LINES, 1)].astype(np.int16)
+    down = np.ascontiguousarray(calm[:, :: max(calm.shape[1] // _LINES, 1)].T).astype(np.int16)
+    least = min((lines[:, apart:] - lines[:, :-apart]).std() for lines in (across, down) for apart in _APART)
+    return float(min(3 * least / np.sqrt(2 * calm.size / _CELLS**2), _MOST_NOISE))
 
 
 def _beyond_noise(spread: float, noise: float) -> float:
