@@ -506,7 +506,7 @@ def test_a_sheet_shows_itself_without_its_rows(tmp_path: Path) -> None:
 
 def test_parquet_without_its_package_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.parquet", RECORDS)
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
 
     with pytest.raises(MissingDependencyError, match=r"a\.parquet: .*pyarrow.*pip install 'clearcast\[parquet\]'"):
         read_sheet(path)

@@ -372,28 +372,38 @@ SEEDS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("suffix", SEEDS)
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    edits=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=8)), max_size=5),
-    extra=st.binary(max_size=30) | st.none(),
-)
-def test_any_bytes_are_a_sheet_or_a_sheet_error(
-    tmp_path: Path, suffix: str, edits: list[tuple[float, int, bytes]], extra: bytes | None
-) -> None:
-    path = tmp_path / f"a{suffix}"
-    SEEDS[suffix](path)
+edits_of_bytes = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=8)), max_size=5)
+
+
+def read_edited(path: Path, edits: list[tuple[float, int, bytes]], extra: bytes | None) -> None:
+    SEEDS[path.suffix](path)
     data = bytearray(path.read_bytes())
     for share, cut, put in edits:
         at = int(share * len(data))
         data[at : at + cut] = put
     path.write_bytes(data if extra is None else extra)
-
     try:
         rows = read_sheet(path).rows
     except SheetError:
         return
     assert rows
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".xls", ".csv"])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edits=edits_of_bytes, extra=st.binary(max_size=30) | st.none())
+def test_any_bytes_are_a_sheet_or_a_sheet_error(
+    tmp_path: Path, suffix: str, edits: list[tuple[float, int, bytes]], extra: bytes | None
+) -> None:
+    read_edited(tmp_path / f"a{suffix}", edits, extra)
+
+
+@settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edits=edits_of_bytes, extra=st.binary(max_size=30) | st.none())
+def test_any_bytes_of_parquet_are_a_sheet_or_a_sheet_error(
+    tmp_path: Path, edits: list[tuple[float, int, bytes]], extra: bytes | None
+) -> None:
+    read_edited(tmp_path / "a.parquet", edits, extra)
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -412,3 +422,8 @@ def test_any_xml_in_a_workbook_is_a_sheet_or_a_sheet_error(
         path = saved(workbook(), tmp_path / "a.xlsx", {part: edited})
         with contextlib.suppress(SheetError):
             assert read_sheet(path).rows
+
+
+def test_a_file_that_ends_the_native_reader_is_refused() -> None:
+    """pyarrow 26 ends its process by SIGABRT on this one, which the fuzzer found."""
+    assert "cannot be read as .parquet" in refusal(Path(__file__).parent / "files" / "aborting.parquet")

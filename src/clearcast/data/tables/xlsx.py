@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import struct
 import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from clearcast.errors import SheetError
 
 _BUILTIN_DATES = frozenset((*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)))
 _NOT_A_DATE = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.|_.|\*.|General', re.IGNORECASE)
+_TAIL = 2**16 + 100  # bytes, in which the end of an archive is marked
 _DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -29,8 +31,22 @@ def open_xlsx(path: Path) -> Iterator[list[Grid]]:
         Exception: it is damaged.
     """
     limits.require_file_size(path)
+    _require_small_directory(path)
     with zipfile.ZipFile(path) as archive:
         yield list(_Workbook(archive).worksheets())
+
+
+def _require_small_directory(path: Path) -> None:
+    """Look at the size of the archive's list of parts, which is otherwise read as a whole."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL))
+        tail = file.read()
+    for mark, at, kind in ((b"PK\5\6", 12, "<I"), (b"PK\6\6", 40, "<Q")):
+        place = tail.rfind(mark)
+        if place < 0 or len(tail) < place + at + struct.calcsize(kind):
+            continue
+        if struct.unpack_from(kind, tail, place + at)[0] > limits.MOST_SMALL_PART_BYTES:
+            limits.refuse("the workbook has", limits.MOST_PARTS, "parts")
 
 
 class _Workbook:
