@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from clearcast.station.api.documents import told
+from clearcast.station.api.documents import Responses, told
 from clearcast.station.api.gate import kind_of
 from clearcast.station.api.headers import PICTURE_POLICY
 from clearcast.station.api.history import Number, record_of
@@ -26,7 +26,7 @@ router = APIRouter(tags=["history"], dependencies=[Depends(reader)])
 Kind = Literal["noisy", "restored", "heat", "thumbnail"]
 Hash = Annotated[str, Path(alias="sha256", pattern="^[0-9a-f]{64}$", description="of the bytes that came")]
 Model = Annotated[Text, Query(max_length=1000, description="which bundle restored it, or says where the defect is")]
-_ANSWERS = {
+_ANSWERS: Responses = {
     200: {"content": {f"image/{kind}": {"schema": {"type": "string"}} for kind in ("jpeg", "png", "webp")}},
     304: {"description": "The picture is still what If-None-Match names"},
 }
