@@ -53,7 +53,7 @@ def test_a_picture_and_its_names_are_on_the_disk_when_it_is_put(
     shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(os.readlink(f"/proc/self/fd/{number}")))
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(str(Path(f"/proc/self/fd/{number}").readlink())))
     sha256 = shelf.put(b"a picture")
 
     shard = tmp_path / "pictures" / sha256[:2]
