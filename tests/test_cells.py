@@ -19,7 +19,7 @@ def cells_of(table: str, separator: str, quoting: int) -> list[str]:
     return [
         cell.strip().strip('"').strip()
         for line in table.splitlines(keepends=True)
-        for row in csv.reader([line], delimiter=separator, quoting=quoting)  # type: ignore[call-overload]
+        for row in csv.reader([line], delimiter=separator, quoting=quoting)  # type: ignore[arg-type]
         for cell in row
     ] + [cell.strip() for row in csv.reader(io.StringIO(table, newline=""), delimiter=separator) for cell in row]
 

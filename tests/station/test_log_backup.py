@@ -162,15 +162,31 @@ def _without_tables(data: Path) -> bytes:
     return content
 
 
-def test_a_new_log_survives_that_its_journal_is_removed_by_hand(tmp_path: Path) -> None:
+def test_a_journal_that_was_removed_after_kill_9_is_missed(data: Path, tmp_path: Path) -> None:
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    with closing(open_log(data / "log.sqlite")) as log:
+        log.write([ENTRY])
+        for path in data.glob("log.sqlite*"):
+            (killed / path.name).write_bytes(path.read_bytes())
+    (killed / "log.sqlite-wal").unlink()
+
+    with pytest.raises(OutputError, match=r"log\.sqlite-wal was removed.*what was logged last is missing"):
+        open_log(killed / "log.sqlite")
+    (killed / "log.sqlite-shm").unlink()  # as it says
+    with closing(open_log(killed / "log.sqlite")) as log:
+        assert log.count(Wanted()).inspections == 200
+
+
+def test_a_new_log_whose_journal_and_index_were_removed_after_kill_9_is_not_begun_anew(tmp_path: Path) -> None:
+    Shelf(tmp_path / "pictures").put(b"a picture")
     (tmp_path / "killed").mkdir()
     with closing(open_log(tmp_path / "log.sqlite")) as log:
         log.write([ENTRY])
-        (tmp_path / "killed" / "log.sqlite").write_bytes((tmp_path / "log.sqlite").read_bytes())  # but no -wal
+        (tmp_path / "killed" / "log.sqlite").write_bytes((tmp_path / "log.sqlite").read_bytes())
 
-    with closing(open_log(tmp_path / "killed" / "log.sqlite")) as log:
-        assert log.count(Wanted()).inspections == 0
-        log.write([ENTRY])
+    with pytest.raises(OutputError, match="holds no tables"):
+        open_log(tmp_path / "killed" / "log.sqlite", pictures=tmp_path / "pictures")
 
 
 def test_what_was_logged_survives_that_the_journal_is_removed_while_it_is_used(

@@ -115,7 +115,7 @@ def test_what_was_logged_is_answered_though_the_folder_of_pictures_went_away(sce
         return numbers
 
     with scene.open() as client:
-        scene.log.write = write_and_lose  # type: ignore[method-assign, assignment]
+        scene.log.write = write_and_lose  # type: ignore[method-assign]
         answer = client.post("/v1/inspect", files=files_of(("part.png", picture(200))))
         assert answer.status_code == 200, answer.text
         (said,) = answer.json()["inspections"]

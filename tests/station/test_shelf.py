@@ -49,6 +49,18 @@ def test_the_bytes_come_back_by_their_hash(shelf: Shelf, tmp_path: Path) -> None
     assert files(tmp_path) == {f"pictures/{sha256[:2]}/{sha256}/noisy": data}, "and nothing half written"
 
 
+def test_a_picture_and_its_names_are_on_the_disk_when_it_is_put(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(str(Path(f"/proc/self/fd/{number}").readlink())))
+    sha256 = shelf.put(b"a picture")
+
+    shard = tmp_path / "pictures" / sha256[:2]
+    assert "/incoming/" in flushed[0]
+    assert flushed[1:] == [str(shard / sha256), str(shard), str(shard.parent)]
+
+
 def test_what_never_came_is_none(shelf: Shelf) -> None:
     unknown = "0" * 64
     assert shelf.noisy(unknown) is shelf.restored(unknown, MODEL) is shelf.heat(unknown, MODEL) is None

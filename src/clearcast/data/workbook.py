@@ -20,13 +20,10 @@ def write_workbook(path: Path, title: str, columns: Mapping[str, Sequence[str]])
     """
     workbook = Workbook()
     sheet = workbook.active
-    assert sheet is not None, "a new workbook has a worksheet"
     sheet.title = title
     for row, texts in enumerate([tuple(columns), *zip(*columns.values(), strict=True)], start=1):
         for column, text in enumerate(texts, start=1):
-            cell = sheet.cell(row, column)
-            assert isinstance(cell, Cell)
-            _set_text(cell, text, path)
+            _set_text(sheet.cell(row, column), text, path)
     with replace_file(path) as temporary:
         workbook.save(temporary)
 

@@ -257,6 +257,9 @@ class Shelf:
                 path.parent.parent.mkdir(mode=_PRIVATE, exist_ok=True)
                 path.parent.mkdir(mode=_PRIVATE, exist_ok=True)
                 temporary.replace(path)
+            if flush:
+                for folder in (path.parent, path.parent.parent, self._folder):
+                    _flush_names(folder)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -288,6 +291,18 @@ def _told() -> Iterator[None]:
 
 def _jpeg_of(restored: Picture) -> bytes:
     return imaging.encode(imaging.shrink_to_fit(restored, ".jpg"), ".jpg")
+
+
+def _flush_names(folder: Path) -> None:
+    """Put the names in a folder on the disk, without which a file may be lost that is there itself."""
+    if os.name == "nt":
+        return
+    with contextlib.suppress(FileNotFoundError):  # swept by now
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def _key(model: str) -> str:

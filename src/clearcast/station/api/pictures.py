@@ -6,12 +6,12 @@ of an inspection: a log that is begun anew gives the same numbers to other parts
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Literal, Self, cast
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from clearcast.station.api.budget import AnswerBudget
-from clearcast.station.api.documents import told
+from clearcast.station.api.documents import Responses, told
 from clearcast.station.api.gate import kind_of
 from clearcast.station.api.headers import PICTURE_POLICY
 from clearcast.station.api.history import Number, record_of
@@ -39,7 +39,7 @@ async def _answers(request: Request) -> AnswerBudget:
 
 
 Sending = Annotated[AnswerBudget, Depends(_answers)]
-_ANSWERS: dict[int | str, dict[str, Any]] = {
+_ANSWERS: Responses = {
     200: {"content": {f"image/{kind}": {"schema": {"type": "string"}} for kind in ("jpeg", "png", "webp")}},
     304: {"description": "The picture is still what If-None-Match names"},
 }

@@ -18,7 +18,6 @@ from clearcast.station.log.opening import (
     bring_up_to_date,
     for_reading,
     for_writing,
-    keep_tables,
     log_url,
     place_of,
     reach,
@@ -82,8 +81,6 @@ class Log:
         try:
             with self._writing() as connection:
                 bring_up_to_date(connection)
-            if self._engine.dialect.name == "sqlite":
-                keep_tables(self._engine)
         except exc.ProgrammingError as error:
             raise OutputError(f"The log {self._place} cannot be made or read: {error.orig}") from error
         except LogAway as error:

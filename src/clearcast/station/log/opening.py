@@ -1,8 +1,7 @@
 """Reaching a log's database: its URL, how SQLite and PostgreSQL are spoken to, and bringing its tables up to date."""
 
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,15 +128,6 @@ def bring_up_to_date(connection: Connection) -> None:
             script.module.upgrade()
     if current != scripts.get_current_head():
         context.stamp(scripts, "head")
-
-
-def keep_tables(engine: Engine) -> None:
-    """Let SQLite write its journal into the file, so that the tables are in the file itself.
-
-    Where others read it or its disk is full, it is left for another time.
-    """
-    with suppress(sqlite3.Error, exc.SQLAlchemyError), closing(engine.raw_connection()) as connection:
-        connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _some(names: Sequence[str]) -> str:

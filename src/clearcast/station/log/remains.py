@@ -28,13 +28,20 @@ def require_whole(url: URL, pictures: Path | None) -> None:
         pictures: the folder of its pictures; None: not known.
 
     Raises:
-        OutputError: the file is gone and its journal is not; or it has no tables, though there are pictures.
+        OutputError: the file is gone and its journal is not; the journal was removed; or the file has no tables, though
+            there are pictures.
     """
     if url.get_backend_name() != "sqlite" or not url.database:
         return
     path = Path(url.database)
-    journal = journal_of(path)[0]
+    journal, index = journal_of(path)
     if path.exists():
+        if _is_lost(journal, index):
+            raise OutputError(
+                f"The journal {journal} was removed: it is a part of the log, and without it, what was logged last is "
+                "missing. Put it back; if that cannot be, restore a backup made by 'clearcast log backup', or remove "
+                f"{index.name} to go on with what is left"
+            )
         if pictures and _holds_pictures(pictures) and not has_tables(path):
             raise OutputError(
                 f"The log {path} holds no tables, though pictures of earlier inspections are in {pictures}: it was "
@@ -50,13 +57,22 @@ def require_whole(url: URL, pictures: Path | None) -> None:
         _logger.warning("%s is not there, though pictures of earlier inspections are: a new log is begun", path)
 
 
+def _is_lost(journal: Path, index: Path) -> bool:
+    """Whether a journal was removed by hand: SQLite makes it before its index, and removes it afterwards.
+
+    Looked at twice, since another process may open the log meanwhile.
+    """
+    return not journal.exists() and index.exists() and not journal.exists()
+
+
 def has_tables(path: Path) -> bool:
     """Whether a file of SQLite holds anything; also true of a file that cannot be read as such, or only later."""
     if path.stat().st_size == 0:
         return False
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_PATIENCE)) as connection:
-            return connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,)
+            (count,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            return int(count) > 0
     except sqlite3.Error:  # it is for whoever opens it as a log to say so
         return True
 
