@@ -210,7 +210,7 @@ def test_pictures_get_rows_and_all_but_ok_ones_alarms(tmp_path: Path) -> None:
         (folder / name).write_bytes(PNG)
     (folder / "bad half.png").write_bytes(PNG[:60])
 
-    assert watch_once(folder, out, judge) == ["bad.png", "doubt.png"]
+    assert watch_once(folder, out, judge) == ["bad.png", "doubt.png", "bad half.png"]  # nobody judged the last
 
     assert sorted(rows(out)) == ["a.png", "bad half.png", "bad.png", "c.png", "doubt.png"]
     assert pd.read_csv(out)["error"].notna().sum() == 1

@@ -35,11 +35,11 @@ def watch(
     hook: Annotated[
         str | None,
         typer.Option(
-            help="Run this on a defect or a retake, with the picture's path and its verdict as last arguments."
+            help="Run this on a defect, a retake or an error, with the picture's path and its verdict as last arguments."
         ),
     ] = None,
     webhook: Annotated[
-        str | None, typer.Option(help="Post the row of each defect and retake as JSON to this address.")
+        str | None, typer.Option(help="Post the row of each defect, retake and error as JSON to this address.")
     ] = None,
     once: Annotated[
         bool,

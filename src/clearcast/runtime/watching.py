@@ -40,7 +40,7 @@ def watch(
     once: bool,
     seen: Callable[[Inspection], None],
 ) -> int:
-    """Write a row for each picture that arrives, and raise alarms for defects, and for pictures to be retaken.
+    """Write a row for each picture that arrives, and raise alarms for defects, retakes and pictures without a verdict.
 
     The row is written before the alarm is raised: where the process is killed between the two, the alarm is lost.
 
@@ -94,8 +94,8 @@ def _inspect(
             if arrivals.take(found):
                 inspection = repeats.see(found)
                 sink.write(inspection)
-                if inspection.verdict in {Verdict.DEFECT, Verdict.RETAKE}:
-                    alarms.raise_for(inspection)
+                if inspection.error or inspection.verdict in {Verdict.DEFECT, Verdict.RETAKE}:
+                    alarms.raise_for(inspection)  # an error too: no part passes that nobody judged
                 seen(inspection)
             if stop.is_set():
                 return
