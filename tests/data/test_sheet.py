@@ -188,7 +188,7 @@ def test_a_line_of_more_cells_than_the_header_is_a_problem_of_that_row(tmp_path:
         (
             "ok/def_1.png",
             "def.png",
-            "the words of 'ok/def_1.png' contradict each other: 'def_1.png' says defect, 'ok' does not; ",
+            "the words of 'ok/def_1.png' contradict each other: 'def_1.png' says defect, 'ok' says ok; ",
         ),
         ("1.png", "2.png", "the words of '1.png' say neither ok nor def(ect); "),
     ],

@@ -187,10 +187,11 @@ def _contradiction(path: str, names: Sequence[tuple[str, frozenset[Label]]]) -> 
     """How a name, or a name and a folder, contradict each other; empty if they do not."""
     if any(len(found) > 1 for _, found in names[:1]):
         return f"{path!r} say both ok and defect"
-    other = next((name for name, found in names if found != names[0][1]), None)
+    other = next((each for each in names if each[1] != names[0][1]), None)
     if other is None:
         return ""
-    return f"{path!r} contradict each other: {names[0][0]!r} says {next(iter(names[0][1]))}, {other!r} does not"
+    says = (f"{name!r} says {' and '.join(sorted(found))}" for name, found in (names[0], other))
+    return f"{path!r} contradict each other: {', '.join(says)}"
 
 
 def _with_notes_below(rows: list[Row], lines: Sequence[Line]) -> tuple[Row, ...]:

@@ -18,6 +18,7 @@ from clearcast.errors import MissingDependencyError, SheetError
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ZIP = b"PK"
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 Opener = Callable[[Path], AbstractContextManager[list[Grid]]]
 
@@ -128,6 +129,8 @@ def _open_workbook(path: Path) -> AbstractContextManager[list[Grid]]:
 
 
 def _bad_byte(error: UnicodeDecodeError) -> str:
+    if error.object[:2] in _UTF_16_MARKS:
+        return "it is UTF-16"
     byte = error.object[error.start]
     perhaps = bytes((byte,)).decode("cp1252", "replace")
     return f"byte 0x{byte:02X}, perhaps {perhaps!r} of Windows-1252" if perhaps.isprintable() else f"byte 0x{byte:02X}"
