@@ -34,7 +34,8 @@ from clearcast.evaluation.study import (
     write_evidence,
 )
 from clearcast.evaluation.study.robustness import LEVELS, MOST_IMAGES, chosen_rows, level_of
-from clearcast.noise import corrupt
+from clearcast.imaging import Channels
+from clearcast.noise import GaussianLevel, corrupt
 from clearcast.training.recipe import load_recipe, override, parse_recipe
 
 SIZE = 32
@@ -287,6 +288,9 @@ def siblings(noisy_folder: Path, tmp_path: Path) -> Path:
     table = pd.read_excel(tmp_path / "data/Labels.xlsx", engine="calamine")
     ok = table["Denoise Image"].str.contains("_ok_")
     table.loc[ok, "Denoise Image"] = table.loc[ok, "Denoise Image"].iloc[0]
+    part = imaging.load(tmp_path / "data" / table.loc[ok, "Denoise Image"].iloc[0], Channels.GREY)
+    for seed, noisy in enumerate(table.loc[ok, "Noisy Image"]):
+        imaging.save(tmp_path / "data" / noisy, corrupt(part, GaussianLevel(0.1), np.random.default_rng(seed)))
     table.to_excel(tmp_path / "data/Labels.xlsx", index=False)
     return tmp_path / "data/Labels.xlsx"
 
