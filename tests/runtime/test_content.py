@@ -158,5 +158,22 @@ def test_the_third_equal_picture_in_a_row_is_an_error(tmp_path: Path) -> None:
     assert [bool(each.error) for each in said] == [False, False, False, False, True, True, False, False]
     assert said[5].error == "5.png: the same picture for the 4th time in a row: is the camera frozen?"
     assert (said[4].verdict, said[4].noise_type, repeats.total) == (None, None, 3)
+    copies = [replace(said[0], path=f"{name}.png") for name in "ghijklmnopqr"]  # named by a person
+    assert [bool(repeats.see(each).error) for each in copies] == [False] * 8 + [True] * 4  # one was there before
     unreadable = replace(said[0], pixels=None, error="unreadable")
     assert [repeats.see(unreadable).error for _ in range(4)] == ["unreadable"] * 4
+
+
+@pytest.mark.parametrize(
+    ("names", "frozen"),
+    [
+        (["latest.png"] * 3, True),
+        (["cam_0099.png", "cam_0100.png", "cam_0101.png"], True),
+        (["2026-11-28/07_59_58.jpg", "2026-11-28/08_00_00.jpg", "2026-11-29/00_00_02.jpg"], True),
+        (["550e8400-e29b-41d4.png", "6ba7b810-9dad-11d1.png", "f81d4fae-7dec-11d0.png"], True),
+        (["plain.png", "palette.png", "copy of plain.png"], False),
+    ],
+)
+def test_a_series_is_told_by_names_that_differ_in_numbers_alone(names: list[str], frozen: bool) -> None:
+    repeats = Repeats()
+    assert [repeats.count(name, "the same") for name in names] == [None, None, 3 if frozen else None]

@@ -129,7 +129,7 @@ def _print_summary(summary: "Summary") -> None:
         pictures = counted(summary.unwritten, "picture")
         _warn(f"{pictures} beside the results could not be written; the first, {summary.unwritten_reason}")
     if summary.repeats:
-        say(f"{counted(summary.repeats, 'picture')} the same as the one before; from the third on, an error")
+        say(f"{counted(summary.repeats, 'picture')} the same as the one before; is the camera frozen?")
     for sentence in summary.drift:
         _warn(sentence)
 

@@ -35,7 +35,7 @@ def watch(
     hook: Annotated[
         str | None,
         typer.Option(
-            help="Run this on a defect, a retake or an error, with the picture's path and its verdict as last arguments."
+            help="Run this on a defect, retake or error, with the picture's path and its verdict as last arguments."
         ),
     ] = None,
     webhook: Annotated[
@@ -89,7 +89,7 @@ def watch(
             repeats = watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, seen=seen)
         drifting.tell()
         if repeats:
-            tell(f"{counted(repeats, 'picture')} the same as the one before; from the third on, an error")
+            tell(f"{counted(repeats, 'picture')} the same as the one before; is the camera frozen?")
         tell(f"Results: {out} ({', '.join(f'{count} {name}' for name, count in counts.items()) or 'nothing new'})")
 
 

@@ -20,9 +20,9 @@ _GRACE_SECONDS = 2.0  # between asking a command to end and ending it
 class Hook:
     """An alarm that runs a command, without a shell, with the picture's path and its verdict as last arguments.
 
-    The verdict is ``error`` for a picture that could not be inspected. The environment holds the whole row: CLEARCAST_PATH, CLEARCAST_VERDICT, CLEARCAST_P_DEFECT and so on. A command that
-    takes more than a minute is ended, and so is all that it started. (On Windows name a program: a .bat would see names
-    as a shell does.)
+    The verdict is ``error`` for a picture that could not be inspected. The environment holds the whole row:
+    CLEARCAST_PATH, CLEARCAST_VERDICT, CLEARCAST_P_DEFECT and so on. A command that takes more than a minute is ended,
+    and so is all that it started. (On Windows name a program: a .bat would see names as a shell does.)
 
     Raises:
         OutputError: there is no such command.

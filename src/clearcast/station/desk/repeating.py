@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 
-from clearcast.runtime.repeats import ALLOWED, Repeats, repeated
+from clearcast.runtime.repeats import Repeats, frozen_reason
 from clearcast.station.records import Entry
 
 _STATIONS = 1000  # senders that are remembered, those heard of last
@@ -34,7 +34,7 @@ class StationRepeats:
         for entry in entries:
             if entry.station not in changed:
                 changed[entry.station] = copy(self._of.get(entry.station, Repeats()))
-            marked.append(_marked(entry, changed[entry.station].count(entry.pixels)))
+            marked.append(_marked(entry, changed[entry.station].count(entry.name, entry.pixels)))
         yield marked
         for station, repeats in changed.items():
             before = self._of.pop(station, None)
@@ -44,8 +44,8 @@ class StationRepeats:
             self._of.popitem(last=False)
 
 
-def _marked(entry: Entry, row: int) -> Entry:
-    if row <= ALLOWED or entry.error:
+def _marked(entry: Entry, place: int | None) -> Entry:
+    if place is None or entry.error:
         return entry
     return replace(
         entry,
@@ -55,7 +55,7 @@ def _marked(entry: Entry, row: int) -> Entry:
         noise_level="",
         p_noise=None,
         ms=None,
-        error=f"{entry.name}: {repeated(row)}",
+        error=f"{entry.name}: {frozen_reason(place)}",
         brightness=None,
         sharpness=None,
         sigma=None,
