@@ -13,11 +13,13 @@ from parsed_page import Element, parse
 from sample_evidence import HELPED, UNDEFINED, evidence_of, write_evidence
 from sample_run import SampleRun, write_sample_run
 
+from clearcast.data.sheet import Sheet
+from clearcast.data.usable import Rows
 from clearcast.errors import OutputError
 from clearcast.evaluation.data_warnings import DataWarning, WarningKind, data_warning
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.results import GroupFacts, RunInfo
-from clearcast.evaluation.study.material import shared_parts_warnings
+from clearcast.evaluation.study.material import shared_parts_warnings, wrong_reference_warnings
 from clearcast.report.charts import evidence as charts
 from clearcast.report.figures import FIGURES
 from clearcast.report.page import write_report
@@ -170,6 +172,18 @@ def test_a_warning_that_resembles_the_one_of_shared_parts_is_shown(
     told = _doubts(_read(tmp_path / "run"))
     assert {chosen, f"{chosen} Indeed."} <= set(told)
     assert old not in told
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_wrong_references_stand_out(sample: SampleRun, evidence: Evidence, tmp_path: Path) -> None:
+    rows = Rows(sheet=cast(Sheet, None), facts={}, left_out=("row 2: ...", "row 3: ..."), wrong_references=2)
+
+    def warn(info: RunInfo) -> None:
+        info["warnings"] = wrong_reference_warnings(rows)
+
+    _write(sample, tmp_path / "run", evidence, warn)
+    (grave,) = _doubts(_read(tmp_path / "run"), **{"class": "grave"})
+    assert grave.startswith("2 rows named a reference that is not what the noisy picture shows")
 
 
 @pytest.mark.usefixtures("undrawn")

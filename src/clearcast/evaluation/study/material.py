@@ -16,6 +16,7 @@ from clearcast.data.usable import Rows
 from clearcast.domain import Label, Subset
 from clearcast.errors import SheetError
 from clearcast.evaluation.data_warnings import DataWarning, WarningKind, data_warning
+from clearcast.evaluation.evidence.words import counted
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.dividing import Division
 from clearcast.evaluation.study.folder import RunFolder
@@ -174,8 +175,8 @@ def wrong_reference_warnings(rows: Rows) -> list[DataWarning]:
     if not rows.wrong_references:
         return []
     text = (
-        f"{rows.wrong_references} of {len(rows.sheet.rows) + len(rows.left_out)} rows named a reference that is not "
-        "what the noisy picture shows, and were left out; of the others some may be wrong unnoticed."
+        f"{counted(rows.wrong_references, 'row')} named a reference that is not what the noisy picture shows, and were "
+        "left out; of the others some may be wrong unnoticed."
     )
     return [data_warning(WarningKind.WRONG_REFERENCE, text)]
 
