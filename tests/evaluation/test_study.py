@@ -543,7 +543,8 @@ def damaged(noisy_folder: Path, tmp_path: Path) -> Path:
 
 def test_bad_pictures_are_told_before_anything_is_trained(damaged: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        SheetError, match=r"2 of 36 rows cannot be used:\n.*\n.*\nSee all with 'clearcast check'"
+        SheetError,
+        match=r"2 of 36 rows cannot be used:\n.*\n.*\nRead .*header in row 1, rows 2 to 37\. See all with 'clearcast",
     ) as caught:
         run_study(request(damaged, tmp_path / "run", "2"))
     assert "truncated" in str(caught.value)

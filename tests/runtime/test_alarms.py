@@ -8,11 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
-from handmade import write_bundle
+from handmade import flat, write_bundle
 from test_watching import inspection
 
 from clearcast import imaging
@@ -139,14 +139,23 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bundle(tmp_path_factory.mktemp("made") / "bundle")
 
 
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A failure within must not leave the process running: the test would wait for its end."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 def watching(bundle: Path, folder: Path, *options: str) -> list[str]:
     asked = ["watch", str(bundle), str(folder / "in"), "--out", str(folder / "r.csv"), "--threads", "1"]
     return [sys.executable, "-c", MAIN, *asked, *options]
 
 
-def put(folder: Path, name: str) -> None:
-    """A defect of the handmade bundle."""
-    (folder / "in" / name).write_bytes(imaging.encode(np.full((32, 32), 240, np.uint8), ".png"))
+def put(folder: Path, name: str, grey: int = 240) -> None:
+    """A defect of the handmade bundle; of another grey, another picture."""
+    (folder / "in" / name).write_bytes(imaging.encode(flat(grey), ".png"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals and pipes there")
@@ -167,12 +176,12 @@ def test_judging_and_alarms_go_on_without_a_terminal(bundle: Path, tmp_path: Pat
     (tmp_path / "hook.sh").chmod(0o755)
     hook = f"'{tmp_path}/hook.sh'"
     command = watching(bundle, tmp_path, "--hook", hook)
-    with subprocess.Popen(command, stdout=writer, stderr=writer) as process:
+    with subprocess.Popen(command, stdout=writer, stderr=writer) as process, ended(process):
         os.close(writer)
         if terminal == "broken":
             os.close(reader)
         for number in range(3):
-            put(tmp_path, f"{number}.png")
+            put(tmp_path, f"{number}.png", 240 + number)
             wait_until(lambda number=number: (tmp_path / f"heard/{number}.png").exists())  # type: ignore[misc]
             if terminal == "hung up":
                 process.send_signal(signal.SIGHUP)

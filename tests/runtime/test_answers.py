@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from handmade import answer_constants, pictures_of, renew, write_bundle
+from handmade import answer_constants, flat, pictures_of, renew, write_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -320,7 +320,7 @@ def test_predict_writes_a_row_with_an_error(tmp_path: Path) -> None:
 
 def test_the_station_gives_an_error_too(tmp_path: Path) -> None:
     loaded = bundles.load(bundle_that_says(tmp_path / "bundle", p_defect=[71.25]), 1)
-    item = Item(name="part.png", key="part.png", read=lambda: np.zeros(SHAPE[1:3], np.uint8))
+    item = Item(name="part.png", key="part.png", read=lambda: flat(90, *SHAPE[1:3]))
 
     inspection = loaded.inspect(item, alone=True, evidence=True)
 

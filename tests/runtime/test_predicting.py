@@ -129,8 +129,8 @@ def test_no_picture_is_written_outside_its_folder(bundle: Path, tmp_path: Path, 
 
 
 def test_what_is_too_long_for_a_format_keeps_its_verdict_and_is_told(bundle: Path, tmp_path: Path) -> None:
-    imaging.save(tmp_path / "parts/a.png", np.full((16, 65_600), 90, np.uint8))
-    imaging.save(tmp_path / "parts/b.png", np.full((16, 40), 90, np.uint8))
+    imaging.save(tmp_path / "parts/a.png", flat(90, 16, 65_600))
+    imaging.save(tmp_path / "parts/b.png", flat(90, 16, 40))
     wanted = ("--denoised", tmp_path / "d", "--denoised-format", "jpg", "--heatmaps", tmp_path / "h")
 
     done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", *wanted, "--fail-on", "error")
@@ -186,7 +186,7 @@ def _refusing(number: int) -> Callable[[Path], NoReturn]:
 
 @pytest.mark.parametrize("name", ["n" * 251 + ".png", "\u00e4" * 125 + ".png", "n" * 247 + ".png"])
 def test_names_of_the_greatest_length_stop_nothing(bundle: Path, tmp_path: Path, name: str) -> None:
-    imaging.save(tmp_path / "parts" / name, np.full((32, 32), 90, np.uint8))
+    imaging.save(tmp_path / "parts" / name, flat(90, 32, 32))
     wanted = ("--denoised", tmp_path / "d", "--heatmaps", tmp_path / "h")
 
     done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", *wanted)
@@ -204,7 +204,7 @@ def test_no_file_stops_a_batch(bundle: Path, tmp_path: Path) -> None:
     files = picture_bombs.bombs() | several | picture_bombs.damaged()
     for number, data in enumerate(files.values()):
         (tmp_path / "parts" / f"{number:03}.png").write_bytes(data)
-    imaging.save(tmp_path / "parts/good.png", np.full((32, 32), 90, np.uint8))
+    imaging.save(tmp_path / "parts/good.png", flat(90, 32, 32))
 
     done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv")
 
@@ -396,11 +396,11 @@ def test_what_was_found_before_an_interruption_counts_too(bundle: Path, tmp_path
 
 def test_a_picture_that_changed_is_inspected_again_and_its_last_row_counts(bundle: Path, tmp_path: Path) -> None:
     picture, out = tmp_path / "parts/a.png", tmp_path / "r.csv"
-    imaging.save(picture, np.full((32, 32), 240, np.uint8))
-    imaging.save(tmp_path / "parts/b.png", np.full((32, 32), 10, np.uint8))
+    imaging.save(picture, flat(240, 32, 32))
+    imaging.save(tmp_path / "parts/b.png", flat(10, 32, 32))
     asked = (bundle, tmp_path / "parts", "--out", out, "--fail-on", "defect", "--resume")
     assert predict(*asked).exit_code == 3
-    imaging.save(picture, np.full((32, 32), 10, np.uint8))
+    imaging.save(picture, flat(10, 32, 32))
     os.utime(picture, ns=(5, 5))
 
     done = predict(*asked)

@@ -22,7 +22,7 @@ from stations import Scene, files_of, problem_of, scene_in, send, serving, until
 from clearcast import imaging
 from clearcast.cells import restore_cell
 from clearcast.imaging import Channels
-from clearcast.runtime.sinks import COLUMNS
+from clearcast.runtime.sinks.rows import VERDICT_COLUMNS
 from clearcast.station.api import Limits, Retention
 from clearcast.station.api import app as app_module
 from clearcast.station.api import export as export_module
@@ -215,7 +215,7 @@ def test_the_table_holds_exactly_what_is_filtered(client: httpx.Client) -> None:
     assert {row["verdict"] for row in rows} == {"defect"}
     assert float(rows[0]["p_defect"]) == pytest.approx(251 / 255, rel=1e-5)
     assert rows[0]["name"] == "'" + formula
-    assert set(COLUMNS) - {"path"} <= set(rows[0])
+    assert set(VERDICT_COLUMNS) - {"path"} <= set(rows[0])
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

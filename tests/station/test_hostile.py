@@ -92,7 +92,9 @@ def _shown(client: httpx.Client, answer: httpx.Response) -> list[dict[str, Any]]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_hostile_files(client: httpx.Client, kind: str) -> None:
-    answer = client.post("/v1/inspect", files={"files": ("file.jpg", _files()[kind], "image/jpeg")})
+    answer = client.post(
+        "/v1/inspect", files={"files": ("file.jpg", _files()[kind], "image/jpeg")}, data={"station": kind}
+    )
 
     assert answer.status_code in _FILES, answer.text
     if answer.status_code != 200:

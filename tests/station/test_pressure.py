@@ -262,15 +262,20 @@ def test_asking_whether_it_is_ready_writes_nothing(scene: Scene, monkeypatch: py
     assert len(written) <= 2
 
 
-def test_what_was_logged_is_answered_though_the_shelf_went_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(*_: object) -> None:
-        raise ShelfAway("the folder is gone")
+def test_what_was_logged_before_the_shelf_went_away_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    put, second = scene.shelf.put, picture(4)
+
+    def put_first(data: bytes) -> str:
+        if data == second:
+            raise ShelfAway("the folder is gone")
+        return put(data)
 
     with scene.open() as client:
-        monkeypatch.setattr(type(scene.shelf), "kept", gone)
-        (said,) = send(client, 200)
-    assert said["verdict"] == "defect"
-    assert set(said["pictures"].values()) == {None}
+        monkeypatch.setattr(scene.shelf, "put", put_first)
+        answer = client.post("/v1/inspect", files=files_of(("a.png", picture(3)), ("b.png", second)))
+        logged = client.get("/v1/inspections").json()["inspections"]
+    assert answer.status_code == 503
+    assert [each["name"] for each in answer.json()["inspections"]] == [each["name"] for each in logged] == ["a.png"]
 
 
 def test_a_log_that_is_away_is_told_without_its_address(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def usable(sheet: Sheet, *, skip_bad: bool, console: Console, paired: bool = Tru
         return Rows(sheet=sheet, facts=facts, left_out=())
     bad = {finding.row for finding in findings}
     listed = [f"row {finding.row}: {finding.message}" for finding in findings]
-    place = f"Read was {sheet.place}. " if sheet.place else ""
+    place = f"Read {sheet.place}. " if sheet.place else ""
     more = f"\n  and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
     if message := mostly_wrong_references(sheet, findings):
         raise SheetError(f"{sheet.path}: {message}:\n  " + "\n  ".join(listed[:_SHOWN]) + f"{more}\n{_SEE_ALL}.")

@@ -1,6 +1,5 @@
 """The route that inspects."""
 
-import logging
 import time
 from collections.abc import Sequence
 from typing import Annotated, cast
@@ -16,14 +15,13 @@ from clearcast.station.api.metrics import Measured
 from clearcast.station.api.models import Inspections, LoggedInspection
 from clearcast.station.api.names import StationNames
 from clearcast.station.api.prefix import Prefix
-from clearcast.station.api.problems import problem
+from clearcast.station.api.problems import away_problem, problem
 from clearcast.station.api.roles import Here, operator
 from clearcast.station.api.station import Station
 from clearcast.station.api.uploads import entry_of, sift_all, station_name
 from clearcast.station.api.workers import Pools, Workers
 from clearcast.station.desk import DeskAway, Upload
 from clearcast.station.records import Record
-from clearcast.station.shelf import ShelfAway
 
 _FORM = {
     "required": True,
@@ -49,7 +47,6 @@ _FORM = {
 }
 
 router = APIRouter(tags=["inspect"])
-_logger = logging.getLogger("uvicorn.error")
 
 
 async def _budget_of(request: Request) -> MemoryBudget:
@@ -77,7 +74,8 @@ async def inspect(
     """Inspect one picture or several; when the answer is there, all of them are in the log.
 
     A picture that cannot be inspected, among others that can, is an inspection with an `error`. Where none can, the
-    answer is a problem with the logged ones as its member `inspections`.
+    answer is a problem with the logged ones as its member `inspections`. So it is if the log or the folder of pictures
+    goes away meanwhile: send the others again.
     """
     _require_ready(station)
     form = await receive_form(request, station.limits, budget)
@@ -87,10 +85,17 @@ async def inspect(
         if name != station.name:
             await pools.inspecting.run(lambda: names.admit(name))
         sifted = await pools.inspecting.run(lambda: sift_all(form.files, name, station.limits))
-        records = await _inspect(station, pools, form.files, sifted)
+        try:
+            records = await _inspect(station, pools, form.files, sifted)
+        except DeskAway as error:
+            if not error.logged:
+                raise
+            logged = error.logged
+            told = await pools.inspecting.run(lambda: _answer(logged, station, prefix))
+            return away_problem(error, members=told.model_dump(mode="json"))
     metrics.saw(records, time.perf_counter() - begun)
     answer = await pools.inspecting.run(lambda: _answer(records, station, prefix))
-    if any(not record.entry.error for record in records):
+    if any(record.entry.width is not None for record in records):  # it is an answer, also if a frozen camera sent it
         return Response(answer.model_dump_json(), media_type="application/json")  # not validated another time
     members = answer.model_dump(mode="json")
     return problem(_status(sifted), "; ".join(record.entry.error for record in records), members=members)
@@ -125,12 +130,7 @@ def _log(station: Station, refused: Sequence[tuple[Refusal, ReceivedFile]]) -> l
 
 
 def _answer(records: Sequence[Record], station: Station, prefix: str) -> Inspections:
-    """What was logged is answered, whatever becomes of the pictures' folder meanwhile."""
-    try:
-        return Inspections(inspections=[LoggedInspection.of(record, station.shelf, prefix) for record in records])
-    except ShelfAway as error:
-        _logger.warning("Inspections are answered without their pictures' addresses: %s", error)
-        return Inspections(inspections=[LoggedInspection.of(record, None, prefix) for record in records])
+    return Inspections(inspections=[LoggedInspection.of(record, station.shelf, prefix) for record in records])
 
 
 def _status(sifted: Sequence[Upload | Refusal]) -> int:

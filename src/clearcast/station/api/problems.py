@@ -97,7 +97,12 @@ def _away(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, ClearcastError)
     if isinstance(error, LogAway):
         _logger.warning("%s", error)
-    return problem(503, told_to_all(error), headers=retry_after(_AWAY_SECONDS))
+    return away_problem(error)
+
+
+def away_problem(error: ClearcastError, members: Mapping[str, Any] | None = None) -> ProblemResponse:
+    """An answer that says that the bundle, the log or the folder of pictures is away, and when to ask again."""
+    return problem(503, told_to_all(error), headers=retry_after(_AWAY_SECONDS), members=members)
 
 
 def _gone(_: Request, __: Exception) -> ProblemResponse:

@@ -90,17 +90,18 @@ class Desk:
 
         Raises:
             DeskFull: too many wait already; a request is taken whole or not at all.
-            DeskAway: the bundle, the log or the shelf is away, or the desk is closing; some may have been logged.
+            DeskAway: the bundle, the log or the shelf is away, or the desk is closing; it names those that were logged.
         """
         at = time.time_ns() // 1_000_000
         jobs = [Job(upload=upload, at=at) for upload in uploads]
         self._take(jobs)
         answers = await asyncio.gather(*(asyncio.wrap_future(job.answer) for job in jobs), return_exceptions=True)
-        records: list[Record] = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-            records.append(answer)
+        records = [answer for answer in answers if not isinstance(answer, BaseException)]
+        for fault in answers:
+            if isinstance(fault, DeskAway):
+                raise DeskAway(str(fault), records)
+            if isinstance(fault, BaseException):
+                raise fault
         return records
 
     def state(self) -> State:

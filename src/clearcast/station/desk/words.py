@@ -1,10 +1,12 @@
 """What a desk takes, says of itself, and refuses with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from clearcast.errors import ClearcastError
 from clearcast.runtime.manifest import Manifest
 from clearcast.station.log import LogAway
+from clearcast.station.records import Record
 
 LOG_AWAY = (
     "the log cannot be reached or written just now; whoever looks after the station finds the reason in its output"
@@ -64,7 +66,15 @@ class DeskFull(ClearcastError):  # noqa: N818 - named by what is so, not by whos
 
 
 class DeskAway(ClearcastError):  # noqa: N818 - as above
-    """The bundle, the log or the pictures' folder is away: nothing was answered; try again later."""
+    """The bundle, the log or the pictures' folder is away; try again later.
+
+    Attributes:
+        logged: inspections of the same request that were logged before it went away, in their order.
+    """
+
+    def __init__(self, reason: str, logged: Sequence[Record] = ()) -> None:
+        super().__init__(reason)
+        self.logged = tuple(logged)
 
 
 def told_to_all(error: ClearcastError) -> str:

@@ -23,11 +23,15 @@ class Journal:
     """Empties the journal of a file of SQLite when it has become large; of other databases it does nothing.
 
     Not safe to use from several threads at a time.
+
+    Args:
+        engines: all that have connections to one database.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        database = engine.url.database if engine.dialect.name == "sqlite" else None
-        self._engine = engine
+    def __init__(self, *engines: Engine) -> None:
+        url = engines[0].url
+        database = url.database if url.get_backend_name() == "sqlite" else None
+        self._engines = engines
         self._path = journal_of(Path(database))[0] if database else None
         self._limit = JOURNAL_BYTES
 
@@ -40,8 +44,7 @@ class Journal:
     @property
     def is_missing(self) -> bool:
         """Whether it was removed although connections use it; what it held is theirs alone then."""
-        pool = self._engine.pool
-        return bool(self._path and isinstance(pool, QueuePool) and pool.checkedin() and not self._path.exists())
+        return bool(self._path and any(map(_has_connection, self._engines)) and not self._path.exists())
 
     def rescue(self) -> bool:
         """Write what a missing journal held into the file, by a connection that has it; False: not all of it."""
@@ -56,7 +59,7 @@ class Journal:
 
     def _empty(self) -> bool:
         """Write all of it into the file; False: readers hold it, or the file cannot be written."""
-        with suppress(sqlite3.Error, exc.SQLAlchemyError), closing(self._engine.raw_connection()) as connection:
+        with suppress(sqlite3.Error, exc.SQLAlchemyError), closing(self._connected.raw_connection()) as connection:
             cursor = connection.cursor()
             (before,) = cursor.execute("PRAGMA busy_timeout").fetchone() or (0,)
             cursor.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
@@ -66,6 +69,15 @@ class Journal:
                 cursor.execute(f"PRAGMA busy_timeout = {before}")
             return busy == 0
         return False
+
+    @property
+    def _connected(self) -> Engine:
+        """One that has a connection: a new one would not know a journal that was removed."""
+        return next(filter(_has_connection, self._engines), self._engines[0])
+
+
+def _has_connection(engine: Engine) -> bool:
+    return isinstance(engine.pool, QueuePool) and engine.pool.checkedin() > 0
 
 
 def _size(path: Path) -> int:

@@ -74,7 +74,7 @@ class Log:
         self._write = for_writing(self._writer)
         self._turn = Lock()  # who writes: waiting for it here is fairer and faster than for SQLite's
         self._place = place_of(engine.url)
-        self._journal = Journal(engine)
+        self._journal = Journal(self._writer, engine)
 
     def bring_up_to_date(self) -> None:
         """Make the tables, or those of an older version into today's; see ``open_log``."""
