@@ -150,6 +150,8 @@ def test_requests_without_a_token_that_do_not_become_whole_make_room_too(
             for _ in range(30):
                 with suppress(OSError):  # it made room already
                     lines.enter_context(line_to(client)).sendall(start)
+        with suppress(httpx.ReadError):  # its idle connection may have made room: then a client asks again
+            client.get("/healthz")
         assert client.get("/healthz").status_code == 200
         assert client.get("/v1/counts").status_code == 200
 
