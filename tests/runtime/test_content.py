@@ -18,7 +18,10 @@ from clearcast.runtime.content import contrast, missing_content
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import open_package
 from clearcast.runtime.repeats import Repeats
+from clearcast.runtime.sinks import Inspected
+from clearcast.runtime.sinks.rows import named_row, row_of
 from clearcast.runtime.sources import Item
+from clearcast.runtime.sources.item import file_item
 
 SHAPE = (192, 256)
 DOWN, ACROSS = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -162,6 +165,23 @@ def test_the_third_equal_picture_in_a_row_is_an_error(tmp_path: Path) -> None:
     assert [bool(repeats.see(each).error) for each in copies] == [False] * 8 + [True] * 4  # one was there before
     unreadable = replace(said[0], pixels=None, error="unreadable")
     assert [repeats.see(unreadable).error for _ in range(4)] == ["unreadable"] * 4
+
+
+def test_the_row_of_a_frozen_camera_keeps_what_is_known_of_its_file(tmp_path: Path) -> None:
+    inspector, repeats, known = Inspector(open_package(write_bundle(tmp_path / "bundle"))), Repeats(), Inspected()
+    (tmp_path / "latest.png").write_bytes(imaging.encode(flat(90), ".png"))
+    latest = file_item(tmp_path / "latest.png", "latest.png")
+    said = replace(inspector.inspect(latest), denoised="denoised/latest.png", heatmap="heatmaps/latest.png")
+    frozen = [repeats.see(said) for _ in range(3)][-1]
+
+    assert "is the camera frozen?" in frozen.error
+    kept = ("path", "sha256", "size", "modified", "denoised", "heatmap", "threshold", "model", "pixels")
+    assert [getattr(frozen, name) for name in kept] == [getattr(said, name) for name in kept]
+    assert (frozen.verdict, frozen.p_defect, frozen.noise_type, frozen.ms, frozen.looks) == (None,) * 5
+    known.add_row(named_row(row_of(frozen)))
+    assert known.covers(latest)
+    (tmp_path / "latest.png").write_bytes(imaging.encode(flat(91), ".png"))
+    assert not known.covers(latest)
 
 
 @pytest.mark.parametrize(
