@@ -144,18 +144,9 @@ def test_the_inspection_says_why(tmp_path: Path) -> None:
 
 def test_the_third_equal_picture_in_a_row_is_an_error(tmp_path: Path) -> None:
     inspector = Inspector(open_package(write_bundle(tmp_path / "bundle")))
-    first, other = flat(90), flat(91)
-    png = imaging.encode(first, ".png")
-    shown: list[bytes | Picture] = [
-        first,
-        other,
-        first,
-        png,
-        first,
-        first,
-        other,
-        first,
-    ]  # a file and its pixels are the same picture
+    first, other = imaging.encode(flat(90), ".png"), imaging.encode(flat(91), ".png")
+    bmp = imaging.encode(flat(90), ".bmp")  # the same picture
+    shown = [first, other, first, bmp, first, first, other, first]
     repeats = Repeats()
     said = [repeats.see(inspector.inspect(item(f"{place}.png", data))) for place, data in enumerate(shown)]
     assert [bool(each.error) for each in said] == [False, False, False, False, True, True, False, False]
@@ -182,6 +173,13 @@ def test_the_row_of_a_frozen_camera_keeps_what_is_known_of_its_file(tmp_path: Pa
     assert known.covers(latest)
     (tmp_path / "latest.png").write_bytes(imaging.encode(flat(91), ".png"))
     assert not known.covers(latest)
+
+
+def test_equal_frames_of_a_video_are_counted_and_judged(tmp_path: Path) -> None:
+    inspector, repeats = Inspector(open_package(write_bundle(tmp_path / "bundle"))), Repeats()
+    frames = [inspector.inspect(item(f"belt.mp4#{place:06d}", flat(90))) for place in range(12)]
+    assert [repeats.see(frame) for frame in frames] == frames
+    assert repeats.total == 11
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,13 @@ class Repeats:
         return self._equal if frozen else None
 
     def see(self, inspection: Inspection) -> Inspection:
-        """The same inspection, or for a picture of a frozen camera one with an error instead of a verdict."""
+        """The same inspection, or for a picture of a frozen camera one with an error instead of a verdict.
+
+        Equal frames of a video are only counted: where a belt stands still, or frames were doubled, compressed ones
+        are often equal to the bit.
+        """
         place = self.count(inspection.path, inspection.pixels)
-        if place is None or inspection.error:
+        if place is None or inspection.error or inspection.sha256 is None:  # None: there is no file of its own
             return inspection
         return replace(
             inspection,
