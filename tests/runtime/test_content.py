@@ -18,7 +18,10 @@ from clearcast.runtime.content import contrast, missing_content
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import open_package
 from clearcast.runtime.repeats import Repeats
+from clearcast.runtime.sinks import Inspected
+from clearcast.runtime.sinks.rows import named_row, row_of
 from clearcast.runtime.sources import Item
+from clearcast.runtime.sources.item import file_item
 
 SHAPE = (192, 256)
 DOWN, ACROSS = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -141,18 +144,9 @@ def test_the_inspection_says_why(tmp_path: Path) -> None:
 
 def test_the_third_equal_picture_in_a_row_is_an_error(tmp_path: Path) -> None:
     inspector = Inspector(open_package(write_bundle(tmp_path / "bundle")))
-    first, other = flat(90), flat(91)
-    png = imaging.encode(first, ".png")
-    shown: list[bytes | Picture] = [
-        first,
-        other,
-        first,
-        png,
-        first,
-        first,
-        other,
-        first,
-    ]  # a file and its pixels are the same picture
+    first, other = imaging.encode(flat(90), ".png"), imaging.encode(flat(91), ".png")
+    bmp = imaging.encode(flat(90), ".bmp")  # the same picture
+    shown = [first, other, first, bmp, first, first, other, first]
     repeats = Repeats()
     said = [repeats.see(inspector.inspect(item(f"{place}.png", data))) for place, data in enumerate(shown)]
     assert [bool(each.error) for each in said] == [False, False, False, False, True, True, False, False]
@@ -162,6 +156,30 @@ def test_the_third_equal_picture_in_a_row_is_an_error(tmp_path: Path) -> None:
     assert [bool(repeats.see(each).error) for each in copies] == [False] * 8 + [True] * 4  # one was there before
     unreadable = replace(said[0], pixels=None, error="unreadable")
     assert [repeats.see(unreadable).error for _ in range(4)] == ["unreadable"] * 4
+
+
+def test_the_row_of_a_frozen_camera_keeps_what_is_known_of_its_file(tmp_path: Path) -> None:
+    inspector, repeats, known = Inspector(open_package(write_bundle(tmp_path / "bundle"))), Repeats(), Inspected()
+    (tmp_path / "latest.png").write_bytes(imaging.encode(flat(90), ".png"))
+    latest = file_item(tmp_path / "latest.png", "latest.png")
+    said = replace(inspector.inspect(latest), denoised="denoised/latest.png", heatmap="heatmaps/latest.png")
+    frozen = [repeats.see(said) for _ in range(3)][-1]
+
+    assert "is the camera frozen?" in frozen.error
+    kept = ("path", "sha256", "size", "modified", "denoised", "heatmap", "threshold", "model", "pixels")
+    assert [getattr(frozen, name) for name in kept] == [getattr(said, name) for name in kept]
+    assert (frozen.verdict, frozen.p_defect, frozen.noise_type, frozen.ms, frozen.looks) == (None,) * 5
+    known.add_row(named_row(row_of(frozen)))
+    assert known.covers(latest)
+    (tmp_path / "latest.png").write_bytes(imaging.encode(flat(91), ".png"))
+    assert not known.covers(latest)
+
+
+def test_equal_frames_of_a_video_are_counted_and_judged(tmp_path: Path) -> None:
+    inspector, repeats = Inspector(open_package(write_bundle(tmp_path / "bundle"))), Repeats()
+    frames = [inspector.inspect(item(f"belt.mp4#{place:06d}", flat(90))) for place in range(12)]
+    assert [repeats.see(frame) for frame in frames] == frames
+    assert repeats.total == 11
 
 
 @pytest.mark.parametrize(

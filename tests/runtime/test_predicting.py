@@ -417,6 +417,24 @@ def test_a_picture_that_changed_is_inspected_again_and_its_last_row_counts(bundl
     assert "0 pictures inspected" in predict(*asked).output
 
 
+def test_a_copy_without_times_is_not_inspected_again(bundle: Path, tmp_path: Path) -> None:
+    out, picture = tmp_path / "r.csv", tmp_path / "parts/a.bmp"
+    imaging.save(picture, flat(10, 32, 32))
+    imaging.save(tmp_path / "parts/b.bmp", flat(11, 32, 32))
+    asked = (bundle, tmp_path / "parts", "--out", out, "--resume")
+    predict(*asked)
+    before = out.read_bytes()
+    for path in (tmp_path / "parts").iterdir():
+        os.utime(path, ns=(5, 5))
+
+    assert "0 pictures inspected" in predict(*asked).output
+    assert out.read_bytes() == before
+
+    imaging.save(picture, flat(12, 32, 32))  # of the same size
+    assert "1 picture inspected" in predict(*asked).output
+    assert [Path(row["path"]).name for row in rows_of(out)] == ["a.bmp", "b.bmp", "a.bmp"]
+
+
 def test_predict_says_what_it_leaves_out(bundle: Path, tmp_path: Path) -> None:
     pictures_of(tmp_path / "parts", 2)
     (tmp_path / "parts/c.heic").write_bytes(b"x")

@@ -293,6 +293,13 @@ def test_a_zip_gives_its_pictures_sorted_and_unpacks_nothing(tmp_path: Path) -> 
     assert count(path) == 2
 
 
+def test_a_zip_of_a_folder_packed_as_dot_gives_its_pictures(tmp_path: Path) -> None:
+    names = ("./a.png", "./sub/./b.png", "./.hidden.png", "./__MACOSX/c.png", "./.git/d.png")
+    path = archive(tmp_path / "parts.zip", [(name, PNG) for name in names])
+    assert keys(str(path)) == ["./a.png", "./sub/./b.png"]
+    assert [content(item) for item in items(str(path))] == [PNG, PNG]
+
+
 def test_names_in_a_zip_are_never_paths(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(b"secret")
     path = archive(tmp_path / "parts.zip", [("../secret.png", PNG), (f"{tmp_path}/secret.png", PNG)])

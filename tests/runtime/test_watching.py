@@ -30,6 +30,7 @@ from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
 from clearcast.runtime.arrivals import Arrivals, Waiting, watched_folder
 from clearcast.runtime.sinks import COLUMNS, Inspected, open_sink
 from clearcast.runtime.sources import Item, SourceError
+from clearcast.runtime.sources import folders as folders_module
 from clearcast.runtime.sources.item import file_state
 from clearcast.runtime.watching import watch
 
@@ -54,17 +55,18 @@ class Judge:
     def predict(self, source: Iterable[Item], /) -> Generator[Inspection, None, None]:
         for item in source:
             self.asked.append(Path(item.name).name)
-            state = item.state()
+            state, sha256 = item.state(), None
             try:
                 data = item.read()
                 assert isinstance(data, bytes)
+                sha256 = hashlib.sha256(data).hexdigest()
                 imaging.decode(data, Channels.GREY, item.name)
                 name = Path(item.name).name
                 doubted = Verdict.RETAKE if "doubt" in name else Verdict.OK
                 said = inspection(item.name, Verdict.DEFECT if "bad" in name else doubted)
-                said = replace(said, sha256=hashlib.sha256(data).hexdigest())
             except PictureError as error:
                 said = inspection(item.name, None, str(error))
+            said = replace(said, sha256=sha256)
             yield replace(said, size=state.size, modified=state.modified) if state else said
 
 
@@ -137,6 +139,60 @@ def test_what_was_half_written_is_judged_when_it_is_whole(tmp_path: Path) -> Non
 
     assert last.verdict is Verdict.OK
     assert arrivals.take(last)
+
+
+def test_the_error_of_a_whole_file_is_final_at_once(tmp_path: Path) -> None:
+    clock, path = Clock(), tmp_path / "a.png"
+    arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0, patience=10.0), clock)
+    path.write_bytes(PNG)
+    arrivals.look()
+    clock.now = 1.0
+    (item,) = arrivals.look()
+
+    assert arrivals.take(replace(inspection(item.name, None, "no content"), pixels="12ab"))
+    assert arrivals.waited_for == 0
+
+
+@pytest.mark.parametrize("following", [PNG, PNG[:55] + b"other", PNG[:40], b"", PNG[:50], None])
+def test_the_error_of_a_picture_that_is_overwritten_or_removed_is_written(
+    tmp_path: Path, following: bytes | None
+) -> None:
+    clock, path, judge = Clock(), tmp_path / "a.png", Judge()
+    arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0, patience=10.0), clock)
+    path.write_bytes(b"broken" + PNG[6:50])
+    arrivals.look()
+    clock.now = 1.0
+    (failed,) = judge.predict(arrivals.look())
+    assert not arrivals.take(failed)
+    assert arrivals.take_lost() == []
+
+    clock.now = 2.0
+    if following is None:
+        path.unlink()
+    else:
+        path.write_bytes(following)
+
+    arrivals.look()
+    assert arrivals.take_lost() == [failed]
+    assert arrivals.take_lost() == []
+    assert arrivals.waited_for == (following is not None)
+
+
+@pytest.mark.parametrize("begun", [b"", PNG[:50]])
+def test_a_file_that_only_grew_has_no_error(tmp_path: Path, begun: bytes) -> None:
+    clock, path, judge = Clock(), tmp_path / "a.png", Judge()
+    arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0, patience=10.0), clock)
+    path.write_bytes(begun)
+    arrivals.look()
+    clock.now = 1.0
+    (failed,) = judge.predict(arrivals.look())
+    assert not arrivals.take(failed)
+
+    path.write_bytes(PNG)
+    arrivals.look()
+
+    assert arrivals.take_lost() == []
+    assert arrivals.waited_for == 1
 
 
 def test_a_picture_that_is_renamed_or_removed_is_forgotten(tmp_path: Path) -> None:
@@ -218,6 +274,25 @@ def test_pictures_get_rows_and_all_but_ok_ones_alarms(tmp_path: Path) -> None:
     assert judge.asked.count("a.png") == 1
 
 
+def test_overwritten_broken_pictures_get_rows_and_alarms(tmp_path: Path) -> None:
+    folder, out, path = tmp_path / "in", tmp_path / "r.csv", tmp_path / "in/latest.png"
+    folder.mkdir()
+
+    class Camera(Judge):
+        """Writes the next broken picture as soon as one was inspected, and in the end a good one."""
+
+        def predict(self, source: Iterable[Item], /) -> Generator[Inspection, None, None]:
+            for said in super().predict(source):
+                yield said
+                if len(self.asked) <= 3:
+                    path.write_bytes(PNG if len(self.asked) == 3 else b"broken %d" % len(self.asked))
+
+    path.write_bytes(b"broken 0")
+
+    assert watch_once(folder, out, Camera()) == ["latest.png"] * 3
+    assert pd.read_csv(out)["error"].notna().tolist() == [True, True, True, False]
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(1, 4), max_size=4), st.integers(0, 9))
 def test_no_picture_is_missed_or_doubled_by_restarts(
@@ -234,6 +309,51 @@ def test_no_picture_is_missed_or_doubled_by_restarts(
     watch_once(folder, out, Judge())
 
     assert sorted(rows(out)) == [f"{number}.png" for number in range(5)]
+
+
+def test_a_folder_that_cannot_be_listed_gets_one_row_and_the_watch_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out, judge = tmp_path / "in", tmp_path / "r.csv", Judge()
+    (folder / "locked").mkdir(parents=True)
+    (folder / "a.png").write_bytes(PNG)
+    list_folder = folders_module._list
+
+    def refuse_locked(each: Path) -> tuple[list[str], set[str]]:
+        if each.name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return list_folder(each)
+
+    monkeypatch.setattr(folders_module, "_list", refuse_locked)
+
+    assert watch_once(folder, out, judge) == ["locked"]
+
+    assert sorted(rows(out)) == ["a.png", "locked"]
+    assert sorted(judge.asked) == ["a.png", "locked", "locked"]
+
+
+def test_the_watch_pauses_after_a_turn_without_a_final_inspection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that grows on and on is due at every look."""
+    path, judge, stop = tmp_path / "a.png", Judge(), threading.Event()
+    path.write_bytes(PNG[:50])
+    pauses: list[int] = []
+
+    def pause(_: float) -> bool:
+        pauses.append(len(judge.asked))
+        path.write_bytes(path.read_bytes() + b"more")
+        if len(judge.asked) == 3:
+            stop.set()
+        return stop.is_set()
+
+    monkeypatch.setattr(stop, "wait", pause)
+    arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=0.0, patience=0.0))
+    sink, _ = open_sink(tmp_path / "r.csv", model=MODEL, resume=True, live=True)
+    with sink, Alarms([], print) as alarms:
+        watch(judge, arrivals, sink, alarms, stop=stop, once=False, seen=lambda _: None)
+
+    assert pauses == [1, 2, 3]
 
 
 def test_pictures_that_arrive_while_it_watches_are_seen(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from clearcast.domain import Inspection
 from clearcast.errors import PictureError
 from clearcast.file_kinds import OtherFiles, file_head, listed_kinds
+from clearcast.runtime.partial_files import was_continued
 from clearcast.runtime.sinks import Inspected
 from clearcast.runtime.sinks.done import Done
 from clearcast.runtime.sources import Item, SourceError
@@ -39,9 +40,9 @@ class Waiting:
 
     Attributes:
         settle: seconds for which its size and times stay as they are; then it is inspected.
-        patience: seconds more for one that cannot be decoded then, since whoever writes it may have paused; after that
-            its error is written. A file that is written again and again, and never settles, is inspected after so many
-            seconds as it is.
+        patience: seconds more for one that cannot be decoded then, since whoever writes it may have paused; after that,
+            or as soon as another picture takes its place, its error is written. A file that is written again and again,
+            and never settles, is inspected after so many seconds as it is.
     """
 
     settle: float = 0.5
@@ -73,7 +74,7 @@ class _Sight:
     since: float  # the facts are as they are
     first: float  # the file is waited for
     compare: bool  # first its bytes with those of the row
-    tried: bool = False
+    failed: Inspection | None = None  # its error, while the writer is given time to finish
 
 
 def watched_folder(folder: Path) -> Path:
@@ -129,6 +130,7 @@ class Arrivals:
         self._sights: dict[str, _Sight] = {}
         self._unchanged = Done()  # files with a row, as they were when that was made sure
         self._restless: set[str] = set()
+        self._lost: list[Inspection] = []
         self._heads = _Heads()
         self._kinds = _Kinds(tell)
 
@@ -142,19 +144,24 @@ class Arrivals:
         now = self._clock()
         others = OtherFiles()
         found = folder_items(self._folder, others=others, heads=self._heads)
-        self._sights = {item.name: sight for item in found if (sight := self._see(item, now))}
+        before, self._sights = self._sights, {}
+        for item in found:
+            if sight := self._see(item, before.pop(item.name, None), now):
+                self._sights[item.name] = sight
+        for gone in before.values():
+            self._lose(gone)
         self._heads.forget()
         self._kinds.tell_new(others)
         due = [sight.item for sight in list(self._sights.values()) if self._is_due(sight, now)]
         return sorted(due, key=lambda item: item.name not in self._known)
 
     def take(self, inspection: Inspection) -> bool:
-        """Whether an inspection is final; it is not where the picture was in error and may still be being written."""
+        """Whether an inspection is final; it is not if the picture cannot be decoded and may still be being written."""
         sight = self._sights[inspection.path]
-        size, modified = inspection.size, inspection.modified
-        state = None if size is None or modified is None else FileState(size=size, modified=modified)
-        if inspection.error and not (sight.tried and state == sight.facts.state):
-            sight.tried = True
+        state = _state_of(inspection)
+        is_whole = not inspection.error or inspection.pixels is not None
+        if not is_whole and not (sight.failed and state == sight.facts.state):
+            sight.failed = inspection
             return False
         self._known.add(inspection.path, state, inspection.sha256)
         if state == sight.facts.state:  # if not, another was there by then; the next look says whether it still is
@@ -162,10 +169,23 @@ class Arrivals:
         del self._sights[inspection.path]
         return True
 
-    def _see(self, item: Item, now: float) -> _Sight | None:
-        try:
-            facts = _facts(item.name)
-        except FileNotFoundError:  # renamed or moved since the folder was listed
+    def take_lost(self) -> list[Inspection]:
+        """The errors, final now, of pictures that were overwritten or removed while their writer was waited for."""
+        lost, self._lost = self._lost, []
+        return lost
+
+    def _lose(self, sight: _Sight) -> None:
+        if sight.failed:
+            self._known.add(sight.failed.path, _state_of(sight.failed), sight.failed.sha256)
+            self._lost.append(sight.failed)
+
+    def _see(self, item: Item, before: _Sight | None, now: float) -> _Sight | None:
+        facts = _facts_now(item.name)
+        if before and before.facts == facts:
+            return before
+        if before and before.failed and not (facts and was_continued(before.failed, item, facts.state)):
+            self._lose(before)
+        if facts is None:  # renamed or moved since the folder was listed
             return None
         key = _key(item.name, facts)
         if key in self._unchanged:
@@ -174,10 +194,8 @@ class Arrivals:
         if has_row and max(facts.written, facts.changed) <= self._trusted:
             self._unchanged.add(key)
             return None
-        before = self._sights.get(item.name)
-        if before and before.facts == facts:
-            return before
-        return _Sight(item, facts, now, before.first if before else now, compare=has_row)
+        first = before.first if before and not before.failed else now
+        return _Sight(item, facts, now, first, compare=has_row)
 
     def _has_row(self, name: str, facts: _Facts) -> bool:
         """Whether there is a row of a file of this name that had its size and time, or of which nobody knows them."""
@@ -188,7 +206,7 @@ class Arrivals:
 
     def _is_due(self, sight: _Sight, now: float) -> bool:
         settle = max(self._rule.settle, _COARSE_SETTLE) if sight.facts.is_coarse else self._rule.settle
-        due = now - sight.since >= settle + (self._rule.patience if sight.tried else 0)
+        due = now - sight.since >= settle + (self._rule.patience if sight.failed else 0)
         if not due and not self._is_restless(sight, now):
             return False
         if sight.compare and self._has_known_bytes(sight):
@@ -199,7 +217,7 @@ class Arrivals:
 
     def _is_restless(self, sight: _Sight, now: float) -> bool:
         name = sight.item.name
-        if sight.tried or now - sight.first < self._rule.patience:
+        if sight.failed or now - sight.first < self._rule.patience:
             return False
         if name not in self._restless:
             self._restless.add(name)
@@ -256,6 +274,19 @@ class _Kinds:
 
 def _key(name: str, facts: _Facts) -> str:
     return f"{name}\0{facts.size}\0{facts.written}\0{facts.changed}"
+
+
+def _state_of(inspection: Inspection) -> FileState | None:
+    size, modified = inspection.size, inspection.modified
+    return None if size is None or modified is None else FileState(size=size, modified=modified)
+
+
+def _facts_now(path: str) -> _Facts | None:
+    """What the system says of a file; None if it is gone."""
+    try:
+        return _facts(path)
+    except FileNotFoundError:
+        return None
 
 
 def _facts(path: str) -> _Facts:

@@ -1,9 +1,9 @@
 """The same picture again and again: what a frozen camera delivers, under ever new names."""
 
 import re
+from dataclasses import replace
 
 from clearcast.domain import Inspection
-from clearcast.runtime.inspector import failed_inspection
 
 _ALLOWED = 2  # equal pictures in a row of one series: one that is sent again, or two cameras' first frame
 _ALLOWED_UNNAMED = 9  # of no series: people copy a picture, but not so often
@@ -47,16 +47,25 @@ class Repeats:
         return self._equal if frozen else None
 
     def see(self, inspection: Inspection) -> Inspection:
-        """The same inspection, or for a picture of a frozen camera one with an error instead of a verdict."""
+        """The same inspection, or for a picture of a frozen camera one with an error instead of a verdict.
+
+        Equal frames of a video are only counted: where a belt stands still, or frames were doubled, compressed ones
+        are often equal to the bit.
+        """
         place = self.count(inspection.path, inspection.pixels)
-        if place is None or inspection.error:
+        if place is None or inspection.error or inspection.sha256 is None:  # None: there is no file of its own
             return inspection
-        return failed_inspection(
-            inspection.path,
-            inspection.sha256,
-            f"{inspection.path}: {frozen_reason(place)}",
-            threshold=inspection.threshold,
-            model=inspection.model,
+        return replace(
+            inspection,
+            verdict=None,
+            p_defect=None,
+            noise_type=None,
+            noise_level="",
+            p_noise=None,
+            ms=None,
+            error=f"{inspection.path}: {frozen_reason(place)}",
+            shape=None,
+            looks=None,
         )
 
 

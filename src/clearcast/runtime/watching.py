@@ -57,16 +57,24 @@ def watch(
         how many pictures were the same as the one before.
     """
     repeats = Repeats()
+
+    def write(found: Inspection) -> None:
+        inspection = repeats.see(found)
+        sink.write(inspection)
+        if inspection.error or inspection.verdict in {Verdict.DEFECT, Verdict.RETAKE}:
+            alarms.raise_for(inspection)  # an error too: no part passes that nobody judged
+        seen(inspection)
+
     while not stop.is_set():
         begun = time.monotonic()
         ready = arrivals.look()
         looked = time.monotonic() - begun
-        if ready:
-            turn = _in_turn(ready, max(_TURN, _LOOKS_A_TURN * looked))
-            _inspect(inspector.predict(turn), arrivals, sink, alarms, repeats, stop, seen)
-        elif once and not arrivals.waited_for:
+        for lost in arrivals.take_lost():
+            write(lost)
+        if once and not arrivals.waited_for:
             break
-        else:
+        turn = _in_turn(ready, max(_TURN, _LOOKS_A_TURN * looked))
+        if not ready or not _inspect(inspector.predict(turn), arrivals, write, stop):
             stop.wait(max(PAUSE, _REST * looked))
     return repeats.total
 
@@ -83,19 +91,16 @@ def _in_turn(ready: Iterable[Item], seconds: float) -> Iterator[Item]:
 def _inspect(
     inspections: Generator[Inspection, None, None],
     arrivals: Arrivals,
-    sink: Sink,
-    alarms: Alarms,
-    repeats: Repeats,
+    write: Callable[[Inspection], None],
     stop: threading.Event,
-    seen: Callable[[Inspection], None],
-) -> None:
+) -> int:
+    """Write the inspections that are final; how many these are."""
+    written = 0
     with closing(inspections):
-        for found in inspections:
-            if arrivals.take(found):
-                inspection = repeats.see(found)
-                sink.write(inspection)
-                if inspection.error or inspection.verdict in {Verdict.DEFECT, Verdict.RETAKE}:
-                    alarms.raise_for(inspection)  # an error too: no part passes that nobody judged
-                seen(inspection)
+        for inspection in inspections:
+            if arrivals.take(inspection):
+                write(inspection)
+                written += 1
             if stop.is_set():
-                return
+                break
+    return written

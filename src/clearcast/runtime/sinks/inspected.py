@@ -1,16 +1,18 @@
 """Which files a results file has rows of, and in which state each was inspected."""
 
+import hashlib
 from typing import Any
 
+from clearcast.errors import PictureError
 from clearcast.runtime.sinks.done import Done
 from clearcast.runtime.sources.item import FileState, Item
 
 
 class Inspected:
-    """What was inspected before: names, the states of their files and the bytes, at most 48 bytes a row.
+    """What was inspected before: names, the states of their files and the bytes, at most 64 bytes a row.
 
-    A file is known by its name, its size and its time of change together: another picture under a known name is a new
-    one. Rows without a state (of files written before these columns were, and of frames of a video) know their picture
+    A file is known by its name, its size and its time of change together, or by its name and bytes: another picture
+    under a known name is a new one. Rows without a state (of files written before these columns were, and of frames of a video) know their picture
     by its name alone.
     """
 
@@ -18,6 +20,7 @@ class Inspected:
         self._stateless = Done()
         self._names = Done()
         self._states = Done()
+        self._sizes = Done()
         self._contents = Done()
 
     def __len__(self) -> int:
@@ -36,6 +39,7 @@ class Inspected:
         else:
             self._names.add(name)
             self._states.add(f"{name}\0{state}")
+            self._sizes.add(f"{name}\0{state.size}")
         if sha256:
             self._contents.add(f"{name}\0{sha256}")
 
@@ -58,8 +62,17 @@ class Inspected:
         return name in self._stateless and name not in self._names
 
     def covers(self, item: Item) -> bool:
-        """Whether a picture, as its file is now, has a row."""
+        """Whether a picture, as its file is now, has a row; one of the same size but another time is read for it."""
         if item.name not in self:
             return False
         state = item.state()
-        return state is None or self.is_stateless(item.name) or self.has_state(item.name, state)
+        if state is None or self.is_stateless(item.name) or self.has_state(item.name, state):
+            return True
+        return f"{item.name}\0{state.size}" in self._sizes and self._has_content_of(item)
+
+    def _has_content_of(self, item: Item) -> bool:
+        try:
+            data = item.read()
+        except PictureError:  # the inspection will say why
+            return False
+        return isinstance(data, bytes) and self.has_content(item.name, hashlib.sha256(data).hexdigest())

@@ -50,7 +50,8 @@ def _items(
 
 
 def _is_shown(entry: zipfile.ZipInfo) -> bool:
-    return not entry.is_dir() and not any(is_litter(part) for part in entry.filename.split("/") if part != "..")
+    parts = (part for part in entry.filename.split("/") if part not in {".", ".."})
+    return not entry.is_dir() and not any(is_litter(part) for part in parts)
 
 
 def _state(entry: zipfile.ZipInfo) -> FileState:

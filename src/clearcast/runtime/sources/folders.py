@@ -4,10 +4,11 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from clearcast.file_kinds import OtherFiles, file_head, is_litter, is_picture
-from clearcast.runtime.sources.item import Item, SourceError, bad_item, file_item
+from clearcast.runtime.sources.item import Item, SourceError, bad_item, file_item, file_state
 
 Parts = tuple[str, ...]
 
@@ -108,7 +109,8 @@ def _walk(walk: _Walk, below: Parts, above: frozenset[tuple[int, int]]) -> Itera
             return
         names, folders = _list(folder)
     except OSError as error:
-        yield bad_item(folder.as_posix(), PurePosixPath(*below).as_posix(), f"the folder cannot be listed ({error})")
+        key, reason = PurePosixPath(*below).as_posix(), f"the folder cannot be listed ({error})"
+        yield bad_item(folder.as_posix(), key, reason, partial(file_state, folder))
         return
     for name in names:
         parts = (*below, name)

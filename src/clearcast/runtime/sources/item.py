@@ -82,9 +82,9 @@ def moment(nanoseconds: int) -> str:
         return f"{nanoseconds} ns"
 
 
-def bad_item(name: str, key: str, reason: str) -> Item:
+def bad_item(name: str, key: str, reason: str, state: Callable[[], FileState | None] = _no_state) -> Item:
     """An item that cannot be read: what a source found wrong becomes a row of the results, and stops nothing."""
-    return Item(name=name, key=key, read=partial(_refuse, f"{name}: {reason}"))
+    return Item(name=name, key=key, read=partial(_refuse, f"{name}: {reason}"), state=state)
 
 
 def _refuse(message: str) -> NoReturn:
