@@ -1,7 +1,8 @@
 """Frames that show nothing: of one colour, of nothing but noise and soft shading, or of which a part did not arrive.
 
 What is told here without a bundle's reference holds for all parts, so it must be certain: of 1,934 noisy pictures of
-castings and of magnetic tiles, none is taken for empty. What a bundle's own pictures show at least tells more.
+castings and of magnetic tiles, none is taken for empty. Strong noise and a fine texture, as of leather or of a blasted
+surface, look alike, so that only faint noise is told then. What a bundle's own pictures show at least tells more.
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ _NOISE = (
     3.5,
 )  # the same two in units of ``_noise``: frames of white noise reach 0.7 and 1.7, tiles have 1.1 and 3.9
 _MOST_NOISE = 4.0  # grey levels: what may hide behind more, as in small or very noisy pictures, nobody can tell
+_MOST_GRAIN = 5.2  # grey levels that white noise of 12 keeps after the median; more may be the texture of a part
 _APART = 4, 7  # pixels
 _LINES = 48  # so many lines tell how strong noise is
 _BAND = 0.2  # share of the height or width by which a blank band must exceed those of the bundle's own pictures
@@ -40,7 +42,7 @@ def contrast(picture: Picture) -> float:
         picture: uint8 (height, width) or (height, width, 3) in RGB order, as it came.
     """
     calm = _calm(_grey(picture))
-    return _beyond_noise(float(_cells(calm).std()), _noise(calm))
+    return _beyond_noise(float(_cells(calm).std()), _noise(_grain(calm), calm.size))
 
 
 def blank_band(picture: Picture) -> float:
@@ -72,8 +74,14 @@ def missing_content(picture: Picture, least: float | None = None, widest: float 
     if min(grey.shape) < _LEAST_SIDE or (least is not None and least < _UNIFORM):
         return ""
     calm = _calm(grey)
-    cells, noise = _cells(calm), _noise(calm)
-    if _is_empty(cells, noise) and (picture.ndim == 2 or all(map(_channel_is_empty, cv2.split(picture)))):
+    cells, grain = _cells(calm), _grain(calm)
+    noise = _noise(grain, calm.size)
+    textured = least is None and grain > _MOST_GRAIN
+    if (
+        not textured
+        and _is_empty(cells, noise)
+        and (picture.ndim == 2 or all(map(_channel_is_empty, cv2.split(picture))))
+    ):
         return (
             f"nothing but noise around grey level {grey.mean():.0f} of 255; look at the camera's cap and the lamp, and "
             "whether there is a part in view"
@@ -103,17 +111,24 @@ def _cells(calm: Picture) -> NDArray[np.float64]:
     return rest
 
 
-def _noise(calm: Picture) -> float:
-    """The standard deviation that white noise gives the means of cells, at most.
+def _grain(calm: Picture) -> float:
+    """The standard deviation of noise in pixels, in grey levels.
 
-    It is taken from pixels some apart, which the median and encoding leave independent; neighbours are alike, so that a
-    cell has no more independent pixels than a ninth of all. Noise differs as much in any direction and over any
-    distance; waves and parts do not, so the least difference counts.
+    It is taken from pixels some apart, which the median and encoding leave independent. Noise differs as much in any
+    direction and over any distance; waves and parts do not, so the least difference counts.
     """
     across = calm[:: max(calm.shape[0] // _LINES, 1)].astype(np.int16)
     down = np.ascontiguousarray(calm[:, :: max(calm.shape[1] // _LINES, 1)].T).astype(np.int16)
     least = min((lines[:, apart:] - lines[:, :-apart]).std() for lines in (across, down) for apart in _APART)
-    return float(min(3 * least / np.sqrt(2 * calm.size / _CELLS**2), _MOST_NOISE))
+    return float(least / np.sqrt(2))
+
+
+def _noise(grain: float, pixels: int) -> float:
+    """The standard deviation that white noise gives the means of cells, at most.
+
+    Neighbours are alike, so that a cell has no more independent pixels than a ninth of all.
+    """
+    return float(min(3 * grain / np.sqrt(pixels / _CELLS**2), _MOST_NOISE))
 
 
 def _beyond_noise(spread: float, noise: float) -> float:
@@ -129,7 +144,7 @@ def _is_empty(cells: NDArray[np.float64], noise: float) -> bool:
 
 def _channel_is_empty(channel: Picture) -> bool:
     calm = _calm(channel)
-    return _is_empty(_cells(calm), _noise(calm))
+    return _is_empty(_cells(calm), _noise(_grain(calm), calm.size))
 
 
 def _only_colour(picture: Picture) -> str:
