@@ -217,6 +217,8 @@ def of_several_pictures() -> dict[str, tuple[bytes, str]]:
         "stereo jpeg": (multi_picture([0x020002]), "2 pictures"),
         "panorama": (multi_picture([0x020001] * 3), "4 pictures"),
         "jpeg of two primaries": (multi_picture([0x030000]), "2 pictures"),
+        "motion jpeg": (jpeg() * 5, "5 pictures"),
+        "joined jpegs with filling between": ((jpeg() + bytes(16)) * 3, "3 pictures"),
     }
 
 
@@ -228,6 +230,8 @@ def of_one_picture() -> dict[str, bytes]:
         "tiff with a mask": tiff(page, [(254, 4, 1, 4), *page], rest=bytes(4096)),
         "tiff with a smaller copy of old": tiff(page, [(255, 3, 1, 2), *page], rest=bytes(4096)),
         "png of one frame": several("PNG", 1),
+        "jpeg with a smaller copy behind": jpeg() + saved(Image.new("L", (4, 4)), "JPEG"),
+        "jpeg with other data and a jpeg behind": jpeg() + b"film" + jpeg(),
         "webp of one frame": several("WEBP", 1),
         "jpeg with a preview": multi_picture([0x010001], small=True),
         "jpeg with a full preview": multi_picture([0x010002]),

@@ -138,14 +138,28 @@ def test_several_threads_decode_apart_at_once() -> None:
     assert not wrong
 
 
-def test_a_worker_that_dies_costs_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_is_killed_while_it_waits_costs_no_picture() -> None:
     data, pixels = lossless(40, 30)
     imaging.decode(data, Channels.RGB)
-    worker = isolation._WORKERS.take()
-    os.kill(worker._process.pid, signal.SIGKILL)
-    monkeypatch.setattr(isolation._WORKERS, "take", lambda: worker)
-    assert error_of(data).fault is PictureFault.TOO_LARGE
-    monkeypatch.undo()
+    for worker in isolation._WORKERS._idle:
+        os.kill(worker._process.pid, signal.SIGKILL)
+
+    np.testing.assert_array_equal(imaging.decode(data, Channels.RGB), pixels)
+
+
+def test_a_picture_that_ends_every_worker_is_an_error_and_costs_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, pixels = lossless(40, 30)
+    imaging.decode(data, Channels.RGB)
+    asked = []
+
+    def killed(self: isolation._Worker, *_: object, **__: object) -> None:
+        asked.append(self.reused)
+        raise EOFError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(isolation._Worker, "ask", killed)
+        assert error_of(data).fault is PictureFault.TOO_LARGE
+        assert asked == [True, False]  # a fresh one once, not again and again
 
     np.testing.assert_array_equal(imaging.decode(data, Channels.RGB), pixels)
 

@@ -1,7 +1,7 @@
 """Which files of a folder are pictures, which are litter, and which are of other kinds: one rule for every command.
 
 Litter is what systems leave in folders: hidden names, thumbnails, recycle bins. It is skipped without a word. A picture
-is told by its suffix; of all others, a JPEG by its first bytes whatever its suffix says, and a file without a suffix by
+is told by its suffix; of all others but Motion JPEG, a JPEG by its first bytes whatever its suffix says, and a file without a suffix by
 its first bytes too. (Of those with another suffix no TIFF: cameras' raw files begin as one, and hold a thumbnail.) The
 rest are *of other kinds*: they are left out, and counted, so that the command can say so.
 """
@@ -35,6 +35,7 @@ _MAGIC = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|II\*\x00|MM\x00\*|RIFF....
 _UNFINISHED = frozenset(
     {".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".upload", ".lock"}
 )
+_MOTION_JPEG = frozenset({".mjpeg", ".mjpg"})  # videos that begin as a JPEG does
 _SHOWN_SUFFIX = re.compile(r"\.[^\s.]{1,15}")
 _SHOWN_KINDS = 10
 
@@ -76,7 +77,7 @@ def is_picture(name: str, head: Callable[[], bytes]) -> bool:
     suffix = suffix_of(name)
     if suffix in PICTURE_SUFFIXES:
         return True
-    if suffix in _UNFINISHED:
+    if suffix in _UNFINISHED | _MOTION_JPEG:
         return False
     try:
         begins = head()

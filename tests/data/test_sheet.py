@@ -504,6 +504,18 @@ def test_a_sheet_shows_itself_without_its_rows(tmp_path: Path) -> None:
     assert "rows" not in repr(Sheet(path=tmp_path, root=tmp_path, sha256="", rows=()))
 
 
+def test_reading_parquet_runs_no_code_from_the_folder_that_it_lies_in(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", RECORDS)
+    for name in ("json", "struct", "pyarrow", "numpy", "clearcast"):
+        (tmp_path / f"{name}.py").write_text("open('was_run', 'w').close()\n")
+    code = f"from pathlib import Path; from clearcast.data.sheet import read_sheet; read_sheet(Path({str(path)!r}))"
+    safe = f"import sys; sys.path[:] = {[each for each in sys.path if each]!r}; {code}"
+
+    subprocess.run([sys.executable, "-c", safe], cwd=tmp_path, check=True)
+
+    assert not (tmp_path / "was_run").exists()
+
+
 def test_parquet_without_its_package_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.parquet", RECORDS)
     monkeypatch.setitem(sys.modules, "pyarrow", None)

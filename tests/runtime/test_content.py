@@ -1,22 +1,27 @@
 """Frames without content, frozen cameras, and pictures of parts, which must never be taken for such."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 from handmade import flat, write_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clearcast import imaging
+from clearcast.bundle.proving import Said
+from clearcast.bundle.reference import look_of, reference_of
 from clearcast.disks import write_disks
 from clearcast.imaging import Channels, Picture
 from clearcast.noise import GaussianLevel, SaltPepperLevel, corrupt
-from clearcast.runtime.content import contrast, missing_content
+from clearcast.runtime.content import blank_band, contrast, missing_content
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import open_package
+from clearcast.runtime.reference import parse_reference
 from clearcast.runtime.repeats import Repeats
 from clearcast.runtime.sinks import Inspected
 from clearcast.runtime.sinks.rows import named_row, row_of
@@ -68,8 +73,30 @@ def test_noise_on_soft_shading_is_no_content(
     frame = pixels(level + slope * ACROSS / SHAPE[1] + noise)
     if quality:
         frame = imaging.decode(imaging.encode(frame, ".jpg", jpeg_quality=quality), Channels.GREY)
-    assert missing_content(frame)
+    assert missing_content(frame, least=6.0)
     assert contrast(frame) < 1.5
+    if sigma <= 10:  # what is stronger may be a texture, if the bundle does not say what its parts show
+        assert missing_content(frame)
+
+
+@pytest.mark.parametrize("blur", [0.7, 1.0, 1.5])
+def test_fine_textures_are_content_for_bundles_that_do_not_say_what_parts_show(blur: float) -> None:
+    noise = np.random.default_rng(7).normal(0, 1, (512, 512))
+    texture = cv2.GaussianBlur(noise, (0, 0), blur)
+    grey = pixels(120 + 15 * texture / texture.std())
+    assert missing_content(grey) == ""
+    assert missing_content(np.stack([grey, grey // 2, grey // 3], axis=-1)) == ""
+
+
+@pytest.mark.parametrize(("level", "sigma"), [(2, 2), (90, 8)])
+@pytest.mark.parametrize("quality", [None, 95, 80])
+def test_sensor_noise_in_colour_is_no_content_for_any_bundle(level: int, sigma: int, quality: int | None) -> None:
+    mosaic = pixels(np.random.default_rng(8).normal(level, sigma, (512, 512)))
+    frame = np.asarray(cv2.cvtColor(mosaic, cv2.COLOR_BayerRG2RGB), np.uint8)
+    if quality:
+        frame = imaging.decode(imaging.encode(frame, ".jpg", jpeg_quality=quality), Channels.RGB)
+    assert missing_content(frame)
+    assert missing_content(frame, least=6.0)
 
 
 def test_impulses_alone_are_no_content() -> None:
@@ -87,8 +114,8 @@ def test_half_a_frame_is_told(parts: list[Picture], fill: int, quality: int | No
         half[rows] = fill
         if quality:
             half = imaging.decode(imaging.encode(half, ".jpg", jpeg_quality=quality), Channels.GREY)
-        assert missing_content(half).startswith(f"the {side} {'50%' if side == 'lower' else '38%'}")
-        assert missing_content(np.ascontiguousarray(half.T)).startswith(f"the {'right' if side == 'lower' else 'left'}")
+        assert missing_content(half, widest=0.0).startswith(f"the {side} {'50%' if side == 'lower' else '38%'}")
+        assert missing_content(np.ascontiguousarray(half.T), widest=0.0).startswith(f"the {'right' if side == 'lower' else 'left'}")
 
 
 @pytest.mark.parametrize("side", [64, 128])
@@ -104,7 +131,31 @@ def test_parts_are_content_with_any_noise(parts: list[Picture], side: int) -> No
 
 def test_a_picture_framed_on_both_sides_is_whole(parts: list[Picture]) -> None:
     framed = cv2.copyMakeBorder(np.maximum(parts[0], 40), 40, 40, 0, 0, cv2.BORDER_CONSTANT, value=0)
-    assert missing_content(np.asarray(framed, np.uint8)) == ""
+    assert missing_content(np.asarray(framed, np.uint8), widest=0.0) == ""
+
+
+@pytest.mark.parametrize("fill", [0, 255])
+def test_a_blank_band_is_judged_by_those_of_the_bundles_own_pictures(parts: list[Picture], fill: int) -> None:
+    part = np.clip(parts[0], 40, 210)
+    padded, cut = part.copy(), part.copy()
+    padded[96:], cut[64:] = fill, fill  # a quarter of 128 lines, and half of them
+    assert blank_band(part) == 0
+    assert blank_band(padded) == pytest.approx(0.25, abs=0.01)
+    assert blank_band(np.ascontiguousarray(padded.T)) == blank_band(padded)
+    assert "arrive whole" in missing_content(padded, 5.0, 0.0)
+    assert missing_content(padded, 5.0, blank_band(padded)) == ""
+    assert "the lower 50%" in missing_content(cut, 5.0, blank_band(padded))
+    assert missing_content(cut, 5.0) == ""  # older bundles do not say what is usual
+
+
+def test_the_reference_says_how_wide_the_blank_bands_of_a_bundles_pictures_are(parts: list[Picture]) -> None:
+    padded = np.clip(parts[0], 40, 210)
+    padded[:40] = 0
+    noisy = corrupt(padded, GaussianLevel(0.1), np.random.default_rng(6))
+    said = Said(p_noise=np.eye(4)[0], levels=None, p_defect=None, defect=None, restored=padded)
+    reference = reference_of(pd.DataFrame([look_of(picture, said) for picture in (padded, noisy)]), "test")
+    assert reference["numbers"]["blank_band"]["quantiles"][0] == pytest.approx(40 / 128, abs=0.01)
+    assert parse_reference(json.dumps(reference).encode(), "bundle") == reference
 
 
 def test_a_small_thing_on_an_even_ground_is_content() -> None:

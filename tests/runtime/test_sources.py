@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from clearcast import imaging
 from clearcast.errors import PictureError, PictureFault, SheetError
+from clearcast.file_kinds import is_picture
 from clearcast.imaging import Picture
 from clearcast.runtime.sources import Item, Shard, Source, SourceError, count, items, parse_shard
 from clearcast.runtime.sources import archives as archives_module
@@ -497,6 +498,17 @@ def test_a_video_gives_its_frames_in_rgb(tmp_path: Path) -> None:
         assert frame.dtype == np.uint8
         assert frame.mean((0, 1)) == pytest.approx([20 * place, 0, 0], abs=6)
     assert count(path) == 10
+
+
+@pytest.mark.parametrize("suffix", [".mjpeg", ".MJPG"])
+def test_motion_jpeg_is_a_video_and_no_picture(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "films" / f"belt{suffix}"
+    path.parent.mkdir()
+    path.write_bytes(b"".join(imaging.encode(np.full((48, 64), 40 * place, np.uint8), ".jpg") for place in range(5)))
+    means = [np.mean(np.asarray(item.read())) for item in items(path)]
+    assert means == pytest.approx([0, 40, 80, 120, 160], abs=1)
+    assert count(path) in {5, None}
+    assert not is_picture(path.name, lambda: path.read_bytes()[:16])
 
 
 def test_a_video_that_ends_early_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from clearcast.evaluation.fidelity import fidelity
 from clearcast.evaluation.stage import Stage
 from clearcast.imaging import Picture
 from clearcast.noise.telling import NoiseEstimate
-from clearcast.runtime.content import contrast
+from clearcast.runtime.content import blank_band, contrast
 from clearcast.runtime.looks import brightness, sharpness
 
 
@@ -66,6 +66,8 @@ def line_of(
     if seen.tells_levels:
         line |= {"noise_level": told.level, "sigma": told.sigma, "density": told.density}
     line |= {"brightness": brightness(noisy), "contrast": contrast(noisy), "sharpness": sharpness(seen.restored)}
+    shown = (noisy, seen.restored) if reference is None else (noisy, seen.restored, reference)
+    line |= {"blank_band": max(map(blank_band, shown))}  # noise may hide it
     return line | verdict_columns(Stage.DENOISED, seen.opinion)
 
 

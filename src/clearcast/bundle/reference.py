@@ -6,13 +6,14 @@ import pandas as pd
 from clearcast.bundle.proving import Said
 from clearcast.domain import Label, NoiseType
 from clearcast.imaging import Picture
-from clearcast.runtime.content import contrast
+from clearcast.runtime.content import blank_band, contrast
 from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.reference import PERCENTILES, Reference, Spread
 
 _NUMBERS = {
     "brightness": "brightness",
     "contrast": "contrast",
+    "blank_band": "blank_band",
     "sharpness": "sharpness",
     "p_defect": "p_defect_denoised",
 }
@@ -55,6 +56,7 @@ def look_of(picture: Picture, said: Said) -> dict[str, object]:
     look: dict[str, object] = {
         "brightness": brightness(picture),
         "contrast": contrast(picture),
+        "blank_band": max(map(blank_band, (picture, said.restored))),  # noise may hide it
         "sharpness": sharpness(said.restored),
     }
     if said.levels is not None:

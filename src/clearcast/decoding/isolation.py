@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import cast
 
@@ -21,6 +22,7 @@ _PATIENCE = 3  # times as many seconds may pass, since other work may take the c
 _BYTES = 256 * 2**20  # of memory, for a picture of any size
 _BYTES_PER_PIXEL = 20
 _BYTES_PER_BYTE = 4
+_ENDED = (OSError, ValueError, EOFError)  # what asking a worker that has ended raises
 _PIPE = 2**20  # bytes; with the usual 64 kB, processes change places all the time
 _START = (
     "import sys; sys.path[:] = {path!r}; from clearcast.decoding.worker import serve; "
@@ -47,19 +49,35 @@ def decode_apart(
         "seconds": seconds,
         "memory": memory,
     }
-    worker = _WORKERS.take()
     try:
-        picture = worker.ask(request, data, patience=_PATIENCE * seconds)
-    except DecodingError:
-        _WORKERS.give_back(worker)
-        raise
-    except (OSError, ValueError, EOFError):  # it has ended, of whatever
-        worker.end()
+        return _ask_any(request, data, patience=_PATIENCE * seconds)
+    except _ENDED:
         raise DecodingError(
             PictureFault.TOO_LARGE,
             f"decoding it takes more than {seconds:.0f} seconds or {memory // 2**20:,} MB, far more than its "
             f"{structure.width} x {structure.height} pixels explain; save it anew, as PNG or JPEG",
         ) from None
+
+
+def _ask_any(request: dict[str, object], data: bytes, *, patience: float) -> Picture:
+    """Ask a worker that waits, and a fresh one if that ended early: it may have been ended from outside before."""
+    worker = _WORKERS.take()
+    began = time.monotonic()
+    try:
+        return _ask(worker, request, data, patience=patience)
+    except _ENDED:
+        if not worker.reused or time.monotonic() - began >= patience:
+            raise
+    return _ask(_Worker(), request, data, patience=patience)
+
+
+def _ask(worker: "_Worker", request: dict[str, object], data: bytes, *, patience: float) -> Picture:
+    """Ask one worker, and keep it for the next file unless it ended."""
+    try:
+        picture = worker.ask(request, data, patience=patience)
+    except DecodingError:
+        _WORKERS.give_back(worker)
+        raise
     except BaseException:
         worker.end()
         raise
@@ -68,9 +86,14 @@ def decode_apart(
 
 
 class _Worker:
-    """One process, used by one thread at a time."""
+    """One process, used by one thread at a time.
+
+    Attributes:
+        reused: whether it has answered before.
+    """
 
     def __init__(self) -> None:
+        self.reused = False
         try:
             self._process = _start(_PIPE)
         except PermissionError:  # the user has many large pipes already
@@ -152,6 +175,7 @@ class _Workers:
 
     def give_back(self, worker: _Worker) -> None:
         """Keep one for the next file, if not many are kept."""
+        worker.reused = True
         with self._lock:
             kept = len(self._idle) < (os.cpu_count() or 1)
             if kept:

@@ -1,5 +1,9 @@
-"""JPEG files that hold further pictures, as an index in the first one says (CIPA DC-007, "MPO")."""
+"""JPEG files that hold further pictures: an index in the first one says so (CIPA DC-007, "MPO"), or they follow it.
 
+Pictures that follow each other without an index are Motion JPEG, or files that were joined.
+"""
+
+import re
 import struct
 from collections.abc import Iterator
 
@@ -10,6 +14,8 @@ from clearcast.decoding.segments import Segments, read_segments
 _ENTRIES = 0xB002  # the tag of the index that lists the pictures
 _ENTRY = 16  # bytes: kind and flags, size, place, two numbers that do not matter here
 _MOST_LISTED = 100
+_MOST_FOLLOWING = 100_000  # pictures in a file without an index; a minute of film has 1,500
+_FILLING = re.compile(rb"[\x00\xff]{0,64}?(?=\xff\xd8\xff)")
 _HEAD = 2**20  # bytes of a further picture that are looked at
 _KIND = 0xFFFFFF
 _VIEWS = frozenset({0x020001, 0x020002, 0x020003})  # panorama, disparity, angles
@@ -24,8 +30,21 @@ def count_pictures(data: bytes, first: Segments) -> int:
         first: the segments of its first picture.
     """
     if not first.index:
-        return 1
+        return 1 + _count_following(data, first)
     return 1 + sum(_is_picture(kind, data, place, first) for kind, place in list(_listed(first))[1:])
+
+
+def _count_following(data: bytes, first: Segments) -> int:
+    """How many pictures of the first one's size stand one behind the other after its end."""
+    count, last = 0, first
+    while last.end is not None and not last.has_gain_map and (filling := _FILLING.match(data, last.end)):
+        last = read_segments(data, filling.end())
+        if last.size != first.size or last.has_gain_map:
+            break
+        count += 1
+        if count >= _MOST_FOLLOWING:
+            raise refuse_cost(f"more than {_MOST_FOLLOWING:,} pictures follow each other")
+    return count
 
 
 def _listed(first: Segments) -> Iterator[tuple[int, int]]:

@@ -33,14 +33,14 @@ class Segments:
     end: int | None = None
 
 
-def read_segments(data: bytes) -> Segments:
-    """Walk from a start mark to the end mark that belongs to it.
+def read_segments(data: bytes, start: int = 0) -> Segments:
+    """Walk from a start mark, at the place ``start``, to the end mark that belongs to it.
 
     Raises:
         DecodingError: there are more segments, scans or EXIF than a picture has.
     """
     met = Segments()
-    for kind, begin, end in _segments(data, 2):
+    for kind, begin, end in _segments(data, start + 2):
         if kind == _END:
             met.end = end
             break

@@ -1,9 +1,12 @@
 """Frames that show nothing: of one colour, of nothing but noise and soft shading, or of which a part did not arrive.
 
 What is told here without a bundle's reference holds for all parts, so it must be certain: of 1,934 noisy pictures of
-castings and of magnetic tiles, none is taken for empty. What a bundle's own pictures show at least tells more.
+castings and of magnetic tiles, none is taken for empty. Strong noise and a fine texture, as of leather or of a blasted
+surface, look alike, so that only faint noise is told then. What a bundle's own pictures show at least tells more.
 """
 
+from collections.abc import Iterator
+from operator import itemgetter
 from typing import Final
 
 import cv2
@@ -23,9 +26,10 @@ _NOISE = (
     3.5,
 )  # the same two in units of ``_noise``: frames of white noise reach 0.7 and 1.7, tiles have 1.1 and 3.9
 _MOST_NOISE = 4.0  # grey levels: what may hide behind more, as in small or very noisy pictures, nobody can tell
+_MOST_GRAIN = 5.2  # grey levels that white noise of 12 keeps after the median; more may be the texture of a part
 _APART = 4, 7  # pixels
 _LINES = 48  # so many lines tell how strong noise is
-_BAND = 0.2  # share of the height or width from which a blank band at one edge is told
+_BAND = 0.2  # share of the height or width by which a blank band must exceed those of the bundle's own pictures
 _BLANK = 4  # grey levels within which a line has one colour
 _STEP = 16  # grey levels by which the picture differs beside a blank band, ...
 _ABRUPT = 0.8  # ... along so much of the line
@@ -38,27 +42,46 @@ def contrast(picture: Picture) -> float:
         picture: uint8 (height, width) or (height, width, 3) in RGB order, as it came.
     """
     calm = _calm(_grey(picture))
-    return _beyond_noise(float(_cells(calm).std()), _noise(calm))
+    return _beyond_noise(float(_cells(calm).std()), _noise(_grain(calm), calm.size))
 
 
-def missing_content(picture: Picture, least: float | None = None) -> str:
+def blank_band(picture: Picture) -> float:
+    """The share of a picture's height or width, 0..1, that has one colour from an edge on, next to something abrupt.
+
+    It is 0 where bands on both sides frame a picture.
+
+    Args:
+        picture: uint8 (height, width) or (height, width, 3) in RGB order, as it came.
+    """
+    return max(share for _, share in _blank_bands(_grey(picture)))
+
+
+def missing_content(picture: Picture, least: float | None = None, widest: float | None = None) -> str:
     """Why a picture shows nothing to inspect, and what to look at; "" if it may show something.
 
     Args:
         picture: uint8 (height, width) or (height, width, 3) in RGB order, as it came.
         least: the least contrast of the pictures that the bundle was measured on; None if not known. If it is next to
             nothing, the parts are uniform, and pictures of them are told only from those of one colour.
+        widest: the largest blank band of those pictures, 0..1; only far wider ones are taken for a frame that did not
+            arrive whole. None if not known, and then no band is.
     """
     if colour := _only_colour(picture):
         return f"all pixels have one colour ({colour} of 255); look at the camera's cap, its cable and the lamp"
     grey = _grey(picture)
-    if band := _blank_band(grey):
-        return band
+    if widest is not None and (reason := _missing_lines(grey, widest)):
+        return reason
     if min(grey.shape) < _LEAST_SIDE or (least is not None and least < _UNIFORM):
         return ""
     calm = _calm(grey)
-    cells, noise = _cells(calm), _noise(calm)
-    if _is_empty(cells, noise) and (picture.ndim == 2 or all(map(_channel_is_empty, cv2.split(picture)))):
+    cells, grain = _cells(calm), _grain(calm)
+    noise = _noise(grain, calm.size)
+    textured = least is None and grain > _MOST_GRAIN
+    if (
+        not textured
+        and _is_empty(cells, noise)
+        and (picture.ndim == 2 or all(map(_channel_is_empty, cv2.split(picture))))
+    ):
         return (
             f"nothing but noise around grey level {grey.mean():.0f} of 255; look at the camera's cap and the lamp, and "
             "whether there is a part in view"
@@ -88,17 +111,24 @@ def _cells(calm: Picture) -> NDArray[np.float64]:
     return rest
 
 
-def _noise(calm: Picture) -> float:
-    """The standard deviation that white noise gives the means of cells, at most.
+def _grain(calm: Picture) -> float:
+    """The standard deviation of noise in pixels, in grey levels.
 
-    It is taken from pixels some apart, which the median and encoding leave independent; neighbours are alike, so that a
-    cell has no more independent pixels than a ninth of all. Noise differs as much in any direction and over any
-    distance; waves and parts do not, so the least difference counts.
+    It is taken from pixels some apart, which the median and encoding leave independent. Noise differs as much in any
+    direction and over any distance; waves and parts do not, so the least difference counts.
     """
     across = calm[:: max(calm.shape[0] // _LINES, 1)].astype(np.int16)
     down = np.ascontiguousarray(calm[:, :: max(calm.shape[1] // _LINES, 1)].T).astype(np.int16)
     least = min((lines[:, apart:] - lines[:, :-apart]).std() for lines in (across, down) for apart in _APART)
-    return float(min(3 * least / np.sqrt(2 * calm.size / _CELLS**2), _MOST_NOISE))
+    return float(least / np.sqrt(2))
+
+
+def _noise(grain: float, pixels: int) -> float:
+    """The standard deviation that white noise gives the means of cells, at most.
+
+    Neighbours are alike, so that a cell has no more independent pixels than a ninth of all.
+    """
+    return float(min(3 * grain / np.sqrt(pixels / _CELLS**2), _MOST_NOISE))
 
 
 def _beyond_noise(spread: float, noise: float) -> float:
@@ -114,7 +144,7 @@ def _is_empty(cells: NDArray[np.float64], noise: float) -> bool:
 
 def _channel_is_empty(channel: Picture) -> bool:
     calm = _calm(channel)
-    return _is_empty(_cells(calm), _noise(calm))
+    return _is_empty(_cells(calm), _noise(_grain(calm), calm.size))
 
 
 def _only_colour(picture: Picture) -> str:
@@ -125,14 +155,21 @@ def _only_colour(picture: Picture) -> str:
     return ", ".join(map(str, np.atleast_1d(first)))
 
 
-def _blank_band(grey: Picture) -> str:
-    """What to say of a frame that did not arrive whole: one colour from an edge on, then abruptly a picture."""
+def _missing_lines(grey: Picture, widest: float) -> str:
+    """What to say of a frame that did not arrive whole; "" if it did."""
+    side, share = max(_blank_bands(grey), key=itemgetter(1))
+    if share < widest + _BAND:
+        return ""
+    return f"the {side} {share:.0%} have one colour; the frame did not arrive whole: look at the cable"
+
+
+def _blank_bands(grey: Picture) -> Iterator[tuple[str, float]]:
+    """Each side's name and the share of its blank band; 0 for bands on both sides, which frame a picture."""
     for lines, (first, last) in ((grey, ("upper", "lower")), (grey.T, ("left", "right"))):
-        shares = _band_share(lines), _band_share(lines[::-1])
-        for share, side in zip(shares, (first, last), strict=True):
-            if share >= _BAND and min(shares) < _BAND:  # bands on both sides frame a picture
-                return f"the {side} {share:.0%} have one colour; the frame did not arrive whole: look at the cable"
-    return ""
+        begin, end = _band_share(lines), _band_share(lines[::-1])
+        framed = min(begin, end) >= _BAND
+        yield first, 0.0 if framed else begin
+        yield last, 0.0 if framed else end
 
 
 def _band_share(lines: Picture) -> float:

@@ -41,7 +41,7 @@ class Inspector:
         self.rule = rule_of(self.manifest)
         self.threshold = self.manifest["threshold"]
         self._model = model or Model(package)
-        self._least_contrast = _least_contrast(package)
+        self._content_limits = _content_limits(package)
 
     @property
     def channels(self) -> Channels:
@@ -143,7 +143,7 @@ class Inspector:
         return np.ascontiguousarray(_converted(picture, self.channels))
 
     def _require_content(self, picture: Picture, name: str) -> None:
-        if reason := missing_content(picture, self._least_contrast):
+        if reason := missing_content(picture, *self._content_limits):
             raise PictureError(PictureFault.NO_CONTENT, f"{name}: no content: {reason}")
 
     def _verdict(self, p_defect: float | None) -> Verdict | None:
@@ -173,15 +173,19 @@ def failed_inspection(
     )
 
 
-def _least_contrast(package: Package) -> float | None:
-    """The least contrast, but for one in a hundred, of the pictures that the bundle was measured on.
+def _content_limits(package: Package) -> tuple[float | None, float | None]:
+    """What the pictures that the bundle was measured on show: their least contrast and their widest blank band.
 
-    Bundles of before do not say it.
+    The contrast is exceeded by all but one in a hundred. Older bundles say neither; then they are None.
     """
     if REFERENCE not in package.names():
-        return None
-    spread = parse_reference(package.read(REFERENCE), str(package.path))["numbers"].get("contrast")
-    return spread["quantiles"][PERCENTILES.index(1)] if spread else None
+        return None, None
+    numbers = parse_reference(package.read(REFERENCE), str(package.path))["numbers"]
+    least, widest = numbers.get("contrast"), numbers.get("blank_band")
+    return (
+        least["quantiles"][PERCENTILES.index(1)] if least else None,
+        widest["quantiles"][PERCENTILES.index(100)] if widest else None,
+    )
 
 
 def _pixel_hash(picture: Picture) -> str:

@@ -21,8 +21,8 @@ class Reference(TypedDict):
 
     ``pictures``: the subset of rows whose noisy pictures these are, which did not teach where that is ``test``.
     ``parts``: how many parts they show; where it is not said, each another.
-    ``numbers``: ``brightness`` and ``sharpness``, see ``looks``; ``contrast``, see ``content`` (absent in bundles of
-    before); ``p_defect``, 0..1, where the bundle judges; where it
+    ``numbers``: ``brightness`` and ``sharpness``, see ``looks``; ``contrast`` and ``blank_band``, see ``content``
+    (absent in older bundles); ``p_defect``, 0..1, where the bundle judges; where it
     tells them, ``sigma`` of the pictures that were said to have grain, and ``density`` of those with salt and pepper,
     0..1. ``noise_types`` and ``verdicts``: the share of pictures of which each was said, 0..1; ``verdicts`` is empty
     where the bundle does not judge, and names ``retake`` where it gives that.

@@ -1,7 +1,6 @@
 """Parquet, by its wanted columns, read in a process that may end without ending this one. It needs pyarrow."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ from clearcast.data.tables.grid import Grid, GridRow
 from clearcast.errors import SheetError
 
 _DEADLINE = 600.0  # seconds for a whole file
-_MODULE = "clearcast.data.tables.parquet_process"
+_START = "import sys; sys.path[:] = {path!r}; from clearcast.data.tables.parquet_process import main; main()"
 
 
 @contextmanager
@@ -30,15 +29,14 @@ def open_parquet(path: Path) -> Iterator[list[Grid]]:
     if find_spec("pyarrow") is None:
         raise ImportError("no pyarrow")
     limits.require_file_size(path)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = subprocess.Popen(
-        [sys.executable, "-m", _MODULE, str(path.absolute())],
+        # Not with -m, which would import modules from the current folder, such as a json.py beside the sheet.
+        [sys.executable, "-c", _START.format(path=sys.path), str(path.absolute())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         encoding="utf-8",
-        env=environment,
     )
     deadline = threading.Timer(_DEADLINE, process.kill)
     deadline.daemon = True

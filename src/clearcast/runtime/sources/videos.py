@@ -10,7 +10,7 @@ import numpy as np
 from clearcast.imaging import Picture
 from clearcast.runtime.sources.item import Item, SourceError, bad_item
 
-SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
+SUFFIXES = frozenset({".avi", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 _SHORT = 0.98  # of the frames that a video claims, which some containers only estimate
 
 
