@@ -233,6 +233,17 @@ def test_the_name_nearest_to_the_file_counts_and_a_folder_that_says_otherwise_is
     assert repr(noisy) in sheet.notes[0].message
 
 
+def test_of_several_folders_that_say_otherwise_the_most_frequent_is_named(tmp_path: Path) -> None:
+    noisy = ["pass1/def_1.png", "bad_light/ok/1.png", "bad_light/ok/2.png"]
+    records = [["def.png" if "def" in path else "ok.png", "Salt", path] for path in noisy]
+
+    (note,) = read_sheet(write(tmp_path / "a.csv", records)).notes
+
+    assert "2 paths lie in a folder 'bad_light'" in note.message
+    assert "and 1 more such folders" in note.message
+    assert "as in 'bad_light/ok/1.png'" in note.message
+
+
 @pytest.mark.parametrize("noisy", ["ok/1.png", "ok/good_1.png", "def_or_ok/ok_1.png", "a/b/cast_ok_1.png"])
 def test_folders_that_say_the_same_or_nothing_are_not_told(tmp_path: Path, noisy: str) -> None:
     sheet = read_sheet(write(tmp_path / "a.csv", [["ok.png", "Salt", noisy]]))

@@ -300,7 +300,10 @@ def test_damage_is_told(tmp_path: Path, part: str, change: Change, said: str) ->
     assert said in refusal(saved(workbook(), tmp_path / "a.xlsx", {part: change}))
 
 
-COVER = [("Cover", [["Inspection"], ["of castings"]]), ("Labels", [HEADER, *ROWS])]
+COVER: list[tuple[str, list[Any]]] = [
+    ("Cover", [["Inspection"], ["of castings"]]),
+    ("Labels", [HEADER, *ROWS]),
+]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Labels of rows by the words of their paths, for sheets without a column of labels."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from clearcast.data.tables.lines import Note
 from clearcast.data.words import LabelWords
@@ -24,7 +24,7 @@ class PathLabels:
     def __init__(self, words: LabelWords) -> None:
         self._words = words
         self._outweighed: Counter[str] = Counter()
-        self._example = ""
+        self._examples: dict[str, str] = {}  # the first path of each folder
 
     def parse(self, noisy: str, reference: str, problems: list[str]) -> Label | None:
         """The label that both paths of a row say, or None, and why not among the problems; an empty path is none."""
@@ -54,7 +54,7 @@ class PathLabels:
             more = f", and {len(others)} more such folders" if others else ""
             message = (
                 f"{count} paths lie in a folder {folder!r}, which names another label than what is nearer to the file"
-                f"{more}; the nearest name counts, as in {self._example!r}; if it should not, name a --label-column"
+                f"{more}; the nearest name counts, as in {self._examples[folder]!r}; if it should not, name a --label-column"
             )
             yield Note("labels in folders", message)
 
@@ -72,8 +72,8 @@ class PathLabels:
         says = (f"{name!r} says {next(iter(found[name]))}" for name in (file, parent))
         return f"{path!r} contradict each other: {', '.join(says)}"
 
-    def _count_outweighed(self, said: dict[str, _Said], label: Label) -> None:
+    def _count_outweighed(self, said: Mapping[str, _Said], label: Label) -> None:
         for path, names in said.items():
             if folder := next((name for name, found in names if label not in found), ""):
-                self._example = self._example or path
+                self._examples.setdefault(folder, path)
                 self._outweighed[folder] += 1
