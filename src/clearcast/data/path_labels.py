@@ -54,7 +54,8 @@ class PathLabels:
             more = f", and {len(others)} more such folders" if others else ""
             message = (
                 f"{count} paths lie in a folder {folder!r}, which names another label than what is nearer to the file"
-                f"{more}; the nearest name counts, as in {self._examples[folder]!r}; if it should not, name a --label-column"
+                f"{more}; the nearest name counts, as in {self._examples[folder]!r}; if it should not, name a "
+                "--label-column"
             )
             yield Note("labels in folders", message)
 
