@@ -148,7 +148,32 @@ def test_spellings_of_defect(text: str) -> None:
     assert parse_label(text) is Label.DEFECT
 
 
-@pytest.mark.parametrize("text", ["", "perhaps", "no def", "2", "ok def", "nan", "-1", "0.5", "10", "01"])
+@pytest.mark.parametrize("text", ["1,", "1,0", "1,00", "1.", "1.0", "1.000", "+1,0"])
+def test_a_number_may_end_in_zeros_behind_its_point(text: str) -> None:
+    assert parse_label(text) is Label.DEFECT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "perhaps",
+        "no def",
+        "2",
+        "ok def",
+        "nan",
+        "-1",
+        "0.5",
+        "10",
+        "01",
+        "1,000",
+        "0,000",
+        "+1,000",
+        "1,000.0",
+        "1.000,0",
+        "1,0000",
+    ],
+)
 def test_other_labels_are_unknown(text: str) -> None:
     assert parse_label(text) is None
 
