@@ -133,7 +133,7 @@ def _folded(text: str) -> str:
 
 
 def _key(text: str) -> str:
-    """A word as words are compared; 1.0 is 1, and a number is not taken for another without its sign or point; 1,000 is none."""
+    """A word as words are compared; 1.0 is 1, and a number is not taken for another: 1,000 is no 1."""
     folded = _folded(text).strip()
     if re.fullmatch(r"[-+]?[\d.,]+", folded):
         return re.sub(r"\.0*$|,0{0,2}$", "", folded.removeprefix("+"))
