@@ -190,6 +190,13 @@ def test_a_line_of_more_cells_than_the_header_is_a_problem_of_that_row(tmp_path:
             "def.png",
             "the words of 'ok/def_1.png' contradict each other: 'def_1.png' says defect, 'ok' says ok; ",
         ),
+        (
+            "train/NOT_OK/Part_OK.png",
+            "def.png",
+            "the words of 'train/NOT_OK/Part_OK.png' contradict each other: 'Part_OK.png' says ok, 'NOT_OK' says "
+            "defect; ",
+        ),
+        ("ok/no_def.png", "ok.png", "the words of 'ok/no_def.png' say both ok and defect; "),
         ("1.png", "2.png", "the words of '1.png' say neither ok nor def(ect); "),
     ],
 )
@@ -198,6 +205,58 @@ def test_words_of_paths_that_say_no_label_are_named(tmp_path: Path, noisy: str, 
 
     assert row.label is None
     assert row.problems == (f"{said}rename it or name a --label-column",)
+
+
+@pytest.mark.parametrize(
+    ("noisy", "label", "folder"),
+    [
+        ("metal_defect_dataset/train/ok/1.png", Label.OK, "metal_defect_dataset"),
+        ("defect-detection/ok_front/1.png", Label.OK, "defect-detection"),
+        ("second_pass/def_front/1.png", Label.DEFECT, "second_pass"),
+        ("pass1/cast_def_0_1.png", Label.DEFECT, "pass1"),
+        ("good_light/def/1.png", Label.DEFECT, "good_light"),
+        ("NG_line/ok/1.png", Label.OK, "NG_line"),
+        ("Gut_Bremen/def/1.png", Label.DEFECT, "Gut_Bremen"),
+        ("ok/part/def_1.png", Label.DEFECT, "ok"),
+        ("ok/def/1.png", Label.DEFECT, "ok"),
+        ("ok_def/ng/ok_set/def_1.png", Label.DEFECT, "ok_set"),
+    ],
+)
+def test_the_name_nearest_to_the_file_counts_and_a_folder_that_says_otherwise_is_told(
+    tmp_path: Path, noisy: str, label: Label, folder: str
+) -> None:
+    sheet = read_sheet(write(tmp_path / "a.csv", [[f"clean/{label}_1.png", "Salt", noisy]] * 2))
+
+    assert [(row.label, row.problems) for row in sheet.rows] == [(label, ())] * 2
+    assert [note.kind for note in sheet.notes] == ["labels in folders"]
+    assert f"2 paths lie in a folder {folder!r}" in sheet.notes[0].message
+    assert repr(noisy) in sheet.notes[0].message
+
+
+def test_of_several_folders_that_say_otherwise_the_most_frequent_is_named(tmp_path: Path) -> None:
+    noisy = ["pass1/def_1.png", "bad_light/ok/1.png", "bad_light/ok/2.png"]
+    records = [["def.png" if "def" in path else "ok.png", "Salt", path] for path in noisy]
+
+    (note,) = read_sheet(write(tmp_path / "a.csv", records)).notes
+
+    assert "2 paths lie in a folder 'bad_light'" in note.message
+    assert "and 1 more such folders" in note.message
+    assert "as in 'bad_light/ok/1.png'" in note.message
+
+
+@pytest.mark.parametrize("noisy", ["ok/1.png", "ok/good_1.png", "def_or_ok/ok_1.png", "a/b/cast_ok_1.png"])
+def test_folders_that_say_the_same_or_nothing_are_not_told(tmp_path: Path, noisy: str) -> None:
+    sheet = read_sheet(write(tmp_path / "a.csv", [["ok.png", "Salt", noisy]]))
+
+    assert (sheet.rows[0].label, sheet.notes) == (Label.OK, ())
+
+
+def test_folders_do_not_matter_beside_a_column_of_labels(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", [["ok/1.png", "Salt", "ok/def_1.png", "bad"]], [*HEADER, "Label"])
+
+    sheet = read_sheet(path, columns=Columns(label="Label"))
+
+    assert (sheet.rows[0].label, sheet.rows[0].problems, sheet.notes) == (Label.DEFECT, (), ())
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

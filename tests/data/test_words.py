@@ -39,6 +39,56 @@ def test_words_that_contradict_or_negate_say_both(path: str) -> None:
     assert labels_in_path(path) == {Label.OK, Label.DEFECT}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("n_io", "n-iO", "N iO_3.png", "n_i_O", "n. i. O.", "ni_o", "N-OK", "n_ok", "n.o.k", "n-o-k", "NOK", "n_g"),
+        *("not-ok", "nogood", "nichtInOrdnung", "cast_n_ok_7.png"),
+    ],
+)
+def test_any_separators_stand_in_negated_words_that_are_known(name: str) -> None:
+    assert labels_in_path(f"{name}/1.png") == {Label.DEFECT}
+
+
+@pytest.mark.parametrize("name", ["i.O.", "i-O", "i_o_7.png", "IO", "o.k.", "O-K", "Kamera_i.O._7"])
+def test_any_separators_stand_in_words_for_ok(name: str) -> None:
+    assert labels_in_path(f"{name}/1.png") == {Label.OK}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("un-ok", "un_accepted", "unaccepted", "not accepted", "not_passed", "without_ok", "n_good", "not_i.O."),
+        *("defect_free", "defect-free", "DefectFree", "def free", "defektfrei", "defect-less", "NG-free", "bad_frei_2"),
+        *("zero_defects", "ZeroDefects", "free_of_defects", "free from defects", "frei von Ausschuss", "nodefect"),
+        *("NoDefects", "no_def", "without_defect", "ohne Defekt", "ohne_Ausschuss", "keine_defects", "n_def", "undef"),
+    ],
+)
+def test_what_is_negated_is_never_taken_for_what_it_negates(name: str) -> None:
+    assert labels_in_path(f"{name}/1.png") == {Label.OK, Label.DEFECT}
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        *(
+            ("ok_free_7", Label.OK),
+            ("def_freeform", Label.DEFECT),
+            ("station_ok", Label.OK),
+            ("iron_def", Label.DEFECT),
+        ),
+        *(("def_unit", Label.DEFECT), ("sun_ok", Label.OK), ("zero_1_def", Label.DEFECT), ("n5_ok", Label.OK)),
+    ],
+)
+def test_other_words_beside_negate_nothing(name: str, label: Label) -> None:
+    assert labels_in_path(f"{name}.png") == {label}
+
+
+@pytest.mark.parametrize("name", ["nook", "noise", "union", "unit", "carefree", "freeform", "noon", "no", "undefined"])
+def test_words_that_begin_like_a_negation_say_nothing(name: str) -> None:
+    assert labels_in_path(f"{name}/1.png") == frozenset()
+
+
 def test_a_number_is_no_negation() -> None:
     assert labels_in_path("part_no_5_ok.png") == {Label.OK}
 
@@ -98,7 +148,32 @@ def test_spellings_of_defect(text: str) -> None:
     assert parse_label(text) is Label.DEFECT
 
 
-@pytest.mark.parametrize("text", ["", "perhaps", "no def", "2", "ok def", "nan", "-1", "0.5", "10", "01"])
+@pytest.mark.parametrize("text", ["1,", "1,0", "1,00", "1.", "1.0", "1.000", "+1,0"])
+def test_a_number_may_end_in_zeros_behind_its_point(text: str) -> None:
+    assert parse_label(text) is Label.DEFECT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "perhaps",
+        "no def",
+        "2",
+        "ok def",
+        "nan",
+        "-1",
+        "0.5",
+        "10",
+        "01",
+        "1,000",
+        "0,000",
+        "+1,000",
+        "1,000.0",
+        "1.000,0",
+        "1,0000",
+    ],
+)
 def test_other_labels_are_unknown(text: str) -> None:
     assert parse_label(text) is None
 

@@ -300,6 +300,53 @@ def test_damage_is_told(tmp_path: Path, part: str, change: Change, said: str) ->
     assert said in refusal(saved(workbook(), tmp_path / "a.xlsx", {part: change}))
 
 
+COVER: list[tuple[str, list[Any]]] = [
+    ("Cover", [["Inspection"], ["of castings"]]),
+    ("Labels", [HEADER, *ROWS]),
+]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[:-300],
+        lambda data: b'<!DOCTYPE x [<!ENTITY a "b">]>' + data,
+        lambda _: b"no XML",
+        lambda data: data.replace(b'r="A2"', b'r="ZZZZ2"'),
+        lambda data: data.replace(b'<row r="2"', b'<row r="9999999"'),
+    ],
+)
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_damaged_worksheet_beside_the_table_is_told(tmp_path: Path, change: Change, place: int) -> None:
+    worksheets = COVER if place == 1 else COVER[::-1]
+    part = f"xl/worksheets/sheet{place}.xml"
+
+    sheet = read_sheet(saved(workbook(*worksheets), tmp_path / "a.xlsx", {part: change}))
+
+    assert noisy(sheet) == expected(2)
+    assert kinds(sheet) == ["damaged worksheet"]
+    assert "worksheet 'Cover' cannot be read" in sheet.notes[0].message
+
+
+def test_a_worksheet_whose_checksum_is_wrong_is_told(tmp_path: Path) -> None:
+    path = saved(workbook(*COVER), tmp_path / "a.xlsx")
+    data = bytearray(path.read_bytes())
+    entry = data.index(WORKSHEET.encode(), data.index(b"PK\x01\x02")) - 46
+    data[entry + 16] ^= 1  # of the checksum
+    path.write_bytes(data)
+
+    assert kinds(read_sheet(path)) == ["damaged worksheet"]
+
+
+def test_a_damaged_worksheet_that_has_the_table_or_is_named_is_refused(tmp_path: Path) -> None:
+    second = "xl/worksheets/sheet2.xml"
+    path = saved(workbook(*COVER), tmp_path / "a.xlsx", {second: lambda data: data[:-300]})
+    assert "cannot be read as .xlsx" in refusal(path)
+
+    path = saved(workbook(*COVER), tmp_path / "a.xlsx", {WORKSHEET: lambda data: data[:-300]})
+    assert "cannot be read as .xlsx" in refusal(path, worksheet="Cover")
+
+
 def test_an_encrypted_workbook_is_named_so(tmp_path: Path) -> None:
     path = tmp_path / "a.xlsx"
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "EncryptedPackage".encode("utf-16-le"))

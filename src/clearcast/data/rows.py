@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from clearcast.data.path_labels import PathLabels
 from clearcast.data.paths import (
     FileNames,
     below_root,
@@ -57,6 +58,7 @@ class RowParser:
         self._files = files
         self._prefixes = prefixes
         self._words = words
+        self._path_labels = PathLabels(words)
         self._foreign: dict[str, int] = {}
 
     def parse(self, table: Table) -> tuple[tuple[Row, ...], tuple[Note, ...]]:
@@ -65,7 +67,8 @@ class RowParser:
         outside = [path for path in paths if below_root(path, self._files.root) is None]
         self._foreign = foreign_prefixes(outside, self._files)
         lines = [line for line in table.lines if any(line.cells) or line.faults or line.surplus]
-        return _with_notes_below([self._row(line, table) for line in lines], lines), tuple(self._notes(paths))
+        rows = _with_notes_below([self._row(line, table) for line in lines], lines)
+        return rows, (*self._notes(paths), *self._path_labels.notes())
 
     def _paths(self, line: Line) -> Iterator[str]:
         for role in _PATHS:
@@ -112,7 +115,7 @@ class RowParser:
 
     def _label(self, cells: Mapping[str, str], noisy: str, reference: str, problems: list[str]) -> Label | None:
         if "label" not in cells:
-            return _label_from_paths(noisy, reference, self._words, problems)
+            return self._path_labels.parse(noisy, reference, problems)
         label = self._words.parse(cells["label"])
         if label is None:
             known = self._words.described()
@@ -161,37 +164,6 @@ def _subset(cells: Mapping[str, str], problems: list[str]) -> Subset | None:
     if subset is None:
         problems.append(f"unknown subset {cells['subset']!r}; known are {', '.join(Subset)}")
     return subset
-
-
-def _label_from_paths(noisy: str, reference: str, words: LabelWords, problems: list[str]) -> Label | None:
-    paths = [path for path in (noisy, reference) if path]
-    said = {path: words.said(path) for path in dict.fromkeys(paths)}
-    nearest = {path: names[0][1] if names else frozenset[Label]() for path, names in said.items()}
-    labels = frozenset[Label]().union(*nearest.values())
-    apart = [what for path, names in said.items() if (what := _contradiction(path, names))]
-    if len(labels) == 1 and not apart:
-        return next(iter(labels))
-    if not paths:  # which is a problem of its own
-        return None
-    if apart:
-        what = apart[0]
-    elif labels:
-        what = ", those of ".join(f"{path!r} say {next(iter(found), 'nothing')}" for path, found in nearest.items())
-    else:
-        what = f"{noisy or reference!r} say neither ok nor def(ect)"
-    problems.append(f"the words of {what}; rename it or name a --label-column")
-    return None
-
-
-def _contradiction(path: str, names: Sequence[tuple[str, frozenset[Label]]]) -> str:
-    """How a name, or a name and a folder, contradict each other; empty if they do not."""
-    if any(len(found) > 1 for _, found in names[:1]):
-        return f"{path!r} say both ok and defect"
-    other = next((each for each in names if each[1] != names[0][1]), None)
-    if other is None:
-        return ""
-    says = (f"{name!r} says {' and '.join(sorted(found))}" for name, found in (names[0], other))
-    return f"{path!r} contradict each other: {', '.join(says)}"
 
 
 def _with_notes_below(rows: list[Row], lines: Sequence[Line]) -> tuple[Row, ...]:

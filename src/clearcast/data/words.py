@@ -2,13 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from clearcast.domain import Label, NoiseType, Subset
 from clearcast.errors import SheetError
 
-# Words in columns and in paths. A dot may be left out; at a space, any separators may stand, or none.
+# Words in columns and in paths. At a dot or a space, any separators may stand, or none.
 _WORDS = {
     Label.OK: (
         *("ok", "o.k.", "okay", "good", "pass", "passed", "accept", "accepted", "conforming"),
@@ -26,8 +26,14 @@ _COLUMN_WORDS = {
     Label.OK: ("p", "0", "false", "falsch", "normal"),
     Label.DEFECT: ("f", "1", "true", "wahr", "abnormal", "anomaly", "anomalous"),
 }
-_NEGATION = r"(?:(?:not?|non|nicht|kein)[\W_]+)?"
 _LETTER = r"[^\W\d_]"
+_GAP = r"[\W_]*"
+# What turns the word behind it round. It may be joined to it, as in "nodefect", except in "n" and in "nook".
+_NEGATION = (
+    rf"(?:(?:no(?!ok)|not|non|un|without|zero|free{_GAP}(?:of|from)|nicht|kein(?:e[mnrs]?)?|ohne|frei{_GAP}von){_GAP}"
+    r"|n[\W_]+)?"
+)
+_ABSENCE = rf"{_GAP}(?:free|frei|less)(?!{_LETTER})"  # behind a word for a defect, as in "defect-free"
 _NOISE_VALUES = {
     "gaussian": NoiseType.GAUSSIAN,
     "gauss": NoiseType.GAUSSIAN,
@@ -83,8 +89,9 @@ class LabelWords:
         own = {Label.OK: self.ok_values, Label.DEFECT: self.defect_values}
         _require_distinct(own)
         labels = _by_key(_WORDS) | _by_key(_COLUMN_WORDS) | _by_key(own)
-        in_paths = [word for words in _WORDS.values() for word in words]
-        in_paths += [word for words in own.values() for word in words if re.search(_LETTER, word)]
+        known = (word for words in _WORDS.values() for word in words)
+        named = (word for words in own.values() for word in words if re.search(_LETTER, word))
+        in_paths = {_folded(word).strip(): labels[_key(word)] for word in (*known, *named)}
         object.__setattr__(self, "_labels", labels)
         object.__setattr__(self, "_pattern", _path_pattern(in_paths))
 
@@ -93,9 +100,10 @@ class LabelWords:
         return self._labels.get(_key(text))
 
     def in_name(self, name: str) -> frozenset[Label]:
-        """The labels that one component of a path names; a negated word that is not known, as in ``no_def``, says both.
+        """The labels that one component of a path names.
 
-        Only whole words count: ``book`` says nothing.
+        A negated word that is not known itself, as in ``no_def`` or ``defect-free``, says both. Only whole words count:
+        ``book`` says nothing.
         """
         found = [match[0] for match in self._pattern.finditer(_folded(name))]
         return frozenset(label for word in found for label in self._labels_of(word))
@@ -125,10 +133,10 @@ def _folded(text: str) -> str:
 
 
 def _key(text: str) -> str:
-    """A word as words are compared; 1.0 is 1, and a number is not taken for another without its sign or point."""
+    """A word as words are compared; 1.0 is 1, and a number is not taken for another: 1,000 is no 1."""
     folded = _folded(text).strip()
     if re.fullmatch(r"[-+]?[\d.,]+", folded):
-        return re.sub(r"[.,]0*$", "", folded.removeprefix("+"))
+        return re.sub(r"\.0*$|,0{0,2}$", "", folded.removeprefix("+"))
     return re.sub(r"[\W_]+", "", folded)
 
 
@@ -136,16 +144,24 @@ def _by_key(words: dict[Label, tuple[str, ...]]) -> dict[str, Label]:
     return {_key(word): label for label, each in words.items() for word in each}
 
 
-def _path_pattern(words: Iterable[str]) -> re.Pattern[str]:
-    """Finds whole words, the longest first; a word that begins or ends in a digit is set off from other digits."""
-    pieces = sorted({_folded(word).strip() for word in words}, key=len, reverse=True)
-    return re.compile(f"(?<!{_LETTER}){_NEGATION}(?:{'|'.join(map(_word_pattern, pieces))})")
+def _path_pattern(words: Mapping[str, Label]) -> re.Pattern[str]:
+    """Finds whole words, the longest first, with what negates them.
+
+    Args:
+        words: the label of each word, which is folded.
+    """
+    pieces = sorted(words, key=len, reverse=True)
+    patterns = (_word_pattern(word, words[word]) for word in pieces)
+    return re.compile(f"(?<!{_LETTER}){_NEGATION}(?:{'|'.join(patterns)})")
 
 
-def _word_pattern(word: str) -> str:
-    inner = re.sub(r"[^\w.]+|_+", r"[\\W_]*", word).replace(".", r"\.?")
-    before, after = (r"\d" if word[place].isdigit() else _LETTER for place in (0, -1))
-    return f"(?<!{before}){inner}(?!{after})"
+def _word_pattern(word: str, label: Label) -> str:
+    """Matches a word; one that begins or ends in a digit is set off from other digits."""
+    parts = [part for part in re.split(r"[\W_]+", word) if part]
+    before = r"(?<!\d)" if parts[0][0].isdigit() else ""
+    after = r"(?!\d)" if parts[-1][-1].isdigit() else f"(?!{_LETTER})"
+    ending = f"(?:{_ABSENCE}|{after})" if label is Label.DEFECT else after
+    return before + _GAP.join(parts) + ending
 
 
 def _require_distinct(own: dict[Label, tuple[str, ...]]) -> None:

@@ -1,6 +1,5 @@
 """Find the table of a sheet: the first row, on any worksheet, that holds the names of the wanted columns."""
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -33,7 +32,7 @@ class _Head:
 
     grid: Grid
     rows: list[GridRow]
-    failure: csv.Error | None = None
+    failure: Exception | None = None
 
 
 def plain(name: str) -> str:
@@ -53,8 +52,11 @@ def quoted(names: Iterable[str]) -> str:
 def find_header(grids: Sequence[Grid], wanted: Sequence[str], worksheet: str | None, hint: str) -> Found:
     """The first header, of worksheets that are shown before hidden ones.
 
+    A worksheet that cannot be read is passed over, and told in a note, if the names are on another.
+
     Raises:
         SheetError: no row has all wanted names, or there is no such worksheet.
+        Exception: no row that could be read has them, and a worksheet is damaged.
     """
     chosen = sorted(_chosen(grids, worksheet), key=lambda grid: not grid.visible)
     heads = [_head(grid) for grid in chosen]
@@ -64,7 +66,9 @@ def find_header(grids: Sequence[Grid], wanted: Sequence[str], worksheet: str | N
         raise next((head.failure for head in heads if head.failure), None) or _missing(heads, wanted, hint)
     grid, header = found[0]
     others = list(dict.fromkeys(other.name for other, _ in found if other is not grid and other.name))
-    return Found(grid=grid, header=header, is_first=grid is grids[0] or not grid.name, notes=_notes(grid, others))
+    return Found(
+        grid=grid, header=header, is_first=grid is grids[0] or not grid.name, notes=_notes(grid, others, heads)
+    )
 
 
 def _chosen(grids: Sequence[Grid], worksheet: str | None) -> Sequence[Grid]:
@@ -83,7 +87,7 @@ def _head(grid: Grid) -> _Head:
     rows: list[GridRow] = []
     try:
         rows.extend(islice(grid.rows(), HEAD_ROWS))
-    except csv.Error as error:  # perhaps of another separator than the file's
+    except Exception as error:  # damage, of which there are dozens of kinds, or another separator than the file's
         return _Head(grid, rows, error)
     return _Head(grid, rows)
 
@@ -105,8 +109,12 @@ def _missing(heads: Sequence[_Head], wanted: Sequence[str], hint: str) -> SheetE
     return SheetError(f"no column {quoted(missing)}; {has}{hint}")
 
 
-def _notes(grid: Grid, others: Sequence[str]) -> tuple[Note, ...]:
+def _notes(grid: Grid, others: Sequence[str], heads: Sequence[_Head]) -> tuple[Note, ...]:
     notes = []
+    for head in heads:
+        if head.failure and head.grid.name and head.grid is not grid:
+            message = f"worksheet {head.grid.name!r} cannot be read, and is not used ({head.failure})"
+            notes.append(Note("damaged worksheet", message))
     if not grid.visible:
         notes.append(
             Note("hidden worksheet", f"worksheet {grid.name!r} is hidden, and is used; name another if needed")

@@ -6,7 +6,6 @@ import struct
 import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -50,7 +49,15 @@ def _require_small_directory(path: Path) -> None:
 
 
 class _Workbook:
-    """The parts of a workbook."""
+    """The parts of a workbook.
+
+    Attributes:
+        strings: those that cells refer to by number.
+        formats: what is needed to understand numbers.
+
+    Raises:
+        SheetError, Exception: what all worksheets share is damaged, or larger than is read.
+    """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -60,6 +67,8 @@ class _Workbook:
         self._parts = {info.filename.replace("\\", "/").lstrip("/").casefold(): info for info in infos}
         self._path = self._target_of("", "officeDocument") or "xl/workbook.xml"
         self._related = self._relations(self._path)
+        self.strings = self._shared_strings()
+        self.formats = self._number_formats()
 
     def worksheets(self) -> Iterator[Grid]:
         """All worksheets whose part is there, in their order; charts are none."""
@@ -89,18 +98,14 @@ class _Workbook:
             limits.refuse(f"the workbook's part {part} unpacks to", most // 2**20, "MB")
         return self._archive.open(info)
 
-    @cached_property
-    def strings(self) -> list[str]:
-        """The strings that cells refer to by number."""
+    def _shared_strings(self) -> list[str]:
         part = next((target for kind, target in self._related.values() if kind == "sharedStrings"), "")
         if part.casefold() not in self._parts:
             return []
         with self.open(part, limits.MOST_STRING_BYTES) as stream:
             return _read_strings(stream)
 
-    @cached_property
-    def formats(self) -> Formats:
-        """What is needed to understand numbers."""
+    def _number_formats(self) -> Formats:
         part = next((target for kind, target in self._related.values() if kind == "styles"), "")
         dates = _date_styles(self._elements(part)) if part.casefold() in self._parts else frozenset()
         described = self._elements(self._path)
