@@ -12,8 +12,8 @@ class Inspected:
     """What was inspected before: names, the states of their files and the bytes, at most 64 bytes a row.
 
     A file is known by its name, its size and its time of change together, or by its name and bytes: another picture
-    under a known name is a new one. Rows without a state (of files written before these columns were, and of frames of a video) know their picture
-    by its name alone.
+    under a known name is a new one. Rows without a state (of files written before these columns were, and of frames of
+    a video) know their picture by its name alone.
     """
 
     def __init__(self) -> None:
