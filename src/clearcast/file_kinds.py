@@ -1,9 +1,9 @@
 """Which files of a folder are pictures, which are litter, and which are of other kinds: one rule for every command.
 
 Litter is what systems leave in folders: hidden names, thumbnails, recycle bins. It is skipped without a word. A picture
-is told by its suffix; of all others but Motion JPEG, a JPEG by its first bytes whatever its suffix says, and a file without a suffix by
-its first bytes too. (Of those with another suffix no TIFF: cameras' raw files begin as one, and hold a thumbnail.) The
-rest are *of other kinds*: they are left out, and counted, so that the command can say so.
+is told by its suffix; of all others but Motion JPEG, a JPEG by its first bytes whatever its suffix says, and a file
+without a suffix by its first bytes too. (Of those with another suffix no TIFF: cameras' raw files begin as one, and
+hold a thumbnail.) The rest are *of other kinds*: they are left out, and counted, so that the command can say so.
 """
 
 import os

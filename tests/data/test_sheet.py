@@ -1,5 +1,6 @@
 import hashlib
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -115,7 +115,9 @@ def test_half_a_frame_is_told(parts: list[Picture], fill: int, quality: int | No
         if quality:
             half = imaging.decode(imaging.encode(half, ".jpg", jpeg_quality=quality), Channels.GREY)
         assert missing_content(half, widest=0.0).startswith(f"the {side} {'50%' if side == 'lower' else '38%'}")
-        assert missing_content(np.ascontiguousarray(half.T), widest=0.0).startswith(f"the {'right' if side == 'lower' else 'left'}")
+        assert missing_content(np.ascontiguousarray(half.T), widest=0.0).startswith(
+            f"the {'right' if side == 'lower' else 'left'}"
+        )
 
 
 @pytest.mark.parametrize("side", [64, 128])

@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ from onnx import helper, numpy_helper
 
 from clearcast import cli, load
 from clearcast.errors import OutputError
+from clearcast.runtime import fleet
 from clearcast.runtime.golden import GOLDEN, Golden
 from clearcast.runtime.manifest import MANIFEST, Manifest, write_manifest
 from clearcast.runtime.package import open_package, pack
@@ -182,3 +184,23 @@ def test_a_bundle_without_golden_pictures_is_loaded_without_looking(bundle: Path
     folder = copied(bundle, tmp_path)
     (folder / GOLDEN).unlink()
     assert "p_noise" in load_model(open_package(signed(folder))).says
+
+
+def test_a_worker_on_another_machine_looks_at_the_golden_picture(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sent(folder: Path) -> object:
+        package = open_package(folder)
+        return package.path, package.manifest, fleet._files(package)
+
+    def move(golden: Golden) -> None:
+        golden["p_noise"]["gaussian"] += 0.0011
+
+    monkeypatch.setattr(fleet, "import_module", lambda _: SimpleNamespace(get=lambda reference: reference))
+    monkeypatch.chdir(tmp_path)
+    fleet.Worker(sent(bundle), tmp_path)
+    folder = expect(copied(bundle, tmp_path), move)
+    with pytest.raises(OutputError, match=r"a probability of golden/0\.png differs by 0\.0011"):
+        fleet.Worker(sent(folder), tmp_path)
+    (folder / GOLDEN).unlink()
+    fleet.Worker(sent(signed(folder)), tmp_path)  # of before there were golden pictures

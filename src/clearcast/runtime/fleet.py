@@ -19,10 +19,12 @@ from typing import Any, Protocol
 from clearcast.domain import Inspection
 from clearcast.errors import MissingDependencyError
 from clearcast.runtime.engine import cores
+from clearcast.runtime.golden import GOLDEN, read_golden
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package
 from clearcast.runtime.reference import REFERENCE
 from clearcast.runtime.sources import Item, SourceError
+from clearcast.runtime.verifying import load_model
 
 _BLOCK = 64  # pictures that an actor is given at once; when it dies, as many are inspected again
 _ROUND = 300  # blocks for each actor; between rounds actors start anew, and no more names are in memory
@@ -60,8 +62,7 @@ def inspect_on_ray(package: Package, items: Iterable[Item], *, workers: int | No
         SourceError: an item can be read by this process alone.
     """
     with _cluster(workers) as ray:
-        files = {name: package.read(name) for name in package.names() if name.endswith(".onnx") or name == REFERENCE}
-        bundle = ray.put((package.path, package.manifest, files))
+        bundle = ray.put((package.path, package.manifest, _files(package)))
         actors = workers or int(ray.cluster_resources()["CPU"])
         waiting = iter(items)
         blocks = iter(lambda: list(islice(waiting, _BLOCK)), [])
@@ -70,7 +71,7 @@ def inspect_on_ray(package: Package, items: Iterable[Item], *, workers: int | No
 
 
 class Worker:
-    """What an actor does: it loads a bundle once, and inspects lists of items.
+    """What an actor does: it loads a bundle once, checks its answers, and inspects lists of items.
 
     Args:
         bundle: Ray's reference to the path, the manifest and the files of a bundle.
@@ -81,12 +82,21 @@ class Worker:
         with suppress(OSError):
             os.chdir(folder)
         path, manifest, files = import_module("ray").get(bundle)
-        self._inspector = Inspector(Package(path=path, manifest=manifest, unchecked=files.__getitem__))
+        package = Package(path=path, manifest=manifest, unchecked=files.__getitem__)
+        self._inspector = Inspector(package, load_model(package))
 
     def __call__(self, table: Table) -> Table:
         """From a pyarrow table of pickled lists of items to one of pickled lists of inspections."""
         lists = (pickle.loads(pickled) for pickled in table[_PICKLED].to_pylist())
         return _table([pickle.dumps([self._inspector.inspect(item) for item in found]) for found in lists])
+
+
+def _files(package: Package) -> dict[str, bytes]:
+    """Of a bundle's files those that inspecting needs, with the golden picture that is looked at first."""
+    names = {name for name in package.names() if name.endswith(".onnx") or name == REFERENCE}
+    if GOLDEN in package.names():
+        names |= {GOLDEN, read_golden(package)[0]["file"]}
+    return {name: package.read(name) for name in sorted(names)}
 
 
 def _round(packed: list[bytes], bundle: object, actors: int) -> Iterator[Inspection]:

@@ -31,7 +31,7 @@ def open_parquet(path: Path) -> Iterator[list[Grid]]:
     limits.require_file_size(path)
     process = subprocess.Popen(
         # Not with -m, which would import modules from the current folder, such as a json.py beside the sheet.
-        [sys.executable, "-c", _START.format(path=sys.path), str(path.absolute())],
+        [sys.executable, "-c", _START.format(path=list(filter(None, sys.path))), str(path.absolute())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

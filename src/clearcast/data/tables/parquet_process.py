@@ -96,7 +96,3 @@ def _text(value: object) -> str:
     if len(text) > limits.MOST_CELL_TEXT:
         limits.refuse("a cell has", limits.MOST_CELL_TEXT, "characters")
     return text.strip()
-
-
-if __name__ == "__main__":
-    main()
