@@ -1,5 +1,6 @@
 """Connections and requests that do not end by themselves."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -154,6 +155,29 @@ def test_requests_without_a_token_that_do_not_become_whole_make_room_too(
             client.get("/healthz")
         assert client.get("/healthz").status_code == 200
         assert client.get("/v1/counts").status_code == 200
+
+
+def test_connections_that_are_closing_but_unread_count(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They hold a descriptor until their answer is read."""
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    made: list[connections.BoundedProtocol] = []
+    connection_made = connections.BoundedProtocol.connection_made
+
+    def note(self: connections.BoundedProtocol, transport: asyncio.BaseTransport) -> None:
+        made.append(self)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+        connection_made(self, transport)
+
+    monkeypatch.setattr(connections.BoundedProtocol, "connection_made", note)
+    with station(scene, monkeypatch, head=60, grace=60, most=5) as client, ExitStack() as lines:
+        for _ in range(20):
+            line = lines.enter_context(socket.socket())
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            line.connect((client.base_url.host, client.base_url.port or 0))
+            line.sendall(asked)
+            time.sleep(0.05)
+        until(lambda: len(made) >= 20 and made[-1].transport.is_closing())
+        assert 0 < len(made[-1].connections) <= 5
 
 
 def test_requests_under_way_are_not_given_up_for_new_connections(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,8 +43,9 @@ class ConnectionLimits:
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 on a connection, which is closed when its time is over, or to make room for others.
 
-    Room is made by those that have no request under way: first by those that never showed a token that counts, the
-    oldest of the address that has the most connections.
+    Room is made by expendable connections: first by those that never showed a token that counts, the oldest of the
+    address that has the most connections. Whatever holds a descriptor counts, also a connection that is closing but
+    still has bytes to send.
     """
 
     limits = ConnectionLimits()
@@ -57,6 +58,7 @@ class BoundedProtocol(H11Protocol):
         self._head_since: float | None = self.born  # when the wait for a head that has a deadline began
         self._stalled: tuple[float, int] | None = None  # when an answer began to wait for its reader, and its bytes
         self._timer = self.loop.call_later(_LOOK, self._look)
+        self.aborted = False  # its descriptor is free in the next turn of the event loop
         self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -92,7 +94,7 @@ class BoundedProtocol(H11Protocol):
 
         Nor is a request whose body is still to come, but for pictures: whoever sends those has shown a token.
         """
-        if not self._answering:
+        if not self._answering or self.transport.is_closing():
             return True
         return self.flow.write_paused or (self.cycle.more_body and self.scope["path"] != "/v1/inspect")
 
@@ -102,14 +104,16 @@ class BoundedProtocol(H11Protocol):
 
     def _make_room(self) -> None:
         others = [each for each in self.connections if isinstance(each, BoundedProtocol) and each is not self]
-        others = [each for each in others if not each.transport.is_closing()]
+        others = [each for each in others if not each.aborted]
         if len(others) < self.limits.most:
             return
         victim = oldest_of_most([each for each in others if each.expendable])
         if victim:
+            victim.aborted = True
             victim.transport.abort()
         else:
-            self.transport.write(_FULL)
+            self.aborted = True
+            self.transport.write(_FULL)  # so short that it fits into the socket's buffer
             self.transport.close()
 
     def _look(self) -> None:
