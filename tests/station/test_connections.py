@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -192,16 +193,36 @@ def test_requests_under_way_are_not_given_up_for_new_connections(scene: Scene, m
         assert b"Retry-After" in answer
 
 
+def test_readers_who_wait_do_not_shut_out_an_operator(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.tokens = TOKENS
+    asked = f"GET /v1/pictures/{64 * 'a'}/restored HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKENS.reader}"
+    go_on = threading.Event()
+    monkeypatch.setattr("clearcast.station.shelf.Shelf.restored", lambda *_: go_on.wait(30) and None)
+    with station(scene, monkeypatch, head=60, most=10) as client, ExitStack() as lines:
+        lines.callback(go_on.set)
+        client.headers["Authorization"] = f"Bearer {TOKENS.operator}"
+        assert client.get("/v1/counts").status_code == 200
+        for _ in range(30):
+            lines.enter_context(line_to(client)).sendall(f"{asked}\r\n\r\n".encode())
+            time.sleep(0.02)
+        assert send(client, 3)[0]["verdict"] == "ok", "on the connection that it kept"
+        with httpx.Client(base_url=client.base_url, headers=client.headers, timeout=60) as another:
+            assert send(another, 3)[0]["verdict"] == "ok", "on a new one"
+
+
 def test_the_address_with_the_most_connections_makes_room() -> None:
     """Seen from the protocol: tests come from one address."""
 
     class Line:
-        def __init__(self, address: str, born: float, *, known: bool = False) -> None:
+        def __init__(self, address: str, born: float, *, known: int = 0) -> None:
             self.client, self.born, self.known = (address, 1), born, known
 
-    lines = [Line("greedy", 3), Line("greedy", 2), Line("modest", 1), Line("greedy", 0, known=True)]
-    assert connections.oldest_of_most(lines) is lines[1]  # type: ignore[type-var]
-    assert connections.oldest_of_most(lines[2:]) is lines[2]  # type: ignore[type-var]
+    lines = [Line("greedy", 3), Line("greedy", 2), Line("modest", 1), Line("greedy", 0, known=1)]
+    assert connections.oldest_of_most(lines, lines) is lines[1]  # type: ignore[type-var]
+    assert connections.oldest_of_most(lines[2:], lines) is lines[2]  # type: ignore[type-var]
+    one_of_many, operator = Line("greedy", 9), Line("greedy", 0, known=2)
+    assert connections.oldest_of_most([lines[2], one_of_many], [*lines, one_of_many]) is one_of_many  # type: ignore[type-var]
+    assert connections.oldest_of_most([operator, lines[3]], lines) is lines[3]  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize(

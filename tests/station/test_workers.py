@@ -109,6 +109,21 @@ def test_equal_work_is_done_once_and_shared() -> None:
     asyncio.run(run())
 
 
+def test_not_everybody_may_wait_for_the_same_work() -> None:
+    async def run() -> None:
+        async with pool_of() as (job, go_on, begun):
+            tasks = [asyncio.create_task(job(0, key="a")) for _ in range(100)]
+            done, waiting = await asyncio.wait(tasks, timeout=0.2)
+            errors = [task.exception() for task in done]
+            assert {error.status_code for error in errors if isinstance(error, HTTPException)} == {429}
+            assert len(waiting) == 32
+            go_on.set()
+            assert await asyncio.gather(*waiting) == 32 * [0]
+            assert begun == [0]
+
+    asyncio.run(run())
+
+
 def test_what_takes_too_long_is_no_longer_waited_for() -> None:
     async def run() -> None:
         async with pool_of(patience=0.05) as (job, go_on, begun):

@@ -84,7 +84,7 @@ async def reader(request: Request) -> Role:
     role = access_of(request).role_of(request)
     if role is None:
         raise refused(401, f"A token of this station is needed: {_ASK}", headers=_CHALLENGE)
-    request.scope[KNOWN] = True
+    request.scope[KNOWN] = 2 if role is Role.OPERATOR else 1
     return role
 
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Annotated, Any, TypeVar, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 from starlette.requests import ClientDisconnect
 
 from clearcast.station.api.problems import refused, retry_after
 
 _NICE = 10  # how far background threads stand back from those that inspect
 _PATIENCE = 60.0  # seconds after which nobody waits any longer for a disk or a database
+_SHARING = 32  # requests that may wait for the result of one job
 _AGAIN = 2  # seconds after which it is worthwhile to ask a full queue again
 _T = TypeVar("_T")
 _logger = logging.getLogger("uvicorn.error")
@@ -78,10 +79,12 @@ class WorkerPool:
             key: jobs of one key that are under way at the same time are done once; None: never shared.
 
         Raises:
-            HTTPException: 429, the queue is full; 503, the work took too long.
+            HTTPException: 429, the queue is full or too many wait for this job already; 503, the work took too long.
             ClientDisconnect: the client went away.
         """
         job = self._shared.get(key) or self._submit(work, key)
+        if job.waiters >= _SHARING:
+            raise self._full()
         job.waiters += 1
         try:
             return cast(_T, await self._result(job.future, request))
@@ -95,8 +98,7 @@ class WorkerPool:
     def _submit(self, work: Callable[[], Any], key: Hashable) -> _Job:
         with self._lock:
             if self._most is not None and self._taken >= self._most:
-                reason = f"Too many requests of this kind wait already ({self._name}); ask again in a moment"
-                raise refused(429, reason, headers=retry_after(_AGAIN))
+                raise self._full()
             self._taken += 1
         job = _Job(work=work)
         job.future.add_done_callback(self._leave)
@@ -104,6 +106,10 @@ class WorkerPool:
             self._shared[key] = job
         self._queue.put(job)
         return job
+
+    def _full(self) -> HTTPException:
+        reason = f"Too many requests of this kind wait already ({self._name}); ask again in a moment"
+        return refused(429, reason, headers=retry_after(_AGAIN))
 
     async def _result(self, future: Future[Any], request: Request | None) -> object:
         done = asyncio.get_running_loop().create_future()
