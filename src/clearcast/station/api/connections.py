@@ -44,8 +44,8 @@ class BoundedProtocol(H11Protocol):
     """HTTP/1.1 on a connection, which is closed when its time is over, or to make room for others.
 
     Room is made by expendable connections: first by those that never showed a token that counts, then by readers', then
-    by operators'; among these, by the oldest of the address that has the most connections. Whatever holds a descriptor counts, also a connection that is closing but
-    still has bytes to send.
+    by operators'; among these, by the oldest of the address that has the most connections. Whatever holds a descriptor
+    counts, also a connection that is closing but still has bytes to send.
     """
 
     limits = ConnectionLimits()
