@@ -1,6 +1,8 @@
 """Connections and requests that do not end by themselves."""
 
+import asyncio
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -156,6 +158,29 @@ def test_requests_without_a_token_that_do_not_become_whole_make_room_too(
         assert client.get("/v1/counts").status_code == 200
 
 
+def test_connections_that_are_closing_but_unread_count(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They hold a descriptor until their answer is read."""
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    made: list[connections.BoundedProtocol] = []
+    connection_made = connections.BoundedProtocol.connection_made
+
+    def note(self: connections.BoundedProtocol, transport: asyncio.BaseTransport) -> None:
+        made.append(self)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+        connection_made(self, transport)
+
+    monkeypatch.setattr(connections.BoundedProtocol, "connection_made", note)
+    with station(scene, monkeypatch, head=60, grace=60, most=5) as client, ExitStack() as lines:
+        for _ in range(20):
+            line = lines.enter_context(socket.socket())
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            line.connect((client.base_url.host, client.base_url.port or 0))
+            line.sendall(asked)
+            time.sleep(0.05)
+        until(lambda: len(made) >= 20 and made[-1].transport.is_closing())
+        assert 0 < len(made[-1].connections) <= 5
+
+
 def test_requests_under_way_are_not_given_up_for_new_connections(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with station(scene, monkeypatch, head=60, most=2) as client, line_to(client) as first, line_to(client) as second:
         client.close()
@@ -168,16 +193,36 @@ def test_requests_under_way_are_not_given_up_for_new_connections(scene: Scene, m
         assert b"Retry-After" in answer
 
 
+def test_readers_who_wait_do_not_shut_out_an_operator(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.tokens = TOKENS
+    asked = f"GET /v1/pictures/{64 * 'a'}/restored HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKENS.reader}"
+    go_on = threading.Event()
+    monkeypatch.setattr("clearcast.station.shelf.Shelf.restored", lambda *_: go_on.wait(30) and None)
+    with station(scene, monkeypatch, head=60, most=10) as client, ExitStack() as lines:
+        lines.callback(go_on.set)
+        client.headers["Authorization"] = f"Bearer {TOKENS.operator}"
+        assert client.get("/v1/counts").status_code == 200
+        for _ in range(30):
+            lines.enter_context(line_to(client)).sendall(f"{asked}\r\n\r\n".encode())
+            time.sleep(0.02)
+        assert send(client, 3)[0]["verdict"] == "ok", "on the connection that it kept"
+        with httpx.Client(base_url=client.base_url, headers=client.headers, timeout=60) as another:
+            assert send(another, 3)[0]["verdict"] == "ok", "on a new one"
+
+
 def test_the_address_with_the_most_connections_makes_room() -> None:
     """Seen from the protocol: tests come from one address."""
 
     class Line:
-        def __init__(self, address: str, born: float, *, known: bool = False) -> None:
+        def __init__(self, address: str, born: float, *, known: int = 0) -> None:
             self.client, self.born, self.known = (address, 1), born, known
 
-    lines = [Line("greedy", 3), Line("greedy", 2), Line("modest", 1), Line("greedy", 0, known=True)]
-    assert connections.oldest_of_most(lines) is lines[1]  # type: ignore[type-var]
-    assert connections.oldest_of_most(lines[2:]) is lines[2]  # type: ignore[type-var]
+    lines = [Line("greedy", 3), Line("greedy", 2), Line("modest", 1), Line("greedy", 0, known=1)]
+    assert connections.oldest_of_most(lines, lines) is lines[1]  # type: ignore[type-var]
+    assert connections.oldest_of_most(lines[2:], lines) is lines[2]  # type: ignore[type-var]
+    one_of_many, operator = Line("greedy", 9), Line("greedy", 0, known=2)
+    assert connections.oldest_of_most([lines[2], one_of_many], [*lines, one_of_many]) is one_of_many  # type: ignore[type-var]
+    assert connections.oldest_of_most([operator, lines[3]], lines) is lines[3]  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 import hmac
+import random
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -156,8 +158,57 @@ def test_revocations_are_forgotten_with_their_sessions_and_survive_damage(tmp_pa
     revoked.add(new)
 
     assert path.read_text() == f"b2 {new.ends}\n"
-    path.write_text("no such file")
-    assert new not in Revocations(path)
+    path.write_bytes(f"no such file\nb2 {new.ends}\n\xff\nc3 {5000 * "9"}\nd4 12".encode("latin-1"))
+    damaged = Revocations(path)
+    assert new in damaged, "a damaged line costs only itself"
+    damaged.add(replace(new, number="e5"))
+    assert path.read_text() == f"b2 {new.ends}\ne5 {new.ends}\n"
+
+
+def test_many_revocations_are_appended_and_the_ended_ones_let_go(tmp_path: Path) -> None:
+    path = tmp_path / "signed-out"
+    revoked = Revocations(path)
+    now = int(time.time())
+    for number in range(2500):
+        revoked.add(Session(role=Role.READER, ends=now + (100 if number % 5 == 0 else -1), number=f"{number:x}"))
+    kept = Revocations(path)
+    for number in range(0, 2500, 5):
+        session = Session(role=Role.READER, ends=now + 100, number=f"{number:x}")
+        assert session in revoked
+        assert session in kept
+    assert len(path.read_text().splitlines()) < 1500
+
+
+def test_a_revocation_that_could_not_be_written_is_written_with_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "signed-out"
+    first, second, third = (Session(role=Role.READER, ends=int(time.time()) + 100, number=n) for n in ("a", "b", "c"))
+    revoked = Revocations(path)
+    revoked.add(first)
+    path.unlink()
+    path.mkdir()
+    revoked.add(second)
+    assert second in revoked
+    path.rmdir()
+    revoked.add(third)
+    assert all(session in Revocations(path) for session in (first, second, third))
+
+
+def test_a_reader_can_begin_only_so_many_sessions_and_operators_do_not_notice(guarded: httpx.Client) -> None:
+    login = {"token": TOKENS.reader}
+    begun = [guarded.post("/v1/session", json=login) for _ in range(201)]
+    assert {answer.status_code for answer in begun[:200]} == {204}
+    problem_of(begun[200], 429)
+    assert 0 < int(begun[200].headers["retry-after"]) <= 18
+    assert guarded.post("/v1/session", json={"token": TOKENS.operator}).status_code == 204
+
+
+@pytest.mark.parametrize("named", ["{}", "x" * 1000 + "{}", "fe80::1%{}"], ids=("number", "long", "zone"))
+def test_texts_that_are_no_addresses_share_one_limit(guarded: httpx.Client, named: str) -> None:
+    tries = [
+        guarded.get("/v1/counts", headers={"Authorization": "Bearer x", "X-Forwarded-For": named.format(n)})
+        for n in range(12)
+    ]
+    assert [answer.status_code for answer in tries] == 10 * [401] + 2 * [429]
 
 
 def test_guessing_tokens_is_slowed_down_and_the_right_ones_are_never_locked_out(guarded: httpx.Client) -> None:
@@ -242,7 +293,7 @@ def test_a_token_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
         f"operator: {LONG}",
         f"operator: {LONG}\nreader: {LONG}",
         f"operator: {LONG}\nreader: {LONG[:31]}",
-        f"operator: {LONG}\nreader: {'ab' * 20}",
+        f"operator: {LONG}\nreader: {'abcdefg' * 6}",
     ],
 )
 def test_a_broken_token_file_is_refused(tmp_path: Path, text: str) -> None:
@@ -251,6 +302,30 @@ def test_a_broken_token_file_is_refused(tmp_path: Path, text: str) -> None:
 
     with pytest.raises(OutputError, match="two different tokens of at least 32 random characters"):
         read_tokens(path)
+
+
+@pytest.mark.parametrize(
+    ("operator", "cause"),
+    [
+        ("", "the operator is missing"),
+        (LONG[:31], "has 31 characters"),
+        (8 * "abcd", "only 4 different characters"),
+        (LONG + "!", "are the same"),
+    ],
+)
+def test_a_refused_token_file_names_the_cause(tmp_path: Path, operator: str, cause: str) -> None:
+    path = tmp_path / "tokens"
+    path.write_text(f"operator: {operator}\nreader: {LONG}!\n")
+    with pytest.raises(OutputError, match=cause):
+        read_tokens(path)
+
+
+def test_random_hexadecimal_tokens_are_taken(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    for _ in range(300):
+        operator, reader = (f"{draw.getrandbits(128):032x}" for _ in range(2))
+        (tmp_path / "tokens").write_text(f"operator: {operator}\nreader: {reader}\n")
+        assert read_tokens(tmp_path / "tokens") == Tokens(operator=operator, reader=reader)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.", "[::2]"])

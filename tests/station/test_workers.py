@@ -1,6 +1,7 @@
 """Thread pools with bounded queues."""
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -105,6 +106,55 @@ def test_equal_work_is_done_once_and_shared() -> None:
             assert await different == 50
             assert await job(60, key="a") == 60, "what is done is not kept"
             assert begun == [1, 50, 60]
+
+    asyncio.run(run())
+
+
+def test_jobs_that_are_given_up_leave_the_queue_at_once() -> None:
+    async def run() -> None:
+        async with pool_of(waiting=2) as (job, go_on, begun):
+            first = asyncio.create_task(job(0))
+            await until(lambda: begun == [0])
+            pool_of_first = [each for each in gc.get_objects() if isinstance(each, WorkerPool) and each._taken == 1]
+            for number in range(1, 1000):
+                abandoned = asyncio.create_task(job(number))
+                await asyncio.sleep(0)
+                abandoned.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await abandoned
+            assert [len(pool._queue) for pool in pool_of_first] == [0]
+            last = asyncio.create_task(job(1000))
+            go_on.set()
+            assert await asyncio.gather(first, last) == [0, 1000]
+            assert begun == [0, 1000]
+
+    asyncio.run(run())
+
+
+def test_a_pool_that_stops_does_what_waits_and_then_ends_its_threads() -> None:
+    async def run() -> None:
+        pool = WorkerPool("stopping", threads=2, waiting=8)
+        tasks = [asyncio.create_task(pool.run(lambda: 7)) for _ in range(5)]
+        await asyncio.sleep(0)
+        pool.start()
+        pool.stop()
+        assert await asyncio.gather(*tasks) == 5 * [7]
+        await until(lambda: all(thread.name != "stopping" for thread in threading.enumerate()))
+
+    asyncio.run(run())
+
+
+def test_not_everybody_may_wait_for_the_same_work() -> None:
+    async def run() -> None:
+        async with pool_of() as (job, go_on, begun):
+            tasks = [asyncio.create_task(job(0, key="a")) for _ in range(100)]
+            done, waiting = await asyncio.wait(tasks, timeout=0.2)
+            errors = [task.exception() for task in done]
+            assert {error.status_code for error in errors if isinstance(error, HTTPException)} == {429}
+            assert len(waiting) == 32
+            go_on.set()
+            assert await asyncio.gather(*waiting) == 32 * [0]
+            assert begun == [0]
 
     asyncio.run(run())
 

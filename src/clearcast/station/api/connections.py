@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-KNOWN = "clearcast.known"  # in the scope of a request: it came from somebody who may look at the station
+KNOWN = "clearcast.known"  # in the scope of a request: 1, it came from somebody who may look at the station; 2, and act
 _LOOK = 1.0  # seconds between two looks at a connection
 _Line = TypeVar("_Line", bound="BoundedProtocol")
 _FULL = (
@@ -43,8 +43,9 @@ class ConnectionLimits:
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 on a connection, which is closed when its time is over, or to make room for others.
 
-    Room is made by those that have no request under way: first by those that never showed a token that counts, the
-    oldest of the address that has the most connections.
+    Room is made by expendable connections: first by those that never showed a token that counts, then by readers', then
+    by operators'; among these, by the oldest of the address that has the most connections. Whatever holds a descriptor
+    counts, also a connection that is closing but still has bytes to send.
     """
 
     limits = ConnectionLimits()
@@ -53,10 +54,11 @@ class BoundedProtocol(H11Protocol):
         """Begin to wait for the first request."""
         super().connection_made(cast(asyncio.Transport, transport))
         self.born = self.loop.time()
-        self.known = False  # whether a request on it came from somebody who may look at the station
+        self._known = 0  # the most that ``KNOWN`` was for its requests
         self._head_since: float | None = self.born  # when the wait for a head that has a deadline began
         self._stalled: tuple[float, int] | None = None  # when an answer began to wait for its reader, and its bytes
         self._timer = self.loop.call_later(_LOOK, self._look)
+        self.aborted = False  # its descriptor is free in the next turn of the event loop
         self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -74,7 +76,7 @@ class BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request; what is left of this one, or has come of the next, has a deadline."""
-        self.known = self.known or KNOWN in self.scope
+        self._known = self.known
         self._head_since = None
         super().on_response_complete()
         begun = self.conn.their_state is not h11.IDLE or bool(self.conn.trailing_data[0])
@@ -88,13 +90,21 @@ class BoundedProtocol(H11Protocol):
 
     @property
     def expendable(self) -> bool:
-        """Whether nothing is lost if it is closed: no request is under way, or nothing but an answer nobody reads.
+        """Whether little is lost if it is closed: no request is under way, or nothing but an answer nobody reads.
 
-        Nor is a request whose body is still to come, but for pictures: whoever sends those has shown a token.
+        Nor is much lost with a request whose body is still to come, but for pictures: whoever sends those has shown a
+        token; nor with one that only reads and still waits for its answer: it can be asked again.
         """
-        if not self._answering:
+        if not self._answering or self.transport.is_closing():
+            return True
+        if self.scope["method"] in ("GET", "HEAD") and not self.cycle.response_started:
             return True
         return self.flow.write_paused or (self.cycle.more_body and self.scope["path"] != "/v1/inspect")
+
+    @property
+    def known(self) -> int:
+        """Who uses it: 0, nobody who showed a token that counts; 1, a reader; 2, an operator."""
+        return max(self._known, self.scope.get(KNOWN, 0)) if self.cycle is not None else 0
 
     @property
     def _answering(self) -> bool:
@@ -102,14 +112,16 @@ class BoundedProtocol(H11Protocol):
 
     def _make_room(self) -> None:
         others = [each for each in self.connections if isinstance(each, BoundedProtocol) and each is not self]
-        others = [each for each in others if not each.transport.is_closing()]
+        others = [each for each in others if not each.aborted]
         if len(others) < self.limits.most:
             return
-        victim = oldest_of_most([each for each in others if each.expendable])
+        victim = oldest_of_most([each for each in others if each.expendable], others)
         if victim:
+            victim.aborted = True
             victim.transport.abort()
         else:
-            self.transport.write(_FULL)
+            self.aborted = True
+            self.transport.write(_FULL)  # so short that it fits into the socket's buffer
             self.transport.close()
 
     def _look(self) -> None:
@@ -138,9 +150,9 @@ class BoundedProtocol(H11Protocol):
         self.transport.close()
 
 
-def oldest_of_most(lines: Sequence[_Line]) -> _Line | None:
-    """The oldest connection of the address that has the most, first of those not known; None where there is none."""
-    count = Counter(line.client and line.client[0] for line in lines)
+def oldest_of_most(lines: Sequence[_Line], every: Sequence[_Line]) -> _Line | None:
+    """The oldest of some connections of the address that has the most of all, the least known first; None: no lines."""
+    count = Counter(line.client and line.client[0] for line in every)
     return min(lines, key=lambda line: (line.known, -count[line.client and line.client[0]], line.born), default=None)
 
 

@@ -1,5 +1,6 @@
 """Who asks: by a token in the header Authorization, or by the page's cookie."""
 
+from ipaddress import ip_address
 from typing import Annotated, cast
 
 from fastapi import Depends, Request, Response
@@ -8,7 +9,7 @@ from clearcast.station.api.connections import KNOWN
 from clearcast.station.api.problems import refused, retry_after
 from clearcast.station.api.revocations import Revocations
 from clearcast.station.api.station import Station
-from clearcast.station.api.throttling import FailedSignIns
+from clearcast.station.api.throttling import FailedSignIns, SignIns
 from clearcast.station.api.tokens import SESSION_SECONDS, Role, Session, Tokens
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="clearcast"'}
@@ -29,11 +30,13 @@ class Access:
     Attributes:
         tokens: of the station; None: whoever reaches the station may do everything.
         revoked: sessions that people signed out of.
+        sign_ins: the limit on sessions that begin, by role, so that a reader's cannot use up the operators'.
     """
 
     def __init__(self, tokens: Tokens | None, revoked: Revocations) -> None:
         self.tokens = tokens
         self.revoked = revoked
+        self.sign_ins = {role: SignIns() for role in Role}
         self._failed = FailedSignIns()
 
     def role_of(self, request: Request) -> Role | None:
@@ -59,7 +62,7 @@ class Access:
         """
         assert self.tokens
         role = self.tokens.role_of(token)
-        wait = 0.0 if role else self._failed.add(request.client.host if request.client else "")
+        wait = 0.0 if role else self._failed.add(_address_of(request))
         if wait:
             raise refused(429, "Too many wrong tokens came from here; wait before the next", headers=retry_after(wait))
         return role
@@ -68,6 +71,18 @@ class Access:
         """The session of the page that asks, unless it has ended."""
         session = self.tokens.parse_session(request.cookies.get(_cookie(request), "")) if self.tokens else None
         return None if session is None or session in self.revoked else session
+
+
+def _address_of(request: Request) -> str:
+    """Whose wrong tokens are counted together: an IP address, or "" for all without one.
+
+    A proxy's header X-Forwarded-For may hold any text, and IPv6 any after ``%``.
+    """
+    host = request.client.host if request.client else ""
+    try:
+        return str(ip_address(host.partition("%")[0]))
+    except ValueError:
+        return ""
 
 
 def access_of(request: Request) -> Access:
@@ -84,7 +99,7 @@ async def reader(request: Request) -> Role:
     role = access_of(request).role_of(request)
     if role is None:
         raise refused(401, f"A token of this station is needed: {_ASK}", headers=_CHALLENGE)
-    request.scope[KNOWN] = True
+    request.scope[KNOWN] = 2 if role is Role.OPERATOR else 1
     return role
 
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from clearcast.station.api.documents import told
 from clearcast.station.api.models import Login
-from clearcast.station.api.problems import refused
+from clearcast.station.api.problems import refused, retry_after
 from clearcast.station.api.roles import access_of, begin_session, end_session
 from clearcast.station.api.workers import Workers
 
@@ -20,14 +20,17 @@ async def begin(request: Request, response: Response, login: Login) -> None:
     role = access.role_of_token(request, login.token.strip())
     if role is None:
         raise refused(401, "This is no token of this station; its token file holds them")
+    wait = access.sign_ins[role].take()
+    if wait:
+        raise refused(429, f"Too many people signed in as {role}; try again in a moment", headers=retry_after(wait))
     begin_session(request, response, access.tokens, role)
 
 
-@router.delete("/v1/session", status_code=204)
+@router.delete("/v1/session", status_code=204, responses=told(429, 503))
 async def end(request: Request, response: Response, pools: Workers) -> None:
     """Sign out; the session ends everywhere, also where its cookie was copied."""
     access = access_of(request)
     session = access.session_of(request)
     if session:
-        await pools.inspecting.run(lambda: access.revoked.add(session))
+        await pools.sign_outs.run(lambda: access.revoked.add(session))
     end_session(request, response)

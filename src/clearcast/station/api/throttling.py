@@ -1,4 +1,4 @@
-"""Limits on wrong tokens: so many by address and in all, and then those who send more are told to wait."""
+"""Limits on wrong tokens, by address and in all, and on sessions that begin; whoever goes beyond is told to wait."""
 
 import time
 from collections import OrderedDict
@@ -10,6 +10,8 @@ _FORGOTTEN = 900.0  # seconds after the last wrong token of an address
 _MINUTE = 60.0
 _LONGEST = 300.0  # seconds to wait
 _ADDRESSES = 10_000  # that are remembered
+_SESSIONS = 200  # that may begin at once
+_SESSION_EVERY = 18.0  # seconds: how often one more may begin; 34,000 in the week that a revoked one is remembered
 
 
 @dataclass
@@ -52,3 +54,21 @@ class FailedSignIns:
 def _wait(too_many: int) -> float:
     """Twice as long with each wrong token too many."""
     return min(2.0 ** min(too_many, 20), _LONGEST) if too_many > 0 else 0.0
+
+
+class SignIns:
+    """Limits how many sessions begin, and with them how many can be revoked and must be remembered."""
+
+    def __init__(self) -> None:
+        self._free = float(_SESSIONS)
+        self._last = time.monotonic()
+
+    def take(self) -> float:
+        """Count a session that begins; gives the seconds to wait instead if there were too many, else 0."""
+        now = time.monotonic()
+        self._free = min(self._free + (now - self._last) / _SESSION_EVERY, _SESSIONS)
+        self._last = now
+        if self._free < 1:
+            return (1 - self._free) * _SESSION_EVERY
+        self._free -= 1
+        return 0.0

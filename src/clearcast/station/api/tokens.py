@@ -14,7 +14,7 @@ from clearcast.errors import OutputError
 
 SESSION_SECONDS = 7 * 24 * 3600
 SHORTEST = 32  # characters of a token; those made here have 43
-_FEWEST = 12  # different characters of a token: fewer were typed, and not drawn at random
+_FEWEST = 8  # different characters of a token: those with fewer were typed; 32 random hexadecimal digits have more
 _HEAD = """\
 # Tokens of a Clearcast station. Whoever has the operator's may inspect and give feedback; the reader's only looks.
 # To change one, write another here and start the station again; that ends the sessions begun with it.
@@ -90,17 +90,26 @@ def read_tokens(path: Path) -> Tokens:
         if colon and not line.lstrip().startswith("#"):
             found[key.strip()] = value.strip()
     operator, reader = found.get("operator", ""), found.get("reader", "")
-    if not (_is_strong(operator) and _is_strong(reader)) or operator == reader:
+    weakness = _weakness("operator", operator) or _weakness("reader", reader)
+    if not weakness and operator == reader:
+        weakness = "the two tokens are the same"
+    if weakness:
         raise OutputError(
-            f"{path}: needed are two lines, 'operator: TOKEN' and 'reader: TOKEN', with two different tokens of at "
-            f"least {SHORTEST} random characters; or remove the file, and one with new tokens is made"
+            f"{path}: {weakness}; needed are two lines, 'operator: TOKEN' and 'reader: TOKEN', with two different tokens "
+            f"of at least {SHORTEST} random characters, {_FEWEST} of them different; or remove the file, and one with new "
+            "tokens is made"
         )
     return Tokens(operator=operator, reader=reader)
 
 
-def _is_strong(token: str) -> bool:
-    """Whether a token is too long and too varied to be guessed, however many are tried."""
-    return len(token) >= SHORTEST and len(set(token)) >= _FEWEST
+def _weakness(name: str, token: str) -> str:
+    """Why a token could be guessed by somebody who tries many; "" if it could not."""
+    if not token:
+        return f"the token of the {name} is missing"
+    if len(token) < SHORTEST:
+        return f"the token of the {name} has {len(token)} characters"
+    different = len(set(token))
+    return f"the token of the {name} has only {different} different characters" if different < _FEWEST else ""
 
 
 def make_tokens(path: Path) -> Tokens:

@@ -5,20 +5,21 @@ import logging
 import os
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from typing import Annotated, Any, TypeVar, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, HTTPException, Request
 from starlette.requests import ClientDisconnect
 
 from clearcast.station.api.problems import refused, retry_after
 
 _NICE = 10  # how far background threads stand back from those that inspect
 _PATIENCE = 60.0  # seconds after which nobody waits any longer for a disk or a database
+_SHARING = 32  # requests that may wait for the result of one job
 _AGAIN = 2  # seconds after which it is worthwhile to ask a full queue again
 _T = TypeVar("_T")
 _logger = logging.getLogger("uvicorn.error")
@@ -54,20 +55,23 @@ class WorkerPool:
         self._most = None if waiting is None else threads + waiting
         self._background = background
         self._patience = patience
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._queue: OrderedDict[_Job, None] = OrderedDict()  # a cancelled job leaves it at once, wherever it stands
         self._shared: dict[Hashable, _Job] = {}
-        self._lock = threading.Lock()
+        self._changed = threading.Condition(threading.Lock())
+        self._stopping = False
         self._taken = 0
 
     def start(self) -> None:
         """Start the threads. They are daemons: a drive that hangs must not keep the process from ending."""
+        self._stopping = False
         for _ in range(self._size):
             threading.Thread(target=self._work, name=self._name, daemon=True).start()
 
     def stop(self) -> None:
-        """End each thread after its present job."""
-        for _ in range(self._size):
-            self._queue.put(None)
+        """End the threads after the jobs that are in the queue."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
 
     async def run(self, work: Callable[[], _T], *, request: Request | None = None, key: Hashable = None) -> _T:
         """Do some work on a thread of the pool.
@@ -78,10 +82,12 @@ class WorkerPool:
             key: jobs of one key that are under way at the same time are done once; None: never shared.
 
         Raises:
-            HTTPException: 429, the queue is full; 503, the work took too long.
+            HTTPException: 429, the queue is full or too many wait for this job already; 503, the work took too long.
             ClientDisconnect: the client went away.
         """
         job = self._shared.get(key) or self._submit(work, key)
+        if job.waiters >= _SHARING:
+            raise self._full()
         job.waiters += 1
         try:
             return cast(_T, await self._result(job.future, request))
@@ -93,17 +99,22 @@ class WorkerPool:
                     del self._shared[key]
 
     def _submit(self, work: Callable[[], Any], key: Hashable) -> _Job:
-        with self._lock:
+        with self._changed:
             if self._most is not None and self._taken >= self._most:
-                reason = f"Too many requests of this kind wait already ({self._name}); ask again in a moment"
-                raise refused(429, reason, headers=retry_after(_AGAIN))
+                raise self._full()
             self._taken += 1
         job = _Job(work=work)
-        job.future.add_done_callback(self._leave)
+        job.future.add_done_callback(lambda _: self._leave(job))
         if key is not None:
             self._shared[key] = job
-        self._queue.put(job)
+        with self._changed:
+            self._queue[job] = None
+            self._changed.notify()
         return job
+
+    def _full(self) -> HTTPException:
+        reason = f"Too many requests of this kind wait already ({self._name}); ask again in a moment"
+        return refused(429, reason, headers=retry_after(_AGAIN))
 
     async def _result(self, future: Future[Any], request: Request | None) -> object:
         done = asyncio.get_running_loop().create_future()
@@ -118,14 +129,21 @@ class WorkerPool:
         _logger.warning("A job of the pool %r took more than %.0f seconds", self._name, self._patience)
         raise refused(503, "The station's disk or database does not answer", headers=retry_after(_AGAIN))
 
-    def _leave(self, _: Future[Any]) -> None:
-        with self._lock:
+    def _leave(self, job: _Job) -> None:
+        with self._changed:
             self._taken -= 1
+            self._queue.pop(job, None)
+
+    def _next(self) -> _Job | None:
+        """The job that has waited longest; waits for one, until the pool stops."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._stopping)
+            return self._queue.popitem(last=False)[0] if self._queue else None
 
     def _work(self) -> None:
         if self._background:
             _stand_back()
-        while job := self._queue.get():
+        while job := self._next():
             if job.future.set_running_or_notify_cancel():
                 try:
                     result = job.work()
@@ -191,6 +209,7 @@ class Pools:
         searches: pages and counts of the log, which may go through much of it.
         trends: trends and tables of the log.
         pictures: pictures as they came, and thumbnails.
+        sign_outs: sessions that end, each with a line in a file.
         drawings: heat maps and restored pictures; a large one takes hundreds of megabytes, so there is one at a time.
     """
 
@@ -201,7 +220,11 @@ class Pools:
         self.trends = WorkerPool("trends", threads=1, waiting=8, background=True)
         self.pictures = WorkerPool("pictures", threads=1, waiting=64, background=True)
         self.drawings = WorkerPool("drawings", threads=1, waiting=16, background=True)
-        self._all = (self.inspecting, self.lookups, self.searches, self.trends, self.pictures, self.drawings)
+        self.sign_outs = WorkerPool("sign-outs", threads=1, waiting=32)
+        self._all = (
+            *(self.inspecting, self.lookups, self.searches, self.trends),
+            *(self.pictures, self.drawings, self.sign_outs),
+        )
 
     def start(self) -> None:
         """Start all threads."""
