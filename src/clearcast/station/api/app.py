@@ -35,12 +35,13 @@ def create_app(station: Station) -> FastAPI:
     Args:
         station: what it works with; the desk is not started yet.
     """
-    pools = Pools()
+    pools, answering = Pools(), inspecting.answering_pool()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         station.desk.start()
         pools.start()
+        answering.start()
         sweeping = asyncio.create_task(_sweep(station))
         try:
             yield
@@ -50,6 +51,7 @@ def create_app(station: Station) -> FastAPI:
                 await sweeping
             await station.desk.close()
             pools.stop()
+            answering.stop()
 
     app = Documented(
         title="Clearcast station",
@@ -62,6 +64,7 @@ def create_app(station: Station) -> FastAPI:
     app.state.station = station
     app.state.routes = [route for part in _PARTS for route in part.router.routes if isinstance(route, Route)]
     app.state.pools = pools
+    app.state.answering = answering
     app.state.exports = Exports()
     app.state.access = Access(station.tokens, Revocations(station.signed_out))
     app.state.budget = MemoryBudget(arriving=station.limits.request_bytes, held=station.limits.held_bytes)
