@@ -88,9 +88,7 @@ def test_check_reads_as_it_is_asked(listed: Path, capsys: pytest.CaptureFixture[
 
 
 def test_messages_say_where_the_rows_are(listed: Path) -> None:
-    with pytest.raises(
-        SheetError, match=r"(?s)7 of 7 rows .*Read worksheet 'Parts', header in row 2, rows 3 to 9\. "
-    ):
+    with pytest.raises(SheetError, match=r"(?s)7 of 7 rows .*Read worksheet 'Parts', header in row 2, rows 3 to 9\. "):
         usable(read_sheet(listed), skip_bad=False, console=Console(quiet=True))
 
 

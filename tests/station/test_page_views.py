@@ -122,7 +122,7 @@ def test_review_shows_the_least_certain_first_and_goes_on_by_keys(seen: Visit, c
 
 def test_pictures_that_a_busy_station_refuses_are_asked_for_again(browser: Browser, client: httpx.Client) -> None:
     send(client, 40)
-    refused = {kind: 2 for kind in ("noisy", "thumbnail")}  # an image, and the question why it failed
+    refused = dict.fromkeys(("noisy", "thumbnail"), 2)  # an image, and the question why it failed
     with visit(browser, client, expected=(429, 410)) as seen:
 
         def answer(route: Route) -> None:

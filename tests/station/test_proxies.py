@@ -83,7 +83,10 @@ def send_as_operator(client: httpx.Client, *brightnesses: int) -> None:
     client.post("v1/inspect", files=files, headers=authorization).raise_for_status()
 
 
-@pytest.mark.parametrize("headers", [{}, PREFIX, {"X-Forwarded-Prefix": "/v1/parts"}, {"Host": "line.example", "X-Forwarded-Host": "line.example"}])
+@pytest.mark.parametrize(
+    "headers",
+    [{}, PREFIX, {"X-Forwarded-Prefix": "/v1/parts"}, {"Host": "line.example", "X-Forwarded-Host": "line.example"}],
+)
 def test_the_page_works_below_a_path(scene: Scene, headers: dict[str, str]) -> None:
     """Signing in, inspecting, pictures, feedback; also where the proxy keeps the name that it is called by."""
     scene.tokens, scene.hosts = TOKENS, None
