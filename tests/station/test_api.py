@@ -484,6 +484,24 @@ def test_a_form_in_an_encoding_that_is_none_is_the_sender_s_fault(client: httpx.
     assert client.post("/v1/inspect", content=form, headers={"Content-Type": kind}).status_code in {400, 415, 422}
 
 
+def test_a_sweep_that_hangs_does_not_keep_the_station_from_ending(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def hang(*_: object, **__: object) -> None:
+        swept.set()
+        go_on.wait(60)
+        ended.set()
+
+    monkeypatch.setattr(type(scene.shelf), "sweep", hang)
+    with serving(replace(scene.station(), retention=Retention(days=1))):
+        assert swept.wait(60)
+    assert not ended.is_set()
+    assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+    go_on.set()
+
+
 def test_a_sweep_that_fails_does_not_keep_the_desk_from_closing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     swept = threading.Event()
 
