@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from desks import picture
 from fastapi import HTTPException
+from logged import ENTRY
 from starlette.types import Message
 from stations import Scene, files_of, problem_of, scene_in, send, serving, until
 
@@ -28,6 +29,7 @@ from clearcast.station.api import app as app_module
 from clearcast.station.api import export as export_module
 from clearcast.station.api.export import Exports, Table
 from clearcast.station.api.guard import Guard
+from clearcast.station.api.workers import WorkerPool
 from clearcast.station.log import LogAway
 from clearcast.station.records import Record, Wanted
 
@@ -237,6 +239,65 @@ def test_no_cell_of_the_table_is_computed_whatever_separator_it_is_read_with(
     assert (restore_cell(first["note"]), restore_cell(first["operator"])) == (note, "\t=Ana")
 
 
+@pytest.fixture
+def pool() -> Iterator[WorkerPool]:
+    made = WorkerPool("tables", threads=1, waiting=0)
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_every_piece_of_a_table_is_read_by_the_pool_also_if_that_was_full(
+    scene: Scene, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "_FULL_PAUSE", 0.01)
+    monkeypatch.setattr(export_module, "_ROWS", 2)
+    readers = set()
+    numbers = scene.log.write(5 * [ENTRY])
+    go_on = threading.Event()
+
+    def records() -> Generator[Record]:
+        for record in scene.log.export(Wanted()):
+            readers.add(threading.current_thread().name)
+            yield record
+
+    async def read() -> bytes:
+        table = await pool.run(lambda: Table(records(), pool))
+        busy = asyncio.create_task(pool.run(lambda: go_on.wait(60)))
+        asyncio.get_running_loop().call_later(0.1, go_on.set)
+        await asyncio.sleep(0)
+        text = b"".join([bytes(piece) async for piece in table.body_iterator])  # type: ignore[arg-type]
+        assert await busy
+        return text
+
+    rows = list(csv.DictReader(io.StringIO(asyncio.run(read()).decode(), newline="")))
+    assert [int(row["id"]) for row in rows] == numbers[::-1]
+    assert readers == {"tables"}
+
+
+def test_a_table_that_is_closed_while_a_thread_reads_it_lets_go_of_the_log() -> None:
+    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def records() -> Generator[Record]:
+        try:
+            yield from 200 * [Record(id=1, entry=ENTRY)]
+            begun.set()
+            go_on.wait(60)
+            yield from 200 * [Record(id=1, entry=ENTRY)]
+        finally:
+            ended.set()
+
+    reading = export_module._Reading(records())
+    with ThreadPoolExecutor(1) as reader:
+        pieces = [reader.submit(reading._next) for _ in range(4)]
+        assert begun.wait(60)
+        reading.close()
+        assert not ended.is_set()
+        go_on.set()
+        assert pieces[-1].result() is None
+    assert ended.is_set()
+
+
 def test_few_tables_are_sent_at_a_time(client: httpx.Client, scene: Scene) -> None:
     send(client, 10, 20)
     exports = Exports()
@@ -254,7 +315,9 @@ def test_few_tables_are_sent_at_a_time(client: httpx.Client, scene: Scene) -> No
     assert [len(list(exports.one(scene.log.export(Wanted())))) for _ in range(5)] == 5 * [2]
 
 
-def test_a_table_whose_reader_goes_away_lets_go_of_the_log(client: httpx.Client, scene: Scene) -> None:
+def test_a_table_whose_reader_goes_away_lets_go_of_the_log(
+    client: httpx.Client, scene: Scene, pool: WorkerPool
+) -> None:
     send(client, *range(10, 30))
     ended = []
 
@@ -273,14 +336,18 @@ def test_a_table_whose_reader_goes_away_lets_go_of_the_log(client: httpx.Client,
 
     gc.disable()
     try:
-        asyncio.run(Table(records())({"type": "http", "asgi": {"spec_version": "2.3"}}, gone, never_read))
-        assert ended
+        asyncio.run(Table(records(), pool)({"type": "http", "asgi": {"spec_version": "2.3"}}, gone, never_read))
+        until(lambda: ended != [])  # the thread that reads may have a piece to finish
     finally:
         gc.enable()
 
 
 def test_a_reader_that_stalls_gets_no_more_of_a_table_and_frees_its_place(
-    client: httpx.Client, scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: httpx.Client,
+    scene: Scene,
+    pool: WorkerPool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     send(client, *range(10, 30))
     monkeypatch.setattr(export_module, "_STALLED", 0.05)
@@ -295,7 +362,7 @@ def test_a_reader_that_stalls_gets_no_more_of_a_table_and_frees_its_place(
 
     for version in ("2.3", "2.4"):
         for _ in range(4):  # more than may be sent at a time
-            table = Table(exports.one(scene.log.export(Wanted())))
+            table = Table(exports.one(scene.log.export(Wanted())), pool)
             asyncio.run(table({"type": "http", "asgi": {"spec_version": version}}, connected, never_read))
     assert len(list(exports.one(scene.log.export(Wanted())))) == 20
     assert "not read to its end" in caplog.text
@@ -415,6 +482,24 @@ def test_a_form_in_an_encoding_that_is_none_is_the_sender_s_fault(client: httpx.
     kind = f"multipart/form-data; boundary=b; charset={encoding}"
 
     assert client.post("/v1/inspect", content=form, headers={"Content-Type": kind}).status_code in {400, 415, 422}
+
+
+def test_a_sweep_that_hangs_does_not_keep_the_station_from_ending(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def hang(*_: object, **__: object) -> None:
+        swept.set()
+        go_on.wait(60)
+        ended.set()
+
+    monkeypatch.setattr(type(scene.shelf), "sweep", hang)
+    with serving(replace(scene.station(), retention=Retention(days=1))):
+        assert swept.wait(60)
+    assert not ended.is_set()
+    assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+    go_on.set()
 
 
 def test_a_sweep_that_fails_does_not_keep_the_desk_from_closing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

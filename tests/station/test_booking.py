@@ -1,18 +1,21 @@
 """Which inspections are logged together."""
 
 import threading
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
 from desks import PATIENCE, Ledger, upload
 from logged import ENTRY
 
+from clearcast.domain import Verdict
 from clearcast.station.desk import booking
 from clearcast.station.desk.booking import Inspected, Job, Line, book
 from clearcast.station.desk.repeating import StationRepeats
-from clearcast.station.log import LogAway
-from clearcast.station.records import Entry
+from clearcast.station.log import LogAway, open_log
+from clearcast.station.records import Entry, Opinion, Wanted
 
 
 @pytest.mark.parametrize("queued", [True, False])
@@ -61,6 +64,20 @@ def test_a_frozen_camera_is_told_by_station_and_counts_only_what_is_logged() -> 
     with repeats.marked(sent(4)) as (last, _):
         assert last.error == f"{ENTRY.name}: the same picture for the 5th time in a row: is the camera frozen?"
         assert (last.verdict, last.p_defect, last.noise_type, last.brightness) == (None, None, None, None)
+
+
+def test_of_a_frozen_camera_neither_bundle_judges_so_they_do_not_differ(tmp_path: Path) -> None:
+    opinion = Opinion(model="other", verdict=Verdict.OK, p_defect=0.1, threshold=0.5, error="")
+    sent = replace(ENTRY, verdict=Verdict.OK, shadow=opinion, pixels="same", error="")
+    with StationRepeats().marked(5 * [sent]) as entries, closing(open_log(tmp_path / "log.sqlite")) as log:
+        log.write(entries)
+        differing = log.page(Wanted(shadow_differs=True)).records
+    last = entries[-1]
+    assert last.shadow
+    assert (last.verdict, last.shadow.verdict, last.shadow.p_defect) == (None, None, None)
+    assert last.shadow.error == last.error != ""
+    assert last.shadow.model == "other"
+    assert not differing
 
 
 def test_the_senders_heard_of_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

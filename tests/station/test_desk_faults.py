@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,11 @@ from desks import Bright, Scene, loaded, picture, scene_in, until, upload
 from clearcast.domain import Verdict
 from clearcast.runtime.reference import Reference
 from clearcast.station.desk import Desk, DeskAway, Upload
+from clearcast.station.desk import desk as desk_module
 from clearcast.station.desk import drifting as drifting_module
 from clearcast.station.desk.words import LOG_AWAY
 from clearcast.station.records import Entry, Opinion, Record
+from clearcast.station.shelf import Shelf, ShelfAway
 
 
 @pytest.fixture
@@ -134,6 +137,31 @@ def test_a_disk_that_is_full_at_the_restored_picture_is_told(scene: Scene, monke
     picture_of = {7: picture(7)}.__getitem__
     asyncio.run(run())
     assert len(scene.ledger.entries) == 1
+
+
+def test_a_drive_that_hangs_does_not_keep_the_desk_from_closing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "_CLOSING", 0.1)
+    monkeypatch.setattr(desk_module, "_PAUSE", 0.1)
+    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def hang(*_: object) -> str:
+        begun.set()
+        go_on.wait(60)
+        ended.set()
+        raise ShelfAway("the drive is gone")
+
+    async def run() -> None:
+        async with scene.desk() as desk:
+            monkeypatch.setattr(Shelf, "put", hang)
+            inspected = asyncio.create_task(desk.inspect([upload(1)]))
+            await until(begun.is_set)
+        assert not ended.is_set()
+        assert all(thread.daemon for thread in threading.enumerate() if thread.name in {"disk", "inspect", "log"})
+        go_on.set()
+        with pytest.raises(DeskAway):
+            await inspected
+
+    asyncio.run(run())
 
 
 def test_an_entry_that_the_log_cannot_hold_harms_no_other(scene: Scene) -> None:

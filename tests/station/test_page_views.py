@@ -9,7 +9,7 @@ import httpx
 import pytest
 from logged import ENTRY
 from pages import Visit, chromium, visit
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from stations import TOKENS, Scene, scene_in, send
 
 VIEWS = ("", "history", "inspection/1", "disagreements", "review", "nowhere")
@@ -118,6 +118,33 @@ def test_review_shows_the_least_certain_first_and_goes_on_by_keys(seen: Visit, c
         assert (given["says"], given["operator"]) == (says, "Mei")
     expect(seen.page.get_by_text("That was the last one")).to_be_visible()
     expect(seen.page.get_by_text("0 left of 4")).to_be_visible()
+
+
+def test_pictures_that_a_busy_station_refuses_are_asked_for_again(browser: Browser, client: httpx.Client) -> None:
+    send(client, 40)
+    refused = dict.fromkeys(("noisy", "thumbnail"), 2)  # an image, and the question why it failed
+    with visit(browser, client, expected=(429, 410)) as seen:
+
+        def answer(route: Route) -> None:
+            kind = urlsplit(route.request.url).path.rpartition("/")[2]
+            if kind == "restored":
+                route.fulfill(status=410)
+            elif refused.get(kind):
+                refused[kind] -= 1
+                route.fulfill(status=429)
+            else:
+                route.continue_()
+
+        seen.page.route("**/v1/pictures/**", answer)
+        seen.go("history")
+        expect(seen.page.locator(".inspection-row img")).to_have_js_property("naturalWidth", 20)
+        seen.go("inspection/1")
+        expect(seen.page.locator(".under img")).to_have_js_property("naturalWidth", 20)
+        expect(seen.page.locator(".over .gone")).to_be_visible()
+        seen.page.get_by_role("button", name="Heat map").click()
+        expect(seen.page.locator(".over img")).to_be_visible()
+        expect(seen.page.locator(".over .gone")).to_be_hidden()
+        assert refused == {"noisy": 0, "thumbnail": 0}
 
 
 def test_readers_sign_in_and_get_no_controls(browser: Browser, scene: Scene) -> None:

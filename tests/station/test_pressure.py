@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,11 +16,12 @@ from desks import picture
 from fastapi import HTTPException
 from stations import TOKENS, Scene, files_of, problem_of, scene_in, send, until
 
-from clearcast.station.api import Limits
+from clearcast.station.api import Limits, inspecting
 from clearcast.station.api import names as names_module
 from clearcast.station.api.budget import AnswerBudget, MemoryBudget
 from clearcast.station.desk import probing
 from clearcast.station.log import LogAway
+from clearcast.station.records import Entry
 from clearcast.station.shelf import ShelfAway
 
 KIND = "multipart/form-data; boundary=b"
@@ -276,6 +277,38 @@ def test_what_was_logged_before_the_shelf_went_away_is_told(scene: Scene, monkey
         logged = client.get("/v1/inspections").json()["inspections"]
     assert answer.status_code == 503
     assert [each["name"] for each in answer.json()["inspections"]] == [each["name"] for each in logged] == ["a.png"]
+
+
+def test_what_was_logged_before_the_log_went_away_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = scene.log.write
+
+    def write_inspected(entries: Sequence[Entry]) -> list[int]:
+        if any(entry.width is None for entry in entries):
+            raise LogAway("postgresql://ana@10.0.0.3 is gone")
+        return write(entries)
+
+    with scene.open() as client:
+        monkeypatch.setattr(scene.log, "write", write_inspected)
+        answer = client.post("/v1/inspect", files=files_of(("a.png", picture(3)), ("b.png", b"no picture")))
+        only_refused = client.post("/v1/inspect", files=files_of(("b.png", b"no picture")))
+        logged = client.get("/v1/inspections").json()["inspections"]
+    told = problem_of(answer, 503)
+    assert [each["name"] for each in told["inspections"]] == [each["name"] for each in logged] == ["a.png"]
+    assert "10.0.0.3" not in answer.text
+    assert "inspections" not in problem_of(only_refused, 503)
+
+
+def test_what_is_logged_is_answered_while_the_drive_hangs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspecting, "_SHELF_SECONDS", 0.05)
+    with scene.open() as client:
+        held = Held(monkeypatch, type(scene.shelf), "kept")
+        said = [send(client, level)[0] for level in range(200, 210)]  # more than there are threads
+        held.go_on.set()
+    assert {each["verdict"] for each in said} == {"defect"}
+    expected = {"noisy": "noisy", "restored": None, "heat": None, "thumbnail": "thumbnail"}
+    for each in said:
+        base = f"/v1/pictures/{each['sha256']}/"
+        assert each["pictures"] == {kind: last and base + last for kind, last in expected.items()}
 
 
 def test_a_log_that_is_away_is_told_without_its_address(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

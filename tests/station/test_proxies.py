@@ -11,7 +11,7 @@ from desks import picture
 from pages import chromium, visit
 from playwright.sync_api import expect
 from proxies import PATH, behind_a_proxy
-from stations import TOKENS, Scene, scene_in, send
+from stations import TOKENS, Scene, files_of, scene_in, send
 
 from clearcast.station.api.pages import PAGE
 
@@ -77,7 +77,16 @@ def test_nothing_is_redirected(scene: Scene) -> None:
             assert station.get(path).status_code == 404, path
 
 
-@pytest.mark.parametrize("headers", [{}, PREFIX, {"Host": "line.example", "X-Forwarded-Host": "line.example"}])
+def send_as_operator(client: httpx.Client, *brightnesses: int) -> None:
+    files = files_of(*((f"part {level}.png", picture(level)) for level in brightnesses))
+    authorization = {"Authorization": f"Bearer {TOKENS.operator}"}
+    client.post("v1/inspect", files=files, headers=authorization).raise_for_status()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, PREFIX, {"X-Forwarded-Prefix": "/v1/parts"}, {"Host": "line.example", "X-Forwarded-Host": "line.example"}],
+)
 def test_the_page_works_below_a_path(scene: Scene, headers: dict[str, str]) -> None:
     """Signing in, inspecting, pictures, feedback; also where the proxy keeps the name that it is called by."""
     scene.tokens, scene.hosts = TOKENS, None
@@ -100,6 +109,9 @@ def test_the_page_works_below_a_path(scene: Scene, headers: dict[str, str]) -> N
             expect(page.locator(".inspection-row img")).to_have_js_property("complete", True)
             export = page.get_by_role("link", name="Export 1 row as CSV").evaluate("link => link.href")
             assert export.startswith(f"{client.base_url}v1/inspections.csv")
+            send_as_operator(client, 120, 130)
+            seen.go("review")  # where the pictures of those that follow are fetched ahead
+            expect(page.locator(".stage img").first).to_have_js_property("complete", True)
             (cookie,) = page.context.cookies()
             assert cookie["path"] == f"{PATH}/v1"
         assert all(PATH in address for address in seen.addresses if not address.startswith(("data:", "blob:")))

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.routing import Route
@@ -22,7 +23,7 @@ from clearcast.station.api.problems import answer_problems
 from clearcast.station.api.revocations import Revocations
 from clearcast.station.api.roles import Access
 from clearcast.station.api.station import Station
-from clearcast.station.api.workers import Pools
+from clearcast.station.api.workers import Pools, WorkerPool
 
 _PARTS = (inspecting, history, pictures, standing, sessions, pages)
 _SWEEP_SECONDS = 3600.0
@@ -35,13 +36,16 @@ def create_app(station: Station) -> FastAPI:
     Args:
         station: what it works with; the desk is not started yet.
     """
-    pools = Pools()
+    pools, answering = Pools(), inspecting.answering_pool()
+    sweeper = WorkerPool("sweeping", threads=1, waiting=0, background=True, patience=_SWEEP_SECONDS)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         station.desk.start()
         pools.start()
-        sweeping = asyncio.create_task(_sweep(station))
+        answering.start()
+        sweeper.start()
+        sweeping = asyncio.create_task(_sweep(station, sweeper))
         try:
             yield
         finally:
@@ -50,6 +54,8 @@ def create_app(station: Station) -> FastAPI:
                 await sweeping
             await station.desk.close()
             pools.stop()
+            answering.stop()
+            sweeper.stop()
 
     app = Documented(
         title="Clearcast station",
@@ -62,6 +68,7 @@ def create_app(station: Station) -> FastAPI:
     app.state.station = station
     app.state.routes = [route for part in _PARTS for route in part.router.routes if isinstance(route, Route)]
     app.state.pools = pools
+    app.state.answering = answering
     app.state.exports = Exports()
     app.state.access = Access(station.tokens, Revocations(station.signed_out))
     app.state.budget = MemoryBudget(arriving=station.limits.request_bytes, held=station.limits.held_bytes)
@@ -104,14 +111,14 @@ class Counted:
             raise
 
 
-async def _sweep(station: Station) -> None:
+async def _sweep(station: Station, pool: WorkerPool) -> None:
     """Let pictures go that need not be kept any longer, now and then; what fails is tried again."""
     keep = station.retention
+    needed = station.log.with_feedback
+    sweep = partial(station.shelf.sweep, keep_days=keep.days, keep_bytes=keep.bytes, needed=needed)
     while keep.days is not None or keep.bytes is not None:
         try:
-            await asyncio.to_thread(
-                station.shelf.sweep, keep_days=keep.days, keep_bytes=keep.bytes, needed=station.log.with_feedback
-            )
+            await pool.run(sweep)  # on a daemon thread: a drive that hangs must not keep the process from ending
         except (ClearcastError, OSError) as error:
             _logger.warning("Old pictures were not swept: %s", error)
         except Exception:  # a fault of ours: it neither ends the sweeping nor keeps the desk from closing

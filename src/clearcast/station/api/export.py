@@ -8,10 +8,11 @@ import asyncio
 import csv
 import io
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from itertools import chain, islice
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 
+from fastapi import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -20,6 +21,7 @@ from clearcast.cells import protect_cell
 from clearcast.runtime.sinks.rows import VERDICT_COLUMNS
 from clearcast.station.api.models import moment
 from clearcast.station.api.problems import refused, retry_after
+from clearcast.station.api.workers import WorkerPool
 from clearcast.station.records import Record
 
 _OF_ENTRY = tuple(name for name in VERDICT_COLUMNS if name != "path")  # a picture has a name here, and no path
@@ -33,6 +35,7 @@ COLUMNS = (
 _ROWS = 200  # that are sent at a time
 _AT_ONCE = 3  # tables, so that they never take all of a station's time
 _AGAIN = 10  # seconds after which it is worth while to ask again
+_FULL_PAUSE = 0.5  # seconds after which a full pool is asked for the next piece again
 _STALLED = 60.0  # seconds that a reader may take for one piece
 _LONGEST = 3600.0  # seconds that a whole table may take
 _logger = logging.getLogger(__name__)
@@ -67,10 +70,11 @@ class Table(StreamingResponse):
     A reader that stalls, or takes longer than an hour in all, gets no more: the answer breaks off.
     """
 
-    def __init__(self, records: Generator[Record]) -> None:
-        self._records = records
+    def __init__(self, records: Generator[Record], pool: WorkerPool) -> None:
+        """Read the first records, in the calling thread; ``pool`` reads the others."""
+        self._reading = _Reading(records)
         headers = {"Content-Disposition": 'attachment; filename="inspections.csv"'}
-        super().__init__(csv_of(records), media_type="text/csv", headers=headers)
+        super().__init__(self._reading.pieces(pool), media_type="text/csv", headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
@@ -82,10 +86,54 @@ class Table(StreamingResponse):
         try:
             async with asyncio.timeout(_LONGEST):
                 await super().__call__(scope, receive, send_in_time)
-        except (TimeoutError, ClientDisconnect):
+        except (TimeoutError, ClientDisconnect, HTTPException):
             _logger.warning("A table of inspections was not read to its end; its sending was broken off")
         finally:
-            self._records.close()  # else it would stay open until Python happens to collect it
+            self._reading.close()  # else it would stay open until Python happens to collect it
+
+
+class _Reading:
+    """A table that threads read piece by piece; it may be closed while one of them reads."""
+
+    def __init__(self, records: Generator[Record]) -> None:
+        self._records = records
+        self._pieces = csv_of(records)
+        self._lock = Lock()  # of the records, which one thread at a time may read or close
+        self._closed = False
+
+    async def pieces(self, pool: WorkerPool) -> AsyncIterator[bytes]:
+        """All pieces, read by a pool, so that inspecting comes before it.
+
+        Raises:
+            HTTPException: 503, the log took too long.
+        """
+        while True:
+            try:
+                piece = await pool.run(self._next)
+            except HTTPException as error:
+                if error.status_code != 429:
+                    raise
+                await asyncio.sleep(_FULL_PAUSE)
+                continue
+            if piece is None:
+                return
+            yield piece
+
+    def close(self) -> None:
+        """Close the records now, or as soon as the thread that reads them is done with its piece."""
+        self._closed = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._records.close()
+            finally:
+                self._lock.release()
+
+    def _next(self) -> bytes | None:
+        with self._lock:
+            piece = None if self._closed else next(self._pieces, None)
+        if self._closed:
+            self.close()
+        return piece
 
 
 def csv_of(records: Iterator[Record]) -> Iterator[bytes]:

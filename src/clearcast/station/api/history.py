@@ -53,7 +53,11 @@ async def inspections_csv(
     request: Request, station: Here, pools: Workers, asked: Filtered, exports: Annotated[Exports, Depends(_exports)]
 ) -> Table:
     """All inspections that are asked for, the newest first, as a table."""
-    return await pools.trends.run(lambda: Table(exports.one(station.log.export(asked.wanted()))), request=request)
+
+    def begin() -> Table:
+        return Table(exports.one(station.log.export(asked.wanted())), pools.trends)
+
+    return await pools.trends.run(begin, request=request)
 
 
 @router.get("/v1/counts", responses=told(422, 429, 503))

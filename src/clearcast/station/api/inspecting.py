@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, cast
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import Response
 
 from clearcast.station.api.budget import MemoryBudget
@@ -19,10 +19,13 @@ from clearcast.station.api.problems import away_problem, problem
 from clearcast.station.api.roles import Here, operator
 from clearcast.station.api.station import Station
 from clearcast.station.api.uploads import entry_of, sift_all, station_name
-from clearcast.station.api.workers import Pools, Workers
-from clearcast.station.desk import DeskAway, Upload
+from clearcast.station.api.workers import Pools, WorkerPool, Workers
+from clearcast.station.desk import DeskAway, Upload, told_to_all
+from clearcast.station.log import LogAway
 from clearcast.station.records import Record
+from clearcast.station.shelf import Shelf
 
+_SHELF_SECONDS = 2.0  # that an answer waits for the folder of pictures; what it tells is logged already
 _FORM = {
     "required": True,
     "content": {
@@ -57,8 +60,18 @@ async def _names_of(request: Request) -> StationNames:
     return cast(StationNames, request.app.state.names)
 
 
+def answering_pool() -> WorkerPool:
+    """Threads that ask the shelf which pictures of logged inspections it holds; a hung drive blocks only these."""
+    return WorkerPool("answering", threads=4, waiting=64, patience=_SHELF_SECONDS)
+
+
+async def _answering_of(request: Request) -> WorkerPool:
+    return cast(WorkerPool, request.app.state.answering)
+
+
 Budget = Annotated[MemoryBudget, Depends(_budget_of)]
 Names = Annotated[StationNames, Depends(_names_of)]
+Answering = Annotated[WorkerPool, Depends(_answering_of)]
 
 
 @router.post(
@@ -69,7 +82,14 @@ Names = Annotated[StationNames, Depends(_names_of)]
     openapi_extra={"requestBody": _FORM},
 )
 async def inspect(
-    request: Request, station: Here, metrics: Measured, budget: Budget, names: Names, pools: Workers, prefix: Prefix
+    request: Request,
+    station: Here,
+    metrics: Measured,
+    budget: Budget,
+    names: Names,
+    pools: Workers,
+    answering: Answering,
+    prefix: Prefix,
 ) -> Response:
     """Inspect one picture or several; when the answer is there, all of them are in the log.
 
@@ -90,11 +110,10 @@ async def inspect(
         except DeskAway as error:
             if not error.logged:
                 raise
-            logged = error.logged
-            told = await pools.inspecting.run(lambda: _answer(logged, station, prefix))
+            told = await _answer(error.logged, station, prefix, answering)
             return away_problem(error, members=told.model_dump(mode="json"))
     metrics.saw(records, time.perf_counter() - begun)
-    answer = await pools.inspecting.run(lambda: _answer(records, station, prefix))
+    answer = await _answer(records, station, prefix, answering)
     if any(record.entry.width is not None for record in records):  # it is an answer, also if a frozen camera sent it
         return Response(answer.model_dump_json(), media_type="application/json")  # not validated another time
     members = answer.model_dump(mode="json")
@@ -118,9 +137,16 @@ async def _inspect(
     """All are logged, in the order of the files; those refused last, so that a full desk leaves no trace of them."""
     uploads = [one for one in sifted if isinstance(one, Upload)]
     refused = [(one, file) for one, file in zip(sifted, files, strict=True) if isinstance(one, Refusal)]
-    inspected = iter(await station.desk.inspect(uploads) if uploads else [])
-    logged = iter(await pools.inspecting.run(lambda: _log(station, refused)) if refused else [])
-    return [next(inspected if isinstance(one, Upload) else logged) for one in sifted]
+    inspected = await station.desk.inspect(uploads) if uploads else []
+    try:
+        logged = await pools.inspecting.run(lambda: _log(station, refused)) if refused else []
+    except (LogAway, HTTPException) as error:
+        if not inspected:
+            raise
+        reason = told_to_all(error) if isinstance(error, LogAway) else error.detail
+        raise DeskAway(reason, inspected) from error
+    ready, rejected = iter(inspected), iter(logged)
+    return [next(ready if isinstance(one, Upload) else rejected) for one in sifted]
 
 
 def _log(station: Station, refused: Sequence[tuple[Refusal, ReceivedFile]]) -> list[Record]:
@@ -129,8 +155,16 @@ def _log(station: Station, refused: Sequence[tuple[Refusal, ReceivedFile]]) -> l
     return [Record(id=number, entry=entry) for number, entry in zip(ids, entries, strict=True)]
 
 
-def _answer(records: Sequence[Record], station: Station, prefix: str) -> Inspections:
-    return Inspections(inspections=[LoggedInspection.of(record, station.shelf, prefix) for record in records])
+async def _answer(records: Sequence[Record], station: Station, prefix: str, pool: WorkerPool) -> Inspections:
+    """What is told of logged inspections; if the folder of pictures does not answer in time, without asking it."""
+    try:
+        return await pool.run(lambda: _inspections(records, station.shelf, prefix))
+    except HTTPException:
+        return _inspections(records, None, prefix)
+
+
+def _inspections(records: Sequence[Record], shelf: Shelf | None, prefix: str) -> Inspections:
+    return Inspections(inspections=[LoggedInspection.of(record, shelf, prefix) for record in records])
 
 
 def _status(sifted: Sequence[Upload | Refusal]) -> int:

@@ -89,17 +89,17 @@ class Pictures(BaseModel):
     thumbnail: str | None = None
 
     @classmethod
-    def of(cls, record: Record, shelf: Shelf, prefix: str = "") -> Self:
+    def of(cls, record: Record, shelf: Shelf | None, prefix: str = "") -> Self:
         """Those that the shelf still holds.
 
-        What is logged stands, whatever becomes of its pictures: while the shelf is away, the address of the picture as
-        it came is given, which shows it when the shelf is back.
+        What is logged stands, whatever becomes of its pictures: while the shelf is away, or if it is not to be asked
+        (None), the address of the picture as it came is given, which shows it when the shelf is back.
         """
         entry = record.entry
         if entry.width is None:
             return cls()
         try:
-            kept = shelf.kept(entry.sha256, entry.model)
+            kept = shelf.kept(entry.sha256, entry.model) if shelf else frozenset({"noisy"})
         except ShelfAway:
             kept = frozenset({"noisy"})
         base = f"{prefix}/v1/pictures/{entry.sha256}"
@@ -140,8 +140,8 @@ class LoggedInspection(BaseModel):
     pictures: Pictures
 
     @classmethod
-    def of(cls, record: Record, shelf: Shelf, prefix: str = "") -> Self:
-        """From the log, with addresses of the pictures that are still kept; without any where there is no shelf.
+    def of(cls, record: Record, shelf: Shelf | None, prefix: str = "") -> Self:
+        """From the log, with addresses of the pictures that are still kept; see ``Pictures.of``.
 
         ``prefix`` is the path below which a proxy shows the station, such as ``/clearcast``.
         """

@@ -1,11 +1,12 @@
 """The desk: a bounded queue, threads that inspect, one that logs, and one that brings back what is away."""
 
 import asyncio
+import logging
 import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -18,12 +19,15 @@ from clearcast.station.desk.looking import Looker
 from clearcast.station.desk.probing import Probe
 from clearcast.station.desk.repeating import StationRepeats
 from clearcast.station.desk.words import DeskAway, DeskFull, State, Upload
+from clearcast.station.desk.writing import DaemonExecutor
 from clearcast.station.log import Log
 from clearcast.station.records import Record
 from clearcast.station.shelf import Shelf, ShelfAway
 
 _PAUSE = 2.0  # seconds between two looks at what is away
+_CLOSING = 30.0  # seconds that threads have to finish what was taken; they may hang with a drive
 _LONGEST_WAIT = 60  # seconds that are ever asked for
+_logger = logging.getLogger("uvicorn.error")
 _STEADY = 0.9  # share of what was known before in the mean time a picture takes
 
 
@@ -70,7 +74,7 @@ class Desk:
         }
         self._taken: SimpleQueue[Job | None] = SimpleQueue()
         self._finished: Line = SimpleQueue()
-        self._disk = ThreadPoolExecutor(self._size, thread_name_prefix="disk")
+        self._disk = DaemonExecutor(self._size, "disk")
         self._looker = Looker(shelf=shelf, shadow=self._shadow, beside=self._disk)
         self._workers: list[threading.Thread] = []
         self._others: list[threading.Thread] = []
@@ -126,7 +130,7 @@ class Desk:
         return self._drift.sentences(self._bundle.loaded) if self._bundle.loaded else []
 
     async def close(self) -> None:
-        """Take no more, finish and log what was taken, and end."""
+        """Take no more, finish and log what was taken, and end; what hangs is left behind after half a minute."""
         await asyncio.to_thread(self._close)
 
     def _take(self, jobs: Sequence[Job]) -> None:
@@ -191,14 +195,19 @@ class Desk:
             probe.stop()
         for _ in self._workers:
             self._taken.put(None)
-        for thread in self._workers:
-            thread.join()
+        end = time.monotonic() + _CLOSING
+        _join(self._workers, end)
         self._finished.put(None)
-        for thread in self._others:
-            thread.join()
-        for thread in self._minders:  # which may hang with a drive
-            thread.join(_PAUSE)
+        _join(self._others, max(end, time.monotonic() + _PAUSE))
+        _join(self._minders, time.monotonic() + _PAUSE)
         self._disk.shutdown()
+
+
+def _join(threads: Sequence[threading.Thread], end: float) -> None:
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0))
+        if thread.is_alive():
+            _logger.warning("The thread %r hangs and is left behind; what it was doing is not finished", thread.name)
 
 
 def _started(name: str, target: Callable[[], None]) -> threading.Thread:

@@ -3,7 +3,6 @@
 import logging
 import unicodedata
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -13,6 +12,7 @@ from clearcast.imaging import Channels, Picture
 from clearcast.runtime.sources import Item
 from clearcast.station.desk.bundles import Loaded, Place
 from clearcast.station.desk.words import Upload
+from clearcast.station.desk.writing import DaemonExecutor
 from clearcast.station.records import Entry, Opinion
 from clearcast.station.shelf import Shelf, ShelfAway
 
@@ -34,7 +34,7 @@ class Looker:
 
     shelf: Shelf
     shadow: Place | None
-    beside: Executor
+    beside: DaemonExecutor
 
     def look(self, upload: Upload, at: int, bundle: Loaded, *, alone: bool) -> Entry:
         """Inspect an upload by a bundle and the one in shadow; its pictures are on the shelf when this returns.

@@ -47,6 +47,8 @@ class StationRepeats:
 def _marked(entry: Entry, place: int | None) -> Entry:
     if place is None or entry.error:
         return entry
+    error = f"{entry.name}: {frozen_reason(place)}"
+    shadow = entry.shadow and replace(entry.shadow, verdict=None, p_defect=None, error=error)
     return replace(
         entry,
         verdict=None,
@@ -55,9 +57,10 @@ def _marked(entry: Entry, place: int | None) -> Entry:
         noise_level="",
         p_noise=None,
         ms=None,
-        error=f"{entry.name}: {frozen_reason(place)}",
+        error=error,
         brightness=None,
         sharpness=None,
         sigma=None,
         density=None,
+        shadow=shadow,  # else it would differ from the verdict that is missing
     )

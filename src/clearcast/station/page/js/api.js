@@ -20,7 +20,7 @@ class Problem extends Error {
 
 /** The addresses of an inspection's pictures, as this page reaches them, also below the path of a proxy. */
 export function picturesOf({ pictures }) {
-  const here = (address) => address && address.replace(/^.*?\/(?=v1\/)/, "");
+  const here = (address) => address && address.replace(/^.*\/(?=v1\/)/, "");
   return Object.fromEntries(Object.entries(pictures).map(([kind, address]) => [kind, here(address)]));
 }
 

@@ -4,6 +4,7 @@ import { picturesOf } from "./api.js";
 import { batch } from "./batch.js";
 import { button, el } from "./dom.js";
 import { icon } from "./icons.js";
+import { loadedImage } from "./loading.js";
 import { verdictSign } from "./verdict.js";
 import { count, VERDICTS, verdictOf } from "./words.js";
 
@@ -18,8 +19,8 @@ export function thumbnail(inspection) {
   const nothing = () => el("span", { class: "no-picture" }, icon("none"));
   const address = picturesOf(inspection).thumbnail;
   if (!address) return nothing();
-  const picture = el("img", { src: address, alt: "", loading: "lazy", width: "80", height: "80" });
-  picture.addEventListener("error", () => picture.replaceWith(nothing()));
+  const attributes = { src: address, alt: "", loading: "lazy", width: "80", height: "80" };
+  const picture = loadedImage(attributes, { failed: () => picture.replaceWith(nothing()) });
   return picture;
 }
 

@@ -3,6 +3,7 @@
 import { picturesOf } from "./api.js";
 import { button, el, newId } from "./dom.js";
 import { icon } from "./icons.js";
+import { loadedImage } from "./loading.js";
 import { empty } from "./region.js";
 import { followPointers, onKey, Zoom } from "./zooming.js";
 
@@ -35,13 +36,13 @@ function absent(inspection) {
 }
 
 function layer(name, address, words) {
-  const picture = el("img", { src: address, alt: words, draggable: "false" });
-  const box = el("div", { class: `layer ${name}` }, picture);
-  picture.addEventListener("error", () => {
-    picture.remove();
-    box.append(el("p", { class: "gone" }, "This picture cannot be shown; it may no longer be kept."));
-  });
-  return box;
+  const gone = el("p", { class: "gone", hidden: true }, "This picture cannot be shown; it may no longer be kept.");
+  const show = (there) => {
+    picture.hidden = !there;
+    gone.hidden = there;
+  };
+  const picture = loadedImage({ src: address, alt: words, draggable: "false" }, { shown: () => show(true), failed: () => show(false) });
+  return el("div", { class: `layer ${name}` }, picture, gone); // the image stays, for the heat map may be there
 }
 
 function captions(right) {
@@ -82,7 +83,6 @@ function splitter(stage, other) {
 function heatButton(stage, over, pictures, name) {
   const apply = () => {
     const picture = over.querySelector("img");
-    if (!picture) return;
     picture.src = kept.heat ? pictures.heat : pictures.restored;
     picture.alt = `${name}, ${kept.heat ? HEAT : "restored"}`;
     stage.querySelector(".caption.right").textContent = kept.heat ? "Heat map" : "Restored";

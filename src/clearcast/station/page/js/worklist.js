@@ -1,6 +1,6 @@
 /** A list to work through, one inspection after the other, by keys or by touch. */
 
-import { call, search } from "./api.js";
+import { call, picturesOf, search } from "./api.js";
 import { button, el, say } from "./dom.js";
 import { icon } from "./icons.js";
 import { onKeys } from "./keys.js";
@@ -91,7 +91,7 @@ class Worklist {
     if (!inspection) this.place.replaceChildren(el("div", { tabindex: "-1" }, this.finished));
     else this.place.replaceChildren(panel(inspection, { saved: (now) => this.#saved(now), settling: this.settling }));
     if (focus) this.place.firstElementChild.focus({ preventScroll: true });
-    for (const { pictures } of this.#items.slice(this.#at + 1, this.#at + 3)) ahead(pictures);
+    for (const following of this.#items.slice(this.#at + 1, this.#at + 3)) ahead(picturesOf(following));
   }
 
   #saved(now) {
