@@ -158,7 +158,8 @@ def test_revocations_are_forgotten_with_their_sessions_and_survive_damage(tmp_pa
     revoked.add(new)
 
     assert path.read_text() == f"b2 {new.ends}\n"
-    path.write_bytes(f"no such file\nb2 {new.ends}\n\xff\nc3 {5000 * "9"}\nd4 12".encode("latin-1"))
+    damage = b"no such file\nb2 %d\n\xff\nc3 %b\nd4 12"
+    path.write_bytes(damage % (new.ends, 5000 * b"9"))
     damaged = Revocations(path)
     assert new in damaged, "a damaged line costs only itself"
     damaged.add(replace(new, number="e5"))

@@ -125,7 +125,7 @@ def test_jobs_that_are_given_up_leave_the_queue_at_once() -> None:
             assert [len(pool._queue) for pool in pool_of_first] == [0]
             last = asyncio.create_task(job(1000))
             go_on.set()
-            assert await asyncio.gather(first, last) == [0, 1000]
+            assert list(await asyncio.gather(first, last)) == [0, 1000]
             assert begun == [0, 1000]
 
     asyncio.run(run())

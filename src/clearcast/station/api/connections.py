@@ -104,7 +104,7 @@ class BoundedProtocol(H11Protocol):
     @property
     def known(self) -> int:
         """Who uses it: 0, nobody who showed a token that counts; 1, a reader; 2, an operator."""
-        return max(self._known, self.scope.get(KNOWN, 0)) if self.cycle is not None else 0
+        return max(self._known, cast(int, self.scope.get(KNOWN, 0))) if self.cycle is not None else 0
 
     @property
     def _answering(self) -> bool:

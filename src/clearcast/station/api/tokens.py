@@ -95,9 +95,9 @@ def read_tokens(path: Path) -> Tokens:
         weakness = "the two tokens are the same"
     if weakness:
         raise OutputError(
-            f"{path}: {weakness}; needed are two lines, 'operator: TOKEN' and 'reader: TOKEN', with two different tokens "
-            f"of at least {SHORTEST} random characters, {_FEWEST} of them different; or remove the file, and one with new "
-            "tokens is made"
+            f"{path}: {weakness}; needed are two lines, 'operator: TOKEN' and 'reader: TOKEN', with two different "
+            f"tokens of at least {SHORTEST} random characters, {_FEWEST} of them different; or remove the file, "
+            "and one with new tokens is made"
         )
     return Tokens(operator=operator, reader=reader)
 
