@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -110,23 +111,33 @@ def test_equal_work_is_done_once_and_shared() -> None:
     asyncio.run(run())
 
 
-def test_jobs_that_are_given_up_leave_the_queue_at_once() -> None:
+class Work:
+    """Something to do that a weak reference can watch."""
+
+    def __call__(self) -> int:
+        return 7
+
+
+def test_jobs_that_are_given_up_are_held_by_nothing() -> None:
+    pool = WorkerPool("given up", threads=1, waiting=2)  # not started, so that all wait
+
+    async def give_up() -> weakref.ref[Work]:
+        work = Work()
+        task = asyncio.create_task(pool.run(work))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return weakref.ref(work)
+
     async def run() -> None:
-        async with pool_of(waiting=2) as (job, go_on, begun):
-            first = asyncio.create_task(job(0))
-            await until(lambda: begun == [0])
-            pool_of_first = [each for each in gc.get_objects() if isinstance(each, WorkerPool) and each._taken == 1]
-            for number in range(1, 1000):
-                abandoned = asyncio.create_task(job(number))
-                await asyncio.sleep(0)
-                abandoned.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await abandoned
-            assert [len(pool._queue) for pool in pool_of_first] == [0]
-            last = asyncio.create_task(job(1000))
-            go_on.set()
-            assert list(await asyncio.gather(first, last)) == [0, 1000]
-            assert begun == [0, 1000]
+        given_up = [await give_up() for _ in range(100)]
+        gc.collect()
+        assert not any(work() for work in given_up)
+        last = asyncio.create_task(pool.run(Work()))
+        pool.start()
+        assert await last == 7
+        pool.stop()
 
     asyncio.run(run())
 
