@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from clearcast.decoding.isolation import decode_apart
-from clearcast.decoding.pixels import first_line, read_header, read_pixels
+from clearcast.decoding.pixels import read_header, read_pixels
 from clearcast.decoding.records import Channels as Channels
 from clearcast.decoding.records import DecodingError, Structure
 from clearcast.decoding.records import Picture as Picture
 from clearcast.decoding.records import PictureInfo as PictureInfo
 from clearcast.decoding.structure import read_structure
-from clearcast.errors import PictureError, PictureFault
+from clearcast.errors import PictureError, PictureFault, first_line
 from clearcast.file_kinds import PICTURE_SUFFIXES, OtherFiles, find_pictures
 
 SUFFIXES = PICTURE_SUFFIXES

@@ -28,7 +28,8 @@ def plain_path(text: str) -> str:
     """
     if text[:5].casefold() == "file:":
         address = unquote(text[5:]).replace("\\", "/")
-        host, path = re.fullmatch(r"(?://([^/]*))?(.*)", address, re.DOTALL).groups()  # type: ignore[union-attr]
+        host, slash, rest = address[2:].partition("/") if address.startswith("//") else ("", "", address)
+        path = slash + rest
         remote = host and host.casefold() != "localhost"
         text = f"//{host}{path}" if remote else re.sub(r"^/+(?=[A-Za-z]:/)", "", path)
     return text.replace("\\", "/")
@@ -202,7 +203,7 @@ def _common(folders: Sequence[list[str]]) -> str:
 
 def _parts(path: str) -> list[str]:
     """The components of a plain path; of an absolute one, the first holds its slashes."""
-    slashes = re.match("/*", path)[0]  # type: ignore[index]
+    slashes = path[: len(path) - len(path.lstrip("/"))]
     parts = [part for part in path[len(slashes) :].split("/") if part and part != "."]
     return [slashes + parts[0], *parts[1:]] if parts else [path]
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from clearcast.decoding.messages import native_messages_dropped
 from clearcast.decoding.records import Channels, DecodingError, Picture, PictureInfo, Structure
-from clearcast.errors import PictureFault
+from clearcast.errors import PictureFault, first_line
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _QUIET = threading.Lock()  # warnings.catch_warnings is not safe among threads
@@ -98,8 +98,3 @@ def _bits(header: Image.Image) -> int:
         return 32
     raw = " ".join(str(tile[3]) for tile in getattr(header, "tile", []))
     return 16 if header.mode.startswith("I;16") or ";16" in raw else 8
-
-
-def first_line(error: BaseException) -> str:
-    """An error's text up to its first line end, or its kind if it has none."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -11,9 +11,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from clearcast.decoding.pixels import first_line, read_pixels
+from clearcast.decoding.pixels import read_pixels
 from clearcast.decoding.records import Channels, DecodingError
-from clearcast.errors import PictureFault
+from clearcast.errors import PictureFault, first_line
 
 try:
     import resource

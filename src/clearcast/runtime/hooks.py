@@ -54,7 +54,7 @@ class Hook:
         with self._lock:
             if self._stopped:
                 return
-            # In a session of its own: Ctrl-C is for us; the command may finish.
+            # In a process group of its own: Ctrl-C ends the watch, and the command may finish.
             running = self._running = subprocess.Popen(
                 words, env=_environment(inspection), stdin=subprocess.DEVNULL, start_new_session=True
             )

@@ -9,6 +9,7 @@ from functools import cache, partial
 from clearcast import imaging
 from clearcast.domain import Inspection
 from clearcast.imaging import Channels, Picture
+from clearcast.runtime.inspector import failed_inspection
 from clearcast.runtime.sources import Item
 from clearcast.station.desk.bundles import Loaded, Place
 from clearcast.station.desk.words import Upload
@@ -106,19 +107,9 @@ def _inspect(bundle: Loaded, name: str, decode: Decode, *, alone: bool, evidence
         return bundle.inspect(item, alone=alone, evidence=evidence)
     except Exception as error:  # such as too little memory to decode it
         _SAID.exception("a picture of %r could not be inspected", name)
-        return Inspection(
-            path=name,
-            sha256=None,
-            verdict=None,
-            p_defect=None,
-            threshold=bundle.inspector.threshold,
-            noise_type=None,
-            noise_level="",
-            p_noise=None,
-            ms=None,
-            model=bundle.inspector.name,
-            error=f"{name}: could not be inspected here ({type(error).__name__}); tell whoever looks after the station",
-        )
+        reason = f"could not be inspected here ({type(error).__name__}); tell whoever looks after the station"
+        inspector = bundle.inspector
+        return failed_inspection(name, None, f"{name}: {reason}", threshold=inspector.threshold, model=inspector.name)
 
 
 def _no_opinion(model: str, error: str) -> Opinion:
