@@ -1,4 +1,4 @@
-"""The station's page in a browser: from a picture to the history, to feedback, to the exported sheet."""
+"""The station's page in a browser: upload, verdict, feedback, history and export."""
 
 import csv
 import io
@@ -42,7 +42,9 @@ def answer(page: Page, words: str, operator: str = "Ana") -> None:
     page.get_by_role("button", name=words).click()
 
 
-def test_the_whole_way_with_a_real_bundle(browser: Browser, bundle: Path, noisy_folder: Path, tmp_path: Path) -> None:
+def test_upload_to_export_with_a_real_bundle(
+    browser: Browser, bundle: Path, noisy_folder: Path, tmp_path: Path
+) -> None:
     path = imaging.find(noisy_folder / "With-Noise")[0]
     log, shelf = open_log(tmp_path / "log.sqlite"), Shelf(tmp_path / "pictures")
     station = Station(desk=Desk(bundle, log=log, shelf=shelf), log=log, shelf=shelf, name="line 1", hosts=LOCAL)
@@ -78,7 +80,7 @@ def test_the_whole_way_with_a_real_bundle(browser: Browser, bundle: Path, noisy_
     log.close()
 
 
-def test_a_batch_goes_on_past_bad_pictures_and_a_busy_station(browser: Browser, client: httpx.Client) -> None:
+def test_a_batch_continues_after_bad_images_and_a_busy_station(browser: Browser, client: httpx.Client) -> None:
     refusals = iter([429, 503, 429])
 
     def busy(route: Route) -> None:
@@ -86,7 +88,7 @@ def test_a_batch_goes_on_past_bad_pictures_and_a_busy_station(browser: Browser, 
         if status is None:
             route.continue_()
         else:
-            problem = '{"detail": "64 pictures wait already"}'
+            problem = '{"detail": "the queue is full (64 images are waiting)"}'
             route.fulfill(status=status, headers={"Retry-After": "0"}, content_type="application/json", body=problem)
 
     files = [(f"part {level}.png", picture(level)) for level in (30, 60, 200, 230)]
@@ -94,7 +96,8 @@ def test_a_batch_goes_on_past_bad_pictures_and_a_busy_station(browser: Browser, 
         seen.page.route("**/v1/inspect", busy)
         seen.hand_over([*files[:2], ("notes.txt", b"no picture at all"), *files[2:]])
         expect(seen.page.locator(".progress")).to_contain_text("All done: 5 images.")
-        expect(seen.page.locator(".thumbnail-strip .verdict-badge")).to_have_text(["OK", "OK", "No verdict", "DEFECT", "DEFECT"])
+        badges = seen.page.locator(".thumbnail-strip .verdict-badge")
+        expect(badges).to_have_text(["OK", "OK", "No verdict", "DEFECT", "DEFECT"])
         seen.page.get_by_role("button", name="DEFECT 2").click()
         expect(seen.page.locator(".thumbnail-strip li:visible")).to_have_count(2)
         seen.page.get_by_role("button", name="All 5").click()
@@ -103,7 +106,7 @@ def test_a_batch_goes_on_past_bad_pictures_and_a_busy_station(browser: Browser, 
     assert client.get("/v1/counts").json()["inspections"] == 5
 
 
-def test_a_station_that_is_away_is_said_so_and_the_picture_follows(browser: Browser, client: httpx.Client) -> None:
+def test_an_unreachable_station_is_shown_and_the_image_is_sent_later(browser: Browser, client: httpx.Client) -> None:
     with visit(browser, client) as seen:
         seen.page.context.set_offline(True)
         seen.hand_over([("late.png", picture(200))])
@@ -116,7 +119,7 @@ def test_a_station_that_is_away_is_said_so_and_the_picture_follows(browser: Brow
     assert client.get("/v1/counts").json()["inspections"] == 1
 
 
-def test_pictures_are_pasted_chosen_and_photographed(seen: Visit, client: httpx.Client, tmp_path: Path) -> None:
+def test_images_can_be_pasted_chosen_and_photographed(seen: Visit, client: httpx.Client, tmp_path: Path) -> None:
     seen.hand_over([("pasted.png", picture(30))], "paste")
     expect(seen.page.get_by_role("heading", name="pasted.png")).to_be_visible()
 
@@ -147,7 +150,7 @@ def test_names_are_text_and_never_markup(seen: Visit) -> None:
     assert "caught" not in seen.page.title()
 
 
-def test_news_of_the_station_takes_no_press_and_no_focus(seen: Visit, client: httpx.Client) -> None:
+def test_status_updates_keep_clicks_and_focus(seen: Visit, client: httpx.Client) -> None:
     refresh = "async () => (await import('/static/js/station-status.js')).station.refresh()"
     seen.hand_over([("part.png", picture(200))])
     expect(seen.page.locator(".verdict")).to_have_text("DEFECT")
@@ -167,7 +170,7 @@ def test_news_of_the_station_takes_no_press_and_no_focus(seen: Visit, client: ht
         expect(control).to_be_focused()
 
 
-def test_slider_and_zoom_move_both_pictures(seen: Visit) -> None:
+def test_slider_and_zoom_move_both_images(seen: Visit) -> None:
     seen.hand_over([("part.png", picture(200))])
     stage, slider = seen.page.get_by_role("group", name="Image"), seen.page.get_by_label("Compare original")
     slider.press("Home")

@@ -1,4 +1,4 @@
-"""The page's views for those who look back: history, review, readers, colours; and for those who need help to see."""
+"""The page's views: history, review, roles and themes; and accessibility."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,7 +41,7 @@ def seen(browser: Browser, client: httpx.Client) -> Iterator[Visit]:
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("size", [(1366, 820), (360, 740)])
-def test_axe_finds_no_fault(browser: Browser, client: httpx.Client, size: tuple[int, int], colours: str) -> None:
+def test_axe_finds_no_violation(browser: Browser, client: httpx.Client, size: tuple[int, int], colours: str) -> None:
     dark, _ = send(client, 40, 200)
     client.post("/v1/inspections/{id}/feedback".format(**dark), json={"says": "defect", "note": "a crack"})
     with visit(browser, client, size=size, colours=colours) as seen:
@@ -62,13 +62,13 @@ def test_axe_finds_no_fault(browser: Browser, client: httpx.Client, size: tuple[
         seen.faults = [fault for fault in seen.faults if "status of 415" not in fault]
 
 
-def test_axe_would_find_a_fault(seen: Visit) -> None:
+def test_axe_finds_a_violation_that_is_there(seen: Visit) -> None:
     seen.page.evaluate("document.querySelector('.brand img').removeAttribute('alt')")
     with pytest.raises(AssertionError, match="image-alt"):
         seen.look_for_faults()
 
 
-def test_filters_are_in_the_address_and_in_the_export(seen: Visit, client: httpx.Client) -> None:
+def test_filters_apply_to_the_address_and_the_export(seen: Visit, client: httpx.Client) -> None:
     send(client, 10, 20, 200)
     seen.go("history")
     seen.page.get_by_role("checkbox", name="DEFECT").check()
@@ -89,7 +89,7 @@ def test_filters_are_in_the_address_and_in_the_export(seen: Visit, client: httpx
     expect(seen.page.locator(".inspection-row")).to_have_count(3)
 
 
-def test_a_long_history_is_loaded_piece_by_piece(seen: Visit, scene: Scene) -> None:
+def test_a_long_history_is_loaded_page_by_page(seen: Visit, scene: Scene) -> None:
     scene.log.write([replace(ENTRY, at=ENTRY.at + 60_000 * k, name=f"old {k}.png") for k in range(120)])
     seen.go("history")
     rows = seen.page.locator(".inspection-row")
@@ -104,7 +104,7 @@ def test_a_long_history_is_loaded_piece_by_piece(seen: Visit, scene: Scene) -> N
     assert names == [f"old {k}.png" for k in reversed(range(120))]
 
 
-def test_review_shows_the_least_certain_first_and_goes_on_by_keys(seen: Visit, client: httpx.Client) -> None:
+def test_review_shows_the_least_certain_first_and_has_shortcuts(seen: Visit, client: httpx.Client) -> None:
     send(client, 250, 130, 20, 110)
     seen.page.evaluate("localStorage.setItem('clearcast.operator', 'Mei')")
     asked = client.get("/v1/inspections", params={"order": "least_certain"}).json()["inspections"]
@@ -120,7 +120,7 @@ def test_review_shows_the_least_certain_first_and_goes_on_by_keys(seen: Visit, c
     expect(seen.page.get_by_text("0 of 4 left")).to_be_visible()
 
 
-def test_pictures_that_a_busy_station_refuses_are_asked_for_again(browser: Browser, client: httpx.Client) -> None:
+def test_images_are_requested_again_while_the_station_is_busy(browser: Browser, client: httpx.Client) -> None:
     send(client, 40)
     refused = dict.fromkeys(("noisy", "thumbnail"), 2)  # an image, and the question why it failed
     with visit(browser, client, expected=(429, 410)) as seen:
@@ -140,10 +140,10 @@ def test_pictures_that_a_busy_station_refuses_are_asked_for_again(browser: Brows
         expect(seen.page.locator(".inspection-row img")).to_have_js_property("naturalWidth", 20)
         seen.go("inspection/1")
         expect(seen.page.locator(".under img")).to_have_js_property("naturalWidth", 20)
-        expect(seen.page.locator(".over .gone")).to_be_visible()
+        expect(seen.page.locator(".over .unavailable")).to_be_visible()
         seen.page.get_by_role("button", name="Heat map").click()
         expect(seen.page.locator(".over img")).to_be_visible()
-        expect(seen.page.locator(".over .gone")).to_be_hidden()
+        expect(seen.page.locator(".over .unavailable")).to_be_hidden()
         assert refused == {"noisy": 0, "thumbnail": 0}
 
 
@@ -170,7 +170,7 @@ def test_readers_sign_in_and_get_no_controls(browser: Browser, scene: Scene) -> 
             expect(seen.page.get_by_label("Token")).to_be_visible()
 
 
-def test_colours_follow_the_system_until_somebody_chooses(browser: Browser, client: httpx.Client) -> None:
+def test_the_theme_follows_the_system_until_it_is_chosen(browser: Browser, client: httpx.Client) -> None:
     with visit(browser, client, colours="dark") as seen:
         root = seen.page.locator("html")
         expect(root).to_have_attribute("data-theme", "dark")

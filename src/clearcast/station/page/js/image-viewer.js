@@ -33,13 +33,13 @@ function missingImages(inspection) {
 }
 
 function imageLayer(name, address, alt) {
-  const gone = el("p", { class: "gone", hidden: true }, "This image is not available; it may have been deleted.");
+  const unavailable = el("p", { class: "unavailable", hidden: true }, "This image is not available; it may have been deleted.");
   const show = (available) => {
     image.hidden = !available;
-    gone.hidden = available;
+    unavailable.hidden = available;
   };
   const image = retryingImage({ src: address, alt, draggable: "false" }, { shown: () => show(true), failed: () => show(false) });
-  return el("div", { class: `layer ${name}` }, image, gone); // a hidden image stays: the heat map may still load
+  return el("div", { class: `layer ${name}` }, image, unavailable); // a hidden image stays: the heat map may still load
 }
 
 function captions(right) {
