@@ -86,25 +86,25 @@ def hears(record: Record, word: Feedback) -> Record:
     return replace(record, feedback=(*record.feedback, word), disagreement=state)
 
 
-def those(records: Sequence[Record], wanted: Wanted, order: Order = Order.NEWEST) -> list[Record]:
+def those(records: Sequence[Record], filters: Wanted, order: Order = Order.NEWEST) -> list[Record]:
     """Return the records that match a filter, in order."""
-    found = [record for record in records if all(test(record, wanted) for test in _TESTS)]
+    found = [record for record in records if all(test(record, filters) for test in _TESTS)]
     if order is Order.NEWEST:
         return sorted(found, key=lambda record: (record.entry.at, record.id), reverse=True)
     return sorted((record for record in found if record.entry.p_defect is not None), key=_doubt)
 
 
 _TESTS: tuple[Callable[[Record, Wanted], bool], ...] = (
-    lambda record, wanted: wanted.since is None or wanted.since <= record.entry.at,
-    lambda record, wanted: wanted.until is None or record.entry.at < wanted.until,
-    lambda record, wanted: not wanted.verdicts or record.entry.verdict in wanted.verdicts,
-    lambda record, wanted: not wanted.noise_types or record.entry.noise_type in wanted.noise_types,
-    lambda record, wanted: wanted.model in ("", record.entry.model),
-    lambda record, wanted: wanted.station in ("", record.entry.station),
-    lambda record, wanted: wanted.disagreement in (None, record.disagreement),
-    lambda record, wanted: not wanted.shadow_differs or _shadow_differs(record.entry),
-    lambda record, wanted: wanted.feedback in (None, bool(record.feedback)),
-    lambda record, wanted: _has(record.entry, wanted.text.casefold()),
+    lambda record, filters: filters.since is None or filters.since <= record.entry.at,
+    lambda record, filters: filters.until is None or record.entry.at < filters.until,
+    lambda record, filters: not filters.verdicts or record.entry.verdict in filters.verdicts,
+    lambda record, filters: not filters.noise_types or record.entry.noise_type in filters.noise_types,
+    lambda record, filters: filters.model in ("", record.entry.model),
+    lambda record, filters: filters.station in ("", record.entry.station),
+    lambda record, filters: filters.disagreement in (None, record.disagreement),
+    lambda record, filters: not filters.shadow_differs or _shadow_differs(record.entry),
+    lambda record, filters: filters.feedback in (None, bool(record.feedback)),
+    lambda record, filters: _has(record.entry, filters.text.casefold()),
 )
 
 

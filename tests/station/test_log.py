@@ -100,19 +100,19 @@ def test_hashes_with_feedback_are_found(log: Log) -> None:
     log.add_feedback(numbers[-1], said())
     log.add_feedback(numbers[1100], said(Says.BAD_PICTURE))
 
-    assert log.with_feedback([*hashes, "ff"]) == {hashes[7], hashes[1100]}
-    assert log.with_feedback([hashes[0]]) == set()
-    assert log.with_feedback([]) == set()
+    assert log.hashes_with_feedback([*hashes, "ff"]) == {hashes[7], hashes[1100]}
+    assert log.hashes_with_feedback([hashes[0]]) == set()
+    assert log.hashes_with_feedback([]) == set()
 
 
 def test_the_image_folder_is_recorded_in_the_log(log: Log, log_url: str, tmp_path: Path) -> None:
-    assert log.pictures is None
+    assert log.image_folder is None
 
-    log.set_pictures(tmp_path / "before")
-    log.set_pictures(tmp_path / "pictures")
+    log.set_image_folder(tmp_path / "before")
+    log.set_image_folder(tmp_path / "pictures")
 
     again = open_log(log_url)
-    assert again.pictures == tmp_path / "pictures"
+    assert again.image_folder == tmp_path / "pictures"
     again.close()
 
 
@@ -133,10 +133,10 @@ def test_invalid_cursors_of_least_certain_are_refused(log: Log, after: str) -> N
 
 def test_an_export_has_every_inspection_logged_before_it_once(log: Log) -> None:
     there = fill(log, count=1100, within=10_000)
-    wanted = Wanted(feedback=False)
+    filters = Wanted(feedback=False)
     expected = {record.id for record in there if not record.feedback}
 
-    export = log.export(wanted)
+    export = log.export(filters)
     first = next(export)
     log.write([replace(ENTRY, at=BEGIN + when) for when in (-1, 5_000, 20_000)])
     oldest = min((record for record in there if record.id in expected), key=lambda record: (record.entry.at, record.id))

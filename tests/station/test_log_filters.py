@@ -34,7 +34,7 @@ WANTED = st.builds(
 FEW = st.sampled_from([field.name for field in fields(Wanted)])
 # Few filters at once, since nothing is left of most combinations.
 SOME = st.builds(
-    lambda wanted, names: replace(Wanted(), **{name: getattr(wanted, name) for name in names}),
+    lambda filters, names: replace(Wanted(), **{name: getattr(filters, name) for name in names}),
     WANTED,
     st.frozensets(FEW, max_size=3),
 )
@@ -55,14 +55,14 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @settings(deadline=None, max_examples=80, derandomize=True)
-@given(wanted=SOME, order=st.sampled_from(Order), limit=st.integers(20, 150))
-def test_pages_have_all_matches_once_and_in_order(filled: Filled, wanted: Wanted, order: Order, limit: int) -> None:
+@given(filters=SOME, order=st.sampled_from(Order), limit=st.integers(20, 150))
+def test_pages_have_all_matches_once_and_in_order(filled: Filled, filters: Wanted, order: Order, limit: int) -> None:
     log, there = filled
-    expected = those(there, wanted, order)
+    expected = those(there, filters, order)
     found: list[Record] = []
     after: str | None = None
     for _ in range(len(expected) // limit + 1):
-        page = log.page(wanted, order=order, after=after, limit=limit)
+        page = log.page(filters, order=order, after=after, limit=limit)
         found += page.records
         after = page.next
         if after is None:
@@ -73,21 +73,21 @@ def test_pages_have_all_matches_once_and_in_order(filled: Filled, wanted: Wanted
 
 
 @settings(deadline=None, max_examples=80, derandomize=True)
-@given(wanted=SOME)
-def test_counts_include_all_matches(filled: Filled, wanted: Wanted) -> None:
+@given(filters=SOME)
+def test_counts_include_all_matches(filled: Filled, filters: Wanted) -> None:
     log, there = filled
-    expected = those(there, wanted)
+    expected = those(there, filters)
 
-    check(log.count(wanted), expected)
-    assert sorted(record.id for record in log.export(wanted)) == sorted(record.id for record in expected)
+    check(log.count(filters), expected)
+    assert sorted(record.id for record in log.export(filters)) == sorted(record.id for record in expected)
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
-@given(wanted=SOME, spans=st.integers(1, 60))
-def test_a_trend_has_counts_of_equal_spans(filled: Filled, wanted: Wanted, spans: int) -> None:
+@given(filters=SOME, spans=st.integers(1, 60))
+def test_a_trend_has_counts_of_equal_spans(filled: Filled, filters: Wanted, spans: int) -> None:
     log, there = filled
-    expected = those(there, wanted)
-    trend = log.trend(wanted, spans=spans)
+    expected = those(there, filters)
+    trend = log.trend(filters, spans=spans)
 
     assert sum(one.inspections for one in trend) == len(expected)
     assert len(trend) <= spans
@@ -95,7 +95,7 @@ def test_a_trend_has_counts_of_equal_spans(filled: Filled, wanted: Wanted, spans
     ends = [*(one.start for one in trend[1:]), 2**70]
     for one, end in zip(trend, ends, strict=False):
         check(one, [record for record in expected if one.start <= record.entry.at < end])
-    if expected and wanted.since is None and not wanted.text:
+    if expected and filters.since is None and not filters.text:
         assert 0 <= min(record.entry.at for record in expected) - trend[0].start < 86_400_000
 
 

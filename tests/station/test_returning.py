@@ -37,7 +37,7 @@ class Shift:
         self.folder = folder
         self.log: Log = open_log(folder / "log.sqlite")
         self.shelf = Shelf(folder / "pictures")
-        self.log.set_pictures(folder / "pictures")
+        self.log.set_image_folder(folder / "pictures")
         self._now = 1_700_000_000_000
 
     def now(self) -> int:

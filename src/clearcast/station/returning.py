@@ -46,7 +46,7 @@ def open_station(place: str, pictures: Path | None = None) -> tuple[Log, Shelf]:
         )
     beside = None if "://" in place else path.parent / _IMAGE_FOLDER
     log = open_log(place if "://" in place else path, pictures=pictures or beside)
-    folders = [pictures] if pictures else [log.pictures, beside]
+    folders = [pictures] if pictures else [log.image_folder, beside]
     found = next((folder for folder in folders if folder and folder.is_dir()), None)
     if found is None:
         log.close()

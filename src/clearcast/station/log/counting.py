@@ -47,32 +47,32 @@ def cover(since: int, until: int, widths: Sequence[int] = WIDTHS) -> list[Piece]
     return [*cover(since, first, narrower), whole, *cover(last, until, narrower)]
 
 
-def tally(connection: Connection, wanted: Wanted, since: int, until: int) -> Tally:
+def tally(connection: Connection, filters: Wanted, since: int, until: int) -> Tally:
     """Count the inspections in a time range."""
-    pieces = cover(since, until, () if wanted.text else WIDTHS)  # rollups do not contain names
-    counted = (_count_rollups(piece, wanted) if piece.width else _count_single(piece, wanted) for piece in pieces)
+    pieces = cover(since, until, () if filters.text else WIDTHS)  # rollups do not contain names
+    counted = (_count_rollups(piece, filters) if piece.width else _count_single(piece, filters) for piece in pieces)
     return _to_tally(since, [row for by_kind in counted for row in connection.execute(_group_by_dimensions(by_kind))])
 
 
-def trend(connection: Connection, wanted: Wanted, spans: int) -> list[Tally]:
+def trend(connection: Connection, filters: Wanted, spans: int) -> list[Tally]:
     """Count inspections by equal time spans, at most ``spans``; see ``Log.trend``."""
-    first = _extreme_minute(connection, wanted, last=False) if wanted.since is None else moment(wanted.since)
-    last = _extreme_minute(connection, wanted, last=True) if wanted.until is None else moment(wanted.until)
+    first = _extreme_minute(connection, filters, last=False) if filters.since is None else moment(filters.since)
+    last = _extreme_minute(connection, filters, last=True) if filters.until is None else moment(filters.until)
     if first is None or last is None:
         return []
-    until = last + _MINUTE if wanted.until is None else last
+    until = last + _MINUTE if filters.until is None else last
     unit = next((width for width in WIDTHS if (until - first) // spans >= width), 1)
     begin = first // unit * unit
     width = max(-(-(until - begin) // (spans * unit)), 1) * unit
     starts = range(begin, until, width)
-    counts = [tally(connection, wanted, max(start, first), min(start + width, until)) for start in starts]
+    counts = [tally(connection, filters, max(start, first), min(start + width, until)) for start in starts]
     return [replace(one, start=start) for one, start in zip(counts, starts, strict=True)]
 
 
-def _extreme_minute(connection: Connection, wanted: Wanted, *, last: bool) -> int | None:
+def _extreme_minute(connection: Connection, filters: Wanted, *, last: bool) -> int | None:
     """Return the first or last minute with matching inspections, whatever their time and name; None if none."""
     start = tallies.c.start
-    counted = select(start).where(tallies.c.inspections > 0, of_kind(tallies.c.kind_id, wanted)).limit(1)
+    counted = select(start).where(tallies.c.inspections > 0, of_kind(tallies.c.kind_id, filters)).limit(1)
     counted = counted.order_by(start.desc() if last else start)
     within: ColumnElement[bool] = true()
     minute: int | None = None
@@ -92,20 +92,20 @@ def _group_by_dimensions(counted: Select[Any]) -> Select[Any]:
     return select(*groups, *sums).join(kinds, kinds.c.id == by_kind.c.kind_id).group_by(*groups)
 
 
-def _count_rollups(piece: Piece, wanted: Wanted) -> Select[Any]:
+def _count_rollups(piece: Piece, filters: Wanted) -> Select[Any]:
     """Count a piece from rollups."""
     within = (tallies.c.width == piece.width, tallies.c.start >= piece.since, tallies.c.start < piece.until)
     sums = (func.sum(tallies.c[name]).label(name) for name in _SUMS)
-    found = select(tallies.c.kind_id, *sums).where(*within, of_kind(tallies.c.kind_id, wanted))
+    found = select(tallies.c.kind_id, *sums).where(*within, of_kind(tallies.c.kind_id, filters))
     return found.group_by(tallies.c.kind_id)
 
 
-def _count_single(piece: Piece, wanted: Wanted) -> Select[Any]:
+def _count_single(piece: Piece, filters: Wanted) -> Select[Any]:
     """Count a piece from single inspections: one dimension row after another, with a covering index."""
     within = and_(inspections.c.kind_id == kinds.c.id, inspections.c.at >= piece.since, inspections.c.at < piece.until)
     sums = (func.count().label("inspections"), *(func.sum(inspections.c[name]).label(name) for name in MEANS))
     found = select(kinds.c.id.label("kind_id"), *sums).select_from(_LeftFirstJoin(kinds, inspections, within))
-    return found.where(*kind_conditions(wanted), named(wanted.text)).group_by(kinds.c.id)
+    return found.where(*kind_conditions(filters), named(filters.text)).group_by(kinds.c.id)
 
 
 class _LeftFirstJoin(Join):

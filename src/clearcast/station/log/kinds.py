@@ -59,9 +59,9 @@ def kind_in(row: Row[Any]) -> Kind:
     return Kind(**{field.name: row._mapping[field.name] for field in fields(Kind)})
 
 
-def numbers(connection: Connection, wanted: Iterable[Kind]) -> dict[Kind, int]:
+def numbers(connection: Connection, rows: Iterable[Kind]) -> dict[Kind, int]:
     """Return the ids of dimension rows; insert rows that are missing."""
-    return {kind: _get_or_insert(connection, kind) for kind in sorted(set(wanted))}  # sorted, to avoid deadlocks
+    return {kind: _get_or_insert(connection, kind) for kind in sorted(set(rows))}  # sorted, to avoid deadlocks
 
 
 def _get_or_insert(connection: Connection, kind: Kind) -> int:

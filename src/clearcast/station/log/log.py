@@ -104,11 +104,11 @@ class Log:
             self._journal.shorten()
         return ids
 
-    def page(self, wanted: Wanted, *, order: Order = Order.NEWEST, after: str | None = None, limit: int = 50) -> Page:
+    def page(self, filters: Wanted, *, order: Order = Order.NEWEST, after: str | None = None, limit: int = 50) -> Page:
         """Return a page of matching inspections; ``LEAST_CERTAIN`` leaves out those without a probability.
 
         Args:
-            wanted: the filter.
+            filters: the filter.
             order: the sort order.
             after: cursor, the previous page's ``next``; None for the first page.
             limit: maximum number of inspections, at least 1.
@@ -117,7 +117,7 @@ class Log:
             ValueError: ``after`` is no cursor of this order.
         """
         with self._reading() as connection:
-            return page(connection, wanted, order, after, limit)
+            return page(connection, filters, order, after, limit)
 
     def record(self, id_: int) -> Record | None:
         """Return one inspection; None if there is none with this id."""
@@ -138,14 +138,14 @@ class Log:
             saying.add(connection, id_, feedback)
             return _record(connection, id_)
 
-    def count(self, wanted: Wanted) -> Tally:
+    def count(self, filters: Wanted) -> Tally:
         """Count matching inspections."""
-        since = moment(-FAR if wanted.since is None else wanted.since)
-        until = moment(FAR if wanted.until is None else wanted.until)
+        since = moment(-FAR if filters.since is None else filters.since)
+        until = moment(FAR if filters.until is None else filters.until)
         with self._reading() as connection:
-            return tally(connection, wanted, since, until)
+            return tally(connection, filters, since, until)
 
-    def trend(self, wanted: Wanted, *, spans: int = 48) -> list[Tally]:
+    def trend(self, filters: Wanted, *, spans: int = 48) -> list[Tally]:
         """Count matching inspections by equal time spans, from ``since`` to ``until``.
 
         If these are not given: from the first minute to the last of the matching inspections, whatever their name.
@@ -156,9 +156,9 @@ class Log:
             one count per span, at most ``spans``; empty if an end is neither given nor found.
         """
         with self._reading() as connection:
-            return trend(connection, wanted, spans)
+            return trend(connection, filters, spans)
 
-    def export(self, wanted: Wanted) -> Iterator[Record]:
+    def export(self, filters: Wanted) -> Iterator[Record]:
         """Yield all matching inspections logged up to the first request, newest first, in bounded memory.
 
         Each page is read in its own transaction, and none is open while the caller works: meanwhile SQLite could not
@@ -169,7 +169,7 @@ class Log:
         after: str | None = None
         while last is not None:
             with self._reading() as connection:
-                part = page(connection, wanted, Order.NEWEST, after, _BATCH_SIZE, last=last)
+                part = page(connection, filters, Order.NEWEST, after, _BATCH_SIZE, last=last)
             yield from part.records
             after = part.next
             if after is None:
@@ -191,7 +191,7 @@ class Log:
         """Return the names of all stations in the log."""
         return self._names("station")
 
-    def with_feedback(self, hashes: Sequence[str]) -> set[str]:
+    def hashes_with_feedback(self, hashes: Sequence[str]) -> set[str]:
         """Return those of the SHA-256 hashes whose images have feedback."""
         found: set[str] = set()
         with self._reading() as connection:
@@ -213,13 +213,13 @@ class Log:
             connection.scalar(select(settings.c.name).limit(1))
 
     @property
-    def pictures(self) -> Path | None:
+    def image_folder(self) -> Path | None:
         """The folder of the station's images, as recorded by the station; None if not recorded."""
         with self._reading() as connection:
             found = connection.scalar(select(settings.c.value).where(settings.c.name == _IMAGE_FOLDER))
         return Path(found) if found else None
 
-    def set_pictures(self, path: Path) -> None:
+    def set_image_folder(self, path: Path) -> None:
         """Record the folder of the station's images in the log, so that other commands find them."""
         self._set(_IMAGE_FOLDER, str(path.absolute()))
 

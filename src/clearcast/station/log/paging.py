@@ -16,30 +16,32 @@ _FEW = 5000  # inspections up to which collecting and sorting is faster than sca
 
 
 def page(
-    connection: Connection, wanted: Wanted, order: Order, after: str | None, limit: int, *, last: int | None = None
+    connection: Connection, filters: Wanted, order: Order, after: str | None, limit: int, *, last: int | None = None
 ) -> Page:
     """Return a page of at most ``limit`` inspections, none with an id above ``last``; see ``Log.page``."""
     newest = order is Order.NEWEST
     place = inspections.c.at if newest else inspections.c.margin
     rest = _older(after) if newest else _more_certain(after)
-    few = _matches_few(connection, wanted)
-    kind = gathered(wanted) if few else of_kind(inspections.c.kind_id, wanted)
+    few = _matches_few(connection, filters)
+    kind = gathered(filters) if few else of_kind(inspections.c.kind_id, filters)
     by = place + 0 if few else place  # "+ 0" keeps databases from scanning the index in its order
     by_and_id = (by.desc(), inspections.c.id.desc()) if newest else (by, inspections.c.id)
     known = true() if last is None else inspections.c.id <= last
-    found = select(inspections.c.id, place.label("place")).where(rest, kind, in_time(wanted), named(wanted.text), known)
+    found = select(inspections.c.id, place.label("place")).where(
+        rest, kind, in_time(filters), named(filters.text), known
+    )
     keys = connection.execute(found.order_by(*by_and_id).limit(limit + 1)).all()
     end = keys[limit - 1] if len(keys) > limit else None
     following = None if end is None else f"{'n' if newest else 'c'}{end.place!r}_{end.id}"
     return Page(records=tuple(records(connection, [key.id for key in keys[:limit]])), next=following)
 
 
-def _matches_few(connection: Connection, wanted: Wanted) -> bool:
+def _matches_few(connection: Connection, filters: Wanted) -> bool:
     """Return whether only few inspections match the filter's dimensions, at any time."""
-    if not kind_conditions(wanted):
+    if not kind_conditions(filters):
         return False
     days = tallies.c.width == WIDTHS[0]
-    count = connection.scalar(select(func.sum(tallies.c.inspections)).where(days, of_kind(tallies.c.kind_id, wanted)))
+    count = connection.scalar(select(func.sum(tallies.c.inspections)).where(days, of_kind(tallies.c.kind_id, filters)))
     return int(count or 0) <= _FEW
 
 

@@ -15,41 +15,41 @@ _HASH = re.compile("[0-9a-f]{8,64}")
 _MAX_TEXT = 1000  # characters of a search text; no name has as many
 
 
-def of_kind(kind_id: ColumnElement[int], wanted: Wanted) -> ColumnElement[bool]:
+def of_kind(kind_id: ColumnElement[int], filters: Wanted) -> ColumnElement[bool]:
     """Condition that a row's ``kind_id`` matches the filter's dimensions; for scans in an index's order.
 
     The "+ 0" keeps databases from collecting all matching rows first and sorting them.
     """
-    return (kind_id + 0).in_(_matching_kinds(wanted)) if kind_conditions(wanted) else true()
+    return (kind_id + 0).in_(_matching_kinds(filters)) if kind_conditions(filters) else true()
 
 
-def gathered(wanted: Wanted) -> ColumnElement[bool]:
+def gathered(filters: Wanted) -> ColumnElement[bool]:
     """Condition that an inspection matches the filter's dimensions; for few matches, which are collected and sorted."""
-    return inspections.c.kind_id.in_(_matching_kinds(wanted))
+    return inspections.c.kind_id.in_(_matching_kinds(filters))
 
 
-def kind_conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+def kind_conditions(filters: Wanted) -> list[ColumnElement[bool]]:
     """Conditions that a row of ``kinds`` matches the filter; empty if all match."""
     return [
-        *([kinds.c.verdict.in_([_verdict_text(verdict) for verdict in wanted.verdicts])] if wanted.verdicts else []),
-        *([kinds.c.noise_type.in_([noise.value for noise in wanted.noise_types])] if wanted.noise_types else []),
-        *([kinds.c.model == plain(wanted.model)] if wanted.model else []),
-        *([kinds.c.station == plain(wanted.station)] if wanted.station else []),
-        *([kinds.c.disagreement == wanted.disagreement.value] if wanted.disagreement else []),
-        *([kinds.c.shadow_differs.is_(True)] if wanted.shadow_differs else []),
-        *([kinds.c.has_feedback.is_(wanted.feedback)] if wanted.feedback is not None else []),
+        *([kinds.c.verdict.in_([_verdict_text(verdict) for verdict in filters.verdicts])] if filters.verdicts else []),
+        *([kinds.c.noise_type.in_([noise.value for noise in filters.noise_types])] if filters.noise_types else []),
+        *([kinds.c.model == plain(filters.model)] if filters.model else []),
+        *([kinds.c.station == plain(filters.station)] if filters.station else []),
+        *([kinds.c.disagreement == filters.disagreement.value] if filters.disagreement else []),
+        *([kinds.c.shadow_differs.is_(True)] if filters.shadow_differs else []),
+        *([kinds.c.has_feedback.is_(filters.feedback)] if filters.feedback is not None else []),
     ]
 
 
-def _matching_kinds(wanted: Wanted) -> Select[Any]:
-    return select(kinds.c.id).where(*kind_conditions(wanted))
+def _matching_kinds(filters: Wanted) -> Select[Any]:
+    return select(kinds.c.id).where(*kind_conditions(filters))
 
 
-def in_time(wanted: Wanted) -> ColumnElement[bool]:
+def in_time(filters: Wanted) -> ColumnElement[bool]:
     """Condition that an inspection is within the filter's time range."""
     at = inspections.c.at
-    since = true() if wanted.since is None else at >= moment(wanted.since)
-    return since if wanted.until is None else since & (at < moment(wanted.until))
+    since = true() if filters.since is None else at >= moment(filters.since)
+    return since if filters.until is None else since & (at < moment(filters.until))
 
 
 def moment(at: int) -> int:

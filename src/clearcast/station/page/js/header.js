@@ -128,7 +128,7 @@ function showAboutDialog() {
       { class: "stack" },
       el("h1", { id: "about" }, "This station"),
       station.status ? stationDetails(station.status) : el("p", {}, "No response from the station yet."),
-      el("p", { class: "quiet" }, "In brackets: 95% confidence interval."),
+      station.status?.measured && el("p", { class: "quiet" }, "In brackets: 95% confidence interval."),
       el("div", { class: "row" }, button({ class: "primary", autofocus: true, onclick: () => dialog.close() }, "Close"), el("a", { href: "docs" }, "API documentation")),
     ),
   );
