@@ -1,4 +1,4 @@
-"""A bundle and a log for tests of the desk, which do as they are told, and a desk among them."""
+"""Fakes of a bundle and a log for tests of the inspection service, and a service with them."""
 
 import asyncio
 import threading
@@ -28,7 +28,7 @@ from clearcast.station.log import Log, LogAway
 from clearcast.station.records import Entry
 from clearcast.station.shelf import Shelf
 
-PATIENCE = 60.0  # seconds; on a busy machine all takes long
+PATIENCE = 60.0  # seconds; generous, for busy machines
 
 
 def picture(brightness: int) -> bytes:
@@ -48,9 +48,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @dataclass
 class Bright:
-    """An inspector to which bright pictures are defects, as bright as they are.
+    """A fake inspector whose defect probability is the image's mean brightness.
 
-    ``open``: pictures are held up while it is not set. ``asked``: names, in order. ``fails``: what is raised, by name.
+    ``open``: inspections block while it is not set. ``asked``: names, in order. ``fails``: exceptions by name.
     """
 
     name: str = "bright 12345678"
@@ -106,7 +106,7 @@ def said(by: Bright, name: str, p_defect: float | None, error: str = "") -> Insp
 
 @dataclass
 class Shop:
-    """Gives bundles by the names of their folders, as ``bundles.load`` does; none for those it does not have."""
+    """A fake of ``bundles.load`` with bundles by folder name; others are missing."""
 
     there: dict[str, Loaded] = field(default_factory=dict)
     tried: list[str] = field(default_factory=list)
@@ -115,7 +115,7 @@ class Shop:
         assert threads >= 1
         self.tried.append(path.name)
         if path.name not in self.there:
-            raise OutputError(f"{path}: no such folder or file; needed is a bundle")
+            raise OutputError(f"{path}: no such folder or file; expected a bundle")
         return self.there[path.name]
 
 
@@ -126,10 +126,10 @@ def loaded(inspector: Bright, *, wide: Bright | None = None, reference: Referenc
 
 @dataclass
 class Ledger:
-    """A log in memory.
+    """A fake log in memory.
 
-    ``open``: writes are held up while it is not set. ``away``: whether the database is. ``refused``: names of entries
-    that it cannot hold. ``writes``: the names of each transaction that was asked for.
+    ``open``: writes block while it is not set. ``away``: whether the database is unavailable. ``refused``: names of
+    entries that it rejects. ``writes``: names per requested transaction.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -145,24 +145,24 @@ class Ledger:
     def write(self, entries: Sequence[Entry]) -> list[int]:
         self.writes.append([entry.name for entry in entries])
         assert self.open.wait(PATIENCE)
-        self.answered()
+        self.ping()
         if self.refused & {entry.name for entry in entries}:
-            raise ValueError("the log cannot hold this")
+            raise ValueError("the log rejects this")
         first = len(self.entries) + 1
         self.entries.extend(entries)
         return list(range(first, first + len(entries)))
 
     def latest(self, model: str, count: int) -> list[Entry]:
-        self.answered()
+        self.ping()
         self.looked += 1
         return [entry for entry in reversed(self.entries) if entry.model == model and not entry.error][:count]
 
-    def answered(self) -> None:
+    def ping(self) -> None:
         if self.away:
             self.refuse()
 
-    def writable(self) -> None:
-        self.answered()
+    def check_writable(self) -> None:
+        self.ping()
 
     def refuse(self, *_: object) -> NoReturn:
         raise LogAway("the log cannot be reached; start the database")
@@ -174,7 +174,7 @@ class Ledger:
 
 @dataclass
 class Scene:
-    """A desk among fakes, and a real shelf."""
+    """An inspection service with fakes and a real image store."""
 
     folder: Path
     ledger: Ledger = field(default_factory=Ledger)
@@ -209,7 +209,7 @@ class Scene:
 
 
 def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    """A scene whose bundles come from its shop, and whose desk looks often for what is away."""
+    """A setup with fake bundles and frequent reconnection attempts."""
     scene = Scene(folder)
     monkeypatch.setattr(desk_module, "_PAUSE", 0.01)
     monkeypatch.setattr(bundles_module, "load", scene.shop.load)

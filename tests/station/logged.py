@@ -1,4 +1,4 @@
-"""Inspections to log, and what a log must say of them, told by plain Python."""
+"""Log entries for tests, and a reference implementation of filters and feedback in plain Python."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from clearcast.domain import NoiseType, Verdict
 from clearcast.station.log import Log
 from clearcast.station.records import Disagreement, Entry, Feedback, Opinion, Order, Record, Says, Wanted
 
-BEGIN = 1_790_000_000_000  # a moment in 2026
+BEGIN = 1_790_000_000_000  # in 2026
 MODELS = ("casting 1234abcd", "disk ffff0000")
 STATIONS = ("", "line 1", "line 2")
 NAMES = ("part {}.jpg", "PART_{}.PNG", "50%_{}.png", "Straße {}.bmp", "../{}", "a\\{}", "İ{}", "")
@@ -56,12 +56,12 @@ UNREADABLE = replace(
 
 
 def said(says: Says = Says.OK, *, settles: bool = False) -> Feedback:
-    """What somebody says of a picture."""
+    """Create feedback."""
     return Feedback(at=BEGIN + 1, says=says, note="looked at it", operator="Ana", settles=settles)
 
 
 def fill(log: Log, *, count: int, within: int, seed: int = 1) -> list[Record]:
-    """Log inspections of all kinds, at any times within so many milliseconds, and feedback; all that is there then."""
+    """Log random inspections within ``within`` milliseconds and random feedback; return the expected records."""
     random = Random(seed)
     there: dict[int, Record] = {}
     left = [_any_entry(random, number, BEGIN + random.randrange(within)) for number in range(count)]
@@ -76,7 +76,7 @@ def fill(log: Log, *, count: int, within: int, seed: int = 1) -> list[Record]:
 
 
 def hears(record: Record, word: Feedback) -> Record:
-    """What becomes of an inspection of which somebody says something."""
+    """Return a record with feedback added and its disagreement state updated."""
     verdict = record.entry.verdict
     pairs = {(Says.OK, Verdict.DEFECT), (Says.DEFECT, Verdict.OK), *((Says.BAD_PICTURE, any_) for any_ in Verdict)}
     if word.settles and ((word.says, verdict) in pairs or record.disagreement is not Disagreement.NONE):
@@ -86,25 +86,25 @@ def hears(record: Record, word: Feedback) -> Record:
     return replace(record, feedback=(*record.feedback, word), disagreement=state)
 
 
-def those(records: Sequence[Record], wanted: Wanted, order: Order = Order.NEWEST) -> list[Record]:
-    """What is wanted of some inspections, in an order."""
-    found = [record for record in records if all(test(record, wanted) for test in _TESTS)]
+def those(records: Sequence[Record], filters: Wanted, order: Order = Order.NEWEST) -> list[Record]:
+    """Return the records that match a filter, in order."""
+    found = [record for record in records if all(test(record, filters) for test in _TESTS)]
     if order is Order.NEWEST:
         return sorted(found, key=lambda record: (record.entry.at, record.id), reverse=True)
     return sorted((record for record in found if record.entry.p_defect is not None), key=_doubt)
 
 
 _TESTS: tuple[Callable[[Record, Wanted], bool], ...] = (
-    lambda record, wanted: wanted.since is None or wanted.since <= record.entry.at,
-    lambda record, wanted: wanted.until is None or record.entry.at < wanted.until,
-    lambda record, wanted: not wanted.verdicts or record.entry.verdict in wanted.verdicts,
-    lambda record, wanted: not wanted.noise_types or record.entry.noise_type in wanted.noise_types,
-    lambda record, wanted: wanted.model in ("", record.entry.model),
-    lambda record, wanted: wanted.station in ("", record.entry.station),
-    lambda record, wanted: wanted.disagreement in (None, record.disagreement),
-    lambda record, wanted: not wanted.shadow_differs or _shadow_differs(record.entry),
-    lambda record, wanted: wanted.feedback in (None, bool(record.feedback)),
-    lambda record, wanted: _has(record.entry, wanted.text.casefold()),
+    lambda record, filters: filters.since is None or filters.since <= record.entry.at,
+    lambda record, filters: filters.until is None or record.entry.at < filters.until,
+    lambda record, filters: not filters.verdicts or record.entry.verdict in filters.verdicts,
+    lambda record, filters: not filters.noise_types or record.entry.noise_type in filters.noise_types,
+    lambda record, filters: filters.model in ("", record.entry.model),
+    lambda record, filters: filters.station in ("", record.entry.station),
+    lambda record, filters: filters.disagreement in (None, record.disagreement),
+    lambda record, filters: not filters.shadow_differs or _shadow_differs(record.entry),
+    lambda record, filters: filters.feedback in (None, bool(record.feedback)),
+    lambda record, filters: _has(record.entry, filters.text.casefold()),
 )
 
 

@@ -1,4 +1,4 @@
-"""A browser that looks at a station's page, and what it must never do."""
+"""A browser on a station's page, with checks for errors, accessibility and requests to other hosts."""
 
 import base64
 import os
@@ -19,7 +19,7 @@ _ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"),
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 )
-_PATIENCE = 60_000  # milliseconds that a slow machine may take for anything
+_PATIENCE = 60_000  # milliseconds for any wait, on slow machines
 _AXE = files("axe_core_python") / "axe.min.js"
 _DROP = """
     (node, files) => {
@@ -41,7 +41,7 @@ Files = Sequence[tuple[str, bytes]]
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium with a camera that shows a test picture; without it tests are skipped, or fail in CI."""
+    """Start Debian's Chromium with a fake camera; without Chromium, tests are skipped, or fail in CI."""
     if not CHROMIUM.exists():
         if os.environ.get("CLEARCAST_NEEDS_SERVERS") == "1":
             pytest.fail(f"{CHROMIUM} is not installed, and CLEARCAST_NEEDS_SERVERS=1 asks for it")
@@ -55,12 +55,12 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Visit:
-    """One person's look at the page.
+    """A visit of the page.
 
     Attributes:
-        page: as playwright drives it.
-        faults: errors of scripts, and what the browser complained about.
-        addresses: of everything that was asked for.
+        page: Playwright's page.
+        faults: script errors and browser warnings.
+        addresses: URLs of all requests.
     """
 
     page: Page
@@ -80,19 +80,19 @@ class Visit:
         self.loaded()
 
     def loaded(self) -> None:
-        """Wait until nothing is being loaded; a station may ask for a token first."""
+        """Wait until loading has finished or the sign-in dialog is shown."""
         expect(self.page.locator("main h1, dialog[open] input").first).to_be_attached()
         expect(self.page.locator("[aria-busy]")).to_have_count(0)
 
     def look_for_faults(self) -> None:
-        """Ask axe for faults of accessibility, and whether the page is wider than the screen."""
+        """Check for accessibility violations with axe, and that the page is not wider than the screen."""
         self.page.evaluate(_AXE.read_text())
         found = self.page.evaluate("axe.run()")
-        assert found["passes"], "axe looked at nothing"
-        told = [
+        assert found["passes"], "axe checked nothing"
+        violations = [
             (fault["id"], fault["help"], [node["target"] for node in fault["nodes"]]) for fault in found["violations"]
         ]
-        assert told == [], f"{self.page.url}: {told}"
+        assert violations == [], f"{self.page.url}: {violations}"
         assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{self.page.url} is too wide"
 
 
@@ -105,10 +105,10 @@ def visit(
     colours: str = "light",
     expected: Sequence[int] = (),
 ) -> Iterator[Visit]:
-    """Visit the station of a client; at the end nothing was complained about, and nothing left the machine.
+    """Visit the station of a client; afterwards check for browser warnings and requests to other hosts.
 
     Args:
-        expected: status codes that the test provokes; browsers complain of each.
+        expected: status codes that the test provokes; browsers log each as an error.
     """
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if colours == "dark" else "light"
@@ -117,16 +117,16 @@ def visit(
     seen = Visit(context.new_page())
     excused = [f"status of {status}" for status in expected]
 
-    def complaint(message: ConsoleMessage) -> None:
+    def record_fault(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not any(part in message.text for part in excused):
             seen.faults.append(message.text)
 
-    def asked(request: Request) -> None:
+    def record_request(request: Request) -> None:
         seen.addresses.append(request.url)
 
-    seen.page.on("console", complaint)
+    seen.page.on("console", record_fault)
     seen.page.on("pageerror", lambda error: seen.faults.append(str(error)))
-    seen.page.on("request", asked)
+    seen.page.on("request", record_request)
     seen.page.goto(str(client.base_url))
     seen.loaded()
     yield seen

@@ -379,7 +379,7 @@ def test_a_full_desk_says_when_to_come_again(scene: Scene) -> None:
         answered = [one.result()[0]["name"] for one in held]
         logged = client.get("/v1/inspections").json()["inspections"]
 
-    assert "wait already" in problem_of(answer, 429)["detail"]
+    assert "queue is full" in problem_of(answer, 429)["detail"]
     assert int(answer.headers["retry-after"]) >= 1
     assert sorted(answered) == sorted(one["name"] for one in logged) == ["part 10.png", "part 20.png"]
 
@@ -494,7 +494,7 @@ def test_a_sweep_that_hangs_does_not_keep_the_station_from_ending(
         go_on.wait(60)
         ended.set()
 
-    monkeypatch.setattr(type(scene.shelf), "sweep", hang)
+    monkeypatch.setattr(type(scene.shelf), "apply_retention", hang)
     with serving(replace(scene.station(), retention=Retention(days=1))):
         assert swept.wait(60)
     assert not ended.is_set()
@@ -509,7 +509,7 @@ def test_a_sweep_that_fails_does_not_keep_the_desk_from_closing(scene: Scene, mo
         swept.set()
         raise ZeroDivisionError
 
-    monkeypatch.setattr(type(scene.shelf), "sweep", fail)
+    monkeypatch.setattr(type(scene.shelf), "apply_retention", fail)
     station = replace(scene.station(), retention=Retention(days=1))
     with serving(station):
         assert swept.wait(60)
@@ -520,7 +520,7 @@ def test_a_sweep_that_fails_does_not_keep_the_desk_from_closing(scene: Scene, mo
 def test_old_pictures_go_and_say_so(scene: Scene) -> None:
     with scene.open() as client:
         (said,) = send(client, 3)
-        scene.shelf.sweep(keep_days=None, keep_bytes=0, needed=lambda _: set())
+        scene.shelf.apply_retention(keep_days=None, keep_bytes=0, needed=lambda _: set())
         later = client.get(f"/v1/inspections/{said['id']}").json()
         answer = client.get(said["pictures"]["noisy"])
 

@@ -1,4 +1,4 @@
-"""Which inspections are logged together."""
+"""Log writer: batching, and detection of frozen cameras."""
 
 import threading
 from contextlib import closing
@@ -19,10 +19,8 @@ from clearcast.station.records import Entry, Opinion, Wanted
 
 
 @pytest.mark.parametrize("queued", [True, False])
-def test_while_pictures_queue_what_is_finished_is_logged_together(
-    queued: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(booking, "_GATHER", PATIENCE)
+def test_finished_jobs_are_logged_together_while_others_wait(queued: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(booking, "_BATCH_WAIT", PATIENCE)
     ledger, jobs = Ledger(), [Job(upload=upload(), at=0) for _ in range(3)]
     line: Line = SimpleQueue()
 
@@ -35,13 +33,13 @@ def test_while_pictures_queue_what_is_finished_is_logged_together(
 
     worker = threading.Thread(target=finish)
     worker.start()
-    book(line, ledger.log, StationRepeats(), queued=lambda: queued, away=lambda error: pytest.fail(str(error)))
+    book(line, ledger.log, StationRepeats(), queued=lambda: queued, log_failed=lambda error: pytest.fail(str(error)))
     worker.join()
     assert [job.answer.result(timeout=0).id for job in jobs] == [1, 2, 3]
     assert [len(names) for names in ledger.writes] == ([3] if queued else [1, 1, 1])
 
 
-def test_a_frozen_camera_is_told_by_station_and_counts_only_what_is_logged() -> None:
+def test_frozen_cameras_are_detected_by_station_from_logged_images_only() -> None:
     repeats = StationRepeats()
     frozen, moving = (replace(ENTRY, station=name, error="") for name in ("frozen", "moving"))
 
@@ -49,7 +47,7 @@ def test_a_frozen_camera_is_told_by_station_and_counts_only_what_is_logged() -> 
         return [replace(frozen, pixels="same"), replace(moving, pixels=str(place))]
 
     def log(place: int, *, fails: bool = False) -> list[bool]:
-        with repeats.marked(sent(place)) as entries:
+        with repeats.mark_repeats(sent(place)) as entries:
             if fails:
                 raise LogAway("away")
         return ["for the" in entry.error for entry in entries]
@@ -61,15 +59,15 @@ def test_a_frozen_camera_is_told_by_station_and_counts_only_what_is_logged() -> 
     assert log(1) == [False, False]
     assert log(2) == log(3) == [True, False]
     assert repeats.total == 3
-    with repeats.marked(sent(4)) as (last, _):
+    with repeats.mark_repeats(sent(4)) as (last, _):
         assert last.error == f"{ENTRY.name}: the same picture for the 5th time in a row: is the camera frozen?"
         assert (last.verdict, last.p_defect, last.noise_type, last.brightness) == (None, None, None, None)
 
 
-def test_of_a_frozen_camera_neither_bundle_judges_so_they_do_not_differ(tmp_path: Path) -> None:
+def test_a_frozen_camera_gets_no_verdict_from_either_bundle(tmp_path: Path) -> None:
     opinion = Opinion(model="other", verdict=Verdict.OK, p_defect=0.1, threshold=0.5, error="")
     sent = replace(ENTRY, verdict=Verdict.OK, shadow=opinion, pixels="same", error="")
-    with StationRepeats().marked(5 * [sent]) as entries, closing(open_log(tmp_path / "log.sqlite")) as log:
+    with StationRepeats().mark_repeats(5 * [sent]) as entries, closing(open_log(tmp_path / "log.sqlite")) as log:
         log.write(entries)
         differing = log.page(Wanted(shadow_differs=True)).records
     last = entries[-1]
@@ -80,10 +78,10 @@ def test_of_a_frozen_camera_neither_bundle_judges_so_they_do_not_differ(tmp_path
     assert not differing
 
 
-def test_the_senders_heard_of_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clearcast.station.desk.repeating._STATIONS", 2)
+def test_the_most_recent_senders_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clearcast.station.desk.repeating._MAX_STATIONS", 2)
     repeats = StationRepeats()
     for station in ("a", "b", "c", "a"):
-        with repeats.marked([replace(ENTRY, station=station, pixels="same", error="")]):
+        with repeats.mark_repeats([replace(ENTRY, station=station, pixels="same", error="")]):
             pass
     assert repeats.total == 0

@@ -23,7 +23,7 @@ def names(records: list[Record]) -> list[str]:
     return [record.entry.name for record in records]
 
 
-def test_what_is_answered_is_in_the_log_and_on_the_shelf(scene: Scene) -> None:
+def test_answered_inspections_are_logged_and_stored(scene: Scene) -> None:
     async def run() -> list[Record]:
         async with scene.desk() as desk:
             return await desk.inspect([upload(200, "a.png", "line 1"), upload(20, "b.png")])
@@ -55,21 +55,21 @@ def test_what_is_answered_is_in_the_log_and_on_the_shelf(scene: Scene) -> None:
     )
     assert (dark.entry.name, dark.entry.verdict, dark.entry.station) == ("b.png", Verdict.OK, "")
     assert scene.shelf.noisy(bright.entry.sha256) == picture(200)
-    assert scene.shelf.restored(bright.entry.sha256, bright.entry.model)
+    assert scene.shelf.denoised(bright.entry.sha256, bright.entry.model)
     assert scene.shelf.heat(bright.entry.sha256, bright.entry.model)
 
 
-def test_a_quick_bundle_restores_when_somebody_looks(scene: Scene) -> None:
+def test_a_quick_bundle_denoises_on_demand(scene: Scene) -> None:
     scene.inspector.always_restores = False
 
     async def run() -> Record:
         async with scene.desk() as desk:
             (record,) = await desk.inspect([upload(brightness=100)])
             entry = record.entry
-            assert not list(scene.folder.rglob("*.jpg")), "nothing is restored for the answer"
-            assert scene.shelf.kept(entry.sha256, entry.model) == {"noisy", "restored", "heat"}
-            assert scene.shelf.restored(entry.sha256, "another 1") is None
-            restored = scene.shelf.restored(entry.sha256, entry.model)
+            assert not list(scene.folder.rglob("*.jpg")), "nothing is denoised for the answer"
+            assert scene.shelf.available(entry.sha256, entry.model) == {"noisy", "restored", "heat"}
+            assert scene.shelf.denoised(entry.sha256, "another 1") is None
+            restored = scene.shelf.denoised(entry.sha256, entry.model)
             assert restored is not None
             assert imaging.decode(restored, Channels.GREY).shape == (16, 20)
             return record
@@ -94,7 +94,7 @@ def test_answers_come_in_the_order_of_the_uploads(scene: Scene) -> None:
     ("data", "reason"),
     [(b"", "not a readable picture"), (b"<svg/>", "not a readable picture"), (picture(1)[:60], "truncated")],
 )
-def test_a_bad_picture_among_good_ones_is_a_record_with_an_error(scene: Scene, data: bytes, reason: str) -> None:
+def test_an_undecodable_image_gives_a_record_with_an_error(scene: Scene, data: bytes, reason: str) -> None:
     async def run() -> list[Record]:
         async with scene.desk() as desk:
             return await desk.inspect([upload(1, "a.png"), Upload(data=data, name="bad.png"), upload(2, "c.png")])
@@ -111,7 +111,7 @@ def test_a_bad_picture_among_good_ones_is_a_record_with_an_error(scene: Scene, d
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("/srv/secret/inspect.onnx"), ValueError("odd")])
-def test_what_goes_wrong_with_one_picture_is_its_error_alone(scene: Scene, error: Exception) -> None:
+def test_an_exception_is_an_error_of_its_image_only(scene: Scene, error: Exception) -> None:
     scene.inspector.fails["bad.png"] = error
 
     async def run() -> list[Record]:
@@ -121,12 +121,12 @@ def test_what_goes_wrong_with_one_picture_is_its_error_alone(scene: Scene, error
     said = [record.entry.error for record in asyncio.run(run())]
     assert said == [
         "",
-        f"bad.png: could not be inspected here ({type(error).__name__}); tell whoever looks after the station",
+        f"bad.png: could not be inspected ({type(error).__name__}); contact the station's administrator",
         "",
     ]
 
 
-def test_names_are_text_that_every_database_holds(scene: Scene) -> None:
+def test_names_become_text_that_every_database_accepts(scene: Scene) -> None:
     senders = ["a\0b.png", "\ud800.png", "x" * 300, "<b>&'\".png", "über café.png", "../../etc/passwd", ""]
 
     async def run() -> list[Record]:
@@ -139,7 +139,7 @@ def test_names_are_text_that_every_database_holds(scene: Scene) -> None:
     assert {record.entry.station for record in records} == {"line\ufffd" + "1" * 250}
 
 
-def test_nothing_is_answered_before_it_is_logged_and_what_is_finished_is_logged_together(scene: Scene) -> None:
+def test_answers_wait_for_the_log_and_finished_jobs_share_a_transaction(scene: Scene) -> None:
     async def run() -> None:
         async with scene.desk() as desk:
             scene.ledger.open.clear()
@@ -158,7 +158,7 @@ def test_nothing_is_answered_before_it_is_logged_and_what_is_finished_is_logged_
     asyncio.run(run())
 
 
-def test_more_than_may_wait_are_refused_whole_and_then_taken_again(scene: Scene) -> None:
+def test_a_full_queue_refuses_whole_requests_until_it_has_room(scene: Scene) -> None:
     async def run() -> None:
         async with scene.desk(threads=1, waiting=3) as desk:
             scene.inspector.open.clear()
@@ -166,7 +166,7 @@ def test_more_than_may_wait_are_refused_whole_and_then_taken_again(scene: Scene)
             await until(lambda: desk.state().waiting == 2)
             more = asyncio.create_task(desk.inspect([upload(3), upload(4)]))
             await until(lambda: desk.state().waiting == 4)
-            with pytest.raises(DeskFull, match=r"4 pictures wait already; try again in \d+ s") as refused:
+            with pytest.raises(DeskFull, match=r"full \(4 images are waiting\); try again in \d+ s") as refused:
                 await desk.inspect([upload(5)])
             assert 1 <= refused.value.retry_after <= 60
             scene.inspector.open.set()
@@ -178,7 +178,7 @@ def test_more_than_may_wait_are_refused_whole_and_then_taken_again(scene: Scene)
     asyncio.run(run())
 
 
-def test_a_request_of_more_pictures_than_may_wait_is_taken_by_an_idle_desk(scene: Scene) -> None:
+def test_an_idle_service_accepts_a_request_larger_than_the_queue(scene: Scene) -> None:
     async def run() -> list[Record]:
         async with scene.desk(waiting=2) as desk:
             return await desk.inspect([upload(1)] * 9)
@@ -186,7 +186,7 @@ def test_a_request_of_more_pictures_than_may_wait_is_taken_by_an_idle_desk(scene
     assert len(asyncio.run(run())) == 9
 
 
-def test_nothing_handed_in_gives_nothing(scene: Scene) -> None:
+def test_an_empty_request_gives_no_records(scene: Scene) -> None:
     async def run() -> list[Record]:
         async with scene.desk() as desk:
             return await desk.inspect([])
@@ -194,7 +194,7 @@ def test_nothing_handed_in_gives_nothing(scene: Scene) -> None:
     assert asyncio.run(run()) == []
 
 
-def test_a_picture_alone_gets_all_cores_and_several_one_each(scene: Scene) -> None:
+def test_a_single_image_uses_all_cores_and_several_use_one_each(scene: Scene) -> None:
     wide = Bright()
     scene.shop.there["bundle"] = loaded(scene.inspector, wide=wide)
 
@@ -209,7 +209,7 @@ def test_a_picture_alone_gets_all_cores_and_several_one_each(scene: Scene) -> No
     assert {"one", "two"} <= {*scene.inspector.asked}
 
 
-def test_who_goes_away_finds_the_answer_in_the_log(scene: Scene) -> None:
+def test_a_cancelled_request_is_logged(scene: Scene) -> None:
     async def run() -> None:
         async with scene.desk() as desk:
             scene.inspector.open.clear()
@@ -225,7 +225,7 @@ def test_who_goes_away_finds_the_answer_in_the_log(scene: Scene) -> None:
     assert {entry.name for entry in scene.ledger.entries} == {"a", "b", "c", "d"}
 
 
-def test_closing_finishes_what_was_taken_and_takes_no_more(scene: Scene) -> None:
+def test_closing_finishes_accepted_jobs_and_refuses_new_ones(scene: Scene) -> None:
     async def run() -> list[Record]:
         async with scene.desk() as desk:
             scene.inspector.open.clear()
@@ -244,13 +244,13 @@ def test_closing_finishes_what_was_taken_and_takes_no_more(scene: Scene) -> None
     assert sorted(entry.name for entry in scene.ledger.entries) == list("01234567")
 
 
-def test_a_desk_that_never_began_can_be_closed(scene: Scene) -> None:
+def test_a_service_that_was_not_started_can_be_closed(scene: Scene) -> None:
     desk = Desk(scene.folder / "bundle", log=scene.ledger.log, shelf=scene.shelf)
     asyncio.run(desk.close())
     assert desk.state().reasons[0] == "the station is closing"
 
 
-def test_the_state_tells_of_the_bundle(scene: Scene) -> None:
+def test_the_status_describes_the_bundle(scene: Scene) -> None:
     async def run() -> None:
         async with scene.desk() as desk:
             state = desk.state()
@@ -262,7 +262,7 @@ def test_the_state_tells_of_the_bundle(scene: Scene) -> None:
     asyncio.run(run())
 
 
-def test_pictures_are_decoded_in_the_channels_that_each_bundle_looks_at(scene: Scene) -> None:
+def test_images_are_decoded_in_the_channels_of_each_bundle(scene: Scene) -> None:
     colours = np.zeros((16, 20, 3), np.uint8)
     colours[..., 0] = 250
     scene.shop.there["shadow"] = loaded(Bright(name="colour 1", channels=Channels.RGB, threshold=0.1))

@@ -20,7 +20,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     return scene_in(tmp_path, monkeypatch)
 
 
-def test_a_bundle_that_is_missing_at_first_is_told_and_taken_when_it_appears(scene: Scene) -> None:
+def test_a_missing_bundle_is_reported_and_loaded_when_it_appears(scene: Scene) -> None:
     bundle = scene.shop.there.pop("bundle")
 
     async def run() -> None:
@@ -28,7 +28,7 @@ def test_a_bundle_that_is_missing_at_first_is_told_and_taken_when_it_appears(sce
             await until(lambda: len(scene.shop.tried) > 2)
             state = desk.state()
             assert (state.ready, state.model, state.manifest) == (False, None, None)
-            assert state.reasons == ("bundle: no such folder or file; needed is a bundle",), "and no folders of ours"
+            assert state.reasons == ("bundle: no such folder or file; expected a bundle",), "no folder names"
             with pytest.raises(DeskAway, match="bundle: no such folder"):
                 await desk.inspect([upload()])
             assert desk.drift() == []
@@ -39,7 +39,7 @@ def test_a_bundle_that_is_missing_at_first_is_told_and_taken_when_it_appears(sce
     asyncio.run(run())
 
 
-def test_while_a_bundle_is_loaded_nothing_is_taken(scene: Scene) -> None:
+def test_uploads_are_refused_while_the_bundle_is_loading(scene: Scene) -> None:
     desk = Desk(scene.folder / "bundle", log=scene.ledger.log, shelf=scene.shelf)
     assert desk.state().reasons == ("the bundle bundle is being loaded",)
     with pytest.raises(DeskAway, match="is being loaded"):
@@ -47,7 +47,7 @@ def test_while_a_bundle_is_loaded_nothing_is_taken(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("damage", ["no manifest", "other bytes"])
-def test_a_damaged_bundle_is_told_in_words(
+def test_a_damaged_bundle_is_reported(
     scene: Scene, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
@@ -65,17 +65,17 @@ def test_a_damaged_bundle_is_told_in_words(
     asyncio.run(run())
 
 
-def test_a_log_that_is_away_is_told_nothing_is_answered_and_it_comes_back(scene: Scene) -> None:
+def test_an_unavailable_log_is_reported_and_recovers(scene: Scene) -> None:
     async def run() -> None:
         async with scene.desk() as desk:
             scene.ledger.away = True
             with pytest.raises(DeskAway, match="the log cannot be reached"):
                 await desk.inspect([upload(1, "a"), upload(1, "b")])
-            assert desk.state().reasons == (LOG_AWAY,), "and nothing of what the database is called"
+            assert desk.state().reasons == (LOG_AWAY,), "no database names"
             asked = len(scene.inspector.asked)
             with pytest.raises(DeskAway, match="the log cannot be reached"):
                 await desk.inspect([upload(1, "c")])
-            assert len(scene.inspector.asked) == asked, "no work for nothing"
+            assert len(scene.inspector.asked) == asked, "refused before the inspection"
             assert not scene.ledger.entries
             scene.ledger.away = False
             await until(lambda: desk.state().ready)
@@ -85,14 +85,14 @@ def test_a_log_that_is_away_is_told_nothing_is_answered_and_it_comes_back(scene:
     assert [entry.name for entry in scene.ledger.entries] == ["d"]
 
 
-def test_whatever_a_log_says_it_is_looked_for_until_it_is_back(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_probed_until_it_recovers_after_any_error(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise RuntimeError("no such table")
 
     async def run() -> None:
         async with scene.desk() as desk:
             with monkeypatch.context() as context:
-                context.setattr(scene.ledger, "writable", broken)
+                context.setattr(scene.ledger, "check_writable", broken)
                 context.setattr(scene.ledger, "write", scene.ledger.refuse)
                 with pytest.raises(DeskAway):
                     await desk.inspect([upload()])
@@ -102,16 +102,16 @@ def test_whatever_a_log_says_it_is_looked_for_until_it_is_back(scene: Scene, mon
     asyncio.run(run())
 
 
-def test_a_shelf_that_is_away_is_told_nothing_is_answered_and_it_comes_back(scene: Scene) -> None:
+def test_an_unavailable_image_store_is_reported_and_recovers(scene: Scene) -> None:
     pictures, away = scene.folder / "pictures", scene.folder / "away"
 
     async def run() -> None:
         async with scene.desk() as desk:
             pictures.rename(away)
-            with pytest.raises(DeskAway, match="pictures cannot be stored"):
+            with pytest.raises(DeskAway, match="images cannot be stored"):
                 await desk.inspect([upload(1), upload(2)])
             assert not scene.ledger.entries
-            assert "pictures cannot be stored" in desk.state().reasons[0]
+            assert "images cannot be stored" in desk.state().reasons[0]
             away.rename(pictures)
             await until(lambda: desk.state().ready)
             assert len(await desk.inspect([upload(3)])) == 1
@@ -120,7 +120,7 @@ def test_a_shelf_that_is_away_is_told_nothing_is_answered_and_it_comes_back(scen
     assert len(scene.ledger.entries) == 1
 
 
-def test_a_disk_that_is_full_at_the_restored_picture_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_full_at_the_denoised_image_is_reported(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -139,8 +139,8 @@ def test_a_disk_that_is_full_at_the_restored_picture_is_told(scene: Scene, monke
     assert len(scene.ledger.entries) == 1
 
 
-def test_a_drive_that_hangs_does_not_keep_the_desk_from_closing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk_module, "_CLOSING", 0.1)
+def test_a_hanging_disk_does_not_block_closing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "_SHUTDOWN_TIMEOUT", 0.1)
     monkeypatch.setattr(desk_module, "_PAUSE", 0.1)
     begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -164,7 +164,7 @@ def test_a_drive_that_hangs_does_not_keep_the_desk_from_closing(scene: Scene, mo
     asyncio.run(run())
 
 
-def test_an_entry_that_the_log_cannot_hold_harms_no_other(scene: Scene) -> None:
+def test_an_entry_that_the_log_rejects_does_not_affect_others(scene: Scene) -> None:
     scene.ledger.refused = {"odd"}
 
     async def run() -> None:
@@ -185,9 +185,7 @@ def test_an_entry_that_the_log_cannot_hold_harms_no_other(scene: Scene) -> None:
     assert {entry.name for entry in scene.ledger.entries} == {"first", "a", "b"}
 
 
-def test_a_fault_of_ours_is_raised_and_the_next_picture_has_its_turn(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_is_raised_and_the_next_image_is_inspected(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         async with scene.desk(threads=1) as desk:
             with monkeypatch.context() as context:
@@ -201,7 +199,7 @@ def test_a_fault_of_ours_is_raised_and_the_next_picture_has_its_turn(
 
 
 def opinion(scene: Scene, name: str = "part.png", data: bytes | None = None) -> Entry:
-    """The entry of a picture, with a bundle in shadow that has been looked for."""
+    """Return the entry of an image after the shadow bundle was tried."""
 
     async def run() -> Record:
         async with scene.desk(shadow=scene.folder / "shadow") as desk:
@@ -212,30 +210,30 @@ def opinion(scene: Scene, name: str = "part.png", data: bytes | None = None) -> 
     return asyncio.run(run()).entry
 
 
-def test_a_bundle_in_shadow_has_an_opinion_and_decides_nothing(scene: Scene) -> None:
+def test_the_shadow_bundle_gives_a_result_and_no_verdict(scene: Scene) -> None:
     scene.shop.there["shadow"] = loaded(Bright(name="shadow 1", threshold=0.1))
     entry = opinion(scene)
     assert (entry.verdict, entry.model) == (Verdict.OK, "bright 12345678")
     assert entry.shadow == Opinion(model="shadow 1", verdict=Verdict.DEFECT, p_defect=100 / 255, threshold=0.1)
 
 
-def test_a_missing_bundle_in_shadow_harms_no_answer(scene: Scene) -> None:
+def test_a_missing_shadow_bundle_does_not_affect_answers(scene: Scene) -> None:
     entry = opinion(scene)
     assert (entry.verdict, entry.error) == (Verdict.OK, "")
-    reason = "shadow: no such folder or file; needed is a bundle"
+    reason = "shadow: no such folder or file; expected a bundle"
     assert entry.shadow == Opinion(model="shadow", verdict=None, p_defect=None, threshold=None, error=reason)
 
 
-def test_a_failing_bundle_in_shadow_harms_no_answer(scene: Scene) -> None:
+def test_a_failing_shadow_bundle_does_not_affect_answers(scene: Scene) -> None:
     scene.shop.there["shadow"] = loaded(Bright(name="shadow 1", fails={"part.png": RuntimeError("no")}))
     entry = opinion(scene)
     assert (entry.verdict, entry.error) == (Verdict.OK, "")
     assert entry.shadow
     assert entry.shadow.verdict is None
-    assert "could not be inspected here (RuntimeError)" in entry.shadow.error
+    assert "could not be inspected (RuntimeError)" in entry.shadow.error
 
 
-def test_of_what_is_no_picture_the_bundle_in_shadow_is_not_asked(scene: Scene) -> None:
+def test_the_shadow_bundle_does_not_inspect_undecodable_files(scene: Scene) -> None:
     shadow = Bright(name="shadow 1")
     scene.shop.there["shadow"] = loaded(shadow)
     entry = opinion(scene, data=b"no picture")
@@ -255,9 +253,7 @@ REFERENCE: Reference = {
 }
 
 
-def test_drift_is_told_of_the_latest_pictures_once_a_minute_at_most(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_drift_is_computed_at_most_once_a_minute(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.shop.there["bundle"] = loaded(scene.inspector, reference=REFERENCE)
 
     async def run() -> None:
@@ -265,26 +261,26 @@ def test_drift_is_told_of_the_latest_pictures_once_a_minute_at_most(
             assert desk.drift() == []
             for _ in range(2):
                 await desk.inspect([upload(100)] * 30)
-            assert desk.drift() == [], "it was looked at a moment ago"
+            assert desk.drift() == [], "it was computed a moment ago"
             assert scene.ledger.looked == 1
-            monkeypatch.setattr(drifting_module, "_FRESH", 0.0)
-            desk._drift._until = 0.0
+            monkeypatch.setattr(drifting_module, "_REFRESH_INTERVAL", 0.0)
+            desk._drift._refresh_at = 0.0
             told = desk.drift()
             assert "100 instead of 200 grey levels" in told[0]
             scene.ledger.away = True
-            assert desk.drift() == told, "the last that was known"
+            assert desk.drift() == told, "the last result"
 
     asyncio.run(run())
 
 
 @pytest.mark.parametrize("error", [AssertionError("no JPEG"), MemoryError(), ValueError("odd")])
-def test_what_cannot_be_drawn_or_encoded_costs_no_verdict(
+def test_a_failure_to_encode_outputs_costs_no_verdict(
     scene: Scene, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(scene.shelf, "put_made", fail)
+    monkeypatch.setattr(scene.shelf, "put_outputs", fail)
 
     async def run() -> None:
         async with scene.desk() as desk:

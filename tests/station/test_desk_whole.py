@@ -39,7 +39,7 @@ def directly(bundle: Path, path: Path) -> Inspection:
     return Inspector(open_package(bundle)).inspect(file_item(path, path.name), restored=True, evidence=True)
 
 
-def test_a_desk_says_what_the_bundle_says_and_logs_it(
+def test_the_service_returns_and_logs_the_results_of_the_bundle(
     bundle: Path, pictures: list[Path], log: Log, tmp_path: Path
 ) -> None:
     shelf = Shelf(tmp_path / "pictures")
@@ -67,13 +67,13 @@ def test_a_desk_says_what_the_bundle_says_and_logs_it(
         assert entry.shadow
         assert entry.shadow.verdict == entry.verdict
         assert entry.shadow.p_defect == pytest.approx(entry.p_defect, abs=1e-5)
-        kept = shelf.restored(entry.sha256, entry.model)
+        kept = shelf.denoised(entry.sha256, entry.model)
         assert kept is not None
         assert abs(imaging.decode(kept, Channels.GREY).astype(int) - said.restored).mean() < 3
         assert shelf.heat(entry.sha256, entry.model)
 
 
-def test_a_bundle_that_is_copied_while_the_desk_waits_is_taken_when_it_is_whole(
+def test_a_bundle_being_copied_is_loaded_when_it_is_complete(
     bundle: Path, pictures: list[Path], log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk_module, "_PAUSE", 0.01)

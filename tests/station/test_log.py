@@ -13,7 +13,7 @@ from clearcast.station.log import Log, journal, open_log
 from clearcast.station.records import Opinion, Order, Says, Wanted
 
 
-def test_what_is_logged_is_there_as_it_was(log: Log) -> None:
+def test_logged_entries_are_read_back_unchanged(log: Log) -> None:
     differs = Opinion(model="disk ffff0000", verdict=Verdict.OK, p_defect=0.1, threshold=0.5)
     failed = Opinion(model="disk ffff0000", verdict=None, p_defect=None, threshold=None, error="it is too small")
     entries = [ENTRY, UNREADABLE, replace(ENTRY, shadow=differs), replace(ENTRY, shadow=failed, p_defect=0.1 + 0.2)]
@@ -25,7 +25,7 @@ def test_what_is_logged_is_there_as_it_was(log: Log) -> None:
     assert [record.id for record in records if record] == numbers == sorted(set(numbers))
 
 
-def test_many_are_logged_in_their_order(log: Log) -> None:
+def test_many_entries_are_logged_in_order(log: Log) -> None:
     entries = [replace(ENTRY, name=f"{number}.png", at=BEGIN - number) for number in range(2500)]
 
     numbers = log.write(entries)
@@ -34,7 +34,7 @@ def test_many_are_logged_in_their_order(log: Log) -> None:
     assert [record.entry for record in log.export(Wanted())] == entries
 
 
-def test_nothing_is_logged_of_nothing(log: Log) -> None:
+def test_no_entries_are_no_transaction(log: Log) -> None:
     assert log.write([]) == []
     assert log.page(Wanted()).records == ()
     assert log.page(Wanted()).next is None
@@ -45,13 +45,13 @@ def test_nothing_is_logged_of_nothing(log: Log) -> None:
 
 
 @pytest.mark.parametrize("number", [0, -1, 1, 2**63 - 1, 2**63, -(2**70)])
-def test_a_number_that_was_not_given_names_nothing(log: Log, number: int) -> None:
+def test_an_unknown_id_gives_none(log: Log, number: int) -> None:
     assert log.record(number) is None
     assert log.add_feedback(number, said()) is None
     assert log.count(Wanted(feedback=True)).inspections == 0
 
 
-def test_names_and_notes_are_kept_as_they_are_written(log: Log) -> None:
+def test_names_and_notes_are_stored_unchanged(log: Log) -> None:
     names = ["'; DROP TABLE inspections; --", "<script>", "../../etc/passwd", "部品 😀.png", "%", "a\nb"]
 
     numbers = log.write([replace(ENTRY, name=name, station=name, noise_level=name) for name in names])
@@ -64,7 +64,7 @@ def test_names_and_notes_are_kept_as_they_are_written(log: Log) -> None:
     assert (first.feedback[0].note, first.feedback[0].operator) == (names[0], names[3])
 
 
-def test_what_no_database_takes_is_replaced(log: Log) -> None:
+def test_characters_that_databases_reject_are_replaced(log: Log) -> None:
     bad = "a\x00b\ud800c"
 
     [number] = log.write([replace(ENTRY, name=bad, station=bad, model=bad, brightness=float("nan"), sharpness=None)])
@@ -77,14 +77,14 @@ def test_what_no_database_takes_is_replaced(log: Log) -> None:
     assert log.count(Wanted()).brightness is None
 
 
-def test_models_and_stations_are_those_that_occurred(log: Log) -> None:
+def test_models_and_stations_are_listed(log: Log) -> None:
     log.write([replace(ENTRY, model=model, station=station) for model in ("b", "a") for station in ("z", "", "y")])
 
     assert log.models() == ["a", "b"]
     assert log.stations() == ["y", "z"]
 
 
-def test_the_latest_of_a_model_are_without_errors(log: Log) -> None:
+def test_latest_leaves_out_errors(log: Log) -> None:
     others = [replace(ENTRY, model=MODELS[1], at=BEGIN + 50), replace(UNREADABLE, at=BEGIN + 60)]
     mine = [replace(ENTRY, at=BEGIN + number) for number in range(5)]
     log.write([*mine, *others])
@@ -94,25 +94,25 @@ def test_the_latest_of_a_model_are_without_errors(log: Log) -> None:
     assert log.latest("another", 30) == []
 
 
-def test_the_hashes_with_feedback_are_told(log: Log) -> None:
+def test_hashes_with_feedback_are_found(log: Log) -> None:
     hashes = [f"{number:064x}" for number in range(1200)]
     numbers = log.write([replace(ENTRY, sha256=sha256) for sha256 in [*hashes, hashes[7]]])
     log.add_feedback(numbers[-1], said())
     log.add_feedback(numbers[1100], said(Says.BAD_PICTURE))
 
-    assert log.with_feedback([*hashes, "ff"]) == {hashes[7], hashes[1100]}
-    assert log.with_feedback([hashes[0]]) == set()
-    assert log.with_feedback([]) == set()
+    assert log.hashes_with_feedback([*hashes, "ff"]) == {hashes[7], hashes[1100]}
+    assert log.hashes_with_feedback([hashes[0]]) == set()
+    assert log.hashes_with_feedback([]) == set()
 
 
-def test_the_folder_of_the_pictures_is_kept_in_the_log(log: Log, log_url: str, tmp_path: Path) -> None:
-    assert log.pictures is None
+def test_the_image_folder_is_recorded_in_the_log(log: Log, log_url: str, tmp_path: Path) -> None:
+    assert log.image_folder is None
 
-    log.set_pictures(tmp_path / "before")
-    log.set_pictures(tmp_path / "pictures")
+    log.set_image_folder(tmp_path / "before")
+    log.set_image_folder(tmp_path / "pictures")
 
     again = open_log(log_url)
-    assert again.pictures == tmp_path / "pictures"
+    assert again.image_folder == tmp_path / "pictures"
     again.close()
 
 
@@ -120,23 +120,23 @@ def test_the_folder_of_the_pictures_is_kept_in_the_log(log: Log, log_url: str, t
     "after",
     ["", "x", "n", "n1", "n1_x", "n_1", "c0.5_1", "n1_2_3", f"n{10**30}_1", f"n1_{10**30}", "n1_2\n", "n١_٢", "nNaN_1"],
 )
-def test_what_is_no_place_in_the_newest_is_refused(log: Log, after: str) -> None:
-    with pytest.raises(ValueError, match="no place in this order"):
+def test_invalid_cursors_of_newest_are_refused(log: Log, after: str) -> None:
+    with pytest.raises(ValueError, match="no cursor of this order"):
         log.page(Wanted(), after=after)
 
 
 @pytest.mark.parametrize("after", ["", "n1_2", "c1", "cnan_1", "cinf_1", "c0.5_-1", "c1e999_1", f"c0.5_{10**30}"])
-def test_what_is_no_place_among_the_least_certain_is_refused(log: Log, after: str) -> None:
-    with pytest.raises(ValueError, match="no place in this order"):
+def test_invalid_cursors_of_least_certain_are_refused(log: Log, after: str) -> None:
+    with pytest.raises(ValueError, match="no cursor of this order"):
         log.page(Wanted(), order=Order.LEAST_CERTAIN, after=after)
 
 
-def test_an_export_holds_what_was_logged_when_it_began_each_once(log: Log) -> None:
+def test_an_export_has_every_inspection_logged_before_it_once(log: Log) -> None:
     there = fill(log, count=1100, within=10_000)
-    wanted = Wanted(feedback=False)
+    filters = Wanted(feedback=False)
     expected = {record.id for record in there if not record.feedback}
 
-    export = log.export(wanted)
+    export = log.export(filters)
     first = next(export)
     log.write([replace(ENTRY, at=BEGIN + when) for when in (-1, 5_000, 20_000)])
     oldest = min((record for record in there if record.id in expected), key=lambda record: (record.entry.at, record.id))
@@ -147,7 +147,7 @@ def test_an_export_holds_what_was_logged_when_it_began_each_once(log: Log) -> No
     assert set(found) == expected - {oldest.id}, "a page is as the log is when it is read"
 
 
-def test_an_export_of_which_the_rest_is_not_asked_for_holds_no_transaction(tmp_path: Path) -> None:
+def test_a_paused_export_holds_no_transaction(tmp_path: Path) -> None:
     """SQLite keeps in its journal all that is written while anybody reads what was there before."""
     log = open_log(tmp_path / "log.sqlite")
     fill(log, count=1100, within=10_000)
@@ -167,7 +167,7 @@ def test_an_export_of_which_the_rest_is_not_asked_for_holds_no_transaction(tmp_p
     log.close()
 
 
-def test_readers_without_a_pause_do_not_let_the_journal_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlapping_readers_do_not_let_the_journal_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "JOURNAL_BYTES", 1_000_000)
     path, over = tmp_path / "log.sqlite", Event()
     with closing(open_log(path)) as log:
@@ -191,7 +191,7 @@ def test_readers_without_a_pause_do_not_let_the_journal_grow(tmp_path: Path, mon
     assert max(sizes) < 4_000_000, sizes
 
 
-def test_a_reader_that_holds_the_journal_delays_writing_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_of_the_journal_seldom_delays_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as another program: nothing can be done but wait, and that is not done each time."""
     monkeypatch.setattr(journal, "JOURNAL_BYTES", 1_000_000)
     monkeypatch.setattr(journal, "_PATIENCE", 10)
@@ -210,7 +210,7 @@ def test_a_reader_that_holds_the_journal_delays_writing_seldom(tmp_path: Path, m
         assert log.count(Wanted()).inspections == 6001
 
 
-def test_an_export_that_nobody_ends_leaves_the_log_usable(log: Log) -> None:
+def test_an_abandoned_export_leaves_the_log_usable(log: Log) -> None:
     fill(log, count=20, within=1000)
     for _ in range(40):  # more than connections in the pool
         next(log.export(Wanted()))
@@ -218,7 +218,7 @@ def test_an_export_that_nobody_ends_leaves_the_log_usable(log: Log) -> None:
     assert log.count(Wanted()).inspections == 20
 
 
-def test_threads_write_and_read_at_once(log: Log) -> None:
+def test_threads_write_and_read_concurrently(log: Log) -> None:
     def work(number: int) -> int:
         ids = log.write([replace(ENTRY, name=f"{number}", at=BEGIN + number)] * 3)
         log.add_feedback(ids[0], said())

@@ -1,4 +1,4 @@
-"""Backups of a log, and what is said of a log whose files were taken apart by hand."""
+"""Backups of a log, and logs with missing files."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ def mode_of(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_backup_holds_what_the_log_holds(data: Path, tmp_path: Path) -> None:
+def test_a_backup_has_the_content_of_the_log(data: Path, tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     back_up_log(str(data), tmp_path / "copy.sqlite", lambda done, of: steps.append((done, of)))
 
@@ -46,7 +46,7 @@ def test_a_backup_holds_what_the_log_holds(data: Path, tmp_path: Path) -> None:
     assert mode_of(tmp_path / "copy.sqlite") == 0o600
 
 
-def test_a_backup_made_while_stations_write_is_of_one_state(data: Path, tmp_path: Path) -> None:
+def test_a_backup_during_writes_is_one_snapshot(data: Path, tmp_path: Path) -> None:
     over = threading.Event()
 
     def write() -> None:
@@ -78,17 +78,17 @@ def test_a_backup_made_while_stations_write_is_of_one_state(data: Path, tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {"data", "0.sqlite", "1.sqlite", "2.sqlite"}
 
 
-def test_nothing_is_overwritten(data: Path, tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(data: Path, tmp_path: Path) -> None:
     (tmp_path / "there").write_text("a file")
     (tmp_path / "link").symlink_to("nowhere")
     for out in ("there", "link", "data"):
-        with pytest.raises(OutputError, match="nothing is overwritten"):
+        with pytest.raises(OutputError, match="will not be overwritten"):
             back_up_log(str(data), tmp_path / out)
     assert (tmp_path / "there").read_text() == "a file"
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_what_is_no_log_is_refused_and_left(tmp_path: Path) -> None:
+def test_other_files_are_refused_and_left_unchanged(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("path,verdict\n" * 1000)
     (tmp_path / "empty").touch()
     with closing(sqlite3.connect(tmp_path / "other")) as other:
@@ -104,7 +104,7 @@ def test_what_is_no_log_is_refused_and_left(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_backup_into_no_folder_is_refused(data: Path, tmp_path: Path) -> None:
+def test_a_backup_into_a_missing_folder_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         back_up_log(str(data), tmp_path / "missing" / "copy")
 
@@ -119,7 +119,7 @@ def test_a_damaged_log_gives_no_backup(data: Path, tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["data"]
 
 
-def test_the_command_backs_up_and_says_how_to_restore(data: Path, tmp_path: Path) -> None:
+def test_the_command_backs_up_and_explains_how_to_restore(data: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(command_line(["log"]), ["log", "backup", str(data), str(tmp_path / "copy.sqlite")])
 
     assert done.exit_code == 0, done.output
@@ -138,10 +138,10 @@ def pictures(data: Path) -> Path:
     return data / "pictures"
 
 
-def test_a_log_that_was_emptied_is_not_begun_anew_beside_its_pictures(data: Path, pictures: Path) -> None:
+def test_an_emptied_log_with_images_is_refused(data: Path, pictures: Path) -> None:
     for content in (b"", _without_tables(data)):
         (data / "log.sqlite").write_bytes(content)
-        with pytest.raises(OutputError, match=r"holds no tables.*log\.sqlite-wal.*log backup") as told:
+        with pytest.raises(OutputError, match=r"has no tables.*log\.sqlite-wal.*log backup") as told:
             open_log(data / "log.sqlite", pictures=pictures)
         assert str(pictures) in str(told.value)
         assert (data / "log.sqlite").read_bytes() == content
@@ -162,7 +162,7 @@ def _without_tables(data: Path) -> bytes:
     return content
 
 
-def test_a_journal_that_was_removed_after_kill_9_is_missed(data: Path, tmp_path: Path) -> None:
+def test_a_journal_removed_after_kill_9_is_detected(data: Path, tmp_path: Path) -> None:
     killed = tmp_path / "killed"
     killed.mkdir()
     with closing(open_log(data / "log.sqlite")) as log:
@@ -171,25 +171,25 @@ def test_a_journal_that_was_removed_after_kill_9_is_missed(data: Path, tmp_path:
             (killed / path.name).write_bytes(path.read_bytes())
     (killed / "log.sqlite-wal").unlink()
 
-    with pytest.raises(OutputError, match=r"log\.sqlite-wal was removed.*what was logged last is missing"):
+    with pytest.raises(OutputError, match=r"log\.sqlite-wal was removed.*the latest entries are missing"):
         open_log(killed / "log.sqlite")
     (killed / "log.sqlite-shm").unlink()  # as it says
     with closing(open_log(killed / "log.sqlite")) as log:
         assert log.count(Wanted()).inspections == 200
 
 
-def test_a_new_log_whose_journal_and_index_were_removed_after_kill_9_is_not_begun_anew(tmp_path: Path) -> None:
+def test_a_new_log_without_journal_and_index_after_kill_9_is_refused(tmp_path: Path) -> None:
     Shelf(tmp_path / "pictures").put(b"a picture")
     (tmp_path / "killed").mkdir()
     with closing(open_log(tmp_path / "log.sqlite")) as log:
         log.write([ENTRY])
         (tmp_path / "killed" / "log.sqlite").write_bytes((tmp_path / "log.sqlite").read_bytes())
 
-    with pytest.raises(OutputError, match="holds no tables"):
+    with pytest.raises(OutputError, match="has no tables"):
         open_log(tmp_path / "killed" / "log.sqlite", pictures=tmp_path / "pictures")
 
 
-def test_what_was_logged_survives_that_the_journal_is_removed_while_it_is_used(
+def test_entries_survive_removal_of_the_journal_during_use(
     data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(open_log(data / "log.sqlite")) as log:
@@ -209,21 +209,21 @@ def test_what_was_logged_survives_that_the_journal_is_removed_while_it_is_used(
     back_up_log(str(copy), tmp_path / "copy.sqlite")
 
 
-def test_a_journal_without_its_log_is_told(data: Path) -> None:
+def test_a_journal_without_its_log_is_refused(data: Path) -> None:
     (data / "log.sqlite").unlink()
     (data / "log.sqlite-wal").write_bytes(b"a journal")
 
-    with pytest.raises(OutputError, match=r"is gone, but its journal log\.sqlite-wal is there"):
+    with pytest.raises(OutputError, match=r"is missing, but its journal log\.sqlite-wal exists"):
         open_log(data / "log.sqlite")
     assert not (data / "log.sqlite").exists()
 
 
-def test_a_log_begun_anew_beside_pictures_is_told(data: Path, pictures: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_new_log_beside_images_is_reported(data: Path, pictures: Path, caplog: pytest.LogCaptureFixture) -> None:
     for path in data.glob("log.sqlite*"):
         path.unlink()
     with caplog.at_level(logging.WARNING):
         open_log(data / "log.sqlite", pictures=pictures).close()
-    assert "a new log is begun" in caplog.text
+    assert "starting a new log" in caplog.text
     caplog.clear()
     open_log(data / "log.sqlite", pictures=pictures).close()
     assert not caplog.messages
@@ -237,7 +237,7 @@ def _open_umask() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_open_umask")
-def test_a_log_is_its_owners_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_is_readable_by_its_owner_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "data" / "log.sqlite"
     with closing(open_log(path)) as log:
         log.write([ENTRY])

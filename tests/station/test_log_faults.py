@@ -51,7 +51,7 @@ try:
     while written < 100_000:
         written += len(log.write([ENTRY] * 20))
 except LogAway as error:
-    assert "room on its disk" in str(error)
+    assert "free disk space" in str(error)
 else:
     raise AssertionError("the disk never was full")
 assert written == log.count(Wanted()).inspections == len(list(log.export(Wanted())))
@@ -62,7 +62,7 @@ print("recovered")
 """
 
 
-def test_what_was_answered_is_there_after_kill_9(log_url: str) -> None:
+def test_answered_inspections_survive_kill_9(log_url: str) -> None:
     answered: list[int] = []
     for lines in (1, 5, 12):
         command = [sys.executable, "-c", WRITER, log_url]
@@ -82,14 +82,14 @@ def test_what_was_answered_is_there_after_kill_9(log_url: str) -> None:
     assert len(answered) >= 3 * (1 + 5 + 12)
 
 
-def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FULL, str(tmp_path / "log.sqlite")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=HERE, check=False)
 
     assert (done.stdout, done.stderr) == ("recovered\n", "")
 
 
-def test_a_log_recovers_when_its_server_does(postgres: Postgres) -> None:
+def test_a_log_recovers_with_its_server(postgres: Postgres) -> None:
     log = open_log(postgres.make("stopped"))
     [number] = log.write([ENTRY])
 
@@ -97,8 +97,8 @@ def test_a_log_recovers_when_its_server_does(postgres: Postgres) -> None:
     try:
         for ask in (
             lambda: log.write([ENTRY]),
-            log.answered,
-            log.writable,
+            log.ping,
+            log.check_writable,
             lambda: log.add_feedback(number, said()),
             log.models,
             lambda: list(log.export(Wanted())),
@@ -110,14 +110,14 @@ def test_a_log_recovers_when_its_server_does(postgres: Postgres) -> None:
     finally:
         postgres.start()
 
-    log.answered()
+    log.ping()
     log.write([ENTRY])
     assert log.count(Wanted()).inspections == 2
     log.close()
 
 
-def test_the_migrations_make_the_tables_that_are_asked(log: Log, log_url: str) -> None:
-    log.answered()
+def test_migrations_create_the_declared_tables(log: Log, log_url: str) -> None:
+    log.ping()
     options = {"include_name": lambda name, kind, _: kind != "table" or name != "clearcast_version"}
     engine = reach(url_of(log_url))
     with engine.connect() as connection:
@@ -126,7 +126,7 @@ def test_the_migrations_make_the_tables_that_are_asked(log: Log, log_url: str) -
     engine.dispose()
 
 
-def test_a_log_is_opened_again_with_all_that_is_in_it(log: Log, log_url: str) -> None:
+def test_a_reopened_log_has_all_entries(log: Log, log_url: str) -> None:
     log.write([ENTRY])
     again = open_log(log_url)
 
@@ -134,7 +134,7 @@ def test_a_log_is_opened_again_with_all_that_is_in_it(log: Log, log_url: str) ->
     again.close()
 
 
-def test_many_may_open_a_new_log_at_once(log_url: str) -> None:
+def test_a_new_log_can_be_opened_concurrently(log_url: str) -> None:
     def work(_: int) -> list[int]:
         log = open_log(log_url)
         numbers = log.write([ENTRY])
@@ -159,17 +159,17 @@ def test_a_log_of_a_newer_version_is_refused(log: Log, log_url: str) -> None:
     assert log.count(Wanted()).inspections == 1
 
 
-def test_a_database_that_holds_something_else_is_refused(log_url: str) -> None:
+def test_a_database_with_other_tables_is_refused(log_url: str) -> None:
     engine = reach(url_of(log_url))
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE customers (name TEXT)"))
     engine.dispose()
 
-    with pytest.raises(OutputError, match=r"something else than a log \(customers\)"):
+    with pytest.raises(OutputError, match=r"something other than a log \(customers\)"):
         open_log(log_url)
 
 
-def test_a_file_that_is_no_database_is_refused_and_left(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     path.write_text("path,verdict\n" * 1000)
 
@@ -178,14 +178,14 @@ def test_a_file_that_is_no_database_is_refused_and_left(tmp_path: Path) -> None:
     assert path.read_text() == "path,verdict\n" * 1000
 
 
-def test_a_file_that_was_taken_away_is_missed(tmp_path: Path) -> None:
+def test_a_removed_file_is_detected(tmp_path: Path) -> None:
     log = open_log(tmp_path / "log.sqlite")
     log.write([ENTRY])
     log.close()
     (tmp_path / "log.sqlite").rename(tmp_path / "elsewhere")
 
-    for ask in (lambda: log.write([ENTRY]), log.answered):
-        with pytest.raises(LogAway, match="has gone"):
+    for ask in (lambda: log.write([ENTRY]), log.ping):
+        with pytest.raises(LogAway, match="is missing"):
             ask()
 
     (tmp_path / "elsewhere").rename(tmp_path / "log.sqlite")
@@ -194,10 +194,10 @@ def test_a_file_that_was_taken_away_is_missed(tmp_path: Path) -> None:
     log.close()
 
 
-def test_where_no_file_can_be_the_log_is_away(tmp_path: Path) -> None:
+def test_an_impossible_path_makes_the_log_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(LogAway, match="cannot be reached or made"):
+    with pytest.raises(LogAway, match="cannot be opened or created"):
         open_log(tmp_path / "file" / "log.sqlite")
     with pytest.raises(LogAway, match="cannot be reached"):
         open_log(tmp_path)
@@ -206,20 +206,20 @@ def test_where_no_file_can_be_the_log_is_away(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url", ["mysql://user:secret@host/base?password=secret", "sqlite://", "sqlite:///:memory:", "://", "a b://c:d"]
 )
-def test_urls_of_nothing_that_could_be_a_log_are_refused(url: str) -> None:
+def test_urls_of_other_databases_are_refused(url: str) -> None:
     with pytest.raises(OutputError, match="postgresql://") as caught:
         open_log(url)
     assert "secret" not in str(caught.value)
 
 
-def test_passwords_are_not_told(tmp_path: Path) -> None:
+def test_messages_contain_no_passwords(tmp_path: Path) -> None:
     with pytest.raises(LogAway) as caught:
         open_log(f"postgresql://ana:secret@/base?host={tmp_path}&password=secret")
     assert "secret" not in str(caught.value)
     assert "ana" in str(caught.value)
 
 
-def test_a_log_may_be_named_as_people_do(tmp_path: Path) -> None:
+def test_paths_with_special_characters_are_accepted(tmp_path: Path) -> None:
     for place in (
         tmp_path / "new folder" / "a.sqlite",
         f"{tmp_path}/b?c#d%20.sqlite",
@@ -232,7 +232,7 @@ def test_a_log_may_be_named_as_people_do(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"new folder", "b?c#d%20.sqlite", "e.sqlite"}
 
 
-def test_a_file_of_sqlite_is_written_through(tmp_path: Path) -> None:
+def test_sqlite_commits_are_flushed(tmp_path: Path) -> None:
     log = open_log(tmp_path / "log.sqlite")
     with log._writing() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # full

@@ -27,7 +27,7 @@ NONE, OPEN, SETTLED = Disagreement.NONE, Disagreement.OPEN, Disagreement.SETTLED
         (None, Says.BAD_PICTURE, NONE),
     ],
 )
-def test_a_word_against_the_verdict_opens_a_disagreement(
+def test_feedback_against_the_verdict_opens_a_disagreement(
     log: Log, verdict: Verdict | None, says: Says, state: Disagreement
 ) -> None:
     [number] = log.write([replace(ENTRY, verdict=verdict)])
@@ -58,7 +58,9 @@ FINAL_YES, FINAL_NO = said(Says.DEFECT, settles=True), said(Says.OK, settles=Tru
         ([NO, FINAL_NO, YES], NONE),
     ],
 )
-def test_a_disagreement_stands_where_the_words_leave_it(log: Log, words: list[Feedback], state: Disagreement) -> None:
+def test_the_latest_feedback_decides_the_disagreement_state(
+    log: Log, words: list[Feedback], state: Disagreement
+) -> None:
     [number] = log.write([ENTRY])
 
     for word in words:
@@ -72,7 +74,7 @@ def test_a_disagreement_stands_where_the_words_leave_it(log: Log, words: list[Fe
     assert log.count(Wanted()).disagreements == (state is not NONE)
 
 
-def test_people_may_say_something_of_what_could_not_be_judged(log: Log) -> None:
+def test_inspections_without_a_verdict_accept_feedback(log: Log) -> None:
     [number] = log.write([UNREADABLE])
 
     record = log.add_feedback(number, UNSURE)

@@ -34,7 +34,7 @@ WANTED = st.builds(
 FEW = st.sampled_from([field.name for field in fields(Wanted)])
 # Few filters at once, since nothing is left of most combinations.
 SOME = st.builds(
-    lambda wanted, names: replace(Wanted(), **{name: getattr(wanted, name) for name in names}),
+    lambda filters, names: replace(Wanted(), **{name: getattr(filters, name) for name in names}),
     WANTED,
     st.frozensets(FEW, max_size=3),
 )
@@ -55,14 +55,14 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @settings(deadline=None, max_examples=80, derandomize=True)
-@given(wanted=SOME, order=st.sampled_from(Order), limit=st.integers(20, 150))
-def test_pages_hold_what_is_wanted_once_and_in_order(filled: Filled, wanted: Wanted, order: Order, limit: int) -> None:
+@given(filters=SOME, order=st.sampled_from(Order), limit=st.integers(20, 150))
+def test_pages_have_all_matches_once_and_in_order(filled: Filled, filters: Wanted, order: Order, limit: int) -> None:
     log, there = filled
-    expected = those(there, wanted, order)
+    expected = those(there, filters, order)
     found: list[Record] = []
     after: str | None = None
     for _ in range(len(expected) // limit + 1):
-        page = log.page(wanted, order=order, after=after, limit=limit)
+        page = log.page(filters, order=order, after=after, limit=limit)
         found += page.records
         after = page.next
         if after is None:
@@ -73,21 +73,21 @@ def test_pages_hold_what_is_wanted_once_and_in_order(filled: Filled, wanted: Wan
 
 
 @settings(deadline=None, max_examples=80, derandomize=True)
-@given(wanted=SOME)
-def test_counts_are_of_all_that_is_wanted(filled: Filled, wanted: Wanted) -> None:
+@given(filters=SOME)
+def test_counts_include_all_matches(filled: Filled, filters: Wanted) -> None:
     log, there = filled
-    expected = those(there, wanted)
+    expected = those(there, filters)
 
-    check(log.count(wanted), expected)
-    assert sorted(record.id for record in log.export(wanted)) == sorted(record.id for record in expected)
+    check(log.count(filters), expected)
+    assert sorted(record.id for record in log.export(filters)) == sorted(record.id for record in expected)
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
-@given(wanted=SOME, spans=st.integers(1, 60))
-def test_a_trend_is_counts_of_equal_spans(filled: Filled, wanted: Wanted, spans: int) -> None:
+@given(filters=SOME, spans=st.integers(1, 60))
+def test_a_trend_has_counts_of_equal_spans(filled: Filled, filters: Wanted, spans: int) -> None:
     log, there = filled
-    expected = those(there, wanted)
-    trend = log.trend(wanted, spans=spans)
+    expected = those(there, filters)
+    trend = log.trend(filters, spans=spans)
 
     assert sum(one.inspections for one in trend) == len(expected)
     assert len(trend) <= spans
@@ -95,7 +95,7 @@ def test_a_trend_is_counts_of_equal_spans(filled: Filled, wanted: Wanted, spans:
     ends = [*(one.start for one in trend[1:]), 2**70]
     for one, end in zip(trend, ends, strict=False):
         check(one, [record for record in expected if one.start <= record.entry.at < end])
-    if expected and wanted.since is None and not wanted.text:
+    if expected and filters.since is None and not filters.text:
         assert 0 <= min(record.entry.at for record in expected) - trend[0].start < 86_400_000
 
 
@@ -134,7 +134,7 @@ def mean(values: list[float | None]) -> object:
         ("x" * 100_000, set[str]()),
     ],
 )
-def test_texts_are_pieces_of_names_or_beginnings_of_hashes(log: Log, text: str, found: set[str]) -> None:
+def test_text_matches_parts_of_names_and_prefixes_of_hashes(log: Log, text: str, found: set[str]) -> None:
     names = ["Part_1.jpg", "50%.png", "Straße.bmp", "a\\b"]
     log.write([*(replace(ENTRY, name=name) for name in names), replace(ENTRY, name="a/b", sha256="abcdef01" * 8)])
 
@@ -142,7 +142,7 @@ def test_texts_are_pieces_of_names_or_beginnings_of_hashes(log: Log, text: str, 
     assert log.count(Wanted(text=text)).inspections == len(found)
 
 
-def test_pages_do_not_move_while_inspections_come_in(log: Log) -> None:
+def test_pages_are_stable_while_inspections_are_logged(log: Log) -> None:
     log.write([replace(ENTRY, at=BEGIN + number) for number in range(10)])
     page = log.page(Wanted(), limit=1)
     found = [*page.records]
@@ -154,7 +154,7 @@ def test_pages_do_not_move_while_inspections_come_in(log: Log) -> None:
     assert [record.entry.at - BEGIN for record in found] == [*range(9, -1, -1)]
 
 
-def test_the_least_certain_are_nearest_to_the_threshold(log: Log) -> None:
+def test_the_least_certain_are_closest_to_the_threshold(log: Log) -> None:
     near = [(0.5, 0.5), (0.43, 0.4), (0.6, 0.5), (0.9, 0.5), (0.1, 0.95), (1.0, 0.5), (0.0, 0.6)]
     log.write([replace(ENTRY, p_defect=p, threshold=threshold) for p, threshold in reversed(near)])
     log.write([replace(ENTRY, p_defect=None, threshold=None, verdict=None)])
@@ -164,7 +164,7 @@ def test_the_least_certain_are_nearest_to_the_threshold(log: Log) -> None:
     assert [(record.entry.p_defect, record.entry.threshold) for record in records] == near
 
 
-def test_what_is_said_of_an_inspection_changes_where_it_is_found(log: Log) -> None:
+def test_feedback_changes_which_filters_match(log: Log) -> None:
     [number] = log.write([ENTRY])
     open_ones = Wanted(disagreement=Disagreement.OPEN)
     assert log.count(open_ones).inspections == 0
@@ -181,7 +181,7 @@ def test_what_is_said_of_an_inspection_changes_where_it_is_found(log: Log) -> No
 
 
 @given(since=st.integers(-(10**10), 10**10), length=st.integers(-5, 10**10))
-def test_pieces_of_a_span_touch_and_make_it_up(since: int, length: int) -> None:
+def test_pieces_cover_a_time_range_without_gaps(since: int, length: int) -> None:
     pieces = cover(since, since + length)
 
     assert sum(piece.until - piece.since for piece in pieces) == max(length, 0)

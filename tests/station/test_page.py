@@ -1,4 +1,4 @@
-"""The station's page in a browser: from a picture to the history, to feedback, to the exported sheet."""
+"""The station's page in a browser: upload, verdict, feedback, history and export."""
 
 import csv
 import io
@@ -42,7 +42,9 @@ def answer(page: Page, words: str, operator: str = "Ana") -> None:
     page.get_by_role("button", name=words).click()
 
 
-def test_the_whole_way_with_a_real_bundle(browser: Browser, bundle: Path, noisy_folder: Path, tmp_path: Path) -> None:
+def test_upload_to_export_with_a_real_bundle(
+    browser: Browser, bundle: Path, noisy_folder: Path, tmp_path: Path
+) -> None:
     path = imaging.find(noisy_folder / "With-Noise")[0]
     log, shelf = open_log(tmp_path / "log.sqlite"), Shelf(tmp_path / "pictures")
     station = Station(desk=Desk(bundle, log=log, shelf=shelf), log=log, shelf=shelf, name="line 1", hosts=LOCAL)
@@ -59,14 +61,14 @@ def test_the_whole_way_with_a_real_bundle(browser: Browser, bundle: Path, noisy_
             expect(page.get_by_alt_text("heat map")).to_have_js_property("complete", True)
             assert page.get_by_alt_text("heat map").evaluate("image => image.naturalWidth") == said["width"]
 
-            contrary, spoken = ("It is a defect", "a defect") if said["verdict"] == "ok" else ("It is OK", "OK")
-            page.get_by_label("Note, if there").fill("=seen by hand")
+            contrary, spoken = ("Part is defective", "defective") if said["verdict"] == "ok" else ("Part is OK", "OK")
+            page.get_by_label("Note (optional)").fill("=seen by hand")
             answer(page, contrary)
-            expect(page.locator(".said")).to_contain_text(f"Ana said: {spoken}")
+            expect(page.locator(".feedback-list")).to_contain_text(f"Ana: {spoken}")
 
             page.get_by_role("link", name="Disagreements").click()
             answer(page, contrary, "Jonas")
-            expect(page.get_by_text("That was the last one")).to_be_visible()
+            expect(page.get_by_text("Worklist complete")).to_be_visible()
             assert client.get(f"/v1/inspections/{said['id']}").json()["disagreement"] == "settled"
 
             page.get_by_role("link", name="History").click()
@@ -78,7 +80,7 @@ def test_the_whole_way_with_a_real_bundle(browser: Browser, bundle: Path, noisy_
     log.close()
 
 
-def test_a_batch_goes_on_past_bad_pictures_and_a_busy_station(browser: Browser, client: httpx.Client) -> None:
+def test_a_batch_continues_after_bad_images_and_a_busy_station(browser: Browser, client: httpx.Client) -> None:
     refusals = iter([429, 503, 429])
 
     def busy(route: Route) -> None:
@@ -86,29 +88,30 @@ def test_a_batch_goes_on_past_bad_pictures_and_a_busy_station(browser: Browser, 
         if status is None:
             route.continue_()
         else:
-            problem = '{"detail": "64 pictures wait already"}'
+            problem = '{"detail": "the queue is full (64 images are waiting)"}'
             route.fulfill(status=status, headers={"Retry-After": "0"}, content_type="application/json", body=problem)
 
     files = [(f"part {level}.png", picture(level)) for level in (30, 60, 200, 230)]
     with visit(browser, client, expected=(415, 429, 503)) as seen:
         seen.page.route("**/v1/inspect", busy)
         seen.hand_over([*files[:2], ("notes.txt", b"no picture at all"), *files[2:]])
-        expect(seen.page.locator(".progress")).to_contain_text("5 pictures, all answered.")
-        expect(seen.page.locator(".strip .sign")).to_have_text(["OK", "OK", "NO VERDICT", "DEFECT", "DEFECT"])
+        expect(seen.page.locator(".progress")).to_contain_text("All done: 5 images.")
+        badges = seen.page.locator(".thumbnail-strip .verdict-badge")
+        expect(badges).to_have_text(["OK", "OK", "No verdict", "DEFECT", "DEFECT"])
         seen.page.get_by_role("button", name="DEFECT 2").click()
-        expect(seen.page.locator(".strip li:visible")).to_have_count(2)
+        expect(seen.page.locator(".thumbnail-strip li:visible")).to_have_count(2)
         seen.page.get_by_role("button", name="All 5").click()
-        seen.page.locator(".strip button", has_text="notes.txt").click()
-        expect(seen.page.locator(".verdict")).to_have_text("NO VERDICT")
+        seen.page.locator(".thumbnail-strip button", has_text="notes.txt").click()
+        expect(seen.page.locator(".verdict")).to_have_text("No verdict")
     assert client.get("/v1/counts").json()["inspections"] == 5
 
 
-def test_a_station_that_is_away_is_said_so_and_the_picture_follows(browser: Browser, client: httpx.Client) -> None:
+def test_an_unreachable_station_is_shown_and_the_image_is_sent_later(browser: Browser, client: httpx.Client) -> None:
     with visit(browser, client) as seen:
         seen.page.context.set_offline(True)
         seen.hand_over([("late.png", picture(200))])
-        expect(seen.page.get_by_text("The station does not answer.").first).to_be_visible()
-        expect(seen.page.locator(".state")).to_contain_text("No answer")
+        expect(seen.page.get_by_text("The station does not respond.").first).to_be_visible()
+        expect(seen.page.locator(".state")).to_contain_text("Not responding")
         seen.page.context.set_offline(False)
         expect(seen.page.locator(".verdict")).to_have_text("DEFECT")
         expect(seen.page.locator(".state")).to_contain_text("Ready")
@@ -116,18 +119,18 @@ def test_a_station_that_is_away_is_said_so_and_the_picture_follows(browser: Brow
     assert client.get("/v1/counts").json()["inspections"] == 1
 
 
-def test_pictures_are_pasted_chosen_and_photographed(seen: Visit, client: httpx.Client, tmp_path: Path) -> None:
+def test_images_can_be_pasted_chosen_and_photographed(seen: Visit, client: httpx.Client, tmp_path: Path) -> None:
     seen.hand_over([("pasted.png", picture(30))], "paste")
     expect(seen.page.get_by_role("heading", name="pasted.png")).to_be_visible()
 
     (tmp_path / "chosen.png").write_bytes(picture(200))
     with seen.page.expect_file_chooser() as chooser:
-        seen.page.get_by_role("button", name="Choose pictures").click()
+        seen.page.get_by_role("button", name="Choose images").click()
     chooser.value.set_files(tmp_path / "chosen.png")
     expect(seen.page.get_by_role("heading", name="chosen.png")).to_be_visible()
 
-    seen.page.get_by_role("button", name="Photograph").click()
-    seen.page.get_by_role("button", name="Take the picture").click()
+    seen.page.get_by_role("button", name="Camera").click()
+    seen.page.get_by_role("button", name="Take photo").click()
     expect(seen.page.get_by_role("heading", name="photo-")).to_be_visible()
     newest = client.get("/v1/inspections").json()["inspections"][0]
     assert newest["name"].startswith("photo-")
@@ -138,8 +141,8 @@ def test_names_are_text_and_never_markup(seen: Visit) -> None:
     name = "<img src=nowhere onerror=document.title='caught'>.png"
     seen.hand_over([(name, picture(200))])
     expect(seen.page.get_by_role("heading", name=name)).to_be_visible()
-    answer(seen.page, "It is OK", "<b>Ana</b>")
-    expect(seen.page.locator(".said")).to_contain_text("<b>Ana</b> said")
+    answer(seen.page, "Part is OK", "<b>Ana</b>")
+    expect(seen.page.locator(".feedback-list")).to_contain_text("<b>Ana</b>: OK")
     for view in ("history", "inspection/1", "disagreements", "review?all=yes"):
         seen.go(view)
         expect(seen.page.locator("main").get_by_text(name).first).to_be_visible()
@@ -147,15 +150,15 @@ def test_names_are_text_and_never_markup(seen: Visit) -> None:
     assert "caught" not in seen.page.title()
 
 
-def test_news_of_the_station_takes_no_press_and_no_focus(seen: Visit, client: httpx.Client) -> None:
-    look = "async () => (await import('/static/js/station.js')).station.look()"
+def test_status_updates_keep_clicks_and_focus(seen: Visit, client: httpx.Client) -> None:
+    refresh = "async () => (await import('/static/js/station-status.js')).station.refresh()"
     seen.hand_over([("part.png", picture(200))])
     expect(seen.page.locator(".verdict")).to_have_text("DEFECT")
     link = seen.page.get_by_role("link", name="Disagreements")
     link.hover()
     seen.page.mouse.down()
     client.post("/v1/inspections/1/feedback", json={"says": "ok", "operator": "Ana"}).raise_for_status()
-    seen.page.evaluate(look)
+    seen.page.evaluate(refresh)
     expect(seen.page.locator(".tabs .badge:visible")).to_have_text("1 open")
     seen.page.mouse.up()
     expect(seen.page.get_by_role("heading", name="Open disagreements")).to_be_visible()
@@ -163,17 +166,17 @@ def test_news_of_the_station_takes_no_press_and_no_focus(seen: Visit, client: ht
     about = seen.page.get_by_role("button", name="Ready")
     for control in (link, about):
         control.focus()
-        seen.page.evaluate(look)
+        seen.page.evaluate(refresh)
         expect(control).to_be_focused()
 
 
-def test_slider_and_zoom_move_both_pictures(seen: Visit) -> None:
+def test_slider_and_zoom_move_both_images(seen: Visit) -> None:
     seen.hand_over([("part.png", picture(200))])
-    stage, slider = seen.page.get_by_role("group", name="Picture"), seen.page.get_by_label("Slide between")
+    stage, slider = seen.page.get_by_role("group", name="Image"), seen.page.get_by_label("Compare original")
     slider.press("Home")
     expect(stage).to_have_attribute("style", "--split: 0%; --aspect: 1.25;")
     slider.press("ArrowRight")
-    expect(slider).to_have_attribute("aria-valuetext", "1% as it came, 99% restored")
+    expect(slider).to_have_attribute("aria-valuetext", "1% original, 99% denoised")
 
     moves = "stage => [...stage.querySelectorAll('img')].map(image => image.style.transform)"
     stage.focus()
@@ -184,8 +187,8 @@ def test_slider_and_zoom_move_both_pictures(seen: Visit) -> None:
     assert "scale(1.5)" in noisy
     stage.hover()
     seen.page.mouse.wheel(0, -500)
-    expect(seen.page.get_by_label("Enlarged")).not_to_have_text("1.5×")
+    expect(seen.page.get_by_label("Magnification")).not_to_have_text("1.5×")
     noisy, restored = stage.evaluate(moves)
     assert noisy == restored
-    seen.page.get_by_role("button", name="Show all of it").click()
-    expect(seen.page.get_by_label("Enlarged")).to_have_text("1×")
+    seen.page.get_by_role("button", name="Fit image").click()
+    expect(seen.page.get_by_label("Magnification")).to_have_text("1×")

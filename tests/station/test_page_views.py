@@ -1,4 +1,4 @@
-"""The page's views for those who look back: history, review, readers, colours; and for those who need help to see."""
+"""The page's views: history, review, roles and themes; and accessibility."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +12,7 @@ from pages import Visit, chromium, visit
 from playwright.sync_api import Browser, Route, expect
 from stations import TOKENS, Scene, scene_in, send
 
-VIEWS = ("", "history", "inspection/1", "disagreements", "review", "nowhere")
+VIEWS = ("", "history", "inspection/1", "disagreements", "review", "not-found")
 
 
 @pytest.fixture(scope="module")
@@ -41,34 +41,34 @@ def seen(browser: Browser, client: httpx.Client) -> Iterator[Visit]:
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("size", [(1366, 820), (360, 740)])
-def test_axe_finds_no_fault(browser: Browser, client: httpx.Client, size: tuple[int, int], colours: str) -> None:
+def test_axe_finds_no_violation(browser: Browser, client: httpx.Client, size: tuple[int, int], colours: str) -> None:
     dark, _ = send(client, 40, 200)
     client.post("/v1/inspections/{id}/feedback".format(**dark), json={"says": "defect", "note": "a crack"})
     with visit(browser, client, size=size, colours=colours) as seen:
         seen.look_for_faults()
         seen.page.get_by_role("button", name="Ready").click()
-        expect(seen.page.get_by_role("dialog")).to_contain_text("100 pictures of 50 parts")
+        expect(seen.page.get_by_role("dialog")).to_contain_text("100 held-out images of 50 parts")
         seen.look_for_faults()
         seen.page.get_by_role("button", name="Close").click()
-        seen.page.get_by_role("button", name="Photograph").click()
-        expect(seen.page.get_by_role("button", name="Take the picture")).to_be_visible()
+        seen.page.get_by_role("button", name="Camera").click()
+        expect(seen.page.get_by_role("button", name="Take photo")).to_be_visible()
         seen.look_for_faults()
         seen.page.get_by_role("button", name="Close").click()
         seen.hand_over([("a.png", b"no picture"), ("b.png", b"neither")])
-        expect(seen.page.locator(".progress")).to_contain_text("all answered")
+        expect(seen.page.locator(".progress")).to_contain_text("All done")
         for view in VIEWS:
             seen.go(view)
             seen.look_for_faults()
         seen.faults = [fault for fault in seen.faults if "status of 415" not in fault]
 
 
-def test_axe_would_find_a_fault(seen: Visit) -> None:
+def test_axe_finds_a_violation_that_is_there(seen: Visit) -> None:
     seen.page.evaluate("document.querySelector('.brand img').removeAttribute('alt')")
     with pytest.raises(AssertionError, match="image-alt"):
         seen.look_for_faults()
 
 
-def test_filters_are_in_the_address_and_in_the_export(seen: Visit, client: httpx.Client) -> None:
+def test_filters_apply_to_the_address_and_the_export(seen: Visit, client: httpx.Client) -> None:
     send(client, 10, 20, 200)
     seen.go("history")
     seen.page.get_by_role("checkbox", name="DEFECT").check()
@@ -85,11 +85,11 @@ def test_filters_are_in_the_address_and_in_the_export(seen: Visit, client: httpx
     seen.page.reload()
     expect(seen.page.get_by_label("Search")).to_have_value("PART 2")
     expect(seen.page.locator(".inspection-row")).to_have_count(1)
-    seen.page.get_by_role("button", name="Clear the filters").click()
+    seen.page.get_by_role("button", name="Clear filters").click()
     expect(seen.page.locator(".inspection-row")).to_have_count(3)
 
 
-def test_a_long_history_is_loaded_piece_by_piece(seen: Visit, scene: Scene) -> None:
+def test_a_long_history_is_loaded_page_by_page(seen: Visit, scene: Scene) -> None:
     scene.log.write([replace(ENTRY, at=ENTRY.at + 60_000 * k, name=f"old {k}.png") for k in range(120)])
     seen.go("history")
     rows = seen.page.locator(".inspection-row")
@@ -104,7 +104,7 @@ def test_a_long_history_is_loaded_piece_by_piece(seen: Visit, scene: Scene) -> N
     assert names == [f"old {k}.png" for k in reversed(range(120))]
 
 
-def test_review_shows_the_least_certain_first_and_goes_on_by_keys(seen: Visit, client: httpx.Client) -> None:
+def test_review_shows_the_least_certain_first_and_has_shortcuts(seen: Visit, client: httpx.Client) -> None:
     send(client, 250, 130, 20, 110)
     seen.page.evaluate("localStorage.setItem('clearcast.operator', 'Mei')")
     asked = client.get("/v1/inspections", params={"order": "least_certain"}).json()["inspections"]
@@ -113,14 +113,14 @@ def test_review_shows_the_least_certain_first_and_goes_on_by_keys(seen: Visit, c
     for inspection, key, says in zip(asked, ("o", "d", "b", "o"), ("ok", "defect", "bad_picture", "ok"), strict=True):
         expect(panel).to_contain_text(inspection["name"])
         panel.press(key)
-        expect(seen.page.locator(".thumb .tag")).to_have_count(asked.index(inspection) + 1)
+        expect(seen.page.locator(".thumbnail .tag")).to_have_count(asked.index(inspection) + 1)
         (given,) = client.get(f"/v1/inspections/{inspection['id']}").json()["feedback"]
         assert (given["says"], given["operator"]) == (says, "Mei")
-    expect(seen.page.get_by_text("That was the last one")).to_be_visible()
-    expect(seen.page.get_by_text("0 left of 4")).to_be_visible()
+    expect(seen.page.get_by_text("Worklist complete")).to_be_visible()
+    expect(seen.page.get_by_text("0 of 4 left")).to_be_visible()
 
 
-def test_pictures_that_a_busy_station_refuses_are_asked_for_again(browser: Browser, client: httpx.Client) -> None:
+def test_images_are_requested_again_while_the_station_is_busy(browser: Browser, client: httpx.Client) -> None:
     send(client, 40)
     refused = dict.fromkeys(("noisy", "thumbnail"), 2)  # an image, and the question why it failed
     with visit(browser, client, expected=(429, 410)) as seen:
@@ -140,10 +140,10 @@ def test_pictures_that_a_busy_station_refuses_are_asked_for_again(browser: Brows
         expect(seen.page.locator(".inspection-row img")).to_have_js_property("naturalWidth", 20)
         seen.go("inspection/1")
         expect(seen.page.locator(".under img")).to_have_js_property("naturalWidth", 20)
-        expect(seen.page.locator(".over .gone")).to_be_visible()
+        expect(seen.page.locator(".over .unavailable")).to_be_visible()
         seen.page.get_by_role("button", name="Heat map").click()
         expect(seen.page.locator(".over img")).to_be_visible()
-        expect(seen.page.locator(".over .gone")).to_be_hidden()
+        expect(seen.page.locator(".over .unavailable")).to_be_hidden()
         assert refused == {"noisy": 0, "thumbnail": 0}
 
 
@@ -157,24 +157,24 @@ def test_readers_sign_in_and_get_no_controls(browser: Browser, scene: Scene) -> 
             token = seen.page.get_by_label("Token")
             token.fill("not a token of this station")
             seen.page.get_by_role("button", name="Sign in").click()
-            expect(seen.page.get_by_text("does not know this token")).to_be_visible()
+            expect(seen.page.get_by_text("Token not recognised")).to_be_visible()
             seen.look_for_faults()
             token.fill(TOKENS.reader)
             seen.page.get_by_role("button", name="Sign in").click()
             expect(seen.page.get_by_text("Read only")).to_be_visible()
-            expect(seen.page.get_by_role("button", name="Choose pictures")).to_have_count(0)
+            expect(seen.page.get_by_role("button", name="Choose images")).to_have_count(0)
             seen.go("inspection/1")
             expect(seen.page.locator(".verdict")).to_have_text("DEFECT")
-            expect(seen.page.get_by_role("button", name="It is OK")).to_have_count(0)
+            expect(seen.page.get_by_role("button", name="Part is OK")).to_have_count(0)
             seen.page.get_by_role("button", name="Sign out").click()
             expect(seen.page.get_by_label("Token")).to_be_visible()
 
 
-def test_colours_follow_the_system_until_somebody_chooses(browser: Browser, client: httpx.Client) -> None:
+def test_the_theme_follows_the_system_until_it_is_chosen(browser: Browser, client: httpx.Client) -> None:
     with visit(browser, client, colours="dark") as seen:
         root = seen.page.locator("html")
         expect(root).to_have_attribute("data-theme", "dark")
-        seen.page.get_by_role("button", name="Change to light colours").click()
+        seen.page.get_by_role("button", name="Switch to light theme").click()
         expect(root).to_have_attribute("data-theme", "light")
         seen.page.reload()
         expect(root).to_have_attribute("data-theme", "light")

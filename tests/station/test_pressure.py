@@ -232,11 +232,11 @@ def test_names_of_stations_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyP
 
 
 def test_a_drive_that_hangs_is_told_and_keeps_nobody_waiting(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "_STEADY", 0.01)
-    monkeypatch.setattr(probing, "_SILENCE", 0.1)
+    monkeypatch.setattr(probing, "_INTERVAL", 0.01)
+    monkeypatch.setattr(probing, "_TIMEOUT", 0.1)
     with scene.open() as client:
         (said,) = send(client, 3)
-        hung = [Held(monkeypatch, type(scene.shelf), name) for name in ("writable", "kept", "put")]
+        hung = [Held(monkeypatch, type(scene.shelf), name) for name in ("check_writable", "available", "put")]
         until(lambda: hung[0].begun > 0)
         with ThreadPoolExecutor(8) as others:
             waiting = [others.submit(client.get, f"/v1/inspections/{said['id']}") for _ in range(3)]
@@ -248,7 +248,7 @@ def test_a_drive_that_hangs_is_told_and_keeps_nobody_waiting(scene: Scene, monke
             for each in hung:
                 each.go_on.set()
             assert all(answer.result().status_code == 200 for answer in waiting)
-        assert told["reasons"] == ["the folder of the pictures does not answer"]
+        assert told["reasons"] == ["the image store does not respond"]
         problem_of(refused, 503)
         until(lambda: client.get("/readyz").status_code == 200)
 
@@ -257,7 +257,7 @@ def test_asking_whether_it_is_ready_writes_nothing(scene: Scene, monkeypatch: py
     with scene.open() as client:
         until(lambda: not list((scene.folder / "pictures" / "incoming").iterdir()))
         written: list[object] = []
-        for owner, name in ((scene.shelf, "writable"), (scene.log, "writable"), (scene.log, "answered")):
+        for owner, name in ((scene.shelf, "check_writable"), (scene.log, "check_writable"), (scene.log, "ping")):
             monkeypatch.setattr(type(owner), name, written.append)
         assert {client.get("/readyz").status_code for _ in range(20)} == {200}
     assert len(written) <= 2
@@ -301,7 +301,7 @@ def test_what_was_logged_before_the_log_went_away_is_told(scene: Scene, monkeypa
 def test_what_is_logged_is_answered_while_the_drive_hangs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspecting, "_SHELF_SECONDS", 0.05)
     with scene.open() as client:
-        held = Held(monkeypatch, type(scene.shelf), "kept")
+        held = Held(monkeypatch, type(scene.shelf), "available")
         said = [send(client, level)[0] for level in range(200, 210)]  # more than there are threads
         held.go_on.set()
     assert {each["verdict"] for each in said} == {"defect"}

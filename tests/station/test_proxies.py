@@ -103,8 +103,8 @@ def test_the_page_works_below_a_path(scene: Scene, headers: dict[str, str]) -> N
                 expect(image).to_have_js_property("complete", True)
                 assert image.evaluate("image => image.naturalWidth") > 0
             page.get_by_label("Your name").fill("Ana")
-            page.get_by_role("button", name="It is OK").click()
-            expect(page.locator(".said")).to_contain_text("Ana said")
+            page.get_by_role("button", name="Part is OK").click()
+            expect(page.locator(".feedback-list")).to_contain_text("Ana: OK")
             seen.go("history")
             expect(page.locator(".inspection-row img")).to_have_js_property("complete", True)
             export = page.get_by_role("link", name="Export 1 row as CSV").evaluate("link => link.href")

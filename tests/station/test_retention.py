@@ -1,4 +1,4 @@
-"""What happens to files among a station's pictures that are not the station's own, and who may read those that are."""
+"""Retention beside stray files, and file permissions of the image store."""
 
 import logging
 import os
@@ -26,9 +26,9 @@ def put_stray_folder(shard: Path, picture: Path, _: Path) -> None:
     for folder in (shard.parent, shard, picture, shard.parent / "incoming"):
         (folder / "@eaDir" / "SYNO@.fileindexdb").mkdir(parents=True)
         (folder / "@eaDir" / "noisy").write_bytes(b"somebody's")
-    (shard / ("00" * 32)).mkdir()  # a picture's name, in the folder of others
+    (shard / ("00" * 32)).mkdir()  # an image's folder in the wrong shard
     (shard.parent / "lost+found").mkdir()
-    (shard / (shard.name + "11" * 31) / "noisy").mkdir(parents=True)  # a folder in the place of a file
+    (shard / (shard.name + "11" * 31) / "noisy").mkdir(parents=True)  # a folder in place of a file
     (shard / (shard.name + "11" * 31) / "noisy" / "note").write_bytes(b"somebody's")
 
 
@@ -46,34 +46,32 @@ def put_links(shard: Path, picture: Path, outside: Path) -> None:
 
 
 @pytest.mark.parametrize("put", [put_stray_file, put_stray_folder, put_links])
-def test_retention_goes_on_past_what_is_not_the_stations_own_and_leaves_it(
+def test_retention_skips_stray_files(
     put: Callable[[Path, Path, Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shelf = Shelf(tmp_path / "pictures")
     old, new = shelf.put(OLD), shelf.put(NEW)
-    shelf.writable()
+    shelf.check_writable()
     shard = tmp_path / "pictures" / old[:2]
     put(shard, shard / old, tmp_path / "outside")
     came(tmp_path, old, days=30)
     before = {name: data for name, data in files(tmp_path).items() if not name.endswith(f"{old}/noisy")}
 
     with caplog.at_level(logging.WARNING):
-        assert shelf.sweep(keep_days=7, keep_bytes=None, needed=none_needed) == 1
-        assert shelf.sweep(keep_days=7, keep_bytes=len(NEW), needed=none_needed) == 0
+        assert shelf.apply_retention(keep_days=7, keep_bytes=None, needed=none_needed) == 1
+        assert shelf.apply_retention(keep_days=7, keep_bytes=len(NEW), needed=none_needed) == 0
 
     assert (shelf.noisy(old), shelf.noisy(new)) == (None, NEW)
-    assert files(tmp_path) == before, "strays are left as they were"
+    assert files(tmp_path) == before, "stray files are left unchanged"
     (told,) = caplog.messages
     assert "not the station's own" in told
 
 
-def test_a_stray_that_comes_later_is_reported_once_too_and_many_in_one_line(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_new_stray_files_are_reported_once_and_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     shelf = Shelf(tmp_path / "pictures")
 
     def sweep() -> None:
-        shelf.sweep(keep_days=1, keep_bytes=None, needed=none_needed)
+        shelf.apply_retention(keep_days=1, keep_bytes=None, needed=none_needed)
 
     sweep()
     assert not caplog.messages
@@ -91,10 +89,10 @@ def test_a_stray_that_comes_later_is_reported_once_too_and_many_in_one_line(
     assert len(second) < 10_000
 
 
-def test_what_the_system_refuses_is_left_and_told(
+def test_unreadable_files_are_skipped_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Root may read and remove anything, so the system's answers are played here."""
+    """Simulate OS errors, since root may read and remove anything."""
     shelf = Shelf(tmp_path / "pictures")
     locked, unreadable, free = sorted((shelf.put(b"%d" % number) for number in range(3)), reverse=True)
     for days, sha256 in enumerate((locked, unreadable, free)):
@@ -114,26 +112,26 @@ def test_what_the_system_refuses_is_left_and_told(
     with monkeypatch.context() as context:
         context.setattr(Path, "unlink", refuse_unlink)
         context.setattr(os, "scandir", refuse_scandir)
-        assert shelf.sweep(keep_days=7, keep_bytes=None, needed=none_needed) == 1
+        assert shelf.apply_retention(keep_days=7, keep_bytes=None, needed=none_needed) == 1
 
     assert shelf.noisy(free) is None
     assert shelf.noisy(locked)
     assert shelf.noisy(unreadable)
     assert "Permission denied" in caplog.text
-    assert shelf.sweep(keep_days=7, keep_bytes=None, needed=none_needed) == 2
+    assert shelf.apply_retention(keep_days=7, keep_bytes=None, needed=none_needed) == 2
 
 
-def test_strays_are_not_counted_as_the_stations_bytes(tmp_path: Path) -> None:
+def test_stray_files_do_not_count_towards_the_size(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "pictures")
     sha256 = shelf.put(b"1" * 1000)
     for folder in (tmp_path / "pictures", tmp_path / "pictures" / sha256[:2] / sha256):
         (folder / "video.mp4").write_bytes(bytes(100_000))
 
-    assert shelf.sweep(keep_days=None, keep_bytes=1000, needed=none_needed) == 0
+    assert shelf.apply_retention(keep_days=None, keep_bytes=1000, needed=none_needed) == 0
     assert shelf.noisy(sha256)
 
 
-def test_what_people_spoke_of_stays_with_a_stray_beside(tmp_path: Path) -> None:
+def test_images_with_feedback_are_kept_beside_stray_files(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "pictures")
     sha256 = shelf.put(OLD)
     came(tmp_path, sha256, days=30)
@@ -142,22 +140,22 @@ def test_what_people_spoke_of_stays_with_a_stray_beside(tmp_path: Path) -> None:
     def needed(some: Sequence[str]) -> set[str]:
         return set(some)
 
-    assert shelf.sweep(keep_days=7, keep_bytes=0, needed=needed) == 0
+    assert shelf.apply_retention(keep_days=7, keep_bytes=0, needed=needed) == 0
     assert shelf.noisy(sha256) == OLD
 
 
-def test_something_in_the_place_of_a_file_is_no_picture(tmp_path: Path) -> None:
+def test_a_stray_in_place_of_a_file_is_no_image(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "pictures")
     sha256 = "ab" * 32
     (tmp_path / "pictures" / "ab" / sha256 / "noisy").mkdir(parents=True)
     (tmp_path / "pictures" / "cd").write_bytes(b"a file")
 
     assert shelf.noisy(sha256) is shelf.noisy("cd" * 32) is None
-    assert shelf.kept(sha256, MODEL) == shelf.kept("cd" * 32, MODEL) == frozenset()
+    assert shelf.available(sha256, MODEL) == shelf.available("cd" * 32, MODEL) == frozenset()
 
 
 def modes(folder: Path) -> set[tuple[bool, int]]:
-    """Of everything in a folder, and of itself: whether it is a folder, and who may do what."""
+    """Return type and permissions of a folder and everything in it."""
     return {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in (folder, *folder.rglob("*"))}
 
 
@@ -169,7 +167,7 @@ def open_umask() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("open_umask")
-def test_pictures_are_their_owners_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_images_are_readable_by_their_owner_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     shelf = Shelf(tmp_path / "pictures")
     sha256 = shelf.put(imaging.encode(GREY, ".png"))
     shelf.thumbnail(sha256)
@@ -183,4 +181,4 @@ def test_pictures_are_their_owners_alone(tmp_path: Path, caplog: pytest.LogCaptu
 
     (tmp_path / "pictures").chmod(0o750)
     Shelf(tmp_path / "pictures")
-    assert stat.S_IMODE((tmp_path / "pictures").stat().st_mode) == 0o750, "a group was let in on purpose"
+    assert stat.S_IMODE((tmp_path / "pictures").stat().st_mode) == 0o750, "group access was granted on purpose"

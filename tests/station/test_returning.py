@@ -1,4 +1,4 @@
-"""``clearcast feedback``: what people said, as a sheet that ``check`` takes."""
+"""``clearcast feedback``: feedback exported as a sheet that ``check`` accepts."""
 
 import hashlib
 import shutil
@@ -31,13 +31,13 @@ MODEL = "casting 1234abcd"
 
 
 class Shift:
-    """A station's log and pictures, and people who speak of them; times count up."""
+    """A station's log and images, and feedback on them; times increase."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log: Log = open_log(folder / "log.sqlite")
         self.shelf = Shelf(folder / "pictures")
-        self.log.set_pictures(folder / "pictures")
+        self.log.set_image_folder(folder / "pictures")
         self._now = 1_700_000_000_000
 
     def now(self) -> int:
@@ -53,7 +53,7 @@ class Shift:
         noise_type: NoiseType | None = NoiseType.NONE,
         restored: Picture | None = None,
     ) -> int:
-        """Log a picture, and what people say of it, one after the other; its number in the log."""
+        """Log an image and feedback on it; return its id."""
         sha256 = self.shelf.put(data)
         entry = Entry(
             at=self.now(),
@@ -75,7 +75,7 @@ class Shift:
         )
         (number,) = self.log.write([entry])
         if restored is not None:
-            self.shelf.put_made(sha256, MODEL, restored=restored, evidence=None)
+            self.shelf.put_outputs(sha256, MODEL, restored=restored, evidence=None)
         for each in said:
             self.say(number, each)
         return number
@@ -111,11 +111,11 @@ def command(*arguments: object) -> Result:
     return CliRunner().invoke(command_line(["feedback"]), ["feedback", *map(str, arguments)])
 
 
-def test_pictures_come_back_with_the_label_that_people_gave(shift: Shift, tmp_path: Path) -> None:
+def test_images_are_exported_with_the_label_of_their_feedback(shift: Shift, tmp_path: Path) -> None:
     shift.inspect(png(1), Says.DEFECT, name="cast_ok_7.jpeg")
     shift.inspect(png(2), Says.OK, name="cast_def_0_8.png", verdict=Verdict.DEFECT)
     shift.inspect(png(3), Says.OK)
-    shift.inspect(png(4))  # nobody spoke of it
+    shift.inspect(png(4))  # no feedback
 
     learned = back(shift, tmp_path / "Labels.xlsx")
 
@@ -132,8 +132,8 @@ def test_pictures_come_back_with_the_label_that_people_gave(shift: Shift, tmp_pa
     assert all(row.reference == row.noisy and row.noise_type is NoiseType.NONE for row in rows)
 
 
-def test_check_takes_the_sheet_with_and_without_its_column_of_labels(shift: Shift, tmp_path: Path) -> None:
-    """The paths' words say the same as the column, whatever the senders' names said."""
+def test_check_accepts_the_sheet_with_and_without_its_label_column(shift: Shift, tmp_path: Path) -> None:
+    """The words of the paths agree with the label column, whatever the senders' names."""
     for number in range(6):
         said = Says.DEFECT if number % 2 else Says.OK
         shift.inspect(png(number), said, name="not_ok_def_front.png", verdict=Verdict.DEFECT)
@@ -146,9 +146,9 @@ def test_check_takes_the_sheet_with_and_without_its_column_of_labels(shift: Shif
     assert [row.label for row in by_column.rows] == [row.label for row in by_words.rows]
 
 
-def test_the_last_word_on_a_picture_counts_whichever_inspection_it_was_said_of(shift: Shift, tmp_path: Path) -> None:
+def test_the_latest_feedback_on_any_inspection_of_an_image_counts(shift: Shift, tmp_path: Path) -> None:
     first = shift.inspect(png(1), Says.OK)
-    shift.inspect(png(1), Says.OK)  # the same picture again
+    shift.inspect(png(1), Says.OK)  # the same image again
     shift.inspect(png(2), Says.DEFECT, Says.BAD_PICTURE, Says.OK)
     shift.say(first, Says.DEFECT)
 
@@ -159,7 +159,7 @@ def test_the_last_word_on_a_picture_counts_whichever_inspection_it_was_said_of(s
     assert {(tmp_path / row.noisy).read_bytes(): row.label for row in rows} == {png(1): Label.DEFECT, png(2): Label.OK}
 
 
-def test_what_cannot_be_learned_from_is_left_out_and_counted(shift: Shift, tmp_path: Path) -> None:
+def test_unusable_images_are_left_out_and_counted(shift: Shift, tmp_path: Path) -> None:
     shift.inspect(png(1), Says.OK)
     shift.inspect(png(2), Says.OK, Says.BAD_PICTURE)
     shift.inspect(png(4), Says.OK, noise_type=None)
@@ -174,7 +174,7 @@ def test_what_cannot_be_learned_from_is_left_out_and_counted(shift: Shift, tmp_p
     assert len(list((tmp_path / "Labels-pictures").rglob("*.*"))) == 1
 
 
-def test_of_a_picture_with_noise_the_reference_is_unknown_and_check_takes_it(shift: Shift, tmp_path: Path) -> None:
+def test_noisy_images_have_an_unknown_reference_that_check_accepts(shift: Shift, tmp_path: Path) -> None:
     shift.inspect(png(1), Says.OK, noise_type=NoiseType.SALT_AND_PEPPER, restored=picture(10))
     shift.inspect(png(2), Says.DEFECT)
 
@@ -204,7 +204,7 @@ def test_of_a_picture_with_noise_the_reference_is_unknown_and_check_takes_it(shi
     ],
 )
 @pytest.mark.parametrize("label", list(Label))
-def test_names_become_safe_and_say_the_label(name: str, label: Label) -> None:
+def test_file_names_are_safe_and_contain_the_label(name: str, label: Label) -> None:
     for number in range(200):
         stem = safe_stem(name, label, hashlib.sha256(b"%d" % number).hexdigest())
         assert labels_in_path(f"{stem}.png") == {label}
@@ -212,20 +212,20 @@ def test_names_become_safe_and_say_the_label(name: str, label: Label) -> None:
         assert len(stem) < 65
 
 
-def test_nothing_is_overwritten_and_nothing_half_done_is_left(
+def test_nothing_is_overwritten_and_failures_leave_no_files(
     shift: Shift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shift.inspect(png(1), Says.OK)
     out = tmp_path / "Labels.xlsx"
     (tmp_path / "Labels-pictures").mkdir()
-    with pytest.raises(OutputError, match="Labels-pictures is there, and nothing is overwritten"):
+    with pytest.raises(OutputError, match="Labels-pictures exists and will not be overwritten"):
         back(shift, out)
     (tmp_path / "Labels-pictures").rmdir()
     out.write_text("mine")
-    with pytest.raises(OutputError, match=r"Labels\.xlsx is there, and nothing is overwritten"):
+    with pytest.raises(OutputError, match=r"Labels\.xlsx exists and will not be overwritten"):
         back(shift, out)
     assert out.read_text() == "mine"
-    with pytest.raises(OutputError, match=r"needed is a name that ends in \.xlsx"):
+    with pytest.raises(OutputError, match=r"expected a name that ends in \.xlsx"):
         back(shift, tmp_path / "Labels.csv")
 
     def full(*_: object, **__: object) -> None:
@@ -237,18 +237,18 @@ def test_nothing_is_overwritten_and_nothing_half_done_is_left(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Labels.xlsx", "station"]
 
 
-def test_where_there_is_nothing_to_learn_nothing_is_written(shift: Shift, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="nobody has said anything of any"):
+def test_without_usable_feedback_nothing_is_written(shift: Shift, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="no image has feedback"):
         back(shift, tmp_path / "Labels.xlsx")
     shift.inspect(png(1), Says.BAD_PICTURE)
-    with pytest.raises(OutputError, match="1: people called it a bad picture"):
+    with pytest.raises(OutputError, match="1: the feedback is 'bad image'"):
         back(shift, tmp_path / "Labels.xlsx")
     assert [path.name for path in tmp_path.iterdir()] == ["station"]
 
 
 @pytest.fixture
 def taught(tmp_path: Path) -> Path:
-    """The sheet that the bundle was trained on: two pictures with noise, and their references."""
+    """The bundle's training sheet: two noisy images with references."""
     lines = []
     for number, label in ((1, "ok"), (2, "def")):
         names = f"noisy/{label}_{number}.png", f"clean/{number}.png"
@@ -260,7 +260,7 @@ def taught(tmp_path: Path) -> Path:
 
 
 def test_a_sheet_is_continued_and_its_labels_corrected(shift: Shift, taught: Path, tmp_path: Path) -> None:
-    """The sheet knows the noise-free pictures of its own."""
+    """A continued sheet keeps its reference images."""
     shift.inspect(png(1), Says.DEFECT, noise_type=NoiseType.GAUSSIAN)
     shift.inspect(png(2), Says.DEFECT, noise_type=NoiseType.GAUSSIAN)
     shift.inspect(png(3), Says.OK, name="new.png")
@@ -280,7 +280,7 @@ def test_a_sheet_is_continued_and_its_labels_corrected(shift: Shift, taught: Pat
 
 
 def test_no_cell_of_the_sheet_is_a_formula(shift: Shift, tmp_path: Path) -> None:
-    """A sheet that is continued may hold any names and groups; in a workbook a text stays as it is."""
+    """A continued sheet may have any names and groups; text stays text in a workbook."""
     names = ["=1+1.png", "@SUM(A1);=2.png"]
     for number, name in enumerate(names):
         imaging.save(tmp_path / name, picture(number))
@@ -303,7 +303,7 @@ def test_no_cell_of_the_sheet_is_a_formula(shift: Shift, tmp_path: Path) -> None
     assert [row.noisy for row in again.rows][:2] == names
 
 
-def test_what_no_workbook_holds_is_told(shift: Shift, tmp_path: Path) -> None:
+def test_values_that_no_workbook_can_hold_are_reported(shift: Shift, tmp_path: Path) -> None:
     shift.inspect(png(7), Says.DEFECT)
     imaging.save(tmp_path / "bell.png", picture(1))
     row = {
@@ -320,18 +320,18 @@ def test_what_no_workbook_holds_is_told(shift: Shift, tmp_path: Path) -> None:
     assert not (tmp_path / "Labels-pictures").exists()
 
 
-def test_a_sheet_of_another_folder_or_with_faults_is_not_continued(shift: Shift, taught: Path, tmp_path: Path) -> None:
+def test_invalid_sheets_are_not_continued(shift: Shift, taught: Path, tmp_path: Path) -> None:
     shift.inspect(png(1), Says.OK)
     (tmp_path / "elsewhere").mkdir()
-    with pytest.raises(SheetError, match=r"names its pictures from .*; name one in that folder with --out"):
+    with pytest.raises(SheetError, match=r"its image paths are relative to .*; choose one there with --out"):
         back(shift, tmp_path / "elsewhere" / "Labels.xlsx", beside=read_sheet(taught))
     sheet = read_sheet(taught)
     faulty = replace(sheet, rows=(replace(sheet.rows[0], problems=("unknown noise type 'x'",)),))
-    with pytest.raises(SheetError, match="1 rows cannot be used; the first is row 2: unknown noise type 'x'"):
+    with pytest.raises(SheetError, match="1 rows are invalid; the first is row 2: unknown noise type 'x'"):
         back(shift, tmp_path / "Labels.xlsx", beside=faulty)
 
 
-def test_the_command_finds_log_and_pictures(shift: Shift, tmp_path: Path) -> None:
+def test_the_command_finds_the_log_and_the_images(shift: Shift, tmp_path: Path) -> None:
     shift.inspect(png(1), Says.DEFECT)
     shift.inspect(png(2), Says.OK, noise_type=NoiseType.GAUSSIAN, restored=picture(20))
     shift.inspect(png(3), Says.BAD_PICTURE)
@@ -341,23 +341,21 @@ def test_the_command_finds_log_and_pictures(shift: Shift, tmp_path: Path) -> Non
         assert done.exit_code == 0, done.output
         told = " ".join(done.output.split())
         assert "2 pictures came back: 1 defect, 1 ok; of 1 the verdict was another." in told
-        assert "Left out: 1, since people called it a bad picture." in told
+        assert "Left out: 1, since the feedback is 'bad image'." in told
 
 
-def test_a_log_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_a_missing_log_is_not_created(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "log.sqlite"):
         with pytest.raises(OutputError, match="no such log"):
             open_station(str(place))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pictures_that_were_moved_are_found_beside_the_log_or_where_they_are_said_to_be(
-    shift: Shift, tmp_path: Path
-) -> None:
+def test_moved_images_are_found_beside_the_log_or_by_option(shift: Shift, tmp_path: Path) -> None:
     shift.log.close()
     moved = shift.folder.rename(tmp_path / "moved")
     open_station(str(moved))[0].close()
     (moved / "pictures").rename(tmp_path / "apart")
-    with pytest.raises(OutputError, match="the station's pictures are not there; name their folder with --pictures"):
+    with pytest.raises(OutputError, match="the station's images were not found; give their folder with --pictures"):
         open_station(str(moved))
     open_station(str(moved), tmp_path / "apart")[0].close()

@@ -16,7 +16,7 @@ from clearcast.imaging import Channels, Picture
 from clearcast.station.shelf import Shelf, ShelfAway
 
 DAY = 86_400
-MODEL = "../castings/… 1234abcd"  # a bundle may be called anything
+MODEL = "../castings/… 1234abcd"  # bundle names are arbitrary
 GREY: Picture = np.random.default_rng(1).integers(0, 256, (60, 90), np.uint8)
 SMOOTH: Picture = np.tile(np.arange(0, 240, 2).astype(np.uint8), (80, 1))
 
@@ -35,21 +35,21 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def came(folder: Path, sha256: str, days: float) -> None:
-    """Make a picture so many days old."""
+    """Set the age of an image."""
     then = time.time() - days * DAY
     os.utime(folder / "pictures" / sha256[:2] / sha256 / "noisy", (then, then))
 
 
-def test_the_bytes_come_back_by_their_hash(shelf: Shelf, tmp_path: Path) -> None:
+def test_the_original_is_read_by_its_hash(shelf: Shelf, tmp_path: Path) -> None:
     data = imaging.encode(GREY, ".png")
     sha256 = shelf.put(data)
     assert sha256 == hashlib.sha256(data).hexdigest()
     assert shelf.noisy(sha256) == data
-    assert shelf.put(data) == sha256, "the same picture again"
-    assert files(tmp_path) == {f"pictures/{sha256[:2]}/{sha256}/noisy": data}, "and nothing half written"
+    assert shelf.put(data) == sha256, "the same image again"
+    assert files(tmp_path) == {f"pictures/{sha256[:2]}/{sha256}/noisy": data}, "no partial files"
 
 
-def test_a_picture_and_its_names_are_on_the_disk_when_it_is_put(
+def test_an_image_and_its_directories_are_flushed(
     shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []
@@ -61,133 +61,133 @@ def test_a_picture_and_its_names_are_on_the_disk_when_it_is_put(
     assert flushed[1:] == [str(shard / sha256), str(shard), str(shard.parent)]
 
 
-def test_what_never_came_is_none(shelf: Shelf) -> None:
+def test_an_unknown_hash_gives_none(shelf: Shelf) -> None:
     unknown = "0" * 64
-    assert shelf.noisy(unknown) is shelf.restored(unknown, MODEL) is shelf.heat(unknown, MODEL) is None
+    assert shelf.noisy(unknown) is shelf.denoised(unknown, MODEL) is shelf.heat(unknown, MODEL) is None
     assert shelf.thumbnail(unknown) is shelf.viewable(unknown) is None
 
 
 @pytest.mark.parametrize(
     "name", ["", "../../etc/passwd", "0" * 63, "0" * 65, "A" * 64, "0" * 64 + "\n", "/" + "0" * 63]
 )
-def test_only_a_hash_is_a_name(shelf: Shelf, name: str) -> None:
-    with pytest.raises(ValueError, match="needed is a SHA-256"):
+def test_only_hashes_are_accepted(shelf: Shelf, name: str) -> None:
+    with pytest.raises(ValueError, match="expected a SHA-256"):
         shelf.noisy(name)
 
 
-def test_a_name_of_a_bundle_leads_nowhere(shelf: Shelf, tmp_path: Path) -> None:
+def test_bundle_names_never_become_paths(shelf: Shelf, tmp_path: Path) -> None:
     sha256 = shelf.put(b"picture")
-    shelf.put_made(sha256, MODEL, restored=GREY, evidence=np.zeros((3, 4), np.float32))
+    shelf.put_outputs(sha256, MODEL, restored=GREY, evidence=np.zeros((3, 4), np.float32))
     below = [name.rpartition("/") for name in files(tmp_path)]
     assert {folder for folder, _, _ in below} == {f"pictures/{sha256[:2]}/{sha256}"}
     assert all(name == "noisy" or len(name) == 20 for _, _, name in below)
 
 
-def test_restored_pictures_are_jpegs_near_the_pixels_and_of_one_bundle(shelf: Shelf) -> None:
+def test_denoised_images_are_accurate_jpegs_per_bundle(shelf: Shelf) -> None:
     sha256 = shelf.put(b"picture")
-    shelf.put_made(sha256, "a 1", restored=SMOOTH, evidence=None)
-    data = shelf.restored(sha256, "a 1")
+    shelf.put_outputs(sha256, "a 1", restored=SMOOTH, evidence=None)
+    data = shelf.denoised(sha256, "a 1")
     assert data is not None
     assert imaging.probe(data).format == "JPEG"
     assert np.abs(imaging.decode(data, Channels.GREY).astype(int) - SMOOTH).max() <= 3
-    assert shelf.restored(sha256, "a 2") is None
-    assert shelf.heat(sha256, "a 1") is None, "the bundle does not say where"
+    assert shelf.denoised(sha256, "a 2") is None
+    assert shelf.heat(sha256, "a 1") is None, "the bundle gives no heat map"
 
 
 class OnDemand:
-    """Restores everything that it is asked to as one picture, and counts."""
+    """A fake on-demand denoiser that counts its calls."""
 
     def __init__(self) -> None:
         self.asked = 0
 
-    def restores(self, model: str) -> bool:
+    def denoises_on_demand(self, model: str) -> bool:
         return model == MODEL
 
-    def restore(self, data: bytes) -> Picture | None:
+    def denoise(self, data: bytes) -> Picture | None:
         self.asked += 1
         return SMOOTH if data == b"picture" else None
 
 
-def test_what_nobody_restored_is_restored_once_somebody_looks(shelf: Shelf) -> None:
+def test_images_are_denoised_once_on_demand(shelf: Shelf) -> None:
     sha256, damaged = shelf.put(b"picture"), shelf.put(b"damaged")
-    shelf.put_made(sha256, MODEL, restored=None, evidence=np.zeros((3, 4), np.float32))
-    assert shelf.restored(sha256, MODEL) is shelf.heat(sha256, MODEL) is None
-    shelf.restorer = restorer = OnDemand()
-    assert shelf.kept(sha256, MODEL) == {"noisy", "restored", "heat"}
-    assert shelf.restored(sha256, "another 1") is None
+    shelf.put_outputs(sha256, MODEL, restored=None, evidence=np.zeros((3, 4), np.float32))
+    assert shelf.denoised(sha256, MODEL) is shelf.heat(sha256, MODEL) is None
+    shelf.denoiser = restorer = OnDemand()
+    assert shelf.available(sha256, MODEL) == {"noisy", "restored", "heat"}
+    assert shelf.denoised(sha256, "another 1") is None
     for _ in range(2):
-        data = shelf.restored(sha256, MODEL)
+        data = shelf.denoised(sha256, MODEL)
         assert data is not None
         assert np.abs(imaging.decode(data, Channels.GREY).astype(int) - SMOOTH).max() <= 3
     assert shelf.heat(sha256, MODEL) is not None
-    assert restorer.asked == 1, "the second time it is kept"
-    assert shelf.restored(damaged, MODEL) is None
-    assert shelf.restored("0" * 64, MODEL) is None, "of what never came"
+    assert restorer.asked == 1, "the second time it is stored"
+    assert shelf.denoised(damaged, MODEL) is None
+    assert shelf.denoised("0" * 64, MODEL) is None, "unknown hash"
 
 
-def test_what_is_kept_is_told(shelf: Shelf, tmp_path: Path) -> None:
+def test_available_images_are_listed(shelf: Shelf, tmp_path: Path) -> None:
     evidence = np.zeros((3, 4), np.float32)
     hashes = [shelf.put(data) for data in (b"a", b"b", b"c", b"d")]
     for sha256, spoken in zip(hashes[1:], (None, evidence, evidence), strict=True):
-        shelf.put_made(sha256, MODEL, restored=GREY, evidence=spoken)
+        shelf.put_outputs(sha256, MODEL, restored=GREY, evidence=spoken)
     came(tmp_path, hashes[3], days=3)
-    shelf.sweep(keep_days=1, keep_bytes=None, needed=none_needed)
+    shelf.apply_retention(keep_days=1, keep_bytes=None, needed=none_needed)
     expected = [{"noisy"}, {"noisy", "restored"}, {"noisy", "restored", "heat"}, set()]
-    assert [shelf.kept(sha256, MODEL) for sha256 in hashes] == expected
-    assert shelf.kept(hashes[2], "another 1") == {"noisy"}
+    assert [shelf.available(sha256, MODEL) for sha256 in hashes] == expected
+    assert shelf.available(hashes[2], "another 1") == {"noisy"}
 
 
-def test_a_heat_map_shows_the_place(shelf: Shelf) -> None:
+def test_a_heat_map_shows_the_position(shelf: Shelf) -> None:
     sha256 = shelf.put(b"picture")
     evidence = np.full((8, 12), -6, np.float32)
     evidence[0, 0] = 9
-    shelf.put_made(sha256, MODEL, restored=SMOOTH, evidence=evidence)
+    shelf.put_outputs(sha256, MODEL, restored=SMOOTH, evidence=evidence)
     data = shelf.heat(sha256, MODEL)
     assert data is not None
     assert imaging.probe(data).format == "PNG"
     drawn = imaging.decode(data, Channels.RGB).astype(int)
     assert drawn.shape == (*SMOOTH.shape, 3)
-    assert drawn[0, 0, 0] - drawn[0, 0, 2] > 100, "red at the place"
+    assert drawn[0, 0, 0] - drawn[0, 0, 2] > 100, "red at the defect"
     assert np.ptp(drawn[-1, -1]) <= 3, "grey elsewhere"
 
 
 @pytest.mark.parametrize("shape", [(12, 65_600), (65_600, 12)])
-def test_pictures_that_are_too_long_for_jpeg_are_shown_shrunk(shelf: Shelf, shape: tuple[int, int]) -> None:
+def test_images_too_long_for_jpeg_are_shrunk(shelf: Shelf, shape: tuple[int, int]) -> None:
     long = np.full(shape, 99, np.uint8)
     sha256 = shelf.put(imaging.encode(long, ".png"))
-    shelf.put_made(sha256, MODEL, restored=long, evidence=np.zeros((2, 3), np.float32))
-    for data in (shelf.restored(sha256, MODEL), shelf.heat(sha256, MODEL), shelf.thumbnail(sha256)):
+    shelf.put_outputs(sha256, MODEL, restored=long, evidence=np.zeros((2, 3), np.float32))
+    for data in (shelf.denoised(sha256, MODEL), shelf.heat(sha256, MODEL), shelf.thumbnail(sha256)):
         assert data is not None
         assert max(imaging.decode(data, Channels.GREY).shape) <= 65_500
 
 
 @pytest.mark.parametrize("name", ["noisy", "restored"])
-def test_what_the_power_cut_off_is_none_until_it_comes_again(shelf: Shelf, tmp_path: Path, name: str) -> None:
+def test_empty_files_after_a_power_failure_are_none_until_rewritten(shelf: Shelf, tmp_path: Path, name: str) -> None:
     data = imaging.encode(GREY, ".png")
     evidence = np.zeros((3, 4), np.float32)
     sha256 = shelf.put(data)
-    shelf.put_made(sha256, MODEL, restored=GREY, evidence=evidence)
+    shelf.put_outputs(sha256, MODEL, restored=GREY, evidence=evidence)
     for path in (tmp_path / "pictures" / sha256[:2] / sha256).iterdir():
         if (path.name == "noisy") == (name == "noisy"):
             path.write_bytes(b"")
     assert (shelf.noisy(sha256) is None) == (name == "noisy")
     assert (shelf.heat(sha256, MODEL) is None) == (name == "restored")
     shelf.put(data)
-    shelf.put_made(sha256, MODEL, restored=GREY, evidence=evidence)
+    shelf.put_outputs(sha256, MODEL, restored=GREY, evidence=evidence)
     assert shelf.noisy(sha256) == data
     assert shelf.heat(sha256, MODEL) is not None
 
 
 def test_a_damaged_heat_map_is_none(shelf: Shelf, tmp_path: Path) -> None:
     sha256 = shelf.put(b"picture")
-    shelf.put_made(sha256, MODEL, restored=GREY, evidence=np.zeros((3, 4), np.float32))
+    shelf.put_outputs(sha256, MODEL, restored=GREY, evidence=np.zeros((3, 4), np.float32))
     (evidence,) = tmp_path.rglob("*.npy")
     for damaged in (evidence.read_bytes()[:-3], b"\x80\x04N.", b"nonsense"):  # cut off, a pickle, neither
         evidence.write_bytes(damaged)
         assert shelf.heat(sha256, MODEL) is None
 
 
-def test_a_thumbnail_is_small_kept_and_of_the_same_shape(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_thumbnail_is_small_stored_and_keeps_the_aspect(shelf: Shelf, tmp_path: Path) -> None:
     sha256 = shelf.put(imaging.encode(np.full((300, 600), 90, np.uint8), ".png"))
     data = shelf.thumbnail(sha256)
     assert data is not None
@@ -206,13 +206,13 @@ def test_thumbnails_never_grow_or_vanish(shelf: Shelf, shape: tuple[int, int]) -
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
-def test_browsers_get_the_bytes_of_what_they_can_show(shelf: Shelf, suffix: str) -> None:
+def test_browser_formats_are_returned_unchanged(shelf: Shelf, suffix: str) -> None:
     data = imaging.encode(GREY, suffix)
     assert shelf.viewable(shelf.put(data)) == data
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".tif"])
-def test_browsers_get_a_png_of_what_they_cannot_show(shelf: Shelf, suffix: str) -> None:
+def test_other_formats_are_returned_as_png(shelf: Shelf, suffix: str) -> None:
     data = shelf.viewable(shelf.put(imaging.encode(GREY, suffix)))
     assert data is not None
     assert imaging.probe(data).format == "PNG"
@@ -220,56 +220,56 @@ def test_browsers_get_a_png_of_what_they_cannot_show(shelf: Shelf, suffix: str) 
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"<svg onload='alert(1)'/>", imaging.encode(GREY, ".tif")[:900]])
-def test_what_cannot_be_decoded_is_kept_but_never_shown(shelf: Shelf, data: bytes) -> None:
+def test_undecodable_files_are_stored_but_not_rendered(shelf: Shelf, data: bytes) -> None:
     sha256 = shelf.put(data)
     assert shelf.viewable(sha256) is None
     assert shelf.thumbnail(sha256) is None
     assert shelf.noisy(sha256) == (data or None)
 
 
-def test_old_pictures_go_with_all_that_was_made_of_them(shelf: Shelf, tmp_path: Path) -> None:
+def test_old_images_are_deleted_with_their_outputs(shelf: Shelf, tmp_path: Path) -> None:
     old, new = (shelf.put(imaging.encode(GREY + step, ".png")) for step in (0, 1))
     for sha256 in (old, new):
-        shelf.put_made(sha256, MODEL, restored=GREY, evidence=np.zeros((3, 4), np.float32))
+        shelf.put_outputs(sha256, MODEL, restored=GREY, evidence=np.zeros((3, 4), np.float32))
         assert shelf.thumbnail(sha256)
     came(tmp_path, old, days=8)
     came(tmp_path, new, days=6)
-    assert shelf.sweep(keep_days=None, keep_bytes=None, needed=none_needed) == 0
-    assert shelf.sweep(keep_days=7, keep_bytes=None, needed=none_needed) == 1
-    assert shelf.noisy(old) is shelf.restored(old, MODEL) is shelf.thumbnail(old) is None
+    assert shelf.apply_retention(keep_days=None, keep_bytes=None, needed=none_needed) == 0
+    assert shelf.apply_retention(keep_days=7, keep_bytes=None, needed=none_needed) == 1
+    assert shelf.noisy(old) is shelf.denoised(old, MODEL) is shelf.thumbnail(old) is None
     assert {name.split("/")[2] for name in files(tmp_path)} == {new}
     assert not list(tmp_path.rglob(old)), "its folder too"
 
 
-def test_a_picture_that_came_again_is_young(shelf: Shelf, tmp_path: Path) -> None:
+def test_receiving_an_image_again_restarts_its_age(shelf: Shelf, tmp_path: Path) -> None:
     sha256 = shelf.put(b"picture")
     came(tmp_path, sha256, days=30)
     shelf.put(b"picture")
-    assert shelf.sweep(keep_days=7, keep_bytes=None, needed=none_needed) == 0
+    assert shelf.apply_retention(keep_days=7, keep_bytes=None, needed=none_needed) == 0
 
 
-def test_the_oldest_go_until_the_rest_fits(shelf: Shelf, tmp_path: Path) -> None:
+def test_the_oldest_are_deleted_until_the_rest_fits(shelf: Shelf, tmp_path: Path) -> None:
     hashes = [shelf.put(bytes([number]) * 1000) for number in range(5)]
     for age, sha256 in enumerate(hashes):
         came(tmp_path, sha256, days=age)  # the last is the oldest
-    assert shelf.sweep(keep_days=None, keep_bytes=5000, needed=none_needed) == 0
-    assert shelf.sweep(keep_days=None, keep_bytes=2999, needed=none_needed) == 3
+    assert shelf.apply_retention(keep_days=None, keep_bytes=5000, needed=none_needed) == 0
+    assert shelf.apply_retention(keep_days=None, keep_bytes=2999, needed=none_needed) == 3
     assert [shelf.noisy(sha256) is not None for sha256 in hashes] == [True, True, False, False, False]
 
 
-def test_what_people_spoke_of_stays(shelf: Shelf, tmp_path: Path) -> None:
+def test_images_with_feedback_are_kept(shelf: Shelf, tmp_path: Path) -> None:
     hashes = [shelf.put(bytes([number]) * 1000) for number in range(4)]
     for age, sha256 in enumerate(hashes):
         came(tmp_path, sha256, days=10 + age)
     oldest = hashes[-1]
-    assert shelf.sweep(keep_days=None, keep_bytes=2000, needed=lambda some: {oldest} & set(some)) == 2
+    assert shelf.apply_retention(keep_days=None, keep_bytes=2000, needed=lambda some: {oldest} & set(some)) == 2
     assert shelf.noisy(oldest)
     assert shelf.noisy(hashes[0])
-    assert shelf.sweep(keep_days=1, keep_bytes=0, needed=lambda some: {oldest} & set(some)) == 1
+    assert shelf.apply_retention(keep_days=1, keep_bytes=0, needed=lambda some: {oldest} & set(some)) == 1
     assert shelf.noisy(oldest)
 
 
-def test_a_picture_that_comes_again_during_a_sweep_stays(shelf: Shelf, tmp_path: Path) -> None:
+def test_an_image_received_during_retention_is_kept(shelf: Shelf, tmp_path: Path) -> None:
     sha256 = shelf.put(b"picture")
     came(tmp_path, sha256, days=30)
 
@@ -277,27 +277,27 @@ def test_a_picture_that_comes_again_during_a_sweep_stays(shelf: Shelf, tmp_path:
         shelf.put(b"picture")
         return set()
 
-    assert shelf.sweep(keep_days=7, keep_bytes=None, needed=meanwhile) == 0
+    assert shelf.apply_retention(keep_days=7, keep_bytes=None, needed=meanwhile) == 0
     assert shelf.noisy(sha256) == b"picture"
 
 
-def test_half_written_files_go_once_nobody_can_be_writing_them(shelf: Shelf, tmp_path: Path) -> None:
-    shelf.writable()
+def test_stale_temporary_files_are_removed(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.check_writable()
     left, young = (tmp_path / "pictures" / "incoming" / name for name in ("tmp_left", "tmp_young"))
     for path in (left, young):
         path.write_bytes(b"half")
     os.utime(left, (time.time() - DAY,) * 2)
-    shelf.sweep(keep_days=None, keep_bytes=None, needed=none_needed)
+    shelf.apply_retention(keep_days=None, keep_bytes=None, needed=none_needed)
     assert not left.exists()
     assert young.exists()
 
 
-def test_many_threads_may_put_and_sweep(shelf: Shelf) -> None:
+def test_threads_store_and_delete_concurrently(shelf: Shelf) -> None:
     over = threading.Event()
 
     def sweeping() -> None:
         while not over.is_set():
-            shelf.sweep(keep_days=None, keep_bytes=0, needed=none_needed)
+            shelf.apply_retention(keep_days=None, keep_bytes=0, needed=none_needed)
 
     sweeper = threading.Thread(target=sweeping)
     sweeper.start()
@@ -311,7 +311,7 @@ def test_many_threads_may_put_and_sweep(shelf: Shelf) -> None:
     assert shelf.noisy(shelf.put(b"0")) == b"0"
 
 
-def test_a_missing_folder_is_told_and_never_made_again(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_and_not_recreated(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     shelf = Shelf(folder)
     sha256 = shelf.put(b"picture")
@@ -319,22 +319,22 @@ def test_a_missing_folder_is_told_and_never_made_again(tmp_path: Path) -> None:
     for use in (
         lambda: shelf.put(b"other"),
         lambda: shelf.noisy(sha256),
-        shelf.writable,
+        shelf.check_writable,
         lambda: shelf.put(b"picture"),
     ):
         with pytest.raises(
-            ShelfAway, match=r"^pictures cannot be stored or read \(No such file or directory\); make room"
+            ShelfAway, match=r"^images cannot be stored or read \(No such file or directory\); free disk space"
         ):
             use()
     with pytest.raises(ShelfAway):
-        shelf.sweep(keep_days=1, keep_bytes=None, needed=none_needed)
+        shelf.apply_retention(keep_days=1, keep_bytes=None, needed=none_needed)
     assert not folder.exists()
     (tmp_path / "away").rename(folder)
-    shelf.writable()
+    shelf.check_writable()
     assert shelf.noisy(sha256) == b"picture"
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_half(
+def test_a_full_disk_is_reported_and_leaves_no_partial_files(
     shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
@@ -342,15 +342,15 @@ def test_a_full_disk_is_told_and_leaves_nothing_half(
 
     with monkeypatch.context() as context:
         context.setattr(os, "fsync", full)
-        for use in (shelf.writable, lambda: shelf.put(b"picture")):
+        for use in (shelf.check_writable, lambda: shelf.put(b"picture")):
             with pytest.raises(ShelfAway, match=r"No space left on device"):
                 use()
         assert files(tmp_path) == {}
-    shelf.writable()
+    shelf.check_writable()
     assert shelf.noisy(shelf.put(b"picture")) == b"picture"
 
 
-def test_a_thumbnail_is_shown_though_it_cannot_be_kept(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thumbnail_that_cannot_be_stored_is_returned(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     sha256 = shelf.put(imaging.encode(GREY, ".png"))
 
     def refuse(*_: object, **__: object) -> None:
@@ -362,7 +362,7 @@ def test_a_thumbnail_is_shown_though_it_cannot_be_kept(shelf: Shelf, monkeypatch
         shelf.put(b"other")
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(ShelfAway, match="Not a directory"):
         Shelf(tmp_path / "file" / "pictures")
@@ -378,7 +378,7 @@ def test_a_camera_orientation_is_applied_to_thumbnails(shelf: Shelf) -> None:
     assert imaging.decode(data, Channels.GREY).shape == (40, 20)
 
 
-def test_few_pictures_are_drawn_at_a_time(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_images_are_rendered_at_a_time(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = [shelf.put(bytes([number])) for number in range(8)]
     lock, drawing, most = threading.Lock(), 0, 0
 
@@ -387,7 +387,7 @@ def test_few_pictures_are_drawn_at_a_time(shelf: Shelf, monkeypatch: pytest.Monk
         with lock:
             drawing += 1
             most = max(most, drawing)
-        time.sleep(0.01)  # so that others have the chance to begin
+        time.sleep(0.01)  # let other threads start
         with lock:
             drawing -= 1
         return b"drawn"

@@ -1,1 +1,1 @@
-"""The inspection station: a web page and a REST API before a bundle, with a log of every verdict, and without torch."""
+"""Inspection station: a web page and a REST API for a bundle, with a log of every inspection. Never imports torch."""

@@ -1,4 +1,4 @@
-"""What can be learned of one picture that people spoke of: a row of a sheet, and its pictures."""
+"""Sheet rows for training from images with feedback, and their image files."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -15,35 +15,35 @@ from clearcast.station.records import Entry, Feedback, Says
 from clearcast.station.shelf import Shelf
 
 _LABELS = {Says.OK: Label.OK, Says.DEFECT: Label.DEFECT}
-_SUFFIXES = {"PNG": ".png", "BMP": ".bmp", "TIFF": ".tiff", "WEBP": ".webp"}  # all others are JPEG
+_SUFFIXES = {"PNG": ".png", "BMP": ".bmp", "TIFF": ".tiff", "WEBP": ".webp"}  # all other formats are JPEG
 
 
 class Reason(StrEnum):
-    """Why a picture is left out."""
+    """Why an image is left out."""
 
-    BAD = "people called it a bad picture"
-    GONE = "it is gone, by the station's limits of age and size"
+    BAD = "the feedback is 'bad image'"
+    GONE = "it was deleted by the station's retention limits"
     UNREADABLE = "it cannot be decoded"
-    UNKNOWN = "no bundle said which noise it has"
-    LISTED = "the sheet lists it with this label"
+    UNKNOWN = "its noise type is unknown"
+    LISTED = "the sheet already lists it with this label"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Word:
-    """A picture's newest inspection of those that people spoke of, and what they said last of any of them."""
+    """The latest feedback on an image, and the newest inspection of the image that has feedback."""
 
     entry: Entry
     feedback: Feedback
 
     @property
     def label(self) -> Label | None:
-        """None for a bad picture."""
+        """The label given; None for a bad image."""
         return _LABELS.get(self.feedback.says)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """A row of a sheet; ``group`` is empty where it is not known."""
+    """A row of a sheet; ``group`` is "" if unknown."""
 
     reference: str
     noise_type: NoiseType
@@ -54,13 +54,13 @@ class Lesson:
 
 @dataclass(kw_only=True)
 class Learned:
-    """Counts of pictures.
+    """Summary of an export: numbers of images.
 
     Attributes:
-        labels: of those that came back.
-        contradicting: how many of them the bundle had judged otherwise.
-        corrected: how many are rows of the sheet that is continued, with another label now.
-        left_out: those that did not, by the reason.
+        labels: exported images by label.
+        contradicting: exported images whose label contradicts the verdict.
+        corrected: rows of the continued sheet whose label has changed.
+        left_out: images left out, by reason.
     """
 
     labels: Counter[Label] = field(default_factory=Counter)
@@ -70,49 +70,49 @@ class Learned:
 
 
 class Teacher:
-    """Makes rows, and writes their pictures into a folder.
+    """Makes sheet rows and writes their images into a folder.
 
     Args:
-        shelf: has the pictures.
-        folder: is made where a picture comes into it; paths in rows are relative to the folder that it is in.
+        shelf: source of the images.
+        folder: created when the first image is written; paths in rows are relative to its parent folder.
     """
 
     def __init__(self, shelf: Shelf, folder: Path) -> None:
-        self.learned = Learned()
+        self.summary = Learned()
         self._shelf = shelf
         self._folder = folder
 
-    def lesson(self, word: Word) -> Lesson | None:
-        """The row of a picture; None where it is left out, which is counted.
+    def export_row(self, latest: Word) -> Lesson | None:
+        """Return the row of an image; None if it is left out, which is counted.
 
         Raises:
-            ShelfAway: pictures cannot be read.
-            OSError: they cannot be written.
+            ShelfAway: the images cannot be read.
+            OSError: the images cannot be written.
         """
-        made = self._made(word)
-        if isinstance(made, Reason):
-            self.learned.left_out[made] += 1
+        row = self._make_row(latest)
+        if isinstance(row, Reason):
+            self.summary.left_out[row] += 1
             return None
-        self._count(word, made.label)
-        return made
+        self._count(latest, row.label)
+        return row
 
-    def corrected(self, known: Lesson, path: Path, word: Word) -> Lesson:
-        """A row that a sheet lists already, with the label that people gave its picture, which is at ``path``.
+    def correct_row(self, known: Lesson, path: Path, latest: Word) -> Lesson:
+        """Return a row of the continued sheet with the label of the feedback; its image is at ``path``.
 
-        A picture whose label changes gets a copy, since the words of its old path may tell the old one.
+        An image whose label changes is copied, since the words of its old path may name the old label.
         """
-        if word.label is None or word.label is known.label:
-            self.learned.left_out[Reason.LISTED if word.label else Reason.BAD] += 1
+        if latest.label is None or latest.label is known.label:
+            self.summary.left_out[Reason.LISTED if latest.label else Reason.BAD] += 1
             return known
-        stem = safe_stem(path.name, word.label, word.entry.sha256)
-        noisy = self._keep(f"noisy/{stem}{path.suffix.lower()}", path.read_bytes())
-        self._count(word, word.label)
-        self.learned.corrected += 1
+        stem = safe_stem(path.name, latest.label, latest.entry.sha256)
+        noisy = self._write(f"noisy/{stem}{path.suffix.lower()}", path.read_bytes())
+        self._count(latest, latest.label)
+        self.summary.corrected += 1
         reference = noisy if known.reference == known.noisy else known.reference
-        return replace(known, noisy=noisy, reference=reference, label=word.label)
+        return replace(known, noisy=noisy, reference=reference, label=latest.label)
 
-    def _made(self, word: Word) -> Lesson | Reason:
-        entry, label = word.entry, word.label
+    def _make_row(self, latest: Word) -> Lesson | Reason:
+        entry, label = latest.entry, latest.label
         if label is None:
             return Reason.BAD
         data = self._shelf.noisy(entry.sha256)
@@ -124,16 +124,16 @@ class Teacher:
         if entry.noise_type is None:
             return Reason.UNKNOWN
         stem = safe_stem(entry.name, label, entry.sha256)
-        noisy = self._keep(f"noisy/{stem}{suffix}", data)
+        noisy = self._write(f"noisy/{stem}{suffix}", data)
         reference = noisy if entry.noise_type is NoiseType.NONE else UNKNOWN
         return Lesson(reference=reference, noise_type=entry.noise_type, noisy=noisy, label=label)
 
-    def _count(self, word: Word, label: Label) -> None:
-        said = word.entry.verdict
-        self.learned.labels[label] += 1
-        self.learned.contradicting += said is not None and said.value in set(Label) - {label}
+    def _count(self, latest: Word, label: Label) -> None:
+        verdict = latest.entry.verdict
+        self.summary.labels[label] += 1
+        self.summary.contradicting += verdict is not None and verdict.value in set(Label) - {label}
 
-    def _keep(self, name: str, data: bytes) -> str:
+    def _write(self, name: str, data: bytes) -> str:
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -141,7 +141,7 @@ class Teacher:
 
 
 def _suffix(data: bytes) -> str | None:
-    """By what the picture is, whatever its name says; None where it cannot be decoded."""
+    """Return the file suffix of the image's actual format; None if it cannot be decoded."""
     try:
         imaging.decode(data, Channels.GREY)
         return _SUFFIXES.get(imaging.probe(data).format, ".jpg")

@@ -1,6 +1,6 @@
-"""What a station keeps of every inspection, and how the log is asked for it.
+"""Records of the log: entries, feedback, filters, pages and counts.
 
-Times are UTC, in whole milliseconds since 1970-01-01, as ``at``: exact, sortable and the same in every database.
+Times (``at``) are UTC, in whole milliseconds since 1970-01-01: exact, sortable and the same in every database.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from clearcast.domain import NoiseType, Verdict
 
 
 class Says(StrEnum):
-    """What a person says of a picture. ``BAD_PICTURE``: nobody could judge this one."""
+    """Label that a person gives an image. ``BAD_PICTURE``: nobody could decide from this image."""
 
     OK = "ok"
     DEFECT = "defect"
@@ -18,7 +18,7 @@ class Says(StrEnum):
 
 
 class Disagreement(StrEnum):
-    """Whether the last feedback contradicts the verdict, and whether somebody has settled that."""
+    """Whether the latest feedback contradicts the verdict, and whether that is settled."""
 
     NONE = "none"
     OPEN = "open"
@@ -26,7 +26,7 @@ class Disagreement(StrEnum):
 
 
 class Order(StrEnum):
-    """How a page of the log is sorted: the newest first, or what the bundle was least certain of."""
+    """Sort order of the log: newest first, or least certain first."""
 
     NEWEST = "newest"
     LEAST_CERTAIN = "least_certain"
@@ -34,12 +34,12 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Opinion:
-    """What a second bundle, in shadow, said of the same picture; it decides nothing.
+    """Result of the shadow bundle for the same image; it does not affect the verdict.
 
     Attributes:
         model: the bundle's name and the first characters of its fingerprint.
         verdict, p_defect, threshold: see ``clearcast.domain.Inspection``.
-        error: why it has none; "" where it has.
+        error: why there is no result; "" if there is one.
     """
 
     model: str
@@ -54,16 +54,16 @@ class Entry:
     """One inspection, before it is logged.
 
     Attributes:
-        at: when it was asked for.
-        name: what the sender calls the picture, at most 255 characters; never a path, never HTML.
-        station: which station, camera or line sent it; "" where nobody said.
-        sha256: of the bytes that came, in hexadecimal; the picture is kept under it.
-        size: bytes that came.
-        width, height: of the picture in pixels; None where it could not be decoded.
+        at: when it was requested.
+        name: the sender's name of the image, at most 255 characters; never a path, never HTML.
+        station: the station, camera or line that sent it; "" if unknown.
+        sha256: hash of the bytes received, in hexadecimal; the key of the image in the store.
+        size: number of bytes received.
+        width, height: in pixels; None if the image could not be decoded.
         verdict, p_defect, threshold, noise_type, noise_level, p_noise, ms, model, error: see
             ``clearcast.domain.Inspection``.
         brightness, sharpness, sigma, density: see ``clearcast.domain.Looks``.
-        shadow: what the bundle in shadow said; None where there is none.
+        shadow: result of the shadow bundle; None if there is none.
         pixels: see ``clearcast.domain.Inspection``; not logged.
     """
 
@@ -93,14 +93,14 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Feedback:
-    """What a person said of an inspection; the last word counts, and all are kept.
+    """Feedback of a person on an inspection; the latest counts, all are kept.
 
     Attributes:
-        at: when.
-        says: what.
-        note: in the person's own words, at most 2000 characters.
+        at: when it was given.
+        says: the label given.
+        note: free text, at most 2000 characters.
         operator: the person's name, at most 100 characters.
-        settles: whether an open disagreement is done with by this.
+        settles: whether it settles an open disagreement.
     """
 
     at: int
@@ -112,12 +112,12 @@ class Feedback:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One inspection as it is logged.
+    """One logged inspection with its feedback.
 
     Attributes:
-        id: counts up with the log.
-        entry: what was logged, and never changes.
-        feedback: all of it, oldest first.
+        id: increases with every entry.
+        entry: the inspection; never changes.
+        feedback: all feedback, oldest first.
         disagreement: see ``Disagreement``.
     """
 
@@ -129,18 +129,17 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Which inspections are asked for; None, "" and empty sets ask for all.
+    """Filter for inspections; None, "" and empty sets match everything.
 
     Attributes:
         since, until: ``since <= at < until``.
-        verdicts: any of these; ``None`` in it stands for pictures that could not be judged.
+        verdicts: any of these; ``None`` stands for inspections without a verdict.
         noise_types: any of these.
         model, station: exactly this one.
-        disagreement: exactly this.
-        shadow_differs: only those of which the bundle in shadow gives another verdict.
-        feedback: whether there is any.
-        text: a piece of the name, or the beginning of the SHA-256 (at least 8 hexadecimal digits); letters' case does
-            not matter.
+        disagreement: exactly this state.
+        shadow_differs: only those with another verdict by the shadow bundle.
+        feedback: whether there is any feedback.
+        text: part of the name, or the beginning of the SHA-256 (at least 8 hexadecimal digits); not case-sensitive.
     """
 
     since: int | None = None
@@ -157,11 +156,11 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Some inspections, in the order that was asked for.
+    """One page of inspections.
 
     Attributes:
-        records: at most as many as were asked for.
-        next: give it back to get those that follow; None at the end. Opaque.
+        records: the inspections, in the requested order, at most the requested number.
+        next: cursor of the next page, opaque; None at the end.
     """
 
     records: tuple[Record, ...]
@@ -170,15 +169,15 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """How many inspections of a span of time, and what was said of them.
+    """Counts and means of the inspections in a time span.
 
     Attributes:
-        start: when the span begins.
-        inspections: how many, with those that could not be judged.
-        verdicts: how many of each; ``None`` counts those without.
-        noise_types: how many of each; ``None`` counts those without.
-        disagreements: how many are or were contradicted.
-        brightness, sharpness, p_defect: means over those that have one; None where none has.
+        start: beginning of the span.
+        inspections: number of inspections, including those without a verdict.
+        verdicts: number per verdict; ``None`` counts those without.
+        noise_types: number per noise type; ``None`` counts those without.
+        disagreements: number with an open or settled disagreement.
+        brightness, sharpness, p_defect: means over the inspections that have a value; None if none has.
     """
 
     start: int

@@ -1,10 +1,10 @@
-"""The pictures of a station, as files below one folder, named by what is in them and never by what a sender says.
+"""Image store: a station's images as files below one folder, named by their content, never by a sender's text.
 
-ab/abcdef…/noisy                  the bytes as they came, whose SHA-256 the folder is named by
-ab/abcdef…/thumbnail.jpg          made when it is first asked for
-ab/abcdef…/0123456789abcdef.jpg   restored by the bundle that the sixteen digits stand for
-ab/abcdef…/0123456789abcdef.npy   its log-odds of defect by place, float16
-incoming/                         what is being written
+ab/abcdef…/noisy                  the original bytes; the folder's name is their SHA-256
+ab/abcdef…/thumbnail.jpg          made on first request
+ab/abcdef…/0123456789abcdef.jpg   image denoised by the bundle that the 16 digits identify
+ab/abcdef…/0123456789abcdef.npy   the bundle's log-odds of defect per position, float16
+incoming/                         files being written
 """
 
 import contextlib
@@ -30,227 +30,227 @@ from clearcast.station.showing import heat_of, thumbnail_of, viewable_of
 from clearcast.station.strays import Strays
 from clearcast.station.sweeping import Retention, forget_half_written, sweep
 
-_DRAWN = 2  # pictures that are drawn at a time: a large one takes hundreds of megabytes
-_PRIVATE = 0o700  # of folders: pictures of parts are their owner's alone; temporary files are private by themselves
-_TRIAL = bytes(64 * 1024)  # enough to need room on the disk, and not only in its list of files
+_RENDERINGS = 2  # images rendered at a time: a large one takes hundreds of megabytes
+_PRIVATE = 0o700  # of folders: images are readable by their owner only; temporary files are private by themselves
+_PROBE_DATA = bytes(64 * 1024)  # enough to need data blocks on the disk, not only a directory entry
 
 
-class ShelfAway(ClearcastError):  # noqa: N818 - named by what is so, not by whose fault it is
-    """Pictures cannot be stored or read just now: the disk is full or read-only, or the folder is gone."""
+class ShelfAway(ClearcastError):  # noqa: N818 - named by the state
+    """Images cannot be stored or read at the moment: the disk is full or read-only, or the folder is missing."""
 
 
 class Restores(Protocol):
-    """Restores pictures when somebody wants to see them; see ``Place``."""
+    """Denoises images on demand; see ``Place``."""
 
-    def restores(self, model: str) -> bool:
-        """Whether it is this bundle, and one that restores on demand."""
+    def denoises_on_demand(self, model: str) -> bool:
+        """Return whether ``model`` is this bundle and it denoises on demand only."""
 
-    def restore(self, data: bytes) -> Picture | None:
-        """A picture without noise; None where that cannot be."""
+    def denoise(self, data: bytes) -> Picture | None:
+        """Denoise an encoded image; None if that is impossible."""
 
 
 class Shelf:
-    """Keeps pictures below a folder, which is made where it is not there. Safe to use from several threads.
+    """Stores images below a folder, which is created if it is missing. Thread-safe.
 
     Attributes:
-        restorer: restores what nobody restored for a verdict; None: nothing does.
+        denoiser: denoises images on demand that were not denoised for their verdict; None: no image is.
 
     Raises:
-        ShelfAway: the folder cannot be made.
+        ShelfAway: the folder cannot be created.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.restorer: Restores | None = None
+        self.denoiser: Restores | None = None
         self._folder = folder
-        self._drawing = threading.BoundedSemaphore(_DRAWN)
-        self._restoring = threading.Lock()  # one at a time, and none twice
-        self._lock = threading.Lock()  # no picture is swept while it is found to be there already
+        self._rendering = threading.BoundedSemaphore(_RENDERINGS)
+        self._denoising = threading.Lock()  # one at a time, and none twice
+        self._lock = threading.Lock()  # no image is deleted while ``put`` finds that it exists
         self._strays_reported: set[str] = set()
-        with _told():
+        with _translate_errors():
             folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
             make_private(folder)
 
     def put(self, data: bytes) -> str:
-        """Keep a picture's bytes as they came; they are on the disk when this returns.
+        """Store an image's original bytes; they are flushed to the disk when this returns.
 
         Returns:
-            their SHA-256, in hexadecimal, by which all else is asked for.
+            their SHA-256 in hexadecimal, the key of all other methods.
 
         Raises:
-            ShelfAway: it cannot be kept.
+            ShelfAway: the image cannot be stored.
         """
         sha256 = hashlib.sha256(data).hexdigest()
         path = self._path(sha256, NOISY)
-        with _told():
+        with _translate_errors():
             with self._lock:
-                there = path.is_file() and path.stat().st_size == len(data)
-                if there:
-                    os.utime(path)  # its age counts from now
-            if not there:
+                exists = path.is_file() and path.stat().st_size == len(data)
+                if exists:
+                    os.utime(path)  # its age restarts
+            if not exists:
                 self._write(path, data, flush=True)
         return sha256
 
-    def put_made(
+    def put_outputs(
         self, sha256: str, model: str, *, restored: Picture | None, evidence: NDArray[np.float32] | None
     ) -> None:
-        """Keep what a bundle made of a picture.
+        """Store a bundle's output images.
 
         Args:
-            sha256: the picture's, as ``put`` gave it.
-            model: the bundle's name, as inspections give it.
-            restored: uint8 (height, width) or (height, width, 3) in RGB order; kept as JPEG of quality 95, shrunk if it
-                is longer than JPEG holds; None if it was not made.
-            evidence: float32 (h, w), log-odds of defect by place; None where the bundle does not say.
+            sha256: hash of the original, from ``put``.
+            model: the bundle's name, as in inspections.
+            restored: denoised image, uint8 (height, width) or (height, width, 3) in RGB order; stored as JPEG of
+                quality 95, shrunk to the largest size of JPEG; None if not made.
+            evidence: float32 (h, w), log-odds of defect per position; None if the bundle gives none.
 
         Raises:
-            ShelfAway: it cannot be kept.
+            ShelfAway: the images cannot be stored.
         """
-        picture, places = (self._path(sha256, f"{_key(model)}{suffix}") for suffix in (".jpg", ".npy"))
-        with _told():
-            if restored is not None and not _has_bytes(picture):
-                self._write(picture, _jpeg_of(restored))
-            if evidence is not None and not _has_bytes(places):
+        image_path, evidence_path = (self._path(sha256, f"{_bundle_key(model)}{suffix}") for suffix in (".jpg", ".npy"))
+        with _translate_errors():
+            if restored is not None and not _has_bytes(image_path):
+                self._write(image_path, _encode_jpeg(restored))
+            if evidence is not None and not _has_bytes(evidence_path):
                 file = io.BytesIO()
                 np.save(file, evidence.astype(np.float16), allow_pickle=False)
-                self._write(places, file.getvalue())
+                self._write(evidence_path, file.getvalue())
 
     def noisy(self, sha256: str) -> bytes | None:
-        """The bytes as they came; None where they are gone, or never came.
+        """Return the original bytes; None if they were deleted or never received.
 
         Raises:
-            ShelfAway: the folder is gone or cannot be read; so for all that follow.
+            ShelfAway: the folder is missing or cannot be read; also in the methods below.
         """
         return self._read(sha256, NOISY)
 
-    def restored(self, sha256: str, model: str) -> bytes | None:
-        """A JPEG of the picture as a bundle restored it, or does now, if it is one that restores on demand."""
-        made = self._read(sha256, f"{_key(model)}.jpg")
-        if made is not None or not (self.restorer and self.restorer.restores(model)):
+    def denoised(self, sha256: str, model: str) -> bytes | None:
+        """Return the image denoised by a bundle, as JPEG; denoise it now if the bundle does so on demand."""
+        made = self._read(sha256, f"{_bundle_key(model)}.jpg")
+        if made is not None or not (self.denoiser and self.denoiser.denoises_on_demand(model)):
             return made
-        with self._restoring:
-            made = self._read(sha256, f"{_key(model)}.jpg")  # somebody else may have waited for it as well
+        with self._denoising:
+            made = self._read(sha256, f"{_bundle_key(model)}.jpg")  # another thread may have made it
             data = self.noisy(sha256)
-            restored = self.restorer.restore(data) if data and made is None else None
+            restored = self.denoiser.denoise(data) if data and made is None else None
             if restored is None:
                 return made
-            with contextlib.suppress(ShelfAway):  # it can be shown, and made again
-                self.put_made(sha256, model, restored=restored, evidence=None)
-        return _jpeg_of(restored)
+            with contextlib.suppress(ShelfAway):  # it can be returned now and made again later
+                self.put_outputs(sha256, model, restored=restored, evidence=None)
+        return _encode_jpeg(restored)
 
     def heat(self, sha256: str, model: str) -> bytes | None:
-        """A PNG that shows where a picture speaks for a defect; None also where the bundle does not say.
+        """Return the heat map as PNG; None also if the bundle gives none.
 
-        It is drawn over the restored picture if that was kept, and else over the picture as it came.
+        It is drawn over the denoised image if that is stored, else over the original.
         """
-        evidence = self._read(sha256, f"{_key(model)}.npy")
-        shown = self._read(sha256, f"{_key(model)}.jpg") or self.noisy(sha256)
+        evidence = self._read(sha256, f"{_bundle_key(model)}.npy")
+        shown = self._read(sha256, f"{_bundle_key(model)}.jpg") or self.noisy(sha256)
         if shown is None or evidence is None:
             return None
-        with self._drawing:
+        with self._rendering:
             return heat_of(shown, evidence)
 
     def thumbnail(self, sha256: str) -> bytes | None:
-        """A small JPEG of the picture as it came; None also where it cannot be decoded."""
+        """Return a thumbnail of the original as JPEG; None also if it cannot be decoded."""
         made = self._read(sha256, THUMBNAIL)
         if made is not None:
             return made
         data = self.noisy(sha256)
         if data is None:
             return None
-        with self._drawing:
+        with self._rendering:
             made = thumbnail_of(data)
         if made is not None:
-            with contextlib.suppress(OSError):  # it can be shown, and made again
+            with contextlib.suppress(OSError):  # it can be returned now and made again later
                 self._write(self._path(sha256, THUMBNAIL), made)
         return made
 
     def viewable(self, sha256: str) -> bytes | None:
-        """The picture as it came, as browsers show it; None also where it cannot be decoded.
+        """Return the original in a format for browsers; None also if it cannot be decoded.
 
-        A JPEG, PNG or WebP gives its own bytes, other formats a PNG.
+        JPEG, PNG and WebP are returned unchanged, other formats as PNG.
         """
         data = self.noisy(sha256)
         if data is None:
             return None
-        with self._drawing:
+        with self._rendering:
             return viewable_of(data)
 
-    def kept(self, sha256: str, model: str) -> frozenset[str]:
-        """Which of "noisy", "restored" and "heat" can be had of a picture and a bundle.
+    def available(self, sha256: str, model: str) -> frozenset[str]:
+        """Return which of "noisy", "restored" and "heat" are available for an image and a bundle.
 
         Raises:
-            ShelfAway: the folder is gone or cannot be read.
+            ShelfAway: the folder is missing or cannot be read.
         """
-        files = {"noisy": NOISY, "restored": f"{_key(model)}.jpg", "heat": f"{_key(model)}.npy"}
-        with _told():
-            kept = frozenset(kind for kind, file in files.items() if _has_bytes(self._path(sha256, file)))
-            if not kept:
+        files = {"noisy": NOISY, "restored": f"{_bundle_key(model)}.jpg", "heat": f"{_bundle_key(model)}.npy"}
+        with _translate_errors():
+            available = frozenset(kind for kind, file in files.items() if _has_bytes(self._path(sha256, file)))
+            if not available:
                 self._folder.stat()  # as in _read
-        on_demand = "noisy" in kept and self.restorer is not None and self.restorer.restores(model)
-        return kept | {"restored"} if on_demand else kept
+        on_demand = "noisy" in available and self.denoiser is not None and self.denoiser.denoises_on_demand(model)
+        return available | {"restored"} if on_demand else available
 
-    def sweep(
+    def apply_retention(
         self,
         *,
         keep_days: float | None,
         keep_bytes: int | None,
         needed: Callable[[Sequence[str]], set[str]],
     ) -> int:
-        """Remove pictures with all that was made of them, the oldest first.
+        """Delete images and their output images beyond the retention limits, oldest first.
+
+        Stray files, such as ``.DS_Store``, are left alone, not counted, and logged the first time.
 
         Args:
-            keep_days: those that came last longer ago go; None: none goes for its age.
-            keep_bytes: as many go as all files together are larger; None: none goes for its size.
-            needed: gives those of some SHA-256 that must stay, since people gave feedback on them.
-
-        What is not the station's own, such as ``.DS_Store``, is left, not counted, and logged the first time.
+            keep_days: images last received longer ago are deleted; None: no limit of age.
+            keep_bytes: total size to keep; the oldest images beyond are deleted; None: no limit of size.
+            needed: returns those of the given SHA-256 hashes that must be kept, since they have feedback.
 
         Returns:
-            how many pictures went.
+            the number of deleted images.
 
         Raises:
-            ShelfAway: the folder is gone or cannot be written.
+            ShelfAway: the folder is missing or cannot be written.
         """
-        with _told():
+        with _translate_errors():
             strays = Strays(self._strays_reported)
             forget_half_written(self._incoming, strays)
             rule = Retention(days=keep_days, size=keep_bytes, needed=needed)
-            gone = sweep(self._folder, rule, self._lock, strays)
+            deleted = sweep(self._folder, rule, self._lock, strays)
             strays.report()
-            return gone
+            return deleted
 
-    def writable(self) -> None:
-        """Make sure that pictures can be kept just now.
+    def check_writable(self) -> None:
+        """Check that images can be stored at the moment.
 
         Raises:
-            ShelfAway: they cannot.
+            ShelfAway: they cannot be stored.
         """
-        with _told():
-            self._temporary(_TRIAL, flush=True).unlink()
+        with _translate_errors():
+            self._temporary(_PROBE_DATA, flush=True).unlink()
 
     def _path(self, sha256: str, file: str) -> Path:
         if not SHA256.fullmatch(sha256):
-            raise ValueError(f"{sha256!r}: needed is a SHA-256 in 64 hexadecimal digits, the letters small")
+            raise ValueError(f"{sha256!r}: expected a SHA-256 in 64 lower-case hexadecimal digits")
         return self._folder / sha256[:2] / sha256 / file
 
     @property
     def _incoming(self) -> Path:
-        """Made where it is not there, but never the shelf's own folder, such as that of a disk that was lost."""
+        """Folder of incoming files, created if missing; the store's own folder is not: its disk may be unmounted."""
         folder = self._folder / INCOMING
         folder.mkdir(mode=_PRIVATE, exist_ok=True)
         return folder
 
     def _read(self, sha256: str, file: str) -> bytes | None:
         path = self._path(sha256, file)
-        with _told():
+        with _translate_errors():
             try:
-                return path.read_bytes() or None  # empty: the power failed while it was written
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):  # or somebody put something in its place
-                self._folder.stat()  # where the whole folder is gone, its pictures may come back with it
+                return path.read_bytes() or None  # empty: the power failed during the write
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):  # or a stray file is in its place
+                self._folder.stat()  # if the whole folder is missing, raise: its images may come back with it
                 return None
 
     def _write(self, path: Path, data: bytes, *, flush: bool = False) -> None:
-        """Write a file whole or not at all."""
+        """Write a file atomically."""
         temporary = self._temporary(data, flush=flush)
         try:
             with self._lock:
@@ -259,7 +259,7 @@ class Shelf:
                 temporary.replace(path)
             if flush:
                 for folder in (path.parent, path.parent.parent, self._folder):
-                    _flush_names(folder)
+                    _flush_directory(folder)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -278,26 +278,26 @@ class Shelf:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """What the system refuses, in words; without paths, since people at the line and beyond read them."""
+def _translate_errors() -> Iterator[None]:
+    """Translate OS errors to ``ShelfAway``, without paths: the message is public."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ShelfAway(
-            f"pictures cannot be stored or read ({reason}); make room, or bring back the folder of the pictures"
+            f"images cannot be stored or read ({reason}); free disk space or restore the image folder"
         ) from error
 
 
-def _jpeg_of(restored: Picture) -> bytes:
+def _encode_jpeg(restored: Picture) -> bytes:
     return imaging.encode(imaging.shrink_to_fit(restored, ".jpg"), ".jpg")
 
 
-def _flush_names(folder: Path) -> None:
-    """Put the names in a folder on the disk, without which a file may be lost that is there itself."""
+def _flush_directory(folder: Path) -> None:
+    """Flush a directory's entries to the disk, without which a new file may be lost."""
     if os.name == "nt":
         return
-    with contextlib.suppress(FileNotFoundError):  # swept by now
+    with contextlib.suppress(FileNotFoundError):  # deleted in the meantime
         number = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(number)
@@ -305,13 +305,13 @@ def _flush_names(folder: Path) -> None:
             os.close(number)
 
 
-def _key(model: str) -> str:
-    """Stands for a bundle in the names of files; what people call a bundle may be no name of a file."""
+def _bundle_key(model: str) -> str:
+    """Return a file name for a bundle; the bundle's own name may be invalid as one."""
     return hashlib.sha256(model.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _has_bytes(path: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # a sweep may remove it between two looks
-        facts = path.stat()
-        return stat.S_ISREG(facts.st_mode) and facts.st_size > 0
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # retention may delete it at any time
+        status = path.stat()
+        return stat.S_ISREG(status.st_mode) and status.st_size > 0
     return False

@@ -1,19 +1,19 @@
-"""What lies among a station's pictures and is not the station's own: it is left alone, and reported once."""
+"""Stray files in the image store that are not the station's own: left alone, and reported once."""
 
 import logging
 from collections import Counter
 from pathlib import Path
 
-_NAMES = 20  # that are reported each; a folder of photographs somebody put there may hold a million
-_OTHERS = "other names"
+_MAX_NAMES = 20  # names reported; a folder somebody put there may hold a million files
+_OTHER_NAMES = "other names"
 _logger = logging.getLogger(__name__)
 
 
 class Strays:
-    """Counts stray files and folders by name during a sweep.
+    """Counts stray files and folders by name during a retention run.
 
     Args:
-        reported: names that were reported before; those of this sweep are added to it by ``report``.
+        reported: names that were reported before; ``report`` adds those of this run.
     """
 
     def __init__(self, reported: set[str]) -> None:
@@ -22,19 +22,19 @@ class Strays:
         self._first: dict[str, str] = {}
 
     def add(self, path: Path, reason: str) -> None:
-        """Count a path that is left alone."""
-        name = path.name if path.name in self._counts or len(self._counts) < _NAMES else _OTHERS
+        """Count a stray path."""
+        name = path.name if path.name in self._counts or len(self._counts) < _MAX_NAMES else _OTHER_NAMES
         self._counts[name] += 1
         self._first.setdefault(name, f"{path} ({reason})")
 
     def report(self) -> None:
-        """Log those whose name was not reported before, in one line."""
+        """Log the names that were not reported before, in one line."""
         new = [name for name in self._counts if name not in self._reported]
         if not new:
             return
         self._reported.update(new)
-        told = "; ".join(f"{self._counts[name]} x {name}, such as {self._first[name]}" for name in new)
+        listed = "; ".join(f"{self._counts[name]} x {name}, such as {self._first[name]}" for name in new)
         _logger.warning(
-            "Among the station's pictures lies what is not the station's own; it is left alone and not counted: %s",
-            told,
+            "The image store contains files that are not the station's own; they are left alone and not counted: %s",
+            listed,
         )

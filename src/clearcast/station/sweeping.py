@@ -1,7 +1,7 @@
-"""Retention: which pictures go when a station's folder of pictures is swept.
+"""Retention: deletes old images from the image store.
 
-Only files and folders of our own names and kinds are looked at (``layout``), symbolic links are never followed, and
-what cannot be read or removed is left: one stray file must not end retention for all the others.
+Only files and folders with the station's own names and kinds are considered (``layout``), and symbolic links are never
+followed. Files that cannot be read or removed are skipped: one stray file must not stop retention.
 """
 
 import contextlib
@@ -19,20 +19,20 @@ from numpy.typing import NDArray
 from clearcast.station.layout import HALF_WRITTEN, INCOMING, NOISY, is_file, is_picture, is_shard
 from clearcast.station.strays import Strays
 
-_AT_ONCE = 500  # pictures whose feedback is asked for together
-_KINDS = np.dtype([("at", np.int64), ("size", np.int64), ("sha256", "V32")])  # small, since there may be millions
+_BATCH_SIZE = 500  # images whose feedback is looked up together
+_IMAGE_DTYPE = np.dtype([("at", np.int64), ("size", np.int64), ("sha256", "V32")])  # compact: there may be millions
 _FOREIGN = "of another name or kind"
-_FORGOTTEN = 3600  # seconds after which a file that is half written is nobody's
+_TEMPORARY_AGE = 3600  # seconds after which a partially written file is abandoned
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """Which pictures may stay.
+    """Retention limits.
 
     Attributes:
-        days: those that came last longer ago go; None: none goes for its age.
-        size: bytes; as many go as all files together have more; None: none goes for its size.
-        needed: gives those of some SHA-256 that stay in any case.
+        days: images last received longer ago are deleted; None: no limit of age.
+        size: total bytes to keep; the oldest images beyond are deleted; None: no limit of size.
+        needed: returns those of the given SHA-256 hashes that must be kept.
     """
 
     days: float | None
@@ -41,57 +41,62 @@ class Retention:
 
 
 def sweep(folder: Path, rule: Retention, lock: threading.Lock, strays: Strays) -> int:
-    """Remove pictures, the oldest first, and return how many went.
+    """Delete images beyond the retention limits, oldest first.
 
     Args:
-        folder: the station's pictures; see ``shelf``.
-        rule: which may stay.
-        lock: held while one picture is removed.
-        strays: counts what is not ours, or cannot be read or removed.
+        folder: the image store's folder; see ``shelf``.
+        rule: the retention limits.
+        lock: held while an image is deleted.
+        strays: counts files that are not the station's own, or cannot be read or removed.
+
+    Returns:
+        the number of deleted images.
 
     Raises:
-        OSError: the folder itself cannot be read, or nothing on its disk can be removed.
+        OSError: the folder cannot be read, or its disk is read-only.
     """
-    pictures = np.concatenate([np.zeros(0, _KINDS), *(_listed(path, strays) for path in _shards(folder, strays))])
-    pictures = pictures[np.argsort(pictures["at"])]
-    before = 0 if rule.days is None else time.time_ns() - int(rule.days * 86_400e9)
-    too_much = 0 if rule.size is None else int(pictures["size"].sum()) - rule.size
-    gone = 0
-    for start in range(0, len(pictures), _AT_ONCE):
-        some = pictures[start : start + _AT_ONCE]
-        if some["at"][0] >= before and too_much <= 0:
+    images = np.concatenate(
+        [np.zeros(0, _IMAGE_DTYPE), *(_list_images(path, strays) for path in _shards(folder, strays))]
+    )
+    images = images[np.argsort(images["at"])]
+    cutoff = 0 if rule.days is None else time.time_ns() - int(rule.days * 86_400e9)
+    excess = 0 if rule.size is None else int(images["size"].sum()) - rule.size
+    deleted = 0
+    for start in range(0, len(images), _BATCH_SIZE):
+        batch = images[start : start + _BATCH_SIZE]
+        if batch["at"][0] >= cutoff and excess <= 0:
             break
-        names = [sha256.tobytes().hex() for sha256 in some["sha256"]]
-        stay = rule.needed(names)
-        for name, at, size in zip(names, some["at"].tolist(), some["size"].tolist(), strict=True):
-            goes = name not in stay and (at < before or too_much > 0)
-            if goes and _remove(folder / name[:2] / name, at, lock, strays):
-                too_much -= size
-                gone += 1
-    return gone
+        names = [sha256.tobytes().hex() for sha256 in batch["sha256"]]
+        keep = rule.needed(names)
+        for name, at, size in zip(names, batch["at"].tolist(), batch["size"].tolist(), strict=True):
+            expired = name not in keep and (at < cutoff or excess > 0)
+            if expired and _remove(folder / name[:2] / name, at, lock, strays):
+                excess -= size
+                deleted += 1
+    return deleted
 
 
 def forget_half_written(folder: Path, strays: Strays) -> None:
-    """Remove from the folder of incoming files what was being written when the process or the power failed."""
-    with _left(folder, strays), os.scandir(folder) as entries:
+    """Remove partially written files that a crash or power failure left in the folder of incoming files."""
+    with _skip_errors(folder, strays), os.scandir(folder) as entries:
         for entry in entries:
             path = Path(entry)
-            with _left(path, strays):
+            with _skip_errors(path, strays):
                 if not (entry.name.startswith(HALF_WRITTEN) and entry.is_file(follow_symlinks=False)):
                     strays.add(path, _FOREIGN)
-                elif time.time() - entry.stat(follow_symlinks=False).st_mtime > _FORGOTTEN:
+                elif time.time() - entry.stat(follow_symlinks=False).st_mtime > _TEMPORARY_AGE:
                     path.unlink()
 
 
 @contextlib.contextmanager
-def _left(path: Path, strays: Strays) -> Iterator[None]:
-    """Leave a path that the system refuses; one that is gone by now is nobody's concern."""
+def _skip_errors(path: Path, strays: Strays) -> Iterator[None]:
+    """Skip a path on OS errors and count it as stray; ignore one that no longer exists."""
     try:
         yield
     except FileNotFoundError:
         pass
     except OSError as error:
-        if error.errno == errno.EROFS:  # so for all pictures
+        if error.errno == errno.EROFS:  # the same for all images
             raise
         strays.add(path, error.strerror or type(error).__name__)
 
@@ -108,22 +113,22 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False)
 
 
-def _listed(shard: Path, strays: Strays) -> NDArray[np.void]:
-    """The pictures of a folder: when each came last, in nanoseconds since 1970, its bytes in all, its SHA-256."""
+def _list_images(shard: Path, strays: Strays) -> NDArray[np.void]:
+    """List the images of a shard: time last received, in nanoseconds since 1970; total bytes; SHA-256."""
     rows: list[tuple[int, int, bytes]] = []
-    with _left(shard, strays), os.scandir(shard) as entries:
+    with _skip_errors(shard, strays), os.scandir(shard) as entries:
         for entry in entries:
             path = Path(entry)
-            with _left(path, strays):
+            with _skip_errors(path, strays):
                 if not (is_picture(entry.name, shard.name) and _is_folder(entry)):
                     strays.add(path, _FOREIGN)
-                elif row := _picture(entry, strays):
+                elif row := _image_row(entry, strays):
                     rows.append(row)
-    return np.array(rows, _KINDS)
+    return np.array(rows, _IMAGE_DTYPE)
 
 
-def _picture(folder: os.DirEntry[str], strays: Strays) -> tuple[int, int, bytes] | None:
-    """A row of ``_listed``; None where the folder holds nothing of ours, but something else."""
+def _image_row(folder: os.DirEntry[str], strays: Strays) -> tuple[int, int, bytes] | None:
+    """Return an image's row for ``_list_images``; None if the folder holds only stray files."""
     own, others = _files(Path(folder))
     for name in others:
         strays.add(Path(folder) / name, _FOREIGN)
@@ -134,10 +139,10 @@ def _picture(folder: os.DirEntry[str], strays: Strays) -> tuple[int, int, bytes]
     return at, sum(each.st_size for each in facts.values()), bytes.fromhex(folder.name)
 
 
-def _files(picture: Path) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
-    """The files of a picture's folder by their names, and the names of what is not ours."""
+def _files(folder: Path) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
+    """List the files of an image's folder by name, and the names of stray files."""
     own, others = {}, []
-    with os.scandir(picture) as entries:
+    with os.scandir(folder) as entries:
         for entry in entries:
             if is_file(entry.name) and entry.is_file(follow_symlinks=False):
                 own[entry.name] = entry
@@ -146,16 +151,16 @@ def _files(picture: Path) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
     return own, others
 
 
-def _remove(picture: Path, at: int, lock: threading.Lock, strays: Strays) -> bool:
-    """Remove all files of a picture, unless it came again since it was listed."""
-    with lock, _left(picture, strays):
-        own, _ = _files(picture)
+def _remove(folder: Path, at: int, lock: threading.Lock, strays: Strays) -> bool:
+    """Delete all files of an image, unless it was received again since it was listed."""
+    with lock, _skip_errors(folder, strays):
+        own, _ = _files(folder)
         noisy = own.pop(NOISY, None)
         if noisy and noisy.stat(follow_symlinks=False).st_mtime_ns != at:
             return False
-        for entry in (*own.values(), *([noisy] if noisy else [])):  # the picture as it came goes last
+        for entry in (*own.values(), *([noisy] if noisy else [])):  # the original goes last
             Path(entry).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # what is not ours stays in it
-            picture.rmdir()
+        with contextlib.suppress(OSError):  # stray files stay in it
+            folder.rmdir()
         return True
     return False

@@ -114,8 +114,8 @@ class Counted:
 async def _sweep(station: Station, pool: WorkerPool) -> None:
     """Let pictures go that need not be kept any longer, now and then; what fails is tried again."""
     keep = station.retention
-    needed = station.log.with_feedback
-    sweep = partial(station.shelf.sweep, keep_days=keep.days, keep_bytes=keep.bytes, needed=needed)
+    needed = station.log.hashes_with_feedback
+    sweep = partial(station.shelf.apply_retention, keep_days=keep.days, keep_bytes=keep.bytes, needed=needed)
     while keep.days is not None or keep.bytes is not None:
         try:
             await pool.run(sweep)  # on a daemon thread: a drive that hangs must not keep the process from ending

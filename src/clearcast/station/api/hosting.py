@@ -89,7 +89,7 @@ def host_station(hosting: Hosting, say: Say) -> None:
         log = open_log(hosting.db or hosting.data / "log.sqlite", pictures=pictures)
         open_things.enter_context(closing(log))
         shelf = Shelf(pictures)
-        log.set_pictures(pictures)
+        log.set_image_folder(pictures)
         desk = Desk(
             hosting.bundle, log=log, shelf=shelf, shadow=hosting.shadow, trust=hosting.trust, threads=hosting.threads
         )

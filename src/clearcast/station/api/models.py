@@ -99,7 +99,7 @@ class Pictures(BaseModel):
         if entry.width is None:
             return cls()
         try:
-            kept = shelf.kept(entry.sha256, entry.model) if shelf else frozenset({"noisy"})
+            kept = shelf.available(entry.sha256, entry.model) if shelf else frozenset({"noisy"})
         except ShelfAway:
             kept = frozenset({"noisy"})
         base = f"{prefix}/v1/pictures/{entry.sha256}"

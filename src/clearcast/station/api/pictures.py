@@ -105,7 +105,7 @@ def _picture(shelf: Shelf, digest: str, model: str, kind: Kind) -> bytes | None:
         case "noisy":
             return shelf.viewable(digest)
         case "restored":
-            return shelf.restored(digest, model)
+            return shelf.denoised(digest, model)
         case "heat":
             return shelf.heat(digest, model)
         case "thumbnail":

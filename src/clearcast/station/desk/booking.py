@@ -1,4 +1,4 @@
-"""Logging what is inspected: all that is finished goes into one transaction, and only then is it answered."""
+"""Log writer: writes finished jobs to the log in batches, one transaction each, then answers them."""
 
 import logging
 import time
@@ -12,14 +12,20 @@ from clearcast.station.desk.words import DeskAway, Upload
 from clearcast.station.log import Log, LogAway
 from clearcast.station.records import Entry, Record
 
-_AT_ONCE = 256  # entries of a transaction
-_GATHER = 0.05  # seconds that a transaction is put off for further entries while pictures queue: it takes some 3 ms
-_SAID = logging.getLogger(__name__)
+_BATCH_SIZE = 256  # entries of a transaction
+_BATCH_WAIT = 0.05  # seconds to wait for further entries while jobs are queued; a transaction takes about 3 ms
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """An upload on its way. ``at``: when it was handed in, see ``Entry``. ``answer`` is given once it is logged."""
+    """An upload in progress.
+
+    Attributes:
+        upload: the image.
+        at: when it was submitted, see ``Entry``.
+        answer: set once the inspection is logged.
+    """
 
     upload: Upload
     at: int
@@ -28,7 +34,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspected:
-    """A job and what is to be logged of it."""
+    """A finished job and the entry to log."""
 
     job: Job
     entry: Entry
@@ -38,38 +44,38 @@ Line = SimpleQueue[Inspected | None]
 
 
 def book(
-    line: Line, log: Log, repeats: StationRepeats, *, queued: Callable[[], bool], away: Callable[[LogAway], str]
+    line: Line, log: Log, repeats: StationRepeats, *, queued: Callable[[], bool], log_failed: Callable[[LogAway], str]
 ) -> None:
-    """Log and answer what comes, until None comes.
+    """Log and answer finished jobs until None arrives.
 
     Args:
-        line: what is finished, in any order.
-        log: where it goes.
-        repeats: tells of frozen cameras, in the order of the log.
-        queued: whether pictures wait for a worker.
-        away: called where the log cannot be written; gives the reason in words for everybody.
+        line: queue of finished jobs, in any order.
+        log: receives the entries.
+        repeats: detects frozen cameras, in the order of the log.
+        queued: whether jobs wait for a worker.
+        log_failed: called if the log cannot be written; returns the reason as a public message.
     """
     for batch in _batches(line, queued):
         try:
             _write(batch, log, repeats)
         except LogAway as error:
-            _refuse(batch, away(error))
-        except Exception:  # one entry that the log cannot hold shall not harm the others
-            _SAID.exception("%d inspections could not be logged together", len(batch))
+            _refuse(batch, log_failed(error))
+        except Exception:  # one entry that the log rejects must not affect the others
+            _logger.exception("%d inspections could not be logged together", len(batch))
             for each in batch:
-                _write_alone(each, log, repeats)
+                _write_single(each, log, repeats)
 
 
 def _batches(line: Line, queued: Callable[[], bool]) -> Iterator[list[Inspected]]:
-    """What waits, together.
+    """Yield batches of finished jobs.
 
-    What comes alone waits for more only while pictures queue: the workers stay busy then, and answers come sooner on
-    the whole, since a transaction takes as long as a good part of an inspection.
+    Wait for further jobs only while jobs are queued: the workers stay busy, and fewer transactions shorten the total
+    time, since a transaction takes as long as a good part of an inspection.
     """
     while first := line.get():
-        batch, until = [first], time.monotonic() + _GATHER
+        batch, until = [first], time.monotonic() + _BATCH_WAIT
         ended = False
-        while len(batch) < _AT_ONCE and not ended:
+        while len(batch) < _BATCH_SIZE and not ended:
             try:
                 following = line.get(timeout=max(until - time.monotonic(), 0) if queued() else 0)
             except Empty:
@@ -84,17 +90,17 @@ def _batches(line: Line, queued: Callable[[], bool]) -> Iterator[list[Inspected]
 
 
 def _write(batch: Sequence[Inspected], log: Log, repeats: StationRepeats) -> None:
-    with repeats.marked([each.entry for each in batch]) as entries:
+    with repeats.mark_repeats([each.entry for each in batch]) as entries:
         ids = log.write(entries)
     for id_, entry, each in zip(ids, entries, batch, strict=True):
         each.job.answer.set_result(Record(id=id_, entry=entry))
 
 
-def _write_alone(inspected: Inspected, log: Log, repeats: StationRepeats) -> None:
+def _write_single(inspected: Inspected, log: Log, repeats: StationRepeats) -> None:
     try:
         _write([inspected], log, repeats)
     except Exception:
-        _SAID.exception("an inspection could not be logged")
+        _logger.exception("an inspection could not be logged")
         _refuse([inspected], "an inspection could not be logged")
 
 

@@ -1,4 +1,4 @@
-"""A bundle that is loaded as soon as it can be."""
+"""Loading of bundles: a bundle that is loaded as soon as it becomes available."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +23,9 @@ class Loaded:
     """A bundle that is ready to inspect.
 
     Attributes:
-        inspector: uses one core a picture; the quickest where several wait.
-        wide: uses all cores for a picture; the quickest where one is alone.
-        reference: what pictures were like when the bundle was made; None where it does not say.
+        inspector: uses one core per image; fastest if several images wait.
+        wide: uses all cores for an image; fastest for a single image.
+        reference: drift reference; None if the bundle has none.
     """
 
     inspector: Inspector
@@ -33,16 +33,21 @@ class Loaded:
     reference: Reference | None = field(repr=False)
 
     def inspect(self, item: Item, *, alone: bool, evidence: bool) -> Inspection:
-        """Inspect a picture; the inspection holds the restored one, if it is made in any case."""
+        """Inspect an image; the inspection holds the denoised image if the bundle always makes it."""
         inspector = self.wide if alone else self.inspector
         return inspector.inspect(item, restored=inspector.always_restores, evidence=evidence)
 
 
 def load(path: Path, threads: int, trust: Trust | None = None) -> Loaded:
-    """Load a bundle for so many cores; ``trust``: whose signature it must have.
+    """Load a bundle.
+
+    Args:
+        path: a folder or zip.
+        threads: CPU cores to use.
+        trust: the signature that the bundle must have; None: none.
 
     Raises:
-        OutputError: there is none, or it is damaged.
+        OutputError: the bundle is missing, damaged or not signed as required.
     """
     package = open_package(path, trust)
     inspector = _warm_inspector(package, load_model(package))
@@ -55,21 +60,21 @@ def load(path: Path, threads: int, trust: Trust | None = None) -> Loaded:
 
 
 def _warm_inspector(package: Package, model: Model) -> Inspector:
-    """An inspector that has looked at a picture: the first takes longer, and should keep nobody waiting."""
+    """Create an inspector and warm it up: the first inspection takes longer."""
     inspector = Inspector(package, model)
     height, width = package.manifest["trained_on"]["shape"]
-    corner = 255 * np.tri(height, width, dtype=np.uint8)  # something to see, or it would not be inspected
-    inspector.inspect(Item(name="the first", key="", read=lambda: corner))
+    corner = 255 * np.tri(height, width, dtype=np.uint8)  # not uniform: uniform images are refused
+    inspector.inspect(Item(name="warm-up", key="", read=lambda: corner))
     return inspector
 
 
 class Place:
-    """Where a bundle should be.
+    """A bundle that is loaded as soon as it becomes available.
 
     Attributes:
         path: its folder or zip.
-        loaded: the bundle, signed as ``trust`` asks; None until ``try_to_load`` could load it.
-        fault: why it is not loaded; "" where it is.
+        loaded: the bundle, signed as ``trust`` requires; None until ``try_to_load`` succeeds.
+        fault: why it is not loaded; "" if it is.
     """
 
     def __init__(self, path: Path, threads: int, trust: Trust | None = None) -> None:
@@ -79,13 +84,13 @@ class Place:
         self._threads = threads
         self._trust = trust
 
-    def restores(self, model: str) -> bool:
-        """Whether it is this bundle, and one that restores on demand."""
+    def denoises_on_demand(self, model: str) -> bool:
+        """Return whether ``model`` is this bundle and it denoises on demand only."""
         inspector = self.loaded and self.loaded.inspector
         return bool(inspector and inspector.name == model and not inspector.always_restores)
 
-    def restore(self, data: bytes) -> Picture | None:
-        """A picture's bytes as the bundle restores it; None where that cannot be."""
+    def denoise(self, data: bytes) -> Picture | None:
+        """Denoise an encoded image; None if the bundle is not loaded or the image cannot be inspected."""
         if not self.loaded:
             return None
         inspector = self.loaded.inspector
@@ -93,14 +98,18 @@ class Place:
         return inspector.inspect(item, restored=True).restored
 
     def try_to_load(self) -> None:
-        """Load the bundle if it is not."""
+        """Load the bundle unless it is loaded; on failure set ``fault``."""
         if self.loaded:
             return
         try:
             self.loaded = load(self.path, self._threads, self._trust)
-        except Exception as error:  # ONNX Runtime's have no common base; whatever it is, the bundle may be mended
+        except Exception as error:  # ONNX Runtime's errors have no common base; the bundle may be repaired later
             text = str(error) if isinstance(error, OutputError) else (str(error).splitlines() or [repr(error)])[0]
-            for path in (self.path.resolve(), self.path.absolute(), self.path):  # readers need not know the folders
+            for path in (
+                self.path.resolve(),
+                self.path.absolute(),
+                self.path,
+            ):  # public message: no folders
                 text = text.replace(str(path), path.name)
             self.fault = text
         else:

@@ -1,4 +1,4 @@
-"""The desk: a bounded queue, threads that inspect, one that logs, and one that brings back what is away."""
+"""Inspection service: a bounded job queue, worker threads, a log writer and threads that reconnect failed back ends."""
 
 import asyncio
 import logging
@@ -24,24 +24,24 @@ from clearcast.station.log import Log
 from clearcast.station.records import Record
 from clearcast.station.shelf import Shelf, ShelfAway
 
-_PAUSE = 2.0  # seconds between two looks at what is away
-_CLOSING = 30.0  # seconds that threads have to finish what was taken; they may hang with a drive
-_LONGEST_WAIT = 60  # seconds that are ever asked for
+_PAUSE = 2.0  # seconds between two attempts to reconnect
+_SHUTDOWN_TIMEOUT = 30.0  # seconds for the threads to finish accepted jobs; they may hang with a disk
+_MAX_RETRY_AFTER = 60  # seconds
 _logger = logging.getLogger("uvicorn.error")
-_STEADY = 0.9  # share of what was known before in the mean time a picture takes
+_SMOOTHING = 0.9  # weight of the previous value in the moving average of an image's duration
 
 
 class Desk:
-    """Inspects what is handed in; each answer is in the log, and its pictures are on the shelf, before it is given.
+    """Inspects uploads; every result is logged and its images are stored before it is returned.
 
     Args:
-        bundle: decides; loaded in the background, as soon as it is there.
-        log: where inspections go.
-        shelf: where pictures go.
-        shadow: a second bundle, whose opinion is logged too.
-        trust: whose signature both must have, whenever they are loaded; None: they need none.
-        threads: how many pictures are inspected at a time; None: as many as there are cores.
-        waiting: from so many pictures on that are not answered yet, no more are taken.
+        bundle: gives the verdicts; loaded in the background as soon as it becomes available.
+        log: receives the inspections.
+        shelf: receives the images.
+        shadow: a second bundle, whose result is logged too.
+        trust: the signature that both bundles must have; None: none.
+        threads: number of workers; None: one per CPU core.
+        waiting: number of unanswered images from which further requests are refused.
     """
 
     def __init__(
@@ -56,49 +56,50 @@ class Desk:
         waiting: int = 64,
     ) -> None:
         self._log, self._shelf = log, shelf
-        self._size = threads or cores()
-        self._most = waiting
-        self._bundle = Place(bundle, self._size, trust)
-        shelf.restorer = self._bundle
-        self._shadow = Place(shadow, self._size, trust) if shadow else None
+        self._workers_count = threads or cores()
+        self._queue_limit = waiting
+        self._bundle = Place(bundle, self._workers_count, trust)
+        shelf.denoiser = self._bundle
+        self._shadow = Place(shadow, self._workers_count, trust) if shadow else None
         self._drift = DriftWatch(log)
         self._repeats = StationRepeats()
-        self._lock = threading.Lock()  # of what is counted and said below; and nothing is taken after the desk closed
+        self._lock = threading.Lock()  # guards the counters below; no job is accepted after closing
         self._closing = False
-        self._over = threading.Event()
+        self._stopping = threading.Event()
         self._waiting = 0
-        self._seconds = 0.1  # that a picture takes, lately
+        self._mean_seconds = 0.1  # moving average of an image's duration
         self._probes = {
-            "log": Probe("the log", lambda: log.writable(), _PAUSE),
-            "shelf": Probe("the folder of the pictures", lambda: shelf.writable(), _PAUSE),
+            "log": Probe("the log", lambda: log.check_writable(), _PAUSE),
+            "shelf": Probe("the image store", lambda: shelf.check_writable(), _PAUSE),
         }
-        self._taken: SimpleQueue[Job | None] = SimpleQueue()
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._finished: Line = SimpleQueue()
-        self._disk = DaemonExecutor(self._size, "disk")
-        self._looker = Looker(shelf=shelf, shadow=self._shadow, beside=self._disk)
+        self._disk_writer = DaemonExecutor(self._workers_count, "disk")
+        self._runner = Looker(shelf=shelf, shadow=self._shadow, writer=self._disk_writer)
         self._workers: list[threading.Thread] = []
-        self._others: list[threading.Thread] = []
-        self._minders: list[threading.Thread] = []
+        self._log_writers: list[threading.Thread] = []
+        self._connectors: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin to load the bundle; pictures are taken once it is there."""
-        self._workers = [_started("inspect", self._work) for _ in range(self._size)]
-        self._others = [_started("log", self._book)]
-        self._minders = [_started("mind", self._mind)]
-        self._minders += [_started(f"probe {name}", probe.run) for name, probe in self._probes.items()]
+        """Start the threads; uploads are accepted once the bundle is loaded."""
+        self._workers = [_start_thread("inspect", self._work) for _ in range(self._workers_count)]
+        self._log_writers = [_start_thread("log", self._write_log)]
+        self._connectors = [_start_thread("load", self._load_bundles)]
+        self._connectors += [_start_thread(f"probe {name}", probe.run) for name, probe in self._probes.items()]
 
     async def inspect(self, uploads: Sequence[Upload]) -> list[Record]:
-        """Inspect some pictures; a bad one gives a record with an error.
+        """Inspect uploads; one that cannot be decoded gives a record with an error.
 
-        Who stops waiting finds the answers in the log nevertheless.
+        If the caller stops waiting, the inspections are logged nevertheless.
 
         Raises:
-            DeskFull: too many wait already; a request is taken whole or not at all.
-            DeskAway: the bundle, the log or the shelf is away, or the desk is closing; it names those that were logged.
+            DeskFull: the queue is full; a request is accepted whole or not at all.
+            DeskAway: the bundle, the log or the image store is unavailable, or the service is closing; it holds the
+                records that were logged.
         """
         at = time.time_ns() // 1_000_000
         jobs = [Job(upload=upload, at=at) for upload in uploads]
-        self._take(jobs)
+        self._accept(jobs)
         answers = await asyncio.gather(*(asyncio.wrap_future(job.answer) for job in jobs), return_exceptions=True)
         records = [answer for answer in answers if not isinstance(answer, BaseException)]
         for fault in answers:
@@ -109,7 +110,7 @@ class Desk:
         return records
 
     def state(self) -> State:
-        """How the desk stands just now; asks nobody, so it is quick."""
+        """Return the current status; never blocks."""
         loaded, shadow = self._bundle.loaded, self._shadow
         reasons = self._reasons()
         return State(
@@ -126,91 +127,91 @@ class Desk:
         )
 
     def drift(self) -> list[str]:
-        """Sentences on how the latest pictures differ from those that the bundle was measured on."""
+        """Describe in sentences how the latest images differ from the bundle's drift reference."""
         return self._drift.sentences(self._bundle.loaded) if self._bundle.loaded else []
 
     async def close(self) -> None:
-        """Take no more, finish and log what was taken, and end; what hangs is left behind after half a minute."""
+        """Finish and log the accepted jobs and stop; abandon threads that still hang after half a minute."""
         await asyncio.to_thread(self._close)
 
-    def _take(self, jobs: Sequence[Job]) -> None:
+    def _accept(self, jobs: Sequence[Job]) -> None:
         with self._lock:
             if reasons := self._reasons():
                 raise DeskAway("; ".join(reasons))
-            if self._waiting >= self._most:
-                wait = math.ceil(self._waiting * self._seconds / self._size)
-                raise DeskFull(self._waiting, min(max(wait, 1), _LONGEST_WAIT))
+            if self._waiting >= self._queue_limit:
+                wait = math.ceil(self._waiting * self._mean_seconds / self._workers_count)
+                raise DeskFull(self._waiting, min(max(wait, 1), _MAX_RETRY_AFTER))
             self._waiting += len(jobs)
             for job in jobs:
-                job.answer.set_running_or_notify_cancel()  # from here on nobody can cancel it: it will be logged
-                job.answer.add_done_callback(self._count_down)
-                self._taken.put(job)
+                job.answer.set_running_or_notify_cancel()  # from here on it cannot be cancelled: it will be logged
+                job.answer.add_done_callback(self._decrement_waiting)
+                self._queue.put(job)
 
-    def _count_down(self, _: Future[Record]) -> None:
+    def _decrement_waiting(self, _: Future[Record]) -> None:
         with self._lock:
             self._waiting -= 1
 
     def _reasons(self) -> tuple[str, ...]:
         closing = "the station is closing" if self._closing else ""
-        away = [probe.fault for probe in self._probes.values()]
-        return tuple(reason for reason in (closing, self._bundle.fault, *away) if reason)
+        faults = [probe.fault for probe in self._probes.values()]
+        return tuple(reason for reason in (closing, self._bundle.fault, *faults) if reason)
 
     def _work(self) -> None:
-        """A worker takes one picture from its bytes to the entry, so no two cores wait for each other."""
-        while job := self._taken.get():
-            begun = time.perf_counter()
-            assert self._bundle.loaded, "a picture was taken before there was a bundle"
+        """Inspect jobs from the queue; one worker does all stages of an image, so that no core waits for another."""
+        while job := self._queue.get():
+            started = time.perf_counter()
+            assert self._bundle.loaded, "a job was accepted before the bundle was loaded"
             try:
-                entry = self._looker.look(job.upload, job.at, self._bundle.loaded, alone=self._waiting == 1)
+                entry = self._runner.run(job.upload, job.at, self._bundle.loaded, alone=self._waiting == 1)
             except ShelfAway as error:
-                job.answer.set_exception(DeskAway(self._probes["shelf"].note(error)))
-            except Exception as error:  # a fault of ours: who waits shall know, and the next picture has its turn
+                job.answer.set_exception(DeskAway(self._probes["shelf"].report_failure(error)))
+            except Exception as error:  # a bug: report it to the caller and go on with the next job
                 job.answer.set_exception(error)
             else:
                 self._finished.put(Inspected(job=job, entry=entry))
-            self._seconds = _STEADY * self._seconds + (1 - _STEADY) * (time.perf_counter() - begun)
+            self._mean_seconds = _SMOOTHING * self._mean_seconds + (1 - _SMOOTHING) * (time.perf_counter() - started)
 
-    def _book(self) -> None:
+    def _write_log(self) -> None:
         book(
             self._finished,
             self._log,
             self._repeats,
-            queued=lambda: not self._taken.empty(),
-            away=self._probes["log"].note,
+            queued=lambda: not self._queue.empty(),
+            log_failed=self._probes["log"].report_failure,
         )
 
-    def _mind(self) -> None:
-        """Load what is not loaded."""
-        while not self._over.is_set():
+    def _load_bundles(self) -> None:
+        """Try to load the bundles until the service stops."""
+        while not self._stopping.is_set():
             self._bundle.try_to_load()
             if self._shadow:
                 self._shadow.try_to_load()
-            self._over.wait(_PAUSE)
+            self._stopping.wait(_PAUSE)
 
     def _close(self) -> None:
         with self._lock:
             self._closing = True
-        self._over.set()
+        self._stopping.set()
         for probe in self._probes.values():
             probe.stop()
         for _ in self._workers:
-            self._taken.put(None)
-        end = time.monotonic() + _CLOSING
+            self._queue.put(None)
+        end = time.monotonic() + _SHUTDOWN_TIMEOUT
         _join(self._workers, end)
         self._finished.put(None)
-        _join(self._others, max(end, time.monotonic() + _PAUSE))
-        _join(self._minders, time.monotonic() + _PAUSE)
-        self._disk.shutdown()
+        _join(self._log_writers, max(end, time.monotonic() + _PAUSE))
+        _join(self._connectors, time.monotonic() + _PAUSE)
+        self._disk_writer.shutdown()
 
 
 def _join(threads: Sequence[threading.Thread], end: float) -> None:
     for thread in threads:
         thread.join(max(end - time.monotonic(), 0))
         if thread.is_alive():
-            _logger.warning("The thread %r hangs and is left behind; what it was doing is not finished", thread.name)
+            _logger.warning("The thread %r does not end and is abandoned; its work is not finished", thread.name)
 
 
-def _started(name: str, target: Callable[[], None]) -> threading.Thread:
+def _start_thread(name: str, target: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=target, name=name, daemon=True)
     thread.start()
     return thread

@@ -1,4 +1,4 @@
-"""Whether the pictures of late are no longer what a bundle was measured on."""
+"""Drift monitor: compares the latest inspections of the log with the bundle's drift reference."""
 
 import contextlib
 import math
@@ -11,38 +11,38 @@ from clearcast.station.desk.bundles import Loaded
 from clearcast.station.log import Log, LogAway
 from clearcast.station.records import Entry
 
-_LATEST = 500  # pictures
-_FRESH = 60.0  # seconds
+_WINDOW = 500  # images
+_REFRESH_INTERVAL = 60.0  # seconds
 
 
 class DriftWatch:
-    """Tells of drift in the latest inspections of a log; looked at once a minute at most."""
+    """Reports drift in the latest inspections of a log; updated at most once a minute."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._told: list[str] = []
-        self._until = -math.inf
+        self._sentences: list[str] = []
+        self._refresh_at = -math.inf
 
     def sentences(self, bundle: Loaded) -> list[str]:
-        """See ``clearcast.runtime.drift``; what was known last while the log is away or is being asked."""
-        if time.monotonic() >= self._until and bundle.reference and self._lock.acquire(blocking=False):
+        """Describe the drift, see ``clearcast.runtime.drift``; the last result while the log is unavailable or busy."""
+        if time.monotonic() >= self._refresh_at and bundle.reference and self._lock.acquire(blocking=False):
             try:
-                self._until = time.monotonic() + _FRESH
+                self._refresh_at = time.monotonic() + _REFRESH_INTERVAL
                 with contextlib.suppress(LogAway):
-                    self._told = self._look(bundle.inspector.name, Drift(bundle.reference))
+                    self._sentences = self._compute(bundle.inspector.name, Drift(bundle.reference))
             finally:
                 self._lock.release()
-        return self._told
+        return self._sentences
 
-    def _look(self, model: str, drift: Drift) -> list[str]:
-        for entry in self._log.latest(model, _LATEST):
-            drift.see(_inspection(entry))
+    def _compute(self, model: str, drift: Drift) -> list[str]:
+        for entry in self._log.latest(model, _WINDOW):
+            drift.see(_to_inspection(entry))
         return drift.sentences()
 
 
-def _inspection(entry: Entry) -> Inspection:
-    """An entry as drift looks at it."""
+def _to_inspection(entry: Entry) -> Inspection:
+    """Convert an entry to an inspection for ``Drift``."""
     looks = None
     if entry.brightness is not None:
         looks = Looks(brightness=entry.brightness, sharpness=entry.sharpness, sigma=entry.sigma, density=entry.density)

@@ -1,4 +1,4 @@
-"""From an upload to what is logged of it, with its pictures on the shelf."""
+"""Job runner: inspects an upload, stores its images and returns the entry to log."""
 
 import logging
 import unicodedata
@@ -17,80 +17,84 @@ from clearcast.station.desk.writing import DaemonExecutor
 from clearcast.station.records import Entry, Opinion
 from clearcast.station.shelf import Shelf, ShelfAway
 
-_LONGEST = 255  # characters of a name
-_SAID = logging.getLogger(__name__)
+_MAX_NAME = 255  # characters
+_logger = logging.getLogger(__name__)
 
 Decode = Callable[[Channels], Picture]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Looker:
-    """Inspects uploads and keeps their pictures. Safe to use from several threads.
+    """Inspects uploads and stores their images. Thread-safe.
 
     Attributes:
-        shelf: keeps the pictures.
-        shadow: where the bundle in shadow should be; None where there is none.
-        beside: what writes a picture to the disk while it is inspected, since a disk takes milliseconds to be sure.
+        shelf: stores the images.
+        shadow: the shadow bundle; None if there is none.
+        writer: writes an image to the disk while it is inspected, since a flush takes milliseconds.
     """
 
     shelf: Shelf
     shadow: Place | None
-    beside: DaemonExecutor
+    writer: DaemonExecutor
 
-    def look(self, upload: Upload, at: int, bundle: Loaded, *, alone: bool) -> Entry:
-        """Inspect an upload by a bundle and the one in shadow; its pictures are on the shelf when this returns.
+    def run(self, upload: Upload, at: int, bundle: Loaded, *, alone: bool) -> Entry:
+        """Inspect an upload with a bundle and the shadow bundle; its images are stored when this returns.
 
         Args:
-            upload: of any kind; one that is no picture gives an entry with an error.
-            at: when it was handed in, see ``Entry``.
-            bundle: decides.
-            alone: whether no other picture wants the cores.
+            upload: any bytes; if they are no image, the entry has an error.
+            at: when it was submitted, see ``Entry``.
+            bundle: gives the verdict.
+            alone: whether no other image needs the CPU cores.
 
         Raises:
-            ShelfAway: the pictures cannot be kept.
+            ShelfAway: the images cannot be stored.
         """
-        kept = self.beside.submit(self.shelf.put, upload.data)
+        stored = self.writer.submit(self.shelf.put, upload.data)
         name = plain(upload.name)
         decode = cache(partial(_decode, upload.data, name))
         inspection = _inspect(bundle, name, decode, alone=alone, evidence=bundle.inspector.has_evidence)
-        sha256 = kept.result()
+        sha256 = stored.result()
         if not inspection.error:
-            self._keep_made(sha256, name, inspection)
-        opinion = self._opinion(inspection, name, decode, alone=alone) if self.shadow else None
-        return _entry(upload, at, name, sha256, inspection, opinion)
+            self._store_outputs(sha256, name, inspection)
+        shadow = self._shadow_result(inspection, name, decode, alone=alone) if self.shadow else None
+        return _entry(upload, at, name, sha256, inspection, shadow)
 
-    def _keep_made(self, sha256: str, name: str, inspection: Inspection) -> None:
-        """Keep what the bundle made of a picture; what cannot be drawn or encoded never costs the verdict."""
+    def _store_outputs(self, sha256: str, name: str, inspection: Inspection) -> None:
+        """Store the bundle's output images; a failure to encode them never costs the verdict."""
         try:
-            self.shelf.put_made(sha256, inspection.model, restored=inspection.restored, evidence=inspection.evidence)
+            self.shelf.put_outputs(sha256, inspection.model, restored=inspection.restored, evidence=inspection.evidence)
         except ShelfAway:
             raise
         except Exception:
-            _SAID.exception("what was made of a picture of %r could not be kept", name)
+            _logger.exception("the output images of %r could not be stored", name)
 
-    def _opinion(self, decided: Inspection, name: str, decode: Decode, *, alone: bool) -> Opinion:
-        """What the bundle in shadow says; whatever happens to it, the answer stands."""
-        assert self.shadow, "asked for an opinion without a bundle in shadow"
+    def _shadow_result(self, primary: Inspection, name: str, decode: Decode, *, alone: bool) -> Opinion:
+        """Inspect with the shadow bundle; its errors never affect the verdict."""
+        assert self.shadow, "there is no shadow bundle"
         if self.shadow.loaded is None:
-            return _no_opinion(self.shadow.path.name, self.shadow.fault)
-        if decided.error:  # no bundle can say anything of it
-            return _no_opinion(self.shadow.loaded.inspector.name, decided.error)
-        said = _inspect(self.shadow.loaded, name, decode, alone=alone, evidence=False)
+            return _no_shadow_result(self.shadow.path.name, self.shadow.fault)
+        if primary.error:  # no bundle can inspect it
+            return _no_shadow_result(self.shadow.loaded.inspector.name, primary.error)
+        result = _inspect(self.shadow.loaded, name, decode, alone=alone, evidence=False)
         return Opinion(
-            model=said.model, verdict=said.verdict, p_defect=said.p_defect, threshold=said.threshold, error=said.error
+            model=result.model,
+            verdict=result.verdict,
+            p_defect=result.p_defect,
+            threshold=result.threshold,
+            error=result.error,
         )
 
 
 def plain(name: str) -> str:
-    r"""A sender's name for a picture as text that every database and page can hold, at most 255 characters.
+    r"""Return an image's name as printable text of at most 255 characters, safe for databases and web pages.
 
     >>> plain("a\0b\n.jpg"), plain("fish\u202egpj.exe"), plain("Bild\u202f1.jpg")
     ('a\ufffdb\ufffd.jpg', 'fish\ufffdgpj.exe', 'Bild 1.jpg')
     """
-    return "".join(map(_shown, name[:_LONGEST]))
+    return "".join(map(_printable, name[:_MAX_NAME]))
 
 
-def _shown(character: str) -> str:
+def _printable(character: str) -> str:
     if unicodedata.category(character) == "Zs":
         return " "
     return character if character.isprintable() else "\ufffd"
@@ -101,22 +105,22 @@ def _decode(data: bytes, name: str, channels: Channels) -> Picture:
 
 
 def _inspect(bundle: Loaded, name: str, decode: Decode, *, alone: bool, evidence: bool) -> Inspection:
-    """An inspection in any case: what nobody thought of is an error of this one picture."""
+    """Inspect an image; an unexpected exception gives an inspection with an error."""
     item = Item(name=name, key=name, read=lambda: decode(bundle.inspector.channels))
     try:
         return bundle.inspect(item, alone=alone, evidence=evidence)
-    except Exception as error:  # such as too little memory to decode it
-        _SAID.exception("a picture of %r could not be inspected", name)
-        reason = f"could not be inspected here ({type(error).__name__}); tell whoever looks after the station"
+    except Exception as error:  # such as too little memory to decode the image
+        _logger.exception("the image %r could not be inspected", name)
+        reason = f"could not be inspected ({type(error).__name__}); contact the station's administrator"
         inspector = bundle.inspector
         return failed_inspection(name, None, f"{name}: {reason}", threshold=inspector.threshold, model=inspector.name)
 
 
-def _no_opinion(model: str, error: str) -> Opinion:
+def _no_shadow_result(model: str, error: str) -> Opinion:
     return Opinion(model=model, verdict=None, p_defect=None, threshold=None, error=error)
 
 
-def _entry(upload: Upload, at: int, name: str, sha256: str, inspection: Inspection, opinion: Opinion | None) -> Entry:
+def _entry(upload: Upload, at: int, name: str, sha256: str, inspection: Inspection, shadow: Opinion | None) -> Entry:
     looks = inspection.looks
     height, width = inspection.shape or (None, None)
     return Entry(
@@ -140,6 +144,6 @@ def _entry(upload: Upload, at: int, name: str, sha256: str, inspection: Inspecti
         sharpness=looks.sharpness if looks else None,
         sigma=looks.sigma if looks else None,
         density=looks.density if looks else None,
-        shadow=opinion,
+        shadow=shadow,
         pixels=inspection.pixels,
     )

@@ -1,4 +1,4 @@
-"""Frozen cameras of a station: the same picture again and again from one sender, in the order of the log."""
+"""Detection of frozen cameras: identical images in a row from one sender, in the order of the log."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -9,42 +9,42 @@ from dataclasses import replace
 from clearcast.runtime.repeats import Repeats, frozen_reason
 from clearcast.station.records import Entry
 
-_STATIONS = 1000  # senders that are remembered, those heard of last
+_MAX_STATIONS = 1000  # senders to remember, the most recent ones
 
 
 class StationRepeats:
-    """Counts equal pictures in a row for each station name. The thread that logs uses it alone; others may read.
+    """Counts identical images in a row per station name. Only the log writer's thread may update it; others may read.
 
     Attributes:
-        total: pictures so far that were the same as the sender's one before.
+        total: images so far that were identical to the sender's previous one.
     """
 
     def __init__(self) -> None:
-        self._of: OrderedDict[str, Repeats] = OrderedDict()
+        self._by_station: OrderedDict[str, Repeats] = OrderedDict()
         self.total = 0
 
     @contextmanager
-    def marked(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-        """The entries to log, those of a frozen camera with an error instead of a verdict.
+    def mark_repeats(self, entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+        """Yield the entries to log; those of a frozen camera have an error instead of a verdict.
 
-        They count only if what is done with them succeeds: what could not be logged will be sent again.
+        They count only if the block succeeds: entries that were not logged will be sent again.
         """
         changed: dict[str, Repeats] = {}
         marked = []
         for entry in entries:
             if entry.station not in changed:
-                changed[entry.station] = copy(self._of.get(entry.station, Repeats()))
-            marked.append(_marked(entry, changed[entry.station].count(entry.name, entry.pixels)))
+                changed[entry.station] = copy(self._by_station.get(entry.station, Repeats()))
+            marked.append(_with_repeat_error(entry, changed[entry.station].count(entry.name, entry.pixels)))
         yield marked
         for station, repeats in changed.items():
-            before = self._of.pop(station, None)
-            self._of[station] = repeats
+            before = self._by_station.pop(station, None)
+            self._by_station[station] = repeats
             self.total += repeats.total - (before.total if before else 0)
-        while len(self._of) > _STATIONS:
-            self._of.popitem(last=False)
+        while len(self._by_station) > _MAX_STATIONS:
+            self._by_station.popitem(last=False)
 
 
-def _marked(entry: Entry, place: int | None) -> Entry:
+def _with_repeat_error(entry: Entry, place: int | None) -> Entry:
     if place is None or entry.error:
         return entry
     error = f"{entry.name}: {frozen_reason(place)}"
@@ -62,5 +62,5 @@ def _marked(entry: Entry, place: int | None) -> Entry:
         sharpness=None,
         sigma=None,
         density=None,
-        shadow=shadow,  # else it would differ from the verdict that is missing
+        shadow=shadow,  # without a verdict either, so that it does not count as different
     )

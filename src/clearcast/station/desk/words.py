@@ -1,4 +1,4 @@
-"""What a desk takes, says of itself, and refuses with."""
+"""Request, status and error types of the inspection service."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,19 +8,17 @@ from clearcast.runtime.manifest import Manifest
 from clearcast.station.log import LogAway
 from clearcast.station.records import Record
 
-LOG_AWAY = (
-    "the log cannot be reached or written just now; whoever looks after the station finds the reason in its output"
-)
+LOG_AWAY = "the log cannot be reached or written at the moment; the station's own output has the reason"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """A picture that is handed in.
+    """An uploaded image.
 
     Attributes:
-        data: its bytes as they came, of any kind.
-        name: what the sender calls it; any text.
-        station: which station, camera or line sends it; "" where nobody said.
+        data: the bytes as received; any content.
+        name: the sender's name of the image; any text.
+        station: the station, camera or line that sent it; "" if unknown.
     """
 
     data: bytes = field(repr=False)
@@ -30,19 +28,19 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """How a desk stands.
+    """Status of the inspection service.
 
     Attributes:
-        ready: whether pictures can be inspected, kept and logged just now.
-        reasons: why not, a sentence each; for people.
-        model: the bundle's name as inspections give it; None until it is loaded. So are the next three.
-        threshold: the probability above which the verdict is defect, 0..1; None also where it judges nothing.
-        has_evidence: whether it says where a defect is.
-        manifest: all that it says of itself.
-        shadow: the name of the bundle in shadow; None where there is none, or until it is loaded.
-        shadow_fault: why there is no opinion of the bundle in shadow, though there should be; "" where there is.
-        waiting: pictures that were taken and not answered yet.
-        repeats: pictures since the start that were the same as their sender's one before.
+        ready: whether images can be inspected, stored and logged at the moment.
+        reasons: why not, one public sentence each.
+        model: the bundle's name, as in inspections; None until the bundle is loaded, as the next three.
+        threshold: probability above which the verdict is defect, 0..1; None also if the bundle gives no verdict.
+        has_evidence: whether the bundle gives heat maps.
+        manifest: the bundle's manifest.
+        shadow: the shadow bundle's name; None if there is none or it is not loaded yet.
+        shadow_fault: why the shadow bundle is not loaded; "" if it is, or if there is none.
+        waiting: images that were accepted and not answered yet.
+        repeats: images since the start that were identical to their sender's previous one.
     """
 
     ready: bool
@@ -57,19 +55,19 @@ class State:
     repeats: int = 0
 
 
-class DeskFull(ClearcastError):  # noqa: N818 - named by what is so, not by whose fault it is
-    """So many pictures wait that no more are taken; try again in ``retry_after`` seconds."""
+class DeskFull(ClearcastError):  # noqa: N818 - named by the state
+    """The queue is full; try again in ``retry_after`` seconds."""
 
     def __init__(self, waiting: int, retry_after: int) -> None:
-        super().__init__(f"{waiting} pictures wait already; try again in {retry_after} s")
+        super().__init__(f"the queue is full ({waiting} images are waiting); try again in {retry_after} s")
         self.retry_after = retry_after
 
 
 class DeskAway(ClearcastError):  # noqa: N818 - as above
-    """The bundle, the log or the pictures' folder is away; try again later.
+    """The bundle, the log or the image store is unavailable; try again later.
 
     Attributes:
-        logged: inspections of the same request that were logged before it went away, in their order.
+        logged: inspections of the same request that were logged before the failure, in order.
     """
 
     def __init__(self, reason: str, logged: Sequence[Record] = ()) -> None:
@@ -78,5 +76,5 @@ class DeskAway(ClearcastError):  # noqa: N818 - as above
 
 
 def told_to_all(error: ClearcastError) -> str:
-    """What anybody may read of an error: nothing of paths, addresses and users of the log's database."""
+    """Return an error's public message, without paths, addresses and users of the log's database."""
     return LOG_AWAY if isinstance(error, LogAway) else str(error)

@@ -1,4 +1,4 @@
-"""Threads that write beside those that inspect, and may hang with a drive."""
+"""Executor with daemon threads, for disk writes that may hang."""
 
 import threading
 from collections.abc import Callable
@@ -11,13 +11,13 @@ _T = TypeVar("_T")
 
 
 class DaemonExecutor:
-    """Daemon threads that do what is submitted, so that a drive that hangs does not keep the process from ending.
+    """Thread pool with daemon threads, so that a disk that hangs does not keep the process from ending.
 
-    Those of ``ThreadPoolExecutor`` are waited for when Python ends.
+    (Python waits for the threads of ``ThreadPoolExecutor`` at exit.)
 
     Args:
-        threads: how many jobs are done at a time.
-        name: of the threads.
+        threads: number of threads.
+        name: name of the threads.
     """
 
     def __init__(self, threads: int, name: str) -> None:
@@ -27,25 +27,25 @@ class DaemonExecutor:
             thread.start()
 
     def submit(self, work: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
-        """Let a thread do some work."""
+        """Run a function on a thread of the pool."""
         future: Future[_T] = Future()
 
         def do() -> None:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(work(*args, **kwargs))
-                except BaseException as error:  # whoever waits for it hears of it
+                except BaseException as error:  # passed to the caller by the future
                     future.set_exception(error)
 
         self._jobs.put(do)
         return future
 
     def shutdown(self) -> None:
-        """End the threads after what was submitted so far, without waiting for them."""
+        """End the threads after the work submitted so far, without waiting for them."""
         for _ in self._threads:
             self._jobs.put(None)
 
     def _work(self) -> None:
         while job := self._jobs.get():
             job()
-            del job  # else it would be held until the next comes
+            del job  # release it before waiting for the next

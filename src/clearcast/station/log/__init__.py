@@ -1,4 +1,4 @@
-"""The station's log: every inspection and what people said of it, in SQLite or PostgreSQL."""
+"""The station's log of inspections and feedback, in SQLite or PostgreSQL."""
 
 from clearcast.station.log.away import LogAway
 from clearcast.station.log.log import Log, open_log

@@ -1,4 +1,4 @@
-"""The one error of a log that cannot be reached or written just now."""
+"""Error of an unavailable log, and the translation of database errors to it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,23 +7,23 @@ from sqlalchemy import exc
 
 from clearcast.errors import ClearcastError
 
-_OURS = (exc.IntegrityError, exc.ProgrammingError, exc.DataError)  # faults of this code, not of the database
+_BUGS = (exc.IntegrityError, exc.ProgrammingError, exc.DataError)  # bugs of this code, not failures of the database
 
 
-class LogAway(ClearcastError):  # noqa: N818 - a state that passes, named as the station tells it
-    """The log's database cannot be reached or written just now, also where its disk is full: try again."""
+class LogAway(ClearcastError):  # noqa: N818 - named by the state
+    """The log's database cannot be reached or written at the moment, for instance since its disk is full: try again."""
 
 
 @contextmanager
 def reaching(place: str) -> Iterator[None]:
-    """Turn what a database says when it is away into ``LogAway``; ``place`` names it, without a password."""
+    """Translate errors of an unavailable database to ``LogAway``; ``place`` names it, without a password."""
     try:
         yield
-    except _OURS:
+    except _BUGS:
         raise
     except (exc.DBAPIError, exc.TimeoutError) as error:
-        why = " ".join(str(error.orig if isinstance(error, exc.DBAPIError) else error).split()).rstrip(".")
+        reason = " ".join(str(error.orig if isinstance(error, exc.DBAPIError) else error).split()).rstrip(".")
         raise LogAway(
-            f"The log {place} cannot be reached or written: {why}. Nothing was logged by this; see "
-            "that the database runs, may be written and has room on its disk, then try again."
+            f"The log {place} cannot be reached or written: {reason}. Nothing was logged; check "
+            "that the database runs, is writable and has free disk space, then try again."
         ) from error

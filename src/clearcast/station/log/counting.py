@@ -1,6 +1,6 @@
-"""Counting inspections: whole minutes, hours and days are counted beforehand, by kind, as they are logged.
+"""Counts and trends from rollups: counts per dimension row of whole minutes, hours and days.
 
-So the counts of any filter need only these, and single inspections at the two ends of the time that is asked for.
+The counts of any filter need only rollups, and single inspections at the two ends of the requested time range.
 """
 
 from collections import Counter
@@ -19,14 +19,14 @@ from clearcast.station.log.tallying import MEANS, WIDTHS
 from clearcast.station.log.wanting import kind_conditions, moment, named, of_kind
 from clearcast.station.records import Disagreement, Tally, Wanted
 
-_WORDS = ("verdict", "noise_type", "disagreement", "has_brightness", "has_sharpness", "has_p_defect")
+_DIMENSION_NAMES = ("verdict", "noise_type", "disagreement", "has_brightness", "has_sharpness", "has_p_defect")
 _MINUTE = WIDTHS[-1]
 _SUMS = ("inspections", *MEANS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A part of a span of time, in whole spans of ``width``, or inspection by inspection where that is 0."""
+    """A part of a time range, in whole rollups of ``width`` milliseconds, or single inspections if that is 0."""
 
     width: int
     since: int
@@ -34,7 +34,7 @@ class Piece:
 
 
 def cover(since: int, until: int, widths: Sequence[int] = WIDTHS) -> list[Piece]:
-    """The pieces that make up ``since <= at < until``: the widest spans that fit, narrower ones at both ends."""
+    """Split ``since <= at < until`` into pieces: the widest rollups that fit, narrower ones at both ends."""
     if since >= until:
         return []
     if not widths:
@@ -47,32 +47,32 @@ def cover(since: int, until: int, widths: Sequence[int] = WIDTHS) -> list[Piece]
     return [*cover(since, first, narrower), whole, *cover(last, until, narrower)]
 
 
-def tally(connection: Connection, wanted: Wanted, since: int, until: int) -> Tally:
-    """The counts of a span of time."""
-    pieces = cover(since, until, () if wanted.text else WIDTHS)  # names are not counted beforehand
-    counted = (_whole(piece, wanted) if piece.width else _single(piece, wanted) for piece in pieces)
-    return _tally(since, [row for by_kind in counted for row in connection.execute(_by_words(by_kind))])
+def tally(connection: Connection, filters: Wanted, since: int, until: int) -> Tally:
+    """Count the inspections in a time range."""
+    pieces = cover(since, until, () if filters.text else WIDTHS)  # rollups do not contain names
+    counted = (_count_rollups(piece, filters) if piece.width else _count_single(piece, filters) for piece in pieces)
+    return _to_tally(since, [row for by_kind in counted for row in connection.execute(_group_by_dimensions(by_kind))])
 
 
-def trend(connection: Connection, wanted: Wanted, spans: int) -> list[Tally]:
-    """The counts of at most so many equal spans; see ``Log.trend``."""
-    first = _outermost(connection, wanted, last=False) if wanted.since is None else moment(wanted.since)
-    last = _outermost(connection, wanted, last=True) if wanted.until is None else moment(wanted.until)
+def trend(connection: Connection, filters: Wanted, spans: int) -> list[Tally]:
+    """Count inspections by equal time spans, at most ``spans``; see ``Log.trend``."""
+    first = _extreme_minute(connection, filters, last=False) if filters.since is None else moment(filters.since)
+    last = _extreme_minute(connection, filters, last=True) if filters.until is None else moment(filters.until)
     if first is None or last is None:
         return []
-    until = last + _MINUTE if wanted.until is None else last
+    until = last + _MINUTE if filters.until is None else last
     unit = next((width for width in WIDTHS if (until - first) // spans >= width), 1)
     begin = first // unit * unit
     width = max(-(-(until - begin) // (spans * unit)), 1) * unit
     starts = range(begin, until, width)
-    tallied = [tally(connection, wanted, max(start, first), min(start + width, until)) for start in starts]
-    return [replace(one, start=start) for one, start in zip(tallied, starts, strict=True)]
+    counts = [tally(connection, filters, max(start, first), min(start + width, until)) for start in starts]
+    return [replace(one, start=start) for one, start in zip(counts, starts, strict=True)]
 
 
-def _outermost(connection: Connection, wanted: Wanted, *, last: bool) -> int | None:
-    """The first or last minute of the wanted kinds, at any time and of any name; None where there is none."""
+def _extreme_minute(connection: Connection, filters: Wanted, *, last: bool) -> int | None:
+    """Return the first or last minute with matching inspections, whatever their time and name; None if none."""
     start = tallies.c.start
-    counted = select(start).where(tallies.c.inspections > 0, of_kind(tallies.c.kind_id, wanted)).limit(1)
+    counted = select(start).where(tallies.c.inspections > 0, of_kind(tallies.c.kind_id, filters)).limit(1)
     counted = counted.order_by(start.desc() if last else start)
     within: ColumnElement[bool] = true()
     minute: int | None = None
@@ -84,42 +84,42 @@ def _outermost(connection: Connection, wanted: Wanted, *, last: bool) -> int | N
     return minute
 
 
-def _by_words(counted: Select[Any]) -> Select[Any]:
-    """Counts and sums by all that is told apart in a ``Tally``, from those by kind."""
+def _group_by_dimensions(counted: Select[Any]) -> Select[Any]:
+    """Group counts and sums per dimension row by the dimensions of a ``Tally``."""
     by_kind = counted.subquery()
-    groups = [kinds.c[name] for name in _WORDS]
+    groups = [kinds.c[name] for name in _DIMENSION_NAMES]
     sums = (func.sum(by_kind.c[name]).label(name) for name in _SUMS)
     return select(*groups, *sums).join(kinds, kinds.c.id == by_kind.c.kind_id).group_by(*groups)
 
 
-def _whole(piece: Piece, wanted: Wanted) -> Select[Any]:
-    """Of a piece that is counted beforehand."""
+def _count_rollups(piece: Piece, filters: Wanted) -> Select[Any]:
+    """Count a piece from rollups."""
     within = (tallies.c.width == piece.width, tallies.c.start >= piece.since, tallies.c.start < piece.until)
     sums = (func.sum(tallies.c[name]).label(name) for name in _SUMS)
-    found = select(tallies.c.kind_id, *sums).where(*within, of_kind(tallies.c.kind_id, wanted))
+    found = select(tallies.c.kind_id, *sums).where(*within, of_kind(tallies.c.kind_id, filters))
     return found.group_by(tallies.c.kind_id)
 
 
-def _single(piece: Piece, wanted: Wanted) -> Select[Any]:
-    """Of a piece that is counted inspection by inspection: kind by kind, in one index that holds all that is needed."""
+def _count_single(piece: Piece, filters: Wanted) -> Select[Any]:
+    """Count a piece from single inspections: one dimension row after another, with a covering index."""
     within = and_(inspections.c.kind_id == kinds.c.id, inspections.c.at >= piece.since, inspections.c.at < piece.until)
     sums = (func.count().label("inspections"), *(func.sum(inspections.c[name]).label(name) for name in MEANS))
-    found = select(kinds.c.id.label("kind_id"), *sums).select_from(_InOrder(kinds, inspections, within))
-    return found.where(*kind_conditions(wanted), named(wanted.text)).group_by(kinds.c.id)
+    found = select(kinds.c.id.label("kind_id"), *sums).select_from(_LeftFirstJoin(kinds, inspections, within))
+    return found.where(*kind_conditions(filters), named(filters.text)).group_by(kinds.c.id)
 
 
-class _InOrder(Join):
-    """A join that begins with its left side; else SQLite goes by time, and sorts what it found by kind."""
+class _LeftFirstJoin(Join):
+    """A join that starts with its left side; otherwise SQLite scans by time and sorts by dimension row."""
 
     inherit_cache = True
 
 
-@compiles(_InOrder, "sqlite")
-def _in_order(join: _InOrder, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - handed on
+@compiles(_LeftFirstJoin, "sqlite")
+def _compile_left_first(join: _LeftFirstJoin, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 - passed on
     return compiler.process(Join(join.left, join.right, join.onclause), **options).replace(" JOIN ", " CROSS JOIN ", 1)
 
 
-def _tally(start: int, rows: Sequence[Row[Any]]) -> Tally:
+def _to_tally(start: int, rows: Sequence[Row[Any]]) -> Tally:
     verdicts: Counter[Verdict | None] = Counter()
     noise_types: Counter[NoiseType | None] = Counter()
     for row in rows:

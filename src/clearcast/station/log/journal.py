@@ -1,7 +1,7 @@
-"""Keeping SQLite's journal small.
+"""Checkpointing of SQLite's write-ahead log (the journal), to keep it small.
 
-SQLite takes its journal up from the beginning only when nobody reads what is in it. Readers that follow each other
-without a pause, as several pages do that are looked at, would let it grow for ever.
+SQLite reuses its journal from the beginning only when no reader uses it. Overlapping readers, such as several open
+pages, would let it grow without limit.
 """
 
 import logging
@@ -15,17 +15,17 @@ from sqlalchemy import Engine, QueuePool, exc
 from clearcast.station.log.remains import journal_of
 
 JOURNAL_BYTES: Final = 32 * 1024 * 1024
-_PATIENCE = 1000  # milliseconds that readers may take to end, while nobody writes
+_PATIENCE = 1000  # milliseconds to wait for readers, while writers are blocked
 _logger = logging.getLogger(__name__)
 
 
 class Journal:
-    """Empties the journal of a file of SQLite when it has become large; of other databases it does nothing.
+    """Truncates the journal of an SQLite file when it is large; does nothing for other databases.
 
-    Not safe to use from several threads at a time.
+    Not thread-safe.
 
     Args:
-        engines: all that have connections to one database.
+        engines: all engines with connections to the database.
     """
 
     def __init__(self, *engines: Engine) -> None:
@@ -36,29 +36,29 @@ class Journal:
         self._limit = JOURNAL_BYTES
 
     def shorten(self) -> None:
-        """Empty it if it is large; where readers hold it for longer, once it has grown by as much again."""
+        """Truncate the journal if it is large; if readers prevent that, retry once it has grown by as much again."""
         if self._path and _size(self._path) > self._limit:
-            self._empty()
+            self._checkpoint()
             self._limit = _size(self._path) + JOURNAL_BYTES
 
     @property
     def is_missing(self) -> bool:
-        """Whether it was removed although connections use it; what it held is theirs alone then."""
+        """Whether the journal was removed while connections use it; only they still have its content."""
         return bool(self._path and any(map(_has_connection, self._engines)) and not self._path.exists())
 
     def rescue(self) -> bool:
-        """Write what a missing journal held into the file, by a connection that has it; False: not all of it."""
-        done = self._empty()
+        """Write a missing journal's content into the database file through an open connection; False: not all of it."""
+        done = self._checkpoint()
         if done:
             _logger.error(
-                "%s was removed while it was in use. What it held is in the log now; never remove it, it is a part of "
-                "the log",
+                "%s was removed while it was in use. Its content has been saved to the log; never remove it, it is "
+                "part of the log",
                 self._path,
             )
         return done
 
-    def _empty(self) -> bool:
-        """Write all of it into the file; False: readers hold it, or the file cannot be written."""
+    def _checkpoint(self) -> bool:
+        """Write the whole journal into the database file; False: readers use it, or the file cannot be written."""
         with suppress(sqlite3.Error, exc.SQLAlchemyError), closing(self._connected.raw_connection()) as connection:
             cursor = connection.cursor()
             (before,) = cursor.execute("PRAGMA busy_timeout").fetchone() or (0,)
@@ -72,7 +72,7 @@ class Journal:
 
     @property
     def _connected(self) -> Engine:
-        """One that has a connection: a new one would not know a journal that was removed."""
+        """An engine with an open connection: a new connection would not see a removed journal."""
         return next(filter(_has_connection, self._engines), self._engines[0])
 
 

@@ -1,4 +1,4 @@
-"""Kinds of inspections: each combination of what is filtered and counted by."""
+"""Dimension rows: each combination of the values that inspections are filtered and counted by."""
 
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
@@ -17,7 +17,7 @@ Inserting = postgresql.Insert | sqlite.Insert
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Kind:
-    """A row of the table ``kinds`` without its id; "" where there is no verdict or noise type."""
+    """A row of the table ``kinds`` without its id; "" if there is no verdict or noise type."""
 
     verdict: str
     noise_type: str
@@ -35,12 +35,12 @@ COLUMNS = tuple(kinds.c[field.name] for field in fields(Kind))
 
 
 def inserting(connection: Connection, table: Table) -> Inserting:
-    """An insertion that can be told what to do about rows that are there."""
+    """Create an insert statement that supports ON CONFLICT."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def kind_of(entry: Entry) -> Kind:
-    """The kind of an inspection that nobody said anything of."""
+    """Return the dimensions of an inspection without feedback."""
     shadow = entry.shadow
     return Kind(
         verdict=entry.verdict.value if entry.verdict else "",
@@ -55,16 +55,16 @@ def kind_of(entry: Entry) -> Kind:
 
 
 def kind_in(row: Row[Any]) -> Kind:
-    """The kind in a row that has its columns, by their names."""
+    """Return the dimensions in a row that has their columns."""
     return Kind(**{field.name: row._mapping[field.name] for field in fields(Kind)})
 
 
-def numbers(connection: Connection, wanted: Iterable[Kind]) -> dict[Kind, int]:
-    """The ids of some kinds; those that never occurred get one."""
-    return {kind: _number(connection, kind) for kind in sorted(set(wanted))}  # sorted: who waits never waits in a ring
+def numbers(connection: Connection, rows: Iterable[Kind]) -> dict[Kind, int]:
+    """Return the ids of dimension rows; insert rows that are missing."""
+    return {kind: _get_or_insert(connection, kind) for kind in sorted(set(rows))}  # sorted, to avoid deadlocks
 
 
-def _number(connection: Connection, kind: Kind) -> int:
+def _get_or_insert(connection: Connection, kind: Kind) -> int:
     find = select(kinds.c.id).where(*(column == value for column, value in zip(COLUMNS, astuple(kind), strict=True)))
     number: int | None = connection.scalar(find)
     if number is None:
@@ -76,10 +76,10 @@ def _number(connection: Connection, kind: Kind) -> int:
 
 
 def verdict_in(text: str) -> Verdict | None:
-    """The verdict that a column holds."""
+    """Parse the verdict in a column."""
     return Verdict(text) if text else None
 
 
 def noise_type_in(text: str) -> NoiseType | None:
-    """The noise type that a column holds."""
+    """Parse the noise type in a column."""
     return NoiseType(text) if text else None

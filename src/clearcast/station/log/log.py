@@ -1,4 +1,4 @@
-"""The log itself: what is asked of it, each in one transaction."""
+"""The log: reading and writing inspections, one transaction per method."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,30 +30,29 @@ from clearcast.station.log.tallying import FAR, count_in
 from clearcast.station.log.wanting import moment, of_kind
 from clearcast.station.records import Entry, Feedback, Order, Page, Record, Tally, Wanted
 
-_AT_ONCE = 500  # what is asked for in one query
-_NUMBERS = range(1, 2**63)  # that a database may be asked for
-_PICTURES = "pictures"  # the setting that says where they are
-_TRIED = "tried"  # the setting that says when it was last tried to write
+_BATCH_SIZE = 500  # rows per query
+_VALID_IDS = range(1, 2**63)  # that databases accept
+_IMAGE_FOLDER = "pictures"  # the setting with the folder of the images
+_LAST_WRITE_CHECK = "tried"  # the setting with the time of the last write check
 
 
 def open_log(url: str | Path, *, pictures: Path | None = None) -> "Log":
-    """Open a log, and make it where it is not there; its tables are brought up to date.
+    """Open a log; create it if it is missing, and migrate its tables.
 
     Args:
-        url: a path, or a text without ``://``, is a file of SQLite; otherwise ``postgresql://USER@HOST/DATABASE``.
-        pictures: the folder of the station's pictures, if it is known: beside pictures, a file that is there and has no
-            tables is refused.
+        url: a path or text without ``://`` is an SQLite file; otherwise ``postgresql://USER@HOST/DATABASE``.
+        pictures: folder of the station's images, if known: if it contains images, a log file without tables is refused.
 
     Raises:
-        LogAway: if it cannot be reached or written just now.
-        OutputError: if the database is no log, one of a newer version, or only a part of one.
+        LogAway: the log cannot be reached or written at the moment.
+        OutputError: the database is no log, is one of a newer version, or is incomplete.
     """
     place = log_url(url)
     require_whole(place, pictures)
     engine = reach(place)
     log = Log(engine)
     try:
-        log.bring_up_to_date()
+        log.migrate()
     except BaseException:
         log.close()
         raise
@@ -61,124 +60,123 @@ def open_log(url: str | Path, *, pictures: Path | None = None) -> "Log":
 
 
 class Log:
-    """Every inspection and what people said of it; made by ``open_log``. Safe to use from several threads.
+    """All inspections with their feedback; opened by ``open_log``. Thread-safe.
 
-    All that is asked of it raises ``LogAway`` where the database cannot be reached or written just now, and works again
-    when it can.
+    Every method raises ``LogAway`` while the database cannot be reached or written, and works again afterwards.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._read = for_reading(engine)
-        self._writer = reach(engine.url)  # connections of its own: no number of readers keeps it from writing
+        self._writer = reach(engine.url)  # separate connections, so that readers never block writing
         self._write = for_writing(self._writer)
-        self._turn = Lock()  # who writes: waiting for it here is fairer and faster than for SQLite's
+        self._write_lock = Lock()  # fairer and faster than waiting for SQLite's own lock
         self._place = place_of(engine.url)
         self._journal = Journal(self._writer, engine)
 
-    def bring_up_to_date(self) -> None:
-        """Make the tables, or those of an older version into today's; see ``open_log``."""
+    def migrate(self) -> None:
+        """Create the tables or migrate those of an older version; see ``open_log``."""
         try:
             with self._writing() as connection:
                 bring_up_to_date(connection)
         except exc.ProgrammingError as error:
-            raise OutputError(f"The log {self._place} cannot be made or read: {error.orig}") from error
+            raise OutputError(f"The log {self._place} cannot be created or read: {error.orig}") from error
         except LogAway as error:
-            if type(error.__cause__) is not exc.DatabaseError:  # so SQLite says that a file is something else
+            if type(error.__cause__) is not exc.DatabaseError:  # SQLite's error for a file of another format
                 raise
             raise OutputError(f"{self._place} is no log; give the log a file of its own") from error
 
     def write(self, entries: Sequence[Entry]) -> list[int]:
-        """Log inspections in one transaction; they are on the disk when it returns.
+        """Log inspections in one transaction; they are flushed to the disk when this returns.
 
         Returns:
-            their ids, in their order.
+            their ids, in order.
         """
         if not entries:
             return []
         with self._writing() as connection:
             known = numbers(connection, map(kind_of, entries))
             values = [inspection_row(entry, known[kind_of(entry)]) for entry in entries]
-            adding = inspections.insert().returning(inspections.c.id, sort_by_parameter_order=True)
-            ids = list(connection.scalars(adding, values))
+            statement = inspections.insert().returning(inspections.c.id, sort_by_parameter_order=True)
+            ids = list(connection.scalars(statement, values))
             count_in(connection, values)
-        with self._turn:
+        with self._write_lock:
             self._journal.shorten()
         return ids
 
-    def page(self, wanted: Wanted, *, order: Order = Order.NEWEST, after: str | None = None, limit: int = 50) -> Page:
-        """Some of what is wanted, in an order; ``LEAST_CERTAIN`` leaves out those without a probability.
+    def page(self, filters: Wanted, *, order: Order = Order.NEWEST, after: str | None = None, limit: int = 50) -> Page:
+        """Return a page of matching inspections; ``LEAST_CERTAIN`` leaves out those without a probability.
 
         Args:
-            wanted: which inspections.
-            order: which come first.
-            after: where the page before ended (its ``next``); None for the first.
-            limit: at most so many, from 1.
+            filters: the filter.
+            order: the sort order.
+            after: cursor, the previous page's ``next``; None for the first page.
+            limit: maximum number of inspections, at least 1.
 
         Raises:
-            ValueError: if ``after`` is no place in this order.
+            ValueError: ``after`` is no cursor of this order.
         """
         with self._reading() as connection:
-            return page(connection, wanted, order, after, limit)
+            return page(connection, filters, order, after, limit)
 
-    def record(self, number: int) -> Record | None:
-        """One inspection; None where there is none of this number."""
-        if number not in _NUMBERS:
+    def record(self, id_: int) -> Record | None:
+        """Return one inspection; None if there is none with this id."""
+        if id_ not in _VALID_IDS:
             return None
         with self._reading() as connection:
-            return _record(connection, number)
+            return _record(connection, id_)
 
-    def add_feedback(self, number: int, feedback: Feedback) -> Record | None:
-        """Add what a person says of an inspection; all that was said before is kept.
+    def add_feedback(self, id_: int, feedback: Feedback) -> Record | None:
+        """Add feedback to an inspection; earlier feedback is kept.
 
         Returns:
-            the inspection as it is now; None where there is none of this number.
+            the updated inspection; None if there is none with this id.
         """
-        if number not in _NUMBERS:
+        if id_ not in _VALID_IDS:
             return None
         with self._writing() as connection:
-            saying.add(connection, number, feedback)
-            return _record(connection, number)
+            saying.add(connection, id_, feedback)
+            return _record(connection, id_)
 
-    def count(self, wanted: Wanted) -> Tally:
-        """Count all that is wanted."""
-        since = moment(-FAR if wanted.since is None else wanted.since)
-        until = moment(FAR if wanted.until is None else wanted.until)
+    def count(self, filters: Wanted) -> Tally:
+        """Count matching inspections."""
+        since = moment(-FAR if filters.since is None else filters.since)
+        until = moment(FAR if filters.until is None else filters.until)
         with self._reading() as connection:
-            return tally(connection, wanted, since, until)
+            return tally(connection, filters, since, until)
 
-    def trend(self, wanted: Wanted, *, spans: int = 48) -> list[Tally]:
-        """Count what is wanted by equal spans of time, from ``since`` to ``until``.
+    def trend(self, filters: Wanted, *, spans: int = 48) -> list[Tally]:
+        """Count matching inspections by equal time spans, from ``since`` to ``until``.
 
-        Where these are not given, from the first minute to the last of what is wanted by any name. Spans are of whole
-        days, hours, minutes or milliseconds, of the longest of these that they can be, and begin with one; so the first
-        may begin a little before ``since``, and still counts nothing of before.
+        If these are not given: from the first minute to the last of the matching inspections, whatever their name.
+        Spans are whole days, hours, minutes or milliseconds, the longest possible, and start at a multiple of them; so
+        the first may start before ``since``, but counts nothing before it.
 
         Returns:
-            one count a span, at most ``spans``; none where an end is not given and cannot be found.
+            one count per span, at most ``spans``; empty if an end is neither given nor found.
         """
         with self._reading() as connection:
-            return trend(connection, wanted, spans)
+            return trend(connection, filters, spans)
 
-    def export(self, wanted: Wanted) -> Iterator[Record]:
-        """All that is wanted of what is logged when the first is asked for, the newest first; in bounded memory.
+    def export(self, filters: Wanted) -> Iterator[Record]:
+        """Yield all matching inspections logged up to the first request, newest first, in bounded memory.
 
-        Each page is read in a transaction of its own, and none is open while the caller works: SQLite keeps all that is
-        written meanwhile in its journal. So feedback that is given meanwhile may be there or not.
+        Each page is read in its own transaction, and none is open while the caller works: meanwhile SQLite could not
+        truncate its journal. So feedback given during the export may be included or not.
         """
         with self._reading() as connection:
             last = connection.scalar(select(func.max(inspections.c.id)))
         after: str | None = None
         while last is not None:
             with self._reading() as connection:
-                part = page(connection, wanted, Order.NEWEST, after, _AT_ONCE, last=last)
+                part = page(connection, filters, Order.NEWEST, after, _BATCH_SIZE, last=last)
             yield from part.records
             after = part.next
             if after is None:
                 return
 
     def latest(self, model: str, count: int) -> list[Entry]:
-        """The newest inspections of a model, at most so many, without those that have an error."""
+        """Return the newest inspections of a model without an error, at most ``count``."""
         by_model = of_kind(inspections.c.kind_id, Wanted(model=model)) if model else kinds.c.model == ""
         newest = rows().where(by_model, inspections.c.error == "")
         with self._reading() as connection:
@@ -186,52 +184,52 @@ class Log:
             return [entry_in(row) for row in found]
 
     def models(self) -> list[str]:
-        """The names of all models that inspected."""
+        """Return the names of all models in the log."""
         return self._names("model")
 
     def stations(self) -> list[str]:
-        """The names of all stations that pictures came from."""
+        """Return the names of all stations in the log."""
         return self._names("station")
 
-    def with_feedback(self, hashes: Sequence[str]) -> set[str]:
-        """Those of the SHA-256 of whose pictures people said something."""
+    def hashes_with_feedback(self, hashes: Sequence[str]) -> set[str]:
+        """Return those of the SHA-256 hashes whose images have feedback."""
         found: set[str] = set()
         with self._reading() as connection:
-            for begin in range(0, len(hashes), _AT_ONCE):
-                some = inspections.c.sha256.in_(hashes[begin : begin + _AT_ONCE])
-                said = select(inspections.c.sha256).where(
-                    some, inspections.c.id.in_(select(tables.feedback.c.inspection_id))
+            for begin in range(0, len(hashes), _BATCH_SIZE):
+                batch = inspections.c.sha256.in_(hashes[begin : begin + _BATCH_SIZE])
+                query = select(inspections.c.sha256).where(
+                    batch, inspections.c.id.in_(select(tables.feedback.c.inspection_id))
                 )
-                found.update(connection.scalars(said))
+                found.update(connection.scalars(query))
         return found
 
-    def answered(self) -> None:
-        """Ask something.
+    def ping(self) -> None:
+        """Check that the database responds.
 
         Raises:
-            LogAway: if the database does not answer.
+            LogAway: it does not.
         """
         with self._reading() as connection:
             connection.scalar(select(settings.c.name).limit(1))
 
     @property
-    def pictures(self) -> Path | None:
-        """The folder of the station's pictures, as the station said; None where it never did."""
+    def image_folder(self) -> Path | None:
+        """The folder of the station's images, as recorded by the station; None if not recorded."""
         with self._reading() as connection:
-            found = connection.scalar(select(settings.c.value).where(settings.c.name == _PICTURES))
+            found = connection.scalar(select(settings.c.value).where(settings.c.name == _IMAGE_FOLDER))
         return Path(found) if found else None
 
-    def set_pictures(self, path: Path) -> None:
-        """Keep the folder of the station's pictures in the log, so that whoever opens the log finds them."""
-        self._set(_PICTURES, str(path.absolute()))
+    def set_image_folder(self, path: Path) -> None:
+        """Record the folder of the station's images in the log, so that other commands find them."""
+        self._set(_IMAGE_FOLDER, str(path.absolute()))
 
-    def writable(self) -> None:
-        """Write something, which a full disk refuses though it answers what is read.
+    def check_writable(self) -> None:
+        """Check that the log is writable; a full disk allows reading only.
 
         Raises:
-            LogAway: if nothing can be logged just now.
+            LogAway: nothing can be logged at the moment.
         """
-        self._set(_TRIED, datetime.now(UTC).isoformat())
+        self._set(_LAST_WRITE_CHECK, datetime.now(UTC).isoformat())
 
     def _set(self, name: str, value: str) -> None:
         with self._writing() as connection:
@@ -241,7 +239,7 @@ class Log:
             )
 
     def close(self) -> None:
-        """Close the connections that wait in the pools."""
+        """Close the pooled connections."""
         self._engine.dispose()
         self._writer.dispose()
 
@@ -258,25 +256,25 @@ class Log:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         self._check_file()
-        with self._turn, reaching(self._place), self._write.begin() as connection:
+        with self._write_lock, reaching(self._place), self._write.begin() as connection:
             yield connection
 
     def _check_file(self) -> None:
-        """A file that was taken away would go on to be written, and be lost when the last connection is closed."""
+        """Refuse a removed SQLite file: writes would still succeed, and be lost when the last connection closes."""
         if self._engine.dialect.name == "sqlite" and not Path(self._place).exists():
             self.close()
-            raise LogAway(f"The log {self._place} has gone. Put the file back, or start anew with another log.")
+            raise LogAway(f"The log {self._place} is missing. Put the file back, or start with another log.")
         if self._journal.is_missing:
             self._rescue_journal()
 
     def _rescue_journal(self) -> None:
-        """Connections that are made from now on would begin another journal, so those that there are must end."""
-        with self._turn:
+        """Save a removed journal; then close all connections, since new ones would start another journal."""
+        with self._write_lock:
             if self._journal.is_missing:
                 if not self._journal.rescue():
                     raise LogAway(f"The journal of the log {self._place} was removed while it was in use. Try again.")
                 self.close()
 
 
-def _record(connection: Connection, number: int) -> Record | None:
-    return next(iter(records(connection, [number])), None)
+def _record(connection: Connection, id_: int) -> Record | None:
+    return next(iter(records(connection, [id_])), None)

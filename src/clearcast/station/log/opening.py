@@ -1,4 +1,4 @@
-"""Reaching a log's database: its URL, how SQLite and PostgreSQL are spoken to, and bringing its tables up to date."""
+"""Connection to a log's database: URL, settings of SQLite and PostgreSQL, and migration of the tables."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,10 +17,10 @@ from clearcast.station.log.journal import JOURNAL_BYTES
 from clearcast.station.log.remains import journal_of
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-VERSIONS = "clearcast_version"  # the table that says which migrations were done
-_LOCK = 0x636C656172636173  # PostgreSQL's advisory lock of those who migrate a log: any number, the same for all
-_PATIENCE = 10  # seconds that a connection is waited for
-_POSTGRES = {  # a server that went without a word is noticed within seconds; the URL may say otherwise
+VERSIONS = "clearcast_version"  # the table with the schema version
+_MIGRATION_LOCK = 0x636C656172636173  # PostgreSQL's advisory lock for migrations: an arbitrary number
+_PATIENCE = 10  # seconds to wait for a connection
+_POSTGRES = {  # detect a vanished server within seconds; the URL may override
     "connect_timeout": "5",
     "keepalives_idle": "5",
     "keepalives_interval": "2",
@@ -30,10 +30,10 @@ _POSTGRES = {  # a server that went without a word is noticed within seconds; th
 
 
 def log_url(place: str | Path) -> URL:
-    """The URL of a log's database; a path, and a text without ``://``, is a file of SQLite.
+    """Return the URL of a log's database; a path or text without ``://`` is an SQLite file.
 
     Raises:
-        OutputError: if it is no URL, or of another database than SQLite and PostgreSQL.
+        OutputError: it is no URL, or not one of SQLite or PostgreSQL.
     """
     if isinstance(place, Path) or "://" not in place:
         return URL.create("sqlite", database=str(Path(place).absolute()))
@@ -46,23 +46,23 @@ def log_url(place: str | Path) -> URL:
     if url.get_backend_name() in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg").update_query_dict({**_POSTGRES, **url.query})
     raise OutputError(
-        f"The log {place_of(url)} is neither a file of SQLite nor a database of PostgreSQL; give a path, or "
+        f"The log {place_of(url)} is neither an SQLite file nor a PostgreSQL database; give a path, or "
         "a URL such as postgresql://USER@HOST/DATABASE"
     )
 
 
 def place_of(url: URL) -> str:
-    """How messages name a log's database: without a password, also where the URL's options hold one."""
+    """Return the name of a log's database for messages, without passwords, also those in the URL's options."""
     if url.get_backend_name() == "sqlite" and url.database:
         return url.database
     return url.set(drivername=url.get_backend_name(), query={}).render_as_string()
 
 
 def reach(url: URL) -> Engine:
-    """An engine on the database, of which nothing is asked yet; a file of SQLite is made where it is not there.
+    """Create an engine, without connecting yet; create a missing SQLite file.
 
     Raises:
-        LogAway: if a file of SQLite is not there and cannot be made.
+        LogAway: an SQLite file is missing and cannot be created.
     """
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True, pool_timeout=_PATIENCE)
@@ -75,7 +75,7 @@ def reach(url: URL) -> Engine:
             with suppress(FileNotFoundError):
                 make_private(file)
     except OSError as error:
-        raise LogAway(f"The log {path} cannot be reached or made: {error}") from error
+        raise LogAway(f"The log {path} cannot be opened or created: {error}") from error
     engine = create_engine(url, pool_timeout=_PATIENCE, connect_args={"timeout": _PATIENCE})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -83,44 +83,46 @@ def reach(url: URL) -> Engine:
 
 
 def for_reading(engine: Engine) -> Engine:
-    """The same engine, whose transactions see one state of the database from their begin to their end."""
+    """Return the engine with snapshot isolation for its transactions."""
     if engine.dialect.name == "sqlite":
-        return engine  # its transactions do so anyway
+        return engine  # its transactions are isolated anyway
     reading = engine.execution_options(isolation_level="REPEATABLE READ")
-    # Compiling a query takes PostgreSQL longer than all that it could save here.
+    # PostgreSQL's JIT compilation takes longer than it saves here.
     event.listen(reading, "begin", lambda connection: connection.exec_driver_sql("SET LOCAL jit TO off"))
     return reading
 
 
 def for_writing(engine: Engine) -> Engine:
-    """The same engine, whose transactions write, and are on the disk when they are committed."""
+    """Return the engine for writing; commits are flushed to the disk."""
     if engine.dialect.name == "sqlite":
         return engine.execution_options(writes=True)
     writing = engine.execution_options()
-    # Whatever the server's own setting.
+    # Whatever the server's setting.
     event.listen(writing, "begin", lambda connection: connection.exec_driver_sql("SET LOCAL synchronous_commit TO on"))
     return writing
 
 
 def bring_up_to_date(connection: Connection) -> None:
-    """Make the tables where there are none, and those of an older version into today's, within the transaction.
+    """Create the tables, or migrate those of an older version, within the transaction.
 
     Raises:
-        OutputError: if the database holds something else, or was written by a newer version.
+        OutputError: the database contains something else, or was written by a newer version.
     """
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")  # SQLite's transactions lock anyway
+        connection.exec_driver_sql(
+            f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"
+        )  # SQLite's write transactions lock anyway
     tables = inspect(connection).get_table_names()
     if tables and VERSIONS not in tables:
         raise OutputError(
-            f"The database holds something else than a log ({_some(tables)}); give the log a database of its own"
+            f"The database contains something other than a log ({_abbreviate(tables)}); use a separate database"
         )
     context = MigrationContext.configure(connection, opts={"version_table": VERSIONS, "transactional_ddl": True})
     scripts = ScriptDirectory(str(_MIGRATIONS))
     current, known = context.get_current_revision(), {script.revision for script in scripts.walk_revisions()}
     if current and current not in known:
         raise OutputError(
-            f"The log was written by a newer version of Clearcast (its tables are of version {current}); update "
+            f"The log was written by a newer version of Clearcast (schema version {current}); update "
             "Clearcast, or use another log"
         )
     for script in reversed(list(scripts.iterate_revisions("head", current or "base"))):
@@ -130,12 +132,12 @@ def bring_up_to_date(connection: Connection) -> None:
         context.stamp(scripts, "head")
 
 
-def _some(names: Sequence[str]) -> str:
+def _abbreviate(names: Sequence[str]) -> str:
     return ", ".join(sorted(names)[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - whichever class SQLAlchemy's driver has
-    connection.isolation_level = None  # the driver begins no transactions by itself: _begin_sqlite does
+def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - depends on SQLAlchemy's driver
+    connection.isolation_level = None  # transactions are started by _begin_sqlite, not by the driver
     settings = (
         "journal_mode = WAL",
         "synchronous = FULL",
@@ -147,6 +149,6 @@ def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - which
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """Who writes locks at once: a transaction that read first could find out too late that another wrote meanwhile."""
+    """Begin a transaction; lock at once for writing, since upgrading a read lock may fail."""
     writes = connection.get_execution_options().get("writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

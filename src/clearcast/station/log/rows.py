@@ -1,4 +1,4 @@
-"""From records to rows of the log's tables, and back."""
+"""Conversion between records and rows of the log's tables."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,19 +12,19 @@ from clearcast.station.log.tables import feedback, inspections, kinds
 from clearcast.station.log.values import finite, fold, plain
 from clearcast.station.records import Disagreement, Entry, Feedback, Opinion, Record, Says
 
-_SURE = 1e-9  # probabilities nearer to 0 or 1 are all as certain as this
-_AT_ONCE = 500  # rows asked for by number in one query
-_SAME = ("at", "size", "width", "height")  # columns that hold what the entry holds
+_CLAMP = 1e-9  # smallest distance of a probability from 0 and 1 in log-odds
+_BATCH_SIZE = 500  # ids per query
+_UNCHANGED = ("at", "size", "width", "height")  # columns with the entry's own values
 _TEXTS = ("name", "sha256", "noise_level", "error")
 _NUMBERS = ("p_defect", "threshold", "p_noise", "ms", "brightness", "sharpness", "sigma", "density")
 
 
 def inspection_row(entry: Entry, kind_id: int) -> dict[str, object]:
-    """The values of an entry's row in ``inspections``."""
+    """Return the values of an entry's row in ``inspections``."""
     shadow = entry.shadow
     return {
         "kind_id": kind_id,
-        **{name: getattr(entry, name) for name in _SAME},
+        **{name: getattr(entry, name) for name in _UNCHANGED},
         **{name: plain(getattr(entry, name)) for name in _TEXTS},
         **{name: finite(getattr(entry, name)) for name in _NUMBERS},
         "folded": fold(entry.name),
@@ -37,72 +37,72 @@ def inspection_row(entry: Entry, kind_id: int) -> dict[str, object]:
     }
 
 
-def feedback_row(inspection_id: int, said: Feedback) -> dict[str, object]:
-    """The values of a row in ``feedback``."""
+def feedback_row(inspection_id: int, given: Feedback) -> dict[str, object]:
+    """Return the values of a row in ``feedback``."""
     return {
         "inspection_id": inspection_id,
-        "at": said.at,
-        "says": said.says.value,
-        "note": plain(said.note),
-        "operator": plain(said.operator),
-        "settles": said.settles,
+        "at": given.at,
+        "says": given.says.value,
+        "note": plain(given.note),
+        "operator": plain(given.operator),
+        "settles": given.settles,
     }
 
 
 def margin(p_defect: float | None, threshold: float | None) -> float | None:
-    """How far a probability is from the threshold, in log-odds; from even odds where there is no threshold.
+    """Return the distance of a probability from the threshold in log-odds; from 0.5 if there is no threshold.
 
     >>> margin(0.5, 0.5)
     0.0
     """
     if p_defect is None:
         return None
-    return abs(log_odds(p_defect, _SURE) - log_odds(0.5 if threshold is None else threshold, _SURE))
+    return abs(log_odds(p_defect, _CLAMP) - log_odds(0.5 if threshold is None else threshold, _CLAMP))
 
 
 def records(connection: Connection, ids: Sequence[int]) -> list[Record]:
-    """The inspections of these numbers, in their order; those that are not there are left out."""
+    """Return the inspections with these ids, in order; missing ones are left out."""
     found: dict[int, Record] = {}
-    for begin in range(0, len(ids), _AT_ONCE):
-        some = ids[begin : begin + _AT_ONCE]
-        said = _feedback(connection, some)
-        for row in connection.execute(rows().where(inspections.c.id.in_(some))):
-            found[row.id] = record_in(row, said.get(row.id, ()))
-    return [found[number] for number in ids if number in found]
+    for begin in range(0, len(ids), _BATCH_SIZE):
+        batch = ids[begin : begin + _BATCH_SIZE]
+        by_id = _feedback(connection, batch)
+        for row in connection.execute(rows().where(inspections.c.id.in_(batch))):
+            found[row.id] = record_in(row, by_id.get(row.id, ()))
+    return [found[id_] for id_ in ids if id_ in found]
 
 
 def rows() -> Select[Any]:
-    """All inspections with the columns of their kinds."""
+    """Select all inspections with their dimension columns."""
     return select(inspections, *COLUMNS).join(kinds, kinds.c.id == inspections.c.kind_id)
 
 
 def _feedback(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[Feedback, ...]]:
-    wanted = select(feedback).where(feedback.c.inspection_id.in_(ids)).order_by(feedback.c.id)
-    said: dict[int, tuple[Feedback, ...]] = {}
-    for row in connection.execute(wanted):
+    query = select(feedback).where(feedback.c.inspection_id.in_(ids)).order_by(feedback.c.id)
+    by_id: dict[int, tuple[Feedback, ...]] = {}
+    for row in connection.execute(query):
         one = Feedback(at=row.at, says=Says(row.says), note=row.note, operator=row.operator, settles=row.settles)
-        said[row.inspection_id] = (*said.get(row.inspection_id, ()), one)
-    return said
+        by_id[row.inspection_id] = (*by_id.get(row.inspection_id, ()), one)
+    return by_id
 
 
-def record_in(row: Row[Any], said: tuple[Feedback, ...]) -> Record:
-    """The record of a row of ``rows`` and its feedback."""
-    return Record(id=row.id, entry=entry_in(row), feedback=said, disagreement=Disagreement(row.disagreement))
+def record_in(row: Row[Any], given: tuple[Feedback, ...]) -> Record:
+    """Return the record of a row of ``rows`` with its feedback."""
+    return Record(id=row.id, entry=entry_in(row), feedback=given, disagreement=Disagreement(row.disagreement))
 
 
 def entry_in(row: Row[Any]) -> Entry:
-    """The entry of a row of ``rows``."""
+    """Return the entry of a row of ``rows``."""
     return Entry(
-        **{name: row._mapping[name] for name in (*_SAME, *_TEXTS, *_NUMBERS)},
+        **{name: row._mapping[name] for name in (*_UNCHANGED, *_TEXTS, *_NUMBERS)},
         model=row.model,
         station=row.station,
         verdict=verdict_in(row.verdict),
         noise_type=noise_type_in(row.noise_type),
-        shadow=_opinion(row),
+        shadow=_shadow_result(row),
     )
 
 
-def _opinion(row: Row[Any]) -> Opinion | None:
+def _shadow_result(row: Row[Any]) -> Opinion | None:
     if row.shadow_model is None:
         return None
     return Opinion(

@@ -1,4 +1,4 @@
-"""What people say of inspections, and where it leaves the verdict."""
+"""Feedback: adding it, and the disagreement state that follows."""
 
 from dataclasses import replace
 
@@ -12,35 +12,35 @@ from clearcast.station.log.tallying import count_as
 from clearcast.station.records import Disagreement, Feedback, Says
 
 
-def add(connection: Connection, inspection_id: int, said: Feedback) -> None:
-    """Add feedback to an inspection, and count it as of the kind that it is now; nothing where there is none."""
-    asked = rows().where(inspections.c.id == inspection_id).with_for_update(of=inspections)
-    row = connection.execute(asked).one_or_none()
+def add(connection: Connection, inspection_id: int, given: Feedback) -> None:
+    """Add feedback to an inspection, and update its dimensions and the rollups; ignore an unknown id."""
+    query = rows().where(inspections.c.id == inspection_id).with_for_update(of=inspections)
+    row = connection.execute(query).one_or_none()
     if row is None:
         return
-    state = disagreement(verdict_in(row.verdict), Disagreement(row.disagreement), said)
+    state = disagreement(verdict_in(row.verdict), Disagreement(row.disagreement), given)
     kind = replace(kind_in(row), disagreement=state.value, has_feedback=True)
     kind_id = numbers(connection, [kind])[kind]
-    connection.execute(feedback.insert().values(feedback_row(inspection_id, said)))
+    connection.execute(feedback.insert().values(feedback_row(inspection_id, given)))
     connection.execute(inspections.update().where(inspections.c.id == inspection_id).values(kind_id=kind_id))
     count_as(connection, row._asdict(), kind_id)
 
 
-def disagreement(verdict: Verdict | None, before: Disagreement, said: Feedback) -> Disagreement:
-    """Where a disagreement stands after some feedback.
+def disagreement(verdict: Verdict | None, before: Disagreement, given: Feedback) -> Disagreement:
+    """Return the disagreement state after feedback.
 
-    The last word counts: it opens a disagreement if it contradicts the verdict, and ends one if it does not. One that
-    settles leaves what was contradicted, before or by itself, settled.
+    The latest feedback counts: it opens a disagreement if it contradicts the verdict, and ends one if not. Feedback
+    that settles makes an earlier disagreement, or its own, settled.
     """
-    contradicted = contradicts(said.says, verdict)
-    if said.settles:
+    contradicted = contradicts(given.says, verdict)
+    if given.settles:
         return Disagreement.SETTLED if contradicted or before is not Disagreement.NONE else Disagreement.NONE
     return Disagreement.OPEN if contradicted else Disagreement.NONE
 
 
 def contradicts(says: Says, verdict: Verdict | None) -> bool:
-    """Whether a person's word is against a verdict; nothing is against none."""
+    """Return whether feedback contradicts a verdict; False if there is no verdict."""
     if verdict is None:
         return False
-    against = {Says.OK: {Verdict.DEFECT}, Says.DEFECT: {Verdict.OK}, Says.BAD_PICTURE: set(Verdict)}
-    return verdict in against[says]
+    contradicted = {Says.OK: {Verdict.DEFECT}, Says.DEFECT: {Verdict.OK}, Says.BAD_PICTURE: set(Verdict)}
+    return verdict in contradicted[says]

@@ -1,8 +1,8 @@
-"""The tables of the log, as the newest migration leaves them.
+"""Tables of the log, as of the newest migration.
 
-Everything by which inspections are filtered and counted, but for time and name, is in ``kinds``: few rows, each one
-combination that occurred. An inspection refers to its kind, so that a filter is a set of kinds, and whole spans of time
-are counted beforehand by kind (``tallies``).
+All dimensions that inspections are filtered and counted by, except time and name, are in ``kinds``: few rows, one per
+combination that occurred. An inspection refers to its row, so that a filter is a set of rows. ``tallies`` has the
+rollups: counts per row of whole minutes, hours and days.
 """
 
 from sqlalchemy import (
@@ -20,8 +20,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-_NUMBER = BigInteger().with_variant(Integer, "sqlite")  # only "INTEGER" counts up by itself there
-_HASH = String(64).with_variant(String(64, collation="C"), "postgresql")  # so that its beginning is a range
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite increments "INTEGER" keys only
+_HASH = String(64).with_variant(String(64, collation="C"), "postgresql")  # so that a prefix is a range
 
 metadata = MetaData()
 
@@ -29,14 +29,14 @@ kinds = Table(
     "kinds",
     metadata,
     Column("id", _NUMBER, primary_key=True),
-    Column("verdict", Text, nullable=False),  # "" where there is none, also of the noise type
+    Column("verdict", Text, nullable=False),  # "" if there is none, also of the noise type
     Column("noise_type", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("station", Text, nullable=False),
     Column("disagreement", Text, nullable=False),
     Column("shadow_differs", Boolean, nullable=False),
     Column("has_feedback", Boolean, nullable=False),
-    Column("has_brightness", Boolean, nullable=False),  # so that the number of those that have one need not be summed
+    Column("has_brightness", Boolean, nullable=False),  # so that no separate number of values is needed for means
     Column("has_sharpness", Boolean, nullable=False),
     Column("has_p_defect", Boolean, nullable=False),
     UniqueConstraint(
@@ -61,14 +61,14 @@ inspections = Table(
     Column("at", BigInteger, nullable=False),
     Column("kind_id", _NUMBER, ForeignKey("kinds.id"), nullable=False),
     Column("name", Text, nullable=False),
-    Column("folded", Text, nullable=False),  # the name without the case of its letters
+    Column("folded", Text, nullable=False),  # the name, case-folded
     Column("sha256", _HASH, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("width", Integer),
     Column("height", Integer),
     Column("p_defect", Double),
     Column("threshold", Double),
-    Column("margin", Double),  # how far p_defect is from the threshold, in log-odds
+    Column("margin", Double),  # distance of p_defect from the threshold, in log-odds
     Column("noise_level", Text, nullable=False),
     Column("p_noise", Double),
     Column("ms", Double),
@@ -77,17 +77,17 @@ inspections = Table(
     Column("sharpness", Double),
     Column("sigma", Double),
     Column("density", Double),
-    Column("shadow_model", Text),  # None: there is no bundle in shadow
+    Column("shadow_model", Text),  # None: there is no shadow bundle
     Column("shadow_verdict", Text),
     Column("shadow_p_defect", Double),
     Column("shadow_threshold", Double),
     Column("shadow_error", Text),
-    # A page is found within one of the first two indexes alone, whatever is filtered; counts of a name in the third.
+    # The first two indexes cover pages with any filter, the third counts of names.
     Index("inspections_by_time", "at", "id", "kind_id", "folded"),
     Index("inspections_by_margin", "margin", "id", "at", "kind_id", "folded"),
     Index("inspections_by_kind", "kind_id", "at", "folded", "brightness", "sharpness", "p_defect"),
     Index("inspections_by_hash", "sha256"),
-    sqlite_autoincrement=True,  # a number is never given twice
+    sqlite_autoincrement=True,  # ids are never reused
 )
 
 feedback = Table(
@@ -107,7 +107,7 @@ feedback = Table(
 tallies = Table(
     "tallies",
     metadata,
-    Column("width", BigInteger, primary_key=True, autoincrement=False),  # of the span of time, in milliseconds
+    Column("width", BigInteger, primary_key=True, autoincrement=False),  # of the time span, in milliseconds
     Column("start", BigInteger, primary_key=True, autoincrement=False),  # a multiple of its width
     Column("kind_id", _NUMBER, ForeignKey("kinds.id"), primary_key=True, autoincrement=False),
     Column("inspections", BigInteger, nullable=False),

@@ -1,4 +1,4 @@
-"""Keeping the counts of whole minutes, hours and days, by kind, in the transactions that log."""
+"""Rollups: counts per dimension row of whole minutes, hours and days, updated in the transactions that log."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,19 +8,19 @@ from clearcast.station.log.kinds import inserting
 from clearcast.station.log.tables import tallies
 
 WIDTHS = (86_400_000, 3_600_000, 60_000)  # milliseconds of a day, an hour, a minute
-FAR = WIDTHS[0] * 10**9  # all times are from -FAR to FAR
-MEANS = ("brightness", "sharpness", "p_defect")  # of which sums are kept
+FAR = WIDTHS[0] * 10**9  # all times are between -FAR and FAR
+MEANS = ("brightness", "sharpness", "p_defect")  # columns whose sums are kept
 
 _KEY = ("width", "start", "kind_id")
 
 
 def count_in(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
-    """Count some rows of ``inspections``, which are of this transaction."""
+    """Add new rows of ``inspections`` to the rollups."""
     _add(connection, ((row, 1) for row in rows))
 
 
 def count_as(connection: Connection, row: Mapping[str, object], kind_id: int) -> None:
-    """Count a row of ``inspections``, which was counted before, as of another kind."""
+    """Move a row of ``inspections`` to another dimension row in the rollups."""
     _add(connection, ((row, -1), ({**row, "kind_id": kind_id}, 1)))
 
 
@@ -33,15 +33,15 @@ def _add(connection: Connection, rows: Iterable[tuple[Mapping[str, object], int]
         for width in WIDTHS:
             key = (width, at // width * width, kind_id)
             before = sums.get(key, {})
-            sums[key] = {name: before.get(name, 0) + more for name, more in _counts(row, times).items()}
-    adding = inserting(connection, tallies)
-    total = {name: tallies.c[name] + adding.excluded[name] for name in ("inspections", *MEANS)}
-    # In the order of their keys: who waits for another's rows never waits in a ring.
+            sums[key] = {name: before.get(name, 0) + increment for name, increment in _increments(row, times).items()}
+    statement = inserting(connection, tallies)
+    total = {name: tallies.c[name] + statement.excluded[name] for name in ("inspections", *MEANS)}
+    # Sorted by key, to avoid deadlocks.
     values = [dict(zip(_KEY, key, strict=True)) | sums[key] for key in sorted(sums)]
-    connection.execute(adding.on_conflict_do_update(index_elements=_KEY, set_=total), values)
+    connection.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=total), values)
 
 
-def _counts(row: Mapping[str, object], times: int) -> dict[str, float]:
+def _increments(row: Mapping[str, object], times: int) -> dict[str, float]:
     counts: dict[str, float] = {"inspections": times}
     for name in MEANS:
         value = row[name]

@@ -1,10 +1,10 @@
-"""Values as every database takes them."""
+"""Values in a form that every database accepts."""
 
 import math
 
 
 def plain(text: str) -> str:
-    r"""The text with a replacement character where a database could not keep one: NUL, and halves of a pair.
+    r"""Replace characters that databases cannot store: NUL and lone surrogates.
 
     >>> plain("part\x00.jpg")
     'part�.jpg'
@@ -13,7 +13,7 @@ def plain(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """The text without the case of its letters, to look for pieces in it.
+    """Return the case-folded text, for searching.
 
     >>> fold("Straße.JPG")
     'strasse.jpg'
@@ -22,7 +22,7 @@ def fold(text: str) -> str:
 
 
 def finite(value: float | None) -> float | None:
-    """The value, or None where it is no number: one such would spoil all means that it is part of.
+    """Return a finite value, else None: NaN or infinity would invalidate every mean.
 
     >>> finite(float("nan")) is None
     True

@@ -1,1 +1,1 @@
-"""Migrations of the log's tables, run by ``clearcast.station.log.open_log``; never change one that was released."""
+"""Migrations of the log's tables, run by ``clearcast.station.log.open_log``; never change a released one."""

@@ -1,79 +1,78 @@
-/** Photographs with a camera of this device; where the page may not use one, the device's own camera or its files. */
+/** Camera dialog: takes a photo with a camera of this device, or falls back to its camera app or files. */
 
-import { button, el, newId } from "./dom.js";
-import { icon } from "./icons.js";
-import { choose, receive } from "./receiving.js";
+import { button, el, icon, newId } from "./dom.js";
+import { chooseFiles, submitFiles } from "./drop-zone.js";
 
-const WANTED = { facingMode: { ideal: "environment" }, width: { ideal: 1920 }, height: { ideal: 1080 } };
-const QUALITY = 0.95; // of the JPEG
+const VIDEO_CONSTRAINTS = { facingMode: { ideal: "environment" }, width: { ideal: 1920 }, height: { ideal: 1080 } };
+const JPEG_QUALITY = 0.95;
 
-/** Open the camera; browsers lend it only to pages from this machine or over HTTPS. */
-export function photograph() {
-  if (!navigator.mediaDevices?.getUserMedia) return choose({ camera: true });
-  const video = el("video", { autoplay: true, muted: true, playsinline: true, "aria-label": "What the camera sees" });
+/** Open the camera dialog. Browsers allow camera access only over HTTPS or from localhost. */
+export function openCamera() {
+  if (!navigator.mediaDevices?.getUserMedia) return chooseFiles({ camera: true });
+  const video = el("video", { autoplay: true, muted: true, playsinline: true, "aria-label": "Camera preview" });
   video.muted = true;
-  const body = el("div", { class: "stack" }, el("p", { class: "quiet" }, "Asking for the camera …"));
-  const dialog = el("dialog", { class: "dialog camera", "aria-label": "Photograph" }, body);
+  const body = el("div", { class: "stack" }, el("p", { class: "quiet" }, "Requesting camera access …"));
+  const dialog = el("dialog", { class: "dialog camera", "aria-label": "Camera" }, body);
   const close = () => dialog.close();
-  dialog.addEventListener("close", () => (stop(video), dialog.remove()));
+  dialog.addEventListener("close", () => (stopStream(video), dialog.remove()));
   document.body.append(dialog);
   dialog.showModal();
-  return start(video, WANTED).then(
-    async () => dialog.open ? body.replaceChildren(...(await lens(video, close))) : stop(video),
-    (error) => body.replaceChildren(...without(error, close)),
+  return startStream(video, VIDEO_CONSTRAINTS).then(
+    async () => dialog.open ? body.replaceChildren(...(await cameraControls(video, close))) : stopStream(video),
+    (error) => body.replaceChildren(...cameraError(error, close)),
   );
 }
 
-async function start(video, wanted) {
-  stop(video);
-  video.srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
+async function startStream(video, constraints) {
+  stopStream(video);
+  video.srcObject = await navigator.mediaDevices.getUserMedia({ video: constraints });
   await video.play();
 }
 
-function stop(video) {
+function stopStream(video) {
   for (const track of video.srcObject?.getTracks() ?? []) track.stop();
   video.srcObject = null;
 }
 
-async function lens(video, close) {
+async function cameraControls(video, close) {
   const shoot = async () => {
-    const file = await still(video);
+    const file = await captureFrame(video);
     close();
-    receive([file]);
+    submitFiles([file]);
   };
-  const shutter = button({ class: "primary large", autofocus: true, onclick: shoot }, icon("camera"), "Take the picture");
-  return [video, await choice(video), el("div", { class: "row" }, shutter, button({ onclick: close }, "Close"))].filter(Boolean);
+  const shutter = button({ class: "primary large", autofocus: true, onclick: shoot }, icon("camera"), "Take photo");
+  return [video, await cameraSelect(video), el("div", { class: "row" }, shutter, button({ onclick: close }, "Close"))].filter(Boolean);
 }
 
-/** Which camera, where there are several. */
-async function choice(video) {
+/** Create the camera selector; null if there is only one camera. */
+async function cameraSelect(video) {
   const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
   if (cameras.length < 2) return null;
-  const used = video.srcObject.getVideoTracks()[0]?.getSettings().deviceId;
+  const selected = video.srcObject.getVideoTracks()[0]?.getSettings().deviceId;
   const id = newId("camera");
-  const options = cameras.map(({ deviceId, label }, index) => el("option", { value: deviceId, selected: deviceId === used }, label || `Camera ${index + 1}`));
-  const select = el("select", { id, onchange: () => start(video, { ...WANTED, facingMode: undefined, deviceId: { exact: select.value } }) }, ...options);
+  const options = cameras.map(({ deviceId, label }, index) => el("option", { value: deviceId, selected: deviceId === selected }, label || `Camera ${index + 1}`));
+  const select = el("select", { id, onchange: () => startStream(video, { ...VIDEO_CONSTRAINTS, facingMode: undefined, deviceId: { exact: select.value } }) }, ...options);
   return el("div", { class: "field" }, el("label", { for: id }, "Camera"), select);
 }
 
-async function still(video) {
+async function captureFrame(video) {
   const canvas = el("canvas", { width: video.videoWidth, height: video.videoHeight });
   canvas.getContext("2d").drawImage(video, 0, 0);
-  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", QUALITY));
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
   const stamp = new Date().toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
   return new File([blob], `photo-${stamp}.jpg`, { type: "image/jpeg" });
 }
 
-function without(error, close) {
+function cameraError(error, close) {
   const denied = error.name === "NotAllowedError";
-  const why = denied ? "This page may not use the camera. Allow it beside the browser's address bar, or:" : "There is no camera that this page can use.";
-  const other = () => {
+  const why = denied ? "Camera access is blocked. Allow it in the browser's address bar, or:" : "No camera found.";
+  const chooseInstead = () => {
     close();
-    choose({ camera: true });
+    chooseFiles({ camera: true });
   };
   return [
-    el("h2", {}, "No camera"),
+    el("h2", {}, "Camera not available"),
     el("p", {}, why),
-    el("div", { class: "row" }, button({ class: "primary", onclick: other }, "Use a picture of this device"), button({ onclick: close }, "Close")),
+    el("div", { class: "row" }, button({ class: "primary", onclick: chooseInstead }, "Choose an image"), button({ onclick: close }, "Close")),
   ];
 }

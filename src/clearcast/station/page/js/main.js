@@ -1,15 +1,14 @@
-/** Starts the page, and shows the view that the address names. */
+/** Entry point and router: the address after # selects the view. */
 
-import { disagreementsView } from "./disagreements.js";
-import { el, say } from "./dom.js";
-import { showHeader } from "./header.js";
-import { historyView } from "./history.js";
-import { inspectionView } from "./detail.js";
-import { inspectView } from "./inspect.js";
-import { listen } from "./receiving.js";
-import { empty } from "./region.js";
-import { reviewView } from "./review.js";
-import { station } from "./station.js";
+import { emptyState } from "./async-region.js";
+import { announce, el } from "./dom.js";
+import { initDropZone } from "./drop-zone.js";
+import { initHeader } from "./header.js";
+import { historyView } from "./history-view.js";
+import { inspectView } from "./inspect-view.js";
+import { inspectionView } from "./inspection-panel.js";
+import { station } from "./station-status.js";
+import { disagreementsView, reviewView } from "./worklist.js";
 
 const VIEWS = {
   "": inspectView,
@@ -19,39 +18,39 @@ const VIEWS = {
   review: reviewView,
 };
 
-let shown = new AbortController();
+let current = new AbortController(); // of the view shown; aborted when another replaces it
 
-/** The address after #, such as "/inspection/17" or "/history?verdict=defect", as its pieces. */
-function place() {
+/** Parse the address after #, such as "/inspection/17" or "/history?verdict=defect". */
+function parseRoute() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, id = ""] = path.split("/");
   return { name, id, query: new URLSearchParams(query) };
 }
 
-/** Show the view of the address; what the last one had under way ends. */
-function show(moved) {
-  shown.abort();
-  shown = new AbortController();
-  const at = place();
-  const view = VIEWS[at.name] ?? nowhere;
+/** Render the view of the current address and abort the requests of the previous one. */
+function render({ moveFocus }) {
+  current.abort();
+  current = new AbortController();
+  const route = parseRoute();
+  const view = VIEWS[route.name] ?? notFoundView;
   const title = el("h1", { tabindex: "-1" });
   const main = document.getElementById("main");
-  const { heading, content } = view(at, shown.signal);
+  const { heading, content } = view(route, current.signal);
   title.textContent = heading;
   document.title = `${heading} – Clearcast`;
-  main.className = `view view-${view === nowhere ? "nowhere" : at.name || "inspect"}`;
+  main.className = `view view-${view === notFoundView ? "not-found" : route.name || "inspect"}`;
   main.replaceChildren(title, ...[content].flat());
   scrollTo(0, 0);
-  if (moved) title.focus({ preventScroll: true });
-  say(heading);
+  if (moveFocus) title.focus({ preventScroll: true });
+  announce(heading);
 }
 
-function nowhere() {
-  return { heading: "Not found", content: empty("There is no such view.", "Choose one above.") };
+function notFoundView() {
+  return { heading: "Not found", content: emptyState("This view does not exist.", "Choose a tab.") };
 }
 
-showHeader(() => place().name);
-listen();
-addEventListener("hashchange", () => show(true));
-await station.look();
-show(false);
+initHeader(() => parseRoute().name);
+initDropZone();
+addEventListener("hashchange", () => render({ moveFocus: true }));
+await station.refresh();
+render({ moveFocus: false });

@@ -1,11 +1,11 @@
-// A classic script, run before the page is painted, so that a dark page never flashes white.
+// Colour theme. A classic script, run before the first paint, so that a dark page never flashes white.
 (() => {
   const system = matchMedia("(prefers-color-scheme: dark)");
   let chosen = null;
   try {
     chosen = localStorage.getItem("clearcast.theme");
   } catch {
-    // The browser keeps nothing for this page: the system's choice it is.
+    // Storage is blocked: follow the system.
   }
   const show = () => {
     document.documentElement.dataset.theme = chosen ?? (system.matches ? "dark" : "light");

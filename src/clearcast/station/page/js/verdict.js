@@ -1,63 +1,62 @@
-/** The verdict: large, in words, colour and shape; and how near it was. */
+/** Verdict card, verdict badge and probability bar. */
 
-import { el } from "./dom.js";
-import { icon } from "./icons.js";
-import { noise, percent, percents, reason, VERDICTS, verdictOf } from "./words.js";
+import { el, icon } from "./dom.js";
+import { describeNoise, explainVerdict, formatPercent, formatPercentPair, VERDICT_LABELS, verdictKey } from "./format.js";
 
-/** The verdict as people see it from two metres away. */
+/** Create the verdict card, legible from two metres away. */
 export function verdictCard(inspection) {
-  const verdict = verdictOf(inspection);
+  const verdict = verdictKey(inspection);
   return el(
     "section",
     { class: "verdict-card", "aria-label": "Verdict" },
-    el("p", { class: `verdict ${verdict}` }, icon(verdict), el("span", {}, VERDICTS[verdict])),
-    el("p", { class: "reason" }, reason(inspection)),
-    chanceBar(inspection),
+    el("p", { class: `verdict ${verdict}` }, icon(verdict), el("span", {}, VERDICT_LABELS[verdict])),
+    el("p", { class: "reason" }, explainVerdict(inspection)),
+    probabilityBar(inspection),
     noiseLine(inspection),
     shadowLine(inspection),
   );
 }
 
-/** The verdict as a small sign beside a name. */
-export function verdictSign(inspection) {
-  const verdict = verdictOf(inspection);
-  return el("span", { class: `sign ${verdict}` }, icon(verdict), VERDICTS[verdict]);
+/** Create the small badge of a verdict. */
+export function verdictBadge(inspection) {
+  const verdict = verdictKey(inspection);
+  return el("span", { class: `verdict-badge ${verdict}` }, icon(verdict), VERDICT_LABELS[verdict]);
 }
 
-/** The probability as a bar, with the threshold as a mark on it; null where there is none. */
-export function chanceBar(inspection, { small = false } = {}) {
+/** Create a bar of the defect probability with a mark at the threshold; null if the model gives none. */
+export function probabilityBar(inspection, { small = false } = {}) {
   const { p_defect: p, threshold } = inspection;
   if (p === null || threshold === null) return null;
-  const [chance, limit] = percents(p, threshold);
-  const filled = el("div", { class: `filled ${verdictOf(inspection)}` });
+  const [chance, limit] = formatPercentPair(p, threshold);
+  const filled = el("div", { class: `fill ${verdictKey(inspection)}` });
   const mark = el("div", { class: "mark" });
   filled.style.width = `${100 * p}%`;
   mark.style.left = `${100 * threshold}%`;
-  const said = `Probability of a defect ${chance}; threshold ${limit}`;
-  const bar = el("div", { class: "chance", role: "img", "aria-label": said, title: said }, filled, mark);
+  const label = `Probability of a defect ${chance}; threshold ${limit}`;
+  const bar = el("div", { class: "probability", role: "img", "aria-label": label, title: label }, filled, mark);
   if (small) return bar;
   const words = el("span", {}, `threshold ${limit}`);
   words.style.left = `${Math.min(Math.max(100 * threshold, 24), 76)}%`;
-  return el("div", { class: "chance-large" }, bar, el("div", { class: "scale", "aria-hidden": "true" }, el("span", {}, "0%"), words, el("span", {}, "100%")));
+  return el("div", { class: "probability-large" }, bar, el("div", { class: "scale", "aria-hidden": "true" }, el("span", {}, "0%"), words, el("span", {}, "100%")));
 }
 
 function noiseLine(inspection) {
-  const words = noise(inspection);
+  const words = describeNoise(inspection);
   if (!words) return null;
-  const sure = inspection.p_noise === null ? "" : ` (${percent(inspection.p_noise)} sure)`;
+  const sure = inspection.p_noise === null ? "" : ` (${formatPercent(inspection.p_noise)} confidence)`;
   return el("p", { class: "noise" }, el("strong", {}, "Noise: "), words, el("span", { class: "quiet" }, sure));
 }
 
 function shadowLine({ shadow, verdict }) {
   if (!shadow) return null;
-  const said = shadow.error || `${VERDICTS[shadow.verdict ?? "none"]}${shadow.p_defect === null ? "" : `, ${percent(shadow.p_defect)}`}`;
+  const result = shadow.error || `${VERDICT_LABELS[shadow.verdict ?? "none"]}${shadow.p_defect === null ? "" : `, ${formatPercent(shadow.p_defect)}`}`;
   const differs = !shadow.error && shadow.verdict !== verdict;
   return el(
     "p",
     { class: "noise" },
-    el("strong", {}, "Second model, on trial: "),
-    said,
+    el("strong", {}, "Trial model: "),
+    result,
     differs && el("span", { class: "tag" }, "differs"),
-    el("span", { class: "quiet" }, " It decides nothing."),
+    el("span", { class: "quiet" }, " Does not affect the verdict."),
   );
 }

@@ -1,1 +1,1 @@
-"""One module a migration; each names the one before it."""
+"""One module per migration; each names its predecessor."""
