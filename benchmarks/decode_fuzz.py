@@ -1,4 +1,4 @@
-"""Whether any file makes decoding hang, crash, write to the terminal, or fail without an error of that picture.
+"""Whether any file makes decoding hang, crash, write to the terminal, or fail without an error of that image.
 
 Small valid files of every format and variant are damaged at random, as ``station_fuzz`` does, and decoded in colour and
 in grey; half of the damaged PNGs get right checksums again, so that decoders look further into them::
@@ -137,12 +137,12 @@ def decode_batch(seed: int, first: int) -> None:
 
 
 def outcome_of(data: bytes) -> str:
-    """The fault, "picture", or what nobody should see, which begins with "!"."""
+    """The fault, "image", or what nobody should see, which begins with "!"."""
     try:
         for channels in imaging.Channels:
             picture = imaging.decode(data, channels)
             if picture.dtype != np.uint8 or picture.ndim != (3 if channels is imaging.Channels.RGB else 2):
-                return f"!a picture of {picture.dtype} and shape {picture.shape}"
+                return f"!an image of {picture.dtype} and shape {picture.shape}"
     except PictureError as error:
         return str(error.fault)
     except BaseException as error:
@@ -172,7 +172,7 @@ def seeds() -> list[bytes]:
 
 
 def saved(picture: Image.Image, form: str, **options: Any) -> bytes:  # noqa: ANN401 - Pillow's own
-    """A picture's file as Pillow writes it."""
+    """An image's file as Pillow writes it."""
     file = io.BytesIO()
     picture.save(file, form, **options)
     return file.getvalue()

@@ -129,7 +129,7 @@ def test_truncated_picture(clearcast: Clearcast, data: Path) -> None:
 
 def test_sixteen_bit_tiff(clearcast: Clearcast, data: Path) -> None:
     Image.fromarray(np.full((64, 64), 40000, np.uint16)).save(replace_first_noisy(data, "disk_ok_16.tiff"))
-    refused(clearcast("study", data, *QUICK), "16 bits a channel", "convert it to 8-bit")
+    refused(clearcast("study", data, *QUICK), "16 bits per channel", "convert it to 8-bit")
 
 
 def test_transparent_png(clearcast: Clearcast, data: Path) -> None:

@@ -54,7 +54,7 @@ def test_files_of_several_pictures_say_how_many(kind: str) -> None:
     error = error_of(data)
 
     assert error.fault is PictureFault.UNSUPPORTED, error
-    assert f"with {count}, of which only one" in str(error)
+    assert f"with {count}, of which only one would be inspected" in str(error)
     with pytest.raises(PictureError):
         imaging.probe(data)
 
@@ -107,7 +107,7 @@ def lossless(width: int, height: int) -> tuple[bytes, np.ndarray]:
 
 
 def test_a_png_that_may_unpack_to_any_size_is_decoded_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a decoder can tell what follows behind the last pixel; here it is ten times the picture."""
+    """Only a decoder can tell what follows behind the last pixel; here it is ten times the image."""
     side = 2000
     packed = zlib.compress(bytes((side + 1) * side * 10) + np.random.default_rng(1).bytes(3_000_000))
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
@@ -157,7 +157,7 @@ def test_a_picture_that_ends_every_worker_is_an_error_and_costs_one_picture(monk
         raise EOFError
 
     with monkeypatch.context() as patch:
-        patch.setattr(isolation._Worker, "ask", killed)
+        patch.setattr(isolation._Worker, "decode", killed)
         assert error_of(data).fault is PictureFault.TOO_LARGE
         assert asked == [True, False]  # a fresh one once, not again and again
 
@@ -167,7 +167,7 @@ def test_a_picture_that_ends_every_worker_is_an_error_and_costs_one_picture(monk
 @pytest.mark.skipif(sys.platform != "linux", reason="only here is memory bounded")
 def test_a_picture_that_takes_too_much_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     data, pixels = lossless(1200, 900)
-    isolation._WORKERS.end()  # one that decoded a larger picture may have kept memory that it can use again
+    isolation._WORKERS.end()  # one that decoded a larger image may have kept memory that it can use again
     monkeypatch.setattr(isolation, "_BYTES", 0)
     monkeypatch.setattr(isolation, "_BYTES_PER_PIXEL", 1)
     monkeypatch.setattr(isolation, "_BYTES_PER_BYTE", 0)
@@ -179,7 +179,7 @@ def test_a_picture_that_takes_too_much_memory_is_an_error(monkeypatch: pytest.Mo
 
 def test_a_picture_that_takes_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     data, pixels = lossless(1500, 1200)
-    monkeypatch.setattr(isolation, "_PATIENCE", 0.0)
+    monkeypatch.setattr(isolation, "_TIMEOUT_FACTOR", 0.0)
     error = error_of(data)
     monkeypatch.undo()
 

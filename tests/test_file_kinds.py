@@ -1,4 +1,4 @@
-"""One rule of what is a picture, what is litter and what is of another kind, in every source and command."""
+"""One rule of what is an image, what is litter and what is of another kind, in every source and command."""
 
 import os
 import sys
@@ -33,7 +33,7 @@ PICTURES = {
     "l.txt": JPEG,
     "sub/m.pgm": JPEG,
     "sub.png/n.webp": imaging.encode(GREY, ".webp"),
-    "o.png": b"no picture",
+    "o.png": b"no image",
 }
 OTHERS = {
     "1.heic": b"\0\0\0\x18ftypheic",
@@ -135,11 +135,11 @@ def test_check_says_what_lies_beside_the_pictures(tmp_path: Path, capsys: pytest
         "Noisy Image": [f"noisy/{name}" for name in names],
     }
     pd.DataFrame(table).to_csv(tmp_path / "Labels.csv", index=False)
-    with pytest.raises(typer.Exit):  # all pictures are one
+    with pytest.raises(typer.Exit):  # all images are one
         check(tmp_path / "Labels.csv")
     printed = capsys.readouterr().out
-    assert f"1 picture is in {tmp_path / 'noisy'}, but not in the sheet" in printed
-    assert "In the folders of the sheet's pictures, 2 files of other kinds were left out: .heic 1, .txt 1" in printed
+    assert f"1 image is in {tmp_path / 'noisy'}, but not in the sheet" in printed
+    assert "In the folders of the sheet's images, 2 files of other kinds were left out: .heic 1, .txt 1" in printed
 
 
 def test_very_many_kinds_are_summed_up() -> None:

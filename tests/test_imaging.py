@@ -21,7 +21,7 @@ EXIF_ORIENTATION = 0x0112
 
 
 def scene() -> Picture:
-    """A smooth colour picture, without any symmetry, that JPEG keeps well."""
+    """A smooth colour image, without any symmetry, that JPEG keeps well."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     return np.stack([20 + 5 * x, 10 + 9 * y, 200 - 2 * x - 3 * y], axis=2).astype(np.uint8)
 
@@ -339,7 +339,7 @@ def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path, monkeypatch: pytes
     path.write_bytes(WHOLE["PNG"])
     monkeypatch.setattr(imaging, "MAX_BYTES", len(WHOLE["PNG"]) - 1)
 
-    with pytest.raises(PictureError, match=r"large\.png.* at most") as caught:
+    with pytest.raises(PictureError, match=r"large\.png.* the limit is") as caught:
         imaging.read_bytes(path)
     assert caught.value.fault is PictureFault.TOO_LARGE
 

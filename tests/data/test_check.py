@@ -23,7 +23,7 @@ def picture(seed: int, height: int = 12, width: int = 16) -> imaging.Picture:
 
 @pytest.fixture
 def sheet(tmp_path: Path) -> Sheet:
-    """Twelve rows, each with a noisy picture and a reference of its own, all fit."""
+    """Twelve rows, each with a noisy image and a reference of its own, all fit."""
     rows = []
     for number in range(2, 14):
         label = Label.DEFECT if number % 2 else Label.OK
@@ -152,11 +152,11 @@ def test_everything_is_found_at_once(sheet: Sheet) -> None:
 
 
 def test_problems_of_a_row_are_errors_each(sheet: Sheet) -> None:
-    sheet = changed(sheet, 4, noisy="", label=None, problems=("no noisy picture is named", "unknown label 'x'"))
+    sheet = changed(sheet, 4, noisy="", label=None, problems=("no noisy image is named", "unknown label 'x'"))
 
     check = check_sheet(sheet)
 
-    assert [finding.message for finding in check.findings] == ["no noisy picture is named", "unknown label 'x'"]
+    assert [finding.message for finding in check.findings] == ["no noisy image is named", "unknown label 'x'"]
     assert {finding.row for finding in check.findings} == {4}
     assert check.labels == {"defect": 6, "ok": 5, "unknown": 1}
     assert check.pictures == 23
@@ -258,7 +258,7 @@ def test_a_sheet_whose_noisy_pictures_are_mostly_their_references_is_an_error(sh
     most = check_sheet(sheet)
     (finding,) = whole(most)
     assert (finding.severity, finding.kind) == (Severity.ERROR, "no noise")
-    assert finding.message.startswith("7 of 12 noisy pictures are byte for byte their own references")
+    assert finding.message.startswith("7 of 12 noisy images are byte for byte their own references")
     assert {each.severity for each in most.findings if each.row} == {Severity.WARNING}
     assert not unusable_rows(sheet, read_facts(sheet))
 
@@ -299,8 +299,8 @@ def test_several_sizes_and_modes_are_warned_of(sheet: Sheet) -> None:
 
     assert [finding.kind for finding in check.findings] == ["mixed modes", "mixed sizes"]
     assert [finding.message for finding in check.findings] == [
-        "the pictures have several modes: 22 of RGB, 2 of L",
-        "the pictures have several sizes: 22 of 16x12, 2 of 20x20",
+        "the images have several modes: 22 of RGB, 2 of L",
+        "the images have several sizes: 22 of 16x12, 2 of 20x20",
     ]
     assert check.fit
 
@@ -308,7 +308,7 @@ def test_several_sizes_and_modes_are_warned_of(sheet: Sheet) -> None:
 def test_a_label_without_rows_is_an_error(sheet: Sheet) -> None:
     check = check_sheet(replace(sheet, rows=sheet.rows[::2]))
 
-    assert only(check).message == "no row has the label defect; a classifier needs pictures of each"
+    assert only(check).message == "no row has the label defect; a classifier needs images of each"
     assert not check.fit
 
 

@@ -146,7 +146,7 @@ def test_bad_pictures_are_reported_and_stop_nothing(tmp_path: Path) -> None:
     whole = (folder / "cut.jpeg").read_bytes()
     (folder / "cut.jpeg").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.png").touch()
-    (folder / "text.bmp").write_text("no picture")
+    (folder / "text.bmp").write_text("no image")
     Image.fromarray(np.zeros((8, 8), np.uint16)).save(folder / "deep.png")
     Image.new("RGBA", (8, 8)).save(folder / "clear.png")
     out = tmp_path / "out"
@@ -283,7 +283,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/notes.txt").touch()
     with pytest.raises(
-        PictureError, match=r"in: holds no pictures; needed are files in \.bmp, \.dib, .*\.jpeg, .* \.txt 1$"
+        PictureError, match=r"in: holds no images; needed are files in \.bmp, \.dib, .*\.jpeg, .* \.txt 1$"
     ):
         corrupt_folder(tmp_path / "in", tmp_path / "out", seed=7)
     assert not (tmp_path / "out").exists()
@@ -292,7 +292,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
 def test_where_no_picture_can_be_used_nothing_looks_finished(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/empty.png").touch()
-    with pytest.raises(PictureError, match=r"none of 1 pictures could be used; .*errors.csv says why"):
+    with pytest.raises(PictureError, match=r"none of 1 images could be used; .*errors.csv says why"):
         corrupt_folder(tmp_path / "in", tmp_path / "out", seed=7)
     assert sorted(files(tmp_path / "out")) == ["errors.csv"]
 

@@ -30,7 +30,7 @@ def test_noisy_pictures_to_labels_with_defect_as_the_positive_class() -> None:
 
     assert frame.classes == LABELS == ("ok", "defect")
     assert frame.targets == (1, 0, 1)
-    assert frame.pictures == PICTURES
+    assert frame.images == PICTURES
 
 
 def test_noisy_pictures_to_noise_types() -> None:
@@ -38,7 +38,7 @@ def test_noisy_pictures_to_noise_types() -> None:
 
     assert frame.classes == ("gaussian", "salt_and_pepper", "periodic")
     assert [frame.classes[target] for target in frame.targets] == ["periodic", "gaussian", "salt_and_pepper"]
-    assert frame.pictures == PICTURES
+    assert frame.images == PICTURES
 
 
 def test_noise_types_that_the_sheet_lacks_are_no_classes() -> None:
@@ -51,7 +51,7 @@ def test_noise_types_that_the_sheet_lacks_are_no_classes() -> None:
 def test_noisy_pictures_to_references() -> None:
     frame = pair_frame(THREE)
 
-    assert frame.pictures == PICTURES
+    assert frame.images == PICTURES
     assert frame.references == tuple(ROOT / "c" / f"{number}.png" for number in (2, 3, 4))
 
 

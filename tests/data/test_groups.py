@@ -37,7 +37,7 @@ from clearcast.imaging import Channels, Picture
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """One picture of each of six parts."""
+    """One image of each of six parts."""
     folder = tmp_path_factory.mktemp("parts")
     write_disks(folder / "disks", parts=6, seed=3, size=256, views=(1, 1))
     return imaging.find(folder / "disks" / "pictures")
@@ -137,7 +137,7 @@ def test_a_label_that_the_copies_contradict_is_doubted(sheet: Sheet) -> None:
     rows[2] = replace(rows[2], label=Label.DEFECT)
     (doubt,) = label_doubts(rows, ["a", "a", "a", "b"])
     assert (doubt.kind, doubt.row) == ("likely label error", rows[2].number)
-    assert "2 other pictures of the same part" in doubt.message
+    assert "2 other images of the same part" in doubt.message
 
 
 def joined(count: int, pairs: list[tuple[int, int]], agreement: Callable[[int, int], float]) -> Joined:
@@ -194,7 +194,7 @@ def test_a_copy_is_laid_over_its_original(parts: list[Path], change: Callable[[P
 def test_how_sure_each_group_is_is_written(tmp_path: Path) -> None:
     groups = RowGroups(
         of_rows=("a", "a", "a", "b", "c"),
-        pictures=("1", "2", "3", "4", ""),
+        images=("1", "2", "3", "4", ""),
         joins=(Link(one="1", other="2", agreement=0.99), Link(one="2", other="3", agreement=0.91)),
         refused=(Link(one="3", other="4", agreement=0.87),),
     )
@@ -211,10 +211,10 @@ def test_how_sure_each_group_is_is_written(tmp_path: Path) -> None:
 
 def test_joins_and_refusals_are_told_by_the_paths_of_the_sheet(sheet: Sheet) -> None:
     found = find_row_groups(sheet, read_facts(sheet))
-    assert {path for link in (*found.joins, *found.refused) for path in (link.one, link.other)} <= set(found.pictures)
+    assert {path for link in (*found.joins, *found.refused) for path in (link.one, link.other)} <= set(found.images)
     assert len(found.joins) == len(found.of_rows) - len(set(found.of_rows))
-    assert all(found.of_pictures[link.one] == found.of_pictures[link.other] for link in found.joins)
-    assert all(found.of_pictures[link.one] != found.of_pictures[link.other] for link in found.refused)
+    assert all(found.group_of_image[link.one] == found.group_of_image[link.other] for link in found.joins)
+    assert all(found.group_of_image[link.one] != found.group_of_image[link.other] for link in found.refused)
 
 
 def test_joining_goes_on_from_what_is_joined() -> None:

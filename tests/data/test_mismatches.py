@@ -1,4 +1,4 @@
-"""References that are not what the noisy picture shows, on drawn parts whose true pairs are known."""
+"""References that are not what the noisy image shows, on drawn parts whose true pairs are known."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_shifted_references_are_found_and_the_right_ones_named(noisy: list[Pictu
     ],
 )
 def test_turned_references_are_found(noisy: list[Picture], turn: object, words: str) -> None:
-    """Clockwise turned references must be turned back, counterclockwise, to look like the noisy pictures."""
+    """Clockwise turned references must be turned back, counterclockwise, to look like the noisy images."""
     assert callable(turn)
     if turn is np.transpose:
         words = "mirrored"
@@ -128,7 +128,7 @@ def test_large_sheets_are_searched_where_they_are_most_in_doubt(monkeypatch: pyt
 
 
 def sheet_of(folder: Path, order: Sequence[int]) -> Sheet:
-    """Rows whose noisy pictures are of parts 0, 1, ... and whose references are of the parts in the given order."""
+    """Rows whose noisy images are of parts 0, 1, ... and whose references are of the parts in the given order."""
     lines = ["Denoise Image,Noise Type,Noisy Image"]
     for place, other in enumerate(order):
         imaging.save(folder / f"clean/{place}_ok.png", PARTS[place])
@@ -154,5 +154,5 @@ def test_few_wrong_rows_are_left_out_and_many_refused(tmp_path: Path) -> None:
     rows = usable(few, skip_bad=True, console=quiet)
     assert (len(rows.sheet.rows), rows.wrong_references) == (COUNT - 2, 2)
     many = sheet_of(tmp_path / "many", [*range(1, COUNT), 0])
-    with pytest.raises(SheetError, match="of 24 rows name a reference that is not what the noisy picture shows"):
+    with pytest.raises(SheetError, match="of 24 rows name a reference that is not what the noisy image shows"):
         usable(many, skip_bad=True, console=quiet)

@@ -20,7 +20,7 @@ def root_with(folder: Path, *files: str) -> Path:
     for name in files:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"a picture")
+        path.write_bytes(b"an image")
     return folder
 
 
@@ -93,7 +93,7 @@ def test_beginnings_of_other_systems_are_named_and_taken_off(
 
     assert row.problems[0].endswith(f"or take off its beginning with --strip-prefix {option}")
     assert paths(sheet_of(tmp_path, named, reading=Reading(strip_prefix=(prefix,)))) == ["n/ok_1.png"]
-    assert item.read() == b"a picture"
+    assert item.read() == b"an image"
 
 
 def test_the_common_beginning_is_named_if_the_files_are_elsewhere(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_missing_file_of_a_listed_source_says_what_may_be_meant(tmp_path: Path
 
     with pytest.raises(Exception, match=r"did you mean 'n/ok_1\.png'"):
         missing.read()
-    assert taken.read() == b"a picture"
+    assert taken.read() == b"an image"
     assert taken.key == "n/ok_1.png"
 
 

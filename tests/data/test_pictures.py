@@ -77,8 +77,8 @@ def test_the_description_says_what_is_kept(paths: list[Path]) -> None:
     whole = PictureStore(paths, size=SIZE, channels=Channels.RGB, budget=10**6)
     part = PictureStore(paths, size=SIZE, channels=Channels.RGB, budget=2 * SIZE * SIZE * 3)
 
-    assert whole.description.startswith("all 5 pictures kept decoded in memory")
-    assert part.description.startswith("2 of 5 pictures kept")
+    assert whole.description.startswith("all 5 images kept decoded in memory")
+    assert part.description.startswith("2 of 5 images kept")
     assert "--cache-mb" in part.description
 
 

@@ -177,7 +177,7 @@ def test_a_line_of_more_cells_than_the_header_is_a_problem_of_that_row(tmp_path:
     assert long.problems[0].startswith("the line has 5 cells where the header has 3")
     assert 'into "quotes"' in long.problems[0]
     assert (blank.noisy, blank.problems) == ("ok.png", ())
-    assert "no noisy picture is named" in short.problems
+    assert "no noisy image is named" in short.problems
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_what_cannot_be_understood_is_kept_with_every_problem(tmp_path: Path) ->
     assert [len(row.problems) for row in rows] == [3, 2, 1]
     assert rows[0].problems == (
         f"the noisy path '../../1.png' lies outside the root {tmp_path}; name another with --root",
-        "no reference picture is named",
+        "no reference image is named",
         "unknown noise type 'Poisson'; known are gaussian, salt_and_pepper, periodic, none",
     )
     assert "'ok_1.png' say ok" in rows[1].problems[1]
@@ -452,14 +452,14 @@ def test_links_inside_the_root_are_the_owners_choice(tmp_path: Path) -> None:
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     root.mkdir()
     elsewhere.mkdir()
-    (elsewhere / "ok.png").write_text("a picture")
+    (elsewhere / "ok.png").write_text("an image")
     (root / "linked").symlink_to(elsewhere, target_is_directory=True)
 
     sheet = read_sheet(
         write(root / "a.csv", [["ok.png", "Salt", "linked/ok.png"], ["ok.png", "Salt", "linked/../ok.png"]])
     )
 
-    assert sheet.resolve(sheet.rows[0].noisy).read_text() == "a picture"
+    assert sheet.resolve(sheet.rows[0].noisy).read_text() == "an image"
     assert sheet.rows[1].noisy == "ok.png"  # by the text, not by the link
 
 

@@ -73,7 +73,7 @@ def test_one_row_a_picture(bundle: Path, tmp_path: Path) -> None:
         assert float(row["p_defect"]) == pytest.approx(p_defect, abs=1e-4)
         assert row["verdict"] == ("defect" if p_defect > 0.5 else "ok")
         assert row["error"] == ""
-    assert "not a readable picture" in rows[-1]["error"]
+    assert "unknown image format" in rows[-1]["error"]
     defects = sum(row["verdict"] == "defect" for row in rows)
     assert f"{defects} defect" in done.output
     assert "1 picture could not be inspected" in done.output

@@ -249,4 +249,4 @@ def test_a_log_is_its_owners_alone(tmp_path: Path, caplog: pytest.LogCaptureFixt
             each.chmod(0o644)
         with closing(open_log(path)):
             assert {mode_of(each) for each in path.parent.iterdir()} == {0o600}
-    assert "log.sqlite: everybody on this machine could read it" in caplog.text
+    assert "log.sqlite: was readable by every user of this machine" in caplog.text

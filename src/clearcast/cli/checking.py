@@ -71,7 +71,7 @@ def _groups(rows: Sheet, facts: dict[str, PictureFacts]) -> RowGroups:
     """The groups that the sheet names itself; where it names none, those that are found in the pictures."""
     if any(row.group for row in rows.rows):
         named = known_parts(rows, None, find=tuple).of_rows
-        return RowGroups(of_rows=named, pictures=shown_pictures(rows, facts))
+        return RowGroups(of_rows=named, images=shown_pictures(rows, facts))
     with progress_bar(console, "Looking for pictures of one part") as progress:
         return find_row_groups(rows, facts, progress=progress)
 

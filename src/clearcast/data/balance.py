@@ -33,7 +33,7 @@ def assign_parts(parts: Sequence[str], traits: Traits, *, shares: Sequence[float
     if len(numbers) < len(shares):
         raise SheetError(
             f"{len(parts)} rows show {len(numbers)} part(s); needed are at least {len(shares)}, since no part may be "
-            "on both sides: take pictures of more parts, or divide at random with --split random"
+            "on both sides: take images of more parts, or divide at random with --split random"
         )
     of_row = np.array([numbers[part] for part in parts])
     amounts = _amounts(of_row, traits)

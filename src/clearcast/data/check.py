@@ -1,4 +1,4 @@
-"""Whether a sheet and its pictures are fit: everything that is wrong, found in one pass and told at once."""
+"""Whether a sheet and its images are fit: everything that is wrong, found in one pass and told at once."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,12 +41,12 @@ class Check:
 def check_sheet(
     sheet: Sheet, *, facts: dict[str, PictureFacts] | None = None, progress: Progress | None = None
 ) -> Check:
-    """Read every picture of a sheet whole and report all that is wrong with it and with its rows.
+    """Read every image of a sheet whole and report all that is wrong with it and with its rows.
 
     Args:
         sheet: the sheet; its rows may have problems, they are reported.
-        facts: what ``read_facts`` found, where that was asked before; else the pictures are read now.
-        progress: called with (done, all) while pictures are read.
+        facts: what ``read_facts`` found, where that was asked before; else the images are read now.
+        progress: called with (done, all) while images are read.
     """
     facts = facts if facts is not None else read_facts(sheet, progress=progress)
     readable = [fact.info for fact in facts.values() if fact.info]
@@ -85,8 +85,8 @@ def mostly_wrong_references(sheet: Sheet, findings: Iterable[Finding]) -> str:
     if wrong <= max(_FEW_WRONG, MANY_WRONG * paired):
         return ""
     return (
-        f"{wrong} of {paired} rows name a reference that is not what the noisy picture shows, so the others cannot be "
-        "trusted either; were two lists joined in different orders, or the pictures turned by a program that reads "
+        f"{wrong} of {paired} rows name a reference that is not what the noisy image shows, so the others cannot be "
+        "trusted either; were two lists joined in different orders, or the images turned by a program that reads "
         "their EXIF orientation? Correct the sheet; the findings by row say what fits"
     )
 
@@ -97,12 +97,12 @@ def _wrong_references(sheet: Sheet, findings: Iterable[Finding]) -> Iterator[Fin
 
 
 def _without_noise(rows: Sequence[Row], facts: Facts) -> Iterator[Finding]:
-    """Most noisy pictures are their own references: a column or a folder was taken for another."""
+    """Most noisy images are their own references: a column or a folder was taken for another."""
     unspoilt, named = len(unspoilt_rows(rows, facts)), sum(row.noise_type is not NoiseType.NONE for row in rows)
     if unspoilt > MOST * named:
         message = (
-            f"{unspoilt} of {named} noisy pictures are byte for byte their own references; there is nothing to learn "
-            "from them: name the column and the folder of the noisy pictures"
+            f"{unspoilt} of {named} noisy images are byte for byte their own references; there is nothing to learn "
+            "from them: name the column and the folder of the noisy images"
         )
         yield Finding(severity=Severity.ERROR, kind="no noise", message=message)
 
@@ -123,7 +123,7 @@ def _mixtures(infos: list[PictureInfo]) -> Iterator[Finding]:
     ):
         if len(counts) > 1:
             listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
-            message = f"the pictures have several {what}: {listed}"
+            message = f"the images have several {what}: {listed}"
             yield Finding(severity=Severity.WARNING, kind=f"mixed {what}", message=message)
 
 
@@ -138,7 +138,7 @@ def _imbalance(
     for kind in kinds:
         share = counts[kind] / max(len(values), 1)
         if kind in needed and not counts[kind]:
-            message = f"no row has the {what} {kind}; a classifier needs pictures of each"
+            message = f"no row has the {what} {kind}; a classifier needs images of each"
             yield Finding(severity=Severity.ERROR, kind="missing class", message=message)
         elif counts[kind] and share < RARE:
             message = f"only {counts[kind]} of {len(values)} rows have the {what} {kind}"

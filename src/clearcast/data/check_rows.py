@@ -1,4 +1,4 @@
-"""What is wrong with single rows of a sheet, with their pictures, and between rows that name the same."""
+"""What is wrong with single rows of a sheet, with their images, and between rows that name the same."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,11 +34,11 @@ class Finding:
 
 
 def row_findings(rows: Sequence[Row], facts: Facts) -> list[Finding]:
-    """All that is wrong with single rows and their pictures, and between rows that name the same."""
+    """All that is wrong with single rows and their images, and between rows that name the same."""
     return [
         *_row_problems(rows),
         *_contradictions(rows),
-        *_broken_pictures(rows, facts),
+        *_broken_images(rows, facts),
         *_unequal_pairs(rows, facts),
         *_wrong_references(rows, facts),
         *_copies(rows, facts),
@@ -57,9 +57,9 @@ def _row_problems(rows: Iterable[Row]) -> Iterator[Finding]:
 
 
 def _contradictions(rows: Iterable[Row]) -> Iterator[Finding]:
-    """One noisy picture in several rows: a contradiction where they differ, a copy that leaks where they agree.
+    """One noisy image in several rows: a contradiction where they differ, a copy that leaks where they agree.
 
-    One reference may serve several noisy pictures, of one label.
+    One reference may serve several noisy images, of one label.
     """
     noisy: dict[str, Row] = {}
     references: dict[str, Row] = {}
@@ -90,7 +90,7 @@ def _differences(one: Row, other: Row, *fields: str) -> str:
     )
 
 
-def _broken_pictures(rows: Iterable[Row], facts: Facts) -> Iterator[Finding]:
+def _broken_images(rows: Iterable[Row], facts: Facts) -> Iterator[Finding]:
     for row in rows:
         for path in dict.fromkeys((row.noisy, row.reference)):
             fact = facts.get(path)
@@ -103,7 +103,7 @@ def _unequal_pairs(rows: Iterable[Row], facts: Facts) -> Iterator[Finding]:
         noisy, reference = (facts[path].info if path in facts else None for path in (row.noisy, row.reference))
         if noisy and reference and (noisy.width, noisy.height) != (reference.width, reference.height):
             sizes = f"{noisy.width}x{noisy.height}, its reference {row.reference} {reference.width}x{reference.height}"
-            yield _error("unequal pair", f"the noisy picture has {sizes}; a pair must show the same at one size", row)
+            yield _error("unequal pair", f"the noisy image has {sizes}; a pair must show the same at one size", row)
 
 
 def _wrong_references(rows: Sequence[Row], facts: Facts) -> Iterator[Finding]:
@@ -129,14 +129,14 @@ def _copies_of_one(role: str, copies: list[tuple[str, Row]]) -> Iterator[Finding
     fields = ("label", "noise_type") if role == "noisy" else ("label",)
     for path, row in others:
         if differing := _differences(first, row, *fields):
-            message = f"has byte for byte the same {role} picture ({original}, {path}), but: {differing}"
+            message = f"has byte for byte the same {role} image ({original}, {path}), but: {differing}"
             yield from _contradiction(first, row, message, path)
         else:
-            yield _copy(f"byte for byte the {role} picture {original} of row {first.number}", row, path)
+            yield _copy(f"byte for byte the {role} image {original} of row {first.number}", row, path)
 
 
 def unspoilt_rows(rows: Sequence[Row], facts: Facts) -> list[Row]:
-    """The rows whose noisy picture is its own reference, byte for byte, although they do not say ``none``."""
+    """The rows whose noisy image is its own reference, byte for byte, although they do not say ``none``."""
     return [row for row in rows if row.noise_type is not NoiseType.NONE and _is_its_reference(row, facts)]
 
 

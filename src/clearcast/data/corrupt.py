@@ -1,9 +1,9 @@
-"""Make noisy data from clean pictures: a folder of pictures in, the layout of the report's data out.
+"""Make noisy data from clean images: a folder of images in, the layout of the report's data out.
 
-``OUT/Without-Noise/`` gets the clean pictures, byte for byte, ``OUT/With-Noise/`` their noisy counterparts, and
-``OUT/Labels.xlsx`` one row a pair. Beside it stand ``levels.csv`` (how strong the noise of each picture is),
-``errors.csv`` (the pictures that could not be used, where there are any) and, where a ``parts.csv`` names the parts,
-``groups.csv`` (which noisy pictures show one part). ``Labels.xlsx`` is written last and in one step: where it is
+``OUT/Without-Noise/`` gets the clean images, byte for byte, ``OUT/With-Noise/`` their noisy counterparts, and
+``OUT/Labels.xlsx`` one row a pair. Beside it stand ``levels.csv`` (how strong the noise of each image is),
+``errors.csv`` (the images that could not be used, where there are any) and, where a ``parts.csv`` names the parts,
+``groups.csv`` (which noisy images show one part). ``Labels.xlsx`` is written last and in one step: where it is
 missing, the run did not finish.
 """
 
@@ -38,7 +38,7 @@ _NOT_IN_A_SHEET = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff\\]")
 class Corruption:
     """What ``corrupt_folder`` did.
 
-    ``written`` counts the pictures by noise type; ``failures`` are the pictures that could not be used: each one's path
+    ``written`` counts the images by noise type; ``failures`` are the images that could not be used: each one's path
     below the folder, and the reason. ``others`` are the files of other kinds that the folder holds.
     """
 
@@ -50,7 +50,7 @@ class Corruption:
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """One picture's way from ``source`` (relative to the folder) to two files (relative to OUT)."""
+    """One image's way from ``source`` (relative to the folder) to two files (relative to OUT)."""
 
     source: str
     reference: str
@@ -67,19 +67,19 @@ def corrupt_folder(
     jpeg_quality: int | None = 80,
     progress: Progress | None = None,
 ) -> Corruption:
-    """Give every picture below ``folder`` noise of one of the types in ``ranges``, at a level drawn from its range.
+    """Give every image below ``folder`` noise of one of the types in ``ranges``, at a level drawn from its range.
 
-    A picture's level and noise follow from ``seed``, its path below ``folder`` and its noise type alone. The types are
-    dealt in turn to the pictures in an order that the seed and the paths settle, so that their counts differ by at most
-    one (before failures); adding a picture may therefore change the type of others, but nothing else about them.
+    An image's level and noise follow from ``seed``, its path below ``folder`` and its noise type alone. The types are
+    dealt in turn to the images in an order that the seed and the paths settle, so that their counts differ by at most
+    one (before failures); adding an image may therefore change the type of others, but nothing else about them.
 
-    A picture keeps its channels, sub-folder and stem. Noisy files are JPEG of ``jpeg_quality`` 1..100, with colour at
-    half the resolution, or PNG where it is None. Where two pictures would get one noisy file, both keep their whole
-    name before the new suffix. A folder with a ``parts.csv`` (columns ``path`` and ``part``) gives the pictures that it
-    lists, and no others. ``progress`` is called with the pictures done and all of them.
+    An image keeps its channels, sub-folder and stem. Noisy files are JPEG of ``jpeg_quality`` 1..100, with colour at
+    half the resolution, or PNG where it is None. Where two images would get one noisy file, both keep their whole
+    name before the new suffix. A folder with a ``parts.csv`` (columns ``path`` and ``part``) gives the images that it
+    lists, and no others. ``progress`` is called with the images done and all of them.
 
     Raises:
-        PictureError: the folder is missing, holds no picture, or none that can be used.
+        PictureError: the folder is missing, holds no image, or none that can be used.
         RecipeError: the seed is negative, the quality is outside 1..100, or ``ranges`` names no noise type, one that
             cannot be made, or the range of another type.
         SheetError: ``parts.csv`` cannot be read.
@@ -88,7 +88,7 @@ def corrupt_folder(
     _require_choices(seed, ranges, jpeg_quality)
     others = OtherFiles()
     sources, parts, missing = _find_sources(folder, others)
-    failures: list[tuple[str, str]] = [(path, "parts.csv lists it, but there is no such picture") for path in missing]
+    failures: list[tuple[str, str]] = [(path, "parts.csv lists it, but there is no such image") for path in missing]
     pairs: list[Pair] = []
     types = [kind for kind in SHEET_VALUES if kind in ranges]
     jobs = _plan(sources, seed, types, ".png" if jpeg_quality is None else ".jpeg")
@@ -123,7 +123,7 @@ def _require_choices(seed: int, ranges: Mapping[NoiseType, LevelRange], jpeg_qua
 
 def _require_output(folder: Path, out: Path) -> None:
     if out.resolve().is_relative_to(folder.resolve()):
-        raise OutputError(f"{out}: lies inside {folder}, whose pictures are read; choose a folder outside of it")
+        raise OutputError(f"{out}: lies inside {folder}, whose images are read; choose a folder outside of it")
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: is a file; needed is a new or an empty folder")
     if out.is_dir() and any(out.iterdir()):
@@ -131,22 +131,22 @@ def _require_output(folder: Path, out: Path) -> None:
 
 
 def _find_sources(folder: Path, others: OtherFiles) -> tuple[list[str], dict[str, str], list[str]]:
-    """The pictures to use, the parts that they show, and the pictures that ``parts.csv`` lists in vain."""
+    """The images to use, the parts that they show, and the images that ``parts.csv`` lists in vain."""
     if not folder.is_dir():
-        raise PictureError(PictureFault.MISSING, f"{folder}: no such folder; needed is a folder with pictures")
+        raise PictureError(PictureFault.MISSING, f"{folder}: no such folder; needed is a folder with images")
     sources = [path.relative_to(folder).as_posix() for path in imaging.find(folder, others)]
     missing: list[str] = []
     listed = read_parts(folder / "parts.csv")
     if listed:
         sources, missing = [path for path in sources if path in listed], sorted(listed.keys() - set(sources))
-    else:  # the folder may be the ``pictures`` folder beside a parts.csv
+    else:  # the folder may be the ``images`` folder beside a parts.csv
         prefix = f"{folder.resolve().name}/"
         beside = read_parts(folder.resolve().parent / "parts.csv")
         listed = {path.removeprefix(prefix): part for path, part in beside.items() if path.startswith(prefix)}
     if not sources:
         suffixes = ", ".join(sorted(imaging.SUFFIXES))
         left = f". {others.sentence}" if others.counts else ""
-        raise PictureError(PictureFault.MISSING, f"{folder}: holds no pictures; needed are files in {suffixes}{left}")
+        raise PictureError(PictureFault.MISSING, f"{folder}: holds no images; needed are files in {suffixes}{left}")
     return sources, listed, missing
 
 
@@ -157,7 +157,7 @@ def _plan(sources: Sequence[str], seed: int, types: Sequence[NoiseType], suffix:
     type_of = {source: types[turn % len(types)] for turn, source in enumerate(dealt)}
 
     def noisy_name(path: PurePosixPath) -> str:
-        # A stem that no other picture has as its stem or whole name can stand alone; whole names differ anyway.
+        # A stem that no other image has as its stem or whole name can stand alone; whole names differ anyway.
         return (path.name if names[_key(path, path.stem)] > 1 else path.stem) + suffix
 
     return [
@@ -181,7 +181,7 @@ def _entropy(seed: int, *words: str) -> int:
 
 
 def _corrupt_file(folder: Path, out: Path, job: _Job, levels: LevelRange, seed: int, jpeg_quality: int | None) -> Pair:
-    """Write one pair; its PSNR is that of the noisy picture as it comes back from its file."""
+    """Write one pair; its PSNR is that of the noisy image as it comes back from its file."""
     _require_plain_name(job.source)
     data = imaging.read_bytes(folder / job.source)
     channels = Channels.GREY if imaging.probe(data, job.source).is_grey else Channels.RGB
@@ -209,7 +209,7 @@ def _write_pair(contents: Mapping[Path, bytes], job: _Job) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:  # a full disk and its like concern all pictures
+        if error.errno != errno.ENAMETOOLONG:  # a full disk and its like concern all images
             raise
         for path in contents:
             with suppress(OSError):  # the one whose name is too long cannot even be looked for
@@ -226,7 +226,7 @@ def _require_plain_name(source: str) -> None:
 
 
 def _psnr(reference: Picture, noisy: Picture) -> float:
-    """Peak signal-to-noise ratio in decibels, ``10 log10(255^2 / mean squared error)``; infinite for equal pictures."""
+    """Peak signal-to-noise ratio in decibels, ``10 log10(255^2 / mean squared error)``; infinite for equal images."""
     error = float(np.mean(np.square(reference.astype(np.float32) - noisy), dtype=np.float64))
     return 10 * float(np.log10(255**2 / error)) if error else float("inf")
 
@@ -234,13 +234,13 @@ def _psnr(reference: Picture, noisy: Picture) -> float:
 def _finish(
     out: Path, pairs: Sequence[Pair], failures: Sequence[tuple[str, str]], parts: Mapping[str, str]
 ) -> tuple[Path, dict[NoiseType, int]]:
-    """Write the tables, ``Labels.xlsx`` as the last; give its path, and the pictures by noise type."""
+    """Write the tables, ``Labels.xlsx`` as the last; give its path, and the images by noise type."""
     out.mkdir(parents=True, exist_ok=True)
     if failures:
         write_csv(out / "errors.csv", ("path", "error"), failures)
     if not pairs:
         raise PictureError(
-            PictureFault.UNREADABLE, f"none of {len(failures)} pictures could be used; {out / 'errors.csv'} says why"
+            PictureFault.UNREADABLE, f"none of {len(failures)} images could be used; {out / 'errors.csv'} says why"
         )
     labels = write_tables(out, pairs, parts)
     return labels, dict(Counter(pair.level.noise_type for pair in pairs))

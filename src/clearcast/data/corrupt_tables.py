@@ -1,4 +1,4 @@
-"""The tables beside corrupted pictures: what is where, how strong its noise is, and what part it shows."""
+"""The tables beside corrupted images: what is where, how strong its noise is, and what part it shows."""
 
 import csv
 import json
@@ -25,9 +25,9 @@ LEVEL_COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A noisy picture and its reference, as written: ``source`` below the folder that was read, both others below OUT.
+    """A noisy image and its reference, as written: ``source`` below the folder that was read, both others below OUT.
 
-    ``psnr`` is in decibels, infinite for equal pictures.
+    ``psnr`` is in decibels, infinite for equal images.
     """
 
     source: str

@@ -125,7 +125,7 @@ def _by_whole_parts(
     if validation_share:
         if len({parts[row] for row in rest}) == 1:
             raise SheetError(
-                f"of {len(set(parts))} parts one is left to train and to choose by, which takes two: take pictures of "
+                f"of {len(set(parts))} parts one is left to train and to choose by, which takes two: take images of "
                 "more parts, or choose by none with --validation-share 0"
             )
         shares = (1 - validation_share, validation_share)

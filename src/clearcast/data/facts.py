@@ -1,4 +1,4 @@
-"""What a sheet's picture files are, each read once and whole."""
+"""What a sheet's image files are, each read once and whole."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from clearcast.progress import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class PictureFacts:
-    """What was learned about a picture file by reading it whole: header, hash and small copy; or why it is unusable."""
+    """What was learned about an image file by reading it whole: header, hash and small copy; or why it is unusable."""
 
     info: PictureInfo | None = None
     sha256: str = ""
@@ -27,7 +27,7 @@ class PictureFacts:
 
 
 def read_facts(sheet: Sheet, *, progress: Progress | None = None) -> dict[str, PictureFacts]:
-    """Read each picture that the sheet names once and whole; the keys are the rows' paths."""
+    """Read each image that the sheet names once and whole; the keys are the rows' paths."""
     paths = list(dict.fromkeys(path for row in sheet.rows for path in (row.noisy, row.reference) if path))
     facts: dict[str, PictureFacts] = {}
     files = FileNames(sheet.root)

@@ -15,7 +15,7 @@ GROUPS, GROUP_DOUBTS, GROUPS_PAGE = "groups.csv", "group_doubts.csv", "groups.ht
 
 
 def require_findings_folder(out: Path, *, force: bool) -> None:
-    """Refuse a folder that findings cannot be kept in; to be asked before the pictures are read, which takes long.
+    """Refuse a folder that findings cannot be kept in; to be asked before the images are read, which takes long.
 
     Raises:
         OutputError: the folder, or one that it is to lie in, is a file; or there are findings in it and ``force`` is

@@ -12,39 +12,39 @@ LABELS = (Label.OK.value, Label.DEFECT.value)  # the order of classes everywhere
 
 @dataclass(frozen=True, kw_only=True)
 class ClassFrame:
-    """Pictures and the class of each: ``targets`` index into ``classes``. All tuples follow the sheet's rows."""
+    """Images and the class of each: ``targets`` index into ``classes``. All tuples follow the sheet's rows."""
 
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     targets: tuple[int, ...]
     classes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairFrame:
-    """Noisy pictures and their noise-free counterparts, in the order of the sheet's rows."""
+    """Noisy images and their noise-free counterparts, in the order of the sheet's rows."""
 
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     references: tuple[Path, ...]
 
 
 def label_frame(sheet: Sheet) -> ClassFrame:
-    """Noisy picture -> ok or defect."""
+    """Noisy image -> ok or defect."""
     targets = tuple(LABELS.index(row.label) for row in _understood(sheet) if row.label)
-    return ClassFrame(pictures=_noisy(sheet), targets=targets, classes=LABELS)
+    return ClassFrame(images=_noisy(sheet), targets=targets, classes=LABELS)
 
 
 def noise_frame(sheet: Sheet) -> ClassFrame:
-    """Noisy picture -> noise type. The classes are those that the sheet holds, in the order of ``NoiseType``."""
+    """Noisy image -> noise type. The classes are those that the sheet holds, in the order of ``NoiseType``."""
     present = {row.noise_type for row in _understood(sheet)}
     classes = tuple(kind.value for kind in NoiseType if kind in present)
     targets = tuple(classes.index(row.noise_type) for row in sheet.rows if row.noise_type)
-    return ClassFrame(pictures=_noisy(sheet), targets=targets, classes=classes)
+    return ClassFrame(images=_noisy(sheet), targets=targets, classes=classes)
 
 
 def pair_frame(sheet: Sheet) -> PairFrame:
-    """Noisy picture -> reference picture."""
+    """Noisy image -> reference image."""
     references = tuple(sheet.resolve(row.reference) for row in _understood(sheet))
-    return PairFrame(pictures=_noisy(sheet), references=references)
+    return PairFrame(images=_noisy(sheet), references=references)
 
 
 def _noisy(sheet: Sheet) -> tuple[Path, ...]:

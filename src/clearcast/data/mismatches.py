@@ -1,6 +1,6 @@
-"""Rows whose reference is not what the noisy picture shows: of another part, turned by quarters, or mirrored.
+"""Rows whose reference is not what the noisy image shows: of another part, turned by quarters, or mirrored.
 
-Pictures are compared as small copies by their spectrum, in which every frequency counts nearly the same. So the few
+Images are compared as small copies by their spectrum, in which every frequency counts nearly the same. So the few
 frequencies of periodic noise decide nothing, however strong it is. Another reference, or another orientation, is
 believed only if it fits better by far more than what noise explains: parts that look alike, and parts that look the
 same when turned, raise no alarm.
@@ -18,10 +18,10 @@ from clearcast.data.thumbnails import SIDE
 
 Vectors = NDArray[np.float32]
 
-_FASTEST = 12.0  # periods a picture: beyond, noise rules in small copies
+_FASTEST = 12.0  # periods an image: beyond, noise rules in small copies
 _EVENNESS = 0.75  # amplitudes are divided by this power of themselves: 0 leaves them as they are, 1 keeps phases alone
 _BEYOND_NOISE = 4.0  # standard deviations; correct pairs of castings reach 1.1 and of magnetic tiles 3.1
-_LEAST_FIT = 0.4  # correlation from which an alternative is like the picture at all; noise alone reaches 0.3
+_LEAST_FIT = 0.4  # correlation from which an alternative is like the image at all; noise alone reaches 0.3
 _INDEPENDENT = 1 / 1.5**2  # of the frequencies: the noise bandwidth of a Hann window is 1.5 along each axis
 _MARGIN = 0.05  # of correlation: finer differences may come from encoding or focus
 _SIMPLER = 0.01  # of correlation: the named reference, turned, is preferred to another that fits so little better
@@ -38,7 +38,7 @@ class Mismatch:
     Attributes:
         row: the row.
         reference: the path of the reference that fits: the row's own, or another of the sheet.
-        orientation: how the noisy picture shows it: turned counterclockwise by ``orientation // 2`` quarters, then
+        orientation: how the noisy image shows it: turned counterclockwise by ``orientation // 2`` quarters, then
             mirrored left to right if odd.
     """
 
@@ -51,9 +51,9 @@ class Mismatch:
         """What is wrong, as a sentence."""
         shown = _ORIENTATION_NAMES[self.orientation]
         if self.reference == self.row.reference:
-            return f"the noisy picture shows its reference {self.reference} {shown}; turn or mirror one of the two"
+            return f"the noisy image shows its reference {self.reference} {shown}; turn or mirror one of the two"
         return (
-            f"the noisy picture does not show its reference {self.row.reference}; {self.reference}"
+            f"the noisy image does not show its reference {self.row.reference}; {self.reference}"
             f"{f', {shown},' if shown else ''} fits: correct the row"
         )
 
@@ -99,7 +99,7 @@ class _Best:
     """The best alternative to each row's own reference that is found so far; ``reference`` is -1 where there is none.
 
     Args:
-        noisy: of the noisy pictures, shape (rows, frequencies).
+        noisy: of the noisy images, shape (rows, frequencies).
         own: of their references, likewise.
     """
 
@@ -172,10 +172,10 @@ def _vectors(thumbnails: NDArray[np.uint8]) -> Vectors:
     """The evened spectrum of each small copy, as a vector of length 1, or of 0 where there is nothing to see.
 
     Args:
-        thumbnails: shape (pictures, SIDE, SIDE).
+        thumbnails: shape (images, SIDE, SIDE).
 
     Returns:
-        shape (pictures, frequencies).
+        shape (images, frequencies).
     """
     return np.concatenate(
         [_some_vectors(thumbnails[start : start + _CHUNK]) for start in range(0, len(thumbnails), _CHUNK)]

@@ -1,4 +1,4 @@
-"""Decoded pictures of one size, kept in memory as far as a budget allows."""
+"""Decoded images of one size, kept in memory as far as a budget allows."""
 
 import math
 import os
@@ -15,17 +15,17 @@ from clearcast.progress import Progress
 
 
 class PictureStore:
-    """Gives batches of pictures, resized to one square size; decodes each once where memory allows, else every time.
+    """Gives batches of images, resized to one square size; decodes each once where memory allows, else every time.
 
     Args:
-        paths: the picture files, indexed by row.
+        paths: the image files, indexed by row.
         size: height and width of what is given out, in pixels.
         channels: colour (3) or grey (1).
-        budget: how many bytes of decoded pictures may be kept.
-        progress: called with (done, all) while the kept pictures are decoded.
+        budget: how many bytes of decoded images may be kept.
+        progress: called with (done, all) while the kept images are decoded.
 
     Raises:
-        PictureError: one of the kept pictures cannot be used.
+        PictureError: one of the kept images cannot be used.
     """
 
     def __init__(
@@ -47,12 +47,12 @@ class PictureStore:
 
     @property
     def all_kept(self) -> bool:
-        """Whether every picture is in memory."""
+        """Whether every image is in memory."""
         return len(self._kept) == len(self._paths)
 
     @property
     def kept_bytes(self) -> int:
-        """How much memory the kept pictures take."""
+        """How much memory the kept images take."""
         return self._kept.nbytes
 
     @property
@@ -60,27 +60,27 @@ class PictureStore:
         """What is kept, in one sentence."""
         megabytes = math.ceil(self._kept.nbytes / 2**20)
         if self.all_kept:
-            return f"all {len(self)} pictures kept decoded in memory ({megabytes} MB)"
+            return f"all {len(self)} images kept decoded in memory ({megabytes} MB)"
         return (
-            f"{len(self._kept)} of {len(self)} pictures kept decoded in memory ({megabytes} MB); the others are "
+            f"{len(self._kept)} of {len(self)} images kept decoded in memory ({megabytes} MB); the others are "
             "decoded anew each time: raise --cache-mb to keep more"
         )
 
     def batch(self, rows: Sequence[int]) -> NDArray[np.uint8]:
-        """Pictures of these rows: uint8, shape (len(rows), size, size, channels), values 0..255."""
-        pictures = np.empty((len(rows), *self._kept.shape[1:]), np.uint8)
+        """Images of these rows: uint8, shape (len(rows), size, size, channels), values 0..255."""
+        images = np.empty((len(rows), *self._kept.shape[1:]), np.uint8)
         missing = [(place, row) for place, row in enumerate(rows) if row >= len(self._kept)]
         for place, row in enumerate(rows):
             if row < len(self._kept):
-                pictures[place] = self._kept[row]
+                images[place] = self._kept[row]
         decoded = self._pool.map(self._load, [row for _, row in missing])
-        for (place, _), picture in zip(missing, decoded, strict=True):
-            pictures[place] = picture
-        return pictures
+        for (place, _), image in zip(missing, decoded, strict=True):
+            images[place] = image
+        return images
 
     def _keep(self, row: int) -> None:
         self._kept[row] = self._load(row)
 
     def _load(self, row: int) -> NDArray[np.uint8]:
-        picture = imaging.resize(imaging.load(self._paths[row], self._channels), self._size, self._size)
-        return picture.reshape(self._size, self._size, self._channels.depth)
+        image = imaging.resize(imaging.load(self._paths[row], self._channels), self._size, self._size)
+        return image.reshape(self._size, self._size, self._channels.depth)

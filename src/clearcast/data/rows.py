@@ -19,7 +19,7 @@ from clearcast.data.tables.lines import Line, Note
 from clearcast.data.words import LabelWords, parse_noise_type, parse_subset
 from clearcast.domain import Label, NoiseType, Subset
 
-UNKNOWN = "unknown"  # in place of a reference's path: nobody has the picture without noise
+UNKNOWN = "unknown"  # in place of a reference's path: nobody has the image without noise
 _PATHS = ("noisy", "reference")
 _NEEDED = 3  # the first columns, which every row has: both paths and the noise type
 
@@ -100,7 +100,7 @@ class RowParser:
     def _path(self, text: str, role: str, problems: list[str]) -> str:
         """Make a path relative to the root; one that leaves the root is a problem, and is never opened."""
         if not text:
-            problems.append(f"no {role} picture is named")
+            problems.append(f"no {role} image is named")
         if not text or (role == "reference" and text.casefold() == UNKNOWN):
             return ""
         path = strip_prefix(plain_path(text), self._prefixes)

@@ -154,8 +154,8 @@ def require_sheet(path: Path) -> None:
     """
     if path.is_dir():
         raise SheetError(
-            f"{path}: no such sheet, but a folder; needed is a file that lists its pictures and ends in "
-            f"{', '.join(SUFFIXES)}, such as 'clearcast corrupt {path} OUT' writes from clean pictures"
+            f"{path}: no such sheet, but a folder; needed is a file that lists its images and ends in "
+            f"{', '.join(SUFFIXES)}, such as 'clearcast corrupt {path} OUT' writes from clean images"
         )
     if not path.is_file():
         raise SheetError(f"{path}: no such sheet; needed is a file that ends in {', '.join(SUFFIXES)}")

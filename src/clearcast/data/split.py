@@ -28,7 +28,7 @@ class Split:
         """The rows of subset ``into`` of which a key is also one of a row in ``known``.
 
         Args:
-            keys: what a row shares with its copies, one a row: its part, or the hashes of its pictures, by role.
+            keys: what a row shares with its copies, one a row: its part, or the hashes of its images, by role.
             into: the subset that should hold nothing known.
             known: the subset whose rows were learned from.
         """
@@ -41,7 +41,7 @@ def save_split(
 ) -> None:
     """Write ``row, noisy, part, split``: one line a row, with the spreadsheet's row number; texts as ``cells`` says.
 
-    ``hashes``: the SHA-256 of each row's noisy picture, as a further column ``sha256``, by which copies are known under
+    ``hashes``: the SHA-256 of each row's noisy image, as a further column ``sha256``, by which copies are known under
     other names.
     """
     with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -56,7 +56,7 @@ def load_split(path: Path, rows: Sequence[Row]) -> tuple[Split, tuple[str, ...]]
     """Read what ``save_split`` wrote, and the part of each row.
 
     Raises:
-        SheetError: the file cannot be read as a split, or lists other pictures than ``rows``.
+        SheetError: the file cannot be read as a split, or lists other images than ``rows``.
     """
     try:
         text = path.read_bytes().decode("utf-8")
@@ -73,7 +73,7 @@ def parse_split_file(text: str, rows: Sequence[Row], path: Path) -> tuple[Split,
     except (KeyError, ValueError, csv.Error) as error:
         raise _unreadable(path, error) from None
     if [noisy for noisy, _, _ in listed] != [row.noisy for row in rows]:
-        raise SheetError(f"{path}: the split lists other pictures than the sheet; start a new run with another split")
+        raise SheetError(f"{path}: the split lists other images than the sheet; start a new run with another split")
     split = Split(subsets=tuple(subset for _, _, subset in listed), description=f"as {path.name} lists it")
     return split, tuple(part for _, part, _ in listed)
 

@@ -1,4 +1,4 @@
-"""Small copies of pictures, kept of every picture that is read to compare it with others."""
+"""Small copies of images, kept of every image that is read to compare it with others."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""The rows of a sheet that can be used, after reading every picture once."""
+"""The rows of a sheet that can be used, after reading every image once."""
 
 from dataclasses import dataclass, field, replace
 
@@ -23,9 +23,9 @@ _SEE_ALL = "See all with 'clearcast check'"
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """The rows that can be used, what was learned about their pictures, and the rows left out, each with the reason.
+    """The rows that can be used, what was learned about their images, and the rows left out, each with the reason.
 
-    ``wrong_references``: how many were left out since their reference is not what the noisy picture shows.
+    ``wrong_references``: how many were left out since their reference is not what the noisy image shows.
     """
 
     sheet: Sheet
@@ -45,7 +45,7 @@ class Rows:
 
 
 def usable(sheet: Sheet, *, skip_bad: bool, console: Console, paired: bool = True) -> Rows:
-    """Read every picture once to be sure of it.
+    """Read every image once to be sure of it.
 
     Args:
         sheet: the rows.
@@ -57,7 +57,7 @@ def usable(sheet: Sheet, *, skip_bad: bool, console: Console, paired: bool = Tru
         SheetError: there are rows that cannot be used and ``skip_bad`` is not given, or no others; or so many
             references are wrong that the others cannot be trusted.
     """
-    with progress_bar(console, "Checking pictures") as progress:
+    with progress_bar(console, "Checking images") as progress:
         facts = read_facts(sheet, progress=progress)
     findings = [*unusable_rows(sheet, facts), *(_unpaired(sheet) if paired else [])]
     if not findings:

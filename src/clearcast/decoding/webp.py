@@ -1,4 +1,4 @@
-"""The structure of WebP files: their chunks."""
+"""Structure parser for WebP files."""
 
 import struct
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from clearcast.decoding.exif import require_bounded_exif
 from clearcast.decoding.records import Structure, refuse_cost, refuse_damage
 
-_MOST_CHUNKS = 10_000
+_MAX_CHUNKS = 10_000
 _ANIMATED, _ALPHA = 0x02, 0x10  # flags of an extended file
 
 
 def read_structure(data: bytes) -> Structure:
-    """Walk through the chunks of a WebP.
+    """Parse the chunks of a WebP file.
 
-    Pixels without loss, also those of an alpha channel, may bring tables of any size, so nothing bounds their cost.
+    Lossless pixels, also of an alpha channel, can use tables of any size, so the cost of decoding is not bounded.
     """
     sizes: list[tuple[int, int]] = []
     kinds: list[bytes] = []
@@ -34,15 +34,15 @@ def read_structure(data: bytes) -> Structure:
             case b"EXIF":
                 require_bounded_exif(bytes(content).removeprefix(b"Exif\0\0"))
     if not sizes:
-        raise refuse_damage("it holds no picture")
+        raise refuse_damage("the file contains no image")
     width, height = max(sizes, key=lambda size: size[0] * size[1])
-    said = 8 + int.from_bytes(data[4:8], "little")
+    expected = 8 + int.from_bytes(data[4:8], "little")
     return Structure(
         format="WEBP",
         width=width,
         height=height,
         frames=kinds.count(b"ANMF") if animated else 1,
-        truncated=f"it has {len(data):,} bytes of {said:,}" if len(data) < said else "",
+        truncated=f"expected {expected:,} bytes, got {len(data):,}" if len(data) < expected else "",
         bounded=b"VP8 " in kinds and not {b"VP8L", b"ALPH", b"ANMF"} & set(kinds),
         transparent=transparent or b"ALPH" in kinds,
     )
@@ -52,8 +52,8 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     view, place, count = memoryview(data), 12, 0
     while place + 8 <= len(data):
         count += 1
-        if count > _MOST_CHUNKS:
-            raise refuse_cost(f"more than {_MOST_CHUNKS:,} chunks")
+        if count > _MAX_CHUNKS:
+            raise refuse_cost(f"more than {_MAX_CHUNKS:,} chunks")
         kind, size = struct.unpack_from("<4sI", data, place)
         yield kind, view[place + 8 : place + 8 + size]
         place += 8 + size + size % 2

@@ -1,4 +1,4 @@
-"""Which pictures show the same part: candidates from an index, each verified by laying one picture over the other."""
+"""Which images show the same part: candidates from an index, each verified by laying one image over the other."""
 
 from clearcast.data.groups.find import SAME, find_groups
 from clearcast.data.groups.overlay import laid_over

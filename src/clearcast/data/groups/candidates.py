@@ -1,4 +1,4 @@
-"""Pairs of pictures that may show the same part, from an index of nearest neighbours rather than from all pairs."""
+"""Pairs of images that may show the same part, from an index of nearest neighbours rather than from all pairs."""
 
 import cv2
 import numpy as np
@@ -7,22 +7,22 @@ from numpy.typing import NDArray
 from clearcast.data.groups.canonical import ORIENTATIONS, Field, detail, oriented
 from clearcast.imaging import Picture
 
-NEIGHBOURS = 12  # looked at for each picture and orientation
+NEIGHBOURS = 12  # looked at for each image and orientation
 _SIDE = 32  # pixels a side of what is compared here
 _SCALE = 6.0  # coarse, since frames of copies differ by a few pixels
-_NUMBERS = 64  # principal components kept of each picture
-_SAMPLE = 4000  # pictures that the principal components are found from
+_NUMBERS = 64  # principal components kept of each image
+_SAMPLE = 4000  # images that the principal components are found from
 _FARTHEST = 1.4  # squared distance of unit vectors: pairs that correlate less than by 0.3 are not looked at
-_FEW = 100  # pictures, each of which is compared with all others
+_FEW = 100  # images, each of which is compared with all others
 _TREES, _CHECKS = 4, 96  # of the index: more is more exact and slower
-_CHUNK = 4096  # pictures turned at a time
+_CHUNK = 4096  # images turned at a time
 
 Pairs = NDArray[np.int32]
 
 
-def small_detail(picture: Picture) -> Field:
-    """A small picture's detail of length 1: float32 (32, 32), from a picture in the standard frame."""
-    small = cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+def small_detail(image: Picture) -> Field:
+    """A small image's detail of length 1: float32 (32, 32), from an image in the standard frame."""
+    small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     fine = detail(np.asarray(small, np.uint8), _SCALE)
     fine -= fine.mean()
     return np.asarray(fine / max(float(np.linalg.norm(fine)), 1e-6), np.float32)
@@ -31,10 +31,10 @@ def small_detail(picture: Picture) -> Field:
 def candidate_pairs(details: Field, seed: int) -> Pairs:
     """Triples (one, other, orientation): ``one`` turned so looks like ``other``. Each pair comes once.
 
-    There are some dozens for each picture, whatever the number of pictures.
+    There are some dozens for each image, whatever the number of images.
 
     Args:
-        details: float32 (pictures, 32, 32), as ``small_detail`` gives them.
+        details: float32 (images, 32, 32), as ``small_detail`` gives them.
         seed: for the index, whose trees are random.
 
     Returns:
@@ -67,7 +67,7 @@ def _nearest_of_each_pair(rows: Pairs, distances: NDArray[np.float32]) -> Pairs:
 
 
 def _numbers(details: Field, basis: Field, orientation: int) -> Field:
-    """The principal components of turned pictures: float32 (pictures, 64)."""
+    """The principal components of turned images: float32 (images, 64)."""
     chunks = range(0, len(details), _CHUNK)
     return np.concatenate([_turned(details[start : start + _CHUNK], orientation) @ basis for start in chunks])
 
@@ -77,7 +77,7 @@ def _turned(details: Field, orientation: int) -> Field:
 
 
 def _principal_components(details: Field, seed: int) -> Field:
-    """Directions in which pictures differ most, float32 (1024, at most 64), from some pictures in all orientations."""
+    """Directions in which images differ most, float32 (1024, at most 64), from some images in all orientations."""
     rng = np.random.default_rng(seed)
     some = rng.permutation(len(details))[: _SAMPLE // ORIENTATIONS]
     turned = np.concatenate([_turned(details[some], orientation) for orientation in range(ORIENTATIONS)])

@@ -1,18 +1,18 @@
-"""A noisy picture as far cleaned as its framing and comparing need it: impulses and waves go, grain stays."""
+"""A noisy image as far cleaned as its framing and comparing need it: impulses and waves go, grain stays."""
 
 import cv2
 import numpy as np
 
 from clearcast.imaging import Picture
 
-_SIDE = 256  # pixels: noisy pictures are reduced to this, which averages grain
+_SIDE = 256  # pixels: noisy images are reduced to this, which averages grain
 _STEEP = 2.0  # a wave stands out from its neighbours in the spectrum by this (natural logarithm of the amplitude)
-_SLOWEST = 4  # waves a picture: slower ones are the part itself
+_SLOWEST = 4  # waves an image: slower ones are the part itself
 _WIDTH = 5  # frequencies a side that are taken out with a wave
 
 
 def clean(grey: Picture) -> Picture:
-    """The picture without impulses and without waves: uint8, at most 256 pixels a side, from uint8 (height, width)."""
+    """The image without impulses and without waves: uint8, at most 256 pixels a side, from uint8 (height, width)."""
     calm = cv2.medianBlur(grey, 3)
     scale = _SIDE / max(calm.shape)
     if scale < 1:

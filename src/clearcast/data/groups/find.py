@@ -1,4 +1,4 @@
-"""Find the groups: read every picture, propose pairs, align them roughly, compare the likeliest, join what agrees."""
+"""Find the groups: read every image, propose pairs, align them roughly, compare the likeliest, join what agrees."""
 
 import os
 import tempfile
@@ -20,10 +20,10 @@ from clearcast.data.groups.verify import Matrix, agreement, rough_alignment
 from clearcast.imaging import Channels
 from clearcast.progress import Progress
 
-SAME = 0.9  # agreement above which two pictures show one part
+SAME = 0.9  # agreement above which two images show one part
 SURE, NEAR = 0.95, 0.85  # joins below the one are doubtful, and so are refusals above the other
 _CHUNK = 256  # pairs that a thread aligns before it tells
-_TURNS = 2  # of proposing and comparing: all pictures, then a few of each group
+_TURNS = 2  # of proposing and comparing: all images, then a few of each group
 _REPRESENTATIVES = 2  # of a group in the second turn
 _PHASES = 1 + 2 * _TURNS  # reading, then aligning and comparing in turns: each counts as much in the progress told
 
@@ -31,27 +31,27 @@ _PHASES = 1 + 2 * _TURNS  # reading, then aligning and comparing in turns: each 
 def find_groups(
     paths: Sequence[Path], *, noisy: Sequence[bool] = (), seed: int = 0, progress: Progress | None = None
 ) -> Joined:
-    """Find which pictures show the same part, mirrored, turned by quarters, stretched, shifted or lit otherwise.
+    """Find which images show the same part, mirrored, turned by quarters, stretched, shifted or lit otherwise.
 
-    Time grows with the number of pictures, not with its square. Each takes some 7 KB of memory and 26 KB of a temporary
+    Time grows with the number of images, not with its square. Each takes some 7 KB of memory and 26 KB of a temporary
     file.
 
     Args:
-        paths: readable picture files.
+        paths: readable image files.
         noisy: which of them are noisy; without it, none is. They are cleaned first and judged by softer detail, which
             misses many copies.
         seed: for the index of candidates.
-        progress: called with (done, all) while pictures are read and compared; ``all`` is not a number of pictures.
+        progress: called with (done, all) while images are read and compared; ``all`` is not a number of images.
 
     Raises:
-        PictureError: a picture cannot be used.
+        PictureError: an image cannot be used.
     """
     if not paths:
         return Joined(())
     with tempfile.TemporaryFile() as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-        pictures = np.memmap(file, np.uint8, mode="w+", shape=(len(paths), SIDE, SIDE))
+        images = np.memmap(file, np.uint8, mode="w+", shape=(len(paths), SIDE, SIDE))
         spoilt = np.array(noisy or [False] * len(paths), np.bool_)
-        details = _read(paths, spoilt, pictures, pool, _phase(progress, 0, len(paths)))
+        details = _read(paths, spoilt, images, pool, _phase(progress, 0, len(paths)))
         joined = Joined(tuple(range(len(paths))))
         for turn in range(_TURNS):
             # Many copies of one part leave no room for others among their nearest; a few of each group do.
@@ -60,20 +60,20 @@ def find_groups(
             pairs[:, :2] = some[pairs[:, :2]]
             likeness, starts = _align(details, pairs, pool, _phase(progress, 1 + 2 * turn, len(paths)))
             order = np.argsort(-likeness, kind="stable")
-            compare = partial(_compare, pictures, spoilt, pairs[order], starts[order])
+            compare = partial(_compare, images, spoilt, pairs[order], starts[order])
             told = _phase(progress, 2 + 2 * turn, len(paths))
             joined = join(joined, pairs[order], compare, same=SAME, pool=pool, progress=told)
         return joined
 
 
-def _compare(pictures: NDArray[np.uint8], spoilt: NDArray[np.bool_], pairs: Pairs, starts: Matrix, place: int) -> float:
+def _compare(images: NDArray[np.uint8], spoilt: NDArray[np.bool_], pairs: Pairs, starts: Matrix, place: int) -> float:
     one, other, orientation = pairs[place]
     either = bool(spoilt[one] or spoilt[other])
-    return agreement(pictures[one], pictures[other], int(orientation), starts[place], noisy=either)
+    return agreement(images[one], images[other], int(orientation), starts[place], noisy=either)
 
 
 def _representatives(groups: Sequence[int]) -> NDArray[np.int64]:
-    """The places of the first few pictures of each group."""
+    """The places of the first few images of each group."""
     seen: Counter[int] = Counter()
     chosen = []
     for place, group in enumerate(groups):
@@ -96,16 +96,16 @@ def _phase(progress: Progress | None, phase: int, count: int) -> Progress:
 def _read(
     paths: Sequence[Path],
     noisy: NDArray[np.bool_],
-    pictures: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     pool: Executor,
     progress: Progress,
 ) -> Field:
-    """Put every picture in the standard frame into ``pictures``, and return their details when small."""
+    """Put every image in the standard frame into ``images``, and return their details when small."""
 
     def read(place: int) -> Field:
         grey = imaging.load(paths[place], Channels.GREY)
-        pictures[place] = canonical(clean(grey) if noisy[place] else grey)
-        return small_detail(pictures[place])
+        images[place] = canonical(clean(grey) if noisy[place] else grey)
+        return small_detail(images[place])
 
     details = []
     for found in pool.map(read, range(len(paths))):
@@ -115,7 +115,7 @@ def _read(
 
 
 def _align(details: Field, pairs: Pairs, pool: Executor, progress: Progress) -> tuple[NDArray[np.float32], Matrix]:
-    """How alike the pictures of each pair are once roughly aligned, float32 (pairs,), and the matrices that do it."""
+    """How alike the images of each pair are once roughly aligned, float32 (pairs,), and the matrices that do it."""
     likeness, matrices = np.empty(len(pairs), np.float32), np.empty((len(pairs), 2, 3), np.float32)
 
     def align(start: int) -> None:

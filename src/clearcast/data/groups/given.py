@@ -1,4 +1,4 @@
-"""The groups of a sheet's rows: as a file or the sheet's own column says, or found in the pictures."""
+"""The groups of a sheet's rows: as a file or the sheet's own column says, or found in the images."""
 
 import posixpath
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def known_parts(sheet: Sheet, file: Path | None, find: Callable[[], tuple[str, .
     Args:
         sheet: the rows; where the column has no entry, the row is a part of its own.
         file: see ``read_groups``.
-        find: looks for groups in the pictures, which takes long.
+        find: looks for groups in the images, which takes long.
 
     Raises:
         SheetError: see ``read_groups``.
@@ -64,10 +64,10 @@ def known_parts(sheet: Sheet, file: Path | None, find: Callable[[], tuple[str, .
 def read_groups(file: Path, sheet: Sheet) -> tuple[str, ...]:
     """The group of each row by a table with the columns ``path`` and ``group``, as ``check`` writes it.
 
-    A row is looked up by its reference or by its noisy picture; one of them is enough.
+    A row is looked up by its reference or by its noisy image; one of them is enough.
 
     Raises:
-        SheetError: no such file, not a table, a column is missing, a row's pictures are not in it, have no group, or
+        SheetError: no such file, not a table, a column is missing, a row's images are not in it, have no group, or
             are listed in two groups.
     """
     listed = _listed(file)
@@ -81,7 +81,7 @@ def read_groups(file: Path, sheet: Sheet) -> tuple[str, ...]:
         more = f"\n  and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         raise SheetError(
             f"{file}: {len(unknown)} of {len(groups)} rows of {sheet.path} have no group or two:\n  {named}{more}\n"
-            "Needed is one group for each row, by the path of its noisy or its reference picture; mend the file, or "
+            "Needed is one group for each row, by the path of its noisy or its reference image; mend the file, or "
             "let 'clearcast check SHEET --out DIR' write a new one."
         )
     return tuple(next(iter(found)) for found in groups)

@@ -1,4 +1,4 @@
-"""Compare the likeliest pairs first and join what agrees, until every picture has its copies or has given up."""
+"""Compare the likeliest pairs first and join what agrees, until every image has its copies or has given up."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from clearcast.progress import Progress
 
-PATIENCE = 8  # comparisons that a picture may fail before it is taken to have no more copies
+PATIENCE = 8  # comparisons that an image may fail before it is taken to have no more copies
 TRIES = 2  # comparisons that two groups may fail before they are taken for two parts
 _BATCH = 64  # pairs compared at a time: the same on every machine, since the result depends on it
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Two pictures, by their places in what was given, and how well they agree: at most 1."""
+    """Two images, by their places in what was given, and how well they agree: at most 1."""
 
     one: int
     other: int
@@ -26,9 +26,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class Joined:
-    """The group of each picture, numbered from 0 in order of first appearance, and the comparisons behind it.
+    """The group of each image, numbered from 0 in order of first appearance, and the comparisons behind it.
 
-    ``joins`` hold the groups together, one fewer in each than it has pictures; ``refused`` pairs did not agree.
+    ``joins`` hold the groups together, one fewer in each than it has images; ``refused`` pairs did not agree.
     """
 
     groups: tuple[int, ...]
@@ -45,16 +45,16 @@ def join(
     pool: Executor,
     progress: Progress,
 ) -> Joined:
-    """Join pictures that agree, comparing as few pairs as will do.
+    """Join images that agree, comparing as few pairs as will do.
 
-    A pair is left out where its pictures are of one group by now, where both have failed too often, or where their
+    A pair is left out where its images are of one group by now, where both have failed too often, or where their
     groups have.
 
     Args:
         known: what is joined already; refusals are remembered, patience is new.
-        pairs: int (pairs, 2 or more), each the places of two pictures, the likeliest first.
+        pairs: int (pairs, 2 or more), each the places of two images, the likeliest first.
         compare: the agreement of the pair in this place.
-        same: the agreement above which two pictures are joined.
+        same: the agreement above which two images are joined.
         pool: compares several pairs at a time.
         progress: called with how many pairs are settled, and all of them.
     """
@@ -102,13 +102,13 @@ def _batches(
 
 
 def _roots(groups: tuple[int, ...]) -> list[int]:
-    """The first picture of each picture's group."""
+    """The first image of each image's group."""
     first: dict[int, int] = {}
     return [first.setdefault(group, place) for place, group in enumerate(groups)]
 
 
 def _ends(roots: list[int], one: int, other: int) -> tuple[int, int]:
-    """The groups of two pictures, in one order."""
+    """The groups of two images, in one order."""
     ends = _root(roots, one), _root(roots, other)
     return min(ends), max(ends)
 

@@ -1,4 +1,4 @@
-"""Two pictures as they are compared: both in the standard frame, one laid over the other."""
+"""Two images as they are compared: both in the standard frame, one laid over the other."""
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ def laid_over(one: Picture, other: Picture) -> tuple[Picture, Picture]:
 
     Args:
         one: grey, uint8 (height, width).
-        other: the same of another picture, of any size.
+        other: the same of another image, of any size.
 
     Returns:
         both, uint8 (SIDE, SIDE).

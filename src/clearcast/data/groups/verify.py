@@ -1,4 +1,4 @@
-"""Lay one picture over another and tell whether they show the same part, down to its scratches and grain."""
+"""Lay one image over another and tell whether they show the same part, down to its scratches and grain."""
 
 import cv2
 import numpy as np
@@ -8,13 +8,13 @@ from clearcast.data.groups.canonical import SIDE, Field, detail, oriented
 from clearcast.imaging import Picture
 
 _FINE = 2.0  # pixels: detail to judge by
-_SOFT = 2.0, 4.0  # pixels: detail to judge noisy pictures by is coarser than the one and finer than the other
+_SOFT = 2.0, 4.0  # pixels: detail to judge noisy images by is coarser than the one and finer than the other
 _HALF, _COARSE = SIDE // 2, 3.0  # pixels: aligned at half the size, by this detail
-_WINDOW, _SOFT_WINDOW = 3.0, 4.0  # pixels: standard deviation of the neighbourhood in which pictures are compared
+_WINDOW, _SOFT_WINDOW = 3.0, 4.0  # pixels: standard deviation of the neighbourhood in which images are compared
 _TEXTURE = 3.0  # grey levels: where both vary less there is nothing to compare
-_WORST, _SOFT_WORST = 10, 20  # percentile: nearly everywhere the pictures must agree, not only on average
+_WORST, _SOFT_WORST = 10, 20  # percentile: nearly everywhere the images must agree, not only on average
 _SOFT_SCALE = 6  # soft detail agrees closer: copies above 0.983 there, above 0.9 in fine detail
-_MARGIN = 4  # pixels at the border of a picture that are not compared
+_MARGIN = 4  # pixels at the border of an image that are not compared
 _REACH = 0.44 * SIDE  # pixels from the frame's middle: beyond is background
 _LEAST_SHARE = 0.02  # of the frame that must have something to compare
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 1e-3)  # of alignment: steps, gain in correlation
@@ -29,11 +29,11 @@ _WHOLE = np.pad(np.ones((SIDE - 2 * _MARGIN, SIDE - 2 * _MARGIN), np.uint8), _MA
 
 
 def rough_alignment(one: Field, other: Field, orientation: int) -> tuple[float, Matrix]:
-    """Align small pictures: cheap, and enough to tell which pairs are worth the comparison in full.
+    """Align small images: cheap, and enough to tell which pairs are worth the comparison in full.
 
     Args:
-        one: float32 (side, side), the detail of a small picture; it is turned by ``orientation`` and then aligned.
-        other: the same of another picture.
+        one: float32 (side, side), the detail of a small image; it is turned by ``orientation`` and then aligned.
+        other: the same of another image.
         orientation: see ``oriented``.
 
     Returns:
@@ -45,11 +45,11 @@ def rough_alignment(one: Field, other: Field, orientation: int) -> tuple[float, 
 
 
 def agreement(one: Picture, other: Picture, orientation: int, start: Matrix, *, noisy: bool = False) -> float:
-    """How well two pictures agree where they agree least, once aligned: at most 1, about 0 for unrelated detail.
+    """How well two images agree where they agree least, once aligned: at most 1, about 0 for unrelated detail.
 
     Args:
-        one: uint8 (SIDE, SIDE), a picture in the standard frame; it is turned by ``orientation`` and then aligned.
-        other: the same of another picture.
+        one: uint8 (SIDE, SIDE), an image in the standard frame; it is turned by ``orientation`` and then aligned.
+        other: the same of another image.
         orientation: see ``oriented``.
         start: the alignment to begin with, from ``rough_alignment``.
         noisy: judge by softer detail, since noise hides the finest; what is told is brought to the same scale.
@@ -64,8 +64,8 @@ def agreement(one: Picture, other: Picture, orientation: int, start: Matrix, *, 
     return judge(np.asarray(laid, np.float32), other.astype(np.float32), covered & _MIDDLE)
 
 
-def _half_detail(picture: Picture) -> Field:
-    half = cv2.resize(picture, (_HALF, _HALF), interpolation=cv2.INTER_AREA)
+def _half_detail(image: Picture) -> Field:
+    half = cv2.resize(image, (_HALF, _HALF), interpolation=cv2.INTER_AREA)
     return detail(np.asarray(half, np.uint8), _COARSE)
 
 
@@ -82,9 +82,9 @@ def _aligned(one: Field, other: Field, start: Matrix) -> tuple[float, Matrix]:
 
 
 def _enlarged(matrix: Matrix, scale: float) -> Matrix:
-    """The same alignment for pictures ``scale`` times as large, whose pixels' middles lie at halves."""
+    """The same alignment for images ``scale`` times as large, whose pixels' middles lie at halves."""
     linear, shift = matrix[:, :2], matrix[:, 2]
-    middle = 0.5 / scale - 0.5  # where the large picture's first pixel lies in the small one
+    middle = 0.5 / scale - 0.5  # where the large image's first pixel lies in the small one
     return np.column_stack([linear, scale * (linear @ np.full(2, middle) + shift + 0.5) - 0.5]).astype(np.float32)
 
 
@@ -99,7 +99,7 @@ def _fine_agreement(one: Field, other: Field, compared: NDArray[np.bool_]) -> fl
 
 
 def _soft_agreement(one: Field, other: Field, compared: NDArray[np.bool_]) -> float:
-    """The same of softer detail, wherever the pictures are compared: noise is texture everywhere."""
+    """The same of softer detail, wherever the images are compared: noise is texture everywhere."""
     if compared.mean() < _LEAST_SHARE:
         return 0.0
     finest, coarsest = _SOFT

@@ -27,7 +27,7 @@ def refuse(what: str, most: int, unit: str) -> NoReturn:
         SheetError: always.
     """
     raise SheetError(
-        f"{what} more than {most:,} {unit}, which is the most that is read; save the list of pictures alone as a new "
+        f"{what} more than {most:,} {unit}, which is the most that is read; save the list of images alone as a new "
         "sheet, or as 'CSV UTF-8'"
     )
 

@@ -44,7 +44,7 @@ class Material:
     @cached_property
     def noisy(self) -> PictureStore:
         """The noisy pictures."""
-        return self._store("noisy", label_frame(self.sheet).pictures)
+        return self._store("noisy", label_frame(self.sheet).images)
 
     @cached_property
     def references(self) -> PictureStore:
