@@ -54,7 +54,7 @@ def read_bytes(path: Path) -> bytes:
             PictureFault.MISSING, f"{path}: no such file; correct the path or the root folder that it is relative to"
         ) from None
     except (OSError, ValueError, MemoryError) as error:  # ValueError: a NUL byte in the path
-        raise PictureError(PictureFault.UNREADABLE, f"{path}: cannot open the file ({first_line(error)})") from None
+        raise PictureError(PictureFault.UNREADABLE, f"{path}: cannot be opened ({first_line(error)})") from None
 
 
 def probe(data: bytes, name: str = "image") -> PictureInfo:
@@ -91,7 +91,7 @@ def decode(data: bytes, channels: Channels, name: str = "image") -> Picture:
     except DecodingError as error:
         raise PictureError(error.fault, f"{name}: {error}") from None
     except Exception as error:  # decoders raise many types for a damaged file
-        raise PictureError(PictureFault.UNREADABLE, f"{name}: cannot decode the image ({first_line(error)})") from error
+        raise PictureError(PictureFault.UNREADABLE, f"{name}: cannot be decoded ({first_line(error)})") from error
 
 
 def load(path: Path, channels: Channels) -> Picture:

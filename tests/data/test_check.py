@@ -187,7 +187,7 @@ def test_rows_of_one_noisy_picture_that_differ_contradict(sheet: Sheet, changes:
     ]
 
     assert [(finding.kind, finding.row) for finding in errors] == [("contradiction", 2), ("contradiction", 20)]
-    assert [finding.message for finding in errors] == [f"row {row} says otherwise: {said}" for row in (20, 2)]
+    assert [finding.message for finding in errors] == [f"row {row} contradicts it: {said}" for row in (20, 2)]
 
 
 def test_one_reference_cannot_be_ok_and_defect(sheet: Sheet) -> None:
@@ -196,7 +196,7 @@ def test_one_reference_cannot_be_ok_and_defect(sheet: Sheet) -> None:
     assert [(finding.severity, finding.kind, finding.row) for finding in findings] == [
         (Severity.ERROR, "contradiction", row) for row in (2, 3)
     ]
-    assert findings[1].message == "row 2 has the same reference, but: label ok / defect"
+    assert findings[1].message == "row 2 has the same reference, but another label: label ok / defect"
 
 
 def test_one_reference_may_serve_several_noisy_pictures(sheet: Sheet) -> None:
@@ -240,7 +240,7 @@ def test_a_noisy_picture_that_is_its_own_reference_is_warned_of(sheet: Sheet) ->
     row = sheet.rows[0]
     sheet.resolve(row.noisy).write_bytes(sheet.resolve(row.reference).read_bytes())
 
-    assert "its own reference" in only(check_sheet(sheet)).message
+    assert "identical to its reference" in only(check_sheet(sheet)).message
     rare = check_sheet(changed(sheet, 2, noise_type=NoiseType.NONE))
     assert [finding.kind for finding in rare.findings] == ["rare class"]
 
@@ -258,7 +258,7 @@ def test_a_sheet_whose_noisy_pictures_are_mostly_their_references_is_an_error(sh
     most = check_sheet(sheet)
     (finding,) = whole(most)
     assert (finding.severity, finding.kind) == (Severity.ERROR, "no noise")
-    assert finding.message.startswith("7 of 12 noisy images are byte for byte their own references")
+    assert finding.message.startswith("7 of 12 noisy images are identical to their references, byte for byte")
     assert {each.severity for each in most.findings if each.row} == {Severity.WARNING}
     assert not unusable_rows(sheet, read_facts(sheet))
 
@@ -299,8 +299,8 @@ def test_several_sizes_and_modes_are_warned_of(sheet: Sheet) -> None:
 
     assert [finding.kind for finding in check.findings] == ["mixed modes", "mixed sizes"]
     assert [finding.message for finding in check.findings] == [
-        "the images have several modes: 22 of RGB, 2 of L",
-        "the images have several sizes: 22 of 16x12, 2 of 20x20",
+        "the images have 2 modes: 22 of RGB, 2 of L",
+        "the images have 2 sizes: 22 of 16x12, 2 of 20x20",
     ]
     assert check.fit
 
@@ -308,7 +308,7 @@ def test_several_sizes_and_modes_are_warned_of(sheet: Sheet) -> None:
 def test_a_label_without_rows_is_an_error(sheet: Sheet) -> None:
     check = check_sheet(replace(sheet, rows=sheet.rows[::2]))
 
-    assert only(check).message == "no row has the label defect; a classifier needs images of each"
+    assert only(check).message == "no row has the label defect; a classifier requires images of each class"
     assert not check.fit
 
 

@@ -60,5 +60,8 @@ def test_rows_that_cannot_be_used_are_told_with_the_first_of_them(make: type) ->
     good, *others = THREE.rows
     bad = tuple(replace(row, label=None, problems=("unknown label 'x'", "another")) for row in others)
 
-    with pytest.raises(SheetError, match=r"2 of 3 rows cannot be used; the first is row 3: unknown label 'x'; run"):
+    with pytest.raises(
+        SheetError,
+        match=r"2 of 3 rows cannot be used; the first is row 3: unknown label 'x'; see all with 'clearcast check'",
+    ):
         make(replace(THREE, rows=(good, *bad)))

@@ -79,12 +79,12 @@ def test_shifted_references_are_found_and_the_right_ones_named(noisy: list[Pictu
 @pytest.mark.parametrize(
     ("turn", "words"),
     [
-        (lambda it: np.rot90(it, 3), "turned by 90 degrees counterclockwise"),
-        (lambda it: np.rot90(it, 2), "turned by 180 degrees"),
-        (lambda it: np.rot90(it, 1), "turned by 90 degrees clockwise"),
+        (lambda it: np.rot90(it, 3), "rotated by 90 degrees counterclockwise"),
+        (lambda it: np.rot90(it, 2), "rotated by 180 degrees"),
+        (lambda it: np.rot90(it, 1), "rotated by 90 degrees clockwise"),
         (np.fliplr, "mirrored left to right"),
         (np.flipud, "mirrored top to bottom"),
-        (np.transpose, "turned by 90 degrees counterclockwise and mirrored left to right"),
+        (np.transpose, "rotated by 90 degrees counterclockwise and mirrored left to right"),
     ],
 )
 def test_turned_references_are_found(noisy: list[Picture], turn: object, words: str) -> None:
@@ -121,7 +121,7 @@ def test_copies_of_one_reference_are_as_good_as_each_other() -> None:
 
 
 def test_large_sheets_are_searched_where_they_are_most_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clearcast.data.mismatches._PRODUCTS", 8 * COUNT * 6)  # six rows
+    monkeypatch.setattr("clearcast.data.mismatches._MAX_COMPARISONS", 8 * COUNT * 6)  # six rows
     noisy = [grain(each, np.random.default_rng(place)) for place, each in enumerate(PARTS)]
     swapped = [PARTS[1], PARTS[0], *PARTS[2:]]
     assert [(each.row.number, each.reference) for each in found(noisy, swapped)] == [(0, "r1"), (1, "r0")]
@@ -142,17 +142,17 @@ def test_check_names_the_rows_and_what_fits(tmp_path: Path) -> None:
     check = check_sheet(sheet_of(tmp_path, [1, 0, *range(2, COUNT)]))
     wrong = [finding for finding in check.findings if finding.kind == "wrong reference"]
     assert [finding.row for finding in wrong] == [2, 3]
-    assert "does not show its reference clean/1_ok.png; clean/0_ok.png fits" in wrong[0].message
+    assert "does not match its reference clean/1_ok.png; clean/0_ok.png matches" in wrong[0].message
     assert not check.fit
 
 
 def test_few_wrong_rows_are_left_out_and_many_refused(tmp_path: Path) -> None:
     quiet = Console(quiet=True)
     few = sheet_of(tmp_path / "few", [1, 0, *range(2, COUNT)])
-    with pytest.raises(SheetError, match=r"2 of 24 rows cannot be used(?s:.*)clean/0_ok\.png fits"):
+    with pytest.raises(SheetError, match=r"2 of 24 rows cannot be used(?s:.*)clean/0_ok\.png matches"):
         usable(few, skip_bad=False, console=quiet)
     rows = usable(few, skip_bad=True, console=quiet)
     assert (len(rows.sheet.rows), rows.wrong_references) == (COUNT - 2, 2)
     many = sheet_of(tmp_path / "many", [*range(1, COUNT), 0])
-    with pytest.raises(SheetError, match="of 24 rows name a reference that is not what the noisy image shows"):
+    with pytest.raises(SheetError, match="of 24 rows name a reference that does not match the noisy image"):
         usable(many, skip_bad=True, console=quiet)

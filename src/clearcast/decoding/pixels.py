@@ -49,7 +49,7 @@ def read_pixels(data: bytes, channels: Channels, *, strictly: bool, transparent:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     if pixels is None:
         raise DecodingError(
-            PictureFault.UNREADABLE, "cannot decode the image: damaged or of an unknown variant; save it again"
+            PictureFault.UNREADABLE, "cannot be decoded (damaged, or of an unknown variant); save the image again"
         )
     return np.asarray(pixels, np.uint8)
 

@@ -44,7 +44,7 @@ def _respond(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], byte
         reason = f"decoding takes more than {request['memory'] // 2**20:,} MB; save the image again as PNG or JPEG"
         return {"fault": PictureFault.TOO_LARGE, "reason": reason}, b""
     except Exception as error:  # decoders raise many types for a damaged file
-        return {"fault": PictureFault.UNREADABLE, "reason": f"cannot decode the image ({first_line(error)})"}, b""
+        return {"fault": PictureFault.UNREADABLE, "reason": f"cannot be decoded ({first_line(error)})"}, b""
 
 
 def _limit(*, memory: int, seconds: float) -> None:
