@@ -97,8 +97,8 @@ def test_version_and_help_need_no_torch() -> None:
 
 
 def test_no_sheet(clearcast: Clearcast, tmp_path: Path) -> None:
-    refused(clearcast("study", tmp_path / "none.xlsx", *QUICK), "no such sheet", "needed is a file that ends in .xlsx")
-    refused(clearcast("check", tmp_path), "no such sheet")
+    refused(clearcast("study", tmp_path / "none.xlsx", *QUICK), "no such sheet", "expected a file that ends in .xlsx")
+    refused(clearcast("check", tmp_path), "expected a sheet that lists the images", "got a folder")
 
 
 def test_wrong_columns(clearcast: Clearcast, data: Path) -> None:

@@ -152,11 +152,16 @@ def test_everything_is_found_at_once(sheet: Sheet) -> None:
 
 
 def test_problems_of_a_row_are_errors_each(sheet: Sheet) -> None:
-    sheet = changed(sheet, 4, noisy="", label=None, problems=("no noisy image is named", "unknown label 'x'"))
+    sheet = changed(
+        sheet, 4, noisy="", label=None, problems=("the path of the noisy image is missing", "unknown label 'x'")
+    )
 
     check = check_sheet(sheet)
 
-    assert [finding.message for finding in check.findings] == ["no noisy image is named", "unknown label 'x'"]
+    assert [finding.message for finding in check.findings] == [
+        "the path of the noisy image is missing",
+        "unknown label 'x'",
+    ]
     assert {finding.row for finding in check.findings} == {4}
     assert check.labels == {"defect": 6, "ok": 5, "unknown": 1}
     assert check.pictures == 23

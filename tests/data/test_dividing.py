@@ -168,7 +168,7 @@ def test_labels_are_spread_over_the_folds_as_evenly_as_whole_parts_allow() -> No
 
 
 def test_one_part_cannot_be_divided() -> None:
-    with pytest.raises(SheetError, match=r"20 rows show 1 part\(s\); needed are at least 2.* --split random"):
+    with pytest.raises(SheetError, match=r"20 rows show 1 part\(s\); expected at least 2.* --split random"):
         grouped_split(["same"] * 20, [("ok",)] * 20, test_share=0.2, validation_share=0, seed=0)
 
 

@@ -58,7 +58,10 @@ def test_groups_that_look_like_formulas_are_written_as_text_and_read_back(tmp_pa
     [
         ("path,group\nclean/2.png,a\n", r"1 of 2 rows .* row 3 \(noisy/3.png\): not listed"),
         ("path,group\nclean/2.png,a\nnoisy/2.png,b\nclean/3.png,a\n", r"1 of 2 rows .* row 2 .*: a and b"),
-        ("path,part\nclean/2.png,a\n", "no column 'group'; the sheet has 'path', 'part'; needed are path and group"),
+        (
+            "path,part\nclean/2.png,a\n",
+            "no column 'group'; the sheet has 'path', 'part'; expected the columns path and group",
+        ),
     ],
 )
 def test_what_is_wrong_with_the_file_is_told(tmp_path: Path, text: str, message: str) -> None:
@@ -92,5 +95,5 @@ def test_the_sheet_may_say_group_and_subset(tmp_path: Path) -> None:
 
     assert (first.group, first.subset, first.problems) == ("7", Subset.TRAIN, ())
     assert (second.group, second.subset) == ("", None)
-    assert second.problems == ("unknown subset 'exam'; known are train, validation, test",)
+    assert second.problems == ("unknown subset 'exam'; expected one of train, validation, test",)
     assert read_sheet(path).rows[1].problems == ()

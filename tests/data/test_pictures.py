@@ -38,7 +38,7 @@ def test_a_batch_is_the_same_whatever_the_budget(paths: list[Path], channels: Ch
     assert batch.shape == (4, SIZE, SIZE, channels.depth)
     np.testing.assert_array_equal(batch, expected([paths[row] for row in rows], channels))
     assert len(store) == 5
-    assert store.all_kept == (kept >= 5)
+    assert store.all_cached == (kept >= 5)
 
 
 def test_kept_pictures_are_decoded_once(paths: list[Path]) -> None:
@@ -77,8 +77,8 @@ def test_the_description_says_what_is_kept(paths: list[Path]) -> None:
     whole = PictureStore(paths, size=SIZE, channels=Channels.RGB, budget=10**6)
     part = PictureStore(paths, size=SIZE, channels=Channels.RGB, budget=2 * SIZE * SIZE * 3)
 
-    assert whole.description.startswith("all 5 images kept decoded in memory")
-    assert part.description.startswith("2 of 5 images kept")
+    assert whole.description.startswith("all 5 images cached in memory")
+    assert part.description.startswith("2 of 5 images cached in memory")
     assert "--cache-mb" in part.description
 
 

@@ -131,7 +131,7 @@ def test_capitals_and_spaces_of_the_header_do_not_matter(tmp_path: Path, header:
 def test_two_columns_of_a_wanted_name_are_refused(tmp_path: Path, name: str, twin: str) -> None:
     path = write(tmp_path / name, [["ok_1.png", "Salt", "ok_2.png", "ok_3.png"]], [*HEADER, twin])
 
-    assert "2 columns are called 'Noisy Image'; needed is one" in refusal(path)
+    assert "2 columns are named 'Noisy Image'; expected one" in refusal(path)
 
 
 def test_two_columns_of_another_name_do_not_matter(tmp_path: Path) -> None:
@@ -141,7 +141,9 @@ def test_two_columns_of_another_name_do_not_matter(tmp_path: Path) -> None:
 
 
 def test_one_column_cannot_be_two_things(tmp_path: Path) -> None:
-    with pytest.raises(SheetError, match="column 'noisy image' is named as noisy and as reference; name others with"):
+    with pytest.raises(
+        SheetError, match="column 'noisy image' is named for noisy and for reference; name another with"
+    ):
         read_sheet(write(tmp_path / "a.csv", RECORDS), columns=Columns(noisy="noisy image", reference="Noisy Image"))
 
 
@@ -174,38 +176,37 @@ def test_a_line_of_more_cells_than_the_header_is_a_problem_of_that_row(tmp_path:
     assert fields(first) == UNDERSTOOD[0]
     assert (long.number, long.noisy, long.noise_type, long.reference, long.label) == (3, "", None, "", None)
     assert len(long.problems) == 1
-    assert long.problems[0].startswith("the line has 5 cells where the header has 3")
-    assert 'into "quotes"' in long.problems[0]
+    assert long.problems[0].startswith("the line has 5 cells, but the header 3")
+    assert 'in "quotes"' in long.problems[0]
     assert (blank.noisy, blank.problems) == ("ok.png", ())
-    assert "no noisy image is named" in short.problems
+    assert "the path of the noisy image is missing" in short.problems
 
 
 @pytest.mark.parametrize(
     ("noisy", "reference", "said"),
     [
-        ("def_2.png", "ok_1.png", "the words of 'def_2.png' say defect, those of 'ok_1.png' say ok; "),
-        ("n/1.png", "def_ok.png", "the words of 'def_ok.png' say both ok and defect; "),
-        ("no_ok.png", "ok.png", "the words of 'no_ok.png' say both ok and defect; "),
+        ("def_2.png", "ok_1.png", "the paths contradict each other: 'def_2.png' means defect, 'ok_1.png' means ok; "),
+        ("n/1.png", "def_ok.png", "the path 'def_ok.png' names both ok and defect; "),
+        ("no_ok.png", "ok.png", "the path 'no_ok.png' names both ok and defect; "),
         (
             "ok/def_1.png",
             "def.png",
-            "the words of 'ok/def_1.png' contradict each other: 'def_1.png' says defect, 'ok' says ok; ",
+            "the path 'ok/def_1.png' contradicts itself: 'def_1.png' means defect, 'ok' means ok; ",
         ),
         (
             "train/NOT_OK/Part_OK.png",
             "def.png",
-            "the words of 'train/NOT_OK/Part_OK.png' contradict each other: 'Part_OK.png' says ok, 'NOT_OK' says "
-            "defect; ",
+            "the path 'train/NOT_OK/Part_OK.png' contradicts itself: 'Part_OK.png' means ok, 'NOT_OK' means defect; ",
         ),
-        ("ok/no_def.png", "ok.png", "the words of 'ok/no_def.png' say both ok and defect; "),
-        ("1.png", "2.png", "the words of '1.png' say neither ok nor def(ect); "),
+        ("ok/no_def.png", "ok.png", "the path 'ok/no_def.png' names both ok and defect; "),
+        ("1.png", "2.png", "the path '1.png' names neither ok nor def(ect); "),
     ],
 )
 def test_words_of_paths_that_say_no_label_are_named(tmp_path: Path, noisy: str, reference: str, said: str) -> None:
     row = read_one(tmp_path, noisy, reference)
 
     assert row.label is None
-    assert row.problems == (f"{said}rename it or name a --label-column",)
+    assert row.problems == (f"{said}rename the file or name a --label-column",)
 
 
 @pytest.mark.parametrize(
@@ -348,11 +349,11 @@ def test_what_cannot_be_understood_is_kept_with_every_problem(tmp_path: Path) ->
 
     assert [len(row.problems) for row in rows] == [3, 2, 1]
     assert rows[0].problems == (
-        f"the noisy path '../../1.png' lies outside the root {tmp_path}; name another with --root",
-        "no reference image is named",
-        "unknown noise type 'Poisson'; known are gaussian, salt_and_pepper, periodic, none",
+        f"the noisy path '../../1.png' is outside the root {tmp_path}; set another root with --root",
+        "the path of the reference image is missing",
+        "unknown noise type 'Poisson'; expected one of gaussian, salt_and_pepper, periodic, none",
     )
-    assert "'ok_1.png' say ok" in rows[1].problems[1]
+    assert "'ok_1.png' means ok" in rows[1].problems[1]
     assert "neither ok nor def" in rows[2].problems[0]
     assert [(row.noise_type, row.label) for row in rows[:2]] == [(None, None)] * 2
 
@@ -362,7 +363,7 @@ def test_an_unknown_label_is_a_problem_of_its_row(tmp_path: Path) -> None:
 
     (problem,) = read_sheet(path, columns=Columns(label="Label")).rows[0].problems
 
-    assert problem.startswith("unknown label 'perhaps'; known are for ok: ok, ")
+    assert problem.startswith("unknown label 'perhaps'; known words are for ok: ok, ")
     assert all(word in problem for word in ("n.i.O.", "不合格", "reject", "--ok-value", "--defect-value"))
 
 
@@ -407,7 +408,7 @@ def test_paths_that_leave_the_root_are_problems(tmp_path: Path, text: str) -> No
 
     assert row.noisy == ""
     assert len(row.problems) == 1
-    assert "lies outside the root" in row.problems[0]
+    assert "is outside the root" in row.problems[0]
 
 
 def test_absolute_paths_inside_the_root_are_accepted(tmp_path: Path) -> None:
@@ -488,13 +489,13 @@ def refusal(path: Path, **options: Path) -> str:
 def test_no_sheet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.xlsx").mkdir()
 
-    assert "no such sheet; needed is a file that ends in .xlsx, .xls, .csv, .parquet" in refusal(tmp_path / "a.xlsx")
-    assert "no such sheet" in refusal(tmp_path / "folder.xlsx")
+    assert "no such sheet; expected a file that ends in .xlsx, .xls, .csv, .parquet" in refusal(tmp_path / "a.xlsx")
+    assert "got a folder" in refusal(tmp_path / "folder.xlsx")
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
-    assert "this one in .txt" in refusal(write_text(tmp_path / "a.txt", "hello"))
-    assert "this one in nothing" in refusal(write_text(tmp_path / "a", "hello"))
+    assert "got .txt" in refusal(write_text(tmp_path / "a.txt", "hello"))
+    assert "got a name without a suffix" in refusal(write_text(tmp_path / "a", "hello"))
 
 
 def test_a_missing_root_is_refused(tmp_path: Path) -> None:

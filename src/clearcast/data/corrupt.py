@@ -120,7 +120,7 @@ def _require_choices(seed: int, ranges: Mapping[NoiseType, LevelRange], jpeg_qua
     if seed < 0:
         raise RecipeError(f"expected a seed of 0 or more, got {seed}")
     if not ranges or not set(ranges) <= set(SHEET_VALUES):
-        raise RecipeError(f"expected noise types from {', '.join(SHEET_VALUES)}, got {', '.join(ranges) or 'none'}")
+        raise RecipeError(f"expected noise types from {', '.join(SHEET_VALUES)}, got {', '.join(ranges) or 'nothing'}")
     for kind, levels in ranges.items():
         expected = type(DEFAULT_RANGES[kind])
         if not isinstance(levels, expected):

@@ -1,4 +1,4 @@
-"""The groups of a sheet's rows: found in its images, and written down."""
+"""Groups of a sheet's rows: detection in the images, output tables, and likely label errors."""
 
 import csv
 from collections import Counter, defaultdict
@@ -22,7 +22,7 @@ _DOUBTS = ("group", "rows", "weakest_join", "nearest_group", "nearest_agreement"
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """Two images that were compared, by their paths in the sheet, and how well they agree: at most 1."""
+    """A compared pair of images, by their paths in the sheet, and their match score, at most 1."""
 
     one: str
     other: str
@@ -31,13 +31,13 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class RowGroups:
-    """The group of each row of a sheet, and how sure that is.
+    """The group of each row of a sheet, and the comparisons behind it.
 
     Attributes:
         of_rows: the group of each row.
-        images: the image of each row that was looked at, "" where none is readable.
-        joins: what holds the groups together; none where the groups were not found but given.
-        refused: the best agreement between any two groups that were compared, the nearest first.
+        images: the compared image of each row; "" if none is readable.
+        joins: matches that connect the groups; empty if the groups are not detected but given.
+        refused: for each two groups that were compared, the pair with the highest score, sorted by score.
     """
 
     of_rows: tuple[str, ...]
@@ -47,64 +47,64 @@ class RowGroups:
 
     @property
     def doubtful_joins(self) -> list[Link]:
-        """Images taken for one part although they agree less than copies mostly do, the least first."""
+        """Merged images with a lower match score than most copies, the lowest first."""
         return sorted((link for link in self.joins if link.agreement < SURE), key=lambda link: link.agreement)
 
     @property
     def near_misses(self) -> list[Link]:
-        """Images taken for different parts although they nearly agree, the nearest first."""
+        """Images that were nearly merged, the highest match score first."""
         return [link for link in self.refused if link.agreement > NEAR]
 
     @property
     def group_of_image(self) -> dict[str, str]:
-        """The group of each image that was looked at."""
+        """The group of each compared image."""
         return {image: group for image, group in zip(self.images, self.of_rows, strict=True) if image}
 
 
 def group_rows(sheet: Sheet, facts: dict[str, PictureFacts], *, progress: Progress | None = None) -> tuple[str, ...]:
-    """The group of each row, as ``find_row_groups`` finds it."""
+    """Return only the groups of ``find_row_groups``."""
     return find_row_groups(sheet, facts, progress=progress).of_rows
 
 
 def find_row_groups(sheet: Sheet, facts: dict[str, PictureFacts], *, progress: Progress | None = None) -> RowGroups:
-    """Find which rows show one part, by the reference image where it can be read, since no noise hides what it shows.
+    """Detect which rows show the same part, by their reference images if readable, since these have no noise.
 
-    Rows with one image, or with byte-identical ones, are of one group anyway. A row without any readable image is a
-    group of its own.
+    Rows with the same image, or with byte-identical ones, are in the same group. A row without a readable image is a
+    separate group.
 
     Args:
         sheet: the sheet; its rows may have problems.
-        facts: what was learned about its images.
+        facts: metadata of its images.
         progress: see ``find_groups``.
     """
-    seen = shown_pictures(sheet, facts)
-    first = {facts[path].sha256: path for path in reversed(seen) if path}
+    compared = shown_pictures(sheet, facts)
+    first = {facts[path].sha256: path for path in reversed(compared) if path}
     paths = sorted(first.values())
-    spoilt = {row.noisy for row in sheet.rows if row.noise_type is not NoiseType.NONE}
-    spoilt -= {row.reference for row in sheet.rows}
-    noisy = [path in spoilt for path in paths]
+    noisy_paths = {row.noisy for row in sheet.rows if row.noise_type is not NoiseType.NONE}
+    noisy_paths -= {row.reference for row in sheet.rows}
+    noisy = [path in noisy_paths for path in paths]
     found = find_groups([sheet.resolve(path) for path in paths], noisy=noisy, progress=progress)
     group_of = dict(zip(paths, found.groups, strict=True))
     names: dict[int | str, str] = {}
     keys = [
         group_of[first[facts[path].sha256]] if path else f"row {row.number}"
-        for row, path in zip(sheet.rows, seen, strict=True)
+        for row, path in zip(sheet.rows, compared, strict=True)
     ]
     of_rows = tuple(names.setdefault(key, f"part-{len(names) + 1:05}") for key in keys)
-    joins, refused = _links(found.joins, paths), _links(_nearest(found), paths)
-    return RowGroups(of_rows=of_rows, images=seen, joins=joins, refused=refused)
+    joins, refused = _links(found.joins, paths), _links(_best_refused(found), paths)
+    return RowGroups(of_rows=of_rows, images=compared, joins=joins, refused=refused)
 
 
 def shown_pictures(sheet: Sheet, facts: dict[str, PictureFacts]) -> tuple[str, ...]:
-    """The image of each row that shows its part best: the reference, else the noisy one, else ""."""
+    """Return the image of each row to compare: the reference, else the noisy image, else ""."""
     return tuple(
         next((path for path in (row.reference, row.noisy) if path in facts and facts[path].info), "")
         for row in sheet.rows
     )
 
 
-def _nearest(found: Joined) -> list[Compared]:
-    """Of each two groups the images that agree best."""
+def _best_refused(found: Joined) -> list[Compared]:
+    """For each two groups, return the compared pair with the highest match score."""
     best: dict[frozenset[int], Compared] = {}
     for pair in sorted(found.refused, key=lambda pair: -pair.agreement):
         ends = frozenset((found.groups[pair.one], found.groups[pair.other]))
@@ -118,7 +118,7 @@ def _links(pairs: Iterable[Compared], paths: Sequence[str]) -> tuple[Link, ...]:
 
 
 def write_groups(sheet: Sheet, groups: tuple[str, ...], path: Path) -> None:
-    """Write ``path,group``: every image of the sheet, noisy and reference, with the group of its row."""
+    """Write a table ``path,group`` of all noisy and reference images of the sheet."""
     listed = {
         image: group for row, group in zip(sheet.rows, groups, strict=True) for image in (row.reference, row.noisy)
     }
@@ -129,10 +129,10 @@ def write_groups(sheet: Sheet, groups: tuple[str, ...], path: Path) -> None:
 
 
 def write_doubts(groups: RowGroups, path: Path) -> None:
-    """Write how sure each group is: ``group,rows,weakest_join,nearest_group,nearest_agreement``, the least sure first.
+    """Write the certainty of each group: ``group,rows,weakest_join,nearest_group,nearest_agreement``, lowest first.
 
-    ``weakest_join`` is the least agreement among the joins that hold the group together; ``nearest_agreement`` the best
-    of a comparison with an image of another group, of which only the likeliest were made. Empty where there is none.
+    ``weakest_join`` is the lowest score of the matches that connect the group, ``nearest_agreement`` the highest score
+    of a comparison with another group (only likely pairs are compared). A value is empty if there is none.
     """
     weakest: dict[str, float] = {}
     nearest: dict[str, tuple[float, str]] = {}
@@ -157,7 +157,7 @@ def _rounded(agreement: float | None) -> str:
 
 
 def label_doubts(rows: Sequence[Row], groups: Sequence[str]) -> list[Finding]:
-    """A warning for each row whose label most other images of its part contradict."""
+    """Find likely label errors: rows whose label most other images of the same part contradict."""
     labels: dict[str, Counter[Label]] = defaultdict(Counter)
     for row, group in zip(rows, groups, strict=True):
         if row.label:

@@ -145,7 +145,7 @@ class Material:
         return [data_warning(WarningKind.STRETCHED, text)]
 
     def _store(self, name: str, paths: Sequence[Path]) -> PictureStore:
-        taken = sum(store.kept_bytes for store in self._stores.values())
+        taken = sum(store.cached_bytes for store in self._stores.values())
         with progress_bar(self.console, f"Reading {name} pictures") as progress:
             store = PictureStore(
                 paths,
