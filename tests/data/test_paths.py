@@ -183,7 +183,8 @@ def test_values_of_ones_own_are_read_and_asked_for_again(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("ok", "defect", "said"), [("A", "a ", "named by both --ok-value and"), ("-", "B", "expected a word that means ok, got an empty text")]
+    ("ok", "defect", "said"),
+    [("A", "a ", "named by both --ok-value and"), ("-", "B", "expected a word that means ok, got an empty text")],
 )
 def test_values_that_cannot_be_told_apart_are_refused(ok: str, defect: str, said: str) -> None:
     with pytest.raises(SheetError, match=said):

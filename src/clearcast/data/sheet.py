@@ -8,7 +8,7 @@ from typing import Any
 
 from clearcast.data.paths import FileNames
 from clearcast.data.rows import UNKNOWN, Row, RowParser
-from clearcast.data.table import READERS, read_table
+from clearcast.data.table import READERS, Table, read_table
 from clearcast.data.tables.finding import plain
 from clearcast.data.tables.lines import Note
 from clearcast.data.words import LabelWords
@@ -126,10 +126,7 @@ def read_sheet(
     require_sheet(path)
     words = LabelWords(reading.ok_values, reading.defect_values)
     roles = _roles(columns)
-    optional = [] if columns.group or plain(_GROUP) in map(plain, roles.values()) else [_GROUP]
-    hint = f"; name yours with {_OPTIONS}"
-    wanted = list(roles.values())
-    table = read_table(path, wanted, optional=optional, worksheet=reading.worksheet, hint=hint)
+    table = _read_role_columns(path, roles, reading.worksheet)
     root = (root or path.parent).absolute()
     if not root.is_dir():
         raise SheetError(f"{root}: no such folder; expected the root folder that the sheet's paths are relative to")
@@ -165,6 +162,13 @@ def require_sheet(path: Path) -> None:
         )
     if not path.is_file():
         raise SheetError(f"{path}: no such sheet; expected a file that ends in {', '.join(SUFFIXES)}")
+
+
+def _read_role_columns(path: Path, roles: Mapping[str, str], worksheet: str | None) -> Table:
+    """Read the columns of all roles, and the column "Group" if there is one and no role uses it."""
+    optional = [] if "group" in roles or plain(_GROUP) in map(plain, roles.values()) else [_GROUP]
+    hint = f"; name yours with {_OPTIONS}"
+    return read_table(path, list(roles.values()), optional=optional, worksheet=worksheet, hint=hint)
 
 
 def _roles(columns: Columns) -> dict[str, str]:

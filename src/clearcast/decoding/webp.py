@@ -20,19 +20,14 @@ def read_structure(data: bytes) -> Structure:
     transparent = animated = False
     for kind, content in _chunks(data):
         kinds.append(kind)
-        match kind:
-            case b"VP8X" if len(content) >= 10:
-                animated, transparent = bool(content[0] & _ANIMATED), bool(content[0] & _ALPHA)
-                sizes.append((1 + _number(content[4:7]), 1 + _number(content[7:10])))
-            case b"VP8 " if len(content) >= 10:
-                width, height = struct.unpack_from("<HH", content, 6)
-                sizes.append((width & 0x3FFF, height & 0x3FFF))
-            case b"VP8L" if len(content) >= 5:
-                bits = _number(content[1:5])
-                sizes.append((1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)))
-                transparent |= bool(bits >> 28 & 1)
-            case b"EXIF":
-                require_bounded_exif(bytes(content).removeprefix(b"Exif\0\0"))
+        if size := _image_size(kind, content):
+            sizes.append(size)
+        if kind == b"VP8X" and size:
+            animated, transparent = bool(content[0] & _ANIMATED), bool(content[0] & _ALPHA)
+        elif kind == b"VP8L" and size:
+            transparent |= bool(_number(content[1:5]) >> 28 & 1)
+        elif kind == b"EXIF":
+            require_bounded_exif(bytes(content).removeprefix(b"Exif\0\0"))
     if not sizes:
         raise refuse_damage("the file contains no image")
     width, height = max(sizes, key=lambda size: size[0] * size[1])
@@ -46,6 +41,20 @@ def read_structure(data: bytes) -> Structure:
         bounded=b"VP8 " in kinds and not {b"VP8L", b"ALPH", b"ANMF"} & set(kinds),
         transparent=transparent or b"ALPH" in kinds,
     )
+
+
+def _image_size(kind: bytes, content: memoryview) -> tuple[int, int] | None:
+    """Return the width and height that a chunk declares; None if it declares none."""
+    match kind:
+        case b"VP8X" if len(content) >= 10:
+            return 1 + _number(content[4:7]), 1 + _number(content[7:10])
+        case b"VP8 " if len(content) >= 10:
+            width, height = struct.unpack_from("<HH", content, 6)
+            return width & 0x3FFF, height & 0x3FFF
+        case b"VP8L" if len(content) >= 5:
+            bits = _number(content[1:5])
+            return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return None
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
