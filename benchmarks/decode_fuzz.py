@@ -1,7 +1,7 @@
-"""Fuzz test of image decoding: no file may make it hang, crash, write to the terminal, or raise another error type.
+"""Fuzz test of image decoding: no file may cause a hang, a crash, terminal output or an unexpected exception.
 
-Small valid files of every format and variant are damaged at random, as in ``station_fuzz``, and decoded in colour and in
-grey. Half of the damaged PNGs get correct checksums, so that decoders process more of them::
+Small valid files of every format and variant are damaged at random, as in ``station_fuzz``, and decoded in colour and
+in grey. Half of the damaged PNGs get correct checksums, so that decoders process more of them::
 
     .venv/bin/python benchmarks/decode_fuzz.py --minutes 10
 
