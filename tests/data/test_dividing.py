@@ -87,7 +87,7 @@ def test_every_row_of_a_stratum_is_as_likely_to_test() -> None:
     assert all(abs(tested[index] - 500) < 5 * 19.4 for index in range(20))
 
 
-def test_the_description_says_how_it_was_made() -> None:
+def test_the_description_names_the_method() -> None:
     with_validation = random_split("ab" * 20, test_share=0.2, validation_share=0.1, seed=3)
     without = random_split("ab" * 20, test_share=0.25, validation_share=0, seed=4)
 

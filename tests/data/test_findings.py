@@ -23,7 +23,7 @@ CHECK = Check(
 )
 
 
-def test_findings_are_kept_as_a_table_and_counts(tmp_path: Path) -> None:
+def test_findings_are_written_as_a_table_and_counts(tmp_path: Path) -> None:
     out = tmp_path / "a" / "findings"
 
     write_findings(CHECK, out)

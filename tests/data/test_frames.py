@@ -25,7 +25,7 @@ THREE = sheet(
 PICTURES = tuple(ROOT / "n" / f"{number}.png" for number in (2, 3, 4))
 
 
-def test_noisy_pictures_to_labels_with_defect_as_the_positive_class() -> None:
+def test_noisy_images_to_labels_with_defect_as_the_positive_class() -> None:
     frame = label_frame(THREE)
 
     assert frame.classes == LABELS == ("ok", "defect")
@@ -33,7 +33,7 @@ def test_noisy_pictures_to_labels_with_defect_as_the_positive_class() -> None:
     assert frame.images == PICTURES
 
 
-def test_noisy_pictures_to_noise_types() -> None:
+def test_noisy_images_to_noise_types() -> None:
     frame = noise_frame(THREE)
 
     assert frame.classes == ("gaussian", "salt_and_pepper", "periodic")
@@ -48,7 +48,7 @@ def test_noise_types_that_the_sheet_lacks_are_no_classes() -> None:
     assert frame.targets == (1, 0)
 
 
-def test_noisy_pictures_to_references() -> None:
+def test_noisy_images_to_references() -> None:
     frame = pair_frame(THREE)
 
     assert frame.images == PICTURES
@@ -56,7 +56,7 @@ def test_noisy_pictures_to_references() -> None:
 
 
 @pytest.mark.parametrize("make", [label_frame, noise_frame, pair_frame])
-def test_rows_that_cannot_be_used_are_told_with_the_first_of_them(make: type) -> None:
+def test_unusable_rows_are_counted_and_the_first_is_named(make: type) -> None:
     good, *others = THREE.rows
     bad = tuple(replace(row, label=None, problems=("unknown label 'x'", "another")) for row in others)
 

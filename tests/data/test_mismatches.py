@@ -1,4 +1,4 @@
-"""References that are not what the noisy image shows, on drawn parts whose true pairs are known."""
+"""Mismatched references are found, on drawn parts with known pairs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ COUNT, SIDE = 24, 96
 
 
 def part(seed: int) -> Picture:
-    """A bright disk with some holes of its own."""
+    """Draw a bright disk with random holes."""
     rng = np.random.default_rng(seed)
     down, across = np.mgrid[:SIDE, :SIDE]
     picture = np.where(np.hypot(down - 48, across - 48) < 40, 170.0, 40.0)
@@ -88,7 +88,7 @@ def test_shifted_references_are_found_and_the_right_ones_named(noisy: list[Pictu
     ],
 )
 def test_turned_references_are_found(noisy: list[Picture], turn: object, words: str) -> None:
-    """Clockwise turned references must be turned back, counterclockwise, to look like the noisy images."""
+    """References rotated clockwise match after a counterclockwise rotation."""
     assert callable(turn)
     if turn is np.transpose:
         words = "mirrored"
@@ -105,7 +105,7 @@ def test_parts_that_look_the_same_when_turned_raise_no_alarm() -> None:
     assert found(spoilt, [np.rot90(each) for each in rings]) == []
 
 
-def test_pictures_of_nothing_raise_no_alarm() -> None:
+def test_uniform_images_are_no_mismatches() -> None:
     plain = [np.full((SIDE, SIDE), 90, np.uint8) for _ in range(COUNT)]
     spoilt = [grain(each, np.random.default_rng(place)) for place, each in enumerate(plain)]
     assert found(spoilt, plain) == []
@@ -120,7 +120,7 @@ def test_copies_of_one_reference_are_as_good_as_each_other() -> None:
     assert found([grain(each, rng) for each in copies], copies[1:] + copies[:1]) == []
 
 
-def test_large_sheets_are_searched_where_they_are_most_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_sheets_are_searched_for_the_most_suspicious_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clearcast.data.mismatches._MAX_COMPARISONS", 8 * COUNT * 6)  # six rows
     noisy = [grain(each, np.random.default_rng(place)) for place, each in enumerate(PARTS)]
     swapped = [PARTS[1], PARTS[0], *PARTS[2:]]
@@ -128,7 +128,7 @@ def test_large_sheets_are_searched_where_they_are_most_in_doubt(monkeypatch: pyt
 
 
 def sheet_of(folder: Path, order: Sequence[int]) -> Sheet:
-    """Rows whose noisy images are of parts 0, 1, ... and whose references are of the parts in the given order."""
+    """Return rows whose noisy images show parts 0, 1, ... and whose references show the parts in the given order."""
     lines = ["Denoise Image,Noise Type,Noisy Image"]
     for place, other in enumerate(order):
         imaging.save(folder / f"clean/{place}_ok.png", PARTS[place])
@@ -138,7 +138,7 @@ def sheet_of(folder: Path, order: Sequence[int]) -> Sheet:
     return read_sheet(folder / "sheet.csv")
 
 
-def test_check_names_the_rows_and_what_fits(tmp_path: Path) -> None:
+def test_check_names_the_rows_and_the_matching_references(tmp_path: Path) -> None:
     check = check_sheet(sheet_of(tmp_path, [1, 0, *range(2, COUNT)]))
     wrong = [finding for finding in check.findings if finding.kind == "wrong reference"]
     assert [finding.row for finding in wrong] == [2, 3]

@@ -1,4 +1,4 @@
-"""Paths of other systems, and labels in words of one's own."""
+"""Paths of other systems, and user-defined words for labels."""
 
 import unicodedata
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_unicode_forms_do_not_matter(tmp_path: Path, there: str, named: str) -> 
     assert paths(sheet_of(root_with(tmp_path, file), asked)) == [file]
 
 
-def test_a_file_of_the_very_name_is_taken_and_several_alike_are_not(tmp_path: Path) -> None:
+def test_the_exact_name_is_used_and_ambiguous_names_are_not(tmp_path: Path) -> None:
     root_with(tmp_path, "n/ok_1.png", "n/OK_1.png", "N/ok_2.png", "n/ok_3.png")
 
     sheet = sheet_of(tmp_path, "n/OK_1.png", "n/ok_2.png", "N/ok_3.png", "n/Ok_1.png")
@@ -62,7 +62,7 @@ def test_a_file_of_the_very_name_is_taken_and_several_alike_are_not(tmp_path: Pa
     assert "several files have similar names: 'n/OK_1.png' and 'n/ok_1.png'" in read_facts(sheet)["n/Ok_1.png"].message
 
 
-def test_what_may_be_meant_is_said_of_a_missing_file(tmp_path: Path) -> None:
+def test_a_missing_file_gets_a_suggestion(tmp_path: Path) -> None:
     root_with(tmp_path, "noisy/part_ok_1.png")
 
     facts = read_facts(sheet_of(tmp_path, "noisy/part_ok_l.png", "export/noisy/part_ok_1.png", "ok.png"))
@@ -119,7 +119,7 @@ def test_addresses_of_files_below_the_root_need_no_option(tmp_path: Path) -> Non
     assert paths(sheet_of(tmp_path, f"file://{tmp_path}/n/ok%201.png")) == ["n/ok 1.png"]
 
 
-def test_a_missing_file_of_a_listed_source_says_what_may_be_meant(tmp_path: Path) -> None:
+def test_a_missing_file_of_a_listed_source_gets_a_suggestion(tmp_path: Path) -> None:
     root_with(tmp_path, "n/ok_1.png")
     sheet_of(tmp_path, "n/ok_I.png", "N/OK_1.png")
 
@@ -186,7 +186,7 @@ def test_values_of_ones_own_are_read_and_asked_for_again(tmp_path: Path) -> None
     ("ok", "defect", "said"),
     [("A", "a ", "named by both --ok-value and"), ("-", "B", "expected a word that means ok, got an empty text")],
 )
-def test_values_that_cannot_be_told_apart_are_refused(ok: str, defect: str, said: str) -> None:
+def test_ambiguous_label_values_are_refused(ok: str, defect: str, said: str) -> None:
     with pytest.raises(SheetError, match=said):
         LabelWords((ok,), (defect,))
 

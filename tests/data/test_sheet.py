@@ -56,7 +56,7 @@ def fields(row: Row) -> tuple[object, ...]:
 
 
 def read_one(folder: Path, noisy: object, reference: object = "ok.png", noise: object = "Salt") -> Row:
-    """The row that a workbook of one row gives."""
+    """Read the row of a workbook with one row."""
     sheet = read_sheet(write(folder / "Labels.xlsx", [[reference, noise, noisy]]))
     assert len(sheet.rows) == 1
     return sheet.rows[0]
@@ -202,7 +202,7 @@ def test_a_line_of_more_cells_than_the_header_is_a_problem_of_that_row(tmp_path:
         ("1.png", "2.png", "the path '1.png' names neither ok nor def(ect); "),
     ],
 )
-def test_words_of_paths_that_say_no_label_are_named(tmp_path: Path, noisy: str, reference: str, said: str) -> None:
+def test_paths_without_a_clear_label_are_named(tmp_path: Path, noisy: str, reference: str, said: str) -> None:
     row = read_one(tmp_path, noisy, reference)
 
     assert row.label is None
@@ -224,7 +224,7 @@ def test_words_of_paths_that_say_no_label_are_named(tmp_path: Path, noisy: str, 
         ("ok_def/ng/ok_set/def_1.png", Label.DEFECT, "ok_set"),
     ],
 )
-def test_the_name_nearest_to_the_file_counts_and_a_folder_that_says_otherwise_is_told(
+def test_the_nearest_name_counts_and_a_contradicting_folder_is_noted(
     tmp_path: Path, noisy: str, label: Label, folder: str
 ) -> None:
     sheet = read_sheet(write(tmp_path / "a.csv", [[f"clean/{label}_1.png", "Salt", noisy]] * 2))
@@ -235,7 +235,7 @@ def test_the_name_nearest_to_the_file_counts_and_a_folder_that_says_otherwise_is
     assert repr(noisy) in sheet.notes[0].message
 
 
-def test_of_several_folders_that_say_otherwise_the_most_frequent_is_named(tmp_path: Path) -> None:
+def test_the_most_frequent_contradicting_folder_is_named(tmp_path: Path) -> None:
     noisy = ["pass1/def_1.png", "bad_light/ok/1.png", "bad_light/ok/2.png"]
     records = [["def.png" if "def" in path else "ok.png", "Salt", path] for path in noisy]
 
@@ -247,7 +247,7 @@ def test_of_several_folders_that_say_otherwise_the_most_frequent_is_named(tmp_pa
 
 
 @pytest.mark.parametrize("noisy", ["ok/1.png", "ok/good_1.png", "def_or_ok/ok_1.png", "a/b/cast_ok_1.png"])
-def test_folders_that_say_the_same_or_nothing_are_not_told(tmp_path: Path, noisy: str) -> None:
+def test_folders_with_the_same_or_no_label_are_not_noted(tmp_path: Path, noisy: str) -> None:
     sheet = read_sheet(write(tmp_path / "a.csv", [["ok.png", "Salt", noisy]]))
 
     assert (sheet.rows[0].label, sheet.notes) == (Label.OK, ())
@@ -288,7 +288,7 @@ def test_names_and_paths_with_commas(tmp_path: Path, text: str) -> None:
     assert (row.reference, row.noisy, row.label) == ("ok, 1.png", "ok, 2.png", Label.OK)
 
 
-def test_a_separator_at_the_end_of_each_line_shifts_nothing(tmp_path: Path) -> None:
+def test_trailing_separators_do_not_shift_columns(tmp_path: Path) -> None:
     text = ",".join(HEADER) + "\nok_1.png,Salt,ok_2.png,\nok_3.png,Salt,ok_4.png,\n"
 
     rows = read_sheet(write_text(tmp_path / "a.csv", text)).rows
@@ -296,7 +296,7 @@ def test_a_separator_at_the_end_of_each_line_shifts_nothing(tmp_path: Path) -> N
     assert [(row.reference, row.noisy) for row in rows] == [("ok_1.png", "ok_2.png"), ("ok_3.png", "ok_4.png")]
 
 
-def test_words_that_pandas_takes_for_nothing_are_kept(tmp_path: Path) -> None:
+def test_words_that_pandas_reads_as_missing_are_kept(tmp_path: Path) -> None:
     row = read_sheet(write_text(tmp_path / "a.csv", ",".join(HEADER) + "\nok/NA,None,ok/null\n")).rows[0]
 
     assert (row.reference, row.noise_type, row.noisy) == ("ok/NA", NoiseType.NONE, "ok/null")
@@ -342,7 +342,7 @@ def test_numbers_as_paths_read_as_a_person_typed_them(tmp_path: Path) -> None:
     assert (row.noisy, row.reference) == ("12", "7")
 
 
-def test_what_cannot_be_understood_is_kept_with_every_problem(tmp_path: Path) -> None:
+def test_invalid_rows_are_kept_with_every_problem(tmp_path: Path) -> None:
     records = [["", "Poisson", "../../1.png"], ["def_1.png", "", "ok_1.png"], ["1.png", "Salt", "2.png"]]
 
     rows = read_sheet(write(tmp_path / "a.csv", records)).rows
@@ -433,7 +433,7 @@ odd_paths = st.lists(odd_pieces | st.text(max_size=4), min_size=1, max_size=8).f
 def test_no_text_leads_out_of_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     line = Line(2, (text.strip(), "Salt", "ok.png"))
     table = Table(columns=("Noisy Image", "Noise Type", "Denoise Image"), lines=(line,))
-    monkeypatch.setattr(sheets, "read_table", lambda *_, **__: table)  # a workbook cannot hold every text
+    monkeypatch.setattr(sheets, "read_table", lambda *_, **__: table)  # a workbook cannot store every text
     path = tmp_path / "Labels.xlsx"
     path.touch()
     sheet = read_sheet(path)
@@ -478,7 +478,7 @@ def test_a_root_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def refusal(path: Path, **options: Path) -> str:
-    """The one line that reading a sheet is refused with; it must begin with a path."""
+    """Return the one-line error of reading a sheet; it must begin with a path."""
     with pytest.raises(SheetError) as caught:
         read_sheet(path, **options)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
@@ -586,7 +586,7 @@ def test_parquet_without_its_package_names_what_to_install(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("word", ["unknown", " Unknown "])
-def test_a_reference_may_be_said_to_be_unknown(tmp_path: Path, word: str) -> None:
+def test_a_reference_may_be_unknown(tmp_path: Path, word: str) -> None:
     row = read_one(tmp_path, "ok.png", reference=word)
 
     assert (row.reference, row.label, row.problems) == ("", Label.OK, ())

@@ -56,7 +56,7 @@ SAVED = "row,noisy,part,split\n2,a.png,p,train\n3,b.png,q,test\n"
 
 
 @pytest.mark.parametrize("others", [["a.png"], ["b.png", "a.png"], ["a.png", "c.png"], ["a.png", "b.png", "c.png"]])
-def test_a_split_of_other_pictures_is_refused(tmp_path: Path, others: list[str]) -> None:
+def test_a_split_of_other_images_is_refused(tmp_path: Path, others: list[str]) -> None:
     path = tmp_path / "split.csv"
     path.write_text(SAVED)
 

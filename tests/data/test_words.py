@@ -35,7 +35,7 @@ def test_parts_of_words_are_no_labels(path: str) -> None:
     "path",
     ["ok_def_1.png", "def-or-ok/1.png", "no_ok_1.png", "NON OK/1.png", "no-defect.png", "ok/non_defective_3.png"],
 )
-def test_words_that_contradict_or_negate_say_both(path: str) -> None:
+def test_contradicting_or_negated_words_count_as_both_labels(path: str) -> None:
     assert labels_in_path(path) == {Label.OK, Label.DEFECT}
 
 
@@ -64,7 +64,7 @@ def test_any_separators_stand_in_words_for_ok(name: str) -> None:
         *("NoDefects", "no_def", "without_defect", "ohne Defekt", "ohne_Ausschuss", "keine_defects", "n_def", "undef"),
     ],
 )
-def test_what_is_negated_is_never_taken_for_what_it_negates(name: str) -> None:
+def test_a_negated_word_never_counts_as_its_label(name: str) -> None:
     assert labels_in_path(f"{name}/1.png") == {Label.OK, Label.DEFECT}
 
 
@@ -80,12 +80,12 @@ def test_what_is_negated_is_never_taken_for_what_it_negates(name: str) -> None:
         *(("def_unit", Label.DEFECT), ("sun_ok", Label.OK), ("zero_1_def", Label.DEFECT), ("n5_ok", Label.OK)),
     ],
 )
-def test_other_words_beside_negate_nothing(name: str, label: Label) -> None:
+def test_other_words_do_not_negate(name: str, label: Label) -> None:
     assert labels_in_path(f"{name}.png") == {label}
 
 
 @pytest.mark.parametrize("name", ["nook", "noise", "union", "unit", "carefree", "freeform", "noon", "no", "undefined"])
-def test_words_that_begin_like_a_negation_say_nothing(name: str) -> None:
+def test_words_that_begin_like_a_negation_do_not_negate(name: str) -> None:
     assert labels_in_path(f"{name}/1.png") == frozenset()
 
 
