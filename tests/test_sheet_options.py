@@ -84,7 +84,7 @@ def test_check_reads_as_it_is_asked(listed: Path, capsys: pytest.CaptureFixture[
     assert "3 ok, 3 defect" in said
     assert "(row 9: ): the row is below the last complete row ('Total: 6')" in said
     assert said.count("error ") == 4  # of the total: no picture, noise type, label
-    assert "6 paths differ from their files' names in capitals" in said
+    assert "6 paths differ from file names only in case" in said
 
 
 def test_messages_say_where_the_rows_are(listed: Path) -> None:
