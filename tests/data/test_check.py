@@ -310,6 +310,17 @@ def test_several_sizes_and_modes_are_warned_of(sheet: Sheet) -> None:
     assert check.fit
 
 
+def test_many_sizes_are_summarised(sheet: Sheet) -> None:
+    for seed, row in enumerate(sheet.rows[:8]):
+        for path in (row.noisy, row.reference):
+            imaging.save(sheet.resolve(path), picture(seed, 20 + seed, 20))
+
+    message = next(finding.message for finding in check_sheet(sheet).findings if finding.kind == "mixed sizes")
+
+    assert message.startswith("the images have 9 sizes: 8 of 16x12, 2 of ")
+    assert message.endswith(", and 3 others (6)")
+
+
 def test_a_label_without_rows_is_an_error(sheet: Sheet) -> None:
     check = check_sheet(replace(sheet, rows=sheet.rows[::2]))
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearcast.data.words import labels_in_path, parse_label, parse_noise_type
+from clearcast.data.words import KNOWN_LABELS, labels_in_path, parse_noise_type
 from clearcast.domain import Label, NoiseType
 
 
@@ -120,7 +120,7 @@ def test_any_text_can_be_asked_for_labels(path: str) -> None:
     ["ok", " OK ", "Good", "pass", "0", "False", "i.O.", "i. O.", "IO", "P", "合格", "gut", "0.0", "ＯＫ", "o.k."],
 )
 def test_spellings_of_ok(text: str) -> None:
-    assert parse_label(text) is Label.OK
+    assert KNOWN_LABELS.parse(text) is Label.OK
 
 
 @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ def test_spellings_of_ok(text: str) -> None:
     ],
 )
 def test_spellings_of_defect(text: str) -> None:
-    assert parse_label(text) is Label.DEFECT
+    assert KNOWN_LABELS.parse(text) is Label.DEFECT
 
 
 @pytest.mark.parametrize("text", ["1,", "1,0", "1,00", "1.", "1.0", "1.000", "+1,0"])
 def test_a_number_may_end_in_zeros_behind_its_point(text: str) -> None:
-    assert parse_label(text) is Label.DEFECT
+    assert KNOWN_LABELS.parse(text) is Label.DEFECT
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_number_may_end_in_zeros_behind_its_point(text: str) -> None:
     ],
 )
 def test_other_labels_are_unknown(text: str) -> None:
-    assert parse_label(text) is None
+    assert KNOWN_LABELS.parse(text) is None
 
 
 @pytest.mark.parametrize(

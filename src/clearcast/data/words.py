@@ -95,7 +95,12 @@ class LabelWords:
         object.__setattr__(self, "_pattern", _path_pattern(in_paths))
 
     def parse(self, text: str) -> Label | None:
-        """Parse a cell of a label column; None if the word is unknown."""
+        """Parse a cell of a label column; None if the word is unknown.
+
+        >>> words = LabelWords()
+        >>> words.parse("n.i.O."), words.parse("Good"), words.parse("perhaps")
+        (<Label.DEFECT: 'defect'>, <Label.OK: 'ok'>, None)
+        """
         return self._labels.get(_key(text))
 
     def in_name(self, name: str) -> frozenset[Label]:
@@ -185,15 +190,6 @@ def labels_in_path(path: str) -> frozenset[Label]:
     ([<Label.DEFECT: 'defect'>], [])
     """
     return KNOWN_LABELS.in_path(path)
-
-
-def parse_label(text: str) -> Label | None:
-    """Parse a cell of a label column; None if the word is unknown.
-
-    >>> parse_label("n.i.O."), parse_label("Good"), parse_label("perhaps")
-    (<Label.DEFECT: 'defect'>, <Label.OK: 'ok'>, None)
-    """
-    return KNOWN_LABELS.parse(text)
 
 
 def parse_noise_type(text: str) -> NoiseType | None:
