@@ -1,11 +1,11 @@
-"""Whether any file makes decoding hang, crash, write to the terminal, or fail without an error of that picture.
+"""Fuzz test of image decoding: no file may cause a hang, a crash, terminal output or an unexpected exception.
 
-Small valid files of every format and variant are damaged at random, as ``station_fuzz`` does, and decoded in colour and
-in grey; half of the damaged PNGs get right checksums again, so that decoders look further into them::
+Small valid files of every format and variant are damaged at random, as in ``station_fuzz``, and decoded in colour and
+in grey. Half of the damaged PNGs get correct checksums, so that decoders process more of them::
 
     .venv/bin/python benchmarks/decode_fuzz.py --minutes 10
 
-Files that made it fail are kept, to be decoded again. Every file follows from the seed and its number.
+Files that cause a failure are kept for analysis. Every file is determined by the seed and its number.
 """
 
 import argparse
@@ -30,26 +30,26 @@ from station_fuzz import damaged
 from clearcast import imaging
 from clearcast.errors import PictureError
 
-BATCH = 500  # files a process; then another begins, so that a crash costs few
-PATIENCE = 120.0  # seconds for one file that are called a hang
-SLOW = 5.0  # seconds that are called slow; these files are small
-HUNGRY = 500  # MB, likewise
+BATCH = 500  # files per process
+PATIENCE = 120.0  # seconds per file that count as a hang
+SLOW = 5.0  # seconds per file that count as slow; the files are small
+HUNGRY = 500  # MB per file that count as too much
 
 
 @dataclass
 class Found:
-    """What was found so far."""
+    """Results so far."""
 
     kept: Path
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     slowest: tuple[float, int] = (0.0, -1)
     hungriest: tuple[float, int] = (0.0, -1)
-    noise: int = 0  # lines on the terminal
+    noise: int = 0  # lines written to the terminal
 
 
 def main() -> None:
-    """Fuzz for a while and print what was found."""
+    """Run the fuzz test and print the results."""
     asked = arguments()
     if asked.first is not None:
         decode_batch(asked.seed, asked.first)
@@ -67,17 +67,19 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What to do, from the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kept", type=Path, default=Path("fuzz-failures"), help="where files go that failed")
+    parser.add_argument(
+        "--kept", type=Path, default=Path("fuzz-failures"), help="folder for files that cause a failure"
+    )
     parser.add_argument("--first", type=int, help=argparse.SUPPRESS)  # the process that decodes
     return parser.parse_args()
 
 
 def run_batch(found: Found, seed: int, first: int, end: float) -> None:
-    """Let another process decode a batch, and note what it says of each file; after a crash, go on behind it."""
+    """Decode a batch in another process, and record the result of each file."""
     command = [sys.executable, __file__, "--seed", str(seed), "--first", str(first)]
     begun, number = -1, first
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -103,7 +105,7 @@ def run_batch(found: Found, seed: int, first: int, end: float) -> None:
 
 
 def note(found: Found, seed: int, result: dict[str, Any]) -> None:
-    """Count one file."""
+    """Record the result of one file."""
     number, seconds, memory = result["number"], result["seconds"], result["memory"]
     found.outcomes[result["outcome"].partition(":")[0]] += 1
     found.slowest = max(found.slowest, (seconds, number))
@@ -117,14 +119,14 @@ def note(found: Found, seed: int, result: dict[str, Any]) -> None:
 
 
 def keep(found: Found, failure: str, seed: int, number: int) -> None:
-    """Note a failure, and keep the file."""
+    """Record a failure, and keep the file."""
     found.failures[failure] += 1
     found.kept.mkdir(parents=True, exist_ok=True)
     (found.kept / f"{seed}-{number}").write_bytes(file_of(seed, number, seeds()))
 
 
 def decode_batch(seed: int, first: int) -> None:
-    """Decode a batch, and say of each file that it begins, and then what came of it."""
+    """Decode a batch, and print a line before each file and one with its result."""
     files = seeds()
     for number in range(first, first + BATCH):
         data = file_of(seed, number, files)
@@ -137,12 +139,12 @@ def decode_batch(seed: int, first: int) -> None:
 
 
 def outcome_of(data: bytes) -> str:
-    """The fault, "picture", or what nobody should see, which begins with "!"."""
+    """Return the fault, "picture" if the file is decoded, or a failure, which begins with "!"."""
     try:
         for channels in imaging.Channels:
             picture = imaging.decode(data, channels)
             if picture.dtype != np.uint8 or picture.ndim != (3 if channels is imaging.Channels.RGB else 2):
-                return f"!a picture of {picture.dtype} and shape {picture.shape}"
+                return f"!an image of {picture.dtype} and shape {picture.shape}"
     except PictureError as error:
         return str(error.fault)
     except BaseException as error:
@@ -151,7 +153,7 @@ def outcome_of(data: bytes) -> str:
 
 
 def seeds() -> list[bytes]:
-    """Valid files: every format, with what each may hold beside its pixels."""
+    """Return valid files of every format, with metadata."""
     drawn = np.add.outer(np.arange(80) ** 2 // 40, np.arange(96))
     colour = Image.fromarray(np.dstack([drawn, 200 - drawn, drawn * 3 % 256]).astype(np.uint8))
     grey, palette, alpha = colour.convert("L"), colour.quantize(64), colour.convert("RGBA")
@@ -172,14 +174,14 @@ def seeds() -> list[bytes]:
 
 
 def saved(picture: Image.Image, form: str, **options: Any) -> bytes:  # noqa: ANN401 - Pillow's own
-    """A picture's file as Pillow writes it."""
+    """Return the file that Pillow writes."""
     file = io.BytesIO()
     picture.save(file, form, **options)
     return file.getvalue()
 
 
 def runs_of(grey: Image.Image) -> bytes:
-    """A BMP of runs, which Pillow does not write: each pixel is a run of one."""
+    """Return a run-length encoded BMP, which Pillow does not write: each pixel is a run of one."""
     rows = [b"".join(bytes([1, value]) for value in row) + b"\0\0" for row in np.asarray(grey)[::-1].tolist()]
     packed = b"".join(rows) + b"\0\1"
     colours = b"".join(bytes([value, value, value, 0]) for value in range(256))
@@ -188,14 +190,14 @@ def runs_of(grey: Image.Image) -> bytes:
 
 
 def file_of(seed: int, number: int, files: list[bytes]) -> bytes:
-    """The damaged file of a number."""
+    """Return the damaged file with this number."""
     rng = random.Random(f"{seed} {number}")
     data = damaged(rng, rng.choice(files), files)
     return with_checksums(data) if data.startswith(b"\x89PNG") and rng.random() < 0.5 else data
 
 
 def with_checksums(data: bytes) -> bytes:
-    """A PNG whose chunks have right checksums, as far as chunks can be told."""
+    """Correct the checksums of a PNG's chunks, as far as chunks are recognised."""
     made, place = bytearray(data), 8
     while place + 12 <= len(made):
         end = place + 8 + int.from_bytes(made[place : place + 4])
@@ -207,13 +209,13 @@ def with_checksums(data: bytes) -> bytes:
 
 
 def forget_peak() -> None:
-    """Let the peak of memory begin anew, where the system knows how."""
+    """Reset the memory peak, if the system supports it."""
     if Path("/proc/self/clear_refs").exists():
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def peak_memory() -> float:
-    """Peak memory of this process in MB; 0 where the system does not say."""
+    """Return the peak memory of this process in MB; 0 if the system does not report it."""
     if not Path("/proc/self/status").exists():
         return 0.0
     status = Path("/proc/self/status").read_text(encoding="ascii")

@@ -1,10 +1,11 @@
-"""Read damaged sheets: each must give a sheet or a SheetError, never another exception, a signal, or much memory.
+"""Fuzz test of sheets: a damaged sheet must be read or raise a SheetError, without a crash or much memory.
 
     python benchmarks/sheet_fuzz.py --seconds 60 --seed 7
 
-Valid sheets of each format are made here and mutated: bytes flipped, cut out, doubled, and numbers in a workbook's XML
-made large. A child process reads them, so that its end by a signal is seen and told. Prints counts, the slowest and the
-hungriest; files that are at fault, and a slow one, are kept in ``--keep``. Exit code 1 if there is one.
+Valid sheets of each format are generated and mutated: bytes are flipped, deleted and repeated, and numbers in a
+workbook's XML are replaced by large ones. A child process reads them, so that a crash is reported. Prints counts, and
+the maximum time and memory; files that cause a failure, and the slowest one, are kept in ``--keep``. Exit code 1 if
+any failed.
 """
 
 import argparse
@@ -36,15 +37,15 @@ ROWS = [
     for word in ("ok", "def")
 ]
 OLD = Path(__file__).parents[1] / "tests" / "data" / "files" / "labels.xls"
-PATIENCE = 60.0  # seconds after which a sheet counts as one that hangs
-SLOW = 1.0  # seconds from which on the slowest sheet is kept
-HUNGRY = 2**30  # bytes of memory that count as a fault
+PATIENCE = 60.0  # seconds per sheet that count as a hang
+SLOW = 1.0  # seconds from which the slowest sheet is kept
+HUNGRY = 2**30  # bytes of memory that count as a failure
 NUMBERS = (b"0", b"-1", b"1048576", b"99999999999999999999", b"1e308", b"65536")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: ``kind`` is sheet, refused, or the fault."""
+    """Result of one file: ``kind`` is sheet, refused, or the failure."""
 
     kind: str
     seconds: float
@@ -53,7 +54,7 @@ class Outcome:
 
 
 def seeds() -> dict[str, list[bytes]]:
-    """Valid sheets by their suffix."""
+    """Return valid sheets by suffix."""
     table = pd.DataFrame(ROWS, columns=list(HEADER))
     parquet = io.BytesIO()
     table.to_parquet(parquet)
@@ -81,7 +82,7 @@ def _workbook(*, shared: bool) -> bytes:
 
 
 def _with_shared_strings(data: bytes) -> bytes:
-    """The same with strings in a part of their own, as Excel writes them."""
+    """Move the strings of a workbook to a shared strings part, as Excel writes them."""
     strings: list[bytes] = []
 
     def share(match: re.Match[bytes]) -> bytes:
@@ -112,7 +113,7 @@ def _zipped(parts: dict[str, bytes]) -> bytes:
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
-    """Some bytes changed, cut out, doubled, or numbers made large."""
+    """Change, delete or repeat some bytes, or replace numbers by large ones."""
     changed = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4, 16))):
         at, length = rng.randrange(len(changed) + 1), rng.choice((1, 2, 8, 64, 512))
@@ -138,7 +139,7 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
 
 
 def damaged(suffix: str, data: bytes, rng: random.Random) -> bytes:
-    """A mutated sheet; of a workbook mostly one part, packed again, so that what is inside is reached."""
+    """Mutate a sheet; of a workbook mostly one part, repacked, so that the content is reached."""
     if suffix != ".xlsx" or rng.random() < 0.2:
         return mutate(data, rng)
     parts = _parts(data)
@@ -147,7 +148,7 @@ def damaged(suffix: str, data: bytes, rng: random.Random) -> bytes:
 
 
 def read_each(pipe: Connection) -> None:
-    """Child process: read the sheets whose paths come, and answer with an Outcome."""
+    """Main loop of the child process: read the sheets whose paths arrive, and send an Outcome for each."""
     while path := pipe.recv():
         _forget_peak()
         begun = time.perf_counter()
@@ -156,7 +157,7 @@ def read_each(pipe: Connection) -> None:
             kind, detail = "sheet", ""
         except SheetError as error:
             kind, detail = "refused", str(error)
-        except BaseException as error:  # this is what is looked for
+        except BaseException as error:  # the failures to find
             kind, detail = type(error).__name__, str(error)[:200]
         pipe.send(Outcome(kind, time.perf_counter() - begun, _peak(), detail))
 
@@ -173,14 +174,14 @@ def _peak() -> int:
 
 
 class Reader:
-    """A child process that reads sheets, started anew when it ends."""
+    """A child process that reads sheets, and is restarted when it ends."""
 
     def __init__(self) -> None:
         self._context = mp.get_context("spawn")
         self._start()
 
     def read(self, path: Path) -> Outcome:
-        """What becomes of a file, also if it ends the process."""
+        """Read a file, and return the result, also if the process crashes."""
         self._pipe.send(path)
         begun = time.perf_counter()
         try:
@@ -209,7 +210,7 @@ class Reader:
 
 
 def run(seconds: float, seed: int, keep: Path, progress: Callable[[str], None] = print) -> int:
-    """Read damaged sheets for some time; the number of faults."""
+    """Read damaged sheets for some time, and return the number of failures."""
     rng = random.Random(seed)
     counts: Counter[tuple[str, str]] = Counter()
     slowest = hungriest = Outcome("", 0.0, 0)
@@ -243,7 +244,7 @@ def run(seconds: float, seed: int, keep: Path, progress: Callable[[str], None] =
 
 
 def main() -> None:
-    """Parse and run."""
+    """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=7)

@@ -41,12 +41,12 @@ def main() -> None:
     noise, pairs = noise_frame(sheet), pair_frame(sheet)
     noisy, references = (
         PictureStore(paths, size=asked.size, channels=Channels.RGB, budget=2**31)
-        for paths in (pairs.pictures, pairs.references)
+        for paths in (pairs.images, pairs.references)
     )
     rows = range(len(sheet.rows))
     shape = {"size": asked.size, "channels": 3, "activation": recipe.classifier.activation}
     classes = {"defect or ok": (label_frame(sheet), 2), "noise type": (noise, len(noise.classes))}
-    floor = _decoding(pairs.pictures, asked.size, asked.seconds)
+    floor = _decoding(pairs.images, asked.size, asked.seconds)
     print(f"{'decoding and resizing alone':32} {floor:8.1f} images/s")
     for name, (frame, count) in classes.items():
         network = ReportClassifier(classes=count, **shape)

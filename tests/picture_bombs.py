@@ -213,12 +213,12 @@ def of_several_pictures() -> dict[str, tuple[bytes, str]]:
         "tiff of marked pages": (tiff([(254, 4, 1, 2), *page], [(254, 4, 1, 2), *page], rest=bytes(4096)), "2 pages"),
         "animated png": (still, "3 frames"),
         "animated webp": (several("WEBP", 4), "4 frames"),
-        "mpo of pillow": (several("MPO", 3), "3 pictures"),
-        "stereo jpeg": (multi_picture([0x020002]), "2 pictures"),
-        "panorama": (multi_picture([0x020001] * 3), "4 pictures"),
-        "jpeg of two primaries": (multi_picture([0x030000]), "2 pictures"),
-        "motion jpeg": (jpeg() * 5, "5 pictures"),
-        "joined jpegs with filling between": ((jpeg() + bytes(16)) * 3, "3 pictures"),
+        "mpo of pillow": (several("MPO", 3), "3 images"),
+        "stereo jpeg": (multi_picture([0x020002]), "2 images"),
+        "panorama": (multi_picture([0x020001] * 3), "4 images"),
+        "jpeg of two primaries": (multi_picture([0x030000]), "2 images"),
+        "motion jpeg": (jpeg() * 5, "5 images"),
+        "joined jpegs with filling between": ((jpeg() + bytes(16)) * 3, "3 images"),
     }
 
 

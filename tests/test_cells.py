@@ -1,4 +1,4 @@
-"""No text begins a cell that a spreadsheet computes, with whichever separator the table is read."""
+"""No text is evaluated as a formula, whatever separator the table is read with."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ NASTY = st.text(st.sampled_from("=+-@;,\t\n\r|\"' \u2028a1."), max_size=12)
 
 
 def cells_of(table: str, separator: str, quoting: int) -> list[str]:
-    """The cells as a reader sees them: with blanks and quotation marks at the ends dropped, as some do."""
+    """Return the cells as some readers parse them, without surrounding blanks and quotation marks."""
     return [
         cell.strip().strip('"').strip()
         for line in table.splitlines(keepends=True)
@@ -49,7 +49,7 @@ def test_no_reader_sees_a_cell_that_is_computed(texts: list[str]) -> None:
 @example("''=1; ''-2")
 @example("\t")
 @example("'\n")
-def test_what_is_protected_comes_back(text: str) -> None:
+def test_restoring_is_the_inverse_of_protecting(text: str) -> None:
     assert restore_cell(protect_cell(text)) == text
 
 

@@ -97,8 +97,8 @@ def test_version_and_help_need_no_torch() -> None:
 
 
 def test_no_sheet(clearcast: Clearcast, tmp_path: Path) -> None:
-    refused(clearcast("study", tmp_path / "none.xlsx", *QUICK), "no such sheet", "needed is a file that ends in .xlsx")
-    refused(clearcast("check", tmp_path), "no such sheet")
+    refused(clearcast("study", tmp_path / "none.xlsx", *QUICK), "no such sheet", "expected a file that ends in .xlsx")
+    refused(clearcast("check", tmp_path), "expected a sheet that lists the images", "got a folder")
 
 
 def test_wrong_columns(clearcast: Clearcast, data: Path) -> None:
@@ -129,7 +129,7 @@ def test_truncated_picture(clearcast: Clearcast, data: Path) -> None:
 
 def test_sixteen_bit_tiff(clearcast: Clearcast, data: Path) -> None:
     Image.fromarray(np.full((64, 64), 40000, np.uint16)).save(replace_first_noisy(data, "disk_ok_16.tiff"))
-    refused(clearcast("study", data, *QUICK), "16 bits a channel", "convert it to 8-bit")
+    refused(clearcast("study", data, *QUICK), "16 bits per channel", "convert it to 8-bit")
 
 
 def test_transparent_png(clearcast: Clearcast, data: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a file's structure says before it is decoded, and decoding in a process of its own."""
+"""Structure checks before decoding, and decoding in a sandbox process."""
 
 import io
 import os
@@ -48,19 +48,19 @@ def test_bombs_are_refused_before_they_are_decoded(kind: str, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("kind", SEVERAL)
-def test_files_of_several_pictures_say_how_many(kind: str) -> None:
+def test_files_of_several_images_are_refused_with_their_number(kind: str) -> None:
     data, count = SEVERAL[kind]
 
     error = error_of(data)
 
     assert error.fault is PictureFault.UNSUPPORTED, error
-    assert f"with {count}, of which only one" in str(error)
+    assert f"with {count}, of which only one would be inspected" in str(error)
     with pytest.raises(PictureError):
         imaging.probe(data)
 
 
 @pytest.mark.parametrize("kind", SINGLE)
-def test_previews_masks_and_many_parts_are_one_picture(kind: str) -> None:
+def test_previews_masks_and_strips_count_as_one_image(kind: str) -> None:
     with Image.open(io.BytesIO(SINGLE[kind])) as image:
         expected = np.asarray(image.convert("RGB"), np.int_)
 
@@ -80,7 +80,7 @@ def test_looking_at_the_structure_takes_little_time(kind: str) -> None:
     begun = time.process_time()
     error_of(data)
 
-    assert time.process_time() - begun < 5  # hundreds of times what it takes, and a tenth of what a bomb takes
+    assert time.process_time() - begun < 5  # hundreds of times the usual time, a tenth of a bomb's
 
 
 @pytest.mark.parametrize("stage", ["read_header", "read_pixels", "decode_apart"])
@@ -89,7 +89,7 @@ def test_looking_at_the_structure_takes_little_time(kind: str) -> None:
     [AssertionError(), struct.error("short"), RecursionError(), MemoryError(), zlib.error("bad"), OverflowError(),
      IndexError("x"), KeyError(5), TypeError(), EOFError(), ZeroDivisionError(), UserWarning("w")],
 )  # fmt: skip
-def test_whatever_a_decoder_raises_is_an_error_of_the_picture(
+def test_any_exception_of_a_decoder_is_an_image_error(
     stage: str, raised: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -107,7 +107,7 @@ def lossless(width: int, height: int) -> tuple[bytes, np.ndarray]:
 
 
 def test_a_png_that_may_unpack_to_any_size_is_decoded_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a decoder can tell what follows behind the last pixel; here it is ten times the picture."""
+    """Only a decoder finds data after the last pixel; here it is ten times the size of the image."""
     side = 2000
     packed = zlib.compress(bytes((side + 1) * side * 10) + np.random.default_rng(1).bytes(3_000_000))
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
@@ -138,7 +138,7 @@ def test_several_threads_decode_apart_at_once() -> None:
     assert not wrong
 
 
-def test_a_worker_that_is_killed_while_it_waits_costs_no_picture() -> None:
+def test_a_worker_killed_while_idle_is_replaced() -> None:
     data, pixels = lossless(40, 30)
     imaging.decode(data, Channels.RGB)
     for worker in isolation._WORKERS._idle:
@@ -147,7 +147,7 @@ def test_a_worker_that_is_killed_while_it_waits_costs_no_picture() -> None:
     np.testing.assert_array_equal(imaging.decode(data, Channels.RGB), pixels)
 
 
-def test_a_picture_that_ends_every_worker_is_an_error_and_costs_one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_kills_every_worker_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     data, pixels = lossless(40, 30)
     imaging.decode(data, Channels.RGB)
     asked = []
@@ -157,17 +157,17 @@ def test_a_picture_that_ends_every_worker_is_an_error_and_costs_one_picture(monk
         raise EOFError
 
     with monkeypatch.context() as patch:
-        patch.setattr(isolation._Worker, "ask", killed)
+        patch.setattr(isolation._Worker, "decode", killed)
         assert error_of(data).fault is PictureFault.TOO_LARGE
-        assert asked == [True, False]  # a fresh one once, not again and again
+        assert asked == [True, False]  # a new worker once, not repeatedly
 
     np.testing.assert_array_equal(imaging.decode(data, Channels.RGB), pixels)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only here is memory bounded")
-def test_a_picture_that_takes_too_much_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_exceeds_the_memory_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     data, pixels = lossless(1200, 900)
-    isolation._WORKERS.end()  # one that decoded a larger picture may have kept memory that it can use again
+    isolation._WORKERS.end()  # a worker that decoded a larger image may have free memory
     monkeypatch.setattr(isolation, "_BYTES", 0)
     monkeypatch.setattr(isolation, "_BYTES_PER_PIXEL", 1)
     monkeypatch.setattr(isolation, "_BYTES_PER_BYTE", 0)
@@ -177,9 +177,9 @@ def test_a_picture_that_takes_too_much_memory_is_an_error(monkeypatch: pytest.Mo
     np.testing.assert_array_equal(imaging.decode(data, Channels.RGB), pixels)
 
 
-def test_a_picture_that_takes_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_exceeds_the_time_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     data, pixels = lossless(1500, 1200)
-    monkeypatch.setattr(isolation, "_PATIENCE", 0.0)
+    monkeypatch.setattr(isolation, "_TIMEOUT_FACTOR", 0.0)
     error = error_of(data)
     monkeypatch.undo()
 
@@ -211,7 +211,7 @@ def _noise() -> bytes:
 
 
 def wounded() -> dict[str, bytes]:
-    """Files whose pixels are damaged, and whose structure is whole."""
+    """Files with damaged pixels and a valid structure."""
     picture = Image.frombytes("RGB", (80, 60), _noise())
     files = {
         "png": made.saved(picture, "PNG"),

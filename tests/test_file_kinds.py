@@ -1,4 +1,4 @@
-"""One rule of what is a picture, what is litter and what is of another kind, in every source and command."""
+"""All sources and commands classify images, litter and other files by the same rule."""
 
 import os
 import sys
@@ -33,7 +33,7 @@ PICTURES = {
     "l.txt": JPEG,
     "sub/m.pgm": JPEG,
     "sub.png/n.webp": imaging.encode(GREY, ".webp"),
-    "o.png": b"no picture",
+    "o.png": b"no image",
 }
 OTHERS = {
     "1.heic": b"\0\0\0\x18ftypheic",
@@ -110,18 +110,18 @@ def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["g", "c.jfif", "j.heic", "l.txt"])
-def test_one_picture_may_be_named(folder: Path, name: str) -> None:
+def test_a_single_image_may_be_named(folder: Path, name: str) -> None:
     (item,) = items(folder / name)
     assert item.read() == JPEG
 
 
-def test_corrupt_says_what_it_leaves_out(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_corrupt_reports_what_it_leaves_out(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "o.png").unlink()
     corrupt(folder, tmp_path / "out", jpeg_quality=80, levels=None, png=False, seed=1)
     assert SENTENCE in capsys.readouterr().out
 
 
-def test_check_says_what_lies_beside_the_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_unlisted_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("noisy/ok_0.jpg", "noisy/defect_1.jpg", "noisy/ok_2.jfif", "clean/ok_0.jpg", "clean/defect_1.jpg"):
         imaging.save(tmp_path / Path(name).with_suffix(".jpg"), GREY)
         (tmp_path / Path(name).with_suffix(".jpg")).rename(tmp_path / name)
@@ -135,11 +135,11 @@ def test_check_says_what_lies_beside_the_pictures(tmp_path: Path, capsys: pytest
         "Noisy Image": [f"noisy/{name}" for name in names],
     }
     pd.DataFrame(table).to_csv(tmp_path / "Labels.csv", index=False)
-    with pytest.raises(typer.Exit):  # all pictures are one
+    with pytest.raises(typer.Exit):  # all images are identical
         check(tmp_path / "Labels.csv")
     printed = capsys.readouterr().out
-    assert f"1 picture is in {tmp_path / 'noisy'}, but not in the sheet" in printed
-    assert "In the folders of the sheet's pictures, 2 files of other kinds were left out: .heic 1, .txt 1" in printed
+    assert f"1 image is in {tmp_path / 'noisy'}, but not in the sheet" in printed
+    assert "In the folders of the sheet's images, 2 files of other kinds were left out: .heic 1, .txt 1" in printed
 
 
 def test_very_many_kinds_are_summed_up() -> None:

@@ -35,9 +35,7 @@ def test_the_temporary_file_keeps_the_suffix_and_the_folder(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("interruption", [ValueError, KeyboardInterrupt])
-def test_an_interruption_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, interruption: type[BaseException]
-) -> None:
+def test_an_interruption_leaves_only_the_old_file(tmp_path: Path, interruption: type[BaseException]) -> None:
     path = tmp_path / "metrics.json"
     path.write_text("old")
 

@@ -37,7 +37,7 @@ MODULES = {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
 
 
 def floor(module: str) -> int:
-    """The floor of a module of the package; of the package itself, the lowest."""
+    """Return the floor of a module; the lowest for the package itself."""
     room = [*module.split("."), "clearcast"][1]
     floors = [number for number, rooms in enumerate(FLOORS) if room in rooms]
     assert floors, f"{module} stands on no floor: name one in {Path(__file__).name} and in the documents"
@@ -45,7 +45,7 @@ def floor(module: str) -> int:
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
-    """All modules of the package that the code imports, anywhere in it."""
+    """Iterate over the modules of the package that the code imports, anywhere in it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "clearcast")
@@ -55,14 +55,14 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def loaded_after(*modules: str) -> set[str]:
-    """The top-level packages that a fresh interpreter holds after importing some modules."""
+    """Return the top-level packages that a new interpreter has loaded after importing some modules."""
     code = f"import sys, {', '.join(modules)}; print(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not done.stderr
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module != "clearcast"])  # it is the door to all
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "clearcast"])  # it imports all
 def test_no_module_imports_from_a_higher_floor(module: str) -> None:
     higher = [name for name in imported(ast.parse(MODULES[module].read_text("utf-8"))) if floor(name) > floor(module)]
 

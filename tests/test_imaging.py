@@ -21,7 +21,7 @@ EXIF_ORIENTATION = 0x0112
 
 
 def scene() -> Picture:
-    """A smooth colour picture, without any symmetry, that JPEG keeps well."""
+    """A smooth colour image, without any symmetry, that JPEG keeps well."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     return np.stack([20 + 5 * x, 10 + 9 * y, 200 - 2 * x - 3 * y], axis=2).astype(np.uint8)
 
@@ -37,7 +37,7 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
 
 
 def seen_by_pillow(data: bytes, channels: Channels) -> NDArray[np.int_]:
-    """What an independent decoder makes of a file, with the camera's orientation applied."""
+    """Decode with an independent decoder, with the EXIF orientation applied."""
     with Image.open(io.BytesIO(data)) as image:
         mode = "RGB" if channels is Channels.RGB else "L"
         return np.asarray(ImageOps.exif_transpose(image).convert(mode), np.int_)
@@ -55,13 +55,13 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png_claiming(width: int, height: int) -> bytes:
-    """A PNG of a few bytes whose header claims any size."""
+    """Return a PNG of a few bytes whose header declares any size."""
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(b"\0")) + png_chunk(b"IEND", b"")
 
 
 def fault_of(data: bytes) -> PictureFault:
-    """The fault that decoding raises; the message must name the file."""
+    """Return the fault of a decoding error; the message must name the file."""
     with pytest.raises(PictureError, match=r"^some/name\.png: ") as caught:
         imaging.decode(data, Channels.RGB, "some/name.png")
     return caught.value.fault
@@ -80,7 +80,7 @@ WHOLE = {
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
 @pytest.mark.parametrize("mode", ["RGB", "L", "P"])
-def test_lossless_pictures_decode_exactly(form: str, mode: str) -> None:
+def test_lossless_images_decode_exactly(form: str, mode: str) -> None:
     data = encoded(as_pillow(mode), form)
 
     assert difference(data, Channels.RGB) == 0
@@ -215,7 +215,7 @@ UNSUPPORTED = {
 
 
 @pytest.mark.parametrize("kind", list(UNSUPPORTED))
-def test_what_has_no_clear_meaning_in_8_bits_is_refused(kind: str) -> None:
+def test_modes_without_a_known_scale_are_refused(kind: str) -> None:
     assert fault_of(UNSUPPORTED[kind]) is PictureFault.UNSUPPORTED
 
 
@@ -256,7 +256,7 @@ def test_an_alpha_of_255_everywhere_changes_no_pixel(kind: str, channels: Channe
     np.testing.assert_allclose(imaging.decode(data, channels), imaging.decode(plain, channels), atol=rounding, rtol=0)
 
 
-def test_what_is_partly_transparent_says_so() -> None:
+def test_transparent_pixels_are_refused() -> None:
     with pytest.raises(PictureError, match="some of its pixels are transparent"):
         imaging.decode(UNSUPPORTED["RGBA PNG"], Channels.RGB)
 
@@ -273,7 +273,7 @@ def test_white_may_be_zero_in_a_tiff(channels: Channels) -> None:
 
 
 @pytest.mark.parametrize("data", [encoded(as_pillow(), "GIF"), b"a text", b"BM" + b"W" * 99, b"\x00" * 99, b"{}"])
-def test_what_is_no_known_picture_is_unreadable(data: bytes) -> None:
+def test_unknown_formats_are_unreadable(data: bytes) -> None:
     assert fault_of(data) is PictureFault.UNREADABLE
 
 
@@ -286,7 +286,7 @@ def test_a_header_without_its_pixels_is_refused() -> None:
     assert fault_of(png_claiming(100, 100)) is PictureFault.UNREADABLE
 
 
-def test_a_fault_of_the_decoder_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_the_decoder_are_picture_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise cv2.error("a check failed\nat some line")
 
@@ -321,7 +321,7 @@ def test_many_threads_may_decode_at_once() -> None:
         ("text.png", PictureFault.UNREADABLE),
     ],
 )
-def test_a_file_that_cannot_be_loaded_says_why_and_which(tmp_path: Path, name: str, fault: PictureFault) -> None:
+def test_loading_errors_name_the_file_and_the_reason(tmp_path: Path, name: str, fault: PictureFault) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "text.png").write_text("a text")
@@ -339,7 +339,7 @@ def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path, monkeypatch: pytes
     path.write_bytes(WHOLE["PNG"])
     monkeypatch.setattr(imaging, "MAX_BYTES", len(WHOLE["PNG"]) - 1)
 
-    with pytest.raises(PictureError, match=r"large\.png.* at most") as caught:
+    with pytest.raises(PictureError, match=r"large\.png.* the limit is") as caught:
         imaging.read_bytes(path)
     assert caught.value.fault is PictureFault.TOO_LARGE
 
@@ -349,7 +349,7 @@ pictures = st.tuples(st.integers(1, 12), st.integers(1, 12), st.sampled_from([()
 
 @settings(deadline=None, max_examples=40)
 @given(drawn=pictures, suffix=st.sampled_from([".png", ".PNG", ".bmp", ".tif"]))
-def test_lossless_formats_give_back_what_was_encoded(drawn: tuple[int, int, tuple[int, ...], int], suffix: str) -> None:
+def test_lossless_formats_round_trip(drawn: tuple[int, int, tuple[int, ...], int], suffix: str) -> None:
     height, width, depth, seed = drawn
     picture = np.random.default_rng(seed).integers(0, 256, (height, width, *depth), np.uint8)
 
@@ -375,7 +375,7 @@ def test_saving_makes_the_folders_it_needs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(imaging.load(path, Channels.RGB), scene())
 
 
-def test_pictures_are_found_by_suffix_and_sorted(tmp_path: Path) -> None:
+def test_images_are_found_by_suffix_and_sorted(tmp_path: Path) -> None:
     for name in ("b.PNG", "a/c.jpeg", "a.txt", "a.jpg", "Labels.xlsx"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -419,12 +419,12 @@ def test_shrinking_by_whole_numbers_averages_blocks() -> None:
     np.testing.assert_allclose(imaging.resize(picture, 6, 5), blocks, atol=0.51)
 
 
-def test_a_picture_of_the_right_size_is_given_back_as_it_is() -> None:
+def test_an_image_of_the_target_size_is_returned_unchanged() -> None:
     assert imaging.resize(picture := scene(), HEIGHT, WIDTH) is picture
 
 
 @pytest.mark.parametrize(("suffix", "longest"), [(".jpg", 65_500), (".JPEG", 65_500), (".webp", 16_383)])
-def test_what_a_format_does_not_hold_is_told_and_can_be_shrunk(suffix: str, longest: int) -> None:
+def test_images_too_large_for_a_format_are_refused_and_can_be_shrunk(suffix: str, longest: int) -> None:
     wide = np.full((20, longest + 1), 99, np.uint8)
 
     with pytest.raises(PictureError, match=f"{longest + 1} x 20 pixels.* at most {longest:,}") as caught:

@@ -64,7 +64,7 @@ def test_check_says_what_was_read_and_what_to_ask_for(listed: Path, capsys: pyte
 
     said = " ".join(capsys.readouterr().out.split())
     assert "Read worksheet 'Parts', header in row 2, rows 3 to 9." in said
-    assert "12 paths begin with 'C:/data': take it off with --strip-prefix C:/data" in said
+    assert "12 paths begin with 'C:/data'; remove it with --strip-prefix C:/data" in said
     assert "--ok-value and --defect-value" in said
     assert "1 of 7 rows are hidden" in said
 
@@ -82,9 +82,9 @@ def test_check_reads_as_it_is_asked(listed: Path, capsys: pytest.CaptureFixture[
 
     said = " ".join(capsys.readouterr().out.split())
     assert "3 ok, 3 defect" in said
-    assert "(row 9: ): the row stands below the last whole one ('Total: 6')" in said
+    assert "(row 9: ): the row is below the last complete row ('Total: 6')" in said
     assert said.count("error ") == 4  # of the total: no picture, noise type, label
-    assert "6 paths differ from their files' names in capitals" in said
+    assert "6 paths differ from file names only in case" in said
 
 
 def test_messages_say_where_the_rows_are(listed: Path) -> None:
@@ -101,5 +101,5 @@ def test_another_worksheet_of_a_workbook_is_another_sheet(listed: Path, tmp_path
         (tmp_path / "run" / "run.json").write_text(json.dumps(about))
         return tmp_path / "run"
 
-    assert trained_on(kept(reading=Reading(worksheet="Parts").unusual()), sheet)
+    assert trained_on(kept(reading=Reading(worksheet="Parts").non_default()), sheet)
     assert not trained_on(kept(), sheet)

@@ -1,4 +1,4 @@
-"""What a terminal is sent: nothing that it would obey, whatever files are called."""
+"""Terminal output has no control sequences from file names."""
 
 import io
 import logging
@@ -22,7 +22,7 @@ MAIN = "from clearcast.cli import main; main()"
 
 
 @given(st.text(st.characters()))
-def test_printable_text_has_nothing_that_is_obeyed(text: str) -> None:
+def test_printable_text_has_no_control_characters(text: str) -> None:
     shown = printable(text)
     assert not OBEYED.search(shown)
     shown.encode()

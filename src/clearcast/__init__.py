@@ -1,4 +1,4 @@
-"""Clearcast inspects parts from noisy pictures."""
+"""Clearcast: inspect parts from noisy images."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __version__ = "0.1.0"
 def load(
     path: str | Path, *, threads: int | None = None, trust: str | Path | Sequence[str | Path] | None = None
 ) -> Bundle:
-    """Load a bundle, to inspect pictures with it.
+    """Load a bundle for inspecting images.
 
-    A verdict is ``ok`` or ``defect``; also ``retake`` where the bundle's ``retake_distance`` is not None.
+    A verdict is ``ok`` or ``defect``, or also ``retake`` if the bundle's ``retake_distance`` is not None.
 
     >>> bundle = load("castings")  # doctest: +SKIP
-    >>> for inspection in bundle.predict("line-3/pictures"):  # doctest: +SKIP
+    >>> for inspection in bundle.predict("line-3/images"):  # doctest: +SKIP
     ...     print(inspection.path, inspection.verdict, inspection.p_defect, inspection.error)
 
     Args:
-        path: of a bundle: its folder, or its zip.
-        threads: how many pictures are worked on at a time, each on one core; by default as many as there are cores.
-        trust: a public key, or several: only a bundle that one of their private keys signed is loaded; None: any.
+        path: the bundle, a folder or a zip.
+        threads: number of images inspected in parallel, each on one core; by default the number of cores.
+        trust: one or several public keys; the bundle must be signed by one of their private keys. None accepts any.
 
     Raises:
-        OutputError: not a bundle, a damaged one, one of another format, one that is not signed as ``trust`` asks, or
-            one whose graphs do not answer here as they did where it was made.
+        OutputError: the path is not a bundle, or the bundle is damaged, has another format, is not signed by a trusted
+            key, or its graphs compute other outputs on this machine than on the one that made it.
     """
     from pathlib import Path
 

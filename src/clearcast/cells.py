@@ -1,10 +1,10 @@
-r"""Texts in tables that people open in a spreadsheet: no text may begin a cell that is computed.
+r"""Protection against formula injection in tables that people open in a spreadsheet (CSV injection).
 
-A spreadsheet computes a cell that begins with ``=``, ``+``, ``-`` or ``@``. Names of pictures, notes and the like come
-from anybody, so a text that could begin so gets an apostrophe before it, as spreadsheets themselves mark text. One that
-is read with another separator than it was written with is cut within: so every piece after a semicolon, a tab, a
-vertical bar or a line's end is looked at like the text's beginning. White space and quotation marks before the sign are
-passed over, as some readers drop them. ``restore_cell`` gives back what ``protect_cell`` was given, whatever it was.
+A spreadsheet evaluates a cell that begins with ``=``, ``+``, ``-`` or ``@``. File names and notes are untrusted input,
+so an apostrophe is put before such a text, as spreadsheets themselves mark text. A reader that uses another separator
+splits a text, so each piece after a semicolon, a tab, a vertical bar or a line break is treated as a beginning too.
+White space and quotation marks before the sign are ignored, since some readers drop them. ``restore_cell`` is the exact
+inverse of ``protect_cell`` for every text.
 """
 
 import re
@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-_SIGNS = "=+\\-@＝＋－＠"  # the wide ones too: some spreadsheets take them for the others
-_CUTS = ";|\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
-_COMPUTED = rf"""(?=[\s"']*[{_SIGNS}])"""
-_BLANK = r"(?='*[\t\r\n])"  # at the very beginning: some readers drop it
-_PLACE = re.compile(rf"\A(?:{_COMPUTED}|{_BLANK})|(?<=[{_CUTS}]){_COMPUTED}")
-_MARKED = re.compile(rf"\A'(?:{_COMPUTED}|{_BLANK})|(?<=[{_CUTS}])'{_COMPUTED}")
+_SIGNS = "=+\\-@＝＋－＠"  # full-width ones too: some spreadsheets evaluate them
+_SEPARATORS = ";|\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
+_EVALUATED = rf"""(?=[\s"']*[{_SIGNS}])"""
+_BLANK = r"(?='*[\t\r\n])"  # at the beginning of the text: some readers drop it
+_INSERTION_POINT = re.compile(rf"\A(?:{_EVALUATED}|{_BLANK})|(?<=[{_SEPARATORS}]){_EVALUATED}")
+_MARKED = re.compile(rf"\A'(?:{_EVALUATED}|{_BLANK})|(?<=[{_SEPARATORS}])'{_EVALUATED}")
 
 
 def protect_cell(text: str) -> str:
-    r"""The text with an apostrophe wherever a spreadsheet might begin to compute.
+    r"""Insert an apostrophe wherever a spreadsheet might evaluate the text as a formula.
 
     >>> protect_cell("=1+1.jpg"), protect_cell("seen; =1+1"), protect_cell("'=1"), protect_cell("part-1.jpg")
     ("'=1+1.jpg", "seen;' =1+1", "''=1", 'part-1.jpg')
     """
-    return _PLACE.sub("'", text)
+    return _INSERTION_POINT.sub("'", text)
 
 
 def restore_cell(text: str) -> str:
-    """The text that ``protect_cell`` was given; one that it was never given and has no such apostrophe stays as it is.
+    """Remove the apostrophes that ``protect_cell`` inserted; a text without them does not change.
 
     >>> restore_cell("'=1+1.jpg"), restore_cell("''=1"), restore_cell("=1"), restore_cell("'quoted'")
     ('=1+1.jpg', "'=1", '=1', "'quoted'")
@@ -41,18 +41,18 @@ def restore_cell(text: str) -> str:
 
 
 def protect_table(table: "pd.DataFrame") -> "pd.DataFrame":
-    """A copy of a table whose texts are protected; numbers stay as they are."""
-    return _with_texts(table, protect_cell)
+    """Return a copy of a table with ``protect_cell`` applied to its texts; numbers do not change."""
+    return _map_texts(table, protect_cell)
 
 
 def restore_table(table: "pd.DataFrame") -> "pd.DataFrame":
-    """A copy of a table that was read, with its texts as they were before ``protect_table``."""
-    return _with_texts(table, restore_cell)
+    """Return a copy of a table with ``restore_cell`` applied to its texts: the inverse of ``protect_table``."""
+    return _map_texts(table, restore_cell)
 
 
-def _with_texts(table: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataFrame":
+def _map_texts(table: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataFrame":
     changed = table.copy()
     for name, column in table.items():
-        if column.dtype.kind == "O":  # texts, maybe with empty cells among them
+        if column.dtype.kind == "O":  # texts, possibly with missing values
             changed[name] = column.map(lambda value: change(value) if isinstance(value, str) else value)
     return changed

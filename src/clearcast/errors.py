@@ -1,17 +1,17 @@
-"""Errors that are the user's to mend. Each message says what came, what was needed and what to do.
+"""Errors that the user can correct. Each message states what came, what was expected and what to do.
 
-A fault of our own is an ``assert`` or a plain exception and shows its traceback; these never do.
+The command line prints them without a traceback. A bug is an ``assert`` or a plain exception and shows its traceback.
 """
 
 from enum import StrEnum
 
 
 class ClearcastError(Exception):
-    """Base of all errors that the command line prints as one message, without a traceback."""
+    """Base class of all errors that the command line prints as one message, without a traceback."""
 
 
 def first_line(error: BaseException) -> str:
-    r"""What an error of any library says, in one line.
+    r"""Return the first line of an error's message, or the name of its class if it has none.
 
     >>> first_line(ValueError("too small\nat file.cc:12")), first_line(MemoryError())
     ('too small', 'MemoryError')
@@ -20,7 +20,7 @@ def first_line(error: BaseException) -> str:
 
 
 class PictureFault(StrEnum):
-    """What is wrong with a picture."""
+    """Reason why an image cannot be used."""
 
     MISSING = "missing"
     EMPTY = "empty"
@@ -32,7 +32,7 @@ class PictureFault(StrEnum):
 
 
 class PictureError(ClearcastError):
-    """One picture cannot be used, for the reason that ``fault`` names."""
+    """An image cannot be used; ``fault`` is the reason."""
 
     def __init__(self, fault: PictureFault, message: str) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class PictureError(ClearcastError):
 
 
 class SheetError(ClearcastError):
-    """A sheet cannot be read, lacks a column, or holds rows that cannot be used."""
+    """A sheet cannot be read, lacks a column, or has rows that cannot be used."""
 
 
 class RecipeError(ClearcastError):
@@ -48,12 +48,12 @@ class RecipeError(ClearcastError):
 
 
 class OutputError(ClearcastError):
-    """An output folder holds something that would be overwritten, or cannot be written."""
+    """An output cannot be written, or would overwrite existing files."""
 
 
 class ModelOutputError(ClearcastError):
-    """A network or a graph gave what cannot be: not finite, outside its range, or of another shape or type."""
+    """A network or graph returned an invalid output: not finite, out of range, or of the wrong shape or type."""
 
 
 class MissingDependencyError(ClearcastError):
-    """An optional package or file is needed for what was asked, and is not there."""
+    """An optional package or file that the request requires is missing."""

@@ -1,9 +1,9 @@
-"""Which files of a folder are pictures, which are litter, and which are of other kinds: one rule for every command.
+"""Classification of the files in a folder: images, litter, and other files. All commands use the same rule.
 
-Litter is what systems leave in folders: hidden names, thumbnails, recycle bins. It is skipped without a word. A picture
-is told by its suffix; of all others but Motion JPEG, a JPEG by its first bytes whatever its suffix says, and a file
-without a suffix by its first bytes too. (Of those with another suffix no TIFF: cameras' raw files begin as one, and
-hold a thumbnail.) The rest are *of other kinds*: they are left out, and counted, so that the command can say so.
+*Litter* is what operating systems leave in folders: hidden files, thumbnails, recycle bins. It is skipped silently. A
+file is an *image* by its suffix. Otherwise its first bytes decide: of a file without a suffix any image signature
+counts, of a file with another suffix only that of JPEG (raw files of cameras begin as TIFF does, and hold a thumbnail).
+Motion JPEG is a video. All *files of other kinds* are left out and counted, so that a command can report them.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
 )
-HEAD_BYTES = 16  # as many as tell a picture
+HEAD_BYTES = 16  # length of the longest signature
 
 _LITTER = frozenset(
     {
@@ -35,13 +35,13 @@ _MAGIC = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|II\*\x00|MM\x00\*|RIFF....
 _UNFINISHED = frozenset(
     {".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".upload", ".lock"}
 )
-_MOTION_JPEG = frozenset({".mjpeg", ".mjpg"})  # videos that begin as a JPEG does
+_MOTION_JPEG = frozenset({".mjpeg", ".mjpg"})  # videos with the signature of JPEG
 _SHOWN_SUFFIX = re.compile(r"\.[^\s.]{1,15}")
 _SHOWN_KINDS = 10
 
 
 def is_litter(name: str) -> bool:
-    """Whether a name of a file or folder is one that systems leave behind, or hidden.
+    """Whether a file or folder is hidden, or left behind by an operating system, by its name.
 
     >>> is_litter("Thumbs.db"), is_litter("._part.jpg"), is_litter("part.jpg")
     (True, True, False)
@@ -50,7 +50,7 @@ def is_litter(name: str) -> bool:
 
 
 def has_picture_suffix(name: str) -> bool:
-    """Whether a file's name ends as a picture's.
+    """Whether a file name has the suffix of an image.
 
     >>> has_picture_suffix("a.JFIF"), has_picture_suffix("a.heic")
     (True, False)
@@ -59,20 +59,20 @@ def has_picture_suffix(name: str) -> bool:
 
 
 def suffix_of(name: str) -> str:
-    """The last suffix of a name, in small letters; "" where it has none.
+    """Return the last suffix of a file name in lower case; "" if it has none.
 
     >>> suffix_of("a.tar.GZ"), suffix_of("part")
     ('.gz', '')
     """
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - called for each file of a folder, again and again
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - fast, since it runs for each file of a folder
 
 
 def is_picture(name: str, head: Callable[[], bytes]) -> bool:
-    """Whether a file is a picture: by its suffix or else, unless it is still being written, by its first bytes.
+    """Whether a file is an image, by its suffix or, unless the suffix marks an unfinished file, by its first bytes.
 
     Args:
-        name: of the file.
-        head: gives its first ``HEAD_BYTES`` bytes; may raise anything where it cannot be read.
+        name: the file name.
+        head: returns the first ``HEAD_BYTES`` bytes; may raise any exception if the file cannot be read.
     """
     suffix = suffix_of(name)
     if suffix in PICTURE_SUFFIXES:
@@ -80,17 +80,17 @@ def is_picture(name: str, head: Callable[[], bytes]) -> bool:
     if suffix in _UNFINISHED | _MOTION_JPEG:
         return False
     try:
-        begins = head()
-    except Exception:  # zips and stores raise errors of their own; what cannot be read is no picture
+        first_bytes = head()
+    except Exception:  # zips and object stores raise many types; an unreadable file is not an image
         return False
-    return begins.startswith(_JPEG) if suffix else _MAGIC.match(begins) is not None
+    return first_bytes.startswith(_JPEG) if suffix else _MAGIC.match(first_bytes) is not None
 
 
 def file_head(path: str | Path) -> bytes:
-    """The first bytes of a regular file; none of anything else, such as a pipe, which would never answer.
+    """Read the first bytes of a regular file; return b"" for anything else, such as a pipe, which could block.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     if not Path(path).is_file():
         return b""
@@ -99,7 +99,7 @@ def file_head(path: str | Path) -> bytes:
 
 
 class OtherFiles:
-    """How many files of other kinds a source holds, by kind: suffixes such as ``.heic``, or ``no suffix``."""
+    """Counts of the files that a source leaves out, by suffix (such as ``.heic``, or ``no suffix``)."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -111,7 +111,7 @@ class OtherFiles:
 
     @property
     def sentence(self) -> str:
-        """What to say of them; "" where there are none.
+        """Summary for messages; "" if there are none.
 
         >>> others = OtherFiles()
         >>> for name in ("a.heic", "b.TXT", "c.txt", "d"):
@@ -127,7 +127,7 @@ class OtherFiles:
 
 
 def listed_kinds(counts: Counter[str]) -> str:
-    """Kinds with their counts, by name; of very many the most frequent."""
+    """List file kinds with their counts, sorted by name; of many kinds only the most frequent."""
     shown = sorted(kind for kind, _ in counts.most_common(_SHOWN_KINDS))
     shown.sort(key="no suffix".__eq__)
     more = len(counts) - len(shown)
@@ -135,12 +135,12 @@ def listed_kinds(counts: Counter[str]) -> str:
 
 
 def find_pictures(folder: Path, others: OtherFiles | None = None) -> list[Path]:
-    """All pictures below a folder, sorted by path; files of other kinds are counted. Linked folders are not entered."""
+    """List all images below a folder, sorted by path, and count other files. Links to folders are not followed."""
     found: list[Path] = []
-    for place, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not is_litter(name)]
-        for name in filter(_kept, names):
-            path = Path(place, name)
+        for name in filter(_is_not_litter, names):
+            path = Path(parent, name)
             if not path.is_file():
                 continue
             if is_picture(name, partial(file_head, path)):
@@ -151,13 +151,13 @@ def find_pictures(folder: Path, others: OtherFiles | None = None) -> list[Path]:
 
 
 def files_of(folder: Path) -> Iterator[str]:
-    """The names of the files in a folder, without litter, sorted; none where it cannot be listed."""
+    """Iterate over the names of the files in a folder without litter, sorted; empty if the folder cannot be listed."""
     try:
         with os.scandir(folder) as entries:
-            yield from sorted(entry.name for entry in entries if _kept(entry.name) and entry.is_file())
+            yield from sorted(entry.name for entry in entries if _is_not_litter(entry.name) and entry.is_file())
     except OSError:
         return
 
 
-def _kept(name: str) -> bool:
+def _is_not_litter(name: str) -> bool:
     return not is_litter(name)

@@ -1,8 +1,8 @@
-r"""File names as text that every format can hold, and back.
+r"""Reversible escaping of file names that are not valid Unicode.
 
-On POSIX systems a name is bytes. Python holds those that are not UTF-8 as lone surrogates (``surrogateescape``), which
-no UTF-8 file can hold. So each surrogate is written as six characters, ``\udcff``, and a backslash that already stands
-before such characters in a name as ``\u005c``. Two names never give one text, and ordinary names stay as they are.
+On POSIX systems a name is bytes. Python represents bytes that are not UTF-8 as lone surrogates (``surrogateescape``),
+which no UTF-8 file can store. Each surrogate is written as six characters, ``\udcff``, and a backslash that already
+precedes such characters as ``\u005c``. Different names have different escapes, and ordinary names do not change.
 """
 
 import re
@@ -12,7 +12,7 @@ _TO_ESCAPE = re.compile(r"\\(?=u005c|ud[89a-f][0-9a-f]{2})|[\ud800-\udfff]")
 
 
 def escape_name(name: str) -> str:
-    r"""Text without surrogates for any file name; ``unescape_name`` gives the name back.
+    r"""Escape a file name to text without surrogates; ``unescape_name`` is the inverse.
 
     >>> print(escape_name("bad\udcff.jpg"), escape_name(r"bad\udcff.jpg"), escape_name(r"a\b.jpg"))
     bad\udcff.jpg bad\u005cudcff.jpg a\b.jpg
@@ -21,7 +21,7 @@ def escape_name(name: str) -> str:
 
 
 def unescape_name(text: str) -> str:
-    r"""The file name that ``escape_name`` gave a text for.
+    r"""Restore the file name that ``escape_name`` escaped.
 
     >>> unescape_name(r"bad\u005cudcff.jpg") == r"bad\udcff.jpg"
     True

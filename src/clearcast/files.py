@@ -1,4 +1,4 @@
-"""Write files so that an interruption leaves either the old one or the whole new one."""
+"""Atomic file replacement and file permissions."""
 
 import hashlib
 import logging
@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_LONGEST_NAME = 255  # bytes, on nearly all file systems
+_LONGEST_NAME = 255  # bytes; the limit of nearly all file systems
 _logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; what was written there takes its place at the end, or is removed.
+    """Replace a file atomically: yield a temporary path beside ``path``, and move it to ``path`` on success.
 
-    The temporary path keeps the suffix, since many writers choose their format by it.
+    An interruption leaves the old file. The temporary path has the same suffix, since many writers choose their format
+    by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(_temporary_name(path))
@@ -28,7 +29,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def _temporary_name(path: Path) -> str:
-    """A hidden name; a hash stands for the stem where the name would be longer than file systems take."""
+    """Return a hidden name; a hash replaces the stem if the name would be too long for a file system."""
     ending = f".{os.getpid()}{path.suffix}"
     if len(os.fsencode(f".{path.stem}{ending}")) <= _LONGEST_NAME:
         return f".{path.stem}{ending}"
@@ -36,9 +37,9 @@ def _temporary_name(path: Path) -> str:
 
 
 def make_private(path: Path) -> None:
-    """Take a file or folder that everybody on this machine can read away from all but its owner, and log that.
+    """Restrict a world-readable file or folder to its owner, and log a warning.
 
-    What only a group can read was given to it on purpose, and stays so.
+    Permissions of a file that only its group can read are left as they are: they were set on purpose.
     """
     mode = stat.S_IMODE(path.stat().st_mode)
     if not mode & stat.S_IRWXO or os.name == "nt":
@@ -46,6 +47,6 @@ def make_private(path: Path) -> None:
     try:
         path.chmod(mode & stat.S_IRWXU)
     except OSError as error:
-        _logger.warning("%s: everybody on this machine can read it, and that cannot be changed (%s)", path, error)
+        _logger.warning("%s: readable by every user of this machine; cannot change the permissions (%s)", path, error)
     else:
-        _logger.warning("%s: everybody on this machine could read it; from now on only its owner can", path)
+        _logger.warning("%s: was readable by every user of this machine; restricted it to its owner", path)

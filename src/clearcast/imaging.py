@@ -1,7 +1,7 @@
-"""The only way pixels enter and leave: decode, resize, encode. For training and for the line alike.
+"""Image decoding, resizing and encoding, shared by training and inspection.
 
-A picture is an ``np.ndarray`` of dtype uint8, shape (height, width, 3) in the order red, green, blue, or
-(height, width) for grey; its values span 0..255. Networks get the same values divided by 255, and nothing else.
+An image is a uint8 array of shape (height, width, 3) in RGB order, or (height, width) for grey, with values 0..255.
+Networks get these values divided by 255, without further normalisation.
 """
 
 from pathlib import Path
@@ -20,63 +20,62 @@ from clearcast.errors import PictureError, PictureFault, first_line
 from clearcast.file_kinds import PICTURE_SUFFIXES, OtherFiles, find_pictures
 
 SUFFIXES = PICTURE_SUFFIXES
-MAX_PIXELS = 100_000_000  # beyond this a few kilobytes could unpack to gigabytes; six times 4096 x 4096
-MAX_SIDE = 2**20  # pixels; OpenCV decodes no more
+MAX_PIXELS = 100_000_000  # six times 4096 x 4096; a few kilobytes can unpack to gigabytes
+MAX_SIDE = 2**20  # pixels; OpenCV's limit
 MAX_BYTES = 512 * 1024 * 1024
 
-_LONGEST_SIDES = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels, of the libraries that encode
-_LONGEST_SIDE = 1_000_000  # of libpng
-_MODES = frozenset({"L", "RGB", "P", "YCbCr"})  # of 8 bits a channel, with one meaning
+_LONGEST_SIDES = {".jpg": 65_500, ".jpeg": 65_500, ".webp": 16_383}  # pixels; limits of the encoders
+_LONGEST_SIDE = 1_000_000  # pixels; limit of libpng
+_MODES = frozenset({"L", "RGB", "P", "YCbCr"})  # 8 bits per channel, with a defined scale
 _ALPHA_MODES = frozenset({"RGBA", "LA", "PA"})  # the same with an alpha channel
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a picture file whole.
+    """Read all bytes of an image file.
 
     Raises:
-        PictureError: the file is missing, empty, no file, larger than ``MAX_BYTES``, or cannot be opened.
+        PictureError: the file is missing, empty, not a regular file, larger than ``MAX_BYTES``, or cannot be opened.
     """
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise PictureError(PictureFault.UNREADABLE, f"{path}: not a file; a picture file is needed")
+            raise PictureError(PictureFault.UNREADABLE, f"{path}: not a regular file; expected an image file")
         if size == 0:
             raise PictureError(
-                PictureFault.EMPTY, f"{path}: the file is empty (0 bytes); copy or photograph the picture again"
+                PictureFault.EMPTY, f"{path}: the file is empty (0 bytes); copy it or take the image again"
             )
         if size > MAX_BYTES:
             raise PictureError(
-                PictureFault.TOO_LARGE, f"{path}: the file has {size:,} bytes; at most {MAX_BYTES:,} are read"
+                PictureFault.TOO_LARGE, f"{path}: the file has {size:,} bytes; the limit is {MAX_BYTES:,}"
             )
         return path.read_bytes()
     except FileNotFoundError:
         raise PictureError(
-            PictureFault.MISSING, f"{path}: no such file; mend the path or the root folder it is relative to"
+            PictureFault.MISSING, f"{path}: no such file; correct the path or the root folder that it is relative to"
         ) from None
     except (OSError, ValueError, MemoryError) as error:  # ValueError: a NUL byte in the path
         raise PictureError(PictureFault.UNREADABLE, f"{path}: cannot be opened ({first_line(error)})") from None
 
 
-def probe(data: bytes, name: str = "picture") -> PictureInfo:
-    """Read a picture's header without decoding its pixels.
+def probe(data: bytes, name: str = "image") -> PictureInfo:
+    """Read an image's header without decoding its pixels.
 
     Raises:
-        PictureError: not a picture of a known format, more than ``MAX_PIXELS`` pixels, several pictures in one file, or
-            a structure that would take far more work or memory than its pixels explain.
+        PictureError: the format is unknown, the image has more than ``MAX_PIXELS`` pixels, the file holds several
+            images, or decoding it would take far more time or memory than its pixels justify.
     """
     return _examine(data, name)[1]
 
 
-def decode(data: bytes, channels: Channels, name: str = "picture") -> Picture:
-    """Decode a picture file's bytes to uint8 pixels of shape (height, width, 3) or, for grey, (height, width).
+def decode(data: bytes, channels: Channels, name: str = "image") -> Picture:
+    """Decode the bytes of an image file to uint8 pixels of shape (height, width, 3) or, for grey, (height, width).
 
-    A grey picture asked for in colour repeats its channel; a colour picture asked for in grey is weighted as in
-    ITU-R BT.601 (0.299, 0.587, 0.114). A camera's EXIF orientation is applied. An alpha channel is left out if it is
-    255 everywhere.
+    Grey is converted to colour by repeating the channel, colour to grey with the weights of ITU-R BT.601 (0.299, 0.587,
+    0.114). The EXIF orientation is applied. An alpha channel is dropped if it is 255 everywhere.
 
     Raises:
-        PictureError: not a picture, truncated, too many pixels, partly transparent, of more than 8 bits a channel, or
-            whatever else ``probe`` or a decoder finds wrong with it.
+        PictureError: the image is truncated, partly transparent, has more than 8 bits per channel, or is refused by
+            ``probe`` or a decoder.
     """
     structure, info = _examine(data, name)
     _refuse_unknown_scale(info, name)
@@ -84,71 +83,72 @@ def decode(data: bytes, channels: Channels, name: str = "picture") -> Picture:
         raise PictureError(
             PictureFault.TRUNCATED, f"{name}: truncated or damaged ({structure.truncated}); copy the file again"
         )
+    strictly = structure.has_trailing_data
     try:
         if structure.bounded:
-            return read_pixels(data, channels, strictly=structure.goes_on, transparent=info.transparent)
-        return decode_apart(data, structure, channels, strictly=structure.goes_on, transparent=info.transparent)
+            return read_pixels(data, channels, strictly=strictly, transparent=info.transparent)
+        return decode_apart(data, structure, channels, strictly=strictly, transparent=info.transparent)
     except DecodingError as error:
         raise PictureError(error.fault, f"{name}: {error}") from None
-    except Exception as error:  # decoders raise what they like; whatever it is, it is this file's fault alone
+    except Exception as error:  # decoders raise many types for a damaged file
         raise PictureError(PictureFault.UNREADABLE, f"{name}: cannot be decoded ({first_line(error)})") from error
 
 
 def load(path: Path, channels: Channels) -> Picture:
-    """Read and decode one picture file; see ``read_bytes`` and ``decode``."""
+    """Read and decode one image file; see ``read_bytes`` and ``decode``."""
     return decode(read_bytes(path), channels, str(path))
 
 
-def resize(picture: Picture, height: int, width: int) -> Picture:
-    """Resize to (height, width): area averaging where it shrinks, which keeps noise free of aliasing; else linear."""
-    if picture.shape[:2] == (height, width):
-        return picture
-    shrinks = height * width < picture.shape[0] * picture.shape[1]
-    scaled = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+def resize(image: Picture, height: int, width: int) -> Picture:
+    """Resize to (height, width): by area averaging if it shrinks (no aliasing of noise), else linear interpolation."""
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(scaled, np.uint8)
 
 
-def encode(picture: Picture, suffix: str, *, jpeg_quality: int = 95) -> bytes:
+def encode(image: Picture, suffix: str, *, jpeg_quality: int = 95) -> bytes:
     """Encode uint8 pixels of shape (height, width) or (height, width, 3) in RGB order to the format of ``suffix``.
 
     Raises:
-        PictureError: the format holds no pictures of this size; see ``shrink_to_fit``.
+        PictureError: the image is too large for the format; see ``shrink_to_fit``.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     longest = _longest_side(suffix)
     if max(height, width) > longest:
         raise PictureError(
             PictureFault.TOO_LARGE,
-            f"{width} x {height} pixels; a {suffix} file holds at most {longest:,} pixels a side, .png holds more",
+            f"{width} x {height} pixels; {suffix} allows at most {longest:,} pixels per side; use .png",
         )
-    pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if suffix.lower() in {".jpg", ".jpeg"} else []
     try:
         done, data = cv2.imencode(suffix, pixels, options)
     except cv2.error as error:
         raise PictureError(
-            PictureFault.UNSUPPORTED, f"{width} x {height} pixels cannot be written as {suffix} ({first_line(error)})"
+            PictureFault.UNSUPPORTED, f"cannot encode {width} x {height} pixels as {suffix} ({first_line(error)})"
         ) from None
     if not done:
-        raise PictureError(PictureFault.UNSUPPORTED, f"{width} x {height} pixels cannot be written as {suffix}")
+        raise PictureError(PictureFault.UNSUPPORTED, f"cannot encode {width} x {height} pixels as {suffix}")
     return bytes(data)
 
 
-def shrink_to_fit(picture: Picture, suffix: str) -> Picture:
-    """A picture as it is or, if it is too long for the format of ``suffix``, shrunk to the largest size that fits."""
-    height, width = picture.shape[:2]
+def shrink_to_fit(image: Picture, suffix: str) -> Picture:
+    """Shrink an image to the largest size that the format of ``suffix`` allows; return it unchanged if it fits."""
+    height, width = image.shape[:2]
     scale = _longest_side(suffix) / max(height, width)
-    return resize(picture, max(1, int(scale * height)), max(1, int(scale * width))) if scale < 1 else picture
+    return resize(image, max(1, int(scale * height)), max(1, int(scale * width))) if scale < 1 else image
 
 
-def save(path: Path, picture: Picture, *, jpeg_quality: int = 95) -> None:
-    """Write a picture in the format of the path's suffix, making the folders it needs."""
+def save(path: Path, image: Picture, *, jpeg_quality: int = 95) -> None:
+    """Write an image in the format of the path's suffix, and create missing parent folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode(picture, path.suffix, jpeg_quality=jpeg_quality))
+    path.write_bytes(encode(image, path.suffix, jpeg_quality=jpeg_quality))
 
 
 def find(folder: Path, others: OtherFiles | None = None) -> list[Path]:
-    """All picture files below a folder, sorted by path; see ``file_kinds``. Other files are counted in ``others``."""
+    """List all image files below a folder, sorted by path, and count other files in ``others``; see ``file_kinds``."""
     return find_pictures(folder, others)
 
 
@@ -157,7 +157,7 @@ def _longest_side(suffix: str) -> int:
 
 
 def _examine(data: bytes, name: str) -> tuple[Structure, PictureInfo]:
-    """What a file's structure and header say, if it is one picture, of a size that is decoded."""
+    """Read a file's structure and header; refuse several images in a file and images that are too large."""
     try:
         structure = read_structure(data)
         if structure:
@@ -171,44 +171,42 @@ def _examine(data: bytes, name: str) -> tuple[Structure, PictureInfo]:
     except Exception:  # Pillow raises AssertionError, struct.error, RecursionError and more for damaged headers
         raise PictureError(
             PictureFault.UNREADABLE,
-            f"{name}: begins as a picture, but its header is cut off, damaged or of an unknown variant; copy the "
-            "file again, or save it as 8-bit grey or RGB",
+            f"{name}: the image header is truncated, damaged or of an unknown variant; copy the file again, or save it "
+            "as 8-bit grey or RGB",
         ) from None
     raise PictureError(
         PictureFault.UNREADABLE,
-        f"{name}: not a readable picture (no picture format recognised); expected a JPEG, PNG, BMP, TIFF or WebP file",
+        f"{name}: unknown image format; expected a JPEG, PNG, BMP, TIFF or WebP file",
     )
 
 
 def _refuse_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise DecodingError(
-            PictureFault.TOO_LARGE, f"{width} x {height} pixels; at most {MAX_PIXELS:,} pixels are decoded"
-        )
+        raise DecodingError(PictureFault.TOO_LARGE, f"{width} x {height} pixels; the limit is {MAX_PIXELS:,} pixels")
     if max(width, height) > MAX_SIDE:
         raise DecodingError(
-            PictureFault.TOO_LARGE, f"{width} x {height} pixels; at most {MAX_SIDE:,} pixels a side are decoded"
+            PictureFault.TOO_LARGE, f"{width} x {height} pixels; the limit is {MAX_SIDE:,} pixels per side"
         )
 
 
 def _refuse_several(structure: Structure) -> None:
-    """One file is one inspection; whatever is not looked at must not pass as looked at."""
+    """Refuse a file of several images: only one would be inspected, and the others would pass unnoticed."""
     if structure.frames > 1:
         unit = structure.unit
         raise DecodingError(
             PictureFault.UNSUPPORTED,
-            f"a {structure.format} with {structure.frames} {unit}s, of which only one would be looked at; save each "
-            f"{unit} as a file of its own",
+            f"{structure.format} file with {structure.frames} {unit}s, of which only one would be inspected; save each "
+            f"{unit} as a separate file",
         )
 
 
 def _refuse_unknown_scale(info: PictureInfo, name: str) -> None:
-    """8 bits a channel have one meaning; 12 bits in a 16-bit file, floats and inks do not."""
+    """Refuse pixel types whose full scale the file does not state, such as 12 bits in 16, floats and CMYK."""
     if info.bits > 8:
         raise PictureError(
             PictureFault.UNSUPPORTED,
-            f"{name}: {info.format} with {info.bits} bits a channel, whose full scale (10, 12, 16 bits?) the file does "
-            "not state; convert it to 8-bit grey or RGB with the scale of your camera",
+            f"{name}: {info.format} with {info.bits} bits per channel; the full scale (10, 12 or 16 bits) is unknown: "
+            "convert it to 8-bit grey or RGB with your camera's scale",
         )
     if info.mode not in _MODES | _ALPHA_MODES:
         raise PictureError(

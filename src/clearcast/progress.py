@@ -1,4 +1,4 @@
-"""Show how far long work has come."""
+"""Progress bars for long-running work."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,19 +8,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bar
 
 Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is in all; 0 where that is not known."""
+"""Progress callback: called with (done, total); total is 0 if unknown."""
 
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> str:
-        return f"{task.speed:.1f} a second" if task.speed else ""
+        return f"{task.speed:.1f} per second" if task.speed else ""
 
 
 @contextmanager
 def progress_bar(console: Console, title: str, *, rate: bool = False) -> Iterator[Progress]:
-    """Show a bar while the work in this context calls what it is given; without a terminal, one line at the start.
+    """Show a progress bar that the yielded callback updates; if the output is no terminal, print one line at the start.
 
-    With ``rate`` it also says how much is done a second.
+    ``rate`` adds the number of items per second.
     """
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     columns += [_Rate()] if rate else []
@@ -28,4 +28,4 @@ def progress_bar(console: Console, title: str, *, rate: bool = False) -> Iterato
         console.print(f"{title} ...", highlight=False)
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
-        yield lambda done, everything: bar.update(task, completed=done, total=everything or None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)

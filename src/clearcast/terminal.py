@@ -1,8 +1,7 @@
-r"""Text for a terminal: a file name must not move the cursor, change colours or turn the direction of writing.
+r"""Escaping of control characters in terminal output and logs, against terminal escape injection by file names.
 
-Every console of the program is a ``TerminalConsole``. It shows what a terminal would obey (control characters,
-overrides of the writing direction, bytes that are no text) as escapes such as ``\x1b``, whichever way it came into the
-output.
+Every console of the program is a ``TerminalConsole``. It prints control characters, bidirectional overrides and bytes
+that are not text as escapes such as ``\x1b``.
 """
 
 import logging
@@ -14,24 +13,24 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-_SUSPECT = re.compile(r"[^\x20-\x7e\n\t]")
+_SPECIAL = re.compile(r"[^\x20-\x7e\n\t]")
 
 
 def printable(text: str, *, lines: bool = True) -> str:
-    r"""The text with each character that is not to be seen as an escape.
+    r"""Replace characters that are not printable by escapes.
 
     Args:
-        text: anything.
-        lines: whether line breaks and tabs may stay. A text of one line, such as a file name, has none.
+        text: any text.
+        lines: keep line breaks and tabs; False for a text of one line, such as a file name.
 
     >>> print(printable("a\x1b[31m\u202egpj.exe"), printable("a\nb", lines=False))
     a\x1b[31m\u202egpj.exe a\nb
     """
-    shown = _SUSPECT.sub(_visible, text)
-    return shown if lines else shown.replace("\n", "\\n").replace("\t", "\\t")
+    escaped = _SPECIAL.sub(_escape, text)
+    return escaped if lines else escaped.replace("\n", "\\n").replace("\t", "\\t")
 
 
-def _visible(match: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     character = match[0]
     if character.isprintable() or unicodedata.category(character) == "Zs":
         return character
@@ -39,10 +38,10 @@ def _visible(match: re.Match[str]) -> str:
 
 
 class TerminalConsole(Console):
-    """A console of Rich whose every text passes through ``printable``: also tables, bars and messages of libraries."""
+    """Rich console that applies ``printable`` to all output: tables, progress bars and messages of libraries too."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render as Rich does; control sequences that Rich itself makes (to move a bar, for colours) are kept."""
+        """Render as Rich does, and keep the control sequences that Rich itself generates (cursor, colours)."""
         for segment in super().render(renderable, options):
             if segment.control:
                 yield segment
@@ -51,10 +50,10 @@ class TerminalConsole(Console):
 
 
 class PrintableRecord(logging.LogRecord):
-    """A line of a log, with its traceback, whose every text passes through ``printable``."""
+    """Log record that applies ``printable`` to its message and traceback."""
 
     def getMessage(self) -> str:  # noqa: N802 - logging's own name
-        """The message with its values."""
+        """Return the formatted message."""
         if self.exc_info and not self.exc_text:
             self.exc_text = printable("".join(traceback.format_exception(*self.exc_info)).rstrip("\n"))
         return printable(super().getMessage())

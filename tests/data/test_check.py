@@ -23,7 +23,7 @@ def picture(seed: int, height: int = 12, width: int = 16) -> imaging.Picture:
 
 @pytest.fixture
 def sheet(tmp_path: Path) -> Sheet:
-    """Twelve rows, each with a noisy picture and a reference of its own, all fit."""
+    """Twelve valid rows, each with its own noisy image and reference."""
     rows = []
     for number in range(2, 14):
         label = Label.DEFECT if number % 2 else Label.OK
@@ -42,7 +42,7 @@ def sheet(tmp_path: Path) -> Sheet:
 
 
 def changed(sheet: Sheet, number: int, **changes: object) -> Sheet:
-    """The sheet with one row, by its number, changed."""
+    """Return the sheet with one row, by its number, changed."""
     rows = (replace(row, **changes) if row.number == number else row for row in sheet.rows)  # type: ignore[arg-type]
     return replace(sheet, rows=tuple(rows))
 
@@ -114,7 +114,7 @@ def make_transparent(path: Path) -> None:
         (make_transparent, PictureFault.UNSUPPORTED),
     ],
 )
-def test_a_broken_picture_is_an_error_with_row_and_path(
+def test_a_broken_image_is_an_error_with_row_and_path(
     sheet: Sheet, role: str, spoil: Callable[[Path], None], fault: PictureFault
 ) -> None:
     path = getattr(sheet.rows[3], role)
@@ -152,11 +152,16 @@ def test_everything_is_found_at_once(sheet: Sheet) -> None:
 
 
 def test_problems_of_a_row_are_errors_each(sheet: Sheet) -> None:
-    sheet = changed(sheet, 4, noisy="", label=None, problems=("no noisy picture is named", "unknown label 'x'"))
+    sheet = changed(
+        sheet, 4, noisy="", label=None, problems=("the path of the noisy image is missing", "unknown label 'x'")
+    )
 
     check = check_sheet(sheet)
 
-    assert [finding.message for finding in check.findings] == ["no noisy picture is named", "unknown label 'x'"]
+    assert [finding.message for finding in check.findings] == [
+        "the path of the noisy image is missing",
+        "unknown label 'x'",
+    ]
     assert {finding.row for finding in check.findings} == {4}
     assert check.labels == {"defect": 6, "ok": 5, "unknown": 1}
     assert check.pictures == 23
@@ -177,7 +182,7 @@ def test_a_row_listed_twice_is_an_error(sheet: Sheet) -> None:
         ({"reference": "c/defect_3.png"}, "reference c/ok_2.png / c/defect_3.png"),
     ],
 )
-def test_rows_of_one_noisy_picture_that_differ_contradict(sheet: Sheet, changes: dict[str, object], said: str) -> None:
+def test_rows_of_one_noisy_image_that_differ_contradict(sheet: Sheet, changes: dict[str, object], said: str) -> None:
     twin = replace(sheet.rows[0], number=20, **changes)  # type: ignore[arg-type]
 
     errors = [
@@ -187,7 +192,7 @@ def test_rows_of_one_noisy_picture_that_differ_contradict(sheet: Sheet, changes:
     ]
 
     assert [(finding.kind, finding.row) for finding in errors] == [("contradiction", 2), ("contradiction", 20)]
-    assert [finding.message for finding in errors] == [f"row {row} says otherwise: {said}" for row in (20, 2)]
+    assert [finding.message for finding in errors] == [f"row {row} contradicts it: {said}" for row in (20, 2)]
 
 
 def test_one_reference_cannot_be_ok_and_defect(sheet: Sheet) -> None:
@@ -196,14 +201,14 @@ def test_one_reference_cannot_be_ok_and_defect(sheet: Sheet) -> None:
     assert [(finding.severity, finding.kind, finding.row) for finding in findings] == [
         (Severity.ERROR, "contradiction", row) for row in (2, 3)
     ]
-    assert findings[1].message == "row 2 has the same reference, but: label ok / defect"
+    assert findings[1].message == "row 2 has the same reference, but another label: label ok / defect"
 
 
-def test_one_reference_may_serve_several_noisy_pictures(sheet: Sheet) -> None:
+def test_one_reference_may_serve_several_noisy_images(sheet: Sheet) -> None:
     assert check_sheet(changed(sheet, 4, reference=sheet.rows[0].reference)).findings == ()
 
 
-def test_what_is_unknown_contradicts_nothing(sheet: Sheet) -> None:
+def test_unknown_values_contradict_nothing(sheet: Sheet) -> None:
     bad = replace(sheet.rows[0], number=20, noise_type=None, problems=("unknown noise type 'x'",))
 
     kinds = [finding.kind for finding in check_sheet(replace(sheet, rows=(bad, *sheet.rows))).findings]
@@ -225,7 +230,7 @@ def test_byte_identical_copies_are_warned_of(sheet: Sheet, role: str) -> None:
 
 
 @pytest.mark.parametrize(("role", "number"), [("noisy", 3), ("reference", 3), ("noisy", 4)])
-def test_byte_identical_pictures_of_another_label_or_noise_contradict(sheet: Sheet, role: str, number: int) -> None:
+def test_byte_identical_images_of_another_label_or_noise_contradict(sheet: Sheet, role: str, number: int) -> None:
     row = next(row for row in sheet.rows if row.number == number)
     sheet.resolve(getattr(row, role)).write_bytes(sheet.resolve(getattr(sheet.rows[0], role)).read_bytes())
 
@@ -236,16 +241,16 @@ def test_byte_identical_pictures_of_another_label_or_noise_contradict(sheet: She
     assert "byte for byte" in first.message
 
 
-def test_a_noisy_picture_that_is_its_own_reference_is_warned_of(sheet: Sheet) -> None:
+def test_a_noisy_image_identical_to_its_reference_is_a_warning(sheet: Sheet) -> None:
     row = sheet.rows[0]
     sheet.resolve(row.noisy).write_bytes(sheet.resolve(row.reference).read_bytes())
 
-    assert "its own reference" in only(check_sheet(sheet)).message
+    assert "identical to its reference" in only(check_sheet(sheet)).message
     rare = check_sheet(changed(sheet, 2, noise_type=NoiseType.NONE))
     assert [finding.kind for finding in rare.findings] == ["rare class"]
 
 
-def test_a_sheet_whose_noisy_pictures_are_mostly_their_references_is_an_error(sheet: Sheet) -> None:
+def test_a_sheet_whose_noisy_images_are_mostly_their_references_is_an_error(sheet: Sheet) -> None:
     def whole(check: Check) -> list[Finding]:
         return [finding for finding in check.findings if finding.row is None]
 
@@ -258,7 +263,7 @@ def test_a_sheet_whose_noisy_pictures_are_mostly_their_references_is_an_error(sh
     most = check_sheet(sheet)
     (finding,) = whole(most)
     assert (finding.severity, finding.kind) == (Severity.ERROR, "no noise")
-    assert finding.message.startswith("7 of 12 noisy pictures are byte for byte their own references")
+    assert finding.message.startswith("7 of 12 noisy images are identical to their references, byte for byte")
     assert {each.severity for each in most.findings if each.row} == {Severity.WARNING}
     assert not unusable_rows(sheet, read_facts(sheet))
 
@@ -281,7 +286,7 @@ def test_a_pair_must_have_one_size(sheet: Sheet) -> None:
 
 def test_sizes_are_those_that_are_seen_not_those_that_are_stored(sheet: Sheet) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
+    exif[0x0112] = 6  # rotated by a quarter turn
     Image.fromarray(picture(1, 16, 12)).save(sheet.resolve(sheet.rows[0].reference), "JPEG", exif=exif)
 
     check = check_sheet(sheet)
@@ -299,16 +304,27 @@ def test_several_sizes_and_modes_are_warned_of(sheet: Sheet) -> None:
 
     assert [finding.kind for finding in check.findings] == ["mixed modes", "mixed sizes"]
     assert [finding.message for finding in check.findings] == [
-        "the pictures have several modes: 22 of RGB, 2 of L",
-        "the pictures have several sizes: 22 of 16x12, 2 of 20x20",
+        "the images have 2 modes: 22 of RGB, 2 of L",
+        "the images have 2 sizes: 22 of 16x12, 2 of 20x20",
     ]
     assert check.fit
+
+
+def test_many_sizes_are_summarised(sheet: Sheet) -> None:
+    for seed, row in enumerate(sheet.rows[:8]):
+        for path in (row.noisy, row.reference):
+            imaging.save(sheet.resolve(path), picture(seed, 20 + seed, 20))
+
+    message = next(finding.message for finding in check_sheet(sheet).findings if finding.kind == "mixed sizes")
+
+    assert message.startswith("the images have 9 sizes: 8 of 16x12, 2 of ")
+    assert message.endswith(", and 3 others (6)")
 
 
 def test_a_label_without_rows_is_an_error(sheet: Sheet) -> None:
     check = check_sheet(replace(sheet, rows=sheet.rows[::2]))
 
-    assert only(check).message == "no row has the label defect; a classifier needs pictures of each"
+    assert only(check).message == "no row has the label defect; a classifier requires images of each class"
     assert not check.fit
 
 
@@ -325,7 +341,7 @@ def test_rare_classes_are_warned_of(sheet: Sheet) -> None:
     assert {finding.severity for finding in check.findings} == {Severity.WARNING}
 
 
-def test_each_picture_is_read_once_however_often_it_is_named(sheet: Sheet) -> None:
+def test_each_image_is_read_once_however_often_it_is_named(sheet: Sheet) -> None:
     shared = replace(sheet, rows=tuple(replace(row, reference="c/ok_2.png") for row in sheet.rows[::2]))
 
     assert list(read_facts(shared)) == ["n/ok_2.png", "c/ok_2.png", *(row.noisy for row in shared.rows[1:])]
@@ -344,7 +360,7 @@ def test_warnings_make_no_row_unusable(sheet: Sheet) -> None:
     assert unusable_rows(sheet, read_facts(sheet)) == []
 
 
-def test_an_unknown_reference_is_told_once_and_refused_where_it_is_needed(sheet: Sheet) -> None:
+def test_an_unknown_reference_is_reported_once_and_refused_if_required(sheet: Sheet) -> None:
     blind = changed(changed(sheet, 3, reference=""), 4, reference="")
 
     check = check_sheet(blind)

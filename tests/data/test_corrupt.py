@@ -80,7 +80,7 @@ def test_layout_is_that_of_the_reports_data(tmp_path: Path) -> None:
     )
 
 
-def test_levels_tell_what_each_picture_got(tmp_path: Path) -> None:
+def test_levels_list_the_noise_of_each_image(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", *(f"{at}.png" for at in range(24)))
     out = tmp_path / "out"
     corrupt_folder(folder, out, seed=3, jpeg_quality=None)
@@ -96,7 +96,7 @@ def test_levels_tell_what_each_picture_got(tmp_path: Path) -> None:
         assert float(row["psnr_db"]) == pytest.approx(20 * math.log10(255 / rms), abs=1e-3)
         if row["noise_type"] == "gaussian":
             assert float(row["sigma"]) == level["sigma"]
-            assert rms / 255 == pytest.approx(level["sigma"], rel=0.15)  # clipping takes a little
+            assert rms / 255 == pytest.approx(level["sigma"], rel=0.15)  # clipping reduces it slightly
         elif row["noise_type"] == "salt_and_pepper":
             struck = (clean != noisy).all(axis=2).mean()
             assert struck == pytest.approx(float(row["density"]), abs=6 * math.sqrt(0.15 / 48**2))
@@ -108,7 +108,7 @@ def test_levels_tell_what_each_picture_got(tmp_path: Path) -> None:
             assert row["sigma"] == ""
 
 
-def test_same_seed_same_pictures_other_seed_others(tmp_path: Path) -> None:
+def test_the_seed_determines_the_images(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", *(f"{at}.png" for at in range(6)))
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         corrupt_folder(folder, tmp_path / name, seed=seed)
@@ -120,7 +120,7 @@ def test_same_seed_same_pictures_other_seed_others(tmp_path: Path) -> None:
     assert all(a[name] != c[name] for name in noisy)
 
 
-def test_a_further_picture_leaves_the_others_noise_unchanged(tmp_path: Path) -> None:
+def test_a_further_image_leaves_the_others_noise_unchanged(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", *(f"{at}.png" for at in range(5)))
     only = {NoiseType.PERIODIC: PeriodicRange()}
     corrupt_folder(folder, tmp_path / "before", seed=7, ranges=only)
@@ -141,12 +141,12 @@ def test_types_are_balanced(tmp_path: Path, count: int) -> None:
     assert sorted(kinds.values()) == sorted(written.values())
 
 
-def test_bad_pictures_are_reported_and_stop_nothing(tmp_path: Path) -> None:
+def test_bad_images_are_reported_and_do_not_stop_the_run(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", "good.jpeg", "cut.jpeg")
     whole = (folder / "cut.jpeg").read_bytes()
     (folder / "cut.jpeg").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.png").touch()
-    (folder / "text.bmp").write_text("no picture")
+    (folder / "text.bmp").write_text("no image")
     Image.fromarray(np.zeros((8, 8), np.uint16)).save(folder / "deep.png")
     Image.new("RGBA", (8, 8)).save(folder / "clear.png")
     out = tmp_path / "out"
@@ -166,7 +166,7 @@ def test_bad_pictures_are_reported_and_stop_nothing(tmp_path: Path) -> None:
     assert len(files(out / "With-Noise")) == len(files(out / "Without-Noise")) == 1
 
 
-def test_pictures_that_share_a_stem_do_not_overwrite_each_other(tmp_path: Path) -> None:
+def test_images_that_share_a_stem_do_not_overwrite_each_other(tmp_path: Path) -> None:
     names = ["a.png", "a.jpg", "a.png.jpeg", "a.png.jpeg.bmp", "B.png", "b.jpg", "c.png", "sub/c.jpg"]
     folder = fill(tmp_path / "in", *names)
     out = tmp_path / "out"
@@ -191,7 +191,7 @@ def test_channels_follow_the_file(tmp_path: Path) -> None:
     assert (colour[:, :, 0] != colour[:, :, 2]).any()
 
 
-def test_a_rotated_photograph_and_its_noisy_picture_match(tmp_path: Path) -> None:
+def test_a_rotated_photograph_and_its_noisy_image_match(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright
     folder = tmp_path / "in"
@@ -203,7 +203,7 @@ def test_a_rotated_photograph_and_its_noisy_picture_match(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 2)])
-def test_tiny_pictures_get_noise_too(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_tiny_images_get_noise_too(tmp_path: Path, size: tuple[int, int]) -> None:
     for at in range(12):
         imaging.save(tmp_path / f"in/{at}.png", np.full((*size, 3), 128, np.uint8))
     assert not corrupt_folder(tmp_path / "in", tmp_path / "out", seed=7).failures
@@ -243,7 +243,7 @@ def disks(tmp_path: Path) -> Path:
     return folder
 
 
-def test_of_a_disks_folder_the_listed_pictures_are_taken_with_their_parts(disks: Path, tmp_path: Path) -> None:
+def test_of_a_disks_folder_the_listed_images_are_taken_with_their_parts(disks: Path, tmp_path: Path) -> None:
     with (disks / "parts.csv").open("a") as lines:
         lines.write("pictures/lost.png,C,ok\n../outside.png,C,ok\n")
     fill(tmp_path, "outside.png")
@@ -258,7 +258,7 @@ def test_of_a_disks_folder_the_listed_pictures_are_taken_with_their_parts(disks:
     ]
 
 
-def test_the_pictures_folder_alone_keeps_its_parts(disks: Path, tmp_path: Path) -> None:
+def test_the_images_folder_alone_keeps_its_parts(disks: Path, tmp_path: Path) -> None:
     corrupt_folder(disks / "pictures", tmp_path / "out", seed=7)
     assert [tuple(row.values()) for row in table(tmp_path / "out/groups.csv")] == [
         ("With-Noise/0.jpeg", "A"),
@@ -267,7 +267,7 @@ def test_the_pictures_folder_alone_keeps_its_parts(disks: Path, tmp_path: Path) 
     ]
 
 
-def test_a_parts_table_of_another_kind_is_no_matter(tmp_path: Path) -> None:
+def test_a_parts_table_with_other_columns_is_ignored(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", "0.png")
     (folder / "parts.csv").write_text("number,price\n1,2\n")
     corrupt_folder(folder, tmp_path / "out", seed=7)
@@ -277,33 +277,33 @@ def test_a_parts_table_of_another_kind_is_no_matter(tmp_path: Path) -> None:
         corrupt_folder(folder, tmp_path / "more", seed=7)
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match="nowhere: no such folder"):
         corrupt_folder(tmp_path / "nowhere", tmp_path / "out", seed=7)
     (tmp_path / "in").mkdir()
     (tmp_path / "in/notes.txt").touch()
     with pytest.raises(
-        PictureError, match=r"in: holds no pictures; needed are files in \.bmp, \.dib, .*\.jpeg, .* \.txt 1$"
+        PictureError, match=r"in: no images found; expected files in \.bmp, \.dib, .*\.jpeg, .* \.txt 1$"
     ):
         corrupt_folder(tmp_path / "in", tmp_path / "out", seed=7)
     assert not (tmp_path / "out").exists()
 
 
-def test_where_no_picture_can_be_used_nothing_looks_finished(tmp_path: Path) -> None:
+def test_no_sheet_is_written_if_no_image_can_be_used(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/empty.png").touch()
-    with pytest.raises(PictureError, match=r"none of 1 pictures could be used; .*errors.csv says why"):
+    with pytest.raises(PictureError, match=r"none of 1 images can be used; see .*errors\.csv"):
         corrupt_folder(tmp_path / "in", tmp_path / "out", seed=7)
     assert sorted(files(tmp_path / "out")) == ["errors.csv"]
 
 
-def test_nothing_is_overwritten_and_no_output_read_again(tmp_path: Path) -> None:
+def test_outputs_are_not_overwritten_or_read_as_inputs(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", "0.png")
     (tmp_path / "full").mkdir()
     (tmp_path / "full/notes.txt").touch()
     with pytest.raises(OutputError, match="full: is not empty"):
         corrupt_folder(folder, tmp_path / "full", seed=7)
-    with pytest.raises(OutputError, match=r"notes\.txt: is a file"):
+    with pytest.raises(OutputError, match=r"notes\.txt: expected a new or empty folder, got a file"):
         corrupt_folder(folder, tmp_path / "full/notes.txt", seed=7)
     (tmp_path / "link").symlink_to(folder, target_is_directory=True)
     for inside in (folder, folder / "noisy", tmp_path / "in/../in/noisy", tmp_path / "link/noisy"):
@@ -339,15 +339,15 @@ def test_an_interrupted_run_does_not_look_finished(tmp_path: Path) -> None:
 
 def test_choices_without_a_meaning_are_refused(tmp_path: Path) -> None:
     folder, out = fill(tmp_path / "in", "0.png"), tmp_path / "out"
-    with pytest.raises(RecipeError, match="seed is -1"):
+    with pytest.raises(RecipeError, match="expected a seed of 0 or more, got -1"):
         corrupt_folder(folder, out, seed=-1)
     with pytest.raises(RecipeError, match="jpeg_quality is 101"):
         corrupt_folder(folder, out, seed=7, jpeg_quality=101)
-    with pytest.raises(RecipeError, match="noise types are none; needed are one or more of gaussian, periodic, salt"):
+    with pytest.raises(RecipeError, match="expected noise types from gaussian, periodic, salt_and_pepper, got none"):
         corrupt_folder(folder, out, seed=7, ranges={NoiseType.NONE: GaussianRange()})
-    with pytest.raises(ClearcastError, match="noise types are nothing"):
+    with pytest.raises(ClearcastError, match=r"expected noise types from .*, got nothing"):
         corrupt_folder(folder, out, seed=7, ranges={})
-    with pytest.raises(RecipeError, match="the range of periodic is a GaussianRange; needed is a PeriodicRange"):
+    with pytest.raises(RecipeError, match="range of periodic: expected a PeriodicRange, got a GaussianRange"):
         corrupt_folder(folder, out, seed=7, ranges={NoiseType.PERIODIC: GaussianRange()})
     assert not out.exists()
 
@@ -365,27 +365,27 @@ def test_chosen_types_are_dealt_at_the_chosen_levels(tmp_path: Path) -> None:
     levels = {row["level_json"] for row in table(tmp_path / "out/levels.csv")}
     assert levels == {'{"sigma": 0.01, "per_channel": false}', '{"density": 0.5, "salt_share": 1.0}'}
     corrupt_folder(folder, tmp_path / "other", seed=7, ranges=dict(reversed(ranges.items())))
-    assert files(tmp_path / "out/With-Noise") == files(tmp_path / "other/With-Noise")  # in whatever order they come
+    assert files(tmp_path / "out/With-Noise") == files(tmp_path / "other/With-Noise")  # in any order
 
 
-def test_a_name_too_long_for_its_noisy_picture_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_name_too_long_for_its_noisy_image_is_reported_without_leftovers(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", "0.png", "x" * 251 + ".png")
     out = tmp_path / "out"
 
     result = corrupt_folder(folder, out, seed=7)
 
     assert [path for path, _ in result.failures] == ["x" * 251 + ".png"]
-    assert "the name is too long for the file system" in result.failures[0][1]
+    assert "too long for the file system" in result.failures[0][1]
     assert sorted(files(out)) == [
         *("Labels.xlsx", "With-Noise/0.jpeg", "Without-Noise/0.png", "errors.csv", "levels.csv")
     ]
     assert not corrupt_folder(folder, tmp_path / "png", seed=7, jpeg_quality=None).failures
 
 
-def test_a_picture_too_long_for_jpeg_is_reported(tmp_path: Path) -> None:
+def test_an_image_too_long_for_jpeg_is_reported(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", "0.png")
     imaging.save(folder / "scan.png", np.zeros((2, 65_600), np.uint8))
     result = corrupt_folder(folder, tmp_path / "out", seed=7)
     assert [path for path, _ in result.failures] == ["scan.png"]
-    assert "holds at most 65,500" in result.failures[0][1]
+    assert "allows at most 65,500" in result.failures[0][1]
     assert not corrupt_folder(folder, tmp_path / "png", seed=7, jpeg_quality=None).failures

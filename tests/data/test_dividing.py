@@ -87,7 +87,7 @@ def test_every_row_of_a_stratum_is_as_likely_to_test() -> None:
     assert all(abs(tested[index] - 500) < 5 * 19.4 for index in range(20))
 
 
-def test_the_description_says_how_it_was_made() -> None:
+def test_the_description_names_the_method() -> None:
     with_validation = random_split("ab" * 20, test_share=0.2, validation_share=0.1, seed=3)
     without = random_split("ab" * 20, test_share=0.25, validation_share=0, seed=4)
 
@@ -102,7 +102,7 @@ def test_the_description_says_how_it_was_made() -> None:
     [(0, 0.2, 0.1), (1, 0.2, 0), (2, 0.2, 0), (10, 1.0, 0), (10, 0.2, 1.0), (10, 0.0, 0)],
 )
 def test_too_few_rows_to_train_or_to_test_are_refused(rows: int, test: float, validation: float) -> None:
-    with pytest.raises(SheetError, match=f"^{rows} rows are too few to divide; needed is at least one to train"):
+    with pytest.raises(SheetError, match=f"^{rows} rows are too few to split; expected at least one to train"):
         random_split(["a"] * rows, test_share=test, validation_share=validation, seed=0)
 
 
@@ -168,20 +168,20 @@ def test_labels_are_spread_over_the_folds_as_evenly_as_whole_parts_allow() -> No
 
 
 def test_one_part_cannot_be_divided() -> None:
-    with pytest.raises(SheetError, match=r"20 rows show 1 part\(s\); needed are at least 2.* --split random"):
+    with pytest.raises(SheetError, match=r"20 rows show 1 part\(s\); expected at least 2.* --split random"):
         grouped_split(["same"] * 20, [("ok",)] * 20, test_share=0.2, validation_share=0, seed=0)
 
 
 def test_two_parts_are_not_enough_to_choose_by_one() -> None:
     parts, traits = ["a"] * 5 + ["b"] * 5, [("ok",)] * 10
-    with pytest.raises(SheetError, match=r"of 2 parts one is left to train.* --validation-share 0"):
+    with pytest.raises(SheetError, match=r"of 2 parts, only one is left to train.* --validation-share 0"):
         grouped_split(parts, traits, test_share=0.2, validation_share=0.15, seed=0)
     split = grouped_split(parts, traits, test_share=0.2, validation_share=0, seed=0)
     assert len(split.rows(Subset.TEST)) == len(split.rows(Subset.TRAIN)) == 5
 
 
 def test_more_folds_than_parts_are_refused() -> None:
-    with pytest.raises(SheetError, match=r"5 folds need as many parts; 9 rows show 3"):
+    with pytest.raises(SheetError, match=r"5 folds require 5 parts, got 3"):
         fold_split(["a", "b", "c"] * 3, [("ok",)] * 9, folds=5, fold=1, validation_share=0, seed=0)
 
 

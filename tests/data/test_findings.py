@@ -23,7 +23,7 @@ CHECK = Check(
 )
 
 
-def test_findings_are_kept_as_a_table_and_counts(tmp_path: Path) -> None:
+def test_findings_are_written_as_a_table_and_counts(tmp_path: Path) -> None:
     out = tmp_path / "a" / "findings"
 
     write_findings(CHECK, out)
@@ -68,9 +68,9 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path, force: bool) -
     (tmp_path / "out").write_text("a file")
 
     for out in (tmp_path / "out", tmp_path / "out" / "deeper"):
-        with pytest.raises(OutputError, match=r"out: is a file; needed is a folder"):
+        with pytest.raises(OutputError, match=r"out: expected a folder for the findings, got a file"):
             require_findings_folder(out, force=force)
-        with pytest.raises(OutputError, match=r"out: is a file"):
+        with pytest.raises(OutputError, match=r"out: expected a folder for the findings, got a file"):
             write_findings(CHECK, out, force=force)
 
 

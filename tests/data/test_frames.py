@@ -25,20 +25,20 @@ THREE = sheet(
 PICTURES = tuple(ROOT / "n" / f"{number}.png" for number in (2, 3, 4))
 
 
-def test_noisy_pictures_to_labels_with_defect_as_the_positive_class() -> None:
+def test_noisy_images_to_labels_with_defect_as_the_positive_class() -> None:
     frame = label_frame(THREE)
 
     assert frame.classes == LABELS == ("ok", "defect")
     assert frame.targets == (1, 0, 1)
-    assert frame.pictures == PICTURES
+    assert frame.images == PICTURES
 
 
-def test_noisy_pictures_to_noise_types() -> None:
+def test_noisy_images_to_noise_types() -> None:
     frame = noise_frame(THREE)
 
     assert frame.classes == ("gaussian", "salt_and_pepper", "periodic")
     assert [frame.classes[target] for target in frame.targets] == ["periodic", "gaussian", "salt_and_pepper"]
-    assert frame.pictures == PICTURES
+    assert frame.images == PICTURES
 
 
 def test_noise_types_that_the_sheet_lacks_are_no_classes() -> None:
@@ -48,17 +48,20 @@ def test_noise_types_that_the_sheet_lacks_are_no_classes() -> None:
     assert frame.targets == (1, 0)
 
 
-def test_noisy_pictures_to_references() -> None:
+def test_noisy_images_to_references() -> None:
     frame = pair_frame(THREE)
 
-    assert frame.pictures == PICTURES
+    assert frame.images == PICTURES
     assert frame.references == tuple(ROOT / "c" / f"{number}.png" for number in (2, 3, 4))
 
 
 @pytest.mark.parametrize("make", [label_frame, noise_frame, pair_frame])
-def test_rows_that_cannot_be_used_are_told_with_the_first_of_them(make: type) -> None:
+def test_unusable_rows_are_counted_and_the_first_is_named(make: type) -> None:
     good, *others = THREE.rows
     bad = tuple(replace(row, label=None, problems=("unknown label 'x'", "another")) for row in others)
 
-    with pytest.raises(SheetError, match=r"2 of 3 rows cannot be used; the first is row 3: unknown label 'x'; run"):
+    with pytest.raises(
+        SheetError,
+        match=r"2 of 3 rows cannot be used; the first is row 3: unknown label 'x'; see all with 'clearcast check'",
+    ):
         make(replace(THREE, rows=(good, *bad)))

@@ -31,7 +31,7 @@ def found() -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
-def test_a_row_is_found_by_either_of_its_pictures(tmp_path: Path, suffix: str) -> None:
+def test_a_row_is_found_by_either_of_its_images(tmp_path: Path, suffix: str) -> None:
     table = pd.DataFrame({"Path": ["noisy\\2.png", "./clean/3.png", "clean/4.png", "other.png"], "Group": [1, 2, 1, 9]})
     path = tmp_path / f"groups{suffix}"
     if suffix == ".csv":
@@ -58,10 +58,13 @@ def test_groups_that_look_like_formulas_are_written_as_text_and_read_back(tmp_pa
     [
         ("path,group\nclean/2.png,a\n", r"1 of 2 rows .* row 3 \(noisy/3.png\): not listed"),
         ("path,group\nclean/2.png,a\nnoisy/2.png,b\nclean/3.png,a\n", r"1 of 2 rows .* row 2 .*: a and b"),
-        ("path,part\nclean/2.png,a\n", "no column 'group'; the sheet has 'path', 'part'; needed are path and group"),
+        (
+            "path,part\nclean/2.png,a\n",
+            "no column 'group'; the sheet has 'path', 'part'; expected the columns path and group",
+        ),
     ],
 )
-def test_what_is_wrong_with_the_file_is_told(tmp_path: Path, text: str, message: str) -> None:
+def test_errors_of_the_groups_file_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "groups.csv"
     path.write_text(text)
 
@@ -82,7 +85,7 @@ def test_the_file_goes_before_the_column_and_the_column_before_looking(tmp_path:
     assert (looked_for.of_rows, looked_for.source, looked_for.independent) == (("p", "q"), GroupSource.FOUND, True)
 
 
-def test_the_sheet_may_say_group_and_subset(tmp_path: Path) -> None:
+def test_the_sheet_may_have_group_and_subset_columns(tmp_path: Path) -> None:
     path = tmp_path / "Labels.csv"
     path.write_text(
         "Noisy Image,Noise Type,Denoise Image,group,Use\nok1.png,Salt,ok1r.png,7,train\nok2.png,Salt,ok2r.png,,exam\n"
@@ -92,5 +95,5 @@ def test_the_sheet_may_say_group_and_subset(tmp_path: Path) -> None:
 
     assert (first.group, first.subset, first.problems) == ("7", Subset.TRAIN, ())
     assert (second.group, second.subset) == ("", None)
-    assert second.problems == ("unknown subset 'exam'; known are train, validation, test",)
+    assert second.problems == ("unknown subset 'exam'; expected one of train, validation, test",)
     assert read_sheet(path).rows[1].problems == ()

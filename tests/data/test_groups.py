@@ -1,4 +1,4 @@
-"""Groups: copies of one part are found whatever was done to them, and other parts are not taken for copies."""
+"""Group detection: transformed copies of a part are found, and other parts do not match."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +37,7 @@ from clearcast.imaging import Channels, Picture
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """One picture of each of six parts."""
+    """One image of each of six parts."""
     folder = tmp_path_factory.mktemp("parts")
     write_disks(folder / "disks", parts=6, seed=3, size=256, views=(1, 1))
     return imaging.find(folder / "disks" / "pictures")
@@ -69,7 +69,7 @@ def test_a_changed_copy_is_of_its_part(parts: list[Path], change: Callable[[Pict
     assert groups == (*range(6), *range(6))
 
 
-def test_rendered_parts_are_told_apart(tmp_path: Path) -> None:
+def test_rendered_parts_are_distinguished(tmp_path: Path) -> None:
     write_disks(tmp_path / "disks", parts=12, seed=5, size=256, views=(3, 3))
     paths = imaging.find(tmp_path / "disks" / "pictures")
     found = find_groups(paths).groups
@@ -77,7 +77,7 @@ def test_rendered_parts_are_told_apart(tmp_path: Path) -> None:
     same = [one.name.split("_")[2] == other.name.split("_")[2] for (one, _), (other, _) in pairs]
     said = [one == other for (_, one), (_, other) in pairs]
     both = sum(a and b for a, b in zip(same, said, strict=True))
-    assert both == sum(said)  # no two parts are taken for one
+    assert both == sum(said)  # no two parts are merged
     assert both >= 0.9 * sum(same)
 
 
@@ -104,7 +104,7 @@ def test_copies_are_found_through_impulses(parts: list[Path], tmp_path: Path) ->
     assert find_groups(spoilt, noisy=[True] * 12).groups == (*range(6), *range(6))
 
 
-def test_nothing_and_a_picture_without_contrast(tmp_path: Path) -> None:
+def test_no_images_and_uniform_images(tmp_path: Path) -> None:
     assert find_groups([]).groups == ()
     for name, level in (("a.png", 0), ("b.png", 200)):
         imaging.save(tmp_path / name, np.full((64, 64), level, np.uint8))
@@ -116,7 +116,7 @@ def sheet(noisy_folder: Path) -> Sheet:
     return read_sheet(noisy_folder / "Labels.xlsx")
 
 
-def test_every_picture_of_the_sheet_is_listed(sheet: Sheet, tmp_path: Path) -> None:
+def test_every_image_of_the_sheet_is_listed(sheet: Sheet, tmp_path: Path) -> None:
     groups = group_rows(sheet, read_facts(sheet))
     write_groups(sheet, groups, tmp_path / "groups.csv")
     listed = pd.read_csv(tmp_path / "groups.csv")
@@ -137,7 +137,7 @@ def test_a_label_that_the_copies_contradict_is_doubted(sheet: Sheet) -> None:
     rows[2] = replace(rows[2], label=Label.DEFECT)
     (doubt,) = label_doubts(rows, ["a", "a", "a", "b"])
     assert (doubt.kind, doubt.row) == ("likely label error", rows[2].number)
-    assert "2 other pictures of the same part" in doubt.message
+    assert "2 other images of the same part" in doubt.message
 
 
 def joined(count: int, pairs: list[tuple[int, int]], agreement: Callable[[int, int], float]) -> Joined:
@@ -154,7 +154,7 @@ def joined(count: int, pairs: list[tuple[int, int]], agreement: Callable[[int, i
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=PATIENCE), st.randoms(use_true_random=False))
-def test_joining_finds_the_parts_of_a_few_pictures_whatever_the_order(parts: list[int], random: Random) -> None:
+def test_merging_finds_the_groups_in_any_order(parts: list[int], random: Random) -> None:
     pairs = list(combinations(range(len(parts)), 2))
     random.shuffle(pairs)
     found = joined(len(parts), pairs, lambda one, other: 0.95 if parts[one] == parts[other] else 0.3)
@@ -163,7 +163,7 @@ def test_joining_finds_the_parts_of_a_few_pictures_whatever_the_order(parts: lis
     assert all(parts[pair.one] != parts[pair.other] and pair.agreement == 0.3 for pair in found.refused)
 
 
-def test_pictures_that_fail_too_often_are_given_up() -> None:
+def test_images_with_too_many_failures_are_skipped() -> None:
     pairs = list(combinations(range(40), 2))
     found = joined(40, pairs, lambda one, other: (one + other) / 1000)
     assert found.groups == tuple(range(40))
@@ -179,7 +179,7 @@ def test_progress_covers_reading_and_comparing(parts: list[Path]) -> None:
     assert told[-1][0] == told[-1][1] > len(parts)
 
 
-def test_the_same_pictures_give_the_same_groups(parts: list[Path]) -> None:
+def test_the_same_images_give_the_same_groups(parts: list[Path]) -> None:
     assert find_groups(parts) == find_groups(parts)
 
 
@@ -194,7 +194,7 @@ def test_a_copy_is_laid_over_its_original(parts: list[Path], change: Callable[[P
 def test_how_sure_each_group_is_is_written(tmp_path: Path) -> None:
     groups = RowGroups(
         of_rows=("a", "a", "a", "b", "c"),
-        pictures=("1", "2", "3", "4", ""),
+        images=("1", "2", "3", "4", ""),
         joins=(Link(one="1", other="2", agreement=0.99), Link(one="2", other="3", agreement=0.91)),
         refused=(Link(one="3", other="4", agreement=0.87),),
     )
@@ -209,15 +209,15 @@ def test_how_sure_each_group_is_is_written(tmp_path: Path) -> None:
     assert [link.agreement for link in groups.near_misses] == [0.87]
 
 
-def test_joins_and_refusals_are_told_by_the_paths_of_the_sheet(sheet: Sheet) -> None:
+def test_matches_and_non_matches_are_listed_by_path(sheet: Sheet) -> None:
     found = find_row_groups(sheet, read_facts(sheet))
-    assert {path for link in (*found.joins, *found.refused) for path in (link.one, link.other)} <= set(found.pictures)
+    assert {path for link in (*found.joins, *found.refused) for path in (link.one, link.other)} <= set(found.images)
     assert len(found.joins) == len(found.of_rows) - len(set(found.of_rows))
-    assert all(found.of_pictures[link.one] == found.of_pictures[link.other] for link in found.joins)
-    assert all(found.of_pictures[link.one] != found.of_pictures[link.other] for link in found.refused)
+    assert all(found.group_of_image[link.one] == found.group_of_image[link.other] for link in found.joins)
+    assert all(found.group_of_image[link.one] != found.group_of_image[link.other] for link in found.refused)
 
 
-def test_joining_goes_on_from_what_is_joined() -> None:
+def test_merging_continues_from_a_clustering() -> None:
     known = joined(4, [(0, 1), (0, 3)], lambda _, other: 0.95 if other == 1 else 0.3)
     assert known.groups == (0, 0, 1, 2)
     with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""References that are not what the noisy picture shows, on drawn parts whose true pairs are known."""
+"""Mismatched references are found, on drawn parts with known pairs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ COUNT, SIDE = 24, 96
 
 
 def part(seed: int) -> Picture:
-    """A bright disk with some holes of its own."""
+    """Draw a bright disk with random holes."""
     rng = np.random.default_rng(seed)
     down, across = np.mgrid[:SIDE, :SIDE]
     picture = np.where(np.hypot(down - 48, across - 48) < 40, 170.0, 40.0)
@@ -79,16 +79,16 @@ def test_shifted_references_are_found_and_the_right_ones_named(noisy: list[Pictu
 @pytest.mark.parametrize(
     ("turn", "words"),
     [
-        (lambda it: np.rot90(it, 3), "turned by 90 degrees counterclockwise"),
-        (lambda it: np.rot90(it, 2), "turned by 180 degrees"),
-        (lambda it: np.rot90(it, 1), "turned by 90 degrees clockwise"),
+        (lambda it: np.rot90(it, 3), "rotated by 90 degrees counterclockwise"),
+        (lambda it: np.rot90(it, 2), "rotated by 180 degrees"),
+        (lambda it: np.rot90(it, 1), "rotated by 90 degrees clockwise"),
         (np.fliplr, "mirrored left to right"),
         (np.flipud, "mirrored top to bottom"),
-        (np.transpose, "turned by 90 degrees counterclockwise and mirrored left to right"),
+        (np.transpose, "rotated by 90 degrees counterclockwise and mirrored left to right"),
     ],
 )
 def test_turned_references_are_found(noisy: list[Picture], turn: object, words: str) -> None:
-    """Clockwise turned references must be turned back, counterclockwise, to look like the noisy pictures."""
+    """References rotated clockwise match after a counterclockwise rotation."""
     assert callable(turn)
     if turn is np.transpose:
         words = "mirrored"
@@ -105,7 +105,7 @@ def test_parts_that_look_the_same_when_turned_raise_no_alarm() -> None:
     assert found(spoilt, [np.rot90(each) for each in rings]) == []
 
 
-def test_pictures_of_nothing_raise_no_alarm() -> None:
+def test_uniform_images_are_no_mismatches() -> None:
     plain = [np.full((SIDE, SIDE), 90, np.uint8) for _ in range(COUNT)]
     spoilt = [grain(each, np.random.default_rng(place)) for place, each in enumerate(plain)]
     assert found(spoilt, plain) == []
@@ -120,15 +120,15 @@ def test_copies_of_one_reference_are_as_good_as_each_other() -> None:
     assert found([grain(each, rng) for each in copies], copies[1:] + copies[:1]) == []
 
 
-def test_large_sheets_are_searched_where_they_are_most_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clearcast.data.mismatches._PRODUCTS", 8 * COUNT * 6)  # six rows
+def test_large_sheets_are_searched_for_the_most_suspicious_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clearcast.data.mismatches._MAX_COMPARISONS", 8 * COUNT * 6)  # six rows
     noisy = [grain(each, np.random.default_rng(place)) for place, each in enumerate(PARTS)]
     swapped = [PARTS[1], PARTS[0], *PARTS[2:]]
     assert [(each.row.number, each.reference) for each in found(noisy, swapped)] == [(0, "r1"), (1, "r0")]
 
 
 def sheet_of(folder: Path, order: Sequence[int]) -> Sheet:
-    """Rows whose noisy pictures are of parts 0, 1, ... and whose references are of the parts in the given order."""
+    """Return rows whose noisy images show parts 0, 1, ... and whose references show the parts in the given order."""
     lines = ["Denoise Image,Noise Type,Noisy Image"]
     for place, other in enumerate(order):
         imaging.save(folder / f"clean/{place}_ok.png", PARTS[place])
@@ -138,21 +138,21 @@ def sheet_of(folder: Path, order: Sequence[int]) -> Sheet:
     return read_sheet(folder / "sheet.csv")
 
 
-def test_check_names_the_rows_and_what_fits(tmp_path: Path) -> None:
+def test_check_names_the_rows_and_the_matching_references(tmp_path: Path) -> None:
     check = check_sheet(sheet_of(tmp_path, [1, 0, *range(2, COUNT)]))
     wrong = [finding for finding in check.findings if finding.kind == "wrong reference"]
     assert [finding.row for finding in wrong] == [2, 3]
-    assert "does not show its reference clean/1_ok.png; clean/0_ok.png fits" in wrong[0].message
+    assert "does not match its reference clean/1_ok.png; clean/0_ok.png matches" in wrong[0].message
     assert not check.fit
 
 
 def test_few_wrong_rows_are_left_out_and_many_refused(tmp_path: Path) -> None:
     quiet = Console(quiet=True)
     few = sheet_of(tmp_path / "few", [1, 0, *range(2, COUNT)])
-    with pytest.raises(SheetError, match=r"2 of 24 rows cannot be used(?s:.*)clean/0_ok\.png fits"):
+    with pytest.raises(SheetError, match=r"2 of 24 rows cannot be used(?s:.*)clean/0_ok\.png matches"):
         usable(few, skip_bad=False, console=quiet)
     rows = usable(few, skip_bad=True, console=quiet)
     assert (len(rows.sheet.rows), rows.wrong_references) == (COUNT - 2, 2)
     many = sheet_of(tmp_path / "many", [*range(1, COUNT), 0])
-    with pytest.raises(SheetError, match="of 24 rows name a reference that is not what the noisy picture shows"):
+    with pytest.raises(SheetError, match="of 24 rows name a reference that does not match the noisy image"):
         usable(many, skip_bad=True, console=quiet)

@@ -1,4 +1,4 @@
-"""Paths of other systems, and labels in words of one's own."""
+"""Paths of other systems, and user-defined words for labels."""
 
 import unicodedata
 from pathlib import Path
@@ -20,7 +20,7 @@ def root_with(folder: Path, *files: str) -> Path:
     for name in files:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"a picture")
+        path.write_bytes(b"an image")
     return folder
 
 
@@ -53,16 +53,16 @@ def test_unicode_forms_do_not_matter(tmp_path: Path, there: str, named: str) -> 
     assert paths(sheet_of(root_with(tmp_path, file), asked)) == [file]
 
 
-def test_a_file_of_the_very_name_is_taken_and_several_alike_are_not(tmp_path: Path) -> None:
+def test_the_exact_name_is_used_and_ambiguous_names_are_not(tmp_path: Path) -> None:
     root_with(tmp_path, "n/ok_1.png", "n/OK_1.png", "N/ok_2.png", "n/ok_3.png")
 
     sheet = sheet_of(tmp_path, "n/OK_1.png", "n/ok_2.png", "N/ok_3.png", "n/Ok_1.png")
 
     assert paths(sheet) == ["n/OK_1.png", "N/ok_2.png", "n/ok_3.png", "n/Ok_1.png"]
-    assert "there are several alike: 'n/OK_1.png' and 'n/ok_1.png'" in read_facts(sheet)["n/Ok_1.png"].message
+    assert "several files have similar names: 'n/OK_1.png' and 'n/ok_1.png'" in read_facts(sheet)["n/Ok_1.png"].message
 
 
-def test_what_may_be_meant_is_said_of_a_missing_file(tmp_path: Path) -> None:
+def test_a_missing_file_gets_a_suggestion(tmp_path: Path) -> None:
     root_with(tmp_path, "noisy/part_ok_1.png")
 
     facts = read_facts(sheet_of(tmp_path, "noisy/part_ok_l.png", "export/noisy/part_ok_1.png", "ok.png"))
@@ -91,16 +91,16 @@ def test_beginnings_of_other_systems_are_named_and_taken_off(
     (row,) = sheet_of(tmp_path, named).rows
     (item,) = items(tmp_path / "Labels.csv", reading=Reading(strip_prefix=("elsewhere", prefix)))
 
-    assert row.problems[0].endswith(f"or take off its beginning with --strip-prefix {option}")
+    assert row.problems[0].endswith(f"or remove its prefix with --strip-prefix {option}")
     assert paths(sheet_of(tmp_path, named, reading=Reading(strip_prefix=(prefix,)))) == ["n/ok_1.png"]
-    assert item.read() == b"a picture"
+    assert item.read() == b"an image"
 
 
 def test_the_common_beginning_is_named_if_the_files_are_elsewhere(tmp_path: Path) -> None:
     sheet = sheet_of(tmp_path, "D:\\a\\b\\n\\ok_1.png", "D:\\a\\b\\m\\ok_2.png")
 
     assert [note.message for note in sheet.notes] == [
-        "2 paths begin with 'D:/a/b': take it off with --strip-prefix D:/a/b"
+        "2 paths begin with 'D:/a/b'; remove it with --strip-prefix D:/a/b"
     ]
 
 
@@ -110,7 +110,7 @@ def test_a_beginning_that_is_taken_off_opens_no_way_out(tmp_path: Path) -> None:
     (row,) = sheet_of(tmp_path / "root", "C:\\data\\..\\secret.png", reading=Reading(strip_prefix=("C:\\data",))).rows
 
     assert row.noisy == ""
-    assert "lies outside the root" in row.problems[0]
+    assert "is outside the root" in row.problems[0]
 
 
 def test_addresses_of_files_below_the_root_need_no_option(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_addresses_of_files_below_the_root_need_no_option(tmp_path: Path) -> Non
     assert paths(sheet_of(tmp_path, f"file://{tmp_path}/n/ok%201.png")) == ["n/ok 1.png"]
 
 
-def test_a_missing_file_of_a_listed_source_says_what_may_be_meant(tmp_path: Path) -> None:
+def test_a_missing_file_of_a_listed_source_gets_a_suggestion(tmp_path: Path) -> None:
     root_with(tmp_path, "n/ok_1.png")
     sheet_of(tmp_path, "n/ok_I.png", "N/OK_1.png")
 
@@ -127,7 +127,7 @@ def test_a_missing_file_of_a_listed_source_says_what_may_be_meant(tmp_path: Path
 
     with pytest.raises(Exception, match=r"did you mean 'n/ok_1\.png'"):
         missing.read()
-    assert taken.read() == b"a picture"
+    assert taken.read() == b"an image"
     assert taken.key == "n/ok_1.png"
 
 
@@ -178,14 +178,15 @@ def test_values_of_ones_own_are_read_and_asked_for_again(tmp_path: Path) -> None
     sheet = sheet_of(tmp_path, "1.png", reading=reading, more=";b")
 
     assert sheet.rows[0].label is Label.DEFECT
-    assert sheet.question()["reading"] == {"ok_values": ["A"], "defect_values": ["B", "C"]}
-    assert Reading.from_json(sheet.question()["reading"]) == sheet.reading
+    assert sheet.fingerprint()["reading"] == {"ok_values": ["A"], "defect_values": ["B", "C"]}
+    assert Reading.from_json(sheet.fingerprint()["reading"]) == sheet.reading
 
 
 @pytest.mark.parametrize(
-    ("ok", "defect", "said"), [("A", "a ", "named both with --ok-value and with"), ("-", "B", "is empty")]
+    ("ok", "defect", "said"),
+    [("A", "a ", "named by both --ok-value and"), ("-", "B", "expected a word that means ok, got an empty text")],
 )
-def test_values_that_cannot_be_told_apart_are_refused(ok: str, defect: str, said: str) -> None:
+def test_ambiguous_label_values_are_refused(ok: str, defect: str, said: str) -> None:
     with pytest.raises(SheetError, match=said):
         LabelWords((ok,), (defect,))
 
@@ -228,4 +229,4 @@ def test_as_many_beginnings_as_paths_are_not_all_named(tmp_path: Path) -> None:
     sheet = sheet_of(tmp_path, *(f"/{place}/n/ok.png" for place in range(3_000)))
 
     assert len(sheet.notes) == 20
-    assert all("lies outside the root" in row.problems[0] for row in sheet.rows)
+    assert all("is outside the root" in row.problems[0] for row in sheet.rows)

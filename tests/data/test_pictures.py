@@ -28,7 +28,7 @@ def expected(paths: Sequence[Path], channels: Channels) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("channels", list(Channels))
 @pytest.mark.parametrize("kept", [0, 1, 3, 5, 9])
-def test_a_batch_is_the_same_whatever_the_budget(paths: list[Path], channels: Channels, kept: int) -> None:
+def test_a_batch_does_not_depend_on_the_budget(paths: list[Path], channels: Channels, kept: int) -> None:
     store = PictureStore(paths, size=SIZE, channels=channels, budget=kept * SIZE * SIZE * channels.depth)
     rows = [4, 0, 3, 0]
 
@@ -38,10 +38,10 @@ def test_a_batch_is_the_same_whatever_the_budget(paths: list[Path], channels: Ch
     assert batch.shape == (4, SIZE, SIZE, channels.depth)
     np.testing.assert_array_equal(batch, expected([paths[row] for row in rows], channels))
     assert len(store) == 5
-    assert store.all_kept == (kept >= 5)
+    assert store.all_cached == (kept >= 5)
 
 
-def test_kept_pictures_are_decoded_once(paths: list[Path]) -> None:
+def test_cached_images_are_decoded_once(paths: list[Path]) -> None:
     store = PictureStore(paths, size=SIZE, channels=Channels.RGB, budget=10**6)
     before = store.batch(range(5))
     for path in paths:
@@ -50,7 +50,7 @@ def test_kept_pictures_are_decoded_once(paths: list[Path]) -> None:
     np.testing.assert_array_equal(store.batch(range(5)), before)
 
 
-def test_what_is_given_out_may_be_changed(paths: list[Path]) -> None:
+def test_a_returned_batch_may_be_modified(paths: list[Path]) -> None:
     store = PictureStore(paths, size=SIZE, channels=Channels.RGB, budget=10**6)
     before = store.batch([0]).copy()
 
@@ -59,7 +59,7 @@ def test_what_is_given_out_may_be_changed(paths: list[Path]) -> None:
     np.testing.assert_array_equal(store.batch([0]), before)
 
 
-def test_progress_counts_the_kept_pictures(paths: list[Path]) -> None:
+def test_progress_counts_the_cached_images(paths: list[Path]) -> None:
     seen: list[tuple[int, int]] = []
 
     PictureStore(
@@ -73,12 +73,12 @@ def test_progress_counts_the_kept_pictures(paths: list[Path]) -> None:
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_the_description_says_what_is_kept(paths: list[Path]) -> None:
+def test_the_description_counts_the_cached_images(paths: list[Path]) -> None:
     whole = PictureStore(paths, size=SIZE, channels=Channels.RGB, budget=10**6)
     part = PictureStore(paths, size=SIZE, channels=Channels.RGB, budget=2 * SIZE * SIZE * 3)
 
-    assert whole.description.startswith("all 5 pictures kept decoded in memory")
-    assert part.description.startswith("2 of 5 pictures kept")
+    assert whole.description.startswith("all 5 images cached in memory")
+    assert part.description.startswith("2 of 5 images cached in memory")
     assert "--cache-mb" in part.description
 
 
@@ -87,14 +87,14 @@ def test_empty_stores_and_batches_are_allowed(paths: list[Path]) -> None:
     assert PictureStore(paths, size=SIZE, channels=Channels.RGB, budget=0).batch([]).shape == (0, SIZE, SIZE, 3)
 
 
-def test_a_broken_picture_is_named_at_once_where_it_is_kept(paths: list[Path]) -> None:
+def test_a_broken_cached_image_is_named_at_once(paths: list[Path]) -> None:
     paths[3].write_bytes(paths[3].read_bytes()[:-20])
 
     with pytest.raises(PictureError, match=r"3\.png"):
         PictureStore(paths, size=SIZE, channels=Channels.RGB, budget=10**6)
 
 
-def test_a_broken_picture_is_named_when_asked_for_where_it_is_not_kept(paths: list[Path]) -> None:
+def test_a_broken_image_beyond_the_cache_is_named_on_use(paths: list[Path]) -> None:
     paths[3].unlink()
     store = PictureStore(paths, size=SIZE, channels=Channels.RGB, budget=0)
 

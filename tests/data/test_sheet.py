@@ -56,7 +56,7 @@ def fields(row: Row) -> tuple[object, ...]:
 
 
 def read_one(folder: Path, noisy: object, reference: object = "ok.png", noise: object = "Salt") -> Row:
-    """The row that a workbook of one row gives."""
+    """Read the row of a workbook with one row."""
     sheet = read_sheet(write(folder / "Labels.xlsx", [[reference, noise, noisy]]))
     assert len(sheet.rows) == 1
     return sheet.rows[0]
@@ -131,7 +131,7 @@ def test_capitals_and_spaces_of_the_header_do_not_matter(tmp_path: Path, header:
 def test_two_columns_of_a_wanted_name_are_refused(tmp_path: Path, name: str, twin: str) -> None:
     path = write(tmp_path / name, [["ok_1.png", "Salt", "ok_2.png", "ok_3.png"]], [*HEADER, twin])
 
-    assert "2 columns are called 'Noisy Image'; needed is one" in refusal(path)
+    assert "2 columns are named 'Noisy Image'; expected one" in refusal(path)
 
 
 def test_two_columns_of_another_name_do_not_matter(tmp_path: Path) -> None:
@@ -141,7 +141,9 @@ def test_two_columns_of_another_name_do_not_matter(tmp_path: Path) -> None:
 
 
 def test_one_column_cannot_be_two_things(tmp_path: Path) -> None:
-    with pytest.raises(SheetError, match="column 'noisy image' is named as noisy and as reference; name others with"):
+    with pytest.raises(
+        SheetError, match="column 'noisy image' is named for noisy and for reference; name another with"
+    ):
         read_sheet(write(tmp_path / "a.csv", RECORDS), columns=Columns(noisy="noisy image", reference="Noisy Image"))
 
 
@@ -174,38 +176,37 @@ def test_a_line_of_more_cells_than_the_header_is_a_problem_of_that_row(tmp_path:
     assert fields(first) == UNDERSTOOD[0]
     assert (long.number, long.noisy, long.noise_type, long.reference, long.label) == (3, "", None, "", None)
     assert len(long.problems) == 1
-    assert long.problems[0].startswith("the line has 5 cells where the header has 3")
-    assert 'into "quotes"' in long.problems[0]
+    assert long.problems[0].startswith("the line has 5 cells, but the header 3")
+    assert 'in "quotes"' in long.problems[0]
     assert (blank.noisy, blank.problems) == ("ok.png", ())
-    assert "no noisy picture is named" in short.problems
+    assert "the path of the noisy image is missing" in short.problems
 
 
 @pytest.mark.parametrize(
     ("noisy", "reference", "said"),
     [
-        ("def_2.png", "ok_1.png", "the words of 'def_2.png' say defect, those of 'ok_1.png' say ok; "),
-        ("n/1.png", "def_ok.png", "the words of 'def_ok.png' say both ok and defect; "),
-        ("no_ok.png", "ok.png", "the words of 'no_ok.png' say both ok and defect; "),
+        ("def_2.png", "ok_1.png", "the paths contradict each other: 'def_2.png' means defect, 'ok_1.png' means ok; "),
+        ("n/1.png", "def_ok.png", "the path 'def_ok.png' names both ok and defect; "),
+        ("no_ok.png", "ok.png", "the path 'no_ok.png' names both ok and defect; "),
         (
             "ok/def_1.png",
             "def.png",
-            "the words of 'ok/def_1.png' contradict each other: 'def_1.png' says defect, 'ok' says ok; ",
+            "the path 'ok/def_1.png' contradicts itself: 'def_1.png' means defect, 'ok' means ok; ",
         ),
         (
             "train/NOT_OK/Part_OK.png",
             "def.png",
-            "the words of 'train/NOT_OK/Part_OK.png' contradict each other: 'Part_OK.png' says ok, 'NOT_OK' says "
-            "defect; ",
+            "the path 'train/NOT_OK/Part_OK.png' contradicts itself: 'Part_OK.png' means ok, 'NOT_OK' means defect; ",
         ),
-        ("ok/no_def.png", "ok.png", "the words of 'ok/no_def.png' say both ok and defect; "),
-        ("1.png", "2.png", "the words of '1.png' say neither ok nor def(ect); "),
+        ("ok/no_def.png", "ok.png", "the path 'ok/no_def.png' names both ok and defect; "),
+        ("1.png", "2.png", "the path '1.png' names neither ok nor def(ect); "),
     ],
 )
-def test_words_of_paths_that_say_no_label_are_named(tmp_path: Path, noisy: str, reference: str, said: str) -> None:
+def test_paths_without_a_clear_label_are_named(tmp_path: Path, noisy: str, reference: str, said: str) -> None:
     row = read_one(tmp_path, noisy, reference)
 
     assert row.label is None
-    assert row.problems == (f"{said}rename it or name a --label-column",)
+    assert row.problems == (f"{said}rename the file or name a --label-column",)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +224,7 @@ def test_words_of_paths_that_say_no_label_are_named(tmp_path: Path, noisy: str, 
         ("ok_def/ng/ok_set/def_1.png", Label.DEFECT, "ok_set"),
     ],
 )
-def test_the_name_nearest_to_the_file_counts_and_a_folder_that_says_otherwise_is_told(
+def test_the_nearest_name_counts_and_a_contradicting_folder_is_noted(
     tmp_path: Path, noisy: str, label: Label, folder: str
 ) -> None:
     sheet = read_sheet(write(tmp_path / "a.csv", [[f"clean/{label}_1.png", "Salt", noisy]] * 2))
@@ -234,7 +235,7 @@ def test_the_name_nearest_to_the_file_counts_and_a_folder_that_says_otherwise_is
     assert repr(noisy) in sheet.notes[0].message
 
 
-def test_of_several_folders_that_say_otherwise_the_most_frequent_is_named(tmp_path: Path) -> None:
+def test_the_most_frequent_contradicting_folder_is_named(tmp_path: Path) -> None:
     noisy = ["pass1/def_1.png", "bad_light/ok/1.png", "bad_light/ok/2.png"]
     records = [["def.png" if "def" in path else "ok.png", "Salt", path] for path in noisy]
 
@@ -246,7 +247,7 @@ def test_of_several_folders_that_say_otherwise_the_most_frequent_is_named(tmp_pa
 
 
 @pytest.mark.parametrize("noisy", ["ok/1.png", "ok/good_1.png", "def_or_ok/ok_1.png", "a/b/cast_ok_1.png"])
-def test_folders_that_say_the_same_or_nothing_are_not_told(tmp_path: Path, noisy: str) -> None:
+def test_folders_with_the_same_or_no_label_are_not_noted(tmp_path: Path, noisy: str) -> None:
     sheet = read_sheet(write(tmp_path / "a.csv", [["ok.png", "Salt", noisy]]))
 
     assert (sheet.rows[0].label, sheet.notes) == (Label.OK, ())
@@ -287,7 +288,7 @@ def test_names_and_paths_with_commas(tmp_path: Path, text: str) -> None:
     assert (row.reference, row.noisy, row.label) == ("ok, 1.png", "ok, 2.png", Label.OK)
 
 
-def test_a_separator_at_the_end_of_each_line_shifts_nothing(tmp_path: Path) -> None:
+def test_trailing_separators_do_not_shift_columns(tmp_path: Path) -> None:
     text = ",".join(HEADER) + "\nok_1.png,Salt,ok_2.png,\nok_3.png,Salt,ok_4.png,\n"
 
     rows = read_sheet(write_text(tmp_path / "a.csv", text)).rows
@@ -295,7 +296,7 @@ def test_a_separator_at_the_end_of_each_line_shifts_nothing(tmp_path: Path) -> N
     assert [(row.reference, row.noisy) for row in rows] == [("ok_1.png", "ok_2.png"), ("ok_3.png", "ok_4.png")]
 
 
-def test_words_that_pandas_takes_for_nothing_are_kept(tmp_path: Path) -> None:
+def test_words_that_pandas_reads_as_missing_are_kept(tmp_path: Path) -> None:
     row = read_sheet(write_text(tmp_path / "a.csv", ",".join(HEADER) + "\nok/NA,None,ok/null\n")).rows[0]
 
     assert (row.reference, row.noise_type, row.noisy) == ("ok/NA", NoiseType.NONE, "ok/null")
@@ -341,18 +342,18 @@ def test_numbers_as_paths_read_as_a_person_typed_them(tmp_path: Path) -> None:
     assert (row.noisy, row.reference) == ("12", "7")
 
 
-def test_what_cannot_be_understood_is_kept_with_every_problem(tmp_path: Path) -> None:
+def test_invalid_rows_are_kept_with_every_problem(tmp_path: Path) -> None:
     records = [["", "Poisson", "../../1.png"], ["def_1.png", "", "ok_1.png"], ["1.png", "Salt", "2.png"]]
 
     rows = read_sheet(write(tmp_path / "a.csv", records)).rows
 
     assert [len(row.problems) for row in rows] == [3, 2, 1]
     assert rows[0].problems == (
-        f"the noisy path '../../1.png' lies outside the root {tmp_path}; name another with --root",
-        "no reference picture is named",
-        "unknown noise type 'Poisson'; known are gaussian, salt_and_pepper, periodic, none",
+        f"the noisy path '../../1.png' is outside the root {tmp_path}; set another root with --root",
+        "the path of the reference image is missing",
+        "unknown noise type 'Poisson'; expected one of gaussian, salt_and_pepper, periodic, none",
     )
-    assert "'ok_1.png' say ok" in rows[1].problems[1]
+    assert "'ok_1.png' means ok" in rows[1].problems[1]
     assert "neither ok nor def" in rows[2].problems[0]
     assert [(row.noise_type, row.label) for row in rows[:2]] == [(None, None)] * 2
 
@@ -362,7 +363,7 @@ def test_an_unknown_label_is_a_problem_of_its_row(tmp_path: Path) -> None:
 
     (problem,) = read_sheet(path, columns=Columns(label="Label")).rows[0].problems
 
-    assert problem.startswith("unknown label 'perhaps'; known are for ok: ok, ")
+    assert problem.startswith("unknown label 'perhaps'; known words are for ok: ok, ")
     assert all(word in problem for word in ("n.i.O.", "不合格", "reject", "--ok-value", "--defect-value"))
 
 
@@ -407,7 +408,7 @@ def test_paths_that_leave_the_root_are_problems(tmp_path: Path, text: str) -> No
 
     assert row.noisy == ""
     assert len(row.problems) == 1
-    assert "lies outside the root" in row.problems[0]
+    assert "is outside the root" in row.problems[0]
 
 
 def test_absolute_paths_inside_the_root_are_accepted(tmp_path: Path) -> None:
@@ -432,7 +433,7 @@ odd_paths = st.lists(odd_pieces | st.text(max_size=4), min_size=1, max_size=8).f
 def test_no_text_leads_out_of_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     line = Line(2, (text.strip(), "Salt", "ok.png"))
     table = Table(columns=("Noisy Image", "Noise Type", "Denoise Image"), lines=(line,))
-    monkeypatch.setattr(sheets, "read_table", lambda *_, **__: table)  # a workbook cannot hold every text
+    monkeypatch.setattr(sheets, "read_table", lambda *_, **__: table)  # a workbook cannot store every text
     path = tmp_path / "Labels.xlsx"
     path.touch()
     sheet = read_sheet(path)
@@ -452,14 +453,14 @@ def test_links_inside_the_root_are_the_owners_choice(tmp_path: Path) -> None:
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     root.mkdir()
     elsewhere.mkdir()
-    (elsewhere / "ok.png").write_text("a picture")
+    (elsewhere / "ok.png").write_text("an image")
     (root / "linked").symlink_to(elsewhere, target_is_directory=True)
 
     sheet = read_sheet(
         write(root / "a.csv", [["ok.png", "Salt", "linked/ok.png"], ["ok.png", "Salt", "linked/../ok.png"]])
     )
 
-    assert sheet.resolve(sheet.rows[0].noisy).read_text() == "a picture"
+    assert sheet.resolve(sheet.rows[0].noisy).read_text() == "an image"
     assert sheet.rows[1].noisy == "ok.png"  # by the text, not by the link
 
 
@@ -477,7 +478,7 @@ def test_a_root_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def refusal(path: Path, **options: Path) -> str:
-    """The one line that reading a sheet is refused with; it must begin with a path."""
+    """Return the one-line error of reading a sheet; it must begin with a path."""
     with pytest.raises(SheetError) as caught:
         read_sheet(path, **options)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
@@ -488,13 +489,13 @@ def refusal(path: Path, **options: Path) -> str:
 def test_no_sheet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.xlsx").mkdir()
 
-    assert "no such sheet; needed is a file that ends in .xlsx, .xls, .csv, .parquet" in refusal(tmp_path / "a.xlsx")
-    assert "no such sheet" in refusal(tmp_path / "folder.xlsx")
+    assert "no such sheet; expected a file that ends in .xlsx, .xls, .csv, .parquet" in refusal(tmp_path / "a.xlsx")
+    assert "got a folder" in refusal(tmp_path / "folder.xlsx")
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
-    assert "this one in .txt" in refusal(write_text(tmp_path / "a.txt", "hello"))
-    assert "this one in nothing" in refusal(write_text(tmp_path / "a", "hello"))
+    assert "got .txt" in refusal(write_text(tmp_path / "a.txt", "hello"))
+    assert "got a name without a suffix" in refusal(write_text(tmp_path / "a", "hello"))
 
 
 def test_a_missing_root_is_refused(tmp_path: Path) -> None:
@@ -585,7 +586,7 @@ def test_parquet_without_its_package_names_what_to_install(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("word", ["unknown", " Unknown "])
-def test_a_reference_may_be_said_to_be_unknown(tmp_path: Path, word: str) -> None:
+def test_a_reference_may_be_unknown(tmp_path: Path, word: str) -> None:
     row = read_one(tmp_path, "ok.png", reference=word)
 
     assert (row.reference, row.label, row.problems) == ("", Label.OK, ())

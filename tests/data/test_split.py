@@ -23,7 +23,7 @@ def test_leaked_rows_are_those_whose_key_was_learned_from() -> None:
 
 
 def test_a_saved_split_is_read_back(tmp_path: Path) -> None:
-    rows = [row(number, f"pictures, new/ok_{number}ü.png") for number in range(2, 42)]
+    rows = [row(number, f"images, new/ok_{number}ü.png") for number in range(2, 42)]
     split = Split(subsets=tuple(list(Subset)[number % 3] for number in range(40)), description="as split.csv lists it")
     parts = tuple(f"NA, {number}" for number in range(40))
     path = tmp_path / "run" / "split.csv"
@@ -56,11 +56,11 @@ SAVED = "row,noisy,part,split\n2,a.png,p,train\n3,b.png,q,test\n"
 
 
 @pytest.mark.parametrize("others", [["a.png"], ["b.png", "a.png"], ["a.png", "c.png"], ["a.png", "b.png", "c.png"]])
-def test_a_split_of_other_pictures_is_refused(tmp_path: Path, others: list[str]) -> None:
+def test_a_split_of_other_images_is_refused(tmp_path: Path, others: list[str]) -> None:
     path = tmp_path / "split.csv"
     path.write_text(SAVED)
 
-    with pytest.raises(SheetError, match=r"split\.csv: the split lists other pictures than the sheet; start a new run"):
+    with pytest.raises(SheetError, match=r"split\.csv: the split lists other images than the sheet; start a new run"):
         load_split(path, [row(number, name) for number, name in enumerate(others, 2)])
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearcast.data.words import labels_in_path, parse_label, parse_noise_type
+from clearcast.data.words import KNOWN_LABELS, labels_in_path, parse_noise_type
 from clearcast.domain import Label, NoiseType
 
 
@@ -35,7 +35,7 @@ def test_parts_of_words_are_no_labels(path: str) -> None:
     "path",
     ["ok_def_1.png", "def-or-ok/1.png", "no_ok_1.png", "NON OK/1.png", "no-defect.png", "ok/non_defective_3.png"],
 )
-def test_words_that_contradict_or_negate_say_both(path: str) -> None:
+def test_contradicting_or_negated_words_count_as_both_labels(path: str) -> None:
     assert labels_in_path(path) == {Label.OK, Label.DEFECT}
 
 
@@ -64,7 +64,7 @@ def test_any_separators_stand_in_words_for_ok(name: str) -> None:
         *("NoDefects", "no_def", "without_defect", "ohne Defekt", "ohne_Ausschuss", "keine_defects", "n_def", "undef"),
     ],
 )
-def test_what_is_negated_is_never_taken_for_what_it_negates(name: str) -> None:
+def test_a_negated_word_never_counts_as_its_label(name: str) -> None:
     assert labels_in_path(f"{name}/1.png") == {Label.OK, Label.DEFECT}
 
 
@@ -80,12 +80,12 @@ def test_what_is_negated_is_never_taken_for_what_it_negates(name: str) -> None:
         *(("def_unit", Label.DEFECT), ("sun_ok", Label.OK), ("zero_1_def", Label.DEFECT), ("n5_ok", Label.OK)),
     ],
 )
-def test_other_words_beside_negate_nothing(name: str, label: Label) -> None:
+def test_other_words_do_not_negate(name: str, label: Label) -> None:
     assert labels_in_path(f"{name}.png") == {label}
 
 
 @pytest.mark.parametrize("name", ["nook", "noise", "union", "unit", "carefree", "freeform", "noon", "no", "undefined"])
-def test_words_that_begin_like_a_negation_say_nothing(name: str) -> None:
+def test_words_that_begin_like_a_negation_do_not_negate(name: str) -> None:
     assert labels_in_path(f"{name}/1.png") == frozenset()
 
 
@@ -120,7 +120,7 @@ def test_any_text_can_be_asked_for_labels(path: str) -> None:
     ["ok", " OK ", "Good", "pass", "0", "False", "i.O.", "i. O.", "IO", "P", "合格", "gut", "0.0", "ＯＫ", "o.k."],
 )
 def test_spellings_of_ok(text: str) -> None:
-    assert parse_label(text) is Label.OK
+    assert KNOWN_LABELS.parse(text) is Label.OK
 
 
 @pytest.mark.parametrize(
@@ -145,12 +145,12 @@ def test_spellings_of_ok(text: str) -> None:
     ],
 )
 def test_spellings_of_defect(text: str) -> None:
-    assert parse_label(text) is Label.DEFECT
+    assert KNOWN_LABELS.parse(text) is Label.DEFECT
 
 
 @pytest.mark.parametrize("text", ["1,", "1,0", "1,00", "1.", "1.0", "1.000", "+1,0"])
 def test_a_number_may_end_in_zeros_behind_its_point(text: str) -> None:
-    assert parse_label(text) is Label.DEFECT
+    assert KNOWN_LABELS.parse(text) is Label.DEFECT
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_number_may_end_in_zeros_behind_its_point(text: str) -> None:
     ],
 )
 def test_other_labels_are_unknown(text: str) -> None:
-    assert parse_label(text) is None
+    assert KNOWN_LABELS.parse(text) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Workbooks as people and programs make them: where the table is, what is hidden, merged, missing, or too much."""
+"""Workbooks of people and programs: location of the table, hidden, merged and missing cells, size limits."""
 
 import contextlib
 import io
@@ -79,24 +79,24 @@ def test_a_table_below_titles_is_found(tmp_path: Path) -> None:
     assert sheet.place == "worksheet 'Labels', header in row 4, rows 5 to 7"
 
 
-def test_a_table_behind_a_cover_is_found_and_the_same_question_whoever_names_it(tmp_path: Path) -> None:
+def test_a_table_behind_a_cover_is_found_with_the_same_fingerprint(tmp_path: Path) -> None:
     path = saved(workbook(("Readme", [("How to use this list",)]), ("Parts", [HEADER, *ROWS])), tmp_path / "a.xlsx")
 
     found, named = read_sheet(path), read_sheet(path, reading=Reading(worksheet="parts"))
 
     assert noisy(found) == noisy(named) == expected(2)
-    assert found.question() == named.question()
-    assert found.question()["reading"] == {"worksheet": "Parts"}
-    assert Reading.from_json(found.question()["reading"]) == found.reading
+    assert found.fingerprint() == named.fingerprint()
+    assert found.fingerprint()["reading"] == {"worksheet": "Parts"}
+    assert Reading.from_json(found.fingerprint()["reading"]) == found.reading
 
 
-def test_a_table_on_the_first_worksheet_is_the_question_that_it_was(tmp_path: Path) -> None:
+def test_a_table_on_the_first_worksheet_keeps_its_fingerprint(tmp_path: Path) -> None:
     sheet = read_sheet(saved(workbook(), tmp_path / "a.xlsx"))
 
-    assert sheet.question() == {"sheet_sha256": sheet.sha256, "columns": {}}
+    assert sheet.fingerprint() == {"sheet_sha256": sheet.sha256, "columns": {}}
 
 
-def test_of_two_tables_the_first_is_read_and_the_other_told(tmp_path: Path) -> None:
+def test_the_first_of_two_tables_is_read_and_the_other_noted(tmp_path: Path) -> None:
     path = saved(workbook(("A", [HEADER, ROWS[0]]), ("B", [HEADER, ROWS[1]])), tmp_path / "a.xlsx")
 
     assert noisy(read_sheet(path)) == [(2, ROWS[0][2])]
@@ -115,12 +115,12 @@ def test_worksheets_that_are_shown_come_before_hidden_ones(tmp_path: Path, state
     assert kinds(read_sheet(saved(alone, tmp_path / "b.xlsx"))) == ["hidden worksheet"]
 
 
-def test_what_was_looked_at_is_told_if_there_is_no_table(tmp_path: Path) -> None:
+def test_searched_worksheets_are_named_if_there_is_no_table(tmp_path: Path) -> None:
     path = saved(workbook(("Readme", [("x",)]), ("Parts", [("t",), ("Noisy image", "Kind")])), tmp_path / "a.xlsx")
 
     message = refusal(path)
     assert "no column 'Noise Type', 'Denoise Image'; the sheet has 'Noisy image', 'Kind' in row 2 of" in message
-    assert "of worksheet 'Parts'; looked at the first 50 rows of 'Readme', 'Parts'" in message
+    assert "of worksheet 'Parts'; searched the first 50 rows of 'Readme', 'Parts'" in message
     assert "no worksheet 'Labels'; the workbook has 'Readme', 'Parts'" in refusal(path, worksheet="Labels")
 
 
@@ -151,11 +151,11 @@ def test_merged_cells_are_filled_within_the_table_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
-        ('=IF(1,"Salt","")', "the noise type cell holds a formula that was never calculated; open the workbook in"),
-        ("#REF!", "the noise type cell holds the error #REF!"),
+        ('=IF(1,"Salt","")', "the noise type cell has a formula that was never calculated; open the workbook in"),
+        ("#REF!", "the noise type cell has the error #REF!"),
     ],
 )
-def test_why_a_cell_has_no_value_is_told(tmp_path: Path, cell: str, said: str) -> None:
+def test_the_reason_why_a_cell_has_no_value_is_named(tmp_path: Path, cell: str, said: str) -> None:
     book = workbook(("Labels", [HEADER, (ROWS[0][0], cell, ROWS[0][2])]))
 
     (row,) = read_sheet(saved(book, tmp_path / "a.xlsx")).rows
@@ -181,7 +181,7 @@ def test_a_formula_that_was_calculated_is_its_value(tmp_path: Path) -> None:
     assert noisy(read_sheet(saved(book, tmp_path / "a.xlsx", result))) == [(2, ROWS[0][2])]
 
 
-def test_hidden_rows_and_columns_are_read_and_told(tmp_path: Path) -> None:
+def test_hidden_rows_and_columns_are_read_and_noted(tmp_path: Path) -> None:
     book = workbook()
     book["Labels"].row_dimensions[3].hidden = True
     book["Labels"].column_dimensions["B"].hidden = True
@@ -201,10 +201,10 @@ def test_totals_below_and_repeated_headers_are_named(tmp_path: Path) -> None:
     _, header, _, total = read_sheet(saved(book, tmp_path / "a.xlsx")).rows
 
     assert header.problems == ("the row repeats the header; remove it",)
-    assert "below the last whole one ('Total: 2'); if it is a total or a note, remove it" in total.problems[-1]
+    assert "below the last complete row ('Total: 2'); if it is a total or a note, remove it" in total.problems[-1]
 
 
-def test_cells_far_away_cost_nothing(tmp_path: Path) -> None:
+def test_distant_cells_cost_no_memory(tmp_path: Path) -> None:
     book = workbook()
     book["Labels"]["XFD1048576"] = "stray"
     book["Labels"]["A200000"].number_format = "0.00"
@@ -214,7 +214,7 @@ def test_cells_far_away_cost_nothing(tmp_path: Path) -> None:
     assert noisy(read_sheet(saved(book, tmp_path / "b.xlsx", declared))) == expected(2)
 
 
-def test_cells_and_rows_need_not_say_where_they_are(tmp_path: Path) -> None:
+def test_cells_and_rows_without_references_are_read(tmp_path: Path) -> None:
     bare = {WORKSHEET: lambda data: re.sub(rb' r="[A-Z]*[0-9]+"', b"", data)}
 
     assert noisy(read_sheet(saved(workbook(), tmp_path / "a.xlsx", bare))) == expected(2)
@@ -230,7 +230,7 @@ def test_prefixes_of_names_in_xml_do_not_matter(tmp_path: Path) -> None:
 
 
 def with_strings(book: Workbook, path: Path, strings: bytes) -> Path:
-    """A workbook whose first path is the first of some shared strings."""
+    """Return a workbook whose first path is a shared string."""
     relation = b'<Relationship Id="rId99" Type="x/sharedStrings" Target="/xl/sharedStrings.xml"/></Relationships>'
     changes: dict[str, Change] = {
         RELATIONS: lambda data: data.replace(b"</Relationships>", relation),
@@ -250,12 +250,12 @@ def test_shared_strings_in_pieces_without_their_pronunciation(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("MOST_STRING_BYTES", 50, "sharedStrings.xml unpacks to more than 0 MB, which is the most that is read"),
+        ("MOST_STRING_BYTES", 50, "sharedStrings.xml unpacks to more than 0 MB, which is the limit"),
         ("MOST_STRINGS", 1, "the workbook has more than 1 strings"),
         ("MOST_CELLS", 5, "the worksheet has more than 5 cells"),
-        ("MOST_CELL_TEXT", 3, "characters, which is the most that is read"),
+        ("MOST_CELL_TEXT", 3, "characters, which is the limit"),
         ("MOST_LINES", 2, "the table has more than 2 rows"),
-        ("MOST_TEXT", 20, "the wanted columns hold more than 20 characters"),
+        ("MOST_TEXT", 20, "the wanted columns have more than 20 characters"),
         ("MOST_PART_BYTES", 99, "unpacks to more than 0 MB"),
         ("MOST_PARTS", 3, "the workbook has more than 3 parts"),
         ("MOST_FILE_BYTES", 99, "the file has more than 0 MB"),
@@ -270,7 +270,7 @@ def test_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, na
     assert said in refusal(path)
 
 
-def test_a_part_that_unpacks_to_more_than_it_says_is_refused(tmp_path: Path) -> None:
+def test_a_part_that_unpacks_to_more_than_declared_is_refused(tmp_path: Path) -> None:
     path = saved(workbook(), tmp_path / "a.xlsx")
     data = bytearray(path.read_bytes())
     entry = data.index(WORKSHEET.encode(), data.index(b"PK\x01\x02")) - 46
@@ -296,7 +296,7 @@ def test_a_part_that_unpacks_to_more_than_it_says_is_refused(tmp_path: Path) -> 
         (BOOK, lambda _: b"", "has no part xl/workbook.xml"),
     ],
 )
-def test_damage_is_told(tmp_path: Path, part: str, change: Change, said: str) -> None:
+def test_damage_is_reported(tmp_path: Path, part: str, change: Change, said: str) -> None:
     assert said in refusal(saved(workbook(), tmp_path / "a.xlsx", {part: change}))
 
 
@@ -317,7 +317,7 @@ COVER: list[tuple[str, list[Any]]] = [
     ],
 )
 @pytest.mark.parametrize("place", [1, 2])
-def test_a_damaged_worksheet_beside_the_table_is_told(tmp_path: Path, change: Change, place: int) -> None:
+def test_a_damaged_worksheet_beside_the_table_is_noted(tmp_path: Path, change: Change, place: int) -> None:
     worksheets = COVER if place == 1 else COVER[::-1]
     part = f"xl/worksheets/sheet{place}.xml"
 
@@ -328,7 +328,7 @@ def test_a_damaged_worksheet_beside_the_table_is_told(tmp_path: Path, change: Ch
     assert "worksheet 'Cover' cannot be read" in sheet.notes[0].message
 
 
-def test_a_worksheet_whose_checksum_is_wrong_is_told(tmp_path: Path) -> None:
+def test_a_worksheet_with_a_wrong_checksum_is_noted(tmp_path: Path) -> None:
     path = saved(workbook(*COVER), tmp_path / "a.xlsx")
     data = bytearray(path.read_bytes())
     entry = data.index(WORKSHEET.encode(), data.index(b"PK\x01\x02")) - 46
@@ -351,7 +351,7 @@ def test_an_encrypted_workbook_is_named_so(tmp_path: Path) -> None:
     path = tmp_path / "a.xlsx"
     path.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "EncryptedPackage".encode("utf-16-le"))
 
-    assert "is protected by a password" in refusal(path)
+    assert "is password-protected" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -363,12 +363,12 @@ def test_other_kinds_of_sheets_are_named(tmp_path: Path, name: str, said: str) -
     assert said in refusal(tmp_path / name)
 
 
-def test_a_folder_is_no_sheet(tmp_path: Path) -> None:
-    assert "but a folder" in refusal(tmp_path)
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    assert "got a folder" in refusal(tmp_path)
 
 
-def test_a_workbook_is_told_by_its_bytes(tmp_path: Path) -> None:
-    """Old workbooks are often given the new suffix, and the reverse; macros do not matter."""
+def test_a_workbook_is_recognised_by_its_signature(tmp_path: Path) -> None:
+    """Old workbooks often have the new suffix, and vice versa; macros are ignored."""
     old = (Path(__file__).parent / "files" / "labels.xls").read_bytes()
     (tmp_path / "old.xlsx").write_bytes(old)
 
@@ -472,5 +472,5 @@ def test_any_xml_in_a_workbook_is_a_sheet_or_a_sheet_error(
 
 
 def test_a_file_that_ends_the_native_reader_is_refused() -> None:
-    """pyarrow 26 ends its process by SIGABRT on this one, which the fuzzer found."""
+    """pyarrow 26 aborts on this file, which the fuzz test found."""
     assert "cannot be read as .parquet" in refusal(Path(__file__).parent / "files" / "aborting.parquet")

@@ -265,7 +265,7 @@ def _training(layers: list[Layer]) -> Training:
         train_images=96,
         seconds=83.4,
         device="cpu",
-        cache="all 120 pictures kept decoded in memory (1 MB)",
+        cache="all 120 images cached in memory (1 MB)",
         images_per_second=11.5,
         parameters=sum(layer["parameters"] for layer in layers),
         layers=layers,

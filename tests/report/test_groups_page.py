@@ -24,7 +24,7 @@ def sheet(noisy_folder: Path) -> Sheet:
 
 def in_threes(sheet: Sheet, **links: tuple[Link, ...]) -> RowGroups:
     names = tuple(f"part-{place // 3}" for place in range(len(sheet.rows)))
-    return RowGroups(of_rows=names, pictures=tuple(row.reference for row in sheet.rows), **links)
+    return RowGroups(of_rows=names, images=tuple(row.reference for row in sheet.rows), **links)
 
 
 def written(sheet: Sheet, groups: RowGroups, folder: Path) -> str:
@@ -86,7 +86,7 @@ def test_it_says_how_to_hand_corrected_groups_back(sheet: Sheet, tmp_path: Path)
 
 
 def test_a_picture_that_cannot_be_read_is_said_and_names_are_escaped(sheet: Sheet, tmp_path: Path) -> None:
-    lost = RowGroups(of_rows=("<b>", "<b>"), pictures=("", "gone.png"))
+    lost = RowGroups(of_rows=("<b>", "<b>"), images=("", "gone.png"))
 
     page = written(replace(sheet, rows=sheet.rows[:2]), lost, tmp_path)
 

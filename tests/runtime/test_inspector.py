@@ -89,7 +89,7 @@ def test_any_channels_become_the_bundles_own(tmp_path: Path, channels: Channels)
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"no picture", "not a readable picture"),
+        (b"no picture", "unknown image format"),
         (imaging.encode(even(9), ".png")[:-30], "truncated"),
         (even(9, (15, 400)), "400 x 15 pixels; needed are at least 16 on each side"),
     ],

@@ -73,7 +73,7 @@ def test_one_row_a_picture(bundle: Path, tmp_path: Path) -> None:
         assert float(row["p_defect"]) == pytest.approx(p_defect, abs=1e-4)
         assert row["verdict"] == ("defect" if p_defect > 0.5 else "ok")
         assert row["error"] == ""
-    assert "not a readable picture" in rows[-1]["error"]
+    assert "unknown image format" in rows[-1]["error"]
     defects = sum(row["verdict"] == "defect" for row in rows)
     assert f"{defects} defect" in done.output
     assert "1 picture could not be inspected" in done.output
@@ -139,7 +139,7 @@ def test_what_is_too_long_for_a_format_keeps_its_verdict_and_is_told(bundle: Pat
     assert [(row["verdict"] != "", row["error"]) for row in rows_of(tmp_path / "r.csv")] == [(True, ""), (True, "")]
     said = " ".join(done.output.split())
     assert "1 picture beside the results could not be written" in said
-    assert "parts/a.png: 65600 x 16 pixels; a .jpg file holds at most 65,500 pixels a side" in said
+    assert "parts/a.png: 65600 x 16 pixels; .jpg allows at most 65,500 pixels per side" in said
     assert len(imaging.find(tmp_path / "d")) == 1
     shapes = sorted(imaging.load(path, Channels.RGB).shape for path in imaging.find(tmp_path / "h"))
     assert shapes == [(15, 65_500, 3), (16, 40, 3)], "a heat map is for looking at, so it may be shrunk"

@@ -264,7 +264,7 @@ def test_lines_that_cannot_be_understood_are_rows(tmp_path: Path) -> None:
     assert content(fine) == PNG
     with pytest.raises(PictureError, match="#row 3: the line names no picture"):
         nameless.read()
-    with pytest.raises(PictureError, match="#row 5: the line has 3 cells where the header has 2"):
+    with pytest.raises(PictureError, match="#row 5: the line has 3 cells, but the header 2"):
         torn.read()
 
 

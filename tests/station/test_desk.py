@@ -92,7 +92,7 @@ def test_answers_come_in_the_order_of_the_uploads(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("data", "reason"),
-    [(b"", "not a readable picture"), (b"<svg/>", "not a readable picture"), (picture(1)[:60], "truncated")],
+    [(b"", "unknown image format"), (b"<svg/>", "unknown image format"), (picture(1)[:60], "truncated")],
 )
 def test_an_undecodable_image_gives_a_record_with_an_error(scene: Scene, data: bytes, reason: str) -> None:
     async def run() -> list[Record]:

@@ -249,4 +249,4 @@ def test_a_log_is_readable_by_its_owner_only(tmp_path: Path, caplog: pytest.LogC
             each.chmod(0o644)
         with closing(open_log(path)):
             assert {mode_of(each) for each in path.parent.iterdir()} == {0o600}
-    assert "log.sqlite: everybody on this machine could read it" in caplog.text
+    assert "log.sqlite: was readable by every user of this machine" in caplog.text

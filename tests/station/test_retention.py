@@ -177,7 +177,7 @@ def test_images_are_readable_by_their_owner_only(tmp_path: Path, caplog: pytest.
     (tmp_path / "pictures").chmod(0o755)
     Shelf(tmp_path / "pictures")
     assert stat.S_IMODE((tmp_path / "pictures").stat().st_mode) == 0o700
-    assert "everybody on this machine could read it" in caplog.text
+    assert "was readable by every user of this machine" in caplog.text
 
     (tmp_path / "pictures").chmod(0o750)
     Shelf(tmp_path / "pictures")

@@ -43,7 +43,7 @@ class TrainRequest:
         """All that the bundle depends on, other than the machine; ready for JSON."""
         return {
             "recipe": "clear",
-            **self.sheet.question(),
+            **self.sheet.fingerprint(),
             "seed": self.seed,
             "skip_bad": self.skip_bad,
             "budget": self.budget,

@@ -14,7 +14,7 @@ from clearcast.cli.options import (
 )
 from clearcast.cli.output import console, say
 from clearcast.cli.sheets import SheetOptions, with_sheet_options
-from clearcast.data.check import Check, Severity, check_sheet, read_facts
+from clearcast.data.check import Check, Severity, check_sheet, read_facts, summarise_counts
 from clearcast.data.facts import PictureFacts
 from clearcast.data.findings import GROUP_DOUBTS, GROUPS, GROUPS_PAGE, require_findings_folder, write_findings
 from clearcast.data.groups import (
@@ -71,7 +71,7 @@ def _groups(rows: Sheet, facts: dict[str, PictureFacts]) -> RowGroups:
     """The groups that the sheet names itself; where it names none, those that are found in the pictures."""
     if any(row.group for row in rows.rows):
         named = known_parts(rows, None, find=tuple).of_rows
-        return RowGroups(of_rows=named, pictures=shown_pictures(rows, facts))
+        return RowGroups(of_rows=named, images=shown_pictures(rows, facts))
     with progress_bar(console, "Looking for pictures of one part") as progress:
         return find_row_groups(rows, facts, progress=progress)
 
@@ -96,8 +96,7 @@ def _print_groups(groups: RowGroups) -> None:
 def _print_check(result: Check) -> None:
     table = Table(title=f"{result.rows} rows, {result.pictures} pictures", title_justify="left", show_header=False)
     for name in ("labels", "noise_types", "sizes", "modes", "formats"):
-        counts = getattr(result, name)
-        table.add_row(name.replace("_", " "), ", ".join(f"{count} {value}" for value, count in counts.items()))
+        table.add_row(name.replace("_", " "), summarise_counts(getattr(result, name)))
     console.print(table)
     shown: Counter[str] = Counter()
     for finding in result.findings:

@@ -1,1 +1,1 @@
-"""From a sheet to what networks are fed: sheet, frames, split, pictures in memory."""
+"""From a sheet to what networks are fed: sheet, frames, split, images in memory."""

@@ -1,27 +1,37 @@
-"""Whether a sheet and its pictures are fit: everything that is wrong, found in one pass and told at once."""
+"""Validation of a sheet and its images: all errors and warnings, found in one pass."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from clearcast.data.check_rows import WRONG_REFERENCE, Facts, Finding, Severity, row_findings, unspoilt_rows
+from clearcast.data.check_rows import WRONG_REFERENCE, Facts, Finding, Severity, noise_free_rows, row_findings
 from clearcast.data.facts import PictureFacts, read_facts
 from clearcast.data.sheet import Row, Sheet
 from clearcast.domain import Label, NoiseType
 from clearcast.imaging import PictureInfo
 from clearcast.progress import Progress
 
-__all__ = ["Check", "Finding", "PictureFacts", "Severity", "check_sheet", "read_facts", "unusable_rows"]
+__all__ = [
+    "Check",
+    "Finding",
+    "PictureFacts",
+    "Severity",
+    "check_sheet",
+    "read_facts",
+    "summarise_counts",
+    "unusable_rows",
+]
 
 RARE = 0.1  # a class with a smaller share of the rows is reported as rare
-MANY_WRONG = 0.2  # where a greater share of the references is wrong, the sheet as a whole is
-_FEW_WRONG = 2  # rows: of small sheets, these are no share to speak of
-MOST = 0.5  # where a greater share of the rows is without noise, the sheet as a whole is wrong
+MANY_WRONG = 0.2  # if a greater share of the references is wrong, none of them can be trusted
+_FEW_WRONG = 2  # rows; in a small sheet, so few can exceed that share by chance
+MOST = 0.5  # if a greater share of the noisy images has no noise, the sheet as a whole is wrong
+_SHOWN_VALUES = 6  # distinct values, such as image sizes, that a summary lists
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """The findings about a sheet, and counts that describe it."""
+    """Validation result of a sheet: findings, and counts that describe it."""
 
     findings: tuple[Finding, ...]
     rows: int
@@ -34,19 +44,19 @@ class Check:
 
     @property
     def fit(self) -> bool:
-        """Whether nothing must be mended."""
+        """Whether there are no errors."""
         return all(finding.severity is not Severity.ERROR for finding in self.findings)
 
 
 def check_sheet(
     sheet: Sheet, *, facts: dict[str, PictureFacts] | None = None, progress: Progress | None = None
 ) -> Check:
-    """Read every picture of a sheet whole and report all that is wrong with it and with its rows.
+    """Validate a sheet: read and decode every image, and report all errors and warnings.
 
     Args:
-        sheet: the sheet; its rows may have problems, they are reported.
-        facts: what ``read_facts`` found, where that was asked before; else the pictures are read now.
-        progress: called with (done, all) while pictures are read.
+        sheet: the sheet; problems of its rows are reported.
+        facts: the result of ``read_facts``; None reads the images now.
+        progress: called with (done, total) while images are read.
     """
     facts = facts if facts is not None else read_facts(sheet, progress=progress)
     readable = [fact.info for fact in facts.values() if fact.info]
@@ -54,55 +64,55 @@ def check_sheet(
     findings = [
         *(Finding(severity=Severity.WARNING, kind=note.kind, message=note.message) for note in sheet.notes),
         *by_row,
-        *_wrong_references(sheet, by_row),
-        *_without_noise(sheet.rows, facts),
+        *_many_wrong_references(sheet, by_row),
+        *_mostly_noise_free(sheet.rows, facts),
         *_unpaired(sheet.rows),
-        *_mixtures(readable),
+        *_mixed_properties(readable),
         *_imbalance("label", Label, [row.label for row in sheet.rows]),
-        *_imbalance("noise type", NoiseType, [row.noise_type for row in sheet.rows], needed=()),
+        *_imbalance("noise type", NoiseType, [row.noise_type for row in sheet.rows], required=()),
     ]
     return Check(
         findings=tuple(sorted(findings, key=lambda finding: (finding.severity, finding.kind, finding.row or 0))),
         rows=len(sheet.rows),
         pictures=len(facts),
-        labels=_counted(row.label or "unknown" for row in sheet.rows),
-        noise_types=_counted(row.noise_type or "unknown" for row in sheet.rows),
-        sizes=_counted(f"{info.width}x{info.height}" for info in readable),
-        modes=_counted(info.mode for info in readable),
-        formats=_counted(info.format for info in readable),
+        labels=_count(row.label or "unknown" for row in sheet.rows),
+        noise_types=_count(row.noise_type or "unknown" for row in sheet.rows),
+        sizes=_count(f"{info.width}x{info.height}" for info in readable),
+        modes=_count(info.mode for info in readable),
+        formats=_count(info.format for info in readable),
     )
 
 
 def unusable_rows(sheet: Sheet, facts: dict[str, PictureFacts]) -> list[Finding]:
-    """The errors that forbid to learn from single rows."""
+    """Find the errors of single rows, which make them unusable for training."""
     return [finding for finding in row_findings(sheet.rows, facts) if finding.severity is Severity.ERROR]
 
 
 def mostly_wrong_references(sheet: Sheet, findings: Iterable[Finding]) -> str:
-    """What to say of a sheet whose references are wrong in so many rows that the others are in doubt too, else ""."""
+    """Return a message if so many references are wrong that the others cannot be trusted, else ""."""
     wrong = sum(finding.kind == WRONG_REFERENCE for finding in findings)
     paired = sum(bool(row.reference) for row in sheet.rows)
     if wrong <= max(_FEW_WRONG, MANY_WRONG * paired):
         return ""
     return (
-        f"{wrong} of {paired} rows name a reference that is not what the noisy picture shows, so the others cannot be "
-        "trusted either; were two lists joined in different orders, or the pictures turned by a program that reads "
-        "their EXIF orientation? Correct the sheet; the findings by row say what fits"
+        f"{wrong} of {paired} rows name a reference that does not match the noisy image, so the others cannot be "
+        "trusted either; perhaps two lists were joined in different orders, or a program rotated the images by their "
+        "EXIF orientation. Correct the sheet; the findings by row name the references that match"
     )
 
 
-def _wrong_references(sheet: Sheet, findings: Iterable[Finding]) -> Iterator[Finding]:
+def _many_wrong_references(sheet: Sheet, findings: Iterable[Finding]) -> Iterator[Finding]:
     if message := mostly_wrong_references(sheet, findings):
         yield Finding(severity=Severity.ERROR, kind="wrong references", message=message)
 
 
-def _without_noise(rows: Sequence[Row], facts: Facts) -> Iterator[Finding]:
-    """Most noisy pictures are their own references: a column or a folder was taken for another."""
-    unspoilt, named = len(unspoilt_rows(rows, facts)), sum(row.noise_type is not NoiseType.NONE for row in rows)
-    if unspoilt > MOST * named:
+def _mostly_noise_free(rows: Sequence[Row], facts: Facts) -> Iterator[Finding]:
+    """Find sheets whose noisy images are mostly identical to their references: the wrong column or folder was named."""
+    noise_free, named = len(noise_free_rows(rows, facts)), sum(row.noise_type is not NoiseType.NONE for row in rows)
+    if noise_free > MOST * named:
         message = (
-            f"{unspoilt} of {named} noisy pictures are byte for byte their own references; there is nothing to learn "
-            "from them: name the column and the folder of the noisy pictures"
+            f"{noise_free} of {named} noisy images are identical to their references, byte for byte, so training has "
+            "no noise to learn from; name the column and the folder of the noisy images"
         )
         yield Finding(severity=Severity.ERROR, kind="no noise", message=message)
 
@@ -110,20 +120,19 @@ def _without_noise(rows: Sequence[Row], facts: Facts) -> Iterator[Finding]:
 def _unpaired(rows: Sequence[Row]) -> Iterator[Finding]:
     if count := sum(not row.reference and not row.problems for row in rows):
         message = (
-            f"{count} of {len(rows)} rows have an unknown reference: verdicts can be learned from them, restoring "
-            "cannot; a study leaves them out with --skip-bad"
+            f"{count} of {len(rows)} rows have an unknown reference: the classifier can use them, the denoiser cannot; "
+            "leave them out of a study with --skip-bad"
         )
         yield Finding(severity=Severity.WARNING, kind="no reference", message=message)
 
 
-def _mixtures(infos: list[PictureInfo]) -> Iterator[Finding]:
+def _mixed_properties(infos: list[PictureInfo]) -> Iterator[Finding]:
     for what, counts in (
-        ("sizes", _counted(f"{info.width}x{info.height}" for info in infos)),
-        ("modes", _counted(info.mode for info in infos)),
+        ("sizes", _count(f"{info.width}x{info.height}" for info in infos)),
+        ("modes", _count(info.mode for info in infos)),
     ):
         if len(counts) > 1:
-            listed = ", ".join(f"{count} of {name}" for name, count in counts.items())
-            message = f"the pictures have several {what}: {listed}"
+            message = f"the images have {len(counts):,} {what}: {summarise_counts(counts, ' of ')}"
             yield Finding(severity=Severity.WARNING, kind=f"mixed {what}", message=message)
 
 
@@ -131,20 +140,36 @@ def _imbalance(
     what: str,
     kinds: type[Label] | type[NoiseType],
     values: list[Label | None] | list[NoiseType | None],
-    needed: tuple[str, ...] = tuple(Label),
+    required: tuple[str, ...] = tuple(Label),
 ) -> Iterator[Finding]:
-    """A class that is needed and has no row is an error; one with few rows, a warning."""
+    """Report required classes without rows as errors, and classes with few rows as warnings."""
     counts = Counter(value for value in values if value)
     for kind in kinds:
         share = counts[kind] / max(len(values), 1)
-        if kind in needed and not counts[kind]:
-            message = f"no row has the {what} {kind}; a classifier needs pictures of each"
+        if kind in required and not counts[kind]:
+            message = f"no row has the {what} {kind}; a classifier requires images of each class"
             yield Finding(severity=Severity.ERROR, kind="missing class", message=message)
         elif counts[kind] and share < RARE:
             message = f"only {counts[kind]} of {len(values)} rows have the {what} {kind}"
             yield Finding(severity=Severity.WARNING, kind="rare class", message=message)
 
 
-def _counted(values: Iterable[str]) -> dict[str, int]:
-    """How often each value occurs, the most frequent first."""
+def summarise_counts(counts: Mapping[str, int], separator: str = " ") -> str:
+    """Summarise counts in one line: the most frequent values, and how many others there are.
+
+    Args:
+        counts: the count of each value, the most frequent first.
+        separator: text between a count and its value.
+
+    >>> summarise_counts({"8x8": 5, "9x9": 2}), summarise_counts({str(side): 2 for side in range(10)})
+    ('5 8x8, 2 9x9', '2 0, 2 1, 2 2, 2 3, 2 4, 2 5, and 4 others (8)')
+    """
+    values = list(counts.items())
+    listed = ", ".join(f"{count}{separator}{value}" for value, count in values[:_SHOWN_VALUES])
+    others = values[_SHOWN_VALUES:]
+    return f"{listed}, and {len(others):,} others ({sum(count for _, count in others):,})" if others else listed
+
+
+def _count(values: Iterable[str]) -> dict[str, int]:
+    """Count the occurrences of each value, the most frequent first."""
     return dict(Counter(str(value) for value in values).most_common())

@@ -1,4 +1,4 @@
-"""What is wrong with single rows of a sheet, with their pictures, and between rows that name the same."""
+"""Validation of single rows of a sheet and their images, and of rows that share images."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ WRONG_REFERENCE = "wrong reference"
 
 
 class Severity(StrEnum):
-    """``ERROR`` must be mended before training; ``WARNING`` should be looked at."""
+    """Severity of a finding: an ``ERROR`` must be corrected before training, a ``WARNING`` should be reviewed."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -24,7 +24,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing to mend or to look at. ``row`` is the spreadsheet's row number, None where it concerns the whole."""
+    """Validation finding. ``row`` is the spreadsheet's row number; None if it concerns the whole sheet."""
 
     severity: Severity
     kind: str
@@ -34,15 +34,15 @@ class Finding:
 
 
 def row_findings(rows: Sequence[Row], facts: Facts) -> list[Finding]:
-    """All that is wrong with single rows and their pictures, and between rows that name the same."""
+    """Find all errors and warnings of single rows, their images, and rows that share images."""
     return [
         *_row_problems(rows),
         *_contradictions(rows),
-        *_broken_pictures(rows, facts),
-        *_unequal_pairs(rows, facts),
+        *_broken_images(rows, facts),
+        *_size_mismatches(rows, facts),
         *_wrong_references(rows, facts),
-        *_copies(rows, facts),
-        *_unspoilt(rows, facts),
+        *_identical_files(rows, facts),
+        *_noise_free(rows, facts),
     ]
 
 
@@ -57,9 +57,9 @@ def _row_problems(rows: Iterable[Row]) -> Iterator[Finding]:
 
 
 def _contradictions(rows: Iterable[Row]) -> Iterator[Finding]:
-    """One noisy picture in several rows: a contradiction where they differ, a copy that leaks where they agree.
+    """Find noisy images listed in several rows: a contradiction if the rows differ, else a duplicate (leakage).
 
-    One reference may serve several noisy pictures, of one label.
+    Several noisy images may share a reference if they have the same label.
     """
     noisy: dict[str, Row] = {}
     references: dict[str, Row] = {}
@@ -67,21 +67,21 @@ def _contradictions(rows: Iterable[Row]) -> Iterator[Finding]:
         known = noisy.setdefault(row.noisy, row) if row.noisy else row
         sibling = references.setdefault(row.reference, row) if row.reference else row
         if differing := _differences(known, row, "label", "noise_type", "reference"):
-            yield from _contradiction(known, row, f"says otherwise: {differing}")
+            yield from _contradiction(known, row, f"contradicts it: {differing}")
         elif known is not row:
-            yield _error("listed twice", f"the same as row {known.number}; remove one of them", row)
+            yield _error("listed twice", f"identical to row {known.number}; remove one of them", row)
         elif differing := _differences(sibling, row, "label"):
-            yield from _contradiction(sibling, row, f"has the same reference, but: {differing}")
+            yield from _contradiction(sibling, row, f"has the same reference, but another label: {differing}")
 
 
 def _contradiction(one: Row, other: Row, message: str, path: str = "") -> Iterator[Finding]:
-    """Two rows that cannot both be true; which of them is not, nobody can tell here."""
+    """Report a contradiction for both rows, since either of them can be wrong."""
     yield _error("contradiction", f"row {other.number} {message}", one)
     yield _error("contradiction", f"row {one.number} {message}", other, path)
 
 
 def _differences(one: Row, other: Row, *fields: str) -> str:
-    """In which fields two rows contradict each other; what could not be understood contradicts nothing."""
+    """Describe the fields that differ between two rows; a value that is not understood is ignored."""
     pairs = {field: (getattr(one, field), getattr(other, field)) for field in fields}
     return "; ".join(
         f"{field.replace('_', ' ')} {first!s} / {second!s}"
@@ -90,7 +90,7 @@ def _differences(one: Row, other: Row, *fields: str) -> str:
     )
 
 
-def _broken_pictures(rows: Iterable[Row], facts: Facts) -> Iterator[Finding]:
+def _broken_images(rows: Iterable[Row], facts: Facts) -> Iterator[Finding]:
     for row in rows:
         for path in dict.fromkeys((row.noisy, row.reference)):
             fact = facts.get(path)
@@ -98,45 +98,48 @@ def _broken_pictures(rows: Iterable[Row], facts: Facts) -> Iterator[Finding]:
                 yield _error(f"{fact.fault} picture", fact.message, row, path)
 
 
-def _unequal_pairs(rows: Iterable[Row], facts: Facts) -> Iterator[Finding]:
+def _size_mismatches(rows: Iterable[Row], facts: Facts) -> Iterator[Finding]:
     for row in rows:
         noisy, reference = (facts[path].info if path in facts else None for path in (row.noisy, row.reference))
         if noisy and reference and (noisy.width, noisy.height) != (reference.width, reference.height):
-            sizes = f"{noisy.width}x{noisy.height}, its reference {row.reference} {reference.width}x{reference.height}"
-            yield _error("unequal pair", f"the noisy picture has {sizes}; a pair must show the same at one size", row)
+            message = (
+                f"the noisy image has {noisy.width}x{noisy.height} pixels, but its reference {row.reference} has "
+                f"{reference.width}x{reference.height}; both images of a pair must have the same size"
+            )
+            yield _error("unequal pair", message, row)
 
 
 def _wrong_references(rows: Sequence[Row], facts: Facts) -> Iterator[Finding]:
-    """References of another part, turned or mirrored: whatever learns from them learns what is not true."""
+    """Find references that show another part, or are rotated or mirrored: training on them would be wrong."""
     for mismatch in find_mismatches(rows, facts):
         yield _error(WRONG_REFERENCE, mismatch.message, mismatch.row)
 
 
-def _copies(rows: Iterable[Row], facts: Facts) -> Iterator[Finding]:
-    """Files with the same bytes under several names: noisy ones always, references among themselves."""
+def _identical_files(rows: Iterable[Row], facts: Facts) -> Iterator[Finding]:
+    """Find files with the same bytes under several names, among the noisy images and among the references."""
     for role in ("noisy", "reference"):
-        same: dict[str, dict[str, Row]] = defaultdict(dict)
+        by_hash: dict[str, dict[str, Row]] = defaultdict(dict)
         for row in rows:
             path = getattr(row, role)
             if path in facts and facts[path].sha256:
-                same[facts[path].sha256].setdefault(path, row)
-        for copies in same.values():
-            yield from _copies_of_one(role, list(copies.items()))
+                by_hash[facts[path].sha256].setdefault(path, row)
+        for copies in by_hash.values():
+            yield from _compare_copies(role, list(copies.items()))
 
 
-def _copies_of_one(role: str, copies: list[tuple[str, Row]]) -> Iterator[Finding]:
+def _compare_copies(role: str, copies: list[tuple[str, Row]]) -> Iterator[Finding]:
     (original, first), *others = copies
     fields = ("label", "noise_type") if role == "noisy" else ("label",)
     for path, row in others:
         if differing := _differences(first, row, *fields):
-            message = f"has byte for byte the same {role} picture ({original}, {path}), but: {differing}"
+            message = f"has the same {role} image, byte for byte ({original}, {path}), but: {differing}"
             yield from _contradiction(first, row, message, path)
         else:
-            yield _copy(f"byte for byte the {role} picture {original} of row {first.number}", row, path)
+            yield _copy(f"identical to the {role} image {original} of row {first.number}, byte for byte", row, path)
 
 
-def unspoilt_rows(rows: Sequence[Row], facts: Facts) -> list[Row]:
-    """The rows whose noisy picture is its own reference, byte for byte, although they do not say ``none``."""
+def noise_free_rows(rows: Sequence[Row], facts: Facts) -> list[Row]:
+    """Find the rows with a noise type whose noisy image is identical to its reference, byte for byte."""
     return [row for row in rows if row.noise_type is not NoiseType.NONE and _is_its_reference(row, facts)]
 
 
@@ -145,9 +148,9 @@ def _is_its_reference(row: Row, facts: Facts) -> bool:
     return bool(noisy) and noisy == reference
 
 
-def _unspoilt(rows: Sequence[Row], facts: Facts) -> Iterator[Finding]:
-    for row in unspoilt_rows(rows, facts):
-        yield _copy(f"byte for byte its own reference {row.reference}, so without noise", row, row.noisy)
+def _noise_free(rows: Sequence[Row], facts: Facts) -> Iterator[Finding]:
+    for row in noise_free_rows(rows, facts):
+        yield _copy(f"identical to its reference {row.reference}, byte for byte, so it has no noise", row, row.noisy)
 
 
 def _copy(message: str, row: Row, path: str) -> Finding:

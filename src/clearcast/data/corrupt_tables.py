@@ -1,4 +1,4 @@
-"""The tables beside corrupted pictures: what is where, how strong its noise is, and what part it shows."""
+"""Tables of a degraded data set: the sheet, the noise parameters and the groups."""
 
 import csv
 import json
@@ -25,9 +25,13 @@ LEVEL_COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A noisy picture and its reference, as written: ``source`` below the folder that was read, both others below OUT.
+    """A noisy image and its reference.
 
-    ``psnr`` is in decibels, infinite for equal pictures.
+    Attributes:
+        source: path of the input image below the input folder.
+        reference, noisy: paths of the written images below OUT.
+        level: parameters of the noise.
+        psnr: PSNR of the noisy image in decibels; infinite for equal images.
     """
 
     source: str
@@ -38,10 +42,10 @@ class Pair:
 
 
 def read_parts(table: Path) -> dict[str, str]:
-    """Path to part, from a ``parts.csv``; empty where there is no table, or one of another kind.
+    """Read the part of each path from a ``parts.csv``; empty if there is no such table, or it has other columns.
 
     Raises:
-        SheetError: it cannot be read.
+        SheetError: the table cannot be read.
     """
     if not table.is_file():
         return {}
@@ -52,17 +56,19 @@ def read_parts(table: Path) -> dict[str, str]:
                 return {}
             return {row["path"]: row["part"] for row in rows if row["path"] and row["part"]}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SheetError(f"{table}: cannot be read ({error}); needed is CSV in UTF-8 with a path and a part") from None
+        raise SheetError(
+            f"{table}: cannot be read ({error}); expected CSV in UTF-8 with the columns path, part"
+        ) from None
 
 
 def write_tables(out: Path, pairs: Sequence[Pair], parts: Mapping[str, str]) -> Path:
-    """Write ``levels.csv``, ``groups.csv`` where ``parts`` (source to part) names any, and ``Labels.xlsx`` at last.
+    """Write ``levels.csv``, ``groups.csv`` if ``parts`` (source to part) is not empty, and ``Labels.xlsx`` last.
 
     Returns:
         The path of ``Labels.xlsx``.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: a table cannot be written.
     """
     write_csv(out / "levels.csv", LEVEL_COLUMNS, map(_level_row, pairs))
     groups = [(pair.noisy, parts[pair.source]) for pair in pairs if pair.source in parts]
@@ -74,10 +80,10 @@ def write_tables(out: Path, pairs: Sequence[Pair], parts: Mapping[str, str]) -> 
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table; file names that UTF-8 cannot hold are spelt out, see ``filenames``.
+    """Write a CSV table; file names that are not valid Unicode are escaped, see ``filenames``.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the table cannot be written.
     """
     with path.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.writer(lines, lineterminator="\n")
@@ -90,7 +96,7 @@ def _cell(value: object) -> object:
 
 
 def _level_row(pair: Pair) -> list[object]:
-    """One row of ``LEVEL_COLUMNS``; of many waves, the strongest is the one spelt out."""
+    """Return one row of ``LEVEL_COLUMNS``; of several waves, the columns describe the strongest."""
     level, values = pair.level, asdict(pair.level)
     row: dict[str, object] = {"noisy": pair.noisy, "noise_type": level.noise_type.value, "psnr_db": f"{pair.psnr:.3f}"}
     row |= values | {"level_json": json.dumps(values)}
@@ -102,7 +108,7 @@ def _level_row(pair: Pair) -> list[object]:
 
 
 def _write_labels(path: Path, pairs: Iterable[Pair]) -> None:
-    """Every path begins with its folder's name, so none can be taken for a formula."""
+    """Write the sheet. Every path begins with the name of its folder, so none can be evaluated as a formula."""
     rows = [(pair.reference, SHEET_VALUES[pair.level.noise_type], pair.noisy) for pair in pairs]
     table = pd.DataFrame(rows, columns=list(SHEET_COLUMNS))
     with replace_file(path) as temporary:

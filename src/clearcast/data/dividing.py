@@ -1,4 +1,4 @@
-"""Ways to divide a sheet's rows into subsets: at random as published, by whole parts, or as the sheet says."""
+"""Splitting methods: random (as published), grouped by part, cross-validation folds, sheet column, saved split."""
 
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -12,30 +12,31 @@ from clearcast.data.split import Split, load_split
 from clearcast.domain import Subset
 from clearcast.errors import SheetError
 
-Rows = NDArray[np.int64]
+_RowIndices = NDArray[np.int64]
 
 
 def random_split(strata: Sequence[Hashable], *, test_share: float, validation_share: float, seed: int) -> Split:
-    """Divide rows at random, each stratum in the same proportion as far as whole rows allow.
+    """Split rows at random, stratified as far as whole rows allow.
 
-    Copies of one part may land on both sides: that is how the published figures were made, and why they flatter.
+    Images of one part can be in several subsets (leakage), so the metrics are too optimistic. The published figures use
+    such a split.
 
     Args:
-        strata: one value a row, such as (label, noise type).
-        test_share: share of all rows that test, in 0..1; the number of rows is rounded.
-        validation_share: share of the other rows that choose, in 0..1.
+        strata: one value per row, such as (label, noise type).
+        test_share: share of all rows in the test subset, 0..1; the number of rows is rounded.
+        validation_share: share of the other rows in the validation subset, 0..1.
         seed: the same seed and strata give the same split.
 
     Raises:
-        SheetError: there are too few rows to train and to test.
+        SheetError: there are too few rows for a training and a test subset.
     """
     rng = np.random.default_rng(seed)
     everything = np.arange(len(strata))
-    test = _draw(everything, strata, round(len(strata) * test_share), rng)
+    test = _draw_stratified(everything, strata, round(len(strata) * test_share), rng)
     rest = np.setdiff1d(everything, test)
-    validation = _draw(rest, strata, round(len(rest) * validation_share), rng)
+    validation = _draw_stratified(rest, strata, round(len(rest) * validation_share), rng)
     if not len(test) or len(rest) == len(validation):
-        raise SheetError(f"{len(strata)} rows are too few to divide; needed is at least one to train and one to test")
+        raise SheetError(f"{len(strata)} rows are too few to split; expected at least one to train and one to test")
     kept = f", of the others {validation_share:.0%} to choose by" if validation_share else ""
     return Split(
         subsets=_subsets(len(strata), validation, test),
@@ -46,20 +47,20 @@ def random_split(strata: Sequence[Hashable], *, test_share: float, validation_sh
 def grouped_split(
     parts: Sequence[str], traits: Traits, *, test_share: float, validation_share: float, seed: int
 ) -> Split:
-    """Divide whole parts, so that no part is in two subsets; stratified as far as whole parts allow.
+    """Split by whole parts, so that no part is in two subsets; stratified as far as whole parts allow.
 
     Args:
-        parts: the part that each row shows.
-        traits: what each row is, such as (label, noise type); all of it and each of it is spread evenly.
-        test_share: share of all rows that test, in 0..1; reached as nearly as whole parts allow.
-        validation_share: share of the other rows that choose, in 0..1.
+        parts: the part of each row.
+        traits: the stratification values of each row, such as (label, noise type), balanced jointly and separately.
+        test_share: share of all rows in the test subset, 0..1, as nearly as whole parts allow.
+        validation_share: share of the other rows in the validation subset, 0..1.
         seed: the same seed, parts and traits give the same split.
 
     Raises:
         SheetError: there are too few parts.
     """
     bins = assign_parts(parts, traits, shares=(1 - test_share, test_share), seed=seed)
-    return _by_whole_parts(
+    return _grouped(
         parts, traits, np.flatnonzero(bins == 1), validation_share=validation_share, seed=seed, how="by whole parts"
     )
 
@@ -67,66 +68,66 @@ def grouped_split(
 def fold_split(
     parts: Sequence[str], traits: Traits, *, folds: int, fold: int, validation_share: float, seed: int
 ) -> Split:
-    """One of several splits, in which each row tests once; the arguments are those of ``grouped_split``.
+    """Return one fold of a cross-validation by whole parts: each row is in the test subset of exactly one fold.
 
     Args:
-        parts: the part that each row shows.
-        traits: what each row is.
-        folds: how many splits there are, at least 2.
-        fold: which of them, from 1.
-        validation_share: share of the rows that do not test.
-        seed: one for all folds.
+        parts: the part of each row.
+        traits: the stratification values of each row; see ``grouped_split``.
+        folds: number of folds, at least 2.
+        fold: number of this fold, from 1.
+        validation_share: share of the rows outside the test subset that go into the validation subset.
+        seed: the same for all folds.
 
     Raises:
         SheetError: there are too few parts.
     """
     if len(set(parts)) < folds:
-        raise SheetError(f"{folds} folds need as many parts; {len(parts)} rows show {len(set(parts))}: fewer --folds")
+        raise SheetError(f"{folds} folds require {folds} parts, got {len(set(parts))}; use fewer --folds")
     bins = assign_parts(parts, traits, shares=(1 / folds,) * folds, seed=seed)
     how = f"fold {fold} of {folds}, by whole parts"
-    return _by_whole_parts(
+    return _grouped(
         parts, traits, np.flatnonzero(bins == fold - 1), validation_share=validation_share, seed=seed, how=how
     )
 
 
 def column_split(rows: Sequence[Row], column: str) -> Split:
-    """Divide as the sheet's own column says.
+    """Split by a column of the sheet.
 
     Raises:
-        SheetError: no row trains or none tests.
+        SheetError: there is no row for training or none for testing.
     """
     subsets = tuple(row.subset for row in rows if row.subset)
-    _refuse_one_sided(subsets, f"the column {column!r}")
+    _require_train_and_test(subsets, f"the column {column!r}")
     return Split(subsets=subsets, description=f"as the sheet's column {column!r} says")
 
 
 def saved_split(path: Path, rows: Sequence[Row]) -> Split:
-    """Divide as the ``split.csv`` of a run lists it.
+    """Split by the ``split.csv`` of a run.
 
     Raises:
-        SheetError: see ``load_split``; or no row trains or none tests.
+        SheetError: see ``load_split``; or there is no row for training or none for testing.
     """
     split, _ = load_split(path, rows)
-    _refuse_one_sided(split.subsets, str(path))
+    _require_train_and_test(split.subsets, str(path))
     return split
 
 
-def _refuse_one_sided(subsets: Sequence[Subset], where: str) -> None:
-    for needed in (Subset.TRAIN, Subset.TEST):
-        if needed not in subsets:
-            raise SheetError(f"no row has {needed} in {where}; needed are rows to train and to test")
+def _require_train_and_test(subsets: Sequence[Subset], where: str) -> None:
+    for required in (Subset.TRAIN, Subset.TEST):
+        if required not in subsets:
+            raise SheetError(f"no row has {required} in {where}; expected rows for training and for testing")
 
 
-def _by_whole_parts(
-    parts: Sequence[str], traits: Traits, test: Rows, *, validation_share: float, seed: int, how: str
+def _grouped(
+    parts: Sequence[str], traits: Traits, test: _RowIndices, *, validation_share: float, seed: int, how: str
 ) -> Split:
     rest = np.setdiff1d(np.arange(len(parts)), test)
     validation = rest[:0]
     if validation_share:
         if len({parts[row] for row in rest}) == 1:
             raise SheetError(
-                f"of {len(set(parts))} parts one is left to train and to choose by, which takes two: take pictures of "
-                "more parts, or choose by none with --validation-share 0"
+                f"of {len(set(parts))} parts, only one is left to train and validate, which requires two; take images "
+                "of more parts, or use no validation subset with --validation-share 0"
             )
         shares = (1 - validation_share, validation_share)
         bins = assign_parts([parts[row] for row in rest], [traits[row] for row in rest], shares=shares, seed=seed)
@@ -140,7 +141,7 @@ def _by_whole_parts(
     )
 
 
-def _subsets(count: int, validation: Rows, test: Rows) -> tuple[Subset, ...]:
+def _subsets(count: int, validation: _RowIndices, test: _RowIndices) -> tuple[Subset, ...]:
     subsets = [Subset.TRAIN] * count
     for rows, subset in ((validation, Subset.VALIDATION), (test, Subset.TEST)):
         for row in rows:
@@ -148,8 +149,10 @@ def _subsets(count: int, validation: Rows, test: Rows) -> tuple[Subset, ...]:
     return tuple(subsets)
 
 
-def _draw(rows: Rows, strata: Sequence[Hashable], count: int, rng: np.random.Generator) -> Rows:
-    """Take ``count`` of the rows evenly from a shuffled list sorted by stratum: each gives its share, to within one."""
+def _draw_stratified(
+    rows: _RowIndices, strata: Sequence[Hashable], count: int, rng: np.random.Generator
+) -> _RowIndices:
+    """Draw ``count`` rows evenly from a shuffled list sorted by stratum, so that each has its share to within one."""
     order = rng.permutation(rows)
     keys = [repr(strata[row]) for row in order]
     order = order[np.argsort(keys, kind="stable")]

@@ -1,4 +1,4 @@
-"""What a sheet's picture files are, each read once and whole."""
+"""Metadata of a sheet's images: header, hash and thumbnail, from reading and decoding each file once."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from clearcast.progress import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class PictureFacts:
-    """What was learned about a picture file by reading it whole: header, hash and small copy; or why it is unusable."""
+    """Metadata of an image file: header, hash and thumbnail, or the reason why the file cannot be used."""
 
     info: PictureInfo | None = None
     sha256: str = ""
@@ -27,12 +27,14 @@ class PictureFacts:
 
 
 def read_facts(sheet: Sheet, *, progress: Progress | None = None) -> dict[str, PictureFacts]:
-    """Read each picture that the sheet names once and whole; the keys are the rows' paths."""
+    """Read and decode each image of the sheet once; the keys are the paths of the rows."""
     paths = list(dict.fromkeys(path for row in sheet.rows for path in (row.noisy, row.reference) if path))
     facts: dict[str, PictureFacts] = {}
     files = FileNames(sheet.root)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, (path, fact) in enumerate(zip(paths, pool.map(_examine, map(sheet.resolve, paths)), strict=True), 1):
+        for done, (path, fact) in enumerate(
+            zip(paths, pool.map(_read_metadata, map(sheet.resolve, paths)), strict=True), 1
+        ):
             facts[path] = replace(fact, message=fact.message + files.advice(path)) if _is_missing(fact) else fact
             if progress:
                 progress(done, len(paths))
@@ -43,13 +45,13 @@ def _is_missing(fact: PictureFacts) -> bool:
     return fact.fault is PictureFault.MISSING
 
 
-def _examine(path: Path) -> PictureFacts:
+def _read_metadata(path: Path) -> PictureFacts:
     try:
         data = imaging.read_bytes(path)
         info = imaging.probe(data, str(path))
-        grey = imaging.decode(data, Channels.GREY, str(path))  # tells whether a file is whole, too
+        grey = imaging.decode(data, Channels.GREY, str(path))  # also verifies that the file is complete
     except PictureError as error:
         return PictureFacts(fault=error.fault, message=str(error))
     height, width = grey.shape
-    info = replace(info, width=width, height=height)  # as seen, with a camera's orientation applied
+    info = replace(info, width=width, height=height)  # with the EXIF orientation applied
     return PictureFacts(info=info, sha256=hashlib.sha256(data).hexdigest(), thumbnail=thumbnail(grey))

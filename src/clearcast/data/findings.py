@@ -1,4 +1,4 @@
-"""Keep the findings of a check as files."""
+"""Writer for the findings of a check."""
 
 import csv
 import json
@@ -15,27 +15,26 @@ GROUPS, GROUP_DOUBTS, GROUPS_PAGE = "groups.csv", "group_doubts.csv", "groups.ht
 
 
 def require_findings_folder(out: Path, *, force: bool) -> None:
-    """Refuse a folder that findings cannot be kept in; to be asked before the pictures are read, which takes long.
+    """Check that findings can be written to a folder; call it before the images are read, which takes long.
 
     Raises:
-        OutputError: the folder, or one that it is to lie in, is a file; or there are findings in it and ``force`` is
-            not given.
+        OutputError: the folder or one of its parents is a file, or the folder has findings and ``force`` is not set.
     """
     try:
         nearest = next(path for path in (out, *out.absolute().parents) if path.exists())
         if not nearest.is_dir():
-            raise OutputError(f"{nearest}: is a file; needed is a folder to keep the findings in")
-        held = [name for name in (_TABLE, _COUNTS, GROUPS, GROUP_DOUBTS, GROUPS_PAGE) if (out / name).exists()]
+            raise OutputError(f"{nearest}: expected a folder for the findings, got a file")
+        existing = [name for name in (_TABLE, _COUNTS, GROUPS, GROUP_DOUBTS, GROUPS_PAGE) if (out / name).exists()]
     except OSError as error:
-        raise OutputError(f"{out}: cannot be opened ({error}); name another folder") from None
-    if held and not force:
-        raise OutputError(f"{out / held[0]} exists; name another folder or allow it to be replaced with --force")
+        raise OutputError(f"{out}: cannot be opened ({error}); choose another folder") from None
+    if existing and not force:
+        raise OutputError(f"{out / existing[0]} exists; choose another folder, or replace it with --force")
 
 
 def write_findings(check: Check, out: Path, *, force: bool = False) -> None:
     """Write ``findings.csv`` (severity, kind, row, path, message) and ``check.json`` (the counts) into a folder.
 
-    Neither takes its place before both are written whole.
+    Existing files are replaced only after both are complete.
 
     Raises:
         OutputError: see ``require_findings_folder``; or the folder cannot be written.
@@ -51,4 +50,4 @@ def write_findings(check: Check, out: Path, *, force: bool = False) -> None:
                 rows = (asdict(finding) for finding in check.findings)
                 writer.writerows({key: protect_cell(str(value or "")) for key, value in row.items()} for row in rows)
     except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error})") from None
+        raise OutputError(f"{out}: cannot be written ({error}); choose another folder or free disk space") from None

@@ -1,4 +1,4 @@
-"""Paths as sheets write them, also those of other systems, and the files below a root that they mean."""
+"""Resolution of the paths in a sheet, also those of other systems, to files below a root folder."""
 
 import difflib
 import os
@@ -11,17 +11,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-_SPECIAL = frozenset(("", ".", ".."))  # components after which a path is not as it reads
-_MOST_NAMES = 20_000  # of a folder in which similar names are looked for
-_MOST_SEARCHES = 100  # for similar names, which are slow
-_MOST_STEPS = 1000  # from folder to folder, for one path: links can lead round in circles
-_MOST_COMPONENTS = 64  # of a path that is looked for
-_MOST_PREFIXES = 20
-_MOST_IN_VAIN = 1000  # paths whose end is looked for in vain
+_SPECIAL = frozenset(("", ".", ".."))  # components of a path that is not normalised
+_MAX_NAMES = 20_000  # in a folder that is searched for similar names
+_MAX_SEARCHES = 100  # for similar names, which are slow
+_MAX_STEPS = 1000  # between folders, per path: links can be circular
+_MAX_COMPONENTS = 64  # of a path that is searched
+_MAX_PREFIXES = 20
+_MAX_FAILURES = 1000  # searches for the end of a path without a result
 
 
 def plain_path(text: str) -> str:
-    r"""A path with forward slashes; ``file:`` addresses are decoded.
+    r"""Convert a path to forward slashes, and decode a ``file:`` URL.
 
     >>> plain_path("C:\\data\\1.png"), plain_path("file:///data/part%201.png"), plain_path("file://nas/qs/1.png")
     ('C:/data/1.png', '/data/part 1.png', '//nas/qs/1.png')
@@ -36,73 +36,73 @@ def plain_path(text: str) -> str:
 
 
 def strip_prefix(path: str, prefixes: Iterable[str]) -> str:
-    r"""A plain path without the first of some beginnings that it has; only whole components are taken off.
+    r"""Remove the first matching prefix from a normalised path; only whole components match.
 
     >>> strip_prefix("c:/Data/a/1.png", ["C:\\data"]), strip_prefix("database/1.png", ["data"])
     ('a/1.png', 'database/1.png')
     """
-    parts = _parts(path)
+    parts = _components(path)
     for prefix in prefixes:
-        begin = _parts(plain_path(prefix.strip()))
+        begin = _components(plain_path(prefix.strip()))
         if begin and [_folded(part) for part in parts[: len(begin)]] == [_folded(part) for part in begin]:
             return "/".join(parts[len(begin) :])
     return path
 
 
 def below_root(path: str, root: Path) -> str | None:
-    """A plain path relative to the root, by its text alone; None if it leaves the root, or cannot be a path.
+    """Make a normalised path relative to the root, by its text alone; None if it is outside the root or invalid.
 
     >>> below_root("a/../b/1.png", Path("parts")), below_root("../1.png", Path("parts")), below_root("C:/1", Path())
     ('b/1.png', None, None)
     """
     if "\x00" in path or (os.name != "nt" and re.match("[A-Za-z]:", path)):
         return None
-    if os.name != "nt" and _SPECIAL.isdisjoint(path.split("/")):  # nearly all paths
+    if os.name != "nt" and _SPECIAL.isdisjoint(path.split("/")):  # the common case
         return path
-    base = os.path.abspath(root)  # noqa: PTH100 -- resolves ".." by the text alone, and follows no link
+    base = os.path.abspath(root)  # noqa: PTH100 -- resolves ".." by text, without following links
     full = os.path.abspath(os.path.join(base, path))  # noqa: PTH100, PTH118
-    folder = os.path.join(base, "")  # noqa: PTH118 -- with its last slash
+    folder = os.path.join(base, "")  # noqa: PTH118 -- with a trailing slash
     if os.path.normcase(full).startswith(os.path.normcase(folder)):
         return full[len(folder) :].replace(os.sep, "/")
     return "." if os.path.normcase(full) == os.path.normcase(base) else None
 
 
 class FileNames:
-    """The names of the files below a root. Each folder is listed once, when it is first needed."""
+    """Index of the file names below a root. Each folder is listed once, on first use."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._listed: dict[str, frozenset[str]] = {}
-        self._alike: dict[str, dict[str, list[str]]] = {}
+        self._by_folded: dict[str, dict[str, list[str]]] = {}
         self._searches = self._steps = 0
 
     def find(self, path: str) -> str | None:
-        """A path below the root as its file is called, or None.
+        """Find the file that a path names, and return the path as the file is spelled; None if there is none.
 
-        A name that differs only in capitals or in its Unicode form is taken if there is one such file, not several.
+        A name that differs only in case or Unicode normalisation matches if there is exactly one such file.
         """
         found = self._alternatives(path)
         return found[0] if len(found) == 1 else None
 
     def advice(self, path: str) -> str:
-        """What may be meant by a path without a file, as the end of a message; empty if nothing is near."""
+        """Suggest what to do about a path without a file, as the end of a message; "" if there is no suggestion."""
         if several := self._alternatives(path):
-            return f"; there are several alike: {' and '.join(map(repr, several[:5]))}"
+            return f"; several files have similar names: {' and '.join(map(repr, several[:5]))}"
         if below := self.end_below(path):
             prefix, rest = below
-            return f"; there is {rest!r}: take off what is before it with {prefix_option(prefix)}"
+            return f"; {rest!r} exists: remove the prefix with {prefix_option(prefix)}"
         near = self._similar(path)
         return f"; did you mean {near!r}?" if near else ""
 
     def advice_outside(self, path: str) -> str:
-        """The same for a path that leaves the root, and is never looked for."""
+        """Suggest a prefix to remove from a path outside the root; "" if there is no suggestion."""
         below = self.end_below(path)
-        return f", or take off its beginning with {prefix_option(below[0])}" if below else ""
+        return f", or remove its prefix with {prefix_option(below[0])}" if below else ""
 
     def end_below(self, path: str) -> tuple[str, str] | None:
-        """The beginning of a plain path to take off, and the rest, by which there is a file; None if there is none."""
-        parts = _parts(path)
-        if len(parts) > _MOST_COMPONENTS:
+        """Split a normalised path into a prefix to remove and a rest that is a file; None if there is no such file."""
+        parts = _components(path)
+        if len(parts) > _MAX_COMPONENTS:
             return None
         for at in range(1, len(parts)):
             rest = parts[at:]
@@ -111,9 +111,9 @@ class FileNames:
         return None
 
     def _alternatives(self, path: str) -> list[str]:
-        """Files that a path names: exactly, or else by names that are alike."""
+        """Find the files that a path names, exactly or with equivalent names."""
         parts = path.split("/")
-        if len(parts) > _MOST_COMPONENTS:
+        if len(parts) > _MAX_COMPONENTS:
             return []
         self._steps = 0
         return self._matches("", parts)
@@ -121,29 +121,29 @@ class FileNames:
     def _matches(self, folder: str, parts: Sequence[str]) -> list[str]:
         name, *rest = parts
         found: list[str] = []
-        for each in self._names_like(folder, name):
+        for each in self._equivalent_names(folder, name):
             self._steps += 1
             below = f"{folder}/{each}" if folder else each
             found += self._matches(below, rest) if rest else [below]
-            if found == ["/".join(filter(None, (folder, *parts)))] or self._steps > _MOST_STEPS:
+            if found == ["/".join(filter(None, (folder, *parts)))] or self._steps > _MAX_STEPS:
                 return found
         return found
 
-    def _names_like(self, folder: str, name: str) -> Iterator[str]:
-        """The names in a folder that are alike, the exact one first."""
+    def _equivalent_names(self, folder: str, name: str) -> Iterator[str]:
+        """Iterate over the equivalent names in a folder, the exact one first."""
         if name in self._names(folder):
             yield name
-        if folder not in self._alike:
-            alike = defaultdict(list)
+        if folder not in self._by_folded:
+            by_folded = defaultdict(list)
             for each in sorted(self._names(folder)):
-                alike[_folded(each)].append(each)
-            self._alike[folder] = alike
-        yield from (each for each in self._alike[folder].get(_folded(name), ()) if each != name)
+                by_folded[_folded(each)].append(each)
+            self._by_folded[folder] = by_folded
+        yield from (each for each in self._by_folded[folder].get(_folded(name), ()) if each != name)
 
     def _names(self, folder: str) -> frozenset[str]:
         if folder not in self._listed:
             try:
-                self._listed[folder] = frozenset(os.listdir(self.root / folder))  # noqa: PTH208 -- names only, and many
+                self._listed[folder] = frozenset(os.listdir(self.root / folder))  # noqa: PTH208 -- faster
             except (OSError, ValueError):
                 self._listed[folder] = frozenset()
         return self._listed[folder]
@@ -153,19 +153,19 @@ class FileNames:
         real = (self.find(folder) if folder else "") or ""
         names = self._names(real)
         self._searches += 1
-        if bool(folder) != bool(real) or len(names) > _MOST_NAMES or self._searches > _MOST_SEARCHES:
+        if bool(folder) != bool(real) or len(names) > _MAX_NAMES or self._searches > _MAX_SEARCHES:
             return None
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.8)
         return posixpath.join(real, near[0]) if near else None
 
 
 def prefixes_of_files(paths: Iterable[str], files: FileNames) -> tuple[Counter[str], list[str]]:
-    """The beginnings without which plain paths name files, with how many begin so; and the other paths."""
+    """Find the prefixes without which paths name files, with the number of paths each; and the other paths."""
     counts: Counter[str] = Counter()
     others: list[str] = []
     for path in paths:
         known = next((prefix for prefix in counts if strip_prefix(path, [prefix]) != path), None)
-        searching = len(others) < _MOST_IN_VAIN and len(counts) < _MOST_PREFIXES
+        searching = len(others) < _MAX_FAILURES and len(counts) < _MAX_PREFIXES
         below = (known, "") if known else files.end_below(path) if searching else None
         if below:
             counts[below[0]] += 1
@@ -175,34 +175,34 @@ def prefixes_of_files(paths: Iterable[str], files: FileNames) -> tuple[Counter[s
 
 
 def foreign_prefixes(paths: Iterable[str], files: FileNames) -> dict[str, int]:
-    """The most frequent beginnings of plain paths that lie outside a root, and how many paths begin so.
+    """Find the most frequent prefixes of paths outside the root, with the number of paths each.
 
-    A beginning is one after which there is a file below the root; of the paths for which there is none, the folders
-    that they have in common.
+    A prefix is what must be removed from a path to name a file below the root. Of paths without such a file, it is the
+    common folder.
     """
     counts, others = prefixes_of_files(paths, files)
     folders: dict[str, list[list[str]]] = defaultdict(list)
-    for parts in map(_parts, others):
-        if parts[0] != "..":  # nobody means to take that off
+    for parts in map(_components, others):
+        if parts[0] != "..":  # not a useful prefix
             folders[parts[0]].append(parts[:-1])
     for each in folders.values():
-        counts[_common(each)] += len(each)
-    return {prefix: count for prefix, count in counts.most_common(_MOST_PREFIXES) if prefix}
+        counts[_common_folder(each)] += len(each)
+    return {prefix: count for prefix, count in counts.most_common(_MAX_PREFIXES) if prefix}
 
 
 def prefix_option(prefix: str) -> str:
-    """The option that takes a beginning off."""
+    """Return the command line option that removes a prefix."""
     return f"--strip-prefix {shlex.quote(prefix)}"
 
 
-def _common(folders: Sequence[list[str]]) -> str:
+def _common_folder(folders: Sequence[list[str]]) -> str:
     first, last = min(folders), max(folders)
     count = next((at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
     return "/".join(first[: min(count, len(last))])
 
 
-def _parts(path: str) -> list[str]:
-    """The components of a plain path; of an absolute one, the first holds its slashes."""
+def _components(path: str) -> list[str]:
+    """Split a normalised path into components; of an absolute path, the first includes the leading slashes."""
     slashes = path[: len(path) - len(path.lstrip("/"))]
     parts = [part for part in path[len(slashes) :].split("/") if part and part != "."]
     return [slashes + parts[0], *parts[1:]] if parts else [path]

@@ -1,4 +1,4 @@
-"""Decoded pictures of one size, kept in memory as far as a budget allows."""
+"""In-memory cache of decoded images, resized to one size, within a memory budget."""
 
 import math
 import os
@@ -15,17 +15,17 @@ from clearcast.progress import Progress
 
 
 class PictureStore:
-    """Gives batches of pictures, resized to one square size; decodes each once where memory allows, else every time.
+    """Image cache that returns batches, resized to one square size; images beyond the budget are decoded each time.
 
     Args:
-        paths: the picture files, indexed by row.
-        size: height and width of what is given out, in pixels.
+        paths: the image files, indexed by row.
+        size: height and width of the returned images in pixels.
         channels: colour (3) or grey (1).
-        budget: how many bytes of decoded pictures may be kept.
-        progress: called with (done, all) while the kept pictures are decoded.
+        budget: memory for decoded images in bytes.
+        progress: called with (done, total) while the cached images are decoded.
 
     Raises:
-        PictureError: one of the kept pictures cannot be used.
+        PictureError: one of the cached images cannot be used.
     """
 
     def __init__(
@@ -35,52 +35,52 @@ class PictureStore:
         self._size = size
         self._channels = channels
         shape = (size, size, channels.depth)
-        kept = min(len(self._paths), max(budget, 0) // int(np.prod(shape)))
-        self._kept = np.empty((kept, *shape), np.uint8)
+        count = min(len(self._paths), max(budget, 0) // int(np.prod(shape)))
+        self._cached = np.empty((count, *shape), np.uint8)
         self._pool = ThreadPoolExecutor(os.cpu_count())
-        for done, _ in enumerate(self._pool.map(self._keep, range(kept)), 1):
+        for done, _ in enumerate(self._pool.map(self._cache_row, range(count)), 1):
             if progress:
-                progress(done, kept)
+                progress(done, count)
 
     def __len__(self) -> int:
         return len(self._paths)
 
     @property
-    def all_kept(self) -> bool:
-        """Whether every picture is in memory."""
-        return len(self._kept) == len(self._paths)
+    def all_cached(self) -> bool:
+        """Whether every image is cached."""
+        return len(self._cached) == len(self._paths)
 
     @property
-    def kept_bytes(self) -> int:
-        """How much memory the kept pictures take."""
-        return self._kept.nbytes
+    def cached_bytes(self) -> int:
+        """Memory used by the cached images."""
+        return self._cached.nbytes
 
     @property
     def description(self) -> str:
-        """What is kept, in one sentence."""
-        megabytes = math.ceil(self._kept.nbytes / 2**20)
-        if self.all_kept:
-            return f"all {len(self)} pictures kept decoded in memory ({megabytes} MB)"
+        """Number and size of the cached images, for messages."""
+        megabytes = math.ceil(self._cached.nbytes / 2**20)
+        if self.all_cached:
+            return f"all {len(self)} images cached in memory ({megabytes} MB)"
         return (
-            f"{len(self._kept)} of {len(self)} pictures kept decoded in memory ({megabytes} MB); the others are "
-            "decoded anew each time: raise --cache-mb to keep more"
+            f"{len(self._cached)} of {len(self)} images cached in memory ({megabytes} MB); the others are decoded each "
+            "time they are used: raise --cache-mb to cache more"
         )
 
     def batch(self, rows: Sequence[int]) -> NDArray[np.uint8]:
-        """Pictures of these rows: uint8, shape (len(rows), size, size, channels), values 0..255."""
-        pictures = np.empty((len(rows), *self._kept.shape[1:]), np.uint8)
-        missing = [(place, row) for place, row in enumerate(rows) if row >= len(self._kept)]
+        """Return the images of these rows: uint8 (len(rows), size, size, channels), values 0..255."""
+        images = np.empty((len(rows), *self._cached.shape[1:]), np.uint8)
+        missing = [(place, row) for place, row in enumerate(rows) if row >= len(self._cached)]
         for place, row in enumerate(rows):
-            if row < len(self._kept):
-                pictures[place] = self._kept[row]
+            if row < len(self._cached):
+                images[place] = self._cached[row]
         decoded = self._pool.map(self._load, [row for _, row in missing])
-        for (place, _), picture in zip(missing, decoded, strict=True):
-            pictures[place] = picture
-        return pictures
+        for (place, _), image in zip(missing, decoded, strict=True):
+            images[place] = image
+        return images
 
-    def _keep(self, row: int) -> None:
-        self._kept[row] = self._load(row)
+    def _cache_row(self, row: int) -> None:
+        self._cached[row] = self._load(row)
 
     def _load(self, row: int) -> NDArray[np.uint8]:
-        picture = imaging.resize(imaging.load(self._paths[row], self._channels), self._size, self._size)
-        return picture.reshape(self._size, self._size, self._channels.depth)
+        image = imaging.resize(imaging.load(self._paths[row], self._channels), self._size, self._size)
+        return image.reshape(self._size, self._size, self._channels.depth)

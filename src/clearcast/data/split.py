@@ -1,4 +1,4 @@
-"""Which rows train, which choose and which test: one split for all stages, saved, reusable, and watched for leaks."""
+"""Train/validation/test split: one for all stages, saved and reusable, with leakage detection."""
 
 import csv
 import io
@@ -15,33 +15,33 @@ from clearcast.files import replace_file
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """The subset of each row, in the order of the sheet, and how it was made, in one sentence."""
+    """Train/validation/test split: the subset of each row, in the order of the sheet, and a description."""
 
     subsets: tuple[Subset, ...]
     description: str
 
     def rows(self, subset: Subset) -> list[int]:
-        """The indices of a subset's rows, ascending."""
+        """Return the indices of a subset's rows, ascending."""
         return [index for index, member in enumerate(self.subsets) if member is subset]
 
     def leaked(self, *keys: Sequence[Hashable], into: Subset, known: Subset = Subset.TRAIN) -> list[int]:
-        """The rows of subset ``into`` of which a key is also one of a row in ``known``.
+        """Find leaked rows: those of subset ``into`` that share a key with a row of subset ``known``.
 
         Args:
-            keys: what a row shares with its copies, one a row: its part, or the hashes of its pictures, by role.
-            into: the subset that should hold nothing known.
-            known: the subset whose rows were learned from.
+            keys: sequences with one key per row, which copies share: the part, or the hash of an image.
+            into: the subset that must be independent.
+            known: the subset used for training.
         """
-        seen = {each[row] for row in self.rows(known) for each in keys}
-        return [row for row in self.rows(into) if any(each[row] in seen for each in keys)]
+        known_keys = {each[row] for row in self.rows(known) for each in keys}
+        return [row for row in self.rows(into) if any(each[row] in known_keys for each in keys)]
 
 
 def save_split(
     split: Split, rows: Sequence[Row], parts: Sequence[str], path: Path, *, hashes: Sequence[str] | None = None
 ) -> None:
-    """Write ``row, noisy, part, split``: one line a row, with the spreadsheet's row number; texts as ``cells`` says.
+    """Write a split as CSV: ``row, noisy, part, split``, with the spreadsheet's row number and protected cells.
 
-    ``hashes``: the SHA-256 of each row's noisy picture, as a further column ``sha256``, by which copies are known under
+    ``hashes``, the SHA-256 of each row's noisy image, are written to a column ``sha256``, which identifies copies under
     other names.
     """
     with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -53,10 +53,10 @@ def save_split(
 
 
 def load_split(path: Path, rows: Sequence[Row]) -> tuple[Split, tuple[str, ...]]:
-    """Read what ``save_split`` wrote, and the part of each row.
+    """Read a split that ``save_split`` wrote, and the part of each row.
 
     Raises:
-        SheetError: the file cannot be read as a split, or lists other pictures than ``rows``.
+        SheetError: the file cannot be read as a split, or lists other images than ``rows``.
     """
     try:
         text = path.read_bytes().decode("utf-8")
@@ -66,20 +66,20 @@ def load_split(path: Path, rows: Sequence[Row]) -> tuple[Split, tuple[str, ...]]
 
 
 def parse_split_file(text: str, rows: Sequence[Row], path: Path) -> tuple[Split, tuple[str, ...]]:
-    """The same from the file's content; ``path`` is named in messages."""
+    """Parse a split from the content of its file; ``path`` is used in messages."""
     try:
         lines = csv.DictReader(io.StringIO(text, newline=""))
         listed = [(restore_cell(line["noisy"]), restore_cell(line["part"]), Subset(line["split"])) for line in lines]
     except (KeyError, ValueError, csv.Error) as error:
         raise _unreadable(path, error) from None
     if [noisy for noisy, _, _ in listed] != [row.noisy for row in rows]:
-        raise SheetError(f"{path}: the split lists other pictures than the sheet; start a new run with another split")
+        raise SheetError(f"{path}: the split lists other images than the sheet; start a new run with another split")
     split = Split(subsets=tuple(subset for _, _, subset in listed), description=f"as {path.name} lists it")
     return split, tuple(part for _, part, _ in listed)
 
 
 def _unreadable(path: Path, error: Exception) -> SheetError:
     return SheetError(
-        f"{path}: cannot be read as a split ({error}); needed is a split.csv as a run writes it, with the columns "
-        "row, noisy, part, split; or start a new run"
+        f"{path}: cannot be read as a split ({error}); expected the split.csv of a run, with the columns row, noisy, "
+        "part, split; or start a new run"
     )

@@ -1,4 +1,4 @@
-"""Small copies of pictures, kept of every picture that is read to compare it with others."""
+"""Thumbnails of images, for comparing them."""
 
 import cv2
 import numpy as np
@@ -12,5 +12,5 @@ SIDE = 32  # pixels
 
 
 def thumbnail(grey: Picture) -> Thumbnail:
-    """A small copy squeezed to a square: uint8 (32, 32), from uint8 (height, width)."""
+    """Return a square thumbnail, without preserving the aspect ratio: uint8 (32, 32), from uint8 (height, width)."""
     return np.asarray(cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,4 +1,4 @@
-"""What lies beside a sheet's pictures, and is not in the sheet."""
+"""Files in the folders of a sheet's images that the sheet does not list."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -8,10 +8,9 @@ from clearcast.file_kinds import OtherFiles, file_head, files_of, is_picture
 
 
 def unlisted_files(sheet: Sheet) -> Iterator[str]:
-    """Sentences on the folders that hold a sheet's pictures: pictures that it does not list, files of other kinds.
+    """Report images that the sheet does not list, and files of other kinds, in the folders of its images.
 
-    Folders below these are not looked into; the sheet itself and its like (tables beside pictures) are files of other
-    kinds, but for the sheet.
+    Sub-folders are not searched. The sheet itself is not counted.
     """
     listed = {sheet.resolve(path) for row in sheet.rows for path in (row.noisy, row.reference) if path}
     others = OtherFiles()
@@ -26,7 +25,7 @@ def unlisted_files(sheet: Sheet) -> Iterator[str]:
             else:
                 others.add(name)
         if unlisted:
-            pictures = "1 picture is" if unlisted == 1 else f"{unlisted:,} pictures are"
-            yield f"{pictures} in {folder}, but not in the sheet"
+            images = "1 image is" if unlisted == 1 else f"{unlisted:,} images are"
+            yield f"{images} in {folder}, but not in the sheet"
     if others.counts:
-        yield f"In the folders of the sheet's pictures, {others.sentence}"
+        yield f"In the folders of the sheet's images, {others.sentence}"

@@ -1,4 +1,4 @@
-"""The rows of a sheet that can be used, after reading every picture once."""
+"""Filter for the usable rows of a sheet, after reading every image once."""
 
 from dataclasses import dataclass, field, replace
 
@@ -17,15 +17,19 @@ from clearcast.data.sheet import Sheet
 from clearcast.errors import SheetError
 from clearcast.progress import progress_bar
 
-_SHOWN = 5  # unusable rows that a message names; the rest is told by their number
+_SHOWN = 5  # unusable rows that a message lists
 _SEE_ALL = "See all with 'clearcast check'"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """The rows that can be used, what was learned about their pictures, and the rows left out, each with the reason.
+    """The usable rows of a sheet.
 
-    ``wrong_references``: how many were left out since their reference is not what the noisy picture shows.
+    Attributes:
+        sheet: the sheet with the usable rows only.
+        facts: metadata of all images, by path.
+        left_out: the unusable rows with the reason, as text.
+        wrong_references: number of rows left out because their reference does not match the noisy image.
     """
 
     sheet: Sheet
@@ -34,7 +38,7 @@ class Rows:
     wrong_references: int = 0
 
     def hashes(self) -> dict[str, list[str]]:
-        """Of each role, the hash of each row's file; a row without a reference has one that no other has."""
+        """Return the hash of each row's files by role; a row without a reference gets a unique value."""
         return {
             role: [
                 self.facts[path].sha256 if (path := getattr(row, role)) else f"row {row.number}"
@@ -45,19 +49,19 @@ class Rows:
 
 
 def usable(sheet: Sheet, *, skip_bad: bool, console: Console, paired: bool = True) -> Rows:
-    """Read every picture once to be sure of it.
+    """Filter the usable rows of a sheet: read every image once, and validate each row.
 
     Args:
-        sheet: the rows.
-        skip_bad: leave out rows that cannot be used.
+        sheet: the sheet.
+        skip_bad: leave out unusable rows instead of raising an error.
         console: shows progress.
-        paired: whether a row without a reference is one that cannot be used.
+        paired: whether rows without a reference are unusable.
 
     Raises:
-        SheetError: there are rows that cannot be used and ``skip_bad`` is not given, or no others; or so many
-            references are wrong that the others cannot be trusted.
+        SheetError: there are unusable rows and ``skip_bad`` is not set, there are no usable rows, or so many references
+            are wrong that the others cannot be trusted.
     """
-    with progress_bar(console, "Checking pictures") as progress:
+    with progress_bar(console, "Checking images") as progress:
         facts = read_facts(sheet, progress=progress)
     findings = [*unusable_rows(sheet, facts), *(_unpaired(sheet) if paired else [])]
     if not findings:
@@ -72,18 +76,18 @@ def usable(sheet: Sheet, *, skip_bad: bool, console: Console, paired: bool = Tru
         raise SheetError(
             f"{sheet.path}: {len(bad)} of {len(sheet.rows)} rows cannot be used:\n  "
             + "\n  ".join(listed[:_SHOWN])
-            + f"{more}\n{place}{_SEE_ALL}, mend them, or leave them out with --skip-bad."
+            + f"{more}\n{place}{_SEE_ALL}, correct them, or leave them out with --skip-bad."
         )
     rows = tuple(row for row in sheet.rows if row.number not in bad)
     if not rows:
-        raise SheetError(f"{sheet.path}: no row can be used; see why with 'clearcast check'")
-    console.print(f"Leaving out {len(bad)} of {len(sheet.rows)} rows that cannot be used; the report names them.")
+        raise SheetError(f"{sheet.path}: no row can be used; see the reasons with 'clearcast check'")
+    console.print(f"Leaving out {len(bad)} of {len(sheet.rows)} rows that cannot be used; the report lists them.")
     wrong = sum(finding.kind == WRONG_REFERENCE for finding in findings)
     return Rows(sheet=replace(sheet, rows=rows), facts=facts, left_out=tuple(listed), wrong_references=wrong)
 
 
 def _unpaired(sheet: Sheet) -> list[Finding]:
-    message = "its reference is unknown, and is needed here; only 'train', 'evaluate' and 'compare' go without"
+    message = "its reference is unknown, but required here; only 'train', 'evaluate' and 'compare' do without"
     return [
         Finding(severity=Severity.ERROR, kind="no reference", message=message, row=row.number, path=row.noisy)
         for row in sheet.rows

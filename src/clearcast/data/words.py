@@ -1,4 +1,4 @@
-"""What the words of a sheet and of its paths mean."""
+"""Vocabulary of sheets and paths: words for labels, noise types and subsets, in several languages."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from clearcast.domain import Label, NoiseType, Subset
 from clearcast.errors import SheetError
 
-# Words in columns and in paths. At a dot or a space, any separators may stand, or none.
+# Words in columns and in paths. A dot or a space matches any separators, or none.
 _WORDS = {
     Label.OK: (
         *("ok", "o.k.", "okay", "good", "pass", "passed", "accept", "accepted", "conforming"),
@@ -21,19 +21,19 @@ _WORDS = {
         *("non conforme", "不合格", "不合格品", "不良", "不良品"),
     ),
 }
-# Too short or too common to be told from other words of a path.
+# Words in columns only: too short or too common to be recognised in a path.
 _COLUMN_WORDS = {
     Label.OK: ("p", "0", "false", "falsch", "normal"),
     Label.DEFECT: ("f", "1", "true", "wahr", "abnormal", "anomaly", "anomalous"),
 }
 _LETTER = r"[^\W\d_]"
 _GAP = r"[\W_]*"
-# What turns the word behind it round. It may be joined to it, as in "nodefect", except in "n" and in "nook".
+# Negates the following word. It can be joined to that word, as in "nodefect", but not "n" (and not in "nook").
 _NEGATION = (
     rf"(?:(?:no(?!ok)|not|non|un|without|zero|free{_GAP}(?:of|from)|nicht|kein(?:e[mnrs]?)?|ohne|frei{_GAP}von){_GAP}"
     r"|n[\W_]+)?"
 )
-_ABSENCE = rf"{_GAP}(?:free|frei|less)(?!{_LETTER})"  # behind a word for a defect, as in "defect-free"
+_ABSENCE = rf"{_GAP}(?:free|frei|less)(?!{_LETTER})"  # after a word for a defect, as in "defect-free"
 _NOISE_VALUES = {
     "gaussian": NoiseType.GAUSSIAN,
     "gauss": NoiseType.GAUSSIAN,
@@ -71,13 +71,12 @@ _SUBSET_VALUES = {
 
 @dataclass(frozen=True)
 class LabelWords:
-    """The words that mean ok or defect: those that are known, and a user's own, which outweigh them.
+    """Vocabulary for ok and defect: the built-in words, and the user's, which take precedence.
 
-    Capitals, full-width letters, dots, spaces and hyphens do not matter. A value of one's own that has a letter counts
-    in paths too.
+    Case, full-width letters, dots, spaces and hyphens are ignored. User values with a letter also apply to paths.
 
     Raises:
-        SheetError: an own value is empty, or is said to mean both.
+        SheetError: a user value is empty, or named for both labels.
     """
 
     ok_values: tuple[str, ...] = ()
@@ -88,7 +87,7 @@ class LabelWords:
     def __post_init__(self) -> None:
         own = {Label.OK: self.ok_values, Label.DEFECT: self.defect_values}
         _require_distinct(own)
-        labels = _by_key(_WORDS) | _by_key(_COLUMN_WORDS) | _by_key(own)
+        labels = _labels_by_key(_WORDS) | _labels_by_key(_COLUMN_WORDS) | _labels_by_key(own)
         known = (word for words in _WORDS.values() for word in words)
         named = (word for words in own.values() for word in words if re.search(_LETTER, word))
         in_paths = {_folded(word).strip(): labels[_key(word)] for word in (*known, *named)}
@@ -96,28 +95,33 @@ class LabelWords:
         object.__setattr__(self, "_pattern", _path_pattern(in_paths))
 
     def parse(self, text: str) -> Label | None:
-        """The label that a cell of a label column means, or None."""
+        """Parse a cell of a label column; None if the word is unknown.
+
+        >>> words = LabelWords()
+        >>> words.parse("n.i.O."), words.parse("Good"), words.parse("perhaps")
+        (<Label.DEFECT: 'defect'>, <Label.OK: 'ok'>, None)
+        """
         return self._labels.get(_key(text))
 
     def in_name(self, name: str) -> frozenset[Label]:
-        """The labels that one component of a path names.
+        """Find the labels named by one component of a path.
 
-        A negated word that is not known itself, as in ``no_def`` or ``defect-free``, says both. Only whole words count:
-        ``book`` says nothing.
+        A negated word that is not in the vocabulary, as in ``no_def`` or ``defect-free``, counts as both labels. Only
+        whole words count: ``book`` does not mean ok.
         """
         found = [match[0] for match in self._pattern.finditer(_folded(name))]
         return frozenset(label for word in found for label in self._labels_of(word))
 
     def in_path(self, path: str) -> frozenset[Label]:
-        """The labels that a path's words name. A folder counts only if no name nearer to the file says anything."""
-        return next((found for _, found in self.said(path)), frozenset())
+        """Find the labels named by a path. A folder counts only if no component nearer to the file names a label."""
+        return next((found for _, found in self.labels_by_component(path)), frozenset())
 
-    def said(self, path: str) -> list[tuple[str, frozenset[Label]]]:
-        """The components of a path that name labels, and which, the nearest to the file first."""
+    def labels_by_component(self, path: str) -> list[tuple[str, frozenset[Label]]]:
+        """List the components of a path that name labels, with these labels, the nearest to the file first."""
         return [(name, found) for name in reversed(path.split("/")) if (found := self.in_name(name))]
 
-    def described(self) -> str:
-        """All words that are known, for messages."""
+    def description(self) -> str:
+        """List the vocabulary for messages."""
         own = {Label.OK: self.ok_values, Label.DEFECT: self.defect_values}
         return "; for ".join(
             f"{label}: {', '.join((*own[label], *_WORDS[label], *_COLUMN_WORDS[label]))}" for label in Label
@@ -133,22 +137,22 @@ def _folded(text: str) -> str:
 
 
 def _key(text: str) -> str:
-    """A word as words are compared; 1.0 is 1, and a number is not taken for another: 1,000 is no 1."""
+    """Normalise a word for comparison; 1.0 equals 1, but 1,000 does not."""
     folded = _folded(text).strip()
     if re.fullmatch(r"[-+]?[\d.,]+", folded):
         return re.sub(r"\.0*$|,0{0,2}$", "", folded.removeprefix("+"))
     return re.sub(r"[\W_]+", "", folded)
 
 
-def _by_key(words: dict[Label, tuple[str, ...]]) -> dict[str, Label]:
+def _labels_by_key(words: dict[Label, tuple[str, ...]]) -> dict[str, Label]:
     return {_key(word): label for label, each in words.items() for word in each}
 
 
 def _path_pattern(words: Mapping[str, Label]) -> re.Pattern[str]:
-    """Finds whole words, the longest first, with what negates them.
+    """Compile a pattern that finds whole words, the longest first, with their negation.
 
     Args:
-        words: the label of each word, which is folded.
+        words: the label of each case-folded word.
     """
     pieces = sorted(words, key=len, reverse=True)
     patterns = (_word_pattern(word, words[word]) for word in pieces)
@@ -156,7 +160,7 @@ def _path_pattern(words: Mapping[str, Label]) -> re.Pattern[str]:
 
 
 def _word_pattern(word: str, label: Label) -> str:
-    """Matches a word; one that begins or ends in a digit is set off from other digits."""
+    """Return a pattern for a word; a word that begins or ends in a digit must not touch other digits."""
     parts = [part for part in re.split(r"[\W_]+", word) if part]
     before = r"(?<!\d)" if parts[0][0].isdigit() else ""
     after = r"(?!\d)" if parts[-1][-1].isdigit() else f"(?!{_LETTER})"
@@ -167,21 +171,18 @@ def _word_pattern(word: str, label: Label) -> str:
 def _require_distinct(own: dict[Label, tuple[str, ...]]) -> None:
     for label, values in own.items():
         if any(not _key(value) for value in values):
-            raise SheetError(f"--{label}-value is empty; expected a word that means {label}")
-    if both := _by_key({Label.OK: own[Label.OK]}).keys() & _by_key({Label.DEFECT: own[Label.DEFECT]}).keys():
-        raise SheetError(
-            f"{min(both)!r} is named both with --ok-value and with --defect-value; name it with one of them"
-        )
+            raise SheetError(f"--{label}-value: expected a word that means {label}, got an empty text")
+    if both := set(map(_key, own[Label.OK])) & set(map(_key, own[Label.DEFECT])):
+        raise SheetError(f"{min(both)!r} is named by both --ok-value and --defect-value; name it with one of them")
 
 
 KNOWN_LABELS = LabelWords()
 
 
 def labels_in_path(path: str) -> frozenset[Label]:
-    """The labels that a path's words name, such as ``ok``, ``good``, ``def``, ``defect``, ``n.i.O.``.
+    """Find the labels named by a path, by words such as ``ok``, ``good``, ``def``, ``defect``, ``n.i.O.``.
 
-    The file's name is read first; a folder's name counts only if no name nearer to the file says anything. More
-    than one label means that the words contradict each other.
+    A folder counts only if no component nearer to the file names a label. Several labels are a contradiction.
 
     >>> sorted(labels_in_path("With-Noise/cast_def_0_100.jpeg"))
     [<Label.DEFECT: 'defect'>]
@@ -191,17 +192,8 @@ def labels_in_path(path: str) -> frozenset[Label]:
     return KNOWN_LABELS.in_path(path)
 
 
-def parse_label(text: str) -> Label | None:
-    """The label that a cell of a label column means, or None.
-
-    >>> parse_label("n.i.O."), parse_label("Good"), parse_label("perhaps")
-    (<Label.DEFECT: 'defect'>, <Label.OK: 'ok'>, None)
-    """
-    return KNOWN_LABELS.parse(text)
-
-
 def parse_noise_type(text: str) -> NoiseType | None:
-    """The noise type that a cell means, in its common spellings, or None.
+    """Parse a cell of a noise type column, in common spellings; None if the word is unknown.
 
     >>> parse_noise_type("Salt & Pepper"), parse_noise_type("Poisson")
     (<NoiseType.SALT_AND_PEPPER: 'salt_and_pepper'>, None)
@@ -211,7 +203,7 @@ def parse_noise_type(text: str) -> NoiseType | None:
 
 
 def parse_subset(text: str) -> Subset | None:
-    """The subset that a cell of a split column means, or None.
+    """Parse a cell of a split column; None if the word is unknown.
 
     >>> parse_subset("Val"), parse_subset("exam")
     (<Subset.VALIDATION: 'validation'>, None)

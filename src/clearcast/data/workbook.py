@@ -1,4 +1,4 @@
-"""Write a workbook in which every cell is text, whatever it begins with."""
+"""Writer for workbooks in which every cell is text, so that nothing is evaluated as a formula."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,10 +12,10 @@ from clearcast.files import replace_file
 
 
 def write_workbook(path: Path, title: str, columns: Mapping[str, Sequence[str]]) -> None:
-    """Write columns of one length into the only worksheet of a new .xlsx file, whole or not at all.
+    """Write columns of the same length to the only worksheet of a new .xlsx file, atomically.
 
     Raises:
-        OutputError: a text has characters that no workbook can hold.
+        OutputError: a text has characters that a workbook cannot store.
         OSError: the file cannot be written.
     """
     workbook = Workbook()
@@ -34,8 +34,8 @@ def _set_text(cell: Cell, text: str, path: Path) -> None:
         cell.value = text
     except (IllegalCharacterError, UnicodeEncodeError):
         raise OutputError(
-            f"{path}: {text!r} has characters that a workbook cannot hold; rename what is called so, and write it again"
+            f"{path}: {text!r} has characters that a workbook cannot store; rename it and write the workbook again"
         ) from None
     if text:
-        cell.data_type = "s"  # a formula, a number or a date it is only by its look
-        cell.quotePrefix = True  # and stays text when somebody edits it
+        cell.data_type = "s"  # not a formula, a number or a date
+        cell.quotePrefix = True  # keeps it a text when somebody edits it

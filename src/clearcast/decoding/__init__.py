@@ -1,5 +1,5 @@
-"""Decoding of picture files, whoever made them: what a file's structure says first, and its pixels only then.
+"""Safe decoding of untrusted image files: structure checks against decompression bombs, then pixels.
 
-``structure`` reads headers and lists, never pixels, in time and memory that are bounded; ``pixels`` decodes. What its
-structure does not bound is decoded in a process of its own, with a limit of memory and of time (``isolation``).
+``structure`` parses headers and segment lists, never pixels, in bounded time and memory; ``pixels`` decodes. If the
+structure does not bound the cost of decoding, a sandbox process with memory and time limits decodes (``isolation``).
 """

@@ -1,35 +1,35 @@
-"""What EXIF data would cost whoever reads them."""
+"""Cost checks for EXIF data."""
 
 from collections.abc import Sequence
 
 from clearcast.decoding.directories import DirectoryReader, Tag
 from clearcast.decoding.records import suppress_damage
 
-_POINTERS = frozenset({34665, 34853, 40965})  # tags that lead to directories of EXIF, GPS and interoperability
+_POINTERS = frozenset({34665, 34853, 40965})  # tags that point to the EXIF, GPS and interoperability directories
 
 
 def require_bounded_tags(reader: DirectoryReader, tags: Sequence[Tag]) -> None:
-    """Make sure that the directories which some tags lead to can be read in bounded time and memory.
+    """Check that the directories which tags point to can be read in bounded time and memory.
 
-    Damage is left to whoever reads them, since a picture with broken EXIF is a picture nevertheless.
+    Damaged EXIF is accepted, since the pixels can still be valid.
 
     Raises:
-        DecodingError: they would take far more than the data's own size.
+        DecodingError: reading the directories would cost far more than the data's size justifies.
     """
-    waiting = _directories(reader, tags)
-    seen = set(waiting)
+    pending = _directory_offsets(reader, tags)
+    visited = set(pending)
     with suppress_damage():
-        while waiting:
-            led = _directories(reader, reader.read(waiting.pop())[0]) - seen
-            waiting |= led
-            seen |= led
+        while pending:
+            new = _directory_offsets(reader, reader.read(pending.pop())[0]) - visited
+            pending |= new
+            visited |= new
 
 
 def require_bounded_exif(data: bytes) -> None:
-    """Make sure of the same for a block of EXIF, which begins with a TIFF header.
+    """Check the same for an EXIF block, which begins with a TIFF header.
 
     Raises:
-        DecodingError: reading it would take far more than its own size.
+        DecodingError: reading the block would cost far more than its size justifies.
     """
     with suppress_damage():
         reader = DirectoryReader(data)
@@ -37,5 +37,5 @@ def require_bounded_exif(data: bytes) -> None:
         require_bounded_tags(reader, tags)
 
 
-def _directories(reader: DirectoryReader, tags: Sequence[Tag]) -> set[int]:
+def _directory_offsets(reader: DirectoryReader, tags: Sequence[Tag]) -> set[int]:
     return {value for tag in tags if tag.number in _POINTERS for value in reader.values(tag)[:1]}

@@ -1,4 +1,4 @@
-"""Decoding in processes of its own, which end if a file takes more memory or time than its size explains."""
+"""Decoding in sandbox processes with memory and time limits."""
 
 import atexit
 import io
@@ -16,14 +16,14 @@ import numpy as np
 from clearcast.decoding.records import Channels, DecodingError, Picture, Structure
 from clearcast.errors import PictureFault
 
-_SECONDS = 10.0  # of processor time, for a picture of any size
-_PIXELS_PER_SECOND = 5_000_000  # more time for large ones
-_PATIENCE = 3  # times as many seconds may pass, since other work may take the cores
-_BYTES = 256 * 2**20  # of memory, for a picture of any size
+_SECONDS = 10.0  # processor time for an image of any size
+_PIXELS_PER_SECOND = 5_000_000  # additional time for large images
+_TIMEOUT_FACTOR = 3  # wall-clock time per processor time, since other work may use the cores
+_BYTES = 256 * 2**20  # memory for an image of any size
 _BYTES_PER_PIXEL = 20
 _BYTES_PER_BYTE = 4
-_ENDED = (OSError, ValueError, EOFError)  # what asking a worker that has ended raises
-_PIPE = 2**20  # bytes; with the usual 64 kB, processes change places all the time
+_WORKER_ENDED = (OSError, ValueError, EOFError)  # raised by a request to a worker that has ended
+_PIPE = 2**20  # bytes; the default of 64 kB causes many context switches
 _START = (
     "import sys; sys.path[:] = {path!r}; from clearcast.decoding.worker import serve; "
     "serve(sys.stdin.buffer, sys.stdout.buffer)"
@@ -33,10 +33,10 @@ _START = (
 def decode_apart(
     data: bytes, structure: Structure, channels: Channels, *, strictly: bool, transparent: bool
 ) -> Picture:
-    """Decode like ``pixels.read_pixels``, but in another process with a limit of memory and of time.
+    """Decode like ``pixels.read_pixels``, but in a worker process with memory and time limits.
 
     Raises:
-        DecodingError: it cannot be decoded so, or takes too much.
+        DecodingError: the file cannot be decoded, or exceeds the limits.
     """
     size = structure.width * structure.height
     seconds = _SECONDS + size / _PIXELS_PER_SECOND
@@ -50,31 +50,31 @@ def decode_apart(
         "memory": memory,
     }
     try:
-        return _ask_any(request, data, patience=_PATIENCE * seconds)
-    except _ENDED:
+        return _decode_with_any_worker(request, data, timeout=_TIMEOUT_FACTOR * seconds)
+    except _WORKER_ENDED:
         raise DecodingError(
             PictureFault.TOO_LARGE,
-            f"decoding it takes more than {seconds:.0f} seconds or {memory // 2**20:,} MB, far more than its "
-            f"{structure.width} x {structure.height} pixels explain; save it anew, as PNG or JPEG",
+            f"decoding takes more than {seconds:.0f} seconds or {memory // 2**20:,} MB, far more than "
+            f"{structure.width} x {structure.height} pixels justify; save the image again as PNG or JPEG",
         ) from None
 
 
-def _ask_any(request: dict[str, object], data: bytes, *, patience: float) -> Picture:
-    """Ask a worker that waits, and a fresh one if that ended early: it may have been ended from outside before."""
+def _decode_with_any_worker(request: dict[str, object], data: bytes, *, timeout: float) -> Picture:
+    """Send a request to an idle worker, and to a new one if that has ended: it may have been killed while idle."""
     worker = _WORKERS.take()
     began = time.monotonic()
     try:
-        return _ask(worker, request, data, patience=patience)
-    except _ENDED:
-        if not worker.reused or time.monotonic() - began >= patience:
+        return _decode_with(worker, request, data, timeout=timeout)
+    except _WORKER_ENDED:
+        if not worker.reused or time.monotonic() - began >= timeout:
             raise
-    return _ask(_Worker(), request, data, patience=patience)
+    return _decode_with(_Worker(), request, data, timeout=timeout)
 
 
-def _ask(worker: "_Worker", request: dict[str, object], data: bytes, *, patience: float) -> Picture:
-    """Ask one worker, and keep it for the next file unless it ended."""
+def _decode_with(worker: "_Worker", request: dict[str, object], data: bytes, *, timeout: float) -> Picture:
+    """Send a request to a worker, and return the worker to the pool unless it has ended."""
     try:
-        picture = worker.ask(request, data, patience=patience)
+        image = worker.decode(request, data, timeout=timeout)
     except DecodingError:
         _WORKERS.give_back(worker)
         raise
@@ -82,51 +82,51 @@ def _ask(worker: "_Worker", request: dict[str, object], data: bytes, *, patience
         worker.end()
         raise
     _WORKERS.give_back(worker)
-    return picture
+    return image
 
 
 class _Worker:
-    """One process, used by one thread at a time.
+    """Worker process, used by one thread at a time.
 
     Attributes:
-        reused: whether it has answered before.
+        reused: whether it has handled a request before.
     """
 
     def __init__(self) -> None:
         self.reused = False
         try:
             self._process = _start(_PIPE)
-        except PermissionError:  # the user has many large pipes already
+        except PermissionError:  # the user's limit of large pipes is reached
             self._process = _start(-1)
 
-    def ask(self, request: dict[str, object], data: bytes, *, patience: float) -> Picture:
-        """Send a request and wait for its answer.
+    def decode(self, request: dict[str, object], data: bytes, *, timeout: float) -> Picture:
+        """Send a request and wait for the response.
 
         Raises:
-            DecodingError: the worker says why the file cannot be decoded.
-            OSError, ValueError, EOFError: the worker ended, also since it took longer than ``patience`` seconds.
+            DecodingError: the worker cannot decode the file.
+            OSError, ValueError, EOFError: the worker has ended, or was killed after ``timeout`` seconds.
         """
-        requests, answers = self._process.stdin, cast(io.BufferedReader, self._process.stdout)
-        assert requests, "made with pipes"
-        watch = threading.Timer(patience, self._process.kill)
-        watch.daemon = True
-        watch.start()
+        requests, responses = self._process.stdin, cast(io.BufferedReader, self._process.stdout)
+        assert requests, "started with pipes"
+        timer = threading.Timer(timeout, self._process.kill)
+        timer.daemon = True
+        timer.start()
         try:
             requests.write(json.dumps(request).encode() + b"\n")
             requests.write(data)
             requests.flush()
-            answer = json.loads(answers.readline())
-            if "fault" in answer:
-                raise DecodingError(PictureFault(answer["fault"]), answer["reason"])
-            return _read_picture(answers, answer["shape"])
+            response = json.loads(responses.readline())
+            if "fault" in response:
+                raise DecodingError(PictureFault(response["fault"]), response["reason"])
+            return _read_image(responses, response["shape"])
         finally:
-            watch.cancel()
+            timer.cancel()
 
     def end(self) -> None:
-        """End the process and forget it."""
+        """Kill the process and close its pipes."""
         self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):  # what was not sent yet goes nowhere
+            with suppress(OSError):  # unsent data cannot be flushed
                 if pipe:
                     pipe.close()
         self._process.wait()
@@ -137,36 +137,36 @@ def _start(pipesize: int) -> subprocess.Popen[bytes]:
         [sys.executable, "-c", _START.format(path=sys.path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # what libraries write about damaged files is told as the file's error
+        stderr=subprocess.DEVNULL,  # messages of libraries about damaged files; the response reports the error
         pipesize=pipesize,
-        start_new_session=True,  # Ctrl-C is for the process that asks
+        start_new_session=True,  # Ctrl-C is for the parent process only
     )
 
 
-def _read_picture(answers: io.BufferedReader, shape: list[int]) -> Picture:
-    picture = np.empty(shape, np.uint8)
-    view = picture.data.cast("B")
+def _read_image(responses: io.BufferedReader, shape: list[int]) -> Picture:
+    image = np.empty(shape, np.uint8)
+    view = image.data.cast("B")
     read = 0
     while read < len(view):
-        count = answers.readinto(view[read:])
+        count = responses.readinto(view[read:])
         if not count:
             raise EOFError
         read += count
-    return picture
+    return image
 
 
 class _Workers:
-    """Processes that wait for work; a thread that finds none starts one, so there are as many as threads need."""
+    """Pool of idle workers; a thread that finds none starts one, so there are as many as threads need."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
-        self._owner = 0  # the process that started them
+        self._owner = 0  # the process that started the workers
 
     def take(self) -> _Worker:
-        """One that nobody else uses."""
+        """Take an idle worker, or start one."""
         with self._lock:
-            if self._owner != os.getpid():  # the first time, or after a fork: a parent's are not this process's to use
+            if self._owner != os.getpid():  # first use, or after a fork: the workers belong to the parent
                 self._idle, self._owner = [], os.getpid()
                 atexit.register(self.end)
             if self._idle:
@@ -174,7 +174,7 @@ class _Workers:
         return _Worker()
 
     def give_back(self, worker: _Worker) -> None:
-        """Keep one for the next file, if not many are kept."""
+        """Return a worker to the pool, or end it if the pool is full."""
         worker.reused = True
         with self._lock:
             kept = len(self._idle) < (os.cpu_count() or 1)
@@ -184,11 +184,11 @@ class _Workers:
             worker.end()
 
     def end(self) -> None:
-        """End those that wait."""
+        """End all idle workers."""
         with self._lock:
-            waiting, self._idle = self._idle, []
+            idle, self._idle = self._idle, []
         if self._owner == os.getpid():
-            for worker in waiting:
+            for worker in idle:
                 worker.end()
 
 

@@ -1,8 +1,8 @@
-"""What libjpeg and libpng write to C's standard error, one line or more a damaged picture.
+"""Suppression of the warnings that libjpeg and libpng write to C's ``stderr`` about damaged images.
 
-OpenCV gives no way to turn that off, and a camera whose files are slightly wrong would fill the log. So C's ``stderr``,
-which is a variable of the C library, stands for the null device while pictures are decoded. Python, the C++ library,
-fault handlers and child processes use the file descriptor itself and are heard as ever.
+OpenCV cannot turn these off, and a camera whose files are slightly damaged would fill the log. So the C library's
+variable ``stderr`` points to the null device while images are decoded. Python, the C++ library, fault handlers and
+child processes write to the file descriptor and are not affected.
 """
 
 import ctypes
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _LOCK = threading.Lock()
-_decoding = 0  # threads within the block below
+_decoding = 0  # number of threads inside the context manager
 
 
 @contextmanager
 def native_messages_dropped() -> Iterator[None]:
-    """Drop what C code writes to ``stderr`` within the block; do nothing if the C library is not glibc."""
+    """Discard what C code writes to ``stderr`` within the block; do nothing if the C library is not glibc."""
     _count(1)
     try:
         yield
@@ -27,7 +27,7 @@ def native_messages_dropped() -> Iterator[None]:
 
 
 def _count(step: int) -> None:
-    """Count threads in and out; the first drops messages, and the last hears them again."""
+    """Count threads in and out; redirect ``stderr`` for the first, and restore it after the last."""
     global _decoding
     with _LOCK:
         _decoding += step
@@ -39,13 +39,13 @@ def _count(step: int) -> None:
 
 @functools.cache
 def _streams() -> tuple[ctypes.c_void_p, int | None, int | None] | None:
-    """The variable ``stderr``, the stream that it holds, and one that leads nowhere; None if it may not be changed."""
+    """Return the variable ``stderr``, its stream, and a null stream; None if the variable cannot be changed."""
     try:
         if not os.confstr("CS_GNU_LIBC_VERSION"):
             return None
         library = ctypes.CDLL(None)
         variable = ctypes.c_void_p.in_dll(library, "stderr")
-    except (AttributeError, ValueError, OSError):  # another system, or another C library, which may keep it read-only
+    except (AttributeError, ValueError, OSError):  # another system or C library, which may keep it read-only
         return None
     library.fopen.restype = ctypes.c_void_p
     null = library.fopen(os.devnull.encode(), b"w")

@@ -1,4 +1,4 @@
-"""Headers by Pillow and pixels by OpenCV; both raise what they like, so this is called through ``imaging`` alone."""
+"""Header reading by Pillow and pixel decoding by OpenCV. Both raise many exception types: call through ``imaging``."""
 
 import functools
 import io
@@ -14,12 +14,12 @@ from clearcast.decoding.records import Channels, DecodingError, Picture, Picture
 from clearcast.errors import PictureFault, first_line
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-_QUIET = threading.Lock()  # warnings.catch_warnings is not safe among threads
+_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
 
 def read_header(data: bytes, structure: Structure) -> PictureInfo:
-    """Read what the header says of channels and bits. The structure must have been found to be bounded."""
-    if structure.format == "WEBP":  # Pillow would prepare a decoder for all pixels
+    """Read the channels and bit depth from the header. Check before that the structure is bounded."""
+    if structure.format == "WEBP":  # Pillow would set up a decoder for all pixels
         mode = "RGBA" if structure.transparent else "RGB"
         return PictureInfo("WEBP", mode, 8, structure.width, structure.height, structure.transparent)
     with _open(data) as header:
@@ -28,20 +28,20 @@ def read_header(data: bytes, structure: Structure) -> PictureInfo:
 
 
 def read_pixels(data: bytes, channels: Channels, *, strictly: bool, transparent: bool) -> Picture:
-    """Decode pixels, with a camera's orientation applied.
+    """Decode pixels, with the EXIF orientation applied.
 
     Args:
-        data: a file of a known format.
-        channels: of the result; see ``imaging.decode``.
-        strictly: refuse a JPEG whose pixels end too early, which OpenCV fills up with grey.
-        transparent: whether the file has transparency; it is refused if any pixel uses it.
+        data: the bytes of a file of a known format.
+        channels: channels of the result; see ``imaging.decode``.
+        strictly: refuse a JPEG whose pixels end too early; OpenCV would fill it with grey.
+        transparent: whether the file has transparency; the image is refused if any pixel is transparent.
 
     Raises:
-        DecodingError: it cannot be decoded so.
+        DecodingError: the image cannot be decoded.
     """
     _silence_opencv()
     if strictly:
-        _require_whole(data)
+        _require_complete(data)
     flag = cv2.IMREAD_COLOR_RGB if channels is Channels.RGB else cv2.IMREAD_GRAYSCALE
     with native_messages_dropped():
         if transparent:
@@ -49,15 +49,15 @@ def read_pixels(data: bytes, channels: Channels, *, strictly: bool, transparent:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     if pixels is None:
         raise DecodingError(
-            PictureFault.UNREADABLE, "cannot be decoded; damaged, or of an unknown variant: save it anew"
+            PictureFault.UNREADABLE, "cannot be decoded (damaged, or of an unknown variant); save the image again"
         )
     return np.asarray(pixels, np.uint8)
 
 
-def _require_whole(data: bytes) -> None:
+def _require_complete(data: bytes) -> None:
     try:
-        with _open(data) as picture:
-            picture.load()
+        with _open(data) as image:
+            image.load()
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise DecodingError(
             PictureFault.TRUNCATED, f"truncated or damaged ({first_line(error)}); copy the file again"
@@ -65,35 +65,35 @@ def _require_whole(data: bytes) -> None:
 
 
 def _require_opaque(data: bytes) -> None:
-    """An alpha channel of nothing but 255 says nothing; any other leaves open what the pixels below it mean."""
+    """Refuse transparent pixels, whose colour is undefined; an alpha channel of 255 everywhere is accepted."""
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is not None and decoded.ndim == 3 and decoded.shape[2] == 4:
         opaque = cv2.minMaxLoc(cv2.extractChannel(decoded, 3))[0] == 255
-    else:  # OpenCV drops some, such as one transparent grey level
-        with _open(data) as picture:
-            opaque = picture.convert("RGBA").getchannel("A").getextrema() == (255, 255)
+    else:  # OpenCV drops some transparency, such as one transparent grey level
+        with _open(data) as image:
+            opaque = image.convert("RGBA").getchannel("A").getextrema() == (255, 255)
     if not opaque:
         raise DecodingError(
             PictureFault.UNSUPPORTED,
-            "some of its pixels are transparent, so what they show is open; save it without transparency, as 8-bit "
+            "some of its pixels are transparent, so their colour is undefined; save it without transparency, as 8-bit "
             "grey or RGB",
         )
 
 
 def _open(data: bytes) -> Image.Image:
-    with _QUIET, warnings.catch_warnings():
+    with _WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 @functools.cache
 def _silence_opencv() -> None:
-    """What it would write to the terminal about damaged files is an error of the picture, which is told once."""
+    """Turn off OpenCV's log output about damaged files: the raised error reports them."""
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def _bits(header: Image.Image) -> int:
-    """Pillow reduces 16-bit colour to 8 bits without a word; only the raw mode of its decoder still tells."""
+    """Return the bits per channel. Pillow silently reduces 16-bit colour to 8 bits; only the raw mode shows it."""
     if header.mode in {"I", "F"}:
         return 32
     raw = " ".join(str(tile[3]) for tile in getattr(header, "tile", []))

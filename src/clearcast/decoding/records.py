@@ -1,4 +1,4 @@
-"""The records that decoding takes and gives."""
+"""Types and errors of image decoding."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,23 +14,27 @@ Picture = NDArray[np.uint8]
 
 
 class Channels(StrEnum):
-    """How many colour channels a decoded picture has."""
+    """Colour channels of a decoded image."""
 
     RGB = "rgb"
     GREY = "grey"
 
     @property
     def depth(self) -> int:
-        """3 for RGB, 1 for grey."""
+        """Number of channels: 3 for RGB, 1 for grey."""
         return 3 if self is Channels.RGB else 1
 
 
 @dataclass(frozen=True)
 class PictureInfo:
-    """What a picture's header says; ``bits`` are those of one channel, ``mode`` is Pillow's name of the channels.
+    """Image header.
 
-    ``width`` and ``height`` are those of the stored pixels, before a camera's EXIF orientation is applied.
-    ``transparent``: whether the file has an alpha channel or transparent colours, used or not.
+    Attributes:
+        format: JPEG, PNG, BMP, TIFF or WEBP.
+        mode: Pillow's name of the channels.
+        bits: bits per channel.
+        width, height: size of the stored pixels, before the EXIF orientation is applied.
+        transparent: whether the file has an alpha channel or transparent colours, used or not.
     """
 
     format: str
@@ -42,23 +46,23 @@ class PictureInfo:
 
     @property
     def is_grey(self) -> bool:
-        """Whether all colours are grey, by the kind of file; a palette may be grey without it."""
+        """Whether the mode is grey; a palette image can have only grey colours and another mode."""
         return self.mode in {"L", "LA"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Structure:
-    """What a file's headers and lists say, without decoding pixels.
+    """Structure of an image file, parsed from its headers and segment lists without decoding pixels.
 
     Attributes:
         format: JPEG, PNG, BMP, TIFF or WEBP.
-        width, height: of the stored pixels.
-        frames: how many pictures the file holds: pages, frames, views; not previews, masks or gain maps.
-        unit: what a frame is called in this format, in the singular.
-        truncated: why the file cannot be whole; "" if nothing speaks against it.
+        width, height: size of the stored pixels.
+        frames: number of images in the file: pages, frames, views; not previews, masks or gain maps.
+        unit: the format's word for a frame, in the singular.
+        truncated: reason why the file is incomplete; "" if it seems complete.
         bounded: whether size and structure bound the time and memory of decoding.
-        goes_on: whether other data follow behind the picture's end; only of JPEGs.
-        transparent: whether there is an alpha channel; only where the format's header is read here alone (WebP).
+        has_trailing_data: whether other data follow the image; only set for JPEG.
+        transparent: whether there is an alpha channel; only set for WebP, whose header Pillow does not read.
     """
 
     format: str
@@ -68,12 +72,12 @@ class Structure:
     unit: str = "frame"
     truncated: str = ""
     bounded: bool = True
-    goes_on: bool = False
+    has_trailing_data: bool = False
     transparent: bool = False
 
 
 class DecodingError(Exception):
-    """A file that cannot be decoded, or should not be; the message does not name the file."""
+    """A file cannot be decoded, or is refused; the message does not name the file."""
 
     def __init__(self, fault: PictureFault, reason: str) -> None:
         super().__init__(reason)
@@ -81,18 +85,18 @@ class DecodingError(Exception):
 
 
 def refuse_cost(reason: str) -> DecodingError:
-    """The error of a file that would take far more work or memory than its picture is worth."""
-    return DecodingError(PictureFault.TOO_LARGE, f"{reason}; save the picture again, without anything but its pixels")
+    """Return the error for a file whose decoding would cost far more than its image justifies."""
+    return DecodingError(PictureFault.TOO_LARGE, f"{reason}; save the image again, without metadata")
 
 
 def refuse_damage(reason: str) -> DecodingError:
-    """The error of a file whose structure makes no sense."""
-    return DecodingError(PictureFault.UNREADABLE, f"damaged ({reason}); copy the file again, or save it anew")
+    """Return the error for a file with an invalid structure."""
+    return DecodingError(PictureFault.UNREADABLE, f"damaged ({reason}); copy the file or save the image again")
 
 
 @contextmanager
 def suppress_damage() -> Iterator[None]:
-    """Leave the rest of the block where something beside the picture is damaged, such as its EXIF."""
+    """Suppress errors about damage (not about cost), for data other than the pixels, such as EXIF."""
     try:
         yield
     except DecodingError as error:

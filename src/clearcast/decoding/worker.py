@@ -1,7 +1,7 @@
-"""The process that decodes one file after another for another process, each within a limit of memory and time.
+"""Main loop of the sandbox process: decode files on request, each within memory and time limits.
 
-A request is a line of JSON and then the file's bytes; an answer is a line of JSON and then the pixels. Where the system
-knows such limits, it ends this process if a file takes more; whoever asked sees that the answer is missing.
+A request is a line of JSON and the bytes of the file; a response is a line of JSON and the pixels. The operating system
+kills this process if a file exceeds the limits, and the parent gets no response.
 """
 
 import json
@@ -17,22 +17,22 @@ from clearcast.errors import PictureFault, first_line
 
 try:
     import resource
-except ImportError:  # Windows; the process that asks keeps watch of the time
+except ImportError:  # Windows; the parent process enforces the timeout
     resource = None  # type: ignore[assignment]
 
 
-def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer requests until there are no more."""
+def serve(requests: IO[bytes], responses: IO[bytes]) -> None:
+    """Handle requests until the input ends."""
     while line := requests.readline():
         request = json.loads(line)
         _limit(memory=request["memory"], seconds=request["seconds"])
-        head, pixels = _answer(request, requests.read(request["bytes"]))
-        answers.write(json.dumps(head).encode() + b"\n")
-        answers.write(pixels)
-        answers.flush()
+        head, pixels = _respond(request, requests.read(request["bytes"]))
+        responses.write(json.dumps(head).encode() + b"\n")
+        responses.write(pixels)
+        responses.flush()
 
 
-def _answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes | memoryview]:
+def _respond(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes | memoryview]:
     try:
         pixels = read_pixels(
             data, Channels(request["channels"]), strictly=request["strictly"], transparent=request["transparent"]
@@ -41,20 +41,20 @@ def _answer(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes
     except DecodingError as error:
         return {"fault": error.fault, "reason": str(error)}, b""
     except MemoryError:
-        reason = f"decoding it takes more than {request['memory'] // 2**20:,} MB; save it anew, as PNG or JPEG"
+        reason = f"decoding takes more than {request['memory'] // 2**20:,} MB; save the image again as PNG or JPEG"
         return {"fault": PictureFault.TOO_LARGE, "reason": reason}, b""
-    except Exception as error:  # whatever a decoder raises is the file's fault
+    except Exception as error:  # decoders raise many types for a damaged file
         return {"fault": PictureFault.UNREADABLE, "reason": f"cannot be decoded ({first_line(error)})"}, b""
 
 
 def _limit(*, memory: int, seconds: float) -> None:
-    """Let this process take so much more memory and processor time than it has taken by now."""
+    """Limit the memory and processor time that this process may use in addition to what it has used."""
     if resource is None:
         return
     _set_soft_limit(resource.RLIMIT_CORE, 0)
     used = resource.getrusage(resource.RUSAGE_SELF)
     _set_soft_limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds) + 1)
-    if sys.platform == "linux":  # others count what is mapped and never used, or do not hold to it
+    if sys.platform == "linux":  # other systems count unused mapped memory, or ignore the limit
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         _set_soft_limit(resource.RLIMIT_AS, pages * resource.getpagesize() + memory)
 

@@ -89,7 +89,7 @@ def write_groups_page(sheet: Sheet, groups: RowGroups, path: Path) -> None:
 def _labels(sheet: Sheet, groups: RowGroups) -> dict[str, set[Label]]:
     """The labels that the rows give to each picture."""
     labels: dict[str, set[Label]] = defaultdict(set)
-    for row, picture in zip(sheet.rows, groups.pictures, strict=True):
+    for row, picture in zip(sheet.rows, groups.images, strict=True):
         if row.label:
             labels[picture].add(row.label)
     return labels
@@ -98,7 +98,7 @@ def _labels(sheet: Sheet, groups: RowGroups) -> dict[str, set[Label]]:
 def _members(groups: RowGroups) -> dict[str, list[str]]:
     """The pictures of each group, one a row."""
     members: dict[str, list[str]] = defaultdict(list)
-    for group, picture in zip(groups.of_rows, groups.pictures, strict=True):
+    for group, picture in zip(groups.of_rows, groups.images, strict=True):
         members[group].append(picture)
     return members
 
@@ -110,7 +110,7 @@ def _words(pictures: Iterable[str], labels: dict[str, set[Label]]) -> set[Label]
 def _groups(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], names: Iterable[str]) -> list[Group]:
     weakest: dict[str, float] = {}
     for link in groups.joins:
-        name = groups.of_pictures[link.one]
+        name = groups.group_of_image[link.one]
         weakest[name] = min(link.agreement, weakest.get(name, 1.0))
     members = _members(groups)
     return [
@@ -134,7 +134,7 @@ def _some(pictures: Iterable[str], labels: dict[str, set[Label]]) -> list[str]:
 def _pairs(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], links: Iterable[Link]) -> list[Pair]:
     return [
         Pair(
-            names=tuple(dict.fromkeys(groups.of_pictures[path] for path in (link.one, link.other))),
+            names=tuple(dict.fromkeys(groups.group_of_image[path] for path in (link.one, link.other))),
             agreement=link.agreement,
             pictures=_compared(sheet, labels, link),
         )

@@ -1,4 +1,4 @@
-"""Which pictures show the same part: candidates from an index, each verified by laying one picture over the other."""
+"""Group detection: find images of the same part, by a nearest-neighbour index and image registration."""
 
 from clearcast.data.groups.find import SAME, find_groups
 from clearcast.data.groups.overlay import laid_over

@@ -1,4 +1,4 @@
-"""Pairs of pictures that may show the same part, from an index of nearest neighbours rather than from all pairs."""
+"""Candidate pairs of images of the same part, from an approximate nearest-neighbour index."""
 
 import cv2
 import numpy as np
@@ -7,35 +7,35 @@ from numpy.typing import NDArray
 from clearcast.data.groups.canonical import ORIENTATIONS, Field, detail, oriented
 from clearcast.imaging import Picture
 
-NEIGHBOURS = 12  # looked at for each picture and orientation
-_SIDE = 32  # pixels a side of what is compared here
-_SCALE = 6.0  # coarse, since frames of copies differ by a few pixels
-_NUMBERS = 64  # principal components kept of each picture
-_SAMPLE = 4000  # pictures that the principal components are found from
-_FARTHEST = 1.4  # squared distance of unit vectors: pairs that correlate less than by 0.3 are not looked at
-_FEW = 100  # pictures, each of which is compared with all others
-_TREES, _CHECKS = 4, 96  # of the index: more is more exact and slower
-_CHUNK = 4096  # pictures turned at a time
+NEIGHBOURS = 12  # per image and orientation
+_SIDE = 32  # pixels; size of the compared images
+_SCALE = 6.0  # pixels; coarse, since the standard frames of copies differ by a few pixels
+_COMPONENTS = 64  # principal components per image
+_SAMPLE = 4000  # images used to compute the principal components
+_MAX_DISTANCE = 1.4  # squared distance of unit vectors; 1.4 is a correlation of 0.3
+_EXACT_UP_TO = 100  # images, for which the search is exhaustive
+_TREES, _CHECKS = 4, 96  # of the index: higher is more exact and slower
+_CHUNK = 4096  # images rotated at a time
 
 Pairs = NDArray[np.int32]
 
 
-def small_detail(picture: Picture) -> Field:
-    """A small picture's detail of length 1: float32 (32, 32), from a picture in the standard frame."""
-    small = cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+def small_detail(image: Picture) -> Field:
+    """Compute the normalised detail of an image in the standard frame at low resolution: float32 (32, 32), norm 1."""
+    small = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     fine = detail(np.asarray(small, np.uint8), _SCALE)
     fine -= fine.mean()
     return np.asarray(fine / max(float(np.linalg.norm(fine)), 1e-6), np.float32)
 
 
 def candidate_pairs(details: Field, seed: int) -> Pairs:
-    """Triples (one, other, orientation): ``one`` turned so looks like ``other``. Each pair comes once.
+    """Find candidate pairs: triples (one, other, orientation), where ``one`` rotated so resembles ``other``.
 
-    There are some dozens for each picture, whatever the number of pictures.
+    Each pair occurs once. There are some dozens per image, whatever the number of images.
 
     Args:
-        details: float32 (pictures, 32, 32), as ``small_detail`` gives them.
-        seed: for the index, whose trees are random.
+        details: float32 (images, 32, 32), from ``small_detail``.
+        seed: seed of the index, whose trees are random.
 
     Returns:
         int32 (pairs, 3), the nearest first.
@@ -44,21 +44,21 @@ def candidate_pairs(details: Field, seed: int) -> Pairs:
         return np.empty((0, 3), np.int32)
     basis = _principal_components(details, seed)
     cv2.setRNGSeed(seed)
-    # A forest may find fewer than are asked for where there are hardly more, and OpenCV then fails.
-    kind = {"algorithm": 1, "trees": _TREES} if len(details) > _FEW else {"algorithm": 0}
-    index = cv2.flann.Index(_numbers(details, basis, 0), kind)
+    # If there are hardly more images than neighbours, a forest can find too few, and OpenCV fails.
+    kind = {"algorithm": 1, "trees": _TREES} if len(details) > _EXACT_UP_TO else {"algorithm": 0}
+    index = cv2.flann.Index(_project(details, basis, 0), kind)
     rows, distances = [], []
     for orientation in range(ORIENTATIONS):
         count = min(NEIGHBOURS, len(details))
-        found, far = index.knnSearch(_numbers(details, basis, orientation), count, params={"checks": _CHECKS})
+        found, far = index.knnSearch(_project(details, basis, orientation), count, params={"checks": _CHECKS})
         one = np.repeat(np.arange(len(details), dtype=np.int32), count)
         rows.append(np.column_stack([one, found.ravel(), np.full(len(one), orientation, np.int32)]))
         distances.append(far.ravel())
-    return _nearest_of_each_pair(np.concatenate(rows), np.concatenate(distances))
+    return _unique_pairs(np.concatenate(rows), np.concatenate(distances))
 
 
-def _nearest_of_each_pair(rows: Pairs, distances: NDArray[np.float32]) -> Pairs:
-    near = (rows[:, 0] != rows[:, 1]) & (distances < _FARTHEST)
+def _unique_pairs(rows: Pairs, distances: NDArray[np.float32]) -> Pairs:
+    near = (rows[:, 0] != rows[:, 1]) & (distances < _MAX_DISTANCE)
     rows, distances = rows[near], distances[near]
     order = np.argsort(distances, kind="stable")
     pairs = np.sort(rows[order, :2], axis=1).astype(np.int64)
@@ -66,20 +66,20 @@ def _nearest_of_each_pair(rows: Pairs, distances: NDArray[np.float32]) -> Pairs:
     return np.asarray(rows[order[np.sort(first)]], np.int32)
 
 
-def _numbers(details: Field, basis: Field, orientation: int) -> Field:
-    """The principal components of turned pictures: float32 (pictures, 64)."""
+def _project(details: Field, basis: Field, orientation: int) -> Field:
+    """Project rotated images on the principal components: float32 (images, 64)."""
     chunks = range(0, len(details), _CHUNK)
-    return np.concatenate([_turned(details[start : start + _CHUNK], orientation) @ basis for start in chunks])
+    return np.concatenate([_rotated(details[start : start + _CHUNK], orientation) @ basis for start in chunks])
 
 
-def _turned(details: Field, orientation: int) -> Field:
+def _rotated(details: Field, orientation: int) -> Field:
     return np.stack([np.asarray(oriented(square, orientation), np.float32).ravel() for square in details])
 
 
 def _principal_components(details: Field, seed: int) -> Field:
-    """Directions in which pictures differ most, float32 (1024, at most 64), from some pictures in all orientations."""
+    """Compute principal components, float32 (1024, at most 64), of a sample of images in all orientations."""
     rng = np.random.default_rng(seed)
-    some = rng.permutation(len(details))[: _SAMPLE // ORIENTATIONS]
-    turned = np.concatenate([_turned(details[some], orientation) for orientation in range(ORIENTATIONS)])
-    _, _, directions = np.linalg.svd(turned - turned.mean(axis=0), full_matrices=False)
-    return np.asarray(directions[:_NUMBERS].T, np.float32)
+    sample = rng.permutation(len(details))[: _SAMPLE // ORIENTATIONS]
+    rotated = np.concatenate([_rotated(details[sample], orientation) for orientation in range(ORIENTATIONS)])
+    _, _, components = np.linalg.svd(rotated - rotated.mean(axis=0), full_matrices=False)
+    return np.asarray(components[:_COMPONENTS].T, np.float32)

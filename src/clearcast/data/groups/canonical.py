@@ -1,8 +1,8 @@
-"""A picture moved and stretched to a standard frame, in which copies of one part lie nearly on top of each other.
+"""Pose normalisation: shift and scale images to a standard frame, in which copies of one part nearly coincide.
 
-The frame follows from where the picture has contrast: its centre of gravity goes to the middle, and its spread along
-either axis to a fixed length. That takes out shift and stretch without knowing what a part looks like. What remains are
-the eight ways to mirror it and to turn it by quarters.
+The contrast of the image defines the frame: its centroid is moved to the centre, and its standard deviation along each
+axis is scaled to a fixed length. This removes shift and stretch without a model of the part. Mirroring and rotation by
+quarter turns remain: eight orientations.
 """
 
 import cv2
@@ -13,22 +13,22 @@ from clearcast.imaging import Picture
 
 Field = NDArray[np.float32]
 
-SIDE = 160  # pixels of the standard frame
+SIDE = 160  # pixels; size of the standard frame
 ORIENTATIONS = 8
-_WORKING_SIDE = 256  # pictures are reduced to this before anything else
+_WORKING_SIDE = 256  # pixels; larger images are reduced first
 _SPREAD = 0.22 * SIDE  # standard deviation of contrast along either axis, in the standard frame
-_SOFTEN = 0.5  # of the frame's pixels: without it fine grooves alias, otherwise in each copy
-_QUIET, _LOUD = 60, 95  # percentiles of contrast: below is background, above counts no more
+_BLUR = 0.5  # pixels of the standard frame; prevents aliasing of fine grooves, which differs between copies
+_LOW, _HIGH = 60, 95  # percentiles of contrast: below is background, above is clipped
 
 
 def canonical(grey: Picture) -> Picture:
-    """The picture in the standard frame: uint8 (SIDE, SIDE), from uint8 (height, width)."""
+    """Transform an image to the standard frame: uint8 (SIDE, SIDE), from uint8 (height, width)."""
     scale = _WORKING_SIDE / max(grey.shape)
     if scale < 1:
         grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    (x, spread_x), (y, spread_y) = _place(grey.astype(np.float32))
-    step_x, step_y = spread_x / _SPREAD, spread_y / _SPREAD  # picture's pixels for one of the frame's
-    soft = cv2.GaussianBlur(grey, (0, 0), _SOFTEN * step_x, sigmaY=_SOFTEN * step_y)
+    (x, spread_x), (y, spread_y) = _contrast_moments(grey.astype(np.float32))
+    step_x, step_y = spread_x / _SPREAD, spread_y / _SPREAD  # pixels of the image per pixel of the frame
+    soft = cv2.GaussianBlur(grey, (0, 0), _BLUR * step_x, sigmaY=_BLUR * step_y)
     middle = (SIDE - 1) / 2
     matrix = np.array([[step_x, 0, x - step_x * middle], [0, step_y, y - step_y * middle]], np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -37,32 +37,32 @@ def canonical(grey: Picture) -> Picture:
     )
 
 
-def oriented(picture: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
-    """One of the eight ways: turned by ``orientation // 2`` quarters, then mirrored where it is odd."""
-    turned = np.rot90(picture, orientation // 2)
-    return np.ascontiguousarray(turned[:, ::-1] if orientation % 2 else turned)
+def oriented(image: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+    """Apply one of eight orientations: rotate by ``orientation // 2`` quarter turns, then mirror if it is odd."""
+    rotated = np.rot90(image, orientation // 2)
+    return np.ascontiguousarray(rotated[:, ::-1] if orientation % 2 else rotated)
 
 
-def detail(picture: Picture | Field, scale: float) -> Field:
-    """What is finer than ``scale`` pixels, divided by its local strength: blind to brightness and to soft shadows."""
-    field = picture.astype(np.float32)
+def detail(image: Picture | Field, scale: float) -> Field:
+    """High-pass filter with local contrast normalisation: detail finer than ``scale`` pixels, without lighting."""
+    field = image.astype(np.float32)
     fine = field - cv2.GaussianBlur(field, (0, 0), scale)
-    strength = np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), 2 * scale) + 4)  # 4: two grey levels of noise are nothing
+    strength = np.sqrt(cv2.GaussianBlur(fine * fine, (0, 0), 2 * scale) + 4)  # 4: ignores noise of two grey levels
     return np.asarray(fine / strength, np.float32)
 
 
-def _place(field: Field) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Centre and standard deviation of contrast along x and along y, in pixels."""
+def _contrast_moments(field: Field) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Compute mean and standard deviation of the contrast along x and along y, in pixels."""
     soft = cv2.GaussianBlur(field, (0, 0), 4)
     contrast = np.hypot(cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1))
-    quiet, loud = np.percentile(contrast, (_QUIET, _LOUD))
-    weight = np.clip(contrast, quiet, loud) - quiet
+    low, high = np.percentile(contrast, (_LOW, _HIGH))
+    weight = np.clip(contrast, low, high) - low
     return _moments(weight.sum(axis=0)), _moments(weight.sum(axis=1))
 
 
 def _moments(weights: Field) -> tuple[float, float]:
     places = np.arange(len(weights))
-    if not weights.any():  # a picture without any contrast
+    if not weights.any():  # a uniform image
         weights = np.ones_like(weights)
     share = weights / weights.sum()
     mean = float((share * places).sum())

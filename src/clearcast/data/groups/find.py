@@ -1,4 +1,4 @@
-"""Find the groups: read every picture, propose pairs, align them roughly, compare the likeliest, join what agrees."""
+"""Group detection pipeline: read images, propose candidate pairs, align and compare them, merge matching images."""
 
 import os
 import tempfile
@@ -20,92 +20,92 @@ from clearcast.data.groups.verify import Matrix, agreement, rough_alignment
 from clearcast.imaging import Channels
 from clearcast.progress import Progress
 
-SAME = 0.9  # agreement above which two pictures show one part
-SURE, NEAR = 0.95, 0.85  # joins below the one are doubtful, and so are refusals above the other
-_CHUNK = 256  # pairs that a thread aligns before it tells
-_TURNS = 2  # of proposing and comparing: all pictures, then a few of each group
-_REPRESENTATIVES = 2  # of a group in the second turn
-_PHASES = 1 + 2 * _TURNS  # reading, then aligning and comparing in turns: each counts as much in the progress told
+SAME = 0.9  # match score above which two images show the same part
+SURE, NEAR = 0.95, 0.85  # matches below SURE are doubtful, and so are non-matches above NEAR
+_CHUNK = 256  # pairs that a thread aligns between progress reports
+_ROUNDS = 2  # of proposing and comparing: all images, then representatives of each group
+_REPRESENTATIVES = 2  # per group, in the second round
+_PHASES = 1 + 2 * _ROUNDS  # reading, then aligning and comparing per round, with equal weight in the progress
 
 
 def find_groups(
     paths: Sequence[Path], *, noisy: Sequence[bool] = (), seed: int = 0, progress: Progress | None = None
 ) -> Joined:
-    """Find which pictures show the same part, mirrored, turned by quarters, stretched, shifted or lit otherwise.
+    """Find images of the same part: mirrored, rotated by quarter turns, stretched, shifted or lit differently.
 
-    Time grows with the number of pictures, not with its square. Each takes some 7 KB of memory and 26 KB of a temporary
-    file.
+    The time is linear in the number of images. Each takes some 7 KB of memory and 26 KB of a temporary file.
 
     Args:
-        paths: readable picture files.
-        noisy: which of them are noisy; without it, none is. They are cleaned first and judged by softer detail, which
-            misses many copies.
-        seed: for the index of candidates.
-        progress: called with (done, all) while pictures are read and compared; ``all`` is not a number of pictures.
+        paths: readable image files.
+        noisy: whether each image is noisy; empty if none is. Noisy images are prefiltered and compared by coarser
+            detail, which misses many copies.
+        seed: seed of the nearest-neighbour index.
+        progress: called with (done, total) in units of work, not images.
 
     Raises:
-        PictureError: a picture cannot be used.
+        PictureError: an image cannot be used.
     """
     if not paths:
         return Joined(())
     with tempfile.TemporaryFile() as file, ThreadPoolExecutor(os.cpu_count()) as pool:
-        pictures = np.memmap(file, np.uint8, mode="w+", shape=(len(paths), SIDE, SIDE))
-        spoilt = np.array(noisy or [False] * len(paths), np.bool_)
-        details = _read(paths, spoilt, pictures, pool, _phase(progress, 0, len(paths)))
+        images = np.memmap(file, np.uint8, mode="w+", shape=(len(paths), SIDE, SIDE))
+        is_noisy = np.array(noisy or [False] * len(paths), np.bool_)
+        details = _read(paths, is_noisy, images, pool, _phase_progress(progress, 0, len(paths)))
         joined = Joined(tuple(range(len(paths))))
-        for turn in range(_TURNS):
-            # Many copies of one part leave no room for others among their nearest; a few of each group do.
-            some = np.arange(len(paths)) if turn == 0 else _representatives(joined.groups)
-            pairs = candidate_pairs(details[some], seed)
-            pairs[:, :2] = some[pairs[:, :2]]
-            likeness, starts = _align(details, pairs, pool, _phase(progress, 1 + 2 * turn, len(paths)))
-            order = np.argsort(-likeness, kind="stable")
-            compare = partial(_compare, pictures, spoilt, pairs[order], starts[order])
-            told = _phase(progress, 2 + 2 * turn, len(paths))
-            joined = join(joined, pairs[order], compare, same=SAME, pool=pool, progress=told)
+        for number in range(_ROUNDS):
+            # Many copies of one part can fill the nearest neighbours; with representatives, other parts appear too.
+            chosen = np.arange(len(paths)) if number == 0 else _representatives(joined.groups)
+            pairs = candidate_pairs(details[chosen], seed)
+            pairs[:, :2] = chosen[pairs[:, :2]]
+            aligning = _phase_progress(progress, 1 + 2 * number, len(paths))
+            correlations, starts = _align(details, pairs, pool, aligning)
+            order = np.argsort(-correlations, kind="stable")
+            compare = partial(_compare, images, is_noisy, pairs[order], starts[order])
+            comparing = _phase_progress(progress, 2 + 2 * number, len(paths))
+            joined = join(joined, pairs[order], compare, same=SAME, pool=pool, progress=comparing)
         return joined
 
 
-def _compare(pictures: NDArray[np.uint8], spoilt: NDArray[np.bool_], pairs: Pairs, starts: Matrix, place: int) -> float:
+def _compare(images: NDArray[np.uint8], is_noisy: NDArray[np.bool_], pairs: Pairs, starts: Matrix, place: int) -> float:
     one, other, orientation = pairs[place]
-    either = bool(spoilt[one] or spoilt[other])
-    return agreement(pictures[one], pictures[other], int(orientation), starts[place], noisy=either)
+    either = bool(is_noisy[one] or is_noisy[other])
+    return agreement(images[one], images[other], int(orientation), starts[place], noisy=either)
 
 
 def _representatives(groups: Sequence[int]) -> NDArray[np.int64]:
-    """The places of the first few pictures of each group."""
-    seen: Counter[int] = Counter()
+    """Return the indices of the first images of each group."""
+    counts: Counter[int] = Counter()
     chosen = []
     for place, group in enumerate(groups):
-        seen[group] += 1
-        if seen[group] <= _REPRESENTATIVES:
+        counts[group] += 1
+        if counts[group] <= _REPRESENTATIVES:
             chosen.append(place)
     return np.array(chosen)
 
 
-def _phase(progress: Progress | None, phase: int, count: int) -> Progress:
-    """Tells the progress of one phase as a share of all."""
+def _phase_progress(progress: Progress | None, phase: int, count: int) -> Progress:
+    """Return a callback that reports the progress of one phase as a share of all phases."""
 
-    def told(done: int, everything: int) -> None:
+    def report(done: int, total: int) -> None:
         if progress:
-            progress(phase * count + (count * done // everything if everything else count), _PHASES * count)
+            progress(phase * count + (count * done // total if total else count), _PHASES * count)
 
-    return told
+    return report
 
 
 def _read(
     paths: Sequence[Path],
     noisy: NDArray[np.bool_],
-    pictures: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     pool: Executor,
     progress: Progress,
 ) -> Field:
-    """Put every picture in the standard frame into ``pictures``, and return their details when small."""
+    """Read every image, store it in the standard frame in ``images``, and return the low-resolution details."""
 
     def read(place: int) -> Field:
         grey = imaging.load(paths[place], Channels.GREY)
-        pictures[place] = canonical(clean(grey) if noisy[place] else grey)
-        return small_detail(pictures[place])
+        images[place] = canonical(clean(grey) if noisy[place] else grey)
+        return small_detail(images[place])
 
     details = []
     for found in pool.map(read, range(len(paths))):
@@ -115,14 +115,14 @@ def _read(
 
 
 def _align(details: Field, pairs: Pairs, pool: Executor, progress: Progress) -> tuple[NDArray[np.float32], Matrix]:
-    """How alike the pictures of each pair are once roughly aligned, float32 (pairs,), and the matrices that do it."""
-    likeness, matrices = np.empty(len(pairs), np.float32), np.empty((len(pairs), 2, 3), np.float32)
+    """Align each pair roughly; return the correlations, float32 (pairs,), and the affine matrices."""
+    correlations, matrices = np.empty(len(pairs), np.float32), np.empty((len(pairs), 2, 3), np.float32)
 
     def align(start: int) -> None:
         for place in range(start, min(start + _CHUNK, len(pairs))):
             one, other, orientation = pairs[place]
-            likeness[place], matrices[place] = rough_alignment(details[one], details[other], int(orientation))
+            correlations[place], matrices[place] = rough_alignment(details[one], details[other], int(orientation))
 
     for done, _ in enumerate(pool.map(align, range(0, len(pairs), _CHUNK)), 1):
         progress(min(done * _CHUNK, len(pairs)), len(pairs))
-    return likeness, matrices
+    return correlations, matrices

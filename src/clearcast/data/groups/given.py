@@ -1,4 +1,4 @@
-"""The groups of a sheet's rows: as a file or the sheet's own column says, or found in the pictures."""
+"""Sources of a sheet's groups: a file, the sheet's group column, or detection in the images."""
 
 import posixpath
 from collections.abc import Callable
@@ -12,43 +12,43 @@ from clearcast.data.table import read_table
 from clearcast.errors import SheetError
 
 _COLUMNS = ("path", "group")
-_SHOWN = 5  # rows that a message names
+_SHOWN = 5  # rows that a message lists
 
 
 class GroupSource(StrEnum):
-    """Where it is known from which rows show one part."""
+    """Source of the groups."""
 
     FILE = "file"
     COLUMN = "column"
     FOUND = "found"
-    SPLIT = "split"  # a saved split lists them
+    SPLIT = "split"  # from a saved split
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The part that each row shows, in the order of the sheet, and where that is known from."""
+    """The part of each row, in the order of the sheet, and the source of this information."""
 
     of_rows: tuple[str, ...]
     source: GroupSource
 
     @property
     def count(self) -> int:
-        """How many distinct parts there are."""
+        """Number of distinct parts."""
         return len(set(self.of_rows))
 
     @property
     def independent(self) -> bool:
-        """Whether no part is shown twice."""
+        """Whether no part occurs twice."""
         return self.count == len(self.of_rows)
 
 
 def known_parts(sheet: Sheet, file: Path | None, find: Callable[[], tuple[str, ...]]) -> Parts:
-    """The parts by the user's file; without one by the sheet's group column; without that by looking for them.
+    """Return the parts from the user's file, else from the sheet's group column, else by group detection.
 
     Args:
-        sheet: the rows; where the column has no entry, the row is a part of its own.
+        sheet: the sheet; a row with an empty cell in the group column is a separate part.
         file: see ``read_groups``.
-        find: looks for groups in the pictures, which takes long.
+        find: runs the group detection, which takes long.
 
     Raises:
         SheetError: see ``read_groups``.
@@ -62,42 +62,42 @@ def known_parts(sheet: Sheet, file: Path | None, find: Callable[[], tuple[str, .
 
 
 def read_groups(file: Path, sheet: Sheet) -> tuple[str, ...]:
-    """The group of each row by a table with the columns ``path`` and ``group``, as ``check`` writes it.
+    """Read the group of each row from a table with the columns ``path`` and ``group``, as ``check`` writes it.
 
-    A row is looked up by its reference or by its noisy picture; one of them is enough.
+    Either the reference or the noisy image of a row must be listed.
 
     Raises:
-        SheetError: no such file, not a table, a column is missing, a row's pictures are not in it, have no group, or
-            are listed in two groups.
+        SheetError: the file is missing, not a table or lacks a column, or a row's images are not listed, or listed in
+            two groups.
     """
-    listed = _listed(file)
-    groups = [_group(row, listed) for row in sheet.rows]
+    by_path = _read_table(file)
+    groups = [_groups_of(row, by_path) for row in sheet.rows]
     unknown = [row for row, found in zip(sheet.rows, groups, strict=True) if len(found) != 1]
     if unknown:
         named = "\n  ".join(
-            f"row {row.number} ({row.noisy}): {' and '.join(sorted(_group(row, listed))) or 'not listed'}"
+            f"row {row.number} ({row.noisy}): {' and '.join(sorted(_groups_of(row, by_path))) or 'not listed'}"
             for row in unknown[:_SHOWN]
         )
         more = f"\n  and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         raise SheetError(
             f"{file}: {len(unknown)} of {len(groups)} rows of {sheet.path} have no group or two:\n  {named}{more}\n"
-            "Needed is one group for each row, by the path of its noisy or its reference picture; mend the file, or "
-            "let 'clearcast check SHEET --out DIR' write a new one."
+            "Expected one group per row, by the path of its noisy or its reference image; correct the file, or write a "
+            "new one with 'clearcast check SHEET --out DIR'."
         )
     return tuple(next(iter(found)) for found in groups)
 
 
-def _group(row: Row, listed: dict[str, set[str]]) -> set[str]:
-    return listed.get(row.reference, set()) | listed.get(row.noisy, set())
+def _groups_of(row: Row, by_path: dict[str, set[str]]) -> set[str]:
+    return by_path.get(row.reference, set()) | by_path.get(row.noisy, set())
 
 
-def _listed(file: Path) -> dict[str, set[str]]:
+def _read_table(file: Path) -> dict[str, set[str]]:
     if not file.is_file():
-        raise SheetError(f"{file}: no such file; needed is a table with the columns {' and '.join(_COLUMNS)}")
-    table = read_table(file, _COLUMNS, hint=f"; needed are {' and '.join(_COLUMNS)}")
-    listed: dict[str, set[str]] = {}
+        raise SheetError(f"{file}: no such file; expected a table with the columns {' and '.join(_COLUMNS)}")
+    table = read_table(file, _COLUMNS, hint=f"; expected the columns {' and '.join(_COLUMNS)}")
+    by_path: dict[str, set[str]] = {}
     for line in table.lines:
         path, group = map(restore_cell, line.cells)
         if path and group:
-            listed.setdefault(posixpath.normpath(path.replace("\\", "/")), set()).add(group)
-    return listed
+            by_path.setdefault(posixpath.normpath(path.replace("\\", "/")), set()).add(group)
+    return by_path

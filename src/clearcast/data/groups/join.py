@@ -1,4 +1,4 @@
-"""Compare the likeliest pairs first and join what agrees, until every picture has its copies or has given up."""
+"""Union-find clustering of matching images: compares the most likely pairs first, and as few as possible."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from clearcast.progress import Progress
 
-PATIENCE = 8  # comparisons that a picture may fail before it is taken to have no more copies
-TRIES = 2  # comparisons that two groups may fail before they are taken for two parts
-_BATCH = 64  # pairs compared at a time: the same on every machine, since the result depends on it
+PATIENCE = 8  # failed comparisons after which an image is assumed to have no more copies
+TRIES = 2  # failed comparisons after which two groups are assumed to be different parts
+_BATCH = 64  # pairs compared at a time; fixed, since the result depends on it
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Two pictures, by their places in what was given, and how well they agree: at most 1."""
+    """A compared pair of images, by their indices, and their match score, at most 1."""
 
     one: int
     other: int
@@ -26,9 +26,12 @@ class Compared:
 
 @dataclass(frozen=True)
 class Joined:
-    """The group of each picture, numbered from 0 in order of first appearance, and the comparisons behind it.
+    """Clustering of images.
 
-    ``joins`` hold the groups together, one fewer in each than it has pictures; ``refused`` pairs did not agree.
+    Attributes:
+        groups: group of each image, numbered from 0 in order of first appearance.
+        joins: matches that connect each group, one fewer than it has images.
+        refused: compared pairs that do not match.
     """
 
     groups: tuple[int, ...]
@@ -45,23 +48,23 @@ def join(
     pool: Executor,
     progress: Progress,
 ) -> Joined:
-    """Join pictures that agree, comparing as few pairs as will do.
+    """Merge the groups of matching images, with as few comparisons as possible.
 
-    A pair is left out where its pictures are of one group by now, where both have failed too often, or where their
-    groups have.
+    A pair is skipped if its images are in one group already, or if both images, or their two groups, have failed too
+    many comparisons.
 
     Args:
-        known: what is joined already; refusals are remembered, patience is new.
-        pairs: int (pairs, 2 or more), each the places of two pictures, the likeliest first.
-        compare: the agreement of the pair in this place.
-        same: the agreement above which two pictures are joined.
-        pool: compares several pairs at a time.
-        progress: called with how many pairs are settled, and all of them.
+        known: the clustering so far; the counts of failures start at 0.
+        pairs: int (pairs, 2 or more), the indices of two images each, the most likely first.
+        compare: returns the match score of the pair with this index.
+        same: match score above which two images are merged.
+        pool: compares pairs in parallel.
+        progress: called with (decided pairs, all pairs).
     """
     count = len(known.groups)
     roots, failures, refusals = _roots(known.groups), [0] * count, Counter[tuple[int, int]]()
     joins, refused = list(known.joins), list(known.refused)
-    for batch, settled in _batches(pairs, roots, failures, refusals):
+    for batch, decided in _batches(pairs, roots, failures, refusals):
         for place, agreement in zip(batch, pool.map(compare, batch), strict=True):
             one, other = int(pairs[place, 0]), int(pairs[place, 1])
             if agreement <= same:
@@ -69,10 +72,10 @@ def join(
                 failures[other] += 1
                 refusals[_ends(roots, one, other)] += 1
                 refused.append(Compared(one, other, agreement))
-            elif _root(roots, one) != _root(roots, other):  # else another pair of this batch has joined them
+            elif _root(roots, one) != _root(roots, other):  # else another pair of this batch has merged them
                 roots[_root(roots, other)] = _root(roots, one)
                 joins.append(Compared(one, other, agreement))
-        progress(settled, len(pairs))
+        progress(decided, len(pairs))
     progress(len(pairs), len(pairs))
     numbers: dict[int, int] = {}
     groups = tuple(numbers.setdefault(_root(roots, place), len(numbers)) for place in range(count))
@@ -82,7 +85,7 @@ def join(
 def _batches(
     pairs: NDArray[np.int32], roots: list[int], failures: list[int], refusals: Counter[tuple[int, int]]
 ) -> Iterator[tuple[list[int], int]]:
-    """Places of pairs to compare, all of different groups, and how many are settled before them."""
+    """Iterate over batches of pair indices, all between different groups, and the number of pairs decided before."""
     waiting = deque(range(len(pairs)))
     while waiting:
         batch: list[int] = []
@@ -102,13 +105,13 @@ def _batches(
 
 
 def _roots(groups: tuple[int, ...]) -> list[int]:
-    """The first picture of each picture's group."""
+    """Return the first image of each image's group."""
     first: dict[int, int] = {}
     return [first.setdefault(group, place) for place, group in enumerate(groups)]
 
 
 def _ends(roots: list[int], one: int, other: int) -> tuple[int, int]:
-    """The groups of two pictures, in one order."""
+    """Return the groups of two images, sorted."""
     ends = _root(roots, one), _root(roots, other)
     return min(ends), max(ends)
 

@@ -1,4 +1,4 @@
-"""The groups of a sheet's rows: found in its pictures, and written down."""
+"""Groups of a sheet's rows: detection in the images, output tables, and likely label errors."""
 
 import csv
 from collections import Counter, defaultdict
@@ -22,7 +22,7 @@ _DOUBTS = ("group", "rows", "weakest_join", "nearest_group", "nearest_agreement"
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """Two pictures that were compared, by their paths in the sheet, and how well they agree: at most 1."""
+    """A compared pair of images, by their paths in the sheet, and their match score, at most 1."""
 
     one: str
     other: str
@@ -31,80 +31,80 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True)
 class RowGroups:
-    """The group of each row of a sheet, and how sure that is.
+    """The group of each row of a sheet, and the comparisons behind it.
 
     Attributes:
         of_rows: the group of each row.
-        pictures: the picture of each row that was looked at, "" where none is readable.
-        joins: what holds the groups together; none where the groups were not found but given.
-        refused: the best agreement between any two groups that were compared, the nearest first.
+        images: the compared image of each row; "" if none is readable.
+        joins: matches that connect the groups; empty if the groups are not detected but given.
+        refused: for each two groups that were compared, the pair with the highest score, sorted by score.
     """
 
     of_rows: tuple[str, ...]
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     joins: tuple[Link, ...] = ()
     refused: tuple[Link, ...] = ()
 
     @property
     def doubtful_joins(self) -> list[Link]:
-        """Pictures taken for one part although they agree less than copies mostly do, the least first."""
+        """Merged images with a lower match score than most copies, the lowest first."""
         return sorted((link for link in self.joins if link.agreement < SURE), key=lambda link: link.agreement)
 
     @property
     def near_misses(self) -> list[Link]:
-        """Pictures taken for different parts although they nearly agree, the nearest first."""
+        """Images that were nearly merged, the highest match score first."""
         return [link for link in self.refused if link.agreement > NEAR]
 
     @property
-    def of_pictures(self) -> dict[str, str]:
-        """The group of each picture that was looked at."""
-        return {picture: group for picture, group in zip(self.pictures, self.of_rows, strict=True) if picture}
+    def group_of_image(self) -> dict[str, str]:
+        """The group of each compared image."""
+        return {image: group for image, group in zip(self.images, self.of_rows, strict=True) if image}
 
 
 def group_rows(sheet: Sheet, facts: dict[str, PictureFacts], *, progress: Progress | None = None) -> tuple[str, ...]:
-    """The group of each row, as ``find_row_groups`` finds it."""
+    """Return only the groups of ``find_row_groups``."""
     return find_row_groups(sheet, facts, progress=progress).of_rows
 
 
 def find_row_groups(sheet: Sheet, facts: dict[str, PictureFacts], *, progress: Progress | None = None) -> RowGroups:
-    """Find which rows show one part, by the reference picture where it can be read, since no noise hides what it shows.
+    """Detect which rows show the same part, by their reference images if readable, since these have no noise.
 
-    Rows with one picture, or with byte-identical ones, are of one group anyway. A row without any readable picture is a
-    group of its own.
+    Rows with the same image, or with byte-identical ones, are in the same group. A row without a readable image is a
+    separate group.
 
     Args:
         sheet: the sheet; its rows may have problems.
-        facts: what was learned about its pictures.
+        facts: metadata of its images.
         progress: see ``find_groups``.
     """
-    seen = shown_pictures(sheet, facts)
-    first = {facts[path].sha256: path for path in reversed(seen) if path}
+    compared = shown_pictures(sheet, facts)
+    first = {facts[path].sha256: path for path in reversed(compared) if path}
     paths = sorted(first.values())
-    spoilt = {row.noisy for row in sheet.rows if row.noise_type is not NoiseType.NONE}
-    spoilt -= {row.reference for row in sheet.rows}
-    noisy = [path in spoilt for path in paths]
+    noisy_paths = {row.noisy for row in sheet.rows if row.noise_type is not NoiseType.NONE}
+    noisy_paths -= {row.reference for row in sheet.rows}
+    noisy = [path in noisy_paths for path in paths]
     found = find_groups([sheet.resolve(path) for path in paths], noisy=noisy, progress=progress)
     group_of = dict(zip(paths, found.groups, strict=True))
     names: dict[int | str, str] = {}
     keys = [
         group_of[first[facts[path].sha256]] if path else f"row {row.number}"
-        for row, path in zip(sheet.rows, seen, strict=True)
+        for row, path in zip(sheet.rows, compared, strict=True)
     ]
     of_rows = tuple(names.setdefault(key, f"part-{len(names) + 1:05}") for key in keys)
-    joins, refused = _links(found.joins, paths), _links(_nearest(found), paths)
-    return RowGroups(of_rows=of_rows, pictures=seen, joins=joins, refused=refused)
+    joins, refused = _links(found.joins, paths), _links(_best_refused(found), paths)
+    return RowGroups(of_rows=of_rows, images=compared, joins=joins, refused=refused)
 
 
 def shown_pictures(sheet: Sheet, facts: dict[str, PictureFacts]) -> tuple[str, ...]:
-    """The picture of each row that shows its part best: the reference, else the noisy one, else ""."""
+    """Return the image of each row to compare: the reference, else the noisy image, else ""."""
     return tuple(
         next((path for path in (row.reference, row.noisy) if path in facts and facts[path].info), "")
         for row in sheet.rows
     )
 
 
-def _nearest(found: Joined) -> list[Compared]:
-    """Of each two groups the pictures that agree best."""
+def _best_refused(found: Joined) -> list[Compared]:
+    """For each two groups, return the compared pair with the highest match score."""
     best: dict[frozenset[int], Compared] = {}
     for pair in sorted(found.refused, key=lambda pair: -pair.agreement):
         ends = frozenset((found.groups[pair.one], found.groups[pair.other]))
@@ -118,9 +118,9 @@ def _links(pairs: Iterable[Compared], paths: Sequence[str]) -> tuple[Link, ...]:
 
 
 def write_groups(sheet: Sheet, groups: tuple[str, ...], path: Path) -> None:
-    """Write ``path,group``: every picture of the sheet, noisy and reference, with the group of its row."""
+    """Write a table ``path,group`` of all noisy and reference images of the sheet."""
     listed = {
-        picture: group for row, group in zip(sheet.rows, groups, strict=True) for picture in (row.reference, row.noisy)
+        image: group for row, group in zip(sheet.rows, groups, strict=True) for image in (row.reference, row.noisy)
     }
     with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -129,18 +129,18 @@ def write_groups(sheet: Sheet, groups: tuple[str, ...], path: Path) -> None:
 
 
 def write_doubts(groups: RowGroups, path: Path) -> None:
-    """Write how sure each group is: ``group,rows,weakest_join,nearest_group,nearest_agreement``, the least sure first.
+    """Write the certainty of each group: ``group,rows,weakest_join,nearest_group,nearest_agreement``, lowest first.
 
-    ``weakest_join`` is the least agreement among the joins that hold the group together; ``nearest_agreement`` the best
-    of a comparison with a picture of another group, of which only the likeliest were made. Empty where there is none.
+    ``weakest_join`` is the lowest score of the matches that connect the group, ``nearest_agreement`` the highest score
+    of a comparison with another group (only likely pairs are compared). A value is empty if there is none.
     """
     weakest: dict[str, float] = {}
     nearest: dict[str, tuple[float, str]] = {}
     for link in groups.joins:
-        name = groups.of_pictures[link.one]
+        name = groups.group_of_image[link.one]
         weakest[name] = min(link.agreement, weakest.get(name, 1.0))
     for link in groups.refused:
-        ends = groups.of_pictures[link.one], groups.of_pictures[link.other]
+        ends = groups.group_of_image[link.one], groups.group_of_image[link.other]
         for name, other in (ends, ends[::-1]):
             nearest[name] = max((link.agreement, other), nearest.get(name, (-1.0, "")))
     with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -157,7 +157,7 @@ def _rounded(agreement: float | None) -> str:
 
 
 def label_doubts(rows: Sequence[Row], groups: Sequence[str]) -> list[Finding]:
-    """A warning for each row whose label most other pictures of its part contradict."""
+    """Find likely label errors: rows whose label most other images of the same part contradict."""
     labels: dict[str, Counter[Label]] = defaultdict(Counter)
     for row, group in zip(rows, groups, strict=True):
         if row.label:
@@ -166,7 +166,7 @@ def label_doubts(rows: Sequence[Row], groups: Sequence[str]) -> list[Finding]:
     for row, group in zip(rows, groups, strict=True):
         others = sum(count for label, count in labels[group].items() if label != row.label)
         if row.label and others and others >= labels[group][row.label]:
-            message = f"labelled {row.label}, but {others} other pictures of the same part ({group}) are not"
+            message = f"labelled {row.label}, but {others} other images of the same part ({group}) are not"
             doubts.append(
                 Finding(
                     severity=Severity.WARNING,

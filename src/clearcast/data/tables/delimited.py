@@ -1,4 +1,4 @@
-"""CSV with comma, semicolon or tab, by the country in which it was written."""
+"""CSV reader for files with comma, semicolon or tab, as the local conventions have it."""
 
 import csv
 from collections.abc import Collection, Iterator
@@ -13,11 +13,11 @@ _SEPARATORS = ",;\t"
 
 @contextmanager
 def open_delimited(path: Path) -> Iterator[list[Grid]]:
-    """The file as it reads with each separator; with one only, if its first line is ``sep=;``, as Excel writes it.
+    """Open a CSV as one grid per separator; only one if the first line is Excel's ``sep=;``.
 
     Raises:
-        SheetError: it is larger than is read, or a line is.
-        UnicodeDecodeError: it is not UTF-8.
+        SheetError: the file or a line is too large.
+        UnicodeDecodeError: the file is not UTF-8.
     """
     limits.require_file_size(path)
     first = next(_lines(path), "").strip("\r\n \ufeff")
@@ -28,7 +28,7 @@ def open_delimited(path: Path) -> Iterator[list[Grid]]:
 
 
 class _Delimited(Grid):
-    """Rows are counted as a spreadsheet shows them: without the line ``sep=;``."""
+    """Grid of a CSV file. Rows are numbered as in a spreadsheet, without the line ``sep=;``."""
 
     def __init__(self, path: Path, separator: str, skipped: int = 0) -> None:
         super().__init__()

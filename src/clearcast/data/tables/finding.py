@@ -1,4 +1,4 @@
-"""Find the table of a sheet: the first row, on any worksheet, that holds the names of the wanted columns."""
+"""Header detection: find the first row, on any worksheet, with the names of the wanted columns."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from clearcast.data.tables.grid import Grid, GridRow
 from clearcast.data.tables.lines import Note
 from clearcast.errors import SheetError
 
-HEAD_ROWS = 50  # rows with an entry in which a header is looked for
+HEAD_ROWS = 50  # non-empty rows that are searched for the header
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Where a table is: its grid, its header row, and the names in it by column."""
+    """Location of a table: its grid and header row."""
 
     grid: Grid
     header: GridRow
@@ -22,13 +22,13 @@ class Found:
 
     @property
     def names(self) -> dict[int, str]:
-        """The names in the header, by column."""
+        """The column names, by column index."""
         return self.header.cells
 
 
 @dataclass(frozen=True)
 class _Head:
-    """The first rows of a grid, and why no more could be read."""
+    """The first rows of a grid, and the error that ended reading, if any."""
 
     grid: Grid
     rows: list[GridRow]
@@ -36,7 +36,7 @@ class _Head:
 
 
 def plain(name: str) -> str:
-    """A column's name as names are compared: capitals and spaces do not matter.
+    """Normalise a column name for comparison: case and spaces are ignored.
 
     >>> plain(" Noisy  Image")
     'noisy image'
@@ -45,18 +45,18 @@ def plain(name: str) -> str:
 
 
 def quoted(names: Iterable[str]) -> str:
-    """Names for a message."""
+    """Format names for a message."""
     return ", ".join(map(repr, names))
 
 
 def find_header(grids: Sequence[Grid], wanted: Sequence[str], worksheet: str | None, hint: str) -> Found:
-    """The first header, of worksheets that are shown before hidden ones.
+    """Find the first header, on visible worksheets before hidden ones.
 
-    A worksheet that cannot be read is passed over, and told in a note, if the names are on another.
+    A worksheet that cannot be read is skipped, and reported in a note, if another one has the header.
 
     Raises:
         SheetError: no row has all wanted names, or there is no such worksheet.
-        Exception: no row that could be read has them, and a worksheet is damaged.
+        Exception: no readable row has all wanted names, and a worksheet is damaged.
     """
     chosen = sorted(_chosen(grids, worksheet), key=lambda grid: not grid.visible)
     heads = [_head(grid) for grid in chosen]
@@ -76,8 +76,8 @@ def _chosen(grids: Sequence[Grid], worksheet: str | None) -> Sequence[Grid]:
         return grids
     if found := [grid for grid in grids if grid.name and plain(grid.name) == plain(worksheet)]:
         return [next((grid for grid in found if grid.name == worksheet), found[0])]
-    there = quoted(grid.name for grid in grids if grid.name)
-    raise SheetError(f"no worksheet {worksheet!r}; the workbook has {there}" if there else _NO_WORKBOOK)
+    existing = quoted(grid.name for grid in grids if grid.name)
+    raise SheetError(f"no worksheet {worksheet!r}; the workbook has {existing}" if existing else _NO_WORKBOOK)
 
 
 _NO_WORKBOOK = "only a workbook has worksheets; leave out --worksheet"
@@ -87,25 +87,25 @@ def _head(grid: Grid) -> _Head:
     rows: list[GridRow] = []
     try:
         rows.extend(islice(grid.rows(), HEAD_ROWS))
-    except Exception as error:  # damage, of which there are dozens of kinds, or another separator than the file's
+    except Exception as error:  # a damaged file, for which many types are raised, or the wrong separator
         return _Head(grid, rows, error)
     return _Head(grid, rows)
 
 
 def _missing(heads: Sequence[_Head], wanted: Sequence[str], hint: str) -> SheetError:
-    """Names what the likeliest header lacks: the row that has most of the wanted names, or else most cells."""
+    """Return the error for missing columns, about the likeliest header: the row with most wanted names, else cells."""
     names = {plain(name) for name in wanted}
     rows = [(head.grid, row) for head in heads for row in head.rows]
     if not rows:
         return SheetError(f"no column {quoted(wanted)}; the sheet has no columns{hint}")
     grid, row = max(rows, key=lambda each: (len(names & set(map(plain, each[1].cells.values()))), len(each[1].cells)))
-    there = set(map(plain, row.cells.values()))
-    missing = [name for name in wanted if plain(name) not in there]
+    existing = set(map(plain, row.cells.values()))
+    missing = [name for name in wanted if plain(name) not in existing]
     where = [f"row {row.number}"] if row.number > 1 else []
     where += [f"worksheet {grid.name!r}"] if len(heads) > 1 and grid.name else []
     has = f"the sheet has {quoted(row.cells.values())}" + (f" in {' of '.join(where)}" if where else "")
     if len(heads) > 1 and grid.name:
-        has += f"; looked at the first {HEAD_ROWS} rows of {quoted(head.grid.name for head in heads)}"
+        has += f"; searched the first {HEAD_ROWS} rows of {quoted(head.grid.name for head in heads)}"
     return SheetError(f"no column {quoted(missing)}; {has}{hint}")
 
 
@@ -113,13 +113,13 @@ def _notes(grid: Grid, others: Sequence[str], heads: Sequence[_Head]) -> tuple[N
     notes = []
     for head in heads:
         if head.failure and head.grid.name and head.grid is not grid:
-            message = f"worksheet {head.grid.name!r} cannot be read, and is not used ({head.failure})"
+            message = f"worksheet {head.grid.name!r} cannot be read and is skipped ({head.failure})"
             notes.append(Note("damaged worksheet", message))
     if not grid.visible:
         notes.append(
-            Note("hidden worksheet", f"worksheet {grid.name!r} is hidden, and is used; name another if needed")
+            Note("hidden worksheet", f"worksheet {grid.name!r} is hidden but used; choose another with --worksheet")
         )
     if others:
-        message = f"the columns are also on worksheet {quoted(others)}, which is not read; choose with --worksheet"
+        message = f"the columns are also on worksheet {quoted(others)}, which is not used; choose with --worksheet"
         notes.append(Note("several worksheets", message))
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""A grid of cells, such as a worksheet or a CSV, read row by row."""
+"""Interface of the table readers: a grid of cells, such as a worksheet or a CSV, read row by row."""
 
 import math
 from abc import ABC, abstractmethod
@@ -6,20 +6,20 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 NO_FAULTS: Mapping[int, str] = {}
-LAST_ROW, LAST_COLUMN = 2**20, 2**14  # of a worksheet, counted from 1
-UNCALCULATED = "holds a formula that was never calculated; open the workbook in Excel or LibreOffice and save it"
+LAST_ROW, LAST_COLUMN = 2**20, 2**14  # of a worksheet, from 1
+UNCALCULATED = "has a formula that was never calculated; open the workbook in Excel or LibreOffice and save it"
 
 
 class GridRow(NamedTuple):
-    """A row with an entry.
+    """A row that is not empty.
 
     Attributes:
-        number: counted from 1, as spreadsheets do.
-        cells: the trimmed text of cells that are not empty, by column from 0.
-        faults: why a cell has no text, by column: what to say after "the cell".
-        hidden: whether a spreadsheet shows the row.
-        fields: how many cells a line of text has, and the last of them that is not empty, counted from 1; 0 in other
-            formats, in which cells beside the table are no mistake.
+        number: row number, from 1.
+        cells: trimmed text of the cells that are not empty, by column index from 0.
+        faults: reason why a cell has no text, by column index, as the predicate of a sentence about the cell.
+        hidden: whether the row is hidden.
+        fields: number of cells in a line of text, 0 in other formats, where cells beside the table are allowed.
+        last_field: number of the last cell in a line of text that is not empty, from 1.
     """
 
     number: int
@@ -31,7 +31,7 @@ class GridRow(NamedTuple):
 
 
 class Area(NamedTuple):
-    """A block of merged cells; rows counted from 1, columns from 0, all inclusive."""
+    """A block of merged cells; row numbers from 1, column indices from 0, all inclusive."""
 
     top: int
     left: int
@@ -40,12 +40,12 @@ class Area(NamedTuple):
 
 
 class Grid(ABC):
-    """A table of cells.
+    """A grid of cells.
 
     Attributes:
-        name: that of a worksheet, else empty.
-        visible: whether a spreadsheet shows it.
-        merged, hidden_columns: of a worksheet; they are known when its rows have been gone through.
+        name: name of the worksheet; empty for other formats.
+        visible: whether the worksheet is visible.
+        merged, hidden_columns: merged and hidden cells of a worksheet; available after iterating over its rows.
     """
 
     def __init__(self, name: str = "", *, visible: bool = True) -> None:
@@ -56,15 +56,15 @@ class Grid(ABC):
 
     @abstractmethod
     def rows(self, columns: Collection[int] | None = None) -> Iterator[GridRow]:
-        """The rows with an entry, from the first; anew at each call.
+        """Iterate over the rows that are not empty; each call starts at the first row.
 
         Args:
-            columns: give only these; None gives all.
+            columns: indices of the columns to read; None reads all.
         """
 
 
 def number_text(number: float) -> str:
-    """A number as a person would have typed it: 1.0 is '1'.
+    """Format a number as a person would type it: 1.0 as '1'.
 
     >>> number_text(1.0), number_text(0.25)
     ('1', '0.25')

@@ -1,4 +1,4 @@
-"""The lines of a table below its header, with merged cells filled."""
+"""Lines of a table below its header, with merged cells filled."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
@@ -7,26 +7,26 @@ from typing import NamedTuple
 from clearcast.data.tables import limits
 from clearcast.data.tables.grid import NO_FAULTS, Area, Grid, GridRow
 
-_MOST_FILLED = 20_000_000  # looks at a cell while filling merged ones
+_MAX_FILLED = 20_000_000  # cells visited while merged cells are filled
 _SHOWN = 10  # row numbers that a note lists
 
 
 class Note(NamedTuple):
-    """Something that a person should know of how a sheet was read: its kind, and a sentence."""
+    """Note for the user about reading a sheet: its kind, and a message."""
 
     kind: str
     message: str
 
 
 class Line(NamedTuple):
-    """A row of a table.
+    """A line of a table.
 
     Attributes:
-        number: the row, counted from 1.
-        cells: the text of each wanted column, empty if the cell is.
-        faults: why a cell has no text, by its place in ``cells``: what to say after "the cell".
-        hidden: whether a spreadsheet hides the row.
-        surplus: why no cell can be trusted, or empty.
+        number: row number, from 1.
+        cells: text of each wanted column; "" for an empty cell.
+        faults: reason why a cell has no text, by its index in ``cells``, as the predicate of a sentence about the cell.
+        hidden: whether the row is hidden.
+        surplus: message if the line has more cells than the header, so that cells may be shifted; else "".
     """
 
     number: int
@@ -37,15 +37,15 @@ class Line(NamedTuple):
 
 
 def read_lines(grid: Grid, header: GridRow, places: Sequence[int]) -> tuple[Line, ...]:
-    """The rows below a header with an entry, also if it is in no wanted column.
+    """Read the rows below a header that are not empty, also those without text in the wanted columns.
 
     Args:
-        grid: has the rows.
-        header: their names.
-        places: the wanted columns.
+        grid: the grid of cells.
+        header: the header row.
+        places: indices of the wanted columns.
 
     Raises:
-        SheetError: there are more than are read.
+        SheetError: there are too many rows or characters.
     """
     lines: list[Line] = []
     characters = 0
@@ -58,7 +58,7 @@ def read_lines(grid: Grid, header: GridRow, places: Sequence[int]) -> tuple[Line
         if len(lines) > limits.MOST_LINES:
             limits.refuse("the table has", limits.MOST_LINES, "rows")
         if characters > limits.MOST_TEXT:
-            limits.refuse("the wanted columns hold", limits.MOST_TEXT, "characters")
+            limits.refuse("the wanted columns have", limits.MOST_TEXT, "characters")
     _fill_merged(lines, grid.merged, header.number, places)
     return tuple(lines)
 
@@ -67,15 +67,15 @@ def _line(row: GridRow, header: GridRow, places: Sequence[int]) -> Line:
     cells = tuple(row.cells.get(place, "") for place in places)
     surplus = ""
     if row.last_field > header.fields:
-        surplus = f"the line has {row.fields} cells where the header has {header.fields}, so that none can be trusted"
+        surplus = f"the line has {row.fields} cells, but the header {header.fields}, so cells may be in wrong columns"
     faults = {at: row.faults[place] for at, place in enumerate(places) if place in row.faults} if row.faults else {}
     return Line(row.number, cells, faults or NO_FAULTS, row.hidden, surplus)
 
 
 def _fill_merged(lines: list[Line], merged: Sequence[Area], header: int, places: Sequence[int]) -> None:
-    """Give each cell of a merged block what its first cell holds; but not in rows that have no other entry."""
+    """Fill the cells of merged blocks with the text of their first cell, except in otherwise empty rows."""
     numbers = [line.number for line in lines]
-    looks = 0
+    visited = 0
     for area in merged:
         covered = [at for at, place in enumerate(places) if area.left <= place <= area.right]
         first = bisect_left(numbers, area.top)
@@ -83,9 +83,9 @@ def _fill_merged(lines: list[Line], merged: Sequence[Area], header: int, places:
             continue
         source, at = lines[first], list(places).index(area.left)
         span = range(first, bisect_right(numbers, area.bottom))
-        looks += len(span) * len(covered)
-        if looks > _MOST_FILLED:
-            limits.refuse("merged cells cover", _MOST_FILLED, "cells")
+        visited += len(span) * len(covered)
+        if visited > _MAX_FILLED:
+            limits.refuse("merged cells cover", _MAX_FILLED, "cells")
         for place in span:
             lines[place] = _filled(lines[place], covered, source.cells[at], source.faults.get(at))
 
@@ -100,23 +100,23 @@ def _filled(line: Line, covered: Sequence[int], text: str, fault: str | None) ->
 
 
 def notes_about(grid: Grid, lines: Sequence[Line], columns: Mapping[int, str]) -> list[Note]:
-    """What a spreadsheet hides of what was read.
+    """Report hidden rows and columns that are used.
 
     Args:
-        grid: has been gone through.
-        lines: its rows.
-        columns: the names of the wanted columns, by their places.
+        grid: the grid, after iterating over its rows.
+        lines: its lines.
+        columns: names of the wanted columns, by column index.
     """
     notes = []
     used = [line for line in lines if any(line.cells)]
     if hidden := [str(line.number) for line in used if line.hidden]:
         more = f" and {len(hidden) - _SHOWN} more" if len(hidden) > _SHOWN else ""
         message = (
-            f"{len(hidden)} of {len(used)} rows are hidden (by a filter or by hand), and are used all the same: rows "
-            f"{', '.join(hidden[:_SHOWN])}{more}; delete them if they should not be"
+            f"{len(hidden)} of {len(used)} rows are hidden (by a filter or by hand) but used: rows "
+            f"{', '.join(hidden[:_SHOWN])}{more}; delete them to exclude them"
         )
         notes.append(Note("hidden rows", message))
     if names := [name for place, name in columns.items() if place in grid.hidden_columns]:
-        message = f"hidden, and used all the same: column {', '.join(map(repr, names))}"
+        message = f"hidden columns are used: {', '.join(map(repr, names))}"
         notes.append(Note("hidden columns", message))
     return notes

@@ -1,4 +1,4 @@
-"""Parquet, by its wanted columns, read in a process that may end without ending this one. It needs pyarrow."""
+"""Parquet reader, which runs pyarrow in a sandbox process."""
 
 import json
 import subprocess
@@ -14,16 +14,16 @@ from clearcast.data.tables import limits
 from clearcast.data.tables.grid import Grid, GridRow
 from clearcast.errors import SheetError
 
-_DEADLINE = 600.0  # seconds for a whole file
+_TIMEOUT = 600.0  # seconds per file
 _START = "import sys; sys.path[:] = {path!r}; from clearcast.data.tables.parquet_process import main; main()"
 
 
 @contextmanager
 def open_parquet(path: Path) -> Iterator[list[Grid]]:
-    """The table of a file.
+    """Open the table of a Parquet file.
 
     Raises:
-        SheetError: it is damaged, or declares more than is read.
+        SheetError: the file is damaged or too large.
         ImportError: pyarrow is not installed.
     """
     if find_spec("pyarrow") is None:
@@ -38,24 +38,24 @@ def open_parquet(path: Path) -> Iterator[list[Grid]]:
         text=True,
         encoding="utf-8",
     )
-    deadline = threading.Timer(_DEADLINE, process.kill)
-    deadline.daemon = True
-    deadline.start()
+    timer = threading.Timer(_TIMEOUT, process.kill)
+    timer.daemon = True
+    timer.start()
     try:
         yield [_ParquetTable(process)]
     finally:
-        deadline.cancel()
+        timer.cancel()
         process.kill()
         process.communicate()
 
 
 class _ParquetTable(Grid):
-    """Its header is row 1, as if a spreadsheet showed it."""
+    """Grid of a Parquet table. The column names are row 1, as in a spreadsheet."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         super().__init__()
         self._process = process
-        self._names: list[str] = self._answer()
+        self._names: list[str] = self._receive()
 
     def rows(self, columns: Collection[int] | None = None) -> Iterator[GridRow]:
         names = dict(enumerate(self._names))
@@ -68,12 +68,12 @@ class _ParquetTable(Grid):
         self._process.stdin.write(f"{json.dumps(places)}\n")
         self._process.stdin.flush()
         number = 1
-        while (rows := self._answer()) is not None:
+        while (rows := self._receive()) is not None:
             for values in rows:
                 number += 1
                 yield GridRow(number, {place: text for place, text in zip(places, values, strict=True) if text})
 
-    def _answer(self) -> Any:  # noqa: ANN401 -- whatever JSON holds
+    def _receive(self) -> Any:  # noqa: ANN401 -- any JSON value
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:

@@ -1,7 +1,7 @@
-"""A process of its own that reads Parquet: the native reader ends the process that it is in on some damaged files.
+"""Main loop of the sandbox process that reads Parquet: the native reader crashes on some damaged files.
 
-It answers in lines of JSON: first the names of the columns, then for each request (the places of the wanted columns)
-lists of rows of text, and null at their end. What is wrong is ``{"refused": "..."}``.
+It responds in lines of JSON: first the column names, then for each request (indices of the wanted columns) lists of
+rows of text, and null at the end. An error is ``{"refused": "..."}``.
 """
 
 import json
@@ -12,32 +12,31 @@ from typing import Any
 
 from clearcast.data.tables import limits
 from clearcast.data.tables.grid import number_text
-from clearcast.errors import SheetError
+from clearcast.errors import SheetError, first_line
 
 _BATCH = 512
-_MOST_MEMORY = 2**32  # bytes of addresses, of which the reader needs far less
+_MOST_MEMORY = 2**32  # bytes of address space; the reader needs far less
 
 
 def main() -> None:
-    """Read the file that is named first, as often as asked."""
+    """Read the file named by the first argument, once per request."""
     _limit_memory()
     try:
         parquet = import_module("pyarrow.parquet")
         with parquet.ParquetFile(sys.argv[1]) as file:
             if file.metadata.num_rows > limits.MOST_LINES:
                 limits.refuse("the file declares", limits.MOST_LINES, "rows")
-            _answer(list(map(str, file.schema_arrow.names)))
+            _send(list(map(str, file.schema_arrow.names)))
             for request in sys.stdin:
                 places = json.loads(request)
-                _require_small(file, places)
+                _require_size(file, places)
                 for rows in _batches(parquet, sys.argv[1], file.schema_arrow, places):
-                    _answer(rows)
-                _answer(None)
+                    _send(rows)
+                _send(None)
     except SheetError as error:
-        _answer({"refused": str(error)})
-    except Exception as error:  # the reader raises many kinds for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        _answer({"refused": f"cannot be read as .parquet ({reason}); save the sheet again"})
+        _send({"refused": str(error)})
+    except Exception as error:  # the reader raises many types for a damaged file
+        _send({"refused": f"cannot be read as .parquet ({first_line(error)}); save the sheet again"})
 
 
 def _limit_memory() -> None:
@@ -49,17 +48,17 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, most))
 
 
-def _answer(value: object) -> None:
+def _send(value: object) -> None:
     print(json.dumps(value), flush=True)
 
 
-def _require_small(file: Any, places: list[int]) -> None:  # noqa: ANN401 -- pyarrow has no types
+def _require_size(file: Any, places: list[int]) -> None:  # noqa: ANN401 -- pyarrow has no types
     kinds = import_module("pyarrow.types")
     names = {file.schema_arrow.names[place] for place in places}
     for place in places:
         field = file.schema_arrow.field(place)
         if kinds.is_nested(field.type):
-            raise SheetError(f"column {field.name!r} holds {field.type}; expected text or numbers")
+            raise SheetError(f"column {field.name!r}: expected text or numbers, got {field.type}")
     groups = [file.metadata.row_group(each) for each in range(file.metadata.num_row_groups)]
     columns = [group.column(at) for group in groups for at in range(group.num_columns)]
     if sum(each.total_uncompressed_size for each in columns if each.path_in_schema in names) > limits.MOST_STRING_BYTES:
@@ -75,12 +74,12 @@ def _batches(parquet: Any, path: str, schema: Any, places: list[int]) -> Iterato
             texts = [_texts(batch.column(name)) for name in names]
             characters += sum(len(text) for column in texts for text in column)
             if characters > limits.MOST_TEXT:
-                limits.refuse("the wanted columns hold", limits.MOST_TEXT, "characters")
+                limits.refuse("the wanted columns have", limits.MOST_TEXT, "characters")
             yield [list(row) for row in zip(*texts, strict=True)]
 
 
 def _texts(column: Any) -> list[str]:  # noqa: ANN401 -- pyarrow has no types
-    """The cells of a part of a column; each distinct string is held once."""
+    """Convert a chunk of a column to texts; each distinct string is in memory once."""
     if hasattr(column, "dictionary"):
         known = [_text(value.as_py()) for value in column.dictionary]
         return ["" if index is None else known[index] for index in column.indices.to_pylist()]

@@ -1,4 +1,4 @@
-"""The XML of one worksheet as rows of text."""
+"""Streaming parser that converts the XML of a worksheet to rows of text."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -10,19 +10,19 @@ from clearcast.data.tables.grid import LAST_COLUMN, LAST_ROW, NO_FAULTS, UNCALCU
 from clearcast.data.tables.xml import local, new_parser
 from clearcast.errors import SheetError
 
-_FREQUENT = frozenset(("c", "v", "row", "t", "is"))  # names without a prefix, as nearly all programs write them
-_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # how a workbook writes characters that XML has no place for
+_FREQUENT = frozenset(("c", "v", "row", "t", "is"))  # frequent tags, which nearly all programs write without a prefix
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # escape of characters that XML does not allow
 _AREA = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7}):\$?([A-Z]{1,3})\$?([0-9]{1,7})")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Formats:
-    """What a workbook says of its numbers.
+    """Number formats of a workbook.
 
     Attributes:
-        dates: numbers of the styles that show a number as a date.
+        dates: indices of the cell styles for dates.
         from_1904: whether days are counted from 1904 and not from 1900.
-        stale: whether formulas are to be calculated when the workbook is next opened: a result of 0 may then be none.
+        stale: whether formulas are recalculated when the workbook is opened: a stored result of 0 may be a placeholder.
     """
 
     dates: frozenset[str] = frozenset()
@@ -31,12 +31,12 @@ class Formats:
 
 
 class WorksheetParser:
-    """Collects rows with an entry while XML is fed to ``expat``; ``take_rows`` gives those that are complete.
+    """Parser that collects rows while XML is fed to ``expat``; ``take_rows`` returns the complete ones.
 
     Args:
-        strings: those that cells refer to.
-        formats: see there.
-        columns: the columns to collect, from 0; None for all.
+        strings: the shared strings that cells refer to.
+        formats: the number formats.
+        columns: indices of the columns to collect, from 0; None collects all.
     """
 
     def __init__(self, strings: Sequence[str], formats: Formats, columns: Collection[int] | None) -> None:
@@ -48,17 +48,17 @@ class WorksheetParser:
         self.expat.CharacterDataHandler = self._data
         self._strings, self._formats, self._columns = strings, formats, columns
         self._rows: list[GridRow] = []
-        self._row, self._column, self._cells_seen, self._hidden = 0, -1, 0, False
+        self._row, self._column, self._cell_count, self._hidden = 0, -1, 0, False
         self._cells: dict[int, str] = {}
         self._faults: dict[int, str] = {}
-        self._cell: dict[str, str] | None = None  # the attributes of the cell that is being read, if it is wanted
+        self._cell: dict[str, str] | None = None  # attributes of the current cell, if it is wanted
         self._text: list[str] = []
         self._length = 0
         self._collecting = self._formula = self._phonetic = self._has_others = False
         self._places: dict[str, int] = {}
 
     def take_rows(self) -> list[GridRow]:
-        """The rows that are complete, each once."""
+        """Return the complete rows, each once."""
         rows, self._rows = self._rows, []
         return rows
 
@@ -104,20 +104,20 @@ class WorksheetParser:
     def _start_row(self, attributes: dict[str, str]) -> None:
         self._row = int(attributes["r"]) if "r" in attributes else self._row + 1
         if not 1 <= self._row <= LAST_ROW:
-            raise SheetError(f"the worksheet has a row {self._row:,}; the last that can be is {LAST_ROW:,}")
+            raise SheetError(f"the worksheet has a row {self._row:,}; the limit is {LAST_ROW:,}")
         self._column = -1
         self._hidden = attributes.get("hidden") in ("1", "true")
         self._cells, self._faults, self._has_others = {}, {}, False
 
     def _start_cell(self, attributes: dict[str, str]) -> None:
-        self._cells_seen += 1
-        if self._cells_seen > limits.MOST_CELLS:
+        self._cell_count += 1
+        if self._cell_count > limits.MOST_CELLS:
             limits.refuse("the worksheet has", limits.MOST_CELLS, "cells")
         if "r" in attributes:
             letters = attributes["r"].rstrip("0123456789")
             place = self._places.get(letters)
             if place is None:
-                place = self._places[letters] = _column_place(letters)
+                place = self._places[letters] = _column_index(letters)
             self._column = place
         else:
             self._column += 1
@@ -127,7 +127,7 @@ class WorksheetParser:
             self._text, self._length = [], 0
 
     def _end_cell(self) -> None:
-        """Keep what the cell holds; one that has neither a value nor a formula only has a format."""
+        """Store the content of the cell; a cell with neither a value nor a formula is not stored."""
         if self._cell is None:
             return
         cell, text = self._cell, "".join(self._text)
@@ -135,23 +135,23 @@ class WorksheetParser:
         if self._formula and self._is_uncalculated(text, kind):
             self._faults[self._column] = UNCALCULATED
         elif kind == "e":
-            self._faults[self._column] = f"holds the error {text.strip()}; mend its formula"
-        elif text and (shown := self._shown(text, kind, cell.get("s", "")).strip()):
-            self._cells[self._column] = shown
+            self._faults[self._column] = f"has the error {text.strip()}; correct its formula"
+        elif text and (displayed := self._displayed(text, kind, cell.get("s", "")).strip()):
+            self._cells[self._column] = displayed
 
     def _is_uncalculated(self, text: str, kind: str) -> bool:
         if not text.strip():
-            return kind != "str"  # a formula whose result is an empty text says so
+            return kind != "str"  # the type of an empty text as a result
         return self._formats.stale and kind == "n" and text.strip() == "0"
 
-    def _shown(self, text: str, kind: str, style: str) -> str:
+    def _displayed(self, text: str, kind: str, style: str) -> str:
         if kind == "s":
-            return _unescaped(self._strings[_index(text, len(self._strings))])
+            return _unescape(self._strings[_string_index(text, len(self._strings))])
         if kind == "b":
             return str(text.strip() in ("1", "true"))
         if kind == "n":
             return self._number(text, is_date=style in self._formats.dates)
-        return _unescaped(text)
+        return _unescape(text)
 
     def _number(self, text: str, *, is_date: bool) -> str:
         try:
@@ -168,24 +168,24 @@ class WorksheetParser:
             limits.refuse("the worksheet has", limits.MOST_MERGED, "merged cells")
         if found := _AREA.fullmatch(reference):
             left, top, right, bottom = found.groups()
-            self.merged.append(Area(int(top), _column_place(left), int(bottom), _column_place(right)))
+            self.merged.append(Area(int(top), _column_index(left), int(bottom), _column_index(right)))
 
 
-def _column_place(letters: str) -> int:
+def _column_index(letters: str) -> int:
     place = 0
     for letter in letters.upper():
         place = 26 * place + ord(letter) - ord("A") + 1
     if not (letters.isascii() and letters.isalpha() and 1 <= place <= LAST_COLUMN):
-        raise SheetError(f"the worksheet has a cell in column {letters[:10]!r}; the last that can be is XFD")
+        raise SheetError(f"the worksheet has a cell in column {letters[:10]!r}; the last allowed is XFD")
     return place - 1
 
 
-def _index(text: str, count: int) -> int:
+def _string_index(text: str, count: int) -> int:
     index = int(text)
     if not 0 <= index < count:
-        raise SheetError(f"a cell refers to string {index}, and the workbook has {count}; save the sheet again")
+        raise SheetError(f"a cell refers to string {index}, but the workbook has {count}; save the sheet again")
     return index
 
 
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text

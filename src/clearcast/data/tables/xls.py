@@ -1,4 +1,4 @@
-"""Workbooks of before 2007 (.xls). The reader is pure Python, so that a damaged file cannot end the process."""
+"""Reader for workbooks of Excel 97 to 2003 (.xls), in pure Python: damaged files cannot crash the process."""
 
 import io
 from collections.abc import Collection, Iterator
@@ -16,11 +16,11 @@ _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
 @contextmanager
 def open_xls(path: Path) -> Iterator[list[Grid]]:
-    """The worksheets of a workbook.
+    """Open the worksheets of a workbook.
 
     Raises:
-        SheetError: it is encrypted, or larger than is read.
-        Exception: it is damaged.
+        SheetError: the workbook is encrypted or too large.
+        Exception: the workbook is damaged.
     """
     limits.require_file_size(path, limits.MOST_OLD_FILE_BYTES)
     options = {"logfile": io.StringIO(), "on_demand": True, "ragged_rows": True}
@@ -28,14 +28,14 @@ def open_xls(path: Path) -> Iterator[list[Grid]]:
         book = xlrd.open_workbook(str(path), formatting_info=True, **options)
     except xlrd.XLRDError:
         raise
-    except Exception:  # formats tell only of hidden and merged cells: go without, if they are the damaged part
+    except Exception:  # formats are only used for hidden and merged cells: ignore damage in them
         book = xlrd.open_workbook(str(path), **options)
     with book:
         yield [_Worksheet(book, place) for place in range(book.nsheets)]
 
 
 def is_encrypted_package(path: Path) -> bool:
-    """Whether an OLE file is a newer workbook that a password protects."""
+    """Whether an OLE file is a password-protected .xlsx workbook."""
     with path.open("rb") as file:
         return _ENCRYPTED in file.read(limits.MOST_SMALL_PART_BYTES)
 
@@ -59,7 +59,7 @@ class _Worksheet(Grid):
                     has_others = has_others or cell.ctype not in _EMPTY
                 elif cell.ctype == xlrd.XL_CELL_ERROR:
                     error = xlrd.error_text_from_code.get(cell.value, cell.value)
-                    faults[column] = f"holds the error {error}; mend its formula"
+                    faults[column] = f"has the error {error}; correct its formula"
                 elif text := self._text(cell):
                     cells[column] = text
             if cells or faults or has_others:

@@ -1,4 +1,4 @@
-"""Workbooks in .xlsx and .xlsm, streamed: only used rows and wanted columns are held, whatever a workbook declares."""
+"""Streaming reader for .xlsx and .xlsm workbooks, with memory only for used rows and wanted columns."""
 
 import posixpath
 import re
@@ -17,17 +17,17 @@ from clearcast.errors import SheetError
 
 _BUILTIN_DATES = frozenset((*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)))
 _NOT_A_DATE = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.|_.|\*.|General', re.IGNORECASE)
-_TAIL = 2**16 + 100  # bytes, in which the end of an archive is marked
+_TAIL = 2**16 + 100  # bytes; contains the end record of a zip archive
 _DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @contextmanager
 def open_xlsx(path: Path) -> Iterator[list[Grid]]:
-    """The worksheets of a workbook.
+    """Open the worksheets of a workbook.
 
     Raises:
-        SheetError: it is encrypted, larger than is read, or has no worksheet.
-        Exception: it is damaged.
+        SheetError: the workbook is encrypted, too large, or has no worksheet.
+        Exception: the workbook is damaged.
     """
     limits.require_file_size(path)
     _require_small_directory(path)
@@ -36,7 +36,7 @@ def open_xlsx(path: Path) -> Iterator[list[Grid]]:
 
 
 def _require_small_directory(path: Path) -> None:
-    """Look at the size of the archive's list of parts, which is otherwise read as a whole."""
+    """Check the size of the archive's central directory, which zipfile reads into memory."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL))
         tail = file.read()
@@ -52,11 +52,11 @@ class _Workbook:
     """The parts of a workbook.
 
     Attributes:
-        strings: those that cells refer to by number.
-        formats: what is needed to understand numbers.
+        strings: the shared strings.
+        formats: the number formats.
 
     Raises:
-        SheetError, Exception: what all worksheets share is damaged, or larger than is read.
+        SheetError, Exception: a part that the worksheets share is damaged or too large.
     """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -67,11 +67,11 @@ class _Workbook:
         self._parts = {info.filename.replace("\\", "/").lstrip("/").casefold(): info for info in infos}
         self._path = self._target_of("", "officeDocument") or "xl/workbook.xml"
         self._related = self._relations(self._path)
-        self.strings = self._shared_strings()
-        self.formats = self._number_formats()
+        self.strings = self._read_shared_strings()
+        self.formats = self._read_number_formats()
 
     def worksheets(self) -> Iterator[Grid]:
-        """All worksheets whose part is there, in their order; charts are none."""
+        """Iterate over the worksheets that exist in the file, in their order, without chart sheets."""
         described = self._elements(self._path)
         names = [attributes for tag, attributes in described if tag == "sheet"]
         missing = []
@@ -86,26 +86,26 @@ class _Workbook:
             raise SheetError(f"the workbook has no worksheet ({len(missing)} of {len(names)} are missing in the file)")
 
     def open(self, part: str, most: int) -> IO[bytes]:
-        """A part's bytes, unpacked as they are read."""
+        """Open a part; its bytes are unpacked while they are read."""
         info = self._parts.get(part.casefold())
         if info is None:
             raise SheetError(f"the workbook has no part {part}")
         if info.flag_bits & 1:
-            raise SheetError("the workbook is protected by a password; save it without one")
+            raise SheetError("the workbook is password-protected; save it without a password")
         if info.compress_type not in _DEFLATED:
-            raise SheetError(f"the workbook's part {part} is packed in a way that spreadsheets do not use")
+            raise SheetError(f"the workbook's part {part} has an unsupported compression; save the sheet again")
         if info.file_size > most:
             limits.refuse(f"the workbook's part {part} unpacks to", most // 2**20, "MB")
         return self._archive.open(info)
 
-    def _shared_strings(self) -> list[str]:
+    def _read_shared_strings(self) -> list[str]:
         part = next((target for kind, target in self._related.values() if kind == "sharedStrings"), "")
         if part.casefold() not in self._parts:
             return []
         with self.open(part, limits.MOST_STRING_BYTES) as stream:
             return _read_strings(stream)
 
-    def _number_formats(self) -> Formats:
+    def _read_number_formats(self) -> Formats:
         part = next((target for kind, target in self._related.values() if kind == "styles"), "")
         dates = _date_styles(self._elements(part)) if part.casefold() in self._parts else frozenset()
         described = self._elements(self._path)
@@ -121,7 +121,7 @@ class _Workbook:
             return elements(stream, f"the workbook's part {part}")
 
     def _relations(self, part: str) -> dict[str, tuple[str, str]]:
-        """The kind and the path of what a part refers to, by its identity."""
+        """Return the type and path of the parts that a part refers to, by relationship id."""
         folder, name = posixpath.split(part)
         rels = posixpath.join(folder, "_rels", f"{name}.rels")
         if rels.casefold() not in self._parts:
@@ -155,7 +155,7 @@ class _Worksheet(Grid):
 
 
 def _read_strings(stream: IO[bytes]) -> list[str]:
-    """The text of each string, without what tells how to pronounce it."""
+    """Parse the shared strings, without phonetic hints."""
     strings: list[str] = []
     pieces: list[str] = []
     skipped = inside = False
@@ -184,13 +184,13 @@ def _read_strings(stream: IO[bytes]) -> list[str]:
 
     parser = new_parser()
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, data
-    for _ in feed(parser, stream, limits.MOST_STRING_BYTES, "what the workbook holds as strings"):
+    for _ in feed(parser, stream, limits.MOST_STRING_BYTES, "the shared strings of the workbook"):
         pass
     return strings
 
 
 def _date_styles(styles: list[Element]) -> frozenset[str]:
-    """The numbers of the cell styles that show a number as a date."""
+    """Return the indices of the cell styles for dates."""
     own = {each.get("numFmtId"): each.get("formatCode", "") for tag, each in styles if tag == "numFmt"}
     dates = {str(number) for number in _BUILTIN_DATES} - own.keys()
     dates |= {str(number) for number, code in own.items() if re.search("[dmyhs]", _NOT_A_DATE.sub("", code).lower())}

@@ -1,4 +1,4 @@
-"""Streaming XML of a workbook's parts: no document types, so no entities, and no more bytes than are allowed."""
+"""Streaming XML parser for the parts of a workbook, with a size limit and without document types and entities."""
 
 from collections.abc import Iterator
 from typing import IO
@@ -10,11 +10,11 @@ from clearcast.errors import SheetError
 _CHUNK = 2**16
 
 Element = tuple[str, dict[str, str]]
-"""The name without its prefix, and the attributes."""
+"""Tag without its namespace prefix, and attributes."""
 
 
 def new_parser() -> expat.XMLParserType:
-    """A parser that refuses document types: a workbook has none, and entities can grow without bound."""
+    """Create a parser that refuses document types, against entity expansion attacks; workbooks have none."""
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _refuse_doctype
@@ -22,11 +22,11 @@ def new_parser() -> expat.XMLParserType:
 
 
 def feed(parser: expat.XMLParserType, stream: IO[bytes], most: int, what: str) -> Iterator[None]:
-    """Parse a stream chunk by chunk, and pause after each, so that nothing piles up.
+    """Parse a stream in chunks; yield after each, so that the caller can take the results.
 
     Raises:
-        SheetError: it has more than ``most`` bytes.
-        ExpatError: it is not XML.
+        SheetError: the stream has more than ``most`` bytes.
+        ExpatError: the stream is not XML.
     """
     read = 0
     while chunk := stream.read(_CHUNK):
@@ -40,7 +40,7 @@ def feed(parser: expat.XMLParserType, stream: IO[bytes], most: int, what: str) -
 
 
 def elements(stream: IO[bytes], what: str) -> list[Element]:
-    """All elements of a small part, in their order."""
+    """Read all elements of a small part, in document order."""
     found: list[Element] = []
     parser = new_parser()
     parser.StartElementHandler = lambda tag, attributes: found.append((local(tag), attributes))
@@ -50,14 +50,14 @@ def elements(stream: IO[bytes], what: str) -> list[Element]:
 
 
 def local(tag: str) -> str:
-    """A name without its prefix."""
+    """Return a tag without its namespace prefix."""
     return tag.rpartition(":")[2]
 
 
 def attribute(attributes: dict[str, str], name: str) -> str:
-    """An attribute, whatever its prefix; empty if there is none."""
+    """Return an attribute, with or without a namespace prefix; "" if there is none."""
     return attributes.get(name) or next((value for key, value in attributes.items() if local(key) == name), "")
 
 
 def _refuse_doctype(*_: object) -> None:
-    raise SheetError("the workbook's XML has a document type, as no spreadsheet writes; save the sheet again")
+    raise SheetError("the workbook's XML has a document type, which is not allowed; save the sheet again")

@@ -43,7 +43,7 @@ class StudyRequest:
     def question(self) -> dict[str, Any]:
         """All that results depend on, other than the machine; ready for JSON."""
         return {
-            **self.sheet.question(),
+            **self.sheet.fingerprint(),
             "seed": self.seed,
             "skip_bad": self.skip_bad,
             "recipe": self.recipe.model_dump(mode="json"),
