@@ -46,9 +46,9 @@ class Scene:
     def station(self) -> Station:
         desk = Desk(self.folder / "bundle", log=self.log, shelf=self.shelf, threads=2, waiting=self.waiting)
         return Station(
-            desk=desk,
+            service=desk,
             log=self.log,
-            shelf=self.shelf,
+            image_store=self.shelf,
             name="line 1",
             limits=self.limits,
             tokens=self.tokens,

@@ -97,7 +97,7 @@ def test_a_bad_picture_among_good_ones_is_an_inspection_with_an_error(client: ht
 
     assert answer.status_code == 200
     assert good["verdict"] == "ok"
-    assert "not a picture" in text["error"]
+    assert "not an image" in text["error"]
     assert text["verdict"] is None
     assert set(text["pictures"].values()) == {None}
     assert "c.png" in cut["error"]
@@ -110,11 +110,11 @@ def test_a_bad_picture_among_good_ones_is_an_inspection_with_an_error(client: ht
 @pytest.mark.parametrize(
     ("data", "status", "words"),
     [
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "not an image"),
         (b"", 422, "empty"),
         (picture(3)[:40], 422, "p.png"),
-        (imaging.encode(np.zeros((300, 400), np.uint8), ".png"), 413, "at most 100,000 pixels"),
-        (imaging.encode(np.zeros((200, 200, 3), np.uint8), ".bmp"), 413, "at most 100,000 are taken"),
+        (imaging.encode(np.zeros((300, 400), np.uint8), ".png"), 413, "pixels exceed the limit of 100,000"),
+        (imaging.encode(np.zeros((200, 200, 3), np.uint8), ".bmp"), 413, "bytes exceed the limit of 100,000"),
         (bytes(cv2.imencode(".png", np.zeros((20, 20), np.uint16))[1]), 422, "16 bits"),
     ],
     ids=("no picture", "empty", "cut", "pixels", "bytes", "16 bits"),
@@ -241,7 +241,7 @@ def test_no_cell_of_the_table_is_computed_whatever_separator_it_is_read_with(
 
 @pytest.fixture
 def pool() -> Iterator[WorkerPool]:
-    made = WorkerPool("tables", threads=1, waiting=0)
+    made = WorkerPool("tables", threads=1, queue_size=0)
     made.start()
     yield made
     made.stop()
@@ -251,7 +251,7 @@ def test_every_piece_of_a_table_is_read_by_the_pool_also_if_that_was_full(
     scene: Scene, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_module, "_FULL_PAUSE", 0.01)
-    monkeypatch.setattr(export_module, "_ROWS", 2)
+    monkeypatch.setattr(export_module, "_CHUNK_ROWS", 2)
     readers = set()
     numbers = scene.log.write(5 * [ENTRY])
     go_on = threading.Event()
@@ -301,7 +301,7 @@ def test_a_table_that_is_closed_while_a_thread_reads_it_lets_go_of_the_log() -> 
 def test_few_tables_are_sent_at_a_time(client: httpx.Client, scene: Scene) -> None:
     send(client, 10, 20)
     exports = Exports()
-    first, second, third, fourth = (exports.one(scene.log.export(Wanted())) for _ in range(4))
+    first, second, third, fourth = (exports.limit(scene.log.export(Wanted())) for _ in range(4))
     for records in (first, second, third):
         next(records)
 
@@ -312,7 +312,7 @@ def test_few_tables_are_sent_at_a_time(client: httpx.Client, scene: Scene) -> No
     assert int(told.value.headers["Retry-After"]) >= 1
     first.close()  # its reader went away
     assert len(list(second)) == 1
-    assert [len(list(exports.one(scene.log.export(Wanted())))) for _ in range(5)] == 5 * [2]
+    assert [len(list(exports.limit(scene.log.export(Wanted())))) for _ in range(5)] == 5 * [2]
 
 
 def test_a_table_whose_reader_goes_away_lets_go_of_the_log(
@@ -350,7 +350,7 @@ def test_a_reader_that_stalls_gets_no_more_of_a_table_and_frees_its_place(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     send(client, *range(10, 30))
-    monkeypatch.setattr(export_module, "_STALLED", 0.05)
+    monkeypatch.setattr(export_module, "_CHUNK_TIMEOUT", 0.05)
     exports = Exports()
 
     async def connected() -> Message:
@@ -362,10 +362,10 @@ def test_a_reader_that_stalls_gets_no_more_of_a_table_and_frees_its_place(
 
     for version in ("2.3", "2.4"):
         for _ in range(4):  # more than may be sent at a time
-            table = Table(exports.one(scene.log.export(Wanted())), pool)
+            table = Table(exports.limit(scene.log.export(Wanted())), pool)
             asyncio.run(table({"type": "http", "asgi": {"spec_version": version}}, connected, never_read))
-    assert len(list(exports.one(scene.log.export(Wanted())))) == 20
-    assert "not read to its end" in caplog.text
+    assert len(list(exports.limit(scene.log.export(Wanted())))) == 20
+    assert "did not read it to the end" in caplog.text
 
 
 def test_a_full_desk_says_when_to_come_again(scene: Scene) -> None:
@@ -379,7 +379,7 @@ def test_a_full_desk_says_when_to_come_again(scene: Scene) -> None:
         answered = [one.result()[0]["name"] for one in held]
         logged = client.get("/v1/inspections").json()["inspections"]
 
-    assert "wait already" in problem_of(answer, 429)["detail"]
+    assert "already" in problem_of(answer, 429)["detail"]
     assert int(answer.headers["retry-after"]) >= 1
     assert sorted(answered) == sorted(one["name"] for one in logged) == ["part 10.png", "part 20.png"]
 
@@ -514,7 +514,7 @@ def test_a_sweep_that_fails_does_not_keep_the_desk_from_closing(scene: Scene, mo
     with serving(station):
         assert swept.wait(60)
 
-    assert "the station is closing" in station.desk.state().reasons
+    assert "the station is closing" in station.service.state().reasons
 
 
 def test_old_pictures_go_and_say_so(scene: Scene) -> None:
@@ -525,11 +525,11 @@ def test_old_pictures_go_and_say_so(scene: Scene) -> None:
         answer = client.get(said["pictures"]["noisy"])
 
     assert set(later["pictures"].values()) == {None}
-    assert "no longer kept" in problem_of(answer, 410)["detail"]
+    assert "no longer stored" in problem_of(answer, 410)["detail"]
 
 
 def test_a_sender_who_falls_silent_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "Guard", partial(Guard, patience=0.2))
+    monkeypatch.setattr(app_module, "Guard", partial(Guard, idle_timeout=0.2))
     with scene.open() as client:
         with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60) as line:
             head = b"POST /v1/inspect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n"

@@ -36,7 +36,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 @contextmanager
 def station(scene: Scene, monkeypatch: pytest.MonkeyPatch, **limits: float) -> Iterator[httpx.Client]:
-    monkeypatch.setattr(connections, "_LOOK", 0.02)
+    monkeypatch.setattr(connections, "_CHECK_SECONDS", 0.02)
     limited = ConnectionLimits(**{"head": 0.3, "grace": 0.3, **limits})  # type: ignore[arg-type]
     monkeypatch.setattr("stations.server_of", partial(server_of, limits=limited))
     with serving(scene.station()) as client:
@@ -214,20 +214,20 @@ def test_the_address_with_the_most_connections_makes_room() -> None:
     """Seen from the protocol: tests come from one address."""
 
     class Line:
-        def __init__(self, address: str, born: float, *, known: int = 0) -> None:
-            self.client, self.born, self.known = (address, 1), born, known
+        def __init__(self, address: str, opened_at: float, *, trust: int = 0) -> None:
+            self.client, self.opened_at, self.trust = (address, 1), opened_at, trust
 
-    lines = [Line("greedy", 3), Line("greedy", 2), Line("modest", 1), Line("greedy", 0, known=1)]
+    lines = [Line("greedy", 3), Line("greedy", 2), Line("modest", 1), Line("greedy", 0, trust=1)]
     assert connections.oldest_of_most(lines, lines) is lines[1]  # type: ignore[type-var]
     assert connections.oldest_of_most(lines[2:], lines) is lines[2]  # type: ignore[type-var]
-    one_of_many, operator = Line("greedy", 9), Line("greedy", 0, known=2)
+    one_of_many, operator = Line("greedy", 9), Line("greedy", 0, trust=2)
     assert connections.oldest_of_most([lines[2], one_of_many], [*lines, one_of_many]) is one_of_many  # type: ignore[type-var]
     assert connections.oldest_of_most([operator, lines[3]], lines) is lines[3]  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize(
     ("limits", "times"),
-    [({"patience": 0.2}, 0), ({"seconds": (0.5, 0.5)}, 100), ({"grace": 0.2}, 100)],
+    [({"idle_timeout": 0.2}, 0), ({"body_timeouts": (0.5, 0.5)}, 100), ({"grace": 0.2}, 100)],
     ids=("silence", "the whole request", "too slow"),
 )
 def test_bodies_have_deadlines(

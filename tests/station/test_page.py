@@ -45,7 +45,9 @@ def answer(page: Page, words: str, operator: str = "Ana") -> None:
 def test_the_whole_way_with_a_real_bundle(browser: Browser, bundle: Path, noisy_folder: Path, tmp_path: Path) -> None:
     path = imaging.find(noisy_folder / "With-Noise")[0]
     log, shelf = open_log(tmp_path / "log.sqlite"), Shelf(tmp_path / "pictures")
-    station = Station(desk=Desk(bundle, log=log, shelf=shelf), log=log, shelf=shelf, name="line 1", hosts=LOCAL)
+    station = Station(
+        service=Desk(bundle, log=log, shelf=shelf), log=log, image_store=shelf, name="line 1", hosts=LOCAL
+    )
     with serving(station) as client:
         until(lambda: client.get("/readyz").status_code == 200)
         with visit(browser, client) as seen:

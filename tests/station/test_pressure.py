@@ -85,7 +85,7 @@ def test_a_file_that_is_too_large_is_not_kept_and_the_others_are_inspected(scene
         first, huge, last = answer.json()["inspections"]
 
     assert (first["verdict"], last["verdict"]) == ("ok", "defect")
-    assert huge["error"] == "huge.png: the file has 150,000 bytes; at most 50,000 are taken"
+    assert huge["error"] == "huge.png: 150,000 bytes exceed the limit of 50,000; send a smaller file"
     assert (huge["size"], huge["station"]) == (150_000, "line 9")
     assert huge["sha256"] == hashlib.sha256(bytes(150_000)).hexdigest()
 
@@ -299,7 +299,7 @@ def test_what_was_logged_before_the_log_went_away_is_told(scene: Scene, monkeypa
 
 
 def test_what_is_logged_is_answered_while_the_drive_hangs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspecting, "_SHELF_SECONDS", 0.05)
+    monkeypatch.setattr(inspecting, "_STORE_SECONDS", 0.05)
     with scene.open() as client:
         held = Held(monkeypatch, type(scene.shelf), "kept")
         said = [send(client, level)[0] for level in range(200, 210)]  # more than there are threads

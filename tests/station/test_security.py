@@ -281,7 +281,7 @@ def test_a_token_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     assert read_tokens(path) == made
     assert made.operator != made.reader
     assert min(len(made.operator), len(made.reader)) >= 43
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match="cannot create"):
         make_tokens(path)
     assert read_tokens(path) == made
 

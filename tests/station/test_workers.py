@@ -24,7 +24,7 @@ Run = Callable[..., Coroutine[Any, Any, int]]
 @asynccontextmanager
 async def pool_of(**options: Any) -> AsyncIterator[tuple[Run, threading.Event, list[int]]]:  # noqa: ANN401
     """A pool of one thread, an event that lets its jobs go on, and which of them were begun."""
-    pool = WorkerPool("test", **{"threads": 1, "waiting": 2, **options})
+    pool = WorkerPool("test", **{"threads": 1, "queue_size": 2, **options})
     go_on, begun = threading.Event(), list[int]()
 
     def job(number: int) -> int:
@@ -72,7 +72,7 @@ def test_what_does_not_fit_into_the_queue_is_refused_at_once() -> None:
 
 def test_a_client_that_goes_away_gives_its_place_back_unless_the_work_has_begun() -> None:
     async def run() -> None:
-        async with pool_of(waiting=1) as (job, go_on, begun):
+        async with pool_of(queue_size=1) as (job, go_on, begun):
             gone = [asyncio.Event(), asyncio.Event()]
             tasks = [asyncio.create_task(job(n, request=request(gone[n]))) for n in range(2)]
             await until(lambda: begun == [0])
@@ -119,7 +119,7 @@ class Work:
 
 
 def test_jobs_that_are_given_up_are_held_by_nothing() -> None:
-    pool = WorkerPool("given up", threads=1, waiting=2)  # not started, so that all wait
+    pool = WorkerPool("given up", threads=1, queue_size=2)  # not started, so that all wait
 
     async def give_up() -> weakref.ref[Work]:
         work = Work()
@@ -145,7 +145,7 @@ def test_jobs_that_are_given_up_are_held_by_nothing() -> None:
 
 def test_a_pool_that_stops_does_what_waits_and_then_ends_its_threads() -> None:
     async def run() -> None:
-        pool = WorkerPool("stopping", threads=2, waiting=8)
+        pool = WorkerPool("stopping", threads=2, queue_size=8)
         tasks = [asyncio.create_task(pool.run(lambda: 7)) for _ in range(5)]
         await asyncio.sleep(0)
         pool.start()
@@ -173,7 +173,7 @@ def test_not_everybody_may_wait_for_the_same_work() -> None:
 
 def test_what_takes_too_long_is_no_longer_waited_for() -> None:
     async def run() -> None:
-        async with pool_of(patience=0.05) as (job, go_on, begun):
+        async with pool_of(timeout=0.05) as (job, go_on, begun):
             for number in range(2):
                 with pytest.raises(HTTPException) as told:
                     await job(number)
@@ -187,7 +187,7 @@ def test_what_takes_too_long_is_no_longer_waited_for() -> None:
 
 def test_errors_come_back_and_the_thread_goes_on() -> None:
     async def run() -> None:
-        pool = WorkerPool("test", threads=1, waiting=0)
+        pool = WorkerPool("test", threads=1, queue_size=0)
         pool.start()
         with pytest.raises(ZeroDivisionError):
             await pool.run(lambda: 1 / 0)
@@ -203,7 +203,7 @@ def test_threads_in_the_background_stand_back() -> None:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     async def run() -> None:
-        pool = WorkerPool("test", threads=1, waiting=0, background=True)
+        pool = WorkerPool("test", threads=1, queue_size=0, background=True)
         pool.start()
         assert await pool.run(niceness) > niceness()
         pool.stop()
