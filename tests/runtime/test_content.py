@@ -203,7 +203,7 @@ def test_the_third_equal_picture_in_a_row_is_an_error(tmp_path: Path) -> None:
     repeats = Repeats()
     said = [repeats.see(inspector.inspect(item(f"{place}.png", data))) for place, data in enumerate(shown)]
     assert [bool(each.error) for each in said] == [False, False, False, False, True, True, False, False]
-    assert said[5].error == "5.png: the same picture for the 4th time in a row: is the camera frozen?"
+    assert said[5].error == "5.png: the same image for the 4th time in a row; is the camera frozen?"
     assert (said[4].verdict, said[4].noise_type, repeats.total) == (None, None, 3)
     copies = [replace(said[0], path=f"{name}.png") for name in "ghijklmnopqr"]  # named by a person
     assert [bool(repeats.see(each).error) for each in copies] == [False] * 8 + [True] * 4  # one was there before

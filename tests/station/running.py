@@ -1,4 +1,4 @@
-"""A station in a process of its own, as ``clearcast serve`` starts it."""
+"""A station in a separate process, started by ``clearcast serve``."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from stations import until
 
 @dataclass(frozen=True)
 class Running:
-    """A station that runs; ``output`` is what it says."""
+    """A running station; ``output`` is its output."""
 
     process: subprocess.Popen[bytes]
     output: Path
@@ -35,18 +35,18 @@ class Running:
         return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=2 * PATIENCE, trust_env=False)
 
     def memory(self) -> int:
-        """Bytes that it holds now."""
+        """Resident memory in bytes."""
         status = Path(f"/proc/{self.process.pid}/statm").read_text("utf-8")
         return int(status.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """End it, and say with which code it did."""
+        """Stop it; returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(PATIENCE)
 
 
 def start(bundle: Path, folder: Path, *options: str) -> Running:
-    """Start one on a free port, with its data in a folder; nobody waits for it."""
+    """Start a station on a free port, with its data in a folder, without waiting for it."""
     folder.mkdir(exist_ok=True)
     output = folder / "output.txt"
     code = "from clearcast.cli import main; main()"
@@ -69,7 +69,7 @@ def start(bundle: Path, folder: Path, *options: str) -> Running:
 
 @contextmanager
 def running(bundle: Path, folder: Path, *options: str) -> Iterator[Running]:
-    """One that is ready."""
+    """Start a station, and wait until it is ready."""
     started = start(bundle, folder, *options)
     try:
         until(lambda: "\nReady: " in started.said() or started.process.poll() is not None)

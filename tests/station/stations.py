@@ -1,4 +1,4 @@
-"""Stations that answer over a real socket, with a bundle that does as it is told; and pictures to send them."""
+"""Stations with a fake bundle that listen on a real socket, and images to send them."""
 
 import socket
 import threading
@@ -28,7 +28,7 @@ TOKENS = Tokens(operator="the operator's token", reader="the reader's token!!")
 
 @dataclass
 class Scene:
-    """What a station is made of; whatever a test wants otherwise, it changes before it starts one."""
+    """Components of a station; a test may change them before it starts one."""
 
     folder: Path
     inspector: Bright = field(default_factory=lambda: Bright(manifest=cast(Manifest, {"measured": MEASURED})))
@@ -58,7 +58,7 @@ class Scene:
 
     @contextmanager
     def open(self, *, ready: bool = True) -> Iterator[httpx.Client]:
-        """A client of the running station."""
+        """Start the station; yields a client."""
         with serving(self.station()) as client:
             if ready:
                 until(lambda: client.get("/readyz").status_code == 200)
@@ -76,7 +76,7 @@ def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 @contextmanager
 def serving(station: Station) -> Iterator[httpx.Client]:
-    """A server in a thread, on a free port."""
+    """Run a server in a thread, on a free port; yields a client."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     server = server_of(station)
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -104,7 +104,7 @@ def files_of(*pictures: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes, 
 
 
 def send(client: httpx.Client, *brightnesses: int, **fields: str) -> list[dict[str, Any]]:
-    """Send pictures of one grey level each, named by it; what is above 127 is a defect."""
+    """Send images of one grey level each, named after it; those above 127 are defects."""
     files = files_of(*((f"part {level}.png", picture(level)) for level in brightnesses))
     answer = client.post("/v1/inspect", files=files, data=fields)
     assert answer.status_code == 200, answer.text
@@ -113,7 +113,7 @@ def send(client: httpx.Client, *brightnesses: int, **fields: str) -> list[dict[s
 
 
 def problem_of(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """The problem that an answer tells, as RFC 9457 has it."""
+    """The problem (RFC 9457) of a response."""
     assert answer.status_code == status, (answer.status_code, answer.text)
     assert answer.headers["content-type"] == "application/problem+json"
     told: dict[str, Any] = answer.json()

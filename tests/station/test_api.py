@@ -46,7 +46,7 @@ def client(scene: Scene) -> Iterator[httpx.Client]:
         yield opened
 
 
-def test_pictures_are_answered_in_their_order_and_are_in_the_log(client: httpx.Client) -> None:
+def test_inspections_are_returned_in_order_and_logged(client: httpx.Client) -> None:
     dark, bright = send(client, 40, 220)
 
     assert (dark["name"], dark["verdict"]) == ("part 40.png", "ok")
@@ -58,7 +58,7 @@ def test_pictures_are_answered_in_their_order_and_are_in_the_log(client: httpx.C
     assert sorted(one["id"] for one in logged) == sorted([dark["id"], bright["id"]])
 
 
-def test_an_inspection_says_what_the_documents_promise(client: httpx.Client) -> None:
+def test_an_inspection_has_the_documented_fields(client: httpx.Client) -> None:
     (said,) = send(client, 200, station="line 7")
 
     assert list(said) == [
@@ -71,7 +71,7 @@ def test_an_inspection_says_what_the_documents_promise(client: httpx.Client) -> 
     assert said["feedback"] == []
 
 
-def test_pictures_come_back(client: httpx.Client) -> None:
+def test_images_can_be_downloaded(client: httpx.Client) -> None:
     (said,) = send(client, 200)
     assert all(said["pictures"].values()), said["pictures"]
     answers = {kind: client.get(path) for kind, path in said["pictures"].items()}
@@ -90,7 +90,7 @@ def test_pictures_come_back(client: httpx.Client) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_bad_picture_among_good_ones_is_an_inspection_with_an_error(client: httpx.Client) -> None:
+def test_an_invalid_image_among_valid_ones_is_an_inspection_with_an_error(client: httpx.Client) -> None:
     files = files_of(("a.png", picture(20)), ("b.txt", b"no picture"), ("c.png", picture(230)[:-30]))
     answer = client.post("/v1/inspect", files=files)
     good, text, cut = answer.json()["inspections"]
@@ -119,7 +119,7 @@ def test_a_bad_picture_among_good_ones_is_an_inspection_with_an_error(client: ht
     ],
     ids=("no picture", "empty", "cut", "pixels", "bytes", "16 bits"),
 )
-def test_where_nothing_can_be_inspected_the_problem_says_why(
+def test_if_nothing_can_be_inspected_the_problem_gives_the_reason(
     scene: Scene, data: bytes, status: int, words: str
 ) -> None:
     scene.limits = Limits(bytes=100_000, pixels=100_000)
@@ -131,7 +131,7 @@ def test_where_nothing_can_be_inspected_the_problem_says_why(
     assert told["inspections"] == [logged]
 
 
-def test_feedback_is_kept_and_makes_a_disagreement(client: httpx.Client) -> None:
+def test_feedback_is_stored_and_opens_a_disagreement(client: httpx.Client) -> None:
     (said,) = send(client, 220)
     path = f"/v1/inspections/{said['id']}/feedback"
     first = client.post(path, json={"says": "ok", "note": "a <b>reflection</b>\nnot a crack", "operator": "Ana"})
@@ -148,7 +148,7 @@ def test_feedback_is_kept_and_makes_a_disagreement(client: httpx.Client) -> None
         problem_of(client.post(path, json=wrong), 422)
 
 
-def test_the_log_is_read_page_by_page(client: httpx.Client) -> None:
+def test_the_log_is_paginated(client: httpx.Client) -> None:
     ids = [one["id"] for level in range(0, 250, 25) for one in send(client, level)]
     seen, path = [], "/v1/inspections?limit=3"
     while path:
@@ -162,7 +162,7 @@ def test_the_log_is_read_page_by_page(client: httpx.Client) -> None:
     assert {one["name"] for one in least_certain} == {"part 125.png", "part 150.png"}
 
 
-def test_filters_mean_what_they_say(client: httpx.Client) -> None:
+def test_filters_select_the_matching_inspections(client: httpx.Client) -> None:
     send(client, 10, 20, station="line 7")
     (late,) = send(client, 220)
 
@@ -199,12 +199,12 @@ def test_filters_mean_what_they_say(client: httpx.Client) -> None:
         "q=%00",
     ],
 )
-def test_a_filter_that_is_none_is_refused(client: httpx.Client, query: str) -> None:
+def test_an_invalid_filter_is_rejected(client: httpx.Client, query: str) -> None:
     told = problem_of(client.get(f"/v1/inspections?{query}"), 422)
     assert query.partition("=")[0] in told["detail"]
 
 
-def test_the_table_holds_exactly_what_is_filtered(client: httpx.Client) -> None:
+def test_the_csv_export_has_exactly_the_filtered_inspections(client: httpx.Client) -> None:
     send(client, *range(0, 250, 10))
     formula = "=1+1, x.png"
     client.post("/v1/inspect", files=files_of((formula, picture(251))))
@@ -221,9 +221,7 @@ def test_the_table_holds_exactly_what_is_filtered(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_no_cell_of_the_table_is_computed_whatever_separator_it_is_read_with(
-    client: httpx.Client, separator: str
-) -> None:
+def test_no_cell_of_the_csv_export_is_a_formula_with_any_separator(client: httpx.Client, separator: str) -> None:
     for name in ("=1+1.png", "part;=1+1.png", 'a;"@SUM(1)".png', " -1.png"):
         client.post("/v1/inspect", files=files_of((name, picture(251))), data={"station": "line;+2"}).raise_for_status()
     note = "a scratch\n=1+1\t@x;-3\r\n+4"
@@ -247,7 +245,7 @@ def pool() -> Iterator[WorkerPool]:
     made.stop()
 
 
-def test_every_piece_of_a_table_is_read_by_the_pool_also_if_that_was_full(
+def test_every_chunk_of_an_export_is_read_by_the_pool_even_if_it_was_full(
     scene: Scene, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_module, "_FULL_PAUSE", 0.01)
@@ -275,7 +273,7 @@ def test_every_piece_of_a_table_is_read_by_the_pool_also_if_that_was_full(
     assert readers == {"tables"}
 
 
-def test_a_table_that_is_closed_while_a_thread_reads_it_lets_go_of_the_log() -> None:
+def test_an_export_closed_while_a_thread_reads_it_releases_the_log() -> None:
     begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def records() -> Generator[Record]:
@@ -298,7 +296,7 @@ def test_a_table_that_is_closed_while_a_thread_reads_it_lets_go_of_the_log() -> 
     assert ended.is_set()
 
 
-def test_few_tables_are_sent_at_a_time(client: httpx.Client, scene: Scene) -> None:
+def test_concurrent_exports_are_limited(client: httpx.Client, scene: Scene) -> None:
     send(client, 10, 20)
     exports = Exports()
     first, second, third, fourth = (exports.limit(scene.log.export(Wanted())) for _ in range(4))
@@ -315,7 +313,7 @@ def test_few_tables_are_sent_at_a_time(client: httpx.Client, scene: Scene) -> No
     assert [len(list(exports.limit(scene.log.export(Wanted())))) for _ in range(5)] == 5 * [2]
 
 
-def test_a_table_whose_reader_goes_away_lets_go_of_the_log(
+def test_an_export_whose_client_disconnects_releases_the_log(
     client: httpx.Client, scene: Scene, pool: WorkerPool
 ) -> None:
     send(client, *range(10, 30))
@@ -342,7 +340,7 @@ def test_a_table_whose_reader_goes_away_lets_go_of_the_log(
         gc.enable()
 
 
-def test_a_reader_that_stalls_gets_no_more_of_a_table_and_frees_its_place(
+def test_an_export_to_a_stalled_client_is_aborted_and_frees_its_slot(
     client: httpx.Client,
     scene: Scene,
     pool: WorkerPool,
@@ -368,7 +366,7 @@ def test_a_reader_that_stalls_gets_no_more_of_a_table_and_frees_its_place(
     assert "did not read it to the end" in caplog.text
 
 
-def test_a_full_desk_says_when_to_come_again(scene: Scene) -> None:
+def test_a_full_queue_returns_retry_after(scene: Scene) -> None:
     scene.waiting = 2
     with scene.open() as client, ThreadPoolExecutor(2) as others:
         scene.inspector.open.clear()
@@ -384,7 +382,7 @@ def test_a_full_desk_says_when_to_come_again(scene: Scene) -> None:
     assert sorted(answered) == sorted(one["name"] for one in logged) == ["part 10.png", "part 20.png"]
 
 
-def test_pictures_that_do_not_fit_into_memory_together_wait_their_turn(scene: Scene) -> None:
+def test_uploads_beyond_the_memory_budget_are_rejected_temporarily(scene: Scene) -> None:
     scene.limits = Limits(held_bytes=150)
     with scene.open() as client, ThreadPoolExecutor(1) as others:
         scene.inspector.open.clear()
@@ -399,7 +397,7 @@ def test_pictures_that_do_not_fit_into_memory_together_wait_their_turn(scene: Sc
     assert answer.headers["retry-after"] == "1"
 
 
-def test_a_station_without_its_bundle_says_so_and_recovers(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_station_without_its_bundle_reports_it_and_recovers(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clearcast.station.desk.desk._PAUSE", 0.01)
     there = dict(scene.shop.there)
     scene.shop.there.clear()
@@ -420,7 +418,7 @@ def test_a_station_without_its_bundle_says_so_and_recovers(scene: Scene, monkeyp
 
 
 @pytest.mark.parametrize("away", [LogAway("the log is away"), OSError(28, "No space left on device")])
-def test_a_log_that_is_away_is_a_problem_that_passes(
+def test_an_unavailable_log_is_a_temporary_problem(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, away: Exception
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -438,7 +436,7 @@ def test_a_log_that_is_away_is_a_problem_that_passes(
         assert client.get("/v1/inspections").json()["inspections"] == [said]
 
 
-def test_what_nobody_thought_of_is_a_problem_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_is_a_problem(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a secret of the inside")
 
@@ -453,7 +451,7 @@ def test_what_nobody_thought_of_is_a_problem_too(scene: Scene, monkeypatch: pyte
     assert 'clearcast_refused_total{status="500"} 1.0' in counted
 
 
-def test_metrics_count_verdicts_noise_and_refusals(client: httpx.Client) -> None:
+def test_metrics_count_verdicts_noise_types_and_errors(client: httpx.Client) -> None:
     send(client, 10, 20, 220)
     client.get("/v1/inspections?limit=0")
     client.get("/v1/counts", headers={"Host": "elsewhere.example"})
@@ -477,16 +475,14 @@ def test_unknown_addresses_and_methods_are_problems(client: httpx.Client) -> Non
 
 
 @pytest.mark.parametrize("encoding", ["punycode", "undefined", "unicode_escape", "hex", "no such"])
-def test_a_form_in_an_encoding_that_is_none_is_the_sender_s_fault(client: httpx.Client, encoding: str) -> None:
+def test_a_form_in_an_unknown_encoding_is_a_client_error(client: httpx.Client, encoding: str) -> None:
     form = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a-!"\r\n\r\nx\r\n--b--\r\n'
     kind = f"multipart/form-data; boundary=b; charset={encoding}"
 
     assert client.post("/v1/inspect", content=form, headers={"Content-Type": kind}).status_code in {400, 415, 422}
 
 
-def test_a_sweep_that_hangs_does_not_keep_the_station_from_ending(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_retention_task_does_not_delay_the_shutdown(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     swept, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def hang(*_: object, **__: object) -> None:
@@ -502,7 +498,7 @@ def test_a_sweep_that_hangs_does_not_keep_the_station_from_ending(
     go_on.set()
 
 
-def test_a_sweep_that_fails_does_not_keep_the_desk_from_closing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_retention_task_does_not_prevent_the_shutdown(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     swept = threading.Event()
 
     def fail(*_: object, **__: object) -> None:
@@ -517,7 +513,7 @@ def test_a_sweep_that_fails_does_not_keep_the_desk_from_closing(scene: Scene, mo
     assert "the station is closing" in station.service.state().reasons
 
 
-def test_old_pictures_go_and_say_so(scene: Scene) -> None:
+def test_deleted_images_return_gone(scene: Scene) -> None:
     with scene.open() as client:
         (said,) = send(client, 3)
         scene.shelf.sweep(keep_days=None, keep_bytes=0, needed=lambda _: set())
@@ -528,7 +524,7 @@ def test_old_pictures_go_and_say_so(scene: Scene) -> None:
     assert "no longer stored" in problem_of(answer, 410)["detail"]
 
 
-def test_a_sender_who_falls_silent_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_sender_times_out(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_module, "Guard", partial(Guard, idle_timeout=0.2))
     with scene.open() as client:
         with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60) as line:

@@ -62,7 +62,7 @@ def test_a_frozen_camera_is_told_by_station_and_counts_only_what_is_logged() -> 
     assert log(2) == log(3) == [True, False]
     assert repeats.total == 3
     with repeats.marked(sent(4)) as (last, _):
-        assert last.error == f"{ENTRY.name}: the same picture for the 5th time in a row: is the camera frozen?"
+        assert last.error == f"{ENTRY.name}: the same image for the 5th time in a row; is the camera frozen?"
         assert (last.verdict, last.p_defect, last.noise_type, last.brightness) == (None, None, None, None)
 
 

@@ -1,4 +1,4 @@
-"""The addresses of pictures: what a browser keeps under one is right whatever log it came from."""
+"""URLs of images: a browser's cache stays correct whatever log an image came from."""
 
 import hashlib
 import shutil
@@ -25,7 +25,7 @@ def client(scene: Scene) -> Iterator[httpx.Client]:
         yield opened
 
 
-def test_a_log_begun_anew_gives_its_parts_other_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_log_gives_its_images_other_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     addresses = []
     for level in (40, 200):
         (tmp_path / "data").mkdir()
@@ -38,9 +38,7 @@ def test_a_log_begun_anew_gives_its_parts_other_addresses(tmp_path: Path, monkey
     assert all(addresses[0][kind] != addresses[1][kind] for kind in KINDS)
 
 
-def test_what_another_bundle_makes_of_a_picture_has_another_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_of_another_bundle_have_another_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for model in ("bundle 11111111", "bundle 22222222"):
         (tmp_path / model).mkdir()
@@ -54,7 +52,7 @@ def test_what_another_bundle_makes_of_a_picture_has_another_address(
     assert {first["restored"], first["heat"]} & {second["restored"], second["heat"]} == set()
 
 
-def test_only_the_very_bytes_that_an_address_names_are_for_ever(client: httpx.Client) -> None:
+def test_only_the_uploaded_bytes_are_cached_as_immutable(client: httpx.Client) -> None:
     (said,) = send(client, 200)
     answers = {kind: client.get(said["pictures"][kind]) for kind in KINDS}
     by_number = client.get(f"/v1/inspections/{said['id']}/pictures/noisy")
@@ -67,7 +65,7 @@ def test_only_the_very_bytes_that_an_address_names_are_for_ever(client: httpx.Cl
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_old_addresses_work_and_are_asked_for_again(client: httpx.Client, kind: str) -> None:
+def test_old_urls_work_and_are_revalidated(client: httpx.Client, kind: str) -> None:
     (said,) = send(client, 200)
     by_content = client.get(said["pictures"][kind])
     by_number = client.get(f"/v1/inspections/{said['id']}/pictures/{kind}")
@@ -80,7 +78,7 @@ def test_old_addresses_work_and_are_asked_for_again(client: httpx.Client, kind: 
     assert client.get(by_number.request.url, headers={"If-None-Match": '"other"'}).content == by_content.content
 
 
-def test_a_picture_that_is_not_there_is_a_problem(client: httpx.Client) -> None:
+def test_a_missing_image_is_a_problem(client: httpx.Client) -> None:
     send(client, 200)
     digest = hashlib.sha256(picture(200)).hexdigest()
     problem_of(client.get(f"/v1/pictures/{'0' * 64}/noisy"), 410)
@@ -96,7 +94,7 @@ def test_a_picture_that_is_not_there_is_a_problem(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["Gehäuse #3 & Co. ?a=b 11111111", "100% 11111111", "a/../b 11111111"])
-def test_a_bundle_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_bundle_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with scene_in(tmp_path, monkeypatch) as scene:
         scene.inspector.name = name
         with scene.open() as client:
@@ -104,8 +102,8 @@ def test_a_bundle_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.Mon
             assert {kind: client.get(said["pictures"][kind]).status_code for kind in KINDS} == dict.fromkeys(KINDS, 200)
 
 
-def test_what_was_logged_is_answered_though_the_folder_of_pictures_went_away(scene: Scene) -> None:
-    """Pictures are kept, then logged, then answered; what becomes of them later is no matter of the verdict."""
+def test_logged_inspections_are_returned_without_the_image_store(scene: Scene) -> None:
+    """Images are stored, then logged, then returned; their later fate does not affect the verdict."""
     pictures, away = scene.folder / "pictures", scene.folder / "away"
     write = scene.log.write
 
