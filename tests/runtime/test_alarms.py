@@ -46,35 +46,35 @@ def _short_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_dead_webhook_delays_no_other_alert(black_hole: str) -> None:
     heard: list[str] = []
-    told: list[str] = []
+    reported: list[str] = []
 
-    with Alarms([webhook_alarm(black_hole), lambda each: heard.append(each.path)], told.append) as alarms:
+    with Alarms([webhook_alarm(black_hole), lambda each: heard.append(each.path)], reported.append) as alarms:
         for number in range(21):
-            alarms.raise_for(inspection(str(number)))
+            alarms.send(inspection(str(number)))
         wait_until(lambda: len(heard) == 21)
 
     assert heard == [str(number) for number in range(21)]
-    assert told == ["webhook: not delivered for 0, 1, 2 and 18 more; their rows are in the results"]
+    assert reported == ["webhook: not delivered for 0, 1, 2 and 18 more; their rows are in the results"]
 
 
 def test_alerts_never_block_and_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alarms_module, "_QUEUE_SIZE", 10)
-    free, heard, told = threading.Event(), list[str](), list[str]()
+    free, heard, reported = threading.Event(), list[str](), list[str]()
 
     def slow(each: object) -> None:
         free.wait()
         heard.append(each.path)  # type: ignore[attr-defined]
 
-    with Alarms([slow], told.append) as alarms:
-        alarms.raise_for(inspection("first"))
+    with Alarms([slow], reported.append) as alarms:
+        alarms.send(inspection("first"))
         wait_until(lambda: not alarms._targets[0]._waiting)
         for number in range(100):
-            alarms.raise_for(inspection(str(number)))
+            alarms.send(inspection(str(number)))
         free.set()
         wait_until(lambda: len(heard) == 11)
 
     assert heard == ["first", *map(str, range(90, 100))]
-    assert told == ["alert: too slow; the oldest 90 alerts were dropped"]
+    assert reported == ["alert: too slow; the oldest 90 alerts were dropped"]
 
 
 def test_alerts_continue_if_failures_cannot_be_reported() -> None:
@@ -89,7 +89,7 @@ def test_alerts_continue_if_failures_cannot_be_reported() -> None:
 
     with Alarms([fail], refuse) as alarms:
         for name in "abc":
-            alarms.raise_for(inspection(name))
+            alarms.send(inspection(name))
         wait_until(lambda: len(heard) == 3)
 
 
@@ -120,17 +120,19 @@ def test_a_hook_that_times_out_ends_with_its_children(
     monkeypatch.setattr(hooks_module, "_HOOK_SECONDS", 1.5 if ended_by == "time" else 60.0)
     (tmp_path / "hook.py").write_text(STUBBORN)
     (tmp_path / "started").mkdir()
-    told: list[str] = []
+    reported: list[str] = []
 
-    with Alarms([hook_alarm(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/started'")], told.append) as alarms:
-        alarms.raise_for(inspection("a"))
+    with Alarms(
+        [hook_alarm(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/started'")], reported.append
+    ) as alarms:
+        alarms.send(inspection("a"))
         wait_until(lambda: len(list((tmp_path / "started").iterdir())) == 3)
         if ended_by == "time":
-            wait_until(lambda: bool(told))
+            wait_until(lambda: bool(reported))
 
     processes = [int(path.name) for path in (tmp_path / "started").iterdir()]
     wait_until(lambda: not any(map(is_running, processes)))
-    (message,) = told
+    (message,) = reported
     assert ("timed out after 1.5 s" if ended_by == "time" else "not delivered for a;") in message
 
 
@@ -193,13 +195,13 @@ def test_inspections_and_alerts_continue_without_a_terminal(bundle: Path, tmp_pa
 
 
 def test_lines_that_cannot_be_printed_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
+    printed: list[str] = []
     free = threading.Event()
-    monkeypatch.setattr(speaking, "say", said.append)
+    monkeypatch.setattr(speaking, "say", printed.append)
     monkeypatch.setattr(speaking, "_LINES", 5)
     monkeypatch.setattr(speaking, "_takes_more", lambda: free.wait(0.01))
     with speaking.LinePrinter() as printer:
         for number in range(12):
             printer.say(str(number))
         free.set()
-    assert said == ["... 7 lines were not printed, since nobody took them", *map(str, range(7, 12))]
+    assert printed == ["... 7 lines were not printed, since nobody took them", *map(str, range(7, 12))]

@@ -44,9 +44,9 @@ class Reader:
             assert isinstance(data, bytes)
             assert state is not None
             self.read.append(data)
-            said = replace(inspection(item.name, Verdict.OK), sha256=hashlib.sha256(data).hexdigest())
+            result = replace(inspection(item.name, Verdict.OK), sha256=hashlib.sha256(data).hexdigest())
             self._meanwhile(len(self.read))
-            yield replace(said, size=state.size, modified=state.modified)
+            yield replace(result, size=state.size, modified=state.modified)
 
 
 @pytest.fixture(autouse=True)
@@ -106,8 +106,8 @@ def test_a_deleted_name_can_be_reused(folder: Path) -> None:
         path.write_bytes(bmp(round_))
         arrivals.poll()
         clock.now += 1
-        (said,) = reader.predict(arrivals.poll())
-        assert arrivals.take(said)
+        (result,) = reader.predict(arrivals.poll())
+        assert arrivals.take(result)
         assert arrivals.poll() == []
         path.unlink()
         clock.now += 1
@@ -190,23 +190,23 @@ def test_results_of_an_earlier_version_are_resumed(folder: Path, tmp_path: Path)
 
 
 def test_a_file_that_never_settles_is_inspected_periodically_and_reported(folder: Path) -> None:
-    path, clock, told = folder / "latest.bmp", Clock(), list[str]()
-    arrivals = Arrivals(folder, Inspected(), Waiting(settle=1.0, patience=10.0), clock, tell=told.append)
+    path, clock, messages = folder / "latest.bmp", Clock(), list[str]()
+    arrivals = Arrivals(folder, Inspected(), Waiting(settle=1.0, patience=10.0), clock, tell=messages.append)
     reader = Reader()
     for second in range(40):
         clock.now = second * 0.5
         path.write_bytes(bmp(second))
-        for said in reader.predict(arrivals.poll()):
-            assert arrivals.take(said)
+        for result in reader.predict(arrivals.poll()):
+            assert arrivals.take(result)
 
     assert reader.read == [bmp(20)]
-    (sentence,) = told
+    (sentence,) = messages
     assert "latest.bmp: is overwritten repeatedly" in sentence
 
 
 def test_other_kinds_are_reported_once_when_they_appear(folder: Path) -> None:
-    told = list[str]()
-    arrivals = Arrivals(folder, Inspected(), Waiting(), Clock(), tell=told.append)
+    messages = list[str]()
+    arrivals = Arrivals(folder, Inspected(), Waiting(), Clock(), tell=messages.append)
     for name in ("a.heic", "b.heic", ".hidden.txt", "Thumbs.db"):
         (folder / name).write_bytes(b"x")
     for _ in range(3):
@@ -214,4 +214,4 @@ def test_other_kinds_are_reported_once_when_they_appear(folder: Path) -> None:
     (folder / "c.txt").write_bytes(b"x")
     for _ in range(3):
         arrivals.poll()
-    assert told == ["Files of other kinds are left out: .heic 2", "Files of other kinds are left out: .txt 1"]
+    assert messages == ["Files of other kinds are left out: .heic 2", "Files of other kinds are left out: .txt 1"]

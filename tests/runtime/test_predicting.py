@@ -120,12 +120,12 @@ def test_no_image_is_written_outside_its_folder(bundle: Path, tmp_path: Path, ke
     inspector = Inspector(open_package(bundle))
     (item,) = items(flat(0))
     writer = PictureWriter(Beside(denoised=tmp_path / "in" / "d"))
-    said = writer(inspector.inspect(item, restored=True), key)
-    assert said.restored is None
+    result = writer(inspector.inspect(item, restored=True), key)
+    assert result.restored is None
     (written,) = imaging.find(tmp_path)
     assert written.is_relative_to(tmp_path / "in" / "d")
     assert written.name == "a.png.png"  # an array has no suffix of its own
-    assert said.denoised == str(written)
+    assert result.denoised == str(written)
 
 
 def test_an_image_too_large_for_a_format_keeps_its_verdict_and_is_reported(bundle: Path, tmp_path: Path) -> None:
@@ -137,9 +137,9 @@ def test_an_image_too_large_for_a_format_keeps_its_verdict_and_is_reported(bundl
 
     assert done.exit_code == 0, done.output
     assert [(row["verdict"] != "", row["error"]) for row in rows_of(tmp_path / "r.csv")] == [(True, ""), (True, "")]
-    said = " ".join(done.output.split())
-    assert "1 picture beside the results could not be written" in said
-    assert "parts/a.png: 65600 x 16 pixels; a .jpg file holds at most 65,500 pixels a side" in said
+    result = " ".join(done.output.split())
+    assert "1 picture beside the results could not be written" in result
+    assert "parts/a.png: 65600 x 16 pixels; a .jpg file holds at most 65,500 pixels a side" in result
     assert len(imaging.find(tmp_path / "d")) == 1
     shapes = sorted(imaging.load(path, Channels.RGB).shape for path in imaging.find(tmp_path / "h"))
     assert shapes == [(15, 65_500, 3), (16, 40, 3)], "a heat map is for looking at, so it may be shrunk"
@@ -268,9 +268,9 @@ def test_output_folders_that_match_the_pattern_are_rejected(
     beside = Beside(denoised=Path(folder))
     if found:
         with pytest.raises(OutputError, match="lies within"):
-            beside.require_room(Path(pattern), resume=True)
+            beside.require_free(Path(pattern), resume=True)
     else:
-        beside.require_room(Path(pattern), resume=True)
+        beside.require_free(Path(pattern), resume=True)
     assert (f"{folder}/a.png" in [item.name for item in pattern_items(Path(pattern))]) is found
     assert not Path("r.csv.partial").exists()
 
@@ -345,11 +345,11 @@ def test_a_drift_reference_with_wrong_types_is_rejected(tmp_path: Path, referenc
     pictures_of(tmp_path / "parts", 1)
     folder = write_bundle(tmp_path / "bundle")
     asked = (folder, tmp_path / "parts", "--out", tmp_path / "r.csv")
-    for said in (REFERENCE_SAYS, reference):
-        (folder / REFERENCE).write_text(json.dumps(said), "utf-8")
+    for result in (REFERENCE_SAYS, reference):
+        (folder / REFERENCE).write_text(json.dumps(result), "utf-8")
         changed(folder, lambda _: None)
         refused = predict(*asked, "--resume").exception
-        assert refused is None if said is REFERENCE_SAYS else "does not say what pictures were like" in str(refused)
+        assert refused is None if result is REFERENCE_SAYS else "does not say what pictures were like" in str(refused)
 
 
 def test_retakes_are_counted_and_can_fail_a_script(tmp_path: Path) -> None:
@@ -523,10 +523,10 @@ def test_from_python(bundle: Path, tmp_path: Path) -> None:
     assert loaded.name in repr(loaded)
     assert (loaded.threshold, loaded.threads) == (0.5, 2)
     assert clearcast.load(bundle).threads == cores()
-    said = list(loaded.predict(tmp_path / "parts", restored=True, evidence=True))
-    assert [Path(each.path).name for each in said] == list(made)
-    assert all(each.evidence is not None for each in said)
-    for each, picture in zip(said, made.values(), strict=True):
+    result = list(loaded.predict(tmp_path / "parts", restored=True, evidence=True))
+    assert [Path(each.path).name for each in result] == list(made)
+    assert all(each.evidence is not None for each in result)
+    for each, picture in zip(result, made.values(), strict=True):
         assert each.restored is not None
         np.testing.assert_array_equal(each.restored, restored_of(picture))
     (one,) = loaded.predict(flat(240, 40, 40))

@@ -522,20 +522,20 @@ for number in range(100_000):
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 def test_a_killed_process_loses_no_reported_row(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
-    told = -1
+    reported = -1
     for _ in range(3):
         command = [sys.executable, "-c", WRITING, str(path), MODEL]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for _ in range(50):
-                told = int(process.stdout.readline())
+                reported = int(process.stdout.readline())
             process.send_signal(signal.SIGKILL)
             *later, _ = process.stdout.read().split("\n")
-            told = int(later[-1]) if later else told
+            reported = int(later[-1]) if later else reported
 
         sink, done = open_sink(path, model=MODEL, resume=True)
         sink.stop()
-        assert all(f"{number}.png" in done for number in range(told + 1))
+        assert all(f"{number}.png" in done for number in range(reported + 1))
 
     write(path, [], resume=True)
     assert paths(path) == [f"{number}.png" for number in range(len(paths(path)))]

@@ -344,11 +344,11 @@ def test_an_entry_with_a_false_size_is_not_unpacked(tmp_path: Path, compression:
     (item,) = items(path)
 
     tracemalloc.start()
-    said = fault(item)
+    found_fault = fault(item)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert said is (PictureFault.UNREADABLE if compression == zipfile.ZIP_DEFLATED else PictureFault.UNSUPPORTED)
+    assert found_fault is (PictureFault.UNREADABLE if compression == zipfile.ZIP_DEFLATED else PictureFault.UNSUPPORTED)
     assert most < 2_000_000
 
 

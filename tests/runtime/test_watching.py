@@ -63,11 +63,11 @@ class Judge:
                 imaging.decode(data, Channels.GREY, item.name)
                 name = Path(item.name).name
                 doubted = Verdict.RETAKE if "doubt" in name else Verdict.OK
-                said = inspection(item.name, Verdict.DEFECT if "bad" in name else doubted)
+                result = inspection(item.name, Verdict.DEFECT if "bad" in name else doubted)
             except PictureError as error:
-                said = inspection(item.name, None, str(error))
-            said = replace(said, sha256=sha256)
-            yield replace(said, size=state.size, modified=state.modified) if state else said
+                result = inspection(item.name, None, str(error))
+            result = replace(result, sha256=sha256)
+            yield replace(result, size=state.size, modified=state.modified) if state else result
 
 
 def inspection(name: str, verdict: Verdict | None = Verdict.DEFECT, error: str = "") -> Inspection:
@@ -238,19 +238,19 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def watch_once(folder: Path, out: Path, judge: Judge, most: int | None = None) -> list[str]:
     """Watch until nothing is pending, or until ``most`` images were inspected; returns the alerts."""
-    told: list[str] = []
+    reported: list[str] = []
     stop, written = threading.Event(), []
 
-    def seen(each: Inspection) -> None:
+    def on_inspection(each: Inspection) -> None:
         written.append(each)
         if len(written) == most:
             stop.set()
 
     sink, known = open_sink(out, model=MODEL, resume=True, live=True)
     arrivals = Arrivals(folder, known, Waiting(settle=0.02, patience=0.05))
-    with sink, Alarms([lambda each: told.append(Path(each.path).name)], print) as alarms:
-        watch(judge, arrivals, sink, alarms, stop=stop, once=True, on_inspection=seen)
-    return told
+    with sink, Alarms([lambda each: reported.append(Path(each.path).name)], print) as alarms:
+        watch(judge, arrivals, sink, alarms, stop=stop, once=True, on_inspection=on_inspection)
+    return reported
 
 
 def rows(out: Path) -> list[str]:
@@ -280,8 +280,8 @@ def test_overwritten_damaged_images_get_rows_and_alerts(tmp_path: Path) -> None:
         """Write the next damaged image as soon as one was inspected, and finally a valid one."""
 
         def predict(self, source: Iterable[Item], /) -> Generator[Inspection, None, None]:
-            for said in super().predict(source):
-                yield said
+            for result in super().predict(source):
+                yield result
                 if len(self.asked) <= 3:
                     path.write_bytes(PNG if len(self.asked) == 3 else b"broken %d" % len(self.asked))
 
@@ -361,7 +361,7 @@ def test_images_that_arrive_during_the_watch_are_inspected(tmp_path: Path) -> No
     sink, known = open_sink(out, model=MODEL, resume=True, live=True)
     arrivals = Arrivals(folder, known, Waiting(settle=0.02))
 
-    def seen(each: Inspection) -> None:
+    def on_inspection(each: Inspection) -> None:
         following = {"a.png": "b.png", "b.png": "c.png"}.get(Path(each.path).name)
         if following:
             (folder / following).write_bytes(PNG)
@@ -370,7 +370,7 @@ def test_images_that_arrive_during_the_watch_are_inspected(tmp_path: Path) -> No
 
     (folder / "a.png").write_bytes(PNG)
     with sink, Alarms([], print) as alarms:
-        watch(judge, arrivals, sink, alarms, stop=stop, once=False, on_inspection=seen)
+        watch(judge, arrivals, sink, alarms, stop=stop, once=False, on_inspection=on_inspection)
 
     assert rows(out) == ["a.png", "b.png", "c.png"]
 
@@ -380,10 +380,10 @@ def test_images_that_arrive_during_the_watch_are_inspected(tmp_path: Path) -> No
 
 def raise_alarm(alarm: alarms_module.Alarm, each: Inspection) -> list[str]:
     """Send an alert; returns the reported failures."""
-    told: list[str] = []
-    with Alarms([alarm], told.append) as alarms:
-        alarms.raise_for(each)
-    return told
+    reported: list[str] = []
+    with Alarms([alarm], reported.append) as alarms:
+        alarms.send(each)
+    return reported
 
 
 def test_a_hook_gets_path_and_verdict_without_a_shell(tmp_path: Path) -> None:
@@ -391,10 +391,12 @@ def test_a_hook_gets_path_and_verdict_without_a_shell(tmp_path: Path) -> None:
     (tmp_path / "hook.py").write_text(code)
     name = "a b; touch x $(y) 'ü\".png"
 
-    told = raise_alarm(hook_alarm(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/said.json'"), inspection(name))
+    reported = raise_alarm(
+        hook_alarm(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/said.json'"), inspection(name)
+    )
 
     arguments, environment = json.loads((tmp_path / "said.json").read_text())
-    assert told == []
+    assert reported == []
     assert arguments[-2:] == [name, "defect"]
     assert {key: value for key, value in environment.items() if key.startswith("CLEARCAST_")}.items() >= {
         "CLEARCAST_PATH": name,
@@ -406,25 +408,25 @@ def test_a_hook_gets_path_and_verdict_without_a_shell(tmp_path: Path) -> None:
 
 
 def test_a_failed_alert_is_reported_and_the_next_is_sent() -> None:
-    told: list[str] = []
+    reported: list[str] = []
     heard: list[str] = []
     hooks = [hook_alarm(f"'{sys.executable}' -c 'import sys; sys.exit(3)'"), lambda each: heard.append(each.path)]
 
-    with Alarms(hooks, told.append) as alarms:
-        alarms.raise_for(inspection("a"))
-        alarms.raise_for(inspection("b"))
+    with Alarms(hooks, reported.append) as alarms:
+        alarms.send(inspection("a"))
+        alarms.send(inspection("b"))
 
     assert heard == ["a", "b"]
-    assert [line[:2] for line in told] == ["a:", "b:"]
-    assert "exit status 3" in told[0]
+    assert [line[:2] for line in reported] == ["a:", "b:"]
+    assert "exit status 3" in reported[0]
 
 
 def test_a_hanging_hook_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks_module, "_HOOK_SECONDS", 0.2)
 
-    (told,) = raise_alarm(hook_alarm(f"'{sys.executable}' -c 'import time; time.sleep(60)'"), inspection("a"))
+    (reported,) = raise_alarm(hook_alarm(f"'{sys.executable}' -c 'import time; time.sleep(60)'"), inspection("a"))
 
-    assert "timed out" in told
+    assert "timed out" in reported
 
 
 @pytest.mark.parametrize("command", ["", " ", "no-such-program-here", "'unclosed"])
@@ -479,9 +481,9 @@ class Listener:
 @pytest.mark.parametrize("codes", [(200,), (500, 204), (503, 503, 200)])
 def test_a_webhook_posts_the_row_until_it_succeeds(codes: tuple[int, ...]) -> None:
     with Listener(*codes) as listener:
-        told = raise_alarm(webhook_alarm(listener.url), inspection("ü.png"))
+        reported = raise_alarm(webhook_alarm(listener.url), inspection("ü.png"))
 
-    assert told == []
+    assert reported == []
     assert len(listener.heard) == len(codes)
     method, kind, data = listener.heard[-1]
     assert (method, kind) == ("POST", "application/json")
@@ -492,9 +494,9 @@ def test_a_webhook_posts_the_row_until_it_succeeds(codes: tuple[int, ...]) -> No
 @pytest.mark.parametrize("code", [404, 500, 302])
 def test_a_failed_webhook_is_reported(code: int) -> None:
     with Listener(code) as listener:
-        (told,) = raise_alarm(webhook_alarm(listener.url), inspection("a"))
+        (reported,) = raise_alarm(webhook_alarm(listener.url), inspection("a"))
 
-    assert told.startswith("a: webhook: HTTP Error")
+    assert reported.startswith("a: webhook: HTTP Error")
     assert [method for method, *_ in listener.heard] == ["POST"] * 3
 
 
@@ -502,9 +504,9 @@ def test_a_webhook_without_a_server_is_reported() -> None:
     with Listener(200) as listener:
         pass
 
-    (told,) = raise_alarm(webhook_alarm(listener.url), inspection("a"))
+    (reported,) = raise_alarm(webhook_alarm(listener.url), inspection("a"))
 
-    assert "refused" in told
+    assert "refused" in reported
 
 
 # the command

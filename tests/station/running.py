@@ -22,13 +22,13 @@ class Running:
     process: subprocess.Popen[bytes]
     output: Path
 
-    def said(self) -> str:
+    def printed(self) -> str:
         return self.output.read_text("utf-8")
 
     @property
     def port(self) -> int:
-        found = re.search(r"Open http://\S+:(\d+) ", self.said())
-        assert found, self.said()
+        found = re.search(r"Open http://\S+:(\d+) ", self.printed())
+        assert found, self.printed()
         return int(found[1])
 
     def client(self) -> httpx.Client:
@@ -72,8 +72,8 @@ def running(bundle: Path, folder: Path, *options: str) -> Iterator[Running]:
     """Start a station, and wait until it is ready."""
     started = start(bundle, folder, *options)
     try:
-        until(lambda: "\nReady: " in started.said() or started.process.poll() is not None)
-        assert started.process.poll() is None, started.said()
+        until(lambda: "\nReady: " in started.printed() or started.process.poll() is not None)
+        assert started.process.poll() is None, started.printed()
         yield started
     finally:
         started.process.kill()

@@ -116,9 +116,9 @@ def problem_of(answer: httpx.Response, status: int) -> dict[str, Any]:
     """The problem (RFC 9457) of a response."""
     assert answer.status_code == status, (answer.status_code, answer.text)
     assert answer.headers["content-type"] == "application/problem+json"
-    told: dict[str, Any] = answer.json()
-    assert told["status"] == status
-    assert told["title"]
-    assert told["detail"]
-    assert told["type"] == "about:blank"
-    return told
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["title"]
+    assert body["detail"]
+    assert body["type"] == "about:blank"
+    return body

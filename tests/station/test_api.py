@@ -59,22 +59,22 @@ def test_inspections_are_returned_in_order_and_logged(client: httpx.Client) -> N
 
 
 def test_an_inspection_has_the_documented_fields(client: httpx.Client) -> None:
-    (said,) = send(client, 200, station="line 7")
+    (result,) = send(client, 200, station="line 7")
 
-    assert list(said) == [
+    assert list(result) == [
         *("id", "at", "name", "station", "sha256", "size", "width", "height", "verdict", "p_defect", "threshold"),
         *("noise_type", "noise_level", "p_noise", "ms", "model", "error", "brightness", "sharpness", "sigma"),
         *("density", "shadow", "feedback", "disagreement", "pictures"),
     ]
-    assert said["at"].endswith("Z")
-    assert (said["width"], said["height"], said["station"]) == (20, 16, "line 7")
-    assert said["feedback"] == []
+    assert result["at"].endswith("Z")
+    assert (result["width"], result["height"], result["station"]) == (20, 16, "line 7")
+    assert result["feedback"] == []
 
 
 def test_images_can_be_downloaded(client: httpx.Client) -> None:
-    (said,) = send(client, 200)
-    assert all(said["pictures"].values()), said["pictures"]
-    answers = {kind: client.get(path) for kind, path in said["pictures"].items()}
+    (result,) = send(client, 200)
+    assert all(result["pictures"].values()), result["pictures"]
+    answers = {kind: client.get(path) for kind, path in result["pictures"].items()}
 
     assert answers["noisy"].content == picture(200)
     assert answers["noisy"].headers["content-type"] == "image/png"
@@ -124,25 +124,25 @@ def test_if_nothing_can_be_inspected_the_problem_gives_the_reason(
 ) -> None:
     scene.limits = Limits(bytes=100_000, pixels=100_000)
     with scene.open() as client:
-        told = problem_of(client.post("/v1/inspect", files=files_of(("p.png", data))), status)
+        body = problem_of(client.post("/v1/inspect", files=files_of(("p.png", data))), status)
         (logged,) = client.get("/v1/inspections").json()["inspections"]
 
-    assert words in told["detail"]
-    assert told["inspections"] == [logged]
+    assert words in body["detail"]
+    assert body["inspections"] == [logged]
 
 
 def test_feedback_is_stored_and_opens_a_disagreement(client: httpx.Client) -> None:
-    (said,) = send(client, 220)
-    path = f"/v1/inspections/{said['id']}/feedback"
+    (result,) = send(client, 220)
+    path = f"/v1/inspections/{result['id']}/feedback"
     first = client.post(path, json={"says": "ok", "note": "a <b>reflection</b>\nnot a crack", "operator": "Ana"})
     open_ones = client.get("/v1/inspections?disagreement=open").json()["inspections"]
     second = client.post(path, json={"says": "ok", "operator": "Ben", "settles": True})
 
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.json()["feedback"][0]["note"] == "a <b>reflection</b>\nnot a crack"
-    assert [one["id"] for one in open_ones] == [said["id"]]
+    assert [one["id"] for one in open_ones] == [result["id"]]
     assert second.json()["disagreement"] == "settled"
-    assert client.get(f"/v1/inspections/{said['id']}").json() == second.json()
+    assert client.get(f"/v1/inspections/{result['id']}").json() == second.json()
     problem_of(client.post("/v1/inspections/999/feedback", json={"says": "ok"}), 404)
     for wrong in ({"says": "maybe"}, {}, {"says": "ok", "note": "n" * 2001}, {"says": "ok", "who": "Ana"}):
         problem_of(client.post(path, json=wrong), 422)
@@ -150,14 +150,14 @@ def test_feedback_is_stored_and_opens_a_disagreement(client: httpx.Client) -> No
 
 def test_the_log_is_paginated(client: httpx.Client) -> None:
     ids = [one["id"] for level in range(0, 250, 25) for one in send(client, level)]
-    seen, path = [], "/v1/inspections?limit=3"
+    pages, path = [], "/v1/inspections?limit=3"
     while path:
         page = client.get(path).json()
-        seen.append([one["id"] for one in page["inspections"]])
+        pages.append([one["id"] for one in page["inspections"]])
         path = page["next"] and f"/v1/inspections?limit=3&after={page['next']}"
 
-    assert [one for page in seen for one in page] == ids[::-1]
-    assert [len(page) for page in seen] == [3, 3, 3, 1]
+    assert [one for page in pages for one in page] == ids[::-1]
+    assert [len(page) for page in pages] == [3, 3, 3, 1]
     least_certain = client.get("/v1/inspections?order=least_certain&limit=2").json()["inspections"]
     assert {one["name"] for one in least_certain} == {"part 125.png", "part 150.png"}
 
@@ -200,8 +200,8 @@ def test_filters_select_the_matching_inspections(client: httpx.Client) -> None:
     ],
 )
 def test_an_invalid_filter_is_rejected(client: httpx.Client, query: str) -> None:
-    told = problem_of(client.get(f"/v1/inspections?{query}"), 422)
-    assert query.partition("=")[0] in told["detail"]
+    body = problem_of(client.get(f"/v1/inspections?{query}"), 422)
+    assert query.partition("=")[0] in body["detail"]
 
 
 def test_the_csv_export_has_exactly_the_filtered_inspections(client: httpx.Client) -> None:
@@ -303,11 +303,11 @@ def test_concurrent_exports_are_limited(client: httpx.Client, scene: Scene) -> N
     for records in (first, second, third):
         next(records)
 
-    with pytest.raises(HTTPException) as told:
+    with pytest.raises(HTTPException) as error:
         next(fourth)
-    assert told.value.status_code == 429
-    assert told.value.headers
-    assert int(told.value.headers["Retry-After"]) >= 1
+    assert error.value.status_code == 429
+    assert error.value.headers
+    assert int(error.value.headers["Retry-After"]) >= 1
     first.close()  # its reader went away
     assert len(list(second)) == 1
     assert [len(list(exports.limit(scene.log.export(Wanted())))) for _ in range(5)] == 5 * [2]
@@ -425,15 +425,15 @@ def test_an_unavailable_log_is_a_temporary_problem(
         raise away
 
     with scene.open() as client:
-        (said,) = send(client, 3)
+        (result,) = send(client, 3)
         with monkeypatch.context() as patch:
             for name in ("page", "record", "count", "trend", "models", "export", "add_feedback"):
                 patch.setattr(type(scene.log), name, fail)
-            for path in ("inspections", f"inspections/{said['id']}", "counts", "trend", "choices", "inspections.csv"):
+            for path in ("inspections", f"inspections/{result['id']}", "counts", "trend", "choices", "inspections.csv"):
                 answer = client.get(f"/v1/{path}")
                 problem_of(answer, 503)
                 assert int(answer.headers["retry-after"]) >= 1
-        assert client.get("/v1/inspections").json()["inspections"] == [said]
+        assert client.get("/v1/inspections").json()["inspections"] == [result]
 
 
 def test_an_unexpected_exception_is_a_problem(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -515,10 +515,10 @@ def test_a_failing_retention_task_does_not_prevent_the_shutdown(scene: Scene, mo
 
 def test_deleted_images_return_gone(scene: Scene) -> None:
     with scene.open() as client:
-        (said,) = send(client, 3)
+        (result,) = send(client, 3)
         scene.shelf.sweep(keep_days=None, keep_bytes=0, needed=lambda _: set())
-        later = client.get(f"/v1/inspections/{said['id']}").json()
-        answer = client.get(said["pictures"]["noisy"])
+        later = client.get(f"/v1/inspections/{result['id']}").json()
+        answer = client.get(result["pictures"]["noisy"])
 
     assert set(later["pictures"].values()) == {None}
     assert "no longer stored" in problem_of(answer, 410)["detail"]

@@ -23,8 +23,8 @@ def unready(folder: Path, *options: str) -> Iterator[Running]:
     """A running station whose bundle does not exist yet."""
     started = start(folder / "missing", folder, *options)
     try:
-        until(lambda: "Not ready: " in started.said() or started.process.poll() is not None)
-        assert started.process.poll() is None, started.said()
+        until(lambda: "Not ready: " in started.printed() or started.process.poll() is not None)
+        assert started.process.poll() is None, started.printed()
         yield started
     finally:
         started.process.kill()
@@ -35,24 +35,24 @@ def failed(folder: Path, *options: str) -> str:
     """The message of a station that cannot start; there must be no traceback."""
     started = start(folder / "missing", folder, *options)
     assert started.process.wait(120) == 1
-    assert "Traceback" not in started.said()
-    return started.said()
+    assert "Traceback" not in started.printed()
+    return started.printed()
 
 
 def test_serve_prints_its_url_and_readiness(bundle: Path, tmp_path: Path) -> None:
     with running(bundle, tmp_path / "a", "--station", "line 3") as station, station.client() as client:
-        said = station.said()
+        printed = station.printed()
         answer = client.post("/v1/inspect", files={"files": ("a.png", saved(grain(64, 64), "PNG"))})
         assert answer.json()["inspections"][0]["station"] == "line 3"
         assert station.stop() == 0
     logged = tmp_path / "a" / "data"
 
-    assert f"Open http://127.0.0.1:{station.port} in a browser" in said
-    assert f"Log and pictures: {logged}" in said
-    assert f"Ready: {answer.json()['inspections'][0]['model']}" in said
+    assert f"Open http://127.0.0.1:{station.port} in a browser" in printed
+    assert f"Log and images: {logged}" in printed
+    assert f"Ready: {answer.json()['inspections'][0]['model']}" in printed
     assert (logged / "log.sqlite").exists()
     assert (logged / "pictures").is_dir()
-    assert "Stopped" in station.said()
+    assert "Stopped" in station.printed()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -77,7 +77,7 @@ def test_without_its_bundle_serve_waits_and_reports_it(tmp_path: Path) -> None:
         assert client.get("/readyz").status_code == 503
         assert client.get("/").status_code == 200
         assert station.stop() == 0
-    assert "missing" in station.said()
+    assert "missing" in station.printed()
 
 
 def test_two_stations_do_not_share_a_folder_or_a_port(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_station_reachable_by_others_requires_tokens(tmp_path: Path) -> None:
     assert "--token-file" in refused
     assert (without.status_code, having.status_code) == (401, 200)
     assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600
-    assert tokens.operator not in station.said()
+    assert tokens.operator not in station.printed()
 
 
 def test_startup_errors_are_one_message(tmp_path: Path) -> None:
@@ -119,9 +119,7 @@ def test_startup_errors_are_one_message(tmp_path: Path) -> None:
     broken.write_text("operator: x")
 
     assert "choose another folder with --data" in failed(tmp_path / "a", "--data", str(tmp_path / "file"))
-    assert "cannot be listened on" in failed(
-        tmp_path / "b", "--host", "no.such.host.invalid", "--token-file", str(broken)
-    )
+    assert "cannot listen on" in failed(tmp_path / "b", "--host", "no.such.host.invalid", "--token-file", str(broken))
     assert "two different tokens" in failed(tmp_path / "c", "--token-file", str(broken))
 
 

@@ -57,7 +57,7 @@ def station(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             good = client.post("/v1/inspect", files={"files": ("good.png", _PICTURE)})
             assert good.json()["inspections"][0]["verdict"] in {"ok", "defect", "retake"}
         assert started.stop() == 0
-    assert "Traceback" not in started.said()
+    assert "Traceback" not in started.result()
 
 
 @pytest.fixture
@@ -76,17 +76,17 @@ def _files() -> dict[str, bytes]:
 def _shown(client: httpx.Client, answer: httpx.Response) -> list[dict[str, Any]]:
     """The inspections of a response; all must be in the log, with valid images."""
     inspections: list[dict[str, Any]] = answer.json()["inspections"]
-    for said in inspections:
-        assert client.get(f"/v1/inspections/{said['id']}").json() == said
-        assert bool(said["error"]) is (said["verdict"] is None)
+    for result in inspections:
+        assert client.get(f"/v1/inspections/{result['id']}").json() == result
+        assert bool(result["error"]) is (result["verdict"] is None)
         for kind in ("noisy", "restored", "heat", "thumbnail"):
-            picture = client.get(f"/v1/inspections/{said['id']}/pictures/{kind}")
+            picture = client.get(f"/v1/inspections/{result['id']}/pictures/{kind}")
             assert picture.status_code in {200, 410}
             if picture.status_code == 200:
                 assert picture.headers["content-type"] in {"image/jpeg", "image/png", "image/webp"}
                 assert picture.headers["x-content-type-options"] == "nosniff"
                 assert "sandbox" in picture.headers["content-security-policy"]
-            assert said["pictures"][kind] is None or picture.status_code == 200
+            assert result["pictures"][kind] is None or picture.status_code == 200
     return inspections
 
 
@@ -99,9 +99,9 @@ def test_hostile_files(client: httpx.Client, kind: str) -> None:
     assert answer.status_code in _FILES, answer.text
     if answer.status_code != 200:
         assert answer.headers["content-type"] == "application/problem+json"
-    (said,) = _shown(client, answer)
-    assert (answer.status_code == 200) is (said["error"] == "")
-    assert "/" not in said["error"].replace("8-bit grey or RGB", ""), "an error shows no path"
+    (result,) = _shown(client, answer)
+    assert (answer.status_code == 200) is (result["error"] == "")
+    assert "/" not in result["error"].replace("8-bit grey or RGB", ""), "an error shows no path"
 
 
 BAD = {
@@ -138,10 +138,10 @@ def test_an_image_too_large_for_jpeg_gets_a_verdict(client: httpx.Client, shape:
     answer = client.post("/v1/inspect", files={"files": ("long.png", saved(grain(*shape), "PNG"))})
 
     assert answer.status_code == 200, answer.text
-    (said,) = _shown(client, answer)
-    assert said["verdict"]
+    (result,) = _shown(client, answer)
+    assert result["verdict"]
     for kind in ("noisy", "restored", "heat", "thumbnail"):
-        assert client.get(f"/v1/inspections/{said['id']}/pictures/{kind}").status_code == 200, kind
+        assert client.get(f"/v1/inspections/{result['id']}/pictures/{kind}").status_code == 200, kind
 
 
 def test_a_file_that_is_not_an_image_is_reported(client: httpx.Client) -> None:
@@ -160,13 +160,13 @@ def test_decompression_bombs_are_not_unpacked(client: httpx.Client) -> None:
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_hostile_names(station: Running, client: httpx.Client, name: str) -> None:
     answer = _send_raw(station, _form((name.replace('"', "%22"), _PICTURE)))
-    (said,) = client.get("/v1/inspections?limit=1").json()["inspections"]
+    (result,) = client.get("/v1/inspections?limit=1").json()["inspections"]
 
     assert answer == 200
-    assert len(said["name"]) <= 255
-    assert said["name"].isprintable()
-    assert said["name"]
-    assert not set(said["name"]) & {"/", "\\"}
+    assert len(result["name"]) <= 255
+    assert result["name"].isprintable()
+    assert result["name"]
+    assert not set(result["name"]) & {"/", "\\"}
     table = client.get("/v1/inspections.csv").text
     assert not re.search(r"(^|,)\"?[=+@-]", table.split("\n")[1])
 
@@ -184,9 +184,9 @@ def _form(*pictures: tuple[str, bytes]) -> bytes:
 
 
 def _request(body: bytes, *headers: bytes, boundary: bytes = _BOUNDARY, length: bytes | None = None) -> bytes:
-    told = b"Content-Length: %d" % len(body) if length is None else length
+    length_header = b"Content-Length: %d" % len(body) if length is None else length
     kind = b"Content-Type: multipart/form-data; boundary=%b" % boundary
-    lines = [b"POST /v1/inspect HTTP/1.1", b"Host: localhost", kind, told, *headers]
+    lines = [b"POST /v1/inspect HTTP/1.1", b"Host: localhost", kind, length_header, *headers]
     return b"\r\n".join(line for line in lines if line) + b"\r\n\r\n" + body
 
 

@@ -30,9 +30,9 @@ def test_a_new_log_gives_its_images_other_urls(tmp_path: Path, monkeypatch: pyte
     for level in (40, 200):
         (tmp_path / "data").mkdir()
         with scene_in(tmp_path / "data", monkeypatch) as scene, scene.open() as client:
-            (said,) = send(client, level)
-            addresses.append({kind: said["pictures"][kind] for kind in KINDS})
-            assert said["id"] == 1
+            (result,) = send(client, level)
+            addresses.append({kind: result["pictures"][kind] for kind in KINDS})
+            assert result["id"] == 1
         shutil.rmtree(tmp_path / "data")
 
     assert all(addresses[0][kind] != addresses[1][kind] for kind in KINDS)
@@ -53,12 +53,12 @@ def test_images_of_another_bundle_have_another_url(tmp_path: Path, monkeypatch: 
 
 
 def test_only_the_uploaded_bytes_are_cached_as_immutable(client: httpx.Client) -> None:
-    (said,) = send(client, 200)
-    answers = {kind: client.get(said["pictures"][kind]) for kind in KINDS}
-    by_number = client.get(f"/v1/inspections/{said['id']}/pictures/noisy")
+    (result,) = send(client, 200)
+    answers = {kind: client.get(result["pictures"][kind]) for kind in KINDS}
+    by_number = client.get(f"/v1/inspections/{result['id']}/pictures/noisy")
 
-    assert said["sha256"] == hashlib.sha256(picture(200)).hexdigest()
-    assert said["sha256"] in said["pictures"]["noisy"]
+    assert result["sha256"] == hashlib.sha256(picture(200)).hexdigest()
+    assert result["sha256"] in result["pictures"]["noisy"]
     assert [kind for kind in KINDS if "immutable" in answers[kind].headers["cache-control"]] == ["noisy"]
     assert by_number.headers["cache-control"] == "private, no-cache"
     assert by_number.content == answers["noisy"].content == picture(200)
@@ -66,9 +66,9 @@ def test_only_the_uploaded_bytes_are_cached_as_immutable(client: httpx.Client) -
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_old_urls_work_and_are_revalidated(client: httpx.Client, kind: str) -> None:
-    (said,) = send(client, 200)
-    by_content = client.get(said["pictures"][kind])
-    by_number = client.get(f"/v1/inspections/{said['id']}/pictures/{kind}")
+    (result,) = send(client, 200)
+    by_content = client.get(result["pictures"][kind])
+    by_number = client.get(f"/v1/inspections/{result['id']}/pictures/{kind}")
 
     assert by_number.content == by_content.content
     assert by_number.headers["etag"] == by_content.headers["etag"]
@@ -98,8 +98,10 @@ def test_a_bundle_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with scene_in(tmp_path, monkeypatch) as scene:
         scene.inspector.name = name
         with scene.open() as client:
-            (said,) = send(client, 200)
-            assert {kind: client.get(said["pictures"][kind]).status_code for kind in KINDS} == dict.fromkeys(KINDS, 200)
+            (result,) = send(client, 200)
+            assert {kind: client.get(result["pictures"][kind]).status_code for kind in KINDS} == dict.fromkeys(
+                KINDS, 200
+            )
 
 
 def test_logged_inspections_are_returned_without_the_image_store(scene: Scene) -> None:
@@ -116,16 +118,16 @@ def test_logged_inspections_are_returned_without_the_image_store(scene: Scene) -
         scene.log.write = write_and_lose  # type: ignore[method-assign]
         answer = client.post("/v1/inspect", files=files_of(("part.png", picture(200))))
         assert answer.status_code == 200, answer.text
-        (said,) = answer.json()["inspections"]
-        assert said["verdict"] == "defect"
+        (result,) = answer.json()["inspections"]
+        assert result["verdict"] == "defect"
 
         (listed,) = client.get("/v1/inspections").json()["inspections"]
-        assert listed == client.get(f"/v1/inspections/{said['id']}").json() == said
-        told = client.post(f"/v1/inspections/{said['id']}/feedback", json={"says": "ok"})
-        assert told.status_code == 201, "it is in the log, so nobody must say it again"
-        problem_of(client.get(said["pictures"]["noisy"]), 503)
+        assert listed == client.get(f"/v1/inspections/{result['id']}").json() == result
+        feedback = client.post(f"/v1/inspections/{result['id']}/feedback", json={"says": "ok"})
+        assert feedback.status_code == 201, "it is in the log, so nobody must say it again"
+        problem_of(client.get(result["pictures"]["noisy"]), 503)
         assert client.get("/v1/inspections.csv").text.count("part.png") == 1
 
         away.rename(pictures)
-        assert client.get(said["pictures"]["noisy"]).content == picture(200)
-        assert client.get(f"/v1/inspections/{said['id']}").json()["pictures"]["restored"]
+        assert client.get(result["pictures"]["noisy"]).content == picture(200)
+        assert client.get(f"/v1/inspections/{result['id']}").json()["pictures"]["restored"]

@@ -136,9 +136,9 @@ def test_the_largest_incomplete_upload_is_dropped() -> None:
 def test_each_response_body_counts_once() -> None:
     budget, first, second = AnswerBudget(100), bytes(80), bytearray(30)
     with budget.sending(first), budget.sending(first):
-        with pytest.raises(HTTPException) as told, budget.sending(bytes(second)):
+        with pytest.raises(HTTPException) as error, budget.sending(bytes(second)):
             pass
-        assert told.value.status_code == 429
+        assert error.value.status_code == 429
         with budget.sending(bytes(20)):
             pass
     with budget.sending(bytes(1000)):
@@ -177,7 +177,7 @@ def test_rendering_does_not_delay_inspections(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, kind: Literal["heat", "restored"]
 ) -> None:
     with scene.open() as client:
-        numbers = [said["id"] for said in send(client, *range(32))]
+        numbers = [each["id"] for each in send(client, *range(32))]
         held = Held(monkeypatch, type(scene.shelf), kind)
         different = [f"/v1/inspections/{number}/pictures/{kind}" for number in numbers]
         same = 20 * different[:1]
@@ -235,20 +235,20 @@ def test_a_hanging_drive_is_reported_and_blocks_nobody(scene: Scene, monkeypatch
     monkeypatch.setattr(probing, "_STEADY", 0.01)
     monkeypatch.setattr(probing, "_SILENCE", 0.1)
     with scene.open() as client:
-        (said,) = send(client, 3)
+        (result,) = send(client, 3)
         hung = [Held(monkeypatch, type(scene.shelf), name) for name in ("writable", "kept", "put")]
         until(lambda: hung[0].begun > 0)
         with ThreadPoolExecutor(8) as others:
-            waiting = [others.submit(client.get, f"/v1/inspections/{said['id']}") for _ in range(3)]
+            waiting = [others.submit(client.get, f"/v1/inspections/{result['id']}") for _ in range(3)]
             until(lambda: client.get("/readyz").status_code == 503)
-            told = problem_of(client.get("/readyz"), 503)
+            body = problem_of(client.get("/readyz"), 503)
             refused = client.post("/v1/inspect", files=files_of(("p.png", picture(3))))
             assert client.get("/healthz").json() == {"status": "ok"}
             assert client.get("/v1/counts").status_code == 200
             for each in hung:
                 each.go_on.set()
             assert all(answer.result().status_code == 200 for answer in waiting)
-        assert told["reasons"] == ["the folder of the pictures does not answer"]
+        assert body["reasons"] == ["the folder of the pictures does not answer"]
         problem_of(refused, 503)
         until(lambda: client.get("/readyz").status_code == 200)
 
@@ -294,8 +294,8 @@ def test_inspections_logged_before_the_log_failed_are_returned(scene: Scene, mon
         answer = client.post("/v1/inspect", files=files_of(("a.png", picture(3)), ("b.png", b"no picture")))
         only_refused = client.post("/v1/inspect", files=files_of(("b.png", b"no picture")))
         logged = client.get("/v1/inspections").json()["inspections"]
-    told = problem_of(answer, 503)
-    assert [each["name"] for each in told["inspections"]] == [each["name"] for each in logged] == ["a.png"]
+    body = problem_of(answer, 503)
+    assert [each["name"] for each in body["inspections"]] == [each["name"] for each in logged] == ["a.png"]
     assert "10.0.0.3" not in answer.text
     assert "inspections" not in problem_of(only_refused, 503)
 
@@ -304,11 +304,11 @@ def test_logged_inspections_are_returned_while_the_drive_hangs(scene: Scene, mon
     monkeypatch.setattr(inspecting, "_STORE_SECONDS", 0.05)
     with scene.open() as client:
         held = Held(monkeypatch, type(scene.shelf), "kept")
-        said = [send(client, level)[0] for level in range(200, 210)]  # more than there are threads
+        results = [send(client, level)[0] for level in range(200, 210)]  # more than there are threads
         held.go_on.set()
-    assert {each["verdict"] for each in said} == {"defect"}
+    assert {each["verdict"] for each in results} == {"defect"}
     expected = {"noisy": "noisy", "restored": None, "heat": None, "thumbnail": "thumbnail"}
-    for each in said:
+    for each in results:
         base = f"/v1/pictures/{each['sha256']}/"
         assert each["pictures"] == {kind: last and base + last for kind, last in expected.items()}
 

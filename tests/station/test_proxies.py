@@ -53,8 +53,8 @@ def test_image_urls_include_the_prefix_of_the_proxy(scene: Scene) -> None:
         listed = client.get("v1/inspections").json()["inspections"][0]
         one = client.get("v1/inspections/1").json()
         commented = client.post("v1/inspections/1/feedback", json={"says": "ok"}).json()
-        for said in (listed, one, commented):
-            assert said["pictures"] == {kind: PATH + address for kind, address in sent["pictures"].items()}
+        for result in (listed, one, commented):
+            assert result["pictures"] == {kind: PATH + address for kind, address in sent["pictures"].items()}
         answer = httpx.get(urljoin(str(client.base_url), listed["pictures"]["noisy"]), trust_env=False)
         assert answer.content == picture(200)
 
@@ -66,8 +66,8 @@ def test_image_urls_include_the_prefix_of_the_proxy(scene: Scene) -> None:
 def test_a_prefix_that_is_not_a_plain_path_is_ignored(scene: Scene, prefix: str) -> None:
     with scene.open() as station:
         send(station, 200)
-        said = station.get("/v1/inspections/1", headers={"X-Forwarded-Prefix": prefix}).json()
-    assert said["pictures"]["noisy"] == f"/v1/pictures/{said['sha256']}/noisy"
+        result = station.get("/v1/inspections/1", headers={"X-Forwarded-Prefix": prefix}).json()
+    assert result["pictures"]["noisy"] == f"/v1/pictures/{result['sha256']}/noisy"
 
 
 def test_there_are_no_redirects(scene: Scene) -> None:

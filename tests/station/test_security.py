@@ -50,8 +50,8 @@ def guarded(scene: Scene) -> Iterator[httpx.Client]:
 
 def test_without_a_token_nothing_is_revealed(guarded: httpx.Client) -> None:
     for path in ASKING:
-        told = problem_of(guarded.get(path), 401)
-        assert "token" in told["detail"]
+        body = problem_of(guarded.get(path), 401)
+        assert "token" in body["detail"]
     sent = guarded.post("/v1/inspect", files=files_of(("a.png", picture(9))))
     problem_of(sent, 401)
     assert sent.headers["www-authenticate"].startswith("Bearer")
@@ -243,13 +243,13 @@ def test_many_addresses_do_not_guess_faster_than_one(monkeypatch: pytest.MonkeyP
 
 
 def test_a_session_expires_and_cannot_be_forged(monkeypatch: pytest.MonkeyPatch) -> None:
-    session = TOKENS.session(Role.READER)
+    session = TOKENS.create_session(Role.READER)
     role, ends, number, mark = session.split(".")
     parsed = TOKENS.parse_session(session)
 
     assert parsed
     assert (parsed.role, parsed.number) == (Role.READER, number)
-    assert TOKENS.session(Role.READER) != session
+    assert TOKENS.create_session(Role.READER) != session
     for made_up in (
         f"operator.{ends}.{number}.{mark}",
         f"{role}.{int(ends) + 1}.{number}.{mark}",
@@ -331,8 +331,8 @@ def test_random_hexadecimal_tokens_are_accepted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.", "[::2]"])
 def test_a_local_station_rejects_other_host_names(client: httpx.Client, host: str) -> None:
-    told = problem_of(client.get("/v1/inspections", headers={"Host": host}), 403)
-    assert "localhost" in told["detail"]
+    body = problem_of(client.get("/v1/inspections", headers={"Host": host}), 403)
+    assert "localhost" in body["detail"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000", "[::1]"])
@@ -352,10 +352,10 @@ def test_a_local_station_accepts_its_own_host_names(client: httpx.Client, host: 
     ],
 )
 def test_requests_of_another_origin_are_rejected(client: httpx.Client, headers: dict[str, str]) -> None:
-    (said,) = send(client, 9)
+    (result,) = send(client, 9)
     for method, path in (
         ("POST", "/v1/inspect"),
-        ("POST", f"/v1/inspections/{said['id']}/feedback"),
+        ("POST", f"/v1/inspections/{result['id']}/feedback"),
         ("POST", "/v1/session"),
         ("DELETE", "/v1/session"),
     ):
@@ -364,10 +364,10 @@ def test_requests_of_another_origin_are_rejected(client: httpx.Client, headers: 
 
 
 def test_requests_of_the_same_origin_are_accepted(client: httpx.Client) -> None:
-    (said,) = send(client, 9)
+    (result,) = send(client, 9)
     own = {"Origin": str(client.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
 
-    answer = client.post(f"/v1/inspections/{said['id']}/feedback", headers=own, json=FEEDBACK)
+    answer = client.post(f"/v1/inspections/{result['id']}/feedback", headers=own, json=FEEDBACK)
 
     assert answer.status_code == 201
     assert "access-control-allow-origin" not in answer.headers
@@ -386,8 +386,8 @@ def test_requests_of_the_same_origin_are_accepted(client: httpx.Client) -> None:
 def test_requests_of_the_page_behind_a_proxy_with_another_host_are_accepted(
     client: httpx.Client, headers: dict[str, str], status: int
 ) -> None:
-    (said,) = send(client, 9)
-    answer = client.post(f"/v1/inspections/{said['id']}/feedback", headers=headers, json=FEEDBACK)
+    (result,) = send(client, 9)
+    answer = client.post(f"/v1/inspections/{result['id']}/feedback", headers=headers, json=FEEDBACK)
     assert answer.status_code == status
 
 

@@ -58,11 +58,11 @@ def test_a_full_queue_rejects_jobs_at_once() -> None:
         async with pool_of() as (job, go_on, _):
             tasks = [asyncio.create_task(job(number)) for number in range(3)]
             await asyncio.sleep(0)
-            with pytest.raises(HTTPException) as told:
+            with pytest.raises(HTTPException) as error:
                 await job(3)
-            assert told.value.status_code == 429
-            assert told.value.headers
-            assert int(told.value.headers["Retry-After"]) >= 1
+            assert error.value.status_code == 429
+            assert error.value.headers
+            assert int(error.value.headers["Retry-After"]) >= 1
             go_on.set()
             assert await asyncio.gather(*tasks) == [0, 1, 2]
             assert await job(4) == 4, "there is room again"
@@ -175,9 +175,9 @@ def test_jobs_time_out() -> None:
     async def run() -> None:
         async with pool_of(timeout=0.05) as (job, go_on, begun):
             for number in range(2):
-                with pytest.raises(HTTPException) as told:
+                with pytest.raises(HTTPException) as error:
                     await job(number)
-                assert told.value.status_code == 503
+                assert error.value.status_code == 503
             go_on.set()
             assert await job(2) == 2
             assert begun == [0, 2], "the second had not begun"

@@ -41,7 +41,7 @@ class Alarms:
     def __init__(self, alarms: Sequence[Alarm], tell: Callable[[str], None]) -> None:
         self._targets = [_Target(alarm, tell) for alarm in alarms]
 
-    def raise_for(self, inspection: Inspection) -> None:
+    def send(self, inspection: Inspection) -> None:
         """Queue the alerts for an image; returns at once."""
         for target in self._targets:
             target.put(inspection)

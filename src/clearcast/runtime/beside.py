@@ -36,7 +36,7 @@ class Beside:
         """The folders that are set."""
         return [folder for folder in (self.denoised, self.heatmaps) if folder]
 
-    def require_room(self, source: Path, *, resume: bool) -> None:
+    def require_free(self, source: Path, *, resume: bool) -> None:
         """Check that outputs neither overwrite files nor are inspected as inputs.
 
         Args:
@@ -66,9 +66,9 @@ def _is_inside(folder: Path, source: Path) -> bool:
 class PictureWriter:
     """Writer of image outputs, named by ``picture_names``; thread-safe."""
 
-    def __init__(self, beside: Beside) -> None:
+    def __init__(self, outputs: Beside) -> None:
         self.unwritten = Unwritten()
-        self._beside = beside
+        self._outputs = outputs
         self._folds_names = cache(_make_folder)
 
     def __call__(self, inspection: Inspection, key: str) -> Inspection:
@@ -85,16 +85,16 @@ class PictureWriter:
         """
         restored, evidence = inspection.restored, inspection.evidence
         denoised = heatmap = None
-        if restored is not None and self._beside.denoised:
-            with self.unwritten.noting(inspection.path):
-                data = imaging.encode(restored, self._beside.suffix)
-                denoised = self._write(self._beside.denoised, self._beside.suffix, inspection, key, data)
+        if restored is not None and self._outputs.denoised:
+            with self.unwritten.counting(inspection.path):
+                data = imaging.encode(restored, self._outputs.suffix)
+                denoised = self._write(self._outputs.denoised, self._outputs.suffix, inspection, key, data)
         background = inspection.picture if restored is None else restored
-        if background is not None and evidence is not None and self._beside.heatmaps:
-            with self.unwritten.noting(inspection.path):
+        if background is not None and evidence is not None and self._outputs.heatmaps:
+            with self.unwritten.counting(inspection.path):
                 overlay = imaging.shrink_to_fit(draw_heat(background, evidence), _HEAT_SUFFIX)
                 data = imaging.encode(overlay, _HEAT_SUFFIX)
-                heatmap = self._write(self._beside.heatmaps, _HEAT_SUFFIX, inspection, key, data)
+                heatmap = self._write(self._outputs.heatmaps, _HEAT_SUFFIX, inspection, key, data)
         return replace(inspection, restored=None, evidence=None, picture=None, denoised=denoised, heatmap=heatmap)
 
     def _write(self, folder: Path, suffix: str, inspection: Inspection, key: str, data: bytes) -> str:

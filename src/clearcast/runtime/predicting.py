@@ -37,10 +37,10 @@ class PredictRequest:
         source, recursive, shard, root, column, reading: see ``sources.items``.
         out: the results file; see ``sinks.open_sink``.
         resume: continue an existing results file, or start a new one.
-        beside: folders of image outputs.
+        outputs: folders of image outputs.
         threads: images processed in parallel; None: as many as there are cores.
         on_ray: inspect on the machines of a Ray cluster; see ``fleet.inspect_on_ray``.
-        needed: verdicts that the bundle must be able to return.
+        required_verdicts: verdicts that the bundle must be able to return.
         trust: trusted signers of the bundle; None: no signature is required.
         console: shows progress.
     """
@@ -54,10 +54,10 @@ class PredictRequest:
     recursive: bool = True
     shard: Shard | None = None
     resume: bool = False
-    beside: Beside = field(default_factory=Beside)
+    outputs: Beside = field(default_factory=Beside)
     threads: int | None = None
     on_ray: bool = False
-    needed: frozenset[Verdict] = frozenset()
+    required_verdicts: frozenset[Verdict] = frozenset()
     trust: Trust | None = None
     console: Console
 
@@ -113,9 +113,9 @@ def predict(request: PredictRequest) -> Summary:
         SourceError: there is no such source, or it contains no image.
         SheetError: the source is a sheet that cannot be read.
     """
-    if request.on_ray and request.beside.folders:
+    if request.on_ray and request.outputs.folders:
         raise OutputError("--engine ray writes rows, no images; leave out the folders for images, or use --shard")
-    request.beside.require_room(Path(request.source), resume=request.resume)
+    request.outputs.require_free(Path(request.source), resume=request.resume)
     package = open_package(request.bundle, request.trust)
     inspector = Inspector(package, load_model(package))
     _require_outputs(inspector, request)
@@ -124,7 +124,7 @@ def predict(request: PredictRequest) -> Summary:
     drift = drift_of(package)
     sink, inspected = open_sink(request.out, model=inspector.name, resume=request.resume)
     summary = Summary(inspector.name, before=len(inspected), others=others)
-    writer = PictureWriter(request.beside) if request.beside.folders else None
+    writer = PictureWriter(request.outputs) if request.outputs.folders else None
     with sink:
         if sink.warning:
             request.console.print(f"Beware: {sink.warning}", style="yellow", markup=False, soft_wrap=True)
@@ -143,7 +143,7 @@ def _write(inspections: Iterator[Inspection], sink: Sink, drift: Drift | None, *
     """Write the rows; returns how many images equal the previous one, which needs the order of the source."""
     repeats = Repeats()
     for inspection in inspections:
-        checked = repeats.see(inspection) if ordered else inspection
+        checked = repeats.check(inspection) if ordered else inspection
         sink.write(checked)
         if drift:
             drift.see(checked)
@@ -167,13 +167,13 @@ def _inspections(
 ) -> Generator[Inspection]:
     if request.on_ray:
         return inspect_on_ray(package, found, workers=request.threads)
-    beside = request.beside
+    outputs = request.outputs
     return inspect(
         inspector,
         found,
         workers=request.threads or cores(),
-        restored=beside.denoised is not None or (bool(beside.folders) and inspector.always_restores),
-        evidence=beside.heatmaps is not None,
+        restored=outputs.denoised is not None or (bool(outputs.folders) and inspector.always_restores),
+        evidence=outputs.heatmaps is not None,
         finish=writer,
     )
 
@@ -226,7 +226,7 @@ def _count(request: PredictRequest) -> int:
 
 def _require_outputs(inspector: Inspector, request: PredictRequest) -> None:
     """Check that the bundle returns the requested verdicts and heat maps."""
-    for verdict in sorted(request.needed - inspector.verdicts):
+    for verdict in sorted(request.required_verdicts - inspector.verdicts):
         if inspector.judges:
             raise OutputError(
                 f"{request.bundle}: never returns {verdict}; enable it with 'clearcast tune', or leave out "
@@ -234,5 +234,5 @@ def _require_outputs(inspector: Inspector, request: PredictRequest) -> None:
             )
         reason = inspector.manifest["no_judge"] or "it has no classifier"
         raise OutputError(f"{request.bundle}: gives no verdicts ({reason}); leave out --fail-on {verdict}")
-    if request.beside.heatmaps and not inspector.has_evidence:
+    if request.outputs.heatmaps and not inspector.has_evidence:
         raise OutputError(f"{request.bundle}: cannot locate defects; leave out --heatmaps")

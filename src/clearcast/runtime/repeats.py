@@ -46,7 +46,7 @@ class Repeats:
         frozen = self._equal_in_series > _ALLOWED or self._equal > _ALLOWED_UNNAMED
         return self._equal if frozen else None
 
-    def see(self, inspection: Inspection) -> Inspection:
+    def check(self, inspection: Inspection) -> Inspection:
         """Check an inspection; for an image of a frozen camera, the verdict is replaced by an error.
 
         Equal frames of a video are only counted: if a belt stands still, or frames are duplicated, compressed ones are

@@ -24,7 +24,7 @@ class Unwritten:
         self._lock = threading.Lock()
 
     @contextmanager
-    def noting(self, name: str) -> Iterator[None]:
+    def counting(self, name: str) -> Iterator[None]:
         """Count an image that cannot be written within the block, if the error affects only this one.
 
         Args:

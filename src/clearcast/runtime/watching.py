@@ -59,10 +59,10 @@ def watch(
     repeats = Repeats()
 
     def write(result: Inspection) -> None:
-        inspection = repeats.see(result)
+        inspection = repeats.check(result)
         sink.write(inspection)
         if inspection.error or inspection.verdict in {Verdict.DEFECT, Verdict.RETAKE}:
-            alarms.raise_for(inspection)  # for an error too: no part passes uninspected
+            alarms.send(inspection)  # for an error too: no part passes uninspected
         on_inspection(inspection)
 
     while not stop.is_set():

@@ -123,7 +123,7 @@ def _file_below(files: FileNames, text: str, path: str) -> Item:
     """Make the item of a path in a sheet; whether it is below the root follows from its text, as in ``data.sheet``."""
     relative = below_root(path, files.root)
     if relative is None:
-        reason = f"outside the root {files.root}, so not opened; choose another root{files.advice_outside(path)}"
+        reason = f"outside the root {files.root}, so not opened; choose another --root{files.advice_outside(path)}"
         return bad_item(text, text, reason)
     relative = files.find(relative) or relative
     item = file_item(files.root / relative, relative)

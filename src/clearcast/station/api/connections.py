@@ -79,8 +79,8 @@ class BoundedProtocol(H11Protocol):
         self._max_trust = self.trust
         self._head_since = None
         super().on_response_complete()
-        begun = self.conn.their_state is not h11.IDLE or bool(self.conn.trailing_data[0])
-        if begun and not self._answering:
+        started = self.conn.their_state is not h11.IDLE or bool(self.conn.trailing_data[0])
+        if started and not self._answering:
             self._head_since = self.loop.time()
 
     def resume_writing(self) -> None:

@@ -120,7 +120,7 @@ def begin_session(request: Request, response: Response, tokens: Tokens, role: Ro
     """
     response.set_cookie(
         _cookie_name(request),
-        tokens.session(role),
+        tokens.create_session(role),
         max_age=SESSION_SECONDS,
         path=None,
         httponly=True,

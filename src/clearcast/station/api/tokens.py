@@ -51,7 +51,7 @@ class Tokens:
         is_reader = hmac.compare_digest(given, self.reader.encode())
         return Role.OPERATOR if is_operator else Role.READER if is_reader else None
 
-    def session(self, role: Role) -> str:
+    def create_session(self, role: Role) -> str:
         """Create a signed session for a cookie; it is valid for ``SESSION_SECONDS`` and does not contain the token."""
         ends = str(int(time.time()) + SESSION_SECONDS)
         number = secrets.token_hex(16)
