@@ -212,13 +212,13 @@ def test_the_address_with_the_most_connections_is_evicted_first() -> None:
     """Tested below HTTP, because all tests come from one address."""
 
     class Line:
-        def __init__(self, address: str, opened_at: float, *, trust: int = 0) -> None:
-            self.client, self.opened_at, self.trust = (address, 1), opened_at, trust
+        def __init__(self, address: str, opened_at: float, *, role_level: int = 0) -> None:
+            self.client, self.opened_at, self.role_level = (address, 1), opened_at, role_level
 
-    lines = [Line("greedy", 3), Line("greedy", 2), Line("modest", 1), Line("greedy", 0, trust=1)]
+    lines = [Line("greedy", 3), Line("greedy", 2), Line("modest", 1), Line("greedy", 0, role_level=1)]
     assert connections.oldest_of_most(lines, lines) is lines[1]  # type: ignore[type-var]
     assert connections.oldest_of_most(lines[2:], lines) is lines[2]  # type: ignore[type-var]
-    one_of_many, operator = Line("greedy", 9), Line("greedy", 0, trust=2)
+    one_of_many, operator = Line("greedy", 9), Line("greedy", 0, role_level=2)
     assert connections.oldest_of_most([lines[2], one_of_many], [*lines, one_of_many]) is one_of_many  # type: ignore[type-var]
     assert connections.oldest_of_most([operator, lines[3]], lines) is lines[3]  # type: ignore[type-var]
 

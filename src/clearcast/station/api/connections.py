@@ -54,7 +54,7 @@ class BoundedProtocol(H11Protocol):
         """Start waiting for the first request."""
         super().connection_made(cast(asyncio.Transport, transport))
         self.opened_at = self.loop.time()
-        self._max_trust = 0  # highest ``KNOWN`` of its requests so far
+        self._max_role_level = 0  # highest ``KNOWN`` of its requests so far
         self._head_since: float | None = self.opened_at  # start of the wait for a request head; None: not waiting
         self._stalled: tuple[float, int] | None = None  # start of a stall of the client, and bytes left to send then
         self._timer = self.loop.call_later(_CHECK_SECONDS, self._check_deadlines)
@@ -76,7 +76,7 @@ class BoundedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request; if bytes of it have arrived already, the timeout of its head starts."""
-        self._max_trust = self.trust
+        self._max_role_level = self.role_level
         self._head_since = None
         super().on_response_complete()
         started = self.conn.their_state is not h11.IDLE or bool(self.conn.trailing_data[0])
@@ -102,9 +102,9 @@ class BoundedProtocol(H11Protocol):
         return self.flow.write_paused or (self.cycle.more_body and self.scope["path"] != "/v1/inspect")
 
     @property
-    def trust(self) -> int:
+    def role_level(self) -> int:
         """Who uses it: 0, nobody with a valid token; 1, a reader; 2, an operator."""
-        return max(self._max_trust, cast(int, self.scope.get(KNOWN, 0))) if self.cycle is not None else 0
+        return max(self._max_role_level, cast(int, self.scope.get(KNOWN, 0))) if self.cycle is not None else 0
 
     @property
     def _answering(self) -> bool:
@@ -148,7 +148,7 @@ class BoundedProtocol(H11Protocol):
 
 
 def oldest_of_most(candidates: Sequence[_Connection], every: Sequence[_Connection]) -> _Connection | None:
-    """Choose the connection to evict: least trusted, then of the address with the most connections, then oldest.
+    """Choose the connection to evict: lowest role first, then of the address with the most connections, then oldest.
 
     Args:
         candidates: connections that may be evicted; if there are none, the result is None.
@@ -157,7 +157,7 @@ def oldest_of_most(candidates: Sequence[_Connection], every: Sequence[_Connectio
     count = Counter(each.client and each.client[0] for each in every)
     return min(
         candidates,
-        key=lambda each: (each.trust, -count[each.client and each.client[0]], each.opened_at),
+        key=lambda each: (each.role_level, -count[each.client and each.client[0]], each.opened_at),
         default=None,
     )
 
