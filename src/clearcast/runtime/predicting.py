@@ -129,8 +129,9 @@ def predict(request: PredictRequest) -> Summary:
         if sink.warning:
             request.console.print(f"Beware: {sink.warning}", style="yellow", markup=False, soft_wrap=True)
         pending = _pending(found, inspected, summary)
-        inspections = _counted(_inspections(inspector, package, pending, request, writer), summary, request)
-        summary.repeats = _write(inspections, sink, drift, ordered=not request.on_ray)
+        results = _inspections(inspector, package, pending, request, writer)
+        with closing(_counted(results, summary, request)) as inspections:
+            summary.repeats = _write(inspections, sink, drift, ordered=not request.on_ray)
     for row in read_newest_results(request.out):
         summary.count(row["verdict"], row["noise_type"], row["error"])
     if writer:
@@ -178,7 +179,7 @@ def _inspections(
     )
 
 
-def _counted(inspections: Generator[Inspection], summary: Summary, request: PredictRequest) -> Iterator[Inspection]:
+def _counted(inspections: Generator[Inspection], summary: Summary, request: PredictRequest) -> Generator[Inspection]:
     """Pass inspections on, and update the progress bar and the summary."""
     total = max(0, _count(request) - summary.before)
     started = time.perf_counter()

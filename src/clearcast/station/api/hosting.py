@@ -89,8 +89,9 @@ def host_station(hosting: Hosting, say: Say) -> None:
         images = hosting.data.resolve() / "pictures"
         log = open_log(hosting.db or hosting.data / "log.sqlite", pictures=images)
         resources.enter_context(closing(log))
+        store = Shelf(images)
         log.set_pictures(images)
-        station = _make_station(hosting, log, Shelf(images), tokens)
+        station = _make_station(hosting, log, store, tokens)
         say(f"Open {_address(listener)} in a browser; the API is documented at {_address(listener)}/docs")
         say(f"Log and images: {hosting.data.resolve()}" + (" (log in the database)" if hosting.db else ""))
         _serve(station, listener, say)
