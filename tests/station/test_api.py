@@ -285,14 +285,14 @@ def test_an_export_closed_while_a_thread_reads_it_releases_the_log() -> None:
         finally:
             ended.set()
 
-    reading = export_module._Reading(records())
-    with ThreadPoolExecutor(1) as reader:
-        pieces = [reader.submit(reading._next) for _ in range(4)]
+    reader = export_module._CsvReader(records())
+    with ThreadPoolExecutor(1) as threads:
+        chunks = [threads.submit(reader._next) for _ in range(4)]
         assert begun.wait(60)
-        reading.close()
+        reader.close()
         assert not ended.is_set()
         go_on.set()
-        assert pieces[-1].result() is None
+        assert chunks[-1].result() is None
     assert ended.is_set()
 
 
