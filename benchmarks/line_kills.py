@@ -1,11 +1,11 @@
-"""Whether rows are lost or doubled, whenever ``clearcast predict`` or ``clearcast watch`` is killed.
+"""Crash test of ``clearcast predict`` and ``clearcast watch``: no rows may be lost or duplicated.
 
-Each is killed (SIGKILL) at random moments and started anew on the same results file; then it is let finish::
+Each is killed (SIGKILL) at random times and restarted on the same results file; the last run is not killed::
 
     .venv/bin/python benchmarks/line_kills.py BUNDLE FOLDER --kills 20
 
-The folder's pictures are copied under many names first, so that no run is done before it is killed. Those of ``watch``
-arrive while it runs, and every tenth is overwritten once by another picture.
+The folder's images are copied under many names first, so that no run ends before it is killed. Those of ``watch``
+arrive while it runs, and every tenth is overwritten once by another image.
 """
 
 import argparse
@@ -26,29 +26,29 @@ from clearcast import imaging
 
 MAIN = "from clearcast.cli import main; main()"
 Expected = Counter[tuple[str, str]]
-"""Paths and SHA-256 of what must have a row, and how many."""
+"""Number of expected rows by path and SHA-256."""
 
 
 def main() -> None:
-    """Print what was lost or doubled."""
+    """Print the numbers of lost and duplicated rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--pictures", type=int, default=2000, help="how many are inspected by each command")
+    parser.add_argument("--pictures", type=int, default=2000, help="images inspected by each command")
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
-    pictures = [path.read_bytes() for path in imaging.find(asked.folder)]
+    args = parser.parse_args()
+    pictures = [path.read_bytes() for path in imaging.find(args.folder)]
     for command, kill in (("predict", kill_predict), ("watch", kill_watch)):
         with tempfile.TemporaryDirectory() as folder:
-            place, rng = Path(folder), random.Random(asked.seed)
+            place, rng = Path(folder), random.Random(args.seed)
             (place / "in").mkdir()
-            expected, kills = kill(asked.bundle, place, itertools.cycle(pictures), asked.pictures, asked.kills, rng)
+            expected, kills = kill(args.bundle, place, itertools.cycle(pictures), args.pictures, args.kills, rng)
             found = rows_of(place / "r.csv")
-        lost, doubled = expected - found, found - expected
+        lost, duplicated = expected - found, found - expected
         print(
-            f"{command}: {kills} kills, {expected.total()} pictures, {found.total()} rows, "
-            f"{lost.total()} lost, {doubled.total()} doubled",
+            f"{command}: {kills} kills, {expected.total()} images, {found.total()} rows, "
+            f"{lost.total()} lost, {duplicated.total()} duplicated",
             flush=True,
         )
 
@@ -56,7 +56,7 @@ def main() -> None:
 def kill_predict(
     bundle: Path, place: Path, pictures: Iterator[bytes], count: int, kills: int, rng: random.Random
 ) -> tuple[Expected, int]:
-    """Kill ``predict`` again and again; what its results must hold, and how often it was killed."""
+    """Kill ``predict`` repeatedly; returns the expected rows, and the number of kills."""
     expected = Expected(put(place, number, next(pictures)) for number in range(count))
     command = [*program("predict", bundle, place), "--denoised", str(place / "denoised"), "--resume"]
     killed = sum(is_killed(command, rng.uniform(0.5, 2.5)) for _ in range(kills))
@@ -67,7 +67,7 @@ def kill_predict(
 def kill_watch(
     bundle: Path, place: Path, pictures: Iterator[bytes], count: int, kills: int, rng: random.Random
 ) -> tuple[Expected, int]:
-    """Kill ``watch`` again and again while pictures arrive; see ``kill_predict``."""
+    """Kill ``watch`` repeatedly while images arrive; see ``kill_predict``."""
     expected, command, killed = Expected(), program("watch", bundle, place), 0
     for turn in range(kills):
         for number in range(turn * count // kills, (turn + 1) * count // kills):
@@ -82,12 +82,12 @@ def kill_watch(
 
 
 def program(command: str, bundle: Path, place: Path) -> list[str]:
-    """How the command is started."""
+    """Command line of a program."""
     return [sys.executable, "-c", MAIN, command, str(bundle), str(place / "in"), "--out", str(place / "r.csv")]
 
 
 def put(place: Path, number: int, data: bytes) -> tuple[str, str]:
-    """Write a picture as cameras should, by renaming it when it is whole."""
+    """Write an image as cameras should: rename it when it is complete."""
     path = place / "in" / f"{number:05}.png"
     half = path.with_suffix(".part")
     half.write_bytes(data)
@@ -96,7 +96,7 @@ def put(place: Path, number: int, data: bytes) -> tuple[str, str]:
 
 
 def is_killed(command: list[str], seconds: float) -> bool:
-    """Start a program and kill it; whether it had not ended before."""
+    """Start a program and kill it; returns False if it ended before."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         time.sleep(seconds)
         process.kill()
@@ -107,7 +107,7 @@ def is_killed(command: list[str], seconds: float) -> bool:
 
 
 def rows_of(results: Path) -> Expected:
-    """Paths and SHA-256 of a results file."""
+    """Count the rows of a results file by path and SHA-256."""
     with results.open(encoding="utf-8", newline="") as file:
         return Expected((row["path"], row["sha256"]) for row in csv.DictReader(file))
 

@@ -1,12 +1,12 @@
-"""How fast a bundle inspects, beside only decoding the same files and beside ResNet-18 in the same loop.
+"""Inspection speed of a bundle, compared with decoding the same files and with ResNet-18 in the same loop.
 
 Run with nothing else on the machine::
 
     .venv/bin/python benchmarks/line_speed.py BUNDLE FOLDER --counts 100 1000 10000
 
-Rates are of one process, in turns on the same blocks of pictures, so that their ratios hold whatever hinders all of
-them. Time and memory against the number of pictures, and the start, are those of ``clearcast predict`` in processes of
-their own; there the folder's files are repeated by links.
+The rates are measured in one process, alternating on the same blocks of images, so that their ratios are robust against
+other load. Start-up, and time and memory by number of images, are those of ``clearcast predict`` in separate processes,
+with the folder's files repeated as links.
 """
 
 import argparse
@@ -34,16 +34,16 @@ from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.sources import Item, items
 
-SIDE = 224  # pixels that ResNet-18 sees
-PARTS = 5  # blocks of pictures, on which the loops take turns
-WARM_UP = 8  # pictures before the clock starts
-STARTS = 5  # of which the median is told
+SIDE = 224  # input size of ResNet-18 in pixels
+PARTS = 5  # blocks of images, on which the loops alternate
+WARM_UP = 8  # images before the clock starts
+STARTS = 5  # runs, of which the median is printed
 
 Loop = Callable[[Sequence[Item]], None]
 
 
 class ResNetInspector(Inspector):
-    """In place of a bundle's graphs, ResNet-18 in float32 at 224 x 224 pixels, with random weights."""
+    """Inspector with ResNet-18 instead of a bundle's graphs: float32 at 224 x 224 pixels, with random weights."""
 
     def __init__(self, package: Package) -> None:
         super().__init__(package)
@@ -53,18 +53,18 @@ class ResNetInspector(Inspector):
         self._resnet = onnxruntime.InferenceSession(_resnet(), options, providers=["CPUExecutionProvider"])
 
     def inspect(self, item: Item, *, restored: bool = False, evidence: bool = False) -> Inspection:
-        """Decode in colour, shrink, and ask the network; it says nothing else."""
+        """Decode in colour, resize, and run the network; only the verdict is set."""
         assert not restored
         assert not evidence
         data = item.read()
         assert isinstance(data, bytes)
         sha256 = hashlib.sha256(data).hexdigest()
         small = imaging.resize(imaging.decode(data, Channels.RGB, item.name), SIDE, SIDE)
-        said = self._resnet.run(None, {"x": (small.astype(np.float32) / 255).transpose(2, 0, 1)[None]})[0]
+        logits = self._resnet.run(None, {"x": (small.astype(np.float32) / 255).transpose(2, 0, 1)[None]})[0]
         return Inspection(
             path=item.name,
             sha256=sha256,
-            verdict=Verdict.DEFECT if said[0, 1] > said[0, 0] else Verdict.OK,
+            verdict=Verdict.DEFECT if logits[0, 1] > logits[0, 0] else Verdict.OK,
             p_defect=None,
             threshold=None,
             noise_type=None,
@@ -83,13 +83,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pictures", type=int, default=200, help="for the rates")
     parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000], help="pictures of the runs of predict")
-    asked = parser.parse_args()
-    found = list(islice(items(asked.folder), asked.pictures))
+    parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000], help="images of the runs of predict")
+    args = parser.parse_args()
+    found = list(islice(items(args.folder), args.pictures))
     with tempfile.TemporaryDirectory() as folder:
-        _print_starts(asked.bundle, Path(found[0].name), Path(folder))
-        _print_growth(asked.bundle, found, asked.counts, asked.threads, Path(folder))
-        _print_rates(found, open_package(asked.bundle), asked.threads, Path(folder))
+        _print_starts(args.bundle, Path(found[0].name), Path(folder))
+        _print_growth(args.bundle, found, args.counts, args.threads, Path(folder))
+        _print_rates(found, open_package(args.bundle), args.threads, Path(folder))
 
 
 def _print_rates(found: Sequence[Item], package: Package, threads: int, folder: Path) -> None:
@@ -98,26 +98,26 @@ def _print_rates(found: Sequence[Item], package: Package, threads: int, folder: 
     loops: dict[str, Loop] = {
         "only read and decoded": lambda block: _decode(block, inspector.channels, threads),
         "verdict, noise type, evidence": lambda block: _inspect(inspector, block, threads, evidence=True),
-        "restored pictures as JPEG": lambda block: _inspect(inspector, block, threads, finish=writer),
+        "denoised images as JPEG": lambda block: _inspect(inspector, block, threads, finish=writer),
         f"ResNet-18 at {SIDE}": lambda block: _inspect(resnet, block, threads),
     }
     rates = _rates(loops, found)
     floor, _, _, rival = rates.values()
-    print(f"{len(found)} pictures, {threads} threads")
+    print(f"{len(found)} images, {threads} threads")
     for name, rate in rates.items():
         print(f"{name:32} {rate:8.2f} images/s, 1/{floor / rate:.1f} of decoding, {rate / rival:.2f} of ResNet-18")
 
 
 def _rates(loops: dict[str, Loop], found: Sequence[Item]) -> dict[str, float]:
-    """Images a second of each loop, after each has been through some pictures."""
+    """Measure the images per second of each loop, after a warm-up."""
     spent = dict.fromkeys(loops, 0.0)
     for loop in loops.values():
         loop(found[:WARM_UP])
     for place in range(PARTS):
         for name, loop in loops.items():
-            begun = time.perf_counter()
+            started = time.perf_counter()
             loop(found[place::PARTS])
-            spent[name] += time.perf_counter() - begun
+            spent[name] += time.perf_counter() - started
     return {name: len(found) / seconds for name, seconds in spent.items()}
 
 
@@ -141,7 +141,7 @@ def _inspect(
 
 
 def _resnet() -> bytes:
-    import torch  # after the other processes: the memory of who starts one counts as its own
+    import torch  # after the other processes, which would inherit its memory in the measurement
 
     from clearcast.models.rivals import ResNet18
 
@@ -169,18 +169,18 @@ def _print_growth(bundle: Path, found: Sequence[Item], counts: Sequence[int], th
             (source / f"{number:06d}{path.suffix}").symlink_to(path)
         seconds, peak = _predict(bundle, source, folder / f"{count}.csv", "--threads", str(threads))
         rate = f"{1000 * seconds / count:.1f} ms each, start included"
-        print(f"{f'predict {count} pictures':32} {seconds:8.1f} s, {rate}; at most {peak / 2**20:.0f} MB")
+        print(f"{f'predict {count} images':32} {seconds:8.1f} s, {rate}; at most {peak / 2**20:.0f} MB")
 
 
 def _predict(bundle: Path, source: Path, out: Path, *options: str) -> tuple[float, int]:
-    """Seconds that ``clearcast predict`` takes in a process of its own, and the bytes that it held at most."""
+    """Run ``clearcast predict`` in a separate process; returns its time in seconds and its peak memory in bytes."""
     code = "from clearcast.cli import main; main()"
     command = [sys.executable, "-c", code, "predict", str(bundle), str(source), "--out", str(out), *options]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     process = os.posix_spawn(sys.executable, command, os.environ, file_actions=silent)
     _, status, usage = os.wait4(process, 0)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     assert status == 0, f"clearcast predict ended with {os.waitstatus_to_exitcode(status)}"
     return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 

@@ -1,4 +1,4 @@
-"""A station in a process of its own, and clients that send it pictures: for the benchmarks beside this file."""
+"""Station in a separate process, and clients that send it images: for the benchmarks of the station."""
 
 import http.client
 import json
@@ -26,29 +26,29 @@ class Station:
     port: int
 
     def get(self, path: str) -> dict[str, Any]:
-        """The JSON that a path answers."""
+        """Get the JSON at a path."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read()
+        response = connection.getresponse()
+        body = response.read()
         connection.close()
-        assert answer.status == 200, (path, answer.status, body[:500])
-        said: dict[str, Any] = json.loads(body)
-        return said
+        assert response.status == 200, (path, response.status, body[:500])
+        content: dict[str, Any] = json.loads(body)
+        return content
 
     @property
     def memory(self) -> float:
-        """MB that the server holds now."""
+        """Resident memory of the server in MB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) / 1024
 
 
 @dataclass
 class Client:
-    """Sends pictures one by one over one connection, and remembers what came back.
+    """Client that sends images one by one over one connection, and records the responses.
 
-    ``seconds``: of each answer. ``answered``: id and SHA-256 of each. ``refused``: how often it was told to wait (429).
-    ``errors``: everything else that went wrong.
+    ``seconds``: response times. ``answered``: the inspections. ``refused``: number of responses 429. ``errors``: all
+    other errors.
     """
 
     port: int
@@ -58,36 +58,36 @@ class Client:
     errors: list[str] = field(default_factory=list)
 
     def send(self, bodies: Iterator[bytes], until: float) -> None:
-        """Send until the time comes, by ``time.perf_counter``, there are no more, or the server is gone."""
+        """Send until a time of ``time.perf_counter``, the end of the bodies, or the end of the server."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
         while time.perf_counter() < until and (body := next(bodies, None)):
-            begun = time.perf_counter()
+            started = time.perf_counter()
             try:
                 connection.request("POST", "/v1/inspect", body, headers)
-                answer = connection.getresponse()
-                said = answer.read()
+                response = connection.getresponse()
+                content = response.read()
             except (OSError, http.client.HTTPException) as error:
                 self.errors.append(repr(error))
                 return
-            if answer.status == 429:
+            if response.status == 429:
                 self.refused += 1
-                time.sleep(min(float(answer.headers["Retry-After"]), 1))
-            elif answer.status != 200:
-                self.errors.append(f"{answer.status} {said[:200]!r}")
+                time.sleep(min(float(response.headers["Retry-After"]), 1))
+            elif response.status != 200:
+                self.errors.append(f"{response.status} {content[:200]!r}")
             else:
-                self.seconds.append(time.perf_counter() - begun)
-                self.answered += json.loads(said)["inspections"]
+                self.seconds.append(time.perf_counter() - started)
+                self.answered += json.loads(content)["inspections"]
 
 
 @contextmanager
 def serving(bundle: Path, data: Path, *options: str) -> Iterator[Station]:
-    """A station that is ready; killed at the end if it still runs."""
+    """Run a station until the end of the block; yields when it is ready."""
     port = free_port()
     code = "from clearcast.cli import main; main()"
-    asked = ["serve", str(bundle), "--data", str(data), "--port", str(port), *options]
+    args = ["serve", str(bundle), "--data", str(data), "--port", str(port), *options]
     with (data.parent / "server.log").open("ab") as log:
-        process = subprocess.Popen([sys.executable, "-c", code, *asked], stdout=log, stderr=log, env=os.environ)
+        process = subprocess.Popen([sys.executable, "-c", code, *args], stdout=log, stderr=log, env=os.environ)
     station = Station(process, port)
     try:
         _wait_until_ready(station)
@@ -102,7 +102,7 @@ def serving(bundle: Path, data: Path, *options: str) -> Iterator[Station]:
 
 
 def body_of(data: bytes, name: str) -> bytes:
-    """A multipart body with one picture."""
+    """Make a multipart body with one image."""
     head = (
         f"--{BOUNDARY}\r\n"
         f'Content-Disposition: form-data; name="files"; filename="{name}"\r\n'
@@ -112,18 +112,18 @@ def body_of(data: bytes, name: str) -> bytes:
 
 
 def bodies_of(folder: Path, count: int) -> list[bytes]:
-    """Bodies of the first pictures of a folder."""
+    """Make the bodies of the first images of a folder."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
     return [body_of(path.read_bytes(), path.name) for path in paths[:count]]
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that so large a share of the values does not exceed."""
+    """Quantile: the smallest value that at least this share of the values does not exceed."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at."""
+    """Find a free port of this machine."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port: int = listening.getsockname()[1]

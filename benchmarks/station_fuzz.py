@@ -1,11 +1,11 @@
-"""Whether anything that is uploaded makes a station fail, hang or crash.
+"""Fuzz test of the station: no upload may make it fail, hang or crash.
 
-Real pictures in every format are damaged at random: bits and numbers changed, pieces cut out, doubled, or taken from
-another file; or it is the form around them that is damaged, or the whole request::
+Real images in every format are damaged at random: bytes and numbers changed, parts removed, repeated, or replaced from
+another file. Sometimes the form or the whole request is damaged too::
 
     .venv/bin/python benchmarks/station_fuzz.py BUNDLE FOLDER --minutes 10
 
-What made it fail is kept beside the log, to be sent again. Every request follows from the seed and its number.
+Requests that failed are saved, to be repeated. Every request is determined by the seed and its number.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from pathlib import Path
 from PIL import Image
 from station_clients import BOUNDARY, Station, body_of, serving
 
-PATIENCE = 120.0  # seconds without an answer that are called a hang
+PATIENCE = 120.0  # seconds without a response that count as a hang
 FORMS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 NUMBERS = [
     number.to_bytes(size, order)
@@ -35,64 +35,64 @@ NUMBERS = [
 
 
 @dataclass
-class Seen:
-    """What all senders saw, by their lock. ``kept``: where bodies go that made the station fail."""
+class Results:
+    """Results of all senders, protected by a lock. ``failures``: folder of the requests that failed."""
 
-    kept: Path
+    failures: Path
     statuses: Counter[int] = field(default_factory=Counter)
     closed: int = 0
     hangs: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, status: int | None, number: int, request: bytes) -> None:
-        """Count one answer; ``None`` is none within ``PATIENCE``, 0 a line that was closed without one."""
+        """Count one response; ``None``: none within ``PATIENCE``, 0: the connection was closed without one."""
         with self.lock:
             self.hangs += status is None
             self.closed += status == 0
             if status:
                 self.statuses[status] += 1
             if status is None or status >= 500:
-                (self.kept / f"{number}-{status}").write_bytes(request)
+                (self.failures / f"{number}-{status}").write_bytes(request)
 
 
 def main() -> None:
-    """Fuzz for a while and print what came back."""
-    asked = arguments()
+    """Fuzz for some minutes and print the results."""
+    args = arguments()
     with tempfile.TemporaryDirectory() as folder:
-        asked.kept.mkdir(parents=True, exist_ok=True)
-        seen, numbers = Seen(asked.kept), itertools.count()
-        with serving(asked.bundle, Path(folder) / "data") as station:
-            files = seeds(asked.folder)
-            fuzz(station, files, seen, numbers, asked, seconds=20)  # what is loaded for the first time, is
-            before, end = station.memory, time.monotonic() + 60 * asked.minutes
-            fuzz(station, files, seen, numbers, asked, seconds=end - time.monotonic())
+        args.kept.mkdir(parents=True, exist_ok=True)
+        results, numbers = Results(args.kept), itertools.count()
+        with serving(args.bundle, Path(folder) / "data") as station:
+            files = seeds(args.folder)
+            fuzz(station, files, results, numbers, args, seconds=20)  # warm-up, before memory is measured
+            before, end = station.memory, time.monotonic() + 60 * args.minutes
+            fuzz(station, files, results, numbers, args, seconds=end - time.monotonic())
             alive = station.process.poll() is None
             well = alive and station.get("/readyz") is not None
             memory = station.memory if alive else 0.0
-        said = (Path(folder) / "server.log").read_text(encoding="utf-8", errors="replace")
-    failed = sum(count for status, count in seen.statuses.items() if status >= 500)
-    print(
-        f"{seen.statuses.total() + seen.closed + seen.hangs} requests: {dict(sorted(seen.statuses.items()))}, ", end=""
-    )
-    print(f"closed without an answer {seen.closed} (damaged requests)")
-    print(f"5xx {failed}, hangs {seen.hangs}, crashes {int(not well)}, tracebacks {said.count('Traceback')}; ", end="")
+        output = (Path(folder) / "server.log").read_text(encoding="utf-8", errors="replace")
+    failed = sum(count for status, count in results.statuses.items() if status >= 500)
+    total = results.statuses.total() + results.closed + results.hangs
+    print(f"{total} requests: {dict(sorted(results.statuses.items()))}, ", end="")
+    print(f"closed without a response {results.closed} (damaged requests)")
+    print(f"5xx {failed}, hangs {results.hangs}, crashes {int(not well)}, ", end="")
+    print(f"tracebacks {output.count('Traceback')}; ", end="")
     print(f"memory {before:.0f} MB before, {memory:.0f} MB after")
 
 
 def arguments() -> argparse.Namespace:
-    """What to do, from the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("folder", type=Path, help="pictures to damage")
+    parser.add_argument("folder", type=Path, help="images to damage")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kept", type=Path, default=Path("fuzz-failures"), help="where requests go that failed")
+    parser.add_argument("--kept", type=Path, default=Path("fuzz-failures"), help="folder for requests that failed")
     return parser.parse_args()
 
 
 def seeds(folder: Path) -> list[bytes]:
-    """A few pictures of a folder, small, in every format that is taken, grey and in colour."""
+    """Make small images from a few of a folder, in every format that the station accepts, grey and in colour."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})[:4]
     made = [path.read_bytes() for path in paths]
     for path, mode, form in itertools.product(paths, ("L", "RGB"), FORMS):
@@ -104,19 +104,24 @@ def seeds(folder: Path) -> list[bytes]:
 
 
 def fuzz(
-    station: Station, files: list[bytes], seen: Seen, numbers: "itertools.count[int]", asked: argparse.Namespace, *,
+    station: Station,
+    files: list[bytes],
+    results: Results,
+    numbers: "itertools.count[int]",
+    args: argparse.Namespace,
+    *,
     seconds: float,
-) -> None:  # fmt: skip
-    """Let senders send for a while."""
+) -> None:
+    """Run the senders for some time."""
     end = time.monotonic() + seconds
 
     def send() -> None:
         while time.monotonic() < end and station.process.poll() is None:
             number = next(numbers)
-            head, body = request_of(random.Random(f"{asked.seed} {number}"), files)
-            seen.note(answer_of(station.port, head, body), number, head + body)
+            head, body = request_of(random.Random(f"{args.seed} {number}"), files)
+            results.note(answer_of(station.port, head, body), number, head + body)
 
-    senders = [threading.Thread(target=send) for _ in range(asked.clients)]
+    senders = [threading.Thread(target=send) for _ in range(args.clients)]
     for sender in senders:
         sender.start()
     for sender in senders:
@@ -124,7 +129,7 @@ def fuzz(
 
 
 def request_of(rng: random.Random, files: list[bytes]) -> tuple[bytes, bytes]:
-    """Head and body of a request with a damaged picture; sometimes its form or its head is damaged too."""
+    """Make head and body of a request with a damaged image; sometimes its form or its head is damaged too."""
     data = damaged(rng, rng.choice(files), files)
     name = "".join(
         chr(rng.choice((rng.randrange(32, 127), rng.randrange(160, 0x2FFF)))) for _ in range(rng.randrange(20))
@@ -140,7 +145,7 @@ def request_of(rng: random.Random, files: list[bytes]) -> tuple[bytes, bytes]:
 
 
 def damaged(rng: random.Random, data: bytes, files: list[bytes]) -> bytes:
-    """The same with one to eight wounds, more of them near the beginning, where formats say what follows."""
+    """Damage data in one to eight places, more often near the beginning, where formats have their headers."""
     found = bytearray(data)
     for _ in range(rng.randint(1, 8)):
         place = min(int(rng.expovariate(1 / 60)) if rng.random() < 0.5 else rng.randrange(len(found) + 1), len(found))
@@ -167,7 +172,7 @@ def damaged(rng: random.Random, data: bytes, files: list[bytes]) -> bytes:
 
 
 def answer_of(port: int, head: bytes, body: bytes) -> int | None:
-    """The status of the answer; 0 where the line was closed without one, None where nothing came in time."""
+    """Send a request; returns the status, 0 if the connection was closed without one, None if nothing came in time."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line:
             line.sendall(head + body)

@@ -1,12 +1,12 @@
-"""How long a station's history of many inspections keeps one waiting, in SQLite and in PostgreSQL.
+"""Response times of the station's history with many inspections, in SQLite and in PostgreSQL.
 
 Run with nothing else on the machine::
 
     .venv/bin/python benchmarks/station_history.py
     .venv/bin/python benchmarks/station_history.py --db postgresql://USER@HOST/EMPTY_DATABASE
 
-The inspections are made up, of a year, and inserted in bulk; their roll-ups are made from them afterwards, in SQL.
-Then everything is asked for as the history's page asks for it: the first time, and the median of the times after.
+The inspections of one year are synthetic and inserted in bulk; their roll-ups are computed afterwards, in SQL.
+Then all queries of the history page are timed: the first run, and the median of the following ones.
 """
 
 import argparse
@@ -35,7 +35,7 @@ YEAR = 365 * 86_400_000  # milliseconds
 BEGIN = 1_760_000_000_000
 AT_ONCE = 5000  # inspections inserted at once
 SAID = 2000  # inspections with feedback
-TIMES = 7  # that everything is asked for
+TIMES = 7  # runs of each query
 
 FILTERS = {
     "nothing filtered": Wanted(),
@@ -67,22 +67,22 @@ FILTERS = {
 
 
 def main() -> None:
-    """Make the history where it is not there yet, and print the table."""
+    """Create the history if it does not exist, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--db", help="an empty database of PostgreSQL, or a file; SQLite in a temporary folder else")
+    parser.add_argument("--db", help="an empty database of PostgreSQL, or a file; by default a temporary SQLite file")
     parser.add_argument("--inspections", type=int, default=1_000_000)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        place = asked.db or str(Path(folder) / "log.sqlite")
+        place = args.db or str(Path(folder) / "log.sqlite")
         log = open_log(place)
         if not log.count(Wanted()).inspections:
-            _fill(log, place, asked.inspections)
+            _fill(log, place, args.inspections)
         _print_table(log)
         log.close()
 
 
 def _fill(log: Log, place: str, count: int) -> None:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     engine = reach(log_url(place))
     with for_writing(engine).begin() as connection:
         entries = _entries(count)
@@ -96,7 +96,7 @@ def _fill(log: Log, place: str, count: int) -> None:
     for number in Random(1).sample(range(1, count + 1), min(SAID, count)):
         says = Says.OK if number % 2 else Says.DEFECT
         log.add_feedback(number, Feedback(at=BEGIN + YEAR, says=says, note="", operator="Ana", settles=number % 5 == 0))
-    print(f"{count} inspections made in {time.perf_counter() - begun:.0f} s\n")
+    print(f"{count} inspections made in {time.perf_counter() - started:.0f} s\n")
 
 
 def _entries(count: int) -> Iterator[Entry]:
@@ -143,7 +143,7 @@ def _roll_up(connection: Connection, width: int) -> None:
 
 
 def _tidy(engine: Engine) -> None:
-    """What PostgreSQL does by itself within minutes."""
+    """Run what PostgreSQL does by itself within minutes."""
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
@@ -151,29 +151,29 @@ def _tidy(engine: Engine) -> None:
 
 
 def _print_table(log: Log) -> None:
-    asked: dict[str, Callable[[Wanted], object]] = {
+    queries: dict[str, Callable[[Wanted], object]] = {
         "page": log.page,
         "later page": lambda wanted: log.page(wanted, after=f"n{BEGIN + YEAR // 3}_1"),
         "least certain": lambda wanted: log.page(wanted, order=Order.LEAST_CERTAIN),
         "count": log.count,
         "trend": log.trend,
     }
-    print(f"{'milliseconds: first / median of the next':42}" + "".join(f"{name:>16}" for name in asked) + "   found")
+    print(f"{'milliseconds: first / median of the next':42}" + "".join(f"{name:>16}" for name in queries) + "   found")
     slowest = 0.0
     for name, wanted in FILTERS.items():
         cells = []
-        for ask in asked.values():
-            first, *others = [_milliseconds(ask, wanted) for _ in range(TIMES)]
+        for query in queries.values():
+            first, *others = [_milliseconds(query, wanted) for _ in range(TIMES)]
             cells.append(f"{first:>9.0f} /{statistics.median(others):>5.0f}")
             slowest = max(slowest, statistics.median(others))
         print(f"{name:42}" + "".join(cells) + f"{log.count(wanted).inspections:>8}", flush=True)
     print(f"\nthe slowest: {slowest:.0f} ms")
 
 
-def _milliseconds(ask: Callable[[Wanted], object], wanted: Wanted) -> float:
-    begun = time.perf_counter()
-    ask(wanted)
-    return 1000 * (time.perf_counter() - begun)
+def _milliseconds(query: Callable[[Wanted], object], wanted: Wanted) -> float:
+    started = time.perf_counter()
+    query(wanted)
+    return 1000 * (time.perf_counter() - started)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Whether a verdict that was answered is in the log, whenever the server is killed.
+"""Crash test of the station: every returned verdict must be in the log.
 
-Under load the server is killed (SIGKILL) at random moments and started anew on the same log::
+Under load the server is killed (SIGKILL) at random times and restarted on the same log::
 
     .venv/bin/python benchmarks/station_kills.py BUNDLE FOLDER --kills 20
 """
@@ -16,11 +16,11 @@ from typing import Any
 
 from station_clients import Client, Station, bodies_of, serving
 
-TOLD = ("sha256", "verdict", "p_defect", "noise_type", "name")  # what the log must hold as it was answered
+FIELDS = ("sha256", "verdict", "p_defect", "noise_type", "name")  # must be equal in the response and in the log
 
 
 def main() -> None:
-    """Print what was lost or differs."""
+    """Print the verdicts that were lost or differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("folder", type=Path)
@@ -28,19 +28,19 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--serve", nargs="*", default=[], help="further options of clearcast serve")
-    asked = parser.parse_args()
-    bodies, rng = bodies_of(asked.folder, 100), random.Random(asked.seed)
+    args = parser.parse_args()
+    bodies, rng = bodies_of(args.folder, 100), random.Random(args.seed)
     answered: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
-        for _ in range(asked.kills):
-            with serving(asked.bundle, data, *asked.serve) as station:
-                answered += _until_killed(station, bodies, asked.clients, rng.uniform(0.2, 4))
-        with serving(asked.bundle, data, *asked.serve) as station:
+        for _ in range(args.kills):
+            with serving(args.bundle, data, *args.serve) as station:
+                answered += _until_killed(station, bodies, args.clients, rng.uniform(0.2, 4))
+        with serving(args.bundle, data, *args.serve) as station:
             lost = [each["id"] for each in answered if not _is_logged(station, each)]
             logged = station.get("/v1/counts")["inspections"]
-    print(f"{asked.kills} kills: {len(answered)} verdicts answered, {logged} in the log, {len(lost)} lost {lost[:5]}")
-    print(f"ids given twice: {len(answered) - len({each['id'] for each in answered})}")
+    print(f"{args.kills} kills: {len(answered)} verdicts returned, {logged} in the log, {len(lost)} lost {lost[:5]}")
+    print(f"duplicate ids: {len(answered) - len({each['id'] for each in answered})}")
 
 
 def _until_killed(station: Station, bodies: list[bytes], count: int, seconds: float) -> list[dict[str, Any]]:
@@ -59,12 +59,12 @@ def _until_killed(station: Station, bodies: list[bytes], count: int, seconds: fl
     return [each for client in clients for each in client.answered]
 
 
-def _is_logged(station: Station, said: dict[str, Any]) -> bool:
+def _is_logged(station: Station, answer: dict[str, Any]) -> bool:
     try:
-        logged = station.get(f"/v1/inspections/{said['id']}")
+        logged = station.get(f"/v1/inspections/{answer['id']}")
     except AssertionError:
         return False
-    return all(logged[name] == said[name] for name in TOLD)
+    return all(logged[name] == answer[name] for name in FIELDS)
 
 
 if __name__ == "__main__":

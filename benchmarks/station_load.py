@@ -1,4 +1,4 @@
-"""How fast a station answers, and what it holds in memory, beside the runtime alone.
+"""Load test of the station: response times, throughput and memory, compared with the runtime alone.
 
 Run with nothing else on the machine; clients and server share its cores::
 
@@ -29,32 +29,32 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--serve", nargs="*", default=[], help="further options of clearcast serve")
-    asked = parser.parse_args()
-    bodies = bodies_of(asked.folder, asked.pictures)
-    before = runtime_rate(asked.bundle, asked.folder, asked.pictures)
-    with tempfile.TemporaryDirectory() as folder, serving(asked.bundle, Path(folder) / "data", *asked.serve) as station:
+    args = parser.parse_args()
+    bodies = bodies_of(args.folder, args.pictures)
+    before = runtime_rate(args.bundle, args.folder, args.pictures)
+    with tempfile.TemporaryDirectory() as folder, serving(args.bundle, Path(folder) / "data", *args.serve) as station:
         load(station, bodies, clients=1, seconds=3600, most=WARM_UP)
         (one,) = load(station, bodies, clients=1, seconds=3600, most=ALONE)
         print(f"one client, {ALONE} uploads: median {1000 * quantile(one.seconds, 0.5):.1f} ms, ", end="")
         print(f"99th percentile {1000 * quantile(one.seconds, 0.99):.1f} ms, errors {one.errors}")
         held = station.memory
-        begun = time.perf_counter()
-        clients = load(station, bodies, clients=asked.clients, seconds=60 * asked.minutes)
-        rate = sum(len(each.answered) for each in clients) / (time.perf_counter() - begun)
+        started = time.perf_counter()
+        clients = load(station, bodies, clients=args.clients, seconds=60 * args.minutes)
+        rate = sum(len(each.answered) for each in clients) / (time.perf_counter() - started)
         after = station.memory
         tell(clients, rate)
         print(f"memory: {held:.0f} MB before, {after:.0f} MB after ({after - held:+.0f} MB)")
         logged = station.get("/v1/counts")["inspections"]
         sent = WARM_UP + ALONE + sum(len(each.answered) for each in clients)
         print(f"answered {sent}, in the log {logged}")
-    alone = (before + runtime_rate(asked.bundle, asked.folder, asked.pictures)) / 2
+    alone = (before + runtime_rate(args.bundle, args.folder, args.pictures)) / 2
     print(f"runtime alone: {alone:.1f} images/s before and after; the station {rate / alone:.2f} of it")
 
 
 def load(
     station: Station, bodies: list[bytes], *, clients: int, seconds: float, most: int | None = None
 ) -> list[Client]:
-    """Let clients send pictures at the same time, for a while or until each has sent so many."""
+    """Let clients send images concurrently, for some seconds or until each has sent ``most``."""
     made = [Client(station.port) for _ in range(clients)]
     until = time.perf_counter() + seconds
     threads = [
@@ -73,26 +73,26 @@ def _send(client: Client, bodies: "itertools.cycle[bytes]", until: float, most: 
 
 
 def tell(clients: list[Client], rate: float) -> None:
-    """Print what all clients saw."""
+    """Print the results of all clients."""
     seconds = [each for client in clients for each in client.seconds]
     errors = [each for client in clients for each in client.errors]
     print(f"{len(clients)} clients: {rate:.1f} images/s, ", end="")
     print(f"median {quantile(seconds, 0.5):.2f} s, 99th percentile {quantile(seconds, 0.99):.2f} s, ", end="")
-    print(f"told to wait {sum(client.refused for client in clients)} times, errors {len(errors)} {errors[:3]}")
+    print(f"429 responses {sum(client.refused for client in clients)}, errors {len(errors)} {errors[:3]}")
 
 
 def runtime_rate(bundle: Path, folder: Path, count: int) -> float:
-    """Images a second of ``clearcast.load(bundle).predict``, in this process, without server."""
+    """Measure the images per second of ``clearcast.load(bundle).predict`` in this process, without a server."""
     loaded = clearcast.load(bundle)
-    seen = 0
-    begun = time.perf_counter()
+    inspected = 0
+    started = time.perf_counter()
     for _ in loaded.predict(folder):
-        seen += 1
-        if seen == WARM_UP:
-            begun = time.perf_counter()
-        if seen == WARM_UP + count:
+        inspected += 1
+        if inspected == WARM_UP:
+            started = time.perf_counter()
+        if inspected == WARM_UP + count:
             break
-    return (seen - WARM_UP) / (time.perf_counter() - begun)
+    return (inspected - WARM_UP) / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long an upload takes at a station that others press hard, and what unfinished uploads hold in memory.
+"""Stress test of the station: upload times under heavy load, and memory of incomplete uploads.
 
 Run with nothing else on the machine; clients and server share its cores::
 
@@ -26,40 +26,40 @@ from clearcast.station.log import open_log
 from clearcast.station.records import Entry
 
 NAMES = 15_000  # of stations in the log
-LARGE = (3000, 4000)  # pixels of the picture whose heat map is asked for
-SMALL = (300, 300)  # pixels of the pictures that are uploaded meanwhile
-UPLOADS = 15  # of each measurement, or as many as are answered in LONGEST seconds
+LARGE = (3000, 4000)  # pixels of the image whose heat map is requested
+SMALL = (300, 300)  # pixels of the images that are uploaded under load
+UPLOADS = 15  # per measurement, or as many as fit into LONGEST seconds
 LONGEST = 60
-PATIENCE = 60  # seconds that a client waits for an answer
-UNFINISHED = 50  # uploads, each of so many files of so many bytes
+PATIENCE = 60  # timeout of a client in seconds
+UNFINISHED = 50  # incomplete uploads, each with FILES files of FILE_BYTES bytes
 FILES, FILE_BYTES = 25, 800_000
 
 
 def main() -> None:
-    """Print a line for each kind of pressure."""
+    """Print a line for each kind of load."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))  # for this side of the connections
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         data.mkdir()
         fill_log(data / "log.sqlite")
-        with limited_descriptors(1024), serving(asked.bundle, data) as station:
+        with limited_descriptors(1024), serving(args.bundle, data) as station:
             number = upload(station, picture(LARGE))[1]
-            tell("alone", station, [])
-            tell("60 heat maps of one picture", station, 60 * [f"/v1/inspections/{number}/pictures/heat"])
-            tell("20 trends", station, 20 * ["/v1/trend"])
+            measure("alone", station, [])
+            measure("60 heat maps of one image", station, 60 * [f"/v1/inspections/{number}/pictures/heat"])
+            measure("20 trends", station, 20 * ["/v1/trend"])
             with idle_connections(station, 1100):
-                tell("1,100 silent connections", station, [])
-        with serving(asked.bundle, data) as station:
+                measure("1,100 idle connections", station, [])
+        with serving(args.bundle, data) as station:
             upload(station, picture(SMALL))
-            tell_memory(station)
+            measure_memory(station)
 
 
 def fill_log(path: Path) -> None:
-    """A log of inspections whose every station has another name."""
+    """Create a log of inspections, each with a different station name."""
     log, begin = open_log(path), time.time_ns() // 1_000_000 - 30 * 86_400_000
     entries = [_entry(n, begin + n * 172_000) for n in range(NAMES)]
     for start in range(0, NAMES, 1000):
@@ -89,30 +89,30 @@ def _entry(number: int, at: int) -> Entry:
 
 
 def picture(shape: tuple[int, int]) -> bytes:
-    """A JPEG of grey noise, another one each time."""
+    """Make a JPEG of random grey noise."""
     pixels = np.random.default_rng().normal(128, 20, shape).clip(0, 255).astype(np.uint8)
     return bytes(cv2.imencode(".jpg", pixels)[1])
 
 
 def upload(station: Station, data: bytes) -> tuple[float, int | None]:
-    """Seconds until a picture was answered, and its number; None where it was not inspected."""
+    """Upload an image; returns the response time in seconds, and its id, None if it was not inspected."""
     connection = http.client.HTTPConnection("127.0.0.1", station.port, timeout=PATIENCE)
     headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Connection": "close"}
-    begun = time.perf_counter()
+    started = time.perf_counter()
     try:
         connection.request("POST", "/v1/inspect", body_of(data, "part.jpg"), headers)
-        answer = connection.getresponse()
-        said = answer.read()
+        response = connection.getresponse()
+        content = response.read()
     except (OSError, http.client.HTTPException):
-        return time.perf_counter() - begun, None
+        return time.perf_counter() - started, None
     finally:
         connection.close()
-    number = int(said.split(b'"id":', 1)[1].split(b",", 1)[0]) if answer.status == 200 else None
-    return time.perf_counter() - begun, number
+    number = int(content.split(b'"id":', 1)[1].split(b",", 1)[0]) if response.status == 200 else None
+    return time.perf_counter() - started, number
 
 
-def tell(name: str, station: Station, paths: Sequence[str]) -> None:
-    """Print how long uploads take while all the paths are asked for at once, again and again."""
+def measure(name: str, station: Station, paths: Sequence[str]) -> None:
+    """Print the upload times while all the paths are requested concurrently and repeatedly."""
     over, statuses = threading.Event(), Counter[str]()
     threads = [threading.Thread(target=_ask, args=(station, path, over, statuses), daemon=True) for path in paths]
     for thread in threads:
@@ -125,11 +125,11 @@ def tell(name: str, station: Station, paths: Sequence[str]) -> None:
     seconds = sorted(seconds for seconds, _ in results)
     failed = sum(number is None for _, number in results)
     print(f"{name}: median {seconds[len(seconds) // 2]:.3f} s, maximum {seconds[-1]:.3f} s, ", end="")
-    print(f"failed {failed} of {len(results)}; others were answered {dict(statuses)}", flush=True)
+    print(f"failed {failed} of {len(results)}; other responses {dict(statuses)}", flush=True)
 
 
 def _uploads(station: Station) -> Iterator[tuple[float, int | None]]:
-    """One after another, until there are enough or it takes too long."""
+    """Upload one image after the other, until there are enough or the time is over."""
     until = time.perf_counter() + LONGEST
     for _ in range(UPLOADS):
         yield upload(station, picture(SMALL))
@@ -155,7 +155,7 @@ def _ask(station: Station, path: str, over: threading.Event, statuses: "Counter[
 
 @contextmanager
 def limited_descriptors(most: int) -> Iterator[None]:
-    """Let processes that are started meanwhile have so few file descriptors, as most systems give."""
+    """Limit the file descriptors of processes that are started within the block, as most systems do."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, before[1]))
     started = threading.Timer(3, lambda: resource.setrlimit(resource.RLIMIT_NOFILE, before))
@@ -166,7 +166,7 @@ def limited_descriptors(most: int) -> Iterator[None]:
 
 @contextmanager
 def idle_connections(station: Station, count: int) -> Iterator[None]:
-    """Connections that say nothing."""
+    """Hold idle connections open."""
     with ExitStack() as lines:
         for _ in range(count):
             with suppress(OSError):
@@ -174,8 +174,8 @@ def idle_connections(station: Station, count: int) -> Iterator[None]:
         yield
 
 
-def tell_memory(station: Station) -> None:
-    """Print what the station holds while uploads that do not end come in, and whether it inspects meanwhile."""
+def measure_memory(station: Station) -> None:
+    """Print the memory of the station during incomplete uploads, and whether it still inspects."""
     before = station.memory
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'.encode()
     part = head + bytes(FILE_BYTES) + b"\r\n"
@@ -192,8 +192,8 @@ def tell_memory(station: Station) -> None:
         held = station.memory
         seconds, number = upload(station, picture(SMALL))
     sent = UNFINISHED * FILES * FILE_BYTES / 1e6
-    print(f"{UNFINISHED} unfinished uploads of {sent:.0f} MB: {held - before:+.0f} MB in memory, ", end="")
-    print(f"an upload meanwhile {'failed' if number is None else f'took {seconds:.3f} s'}")
+    print(f"{UNFINISHED} incomplete uploads of {sent:.0f} MB: {held - before:+.0f} MB in memory, ", end="")
+    print(f"another upload {'failed' if number is None else f'took {seconds:.3f} s'}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Alarms under duress: dead addresses, commands that hang, terminals that are gone."""
+"""Alerts under adverse conditions: dead webhooks, hanging commands, closed terminals."""
 
 import os
 import signal
@@ -34,50 +34,50 @@ def wait_until(done: Callable[[], bool], seconds: float = 20) -> None:
 
 @pytest.fixture
 def black_hole() -> Iterator[str]:
-    """An address that takes connections and never answers."""
+    """A URL of a server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
 
 @pytest.fixture(autouse=True)
 def _short_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alarms_module, "_ENDING_SECONDS", 0.2)
+    monkeypatch.setattr(alarms_module, "_SHUTDOWN_SECONDS", 0.2)
 
 
-def test_a_black_hole_delays_no_other_alarm(black_hole: str) -> None:
+def test_a_dead_webhook_delays_no_other_alert(black_hole: str) -> None:
     heard: list[str] = []
-    told: list[str] = []
+    reported: list[str] = []
 
-    with Alarms([webhook_alarm(black_hole), lambda each: heard.append(each.path)], told.append) as alarms:
+    with Alarms([webhook_alarm(black_hole), lambda each: heard.append(each.path)], reported.append) as alarms:
         for number in range(21):
-            alarms.raise_for(inspection(str(number)))
+            alarms.send(inspection(str(number)))
         wait_until(lambda: len(heard) == 21)
 
     assert heard == [str(number) for number in range(21)]
-    assert told == ["webhook: not delivered for 0, 1, 2 and 18 more; the results have them"]
+    assert reported == ["webhook: not delivered for 0, 1, 2 and 18 more; their rows are in the results"]
 
 
-def test_many_alarms_wait_for_nothing_and_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alarms_module, "_WAITING", 10)
-    free, heard, told = threading.Event(), list[str](), list[str]()
+def test_alerts_never_block_and_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms_module, "_QUEUE_SIZE", 10)
+    free, heard, reported = threading.Event(), list[str](), list[str]()
 
     def slow(each: object) -> None:
         free.wait()
         heard.append(each.path)  # type: ignore[attr-defined]
 
-    with Alarms([slow], told.append) as alarms:
-        alarms.raise_for(inspection("first"))
+    with Alarms([slow], reported.append) as alarms:
+        alarms.send(inspection("first"))
         wait_until(lambda: not alarms._targets[0]._waiting)
         for number in range(100):
-            alarms.raise_for(inspection(str(number)))
+            alarms.send(inspection(str(number)))
         free.set()
         wait_until(lambda: len(heard) == 11)
 
     assert heard == ["first", *map(str, range(90, 100))]
-    assert told == ["alarm: too slow; the oldest 90 alarms were dropped"]
+    assert reported == ["alert: too slow; the oldest 90 alerts were dropped"]
 
 
-def test_nobody_to_tell_stops_no_alarm() -> None:
+def test_alerts_continue_if_failures_cannot_be_reported() -> None:
     heard: list[str] = []
 
     def fail(each: object) -> None:
@@ -89,7 +89,7 @@ def test_nobody_to_tell_stops_no_alarm() -> None:
 
     with Alarms([fail], refuse) as alarms:
         for name in "abc":
-            alarms.raise_for(inspection(name))
+            alarms.send(inspection(name))
         wait_until(lambda: len(heard) == 3)
 
 
@@ -113,25 +113,27 @@ def is_running(process: int) -> bool:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.parametrize("ended_by", ["time", "the end of the watch"])
-def test_a_hook_that_takes_too_long_ends_with_all_that_it_started(
+def test_a_hook_that_times_out_ends_with_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_by: str
 ) -> None:
     monkeypatch.setattr(hooks_module, "_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(hooks_module, "_HOOK_SECONDS", 1.5 if ended_by == "time" else 60.0)
     (tmp_path / "hook.py").write_text(STUBBORN)
     (tmp_path / "started").mkdir()
-    told: list[str] = []
+    reported: list[str] = []
 
-    with Alarms([hook_alarm(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/started'")], told.append) as alarms:
-        alarms.raise_for(inspection("a"))
+    with Alarms(
+        [hook_alarm(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/started'")], reported.append
+    ) as alarms:
+        alarms.send(inspection("a"))
         wait_until(lambda: len(list((tmp_path / "started").iterdir())) == 3)
         if ended_by == "time":
-            wait_until(lambda: bool(told))
+            wait_until(lambda: bool(reported))
 
     processes = [int(path.name) for path in (tmp_path / "started").iterdir()]
     wait_until(lambda: not any(map(is_running, processes)))
-    (message,) = told
-    assert ("timed out after 1.5 s, and was ended" if ended_by == "time" else "not delivered for a;") in message
+    (message,) = reported
+    assert ("timed out after 1.5 s" if ended_by == "time" else "not delivered for a;") in message
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +143,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """A failure within must not leave the process running: the test would wait for its end."""
+    """End the process also after a failure: the test would wait for it."""
     try:
         yield
     finally:
@@ -154,13 +156,13 @@ def watching(bundle: Path, folder: Path, *options: str) -> list[str]:
 
 
 def put(folder: Path, name: str, grey: int = 240) -> None:
-    """A defect of the handmade bundle; of another grey, another picture."""
+    """A defect for the handmade bundle; each grey level is another image."""
     (folder / "in" / name).write_bytes(imaging.encode(flat(grey), ".png"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals and pipes there")
 @pytest.mark.parametrize("terminal", ["broken", "full", "hung up"])
-def test_judging_and_alarms_go_on_without_a_terminal(bundle: Path, tmp_path: Path, terminal: str) -> None:
+def test_inspections_and_alerts_continue_without_a_terminal(bundle: Path, tmp_path: Path, terminal: str) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "heard").mkdir()
     reader, writer = os.pipe()
@@ -192,14 +194,14 @@ def test_judging_and_alarms_go_on_without_a_terminal(bundle: Path, tmp_path: Pat
     assert [Path(row["path"]).name for row in read_results(tmp_path / "r.csv")] == ["0.png", "1.png", "2.png"]
 
 
-def test_lines_that_nobody_takes_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
+def test_lines_that_cannot_be_printed_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed: list[str] = []
     free = threading.Event()
-    monkeypatch.setattr(speaking, "say", said.append)
+    monkeypatch.setattr(speaking, "say", printed.append)
     monkeypatch.setattr(speaking, "_LINES", 5)
     monkeypatch.setattr(speaking, "_takes_more", lambda: free.wait(0.01))
     with speaking.LinePrinter() as printer:
         for number in range(12):
             printer.say(str(number))
         free.set()
-    assert said == ["... 7 lines were not printed, since nobody took them", *map(str, range(7, 12))]
+    assert printed == ["... 7 lines were not printed, since nobody took them", *map(str, range(7, 12))]

@@ -1,4 +1,4 @@
-"""Which files of a watched folder are new pictures, also under names that were inspected before."""
+"""Detection of new images in a watched folder, also under known names."""
 
 import csv
 import hashlib
@@ -27,12 +27,12 @@ LONG_AGO = 1_000_000_000_123_456_789  # in nanoseconds since 1970
 
 
 def bmp(grey: int) -> bytes:
-    """A picture; all of them have as many bytes."""
+    """An image; all have the same number of bytes."""
     return imaging.encode(np.full((16, 20), grey, np.uint8), ".bmp")
 
 
 class Reader:
-    """Takes any bytes for a picture, and remembers what it read."""
+    """Accepts any bytes as an image, and records what it read."""
 
     def __init__(self, meanwhile: Callable[[int], None] = lambda _: None) -> None:
         self.read: list[bytes] = []
@@ -44,9 +44,9 @@ class Reader:
             assert isinstance(data, bytes)
             assert state is not None
             self.read.append(data)
-            said = replace(inspection(item.name, Verdict.OK), sha256=hashlib.sha256(data).hexdigest())
+            result = replace(inspection(item.name, Verdict.OK), sha256=hashlib.sha256(data).hexdigest())
             self._meanwhile(len(self.read))
-            yield replace(said, size=state.size, modified=state.modified)
+            yield replace(result, size=state.size, modified=state.modified)
 
 
 @pytest.fixture(autouse=True)
@@ -61,13 +61,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def watch_once(folder: Path, out: Path, reader: Reader) -> list[bytes]:
-    """What was inspected until nothing is new; a new process does the same."""
+    """Watch until nothing is new, as a new process does; returns what was inspected."""
     begun = len(reader.read)
     trusted = trusted_until(out)
     sink, known = open_sink(out, model=MODEL, resume=True, live=True)
     arrivals = Arrivals(folder, known, Waiting(settle=0.02, patience=0.1), trusted=trusted)
     with sink, Alarms([], print) as alarms:
-        watch(reader, arrivals, sink, alarms, stop=threading.Event(), once=True, seen=lambda _: None)
+        watch(reader, arrivals, sink, alarms, stop=threading.Event(), once=True, on_inspection=lambda _: None)
     return reader.read[begun:]
 
 
@@ -79,7 +79,7 @@ def rows(out: Path) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("data", "modified"), [(bmp(2), None), (bmp(2), LONG_AGO), (bmp(1) + b"\0", LONG_AGO), (bmp(1), LONG_AGO + 1)]
 )
-def test_other_bytes_size_or_time_are_a_new_picture(
+def test_other_bytes_size_or_time_are_a_new_image(
     folder: Path, tmp_path: Path, data: bytes, modified: int | None
 ) -> None:
     path, out = folder / "latest.bmp", tmp_path / "r.csv"
@@ -98,24 +98,24 @@ def test_other_bytes_size_or_time_are_a_new_picture(
     assert watch_once(folder, out, Reader()) == []
 
 
-def test_a_name_that_was_deleted_is_used_again(folder: Path) -> None:
+def test_a_deleted_name_can_be_reused(folder: Path) -> None:
     path, clock = folder / "0001.bmp", Clock()
     arrivals = Arrivals(folder, Inspected(), Waiting(settle=1.0), clock)
     reader = Reader()
     for round_ in range(3):
         path.write_bytes(bmp(round_))
-        arrivals.look()
+        arrivals.poll()
         clock.now += 1
-        (said,) = reader.predict(arrivals.look())
-        assert arrivals.take(said)
-        assert arrivals.look() == []
+        (result,) = reader.predict(arrivals.poll())
+        assert arrivals.take(result)
+        assert arrivals.poll() == []
         path.unlink()
         clock.now += 1
-        assert arrivals.look() == []
+        assert arrivals.poll() == []
     assert reader.read == [bmp(0), bmp(1), bmp(2)]
 
 
-def test_what_is_overwritten_while_it_is_inspected_is_inspected_too(folder: Path, tmp_path: Path) -> None:
+def test_a_file_overwritten_during_its_inspection_is_inspected_again(folder: Path, tmp_path: Path) -> None:
     path, out = folder / "latest.bmp", tmp_path / "r.csv"
     path.write_bytes(bmp(0))
 
@@ -127,7 +127,7 @@ def test_what_is_overwritten_while_it_is_inspected_is_inspected_too(folder: Path
     assert len(rows(out)) == 4
 
 
-def test_other_rights_are_no_new_picture(folder: Path, tmp_path: Path) -> None:
+def test_other_permissions_are_not_a_new_image(folder: Path, tmp_path: Path) -> None:
     path, out = folder / "a.bmp", tmp_path / "r.csv"
     path.write_bytes(bmp(1))
     watch_once(folder, out, Reader())
@@ -138,9 +138,7 @@ def test_other_rights_are_no_new_picture(folder: Path, tmp_path: Path) -> None:
     assert len(rows(out)) == 1
 
 
-def test_a_restart_reads_nothing_that_was_inspected(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_restart_reads_no_inspected_file(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "r.csv"
     for number in range(5):
         (folder / f"{number}.bmp").write_bytes(bmp(number))
@@ -152,27 +150,25 @@ def test_a_restart_reads_nothing_that_was_inspected(
     assert watch_once(folder, out, Reader()) == []
 
 
-def test_a_drive_with_whole_seconds_is_given_time_to_show_a_second_writing(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of two writings within one tick of two seconds, the second cannot be seen until the tick is over."""
+def test_a_drive_with_coarse_times_gets_a_longer_settling_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two writes within one tick of two seconds, the second cannot be detected until the tick is over."""
     path, clock = folder / "a.bmp", Clock()
     tick = 10**18
 
-    def facts(_: str) -> arrivals_module._Facts:
-        return arrivals_module._Facts(path.stat().st_size, tick, tick)
+    def stat(_: str) -> arrivals_module._Stat:
+        return arrivals_module._Stat(path.stat().st_size, tick, tick)
 
-    monkeypatch.setattr(arrivals_module, "_facts", facts)
+    monkeypatch.setattr(arrivals_module, "_stat", stat)
     arrivals = Arrivals(folder, Inspected(), Waiting(settle=0.5), clock)
     path.write_bytes(bmp(1))
-    arrivals.look()
+    arrivals.poll()
     for clock.now in (0.6, 2.0):
-        assert arrivals.look() == []
+        assert arrivals.poll() == []
     clock.now = 2.6
-    assert len(arrivals.look()) == 1
+    assert len(arrivals.poll()) == 1
 
 
-def test_results_of_an_earlier_version_are_gone_on_with(folder: Path, tmp_path: Path) -> None:
+def test_results_of_an_earlier_version_are_resumed(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
     for number in range(4):
         (folder / f"{number}.bmp").write_bytes(bmp(number))
@@ -193,29 +189,29 @@ def test_results_of_an_earlier_version_are_gone_on_with(folder: Path, tmp_path: 
     assert watch_once(folder, out, Reader()) == []
 
 
-def test_what_never_settles_is_inspected_now_and_then_and_told(folder: Path) -> None:
-    path, clock, told = folder / "latest.bmp", Clock(), list[str]()
-    arrivals = Arrivals(folder, Inspected(), Waiting(settle=1.0, patience=10.0), clock, tell=told.append)
+def test_a_file_that_never_settles_is_inspected_periodically_and_reported(folder: Path) -> None:
+    path, clock, messages = folder / "latest.bmp", Clock(), list[str]()
+    arrivals = Arrivals(folder, Inspected(), Waiting(settle=1.0, patience=10.0), clock, tell=messages.append)
     reader = Reader()
     for second in range(40):
         clock.now = second * 0.5
         path.write_bytes(bmp(second))
-        for said in reader.predict(arrivals.look()):
-            assert arrivals.take(said)
+        for result in reader.predict(arrivals.poll()):
+            assert arrivals.take(result)
 
     assert reader.read == [bmp(20)]
-    (sentence,) = told
-    assert "latest.bmp: is written again and again" in sentence
+    (sentence,) = messages
+    assert "latest.bmp: is overwritten repeatedly" in sentence
 
 
-def test_kinds_are_told_once_when_they_appear(folder: Path) -> None:
-    told = list[str]()
-    arrivals = Arrivals(folder, Inspected(), Waiting(), Clock(), tell=told.append)
+def test_other_kinds_are_reported_once_when_they_appear(folder: Path) -> None:
+    messages = list[str]()
+    arrivals = Arrivals(folder, Inspected(), Waiting(), Clock(), tell=messages.append)
     for name in ("a.heic", "b.heic", ".hidden.txt", "Thumbs.db"):
         (folder / name).write_bytes(b"x")
     for _ in range(3):
-        arrivals.look()
+        arrivals.poll()
     (folder / "c.txt").write_bytes(b"x")
     for _ in range(3):
-        arrivals.look()
-    assert told == ["Files of other kinds are left out: .heic 2", "Files of other kinds are left out: .txt 1"]
+        arrivals.poll()
+    assert messages == ["Files of other kinds are left out: .heic 2", "Files of other kinds are left out: .txt 1"]

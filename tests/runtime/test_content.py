@@ -201,14 +201,14 @@ def test_the_third_equal_picture_in_a_row_is_an_error(tmp_path: Path) -> None:
     bmp = imaging.encode(flat(90), ".bmp")  # the same picture
     shown = [first, other, first, bmp, first, first, other, first]
     repeats = Repeats()
-    said = [repeats.see(inspector.inspect(item(f"{place}.png", data))) for place, data in enumerate(shown)]
+    said = [repeats.check(inspector.inspect(item(f"{place}.png", data))) for place, data in enumerate(shown)]
     assert [bool(each.error) for each in said] == [False, False, False, False, True, True, False, False]
-    assert said[5].error == "5.png: the same picture for the 4th time in a row: is the camera frozen?"
+    assert said[5].error == "5.png: the same image for the 4th time in a row; is the camera frozen?"
     assert (said[4].verdict, said[4].noise_type, repeats.total) == (None, None, 3)
     copies = [replace(said[0], path=f"{name}.png") for name in "ghijklmnopqr"]  # named by a person
-    assert [bool(repeats.see(each).error) for each in copies] == [False] * 8 + [True] * 4  # one was there before
+    assert [bool(repeats.check(each).error) for each in copies] == [False] * 8 + [True] * 4  # one was there before
     unreadable = replace(said[0], pixels=None, error="unreadable")
-    assert [repeats.see(unreadable).error for _ in range(4)] == ["unreadable"] * 4
+    assert [repeats.check(unreadable).error for _ in range(4)] == ["unreadable"] * 4
 
 
 def test_the_row_of_a_frozen_camera_keeps_what_is_known_of_its_file(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_the_row_of_a_frozen_camera_keeps_what_is_known_of_its_file(tmp_path: Pa
     (tmp_path / "latest.png").write_bytes(imaging.encode(flat(90), ".png"))
     latest = file_item(tmp_path / "latest.png", "latest.png")
     said = replace(inspector.inspect(latest), denoised="denoised/latest.png", heatmap="heatmaps/latest.png")
-    frozen = [repeats.see(said) for _ in range(3)][-1]
+    frozen = [repeats.check(said) for _ in range(3)][-1]
 
     assert "is the camera frozen?" in frozen.error
     kept = ("path", "sha256", "size", "modified", "denoised", "heatmap", "threshold", "model", "pixels")
@@ -231,7 +231,7 @@ def test_the_row_of_a_frozen_camera_keeps_what_is_known_of_its_file(tmp_path: Pa
 def test_equal_frames_of_a_video_are_counted_and_judged(tmp_path: Path) -> None:
     inspector, repeats = Inspector(open_package(write_bundle(tmp_path / "bundle"))), Repeats()
     frames = [inspector.inspect(item(f"belt.mp4#{place:06d}", flat(90))) for place in range(12)]
-    assert [repeats.see(frame) for frame in frames] == frames
+    assert [repeats.check(frame) for frame in frames] == frames
     assert repeats.total == 11
 
 

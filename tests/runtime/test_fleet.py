@@ -1,4 +1,4 @@
-"""The engine on Ray, as a user meets it: the rows of one machine, whatever becomes of an actor."""
+"""The Ray engine: the same rows as on one machine, even if an actor dies."""
 
 import csv
 import os
@@ -30,13 +30,13 @@ def command(bundle: Path, out: str, *options: str) -> list[str]:
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
-    """Sorted by path, without the time that each took."""
+    """Rows sorted by path, without the inference time."""
     with path.open(encoding="utf-8", newline="") as file:
         return sorted(({**row, "ms": ""} for row in csv.DictReader(file)), key=lambda row: row["path"])
 
 
 def actors_below(ancestor: int) -> list[int]:
-    """The processes that hold the model, among all that come from this one."""
+    """The descendants of this process that hold the model."""
     parents: dict[int, int] = {}
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -55,7 +55,7 @@ def actors_below(ancestor: int) -> list[int]:
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray: pip install 'clearcast[ray]'")
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for Ray's processes in /proc")
-def test_rows_are_those_of_one_machine_though_an_actor_is_killed(bundle: Path, tmp_path: Path) -> None:
+def test_rows_equal_those_of_one_machine_if_an_actor_is_killed(bundle: Path, tmp_path: Path) -> None:
     pictures_of(tmp_path / "parts", 100)
     subprocess.run(command(bundle, "fleet.csv"), cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
     pictures_of(tmp_path / "parts" / "more", 500, shape=(96, 128), seed=3)
@@ -76,13 +76,15 @@ def test_rows_are_those_of_one_machine_though_an_actor_is_killed(bundle: Path, t
     assert len(rows_of(tmp_path / "here.csv")) == 601
 
 
-def test_an_item_that_cannot_travel_is_refused() -> None:
+def test_an_item_that_cannot_be_pickled_is_rejected() -> None:
     lonely = Item(name="belt.mp4#000001", key="#000001", read=lambda: b"")
     with pytest.raises(SourceError, match=r"belt.mp4#000001: .*leave out --engine ray"):
         fleet._packed([lonely])
 
 
-def test_without_ray_it_says_how_to_get_it(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_ray_explains_how_to_install_it(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pictures_of(tmp_path / "parts", 1)
     monkeypatch.setattr(fleet, "find_spec", lambda _: None)
     with pytest.raises(MissingDependencyError, match=r"clearcast\[ray\]"):
@@ -90,6 +92,6 @@ def test_without_ray_it_says_how_to_get_it(bundle: Path, tmp_path: Path, monkeyp
     assert not list(tmp_path.glob("r.csv*"))
 
 
-def test_pictures_beside_are_refused(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="rows, no pictures"):
+def test_image_outputs_are_rejected(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="rows, no images"):
         predict(bundle, "parts", tmp_path / "r.csv", denoised=tmp_path / "d", engine=Engine.RAY)

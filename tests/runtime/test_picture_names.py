@@ -1,4 +1,4 @@
-"""Names of pictures beside the results: one for each key, whatever the key, and such as every system takes."""
+"""Names of image outputs: unique for each key, and valid on every system."""
 
 import unicodedata
 from pathlib import Path
@@ -46,7 +46,7 @@ def folded(name: str) -> str:
 @given(st.lists(KEYS, min_size=2, max_size=8, unique=True), st.sampled_from([".png", ".jpg"]), st.booleans())
 @example(["a", "a.png", "a.png.png", "a.file", "a.file.png", "a.jpg", "a.jpg.png", "A.png"], ".png", True)
 @example(["a.png", "a.png/b.png", "../a.png", "/a.png", "./a.png", "%2f/a.png", "b//a.png", "b/a.png"], ".png", True)
-def test_no_two_keys_have_one_name(keys: list[str], suffix: str, folds: bool) -> None:
+def test_no_two_keys_share_a_name(keys: list[str], suffix: str, folds: bool) -> None:
     names = [picture_name(key, suffix, folds=folds).as_posix() for key in keys]
     shown = [folded(name) for name in names] if folds else names
     assert len(set(shown)) == len(keys)
@@ -56,7 +56,7 @@ def test_no_two_keys_have_one_name(keys: list[str], suffix: str, folds: bool) ->
 
 @settings(max_examples=400, deadline=None)
 @given(KEYS, st.booleans())
-def test_names_are_such_as_every_system_takes(key: str, folds: bool) -> None:
+def test_names_are_valid_on_every_system(key: str, folds: bool) -> None:
     path = picture_name(key, ".png", folds=folds)
     assert not path.is_absolute()
     assert path.suffix == ".png"
@@ -70,13 +70,13 @@ def test_names_are_such_as_every_system_takes(key: str, folds: bool) -> None:
 
 
 @pytest.mark.parametrize("key", ["x" * 251 + ".png", "部" * 83 + ".jpg", "n" * 247 + ".jpg"])
-def test_a_name_as_long_as_they_come_can_be_written(tmp_path: Path, key: str) -> None:
+def test_a_name_of_maximum_length_can_be_written(tmp_path: Path, key: str) -> None:
     path = tmp_path / picture_name(key, ".png")
     path.write_bytes(b"")
     assert picture_name(key, ".png") != picture_name(f"y{key[1:]}", ".png")
 
 
-def test_this_folder_tells_whether_capitals_matter(tmp_path: Path) -> None:
+def test_case_sensitivity_of_a_folder_is_detected(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     assert folds_names(tmp_path) is (tmp_path / "A").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -1,4 +1,4 @@
-"""``clearcast predict`` and ``clearcast.load`` as a user meets them, on a bundle whose answers are known."""
+"""``clearcast predict`` and ``clearcast.load`` on a bundle with known predictions."""
 
 import csv
 import errno
@@ -61,7 +61,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_one_row_a_picture(bundle: Path, tmp_path: Path) -> None:
+def test_one_row_per_image(bundle: Path, tmp_path: Path) -> None:
     made = pictures_of(tmp_path / "parts", 9)
     (tmp_path / "parts" / "bad.png").write_bytes(b"bad")
     done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "results.csv", "--threads", 2)
@@ -79,7 +79,7 @@ def test_one_row_a_picture(bundle: Path, tmp_path: Path) -> None:
     assert "1 picture could not be inspected" in done.output
 
 
-def test_pictures_are_written_beside(bundle: Path, tmp_path: Path) -> None:
+def test_image_outputs_are_written(bundle: Path, tmp_path: Path) -> None:
     folder, restored, heat = tmp_path / "parts", tmp_path / "out" / "restored", tmp_path / "out" / "heat"
     made = pictures_of(folder, 3) | {f"b/{name}": each for name, each in pictures_of(folder / "b", 2, seed=5).items()}
     done = predict(bundle, folder, "--out", tmp_path / "r.csv", "--denoised", restored, "--heatmaps", heat)
@@ -93,14 +93,14 @@ def test_pictures_are_written_beside(bundle: Path, tmp_path: Path) -> None:
         assert (row["denoised"], row["heatmap"]) == (str(restored / name), str(heat / f"{name}.jpg"))
 
 
-def test_restored_pictures_as_jpeg(bundle: Path, tmp_path: Path) -> None:
+def test_denoised_images_as_jpeg(bundle: Path, tmp_path: Path) -> None:
     pictures_of(tmp_path / "parts", 1)
     asked = (bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--denoised", tmp_path / "d")
     assert predict(*asked, "--denoised-format", "jpg").exit_code == 0
     assert [path.name for path in imaging.find(tmp_path / "d")] == ["0000.png.jpg"]
 
 
-def test_pictures_of_one_stem_do_not_overwrite_each_other(bundle: Path, tmp_path: Path) -> None:
+def test_images_with_the_same_stem_do_not_overwrite_each_other(bundle: Path, tmp_path: Path) -> None:
     folder = tmp_path / "parts"
     shades = {"a.bmp": 10, "a.png": 60, "a.tiff": 110, "a.webp": 160}
     for name, grey in shades.items():
@@ -116,19 +116,19 @@ def test_pictures_of_one_stem_do_not_overwrite_each_other(bundle: Path, tmp_path
 
 
 @pytest.mark.parametrize("key", ["../../a.png", "/etc/a.png", "b/../../../a.png"])
-def test_no_picture_is_written_outside_its_folder(bundle: Path, tmp_path: Path, key: str) -> None:
+def test_no_image_is_written_outside_its_folder(bundle: Path, tmp_path: Path, key: str) -> None:
     inspector = Inspector(open_package(bundle))
     (item,) = items(flat(0))
     writer = PictureWriter(Beside(denoised=tmp_path / "in" / "d"))
-    said = writer(inspector.inspect(item, restored=True), key)
-    assert said.restored is None
+    result = writer(inspector.inspect(item, restored=True), key)
+    assert result.restored is None
     (written,) = imaging.find(tmp_path)
     assert written.is_relative_to(tmp_path / "in" / "d")
     assert written.name == "a.png.png"  # an array has no suffix of its own
-    assert said.denoised == str(written)
+    assert result.denoised == str(written)
 
 
-def test_what_is_too_long_for_a_format_keeps_its_verdict_and_is_told(bundle: Path, tmp_path: Path) -> None:
+def test_an_image_too_large_for_a_format_keeps_its_verdict_and_is_reported(bundle: Path, tmp_path: Path) -> None:
     imaging.save(tmp_path / "parts/a.png", flat(90, 16, 65_600))
     imaging.save(tmp_path / "parts/b.png", flat(90, 16, 40))
     wanted = ("--denoised", tmp_path / "d", "--denoised-format", "jpg", "--heatmaps", tmp_path / "h")
@@ -137,16 +137,16 @@ def test_what_is_too_long_for_a_format_keeps_its_verdict_and_is_told(bundle: Pat
 
     assert done.exit_code == 0, done.output
     assert [(row["verdict"] != "", row["error"]) for row in rows_of(tmp_path / "r.csv")] == [(True, ""), (True, "")]
-    said = " ".join(done.output.split())
-    assert "1 picture beside the results could not be written" in said
-    assert "parts/a.png: 65600 x 16 pixels; .jpg allows at most 65,500 pixels per side" in said
+    result = " ".join(done.output.split())
+    assert "1 picture beside the results could not be written" in result
+    assert "parts/a.png: 65600 x 16 pixels; a .jpg file holds at most 65,500 pixels a side" in result
     assert len(imaging.find(tmp_path / "d")) == 1
     shapes = sorted(imaging.load(path, Channels.RGB).shape for path in imaging.find(tmp_path / "h"))
     assert shapes == [(15, 65_500, 3), (16, 40, 3)], "a heat map is for looking at, so it may be shrunk"
 
 
 @pytest.mark.parametrize("number", [errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ])
-def test_a_name_that_the_disk_does_not_take_costs_no_verdict(
+def test_an_unwritable_name_does_not_affect_the_verdict(
     bundle: Path, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures_of(tmp_path / "parts", 3)
@@ -159,7 +159,7 @@ def test_a_name_that_the_disk_does_not_take_costs_no_verdict(
     assert "3 pictures beside the results could not be written" in done.output
 
 
-def test_a_full_disk_stops_the_work_and_resume_leaves_no_gaps(
+def test_a_full_disk_stops_the_run_and_resume_leaves_no_gaps(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures_of(tmp_path / "parts", 3)
@@ -168,7 +168,7 @@ def test_a_full_disk_stops_the_work_and_resume_leaves_no_gaps(
         patched.setattr(beside_module, "replace_file", _refusing(errno.ENOSPC))
         done = predict(*asked)
     assert isinstance(done.exception, OutputError)
-    assert "make room" in str(done.exception)
+    assert "free some space" in str(done.exception)
     assert "--resume" in str(done.exception)
 
     assert predict(*asked).exit_code == 0
@@ -176,7 +176,7 @@ def test_a_full_disk_stops_the_work_and_resume_leaves_no_gaps(
 
 
 def _refusing(number: int) -> Callable[[Path], NoReturn]:
-    """Raises what a file system does."""
+    """Raise an error as a file system does."""
 
     def replace_file(path: Path) -> NoReturn:
         raise OSError(number, os.strerror(number), str(path))
@@ -185,7 +185,7 @@ def _refusing(number: int) -> Callable[[Path], NoReturn]:
 
 
 @pytest.mark.parametrize("name", ["n" * 251 + ".png", "\u00e4" * 125 + ".png", "n" * 247 + ".png"])
-def test_names_of_the_greatest_length_stop_nothing(bundle: Path, tmp_path: Path, name: str) -> None:
+def test_names_of_maximum_length_work(bundle: Path, tmp_path: Path, name: str) -> None:
     imaging.save(tmp_path / "parts" / name, flat(90, 32, 32))
     wanted = ("--denoised", tmp_path / "d", "--heatmaps", tmp_path / "h")
 
@@ -198,7 +198,7 @@ def test_names_of_the_greatest_length_stop_nothing(bundle: Path, tmp_path: Path,
 
 
 def test_no_file_stops_a_batch(bundle: Path, tmp_path: Path) -> None:
-    """Bombs, files of several pictures and damaged ones: each an error of its own row."""
+    """Decompression bombs, multi-page files and damaged ones: each is an error in its own row."""
     (tmp_path / "parts").mkdir()
     several = {kind: data for kind, (data, _) in picture_bombs.of_several_pictures().items()}
     files = picture_bombs.bombs() | several | picture_bombs.damaged()
@@ -231,11 +231,11 @@ def test_nothing_is_overwritten(bundle: Path, tmp_path: Path) -> None:
         (("--denoised", "parts"), "lies within"),
         (("--heatmaps", "parts/heat"), "lies within"),
         (("--denoised", "full"), "is not empty"),
-        (("--denoised", "d", "--heatmaps", "./d"), "give each a folder"),
+        (("--denoised", "d", "--heatmaps", "./d"), "choose two folders"),
         (("--denoised", "parts.csv"), "not a folder"),
     ],
 )
-def test_a_place_for_pictures_that_will_not_do(
+def test_invalid_output_folders_are_rejected(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], reason: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -259,7 +259,7 @@ def test_a_place_for_pictures_that_will_not_do(
         ("parts/a*/*.png", "parts/clean", False),
     ],
 )
-def test_pictures_that_a_pattern_would_find_are_not_written(
+def test_output_folders_that_match_the_pattern_are_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, folder: str, found: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -268,14 +268,14 @@ def test_pictures_that_a_pattern_would_find_are_not_written(
     beside = Beside(denoised=Path(folder))
     if found:
         with pytest.raises(OutputError, match="lies within"):
-            beside.require_room(Path(pattern), resume=True)
+            beside.require_free(Path(pattern), resume=True)
     else:
-        beside.require_room(Path(pattern), resume=True)
+        beside.require_free(Path(pattern), resume=True)
     assert (f"{folder}/a.png" in [item.name for item in pattern_items(Path(pattern))]) is found
     assert not Path("r.csv.partial").exists()
 
 
-def test_what_a_bundle_does_not_say_is_refused(tmp_path: Path) -> None:
+def test_outputs_that_a_bundle_lacks_are_rejected(tmp_path: Path) -> None:
     pictures_of(tmp_path / "parts", 1)
     silent = write_bundle(tmp_path / "silent", judges=False)
     asked = (silent, tmp_path / "parts", "--out", tmp_path / "r.csv")
@@ -287,7 +287,7 @@ def test_what_a_bundle_does_not_say_is_refused(tmp_path: Path) -> None:
 
 
 def changed(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """A bundle whose manifest says something else, sealed as by a program that makes such bundles."""
+    """A bundle with a changed manifest and valid checksums."""
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     change(manifest)
     write_manifest(folder, manifest)
@@ -310,7 +310,7 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
         ({"created": 2026}, "created"),
     ],
 )
-def test_a_manifest_of_other_types_is_refused(tmp_path: Path, change: dict[str, Any], named: str) -> None:
+def test_a_manifest_with_wrong_types_is_rejected(tmp_path: Path, change: dict[str, Any], named: str) -> None:
     pictures_of(tmp_path / "parts", 1)
     folder = changed(write_bundle(tmp_path / "bundle"), lambda manifest: manifest.update(change))
     refused = predict(folder, tmp_path / "parts", "--out", tmp_path / "r.csv").exception
@@ -318,7 +318,7 @@ def test_a_manifest_of_other_types_is_refused(tmp_path: Path, change: dict[str, 
     assert str(refused) == f"{folder}: its manifest.json says of {named} what makes no sense; make the bundle again"
 
 
-def test_a_manifest_of_no_known_format_is_refused(tmp_path: Path) -> None:
+def test_a_manifest_of_unknown_format_is_rejected(tmp_path: Path) -> None:
     pictures_of(tmp_path / "parts", 1)
     folder = write_bundle(tmp_path / "bundle")
     for text in ('{"format": [2]}', "[" * 100_000, "\ud800"):
@@ -341,18 +341,18 @@ def test_a_manifest_of_no_known_format_is_refused(tmp_path: Path) -> None:
         {**REFERENCE_SAYS, "parts": "many"},
     ],
 )
-def test_a_reference_of_other_types_is_refused(tmp_path: Path, reference: object) -> None:
+def test_a_drift_reference_with_wrong_types_is_rejected(tmp_path: Path, reference: object) -> None:
     pictures_of(tmp_path / "parts", 1)
     folder = write_bundle(tmp_path / "bundle")
     asked = (folder, tmp_path / "parts", "--out", tmp_path / "r.csv")
-    for said in (REFERENCE_SAYS, reference):
-        (folder / REFERENCE).write_text(json.dumps(said), "utf-8")
+    for result in (REFERENCE_SAYS, reference):
+        (folder / REFERENCE).write_text(json.dumps(result), "utf-8")
         changed(folder, lambda _: None)
         refused = predict(*asked, "--resume").exception
-        assert refused is None if said is REFERENCE_SAYS else "does not say what pictures were like" in str(refused)
+        assert refused is None if result is REFERENCE_SAYS else "does not say what pictures were like" in str(refused)
 
 
-def test_pictures_to_be_retaken_are_counted_and_may_fail_a_script(tmp_path: Path) -> None:
+def test_retakes_are_counted_and_can_fail_a_script(tmp_path: Path) -> None:
     def retake_all(manifest: dict[str, Any]) -> None:
         manifest["judge"]["retake_distance"] = 50.0
 
@@ -365,10 +365,10 @@ def test_pictures_to_be_retaken_are_counted_and_may_fail_a_script(tmp_path: Path
     assert clearcast.load(folder).retake_distance == 50.0
 
 
-def test_a_retake_that_never_comes_is_not_waited_for(bundle: Path, tmp_path: Path) -> None:
+def test_fail_on_retake_requires_a_bundle_that_returns_it(bundle: Path, tmp_path: Path) -> None:
     pictures_of(tmp_path / "parts", 1)
     refused = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--fail-on", "retake").exception
-    assert "never gives the verdict retake; let it by 'clearcast tune', or leave out --fail-on retake" in str(refused)
+    assert "never returns retake; enable it with 'clearcast tune', or leave out --fail-on retake" in str(refused)
     assert clearcast.load(bundle).retake_distance is None
 
 
@@ -387,14 +387,14 @@ def test_exit_codes_for_scripts(bundle: Path, tmp_path: Path) -> None:
     assert {done.exit_code for done in codes.values()} == {0, 3}
 
 
-def test_what_was_found_before_an_interruption_counts_too(bundle: Path, tmp_path: Path) -> None:
+def test_rows_before_an_interruption_count(bundle: Path, tmp_path: Path) -> None:
     imaging.save(tmp_path / "parts/a.png", flat(240))
     asked = (bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--fail-on", "defect", "--resume")
     assert [predict(*asked).exit_code for _ in range(2)] == [3, 3]
     assert len(rows_of(tmp_path / "r.csv")) == 1
 
 
-def test_a_picture_that_changed_is_inspected_again_and_its_last_row_counts(bundle: Path, tmp_path: Path) -> None:
+def test_a_changed_image_is_inspected_again_and_its_last_row_counts(bundle: Path, tmp_path: Path) -> None:
     picture, out = tmp_path / "parts/a.png", tmp_path / "r.csv"
     imaging.save(picture, flat(240, 32, 32))
     imaging.save(tmp_path / "parts/b.png", flat(10, 32, 32))
@@ -417,7 +417,7 @@ def test_a_picture_that_changed_is_inspected_again_and_its_last_row_counts(bundl
     assert "0 pictures inspected" in predict(*asked).output
 
 
-def test_a_copy_without_times_is_not_inspected_again(bundle: Path, tmp_path: Path) -> None:
+def test_a_copy_with_new_times_is_not_inspected_again(bundle: Path, tmp_path: Path) -> None:
     out, picture = tmp_path / "r.csv", tmp_path / "parts/a.bmp"
     imaging.save(picture, flat(10, 32, 32))
     imaging.save(tmp_path / "parts/b.bmp", flat(11, 32, 32))
@@ -435,7 +435,7 @@ def test_a_copy_without_times_is_not_inspected_again(bundle: Path, tmp_path: Pat
     assert [Path(row["path"]).name for row in rows_of(out)] == ["a.bmp", "b.bmp", "a.bmp"]
 
 
-def test_predict_says_what_it_leaves_out(bundle: Path, tmp_path: Path) -> None:
+def test_predict_reports_files_that_it_leaves_out(bundle: Path, tmp_path: Path) -> None:
     pictures_of(tmp_path / "parts", 2)
     (tmp_path / "parts/c.heic").write_bytes(b"x")
     (tmp_path / "parts/Thumbs.db").write_bytes(b"x")
@@ -451,7 +451,7 @@ def test_one_process_at_a_time_writes_results(bundle: Path, tmp_path: Path) -> N
     sink.stop()
 
 
-def test_shards_make_the_whole(bundle: Path, tmp_path: Path) -> None:
+def test_shards_cover_the_source(bundle: Path, tmp_path: Path) -> None:
     made = pictures_of(tmp_path / "parts", 12)
     found = []
     for number in (1, 2, 3):
@@ -461,7 +461,7 @@ def test_shards_make_the_whole(bundle: Path, tmp_path: Path) -> None:
     assert sorted(found) == list(made)
 
 
-def test_no_row_is_lost_or_doubled_by_kill_9(bundle: Path, tmp_path: Path) -> None:
+def test_no_row_is_lost_or_duplicated_by_kill_9(bundle: Path, tmp_path: Path) -> None:
     made = pictures_of(tmp_path / "parts", 200)
     out, growing = tmp_path / "r.csv", tmp_path / "r.csv.partial"
     asked = ["predict", bundle, "-", "--out", out, "--denoised", tmp_path / "d", "--threads", 2]
@@ -486,7 +486,7 @@ def test_no_row_is_lost_or_doubled_by_kill_9(bundle: Path, tmp_path: Path) -> No
     assert not growing.exists()
 
 
-def test_ctrl_c_says_how_to_go_on(bundle: Path, tmp_path: Path) -> None:
+def test_ctrl_c_explains_how_to_resume(bundle: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", MAIN, "predict", str(bundle), "-", "--out", str(tmp_path / "r.csv")]
     pictures_of(tmp_path / "parts", 1)
     pipe = subprocess.PIPE
@@ -523,10 +523,10 @@ def test_from_python(bundle: Path, tmp_path: Path) -> None:
     assert loaded.name in repr(loaded)
     assert (loaded.threshold, loaded.threads) == (0.5, 2)
     assert clearcast.load(bundle).threads == cores()
-    said = list(loaded.predict(tmp_path / "parts", restored=True, evidence=True))
-    assert [Path(each.path).name for each in said] == list(made)
-    assert all(each.evidence is not None for each in said)
-    for each, picture in zip(said, made.values(), strict=True):
+    result = list(loaded.predict(tmp_path / "parts", restored=True, evidence=True))
+    assert [Path(each.path).name for each in result] == list(made)
+    assert all(each.evidence is not None for each in result)
+    for each, picture in zip(result, made.values(), strict=True):
         assert each.restored is not None
         np.testing.assert_array_equal(each.restored, restored_of(picture))
     (one,) = loaded.predict(flat(240, 40, 40))

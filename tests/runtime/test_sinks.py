@@ -76,7 +76,7 @@ def interrupt(path: Path, rows: Iterable[Inspection], *, resume: bool = False) -
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows as other programs read them."""
+    """The rows as read by other programs."""
     if path.suffix == ".csv":
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
@@ -97,7 +97,7 @@ def partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
-def test_a_csv_has_the_columns_short_numbers_and_empty_cells(tmp_path: Path) -> None:
+def test_csv_has_the_columns_rounded_numbers_and_empty_cells(tmp_path: Path) -> None:
     write(tmp_path / "results.csv", [ROW, BROKEN])
 
     assert (tmp_path / "results.csv").read_bytes().decode() == (
@@ -109,7 +109,7 @@ def test_a_csv_has_the_columns_short_numbers_and_empty_cells(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".ndjson"])
-def test_json_lines_have_one_object_a_line_and_null(tmp_path: Path, suffix: str) -> None:
+def test_json_lines_have_one_object_per_line_and_null(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"results{suffix}"
 
     write(path, [ROW, BROKEN])
@@ -135,7 +135,7 @@ def test_parquet_keeps_numbers_as_numbers(tmp_path: Path) -> None:
     assert table["path"].tolist() == ["b.png", "a.png"]
 
 
-def test_a_number_that_is_none_is_an_empty_cell(tmp_path: Path) -> None:
+def test_nan_is_an_empty_cell(tmp_path: Path) -> None:
     write(tmp_path / "results.jsonl", [replace(ROW, p_defect=math.nan, ms=math.inf)])
 
     (row,) = read(tmp_path / "results.jsonl")
@@ -145,7 +145,7 @@ def test_a_number_that_is_none_is_an_empty_cell(tmp_path: Path) -> None:
 @SHARED_FOLDER
 @given(st.lists(UNICODE, max_size=6, unique=True), UNICODE)
 @example(["\r", "\n", '"', ",", "a\x00b", "\u2028", "=1+1", "-", " a ", ""], "\r\n")
-def test_any_name_and_error_come_back(tmp_path: Path, names: list[str], error: str) -> None:
+def test_names_and_errors_round_trip(tmp_path: Path, names: list[str], error: str) -> None:
     for suffix in SUFFIXES:
         path = tmp_path / f"results{suffix}"
         path.unlink(missing_ok=True)
@@ -159,7 +159,7 @@ def test_any_name_and_error_come_back(tmp_path: Path, names: list[str], error: s
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_name_that_is_not_unicode_is_spelled_out_and_known_again(tmp_path: Path, suffix: str) -> None:
+def test_a_name_that_is_not_unicode_is_escaped_and_recognised(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"results{suffix}"
     stray = os.fsdecode(b"caf\xe9.png")
 
@@ -170,7 +170,7 @@ def test_a_name_that_is_not_unicode_is_spelled_out_and_known_again(tmp_path: Pat
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_rows_are_on_their_way_beside_and_in_place_at_the_end(tmp_path: Path, suffix: str) -> None:
+def test_rows_go_to_a_partial_file_that_is_renamed_at_the_end(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "new" / f"results{suffix}"
     sink, done = open_sink(path, model=MODEL, resume=False)
 
@@ -185,7 +185,7 @@ def test_rows_are_on_their_way_beside_and_in_place_at_the_end(tmp_path: Path, su
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_interrupted_work_goes_on(tmp_path: Path, suffix: str) -> None:
+def test_an_interrupted_run_is_resumed(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"results{suffix}"
 
     def until_stopped() -> Iterator[Inspection]:
@@ -205,14 +205,14 @@ def test_interrupted_work_goes_on(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_work_that_stops_before_its_first_row_leaves_nothing(tmp_path: Path, suffix: str) -> None:
+def test_a_run_without_rows_leaves_no_file(tmp_path: Path, suffix: str) -> None:
     interrupt(tmp_path / f"results{suffix}", [])
 
     assert not files(tmp_path)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_whole_file_is_added_to_and_stays_whole_until_the_longer_one_is(tmp_path: Path, suffix: str) -> None:
+def test_a_complete_file_is_extended_and_replaced_at_the_end(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"results{suffix}"
     write(path, named("a", "b"))
 
@@ -228,23 +228,23 @@ def test_a_whole_file_is_added_to_and_stays_whole_until_the_longer_one_is(tmp_pa
 def test_nothing_is_overwritten(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"results{suffix}"
     interrupt(path, [ROW])
-    with pytest.raises(OutputError, match=r"partial: holds rows of a run that was interrupted; go on with --resume"):
+    with pytest.raises(OutputError, match=r"partial: has rows of an interrupted run; continue it with --resume"):
         open_sink(path, model=MODEL, resume=False)
     write(path, [], resume=True)
 
-    with pytest.raises(OutputError, match="is there, and nothing is overwritten; add to it with --resume"):
+    with pytest.raises(OutputError, match="already exists and will not be overwritten; extend it with --resume"):
         open_sink(path, model=MODEL, resume=False)
 
     assert paths(path) == ["a.png"]
 
 
-def test_a_file_that_came_up_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_file_created_by_another_process_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     sink, _ = open_sink(path, model=MODEL, resume=False)
     sink.write(ROW)
     path.write_text("precious")
 
-    with pytest.raises(OutputError, match="has come up meanwhile"):
+    with pytest.raises(OutputError, match="was created by another process"):
         sink.close()
 
     assert path.read_text() == "precious"
@@ -252,12 +252,12 @@ def test_a_file_that_came_up_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_rows_of_another_model_are_refused_and_left_alone(tmp_path: Path, suffix: str) -> None:
+def test_rows_of_another_model_are_rejected_and_unchanged(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"results{suffix}"
     write(path, [ROW])
     before = path.read_bytes()
 
-    with pytest.raises(OutputError, match="holds rows of 'castings 0123abcd', this is 'other 99'"):
+    with pytest.raises(OutputError, match="expected rows of the model 'other 99', got 'castings 0123abcd'"):
         open_sink(path, model="other 99", resume=True)
 
     assert path.read_bytes() == before
@@ -278,19 +278,19 @@ def test_rows_of_another_model_are_refused_and_left_alone(tmp_path: Path, suffix
         ("results.parquet", "hello"),
     ],
 )
-def test_files_of_something_else_are_refused_and_left_alone(tmp_path: Path, name: str, content: str | bytes) -> None:
+def test_other_files_are_rejected_and_unchanged(tmp_path: Path, name: str, content: str | bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     before = path.read_bytes()
 
-    with pytest.raises(OutputError, match=r"cannot be gone on with \(.+\); choose another file"):
+    with pytest.raises(OutputError, match=r"cannot resume from this file \(.+\); choose another"):
         open_sink(path, model=MODEL, resume=True)
 
     assert path.read_bytes() == before
     assert files(tmp_path) == [name]
 
 
-def test_a_parquet_file_of_other_columns_is_refused(tmp_path: Path) -> None:
+def test_a_parquet_file_with_other_columns_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "results.parquet"
     pd.DataFrame({"path": ["a"]}).to_parquet(path)
 
@@ -298,31 +298,29 @@ def test_a_parquet_file_of_other_columns_is_refused(tmp_path: Path) -> None:
         open_sink(path, model=MODEL, resume=True)
 
 
-def test_a_whole_file_with_rows_that_the_partial_one_lacks_is_refused(tmp_path: Path) -> None:
+def test_a_complete_file_with_rows_that_the_partial_one_lacks_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     write(path, named("a", "b"))
     partial(path).write_bytes(path.read_bytes().replace(b"\nb,", b"\nz,"))
 
-    with pytest.raises(OutputError, match=r"holds rows that .* lacks; remove the one that is out of date"):
+    with pytest.raises(OutputError, match=r"has rows that .* lacks; remove the outdated one"):
         open_sink(path, model=MODEL, resume=True)
 
 
 @pytest.mark.parametrize("name", ["results.txt", "results", "results.xlsx", ".csv"])
-def test_an_unknown_suffix_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(OutputError, match=r"results end in \.csv, \.jsonl, \.ndjson, \.parquet"):
+def test_an_unknown_suffix_is_rejected(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=r"expected a file type of \.csv, \.jsonl, \.ndjson, \.parquet"):
         open_sink(tmp_path / name, model=MODEL, resume=False)
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot write"):
         open_sink(tmp_path / "file" / "results.csv", model=MODEL, resume=False)
 
 
-def test_parquet_without_its_package_is_refused_before_any_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parquet_without_pyarrow_is_rejected_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet_module, "find_spec", lambda _: None)
 
     with pytest.raises(MissingDependencyError, match=r"pip install 'clearcast\[parquet\]', or write \.csv"):
@@ -367,7 +365,7 @@ while written < 10:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_processes_that_race_for_one_file_lose_no_row(tmp_path: Path, suffix: str) -> None:
+def test_processes_racing_for_one_file_lose_no_row(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"results{suffix}"
     racers = [subprocess.Popen([sys.executable, "-c", RACING, str(path), MODEL, name]) for name in "abc"]
     assert [racer.wait(120) for racer in racers] == [0, 0, 0]
@@ -375,31 +373,31 @@ def test_processes_that_race_for_one_file_lose_no_row(tmp_path: Path, suffix: st
     assert files(tmp_path) == [path.name]
 
 
-def test_a_lock_of_a_killed_process_refuses_nobody(tmp_path: Path) -> None:
+def test_a_lock_of_a_killed_process_blocks_nobody(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     (tmp_path / ".results.csv.lock").write_text("4711 elsewhere\n")
     write(path, [ROW])
     assert files(tmp_path) == [path.name]
 
 
-def test_a_link_and_its_target_are_one_file(tmp_path: Path) -> None:
+def test_a_link_and_its_target_share_one_lock(tmp_path: Path) -> None:
     target, link = tmp_path / "a" / "results.csv", tmp_path / "link.csv"
     target.parent.mkdir()
     link.symlink_to(target)
     sink, _ = open_sink(target, model=MODEL, resume=True, live=True)
-    with pytest.raises(OutputError, match="is writing it; wait for its end"):
+    with pytest.raises(OutputError, match="is writing it; wait until it ends"):
         open_sink(link, model=MODEL, resume=True, live=True)
     sink.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the system call of POSIX")
-def test_a_drive_without_locks_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drive_without_locks_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", refuse)
     sink, _ = open_sink(tmp_path / "results.csv", model=MODEL, resume=False)
-    assert "this drive knows no locks" in sink.warning
+    assert "this drive does not support locks" in sink.warning
     sink.close()
     assert files(tmp_path) == ["results.csv"]
 
@@ -409,7 +407,7 @@ OLD = "path,sha256,verdict,p_defect,threshold,noise_type,noise_level,p_noise,ms,
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("whole", [True, False])
-def test_files_of_the_first_version_are_gone_on_with(tmp_path: Path, suffix: str, whole: bool) -> None:
+def test_files_of_the_first_version_are_resumed(tmp_path: Path, suffix: str, whole: bool) -> None:
     path = tmp_path / f"results{suffix}"
     row = row_of(replace(ROW, path="old, x.png"))
     old = {name: row[name] for name in VERDICT_COLUMNS}
@@ -431,7 +429,7 @@ def test_files_of_the_first_version_are_gone_on_with(tmp_path: Path, suffix: str
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_stray_bytes_and_their_spelling_are_two_names(tmp_path: Path, suffix: str) -> None:
+def test_invalid_bytes_and_their_escapes_are_different_names(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"results{suffix}"
     names = [os.fsdecode(b"bad\xff.jpg"), r"bad\udcff.jpg", r"bad\u005cudcff.jpg", "\udc80\\"]
     write(path, named(names[0]))
@@ -452,7 +450,7 @@ def test_any_name_is_escaped_reversibly(name: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_of_several_rows_of_a_path_the_last_is_the_newest(tmp_path: Path, suffix: str) -> None:
+def test_the_last_row_of_a_path_is_the_newest(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"results{suffix}"
     write(path, [replace(row, noise_level=str(place)) for place, row in enumerate(named("a", "b", "a", "c", "a", "b"))])
     assert [(row["path"], row["noise_level"]) for row in read_newest_results(path)] == [
@@ -463,7 +461,7 @@ def test_of_several_rows_of_a_path_the_last_is_the_newest(tmp_path: Path, suffix
 
 
 @pytest.mark.parametrize(("suffix", "step"), [(".csv", 1), (".jsonl", 1), (".parquet", 17)])
-def test_a_file_cut_off_at_any_byte_goes_on_without_a_row_lost_or_doubled(
+def test_a_file_truncated_at_any_byte_is_resumed_without_lost_or_duplicated_rows(
     tmp_path: Path, suffix: str, step: int
 ) -> None:
     path = tmp_path / f"results{suffix}"
@@ -483,7 +481,7 @@ def test_a_file_cut_off_at_any_byte_goes_on_without_a_row_lost_or_doubled(
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_a_live_file_grows_in_its_place_and_mends_itself(tmp_path: Path, suffix: str) -> None:
+def test_a_live_file_is_appended_in_place_and_repaired(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"results{suffix}"
     sink, _ = open_sink(path, model=MODEL, resume=True, live=True)
     sink.write(ROW)
@@ -500,8 +498,8 @@ def test_a_live_file_grows_in_its_place_and_mends_itself(tmp_path: Path, suffix:
     assert files(tmp_path) == [path.name]
 
 
-def test_parquet_cannot_be_live(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="Parquet cannot grow row by row"):
+def test_parquet_is_rejected_as_a_live_file(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot append rows to Parquet"):
         open_sink(tmp_path / "results.parquet", model=MODEL, resume=True, live=True)
 
 
@@ -522,22 +520,22 @@ for number in range(100_000):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
-def test_a_killed_process_loses_no_row_that_it_told_of(tmp_path: Path) -> None:
+def test_a_killed_process_loses_no_reported_row(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
-    told = -1
+    reported = -1
     for _ in range(3):
         command = [sys.executable, "-c", WRITING, str(path), MODEL]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for _ in range(50):
-                told = int(process.stdout.readline())
+                reported = int(process.stdout.readline())
             process.send_signal(signal.SIGKILL)
             *later, _ = process.stdout.read().split("\n")
-            told = int(later[-1]) if later else told
+            reported = int(later[-1]) if later else reported
 
         sink, done = open_sink(path, model=MODEL, resume=True)
         sink.stop()
-        assert all(f"{number}.png" in done for number in range(told + 1))
+        assert all(f"{number}.png" in done for number in range(reported + 1))
 
     write(path, [], resume=True)
     assert paths(path) == [f"{number}.png" for number in range(len(paths(path)))]
@@ -555,7 +553,7 @@ def test_done_is_a_set_of_names(names: list[str], others: list[str]) -> None:
     assert not any(name in done for name in set(others) - set(names))
 
 
-def test_done_knows_many_names() -> None:
+def test_done_holds_many_names() -> None:
     done = Done()
     for number in range(100_000):
         done.add(str(number))

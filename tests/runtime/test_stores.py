@@ -1,4 +1,4 @@
-"""Pictures of stores that have a URL, here fsspec's store in memory and the disk as a store."""
+"""Images of object stores: fsspec's in-memory store, and the disk as a store."""
 
 import pickle
 import sys
@@ -17,7 +17,7 @@ fsspec = pytest.importorskip("fsspec", reason="needs fsspec, which comes with th
 
 @pytest.fixture
 def parts() -> Iterator[dict[str, bytes]]:
-    """A store with pictures; by key."""
+    """A store with images; returns these by key."""
     store = fsspec.filesystem("memory")
     grey = {f"{number}.png": 20 * number for number in range(4)} | {"b/c/5.jpg": 200}
     files = {key: imaging.encode(flat(level), Path(key).suffix) for key, level in grey.items()}
@@ -28,7 +28,7 @@ def parts() -> Iterator[dict[str, bytes]]:
     store.pseudo_dirs[:] = [""]
 
 
-def test_a_store_is_read_as_a_folder_is(parts: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_store_is_read_like_a_folder(parts: dict[str, bytes], tmp_path: Path) -> None:
     for key, data in parts.items():
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / key).write_bytes(data)
@@ -40,38 +40,38 @@ def test_a_store_is_read_as_a_folder_is(parts: dict[str, bytes], tmp_path: Path)
         assert count(source) == 5
 
 
-def test_one_picture_of_a_store(parts: dict[str, bytes]) -> None:
+def test_a_single_image_of_a_store(parts: dict[str, bytes]) -> None:
     (item,) = items("memory://bucket/parts/b/c/5.jpg")
     assert (item.key, item.read()) == ("5.jpg", parts["b/c/5.jpg"])
     assert pickle.loads(pickle.dumps(item)).read() == parts["b/c/5.jpg"]  # as it goes to the machines of a fleet
 
 
-def test_shards_are_those_of_the_folder(parts: dict[str, bytes]) -> None:
+def test_shards_of_a_store_equal_those_of_a_folder(parts: dict[str, bytes]) -> None:
     dealt = [item.key for number in (1, 2, 3) for item in items("memory://bucket/parts", shard=Shard(number, 3))]
     assert sorted(dealt) == sorted(parts)
 
 
-def test_a_bad_picture_stops_nothing(parts: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_image_stops_nothing(parts: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     store = fsspec.filesystem("memory")
     store.pipe("/bucket/parts/empty.png", b"")
     found = {item.key: item for item in items("memory://bucket/parts")}
     store.rm("/bucket/parts/0.png")
-    for key, reason in {"0.png": "cannot be read", "empty.png": "is empty"}.items():
+    for key, reason in {"0.png": "cannot read", "empty.png": "is empty"}.items():
         with pytest.raises(PictureError, match=reason):
             found[key].read()
     assert found["1.png"].read() == parts["1.png"]
     monkeypatch.setattr(stores, "MAX_BYTES", 10)
-    with pytest.raises(PictureError, match="at most 10 are read"):
+    with pytest.raises(PictureError, match="the limit is 10"):
         found["1.png"].read()
 
 
 @pytest.mark.parametrize("url", ["memory://bucket/none", "nosuch://bucket/parts"])
-def test_what_is_not_there_is_refused(url: str) -> None:
-    with pytest.raises(SourceError, match=f"{url}: cannot be"):
+def test_a_missing_store_is_rejected(url: str) -> None:
+    with pytest.raises(SourceError, match=f"{url}: cannot "):
         items(url)
 
 
-def test_a_package_that_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(MissingDependencyError, match="s3fs"):
         items("s3://bucket/parts")

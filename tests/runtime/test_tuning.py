@@ -340,4 +340,4 @@ def test_a_real_bundle_learns_to_say_retake(bundle: Path, noisy_folder: Path, tm
     assert f"{expected.count('retake')} retake" in done.output
     assert pd.read_csv(tmp_path / "r.csv")["verdict"].tolist() == expected
     refused = invoke("predict", copy, pictures, "--out", tmp_path / "s.csv", "--fail-on", "retake")
-    assert "never gives the verdict retake; let it by 'clearcast tune'" in str(refused.exception)
+    assert "never returns retake; enable it with 'clearcast tune'" in str(refused.exception)

@@ -47,7 +47,7 @@ class Clock:
 
 
 class Judge:
-    """Decodes pictures; those with "bad" in their name are defects, those with "doubt" are to be retaken."""
+    """Inspector by name: images with "bad" in their name are defects, those with "doubt" are retakes."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -63,11 +63,11 @@ class Judge:
                 imaging.decode(data, Channels.GREY, item.name)
                 name = Path(item.name).name
                 doubted = Verdict.RETAKE if "doubt" in name else Verdict.OK
-                said = inspection(item.name, Verdict.DEFECT if "bad" in name else doubted)
+                result = inspection(item.name, Verdict.DEFECT if "bad" in name else doubted)
             except PictureError as error:
-                said = inspection(item.name, None, str(error))
-            said = replace(said, sha256=sha256)
-            yield replace(said, size=state.size, modified=state.modified) if state else said
+                result = inspection(item.name, None, str(error))
+            result = replace(result, sha256=sha256)
+            yield replace(result, size=state.size, modified=state.modified) if state else result
 
 
 def inspection(name: str, verdict: Verdict | None = Verdict.DEFECT, error: str = "") -> Inspection:
@@ -82,87 +82,85 @@ def names(found: Sequence[Item]) -> list[str]:
 # what has arrived
 
 
-def test_a_picture_is_whole_when_it_has_not_changed_for_a_while(tmp_path: Path) -> None:
+def test_an_image_is_complete_when_it_has_not_changed_for_some_time(tmp_path: Path) -> None:
     clock, path = Clock(), tmp_path / "a.png"
     arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0), clock)
     path.write_bytes(PNG[:50])
-    assert arrivals.look() == []
+    assert arrivals.poll() == []
     clock.now = 0.75
     path.write_bytes(PNG[:80])
-    assert arrivals.look() == []
+    assert arrivals.poll() == []
     clock.now = 1.5
     os.utime(path, ns=(1, 1))  # of one size, but written to
-    assert arrivals.look() == []
+    assert arrivals.poll() == []
     clock.now = 2.25
-    assert arrivals.look() == []
+    assert arrivals.poll() == []
 
     clock.now = 2.5
 
-    assert names(arrivals.look()) == ["a.png"]
+    assert names(arrivals.poll()) == ["a.png"]
 
 
-def test_what_cannot_be_decoded_is_waited_for_and_in_the_end_an_error(tmp_path: Path) -> None:
+def test_an_undecodable_file_is_an_error_after_a_timeout(tmp_path: Path) -> None:
     clock, path, judge = Clock(), tmp_path / "a.png", Judge()
     arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0, patience=10.0), clock)
     path.write_bytes(PNG[:50])
-    arrivals.look()
+    arrivals.poll()
     clock.now = 1.0
-    (first,) = judge.predict(arrivals.look())
+    (first,) = judge.predict(arrivals.poll())
     assert not arrivals.take(first)
     clock.now = 10.9
-    assert arrivals.look() == []
-    assert arrivals.waited_for == 1
+    assert arrivals.poll() == []
+    assert arrivals.pending == 1
 
     clock.now = 11.0
-    (last,) = judge.predict(arrivals.look())
+    (last,) = judge.predict(arrivals.poll())
 
     assert "truncated" in last.error or "cannot" in last.error
     assert arrivals.take(last)
-    assert arrivals.look() == []
-    assert arrivals.waited_for == 0
+    assert arrivals.poll() == []
+    assert arrivals.pending == 0
 
 
-def test_what_was_half_written_is_judged_when_it_is_whole(tmp_path: Path) -> None:
+def test_an_incomplete_file_is_inspected_when_it_is_complete(tmp_path: Path) -> None:
     clock, path, judge = Clock(), tmp_path / "a.png", Judge()
     arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0, patience=10.0), clock)
     path.write_bytes(PNG[:50])
-    arrivals.look()
+    arrivals.poll()
     clock.now = 1.0
-    (first,) = judge.predict(arrivals.look())
+    (first,) = judge.predict(arrivals.poll())
     assert not arrivals.take(first)
 
     clock.now = 2.0
     path.write_bytes(PNG)
-    assert arrivals.look() == []
+    assert arrivals.poll() == []
     clock.now = 3.0
-    (last,) = judge.predict(arrivals.look())
+    (last,) = judge.predict(arrivals.poll())
 
     assert last.verdict is Verdict.OK
     assert arrivals.take(last)
 
 
-def test_the_error_of_a_whole_file_is_final_at_once(tmp_path: Path) -> None:
+def test_the_error_of_a_complete_file_is_final_at_once(tmp_path: Path) -> None:
     clock, path = Clock(), tmp_path / "a.png"
     arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0, patience=10.0), clock)
     path.write_bytes(PNG)
-    arrivals.look()
+    arrivals.poll()
     clock.now = 1.0
-    (item,) = arrivals.look()
+    (item,) = arrivals.poll()
 
     assert arrivals.take(replace(inspection(item.name, None, "no content"), pixels="12ab"))
-    assert arrivals.waited_for == 0
+    assert arrivals.pending == 0
 
 
 @pytest.mark.parametrize("following", [PNG, PNG[:55] + b"other", PNG[:40], b"", PNG[:50], None])
-def test_the_error_of_a_picture_that_is_overwritten_or_removed_is_written(
-    tmp_path: Path, following: bytes | None
-) -> None:
+def test_the_error_of_an_overwritten_or_removed_image_is_written(tmp_path: Path, following: bytes | None) -> None:
     clock, path, judge = Clock(), tmp_path / "a.png", Judge()
     arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0, patience=10.0), clock)
     path.write_bytes(b"broken" + PNG[6:50])
-    arrivals.look()
+    arrivals.poll()
     clock.now = 1.0
-    (failed,) = judge.predict(arrivals.look())
+    (failed,) = judge.predict(arrivals.poll())
     assert not arrivals.take(failed)
     assert arrivals.take_lost() == []
 
@@ -172,10 +170,10 @@ def test_the_error_of_a_picture_that_is_overwritten_or_removed_is_written(
     else:
         path.write_bytes(following)
 
-    arrivals.look()
+    arrivals.poll()
     assert arrivals.take_lost() == [failed]
     assert arrivals.take_lost() == []
-    assert arrivals.waited_for == (following is not None)
+    assert arrivals.pending == (following is not None)
 
 
 @pytest.mark.parametrize("begun", [b"", PNG[:50]])
@@ -183,35 +181,35 @@ def test_a_file_that_only_grew_has_no_error(tmp_path: Path, begun: bytes) -> Non
     clock, path, judge = Clock(), tmp_path / "a.png", Judge()
     arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0, patience=10.0), clock)
     path.write_bytes(begun)
-    arrivals.look()
+    arrivals.poll()
     clock.now = 1.0
-    (failed,) = judge.predict(arrivals.look())
+    (failed,) = judge.predict(arrivals.poll())
     assert not arrivals.take(failed)
 
     path.write_bytes(PNG)
-    arrivals.look()
+    arrivals.poll()
 
     assert arrivals.take_lost() == []
-    assert arrivals.waited_for == 1
+    assert arrivals.pending == 1
 
 
-def test_a_picture_that_is_renamed_or_removed_is_forgotten(tmp_path: Path) -> None:
+def test_a_renamed_or_removed_image_is_no_longer_pending(tmp_path: Path) -> None:
     clock = Clock()
     arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=1.0), clock)
     (tmp_path / "new.png").write_bytes(PNG)
     (tmp_path / "camera.tmp").write_bytes(PNG)
-    arrivals.look()
+    arrivals.poll()
     clock.now = 1.0
 
     (tmp_path / "new.png").rename(tmp_path / "a.png")
 
-    assert arrivals.look() == []
-    assert arrivals.waited_for == 1
+    assert arrivals.poll() == []
+    assert arrivals.pending == 1
     clock.now = 2.0
-    assert names(arrivals.look()) == ["a.png"]
+    assert names(arrivals.poll()) == ["a.png"]
 
 
-def test_known_pictures_are_not_seen_again(tmp_path: Path) -> None:
+def test_known_images_are_not_inspected_again(tmp_path: Path) -> None:
     known, clock = Inspected(), Clock()
     for name in ("a.png", "sub/b.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -219,11 +217,11 @@ def test_known_pictures_are_not_seen_again(tmp_path: Path) -> None:
     known.add((tmp_path / "a.png").as_posix(), file_state(tmp_path / "a.png"))
     arrivals = Arrivals(tmp_path, known, Waiting(settle=0.0), clock, trusted=time.time_ns() + 10**10)
 
-    assert names(arrivals.look()) == ["b.png"]
+    assert names(arrivals.poll()) == ["b.png"]
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SourceError, match="no such folder; needed is one in which pictures arrive"):
+def test_a_missing_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceError, match="no such folder; expected the folder in which images arrive"):
         watched_folder(tmp_path / "missing")
     monkeypatch.chdir(tmp_path)
     assert watched_folder(Path()) == tmp_path
@@ -239,27 +237,27 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def watch_once(folder: Path, out: Path, judge: Judge, most: int | None = None) -> list[str]:
-    """Watch until nothing is waited for, or until ``most`` pictures were seen; the defects that were told."""
-    told: list[str] = []
+    """Watch until nothing is pending, or until ``most`` images were inspected; returns the alerts."""
+    reported: list[str] = []
     stop, written = threading.Event(), []
 
-    def seen(each: Inspection) -> None:
+    def on_inspection(each: Inspection) -> None:
         written.append(each)
         if len(written) == most:
             stop.set()
 
     sink, known = open_sink(out, model=MODEL, resume=True, live=True)
     arrivals = Arrivals(folder, known, Waiting(settle=0.02, patience=0.05))
-    with sink, Alarms([lambda each: told.append(Path(each.path).name)], print) as alarms:
-        watch(judge, arrivals, sink, alarms, stop=stop, once=True, seen=seen)
-    return told
+    with sink, Alarms([lambda each: reported.append(Path(each.path).name)], print) as alarms:
+        watch(judge, arrivals, sink, alarms, stop=stop, once=True, on_inspection=on_inspection)
+    return reported
 
 
 def rows(out: Path) -> list[str]:
     return [Path(path).name for path in pd.read_csv(out)["path"]]
 
 
-def test_pictures_get_rows_and_all_but_ok_ones_alarms(tmp_path: Path) -> None:
+def test_images_get_rows_and_all_but_ok_ones_alerts(tmp_path: Path) -> None:
     folder, out, judge = tmp_path / "in", tmp_path / "results.csv", Judge()
     folder.mkdir()
     for name in ("a.png", "bad.png", "c.png", "doubt.png"):
@@ -274,16 +272,16 @@ def test_pictures_get_rows_and_all_but_ok_ones_alarms(tmp_path: Path) -> None:
     assert judge.asked.count("a.png") == 1
 
 
-def test_overwritten_broken_pictures_get_rows_and_alarms(tmp_path: Path) -> None:
+def test_overwritten_damaged_images_get_rows_and_alerts(tmp_path: Path) -> None:
     folder, out, path = tmp_path / "in", tmp_path / "r.csv", tmp_path / "in/latest.png"
     folder.mkdir()
 
     class Camera(Judge):
-        """Writes the next broken picture as soon as one was inspected, and in the end a good one."""
+        """Write the next damaged image as soon as one was inspected, and finally a valid one."""
 
         def predict(self, source: Iterable[Item], /) -> Generator[Inspection, None, None]:
-            for said in super().predict(source):
-                yield said
+            for result in super().predict(source):
+                yield result
                 if len(self.asked) <= 3:
                     path.write_bytes(PNG if len(self.asked) == 3 else b"broken %d" % len(self.asked))
 
@@ -295,7 +293,7 @@ def test_overwritten_broken_pictures_get_rows_and_alarms(tmp_path: Path) -> None
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(1, 4), max_size=4), st.integers(0, 9))
-def test_no_picture_is_missed_or_doubled_by_restarts(
+def test_no_image_is_missed_or_duplicated_by_restarts(
     tmp_path_factory: pytest.TempPathFactory, ends: list[int], cut: int
 ) -> None:
     folder = tmp_path_factory.mktemp("in")
@@ -332,10 +330,10 @@ def test_a_folder_that_cannot_be_listed_gets_one_row_and_the_watch_ends(
     assert sorted(judge.asked) == ["a.png", "locked", "locked"]
 
 
-def test_the_watch_pauses_after_a_turn_without_a_final_inspection(
+def test_the_watch_pauses_after_a_batch_without_a_final_inspection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that grows on and on is due at every look."""
+    """A file that keeps growing is due at every poll."""
     path, judge, stop = tmp_path / "a.png", Judge(), threading.Event()
     path.write_bytes(PNG[:50])
     pauses: list[int] = []
@@ -351,19 +349,19 @@ def test_the_watch_pauses_after_a_turn_without_a_final_inspection(
     arrivals = Arrivals(tmp_path, Inspected(), Waiting(settle=0.0, patience=0.0))
     sink, _ = open_sink(tmp_path / "r.csv", model=MODEL, resume=True, live=True)
     with sink, Alarms([], print) as alarms:
-        watch(judge, arrivals, sink, alarms, stop=stop, once=False, seen=lambda _: None)
+        watch(judge, arrivals, sink, alarms, stop=stop, once=False, on_inspection=lambda _: None)
 
     assert pauses == [1, 2, 3]
 
 
-def test_pictures_that_arrive_while_it_watches_are_seen(tmp_path: Path) -> None:
+def test_images_that_arrive_during_the_watch_are_inspected(tmp_path: Path) -> None:
     stop, judge, out = threading.Event(), Judge(), tmp_path / "results.csv"
     folder = tmp_path / "in"
     folder.mkdir()
     sink, known = open_sink(out, model=MODEL, resume=True, live=True)
     arrivals = Arrivals(folder, known, Waiting(settle=0.02))
 
-    def seen(each: Inspection) -> None:
+    def on_inspection(each: Inspection) -> None:
         following = {"a.png": "b.png", "b.png": "c.png"}.get(Path(each.path).name)
         if following:
             (folder / following).write_bytes(PNG)
@@ -372,7 +370,7 @@ def test_pictures_that_arrive_while_it_watches_are_seen(tmp_path: Path) -> None:
 
     (folder / "a.png").write_bytes(PNG)
     with sink, Alarms([], print) as alarms:
-        watch(judge, arrivals, sink, alarms, stop=stop, once=False, seen=seen)
+        watch(judge, arrivals, sink, alarms, stop=stop, once=False, on_inspection=on_inspection)
 
     assert rows(out) == ["a.png", "b.png", "c.png"]
 
@@ -381,11 +379,11 @@ def test_pictures_that_arrive_while_it_watches_are_seen(tmp_path: Path) -> None:
 
 
 def raise_alarm(alarm: alarms_module.Alarm, each: Inspection) -> list[str]:
-    """What it told of failures."""
-    told: list[str] = []
-    with Alarms([alarm], told.append) as alarms:
-        alarms.raise_for(each)
-    return told
+    """Send an alert; returns the reported failures."""
+    reported: list[str] = []
+    with Alarms([alarm], reported.append) as alarms:
+        alarms.send(each)
+    return reported
 
 
 def test_a_hook_gets_path_and_verdict_without_a_shell(tmp_path: Path) -> None:
@@ -393,10 +391,12 @@ def test_a_hook_gets_path_and_verdict_without_a_shell(tmp_path: Path) -> None:
     (tmp_path / "hook.py").write_text(code)
     name = "a b; touch x $(y) 'ü\".png"
 
-    told = raise_alarm(hook_alarm(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/said.json'"), inspection(name))
+    reported = raise_alarm(
+        hook_alarm(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/said.json'"), inspection(name)
+    )
 
     arguments, environment = json.loads((tmp_path / "said.json").read_text())
-    assert told == []
+    assert reported == []
     assert arguments[-2:] == [name, "defect"]
     assert {key: value for key, value in environment.items() if key.startswith("CLEARCAST_")}.items() >= {
         "CLEARCAST_PATH": name,
@@ -407,42 +407,42 @@ def test_a_hook_gets_path_and_verdict_without_a_shell(tmp_path: Path) -> None:
     }.items()
 
 
-def test_a_failed_alarm_is_told_and_the_next_is_raised() -> None:
-    told: list[str] = []
+def test_a_failed_alert_is_reported_and_the_next_is_sent() -> None:
+    reported: list[str] = []
     heard: list[str] = []
     hooks = [hook_alarm(f"'{sys.executable}' -c 'import sys; sys.exit(3)'"), lambda each: heard.append(each.path)]
 
-    with Alarms(hooks, told.append) as alarms:
-        alarms.raise_for(inspection("a"))
-        alarms.raise_for(inspection("b"))
+    with Alarms(hooks, reported.append) as alarms:
+        alarms.send(inspection("a"))
+        alarms.send(inspection("b"))
 
     assert heard == ["a", "b"]
-    assert [line[:2] for line in told] == ["a:", "b:"]
-    assert "exit status 3" in told[0]
+    assert [line[:2] for line in reported] == ["a:", "b:"]
+    assert "exit status 3" in reported[0]
 
 
-def test_a_hook_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_hook_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks_module, "_HOOK_SECONDS", 0.2)
 
-    (told,) = raise_alarm(hook_alarm(f"'{sys.executable}' -c 'import time; time.sleep(60)'"), inspection("a"))
+    (reported,) = raise_alarm(hook_alarm(f"'{sys.executable}' -c 'import time; time.sleep(60)'"), inspection("a"))
 
-    assert "timed out" in told
+    assert "timed out" in reported
 
 
 @pytest.mark.parametrize("command", ["", " ", "no-such-program-here", "'unclosed"])
-def test_a_hook_that_is_not_there_is_refused(command: str) -> None:
-    with pytest.raises(OutputError, match=r"hook .* needed is (one|a program) and its arguments"):
+def test_a_missing_hook_is_rejected(command: str) -> None:
+    with pytest.raises(OutputError, match=r"hook .* expected a program and its arguments"):
         hook_alarm(command)
 
 
 @pytest.mark.parametrize("url", ["", "host/path", "file:///etc/passwd", "ftp://host/", "http://"])
-def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(OutputError, match="needed is an address such as https://host/path"):
+def test_an_invalid_url_is_rejected(url: str) -> None:
+    with pytest.raises(OutputError, match="expected a URL such as https://host/path"):
         webhook_alarm(url)
 
 
 class Listener:
-    """A server on this machine; answers with the codes it is given, the last for all that follow."""
+    """A local server that responds with the given status codes, the last one for all further requests."""
 
     def __init__(self, *codes: int) -> None:
         self.heard: list[tuple[str, str, bytes]] = []
@@ -479,11 +479,11 @@ class Listener:
 
 
 @pytest.mark.parametrize("codes", [(200,), (500, 204), (503, 503, 200)])
-def test_a_webhook_posts_the_row_until_it_is_heard(codes: tuple[int, ...]) -> None:
+def test_a_webhook_posts_the_row_until_it_succeeds(codes: tuple[int, ...]) -> None:
     with Listener(*codes) as listener:
-        told = raise_alarm(webhook_alarm(listener.url), inspection("ü.png"))
+        reported = raise_alarm(webhook_alarm(listener.url), inspection("ü.png"))
 
-    assert told == []
+    assert reported == []
     assert len(listener.heard) == len(codes)
     method, kind, data = listener.heard[-1]
     assert (method, kind) == ("POST", "application/json")
@@ -492,27 +492,27 @@ def test_a_webhook_posts_the_row_until_it_is_heard(codes: tuple[int, ...]) -> No
 
 
 @pytest.mark.parametrize("code", [404, 500, 302])
-def test_a_webhook_that_is_not_heard_is_told(code: int) -> None:
+def test_a_failed_webhook_is_reported(code: int) -> None:
     with Listener(code) as listener:
-        (told,) = raise_alarm(webhook_alarm(listener.url), inspection("a"))
+        (reported,) = raise_alarm(webhook_alarm(listener.url), inspection("a"))
 
-    assert told.startswith("a: webhook: HTTP Error")
+    assert reported.startswith("a: webhook: HTTP Error")
     assert [method for method, *_ in listener.heard] == ["POST"] * 3
 
 
-def test_a_webhook_without_a_server_is_told() -> None:
+def test_a_webhook_without_a_server_is_reported() -> None:
     with Listener(200) as listener:
         pass
 
-    (told,) = raise_alarm(webhook_alarm(listener.url), inspection("a"))
+    (reported,) = raise_alarm(webhook_alarm(listener.url), inspection("a"))
 
-    assert "refused" in told
+    assert "refused" in reported
 
 
 # the command
 
 
-def test_the_command_inspects_what_is_there_and_goes_on_after_a_restart(
+def test_the_command_inspects_existing_images_and_resumes_after_a_restart(
     bundle: Path, noisy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "results.csv"

@@ -1,4 +1,4 @@
-"""Files that nobody should send, each made here: of no kind, of two kinds, cut, lying, far too large when unpacked."""
+"""Hostile files: of no type, of two types, truncated, with false headers, decompression bombs."""
 
 import io
 import struct
@@ -35,7 +35,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(width: int, height: int, *, bits: int = 8, colour: int = 0, rows: bytes = b"", more: bytes = b"") -> bytes:
-    """A PNG whose header says what it likes; ``rows`` are packed."""
+    """A PNG with an arbitrary header; ``rows`` are compressed."""
     head = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -70,7 +70,7 @@ def many(form: str) -> bytes:
 
 
 def files() -> dict[str, bytes]:
-    """All of them, by what is wrong with them."""
+    """All hostile files, by what is wrong with them."""
     grey, colour = grain(96, 128), grain(96, 128, 3)
     jpeg, plain_png, webp, tif = (saved(grey, form) for form in ("JPEG", "PNG", "WEBP", "TIFF"))
     bitmap, large = saved(grey, "BMP"), saved(grain(900, 1200), "JPEG")

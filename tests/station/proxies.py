@@ -1,4 +1,4 @@
-"""A reverse proxy that shows a station below a path, as nginx does by `location /clearcast/ { proxy_pass .../; }`."""
+"""A reverse proxy that serves a station under a path, as nginx does by `location /clearcast/ { proxy_pass .../; }`."""
 
 import http.server
 import threading

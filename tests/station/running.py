@@ -1,4 +1,4 @@
-"""A station in a separate process, as ``clearcast serve`` starts it."""
+"""A station in a separate process, started by ``clearcast serve``."""
 
 import os
 import re
@@ -17,36 +17,36 @@ from stations import until
 
 @dataclass(frozen=True)
 class Running:
-    """A running station; ``output``: file with its output."""
+    """A running station; ``output`` is its output."""
 
     process: subprocess.Popen[bytes]
     output: Path
 
-    def said(self) -> str:
+    def printed(self) -> str:
         return self.output.read_text("utf-8")
 
     @property
     def port(self) -> int:
-        found = re.search(r"Open http://\S+:(\d+) ", self.said())
-        assert found, self.said()
+        found = re.search(r"Open http://\S+:(\d+) ", self.printed())
+        assert found, self.printed()
         return int(found[1])
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=2 * PATIENCE, trust_env=False)
 
     def memory(self) -> int:
-        """Return its resident memory in bytes."""
+        """Resident memory in bytes."""
         status = Path(f"/proc/{self.process.pid}/statm").read_text("utf-8")
         return int(status.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Stop it and return its exit code."""
+        """Stop it; returns the exit code."""
         self.process.send_signal(number)
         return self.process.wait(PATIENCE)
 
 
 def start(bundle: Path, folder: Path, *options: str) -> Running:
-    """Start a station on a free port with its data in a folder, without waiting."""
+    """Start a station on a free port, with its data in a folder, without waiting for it."""
     folder.mkdir(exist_ok=True)
     output = folder / "output.txt"
     code = "from clearcast.cli import main; main()"
@@ -69,11 +69,11 @@ def start(bundle: Path, folder: Path, *options: str) -> Running:
 
 @contextmanager
 def running(bundle: Path, folder: Path, *options: str) -> Iterator[Running]:
-    """Run a station until it is ready, and stop it afterwards."""
+    """Start a station, and wait until it is ready."""
     started = start(bundle, folder, *options)
     try:
-        until(lambda: "\nReady: " in started.said() or started.process.poll() is not None)
-        assert started.process.poll() is None, started.said()
+        until(lambda: "\nReady: " in started.printed() or started.process.poll() is not None)
+        assert started.process.poll() is None, started.printed()
         yield started
     finally:
         started.process.kill()

@@ -1,4 +1,4 @@
-"""Stations that answer over a real socket, with a fake bundle; and images to send."""
+"""Stations with a fake bundle that listen on a real socket, and images to send them."""
 
 import socket
 import threading
@@ -28,7 +28,7 @@ TOKENS = Tokens(operator="the operator's token", reader="the reader's token!!")
 
 @dataclass
 class Scene:
-    """The parts of a station; tests change them before starting it."""
+    """Components of a station; a test may change them before it starts one."""
 
     folder: Path
     inspector: Bright = field(default_factory=lambda: Bright(manifest=cast(Manifest, {"measured": MEASURED})))
@@ -46,9 +46,9 @@ class Scene:
     def station(self) -> Station:
         desk = Desk(self.folder / "bundle", log=self.log, shelf=self.shelf, threads=2, waiting=self.waiting)
         return Station(
-            desk=desk,
+            service=desk,
             log=self.log,
-            shelf=self.shelf,
+            image_store=self.shelf,
             name="line 1",
             limits=self.limits,
             tokens=self.tokens,
@@ -58,7 +58,7 @@ class Scene:
 
     @contextmanager
     def open(self, *, ready: bool = True) -> Iterator[httpx.Client]:
-        """Start the station and yield a client."""
+        """Start the station; yields a client."""
         with serving(self.station()) as client:
             if ready:
                 until(lambda: client.get("/readyz").status_code == 200)
@@ -76,7 +76,7 @@ def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 @contextmanager
 def serving(station: Station) -> Iterator[httpx.Client]:
-    """Run a server in a thread, on a free port, and yield a client."""
+    """Run a server in a thread, on a free port; yields a client."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     server = server_of(station)
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -104,7 +104,7 @@ def files_of(*pictures: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes, 
 
 
 def send(client: httpx.Client, *brightnesses: int, **fields: str) -> list[dict[str, Any]]:
-    """Send images of one grey level each, named by it; those above 127 are defects."""
+    """Send images of one grey level each, named after it; those above 127 are defects."""
     files = files_of(*((f"part {level}.png", picture(level)) for level in brightnesses))
     answer = client.post("/v1/inspect", files=files, data=fields)
     assert answer.status_code == 200, answer.text
@@ -113,12 +113,12 @@ def send(client: httpx.Client, *brightnesses: int, **fields: str) -> list[dict[s
 
 
 def problem_of(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """Check that a response is a problem (RFC 9457), and return it."""
+    """The problem (RFC 9457) of a response."""
     assert answer.status_code == status, (answer.status_code, answer.text)
     assert answer.headers["content-type"] == "application/problem+json"
-    told: dict[str, Any] = answer.json()
-    assert told["status"] == status
-    assert told["title"]
-    assert told["detail"]
-    assert told["type"] == "about:blank"
-    return told
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["title"]
+    assert body["detail"]
+    assert body["type"] == "about:blank"
+    return body

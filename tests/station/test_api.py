@@ -46,7 +46,7 @@ def client(scene: Scene) -> Iterator[httpx.Client]:
         yield opened
 
 
-def test_pictures_are_answered_in_their_order_and_are_in_the_log(client: httpx.Client) -> None:
+def test_inspections_are_returned_in_order_and_logged(client: httpx.Client) -> None:
     dark, bright = send(client, 40, 220)
 
     assert (dark["name"], dark["verdict"]) == ("part 40.png", "ok")
@@ -58,23 +58,23 @@ def test_pictures_are_answered_in_their_order_and_are_in_the_log(client: httpx.C
     assert sorted(one["id"] for one in logged) == sorted([dark["id"], bright["id"]])
 
 
-def test_an_inspection_says_what_the_documents_promise(client: httpx.Client) -> None:
-    (said,) = send(client, 200, station="line 7")
+def test_an_inspection_has_the_documented_fields(client: httpx.Client) -> None:
+    (result,) = send(client, 200, station="line 7")
 
-    assert list(said) == [
+    assert list(result) == [
         *("id", "at", "name", "station", "sha256", "size", "width", "height", "verdict", "p_defect", "threshold"),
         *("noise_type", "noise_level", "p_noise", "ms", "model", "error", "brightness", "sharpness", "sigma"),
         *("density", "shadow", "feedback", "disagreement", "pictures"),
     ]
-    assert said["at"].endswith("Z")
-    assert (said["width"], said["height"], said["station"]) == (20, 16, "line 7")
-    assert said["feedback"] == []
+    assert result["at"].endswith("Z")
+    assert (result["width"], result["height"], result["station"]) == (20, 16, "line 7")
+    assert result["feedback"] == []
 
 
-def test_pictures_come_back(client: httpx.Client) -> None:
-    (said,) = send(client, 200)
-    assert all(said["pictures"].values()), said["pictures"]
-    answers = {kind: client.get(path) for kind, path in said["pictures"].items()}
+def test_images_can_be_downloaded(client: httpx.Client) -> None:
+    (result,) = send(client, 200)
+    assert all(result["pictures"].values()), result["pictures"]
+    answers = {kind: client.get(path) for kind, path in result["pictures"].items()}
 
     assert answers["noisy"].content == picture(200)
     assert answers["noisy"].headers["content-type"] == "image/png"
@@ -90,14 +90,14 @@ def test_pictures_come_back(client: httpx.Client) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_bad_picture_among_good_ones_is_an_inspection_with_an_error(client: httpx.Client) -> None:
+def test_an_invalid_image_among_valid_ones_is_an_inspection_with_an_error(client: httpx.Client) -> None:
     files = files_of(("a.png", picture(20)), ("b.txt", b"no picture"), ("c.png", picture(230)[:-30]))
     answer = client.post("/v1/inspect", files=files)
     good, text, cut = answer.json()["inspections"]
 
     assert answer.status_code == 200
     assert good["verdict"] == "ok"
-    assert "not a picture" in text["error"]
+    assert "not an image" in text["error"]
     assert text["verdict"] is None
     assert set(text["pictures"].values()) == {None}
     assert "c.png" in cut["error"]
@@ -110,59 +110,59 @@ def test_a_bad_picture_among_good_ones_is_an_inspection_with_an_error(client: ht
 @pytest.mark.parametrize(
     ("data", "status", "words"),
     [
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "not an image"),
         (b"", 422, "empty"),
         (picture(3)[:40], 422, "p.png"),
-        (imaging.encode(np.zeros((300, 400), np.uint8), ".png"), 413, "at most 100,000 pixels"),
-        (imaging.encode(np.zeros((200, 200, 3), np.uint8), ".bmp"), 413, "at most 100,000 are taken"),
+        (imaging.encode(np.zeros((300, 400), np.uint8), ".png"), 413, "pixels exceed the limit of 100,000"),
+        (imaging.encode(np.zeros((200, 200, 3), np.uint8), ".bmp"), 413, "bytes exceed the limit of 100,000"),
         (bytes(cv2.imencode(".png", np.zeros((20, 20), np.uint16))[1]), 422, "16 bits"),
     ],
     ids=("no picture", "empty", "cut", "pixels", "bytes", "16 bits"),
 )
-def test_where_nothing_can_be_inspected_the_problem_says_why(
+def test_if_nothing_can_be_inspected_the_problem_gives_the_reason(
     scene: Scene, data: bytes, status: int, words: str
 ) -> None:
     scene.limits = Limits(bytes=100_000, pixels=100_000)
     with scene.open() as client:
-        told = problem_of(client.post("/v1/inspect", files=files_of(("p.png", data))), status)
+        body = problem_of(client.post("/v1/inspect", files=files_of(("p.png", data))), status)
         (logged,) = client.get("/v1/inspections").json()["inspections"]
 
-    assert words in told["detail"]
-    assert told["inspections"] == [logged]
+    assert words in body["detail"]
+    assert body["inspections"] == [logged]
 
 
-def test_feedback_is_kept_and_makes_a_disagreement(client: httpx.Client) -> None:
-    (said,) = send(client, 220)
-    path = f"/v1/inspections/{said['id']}/feedback"
+def test_feedback_is_stored_and_opens_a_disagreement(client: httpx.Client) -> None:
+    (result,) = send(client, 220)
+    path = f"/v1/inspections/{result['id']}/feedback"
     first = client.post(path, json={"says": "ok", "note": "a <b>reflection</b>\nnot a crack", "operator": "Ana"})
     open_ones = client.get("/v1/inspections?disagreement=open").json()["inspections"]
     second = client.post(path, json={"says": "ok", "operator": "Ben", "settles": True})
 
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.json()["feedback"][0]["note"] == "a <b>reflection</b>\nnot a crack"
-    assert [one["id"] for one in open_ones] == [said["id"]]
+    assert [one["id"] for one in open_ones] == [result["id"]]
     assert second.json()["disagreement"] == "settled"
-    assert client.get(f"/v1/inspections/{said['id']}").json() == second.json()
+    assert client.get(f"/v1/inspections/{result['id']}").json() == second.json()
     problem_of(client.post("/v1/inspections/999/feedback", json={"says": "ok"}), 404)
     for wrong in ({"says": "maybe"}, {}, {"says": "ok", "note": "n" * 2001}, {"says": "ok", "who": "Ana"}):
         problem_of(client.post(path, json=wrong), 422)
 
 
-def test_the_log_is_read_page_by_page(client: httpx.Client) -> None:
+def test_the_log_is_paginated(client: httpx.Client) -> None:
     ids = [one["id"] for level in range(0, 250, 25) for one in send(client, level)]
-    seen, path = [], "/v1/inspections?limit=3"
+    pages, path = [], "/v1/inspections?limit=3"
     while path:
         page = client.get(path).json()
-        seen.append([one["id"] for one in page["inspections"]])
+        pages.append([one["id"] for one in page["inspections"]])
         path = page["next"] and f"/v1/inspections?limit=3&after={page['next']}"
 
-    assert [one for page in seen for one in page] == ids[::-1]
-    assert [len(page) for page in seen] == [3, 3, 3, 1]
+    assert [one for page in pages for one in page] == ids[::-1]
+    assert [len(page) for page in pages] == [3, 3, 3, 1]
     least_certain = client.get("/v1/inspections?order=least_certain&limit=2").json()["inspections"]
     assert {one["name"] for one in least_certain} == {"part 125.png", "part 150.png"}
 
 
-def test_filters_mean_what_they_say(client: httpx.Client) -> None:
+def test_filters_select_the_matching_inspections(client: httpx.Client) -> None:
     send(client, 10, 20, station="line 7")
     (late,) = send(client, 220)
 
@@ -199,12 +199,12 @@ def test_filters_mean_what_they_say(client: httpx.Client) -> None:
         "q=%00",
     ],
 )
-def test_a_filter_that_is_none_is_refused(client: httpx.Client, query: str) -> None:
-    told = problem_of(client.get(f"/v1/inspections?{query}"), 422)
-    assert query.partition("=")[0] in told["detail"]
+def test_an_invalid_filter_is_rejected(client: httpx.Client, query: str) -> None:
+    body = problem_of(client.get(f"/v1/inspections?{query}"), 422)
+    assert query.partition("=")[0] in body["detail"]
 
 
-def test_the_table_holds_exactly_what_is_filtered(client: httpx.Client) -> None:
+def test_the_csv_export_has_exactly_the_filtered_inspections(client: httpx.Client) -> None:
     send(client, *range(0, 250, 10))
     formula = "=1+1, x.png"
     client.post("/v1/inspect", files=files_of((formula, picture(251))))
@@ -221,9 +221,7 @@ def test_the_table_holds_exactly_what_is_filtered(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_no_cell_of_the_table_is_computed_whatever_separator_it_is_read_with(
-    client: httpx.Client, separator: str
-) -> None:
+def test_no_cell_of_the_csv_export_is_a_formula_with_any_separator(client: httpx.Client, separator: str) -> None:
     for name in ("=1+1.png", "part;=1+1.png", 'a;"@SUM(1)".png', " -1.png"):
         client.post("/v1/inspect", files=files_of((name, picture(251))), data={"station": "line;+2"}).raise_for_status()
     note = "a scratch\n=1+1\t@x;-3\r\n+4"
@@ -241,17 +239,17 @@ def test_no_cell_of_the_table_is_computed_whatever_separator_it_is_read_with(
 
 @pytest.fixture
 def pool() -> Iterator[WorkerPool]:
-    made = WorkerPool("tables", threads=1, waiting=0)
+    made = WorkerPool("tables", threads=1, queue_size=0)
     made.start()
     yield made
     made.stop()
 
 
-def test_every_piece_of_a_table_is_read_by_the_pool_also_if_that_was_full(
+def test_every_chunk_of_an_export_is_read_by_the_pool_even_if_it_was_full(
     scene: Scene, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_module, "_FULL_PAUSE", 0.01)
-    monkeypatch.setattr(export_module, "_ROWS", 2)
+    monkeypatch.setattr(export_module, "_CHUNK_ROWS", 2)
     readers = set()
     numbers = scene.log.write(5 * [ENTRY])
     go_on = threading.Event()
@@ -275,7 +273,7 @@ def test_every_piece_of_a_table_is_read_by_the_pool_also_if_that_was_full(
     assert readers == {"tables"}
 
 
-def test_a_table_that_is_closed_while_a_thread_reads_it_lets_go_of_the_log() -> None:
+def test_an_export_closed_while_a_thread_reads_it_releases_the_log() -> None:
     begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def records() -> Generator[Record]:
@@ -287,35 +285,35 @@ def test_a_table_that_is_closed_while_a_thread_reads_it_lets_go_of_the_log() -> 
         finally:
             ended.set()
 
-    reading = export_module._Reading(records())
-    with ThreadPoolExecutor(1) as reader:
-        pieces = [reader.submit(reading._next) for _ in range(4)]
+    reader = export_module._CsvReader(records())
+    with ThreadPoolExecutor(1) as threads:
+        chunks = [threads.submit(reader._next) for _ in range(4)]
         assert begun.wait(60)
-        reading.close()
+        reader.close()
         assert not ended.is_set()
         go_on.set()
-        assert pieces[-1].result() is None
+        assert chunks[-1].result() is None
     assert ended.is_set()
 
 
-def test_few_tables_are_sent_at_a_time(client: httpx.Client, scene: Scene) -> None:
+def test_concurrent_exports_are_limited(client: httpx.Client, scene: Scene) -> None:
     send(client, 10, 20)
     exports = Exports()
-    first, second, third, fourth = (exports.one(scene.log.export(Wanted())) for _ in range(4))
+    first, second, third, fourth = (exports.limit(scene.log.export(Wanted())) for _ in range(4))
     for records in (first, second, third):
         next(records)
 
-    with pytest.raises(HTTPException) as told:
+    with pytest.raises(HTTPException) as error:
         next(fourth)
-    assert told.value.status_code == 429
-    assert told.value.headers
-    assert int(told.value.headers["Retry-After"]) >= 1
+    assert error.value.status_code == 429
+    assert error.value.headers
+    assert int(error.value.headers["Retry-After"]) >= 1
     first.close()  # its reader went away
     assert len(list(second)) == 1
-    assert [len(list(exports.one(scene.log.export(Wanted())))) for _ in range(5)] == 5 * [2]
+    assert [len(list(exports.limit(scene.log.export(Wanted())))) for _ in range(5)] == 5 * [2]
 
 
-def test_a_table_whose_reader_goes_away_lets_go_of_the_log(
+def test_an_export_whose_client_disconnects_releases_the_log(
     client: httpx.Client, scene: Scene, pool: WorkerPool
 ) -> None:
     send(client, *range(10, 30))
@@ -342,7 +340,7 @@ def test_a_table_whose_reader_goes_away_lets_go_of_the_log(
         gc.enable()
 
 
-def test_a_reader_that_stalls_gets_no_more_of_a_table_and_frees_its_place(
+def test_an_export_to_a_stalled_client_is_aborted_and_frees_its_slot(
     client: httpx.Client,
     scene: Scene,
     pool: WorkerPool,
@@ -350,7 +348,7 @@ def test_a_reader_that_stalls_gets_no_more_of_a_table_and_frees_its_place(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     send(client, *range(10, 30))
-    monkeypatch.setattr(export_module, "_STALLED", 0.05)
+    monkeypatch.setattr(export_module, "_CHUNK_TIMEOUT", 0.05)
     exports = Exports()
 
     async def connected() -> Message:
@@ -362,13 +360,13 @@ def test_a_reader_that_stalls_gets_no_more_of_a_table_and_frees_its_place(
 
     for version in ("2.3", "2.4"):
         for _ in range(4):  # more than may be sent at a time
-            table = Table(exports.one(scene.log.export(Wanted())), pool)
+            table = Table(exports.limit(scene.log.export(Wanted())), pool)
             asyncio.run(table({"type": "http", "asgi": {"spec_version": version}}, connected, never_read))
-    assert len(list(exports.one(scene.log.export(Wanted())))) == 20
-    assert "not read to its end" in caplog.text
+    assert len(list(exports.limit(scene.log.export(Wanted())))) == 20
+    assert "did not read it to the end" in caplog.text
 
 
-def test_a_full_desk_says_when_to_come_again(scene: Scene) -> None:
+def test_a_full_queue_returns_retry_after(scene: Scene) -> None:
     scene.waiting = 2
     with scene.open() as client, ThreadPoolExecutor(2) as others:
         scene.inspector.open.clear()
@@ -379,12 +377,12 @@ def test_a_full_desk_says_when_to_come_again(scene: Scene) -> None:
         answered = [one.result()[0]["name"] for one in held]
         logged = client.get("/v1/inspections").json()["inspections"]
 
-    assert "queue is full" in problem_of(answer, 429)["detail"]
+    assert "already" in problem_of(answer, 429)["detail"]
     assert int(answer.headers["retry-after"]) >= 1
     assert sorted(answered) == sorted(one["name"] for one in logged) == ["part 10.png", "part 20.png"]
 
 
-def test_pictures_that_do_not_fit_into_memory_together_wait_their_turn(scene: Scene) -> None:
+def test_uploads_beyond_the_memory_budget_are_rejected_temporarily(scene: Scene) -> None:
     scene.limits = Limits(held_bytes=150)
     with scene.open() as client, ThreadPoolExecutor(1) as others:
         scene.inspector.open.clear()
@@ -399,7 +397,7 @@ def test_pictures_that_do_not_fit_into_memory_together_wait_their_turn(scene: Sc
     assert answer.headers["retry-after"] == "1"
 
 
-def test_a_station_without_its_bundle_says_so_and_recovers(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_station_without_its_bundle_reports_it_and_recovers(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clearcast.station.desk.desk._PAUSE", 0.01)
     there = dict(scene.shop.there)
     scene.shop.there.clear()
@@ -420,25 +418,25 @@ def test_a_station_without_its_bundle_says_so_and_recovers(scene: Scene, monkeyp
 
 
 @pytest.mark.parametrize("away", [LogAway("the log is away"), OSError(28, "No space left on device")])
-def test_a_log_that_is_away_is_a_problem_that_passes(
+def test_an_unavailable_log_is_a_temporary_problem(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, away: Exception
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise away
 
     with scene.open() as client:
-        (said,) = send(client, 3)
+        (result,) = send(client, 3)
         with monkeypatch.context() as patch:
             for name in ("page", "record", "count", "trend", "models", "export", "add_feedback"):
                 patch.setattr(type(scene.log), name, fail)
-            for path in ("inspections", f"inspections/{said['id']}", "counts", "trend", "choices", "inspections.csv"):
+            for path in ("inspections", f"inspections/{result['id']}", "counts", "trend", "choices", "inspections.csv"):
                 answer = client.get(f"/v1/{path}")
                 problem_of(answer, 503)
                 assert int(answer.headers["retry-after"]) >= 1
-        assert client.get("/v1/inspections").json()["inspections"] == [said]
+        assert client.get("/v1/inspections").json()["inspections"] == [result]
 
 
-def test_what_nobody_thought_of_is_a_problem_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_is_a_problem(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a secret of the inside")
 
@@ -453,7 +451,7 @@ def test_what_nobody_thought_of_is_a_problem_too(scene: Scene, monkeypatch: pyte
     assert 'clearcast_refused_total{status="500"} 1.0' in counted
 
 
-def test_metrics_count_verdicts_noise_and_refusals(client: httpx.Client) -> None:
+def test_metrics_count_verdicts_noise_types_and_errors(client: httpx.Client) -> None:
     send(client, 10, 20, 220)
     client.get("/v1/inspections?limit=0")
     client.get("/v1/counts", headers={"Host": "elsewhere.example"})
@@ -477,16 +475,14 @@ def test_unknown_addresses_and_methods_are_problems(client: httpx.Client) -> Non
 
 
 @pytest.mark.parametrize("encoding", ["punycode", "undefined", "unicode_escape", "hex", "no such"])
-def test_a_form_in_an_encoding_that_is_none_is_the_sender_s_fault(client: httpx.Client, encoding: str) -> None:
+def test_a_form_in_an_unknown_encoding_is_a_client_error(client: httpx.Client, encoding: str) -> None:
     form = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a-!"\r\n\r\nx\r\n--b--\r\n'
     kind = f"multipart/form-data; boundary=b; charset={encoding}"
 
     assert client.post("/v1/inspect", content=form, headers={"Content-Type": kind}).status_code in {400, 415, 422}
 
 
-def test_a_sweep_that_hangs_does_not_keep_the_station_from_ending(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hanging_retention_task_does_not_delay_the_shutdown(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     swept, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
     def hang(*_: object, **__: object) -> None:
@@ -502,7 +498,7 @@ def test_a_sweep_that_hangs_does_not_keep_the_station_from_ending(
     go_on.set()
 
 
-def test_a_sweep_that_fails_does_not_keep_the_desk_from_closing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_retention_task_does_not_prevent_the_shutdown(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     swept = threading.Event()
 
     def fail(*_: object, **__: object) -> None:
@@ -514,22 +510,22 @@ def test_a_sweep_that_fails_does_not_keep_the_desk_from_closing(scene: Scene, mo
     with serving(station):
         assert swept.wait(60)
 
-    assert "the station is closing" in station.desk.state().reasons
+    assert "the station is closing" in station.service.state().reasons
 
 
-def test_old_pictures_go_and_say_so(scene: Scene) -> None:
+def test_deleted_images_return_gone(scene: Scene) -> None:
     with scene.open() as client:
-        (said,) = send(client, 3)
-        scene.shelf.apply_retention(keep_days=None, keep_bytes=0, needed=lambda _: set())
-        later = client.get(f"/v1/inspections/{said['id']}").json()
-        answer = client.get(said["pictures"]["noisy"])
+        (result,) = send(client, 3)
+        scene.shelf.sweep(keep_days=None, keep_bytes=0, needed=lambda _: set())
+        later = client.get(f"/v1/inspections/{result['id']}").json()
+        answer = client.get(result["pictures"]["noisy"])
 
     assert set(later["pictures"].values()) == {None}
-    assert "no longer kept" in problem_of(answer, 410)["detail"]
+    assert "no longer stored" in problem_of(answer, 410)["detail"]
 
 
-def test_a_sender_who_falls_silent_is_not_waited_for(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "Guard", partial(Guard, patience=0.2))
+def test_a_silent_sender_times_out(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_module, "Guard", partial(Guard, idle_timeout=0.2))
     with scene.open() as client:
         with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60) as line:
             head = b"POST /v1/inspect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n"

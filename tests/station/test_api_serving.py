@@ -1,4 +1,4 @@
-"""The command that serves a station, as somebody at a terminal meets it."""
+"""The command ``clearcast serve`` in a separate process."""
 
 import signal
 import socket
@@ -20,11 +20,11 @@ from clearcast.station.api.tokens import read_tokens
 
 @contextmanager
 def unready(folder: Path, *options: str) -> Iterator[Running]:
-    """A station without a bundle: it answers, and waits for one."""
+    """A running station whose bundle does not exist yet."""
     started = start(folder / "missing", folder, *options)
     try:
-        until(lambda: "Not ready: " in started.said() or started.process.poll() is not None)
-        assert started.process.poll() is None, started.said()
+        until(lambda: "Not ready: " in started.printed() or started.process.poll() is not None)
+        assert started.process.poll() is None, started.printed()
         yield started
     finally:
         started.process.kill()
@@ -32,31 +32,31 @@ def unready(folder: Path, *options: str) -> Iterator[Running]:
 
 
 def failed(folder: Path, *options: str) -> str:
-    """What a station says that cannot start: one message, and no traceback."""
+    """The message of a station that cannot start; there must be no traceback."""
     started = start(folder / "missing", folder, *options)
     assert started.process.wait(120) == 1
-    assert "Traceback" not in started.said()
-    return started.said()
+    assert "Traceback" not in started.printed()
+    return started.printed()
 
 
-def test_it_says_where_to_look_and_whether_it_is_ready(bundle: Path, tmp_path: Path) -> None:
+def test_serve_prints_its_url_and_readiness(bundle: Path, tmp_path: Path) -> None:
     with running(bundle, tmp_path / "a", "--station", "line 3") as station, station.client() as client:
-        said = station.said()
+        printed = station.printed()
         answer = client.post("/v1/inspect", files={"files": ("a.png", saved(grain(64, 64), "PNG"))})
         assert answer.json()["inspections"][0]["station"] == "line 3"
         assert station.stop() == 0
     logged = tmp_path / "a" / "data"
 
-    assert f"Open http://127.0.0.1:{station.port} in a browser" in said
-    assert f"Log and pictures: {logged}" in said
-    assert f"Ready: {answer.json()['inspections'][0]['model']}" in said
+    assert f"Open http://127.0.0.1:{station.port} in a browser" in printed
+    assert f"Log and images: {logged}" in printed
+    assert f"Ready: {answer.json()['inspections'][0]['model']}" in printed
     assert (logged / "log.sqlite").exists()
     assert (logged / "pictures").is_dir()
-    assert "Stopped" in station.said()
+    assert "Stopped" in station.printed()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_only_when_what_it_took_is_answered_and_logged(
+def test_shutdown_waits_until_accepted_images_are_answered_and_logged(
     bundle: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     large = [("files", (f"{n}.png", saved(grain(700, 900), "PNG"))) for n in range(6)]
@@ -72,12 +72,12 @@ def test_it_ends_only_when_what_it_took_is_answered_and_logged(
     assert len(answered) == 6
 
 
-def test_without_its_bundle_it_waits_and_says_so(tmp_path: Path) -> None:
+def test_without_its_bundle_serve_waits_and_reports_it(tmp_path: Path) -> None:
     with unready(tmp_path) as station, station.client() as client:
         assert client.get("/readyz").status_code == 503
         assert client.get("/").status_code == 200
         assert station.stop() == 0
-    assert "missing" in station.said()
+    assert "missing" in station.printed()
 
 
 def test_two_stations_do_not_share_a_folder_or_a_port(tmp_path: Path) -> None:
@@ -90,14 +90,14 @@ def test_two_stations_do_not_share_a_folder_or_a_port(tmp_path: Path) -> None:
     assert "(Address already in use); choose another --port" in taken
 
 
-def test_after_a_kill_the_folder_is_free(tmp_path: Path) -> None:
+def test_after_a_kill_the_folder_is_unlocked(tmp_path: Path) -> None:
     with unready(tmp_path) as station:
         station.stop(signal.SIGKILL)
     with unready(tmp_path):
         pass
 
 
-def test_where_others_reach_it_there_are_tokens(tmp_path: Path) -> None:
+def test_a_station_reachable_by_others_requires_tokens(tmp_path: Path) -> None:
     refused = failed(tmp_path / "a", "--host", "0.0.0.0")
     with unready(tmp_path / "b", "--host", "0.0.0.0", "--token-file", str(tmp_path / "tokens")) as station:
         tokens = read_tokens(tmp_path / "tokens")
@@ -110,22 +110,20 @@ def test_where_others_reach_it_there_are_tokens(tmp_path: Path) -> None:
     assert "--token-file" in refused
     assert (without.status_code, having.status_code) == (401, 200)
     assert (tmp_path / "tokens").stat().st_mode & 0o777 == 0o600
-    assert tokens.operator not in station.said()
+    assert tokens.operator not in station.printed()
 
 
-def test_what_cannot_be_is_one_message(tmp_path: Path) -> None:
+def test_startup_errors_are_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     broken = tmp_path / "tokens"
     broken.write_text("operator: x")
 
     assert "choose another folder with --data" in failed(tmp_path / "a", "--data", str(tmp_path / "file"))
-    assert "cannot be listened on" in failed(
-        tmp_path / "b", "--host", "no.such.host.invalid", "--token-file", str(broken)
-    )
+    assert "cannot listen on" in failed(tmp_path / "b", "--host", "no.such.host.invalid", "--token-file", str(broken))
     assert "two different tokens" in failed(tmp_path / "c", "--token-file", str(broken))
 
 
-def test_no_answer_waits_for_its_head_to_be_acknowledged() -> None:
+def test_no_response_waits_for_the_acknowledgement_of_its_head() -> None:
     with _listener("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()
         with connection:

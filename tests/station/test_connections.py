@@ -1,4 +1,4 @@
-"""Connections and requests that do not end by themselves."""
+"""Timeouts and eviction of connections and requests."""
 
 import asyncio
 import socket
@@ -36,7 +36,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 
 @contextmanager
 def station(scene: Scene, monkeypatch: pytest.MonkeyPatch, **limits: float) -> Iterator[httpx.Client]:
-    monkeypatch.setattr(connections, "_LOOK", 0.02)
+    monkeypatch.setattr(connections, "_CHECK_SECONDS", 0.02)
     limited = ConnectionLimits(**{"head": 0.3, "grace": 0.3, **limits})  # type: ignore[arg-type]
     monkeypatch.setattr("stations.server_of", partial(server_of, limits=limited))
     with serving(scene.station()) as client:
@@ -49,7 +49,7 @@ def line_to(client: httpx.Client) -> socket.socket:
 
 
 def is_closed(line: socket.socket) -> bool:
-    """Whether the other side hangs up; waits for it."""
+    """Wait for the other side to close the connection; whether it does."""
     try:
         while line.recv(65_536):
             pass
@@ -61,7 +61,7 @@ def is_closed(line: socket.socket) -> bool:
 
 
 def is_well(line: socket.socket) -> bool:
-    """Whether a request on a line is answered."""
+    """Whether a request on a connection gets a response."""
     line.sendall(HEAD)
     answer = b""
     while not answer.endswith(b"}"):
@@ -76,7 +76,7 @@ def _drip(line: socket.socket, piece: bytes, times: int = 3000) -> None:
 
 
 @pytest.mark.parametrize("beginning", [b"", b"G", HEAD[:-4]])
-def test_a_head_that_does_not_become_whole_ends_the_connection(
+def test_an_incomplete_head_ends_the_connection(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, beginning: bytes
 ) -> None:
     with station(scene, monkeypatch) as client, line_to(client) as line:
@@ -85,17 +85,17 @@ def test_a_head_that_does_not_become_whole_ends_the_connection(
 
 
 @pytest.mark.parametrize("rest", [b"GET /he", b""])
-def test_what_follows_a_request_has_the_same_deadline(
+def test_bytes_after_a_request_have_the_same_timeout(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, rest: bytes
 ) -> None:
-    """The rest of a body that nobody wanted, or the beginning of another request."""
+    """The rest of an unread body, or the start of another request."""
     body = b"" if rest else FORM.replace(b"/v1/inspect", b"/v1/nothing") % 99
     with station(scene, monkeypatch) as client, line_to(client) as line:
         line.sendall((body or HEAD) + rest)
         assert is_closed(line)
 
 
-def test_head_bytes_one_by_one_do_not_put_the_deadline_off(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_head_bytes_do_not_extend_the_timeout(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         station(scene, monkeypatch) as client,
         line_to(client) as line,
@@ -104,14 +104,14 @@ def test_head_bytes_one_by_one_do_not_put_the_deadline_off(scene: Scene, monkeyp
         _drip(line, b"G")
 
 
-def test_a_client_that_keeps_its_connection_is_not_hurried(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_keep_alive_connection_stays_open(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with station(scene, monkeypatch) as client, line_to(client) as line:
         for _ in range(3):
             assert is_well(line)
             time.sleep(0.5)
 
 
-def test_an_answer_that_nobody_reads_is_given_up(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_response_that_is_not_read_is_aborted(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with station(scene, monkeypatch) as client, socket.socket() as line:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         line.settimeout(60)
@@ -121,7 +121,7 @@ def test_an_answer_that_nobody_reads_is_given_up(scene: Scene, monkeypatch: pyte
             _drip(line, asked)
 
 
-def test_a_reader_who_takes_time_gets_all_of_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_reader_gets_the_whole_response(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with station(scene, monkeypatch, grace=0.1, rate=1000) as client, line_to(client) as line:
         line.sendall(b"GET /docs/swagger/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         came = 0
@@ -131,7 +131,7 @@ def test_a_reader_who_takes_time_gets_all_of_it(scene: Scene, monkeypatch: pytes
         assert came > 1_000_000
 
 
-def test_idle_connections_make_room_for_new_ones(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connections_are_evicted_for_new_ones(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with station(scene, monkeypatch, head=60, most=10) as client, ExitStack() as lines:
         send(client, 1)
         silent = [lines.enter_context(line_to(client)) for _ in range(100)]
@@ -140,9 +140,7 @@ def test_idle_connections_make_room_for_new_ones(scene: Scene, monkeypatch: pyte
         assert is_well(silent[-1]), "the latest are still heard"
 
 
-def test_requests_without_a_token_that_do_not_become_whole_make_room_too(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_incomplete_requests_without_a_token_are_evicted(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.tokens = TOKENS
     begun = b"POST /v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{"
     with station(scene, monkeypatch, head=60, most=10) as client, ExitStack() as lines:
@@ -158,8 +156,8 @@ def test_requests_without_a_token_that_do_not_become_whole_make_room_too(
         assert client.get("/v1/counts").status_code == 200
 
 
-def test_connections_that_are_closing_but_unread_count(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They hold a descriptor until their answer is read."""
+def test_closing_connections_with_unread_data_count(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They hold a file descriptor until their response is read."""
     asked = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     made: list[connections.BoundedProtocol] = []
     connection_made = connections.BoundedProtocol.connection_made
@@ -181,7 +179,7 @@ def test_connections_that_are_closing_but_unread_count(scene: Scene, monkeypatch
         assert 0 < len(made[-1].connections) <= 5
 
 
-def test_requests_under_way_are_not_given_up_for_new_connections(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_requests_are_not_evicted(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with station(scene, monkeypatch, head=60, most=2) as client, line_to(client) as first, line_to(client) as second:
         client.close()
         for line in (first, second):
@@ -193,7 +191,7 @@ def test_requests_under_way_are_not_given_up_for_new_connections(scene: Scene, m
         assert b"Retry-After" in answer
 
 
-def test_readers_who_wait_do_not_shut_out_an_operator(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_readers_do_not_block_an_operator(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.tokens = TOKENS
     asked = f"GET /v1/pictures/{64 * 'a'}/restored HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKENS.reader}"
     go_on = threading.Event()
@@ -210,27 +208,27 @@ def test_readers_who_wait_do_not_shut_out_an_operator(scene: Scene, monkeypatch:
             assert send(another, 3)[0]["verdict"] == "ok", "on a new one"
 
 
-def test_the_address_with_the_most_connections_makes_room() -> None:
-    """Seen from the protocol: tests come from one address."""
+def test_the_address_with_the_most_connections_is_evicted_first() -> None:
+    """Tested below HTTP, because all tests come from one address."""
 
     class Line:
-        def __init__(self, address: str, born: float, *, known: int = 0) -> None:
-            self.client, self.born, self.known = (address, 1), born, known
+        def __init__(self, address: str, opened_at: float, *, role_level: int = 0) -> None:
+            self.client, self.opened_at, self.role_level = (address, 1), opened_at, role_level
 
-    lines = [Line("greedy", 3), Line("greedy", 2), Line("modest", 1), Line("greedy", 0, known=1)]
+    lines = [Line("greedy", 3), Line("greedy", 2), Line("modest", 1), Line("greedy", 0, role_level=1)]
     assert connections.oldest_of_most(lines, lines) is lines[1]  # type: ignore[type-var]
     assert connections.oldest_of_most(lines[2:], lines) is lines[2]  # type: ignore[type-var]
-    one_of_many, operator = Line("greedy", 9), Line("greedy", 0, known=2)
+    one_of_many, operator = Line("greedy", 9), Line("greedy", 0, role_level=2)
     assert connections.oldest_of_most([lines[2], one_of_many], [*lines, one_of_many]) is one_of_many  # type: ignore[type-var]
     assert connections.oldest_of_most([operator, lines[3]], lines) is lines[3]  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize(
     ("limits", "times"),
-    [({"patience": 0.2}, 0), ({"seconds": (0.5, 0.5)}, 100), ({"grace": 0.2}, 100)],
+    [({"idle_timeout": 0.2}, 0), ({"body_timeouts": (0.5, 0.5)}, 100), ({"grace": 0.2}, 100)],
     ids=("silence", "the whole request", "too slow"),
 )
-def test_bodies_have_deadlines(
+def test_bodies_have_timeouts(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any], times: int
 ) -> None:
     monkeypatch.setattr(app_module, "Guard", partial(Guard, **limits))
@@ -243,7 +241,7 @@ def test_bodies_have_deadlines(
         assert send(client, 3)[0]["verdict"] == "ok"
 
 
-def test_a_quick_upload_in_small_pieces_is_taken(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fast_upload_in_small_chunks_is_accepted(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     form = httpx.Request("POST", "http://localhost", files=files_of(("a.png", picture(3)))).read()
     kind = httpx.Request("POST", "http://localhost", files=files_of(("a.png", picture(3)))).headers
     assert kind["content-type"].startswith("multipart/form-data")
@@ -255,7 +253,7 @@ def test_a_quick_upload_in_small_pieces_is_taken(scene: Scene, monkeypatch: pyte
     assert answer.json()["inspections"][0]["verdict"] == "ok"
 
 
-def test_connections_leave_descriptors_for_log_and_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_leave_file_descriptors_for_log_and_images(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = pytest.importorskip("resource")
     set_to = []
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: set_to.append(limits))

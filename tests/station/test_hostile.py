@@ -1,4 +1,4 @@
-"""A real station with a real bundle, and what nobody should send it: no fault of ours, no hang, no crash."""
+"""Hostile input to a real station with a real bundle: no 500, no hang, no crash."""
 
 import re
 import socket
@@ -57,12 +57,12 @@ def station(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             good = client.post("/v1/inspect", files={"files": ("good.png", _PICTURE)})
             assert good.json()["inspections"][0]["verdict"] in {"ok", "defect", "retake"}
         assert started.stop() == 0
-    assert "Traceback" not in started.said()
+    assert "Traceback" not in started.result()
 
 
 @pytest.fixture
 def client(station: Running) -> Iterator[httpx.Client]:
-    """After every test the station is well, so that what broke it is known by its name."""
+    """Check after every test that the station works, so that the test that broke it is known."""
     with station.client() as opened:
         yield opened
         assert opened.get("/readyz").status_code == 200
@@ -74,19 +74,19 @@ def _files() -> dict[str, bytes]:
 
 
 def _shown(client: httpx.Client, answer: httpx.Response) -> list[dict[str, Any]]:
-    """The inspections of an answer, all of which are in the log, with pictures that are pictures."""
+    """The inspections of a response; all must be in the log, with valid images."""
     inspections: list[dict[str, Any]] = answer.json()["inspections"]
-    for said in inspections:
-        assert client.get(f"/v1/inspections/{said['id']}").json() == said
-        assert bool(said["error"]) is (said["verdict"] is None)
+    for result in inspections:
+        assert client.get(f"/v1/inspections/{result['id']}").json() == result
+        assert bool(result["error"]) is (result["verdict"] is None)
         for kind in ("noisy", "restored", "heat", "thumbnail"):
-            picture = client.get(f"/v1/inspections/{said['id']}/pictures/{kind}")
+            picture = client.get(f"/v1/inspections/{result['id']}/pictures/{kind}")
             assert picture.status_code in {200, 410}
             if picture.status_code == 200:
                 assert picture.headers["content-type"] in {"image/jpeg", "image/png", "image/webp"}
                 assert picture.headers["x-content-type-options"] == "nosniff"
                 assert "sandbox" in picture.headers["content-security-policy"]
-            assert said["pictures"][kind] is None or picture.status_code == 200
+            assert result["pictures"][kind] is None or picture.status_code == 200
     return inspections
 
 
@@ -99,9 +99,9 @@ def test_hostile_files(client: httpx.Client, kind: str) -> None:
     assert answer.status_code in _FILES, answer.text
     if answer.status_code != 200:
         assert answer.headers["content-type"] == "application/problem+json"
-    (said,) = _shown(client, answer)
-    assert (answer.status_code == 200) is (said["error"] == "")
-    assert "/" not in said["error"].replace("8-bit grey or RGB", ""), "an error shows no path"
+    (result,) = _shown(client, answer)
+    assert (answer.status_code == 200) is (result["error"] == "")
+    assert "/" not in result["error"].replace("8-bit grey or RGB", ""), "an error shows no path"
 
 
 BAD = {
@@ -114,7 +114,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_one_bad_file_never_drops_the_others_of_a_request(client: httpx.Client, kind: str) -> None:
+def test_an_invalid_file_does_not_affect_the_others_of_a_request(client: httpx.Client, kind: str) -> None:
     sent = [("files", ("first.png", _PICTURE)), ("files", ("bad.png", BAD[kind])), ("files", ("last.png", _PICTURE))]
 
     answer = client.post("/v1/inspect", files=sent)
@@ -126,7 +126,7 @@ def test_one_bad_file_never_drops_the_others_of_a_request(client: httpx.Client, 
     assert bad["error"].startswith("bad.png: ")
 
 
-def test_a_file_of_pages_says_how_many(client: httpx.Client) -> None:
+def test_a_multi_page_file_reports_its_pages(client: httpx.Client) -> None:
     for kind, (data, count) in picture_bombs.of_several_pictures().items():
         answer = client.post("/v1/inspect", files={"files": ("a.tif", data)})
         assert answer.status_code == 422, kind
@@ -134,17 +134,17 @@ def test_a_file_of_pages_says_how_many(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("shape", [(16, 65_600), (65_600, 16)])
-def test_a_picture_that_is_too_long_for_jpeg_gets_a_verdict(client: httpx.Client, shape: tuple[int, int]) -> None:
+def test_an_image_too_large_for_jpeg_gets_a_verdict(client: httpx.Client, shape: tuple[int, int]) -> None:
     answer = client.post("/v1/inspect", files={"files": ("long.png", saved(grain(*shape), "PNG"))})
 
     assert answer.status_code == 200, answer.text
-    (said,) = _shown(client, answer)
-    assert said["verdict"]
+    (result,) = _shown(client, answer)
+    assert result["verdict"]
     for kind in ("noisy", "restored", "heat", "thumbnail"):
-        assert client.get(f"/v1/inspections/{said['id']}/pictures/{kind}").status_code == 200, kind
+        assert client.get(f"/v1/inspections/{result['id']}/pictures/{kind}").status_code == 200, kind
 
 
-def test_what_is_no_picture_at_all_is_told_so(client: httpx.Client) -> None:
+def test_a_file_that_is_not_an_image_is_reported(client: httpx.Client) -> None:
     none = KINDS[1 : KINDS.index("jpeg and html")]
     sent = {kind: client.post("/v1/inspect", files={"files": ("a", _files()[kind])}).status_code for kind in none}
 
@@ -152,7 +152,7 @@ def test_what_is_no_picture_at_all_is_told_so(client: httpx.Client) -> None:
     assert set(sent.values()) == {415}, sent
 
 
-def test_bombs_are_not_unpacked(client: httpx.Client) -> None:
+def test_decompression_bombs_are_not_unpacked(client: httpx.Client) -> None:
     for kind in ("png that claims all", "png bomb", "bmp that claims all", "jpeg that claims all"):
         assert client.post("/v1/inspect", files={"files": ("a", _files()[kind])}).status_code in {413, 422}, kind
 
@@ -160,13 +160,13 @@ def test_bombs_are_not_unpacked(client: httpx.Client) -> None:
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_hostile_names(station: Running, client: httpx.Client, name: str) -> None:
     answer = _send_raw(station, _form((name.replace('"', "%22"), _PICTURE)))
-    (said,) = client.get("/v1/inspections?limit=1").json()["inspections"]
+    (result,) = client.get("/v1/inspections?limit=1").json()["inspections"]
 
     assert answer == 200
-    assert len(said["name"]) <= 255
-    assert said["name"].isprintable()
-    assert said["name"]
-    assert not set(said["name"]) & {"/", "\\"}
+    assert len(result["name"]) <= 255
+    assert result["name"].isprintable()
+    assert result["name"]
+    assert not set(result["name"]) & {"/", "\\"}
     table = client.get("/v1/inspections.csv").text
     assert not re.search(r"(^|,)\"?[=+@-]", table.split("\n")[1])
 
@@ -184,14 +184,14 @@ def _form(*pictures: tuple[str, bytes]) -> bytes:
 
 
 def _request(body: bytes, *headers: bytes, boundary: bytes = _BOUNDARY, length: bytes | None = None) -> bytes:
-    told = b"Content-Length: %d" % len(body) if length is None else length
+    length_header = b"Content-Length: %d" % len(body) if length is None else length
     kind = b"Content-Type: multipart/form-data; boundary=%b" % boundary
-    lines = [b"POST /v1/inspect HTTP/1.1", b"Host: localhost", kind, told, *headers]
+    lines = [b"POST /v1/inspect HTTP/1.1", b"Host: localhost", kind, length_header, *headers]
     return b"\r\n".join(line for line in lines if line) + b"\r\n\r\n" + body
 
 
 def _send_raw(station: Running, data: bytes, *, hang_up: bool = False) -> int | None:
-    """The status that bytes on the line are answered with; None where the line was closed without one."""
+    """Send raw bytes; returns the status of the response, None if the connection was closed without one."""
     with socket.create_connection(("127.0.0.1", station.port), timeout=120) as line:
         try:
             line.sendall(data)
@@ -299,7 +299,7 @@ def test_hostile_requests(station: Running, client: httpx.Client, kind: str) -> 
 
 
 @pytest.mark.parametrize("part", [10, 200, 400, 3000])
-def test_senders_who_hang_up(station: Running, client: httpx.Client, part: int) -> None:
+def test_senders_who_disconnect(station: Running, client: httpx.Client, part: int) -> None:
     data = _form(("a.png", saved(grain(300, 300), "PNG")))
 
     _send_raw(station, data[:part], hang_up=True)
@@ -308,8 +308,8 @@ def test_senders_who_hang_up(station: Running, client: httpx.Client, part: int) 
     assert client.get("/healthz").status_code == 200
 
 
-def test_a_body_that_never_ends_is_cut_off_while_it_streams_in(station: Running, client: httpx.Client) -> None:
-    """Nobody told its length, and it is far more than the memory that it may take."""
+def test_an_endless_body_is_rejected_while_it_streams_in(station: Running, client: httpx.Client) -> None:
+    """It has no Content-Length, and far exceeds the memory limit."""
 
     def endless() -> Iterator[bytes]:
         yield _part(b"a.png", _PICTURE)[:-2]

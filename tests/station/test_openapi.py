@@ -1,4 +1,4 @@
-"""The station's own description of its API, held against what it does."""
+"""Conformance of the station's API to its OpenAPI document."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def client(scene: Scene) -> Iterator[httpx.Client]:
         yield opened
 
 
-def test_the_api_does_what_its_document_says(client: httpx.Client, tmp_path: Path) -> None:
+def test_the_api_conforms_to_its_openapi_document(client: httpx.Client, tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"]
     address = str(client.base_url.join("/openapi.json"))
@@ -54,7 +54,7 @@ def test_the_api_does_what_its_document_says(client: httpx.Client, tmp_path: Pat
     assert done.returncode == 0, done.stdout[-10_000:] + done.stderr[-2_000:]
 
 
-def test_the_document_has_examples_and_tells_of_problems_and_tokens(client: httpx.Client) -> None:
+def test_the_openapi_document_has_examples_problems_and_tokens(client: httpx.Client) -> None:
     document: dict[str, Any] = client.get("/openapi.json").json()
     operations = {(path, method): o for path, methods in document["paths"].items() for method, o in methods.items()}
 

@@ -47,7 +47,9 @@ def test_upload_to_export_with_a_real_bundle(
 ) -> None:
     path = imaging.find(noisy_folder / "With-Noise")[0]
     log, shelf = open_log(tmp_path / "log.sqlite"), Shelf(tmp_path / "pictures")
-    station = Station(desk=Desk(bundle, log=log, shelf=shelf), log=log, shelf=shelf, name="line 1", hosts=LOCAL)
+    station = Station(
+        service=Desk(bundle, log=log, shelf=shelf), log=log, image_store=shelf, name="line 1", hosts=LOCAL
+    )
     with serving(station) as client:
         until(lambda: client.get("/readyz").status_code == 200)
         with visit(browser, client) as seen:

@@ -1,4 +1,4 @@
-"""The addresses of pictures: what a browser keeps under one is right whatever log it came from."""
+"""URLs of images: a browser's cache stays correct whatever log an image came from."""
 
 import hashlib
 import shutil
@@ -25,22 +25,20 @@ def client(scene: Scene) -> Iterator[httpx.Client]:
         yield opened
 
 
-def test_a_log_begun_anew_gives_its_parts_other_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_log_gives_its_images_other_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     addresses = []
     for level in (40, 200):
         (tmp_path / "data").mkdir()
         with scene_in(tmp_path / "data", monkeypatch) as scene, scene.open() as client:
-            (said,) = send(client, level)
-            addresses.append({kind: said["pictures"][kind] for kind in KINDS})
-            assert said["id"] == 1
+            (result,) = send(client, level)
+            addresses.append({kind: result["pictures"][kind] for kind in KINDS})
+            assert result["id"] == 1
         shutil.rmtree(tmp_path / "data")
 
     assert all(addresses[0][kind] != addresses[1][kind] for kind in KINDS)
 
 
-def test_what_another_bundle_makes_of_a_picture_has_another_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_of_another_bundle_have_another_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for model in ("bundle 11111111", "bundle 22222222"):
         (tmp_path / model).mkdir()
@@ -54,23 +52,23 @@ def test_what_another_bundle_makes_of_a_picture_has_another_address(
     assert {first["restored"], first["heat"]} & {second["restored"], second["heat"]} == set()
 
 
-def test_only_the_very_bytes_that_an_address_names_are_for_ever(client: httpx.Client) -> None:
-    (said,) = send(client, 200)
-    answers = {kind: client.get(said["pictures"][kind]) for kind in KINDS}
-    by_number = client.get(f"/v1/inspections/{said['id']}/pictures/noisy")
+def test_only_the_uploaded_bytes_are_cached_as_immutable(client: httpx.Client) -> None:
+    (result,) = send(client, 200)
+    answers = {kind: client.get(result["pictures"][kind]) for kind in KINDS}
+    by_number = client.get(f"/v1/inspections/{result['id']}/pictures/noisy")
 
-    assert said["sha256"] == hashlib.sha256(picture(200)).hexdigest()
-    assert said["sha256"] in said["pictures"]["noisy"]
+    assert result["sha256"] == hashlib.sha256(picture(200)).hexdigest()
+    assert result["sha256"] in result["pictures"]["noisy"]
     assert [kind for kind in KINDS if "immutable" in answers[kind].headers["cache-control"]] == ["noisy"]
     assert by_number.headers["cache-control"] == "private, no-cache"
     assert by_number.content == answers["noisy"].content == picture(200)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_old_addresses_work_and_are_asked_for_again(client: httpx.Client, kind: str) -> None:
-    (said,) = send(client, 200)
-    by_content = client.get(said["pictures"][kind])
-    by_number = client.get(f"/v1/inspections/{said['id']}/pictures/{kind}")
+def test_old_urls_work_and_are_revalidated(client: httpx.Client, kind: str) -> None:
+    (result,) = send(client, 200)
+    by_content = client.get(result["pictures"][kind])
+    by_number = client.get(f"/v1/inspections/{result['id']}/pictures/{kind}")
 
     assert by_number.content == by_content.content
     assert by_number.headers["etag"] == by_content.headers["etag"]
@@ -80,7 +78,7 @@ def test_old_addresses_work_and_are_asked_for_again(client: httpx.Client, kind: 
     assert client.get(by_number.request.url, headers={"If-None-Match": '"other"'}).content == by_content.content
 
 
-def test_a_picture_that_is_not_there_is_a_problem(client: httpx.Client) -> None:
+def test_a_missing_image_is_a_problem(client: httpx.Client) -> None:
     send(client, 200)
     digest = hashlib.sha256(picture(200)).hexdigest()
     problem_of(client.get(f"/v1/pictures/{'0' * 64}/noisy"), 410)
@@ -96,16 +94,18 @@ def test_a_picture_that_is_not_there_is_a_problem(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["Gehäuse #3 & Co. ?a=b 11111111", "100% 11111111", "a/../b 11111111"])
-def test_a_bundle_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_bundle_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     with scene_in(tmp_path, monkeypatch) as scene:
         scene.inspector.name = name
         with scene.open() as client:
-            (said,) = send(client, 200)
-            assert {kind: client.get(said["pictures"][kind]).status_code for kind in KINDS} == dict.fromkeys(KINDS, 200)
+            (result,) = send(client, 200)
+            assert {kind: client.get(result["pictures"][kind]).status_code for kind in KINDS} == dict.fromkeys(
+                KINDS, 200
+            )
 
 
-def test_what_was_logged_is_answered_though_the_folder_of_pictures_went_away(scene: Scene) -> None:
-    """Pictures are kept, then logged, then answered; what becomes of them later is no matter of the verdict."""
+def test_logged_inspections_are_returned_without_the_image_store(scene: Scene) -> None:
+    """Images are stored, then logged, then returned; their later fate does not affect the verdict."""
     pictures, away = scene.folder / "pictures", scene.folder / "away"
     write = scene.log.write
 
@@ -118,16 +118,16 @@ def test_what_was_logged_is_answered_though_the_folder_of_pictures_went_away(sce
         scene.log.write = write_and_lose  # type: ignore[method-assign]
         answer = client.post("/v1/inspect", files=files_of(("part.png", picture(200))))
         assert answer.status_code == 200, answer.text
-        (said,) = answer.json()["inspections"]
-        assert said["verdict"] == "defect"
+        (result,) = answer.json()["inspections"]
+        assert result["verdict"] == "defect"
 
         (listed,) = client.get("/v1/inspections").json()["inspections"]
-        assert listed == client.get(f"/v1/inspections/{said['id']}").json() == said
-        told = client.post(f"/v1/inspections/{said['id']}/feedback", json={"says": "ok"})
-        assert told.status_code == 201, "it is in the log, so nobody must say it again"
-        problem_of(client.get(said["pictures"]["noisy"]), 503)
+        assert listed == client.get(f"/v1/inspections/{result['id']}").json() == result
+        feedback = client.post(f"/v1/inspections/{result['id']}/feedback", json={"says": "ok"})
+        assert feedback.status_code == 201, "it is in the log, so nobody must say it again"
+        problem_of(client.get(result["pictures"]["noisy"]), 503)
         assert client.get("/v1/inspections.csv").text.count("part.png") == 1
 
         away.rename(pictures)
-        assert client.get(said["pictures"]["noisy"]).content == picture(200)
-        assert client.get(f"/v1/inspections/{said['id']}").json()["pictures"]["restored"]
+        assert client.get(result["pictures"]["noisy"]).content == picture(200)
+        assert client.get(f"/v1/inspections/{result['id']}").json()["pictures"]["restored"]

@@ -1,4 +1,4 @@
-"""What one client takes is not missing to another: memory, threads, names, and a disk that hangs."""
+"""Isolation of clients: memory, threads, station names, and a hanging disk."""
 
 import asyncio
 import hashlib
@@ -44,7 +44,7 @@ def part(data: bytes, field: str = "files", file_name: str | None = "a.png") -> 
 
 
 def unfinished(client: httpx.Client, body: bytes) -> socket.socket:
-    """A request that goes on for ever."""
+    """An endless request body."""
     line = socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60)
     with suppress(OSError):  # it was refused already
         line.sendall(HEAD + body)
@@ -64,12 +64,12 @@ def unfinished(client: httpx.Client, body: bytes) -> socket.socket:
         (b"--another\r\n\r\n", 400),
     ],
 )
-def test_what_is_wrong_with_a_form_is_told_before_the_rest_arrives(scene: Scene, body: bytes, status: int) -> None:
+def test_an_invalid_form_is_rejected_before_the_rest_arrives(scene: Scene, body: bytes, status: int) -> None:
     with scene.open() as client, unfinished(client, body) as line:
         assert line.recv(1000).startswith(b"HTTP/1.1 %d " % status)
 
 
-def test_a_form_that_ends_early_is_not_inspected(scene: Scene) -> None:
+def test_a_truncated_form_is_not_inspected(scene: Scene) -> None:
     with scene.open() as client:
         for body in (part(picture(3)), part(picture(3))[:-9], b"--b--\r\n", b"", part(picture(3)) + b"--b"):
             answer = client.post("/v1/inspect", content=body, headers={"Content-Type": KIND})
@@ -77,7 +77,7 @@ def test_a_form_that_ends_early_is_not_inspected(scene: Scene) -> None:
         assert client.get("/v1/counts").json()["inspections"] == 0
 
 
-def test_a_file_that_is_too_large_is_not_kept_and_the_others_are_inspected(scene: Scene) -> None:
+def test_an_oversized_file_is_not_stored_and_the_others_are_inspected(scene: Scene) -> None:
     scene.limits = Limits(bytes=50_000, request_bytes=200_000)
     with scene.open() as client:
         files = files_of(("a.png", picture(20)), ("huge.png", bytes(150_000)), ("c.png", picture(230)))
@@ -85,12 +85,12 @@ def test_a_file_that_is_too_large_is_not_kept_and_the_others_are_inspected(scene
         first, huge, last = answer.json()["inspections"]
 
     assert (first["verdict"], last["verdict"]) == ("ok", "defect")
-    assert huge["error"] == "huge.png: the file has 150,000 bytes; at most 50,000 are taken"
+    assert huge["error"] == "huge.png: 150,000 bytes exceed the limit of 50,000; send a smaller file"
     assert (huge["size"], huge["station"]) == (150_000, "line 9")
     assert huge["sha256"] == hashlib.sha256(bytes(150_000)).hexdigest()
 
 
-def test_unfinished_uploads_together_hold_no_more_than_their_share_and_keep_none_out(scene: Scene) -> None:
+def test_incomplete_uploads_stay_within_their_memory_budget_and_block_nobody(scene: Scene) -> None:
     scene.limits = Limits(request_bytes=1_000_000)
     head = HEAD.replace(b"100000000", b"999999")
     with scene.open() as client, ExitStack() as lines:
@@ -102,7 +102,7 @@ def test_unfinished_uploads_together_hold_no_more_than_their_share_and_keep_none
             assert send(client, level)[0]["error"] == ""
 
 
-def test_the_largest_unfinished_upload_gives_way() -> None:
+def test_the_largest_incomplete_upload_is_dropped() -> None:
     async def run() -> None:
         budget = MemoryBudget(arriving=100, held=1000)
 
@@ -133,12 +133,12 @@ def test_the_largest_unfinished_upload_gives_way() -> None:
     asyncio.run(run())
 
 
-def test_answers_that_are_sent_are_counted_once_each() -> None:
+def test_each_response_body_counts_once() -> None:
     budget, first, second = AnswerBudget(100), bytes(80), bytearray(30)
     with budget.sending(first), budget.sending(first):
-        with pytest.raises(HTTPException) as told, budget.sending(bytes(second)):
+        with pytest.raises(HTTPException) as error, budget.sending(bytes(second)):
             pass
-        assert told.value.status_code == 429
+        assert error.value.status_code == 429
         with budget.sending(bytes(20)):
             pass
     with budget.sending(bytes(1000)):
@@ -146,7 +146,7 @@ def test_answers_that_are_sent_are_counted_once_each() -> None:
 
 
 class Held:
-    """A method of a class that waits; ``begun`` counts how often it was called."""
+    """A method of a class that blocks; ``begun`` counts its calls."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
         self.begun, self.go_on = 0, threading.Event()
@@ -161,7 +161,7 @@ class Held:
 
 
 def statuses(client: httpx.Client, paths: list[str], held: Held, meanwhile: Callable[[], None]) -> list[int]:
-    """The answers to requests that are all under way while something else is done."""
+    """Status codes of requests that all run while something else is done."""
     with ThreadPoolExecutor(len(paths)) as others:
         answers = [others.submit(lambda path=path: client.get(path).status_code) for path in paths]  # type: ignore[misc]
         try:
@@ -173,11 +173,11 @@ def statuses(client: httpx.Client, paths: list[str], held: Held, meanwhile: Call
 
 
 @pytest.mark.parametrize("kind", ["heat", "restored"])
-def test_drawing_holds_up_no_inspection(
+def test_rendering_does_not_delay_inspections(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, kind: Literal["heat", "restored"]
 ) -> None:
     with scene.open() as client:
-        numbers = [said["id"] for said in send(client, *range(32))]
+        numbers = [each["id"] for each in send(client, *range(32))]
         held = Held(monkeypatch, type(scene.shelf), kind)
         different = [f"/v1/inspections/{number}/pictures/{kind}" for number in numbers]
         same = 20 * different[:1]
@@ -193,7 +193,7 @@ def test_drawing_holds_up_no_inspection(
     assert held.begun < 25
 
 
-def test_asking_the_log_holds_up_no_inspection(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_queries_do_not_delay_inspections(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with scene.open() as client:
         send(client, 3)
         held = Held(monkeypatch, type(scene.log), "trend")
@@ -206,7 +206,7 @@ def test_asking_the_log_holds_up_no_inspection(scene: Scene, monkeypatch: pytest
     assert set(answers) == {200, 429}
 
 
-def test_readers_of_the_log_leave_a_connection_to_write_by(scene: Scene) -> None:
+def test_log_readers_leave_a_connection_for_writing(scene: Scene) -> None:
     with scene.open() as client, ExitStack() as readers:
         send(client, 3)
         for _ in range(15):  # as many as a pool gives
@@ -214,7 +214,7 @@ def test_readers_of_the_log_leave_a_connection_to_write_by(scene: Scene) -> None
         assert send(client, 200)[0]["verdict"] == "defect"
 
 
-def test_names_of_stations_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_station_names_are_limited(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names_module, "MOST_NAMES", 3)
     with scene.open() as client:
         for name in ("a", "b", "c", "a", ""):
@@ -231,29 +231,29 @@ def test_names_of_stations_are_bounded(scene: Scene, monkeypatch: pytest.MonkeyP
         send(client, 3, station="c")
 
 
-def test_a_drive_that_hangs_is_told_and_keeps_nobody_waiting(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "_INTERVAL", 0.01)
-    monkeypatch.setattr(probing, "_TIMEOUT", 0.1)
+def test_a_hanging_drive_is_reported_and_blocks_nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "_STEADY", 0.01)
+    monkeypatch.setattr(probing, "_SILENCE", 0.1)
     with scene.open() as client:
-        (said,) = send(client, 3)
-        hung = [Held(monkeypatch, type(scene.shelf), name) for name in ("check_writable", "available", "put")]
+        (result,) = send(client, 3)
+        hung = [Held(monkeypatch, type(scene.shelf), name) for name in ("writable", "kept", "put")]
         until(lambda: hung[0].begun > 0)
         with ThreadPoolExecutor(8) as others:
-            waiting = [others.submit(client.get, f"/v1/inspections/{said['id']}") for _ in range(3)]
+            waiting = [others.submit(client.get, f"/v1/inspections/{result['id']}") for _ in range(3)]
             until(lambda: client.get("/readyz").status_code == 503)
-            told = problem_of(client.get("/readyz"), 503)
+            body = problem_of(client.get("/readyz"), 503)
             refused = client.post("/v1/inspect", files=files_of(("p.png", picture(3))))
             assert client.get("/healthz").json() == {"status": "ok"}
             assert client.get("/v1/counts").status_code == 200
             for each in hung:
                 each.go_on.set()
             assert all(answer.result().status_code == 200 for answer in waiting)
-        assert told["reasons"] == ["the image store does not respond"]
+        assert body["reasons"] == ["the folder of the pictures does not answer"]
         problem_of(refused, 503)
         until(lambda: client.get("/readyz").status_code == 200)
 
 
-def test_asking_whether_it_is_ready_writes_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readiness_checks_write_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with scene.open() as client:
         until(lambda: not list((scene.folder / "pictures" / "incoming").iterdir()))
         written: list[object] = []
@@ -263,7 +263,9 @@ def test_asking_whether_it_is_ready_writes_nothing(scene: Scene, monkeypatch: py
     assert len(written) <= 2
 
 
-def test_what_was_logged_before_the_shelf_went_away_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inspections_logged_before_the_image_store_failed_are_returned(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put, second = scene.shelf.put, picture(4)
 
     def put_first(data: bytes) -> str:
@@ -279,7 +281,7 @@ def test_what_was_logged_before_the_shelf_went_away_is_told(scene: Scene, monkey
     assert [each["name"] for each in answer.json()["inspections"]] == [each["name"] for each in logged] == ["a.png"]
 
 
-def test_what_was_logged_before_the_log_went_away_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inspections_logged_before_the_log_failed_are_returned(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     write = scene.log.write
 
     def write_inspected(entries: Sequence[Entry]) -> list[int]:
@@ -292,26 +294,26 @@ def test_what_was_logged_before_the_log_went_away_is_told(scene: Scene, monkeypa
         answer = client.post("/v1/inspect", files=files_of(("a.png", picture(3)), ("b.png", b"no picture")))
         only_refused = client.post("/v1/inspect", files=files_of(("b.png", b"no picture")))
         logged = client.get("/v1/inspections").json()["inspections"]
-    told = problem_of(answer, 503)
-    assert [each["name"] for each in told["inspections"]] == [each["name"] for each in logged] == ["a.png"]
+    body = problem_of(answer, 503)
+    assert [each["name"] for each in body["inspections"]] == [each["name"] for each in logged] == ["a.png"]
     assert "10.0.0.3" not in answer.text
     assert "inspections" not in problem_of(only_refused, 503)
 
 
-def test_what_is_logged_is_answered_while_the_drive_hangs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspecting, "_SHELF_SECONDS", 0.05)
+def test_logged_inspections_are_returned_while_the_drive_hangs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspecting, "_STORE_SECONDS", 0.05)
     with scene.open() as client:
-        held = Held(monkeypatch, type(scene.shelf), "available")
-        said = [send(client, level)[0] for level in range(200, 210)]  # more than there are threads
+        held = Held(monkeypatch, type(scene.shelf), "kept")
+        results = [send(client, level)[0] for level in range(200, 210)]  # more than there are threads
         held.go_on.set()
-    assert {each["verdict"] for each in said} == {"defect"}
+    assert {each["verdict"] for each in results} == {"defect"}
     expected = {"noisy": "noisy", "restored": None, "heat": None, "thumbnail": "thumbnail"}
-    for each in said:
+    for each in results:
         base = f"/v1/pictures/{each['sha256']}/"
         assert each["pictures"] == {kind: last and base + last for kind, last in expected.items()}
 
 
-def test_a_log_that_is_away_is_told_without_its_address(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_log_is_reported_without_its_url(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.tokens = TOKENS
     secret = "The log /home/ana/log.sqlite cannot be reached: host 10.0.0.3, user clearcast"
 

@@ -1,4 +1,4 @@
-"""A station that a proxy shows below a path."""
+"""A station behind a reverse proxy with a path prefix."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def addresses_in(client: httpx.Client, page: str) -> list[str]:
     return [urljoin(str(client.base_url.join(page)), address) for address in found if not address.startswith("data:")]
 
 
-def test_all_that_the_pages_ask_for_is_there(scene: Scene) -> None:
+def test_all_resources_of_the_pages_exist(scene: Scene) -> None:
     with scene.open() as station, behind_a_proxy(station) as client:
         for page in ("", "docs"):
             for address in addresses_in(client, page):
@@ -40,21 +40,21 @@ def test_all_that_the_pages_ask_for_is_there(scene: Scene) -> None:
             assert not re.search(r"""["'`(]/(v1|static|docs)\\b""", script.read_text("utf-8")), script
 
 
-def test_the_document_of_the_api_leads_back_through_the_proxy(scene: Scene) -> None:
+def test_the_openapi_document_leads_back_through_the_proxy(scene: Scene) -> None:
     with scene.open() as station, behind_a_proxy(station) as client:
         (server,) = client.get("openapi.json").json()["servers"]
         base = urljoin(str(client.base_url.join("openapi.json")), server["url"])
         assert httpx.get(urljoin(base, "v1/counts"), trust_env=False).json()["inspections"] == 0
 
 
-def test_addresses_of_pictures_lead_back_through_a_proxy_that_says_its_path(scene: Scene) -> None:
+def test_image_urls_include_the_prefix_of_the_proxy(scene: Scene) -> None:
     with scene.open() as station, behind_a_proxy(station, PREFIX) as client:
         (sent,) = send(station, 200)
         listed = client.get("v1/inspections").json()["inspections"][0]
         one = client.get("v1/inspections/1").json()
         commented = client.post("v1/inspections/1/feedback", json={"says": "ok"}).json()
-        for said in (listed, one, commented):
-            assert said["pictures"] == {kind: PATH + address for kind, address in sent["pictures"].items()}
+        for result in (listed, one, commented):
+            assert result["pictures"] == {kind: PATH + address for kind, address in sent["pictures"].items()}
         answer = httpx.get(urljoin(str(client.base_url), listed["pictures"]["noisy"]), trust_env=False)
         assert answer.content == picture(200)
 
@@ -63,15 +63,15 @@ def test_addresses_of_pictures_lead_back_through_a_proxy_that_says_its_path(scen
     "prefix",
     ["//evil.example", "/a//b", "https://evil.example", "evil", "/a b", "/a?b", "/a\\b", "/<b>", "/" * 50, "/a" * 50],
 )
-def test_a_prefix_that_is_no_plain_path_is_not_taken(scene: Scene, prefix: str) -> None:
+def test_a_prefix_that_is_not_a_plain_path_is_ignored(scene: Scene, prefix: str) -> None:
     with scene.open() as station:
         send(station, 200)
-        said = station.get("/v1/inspections/1", headers={"X-Forwarded-Prefix": prefix}).json()
-    assert said["pictures"]["noisy"] == f"/v1/pictures/{said['sha256']}/noisy"
+        result = station.get("/v1/inspections/1", headers={"X-Forwarded-Prefix": prefix}).json()
+    assert result["pictures"]["noisy"] == f"/v1/pictures/{result['sha256']}/noisy"
 
 
-def test_nothing_is_redirected(scene: Scene) -> None:
-    """A redirection would name an address that only the proxy can reach."""
+def test_there_are_no_redirects(scene: Scene) -> None:
+    """A redirect would lead to a URL that only the proxy can reach."""
     with scene.open() as station:
         for path in ("/docs/", "/static", "/v1/inspections/", "/docs/page", "/static/js"):
             assert station.get(path).status_code == 404, path
@@ -87,8 +87,8 @@ def send_as_operator(client: httpx.Client, *brightnesses: int) -> None:
     "headers",
     [{}, PREFIX, {"X-Forwarded-Prefix": "/v1/parts"}, {"Host": "line.example", "X-Forwarded-Host": "line.example"}],
 )
-def test_the_page_works_below_a_path(scene: Scene, headers: dict[str, str]) -> None:
-    """Signing in, inspecting, pictures, feedback; also where the proxy keeps the name that it is called by."""
+def test_the_page_works_under_a_path(scene: Scene, headers: dict[str, str]) -> None:
+    """Sign-in, inspection, images, feedback; also if the proxy forwards the original Host."""
     scene.tokens, scene.hosts = TOKENS, None
     with chromium() as browser, scene.open() as station, behind_a_proxy(station, headers) as client:
         with visit(browser, client, expected=(401,)) as seen:
@@ -117,7 +117,7 @@ def test_the_page_works_below_a_path(scene: Scene, headers: dict[str, str]) -> N
         assert all(PATH in address for address in seen.addresses if not address.startswith(("data:", "blob:")))
 
 
-def test_the_documentation_in_a_browser_calls_the_api_below_the_path(scene: Scene) -> None:
+def test_the_documentation_page_calls_the_api_under_the_path(scene: Scene) -> None:
     with chromium() as browser, scene.open() as station, behind_a_proxy(station) as client:
         page = browser.new_page()
         page.goto(f"{client.base_url}docs")

@@ -41,17 +41,17 @@ def client(scene: Scene) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def guarded(scene: Scene) -> Iterator[httpx.Client]:
-    """A station with tokens that others can reach, and one inspection in its log."""
+    """A station with tokens, reachable by others, with one inspection in its log."""
     scene.tokens, scene.hosts = TOKENS, None
     with scene.open() as opened:
         opened.post("/v1/inspect", files=files_of(("a.png", picture(9))), headers=OPERATOR).raise_for_status()
         yield opened
 
 
-def test_without_a_token_nothing_is_told_but_that_one_is_needed(guarded: httpx.Client) -> None:
+def test_without_a_token_nothing_is_revealed(guarded: httpx.Client) -> None:
     for path in ASKING:
-        told = problem_of(guarded.get(path), 401)
-        assert "token" in told["detail"]
+        body = problem_of(guarded.get(path), 401)
+        assert "token" in body["detail"]
     sent = guarded.post("/v1/inspect", files=files_of(("a.png", picture(9))))
     problem_of(sent, 401)
     assert sent.headers["www-authenticate"].startswith("Bearer")
@@ -63,7 +63,7 @@ def test_the_page_and_health_need_no_token(guarded: httpx.Client) -> None:
         assert guarded.get(path).status_code == 200
 
 
-def test_why_a_station_is_not_ready_is_told_to_those_who_may_look(scene: Scene) -> None:
+def test_reasons_of_unreadiness_require_a_token(scene: Scene) -> None:
     scene.tokens = TOKENS
     scene.shop.there.clear()
     with scene.open(ready=False) as client:
@@ -71,7 +71,7 @@ def test_why_a_station_is_not_ready_is_told_to_those_who_may_look(scene: Scene) 
         assert "bundle" in problem_of(client.get("/readyz", headers=READER), 503)["detail"]
 
 
-def test_a_reader_looks_and_an_operator_acts_too(guarded: httpx.Client) -> None:
+def test_a_reader_only_views_and_an_operator_also_acts(guarded: httpx.Client) -> None:
     for path in ASKING:
         assert guarded.get(path, headers=READER).status_code == 200
         assert guarded.get(path, headers=OPERATOR).status_code == 200
@@ -95,7 +95,7 @@ def test_a_reader_looks_and_an_operator_acts_too(guarded: httpx.Client) -> None:
         "Bearer \u00e9",
     ],
 )
-def test_no_other_token_opens(guarded: httpx.Client, header: str) -> None:
+def test_other_tokens_are_rejected(guarded: httpx.Client, header: str) -> None:
     problem_of(guarded.get("/v1/counts", headers={b"Authorization": header.encode("latin-1")}), 401)
 
 
@@ -113,7 +113,7 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
     assert compared == 3 * [TOKENS.operator.encode(), TOKENS.reader.encode()]
 
 
-def test_the_page_gives_its_token_once(guarded: httpx.Client) -> None:
+def test_the_page_signs_in_once_with_a_token(guarded: httpx.Client) -> None:
     problem_of(guarded.post("/v1/session", json={"token": "wrong"}), 401)
     begun = guarded.post("/v1/session", json={"token": TOKENS.reader})
     cookie = begun.headers["set-cookie"]
@@ -128,7 +128,7 @@ def test_the_page_gives_its_token_once(guarded: httpx.Client) -> None:
     problem_of(guarded.get("/v1/station"), 401)
 
 
-def test_signing_out_ends_the_session_also_for_copies_of_its_cookie_and_after_a_restart(scene: Scene) -> None:
+def test_signing_out_revokes_copies_of_the_cookie_also_after_a_restart(scene: Scene) -> None:
     scene.tokens = TOKENS
     with scene.open() as client:
         client.post("/v1/session", json={"token": TOKENS.reader})
@@ -149,7 +149,7 @@ def test_signing_out_ends_the_session_also_for_copies_of_its_cookie_and_after_a_
     assert kept not in Revocations(scene.folder / "signed-out")
 
 
-def test_revocations_are_forgotten_with_their_sessions_and_survive_damage(tmp_path: Path) -> None:
+def test_revocations_expire_with_their_sessions_and_survive_damage(tmp_path: Path) -> None:
     path = tmp_path / "signed-out"
     old = Session(role=Role.READER, ends=int(time.time()) - 1, number="a1")
     new = Session(role=Role.READER, ends=int(time.time()) + 100, number="b2")
@@ -166,7 +166,7 @@ def test_revocations_are_forgotten_with_their_sessions_and_survive_damage(tmp_pa
     assert path.read_text() == f"b2 {new.ends}\ne5 {new.ends}\n"
 
 
-def test_many_revocations_are_appended_and_the_ended_ones_let_go(tmp_path: Path) -> None:
+def test_revocations_are_appended_and_expired_ones_removed(tmp_path: Path) -> None:
     path = tmp_path / "signed-out"
     revoked = Revocations(path)
     now = int(time.time())
@@ -194,7 +194,7 @@ def test_a_revocation_that_could_not_be_written_is_written_with_the_next(tmp_pat
     assert all(session in Revocations(path) for session in (first, second, third))
 
 
-def test_a_reader_can_begin_only_so_many_sessions_and_operators_do_not_notice(guarded: httpx.Client) -> None:
+def test_sessions_of_readers_are_limited_without_affecting_operators(guarded: httpx.Client) -> None:
     login = {"token": TOKENS.reader}
     begun = [guarded.post("/v1/session", json=login) for _ in range(201)]
     assert {answer.status_code for answer in begun[:200]} == {204}
@@ -204,7 +204,7 @@ def test_a_reader_can_begin_only_so_many_sessions_and_operators_do_not_notice(gu
 
 
 @pytest.mark.parametrize("named", ["{}", "x" * 1000 + "{}", "fe80::1%{}"], ids=("number", "long", "zone"))
-def test_texts_that_are_no_addresses_share_one_limit(guarded: httpx.Client, named: str) -> None:
+def test_invalid_client_addresses_share_one_limit(guarded: httpx.Client, named: str) -> None:
     tries = [
         guarded.get("/v1/counts", headers={"Authorization": "Bearer x", "X-Forwarded-For": named.format(n)})
         for n in range(12)
@@ -212,7 +212,7 @@ def test_texts_that_are_no_addresses_share_one_limit(guarded: httpx.Client, name
     assert [answer.status_code for answer in tries] == 10 * [401] + 2 * [429]
 
 
-def test_guessing_tokens_is_slowed_down_and_the_right_ones_are_never_locked_out(guarded: httpx.Client) -> None:
+def test_guessing_tokens_is_slowed_down_and_valid_ones_are_never_locked_out(guarded: httpx.Client) -> None:
     tries = [guarded.get("/v1/counts", headers={"Authorization": f"Bearer {n}"}) for n in range(15)]
     signing_in = guarded.post("/v1/session", json={"token": "wrong"})
 
@@ -242,14 +242,14 @@ def test_many_addresses_do_not_guess_faster_than_one(monkeypatch: pytest.MonkeyP
     assert failed.add("10.0.0.1") == 0, "it is forgotten"
 
 
-def test_a_session_ends_and_cannot_be_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    session = TOKENS.session(Role.READER)
+def test_a_session_expires_and_cannot_be_forged(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = TOKENS.create_session(Role.READER)
     role, ends, number, mark = session.split(".")
     parsed = TOKENS.parse_session(session)
 
     assert parsed
     assert (parsed.role, parsed.number) == (Role.READER, number)
-    assert TOKENS.session(Role.READER) != session
+    assert TOKENS.create_session(Role.READER) != session
     for made_up in (
         f"operator.{ends}.{number}.{mark}",
         f"{role}.{int(ends) + 1}.{number}.{mark}",
@@ -272,7 +272,7 @@ def test_a_session_ends_and_cannot_be_made_up(monkeypatch: pytest.MonkeyPatch) -
     assert late > SESSION_SECONDS
 
 
-def test_a_token_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+def test_a_token_file_is_created_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "secrets" / "tokens"
     made = make_tokens(path)
 
@@ -281,7 +281,7 @@ def test_a_token_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
     assert read_tokens(path) == made
     assert made.operator != made.reader
     assert min(len(made.operator), len(made.reader)) >= 43
-    with pytest.raises(OutputError, match="cannot be made"):
+    with pytest.raises(OutputError, match="cannot create"):
         make_tokens(path)
     assert read_tokens(path) == made
 
@@ -297,7 +297,7 @@ def test_a_token_file_is_made_for_its_owner_alone(tmp_path: Path) -> None:
         f"operator: {LONG}\nreader: {'abcdefg' * 6}",
     ],
 )
-def test_a_broken_token_file_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_token_file_is_rejected(tmp_path: Path, text: str) -> None:
     path = tmp_path / "tokens"
     path.write_text(text)
 
@@ -314,14 +314,14 @@ def test_a_broken_token_file_is_refused(tmp_path: Path, text: str) -> None:
         (LONG + "!", "are the same"),
     ],
 )
-def test_a_refused_token_file_names_the_cause(tmp_path: Path, operator: str, cause: str) -> None:
+def test_a_rejected_token_file_reports_the_cause(tmp_path: Path, operator: str, cause: str) -> None:
     path = tmp_path / "tokens"
     path.write_text(f"operator: {operator}\nreader: {LONG}!\n")
     with pytest.raises(OutputError, match=cause):
         read_tokens(path)
 
 
-def test_random_hexadecimal_tokens_are_taken(tmp_path: Path) -> None:
+def test_random_hexadecimal_tokens_are_accepted(tmp_path: Path) -> None:
     draw = random.Random(5)
     for _ in range(300):
         operator, reader = (f"{draw.getrandbits(128):032x}" for _ in range(2))
@@ -330,13 +330,13 @@ def test_random_hexadecimal_tokens_are_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.", "[::2]"])
-def test_a_station_of_this_machine_is_not_addressed_by_other_names(client: httpx.Client, host: str) -> None:
-    told = problem_of(client.get("/v1/inspections", headers={"Host": host}), 403)
-    assert "localhost" in told["detail"]
+def test_a_local_station_rejects_other_host_names(client: httpx.Client, host: str) -> None:
+    body = problem_of(client.get("/v1/inspections", headers={"Host": host}), 403)
+    assert "localhost" in body["detail"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "[::1]:8000", "[::1]"])
-def test_a_station_of_this_machine_is_addressed_by_its_own_names(client: httpx.Client, host: str) -> None:
+def test_a_local_station_accepts_its_own_host_names(client: httpx.Client, host: str) -> None:
     assert client.get("/v1/inspections", headers={"Host": host}).status_code == 200
 
 
@@ -351,11 +351,11 @@ def test_a_station_of_this_machine_is_addressed_by_its_own_names(client: httpx.C
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_a_page_of_another_origin_can_do_nothing(client: httpx.Client, headers: dict[str, str]) -> None:
-    (said,) = send(client, 9)
+def test_requests_of_another_origin_are_rejected(client: httpx.Client, headers: dict[str, str]) -> None:
+    (result,) = send(client, 9)
     for method, path in (
         ("POST", "/v1/inspect"),
-        ("POST", f"/v1/inspections/{said['id']}/feedback"),
+        ("POST", f"/v1/inspections/{result['id']}/feedback"),
         ("POST", "/v1/session"),
         ("DELETE", "/v1/session"),
     ):
@@ -363,11 +363,11 @@ def test_a_page_of_another_origin_can_do_nothing(client: httpx.Client, headers: 
     assert client.get("/v1/counts").json()["inspections"] == 1
 
 
-def test_the_station_s_own_page_can(client: httpx.Client) -> None:
-    (said,) = send(client, 9)
+def test_requests_of_the_same_origin_are_accepted(client: httpx.Client) -> None:
+    (result,) = send(client, 9)
     own = {"Origin": str(client.base_url).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
 
-    answer = client.post(f"/v1/inspections/{said['id']}/feedback", headers=own, json=FEEDBACK)
+    answer = client.post(f"/v1/inspections/{result['id']}/feedback", headers=own, json=FEEDBACK)
 
     assert answer.status_code == 201
     assert "access-control-allow-origin" not in answer.headers
@@ -383,18 +383,18 @@ def test_the_station_s_own_page_can(client: httpx.Client) -> None:
         ({"Origin": "https://line.example", "Sec-Fetch-Site": "cross-site", "X-Forwarded-Host": "line.example"}, 403),
     ],
 )
-def test_the_page_behind_a_proxy_that_names_the_station_otherwise(
+def test_requests_of_the_page_behind_a_proxy_with_another_host_are_accepted(
     client: httpx.Client, headers: dict[str, str], status: int
 ) -> None:
-    (said,) = send(client, 9)
-    answer = client.post(f"/v1/inspections/{said['id']}/feedback", headers=headers, json=FEEDBACK)
+    (result,) = send(client, 9)
+    answer = client.post(f"/v1/inspections/{result['id']}/feedback", headers=headers, json=FEEDBACK)
     assert answer.status_code == status
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/docs", "/v1/inspections", "/v1/nothing", "/openapi.json", "/healthz", "/metrics"]
 )
-def test_every_answer_tells_a_browser_what_not_to_do(client: httpx.Client, path: str) -> None:
+def test_every_response_has_security_headers(client: httpx.Client, path: str) -> None:
     headers = client.get(path).headers
     policy = headers["content-security-policy"]
 
@@ -409,7 +409,7 @@ def test_every_answer_tells_a_browser_what_not_to_do(client: httpx.Client, path:
     assert "server" not in headers
 
 
-def test_the_documentation_needs_nothing_from_elsewhere(client: httpx.Client) -> None:
+def test_the_documentation_loads_nothing_from_other_hosts(client: httpx.Client) -> None:
     page = client.get("/docs").text
 
     assert "//" not in page
@@ -434,7 +434,7 @@ def test_the_documentation_needs_nothing_from_elsewhere(client: httpx.Client) ->
         "/v1/inspections/1/pictures/..%2f..%2fnoisy",
     ],
 )
-def test_paths_lead_nowhere_else(client: httpx.Client, path: str) -> None:
+def test_path_traversal_is_rejected(client: httpx.Client, path: str) -> None:
     host, port = client.base_url.host, client.base_url.port
     with socket.create_connection((host, port or 80), timeout=60) as line:  # as it is: a client would tidy it up
         line.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())

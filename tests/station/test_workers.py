@@ -1,4 +1,4 @@
-"""Thread pools with bounded queues."""
+"""Worker pools with bounded queues."""
 
 import asyncio
 import gc
@@ -23,8 +23,8 @@ Run = Callable[..., Coroutine[Any, Any, int]]
 
 @asynccontextmanager
 async def pool_of(**options: Any) -> AsyncIterator[tuple[Run, threading.Event, list[int]]]:  # noqa: ANN401
-    """A pool of one thread, an event that lets its jobs go on, and which of them were begun."""
-    pool = WorkerPool("test", **{"threads": 1, "waiting": 2, **options})
+    """A pool of one thread, an event that its jobs wait for, and the jobs that have started."""
+    pool = WorkerPool("test", **{"threads": 1, "queue_size": 2, **options})
     go_on, begun = threading.Event(), list[int]()
 
     def job(number: int) -> int:
@@ -44,7 +44,7 @@ async def pool_of(**options: Any) -> AsyncIterator[tuple[Run, threading.Event, l
 
 
 def request(gone: asyncio.Event) -> Request:
-    """One whose client goes away when the event is set."""
+    """A request whose client disconnects when the event is set."""
 
     async def receive() -> Message:
         await gone.wait()
@@ -53,16 +53,16 @@ def request(gone: asyncio.Event) -> Request:
     return Request({"type": "http"}, receive)
 
 
-def test_what_does_not_fit_into_the_queue_is_refused_at_once() -> None:
+def test_a_full_queue_rejects_jobs_at_once() -> None:
     async def run() -> None:
         async with pool_of() as (job, go_on, _):
             tasks = [asyncio.create_task(job(number)) for number in range(3)]
             await asyncio.sleep(0)
-            with pytest.raises(HTTPException) as told:
+            with pytest.raises(HTTPException) as error:
                 await job(3)
-            assert told.value.status_code == 429
-            assert told.value.headers
-            assert int(told.value.headers["Retry-After"]) >= 1
+            assert error.value.status_code == 429
+            assert error.value.headers
+            assert int(error.value.headers["Retry-After"]) >= 1
             go_on.set()
             assert await asyncio.gather(*tasks) == [0, 1, 2]
             assert await job(4) == 4, "there is room again"
@@ -70,9 +70,9 @@ def test_what_does_not_fit_into_the_queue_is_refused_at_once() -> None:
     asyncio.run(run())
 
 
-def test_a_client_that_goes_away_gives_its_place_back_unless_the_work_has_begun() -> None:
+def test_a_disconnect_cancels_a_job_unless_it_has_started() -> None:
     async def run() -> None:
-        async with pool_of(waiting=1) as (job, go_on, begun):
+        async with pool_of(queue_size=1) as (job, go_on, begun):
             gone = [asyncio.Event(), asyncio.Event()]
             tasks = [asyncio.create_task(job(n, request=request(gone[n]))) for n in range(2)]
             await until(lambda: begun == [0])
@@ -91,7 +91,7 @@ def test_a_client_that_goes_away_gives_its_place_back_unless_the_work_has_begun(
     asyncio.run(run())
 
 
-def test_equal_work_is_done_once_and_shared() -> None:
+def test_jobs_with_one_key_run_once_and_share_the_result() -> None:
     async def run() -> None:
         async with pool_of() as (job, go_on, begun):
             leaves = asyncio.Event()
@@ -112,14 +112,14 @@ def test_equal_work_is_done_once_and_shared() -> None:
 
 
 class Work:
-    """Something to do that a weak reference can watch."""
+    """A job that can be weakly referenced."""
 
     def __call__(self) -> int:
         return 7
 
 
-def test_jobs_that_are_given_up_are_held_by_nothing() -> None:
-    pool = WorkerPool("given up", threads=1, waiting=2)  # not started, so that all wait
+def test_cancelled_jobs_are_released() -> None:
+    pool = WorkerPool("given up", threads=1, queue_size=2)  # not started, so that all wait
 
     async def give_up() -> weakref.ref[Work]:
         work = Work()
@@ -143,9 +143,9 @@ def test_jobs_that_are_given_up_are_held_by_nothing() -> None:
     asyncio.run(run())
 
 
-def test_a_pool_that_stops_does_what_waits_and_then_ends_its_threads() -> None:
+def test_a_stopping_pool_finishes_its_queue() -> None:
     async def run() -> None:
-        pool = WorkerPool("stopping", threads=2, waiting=8)
+        pool = WorkerPool("stopping", threads=2, queue_size=8)
         tasks = [asyncio.create_task(pool.run(lambda: 7)) for _ in range(5)]
         await asyncio.sleep(0)
         pool.start()
@@ -156,7 +156,7 @@ def test_a_pool_that_stops_does_what_waits_and_then_ends_its_threads() -> None:
     asyncio.run(run())
 
 
-def test_not_everybody_may_wait_for_the_same_work() -> None:
+def test_the_sharers_of_a_job_are_limited() -> None:
     async def run() -> None:
         async with pool_of() as (job, go_on, begun):
             tasks = [asyncio.create_task(job(0, key="a")) for _ in range(100)]
@@ -171,13 +171,13 @@ def test_not_everybody_may_wait_for_the_same_work() -> None:
     asyncio.run(run())
 
 
-def test_what_takes_too_long_is_no_longer_waited_for() -> None:
+def test_jobs_time_out() -> None:
     async def run() -> None:
-        async with pool_of(patience=0.05) as (job, go_on, begun):
+        async with pool_of(timeout=0.05) as (job, go_on, begun):
             for number in range(2):
-                with pytest.raises(HTTPException) as told:
+                with pytest.raises(HTTPException) as error:
                     await job(number)
-                assert told.value.status_code == 503
+                assert error.value.status_code == 503
             go_on.set()
             assert await job(2) == 2
             assert begun == [0, 2], "the second had not begun"
@@ -185,9 +185,9 @@ def test_what_takes_too_long_is_no_longer_waited_for() -> None:
     asyncio.run(run())
 
 
-def test_errors_come_back_and_the_thread_goes_on() -> None:
+def test_errors_are_raised_and_the_thread_continues() -> None:
     async def run() -> None:
-        pool = WorkerPool("test", threads=1, waiting=0)
+        pool = WorkerPool("test", threads=1, queue_size=0)
         pool.start()
         with pytest.raises(ZeroDivisionError):
             await pool.run(lambda: 1 / 0)
@@ -198,12 +198,12 @@ def test_errors_come_back_and_the_thread_goes_on() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
-def test_threads_in_the_background_stand_back() -> None:
+def test_background_threads_have_a_low_priority() -> None:
     def niceness() -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     async def run() -> None:
-        pool = WorkerPool("test", threads=1, waiting=0, background=True)
+        pool = WorkerPool("test", threads=1, queue_size=0, background=True)
         pool.start()
         assert await pool.run(niceness) > niceness()
         pool.stop()

@@ -92,7 +92,7 @@ def predict(
         source=source,
         out=out,
         resume=resume,
-        beside=Beside(denoised=denoised, suffix=f".{denoised_format}", heatmaps=heatmaps),
+        outputs=Beside(denoised=denoised, suffix=f".{denoised_format}", heatmaps=heatmaps),
         threads=threads,
         on_ray=engine is Engine.RAY,
         recursive=recursive,
@@ -100,7 +100,7 @@ def predict(
         root=root,
         column=noisy_column,
         reading=Reading(worksheet=worksheet, strip_prefix=tuple(strip_prefix or ())),
-        needed=frozenset(Verdict(each) for each in wanted if each is not FailOn.ERROR),
+        required_verdicts=frozenset(Verdict(each) for each in wanted if each is not FailOn.ERROR),
         trust=trust_of(trust),
         console=console,
     )

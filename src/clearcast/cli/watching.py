@@ -86,7 +86,7 @@ def watch(
                 tell(f"Beware: {sink.warning}")
             tell(f"Watching {folder}; inspected before: {counted(len(known), 'picture')}")
             arrivals = Arrivals(watched, known, trusted=trusted, tell=tell)
-            repeats = watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, seen=seen)
+            repeats = watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, on_inspection=seen)
         drifting.tell()
         if repeats:
             tell(f"{counted(repeats, 'picture')} the same as the one before; is the camera frozen?")

@@ -1,7 +1,7 @@
-"""Tell of defects and retakes outside: run a command, post to an address. What fails is told, and stops nothing.
+"""Alerts for defects, retakes and errors: run a command, or post to a webhook. Failures are reported, and stop nothing.
 
-Each target has a queue and a thread of its own, so that a dead address delays no command. Nothing here ever keeps the
-inspection waiting: a queue that is full loses its oldest alarm, since the newest is of the part that is passing now.
+Each target has its own queue and thread, so that a dead webhook delays no command. Alerts never block the inspection:
+a full queue drops its oldest alert, since the newest is of the part that is passing now.
 """
 
 import json
@@ -22,27 +22,27 @@ from clearcast.runtime.hooks import Hook
 from clearcast.runtime.sinks.rows import row_of
 
 Alarm = Callable[[Inspection], None]
-"""Called with the inspection of a picture that is not ok; raises what it likes where it failed."""
+"""Function that sends an alert for an inspection that is not ok; it may raise any exception on failure."""
 
 _POST_SECONDS = 10
 _PAUSES = (1.0, 3.0)  # seconds between the attempts of a post
-_WAITING = 1000  # alarms of one target
-_ENDING_SECONDS = 10.0  # that alarms are given when the watch ends
-_NAMED = 3  # pictures whose alarms were lost that a message names
+_QUEUE_SIZE = 1000  # alerts of one target
+_SHUTDOWN_SECONDS = 10.0  # for pending alerts when the watch ends
+_MAX_NAMED = 3  # images that a message on undelivered alerts names
 
 
 class Alarms:
-    """Raises alarms, those of each target one after the other in a thread of its own.
+    """Alert dispatcher: sends the alerts of each target one after the other in a separate thread.
 
-    In a ``with``; at its end, alarms that wait or are under way are given some seconds, and then it is told which were
-    not raised. ``tell`` is given what failed, in any thread.
+    Use it as a context manager; at its end, pending alerts get some seconds, and the undelivered ones are reported.
+    ``tell`` is called with each failure, in any thread.
     """
 
     def __init__(self, alarms: Sequence[Alarm], tell: Callable[[str], None]) -> None:
         self._targets = [_Target(alarm, tell) for alarm in alarms]
 
-    def raise_for(self, inspection: Inspection) -> None:
-        """Raise all alarms for a picture, soon; returns at once."""
+    def send(self, inspection: Inspection) -> None:
+        """Queue the alerts for an image; returns at once."""
         for target in self._targets:
             target.put(inspection)
 
@@ -52,19 +52,19 @@ class Alarms:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        end = time.monotonic() + _ENDING_SECONDS
+        end = time.monotonic() + _SHUTDOWN_SECONDS
         for target in self._targets:
             target.close()
         try:
             for target in self._targets:
                 target.thread.join(max(0.0, end - time.monotonic()))
-        finally:  # also when a second Ctrl-C ends the waiting
+        finally:  # also if a second Ctrl-C interrupts the waiting
             for target in self._targets:
                 target.abandon()
 
 
 class _Target:
-    """One target's queue and thread."""
+    """Queue and thread of one target."""
 
     def __init__(self, alarm: Alarm, tell: Callable[[str], None]) -> None:
         self.thread = threading.Thread(target=self._work, name="alarms", daemon=True)
@@ -72,62 +72,64 @@ class _Target:
         self._tell = tell
         self._changed = threading.Condition()
         self._waiting: deque[Inspection] = deque()
-        self._under_way: Inspection | None = None
-        self._lost = 0
+        self._current: Inspection | None = None
+        self._dropped = 0
         self._closed = False
 
     def put(self, inspection: Inspection) -> None:
-        """Raise an alarm when its turn comes."""
+        """Queue an alert."""
         with self._changed:
-            if len(self._waiting) >= _WAITING:
+            if len(self._waiting) >= _QUEUE_SIZE:
                 self._waiting.popleft()
-                self._lost += 1
+                self._dropped += 1
             self._waiting.append(inspection)
             self._changed.notify()
 
     def close(self) -> None:
-        """End the thread when nothing waits any more."""
+        """End the thread when the queue is empty."""
         with self._changed:
             self._closed = True
             self._changed.notify()
 
     def abandon(self) -> None:
-        """End what is under way, and say what was not raised."""
+        """Stop the current alert, and report the undelivered ones."""
         with self._changed:
-            lost = [each for each in (self._under_way, *self._waiting) if each]
+            undelivered = [each for each in (self._current, *self._waiting) if each]
             self._waiting.clear()
         if isinstance(self._alarm, Hook):
             self._alarm.stop()
-        if lost:
-            names = ", ".join(each.path for each in lost[:_NAMED])
-            more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
-            self._say(
-                f"{getattr(self._alarm, 'name', 'alarm')}: not delivered for {names}{more}; the results have them"
-            )
+        if undelivered:
+            names = ", ".join(each.path for each in undelivered[:_MAX_NAMED])
+            more = f" and {len(undelivered) - _MAX_NAMED} more" if len(undelivered) > _MAX_NAMED else ""
+            self._report(f"{self._name}: not delivered for {names}{more}; their rows are in the results")
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._under_way = None
+                self._current = None
                 self._changed.wait_for(lambda: self._waiting or self._closed)
                 if not self._waiting:
                     return
-                inspection = self._under_way = self._waiting.popleft()
-                lost, self._lost = self._lost, 0
-            if lost:
-                self._say(f"{getattr(self._alarm, 'name', 'alarm')}: too slow; the oldest {lost} alarms were dropped")
+                inspection = self._current = self._waiting.popleft()
+                dropped, self._dropped = self._dropped, 0
+            if dropped:
+                self._report(f"{self._name}: too slow; the oldest {dropped} alerts were dropped")
             try:
                 self._alarm(inspection)
-            except Exception as error:  # whatever an alarm does, the next ones are raised
-                self._say(f"{inspection.path}: {error}")
+            except Exception as error:  # whatever happens, the next alerts are sent
+                self._report(f"{inspection.path}: {error}")
 
-    def _say(self, message: str) -> None:
-        with suppress(Exception):  # nobody may be there to hear it
+    @property
+    def _name(self) -> str:
+        return getattr(self._alarm, "name", "alert")
+
+    def _report(self, message: str) -> None:
+        with suppress(Exception):  # the output may be closed
             self._tell(message)
 
 
 def hook_alarm(command: str) -> Alarm:
-    """An alarm that runs a command; see ``hooks.Hook``.
+    """Create an alert that runs a command; see ``hooks.Hook``.
 
     Raises:
         OutputError: there is no such command.
@@ -136,10 +138,10 @@ def hook_alarm(command: str) -> Alarm:
 
 
 def webhook_alarm(url: str) -> Alarm:
-    """An alarm that posts the row as JSON to an address, three times at most, until it answers 2xx.
+    """Create an alert that posts the row as JSON to a URL, with up to three attempts until the response is 2xx.
 
     Raises:
-        OutputError: not an address of http or https.
+        OutputError: not an http or https URL.
     """
     return _Webhook(url)
 
@@ -149,7 +151,7 @@ class _Webhook:
 
     def __init__(self, url: str) -> None:
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
-            raise OutputError(f"webhook {url!r}: needed is an address such as https://host/path")
+            raise OutputError(f"webhook {url!r}: expected a URL such as https://host/path")
         self._url = url
         self._opener = urllib.request.build_opener(_NoRedirect)
 
@@ -167,9 +169,9 @@ class _Webhook:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirected post would become an empty question to somebody else, and look like a success."""
+    """Redirect handler that follows none: a redirected POST would become an empty GET, and look like a success."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> None:
-        """Follow nowhere."""
+        """Do not redirect."""

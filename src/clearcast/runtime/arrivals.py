@@ -1,11 +1,11 @@
-"""New pictures of a folder that is watched: which they are, and when they are whole.
+"""New images of a watched folder: detects them, and waits until they are complete.
 
-The results file is the memory: each row says which file was inspected, of which size and last written when. A file
-without such a row is new, also under a name that was inspected before, since cameras number anew and overwrite. One
-that was only touched is new too: a camera that writes the same bytes again has taken another picture.
+The results file tells which files were inspected, by name, size and modification time. A file without a matching row is
+new, also under a known name, since cameras restart their numbering and overwrite files. A file that was only touched is
+new too: a camera that writes the same bytes again has taken another image.
 
-Where size and time are those of a row, but the system says that the file was changed in some way later (its ``ctime``:
-other bytes with an old time, or only other rights), its bytes are compared with the row's SHA-256.
+If size and modification time match a row, but the ``ctime`` is later (other bytes with an old time, or only other
+permissions), the file's bytes are compared with the row's SHA-256.
 """
 
 import hashlib
@@ -28,29 +28,29 @@ from clearcast.runtime.sources.folders import folder_items
 from clearcast.runtime.sources.item import FileState, moment
 
 _SECOND = 1_000_000_000  # in nanoseconds
-_COARSE_SETTLE = 2.5  # seconds, where times have no fractions: within one of its ticks a drive hides a second writing
-_CLOCKS_DIFFER = 3600 * _SECOND  # those of a drive and of this machine, at most
+_COARSE_SETTLE = 2.5  # seconds, if a drive's times have no fractions, so that a second write may leave them unchanged
+_MAX_CLOCK_SKEW = 3600 * _SECOND  # between a drive and this machine
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """When a new picture counts as whole.
+    """Rule for when a new image counts as complete.
 
     Attributes:
-        settle: seconds for which its size and times stay as they are; then it is inspected.
-        patience: seconds more for one that cannot be decoded then, since whoever writes it may have paused; after that,
-            or as soon as another picture takes its place, its error is written. A file that is written again and again,
-            and never settles, is inspected after so many seconds as it is.
+        settle: seconds without a change of size and times; then it is inspected.
+        patience: further seconds if it cannot be decoded then, since its writer may have paused; after that, or as soon
+            as another image replaces it, its error is written. A file that never settles, because it is rewritten again
+            and again, is inspected after this time as it is.
     """
 
     settle: float = 0.5
     patience: float = 30.0
 
 
-class _Facts(NamedTuple):
-    """What the system says of a file; times in nanoseconds since 1970. No size: it says nothing."""
+class _Stat(NamedTuple):
+    """Size and times of a file, in nanoseconds since 1970; no size if they are not available."""
 
     size: int | None = None
     written: int = 0
@@ -58,7 +58,7 @@ class _Facts(NamedTuple):
 
     @property
     def state(self) -> FileState | None:
-        """What a row says of the file; None where the system says nothing."""
+        """The file state as in a row; None if it is not available."""
         return None if self.size is None else FileState(size=self.size, modified=moment(self.written))
 
     @property
@@ -68,47 +68,49 @@ class _Facts(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Sight:
+class _PendingFile:
+    """File without a final row."""
+
     item: Item
-    facts: _Facts
-    since: float  # the facts are as they are
-    first: float  # the file is waited for
-    compare: bool  # first its bytes with those of the row
-    failed: Inspection | None = None  # its error, while the writer is given time to finish
+    stat: _Stat
+    unchanged_since: float
+    first_seen: float
+    compare: bool  # whether to compare its bytes with those of its row first
+    failed: Inspection | None = None  # its error, while the writer has time to finish
 
 
 def watched_folder(folder: Path) -> Path:
-    """The absolute path of a folder, so that pictures' names do not depend on where the program was started.
+    """Make the path of a folder absolute, so that images' names do not depend on the working directory.
 
     Raises:
         SourceError: there is no such folder.
     """
     if not folder.is_dir():
-        raise SourceError(f"{folder}: no such folder; needed is one in which pictures arrive")
+        raise SourceError(f"{folder}: no such folder; expected the folder in which images arrive")
     return folder.absolute()
 
 
 def trusted_until(results: Path) -> int:
-    """Until when, in nanoseconds since 1970, files that did not change are taken for those that results have rows of.
+    """Time, in nanoseconds since 1970, up to which file times are trusted to identify the files of a results file.
 
-    To be asked before the results are opened. A file that changed later is compared byte for byte, once.
+    Call it before opening the results. The content of a file that changed later is compared once.
     """
     try:
-        return results.stat().st_mtime_ns - _CLOCKS_DIFFER
+        return results.stat().st_mtime_ns - _MAX_CLOCK_SKEW
     except OSError:
         return 0
 
 
 class Arrivals:
-    """The new pictures of a folder: those that are not ``known`` as they are now.
+    """Detector of new images in a folder.
 
     Args:
-        folder: is listed.
-        known: what was inspected before.
-        waiting: when a picture counts as whole.
-        clock: gives seconds that only grow.
+        folder: the watched folder.
+        known: index of the files inspected before.
+        waiting: rule for when an image counts as complete.
+        clock: monotonic clock in seconds.
         trusted: see ``trusted_until``.
-        tell: called with what a person should know of the folder.
+        tell: called with messages for the user.
     """
 
     def __init__(
@@ -127,153 +129,154 @@ class Arrivals:
         self._clock = clock
         self._trusted = trusted
         self._tell = tell
-        self._sights: dict[str, _Sight] = {}
-        self._unchanged = Done()  # files with a row, as they were when that was made sure
-        self._restless: set[str] = set()
+        self._pending: dict[str, _PendingFile] = {}
+        self._unchanged = Done()  # files with a row, by name and stat when that was verified
+        self._unsettled: set[str] = set()  # names that were reported as rewritten again and again
         self._lost: list[Inspection] = []
-        self._heads = _Heads()
-        self._kinds = _Kinds(tell)
+        self._heads = _HeadCache()
+        self._other_types = _OtherTypesNotice(tell)
 
     @property
-    def waited_for(self) -> int:
-        """How many pictures are there that have no row yet."""
-        return len(self._sights)
+    def pending(self) -> int:
+        """Number of images without a final row."""
+        return len(self._pending)
 
-    def look(self) -> list[Item]:
-        """The pictures that should be whole by now; first those whose names had others, which may lose them again."""
+    def poll(self) -> list[Item]:
+        """List the images that should be complete by now; reused names come first, as they may be overwritten again."""
         now = self._clock()
         others = OtherFiles()
         found = folder_items(self._folder, others=others, heads=self._heads)
-        before, self._sights = self._sights, {}
+        before, self._pending = self._pending, {}
         for item in found:
-            if sight := self._see(item, before.pop(item.name, None), now):
-                self._sights[item.name] = sight
-        for gone in before.values():
-            self._lose(gone)
-        self._heads.forget()
-        self._kinds.tell_new(others)
-        due = [sight.item for sight in list(self._sights.values()) if self._is_due(sight, now)]
+            if file := self._update(item, before.pop(item.name, None), now):
+                self._pending[item.name] = file
+        for removed in before.values():
+            self._add_lost(removed)
+        self._heads.evict()
+        self._other_types.report(others)
+        due = [file.item for file in list(self._pending.values()) if self._is_due(file, now)]
         return sorted(due, key=lambda item: item.name not in self._known)
 
     def take(self, inspection: Inspection) -> bool:
-        """Whether an inspection is final; it is not if the picture cannot be decoded and may still be being written."""
-        sight = self._sights[inspection.path]
+        """Whether an inspection is final; it is not if the image cannot be decoded but may still be incomplete."""
+        file = self._pending[inspection.path]
         state = _state_of(inspection)
-        is_whole = not inspection.error or inspection.pixels is not None
-        if not is_whole and not (sight.failed and state == sight.facts.state):
-            sight.failed = inspection
+        is_complete = not inspection.error or inspection.pixels is not None
+        if not is_complete and not (file.failed and state == file.stat.state):
+            file.failed = inspection
             return False
         self._known.add(inspection.path, state, inspection.sha256)
-        if state == sight.facts.state:  # if not, another was there by then; the next look says whether it still is
-            self._unchanged.add(_key(sight.item.name, sight.facts))
-        del self._sights[inspection.path]
+        if state == file.stat.state:  # otherwise the file was replaced; the next poll checks it again
+            self._unchanged.add(_key(file.item.name, file.stat))
+        del self._pending[inspection.path]
         return True
 
     def take_lost(self) -> list[Inspection]:
-        """The errors, final now, of pictures that were overwritten or removed while their writer was waited for."""
+        """Return the errors of images that were overwritten or removed before they were complete; they are final."""
         lost, self._lost = self._lost, []
         return lost
 
-    def _lose(self, sight: _Sight) -> None:
-        if sight.failed:
-            self._known.add(sight.failed.path, _state_of(sight.failed), sight.failed.sha256)
-            self._lost.append(sight.failed)
+    def _add_lost(self, file: _PendingFile) -> None:
+        if file.failed:
+            self._known.add(file.failed.path, _state_of(file.failed), file.failed.sha256)
+            self._lost.append(file.failed)
 
-    def _see(self, item: Item, before: _Sight | None, now: float) -> _Sight | None:
-        facts = _facts_now(item.name)
-        if before and before.facts == facts:
+    def _update(self, item: Item, before: _PendingFile | None, now: float) -> _PendingFile | None:
+        """Compare a listed file with the previous poll and the results; None if it is not pending."""
+        stat = _try_stat(item.name)
+        if before and before.stat == stat:
             return before
-        if before and before.failed and not (facts and was_continued(before.failed, item, facts.state)):
-            self._lose(before)
-        if facts is None:  # renamed or moved since the folder was listed
+        if before and before.failed and not (stat and was_continued(before.failed, item, stat.state)):
+            self._add_lost(before)
+        if stat is None:  # renamed or moved since the folder was listed
             return None
-        key = _key(item.name, facts)
+        key = _key(item.name, stat)
         if key in self._unchanged:
             return None
-        has_row = self._has_row(item.name, facts)
-        if has_row and max(facts.written, facts.changed) <= self._trusted:
+        has_row = self._has_row(item.name, stat)
+        if has_row and max(stat.written, stat.changed) <= self._trusted:
             self._unchanged.add(key)
             return None
-        first = before.first if before and not before.failed else now
-        return _Sight(item, facts, now, first, compare=has_row)
+        first_seen = before.first_seen if before and not before.failed else now
+        return _PendingFile(item, stat, now, first_seen, compare=has_row)
 
-    def _has_row(self, name: str, facts: _Facts) -> bool:
-        """Whether there is a row of a file of this name that had its size and time, or of which nobody knows them."""
-        state = facts.state
+    def _has_row(self, name: str, stat: _Stat) -> bool:
+        """Whether there is a row of this name with this size and time, or without any."""
+        state = stat.state
         if state is None or self._known.is_stateless(name):
             return name in self._known
         return self._known.has_state(name, state)
 
-    def _is_due(self, sight: _Sight, now: float) -> bool:
-        settle = max(self._rule.settle, _COARSE_SETTLE) if sight.facts.is_coarse else self._rule.settle
-        due = now - sight.since >= settle + (self._rule.patience if sight.failed else 0)
-        if not due and not self._is_restless(sight, now):
+    def _is_due(self, file: _PendingFile, now: float) -> bool:
+        settle = max(self._rule.settle, _COARSE_SETTLE) if file.stat.is_coarse else self._rule.settle
+        due = now - file.unchanged_since >= settle + (self._rule.patience if file.failed else 0)
+        if not due and not self._never_settles(file, now):
             return False
-        if sight.compare and self._has_known_bytes(sight):
-            self._unchanged.add(_key(sight.item.name, sight.facts))
-            del self._sights[sight.item.name]
+        if file.compare and self._has_known_bytes(file):
+            self._unchanged.add(_key(file.item.name, file.stat))
+            del self._pending[file.item.name]
             return False
         return True
 
-    def _is_restless(self, sight: _Sight, now: float) -> bool:
-        name = sight.item.name
-        if sight.failed or now - sight.first < self._rule.patience:
+    def _never_settles(self, file: _PendingFile, now: float) -> bool:
+        name = file.item.name
+        if file.failed or now - file.first_seen < self._rule.patience:
             return False
-        if name not in self._restless:
-            self._restless.add(name)
+        if name not in self._unsettled:
+            self._unsettled.add(name)
             self._tell(
-                f"{name}: is written again and again before it can be inspected, so that pictures of it are missed; "
-                "let the camera give each picture a name of its own"
+                f"{name}: is overwritten repeatedly before it can be inspected, so images are missed; configure the "
+                "camera to use a new name for each image"
             )
         return True
 
-    def _has_known_bytes(self, sight: _Sight) -> bool:
-        if sight.facts.size is None:
-            return True  # of a name that has a row, and no file that could be read
+    def _has_known_bytes(self, file: _PendingFile) -> bool:
+        if file.stat.size is None:
+            return True  # the name has a row, and the file cannot be read
         try:
-            data = sight.item.read()
+            data = file.item.read()
         except PictureError:
             return False
-        return isinstance(data, bytes) and self._known.has_content(sight.item.name, hashlib.sha256(data).hexdigest())
+        return isinstance(data, bytes) and self._known.has_content(file.item.name, hashlib.sha256(data).hexdigest())
 
 
-class _Heads:
-    """First bytes of files, remembered while these stay as they are, so that not every look opens them."""
+class _HeadCache:
+    """Cache of the first bytes of unchanged files, so that not every poll opens them."""
 
     def __init__(self) -> None:
-        self._before: dict[str, tuple[_Facts, bytes]] = {}
-        self._asked: dict[str, tuple[_Facts, bytes]] = {}
+        self._before: dict[str, tuple[_Stat, bytes]] = {}
+        self._used: dict[str, tuple[_Stat, bytes]] = {}
 
     def __call__(self, path: str) -> bytes:
-        facts, before = _facts(path), self._before.get(path)
-        self._asked[path] = before if before and before[0] == facts else (facts, file_head(path))
-        return self._asked[path][1]
+        stat, before = _stat(path), self._before.get(path)
+        self._used[path] = before if before and before[0] == stat else (stat, file_head(path))
+        return self._used[path][1]
 
-    def forget(self) -> None:
-        """Forget files that were not asked for since this was called the last time."""
-        self._before, self._asked = self._asked, {}
+    def evict(self) -> None:
+        """Remove files that were not used since the last call."""
+        self._before, self._used = self._used, {}
 
 
-class _Kinds:
-    """Tells of files of other kinds when they appear, and not at each look."""
+class _OtherTypesNotice:
+    """Reports files of other types when they appear, not at each poll."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._before: set[str] = set()
 
-    def tell_new(self, others: OtherFiles) -> None:
-        """Tell of kinds that are new; those that are gone at the next look, such as unfinished copies, never."""
-        lasting = set(others.counts) & self._before - self._told
+    def report(self, others: OtherFiles) -> None:
+        """Report new types; those that are gone at the next poll, such as incomplete copies, are not reported."""
+        lasting = set(others.counts) & self._before - self._reported
         self._before = set(others.counts)
         if lasting:
-            self._told |= lasting
+            self._reported |= lasting
             counts = Counter({kind: others.counts[kind] for kind in lasting})
             self._tell(f"Files of other kinds are left out: {listed_kinds(counts)}")
 
 
-def _key(name: str, facts: _Facts) -> str:
-    return f"{name}\0{facts.size}\0{facts.written}\0{facts.changed}"
+def _key(name: str, stat: _Stat) -> str:
+    return f"{name}\0{stat.size}\0{stat.written}\0{stat.changed}"
 
 
 def _state_of(inspection: Inspection) -> FileState | None:
@@ -281,26 +284,26 @@ def _state_of(inspection: Inspection) -> FileState | None:
     return None if size is None or modified is None else FileState(size=size, modified=modified)
 
 
-def _facts_now(path: str) -> _Facts | None:
-    """What the system says of a file; None if it is gone."""
+def _try_stat(path: str) -> _Stat | None:
+    """Get size and times of a file; None if it is gone."""
     try:
-        return _facts(path)
+        return _stat(path)
     except FileNotFoundError:
         return None
 
 
-def _facts(path: str) -> _Facts:
-    """What the system says of a file.
+def _stat(path: str) -> _Stat:
+    """Get size and times of a file.
 
     Raises:
         FileNotFoundError: there is no such name any more.
     """
     try:
-        facts = os.stat(path)  # noqa: PTH116 - many at a time
+        stat = os.stat(path)  # noqa: PTH116 - many at a time
     except FileNotFoundError:
         if not os.path.islink(path):  # noqa: PTH114
             raise
-        return _Facts()
-    except OSError:  # reading it will say why
-        return _Facts()
-    return _Facts(facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        return _Stat()
+    except OSError:  # reading it will report the reason
+        return _Stat()
+    return _Stat(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)

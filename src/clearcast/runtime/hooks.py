@@ -1,4 +1,4 @@
-"""Run a user's command for a picture, and end it with all that it started if it takes too long."""
+"""Hook: runs a user's command for an image, and ends it with all its child processes on a timeout."""
 
 import os
 import shlex
@@ -14,15 +14,15 @@ from clearcast.errors import OutputError
 from clearcast.runtime.sinks.rows import row_of
 
 _HOOK_SECONDS = 60.0
-_GRACE_SECONDS = 2.0  # between asking a command to end and ending it
+_GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL
 
 
 class Hook:
-    """An alarm that runs a command, without a shell, with the picture's path and its verdict as last arguments.
+    """Alert that runs a command, without a shell, with the image's path and its verdict as last arguments.
 
-    The verdict is ``error`` for a picture that could not be inspected. The environment holds the whole row:
-    CLEARCAST_PATH, CLEARCAST_VERDICT, CLEARCAST_P_DEFECT and so on. A command that takes more than a minute is ended,
-    and so is all that it started. (On Windows name a program: a .bat would see names as a shell does.)
+    The verdict is ``error`` for an image that could not be inspected. The environment contains the whole row:
+    CLEARCAST_PATH, CLEARCAST_VERDICT, CLEARCAST_P_DEFECT and so on. A command that takes more than a minute is ended
+    with all its child processes. (On Windows use a program: a .bat would interpret names as a shell does.)
 
     Raises:
         OutputError: there is no such command.
@@ -34,10 +34,10 @@ class Hook:
         try:
             words = shlex.split(command, posix=os.name != "nt")
         except ValueError as error:
-            raise OutputError(f"hook {command!r}: {error}; needed is a program and its arguments") from None
+            raise OutputError(f"hook {command!r}: {error}; expected a program and its arguments") from None
         if not words or shutil.which(words[0]) is None:
             raise OutputError(
-                f"hook {command!r}: there is no such program, or it may not be run; needed is one and its arguments"
+                f"hook {command!r}: no such program, or it is not executable; expected a program and its arguments"
             )
         self._words = words
         self._lock = threading.Lock()
@@ -45,16 +45,16 @@ class Hook:
         self._stopped = False
 
     def __call__(self, inspection: Inspection) -> None:
-        """Run the command and wait for its end.
+        """Run the command and wait until it ends.
 
         Raises:
-            OSError: it cannot be started, failed or took too long.
+            OSError: it cannot be started, failed or timed out.
         """
         words = [*self._words, inspection.path, str(inspection.verdict or "error")]
         with self._lock:
             if self._stopped:
                 return
-            # In a process group of its own: Ctrl-C ends the watch, and the command may finish.
+            # In its own process group: Ctrl-C ends the watch, and the command may finish.
             running = self._running = subprocess.Popen(
                 words, env=_environment(inspection), stdin=subprocess.DEVNULL, start_new_session=True
             )
@@ -62,15 +62,15 @@ class Hook:
             code = running.wait(_HOOK_SECONDS)
         except subprocess.TimeoutExpired:
             _end_group(running)
-            raise OSError(f"hook {self._words[0]}: timed out after {_HOOK_SECONDS:g} s, and was ended") from None
+            raise OSError(f"hook {self._words[0]}: timed out after {_HOOK_SECONDS:g} s") from None
         finally:
             with self._lock:
                 self._running = None
         if code and not self._stopped:
-            raise OSError(f"hook {self._words[0]}: ended with exit status {code}")
+            raise OSError(f"hook {self._words[0]}: failed with exit status {code}")
 
     def stop(self) -> None:
-        """End the command that is running, if one is; no other is started."""
+        """End the running command, if there is one, and start no other."""
         with self._lock:
             self._stopped = True
             running = self._running
@@ -86,7 +86,7 @@ def _environment(inspection: Inspection) -> dict[str, str]:
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and all others of its session: ask, wait a little, then do not ask."""
+    """End a process and all others of its session: SIGTERM, a short wait, SIGKILL."""
     if sys.platform == "win32":
         with suppress(OSError):
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
@@ -96,6 +96,6 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE_SECONDS)
-    with suppress(ProcessLookupError, PermissionError):  # also what outlived the first process
+    with suppress(ProcessLookupError, PermissionError):  # also for children that outlived the first process
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

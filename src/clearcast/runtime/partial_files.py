@@ -1,4 +1,4 @@
-"""Files that could not be decoded yet, because their writer may not have finished."""
+"""Detection of files that were still being written when they could not be decoded."""
 
 import hashlib
 
@@ -9,14 +9,14 @@ from clearcast.runtime.sources.item import FileState
 
 
 def was_continued(failed: Inspection, item: Item, state: FileState | None) -> bool:
-    """Whether a file that changed is still the delivery of the picture that failed, and not another picture.
+    """Whether a changed file is still the same image that failed, not another one.
 
-    It is if it only grew, or if it could not be read and nothing but its permissions changed.
+    It is if it only grew, or if it could not be read and only its permissions changed.
 
     Args:
-        failed: the inspection of the file as it was, with an error.
+        failed: the inspection of the earlier file, with an error.
         item: the file.
-        state: of the file now; None if the system does not tell.
+        state: its current state; None if not available.
     """
     if state is None or failed.size is None:
         return False

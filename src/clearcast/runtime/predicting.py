@@ -1,4 +1,4 @@
-"""Inspect a source to a results file, with pictures beside it on demand."""
+"""Batch inspection: images of a source to a results file, with denoised images and heat maps on demand."""
 
 import time
 from collections import Counter
@@ -23,25 +23,25 @@ from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.reference import REFERENCE, parse_reference
 from clearcast.runtime.repeats import Repeats
 from clearcast.runtime.signing import Trust
-from clearcast.runtime.sinks import Inspected, open_sink, read_newest_results
+from clearcast.runtime.sinks import Inspected, Sink, open_sink, read_newest_results
 from clearcast.runtime.sources import Item, Shard, count, items
 from clearcast.runtime.verifying import load_model
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictRequest:
-    """What is asked of ``predict``.
+    """Options of ``predict``.
 
     Attributes:
         bundle: its folder or zip.
         source, recursive, shard, root, column, reading: see ``sources.items``.
         out: the results file; see ``sinks.open_sink``.
-        resume: go on with what ``out`` holds, or begin where nothing is.
-        beside: pictures that are written too.
-        threads: how many pictures are worked on at a time; None: as many as there are cores.
+        resume: continue an existing results file, or start a new one.
+        outputs: folders of image outputs.
+        threads: images processed in parallel; None: as many as there are cores.
         on_ray: inspect on the machines of a Ray cluster; see ``fleet.inspect_on_ray``.
-        needed: refuse a bundle that never gives one of these verdicts.
-        trust: whose signature the bundle must have; None: it needs none.
+        required_verdicts: verdicts that the bundle must be able to return.
+        trust: trusted signers of the bundle; None: no signature is required.
         console: shows progress.
     """
 
@@ -54,31 +54,31 @@ class PredictRequest:
     recursive: bool = True
     shard: Shard | None = None
     resume: bool = False
-    beside: Beside = field(default_factory=Beside)
+    outputs: Beside = field(default_factory=Beside)
     threads: int | None = None
     on_ray: bool = False
-    needed: frozenset[Verdict] = frozenset()
+    required_verdicts: frozenset[Verdict] = frozenset()
     trust: Trust | None = None
     console: Console
 
 
 @dataclass
 class Summary:
-    """What became of the pictures.
+    """Summary of an inspection run.
 
     Attributes:
-        model: which bundle said so.
-        pictures: how many were inspected by this call.
-        before: how many the results held already.
-        changed: how many of these were inspected again, since their files have changed since.
-        seconds: from the first picture's beginning to the last row.
-        verdicts, noise_types: how many pictures of each, in all results.
-        errors: how many pictures could not be inspected, in all results.
-        unwritten: how many pictures beside the results could not be written by this call.
-        unwritten_reason: why the first of them could not.
-        others: the files of other kinds that the source holds, and that were left out.
-        repeats: how many pictures of this call were the same as the one before.
-        drift: sentences on how the pictures of this call differ from those that the bundle learned from.
+        model: name of the bundle.
+        pictures: images inspected by this call.
+        before: images with results before this call.
+        changed: how many of these were inspected again because their files had changed.
+        seconds: from the start of the first image to the last row.
+        verdicts, noise_types: number of images of each, in all results.
+        errors: images that could not be inspected, in all results.
+        unwritten: image outputs that this call could not write.
+        unwritten_reason: why the first of them could not be written.
+        others: files of other types in the source, which were left out.
+        repeats: images of this call that equal the previous one.
+        drift: sentences on how the images of this call differ from the training images.
     """
 
     model: str
@@ -103,52 +103,59 @@ class Summary:
 
 
 def predict(request: PredictRequest) -> Summary:
-    """Write one row a picture.
+    """Inspect a source and write one row per image.
 
-    An interruption, also by ``kill -9``, leaves rows that ``resume`` goes on with. A picture whose file has changed
-    since its row was written is inspected again, and gets another row.
+    After an interruption, also by ``kill -9``, ``resume`` continues. An image whose file has changed since its row was
+    written is inspected again, and gets another row.
 
     Raises:
-        OutputError: the bundle cannot be used or does not say what is asked for, or something would be overwritten.
-        SourceError: there is no such source, or it holds no picture.
+        OutputError: the bundle cannot be used or lacks a requested output, or something would be overwritten.
+        SourceError: there is no such source, or it contains no image.
         SheetError: the source is a sheet that cannot be read.
     """
-    if request.on_ray and request.beside.folders:
-        raise OutputError("--engine ray gives rows, no pictures; leave out the folders for pictures, or use --shard")
-    request.beside.require_room(Path(request.source), resume=request.resume)
+    if request.on_ray and request.outputs.folders:
+        raise OutputError("--engine ray writes rows, no images; leave out the folders for images, or use --shard")
+    request.outputs.require_free(Path(request.source), resume=request.resume)
     package = open_package(request.bundle, request.trust)
     inspector = Inspector(package, load_model(package))
-    _require_answers(inspector, request)
+    _require_outputs(inspector, request)
     others = OtherFiles()
     found = _items(request, others)
     drift = drift_of(package)
-    sink, done = open_sink(request.out, model=inspector.name, resume=request.resume)
-    summary = Summary(inspector.name, before=len(done), others=others)
-    writer = PictureWriter(request.beside) if request.beside.folders else None
-    repeats = Repeats()
+    sink, inspected = open_sink(request.out, model=inspector.name, resume=request.resume)
+    summary = Summary(inspector.name, before=len(inspected), others=others)
+    writer = PictureWriter(request.outputs) if request.outputs.folders else None
     with sink:
         if sink.warning:
             request.console.print(f"Beware: {sink.warning}", style="yellow", markup=False, soft_wrap=True)
-        waiting = _waiting(found, done, summary)
-        for inspection in _counted(_inspections(inspector, package, waiting, request, writer), summary, request):
-            kept = inspection if request.on_ray else repeats.see(inspection)  # from Ray they come in any order
-            sink.write(kept)
-            if drift:
-                drift.see(kept)
+        pending = _pending(found, inspected, summary)
+        results = _inspections(inspector, package, pending, request, writer)
+        with closing(_counted(results, summary, request)) as inspections:
+            summary.repeats = _write(inspections, sink, drift, ordered=not request.on_ray)
     for row in read_newest_results(request.out):
         summary.count(row["verdict"], row["noise_type"], row["error"])
     if writer:
         summary.unwritten, summary.unwritten_reason = writer.unwritten.count, writer.unwritten.reason
-    summary.repeats = repeats.total
     summary.drift = drift.sentences() if drift else []
     return summary
 
 
-def _waiting(found: Iterator[Item], done: Inspected, summary: Summary) -> Iterator[Item]:
-    """The pictures that have no row, or one of what their files held before."""
+def _write(inspections: Iterator[Inspection], sink: Sink, drift: Drift | None, *, ordered: bool) -> int:
+    """Write the rows; returns how many images equal the previous one, which needs the order of the source."""
+    repeats = Repeats()
+    for inspection in inspections:
+        checked = repeats.check(inspection) if ordered else inspection
+        sink.write(checked)
+        if drift:
+            drift.see(checked)
+    return repeats.total
+
+
+def _pending(found: Iterator[Item], inspected: Inspected, summary: Summary) -> Iterator[Item]:
+    """The images without a row for their current file."""
     for item in found:
-        if not done.covers(item):
-            summary.changed += item.name in done
+        if not inspected.covers(item):
+            summary.changed += item.name in inspected
             yield item
 
 
@@ -161,31 +168,31 @@ def _inspections(
 ) -> Generator[Inspection]:
     if request.on_ray:
         return inspect_on_ray(package, found, workers=request.threads)
-    beside = request.beside
+    outputs = request.outputs
     return inspect(
         inspector,
         found,
         workers=request.threads or cores(),
-        restored=beside.denoised is not None or (bool(beside.folders) and inspector.always_restores),
-        evidence=beside.heatmaps is not None,
+        restored=outputs.denoised is not None or (bool(outputs.folders) and inspector.always_restores),
+        evidence=outputs.heatmaps is not None,
         finish=writer,
     )
 
 
-def _counted(inspections: Generator[Inspection], summary: Summary, request: PredictRequest) -> Iterator[Inspection]:
-    """The same, while a bar and the summary keep count."""
-    everything = max(0, _count(request) - summary.before)
-    begun = time.perf_counter()
+def _counted(inspections: Generator[Inspection], summary: Summary, request: PredictRequest) -> Generator[Inspection]:
+    """Pass inspections on, and update the progress bar and the summary."""
+    total = max(0, _count(request) - summary.before)
+    started = time.perf_counter()
     with closing(inspections), progress_bar(request.console, "Inspecting", rate=True) as progress:
         for inspection in inspections:
             yield inspection
             summary.pictures += 1
-            summary.seconds = time.perf_counter() - begun
-            progress(summary.pictures, everything)
+            summary.seconds = time.perf_counter() - started
+            progress(summary.pictures, total)
 
 
 def drift_of(package: Package) -> Drift | None:
-    """What compares pictures with those that the bundle learned from, if it says how those were."""
+    """Create the drift monitor of a bundle; None if the bundle has no drift reference."""
     if REFERENCE not in package.names():
         return None
     return Drift(parse_reference(package.read(REFERENCE), str(package.path)))
@@ -204,7 +211,7 @@ def _items(request: PredictRequest, others: OtherFiles) -> Iterator[Item]:
 
 
 def _count(request: PredictRequest) -> int:
-    """For the bar alone, which needs a terminal; 0 where nobody knows."""
+    """Number of images for the progress bar; 0 if unknown, or without a terminal."""
     if not request.console.is_terminal:
         return 0
     known = count(
@@ -218,14 +225,15 @@ def _count(request: PredictRequest) -> int:
     return known or 0
 
 
-def _require_answers(inspector: Inspector, request: PredictRequest) -> None:
-    for verdict in sorted(request.needed - inspector.verdicts):
+def _require_outputs(inspector: Inspector, request: PredictRequest) -> None:
+    """Check that the bundle returns the requested verdicts and heat maps."""
+    for verdict in sorted(request.required_verdicts - inspector.verdicts):
         if inspector.judges:
             raise OutputError(
-                f"{request.bundle}: never gives the verdict {verdict}; let it by 'clearcast tune', or leave out "
+                f"{request.bundle}: never returns {verdict}; enable it with 'clearcast tune', or leave out "
                 f"--fail-on {verdict}"
             )
-        reason = inspector.manifest["no_judge"] or "it has no judge"
+        reason = inspector.manifest["no_judge"] or "it has no classifier"
         raise OutputError(f"{request.bundle}: gives no verdicts ({reason}); leave out --fail-on {verdict}")
-    if request.beside.heatmaps and not inspector.has_evidence:
-        raise OutputError(f"{request.bundle}: does not say where a defect is; leave out --heatmaps")
+    if request.outputs.heatmaps and not inspector.has_evidence:
+        raise OutputError(f"{request.bundle}: cannot locate defects; leave out --heatmaps")

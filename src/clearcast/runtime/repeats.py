@@ -1,41 +1,41 @@
-"""The same picture again and again: what a frozen camera delivers, under ever new names."""
+"""Detection of repeated images, which a frozen camera delivers under new names."""
 
 import re
 from dataclasses import replace
 
 from clearcast.domain import Inspection
 
-_ALLOWED = 2  # equal pictures in a row of one series: one that is sent again, or two cameras' first frame
-_ALLOWED_UNNAMED = 9  # of no series: people copy a picture, but not so often
+_ALLOWED = 2  # equal images in a row within one series: one that is sent again, or the first frame of two cameras
+_ALLOWED_UNNAMED = 9  # outside a series: people copy images, but not so often
 _COUNTER = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{4,}|[0-9]+", re.IGNORECASE)  # a number, a time, a hash
 
 
 class Repeats:
-    """Counts how often the very same pixels come in a row; to be fed in the order of the source.
+    """Counter of consecutive images with identical pixels; feed it in the order of the source.
 
-    A camera overwrites one file, or numbers its files. So equal pictures whose names differ in nothing but numbers are
-    a frozen camera's from the third on. Copies that have names of their own are allowed more often.
+    A camera overwrites one file, or numbers its files. So equal images whose names differ only in numbers indicate a
+    frozen camera from the third on. More copies are allowed if their names differ otherwise.
 
     Attributes:
-        total: pictures so far that were the same as the one before.
+        total: images so far that equal the previous one.
     """
 
     def __init__(self) -> None:
         self.total = 0
         self._pixels: str | None = None
         self._series = ""
-        self._equal = 0  # pictures in a row
+        self._equal = 0  # images in a row
         self._equal_in_series = 0
 
     def count(self, name: str, pixels: str | None) -> int | None:
-        """Take up the next picture.
+        """Count the next image.
 
         Args:
             name: of its file.
-            pixels: see ``Inspection``.
+            pixels: hash of its pixels, see ``Inspection``.
 
         Returns:
-            its place in the row of equal pictures, from 1, if a frozen camera took it; else None.
+            Its position in the run of equal images, from 1, if the camera seems frozen; else None.
         """
         series = _COUNTER.sub("0", name)
         same = pixels is not None and pixels == self._pixels
@@ -46,14 +46,14 @@ class Repeats:
         frozen = self._equal_in_series > _ALLOWED or self._equal > _ALLOWED_UNNAMED
         return self._equal if frozen else None
 
-    def see(self, inspection: Inspection) -> Inspection:
-        """The same inspection, or for a picture of a frozen camera one with an error instead of a verdict.
+    def check(self, inspection: Inspection) -> Inspection:
+        """Check an inspection; for an image of a frozen camera, the verdict is replaced by an error.
 
-        Equal frames of a video are only counted: where a belt stands still, or frames were doubled, compressed ones
-        are often equal to the bit.
+        Equal frames of a video are only counted: if a belt stands still, or frames are duplicated, compressed ones are
+        often identical.
         """
-        place = self.count(inspection.path, inspection.pixels)
-        if place is None or inspection.error or inspection.sha256 is None:  # None: there is no file of its own
+        position = self.count(inspection.path, inspection.pixels)
+        if position is None or inspection.error or inspection.sha256 is None:  # without SHA-256: not a file
             return inspection
         return replace(
             inspection,
@@ -63,18 +63,19 @@ class Repeats:
             noise_level="",
             p_noise=None,
             ms=None,
-            error=f"{inspection.path}: {frozen_reason(place)}",
+            error=f"{inspection.path}: {frozen_reason(position)}",
             shape=None,
             looks=None,
         )
 
 
-def frozen_reason(place: int) -> str:
-    """What to say of a picture at some place in a row of equal ones.
+def frozen_reason(position: int) -> str:
+    """Error message for an image at some position in a run of equal ones.
 
     >>> frozen_reason(3), frozen_reason(21), frozen_reason(111)[:40]
-    ('the same picture for the 3rd time in a row: is the camera frozen?', \
-'the same picture for the 21st time in a row: is the camera frozen?', 'the same picture for the 111th time in a')
+    ('the same image for the 3rd time in a row; is the camera frozen?', \
+'the same image for the 21st time in a row; is the camera frozen?', \
+'the same image for the 111th time in a r')
     """
-    ending = "th" if place % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
-    return f"the same picture for the {place}{ending} time in a row: is the camera frozen?"
+    ending = "th" if position % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(position % 10, "th")
+    return f"the same image for the {position}{ending} time in a row; is the camera frozen?"

@@ -1,4 +1,4 @@
-"""Pictures beside the results that could not be written; they never cost a verdict."""
+"""Counter of image outputs that could not be written; they do not affect the verdicts."""
 
 import errno
 import threading
@@ -7,15 +7,15 @@ from contextlib import contextmanager
 
 from clearcast.errors import OutputError, PictureError
 
-_OF_ONE_FILE = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})  # a name that the file system does not take
+_SINGLE_FILE_ERRORS = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})  # names that a file system rejects
 
 
 class Unwritten:
-    """Counts pictures that could not be written. Safe to use from several threads.
+    """Counter of images that could not be written; thread-safe.
 
     Attributes:
-        count: how many.
-        reason: why the first could not.
+        count: number of images.
+        reason: why the first could not be written.
     """
 
     def __init__(self) -> None:
@@ -24,29 +24,29 @@ class Unwritten:
         self._lock = threading.Lock()
 
     @contextmanager
-    def noting(self, name: str) -> Iterator[None]:
-        """Count a picture that cannot be written within the block, if that concerns this one alone.
+    def counting(self, name: str) -> Iterator[None]:
+        """Count an image that cannot be written within the block, if the error affects only this one.
 
         Args:
-            name: of the picture that is inspected.
+            name: of the inspected image.
 
         Raises:
-            OutputError: it concerns all that follow, such as a full disk: going on would leave gaps that nothing fills
-                later, since a picture whose row is written is not inspected again.
+            OutputError: the error affects all following images, such as a full disk. Continuing would leave permanent
+                gaps, since an image with a row is not inspected again.
         """
         try:
             yield
         except OSError as error:
-            if error.errno not in _OF_ONE_FILE:
+            if error.errno not in _SINGLE_FILE_ERRORS:
                 raise OutputError(
-                    f"pictures cannot be written beside the results ({error}); make room or choose another folder, and "
-                    "go on with --resume"
+                    f"cannot write images beside the results ({error}); free some space or choose another folder, then "
+                    "continue with --resume"
                 ) from error
-            self._note(f"{name}: {error.strerror}")
+            self._add(f"{name}: {error.strerror}")
         except (PictureError, MemoryError) as error:
-            self._note(f"{name}: {error or 'too little memory'}")
+            self._add(f"{name}: {error or 'not enough memory'}")
 
-    def _note(self, reason: str) -> None:
+    def _add(self, reason: str) -> None:
         with self._lock:
             self.count += 1
             self.reason = self.reason or reason

@@ -1,7 +1,7 @@
-"""Inspect pictures as they arrive in a folder.
+"""Folder watch: inspects images as they arrive in a folder.
 
-The folder is listed again and again, which works on every file system, also on network drives. The results file is the
-memory: see ``arrivals``.
+The folder is polled, which works on every file system, also on network drives. The results file tells which images are
+new: see ``arrivals``.
 """
 
 import threading
@@ -17,17 +17,17 @@ from clearcast.runtime.repeats import Repeats
 from clearcast.runtime.sinks import Sink
 from clearcast.runtime.sources import Item
 
-PAUSE = 0.25  # seconds between two looks at the folder
-_REST = 2.0  # a pause lasts at least so many times as long as the look before: large folders shall not keep a core busy
-_TURN = 1.0  # seconds; after these, or five times those of a look, the folder is looked at again
-_LOOKS_A_TURN = 5.0
+PAUSE = 0.25  # seconds between two polls of the folder
+_MIN_PAUSE_RATIO = 2.0  # of a pause to the poll before it, so that a large folder does not keep a core busy
+_BATCH_SECONDS = 1.0  # the folder is polled again after a batch of this duration ...
+_BATCH_RATIO = 5.0  # ... or this many times that of a poll
 
 
 class Predicts(Protocol):
-    """Something that inspects pictures, as ``clearcast.load`` gives it."""
+    """Interface of an inspector, as returned by ``clearcast.load``."""
 
     def predict(self, source: Iterable[Item], /) -> Generator[Inspection, None, None]:
-        """One inspection an item, in their order."""
+        """Yield one inspection per item, in their order."""
 
 
 def watch(
@@ -38,49 +38,49 @@ def watch(
     *,
     stop: threading.Event,
     once: bool,
-    seen: Callable[[Inspection], None],
+    on_inspection: Callable[[Inspection], None],
 ) -> int:
-    """Write a row for each picture that arrives, and raise alarms for defects, retakes and pictures without a verdict.
+    """Write a row for each new image, and send alerts for defects, retakes and images without a verdict.
 
-    The row is written before the alarm is raised: where the process is killed between the two, the alarm is lost.
+    The row is written before the alert is sent: if the process is killed in between, the alert is lost.
 
     Args:
-        inspector: inspects.
-        arrivals: of the folder that is watched.
+        inspector: inspects images.
+        arrivals: of the watched folder.
         sink: a live results file.
-        alarms: of the verdicts that somebody must act on: all but ok.
-        stop: ends the watch, after the picture under way.
-        once: end when no picture is waited for.
-        seen: called with each inspection that was written; it must not wait for anything.
+        alarms: alerts for all verdicts but ok.
+        stop: ends the watch after the current image.
+        once: end when no image is pending.
+        on_inspection: called with each inspection after its row is written; it must not block.
 
     Returns:
-        how many pictures were the same as the one before.
+        Number of images that equal the previous one.
     """
     repeats = Repeats()
 
-    def write(found: Inspection) -> None:
-        inspection = repeats.see(found)
+    def write(result: Inspection) -> None:
+        inspection = repeats.check(result)
         sink.write(inspection)
         if inspection.error or inspection.verdict in {Verdict.DEFECT, Verdict.RETAKE}:
-            alarms.raise_for(inspection)  # an error too: no part passes that nobody judged
-        seen(inspection)
+            alarms.send(inspection)  # for an error too: no part passes uninspected
+        on_inspection(inspection)
 
     while not stop.is_set():
-        begun = time.monotonic()
-        ready = arrivals.look()
-        looked = time.monotonic() - begun
+        started = time.monotonic()
+        ready = arrivals.poll()
+        duration = time.monotonic() - started
         for lost in arrivals.take_lost():
             write(lost)
-        if once and not arrivals.waited_for:
+        if once and not arrivals.pending:
             break
-        turn = _in_turn(ready, max(_TURN, _LOOKS_A_TURN * looked))
-        if not ready or not _inspect(inspector.predict(turn), arrivals, write, stop):
-            stop.wait(max(PAUSE, _REST * looked))
+        batch = _within(ready, max(_BATCH_SECONDS, _BATCH_RATIO * duration))
+        if not ready or not _inspect(inspector.predict(batch), arrivals, write, stop):
+            stop.wait(max(PAUSE, _MIN_PAUSE_RATIO * duration))
     return repeats.total
 
 
-def _in_turn(ready: Iterable[Item], seconds: float) -> Iterator[Item]:
-    """The first pictures, as many as are taken within some seconds: in a long row, one may be overwritten meanwhile."""
+def _within(ready: Iterable[Item], seconds: float) -> Iterator[Item]:
+    """Yield items for some seconds; then the folder is polled again, since a later file may be overwritten by now."""
     end = time.monotonic() + seconds
     for item in ready:
         yield item
@@ -94,7 +94,7 @@ def _inspect(
     write: Callable[[Inspection], None],
     stop: threading.Event,
 ) -> int:
-    """Write the inspections that are final; how many these are."""
+    """Write the inspections that are final; returns their number."""
     written = 0
     with closing(inspections):
         for inspection in inspections:

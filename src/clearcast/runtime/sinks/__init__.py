@@ -1,4 +1,4 @@
-"""Where results go: a file of rows, CSV, JSON lines or Parquet, that is gone on with after an interruption."""
+"""Results files: one row per inspection as CSV, JSON lines or Parquet, resumable after an interruption."""
 
 from clearcast.runtime.sinks.inspected import Inspected
 from clearcast.runtime.sinks.opening import Sink, open_sink

@@ -1,4 +1,4 @@
-"""The names that results hold already, in little memory."""
+"""Compact set of names, for the images that already have results."""
 
 import hashlib
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from clearcast.filenames import escape_name
 
-_BYTES = 16  # of a name's hash; two of a billion names agree with a probability of 1e-21
+_BYTES = 16  # of a name's hash; two of a billion names collide with a probability of 1e-21
 _RECENT = 65_536
 
 
 class Done:
-    """A set of names that can only grow: 16 bytes a name, so that ten millions take 160 MB and not two gigabytes."""
+    """Add-only set of names: 16 bytes per name, so that ten million take 160 MB instead of two gigabytes."""
 
     def __init__(self) -> None:
         self._sorted = np.empty(0, f"S{_BYTES}")
@@ -27,11 +27,11 @@ class Done:
         digest = _digest(name)
         if digest in self._recent:
             return True
-        place = int(np.searchsorted(self._sorted, np.bytes_(digest)))
-        return place < len(self._sorted) and bytes(self._sorted[place]) == digest
+        index = int(np.searchsorted(self._sorted, np.bytes_(digest)))
+        return index < len(self._sorted) and bytes(self._sorted[index]) == digest
 
     def add(self, name: str) -> None:
-        """Take a name up; one that is there already changes nothing."""
+        """Add a name; no effect if it is there already."""
         self._recent.add(_digest(name))
         if len(self._recent) >= _RECENT + len(self._sorted) // 4:
             self._merge()
@@ -43,5 +43,5 @@ class Done:
 
 
 def _digest(name: str) -> bytes:
-    """Zero bytes at the end, which NumPy takes off, are taken off here too."""
+    """Hash of a name, without trailing zero bytes, which NumPy strips too."""
     return hashlib.blake2b(escape_name(name).encode(), digest_size=_BYTES).digest().rstrip(b"\0")

@@ -1,4 +1,4 @@
-"""Which files a results file has rows of, and in which state each was inspected."""
+"""Index of the files that a results file has rows of, with their states at inspection."""
 
 import hashlib
 from typing import Any
@@ -9,11 +9,10 @@ from clearcast.runtime.sources.item import FileState, Item
 
 
 class Inspected:
-    """What was inspected before: names, the states of their files and the bytes, at most 64 bytes a row.
+    """Index of inspected files: names, file states and content hashes, at most 64 bytes per row.
 
-    A file is known by its name, its size and its time of change together, or by its name and bytes: another picture
-    under a known name is a new one. Rows without a state (of files written before these columns were, and of frames of
-    a video) know their picture by its name alone.
+    A file is identified by name, size and modification time, or by name and content: another image under a known name
+    is a new one. Rows without a state (of older results files, and of video frames) identify their image by its name.
     """
 
     def __init__(self) -> None:
@@ -24,15 +23,15 @@ class Inspected:
         self._contents = Done()
 
     def __len__(self) -> int:
-        """How many pictures have a row."""
+        """Number of images with a row."""
         return len(self._stateless) + len(self._names)
 
     def __contains__(self, name: object) -> bool:
-        """Whether there is a row of this name, whatever its file was then."""
+        """Whether there is a row of this name, whatever its file contained."""
         return name in self._names or name in self._stateless
 
     def add(self, name: str, state: FileState | None = None, sha256: str | None = None) -> None:
-        """Take up a row: its name, the state that its file had, and the SHA-256 of the bytes."""
+        """Add a row: its name, the state of its file at inspection, and the SHA-256 of the bytes."""
         if state is None:
             if name not in self._names:
                 self._stateless.add(name)
@@ -44,7 +43,7 @@ class Inspected:
             self._contents.add(f"{name}\0{sha256}")
 
     def add_row(self, row: dict[str, Any]) -> None:
-        """Take up a row as ``rows.named_row`` gives it."""
+        """Add a row as returned by ``rows.named_row``."""
         size, modified = row["size"], row["modified"]
         state = FileState(size=size, modified=modified) if size is not None and modified else None
         self.add(row["path"], state, row["sha256"])
@@ -58,11 +57,11 @@ class Inspected:
         return f"{name}\0{sha256}" in self._contents
 
     def is_stateless(self, name: str) -> bool:
-        """Whether the rows of this name do not say in which state its file was."""
+        """Whether the rows of this name have no file state."""
         return name in self._stateless and name not in self._names
 
     def covers(self, item: Item) -> bool:
-        """Whether a picture, as its file is now, has a row; one of the same size but another time is read for it."""
+        """Whether an image has a row for its current file; a file of equal size but another time is read to compare."""
         if item.name not in self:
             return False
         state = item.state()
@@ -73,6 +72,6 @@ class Inspected:
     def _has_content_of(self, item: Item) -> bool:
         try:
             data = item.read()
-        except PictureError:  # the inspection will say why
+        except PictureError:  # the inspection will report it
             return False
         return isinstance(data, bytes) and self.has_content(item.name, hashlib.sha256(data).hexdigest())

@@ -1,7 +1,7 @@
-"""One process at a time writes a results file: a lock in a file of its own, which nothing replaces.
+"""Lock of a results file, so that only one process writes it; it is held on a separate file that is never replaced.
 
-The system holds the lock, not the file's existence: it ends with the process, however that ends, and a lock file that
-a killed process left behind refuses nobody.
+The operating system holds the lock, and releases it whenever the process ends. The mere existence of a lock file, such
+as after a killed process, blocks nobody.
 """
 
 import os
@@ -14,17 +14,17 @@ from pathlib import Path
 from clearcast.errors import OutputError
 
 _FREE, _HELD, _UNKNOWN = "free", "held", "unknown"
-_LOCKED_BYTE = 1 << 20  # on Windows nobody can read what is locked; the text before it stays readable
+_LOCKED_BYTE = 1 << 20  # on Windows nobody can read locked bytes; the text before it stays readable
 
 
 class ResultsLock:
-    """The right to write a results file, from construction to ``release``.
+    """Exclusive lock on a results file, from construction to ``release``.
 
     Attributes:
-        warning: what to tell the user where the drive knows no locks; "" where it does.
+        warning: message for the user if the drive does not support locks, else "".
 
     Raises:
-        OutputError: another process has it.
+        OutputError: another process holds the lock.
         OSError: the lock file cannot be written.
     """
 
@@ -38,23 +38,23 @@ class ResultsLock:
             if state == _HELD:
                 owner = _read_owner(self._file)
                 self._file.close()
-                raise OutputError(f"{results}: {owner} is writing it; wait for its end, or choose another file")
+                raise OutputError(f"{results}: {owner} is writing it; wait until it ends, or choose another file")
             if _is_at(self._file, self._path):
                 break
-            self._file.close()  # the process before removed it between our opening and our locking
+            self._file.close()  # the previous owner removed it between our opening and our locking
         if state == _UNKNOWN:
             self.warning = (
-                f"{results}: this drive knows no locks, so nothing keeps two processes from writing the file at once; "
-                "make sure that only one does"
+                f"{results}: this drive does not support locks; make sure that no other process writes the file at the "
+                "same time"
             )
         self._file.truncate(0)
         self._file.write(f"{os.getpid()} {socket.gethostname()}\n".encode())
 
     def release(self) -> None:
-        """Let others write the file; called again, it does nothing."""
+        """Release the lock; no effect if called again."""
         if self._file.closed:
             return
-        with suppress(OSError):  # Windows removes no open file
+        with suppress(OSError):  # Windows cannot remove an open file
             self._path.unlink()
         self._file.close()
         if sys.platform == "win32":
@@ -63,7 +63,7 @@ class ResultsLock:
 
 
 def _is_at(file: FileIO, path: Path) -> bool:
-    """Whether an open file is still the one of that name; if not, a third process may have locked another."""
+    """Whether an open file still has that path; if not, a third process may have locked a new one."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -71,13 +71,13 @@ def _is_at(file: FileIO, path: Path) -> bool:
 
 
 def _read_owner(file: FileIO) -> str:
-    """Who wrote the lock file, in words."""
+    """Describe the process that wrote the lock file."""
     try:
         file.seek(0)
         number, host = file.read(300).decode().split()
         where = "" if host == socket.gethostname() else f" on {host}"
         return f"another process ({int(number)}{where})"
-    except (OSError, ValueError):  # it has just begun
+    except (OSError, ValueError):  # not written yet
         return "another process"
 
 
@@ -102,6 +102,6 @@ else:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return _HELD
-        except OSError:  # some network drives know no locks
+        except OSError:  # some network drives do not support locks
             return _UNKNOWN
         return _FREE

@@ -1,11 +1,10 @@
-"""Open a results file anew or where it stopped, write row by row, and put it in its place when all is done.
+"""Results writer: creates or resumes a results file, appends row by row, and renames it when it is complete.
 
-While work goes on, rows are in ``results.csv.partial``; when all is done it becomes ``results.csv``, so that a file of
-that name is always whole. Each row is handed to the system at once: a killed process loses none, and what it had begun
-to write is cut off when the work goes on. A power failure may take the last seconds' rows, which are then missing from
-the end, and are made again.
+During a run, rows go to ``results.csv.partial``; at the end it becomes ``results.csv``, so that a file of that name is
+always complete. Each row is passed to the operating system at once: a killed process loses none, and a truncated last
+row is removed on resume. A power failure may lose the rows of the last seconds; on resume they are written again.
 
-Before anything else the file is locked: two processes would lose and double rows.
+The file is locked first, because two processes would lose and duplicate rows.
 """
 
 import csv
@@ -37,10 +36,10 @@ from clearcast.runtime.sinks.rows import Lines, named_row, row_of
 
 
 class Sink:
-    """An open results file; made by ``open_sink``. In a ``with``, an error or Ctrl-C leaves the rows for later.
+    """Open results file, made by ``open_sink``. As a context manager, it keeps the rows for resuming after an error.
 
     Attributes:
-        warning: what to tell the user of the place where the file is; "" where there is nothing to tell.
+        warning: message for the user about the drive of the file, or "".
     """
 
     def __init__(self, path: Path, growing: Path, lines: Lines, file: FileIO, lock: ResultsLock) -> None:
@@ -49,31 +48,31 @@ class Sink:
         self._path = path
         self._growing = growing
         self._lines = lines
-        self._adds = path.exists()
+        self._extends = path.exists()
         self._file = file
         if os.fstat(file.fileno()).st_size == 0:
-            self._put(lines.header)
+            self._append(lines.header)
 
     def write(self, inspection: Inspection) -> None:
-        """Write one row."""
-        self._put(self._lines.encode(row_of(inspection)))
+        """Append one row."""
+        self._append(self._lines.encode(row_of(inspection)))
 
     def close(self) -> None:
-        """All is done: put the file in its place.
+        """Complete the file: rename it to its final name.
 
         Raises:
-            OutputError: somebody else has put a file there meanwhile.
+            OutputError: another process has created a file of that name.
         """
         try:
             os.fsync(self._file.fileno())
             self._file.close()
             if self._growing != self._path:
-                self._put_in_place()
+                self._finalise()
         finally:
             self._lock.release()
 
     def stop(self) -> None:
-        """Leave the rows so far for later; where there are none, leave nothing."""
+        """Keep the rows so far for resuming; if there are none, remove the file."""
         try:
             empty = os.fstat(self._file.fileno()).st_size <= len(self._lines.header)
             self._file.close()
@@ -82,10 +81,11 @@ class Sink:
         finally:
             self._lock.release()
 
-    def _put_in_place(self) -> None:
-        if self._path.exists() and not self._adds:
+    def _finalise(self) -> None:
+        if self._path.exists() and not self._extends:
             raise OutputError(
-                f"{self._path}: has come up meanwhile, and is not overwritten; rows are in {self._growing}"
+                f"{self._path}: was created by another process and will not be overwritten; the rows are in "
+                f"{self._growing}"
             )
         if self._path.suffix.lower() != PARQUET:
             self._growing.replace(self._path)
@@ -103,31 +103,34 @@ class Sink:
         else:
             self.stop()
 
-    def _put(self, text: str) -> None:
+    def _append(self, text: str) -> None:
         rest = memoryview(text.encode("utf-8"))
         while rest:
             rest = rest[self._file.write(rest) :]
 
 
 def open_sink(path: Path, *, model: str, resume: bool, live: bool = False) -> tuple[Sink, Inspected]:
-    """Open a results file, and say which pictures it holds already.
+    """Open a results file for writing, and index the images that it already has.
 
-    A file of an earlier version gets the columns that it lacks, empty in the rows that it has.
+    A file of an earlier version is upgraded with the columns that it lacks, empty in its rows.
 
     Args:
         path: ends in .csv, .jsonl or .ndjson (JSON lines), or .parquet.
-        model: what the rows will have in their column ``model``.
-        resume: go on with what is there, whole or not, or begin where nothing is.
-        live: rows go to ``path`` itself, for a file that is never whole; not for Parquet, which cannot grow.
+        model: value of the column ``model`` of all rows.
+        resume: continue an existing file, complete or not, or start a new one.
+        live: write to ``path`` itself, for a file that is never complete; not for Parquet, which cannot be appended to.
+
+    Returns:
+        The open file, and the index of its images.
 
     Raises:
-        OutputError: an unknown suffix; a file that is there, without ``resume``; with it, one of other columns or made
-            by another model; another process is writing it; or it cannot be written.
+        OutputError: an unknown suffix; the file exists, without ``resume``; with it, it has other columns or another
+            model; another process is writing it; or it cannot be written.
         MissingDependencyError: Parquet without pyarrow.
     """
     lines = lines_of(path)
     if live and path.suffix.lower() == PARQUET:
-        raise OutputError(f"{path}: Parquet cannot grow row by row; take .csv or .jsonl")
+        raise OutputError(f"{path}: cannot append rows to Parquet; choose .csv or .jsonl")
     growing = path if live else path.with_name(f"{path.name}.partial")
     with ExitStack() as opened:
         try:
@@ -135,45 +138,45 @@ def open_sink(path: Path, *, model: str, resume: bool, live: bool = False) -> tu
             lock = ResultsLock(path)
             opened.callback(lock.release)
             if not resume:
-                _require_nothing(path, growing)
+                _require_new(path, growing)
             if not live and path.exists():
                 _carry_over(path, growing, lines, model)
             if growing.exists() and not has_all_columns(growing, lines):
                 _copy(growing, growing, lines)
             file = opened.enter_context(growing.open("ab", buffering=0))
-            inspected = _inspected(_checked(line_rows(growing, lines), growing, model))
+            inspected = _index(_checked(line_rows(growing, lines), growing, model))
             file.truncate(whole_bytes(growing, lines))
             sink = Sink(path, growing, lines, file, lock)
         except OSError as error:
-            raise OutputError(f"{path}: cannot be written ({error}); free or choose another place") from None
+            raise OutputError(f"{path}: cannot write ({error}); free some space or choose another place") from None
         opened.pop_all()
     return sink, inspected
 
 
-def _require_nothing(path: Path, growing: Path) -> None:
+def _require_new(path: Path, growing: Path) -> None:
     if path.exists():
-        raise OutputError(f"{path}: is there, and nothing is overwritten; add to it with --resume, or choose another")
-    if growing.exists():
         raise OutputError(
-            f"{growing}: holds rows of a run that was interrupted; go on with --resume, or remove it to begin anew"
+            f"{path}: already exists and will not be overwritten; extend it with --resume, or choose another file"
         )
+    if growing.exists():
+        raise OutputError(f"{growing}: has rows of an interrupted run; continue it with --resume, or remove the file")
 
 
 def _carry_over(path: Path, growing: Path, lines: Lines, model: str) -> None:
-    """Where a whole file is there, make ``growing`` begin with its rows."""
-    before = _checked(stored_rows(path, lines), path, model)
+    """Make ``growing`` start with the rows of a complete file."""
+    existing = _checked(stored_rows(path, lines), path, model)
     if not growing.exists():
-        for _ in before:  # everything is checked before anything is written
+        for _ in existing:  # check everything before writing anything
             pass
         _copy(path, growing, lines)
         return
-    done = _inspected(_checked(line_rows(growing, lines), growing, model))
-    if any(row["path"] not in done for row in before):
-        raise OutputError(f"{path} holds rows that {growing} lacks; remove the one that is out of date")
+    inspected = _index(_checked(line_rows(growing, lines), growing, model))
+    if any(row["path"] not in inspected for row in existing):
+        raise OutputError(f"{path} has rows that {growing} lacks; remove the outdated one of the two")
 
 
 def _copy(path: Path, growing: Path, lines: Lines) -> None:
-    """Copy rows that are whole, with all columns; the file stays as it is until the other takes its place."""
+    """Copy complete rows, with all columns; the target is replaced atomically."""
     with replace_file(growing) as temporary:
         if path.suffix.lower() != PARQUET and has_all_columns(path, lines):
             shutil.copyfile(path, temporary)
@@ -185,17 +188,19 @@ def _copy(path: Path, growing: Path, lines: Lines) -> None:
 
 
 def _checked(rows: Iterable[dict[str, Any]], path: Path, model: str) -> Iterator[dict[str, Any]]:
-    """The rows, with paths as the system knows them, as far as they are those of this model."""
+    """Decode rows, with paths as the system knows them; raise if one is of another model."""
     try:
         for row in map(named_row, rows):
             if row["model"] != escape_name(model):
-                raise OutputError(f"{path}: holds rows of {row['model']!r}, this is {model!r}; choose another file")
+                raise OutputError(
+                    f"{path}: expected rows of the model {model!r}, got {row['model']!r}; choose another file"
+                )
             yield row
     except (ValueError, csv.Error) as error:  # ValueError: also text that is not UTF-8, JSON, Parquet
-        raise OutputError(f"{path}: cannot be gone on with ({error}); choose another file") from None
+        raise OutputError(f"{path}: cannot resume from this file ({error}); choose another") from None
 
 
-def _inspected(rows: Iterable[dict[str, Any]]) -> Inspected:
+def _index(rows: Iterable[dict[str, Any]]) -> Inspected:
     inspected = Inspected()
     for row in rows:
         inspected.add_row(row)

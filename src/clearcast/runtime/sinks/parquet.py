@@ -1,4 +1,4 @@
-"""Rows from and to Parquet, a row group at a time. It cannot grow line by line, so rows are gathered as JSON lines."""
+"""Parquet reader and writer, one row group at a time. Parquet cannot be appended to, so rows are JSON lines first."""
 
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -16,7 +16,7 @@ _NUMBERS = frozenset({"p_defect", "threshold", "p_noise", "ms"})
 
 
 def require_pyarrow(path: Path) -> None:
-    """Make sure, before any work is done, that Parquet can be written."""
+    """Check early that Parquet can be written."""
     if find_spec("pyarrow") is None:
         raise MissingDependencyError(
             f"{path}: writing .parquet needs the package pyarrow, which is not installed; "
@@ -25,12 +25,12 @@ def require_pyarrow(path: Path) -> None:
 
 
 def write_parquet(rows: Iterable[dict[str, Any]], path: Path) -> None:
-    """Write rows to a file; texts are strings, numbers float64, the size int64, and what is None is null."""
+    """Write rows to a file; text is string, numbers are float64, the size is int64, None is null."""
     arrow, parquet = _packages()
-    kinds = {name: arrow.float64() if name in _NUMBERS else arrow.string() for name in COLUMNS} | {
+    types = {name: arrow.float64() if name in _NUMBERS else arrow.string() for name in COLUMNS} | {
         "size": arrow.int64()
     }
-    schema = arrow.schema(list(kinds.items()))
+    schema = arrow.schema(list(types.items()))
     remaining = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
         while group := list(islice(remaining, _GROUP)):
@@ -41,7 +41,7 @@ def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
     """Read the rows of a file.
 
     Raises:
-        ValueError: it is no Parquet, or has other columns.
+        ValueError: it is not Parquet, or has other columns.
     """
     _, parquet = _packages()
     with parquet.ParquetFile(path) as file:
@@ -51,5 +51,5 @@ def read_parquet(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _packages() -> tuple[ModuleType, ModuleType]:
-    """The optional package, which has no types, and its part for Parquet."""
+    """Import the optional package pyarrow, which has no types, and its Parquet module."""
     return import_module("pyarrow"), import_module("pyarrow.parquet")

@@ -1,4 +1,4 @@
-"""Read results files: CSV, JSON lines or Parquet, whole or cut off, of this version or an earlier one."""
+"""Reader of results files: CSV, JSON lines or Parquet, complete or truncated, of this version or an earlier one."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,24 +15,24 @@ SUFFIXES = (".csv", ".jsonl", ".ndjson", PARQUET)
 
 
 def read_results(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a results file, by column, with paths as the system knows them.
+    """Read the rows of a results file as dictionaries by column, with paths as the system knows them.
 
-    Of CSV, all values but the size are text, and those that are not there empty, or None in columns that an older file
-    lacks. Where a file was inspected again since it had changed, a path has several rows, the newest last.
+    In CSV, all values but the size are text; missing ones are empty, or None in columns that an older file lacks. A
+    path has several rows if its file changed and was inspected again; the newest is last.
 
     Raises:
-        ValueError: it is no results file.
+        ValueError: it is not a results file.
     """
     return map(named_row, stored_rows(path, lines_of(path)))
 
 
 def read_newest_results(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a results file, of several rows of one path only the last; see ``read_results``."""
-    seen, older = Done(), Counter[str]()
+    """Read the rows of a results file, only the last one of each path; see ``read_results``."""
+    names, older = Done(), Counter[str]()
     for row in read_results(path):
-        if row["path"] in seen:
+        if row["path"] in names:
             older[row["path"]] += 1
-        seen.add(row["path"])
+        names.add(row["path"])
     for row in read_results(path):
         if older.get(row["path"]):
             older[row["path"]] -= 1
@@ -41,7 +41,7 @@ def read_newest_results(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def lines_of(path: Path) -> Lines:
-    """How the rows of a file are written as lines; those of Parquet are, while it grows.
+    """Choose the line format of a file by its suffix; for Parquet, it is that of the partial file.
 
     Raises:
         OutputError: an unknown suffix.
@@ -49,40 +49,40 @@ def lines_of(path: Path) -> Lines:
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise OutputError(f"{path}: results end in {', '.join(SUFFIXES)}, this in {suffix or 'nothing'}")
+        raise OutputError(f"{path}: expected a file type of {', '.join(SUFFIXES)}; got {suffix or 'no suffix'}")
     if suffix == PARQUET:
         require_pyarrow(path)
     return CSV if suffix == ".csv" else JSON
 
 
 def stored_rows(path: Path, lines: Lines) -> Iterator[dict[str, Any]]:
-    """The rows of a whole file as they are stored: paths are escaped, and an older file's columns may be missing."""
+    """Read the raw rows of a complete file: paths are escaped, and an older file lacks columns."""
     return read_parquet(path) if path.suffix.lower() == PARQUET else line_rows(path, lines)
 
 
 def line_rows(path: Path, lines: Lines) -> Iterator[dict[str, Any]]:
-    """The rows of a file of lines that were written whole, as they are stored.
+    """Read the complete raw rows of a line-based file.
 
     Raises:
-        ValueError: it has other columns, or a row cannot be read.
+        ValueError: it has other columns, or a row cannot be parsed.
     """
     with path.open("rb") as file:
-        whole = lines.whole(file)
-        columns = next(whole, b"").decode().rstrip("\n").split(",") if lines.header else []
+        complete = lines.complete(file)
+        columns = next(complete, b"").decode().rstrip("\n").split(",") if lines.header else []
         if columns and columns != [""]:
             require_known(columns)
-        for line in whole:
+        for line in complete:
             yield lines.decode(line.decode(), columns)
 
 
 def has_all_columns(path: Path, lines: Lines) -> bool:
-    """Whether rows of this version can be added to a file of lines; each line of JSON names its own columns."""
+    """Whether rows of this version can be appended to a line-based file; each line of JSON has its own columns."""
     with path.open("rb") as file:
-        first = next(lines.whole(file), b"")
+        first = next(lines.complete(file), b"")
     return not lines.header or not first or first.decode() == lines.header
 
 
 def whole_bytes(path: Path, lines: Lines) -> int:
-    """How many bytes of a file of lines were written whole."""
+    """Number of bytes of the complete lines of a file."""
     with path.open("rb") as file:
-        return sum(map(len, lines.whole(file)))
+        return sum(map(len, lines.complete(file)))

@@ -1,15 +1,15 @@
-r"""One inspection as a row of results, and rows as lines of CSV or JSON.
+r"""Results rows: columns of an inspection, and their encoding as lines of CSV or JSON.
 
-Columns are ``COLUMNS``, in this order. Numbers have 6 significant digits; what is None (or no number) is an empty cell,
-null in JSON. CSV is RFC 4180 in UTF-8, but with ``\n`` as the end of a line. Files of earlier versions lack columns of
-``FILE_COLUMNS``; they are read as if these were empty.
+Columns are ``COLUMNS``, in this order. Numbers have 6 significant digits; None and NaN are an empty cell, null in JSON.
+CSV is RFC 4180 in UTF-8, but with ``\n`` as line end. Files of earlier versions lack some of ``FILE_COLUMNS``; these
+are read as empty.
 
-A picture has several rows if its file changed: the last one is of the file as it was last inspected.
+An image has several rows if its file changed: the last row is of its latest inspection.
 
-Paths are written as they are, also those that begin with ``=`` or ``@``, which a spreadsheet would take for a formula:
-a path must lead back to its picture, and to its row after an interruption. Where strangers name the files, load the
-results as text. The one exception are names that are not Unicode: ``filenames.escape_name`` spells out their stray
-bytes, ``\udcff``, since one such byte would make the whole file unreadable to others.
+Paths are written as they are, even if they begin with ``=`` or ``@``, which a spreadsheet would take for a formula: a
+path must lead back to its image, and to its row on resume. If file names come from outside, load the results as text.
+The one exception are names that are not Unicode: ``filenames.escape_name`` writes their invalid bytes as ``\udcff``,
+since one such byte would make the whole file unreadable for others.
 """
 
 import csv
@@ -47,18 +47,18 @@ _REQUIRED, _KNOWN = set(VERDICT_COLUMNS), set(COLUMNS)
 
 @dataclass(frozen=True)
 class Lines:
-    """How rows are written as lines of text: what stands above them, and the way there and back.
+    """Line format of results: header, and functions to encode and decode rows.
 
-    ``decode`` is given a line and the columns that the file's header names.
+    ``decode`` takes a line and the columns in the file's header.
     """
 
     header: str
     encode: Callable[[Row], str]
     decode: Callable[[str, Sequence[str]], dict[str, Any]]
-    quotes: bool  # whether a cell in quotes may hold line ends
+    quotes: bool  # whether a quoted cell may contain line ends
 
-    def whole(self, file: BinaryIO) -> Iterator[bytes]:
-        """The lines of a file that were written whole, the header too; a last one that was cut off is left out."""
+    def complete(self, file: BinaryIO) -> Iterator[bytes]:
+        """Iterate over the complete lines of a file, header included; a truncated last one is skipped."""
         pieces: list[bytes] = []
         open_quote = False
         for piece in file:
@@ -70,15 +70,15 @@ class Lines:
 
 
 def row_of(inspection: Inspection) -> Row:
-    """The row of an inspection, without its pictures."""
+    """Convert an inspection to a row, without its images."""
     return {name: _cell(getattr(inspection, name)) for name in COLUMNS}
 
 
 def named_row(row: dict[str, Any]) -> dict[str, Any]:
-    """A row that was read, with all columns, and paths as the system knows them.
+    """Complete a row that was read: all columns, and paths as the system knows them.
 
     Raises:
-        ValueError: it lacks a column, or has one that is not known, or no path, or a size that is no number.
+        ValueError: it lacks a column or has an unknown one, has no path, or its size is not a number.
     """
     require_known(tuple(row))
     if not isinstance(row["path"], str):
@@ -89,13 +89,13 @@ def named_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_known(columns: Sequence[str]) -> None:
-    """Make sure that a file has the columns of results, of this version or an earlier one.
+    """Check that a file has the columns of results, of this version or an earlier one.
 
     Raises:
-        ValueError: it has others.
+        ValueError: it has not.
     """
     if not _REQUIRED <= set(columns) <= _KNOWN or len(set(columns)) != len(columns):
-        raise ValueError(f"it has other columns; needed are {', '.join(COLUMNS)}")
+        raise ValueError(f"it has other columns; expected {', '.join(COLUMNS)}")
 
 
 def _cell(value: str | float | None) -> str | float | None:
@@ -109,7 +109,7 @@ def _csv_line(row: Row) -> str:
 
 
 def _csv_cell(value: str | float | None) -> str:
-    """Python's own writer leaves a lone carriage return without quotes, and readers take it for a line's end."""
+    """Format a cell; Python's csv writer leaves a lone carriage return unquoted, which readers take for a line end."""
     text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
     return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\r\n') else text
 
@@ -117,7 +117,7 @@ def _csv_cell(value: str | float | None) -> str:
 def _csv_row(line: str, columns: Sequence[str]) -> dict[str, Any]:
     cells = next(csv.reader(io.StringIO(line, newline=""), strict=True))
     if len(cells) != len(columns):
-        raise ValueError(f"{len(cells)} cells where {len(columns)} are needed")
+        raise ValueError(f"expected {len(columns)} cells in a row, got {len(cells)}")
     return dict(zip(columns, cells, strict=True))
 
 
@@ -128,7 +128,7 @@ def _json_line(row: Row) -> str:
 def _json_row(line: str, _: Sequence[str]) -> dict[str, Any]:
     row = json.loads(line)
     if not isinstance(row, dict):
-        raise ValueError("it has other columns")
+        raise ValueError("expected a JSON object in each line")
     return row
 
 

@@ -1,4 +1,4 @@
-"""Where pictures come from: a picture, a folder, a pattern, a sheet, a zip, stdin, a video, a camera, Python."""
+"""Image sources: single files, folders, patterns, sheets, zips, object stores, stdin, videos, cameras, Python."""
 
 from clearcast.runtime.sources.item import Item, SourceError
 from clearcast.runtime.sources.opening import Source, count, items

@@ -1,4 +1,4 @@
-"""Pictures of a folder, or of a pattern such as ``parts/**/*.png``, one folder's names in memory at a time."""
+"""Images of a folder, or of a pattern such as ``parts/**/*.png``, with one folder's names in memory at a time."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -13,22 +13,22 @@ from clearcast.runtime.sources.item import Item, SourceError, bad_item, file_ite
 Parts = tuple[str, ...]
 
 Heads = Callable[[str], bytes]
-"""Gives the first bytes of the file of a path, see ``file_kinds.file_head``."""
+"""Function that reads the first bytes of a file, see ``file_kinds.file_head``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Walk:
-    """What to look for below a folder: the folders to enter, the files to take, and how to tell pictures."""
+    """Settings of a directory walk: the folders to enter, the files to select, and how to recognise images."""
 
     root: Path
     enters: Callable[[Parts], bool]
-    takes: Callable[[Parts], bool]
+    selects: Callable[[Parts], bool]
     others: OtherFiles
     heads: Heads = file_head
 
     def is_picture(self, parts: Parts) -> bool:
-        """Whether a file is a picture that is wanted; one of another kind is counted."""
-        if not self.takes(parts):
+        """Whether a file is selected and an image; a selected file of another type is counted."""
+        if not self.selects(parts):
             return False
         if is_picture(parts[-1], lambda: self.heads(str(self.root.joinpath(*parts)))):
             return True
@@ -39,90 +39,90 @@ class _Walk:
 def folder_items(
     folder: Path, *, recursive: bool = True, others: OtherFiles | None = None, heads: Heads = file_head
 ) -> Iterator[Item]:
-    """The pictures of a folder, sorted by path; see ``file_kinds``. Files of other kinds are counted in ``others``.
+    """List the images of a folder, sorted by path; files of other types (see ``file_kinds``) are counted in ``others``.
 
-    Linked folders are followed, except to where one comes from. A folder that cannot be listed is an item that cannot
-    be read.
+    Linked folders are followed, except for cycles. A folder that cannot be listed becomes an item that raises when it
+    is read.
     """
     counted = OtherFiles() if others is None else others
-    walk = _Walk(root=folder, enters=lambda _: recursive, takes=lambda _: True, others=counted, heads=heads)
+    walk = _Walk(root=folder, enters=lambda _: recursive, selects=lambda _: True, others=counted, heads=heads)
     return _walk(walk, (), frozenset())
 
 
 def pattern_items(pattern: Path, others: OtherFiles | None = None) -> Iterator[Item]:
-    """The pictures that a pattern names: ``*``, ``?`` and ``[ab]`` within a name, ``**`` for any folders.
+    """List the images that match a pattern: ``*``, ``?`` and ``[ab]`` within a name, ``**`` for any folders.
 
-    Files of other kinds that it names too are counted in ``others``.
+    Matching files of other types are counted in ``others``.
 
     Raises:
-        SourceError: there is no folder of the name before the first wildcard.
+        SourceError: the folder before the first wildcard does not exist.
     """
-    root, wanted = _root_of(pattern)
+    root, wanted = _split_pattern(pattern)
     if not root.is_dir():
-        raise SourceError(f"{pattern}: there is no folder {root}; mend the pattern")
+        raise SourceError(f"{pattern}: no such folder: {root}; correct the pattern")
     walk = _Walk(
         root=root,
-        enters=lambda folder: _matches(folder, wanted, begun=True),
-        takes=lambda file: _matches(file, wanted, begun=False),
+        enters=lambda folder: _matches(folder, wanted, prefix=True),
+        selects=lambda file: _matches(file, wanted, prefix=False),
         others=OtherFiles() if others is None else others,
     )
     return _walk(walk, (), frozenset())
 
 
 def is_pattern(text: str) -> bool:
-    """Whether a path holds a wildcard."""
+    """Whether a path contains a wildcard."""
     return any(mark in text for mark in "*?[")
 
 
 def looks_into(pattern: Path, folder: Path) -> bool:
-    """Whether pictures of a folder, or of folders below, may be among those that a pattern names."""
-    root, wanted = _root_of(pattern)
-    below, place = folder.resolve(), root.resolve()
-    return below.is_relative_to(place) and _matches(below.relative_to(place).parts, wanted, begun=True)
+    """Whether a pattern may match images in a folder or below it."""
+    root, wanted = _split_pattern(pattern)
+    target, base = folder.resolve(), root.resolve()
+    return target.is_relative_to(base) and _matches(target.relative_to(base).parts, wanted, prefix=True)
 
 
-def _root_of(pattern: Path) -> tuple[Path, Parts]:
-    """The folder before the first wildcard, and the rest."""
+def _split_pattern(pattern: Path) -> tuple[Path, Parts]:
+    """Split a pattern into the folder before the first wildcard, and the remaining parts."""
     parts = pattern.parts
-    fixed = next(place for place, part in enumerate(parts) if is_pattern(part))
+    fixed = next(index for index, part in enumerate(parts) if is_pattern(part))
     return Path(*parts[:fixed]), parts[fixed:]
 
 
-def _matches(parts: Parts, wanted: Parts, *, begun: bool) -> bool:
-    """Whether a path's parts are what is wanted or, ``begun``, may become so further below."""
+def _matches(parts: Parts, wanted: Parts, *, prefix: bool) -> bool:
+    """Whether a path's parts match those of a pattern or, if ``prefix``, whether a path below it can."""
     if not parts:
-        return bool(wanted) if begun else all(each == "**" for each in wanted)
+        return bool(wanted) if prefix else all(each == "**" for each in wanted)
     if not wanted:
         return False
     if wanted[0] == "**":
-        return _matches(parts, wanted[1:], begun=begun) or _matches(parts[1:], wanted, begun=begun)
-    return fnmatchcase(parts[0], wanted[0]) and _matches(parts[1:], wanted[1:], begun=begun)
+        return _matches(parts, wanted[1:], prefix=prefix) or _matches(parts[1:], wanted, prefix=prefix)
+    return fnmatchcase(parts[0], wanted[0]) and _matches(parts[1:], wanted[1:], prefix=prefix)
 
 
-def _walk(walk: _Walk, below: Parts, above: frozenset[tuple[int, int]]) -> Iterator[Item]:
-    """The pictures below a folder of the walk; ``above`` are the folders that led here."""
+def _walk(walk: _Walk, below: Parts, ancestors: frozenset[tuple[int, int]]) -> Iterator[Item]:
+    """List the images below a folder of the walk; ``ancestors`` identifies the folders above it."""
     folder = walk.root.joinpath(*below)
     try:
         state = folder.stat()
-        place = state.st_dev, state.st_ino
-        if place in above:  # a link to where it lies itself
+        identity = state.st_dev, state.st_ino
+        if identity in ancestors:  # a link to one of its own parents
             return
         names, folders = _list(folder)
     except OSError as error:
-        key, reason = PurePosixPath(*below).as_posix(), f"the folder cannot be listed ({error})"
+        key, reason = PurePosixPath(*below).as_posix(), f"cannot list the folder ({error})"
         yield bad_item(folder.as_posix(), key, reason, partial(file_state, folder))
         return
     for name in names:
         parts = (*below, name)
         if name in folders:
             if walk.enters(parts):
-                yield from _walk(walk, parts, above | {place})
+                yield from _walk(walk, parts, ancestors | {identity})
         elif walk.is_picture(parts):
             yield file_item(folder / name, "/".join(parts))
 
 
 def _list(folder: Path) -> tuple[list[str], set[str]]:
-    """The sorted names in a folder, without litter, and which of them are folders."""
+    """Sorted names in a folder, without litter, and the subset that are folders."""
     names: list[str] = []
     folders: set[str] = set()
     with os.scandir(folder) as entries:
@@ -138,5 +138,5 @@ def _list(folder: Path) -> tuple[list[str], set[str]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself; as a picture it will say so
+    except OSError:  # a link to itself; reading it as an image will report it
         return False

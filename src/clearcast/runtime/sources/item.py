@@ -1,4 +1,4 @@
-"""One picture to inspect, and what is wrong with a source that gives none."""
+"""Item: one image to inspect, not read yet; and the error of a source without images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,16 +12,16 @@ from clearcast.imaging import Picture, read_bytes
 
 
 class SourceError(ClearcastError):
-    """A source is missing, of an unknown kind, or gives no picture."""
+    """A source is missing, of an unknown type, or contains no image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileState:
-    """What tells whether a file is still the one that was inspected.
+    """Size and modification time of a file, to detect whether it has changed since its inspection.
 
     Attributes:
         size: in bytes.
-        modified: when its bytes were last written, UTC, as ``2026-11-28T06:49:30.123456789Z``.
+        modified: time of the last write, UTC, as ``2026-11-28T06:49:30.123456789Z``.
     """
 
     size: int
@@ -37,16 +37,15 @@ def _no_state() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One picture of a source, which is not read yet.
+    """One image of a source, not read yet.
 
     Attributes:
-        name: as results name it: the file's path as the source gives it, with forward slashes; ``parts.zip!a/b.jpg``,
-            ``belt.mp4#000123``. No two items of a source have one name.
-        key: the name without what comes before the source, such as a mount point: the same on all machines. Shards are
-            dealt by it.
-        read: gives the file's bytes or, of a video or an array, the picture (uint8; (height, width, 3) in RGB order or
-            (height, width)). May be called in any thread; raises PictureError.
-        state: gives the file's state now; None where there is no file, or nobody knows. May be called in any thread.
+        name: unique name in the results: the file's path as the source gives it, with forward slashes;
+            ``parts.zip!a/b.jpg``, ``belt.mp4#000123``.
+        key: the name relative to the source, without a mount point: the same on all machines. Shards depend on it.
+        read: returns the file's bytes or, for a video or an array, the image (uint8; (height, width, 3) in RGB order or
+            (height, width)). Thread-safe; raises PictureError.
+        state: returns the file's current state; None if there is no file, or it is unknown. Thread-safe.
     """
 
     name: str
@@ -56,21 +55,21 @@ class Item:
 
 
 def file_item(path: Path, key: str) -> Item:
-    """The item of a picture file."""
+    """Make the item of an image file."""
     return Item(name=path.as_posix(), key=key, read=partial(read_bytes, path), state=partial(file_state, path))
 
 
 def file_state(path: Path) -> FileState | None:
-    """The state of a file; None where the system does not tell."""
+    """Get the state of a file; None if it is not available."""
     try:
-        facts = path.stat()
+        stat = path.stat()
     except (OSError, ValueError):  # ValueError: a NUL byte in the path
         return None
-    return FileState(size=facts.st_size, modified=moment(facts.st_mtime_ns))
+    return FileState(size=stat.st_size, modified=moment(stat.st_mtime_ns))
 
 
 def moment(nanoseconds: int) -> str:
-    """A time since 1970 as text to the nanosecond, UTC.
+    """Format a time since 1970 as ISO 8601 with nanoseconds, UTC.
 
     >>> moment(1_000_000_000_000_000_001)
     '2001-09-09T01:46:40.000000001Z'
@@ -83,9 +82,9 @@ def moment(nanoseconds: int) -> str:
 
 
 def bad_item(name: str, key: str, reason: str, state: Callable[[], FileState | None] = _no_state) -> Item:
-    """An item that cannot be read: what a source found wrong becomes a row of the results, and stops nothing."""
-    return Item(name=name, key=key, read=partial(_refuse, f"{name}: {reason}"), state=state)
+    """Make an item whose ``read`` raises, so that an error of a source becomes a row of the results."""
+    return Item(name=name, key=key, read=partial(_raise, f"{name}: {reason}"), state=state)
 
 
-def _refuse(message: str) -> NoReturn:
+def _raise(message: str) -> NoReturn:
     raise PictureError(PictureFault.UNREADABLE, message)

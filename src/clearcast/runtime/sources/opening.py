@@ -1,4 +1,4 @@
-"""Tell what kind of source something is, and give its pictures one by one."""
+"""Detection of a source's type, and iteration over its images."""
 
 import re
 from collections.abc import Iterable, Iterator, Sized
@@ -27,10 +27,10 @@ from clearcast.runtime.sources.shards import Shard
 from clearcast.runtime.sources.stores import is_url, store_items
 
 Source = str | Path | int | Picture | Iterable[Listed]
-"""A path, a pattern, ``-``; a camera's number; one picture; or paths, pictures (uint8) and items from Python."""
+"""A path, a pattern, ``-``; a camera's number; one image; or paths, images (uint8) and items from Python."""
 
 STDIN = "-"
-_PLAIN = Reading()
+_DEFAULT_READING = Reading()
 
 
 def items(
@@ -41,36 +41,36 @@ def items(
     root: Path | None = None,
     column: str = Columns.noisy,
     others: OtherFiles | None = None,
-    reading: Reading = _PLAIN,
+    reading: Reading = _DEFAULT_READING,
 ) -> Iterator[Item]:
-    """The pictures of a source, lazily, always in the same order.
+    """Iterate lazily over the images of a source, always in the same order.
 
-    What exists as a file or folder is taken for it, whatever its name looks like. Pictures of a folder, pattern, zip or
-    store are told by their suffix or their first bytes, and litter is skipped; see ``file_kinds``. Videos and archives
-    within a folder are not opened.
+    An existing file or folder takes precedence over any other meaning of its name. Images of a folder, pattern, zip or
+    store are recognised by their suffix or their first bytes, and litter is skipped; see ``file_kinds``. Videos and
+    archives within a folder are not opened.
 
     Args:
-        source: a picture, a folder, a pattern (``parts/**/*.png``), a sheet (.xlsx, .xlsm, .xls, .csv, .parquet), a
-            .zip, a video, a store's folder such as ``s3://bucket/parts`` (through fsspec), a camera's number such as
-            ``0``, ``-`` for paths from stdin, one a line; or from Python a picture
-            (uint8; (height, width, 3) in RGB order or (height, width)), or any iterable of paths, pictures and items.
-        recursive: of a folder, whether its folders count too.
-        shard: give only this share of the pictures.
-        root: of a sheet, the folder that its paths are relative to; by default its own.
-        column: of a sheet, the column that names the pictures.
-        others: counts the files of other kinds that are left out, while the source is gone through.
-        reading: of a sheet, which worksheet, and what is taken off the beginning of paths.
+        source: an image, a folder, a pattern (``parts/**/*.png``), a sheet (.xlsx, .xlsm, .xls, .csv, .parquet), a
+            .zip, a video, a folder of an object store such as ``s3://bucket/parts`` (through fsspec), a camera's number
+            such as ``0``, ``-`` for paths from stdin, one per line; or from Python an image
+            (uint8; (height, width, 3) in RGB order or (height, width)), or any iterable of paths, images and items.
+        recursive: for a folder, whether to include its subfolders.
+        shard: yield only this share of the images.
+        root: for a sheet, the folder that its paths are relative to; by default its own.
+        column: for a sheet, the column with the paths of the images.
+        others: counts the files of other types that are left out, during the iteration.
+        reading: for a sheet, the worksheet, and the prefix to strip from paths.
 
     Raises:
-        SourceError: the source is missing, of an unknown kind or damaged; or, when it has been gone through, it held no
-            picture. A share may be empty.
-        SheetError: a sheet that cannot be read, or has no such column.
+        SourceError: the source is missing, of an unknown type or damaged; or, at the end of the iteration, it contained
+            no image. A share may be empty.
+        SheetError: a sheet cannot be read, or lacks the column.
     """
     others = OtherFiles() if others is None else others
     found = _open(source, recursive=recursive, root=root, column=column, reading=reading, others=others)
     if shard is not None and _camera(source) is not None:
-        raise SourceError("a camera cannot be divided into shards; use it without --shard")
-    return _some(found, source, shard, others)
+        raise SourceError("a camera cannot be divided into shards; leave out --shard")
+    return _select(found, source, shard, others)
 
 
 def count(
@@ -80,11 +80,12 @@ def count(
     shard: Shard | None = None,
     root: Path | None = None,
     column: str = Columns.noisy,
-    reading: Reading = _PLAIN,
+    reading: Reading = _DEFAULT_READING,
 ) -> int | None:
-    """How many pictures a source holds, for a progress bar; None where nobody knows: stdin, a camera, a generator.
+    """Count the images of a source, for a progress bar; None if unknown: stdin, a camera, a generator.
 
-    A folder is gone through for it. Of a video, what it claims. Raises as ``items`` does, but not for no picture.
+    A folder is walked for it; for a video, it is the declared number of frames. Raises as ``items`` does, except that
+    a source may be empty.
     """
     if isinstance(source, str | Path):
         path = Path(source)
@@ -98,30 +99,31 @@ def count(
     return sum(1 for item in found if shard is None or shard.holds(item))
 
 
-def _some(found: Iterable[Item], source: Source, shard: Shard | None, others: OtherFiles) -> Iterator[Item]:
+def _select(found: Iterable[Item], source: Source, shard: Shard | None, others: OtherFiles) -> Iterator[Item]:
+    """Yield the items of a shard, and raise at the end if the source contained none at all."""
     empty = True
     for item in found:
         empty = False
         if shard is None or shard.holds(item):
             yield item
     if empty:
-        what = source if isinstance(source, str | Path) else "what was given"
-        needed = f"needed are files in {', '.join(sorted(imaging.SUFFIXES))}"
-        raise SourceError(f"{what}: no pictures are there; {needed}" + f". {others.sentence}" * bool(others.counts))
+        name = source if isinstance(source, str | Path) else "the given source"
+        expected = f"expected files of type {', '.join(sorted(imaging.SUFFIXES))}"
+        raise SourceError(f"{name}: contains no images; {expected}" + f". {others.sentence}" * bool(others.counts))
 
 
 def _open(
     source: Source, *, recursive: bool, root: Path | None, column: str, reading: Reading, others: OtherFiles
 ) -> Iterable[Item]:
     if isinstance(source, np.ndarray):
-        return [array_item(require_picture(source, "the picture"), "#000000")]
+        return [array_item(require_picture(source, "the image"), "#000000")]
     if isinstance(source, str) and source == STDIN:  # a table's column would be compared cell by cell
         return stdin_items()
     if (camera := _camera(source)) is not None:
         return videos.camera_items(camera)
     if not isinstance(source, str | Path):
         if not isinstance(source, Iterable):
-            raise SourceError(f"the source is a {type(source).__name__}; needed is {_KINDS}")
+            raise SourceError(f"expected {_KINDS}; got {type(source).__name__}")
         return listed_items(source)
     if isinstance(source, str) and is_url(source):
         return store_items(source, recursive=recursive, others=others)
@@ -135,7 +137,7 @@ def _open(
         pass
     if is_pattern(str(source)):
         return pattern_items(path, others)
-    raise SourceError(f"{source}: no such file or folder; needed is {_KINDS}")
+    raise SourceError(f"{source}: no such file or folder; expected {_KINDS}")
 
 
 def _open_file(path: Path, root: Path | None, column: str, reading: Reading, others: OtherFiles) -> Iterable[Item]:
@@ -148,11 +150,11 @@ def _open_file(path: Path, root: Path | None, column: str, reading: Reading, oth
         return archives.archive_items(path, others)
     if suffix in videos.SUFFIXES:
         return videos.video_items(path)
-    raise SourceError(f"{path}: a file that ends in {suffix or 'nothing'}; needed is {_KINDS}")
+    raise SourceError(f"{path}: unknown file type {suffix or '(no suffix)'}; expected {_KINDS}")
 
 
 def _camera(source: Source) -> int | None:
-    """A camera's number, unless something of that name exists."""
+    """A camera's number, unless a file or folder of that name exists."""
     if isinstance(source, int):
         return source
     named = isinstance(source, str) and re.fullmatch("[0-9]{1,3}", source) and not Path(source).exists()
@@ -160,7 +162,7 @@ def _camera(source: Source) -> int | None:
 
 
 _KINDS = (
-    f"a picture ({', '.join(sorted(imaging.SUFFIXES))}), a folder, a pattern, a sheet ({', '.join(sheet.SUFFIXES)}), "
-    f"a .zip, a video ({', '.join(sorted(videos.SUFFIXES))}), a store's URL, the number of a camera, or - for paths "
-    "from stdin"
+    f"an image ({', '.join(sorted(imaging.SUFFIXES))}), a folder, a pattern, a sheet ({', '.join(sheet.SUFFIXES)}), "
+    f"a .zip, a video ({', '.join(sorted(videos.SUFFIXES))}), the URL of an object store, the number of a camera, "
+    "or - for paths from stdin"
 )

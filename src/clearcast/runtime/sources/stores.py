@@ -1,4 +1,4 @@
-"""Pictures of a store that has a URL, such as ``s3://bucket/parts``, listed and read through fsspec."""
+"""Images of an object store with a URL such as ``s3://bucket/parts``, listed and read through fsspec."""
 
 import re
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from clearcast.file_kinds import HEAD_BYTES, OtherFiles, is_litter, is_picture
 from clearcast.imaging import MAX_BYTES
 from clearcast.runtime.sources.item import FileState, Item, SourceError, bad_item
 
-_MODIFIED = ("LastModified", "last_modified", "mtime", "updated")
+_MODIFIED_KEYS = ("LastModified", "last_modified", "mtime", "updated")
 
 
 class Store(Protocol):
-    """What is used of fsspec's file systems."""
+    """Interface of fsspec's file systems, as far as it is used."""
 
     def ls(self, path: str, *, detail: bool) -> list[dict[str, Any]]:
-        """A folder's entries, or a file itself, with name, type and size."""
+        """List a folder's entries, or a file itself, with name, type and size."""
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
-        """A file's bytes, or those from ``start`` to before ``end``."""
+        """Read a file's bytes, or those from ``start`` to before ``end``."""
 
     def unstrip_protocol(self, name: str) -> str:
-        """A path as a URL."""
+        """Convert a path to a URL."""
 
 
 def is_url(source: str) -> bool:
@@ -38,21 +38,21 @@ def is_url(source: str) -> bool:
 
 
 def store_items(url: str, *, recursive: bool = True, others: OtherFiles | None = None) -> Iterator[Item]:
-    """The pictures of a store's folder, sorted by name within each folder; or the one picture of a URL.
+    """List the images of a store's folder, sorted by name within each folder; or the single image of a URL.
 
-    Pictures are told as in folders, see ``file_kinds``; files of other kinds are counted in ``others``. A folder that
-    cannot be listed is an item that cannot be read.
+    Images are recognised as in folders, see ``file_kinds``; files of other types are counted in ``others``. A folder
+    that cannot be listed becomes an item that raises when it is read.
 
     Raises:
         SourceError: there is no such store or folder, or it cannot be reached.
-        MissingDependencyError: a package is needed for this kind of store.
+        MissingDependencyError: a package for this type of store is not installed.
     """
     store, root = _store(url)
     try:
         entries = _entries(store, root)
-    except Exception as error:  # each kind of store raises its own
+    except Exception as error:  # each type of store raises its own
         reason = str(error) or type(error).__name__
-        raise SourceError(f"{url}: cannot be listed ({reason}); mend the URL, or give access to it") from None
+        raise SourceError(f"{url}: cannot list ({reason}); check the URL and the access rights") from None
     if [entry["name"] for entry in entries] == [root]:
         return iter([_item(store, entries[0], root.rpartition("/")[0])])
     return _walk(store, root, entries, OtherFiles() if others is None else others, recursive=recursive)
@@ -74,15 +74,15 @@ def _walk(
         elif recursive:
             try:
                 below = _entries(store, path)
-            except Exception as error:  # each kind of store raises its own
-                reason = f"the folder cannot be listed ({error})"
+            except Exception as error:  # each type of store raises its own
+                reason = f"cannot list the folder ({error})"
                 yield bad_item(store.unstrip_protocol(path), _key(path, root), reason)
                 continue
             yield from _walk(store, root, below, others, recursive=True)
 
 
 def _entries(store: Store, path: str) -> list[dict[str, Any]]:
-    """What lies in a folder, sorted; some stores list the folder itself, and end folders' names with a slash."""
+    """List a folder, sorted; some stores list the folder itself too, and end folders' names with a slash."""
     listed = [{**entry, "name": entry["name"].rstrip("/")} for entry in store.ls(path, detail=True)]
     return sorted(
         (entry for entry in listed if entry["name"] != path or (entry["type"] == "file" and len(listed) == 1)),
@@ -97,8 +97,8 @@ def _item(store: Store, entry: dict[str, Any], root: str) -> Item:
 
 
 def _state(entry: dict[str, Any]) -> FileState | None:
-    """Size and time as the store listed them; each kind of store has a word of its own for the time."""
-    modified = next((str(entry[word]) for word in _MODIFIED if entry.get(word)), "")
+    """Size and time as listed by the store; the key of the time depends on the type of store."""
+    modified = next((str(entry[key]) for key in _MODIFIED_KEYS if entry.get(key)), "")
     return FileState(size=entry["size"], modified=modified) if modified and entry["size"] is not None else None
 
 
@@ -108,26 +108,26 @@ def _key(path: str, root: str) -> str:
 
 def _read(url: str, size: int | None) -> bytes:
     if size == 0:
-        raise PictureError(PictureFault.EMPTY, f"{url}: the file is empty (0 bytes); copy the picture again")
+        raise PictureError(PictureFault.EMPTY, f"{url}: the file is empty (0 bytes); copy the image again")
     if size is not None and size > MAX_BYTES:
-        raise PictureError(
-            PictureFault.TOO_LARGE, f"{url}: the file has {size:,} bytes; at most {MAX_BYTES:,} are read"
-        )
+        raise PictureError(PictureFault.TOO_LARGE, f"{url}: the file has {size:,} bytes; the limit is {MAX_BYTES:,}")
     try:
         store, path = _store(url)
         return store.cat_file(path)
-    except Exception as error:  # each kind of store raises its own
-        raise PictureError(PictureFault.UNREADABLE, f"{url}: cannot be read ({error})") from None
+    except Exception as error:  # each type of store raises its own
+        raise PictureError(PictureFault.UNREADABLE, f"{url}: cannot read ({error})") from None
 
 
 def _store(url: str) -> tuple[Store, str]:
-    """The store of a URL, which fsspec keeps for the next call, and the path within it."""
+    """Get the store of a URL, which fsspec caches, and the path within it."""
     if find_spec("fsspec") is None:
-        raise MissingDependencyError(f"{url}: a store needs the package fsspec; install it with: pip install fsspec")
+        raise MissingDependencyError(
+            f"{url}: object stores need the package fsspec; install it with: pip install fsspec"
+        )
     try:
         store, path = import_module("fsspec").core.url_to_fs(url)
     except ImportError as error:
         raise MissingDependencyError(f"{url}: {error}") from None
-    except Exception as error:  # each kind of store raises its own
-        raise SourceError(f"{url}: cannot be opened ({error}); mend the URL, or give access to it") from None
+    except Exception as error:  # each type of store raises its own
+        raise SourceError(f"{url}: cannot open ({error}); check the URL and the access rights") from None
     return store, path.rstrip("/")

@@ -11,79 +11,79 @@ from clearcast.imaging import Picture
 from clearcast.runtime.sources.item import Item, SourceError, bad_item
 
 SUFFIXES = frozenset({".avi", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
-_SHORT = 0.98  # of the frames that a video claims, which some containers only estimate
+_MIN_COMPLETE = 0.98  # share of the declared frames, which some containers only estimate
 
 
 def video_items(path: Path) -> Iterator[Item]:
-    """The frames of a video, numbered from 0; one that ends early, as truncated files do, says so in a last item.
+    """Iterate over the frames of a video, numbered from 0; if it is truncated, a last item raises when it is read.
 
     Raises:
         SourceError: it cannot be opened, or has no frame.
     """
-    capture = _open(str(path), f"{path}: cannot be opened as a video; needed is one that OpenCV reads")
-    claimed = _claimed(capture)
+    capture = _open(str(path), f"{path}: cannot open as a video; expected a format that OpenCV reads")
+    declared = _declared_frames(capture)
 
     def frames() -> Iterator[Item]:
-        place = 0
+        index = 0
         try:
-            while (picture := _next(capture)) is not None:
-                key = f"#{place:06d}"
-                yield _frame(path.as_posix() + key, key, picture)
-                place += 1
+            while (image := _next_frame(capture)) is not None:
+                key = f"#{index:06d}"
+                yield _frame_item(path.as_posix() + key, key, image)
+                index += 1
         finally:
             capture.release()
-        if place < _SHORT * claimed - 1:
-            key = f"#{place:06d}"
-            reason = f"the video claims {claimed} frames, and cannot be read beyond {place}; copy it again"
+        if index < _MIN_COMPLETE * declared - 1:
+            key = f"#{index:06d}"
+            reason = f"the video should have {declared} frames, but only {index} can be read; copy it again"
             yield bad_item(path.as_posix() + key, key, reason)
 
     return frames()
 
 
 def frame_count(path: Path) -> int | None:
-    """How many frames a video claims; None where it does not say."""
+    """Number of frames that a video declares; None if it does not."""
     capture = cv2.VideoCapture(str(path))
     try:
-        return _claimed(capture) or None
+        return _declared_frames(capture) or None
     finally:
         capture.release()
 
 
 def camera_items(index: int) -> Iterator[Item]:
-    """What a camera sees, as fast as it gives pictures and they are taken; named by the time (UTC), without end.
+    """Iterate endlessly over the frames of a camera, as fast as they are consumed; their names are times in UTC.
 
     Raises:
-        SourceError: there is no such camera or, later, it gives no pictures any more.
+        SourceError: the camera cannot be opened or, later, stops delivering frames.
     """
-    capture = _open(index, f"camera {index}: cannot be opened; is it plugged in, and not in use?")
+    capture = _open(index, f"camera {index}: cannot open; check that it is connected and not in use")
 
     def frames() -> Iterator[Item]:
         try:
-            while (picture := _next(capture)) is not None:
+            while (image := _next_frame(capture)) is not None:
                 name = f"camera {index}#{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-                yield _frame(name, name, picture)
+                yield _frame_item(name, name, image)
         finally:
             capture.release()
-        raise SourceError(f"camera {index}: gives no pictures any more; is it plugged in?")
+        raise SourceError(f"camera {index}: no longer delivers frames; check that it is connected")
 
     return frames()
 
 
-def _open(source: str | int, refusal: str) -> cv2.VideoCapture:
+def _open(source: str | int, message: str) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(source)
     if not capture.isOpened():
-        raise SourceError(refusal)
+        raise SourceError(message)
     return capture
 
 
-def _claimed(capture: cv2.VideoCapture) -> int:
+def _declared_frames(capture: cv2.VideoCapture) -> int:
     return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 
 
-def _next(capture: cv2.VideoCapture) -> Picture | None:
-    there, frame = capture.read()
-    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8) if there else None
+def _next_frame(capture: cv2.VideoCapture) -> Picture | None:
+    success, frame = capture.read()
+    return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8) if success else None
 
 
-def _frame(name: str, key: str, picture: Picture) -> Item:
-    return Item(name=name, key=key, read=lambda: picture)
+def _frame_item(name: str, key: str, image: Picture) -> Item:
+    return Item(name=name, key=key, read=lambda: image)

@@ -1,4 +1,4 @@
-"""The station's REST API, with what guards it: routes, tokens, limits, problems, metrics, documentation."""
+"""REST API of the inspection station: routes, authentication, limits, error responses, metrics, documentation."""
 
 from clearcast.station.api.app import create_app
 from clearcast.station.api.station import Limits, Retention, Station

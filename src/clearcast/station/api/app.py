@@ -1,9 +1,9 @@
-"""The station's app: what answers at which address, and what goes on beside."""
+"""FastAPI application of the station: routers, middleware, shared state and the periodic retention task."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 
 from fastapi import FastAPI
@@ -25,102 +25,117 @@ from clearcast.station.api.roles import Access
 from clearcast.station.api.station import Station
 from clearcast.station.api.workers import Pools, WorkerPool
 
-_PARTS = (inspecting, history, pictures, standing, sessions, pages)
+_ROUTE_MODULES = (inspecting, history, pictures, standing, sessions, pages)
 _SWEEP_SECONDS = 3600.0
 _logger = logging.getLogger("uvicorn.error")
 
 
 def create_app(station: Station) -> FastAPI:
-    """The web app of a station. It starts the station's desk and ends it; the log is the caller's to close.
+    """Create the web application of a station.
+
+    The application starts and closes the station's inspection service. The caller closes the log.
 
     Args:
-        station: what it works with; the desk is not started yet.
+        station: its components; the inspection service must not be started yet.
     """
     pools, answering = Pools(), inspecting.answering_pool()
-    sweeper = WorkerPool("sweeping", threads=1, waiting=0, background=True, patience=_SWEEP_SECONDS)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        station.desk.start()
-        pools.start()
-        answering.start()
-        sweeper.start()
-        sweeping = asyncio.create_task(_sweep(station, sweeper))
-        try:
-            yield
-        finally:
-            sweeping.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweeping
-            await station.desk.close()
-            pools.stop()
-            answering.stop()
-            sweeper.stop()
-
     app = Documented(
         title="Clearcast station",
         version=__version__,
-        lifespan=lifespan,
+        lifespan=_lifespan(station, pools, answering),
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # a redirection would name the address without the path that a proxy shows it below
+        redirect_slashes=False,  # a redirect would lack the path prefix of a proxy
     )
-    app.state.station = station
-    app.state.routes = [route for part in _PARTS for route in part.router.routes if isinstance(route, Route)]
-    app.state.pools = pools
-    app.state.answering = answering
-    app.state.exports = Exports()
-    app.state.access = Access(station.tokens, Revocations(station.signed_out))
-    app.state.budget = MemoryBudget(arriving=station.limits.request_bytes, held=station.limits.held_bytes)
-    app.state.answers = AnswerBudget(station.limits.held_bytes)
-    app.state.names = StationNames(station.log)
-    app.state.metrics = metrics = Metrics(station.desk)
+    app.state.pools, app.state.answering = pools, answering
+    _set_state(app, station)
     answer_problems(app)
-    app.add_middleware(Guard, hosts=station.hosts, picture_bytes=station.limits.request_bytes)
-    app.add_middleware(Counted, metrics=metrics)  # what is added last comes first: it sees what the guard refuses
-    for part in _PARTS:
-        app.include_router(part.router)
+    app.add_middleware(Guard, hosts=station.hosts, image_request_bytes=station.limits.request_bytes)
+    app.add_middleware(Counted, metrics=app.state.metrics)  # added last, so outermost: it counts the guard's refusals
+    for module in _ROUTE_MODULES:
+        app.include_router(module.router)
     pages.mount(app)
     return app
 
 
+def _lifespan(
+    station: Station, pools: Pools, answering: WorkerPool
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """The lifespan handler: starts and stops the inspection service, the worker pools and the retention task."""
+    sweeper = WorkerPool("sweeping", threads=1, queue_size=0, background=True, timeout=_SWEEP_SECONDS)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        station.service.start()
+        pools.start()
+        answering.start()
+        sweeper.start()
+        retention = asyncio.create_task(_apply_retention(station, sweeper))
+        try:
+            yield
+        finally:
+            retention.cancel()
+            with suppress(asyncio.CancelledError):
+                await retention
+            await station.service.close()
+            pools.stop()
+            answering.stop()
+            sweeper.stop()
+
+    return lifespan
+
+
+def _set_state(app: FastAPI, station: Station) -> None:
+    """Put into ``app.state`` what the routes' dependencies read from it."""
+    app.state.station = station
+    app.state.routes = [
+        route for module in _ROUTE_MODULES for route in module.router.routes if isinstance(route, Route)
+    ]
+    app.state.exports = Exports()
+    app.state.access = Access(station.tokens, Revocations(station.signed_out))
+    app.state.upload_budget = MemoryBudget(arriving=station.limits.request_bytes, held=station.limits.held_bytes)
+    app.state.response_budget = AnswerBudget(station.limits.held_bytes)
+    app.state.station_names = StationNames(station.log)
+    app.state.metrics = Metrics(station.service)
+
+
 class Counted:
-    """Counts the requests that are answered with an error."""
+    """Middleware that counts error responses by HTTP status."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        begun = False
+        """Handle one request."""
+        started = False
 
-        async def sending(message: Message) -> None:
-            nonlocal begun
+        async def counting_send(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
-                begun = True
+                started = True
                 if message["status"] >= 400:
-                    self._metrics.refused(message["status"])
+                    self._metrics.count_error(message["status"])
             await send(message)
 
         try:
-            await self._app(scope, receive, sending)
-        except Exception:  # a fault of ours, which is answered further out
-            if not begun:
-                self._metrics.refused(500)
+            await self._app(scope, receive, counting_send)
+        except Exception:  # a bug, answered with 500 by an outer middleware
+            if not started:
+                self._metrics.count_error(500)
             raise
 
 
-async def _sweep(station: Station, pool: WorkerPool) -> None:
-    """Let pictures go that need not be kept any longer, now and then; what fails is tried again."""
+async def _apply_retention(station: Station, pool: WorkerPool) -> None:
+    """Delete images that exceed the retention limits, every hour; a failure is logged and retried."""
     keep = station.retention
-    needed = station.log.hashes_with_feedback
-    sweep = partial(station.shelf.apply_retention, keep_days=keep.days, keep_bytes=keep.bytes, needed=needed)
+    needed = station.log.with_feedback
+    sweep = partial(station.image_store.sweep, keep_days=keep.days, keep_bytes=keep.bytes, needed=needed)
     while keep.days is not None or keep.bytes is not None:
         try:
-            await pool.run(sweep)  # on a daemon thread: a drive that hangs must not keep the process from ending
+            await pool.run(sweep)  # on a daemon thread: a hanging drive must not keep the process from ending
         except (ClearcastError, OSError) as error:
-            _logger.warning("Old pictures were not swept: %s", error)
-        except Exception:  # a fault of ours: it neither ends the sweeping nor keeps the desk from closing
-            _logger.exception("Old pictures were not swept")
+            _logger.warning("Cannot delete old images: %s", error)
+        except Exception:  # a bug: it must neither end the retention task nor keep the service from closing
+            _logger.exception("Cannot delete old images")
         await asyncio.sleep(_SWEEP_SECONDS)

@@ -1,4 +1,4 @@
-"""What is asked of the log, as a query of an address."""
+"""Query parameters that filter, page and group the inspections of the log."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -10,46 +10,44 @@ from clearcast.domain import NoiseType, Verdict
 from clearcast.station.api.models import EPOCH, Text
 from clearcast.station.records import Disagreement, Order, Wanted
 
-_Word = Annotated[Text, Field(max_length=255)]
+_ShortText = Annotated[Text, Field(max_length=255)]
 
 
-def _moment(value: object) -> object:
-    """A number alone would be taken for seconds since 1970, and is more likely a slip."""
+def _parse_time(value: object) -> object:
+    """Parse ISO 8601 strictly: pydantic would read a bare number as seconds since 1970, which is likely a mistake."""
     if isinstance(value, str):
         try:
-            when = datetime.fromisoformat(value.replace(" ", "+"))  # a plus that was not escaped
+            when = datetime.fromisoformat(value.replace(" ", "+"))  # an unescaped plus sign
         except ValueError:
-            raise ValueError(
-                "a date and time are needed as ISO 8601 writes them, such as 2026-11-24T23:10:00Z"
-            ) from None
+            raise ValueError("expected an ISO 8601 date and time such as 2026-11-24T23:10:00Z") from None
         return when if when.tzinfo else when.replace(tzinfo=UTC)
     return value
 
 
-Time = Annotated[datetime, BeforeValidator(_moment), Field(description="ISO 8601; UTC where it names no zone")]
+Time = Annotated[datetime, BeforeValidator(_parse_time), Field(description="ISO 8601; UTC if it has no time zone")]
 
 
 class Filter(BaseModel):
-    """Which inspections are asked for; what is left out asks for all. A word that is unknown is refused."""
+    """Filter for inspections; an omitted parameter matches all. Unknown parameters are rejected."""
 
     model_config = ConfigDict(extra="forbid")
 
     since: Time | None = None
-    until: Annotated[Time | None, Field(description="ISO 8601; the first moment that is not asked for")] = None
+    until: Annotated[Time | None, Field(description="ISO 8601; exclusive upper bound")] = None
     verdict: Annotated[
         list[Literal["ok", "defect", "retake", "none"]],
-        Field(description="any of these; none: could not be judged", max_length=4),
+        Field(description="any of these; none: not inspected", max_length=4),
     ] = []
     noise_type: Annotated[list[NoiseType], Field(description="any of these", max_length=4)] = []
-    model: _Word = ""
-    station: _Word = ""
+    model: _ShortText = ""
+    station: _ShortText = ""
     disagreement: Disagreement | None = None
     shadow_differs: bool = False
-    feedback: Annotated[bool | None, Field(description="whether anybody gave feedback")] = None
-    q: Annotated[_Word, Field(description="a piece of the name, or the beginning of the SHA-256")] = ""
+    feedback: Annotated[bool | None, Field(description="whether the inspection has feedback")] = None
+    q: Annotated[_ShortText, Field(description="part of the name, or the beginning of the SHA-256")] = ""
 
-    def wanted(self) -> Wanted:
-        """The same as the log is asked."""
+    def to_filter(self) -> Wanted:
+        """Convert to the filter of the log."""
         return Wanted(
             since=_milliseconds(self.since),
             until=_milliseconds(self.until),
@@ -65,15 +63,15 @@ class Filter(BaseModel):
 
 
 class PageFilter(Filter):
-    """The same, and which page of it."""
+    """Filter with sort order and pagination."""
 
     order: Order = Order.NEWEST
-    after: Annotated[_Word | None, Field(description="what the page before gave as next")] = None
+    after: Annotated[_ShortText | None, Field(description="value of next in the previous page")] = None
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
 class TrendFilter(Filter):
-    """The same, and into how many spans of time it is cut."""
+    """Filter with the number of equal time spans to count in."""
 
     spans: Annotated[int, Field(ge=1, le=500)] = 48
 

@@ -1,4 +1,4 @@
-"""Bounds what uploads hold in memory together, from their first byte to their answer."""
+"""Memory budgets: limits on the bytes of all uploads and of all image responses in memory at one time."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,15 +6,16 @@ from contextlib import contextmanager
 
 from clearcast.station.api.problems import refused, retry_after
 
-_FULL = "Too many pictures are being read just now; send them again in a moment"
+_UPLOADS_FULL = "Too many images are being uploaded; retry in a moment"
+_RESPONSES_FULL = "Too many images are being downloaded; retry in a moment"
 
 
 class Upload:
-    """What one request holds in memory.
+    """Memory accounting of one request while it arrives.
 
     Attributes:
         size: bytes so far.
-        dropped: whether it gave way to others.
+        dropped: whether it was evicted in favour of smaller uploads.
     """
 
     def __init__(self, timeout: asyncio.Timeout) -> None:
@@ -23,31 +24,31 @@ class Upload:
         self._timeout = timeout
 
     def drop(self) -> None:
-        """Stop waiting for the rest of it."""
+        """Stop receiving it and release its bytes."""
         self.size, self.dropped = 0, True
         self._timeout.reschedule(0)
 
 
 class MemoryBudget:
-    """Counts the bytes of uploads, while they arrive and while they are inspected; used in the event loop only.
+    """Memory budget of uploads, while they arrive and while they are inspected; used in the event loop only.
 
-    Where those that still arrive do not fit together, the largest of them gives way: neither a slow sender nor a
-    large upload keeps a small one from being inspected.
+    If the arriving uploads exceed the budget, the largest is dropped: neither a slow sender nor a large upload blocks
+    small ones.
 
     Args:
-        arriving: bytes of all uploads that are not whole yet, at most.
-        held: bytes of all that are whole and not answered yet, at most; one alone always fits.
+        arriving: maximum bytes of all incomplete uploads.
+        held: maximum bytes of all complete uploads without a response yet; a single one always fits.
     """
 
     def __init__(self, *, arriving: int, held: int) -> None:
-        self._most_arriving = arriving
-        self._most_held = held
+        self._max_arriving = arriving
+        self._max_held = held
         self._held = 0
         self._arriving: set[Upload] = set()
 
     @contextmanager
     def arrival(self, timeout: asyncio.Timeout) -> Iterator[Upload]:
-        """Count an upload while it arrives; ``timeout`` is what ends the waiting for it if it has to give way."""
+        """Account for an upload while it arrives; ``timeout`` is expired to drop it."""
         upload = Upload(timeout)
         self._arriving.add(upload)
         try:
@@ -56,15 +57,15 @@ class MemoryBudget:
             self._arriving.discard(upload)
 
     def grow(self, upload: Upload, count: int) -> None:
-        """Count so many bytes more of an upload that arrives.
+        """Add bytes to an arriving upload.
 
         Raises:
-            HTTPException: 429, it is the largest, and has to give way.
+            HTTPException: 429, the budget is exceeded and this upload is the largest.
         """
         if upload.dropped:
             raise too_full()
         upload.size += count
-        while sum(each.size for each in self._arriving) > self._most_arriving:
+        while sum(each.size for each in self._arriving) > self._max_arriving:
             largest = max(self._arriving, key=lambda each: each.size)
             if largest is upload:
                 raise too_full()
@@ -72,12 +73,12 @@ class MemoryBudget:
 
     @contextmanager
     def holding(self, size: int) -> Iterator[None]:
-        """Hold so many bytes of a whole upload until it is answered; one alone always may.
+        """Reserve the bytes of a complete upload until its response; a single upload always fits.
 
         Raises:
-            HTTPException: 429, they do not fit just now.
+            HTTPException: 429, the budget is exceeded.
         """
-        if self._held and self._held + size > self._most_held:
+        if self._held and self._held + size > self._max_held:
             raise too_full()
         self._held += size
         try:
@@ -87,36 +88,35 @@ class MemoryBudget:
 
 
 def too_full() -> Exception:
-    """The refusal of an upload that does not fit into memory beside the others."""
-    return refused(429, _FULL, headers=retry_after(1))
+    """Error 429 for an upload that exceeds the memory budget."""
+    return refused(429, _UPLOADS_FULL, headers=retry_after(1))
 
 
 class AnswerBudget:
-    """Counts the bytes of pictures that are being sent, each once however many want it; one alone always fits.
+    """Memory budget of image responses; a body sent to several clients counts once, and a single one always fits.
 
     Used in the event loop only.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._bodies: dict[int, tuple[int, int]] = {}  # by identity: how many send it, and its bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bodies: dict[int, tuple[int, int]] = {}  # by identity: number of responses that send it, and its bytes
 
     @contextmanager
     def sending(self, body: bytes) -> Iterator[None]:
-        """Hold a body while it is sent.
+        """Reserve the bytes of a response body while it is sent.
 
         Raises:
-            HTTPException: 429, too many others are being sent, such as to clients that read slowly.
+            HTTPException: 429, the budget is exceeded, for example by clients that read slowly.
         """
-        times, _ = self._bodies.get(id(body), (0, 0))
+        count, _ = self._bodies.get(id(body), (0, 0))
         held = sum(size for _, size in self._bodies.values())
-        if not times and held and held + len(body) > self._most:
-            reason = "Too many pictures are being sent just now; ask again in a moment"
-            raise refused(429, reason, headers=retry_after(1))
-        self._bodies[id(body)] = times + 1, len(body)
+        if not count and held and held + len(body) > self._max_bytes:
+            raise refused(429, _RESPONSES_FULL, headers=retry_after(1))
+        self._bodies[id(body)] = count + 1, len(body)
         try:
             yield
         finally:
-            times, size = self._bodies.pop(id(body))
-            if times > 1:
-                self._bodies[id(body)] = times - 1, size
+            count, size = self._bodies.pop(id(body))
+            if count > 1:
+                self._bodies[id(body)] = count - 1, size

@@ -1,4 +1,4 @@
-"""Examples of the API's documentation."""
+"""Example values for the OpenAPI document."""
 
 from pydantic import JsonValue
 
@@ -47,5 +47,5 @@ PROBLEM: dict[str, JsonValue] = {
     "type": "about:blank",
     "title": "Unsupported Media Type",
     "status": 415,
-    "detail": "notes.txt: not a picture; needed is a JPEG, PNG, BMP, TIFF or WebP file",
+    "detail": "notes.txt: not an image; expected a JPEG, PNG, BMP, TIFF or WebP file",
 }

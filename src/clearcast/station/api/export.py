@@ -1,7 +1,7 @@
-"""The log as a table: the columns of the results of ``clearcast predict``, and what a station knows beyond.
+"""CSV export of the log: the columns of ``clearcast predict``, plus those that only a station has.
 
-Here strangers name the pictures and people write notes: ``cells`` says what becomes of those that a spreadsheet would
-compute.
+Image names and notes come from outside: ``cells.protect_cell`` escapes those that a spreadsheet would evaluate as a
+formula.
 """
 
 import asyncio
@@ -24,40 +24,40 @@ from clearcast.station.api.problems import refused, retry_after
 from clearcast.station.api.workers import WorkerPool
 from clearcast.station.records import Record
 
-_OF_ENTRY = tuple(name for name in VERDICT_COLUMNS if name != "path")  # a picture has a name here, and no path
-_OF_SHADOW = ("model", "verdict", "p_defect", "threshold", "error")
+_ENTRY_COLUMNS = tuple(name for name in VERDICT_COLUMNS if name != "path")  # an image has a name here, and no path
+_SHADOW_COLUMNS = ("model", "verdict", "p_defect", "threshold", "error")
 COLUMNS = (
     *("id", "at", "station", "name"),
-    *_OF_ENTRY,
+    *_ENTRY_COLUMNS,
     *("disagreement", "feedback", "note", "operator"),
-    *(f"shadow_{name}" for name in _OF_SHADOW),
+    *(f"shadow_{name}" for name in _SHADOW_COLUMNS),
 )
-_ROWS = 200  # that are sent at a time
-_AT_ONCE = 3  # tables, so that they never take all of a station's time
-_AGAIN = 10  # seconds after which it is worth while to ask again
-_FULL_PAUSE = 0.5  # seconds after which a full pool is asked for the next piece again
-_STALLED = 60.0  # seconds that a reader may take for one piece
-_LONGEST = 3600.0  # seconds that a whole table may take
+_CHUNK_ROWS = 200
+_MAX_EXPORTS = 3  # at a time, so that exports never take all of a station's time
+_RETRY_SECONDS = 10
+_FULL_PAUSE = 0.5  # seconds until a full pool is retried for the next chunk
+_CHUNK_TIMEOUT = 60.0  # seconds that a client may take for one chunk
+_EXPORT_TIMEOUT = 3600.0  # seconds for a whole export
 _logger = logging.getLogger(__name__)
 
 Value = str | int | float | None
 
 
 class Exports:
-    """Lets few tables be sent at a time."""
+    """Limit on concurrent exports."""
 
     def __init__(self) -> None:
-        self._free = BoundedSemaphore(_AT_ONCE)
+        self._free = BoundedSemaphore(_MAX_EXPORTS)
 
-    def one(self, records: Iterator[Record]) -> Generator[Record]:
-        """The same records, as one of the few.
+    def limit(self, records: Iterator[Record]) -> Generator[Record]:
+        """Yield the records while holding one of the export slots.
 
         Raises:
-            HTTPException: 429, at the first record; too many tables are being sent.
+            HTTPException: 429 at the first record, all slots are taken.
         """
         if not self._free.acquire(blocking=False):
-            reason = f"{_AT_ONCE} tables are being sent already; ask again when one of them is done"
-            raise refused(429, reason, headers=retry_after(_AGAIN))
+            reason = f"{_MAX_EXPORTS} exports are running already; retry when one of them has finished"
+            raise refused(429, reason, headers=retry_after(_RETRY_SECONDS))
         try:
             yield from records
         finally:
@@ -65,62 +65,62 @@ class Exports:
 
 
 class Table(StreamingResponse):
-    """Records as a table that is sent while it is read; however that ends, so does the reading of the log.
+    """Streaming CSV response; the query of the log is closed whenever the response ends.
 
-    A reader that stalls, or takes longer than an hour in all, gets no more: the answer breaks off.
+    If the client stalls, or takes longer than an hour in all, the response is aborted.
     """
 
     def __init__(self, records: Generator[Record], pool: WorkerPool) -> None:
-        """Read the first records, in the calling thread; ``pool`` reads the others."""
-        self._reading = _Reading(records)
+        """Read the first records in the calling thread; ``pool`` reads the others."""
+        self._reader = _CsvReader(records)
         headers = {"Content-Disposition": 'attachment; filename="inspections.csv"'}
-        super().__init__(self._reading.pieces(pool), media_type="text/csv", headers=headers)
+        super().__init__(self._reader.chunks(pool), media_type="text/csv", headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the response."""
 
         async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(_STALLED):
+            async with asyncio.timeout(_CHUNK_TIMEOUT):
                 await send(message)
 
         try:
-            async with asyncio.timeout(_LONGEST):
+            async with asyncio.timeout(_EXPORT_TIMEOUT):
                 await super().__call__(scope, receive, send_in_time)
         except (TimeoutError, ClientDisconnect, HTTPException):
-            _logger.warning("A table of inspections was not read to its end; its sending was broken off")
+            _logger.warning("A CSV export was aborted: the client did not read it to the end")
         finally:
-            self._reading.close()  # else it would stay open until Python happens to collect it
+            self._reader.close()  # otherwise it would stay open until it is garbage-collected
 
 
-class _Reading:
-    """A table that threads read piece by piece; it may be closed while one of them reads."""
+class _CsvReader:
+    """CSV chunks read by worker threads; it may be closed while one of them reads."""
 
     def __init__(self, records: Generator[Record]) -> None:
         self._records = records
-        self._pieces = csv_of(records)
-        self._lock = Lock()  # of the records, which one thread at a time may read or close
+        self._chunks = csv_of(records)
+        self._lock = Lock()  # of the records: one thread at a time may read or close them
         self._closed = False
 
-    async def pieces(self, pool: WorkerPool) -> AsyncIterator[bytes]:
-        """All pieces, read by a pool, so that inspecting comes before it.
+    async def chunks(self, pool: WorkerPool) -> AsyncIterator[bytes]:
+        """Yield all chunks, read by a pool, so that inspections take precedence.
 
         Raises:
             HTTPException: 503, the log took too long.
         """
         while True:
             try:
-                piece = await pool.run(self._next)
+                chunk = await pool.run(self._next)
             except HTTPException as error:
                 if error.status_code != 429:
                     raise
                 await asyncio.sleep(_FULL_PAUSE)
                 continue
-            if piece is None:
+            if chunk is None:
                 return
-            yield piece
+            yield chunk
 
     def close(self) -> None:
-        """Close the records now, or as soon as the thread that reads them is done with its piece."""
+        """Close the records now, or as soon as the thread that reads them has finished its chunk."""
         self._closed = True
         if self._lock.acquire(blocking=False):
             try:
@@ -130,24 +130,24 @@ class _Reading:
 
     def _next(self) -> bytes | None:
         with self._lock:
-            piece = None if self._closed else next(self._pieces, None)
+            chunk = None if self._closed else next(self._chunks, None)
         if self._closed:
             self.close()
-        return piece
+        return chunk
 
 
 def csv_of(records: Iterator[Record]) -> Iterator[bytes]:
-    """The table in pieces, UTF-8, a line a record after the header; numbers have 6 significant digits.
+    """Format records as CSV in UTF-8 chunks: a header, then one line per record; numbers have 6 significant digits.
 
-    The first records are asked for at once, so that a log that is away is told before anything is sent.
+    The first records are read at once, so that an unavailable log raises before anything is sent.
     """
-    first = list(islice(records, _ROWS))
-    return _pieces(chain(first, records))
+    first = list(islice(records, _CHUNK_ROWS))
+    return _chunks(chain(first, records))
 
 
-def _pieces(records: Iterator[Record]) -> Iterator[bytes]:
+def _chunks(records: Iterator[Record]) -> Iterator[bytes]:
     yield _lines([COLUMNS])
-    while rows := [_row(record) for record in islice(records, _ROWS)]:
+    while rows := [_row(record) for record in islice(records, _CHUNK_ROWS)]:
         yield _lines(rows)
 
 
@@ -155,9 +155,9 @@ def _row(record: Record) -> tuple[str, ...]:
     entry, last = record.entry, record.feedback[-1] if record.feedback else None
     values: tuple[Value, ...] = (
         *(record.id, moment(entry.at), entry.station, entry.name),
-        *(getattr(entry, name) for name in _OF_ENTRY),
+        *(getattr(entry, name) for name in _ENTRY_COLUMNS),
         *(record.disagreement, *((last.says, last.note, last.operator) if last else ("", "", ""))),
-        *(getattr(entry.shadow, name, None) for name in _OF_SHADOW),
+        *(getattr(entry.shadow, name, None) for name in _SHADOW_COLUMNS),
     )
     return tuple(map(_cell, values))
 

@@ -1,4 +1,4 @@
-"""How the station stands, as JSON."""
+"""JSON schemas of the station's status: model, readiness, limits, measured rates."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,7 +11,7 @@ from clearcast.station.api.tokens import Role
 
 
 class TakenLimits(BaseModel):
-    """What is taken of one request: bytes and pixels of a picture, files."""
+    """Upload limits: bytes and pixels of an image, files of a request."""
 
     bytes: int
     pixels: int
@@ -19,7 +19,7 @@ class TakenLimits(BaseModel):
 
 
 class Figure(BaseModel):
-    """A measured share, 0..1, with its 95 % interval."""
+    """Measured rate, 0..1, with its 95 % confidence interval."""
 
     value: float | None
     low: float | None
@@ -27,9 +27,9 @@ class Figure(BaseModel):
 
 
 class Figures(BaseModel):
-    """What the bundle was measured at on test pictures; null where it was not.
+    """Measured rates of the bundle on test images; null if it was not measured.
 
-    `escape`: the share of defects that were called ok. `overkill`: the share of ok parts that were called defect.
+    `escape`: share of defects predicted ok. `overkill`: share of ok parts predicted defect.
     """
 
     images: int
@@ -40,7 +40,7 @@ class Figures(BaseModel):
 
     @classmethod
     def of(cls, measured: Evidence) -> Self:
-        """From a bundle's manifest, of its verdicts on noisy pictures."""
+        """Convert from the evidence in a bundle's manifest, for verdicts on noisy images."""
         decision = measured["decisions"].get(Stage.DENOISED)
         point = (decision["chosen"] or decision["plain"]) if decision else None
         figures = {name: Figure(**point[name]) for name in _MEASURES} if point else {}
@@ -51,25 +51,25 @@ _MEASURES: tuple[Literal["accuracy", "escape", "overkill"], ...] = ("accuracy", 
 
 
 class StationFacts(BaseModel):
-    """How the station stands, and what the one who asks may do."""
+    """Status of the station, and the role of the client."""
 
     version: str
     model: str | None
     threshold: float | None
     shadow: str | None
-    shadow_fault: Annotated[str, Field(description="why the bundle in shadow says nothing, though it should")]
+    shadow_fault: Annotated[str, Field(description="why the shadow bundle gives no predictions")]
     ready: bool
     reasons: list[str]
     role: Role
     limits: TakenLimits
     drift: list[str]
-    repeats: Annotated[int, Field(description="pictures since the start that equalled their sender's one before")]
+    repeats: Annotated[int, Field(description="images since the start that equal the previous one of their sender")]
     noise_types: list[NoiseType]
     station: str
     measured: Figures | None
 
 
 class Health(BaseModel):
-    """Whether the station answers."""
+    """Liveness or readiness of the station."""
 
     status: Literal["ok", "ready"]

@@ -1,4 +1,4 @@
-"""Multipart forms with pictures, parsed while they arrive: whatever is too much is refused as soon as it shows."""
+"""Streaming parser of multipart forms with images; whatever exceeds a limit is rejected as soon as it arrives."""
 
 import asyncio
 import hashlib
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 _FIELDS = ("files", "station")
-_HEADER_BYTES = 16 * 1024  # of all headers of one part
-_FIELD_BYTES = 4096  # of a field that is no file
-_BROKEN = "The form cannot be read: it is not multipart/form-data as RFC 7578 has it, or ends too early"
+_HEADER_BYTES = 16 * 1024  # of all headers of one form part
+_FIELD_BYTES = 4096  # of a field that is not a file
+_MALFORMED = "Cannot read the form: it is not valid multipart/form-data (RFC 7578), or is truncated"
 
 
 @dataclass(kw_only=True)
 class ReceivedFile:
-    """A file of a form.
+    """File of a form.
 
     Attributes:
-        name: what the sender calls it; "" where it has no name.
-        size: bytes that came.
+        name: as sent; "" if the sender gave none.
+        size: bytes received.
         digest: SHA-256 of these bytes.
-        data: the bytes; empty where there were more than a picture may have.
+        data: the bytes; empty if there are more than an image may have.
     """
 
     name: str
@@ -42,7 +42,7 @@ class ReceivedFile:
 
 @dataclass(kw_only=True)
 class ReceivedForm:
-    """What came in a request with pictures; ``station``: "" where it names none."""
+    """Files of a request with images, and the name of the sending station, "" if it gives none."""
 
     files: list[ReceivedFile] = field(default_factory=list)
     station: str = ""
@@ -54,45 +54,45 @@ class ReceivedForm:
 
 
 async def receive_form(request: Request, limits: Limits, budget: MemoryBudget) -> ReceivedForm:
-    """Parse the form of a request while it arrives; what it holds in memory is counted meanwhile.
+    """Parse the form of a request while it arrives, and account for its memory.
 
     Raises:
-        HTTPException: 415, no form; 400, a broken one; 422, fields that are not known; 413, too many files; 429, it
-            does not fit into memory beside the others.
+        HTTPException: 415, not a form; 400, malformed; 422, unknown fields; 413, too many files; 429, the memory
+            budget is exceeded.
     """
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    if kind != b"multipart/form-data":
-        said = kind.decode("latin-1") or "nothing"
-        raise refused(415, f"Pictures are sent as multipart/form-data, in the field 'files'; this is {said}")
+    media_type, options = parse_options_header(request.headers.get("content-type", ""))
+    if media_type != b"multipart/form-data":
+        actual = media_type.decode("latin-1") or "no Content-Type"
+        raise refused(415, f"Expected images as multipart/form-data in the field 'files', got {actual}")
     try:
         async with asyncio.timeout(None) as timeout:
             with budget.arrival(timeout) as upload:
                 return await _receive(request, options.get(b"boundary", b""), _FormReader(limits, budget, upload))
-    except TimeoutError:  # it gave way to others
+    except TimeoutError:  # dropped by the memory budget
         raise too_full() from None
     except FormParserError:
-        raise refused(400, _BROKEN) from None
+        raise refused(400, _MALFORMED) from None
 
 
 async def _receive(request: Request, boundary: bytes, reader: "_FormReader") -> ReceivedForm:
     if not boundary:
-        raise refused(400, "The header Content-Type names no boundary")
+        raise refused(400, "The header Content-Type has no boundary")
     parser = MultipartParser(boundary, reader.callbacks())
     async for chunk in request.stream():
         parser.write(chunk)
-    if not reader.is_whole:
-        raise refused(400, _BROKEN)
+    if not reader.is_complete:
+        raise refused(400, _MALFORMED)
     if not reader.form.files:
         raise _no_files()
     return reader.form
 
 
 class _FormReader:
-    """Takes what the parser finds."""
+    """Handler of the multipart parser's events: collects the form and enforces the limits."""
 
     def __init__(self, limits: Limits, budget: MemoryBudget, upload: Upload) -> None:
         self.form = ReceivedForm()
-        self.is_whole = False
+        self.is_complete = False
         self._limits, self._budget, self._upload = limits, budget, upload
         self._header, self._value = bytearray(), bytearray()
         self._header_bytes = 0
@@ -101,14 +101,14 @@ class _FormReader:
         self._content = io.BytesIO()
 
     def callbacks(self) -> "MultipartCallbacks":
-        """What the parser calls."""
+        """Callbacks for the parser."""
         return {
             "on_part_begin": self._begin_part,
-            "on_header_field": lambda data, start, end: self._grow(self._header, data[start:end]),
-            "on_header_value": lambda data, start, end: self._grow(self._value, data[start:end]),
+            "on_header_field": lambda data, start, end: self._add_to_header(self._header, data[start:end]),
+            "on_header_value": lambda data, start, end: self._add_to_header(self._value, data[start:end]),
             "on_header_end": self._end_header,
             "on_headers_finished": self._begin_content,
-            "on_part_data": lambda data, start, end: self._add(data[start:end]),
+            "on_part_data": lambda data, start, end: self._add_content(data[start:end]),
             "on_part_end": self._end_part,
             "on_end": self._end,
         }
@@ -116,11 +116,11 @@ class _FormReader:
     def _begin_part(self) -> None:
         self._header_bytes, self._disposition = 0, b""
 
-    def _grow(self, text: bytearray, piece: bytes) -> None:
-        self._header_bytes += len(piece)
+    def _add_to_header(self, text: bytearray, chunk: bytes) -> None:
+        self._header_bytes += len(chunk)
         if self._header_bytes > _HEADER_BYTES:
-            raise refused(400, f"The headers of a part of the form are longer than {_HEADER_BYTES:,} bytes")
-        text += piece
+            raise refused(400, f"The headers of a form part are longer than {_HEADER_BYTES:,} bytes")
+        text += chunk
 
     def _end_header(self) -> None:
         if self._header.lower() == b"content-disposition":
@@ -132,40 +132,40 @@ class _FormReader:
         _, options = parse_options_header(self._disposition)
         name, file_name = options.get(b"name"), options.get(b"filename")
         if name is None:
-            raise refused(400, "A part of the form has no name; it is given by its header Content-Disposition")
+            raise refused(400, "A form part has no name; give one in its header Content-Disposition")
         self._content = io.BytesIO()
         self._file = None if file_name is None else ReceivedFile(name=_decoded(file_name))
         match _decoded(name):
             case "files" if self._file:
-                self._take(self._file)
+                self._add_file(self._file)
             case "files":
                 raise _no_files()
             case "station" if self._file:
-                raise refused(422, "The field 'station' is a name, not a file")
+                raise refused(422, "The field 'station' must be a name, got a file")
             case "station":
                 pass
             case other:
                 known = " and ".join(map(repr, _FIELDS))
                 raise refused(422, f"Unknown field {other[:50]!r}; the fields are {known}")
 
-    def _take(self, file: ReceivedFile) -> None:
-        most = self._limits.files
-        if len(self.form.files) >= most:
-            raise refused(413, f"More than {most} files; at most {most} are taken at once, send the others after these")
+    def _add_file(self, file: ReceivedFile) -> None:
+        limit = self._limits.files
+        if len(self.form.files) >= limit:
+            raise refused(413, f"Too many files; send at most {limit} per request")
         self.form.files.append(file)
 
-    def _add(self, piece: bytes) -> None:
+    def _add_content(self, chunk: bytes) -> None:
         if self._file is None:
-            if self._content.tell() + len(piece) > _FIELD_BYTES:
+            if self._content.tell() + len(chunk) > _FIELD_BYTES:
                 raise refused(422, f"The field 'station' is longer than {_FIELD_BYTES:,} bytes")
-            self._content.write(piece)
+            self._content.write(chunk)
             return
-        self._file.size += len(piece)
-        self._file.digest.update(piece)
+        self._file.size += len(chunk)
+        self._file.digest.update(chunk)
         if self._file.size <= self._limits.bytes:
-            self._budget.grow(self._upload, len(piece))
-            self._content.write(piece)
-        elif self._content.tell():  # it is answered as too large, and the other files are inspected
+            self._budget.grow(self._upload, len(chunk))
+            self._content.write(chunk)
+        elif self._content.tell():  # it is reported as too large, and the other files are inspected
             self._upload.size -= self._content.tell()
             self._content = io.BytesIO()
 
@@ -177,11 +177,11 @@ class _FormReader:
         self._content = io.BytesIO()
 
     def _end(self) -> None:
-        self.is_whole = True
+        self.is_complete = True
 
 
 def _no_files() -> Exception:
-    return refused(422, "Needed is the field 'files', with one picture file or several, each with a file name")
+    return refused(422, "Expected one or more image files in the field 'files', each with a file name")
 
 
 def _decoded(text: bytes) -> str:

@@ -1,7 +1,7 @@
-"""What is looked at before a picture is decoded: how many bytes, what kind of file, how many pixels, which name.
+"""Validation of uploads before decoding: size in bytes, media type, size in pixels, name.
 
-A file's kind is what its first bytes say, whatever its name or its sender claim. A file of two kinds, such as a JPEG
-with a program behind it, is taken as the picture it begins as, and is given back as nothing else.
+The media type follows from a file's first bytes, not from its name or its sender. A file of two types, such as a JPEG
+with a program appended, counts as the image that it begins with, and is served only as that.
 """
 
 import re
@@ -17,24 +17,24 @@ from clearcast.station.desk import Upload
 LONGEST_NAME = 255
 LONGEST_STATION = 100
 _UNNAMED = "picture"
-_KINDS = {
+_SIGNATURES = {
     "image/jpeg": re.compile(rb"\xff\xd8\xff"),
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
     "image/bmp": re.compile(rb"BM"),
     "image/tiff": re.compile(rb"II[*+]\x00|MM\x00[*+]"),
     "image/webp": re.compile(rb"RIFF....WEBP", re.DOTALL),
 }
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # control, format (such as turned text), halves, private
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})  # control, format (bidi too), surrogates, private use
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """A file that does not get to the desk.
+    """Upload that was rejected before inspection.
 
     Attributes:
-        upload: what came.
-        status: the HTTP status that says why.
-        reason: the same in words.
+        upload: the upload.
+        status: HTTP status.
+        reason: message for people.
     """
 
     upload: Upload
@@ -43,20 +43,20 @@ class Refusal:
 
 
 def sift(file: BinaryIO, name: str | None, station: str, limits: Limits) -> Upload | Refusal:
-    """Read a file that was sent, and say whether the desk shall have it.
+    """Read an uploaded file and check that it can be inspected.
 
     Args:
-        file: at its beginning; of at most ``limits.bytes`` bytes.
-        name: what the sender calls it.
-        station: which station sent it.
-        limits: of pixels.
+        file: positioned at its beginning; at most ``limits.bytes`` long.
+        name: as sent.
+        station: name of the sending station.
+        limits: on pixels.
     """
     upload = Upload(data=file.read(), name=clean(name or "", LONGEST_NAME) or _UNNAMED, station=station)
     name = upload.name
     if not upload.data:
-        return Refusal(upload=upload, status=422, reason=f"{name}: the file is empty (0 bytes); send the picture again")
+        return Refusal(upload=upload, status=422, reason=f"{name}: the file is empty (0 bytes); send the image again")
     if kind_of(upload.data) is None:
-        reason = f"{name}: not a picture; needed is a JPEG, PNG, BMP, TIFF or WebP file"
+        reason = f"{name}: not an image; expected a JPEG, PNG, BMP, TIFF or WebP file"
         return Refusal(upload=upload, status=415, reason=reason)
     try:
         info = imaging.probe(upload.data, name)
@@ -64,38 +64,44 @@ def sift(file: BinaryIO, name: str | None, station: str, limits: Limits) -> Uplo
         status = 413 if error.fault is PictureFault.TOO_LARGE else 422
         return Refusal(upload=upload, status=status, reason=str(error))
     if info.width * info.height > limits.pixels:
-        reason = f"{name}: has {info.width} x {info.height} pixels; {_most(limits)}"
+        reason = (
+            f"{name}: {info.width} x {info.height} pixels exceed the limit of {limits.pixels:,}; send a smaller image, "
+            "or only the relevant region"
+        )
         return Refusal(upload=upload, status=413, reason=reason)
     return upload
 
 
 def too_large(name: str, size: int, station: str, limits: Limits) -> Refusal:
-    """The refusal of a file of so many bytes, which were not kept; ``name`` is what the sender calls it."""
+    """Reject a file that exceeds the byte limit and whose bytes were not kept.
+
+    Args:
+        name: as sent.
+        size: in bytes.
+        station: name of the sending station.
+        limits: on bytes.
+    """
     upload = Upload(data=b"", name=clean(name, LONGEST_NAME) or _UNNAMED, station=station)
-    reason = f"{upload.name}: the file has {size:,} bytes; at most {limits.bytes:,} are taken"
+    reason = f"{upload.name}: {size:,} bytes exceed the limit of {limits.bytes:,}; send a smaller file"
     return Refusal(upload=upload, status=413, reason=reason)
 
 
-def _most(limits: Limits) -> str:
-    return f"at most {limits.pixels:,} pixels are taken: send a smaller picture, or the part of it that matters"
-
-
 def kind_of(data: bytes) -> str | None:
-    r"""The media type that a file's first bytes stand for; None where they stand for no picture.
+    r"""Detect the media type of an image from its first bytes; None if it is not a known image format.
 
     >>> kind_of(b"\xff\xd8\xff\xe0"), kind_of(b"<svg onload='alert(1)'/>")
     ('image/jpeg', None)
     """
-    return next((kind for kind, mark in _KINDS.items() if mark.match(data)), None)
+    return next((media_type for media_type, signature in _SIGNATURES.items() if signature.match(data)), None)
 
 
 def clean(text: str, longest: int) -> str:
-    r"""A name as it is logged: the last part of a path, on one line, without signs that nobody sees.
+    r"""Sanitise a name for the log: the last component of a path, on one line, without invisible characters.
 
     >>> clean("..\\..\\Windows/system.ini\x00", 255)
     'system.ini'
     """
-    seen = "".join(sign for sign in text if unicodedata.category(sign) not in _UNSEEN)
-    parts = [part.strip() for part in re.split(r"[\\/]", seen)]
+    visible = "".join(character for character in text if unicodedata.category(character) not in _INVISIBLE)
+    parts = [part.strip() for part in re.split(r"[\\/]", visible)]
     last = next((part for part in reversed(parts) if part not in {"", ".", ".."}), "")
     return last[:longest].strip()

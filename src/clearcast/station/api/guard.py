@@ -1,6 +1,6 @@
-"""What stands before the API: who is addressed, who asks, how much is sent; and the headers of every answer.
+"""Security middleware: checks of host and origin, limits on request bodies, and security headers of every response.
 
-It is plain ASGI, so that it sees a body while it streams in, also one whose length nobody told.
+It is plain ASGI, so that it sees a body while it streams in, also one without a Content-Length.
 """
 
 import asyncio
@@ -13,26 +13,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clearcast.station.api.headers import SECURITY
 from clearcast.station.api.problems import problem, refused
 
-OTHER_BYTES = 64 * 1024  # of a request without pictures
-PATIENCE = 30.0  # seconds without a byte after which a sender has gone
-SECONDS = (300.0, 15.0)  # that a request may take to arrive: one with pictures, any other
-GRACE = 20.0  # seconds after which a sender is measured
-_RATE = 8 * 1024  # bytes a second that it sends on average at least
-_SEND_AGAIN = "send it again"
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+OTHER_BYTES = 64 * 1024  # of a request without images
+PATIENCE = 30.0  # idle timeout: seconds without a byte
+SECONDS = (300.0, 15.0)  # body timeouts: of a request with images, of any other
+GRACE = 20.0  # seconds before the minimum rate applies
+_MIN_RATE = 8 * 1024  # average bytes per second
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """Lets through what may pass.
+    """Middleware that rejects requests with a foreign host or origin, and bodies that are too large or too slow.
 
     Args:
-        app: behind it.
-        hosts: by which the station may be addressed, without port; None: any. A page of a stranger whose name is
-            made to point at this machine (DNS rebinding) still sends its own name.
-        picture_bytes: of a request with pictures.
-        patience: seconds without a byte after which a sender has gone.
-        seconds: that a request with pictures may take to arrive, and any other.
-        grace: seconds after which a sender is measured; see ``_RATE``.
+        app: the application behind it.
+        hosts: host names of the station, without port; None: any. They protect from DNS rebinding: a foreign page
+            whose name points at this machine still sends its own name.
+        image_request_bytes: maximum bytes of a request with images.
+        idle_timeout: maximum seconds without a byte.
+        body_timeouts: maximum seconds for the body of a request with images, and of any other.
+        grace: seconds before the minimum rate applies.
     """
 
     def __init__(
@@ -40,113 +39,115 @@ class Guard:
         app: ASGIApp,
         *,
         hosts: frozenset[str] | None,
-        picture_bytes: int,
-        patience: float = PATIENCE,
-        seconds: tuple[float, float] = SECONDS,
+        image_request_bytes: int,
+        idle_timeout: float = PATIENCE,
+        body_timeouts: tuple[float, float] = SECONDS,
         grace: float = GRACE,
     ) -> None:
         self._app = app
         self._hosts = hosts
-        self._picture_bytes = picture_bytes
-        self._patience = patience
-        self._seconds = seconds
+        self._image_request_bytes = image_request_bytes
+        self._idle_timeout = idle_timeout
+        self._body_timeouts = body_timeouts
         self._grace = grace
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        pictures = scope["path"] == "/v1/inspect"
-        limit = self._picture_bytes if pictures else OTHER_BYTES
-        said, told = self._objection(scope["method"], headers), headers.get("content-length", "")
-        if said:
-            await problem(403, said)(scope, receive, _with_headers(send))
-        elif told.isdecimal() and int(told[:20]) > limit:
-            await problem(413, _too_much(limit))(scope, receive, _with_headers(send))
+        with_images = scope["path"] == "/v1/inspect"
+        limit = self._image_request_bytes if with_images else OTHER_BYTES
+        rejection, length = self._rejection(scope["method"], headers), headers.get("content-length", "")
+        if rejection:
+            await problem(403, rejection)(scope, receive, _with_headers(send))
+        elif length.isdecimal() and int(length[:20]) > limit:
+            await problem(413, _too_large(limit))(scope, receive, _with_headers(send))
         else:
-            seconds = self._seconds[0 if pictures else 1]
-            await self._app(scope, self._limited(receive, limit, seconds), _with_headers(send))
+            timeout = self._body_timeouts[0 if with_images else 1]
+            await self._app(scope, self._limited(receive, limit, timeout), _with_headers(send))
 
-    def _objection(self, method: str, headers: Headers) -> str:
-        """Why a request is refused; "" where it is not."""
+    def _rejection(self, method: str, headers: Headers) -> str:
+        """Why a request is rejected; "" if it is not."""
         host = headers.get("host", "")
-        if self._hosts is not None and _name_of(host) not in self._hosts:
+        if self._hosts is not None and _host_name(host) not in self._hosts:
             names = ", ".join(sorted(self._hosts))
-            return f"This station is not addressed by that name; its names are {names}, or any with --token-file"
-        if method in _SAFE:
+            return f"Unknown host name; use one of {names}, or start the station with --token-file to allow any"
+        if method in _SAFE_METHODS:
             return ""
-        return "" if _is_own_page(headers) else "A page of another origin may not do this here"
+        return "" if _is_same_origin(headers) else "Requests from pages of another origin are not allowed"
 
-    def _limited(self, receive: Receive, limit: int, seconds: float) -> Receive:
-        """The same body, but for what goes beyond the limit, only while it comes, and not for ever."""
-        came, whole, begun = 0, False, time.monotonic()
+    def _limited(self, receive: Receive, limit: int, timeout: float) -> Receive:
+        """Wrap ``receive`` so that a body that is too large, too slow or stalled raises 413 or 408."""
+        received, complete, started = 0, False, time.monotonic()
 
         async def limited() -> Message:
-            nonlocal came, whole
-            if whole:  # what follows is that the sender goes, which may take as long as the answer
+            nonlocal received, complete
+            if complete:  # the next message is the disconnect, which may come as late as the response
                 return await receive()
-            elapsed = time.monotonic() - begun
+            elapsed = time.monotonic() - started
             try:
-                async with asyncio.timeout(max(min(self._patience, seconds - elapsed), 0)):
+                async with asyncio.timeout(max(min(self._idle_timeout, timeout - elapsed), 0)):
                     message = await receive()
             except TimeoutError:
-                raise refused(408, f"The request took too long to arrive: {came:,} bytes came; {_SEND_AGAIN}") from None
-            came += len(message.get("body", b""))
-            whole = not message.get("more_body", False)
-            if came > limit:
-                raise refused(413, _too_much(limit))
-            if not whole and elapsed > self._grace and came < _RATE * elapsed:
-                raise refused(408, f"The request arrives too slowly: {came:,} bytes in {elapsed:.0f} s; {_SEND_AGAIN}")
+                detail = f"The request took too long: {received:,} bytes arrived before the timeout; send it again"
+                raise refused(408, detail) from None
+            received += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if received > limit:
+                raise refused(413, _too_large(limit))
+            if not complete and elapsed > self._grace and received < _MIN_RATE * elapsed:
+                detail = f"The request is too slow: {received:,} bytes arrived in {elapsed:.0f} s; send it again"
+                raise refused(408, detail)
             return message
 
         return limited
 
 
 def _with_headers(send: Send) -> Send:
-    """What the answer says itself stays."""
+    """Wrap ``send`` so that every response gets the security headers that it does not set itself."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             own = list(message.get("headers", []))
-            there = {name.lower() for name, _ in own}
-            message["headers"] = own + [header for header in _HEADERS if header[0] not in there]
+            names = {name.lower() for name, _ in own}
+            message["headers"] = own + [header for header in _HEADERS if header[0] not in names]
         await send(message)
 
     return sending
 
 
-def _is_own_page(headers: Headers) -> bool:
-    """Whether no page of another origin sent a request that changes something.
+def _is_same_origin(headers: Headers) -> bool:
+    """Whether a request that changes something was not sent by a page of another origin.
 
-    Browsers say so themselves, also where a proxy before the station rewrote the header Host; those that do not (they
-    are older, or the address is neither https nor of this machine) send the origin. No page of another origin can make
-    a browser send the header X-Forwarded-Host.
+    Browsers report this in Sec-Fetch-Site, also if a proxy before the station rewrote the header Host. Those that do
+    not (old ones, or if the address is neither https nor of this machine) send Origin. No page of another origin can
+    make a browser send the header X-Forwarded-Host.
     """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
         return site in {"same-origin", "none"}
     own = {headers.get("host", "").lower(), headers.get("x-forwarded-host", "").lower()} - {""}
-    return origin is None or _place_of(origin) in own
+    return origin is None or _origin_host(origin) in own
 
 
-def _name_of(host: str) -> str:
-    """A Host header without its port; an address of IPv6 keeps its brackets."""
+def _host_name(host: str) -> str:
+    """A Host header without its port; an IPv6 address keeps its brackets."""
     name, colon, port = host.lower().rpartition(":")
     return name if colon and port.isdecimal() else host.lower()
 
 
-def _place_of(origin: str) -> str:
-    """Host and port of an origin; "" where it has none, such as of a page in a sandbox."""
+def _origin_host(origin: str) -> str:
+    """Host and port of an origin; "" if it has none, such as the origin of a sandboxed page."""
     try:
         return urlsplit(origin.lower()).netloc
     except ValueError:
         return ""
 
 
-def _too_much(limit: int) -> str:
-    return f"The request is too large; at most {limit:,} bytes are taken here"
+def _too_large(limit: int) -> str:
+    return f"The request is too large; the limit is {limit:,} bytes"
 
 
 _HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY.items()]

@@ -1,4 +1,4 @@
-"""What every answer tells a browser not to do."""
+"""Security headers of responses, such as the Content-Security-Policy."""
 
 POLICY = "; ".join(
     (
@@ -15,7 +15,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-PICTURE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"  # a picture is a picture, whatever else it holds
+PICTURE_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"  # nothing embedded in an image may run
 SECURITY = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",

@@ -1,4 +1,4 @@
-"""The routes that ask the log, and the one that adds what people say."""
+"""Routes of logged inspections: pages, CSV export, counts, trend, single inspections, feedback."""
 
 import time
 from typing import Annotated, cast
@@ -27,55 +27,56 @@ async def _exports(request: Request) -> Exports:
 
 @router.get("/v1/inspections", responses=told(422, 429, 503))
 async def inspections(
-    request: Request, station: Here, pools: Workers, prefix: Prefix, asked: PageFiltered
+    request: Request, station: Here, pools: Workers, prefix: Prefix, query: PageFiltered
 ) -> InspectionsPage:
-    """Some inspections, and how to get those that follow."""
-    return await pools.searches.run(lambda: _page(station, asked, prefix), request=request)
+    """One page of inspections, and a cursor for the next."""
+    return await pools.searches.run(lambda: _page(station, query, prefix), request=request)
 
 
-def _page(station: Station, asked: PageFilter, prefix: str) -> InspectionsPage:
+def _page(station: Station, query: PageFilter, prefix: str) -> InspectionsPage:
     try:
-        page = station.log.page(asked.wanted(), order=asked.order, after=asked.after or None, limit=asked.limit)
+        page = station.log.page(query.to_filter(), order=query.order, after=query.after or None, limit=query.limit)
     except ValueError:
-        raise refused(422, "after: not what a page of this order gave as 'next'; leave it out to begin anew") from None
+        raise refused(422, "after: not the 'next' of a page in this order; omit it for the first page") from None
     return InspectionsPage(
-        inspections=[LoggedInspection.of(record, station.shelf, prefix) for record in page.records], next=page.next
+        inspections=[LoggedInspection.of(record, station.image_store, prefix) for record in page.records],
+        next=page.next,
     )
 
 
 @router.get(
     "/v1/inspections.csv",
-    status_code=200,  # FastAPI would look for it in the response class
+    status_code=200,  # otherwise FastAPI looks for it in the response class
     response_class=Table,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **told(422, 429, 503)},
 )
 async def inspections_csv(
-    request: Request, station: Here, pools: Workers, asked: Filtered, exports: Annotated[Exports, Depends(_exports)]
+    request: Request, station: Here, pools: Workers, query: Filtered, exports: Annotated[Exports, Depends(_exports)]
 ) -> Table:
-    """All inspections that are asked for, the newest first, as a table."""
+    """All matching inspections as CSV, newest first."""
 
-    def begin() -> Table:
-        return Table(exports.one(station.log.export(asked.wanted())), pools.trends)
+    def start_export() -> Table:
+        return Table(exports.limit(station.log.export(query.to_filter())), pools.trends)
 
-    return await pools.trends.run(begin, request=request)
+    return await pools.trends.run(start_export, request=request)
 
 
 @router.get("/v1/counts", responses=told(422, 429, 503))
-async def counts(request: Request, station: Here, pools: Workers, asked: Filtered) -> Count:
-    """How many there are of all that is asked for."""
-    return await pools.searches.run(lambda: Count.of(station.log.count(asked.wanted())), request=request)
+async def counts(request: Request, station: Here, pools: Workers, query: Filtered) -> Count:
+    """Counts of all matching inspections."""
+    return await pools.searches.run(lambda: Count.of(station.log.count(query.to_filter())), request=request)
 
 
 @router.get("/v1/trend", responses=told(422, 429, 503))
-async def trend(request: Request, station: Here, pools: Workers, asked: TrendFiltered) -> Trend:
-    """The same by spans of time."""
-    spans = await pools.trends.run(lambda: station.log.trend(asked.wanted(), spans=asked.spans), request=request)
+async def trend(request: Request, station: Here, pools: Workers, query: TrendFiltered) -> Trend:
+    """Counts of matching inspections by time span."""
+    spans = await pools.trends.run(lambda: station.log.trend(query.to_filter(), spans=query.spans), request=request)
     return Trend(spans=[Count.of(tally) for tally in spans])
 
 
 @router.get("/v1/choices", responses=told(429, 503))
 async def choices(request: Request, station: Here, pools: Workers) -> Choices:
-    """The models and stations that the log knows; at most 1,000 of each."""
+    """Models and stations in the log; at most 1,000 of each."""
     return await pools.searches.run(lambda: _choices(station), request=request)
 
 
@@ -89,7 +90,7 @@ async def inspection(
 ) -> LoggedInspection:
     """One inspection."""
     return await pools.lookups.run(
-        lambda: LoggedInspection.of(record_of(station, number), station.shelf, prefix), request=request
+        lambda: LoggedInspection.of(record_of(station, number), station.image_store, prefix), request=request
     )
 
 
@@ -99,33 +100,31 @@ async def inspection(
     dependencies=[Depends(operator)],
     responses=told(400, 404, 408, 413, 422, 503),
 )
-async def feedback(
-    station: Here, pools: Workers, prefix: Prefix, number: Number, said: NewFeedback
-) -> LoggedInspection:
-    """Say what the picture shows; the last word counts, and all are kept."""
-    return await pools.inspecting.run(lambda: _add_feedback(station, number, said, prefix))
+async def feedback(station: Here, pools: Workers, prefix: Prefix, number: Number, new: NewFeedback) -> LoggedInspection:
+    """Add feedback on what the image shows; all feedback is kept, the latest counts."""
+    return await pools.inspecting.run(lambda: _add_feedback(station, number, new, prefix))
 
 
-def _add_feedback(station: Station, number: int, said: NewFeedback, prefix: str) -> LoggedInspection:
+def _add_feedback(station: Station, number: int, new: NewFeedback, prefix: str) -> LoggedInspection:
     now = time.time_ns() // 1_000_000
-    given = Feedback(at=now, says=said.says, note=said.note, operator=said.operator, settles=said.settles)
-    record = station.log.add_feedback(number, given)
+    entry = Feedback(at=now, says=new.says, note=new.note, operator=new.operator, settles=new.settles)
+    record = station.log.add_feedback(number, entry)
     if record is None:
-        raise _unknown(number)
-    return LoggedInspection.of(record, station.shelf, prefix)
+        raise _not_found(number)
+    return LoggedInspection.of(record, station.image_store, prefix)
 
 
 def record_of(station: Station, number: int) -> Record:
-    """The inspection of this number.
+    """Get the logged inspection with an id.
 
     Raises:
         HTTPException: 404, there is none.
     """
     record = station.log.record(number)
     if record is None:
-        raise _unknown(number)
+        raise _not_found(number)
     return record
 
 
-def _unknown(number: int) -> Exception:
+def _not_found(number: int) -> Exception:
     return refused(404, f"There is no inspection {number}")

@@ -1,4 +1,4 @@
-"""Run a station on this machine: its folder, who may reach it, the server, and a clean end."""
+"""Server of the station: data folder, listening socket, tokens, uvicorn, graceful shutdown."""
 
 import asyncio
 import os
@@ -21,34 +21,35 @@ from clearcast.station.api.connections import ConnectionLimits, connections_at_m
 from clearcast.station.api.station import Retention, Station
 from clearcast.station.api.tokens import Tokens, make_tokens, others_can_read, read_tokens
 from clearcast.station.desk import Desk
-from clearcast.station.log import open_log
+from clearcast.station.log import Log, open_log
 from clearcast.station.shelf import Shelf
 
-_LOOK_SECONDS = 0.5
-_END_SECONDS = 30  # that a slow sender may keep the station from ending
-_IDLE_SECONDS = 75  # after which a connection is closed; a client that used it just then would see it break
+_STATUS_SECONDS = 0.5  # between two checks of the readiness
+_SHUTDOWN_SECONDS = 30  # that open requests may delay the shutdown
+_KEEP_ALIVE_SECONDS = 75  # long, because a client that reuses a connection just when it is closed gets an error
 _HEADER_BYTES = 64 * 1024
-_BACKLOG = 128  # connections that are accepted at a time, before those beyond the limit are closed
-_TURN_SECONDS = 0.0005  # that a thread may keep the interpreter while another wants it, such as to start an inspection
+_BACKLOG = 128  # connections accepted at a time, before those beyond the limit are closed
+_SWITCH_SECONDS = 0.0005  # switch interval of threads: short, so that starting an inspection does not wait
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hosting:
-    """What a station is started with.
+    """Settings of a station's server.
 
     Attributes:
-        bundle: decides.
+        bundle: gives the verdicts.
         db: URL of the log's database; None: a file in ``data``.
-        data: folder of log and pictures; made where it is not there.
-        host, port: where to listen; port 0: any that is free.
-        shadow: a second bundle, whose opinion is logged too.
-        trust: whose signature both must have; None: they need none.
+        data: folder of log and images; created if it does not exist.
+        host, port: address to listen on; port 0: any free one.
+        shadow: a second bundle, whose predictions are only logged.
+        trust: trusted signers of both bundles; None: no signature is required.
         name: of the station.
-        token_file: who may do what; made where it is not there. None: everybody on this machine may do everything.
-        keep: how long pictures stay.
-        threads: how many pictures are inspected at a time; None: one a core.
+        token_file: tokens of operators and readers; created if it does not exist. None: everybody on this machine may
+            do everything.
+        keep: retention of images.
+        threads: images inspected in parallel; None: one per core.
     """
 
     bundle: Path
@@ -65,56 +66,60 @@ class Hosting:
 
 
 def host_station(hosting: Hosting, say: Say) -> None:
-    """Run a station until Ctrl-C or the system's wish that it end; what was taken is finished.
+    """Run a station until Ctrl-C or SIGTERM; accepted images are still inspected and logged.
 
     Args:
-        hosting: what to run.
+        hosting: settings.
         say: prints a line.
 
     Raises:
-        OutputError: the folder cannot be written or another station uses it, the address is taken, the token file is
-            broken, or there is none where others can reach the station.
-        LogAway: the database does not answer.
+        OutputError: the folder cannot be written or another station uses it, the address is in use, the token file is
+            invalid, or it is missing although other machines can reach the station.
+        LogAway: the database is not available.
     """
     if hosting.token_file is None and not _is_local(hosting.host):
         raise OutputError(
-            f"--host {hosting.host}: others can reach the station there, so they need a token; name a file with "
-            "--token-file (it is made where it is not there), or leave out --host"
+            f"--host {hosting.host}: other machines can reach the station, so it needs tokens; give a file with "
+            "--token-file (it is created if it does not exist), or leave out --host"
         )
-    with ExitStack() as open_things:
-        open_things.enter_context(_alone(hosting.data))
-        listener = open_things.enter_context(_listener(hosting.host, hosting.port))
-        tokens = _tokens(hosting, say)
-        pictures = hosting.data.resolve() / "pictures"
-        log = open_log(hosting.db or hosting.data / "log.sqlite", pictures=pictures)
-        open_things.enter_context(closing(log))
-        shelf = Shelf(pictures)
-        log.set_image_folder(pictures)
-        desk = Desk(
-            hosting.bundle, log=log, shelf=shelf, shadow=hosting.shadow, trust=hosting.trust, threads=hosting.threads
-        )
-        station = Station(
-            desk=desk,
-            log=log,
-            shelf=shelf,
-            name=hosting.name,
-            retention=hosting.keep,
-            tokens=tokens,
-            hosts=_hosts(hosting.host) if tokens is None else None,
-            signed_out=hosting.data / "signed-out",
-        )
-        say(f"Open {_address(listener)} in a browser; the API is described at {_address(listener)}/docs")
-        say(f"Log and pictures: {hosting.data.resolve()}" + (" (log in the database)" if hosting.db else ""))
+    with ExitStack() as resources:
+        resources.enter_context(_locked(hosting.data))
+        listener = resources.enter_context(_listener(hosting.host, hosting.port))
+        tokens = _load_tokens(hosting, say)
+        images = hosting.data.resolve() / "pictures"
+        log = open_log(hosting.db or hosting.data / "log.sqlite", pictures=images)
+        resources.enter_context(closing(log))
+        store = Shelf(images)
+        log.set_pictures(images)
+        station = _make_station(hosting, log, store, tokens)
+        say(f"Open {_address(listener)} in a browser; the API is documented at {_address(listener)}/docs")
+        say(f"Log and images: {hosting.data.resolve()}" + (" (log in the database)" if hosting.db else ""))
         _serve(station, listener, say)
-    say("Stopped. What was taken is finished and logged.")
+    say("Stopped. All accepted images are inspected and logged.")
+
+
+def _make_station(hosting: Hosting, log: Log, store: Shelf, tokens: Tokens | None) -> Station:
+    service = Desk(
+        hosting.bundle, log=log, shelf=store, shadow=hosting.shadow, trust=hosting.trust, threads=hosting.threads
+    )
+    return Station(
+        service=service,
+        log=log,
+        image_store=store,
+        name=hosting.name,
+        retention=hosting.keep,
+        tokens=tokens,
+        hosts=_local_hosts(hosting.host) if tokens is None else None,
+        signed_out=hosting.data / "signed-out",
+    )
 
 
 def server_of(station: Station, limits: ConnectionLimits | None = None) -> uvicorn.Server:
-    """The server that answers for a station; ``run`` it with sockets that listen.
+    """Create the uvicorn server of a station; call its ``run`` with listening sockets.
 
     Args:
-        station: what it answers for.
-        limits: of its connections; None: as many as the process' file descriptors allow.
+        station: what it serves.
+        limits: on connections; None: as many as the file descriptors of the process allow.
     """
     limits = limits or ConnectionLimits(most=connections_at_most())
     return uvicorn.Server(
@@ -126,69 +131,69 @@ def server_of(station: Station, limits: ConnectionLimits | None = None) -> uvico
             access_log=False,
             server_header=False,
             h11_max_incomplete_event_size=_HEADER_BYTES,
-            timeout_keep_alive=_IDLE_SECONDS,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             backlog=_BACKLOG,
-            timeout_graceful_shutdown=_END_SECONDS,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
         )
     )
 
 
 def _serve(station: Station, listener: socket.socket, say: Say) -> None:
     server = server_of(station)
-    sys.setswitchinterval(_TURN_SECONDS)
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
     async def run() -> None:
-        telling = asyncio.create_task(_tell(station.desk, say))
+        reporting = asyncio.create_task(_report_readiness(station.service, say))
         try:
             await server.serve(sockets=[listener])
         finally:
-            telling.cancel()
+            reporting.cancel()
             with suppress(asyncio.CancelledError):
-                await telling
+                await reporting
 
-    def end(_: int, __: FrameType | None) -> None:
+    def stop(_: int, __: FrameType | None) -> None:
         server.should_exit = True
 
     loop_factory = server.config.get_loop_factory()
-    with _signals_to(end), asyncio.Runner(loop_factory=loop_factory) as runner:  # the server raises signals again
+    with _signals_to(stop), asyncio.Runner(loop_factory=loop_factory) as runner:  # the server raises signals again
         runner.run(run())
 
 
-async def _tell(desk: Desk, say: Say) -> None:
-    """Say whether the station is ready, and whenever that changes."""
-    told = None
+async def _report_readiness(service: Desk, say: Say) -> None:
+    """Print whether the station is ready, at the start and after each change."""
+    last = None
     while True:
-        state = desk.state()
-        now = f"Ready: {state.model}" if state.ready else f"Not ready: {'; '.join(state.reasons)}"
-        if now != told:
-            say(now)
-            told = now
-        await asyncio.sleep(_LOOK_SECONDS)
+        state = service.state()
+        line = f"Ready: {state.model}" if state.ready else f"Not ready: {'; '.join(state.reasons)}"
+        if line != last:
+            say(line)
+            last = line
+        await asyncio.sleep(_STATUS_SECONDS)
 
 
-def _tokens(hosting: Hosting, say: Say) -> Tokens | None:
-    """Those of the token file, if it has one."""
+def _load_tokens(hosting: Hosting, say: Say) -> Tokens | None:
+    """Read or create the token file; None if the station has none."""
     path = hosting.token_file
     if path is None:
         return None
     if not path.exists():
         tokens = make_tokens(path)
-        say(f"{path}: made, with a token for operators and one for readers; the page asks for one of them")
+        say(f"{path}: created with one token for operators and one for readers; enter one of them on the page")
         return tokens
     if others_can_read(path):
-        say(f"{path}: others on this machine can read the tokens; mend that with 'chmod 600 {path}'")
+        say(f"{path}: other users of this machine can read the tokens; run 'chmod 600 {path}'")
     return read_tokens(path)
 
 
-def _hosts(host: str) -> frozenset[str] | None:
-    """By which names a station on this machine alone is addressed."""
+def _local_hosts(host: str) -> frozenset[str] | None:
+    """Host names of a station that only this machine can reach; None if others can."""
     return frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(host)}) if _is_local(host) else None
 
 
 def _is_local(host: str) -> bool:
     try:
         return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:  # a name
+    except ValueError:  # a host name
         return False
 
 
@@ -204,28 +209,28 @@ def _address(listener: socket.socket) -> str:
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    """A socket that listens already, so that an address that is taken is told before anything else is done."""
+    """Open the listening socket first, so that an address in use is reported before anything else happens."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-        # Connections inherit it. asyncio does not set it for those of a listener that was made here, and without it the
-        # body of an answer waits some 40 ms until its head was acknowledged.
+        # Connections inherit TCP_NODELAY. asyncio does not set it for an external listener, and without it the body of
+        # a response waits some 40 ms for the acknowledgement of its head.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error  # it knows no host of that name
-        raise OutputError(f"{host}, port {port}: cannot be listened on ({reason}); choose another --port") from None
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error  # unknown host name
+        raise OutputError(f"cannot listen on {host}, port {port} ({reason}); choose another --port") from None
 
 
 @contextmanager
-def _alone(data: Path) -> Iterator[None]:
-    """Hold the folder for this station; the system lets go of it when the process ends, however it ends."""
+def _locked(data: Path) -> Iterator[None]:
+    """Lock the folder for this station; the system releases the lock when the process ends."""
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         (data / "station.lock").touch(mode=0o600)
         lock = (data / "station.lock").open("ab")
     except OSError as error:
-        raise OutputError(f"{data}: cannot be written ({error}); choose another folder with --data") from None
+        raise OutputError(f"{data}: cannot write ({error}); choose another folder with --data") from None
     with lock:
         if sys.platform != "win32":
             import fcntl
@@ -234,16 +239,16 @@ def _alone(data: Path) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise OutputError(
-                    f"{data}: another station uses this folder; stop that, or choose another folder with --data"
+                    f"{data}: another station uses this folder; stop it, or choose another folder with --data"
                 ) from None
         yield
 
 
 @contextmanager
 def _signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, old in before.items():
+        for number, old in previous.items():
             signal.signal(number, old)

@@ -1,4 +1,4 @@
-"""The route that inspects."""
+"""Route that inspects uploaded images."""
 
 import time
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from clearcast.station.log import LogAway
 from clearcast.station.records import Record
 from clearcast.station.shelf import Shelf
 
-_SHELF_SECONDS = 2.0  # that an answer waits for the folder of pictures; what it tells is logged already
+_STORE_SECONDS = 2.0  # that a response waits for the image store; the inspections are logged already
 _FORM = {
     "required": True,
     "content": {
@@ -41,7 +41,7 @@ _FORM = {
                         "items": {"type": "string", "format": "binary"},
                         "description": "JPEG, PNG, BMP, TIFF or WebP",
                     },
-                    "station": {"type": "string", "maxLength": 100, "description": "which station or line sends them"},
+                    "station": {"type": "string", "maxLength": 100, "description": "name of the sending station"},
                 },
             },
             "encoding": {"files": {"contentType": "image/jpeg, image/png, image/bmp, image/tiff, image/webp"}},
@@ -52,26 +52,26 @@ _FORM = {
 router = APIRouter(tags=["inspect"])
 
 
-async def _budget_of(request: Request) -> MemoryBudget:
-    return cast(MemoryBudget, request.app.state.budget)
+async def _get_upload_budget(request: Request) -> MemoryBudget:
+    return cast(MemoryBudget, request.app.state.upload_budget)
 
 
-async def _names_of(request: Request) -> StationNames:
-    return cast(StationNames, request.app.state.names)
+async def _get_station_names(request: Request) -> StationNames:
+    return cast(StationNames, request.app.state.station_names)
 
 
 def answering_pool() -> WorkerPool:
-    """Threads that ask the shelf which pictures of logged inspections it holds; a hung drive blocks only these."""
-    return WorkerPool("answering", threads=4, waiting=64, patience=_SHELF_SECONDS)
+    """Create the pool that asks the image store which images it holds; a hanging drive blocks only this pool."""
+    return WorkerPool("answering", threads=4, queue_size=64, timeout=_STORE_SECONDS)
 
 
-async def _answering_of(request: Request) -> WorkerPool:
+async def _get_answering_pool(request: Request) -> WorkerPool:
     return cast(WorkerPool, request.app.state.answering)
 
 
-Budget = Annotated[MemoryBudget, Depends(_budget_of)]
-Names = Annotated[StationNames, Depends(_names_of)]
-Answering = Annotated[WorkerPool, Depends(_answering_of)]
+Budget = Annotated[MemoryBudget, Depends(_get_upload_budget)]
+Names = Annotated[StationNames, Depends(_get_station_names)]
+Answering = Annotated[WorkerPool, Depends(_get_answering_pool)]
 
 
 @router.post(
@@ -91,83 +91,83 @@ async def inspect(
     answering: Answering,
     prefix: Prefix,
 ) -> Response:
-    """Inspect one picture or several; when the answer is there, all of them are in the log.
+    """Inspect one or more images; all of them are logged before the response.
 
-    A picture that cannot be inspected, among others that can, is an inspection with an `error`. Where none can, the
-    answer is a problem with the logged ones as its member `inspections`. So it is if the log or the folder of pictures
-    goes away meanwhile: send the others again.
+    An image that cannot be inspected, among others that can, is an inspection with an `error`. If none can, the
+    response is a problem that lists the logged inspections in its member `inspections`. The same holds if the log or
+    the image store becomes unavailable: send the remaining images again.
     """
     _require_ready(station)
     form = await receive_form(request, station.limits, budget)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with budget.holding(form.held):
         name = station_name(form, station)
         if name != station.name:
             await pools.inspecting.run(lambda: names.admit(name))
-        sifted = await pools.inspecting.run(lambda: sift_all(form.files, name, station.limits))
+        checked = await pools.inspecting.run(lambda: sift_all(form.files, name, station.limits))
         try:
-            records = await _inspect(station, pools, form.files, sifted)
+            records = await _inspect(station, pools, form.files, checked)
         except DeskAway as error:
             if not error.logged:
                 raise
-            told = await _answer(error.logged, station, prefix, answering)
-            return away_problem(error, members=told.model_dump(mode="json"))
-    metrics.saw(records, time.perf_counter() - begun)
-    answer = await _answer(records, station, prefix, answering)
-    if any(record.entry.width is not None for record in records):  # it is an answer, also if a frozen camera sent it
-        return Response(answer.model_dump_json(), media_type="application/json")  # not validated another time
-    members = answer.model_dump(mode="json")
-    return problem(_status(sifted), "; ".join(record.entry.error for record in records), members=members)
+            partial = await _to_json(error.logged, station, prefix, answering)
+            return away_problem(error, members=partial.model_dump(mode="json"))
+    metrics.count_inspections(records, time.perf_counter() - started)
+    result = await _to_json(records, station, prefix, answering)
+    if any(record.entry.width is not None for record in records):  # decoded: a success, even if the camera is frozen
+        return Response(result.model_dump_json(), media_type="application/json")  # not validated a second time
+    members = result.model_dump(mode="json")
+    return problem(_error_status(checked), "; ".join(record.entry.error for record in records), members=members)
 
 
 def _require_ready(station: Station) -> None:
-    """Before a picture is read in vain.
+    """Check that the station can inspect, before the images are received.
 
     Raises:
-        DeskAway: nothing can be inspected just now.
+        DeskAway: it cannot.
     """
-    state = station.desk.state()
+    state = station.service.state()
     if not state.ready:
         raise DeskAway("; ".join(state.reasons) or "the station is not ready")
 
 
 async def _inspect(
-    station: Station, pools: Pools, files: Sequence[ReceivedFile], sifted: Sequence[Upload | Refusal]
+    station: Station, pools: Pools, files: Sequence[ReceivedFile], checked: Sequence[Upload | Refusal]
 ) -> list[Record]:
-    """All are logged, in the order of the files; those refused last, so that a full desk leaves no trace of them."""
-    uploads = [one for one in sifted if isinstance(one, Upload)]
-    refused = [(one, file) for one, file in zip(sifted, files, strict=True) if isinstance(one, Refusal)]
-    inspected = await station.desk.inspect(uploads) if uploads else []
+    """Inspect and log all files, in their order; rejected ones are logged last, so not at all if the queue is full."""
+    uploads = [one for one in checked if isinstance(one, Upload)]
+    rejections = [(one, file) for one, file in zip(checked, files, strict=True) if isinstance(one, Refusal)]
+    inspected = await station.service.inspect(uploads) if uploads else []
     try:
-        logged = await pools.inspecting.run(lambda: _log(station, refused)) if refused else []
+        logged = await pools.inspecting.run(lambda: _log_rejected(station, rejections)) if rejections else []
     except (LogAway, HTTPException) as error:
         if not inspected:
             raise
         reason = told_to_all(error) if isinstance(error, LogAway) else error.detail
         raise DeskAway(reason, inspected) from error
-    ready, rejected = iter(inspected), iter(logged)
-    return [next(ready if isinstance(one, Upload) else rejected) for one in sifted]
+    accepted, rejected = iter(inspected), iter(logged)
+    return [next(accepted if isinstance(one, Upload) else rejected) for one in checked]
 
 
-def _log(station: Station, refused: Sequence[tuple[Refusal, ReceivedFile]]) -> list[Record]:
-    entries = [entry_of(refusal, file, station) for refusal, file in refused]
+def _log_rejected(station: Station, rejections: Sequence[tuple[Refusal, ReceivedFile]]) -> list[Record]:
+    entries = [entry_of(refusal, file, station) for refusal, file in rejections]
     ids = station.log.write(entries)
     return [Record(id=number, entry=entry) for number, entry in zip(ids, entries, strict=True)]
 
 
-async def _answer(records: Sequence[Record], station: Station, prefix: str, pool: WorkerPool) -> Inspections:
-    """What is told of logged inspections; if the folder of pictures does not answer in time, without asking it."""
+async def _to_json(records: Sequence[Record], station: Station, prefix: str, pool: WorkerPool) -> Inspections:
+    """Convert logged inspections; if the image store does not respond in time, without asking it."""
     try:
-        return await pool.run(lambda: _inspections(records, station.shelf, prefix))
+        return await pool.run(lambda: _inspections(records, station.image_store, prefix))
     except HTTPException:
         return _inspections(records, None, prefix)
 
 
-def _inspections(records: Sequence[Record], shelf: Shelf | None, prefix: str) -> Inspections:
-    return Inspections(inspections=[LoggedInspection.of(record, shelf, prefix) for record in records])
+def _inspections(records: Sequence[Record], store: Shelf | None, prefix: str) -> Inspections:
+    return Inspections(inspections=[LoggedInspection.of(record, store, prefix) for record in records])
 
 
-def _status(sifted: Sequence[Upload | Refusal]) -> int:
-    """What is wrong where nothing could be inspected: the same with all, or several things."""
-    found = {one.status if isinstance(one, Refusal) else 422 for one in sifted}
-    return found.pop() if len(found) == 1 else 422
+def _error_status(checked: Sequence[Upload | Refusal]) -> int:
+    """HTTP status if nothing could be inspected: the common one of all files, else 422."""
+    statuses = {one.status if isinstance(one, Refusal) else 422 for one in checked}
+    return statuses.pop() if len(statuses) == 1 else 422

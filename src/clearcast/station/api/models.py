@@ -1,4 +1,4 @@
-"""What the API says and is told, as JSON."""
+"""JSON schemas of requests and responses."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, Self
@@ -14,21 +14,21 @@ from clearcast.station.shelf import Shelf, ShelfAway
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST, _LAST = ((datetime(year, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1) for year in (1, 9999))
 Moment = Annotated[str, Field(description="UTC, ISO 8601", json_schema_extra={"format": "date-time"})]
-Text = Annotated[str, Field(pattern=r"^[^\u0000]*$")]  # PostgreSQL keeps no NUL in a text
+Text = Annotated[str, Field(pattern=r"^[^\u0000]*$")]  # PostgreSQL cannot store NUL
 
 
 def moment(at: int) -> str:
-    """A time of the log, in milliseconds since 1970, as ISO 8601.
+    """Format a time of the log, in milliseconds since 1970, as ISO 8601.
 
     >>> moment(1_000)
     '1970-01-01T00:00:01.000Z'
     """
-    within = min(max(at, _FIRST), _LAST)  # a span that begins with all time
-    return (EPOCH + timedelta(milliseconds=within)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    clamped = min(max(at, _FIRST), _LAST)  # the first span of a trend may have no lower bound
+    return (EPOCH + timedelta(milliseconds=clamped)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class GivenFeedback(BaseModel):
-    """What a person said of an inspection."""
+    """Feedback that a person gave on an inspection."""
 
     at: Moment
     says: Says
@@ -38,7 +38,7 @@ class GivenFeedback(BaseModel):
 
     @classmethod
     def of(cls, feedback: Feedback) -> Self:
-        """From the log."""
+        """Convert from the log."""
         return cls(
             at=moment(feedback.at),
             says=feedback.says,
@@ -49,7 +49,7 @@ class GivenFeedback(BaseModel):
 
 
 class NewFeedback(BaseModel):
-    """What a person says of an inspection; ``settles``: an open disagreement is done with by this."""
+    """New feedback on an inspection; ``settles``: whether it resolves an open disagreement."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [examples.NEW_FEEDBACK]})
 
@@ -60,7 +60,7 @@ class NewFeedback(BaseModel):
 
 
 class ShadowOpinion(BaseModel):
-    """What a second bundle, in shadow, said of the same picture; it decides nothing."""
+    """Prediction of the shadow bundle for the same image; it does not affect the verdict."""
 
     model: str
     verdict: Verdict | None
@@ -70,7 +70,7 @@ class ShadowOpinion(BaseModel):
 
     @classmethod
     def of(cls, opinion: Opinion) -> Self:
-        """From the log."""
+        """Convert from the log."""
         return cls(
             model=opinion.model,
             verdict=opinion.verdict,
@@ -81,7 +81,7 @@ class ShadowOpinion(BaseModel):
 
 
 class Pictures(BaseModel):
-    """Where an inspection's pictures are; null where there is none."""
+    """URLs of an inspection's images; null if there is none."""
 
     noisy: str | None = None
     restored: str | None = None
@@ -89,27 +89,27 @@ class Pictures(BaseModel):
     thumbnail: str | None = None
 
     @classmethod
-    def of(cls, record: Record, shelf: Shelf | None, prefix: str = "") -> Self:
-        """Those that the shelf still holds.
+    def of(cls, record: Record, store: Shelf | None, prefix: str = "") -> Self:
+        """URLs of the images that the store still holds.
 
-        What is logged stands, whatever becomes of its pictures: while the shelf is away, or if it is not to be asked
-        (None), the address of the picture as it came is given, which shows it when the shelf is back.
+        While the store is unavailable, or if it is not to be asked (None), only the URL of the uploaded image is given;
+        it works again with the store.
         """
         entry = record.entry
         if entry.width is None:
             return cls()
         try:
-            kept = shelf.available(entry.sha256, entry.model) if shelf else frozenset({"noisy"})
+            kept = store.kept(entry.sha256, entry.model) if store else frozenset({"noisy"})
         except ShelfAway:
             kept = frozenset({"noisy"})
         base = f"{prefix}/v1/pictures/{entry.sha256}"
         by_model = f"?model={quote(entry.model, safe='', errors='replace')}"
-        addresses = {kind: f"{base}/{kind}{'' if kind == 'noisy' else by_model}" for kind in kept}
-        return cls(**addresses, thumbnail=f"{base}/thumbnail" if "noisy" in kept else None)
+        urls = {kind: f"{base}/{kind}{'' if kind == 'noisy' else by_model}" for kind in kept}
+        return cls(**urls, thumbnail=f"{base}/thumbnail" if "noisy" in kept else None)
 
 
 class LoggedInspection(BaseModel):
-    """One inspection as it is logged."""
+    """One logged inspection."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.INSPECTION]})
 
@@ -129,7 +129,7 @@ class LoggedInspection(BaseModel):
     p_noise: Annotated[float | None, Field(description="probability of the noise type, 0..1")]
     ms: Annotated[float | None, Field(description="milliseconds of inference")]
     model: str
-    error: Annotated[str, Field(description="why the picture could not be inspected; empty where it was")]
+    error: Annotated[str, Field(description="why the image could not be inspected; empty if it was")]
     brightness: float | None
     sharpness: float | None
     sigma: float | None
@@ -140,10 +140,10 @@ class LoggedInspection(BaseModel):
     pictures: Pictures
 
     @classmethod
-    def of(cls, record: Record, shelf: Shelf | None, prefix: str = "") -> Self:
-        """From the log, with addresses of the pictures that are still kept; see ``Pictures.of``.
+    def of(cls, record: Record, store: Shelf | None, prefix: str = "") -> Self:
+        """Convert from the log, with the URLs of the images that are still stored; see ``Pictures.of``.
 
-        ``prefix`` is the path below which a proxy shows the station, such as ``/clearcast``.
+        ``prefix`` is the path under which a proxy serves the station, such as ``/clearcast``.
         """
         entry = record.entry
         return cls(
@@ -152,31 +152,31 @@ class LoggedInspection(BaseModel):
             shadow=ShadowOpinion.of(entry.shadow) if entry.shadow else None,
             feedback=[GivenFeedback.of(feedback) for feedback in record.feedback],
             disagreement=record.disagreement,
-            pictures=Pictures.of(record, shelf, prefix),
-            **{name: getattr(entry, name) for name in _AS_LOGGED},
+            pictures=Pictures.of(record, store, prefix),
+            **{name: getattr(entry, name) for name in _ENTRY_FIELDS},
         )
 
 
-_AS_LOGGED = (
+_ENTRY_FIELDS = (
     *("name", "station", "sha256", "size", "width", "height", "verdict", "p_defect", "threshold", "noise_type"),
     *("noise_level", "p_noise", "ms", "model", "error", "brightness", "sharpness", "sigma", "density"),
 )
 
 
 class Inspections(BaseModel):
-    """In the order of the files that were sent."""
+    """Inspections in the order of the uploaded files."""
 
     inspections: list[LoggedInspection]
 
 
 class InspectionsPage(Inspections):
-    """Some of the log; ``next``: give it as ``after`` to get those that follow, null at the end."""
+    """Page of the log; pass ``next`` as ``after`` to get the following page. It is null on the last."""
 
     next: str | None
 
 
 class Count(BaseModel):
-    """How many inspections of a span of time, and what was said of them; ``none``: could not be judged."""
+    """Counts of inspections in a time span, by verdict and noise type; ``none``: not inspected."""
 
     start: Moment
     inspections: int
@@ -189,7 +189,7 @@ class Count(BaseModel):
 
     @classmethod
     def of(cls, tally: Tally) -> Self:
-        """From the log; every word is there, also with 0."""
+        """Convert from the log; all verdicts and noise types are present, also with 0."""
         return cls(
             start=moment(tally.start),
             inspections=tally.inspections,
@@ -206,20 +206,20 @@ class Count(BaseModel):
 
 
 class Trend(BaseModel):
-    """Spans of equal length, the oldest first."""
+    """Counts in time spans of equal length, oldest first."""
 
     spans: list[Count]
 
 
 class Choices(BaseModel):
-    """What there is to filter by."""
+    """Values to filter by."""
 
     models: list[str]
     stations: list[str]
 
 
 class Login(BaseModel):
-    """A token to sign in with on the page."""
+    """Token to sign in with on the page."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -227,7 +227,7 @@ class Login(BaseModel):
 
 
 class Problem(BaseModel):
-    """What is wrong (RFC 9457)."""
+    """Error response (RFC 9457)."""
 
     model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [examples.PROBLEM]})
 

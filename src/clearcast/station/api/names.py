@@ -1,15 +1,15 @@
-"""The names of stations that a log may hold: few enough to be counted, charted and chosen by."""
+"""Limit on the number of station names in a log, so that they can be counted, charted and offered as filters."""
 
 import threading
 
 from clearcast.station.api.problems import refused
 from clearcast.station.log import Log
 
-MOST_NAMES = 1000  # of stations in a log; with each, the log counts every verdict and noise type by the minute
+MOST_NAMES = 1000  # of stations in a log, which keeps counts by minute, verdict and noise type for each
 
 
 class StationNames:
-    """Admits names of stations; those that the log holds already, and new ones up to ``MOST_NAMES`` in all."""
+    """Registry of station names: admits those in the log, and new ones up to ``MOST_NAMES`` in total."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -17,11 +17,11 @@ class StationNames:
         self._lock = threading.Lock()
 
     def admit(self, name: str) -> None:
-        """Let a name through; asks the log for those that are new.
+        """Check a name; for an unknown one, the log is read.
 
         Raises:
-            HTTPException: 422, the log holds too many names already.
-            LogAway: the log cannot be read just now.
+            HTTPException: 422, the log has too many names already.
+            LogAway: the log is not available.
         """
         if not name or name in self._known:
             return
@@ -30,7 +30,7 @@ class StationNames:
             if name not in self._known and len(self._known) >= MOST_NAMES:
                 raise refused(
                     422,
-                    f"The station {name!r} is new, and the log holds {len(self._known):,} names of stations already; "
-                    f"at most {MOST_NAMES:,} are taken. Send one of those, and tell parts apart by their files' names",
+                    f"The station {name!r} is new, but the log has {len(self._known):,} station names already; the "
+                    f"limit is {MOST_NAMES:,}. Use one of those, and distinguish parts by their file names",
                 )
             self._known.add(name)

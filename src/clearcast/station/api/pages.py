@@ -1,4 +1,4 @@
-"""What a browser loads: the station's page, and the API's documentation. All of it comes from this machine."""
+"""Static files for browsers: the station's page and the API documentation, all served from this machine."""
 
 import os
 from importlib.resources import files
@@ -14,20 +14,20 @@ from clearcast.station.api.problems import refused
 
 PAGE = Path(str(files("clearcast.station"))) / "page"
 _DOCUMENTATION = Path(__file__).parent / "documentation"
-_SWAGGER = Path(str(files("fastapi_offline"))) / "static"  # Swagger UI, as this package carries it
-_FRESH = {"Cache-Control": "no-cache"}  # ask whether it has changed: after an update no old script runs
+_SWAGGER = Path(str(files("fastapi_offline"))) / "static"  # the Swagger UI files of this package
+_REVALIDATE = {"Cache-Control": "no-cache"}  # so that no old script runs after an update
 
 router = APIRouter(include_in_schema=False)
 
 
-class _Files(StaticFiles):
-    """Files of a folder, of which a browser asks each time whether they have changed."""
+class _RevalidatedFiles(StaticFiles):
+    """Static files that a browser revalidates on each request."""
 
     def file_response(
         self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
         response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers.update(_FRESH)
+        response.headers.update(_REVALIDATE)
         return response
 
 
@@ -36,18 +36,18 @@ def page() -> FileResponse:
     """The station's page."""
     index = PAGE / "index.html"
     if not index.is_file():
-        raise refused(404, "This installation has no page; the API is described at /docs")
-    return FileResponse(index, headers=_FRESH)
+        raise refused(404, "This installation has no page; the API is documented at /docs")
+    return FileResponse(index, headers=_REVALIDATE)
 
 
 @router.get("/docs")
 def documentation() -> FileResponse:
-    """The API's documentation."""
-    return FileResponse(_DOCUMENTATION / "index.html", headers=_FRESH)
+    """The API documentation."""
+    return FileResponse(_DOCUMENTATION / "index.html", headers=_REVALIDATE)
 
 
 def mount(app: FastAPI) -> None:
-    """Let an app serve the files that these pages ask for."""
-    app.mount("/static", _Files(directory=PAGE))
-    app.mount("/docs/page", _Files(directory=_DOCUMENTATION))
-    app.mount("/docs/swagger", _Files(directory=_SWAGGER))
+    """Mount the static files of the page and of the API documentation."""
+    app.mount("/static", _RevalidatedFiles(directory=PAGE))
+    app.mount("/docs/page", _RevalidatedFiles(directory=_DOCUMENTATION))
+    app.mount("/docs/swagger", _RevalidatedFiles(directory=_SWAGGER))

@@ -1,7 +1,7 @@
-"""The routes of pictures.
+"""Routes of images.
 
-A picture's address holds the SHA-256 of the bytes that came and the bundle that made something of them, and no number
-of an inspection: a log that is begun anew gives the same numbers to other parts.
+An image's URL contains the SHA-256 of the uploaded bytes and the bundle that processed them, not the id of an
+inspection: a new log assigns the same ids to other parts.
 """
 
 from dataclasses import dataclass
@@ -23,31 +23,31 @@ from clearcast.station.api.station import Station
 from clearcast.station.api.workers import Pools, Workers
 from clearcast.station.shelf import Shelf
 
-_FOREVER = f"private, max-age={365 * 24 * 3600}, immutable"  # of the very bytes that the address names
-_A_WHILE = "private, max-age=3600"  # of what is made of them, which another version may make otherwise
-_ASK_AGAIN = "private, no-cache"  # of a number, which may come to mean another picture
+_IMMUTABLE = f"private, max-age={365 * 24 * 3600}, immutable"  # the uploaded bytes, which the URL identifies
+_ONE_HOUR = "private, max-age=3600"  # derived images, which another version may render differently
+_REVALIDATE = "private, no-cache"  # by id, which may refer to another image later
 
 router = APIRouter(tags=["history"], dependencies=[Depends(reader)])
 Kind = Literal["noisy", "restored", "heat", "thumbnail"]
-Hash = Annotated[str, Path(alias="sha256", pattern="^[0-9a-f]{64}$", description="of the bytes that came")]
-_DRAWN = frozenset({"restored", "heat"})  # may take seconds
-Model = Annotated[Text, Query(max_length=1000, description="which bundle restored it, or says where the defect is")]
+Hash = Annotated[str, Path(alias="sha256", pattern="^[0-9a-f]{64}$", description="of the uploaded bytes")]
+_RENDERED = frozenset({"restored", "heat"})  # may take seconds
+Model = Annotated[Text, Query(max_length=1000, description="bundle that made the denoised image or heat map")]
 
 
-async def _answers(request: Request) -> AnswerBudget:
-    return cast(AnswerBudget, request.app.state.answers)
+async def _get_response_budget(request: Request) -> AnswerBudget:
+    return cast(AnswerBudget, request.app.state.response_budget)
 
 
-Sending = Annotated[AnswerBudget, Depends(_answers)]
-_ANSWERS: Responses = {
+Sending = Annotated[AnswerBudget, Depends(_get_response_budget)]
+_IMAGE_RESPONSES: Responses = {
     200: {"content": {f"image/{kind}": {"schema": {"type": "string"}} for kind in ("jpeg", "png", "webp")}},
-    304: {"description": "The picture is still what If-None-Match names"},
+    304: {"description": "The image has not changed (If-None-Match)"},
 }
 
 
 @dataclass(frozen=True)
-class _ReadPicture:
-    """A picture's bytes, their SHA-256 in hexadecimal, and their media type."""
+class _LoadedImage:
+    """Bytes of an encoded image, their SHA-256 in hexadecimal, and their media type."""
 
     data: bytes
     hash: str
@@ -57,75 +57,76 @@ class _ReadPicture:
     def of(cls, data: bytes | None) -> Self:
         media_type = kind_of(data) if data else None
         if data is None or media_type is None:
-            raise refused(410, "This picture is no longer kept, never was made, or cannot be shown")
+            raise refused(410, "This image is no longer stored, was never made, or cannot be shown")
         return cls(data, sha256(data).hexdigest(), media_type)
 
 
 @router.get(
-    "/v1/pictures/{sha256}/{kind}", response_class=Response, responses={**_ANSWERS, **told(404, 410, 422, 429, 503)}
+    "/v1/pictures/{sha256}/{kind}",
+    response_class=Response,
+    responses={**_IMAGE_RESPONSES, **told(404, 410, 422, 429, 503)},
 )
 async def picture(
-    request: Request, station: Here, pools: Workers, answers: Sending, digest: Hash, kind: Kind, model: Model = ""
+    request: Request, station: Here, pools: Workers, budget: Sending, digest: Hash, kind: Kind, model: Model = ""
 ) -> Response:
-    """A picture by its content: as it came, without noise, where the defect is, or small."""
-    read = await _read(request, station, pools, digest, model, kind)
-    caching = _FOREVER if read.hash == digest else _A_WHILE
-    return _answer(request, read, f"{digest[:12]}-{kind}", caching, answers)
+    """An image by its content hash: as uploaded, denoised, as a heat map, or as a thumbnail."""
+    image = await _load(request, station, pools, digest, model, kind)
+    caching = _IMMUTABLE if image.hash == digest else _ONE_HOUR
+    return _respond(request, image, f"{digest[:12]}-{kind}", caching, budget)
 
 
 @router.get(
     "/v1/inspections/{id}/pictures/{kind}",
     response_class=Response,
-    responses={**_ANSWERS, **told(404, 410, 422, 429, 503)},
+    responses={**_IMAGE_RESPONSES, **told(404, 410, 422, 429, 503)},
 )
 async def picture_of_inspection(
-    request: Request, station: Here, pools: Workers, answers: Sending, number: Number, kind: Kind
+    request: Request, station: Here, pools: Workers, budget: Sending, number: Number, kind: Kind
 ) -> Response:
-    """The same by the number of an inspection."""
+    """An image by the id of an inspection."""
     entry = (await pools.lookups.run(lambda: record_of(station, number), request=request)).entry
-    read = await _read(request, station, pools, entry.sha256, entry.model, kind)
-    return _answer(request, read, f"{number}-{kind}", _ASK_AGAIN, answers)
+    image = await _load(request, station, pools, entry.sha256, entry.model, kind)
+    return _respond(request, image, f"{number}-{kind}", _REVALIDATE, budget)
 
 
-async def _read(request: Request, station: Station, pools: Pools, digest: str, model: str, kind: Kind) -> _ReadPicture:
-    """A picture, made by a thread of its class of work; equal requests that wait at the same time share it.
+async def _load(request: Request, station: Station, pools: Pools, digest: str, model: str, kind: Kind) -> _LoadedImage:
+    """Load or render an image in a worker thread; concurrent requests for the same image share one job.
 
     Raises:
-        HTTPException: 410, there is none; 429, too many wait already.
+        HTTPException: 410, there is none; 429, the queue is full.
     """
-    pool = pools.drawings if kind in _DRAWN else pools.pictures
-    key = (kind, digest, model if kind in _DRAWN else "")
-    return await pool.run(
-        lambda: _ReadPicture.of(_picture(station.shelf, digest, model, kind)), request=request, key=key
-    )
+    pool = pools.renderings if kind in _RENDERED else pools.images
+    key = (kind, digest, model if kind in _RENDERED else "")
+    store = station.image_store
+    return await pool.run(lambda: _LoadedImage.of(_read(store, digest, model, kind)), request=request, key=key)
 
 
-def _picture(shelf: Shelf, digest: str, model: str, kind: Kind) -> bytes | None:
+def _read(store: Shelf, digest: str, model: str, kind: Kind) -> bytes | None:
     match kind:
         case "noisy":
-            return shelf.viewable(digest)
+            return store.viewable(digest)
         case "restored":
-            return shelf.denoised(digest, model)
+            return store.restored(digest, model)
         case "heat":
-            return shelf.heat(digest, model)
+            return store.heat(digest, model)
         case "thumbnail":
-            return shelf.thumbnail(digest)
+            return store.thumbnail(digest)
 
 
-def _answer(request: Request, read: _ReadPicture, name: str, caching: str, budget: AnswerBudget) -> Response:
-    tag = f'"{read.hash}"'
+def _respond(request: Request, image: _LoadedImage, name: str, caching: str, budget: AnswerBudget) -> Response:
+    tag = f'"{image.hash}"'
     headers = {"Cache-Control": caching, "ETag": tag, "Content-Security-Policy": PICTURE_POLICY}
-    if _is_known(request.headers.get("if-none-match", ""), tag):
+    if _matches(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
-    headers["Content-Disposition"] = f'inline; filename="{name}.{read.media_type.partition("/")[2]}"'
-    return PictureResponse(read.data, media_type=read.media_type, headers=headers, budget=budget)
+    headers["Content-Disposition"] = f'inline; filename="{name}.{image.media_type.partition("/")[2]}"'
+    return PictureResponse(image.data, media_type=image.media_type, headers=headers, budget=budget)
 
 
-def _is_known(asked: str, tag: str) -> bool:
-    """Whether a header If-None-Match names a tag (RFC 9110, 13.1.2: weak ones too).
+def _matches(if_none_match: str, tag: str) -> bool:
+    """Whether a header If-None-Match contains an ETag (RFC 9110, 13.1.2: weak ones too).
 
-    >>> _is_known('W/"a", "b"', '"a"'), _is_known("*", '"a"'), _is_known('"c"', '"a"'), _is_known("", '"a"')
+    >>> _matches('W/"a", "b"', '"a"'), _matches("*", '"a"'), _matches('"c"', '"a"'), _matches("", '"a"')
     (True, True, False, False)
     """
-    tags = [each.strip().removeprefix("W/") for each in asked.split(",")]
+    tags = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
     return tag in tags or tags == ["*"]

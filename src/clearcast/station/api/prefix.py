@@ -1,4 +1,4 @@
-"""Below which path a proxy shows the station, so that addresses in answers lead back through it."""
+"""Path prefix of a reverse proxy (X-Forwarded-Prefix), so that URLs in responses lead back through it."""
 
 import re
 from typing import Annotated
@@ -9,10 +9,10 @@ _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){1,10}/?")
 
 
 async def prefix_of(request: Request) -> str:
-    """The path that a proxy says in X-Forwarded-Prefix, such as ``/clearcast``; "" where there is none.
+    """Read the path in X-Forwarded-Prefix, such as ``/clearcast``; "" if there is none.
 
-    Whoever sends it changes the addresses in their own answer alone; what is no plain path is not taken, such as one
-    that begins with two slashes, which browsers take for a host.
+    A sender can only change the URLs in its own response. Anything but a plain path is ignored, such as one that begins
+    with two slashes, which browsers read as a host.
     """
     given = request.headers.get("x-forwarded-prefix", "")
     return given.rstrip("/") if _PREFIX.fullmatch(given) else ""

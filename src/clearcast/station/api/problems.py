@@ -1,4 +1,4 @@
-"""Errors as problem+json (RFC 9457): what came, what was needed, what to do."""
+"""Error responses as problem+json (RFC 9457): what came, what was expected, what to do."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ from clearcast.station.log import LogAway
 from clearcast.station.shelf import ShelfAway
 
 MEDIA_TYPE = "application/problem+json"
-_AWAY_SECONDS = 5  # after which it is worth while to ask again
+_RETRY_SECONDS = 5
 _logger = logging.getLogger("uvicorn.error")
 
 
 class ProblemResponse(JSONResponse):
-    """A JSON answer that says of itself that it tells a problem."""
+    """JSON response of type application/problem+json."""
 
     media_type = MEDIA_TYPE
 
@@ -32,68 +32,68 @@ class ProblemResponse(JSONResponse):
 def problem(
     status: int, detail: str, *, headers: Mapping[str, str] | None = None, members: Mapping[str, Any] | None = None
 ) -> ProblemResponse:
-    """An answer that says what is wrong.
+    """Create an error response.
 
     Args:
-        status: the HTTP status, 400..599.
+        status: HTTP status, 400..599.
         detail: a sentence for people.
-        headers: more of them.
-        members: more for programs, as JSON.
+        headers: additional headers.
+        members: additional JSON members for programs.
     """
     content = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return ProblemResponse({**content, **(members or {})}, status, dict(headers or {}))
 
 
 def retry_after(seconds: float) -> dict[str, str]:
-    """The header that says when to ask again, in whole seconds."""
+    """Create the header Retry-After, in whole seconds."""
     return {"Retry-After": str(max(1, round(seconds)))}
 
 
 def answer_problems(app: FastAPI) -> None:
-    """Let an app answer every error so."""
-    app.add_exception_handler(StarletteHTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(DeskFull, _full)
-    for away in (DeskAway, LogAway, ShelfAway):
-        app.add_exception_handler(away, _away)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(OSError, _system)
-    app.add_exception_handler(Exception, _fault)
+    """Install the handlers that answer every exception of an application with an error response."""
+    app.add_exception_handler(StarletteHTTPException, _handle_http_error)
+    app.add_exception_handler(RequestValidationError, _handle_invalid)
+    app.add_exception_handler(DeskFull, _handle_queue_full)
+    for unavailable in (DeskAway, LogAway, ShelfAway):
+        app.add_exception_handler(unavailable, _handle_unavailable)
+    app.add_exception_handler(ClientDisconnect, _handle_disconnect)
+    app.add_exception_handler(OSError, _handle_os_error)
+    app.add_exception_handler(Exception, _handle_bug)
 
 
-def _http(request: Request, error: Exception) -> ProblemResponse:
+def _handle_http_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, StarletteHTTPException)
-    headers = {**(error.headers or {}), **(_allow(request) if error.status_code == 405 else {})}
-    return problem(error.status_code, _SENTENCES.get(error.detail, error.detail), headers=headers)
+    headers = {**(error.headers or {}), **(_allow_header(request) if error.status_code == 405 else {})}
+    return problem(error.status_code, _FRAMEWORK_DETAILS.get(error.detail, error.detail), headers=headers)
 
 
-def _allow(request: Request) -> dict[str, str]:
-    """All methods of an address, where they are ours; the framework names those of its first route alone."""
+def _allow_header(request: Request) -> dict[str, str]:
+    """The header Allow with all methods of a path; the framework lists only those of its first route."""
     routes: Sequence[Route] = request.app.state.routes
     known = [route.methods or set() for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     return {"Allow": ", ".join(sorted(set().union(*known)))} if known else {}
 
 
-def _invalid(_: Request, error: Exception) -> ProblemResponse:
+def _handle_invalid(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestValidationError)
-    faults = [{"where": [str(place) for place in fault["loc"]], "what": _what(fault)} for fault in error.errors()]
-    told = "; ".join(f"{'.'.join(fault['where'][1:]) or 'body'}: {fault['what']}" for fault in faults[:5])
-    return problem(422, told, members={"faults": faults})
+    faults = [{"where": [str(part) for part in fault["loc"]], "what": _fault_text(fault)} for fault in error.errors()]
+    detail = "; ".join(f"{'.'.join(fault['where'][1:]) or 'body'}: {fault['what']}" for fault in faults[:5])
+    return problem(422, detail, members={"faults": faults})
 
 
-def _what(fault: Mapping[str, Any]) -> str:
+def _fault_text(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
-        return "there is no such name here; /docs lists those there are"
+        return "unknown name; see /docs for the names allowed"
     return str(fault["msg"]).removeprefix("Value error, ")
 
 
-def _full(_: Request, error: Exception) -> ProblemResponse:
+def _handle_queue_full(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, DeskFull)
     return problem(429, str(error), headers=retry_after(error.retry_after))
 
 
-def _away(_: Request, error: Exception) -> ProblemResponse:
-    """The reason in full is for those who see the station's output."""
+def _handle_unavailable(_: Request, error: Exception) -> ProblemResponse:
+    """The full reason is logged only, not sent."""
     assert isinstance(error, ClearcastError)
     if isinstance(error, LogAway):
         _logger.warning("%s", error)
@@ -101,33 +101,33 @@ def _away(_: Request, error: Exception) -> ProblemResponse:
 
 
 def away_problem(error: ClearcastError, members: Mapping[str, Any] | None = None) -> ProblemResponse:
-    """An answer that says that the bundle, the log or the folder of pictures is away, and when to ask again."""
-    return problem(503, told_to_all(error), headers=retry_after(_AWAY_SECONDS), members=members)
+    """Create the error response 503 for an unavailable bundle, log or image store, with Retry-After."""
+    return problem(503, told_to_all(error), headers=retry_after(_RETRY_SECONDS), members=members)
 
 
-def _gone(_: Request, __: Exception) -> ProblemResponse:
-    """Nobody hears this."""
-    return problem(400, "The sender went away before the request was whole")
+def _handle_disconnect(_: Request, __: Exception) -> ProblemResponse:
+    """Only for the metrics: the client is gone."""
+    return problem(400, "The client disconnected before the request was complete")
 
 
-def _system(_: Request, error: Exception) -> ProblemResponse:
-    """The disk is full, or there are too many open files: nothing that the sender did, and it may pass."""
-    _logger.error("The system refused", exc_info=error)
-    what = getattr(error, "strerror", None) or "a file could not be written or read"
-    return problem(503, f"The system of the station refused: {what}", headers=retry_after(_AWAY_SECONDS))
+def _handle_os_error(_: Request, error: Exception) -> ProblemResponse:
+    """Such as a full disk or too many open files: temporary, and not the sender's fault."""
+    _logger.error("Operating system error", exc_info=error)
+    reason = getattr(error, "strerror", None) or "cannot read or write a file"
+    return problem(503, f"Operating system error at the station: {reason}", headers=retry_after(_RETRY_SECONDS))
 
 
-def _fault(_: Request, __: Exception) -> ProblemResponse:
-    """This answer is given outside the guard, which sets the headers of all others."""
-    return problem(500, "A fault of the station, not yours; its own output tells more", headers=SECURITY)
+def _handle_bug(_: Request, __: Exception) -> ProblemResponse:
+    """This response is sent outside the middleware that sets the security headers of all others."""
+    return problem(500, "Internal error of the station; see its log for details", headers=SECURITY)
 
 
 def refused(status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> HTTPException:
-    """An error that is answered as ``problem(status, detail)``."""
+    """Create an exception that is answered with ``problem(status, detail)``."""
     return HTTPException(status, detail, dict(headers) if headers else None)
 
 
-_SENTENCES = {  # what the framework says in two words
+_FRAMEWORK_DETAILS = {  # sentences for the framework's two-word messages
     "Not Found": "There is nothing at this address",
-    "Method Not Allowed": "This address does not take this method; header Allow names those it takes",
+    "Method Not Allowed": "This address does not allow this method; the header Allow lists those it does",
 }

@@ -1,4 +1,4 @@
-"""Who asks: by a token in the header Authorization, or by the page's cookie."""
+"""Authentication and authorisation: by a token in the header Authorization, or by the page's session cookie."""
 
 from ipaddress import ip_address
 from typing import Annotated, cast
@@ -13,11 +13,11 @@ from clearcast.station.api.throttling import FailedSignIns, SignIns
 from clearcast.station.api.tokens import SESSION_SECONDS, Role, Session, Tokens
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="clearcast"'}
-_ASK = "open the page and give a token, or send 'Authorization: Bearer TOKEN'"
+_HOW_TO_SIGN_IN = "enter one on the page, or send 'Authorization: Bearer TOKEN'"
 
 
 async def station_of(request: Request) -> Station:
-    """The station behind the app that answers."""
+    """Get the station of the application, as a FastAPI dependency."""
     return cast(Station, request.app.state.station)
 
 
@@ -25,12 +25,12 @@ Here = Annotated[Station, Depends(station_of)]
 
 
 class Access:
-    """Decides who may do what.
+    """Access control: maps requests to roles.
 
     Attributes:
-        tokens: of the station; None: whoever reaches the station may do everything.
-        revoked: sessions that people signed out of.
-        sign_ins: the limit on sessions that begin, by role, so that a reader's cannot use up the operators'.
+        tokens: of the station; None: everybody who reaches the station may do everything.
+        revoked: revoked sessions.
+        sign_ins: limit on new sessions by role, so that readers cannot use up the operators' share.
     """
 
     def __init__(self, tokens: Tokens | None, revoked: Revocations) -> None:
@@ -40,10 +40,10 @@ class Access:
         self._failed = FailedSignIns()
 
     def role_of(self, request: Request) -> Role | None:
-        """What the one who asks may do; None: nothing.
+        """Determine the role of a request; None if it has no valid token or session.
 
         Raises:
-            HTTPException: 429, a wrong token, and there were too many of them.
+            HTTPException: 429, too many wrong tokens.
         """
         if self.tokens is None:
             return Role.OPERATOR
@@ -55,28 +55,28 @@ class Access:
         return self.role_of_token(request, token.strip() if scheme.lower() == "bearer" else "")
 
     def role_of_token(self, request: Request, token: str) -> Role | None:
-        """Whose token this is; None: nobody's.
+        """Determine the role of a token; None if it is wrong.
 
         Raises:
-            HTTPException: 429, a wrong token, and there were too many of them.
+            HTTPException: 429, too many wrong tokens.
         """
         assert self.tokens
         role = self.tokens.role_of(token)
-        wait = 0.0 if role else self._failed.add(_address_of(request))
+        wait = 0.0 if role else self._failed.add(_client_address(request))
         if wait:
-            raise refused(429, "Too many wrong tokens came from here; wait before the next", headers=retry_after(wait))
+            raise refused(429, "Too many wrong tokens; wait before the next attempt", headers=retry_after(wait))
         return role
 
     def session_of(self, request: Request) -> Session | None:
-        """The session of the page that asks, unless it has ended."""
-        session = self.tokens.parse_session(request.cookies.get(_cookie(request), "")) if self.tokens else None
+        """The valid session in the cookie of a request, if there is one."""
+        session = self.tokens.parse_session(request.cookies.get(_cookie_name(request), "")) if self.tokens else None
         return None if session is None or session in self.revoked else session
 
 
-def _address_of(request: Request) -> str:
-    """Whose wrong tokens are counted together: an IP address, or "" for all without one.
+def _client_address(request: Request) -> str:
+    """IP address by which wrong tokens are counted, "" if there is none.
 
-    A proxy's header X-Forwarded-For may hold any text, and IPv6 any after ``%``.
+    A proxy's header X-Forwarded-For may contain any text, and an IPv6 address any text after ``%``.
     """
     host = request.client.host if request.client else ""
     try:
@@ -86,41 +86,41 @@ def _address_of(request: Request) -> str:
 
 
 def access_of(request: Request) -> Access:
-    """What decides at the app that answers."""
+    """Get the access control of the application."""
     return cast(Access, request.app.state.access)
 
 
 async def reader(request: Request) -> Role:
-    """Let those look who may.
+    """Require a token or session, as a FastAPI dependency.
 
     Raises:
-        HTTPException: 401, no token or session that counts here; 429, too many wrong tokens.
+        HTTPException: 401, there is no valid one; 429, too many wrong tokens.
     """
     role = access_of(request).role_of(request)
     if role is None:
-        raise refused(401, f"A token of this station is needed: {_ASK}", headers=_CHALLENGE)
+        raise refused(401, f"Missing or invalid token of this station: {_HOW_TO_SIGN_IN}", headers=_CHALLENGE)
     request.scope[KNOWN] = 2 if role is Role.OPERATOR else 1
     return role
 
 
 async def operator(role: Annotated[Role, Depends(reader)]) -> None:
-    """Let those act who may.
+    """Require the role of an operator, as a FastAPI dependency.
 
     Raises:
         HTTPException: 403, a reader's token.
     """
     if role is not Role.OPERATOR:
-        raise refused(403, "A reader's token only looks; the operator's is needed for this")
+        raise refused(403, "A reader's token cannot do this; use the operator's token")
 
 
 def begin_session(request: Request, response: Response, tokens: Tokens, role: Role) -> None:
-    """Give the page a cookie that no script can read and no other site can make it send.
+    """Set the session cookie of the page; no script can read it, and no other site can make a browser send it.
 
-    It names no path, so that browsers send it to what is beside its address, such as ``/clearcast/v1`` behind a proxy.
+    It has no path, so that browsers send it to URLs next to it, such as ``/clearcast/v1`` behind a proxy.
     """
     response.set_cookie(
-        _cookie(request),
-        tokens.session(role),
+        _cookie_name(request),
+        tokens.create_session(role),
         max_age=SESSION_SECONDS,
         path=None,
         httponly=True,
@@ -130,10 +130,10 @@ def begin_session(request: Request, response: Response, tokens: Tokens, role: Ro
 
 
 def end_session(request: Request, response: Response) -> None:
-    """Take the cookie back."""
-    response.set_cookie(_cookie(request), max_age=0, path=None, httponly=True, samesite="strict")
+    """Delete the session cookie."""
+    response.set_cookie(_cookie_name(request), max_age=0, path=None, httponly=True, samesite="strict")
 
 
-def _cookie(request: Request) -> str:
-    """Cookies do not know ports, and two stations may stand on one machine."""
+def _cookie_name(request: Request) -> str:
+    """Name with the port: cookies ignore ports, and two stations may run on one machine."""
     return f"clearcast-session-{request.url.port or 0}"

@@ -1,4 +1,4 @@
-"""Sending pictures in pieces, so that large ones neither hold up the event loop nor are copied for each client."""
+"""Image responses sent in chunks, so that large ones neither block the event loop nor are copied for each client."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,27 +8,27 @@ from starlette.types import Receive, Scope, Send
 
 from clearcast.station.api.budget import AnswerBudget
 
-_PIECE = 256 * 1024  # bytes
+_CHUNK = 256 * 1024  # bytes
 
 
 class PictureResponse(Response):
-    """A picture's bytes, sent as fast as its client reads them; what is being sent in all is bounded."""
+    """Response with an encoded image, sent as fast as the client reads it, within a memory budget."""
 
     def __init__(self, body: bytes, *, media_type: str, headers: Mapping[str, str], budget: AnswerBudget) -> None:
         super().__init__(body, media_type=media_type, headers=headers)
-        self._whole = body
+        self._content = body
         self._budget = budget
 
     async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
-        """Send it.
+        """Send the response.
 
         Raises:
-            HTTPException: 429, too much is being sent already.
+            HTTPException: 429, the memory budget is exceeded.
         """
-        with self._budget.sending(self._whole):
+        with self._budget.sending(self._content):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            view = memoryview(self._whole)
-            for start in range(0, len(view), _PIECE):
-                piece = bytes(view[start : start + _PIECE])
-                await send({"type": "http.response.body", "body": piece, "more_body": start + _PIECE < len(view)})
-                await asyncio.sleep(0)  # others have their turn also where the client reads at once
+            view = memoryview(self._content)
+            for start in range(0, len(view), _CHUNK):
+                chunk = bytes(view[start : start + _CHUNK])
+                await send({"type": "http.response.body", "body": chunk, "more_body": start + _CHUNK < len(view)})
+                await asyncio.sleep(0)  # let other tasks run even if the client reads at once

@@ -1,4 +1,4 @@
-"""The routes that say how the station stands."""
+"""Routes of health, readiness, metrics and status."""
 
 from typing import Annotated
 
@@ -17,26 +17,26 @@ from clearcast.station.api.station import Station
 from clearcast.station.api.tokens import Role
 from clearcast.station.api.workers import Workers
 
-_AGAIN = 5  # seconds after which it is worth while to ask again
+_RETRY_SECONDS = 5
 
 router = APIRouter(tags=["station"])
 
 
 @router.get("/healthz")
 async def healthz() -> Health:
-    """Whether the station runs at all."""
+    """Liveness: whether the station runs."""
     return Health(status="ok")
 
 
 @router.get("/readyz", response_model=Health, responses=told(503))
 async def readyz(request: Request, station: Here) -> Health | JSONResponse:
-    """Whether it can inspect, log and keep pictures, as it found lately; those who may look are told why not."""
-    reasons = station.desk.state().reasons
+    """Readiness: whether the station can inspect, log and store images; the reasons are shown only with a token."""
+    reasons = station.service.state().reasons
     if not reasons:
         return Health(status="ready")
-    seen = list(reasons) if access_of(request).role_of(request) else []
-    detail = "; ".join(seen) or "not ready; a token of this station is needed to see why"
-    return problem(503, detail, headers=retry_after(_AGAIN), members={"reasons": seen})
+    visible = list(reasons) if access_of(request).role_of(request) else []
+    detail = "; ".join(visible) or "Not ready; send a token of this station to see why"
+    return problem(503, detail, headers=retry_after(_RETRY_SECONDS), members={"reasons": visible})
 
 
 @router.get(
@@ -46,8 +46,8 @@ async def readyz(request: Request, station: Here) -> Health | JSONResponse:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **told(429, 503)},
 )
 async def metrics(request: Request, measured: Measured, pools: Workers) -> PlainTextResponse:
-    """What Prometheus asks for."""
-    text = await pools.lookups.run(measured.text, request=request)
+    """Prometheus metrics."""
+    text = await pools.lookups.run(measured.render, request=request)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
@@ -55,12 +55,12 @@ async def metrics(request: Request, measured: Measured, pools: Workers) -> Plain
 async def facts(
     request: Request, station: Here, pools: Workers, role: Annotated[Role, Depends(reader)]
 ) -> StationFacts:
-    """Which model inspects, whether it is ready, what is taken, and what the one who asks may do."""
+    """Status of the station: model, readiness, upload limits, measured rates, and the role of the client."""
     return await pools.lookups.run(lambda: _facts(station, role), request=request)
 
 
 def _facts(station: Station, role: Role) -> StationFacts:
-    state, limits = station.desk.state(), station.limits
+    state, limits = station.service.state(), station.limits
     return StationFacts(
         version=__version__,
         model=state.model,
@@ -80,8 +80,8 @@ def _facts(station: Station, role: Role) -> StationFacts:
 
 
 def _drift(station: Station) -> list[str]:
-    """None where the log is away: the page says that already."""
+    """Drift findings; none if the log is unavailable, which the readiness reports already."""
     try:
-        return station.desk.drift()
+        return station.service.drift()
     except ClearcastError:
         return []

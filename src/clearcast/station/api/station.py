@@ -1,4 +1,4 @@
-"""What an inspection station is made of, as the API is handed it."""
+"""Components and settings of an inspection station, as the API uses them."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +11,16 @@ from clearcast.station.shelf import Shelf
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is taken from one sender.
+    """Upload limits.
 
     Attributes:
-        bytes: of one picture's file.
-        pixels: of one picture, as its header says.
+        bytes: of one image file.
+        pixels: of one image, according to its header.
         files: of one request.
-        request_bytes: of one request with pictures; of any other, ``OTHER_BYTES`` of ``guard``.
-        held_bytes: of all whole requests whose pictures are in memory at the same time; those that still arrive hold
-            ``request_bytes`` together at most, and so do pictures that are being sent ``held_bytes``.
+        request_bytes: of one request with images, and of all requests that are still arriving together; any other
+            request may have ``guard.OTHER_BYTES``.
+        held_bytes: of all complete requests whose images are in memory at one time, and likewise of all image
+            responses.
     """
 
     bytes: int = 64 * 1024 * 1024
@@ -31,7 +32,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """How long pictures are kept; None: for ever. Those that people gave feedback on are kept."""
+    """Retention of images by age and total size; None: unlimited. Images with feedback are always kept."""
 
     days: float | None = None
     bytes: int | None = None
@@ -39,21 +40,23 @@ class Retention:
 
 @dataclass(frozen=True, kw_only=True)
 class Station:
-    """What the API works with.
+    """Components and settings that the API works with.
 
     Attributes:
-        desk: inspects.
-        log: keeps what was said.
-        shelf: keeps the pictures.
-        name: of this station, for inspections whose sender names none.
-        tokens: who may do what; None: whoever reaches the station may do everything.
-        hosts: the names by which the station may be addressed, without port; None: any.
-        signed_out: the file that keeps which sessions were signed out of; None: only memory does.
+        service: inspects images.
+        log: stores inspections and feedback.
+        image_store: stores images.
+        name: of this station, for inspections whose sender gives none.
+        limits: on uploads.
+        retention: of images.
+        tokens: of operators and readers; None: everybody who reaches the station may do everything.
+        hosts: host names of the station, without port; None: any.
+        signed_out: file of revoked sessions; None: in memory only.
     """
 
-    desk: Desk
+    service: Desk
     log: Log
-    shelf: Shelf
+    image_store: Shelf
     name: str = ""
     limits: Limits = field(default_factory=Limits)
     retention: Retention = field(default_factory=Retention)

@@ -1,17 +1,17 @@
-"""Limits on wrong tokens, by address and in all, and on sessions that begin; whoever goes beyond is told to wait."""
+"""Rate limits on wrong tokens, by address and in total, and on new sessions."""
 
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-_FREE = 10  # wrong tokens of an address before it has to wait
-_FREE_IN_ALL = 200  # of all addresses together
-_FORGOTTEN = 900.0  # seconds after the last wrong token of an address
+_FREE = 10  # wrong tokens of one address without a delay
+_FREE_IN_TOTAL = 200  # per minute, of all addresses together
+_RESET_SECONDS = 900.0  # after the last wrong token of an address
 _MINUTE = 60.0
-_LONGEST = 300.0  # seconds to wait
-_ADDRESSES = 10_000  # that are remembered
-_SESSIONS = 200  # that may begin at once
-_SESSION_EVERY = 18.0  # seconds: how often one more may begin; 34,000 in the week that a revoked one is remembered
+_MAX_WAIT = 300.0  # seconds
+_MAX_ADDRESSES = 10_000  # in memory
+_SESSION_BURST = 200  # new sessions at once
+_SESSION_INTERVAL = 18.0  # seconds per further session: 34,000 in the week for which a revoked one is kept
 
 
 @dataclass
@@ -21,54 +21,54 @@ class _Tries:
 
 
 class FailedSignIns:
-    """Counts wrong tokens. A right one is never refused, so nobody locks out those who have one.
+    """Rate limit on wrong tokens. A valid one is never refused, so nobody can lock out those who have one.
 
-    Tokens are too long to be guessed at any speed (see ``read_tokens``); this keeps those who try from costing the
-    station anything, and shows them in its metrics.
+    Tokens are too long to be guessed at any rate (see ``read_tokens``); the limit makes attempts cheap for the station
+    and visible in its metrics.
     """
 
     def __init__(self) -> None:
         self._by_address: OrderedDict[str, _Tries] = OrderedDict()
-        self._all = _Tries()
+        self._total = _Tries()
 
     def add(self, address: str) -> float:
-        """Count a wrong token; gives the seconds to wait for the next, 0 while there were few."""
+        """Count a wrong token; return the seconds to wait before the next attempt, 0 if there were few."""
         now = time.monotonic()
         tries = self._by_address.pop(address, _Tries())
-        if now - tries.last > _FORGOTTEN:
+        if now - tries.last > _RESET_SECONDS:
             tries.count = 0
         tries.count, tries.last = tries.count + 1, now
-        self._by_address[address] = tries  # the latest at the end
-        if len(self._by_address) > _ADDRESSES:
+        self._by_address[address] = tries  # most recent last
+        if len(self._by_address) > _MAX_ADDRESSES:
             self._by_address.popitem(last=False)
-        return max(_wait(tries.count - _FREE), self._wait_for_all(now))
+        return max(_backoff(tries.count - _FREE), self._total_wait(now))
 
-    def _wait_for_all(self, now: float) -> float:
-        """The same by the minute for all addresses together."""
-        if now - self._all.last > _MINUTE:
-            self._all = _Tries(last=now)
-        self._all.count += 1
-        return _MINUTE if self._all.count > _FREE_IN_ALL else 0.0
+    def _total_wait(self, now: float) -> float:
+        """Count a wrong token of any address in the current minute; return the seconds to wait."""
+        if now - self._total.last > _MINUTE:
+            self._total = _Tries(last=now)
+        self._total.count += 1
+        return _MINUTE if self._total.count > _FREE_IN_TOTAL else 0.0
 
 
-def _wait(too_many: int) -> float:
-    """Twice as long with each wrong token too many."""
-    return min(2.0 ** min(too_many, 20), _LONGEST) if too_many > 0 else 0.0
+def _backoff(excess: int) -> float:
+    """Exponential backoff in seconds."""
+    return min(2.0 ** min(excess, 20), _MAX_WAIT) if excess > 0 else 0.0
 
 
 class SignIns:
-    """Limits how many sessions begin, and with them how many can be revoked and must be remembered."""
+    """Rate limit (token bucket) on new sessions, and so on the number of revoked ones to remember."""
 
     def __init__(self) -> None:
-        self._free = float(_SESSIONS)
+        self._free = float(_SESSION_BURST)
         self._last = time.monotonic()
 
     def take(self) -> float:
-        """Count a session that begins; gives the seconds to wait instead if there were too many, else 0."""
+        """Count a new session; return 0, or if there are too many, the seconds to wait instead."""
         now = time.monotonic()
-        self._free = min(self._free + (now - self._last) / _SESSION_EVERY, _SESSIONS)
+        self._free = min(self._free + (now - self._last) / _SESSION_INTERVAL, _SESSION_BURST)
         self._last = now
         if self._free < 1:
-            return (1 - self._free) * _SESSION_EVERY
+            return (1 - self._free) * _SESSION_INTERVAL
         self._free -= 1
         return 0.0

@@ -1,4 +1,4 @@
-"""Who may do what: two tokens in a file, and sessions of the page that are made of them."""
+"""Tokens of operators and readers in a file, and signed session cookies of the page."""
 
 import hashlib
 import hmac
@@ -13,16 +13,16 @@ from pathlib import Path
 from clearcast.errors import OutputError
 
 SESSION_SECONDS = 7 * 24 * 3600
-SHORTEST = 32  # characters of a token; those made here have 43
-_FEWEST = 8  # different characters of a token: those with fewer were typed; 32 random hexadecimal digits have more
-_HEAD = """\
-# Tokens of a Clearcast station. Whoever has the operator's may inspect and give feedback; the reader's only looks.
-# To change one, write another here and start the station again; that ends the sessions begun with it.
+SHORTEST = 32  # minimum characters of a token; generated ones have 43
+_MIN_DIFFERENT = 8  # different characters of a token: 32 random hexadecimal digits have more, typed patterns fewer
+_FILE_HEADER = """\
+# Tokens of a Clearcast station. Operators inspect images and give feedback; readers only view.
+# To change a token, replace it here and restart the station; this ends the sessions that were started with it.
 """
 
 
 class Role(StrEnum):
-    """What somebody may do: a reader looks, an operator inspects and gives feedback too."""
+    """Role of a client: a reader views, an operator also inspects and gives feedback."""
 
     OPERATOR = "operator"
     READER = "reader"
@@ -30,7 +30,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A session of the page: what it may do, when it ends (Unix time in seconds), and its random number."""
+    """Session of the page: role, expiry (Unix time in seconds), and random id."""
 
     role: Role
     ends: int
@@ -39,36 +39,36 @@ class Session:
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """The two secrets of a station; texts without white space."""
+    """The two tokens of a station; strings without white space."""
 
     operator: str
     reader: str
 
     def role_of(self, token: str) -> Role | None:
-        """Whose token this is. The time it takes tells nothing of how much of it is right."""
+        """Determine the role of a token, in constant time; None if it is wrong."""
         given = token.encode("utf-8", "replace")
         is_operator = hmac.compare_digest(given, self.operator.encode())
         is_reader = hmac.compare_digest(given, self.reader.encode())
         return Role.OPERATOR if is_operator else Role.READER if is_reader else None
 
-    def session(self, role: Role) -> str:
-        """A text for a cookie that stands for the role for ``SESSION_SECONDS``, and does not hold the token."""
+    def create_session(self, role: Role) -> str:
+        """Create a signed session for a cookie; it is valid for ``SESSION_SECONDS`` and does not contain the token."""
         ends = str(int(time.time()) + SESSION_SECONDS)
         number = secrets.token_hex(16)
-        return f"{role}.{ends}.{number}.{self._mark(role, ends, number)}"
+        return f"{role}.{ends}.{number}.{self._sign(role, ends, number)}"
 
     def parse_session(self, text: str) -> Session | None:
-        """The session that a cookie's text stands for; None where it has ended or was not made here."""
-        name, ends, number, mark = (text.split(".") + 4 * [""])[:4]
+        """Verify a session cookie; None if it has expired or its signature is wrong."""
+        name, ends, number, signature = (text.split(".") + 4 * [""])[:4]
         if name not in set(Role) or not (ends.isascii() and ends.isdecimal() and len(ends) <= 12):
             return None
-        right = self._mark(Role(name), ends, number)
-        made_here = hmac.compare_digest(mark.encode("utf-8", "replace"), right.encode())
-        if not made_here or int(ends) <= time.time():
+        expected = self._sign(Role(name), ends, number)
+        is_valid = hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode())
+        if not is_valid or int(ends) <= time.time():
             return None
         return Session(role=Role(name), ends=int(ends), number=number)
 
-    def _mark(self, role: Role, ends: str, number: str) -> str:
+    def _sign(self, role: Role, ends: str, number: str) -> str:
         token = self.operator if role is Role.OPERATOR else self.reader
         message = f"clearcast session {role} {ends} {number}".encode("utf-8", "replace")
         return hmac.new(token.encode(), message, hashlib.sha256).hexdigest()
@@ -78,12 +78,12 @@ def read_tokens(path: Path) -> Tokens:
     """Read a token file: lines ``operator: TOKEN`` and ``reader: TOKEN``, and comments that begin with ``#``.
 
     Raises:
-        OutputError: it cannot be read, lacks one, or they are the same or so short that they can be guessed.
+        OutputError: it cannot be read, lacks a token, or the tokens are equal or weak.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, ValueError) as error:
-        raise OutputError(f"{path}: the token file cannot be read ({error})") from None
+        raise OutputError(f"{path}: cannot read the token file ({error})") from None
     found = {}
     for line in lines:
         key, colon, value = line.partition(":")
@@ -95,40 +95,40 @@ def read_tokens(path: Path) -> Tokens:
         weakness = "the two tokens are the same"
     if weakness:
         raise OutputError(
-            f"{path}: {weakness}; needed are two lines, 'operator: TOKEN' and 'reader: TOKEN', with two different "
-            f"tokens of at least {SHORTEST} random characters, {_FEWEST} of them different; or remove the file, "
-            "and one with new tokens is made"
+            f"{path}: {weakness}; expected two lines, 'operator: TOKEN' and 'reader: TOKEN', with two different "
+            f"tokens of at least {SHORTEST} random characters, {_MIN_DIFFERENT} of them different; or remove the file "
+            "to have new tokens created"
         )
     return Tokens(operator=operator, reader=reader)
 
 
 def _weakness(name: str, token: str) -> str:
-    """Why a token could be guessed by somebody who tries many; "" if it could not."""
+    """Why a token could be guessed; "" if it could not."""
     if not token:
         return f"the token of the {name} is missing"
     if len(token) < SHORTEST:
         return f"the token of the {name} has {len(token)} characters"
     different = len(set(token))
-    return f"the token of the {name} has only {different} different characters" if different < _FEWEST else ""
+    return f"the token of the {name} has only {different} different characters" if different < _MIN_DIFFERENT else ""
 
 
 def make_tokens(path: Path) -> Tokens:
-    """Write a token file with new random tokens that only its owner can read.
+    """Create a token file with new random tokens that only its owner can read.
 
     Raises:
-        OutputError: it is there already, or cannot be written.
+        OutputError: it exists already, or cannot be written.
     """
     tokens = Tokens(operator=secrets.token_urlsafe(32), reader=secrets.token_urlsafe(32))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(file, "w", encoding="utf-8") as out:
-            out.write(f"{_HEAD}operator: {tokens.operator}\nreader: {tokens.reader}\n")
+            out.write(f"{_FILE_HEADER}operator: {tokens.operator}\nreader: {tokens.reader}\n")
     except OSError as error:
-        raise OutputError(f"{path}: the token file cannot be made ({error})") from None
+        raise OutputError(f"{path}: cannot create the token file ({error})") from None
     return tokens
 
 
 def others_can_read(path: Path) -> bool:
-    """Whether others on this machine can read a file."""
+    """Whether other users of this machine can read a file."""
     return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))

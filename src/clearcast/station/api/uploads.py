@@ -1,4 +1,4 @@
-"""From the files of a form to what the desk inspects, and what is logged of those that it does not get."""
+"""Conversion of form files to uploads for inspection, and log entries of rejected files."""
 
 import io
 import time
@@ -13,31 +13,31 @@ from clearcast.station.records import Entry
 
 
 def station_name(form: ReceivedForm, station: Station) -> str:
-    """Which station sent a form, as it says; else this one.
+    """Name of the station that sent a form; by default this one.
 
     Raises:
-        HTTPException: 422, its name is too long.
+        HTTPException: 422, the name is too long.
     """
-    said = form.station
-    if len(said) > LONGEST_STATION:
-        raise refused(422, f"The station's name has {len(said)} characters; at most {LONGEST_STATION} are taken")
-    return clean(said, LONGEST_STATION) or station.name
+    name = form.station
+    if len(name) > LONGEST_STATION:
+        raise refused(422, f"The station's name has {len(name)} characters; the limit is {LONGEST_STATION}")
+    return clean(name, LONGEST_STATION) or station.name
 
 
 def sift_all(files: Sequence[ReceivedFile], name: str, limits: Limits) -> list[Upload | Refusal]:
-    """Look at each file before it is decoded."""
-    return [_sifted(file, name, limits) for file in files]
+    """Check all files of a form before decoding."""
+    return [_check(file, name, limits) for file in files]
 
 
-def _sifted(file: ReceivedFile, name: str, limits: Limits) -> Upload | Refusal:
+def _check(file: ReceivedFile, name: str, limits: Limits) -> Upload | Refusal:
     if file.size > limits.bytes:
         return too_large(file.name, file.size, name, limits)
     return sift(io.BytesIO(file.data), file.name, name, limits)
 
 
 def entry_of(refusal: Refusal, file: ReceivedFile, station: Station) -> Entry:
-    """What is logged of a file that did not get to the desk; its bytes are not kept."""
-    upload, state = refusal.upload, station.desk.state()
+    """Create the log entry of a rejected file; its bytes are not stored."""
+    upload, state = refusal.upload, station.service.state()
     return Entry(
         at=time.time_ns() // 1_000_000,
         name=upload.name,
