@@ -129,8 +129,8 @@ class Counted:
 async def _apply_retention(station: Station, pool: WorkerPool) -> None:
     """Delete images that exceed the retention limits, every hour; a failure is logged and retried."""
     keep = station.retention
-    needed = station.log.with_feedback
-    sweep = partial(station.image_store.sweep, keep_days=keep.days, keep_bytes=keep.bytes, needed=needed)
+    needed = station.log.hashes_with_feedback
+    sweep = partial(station.image_store.apply_retention, keep_days=keep.days, keep_bytes=keep.bytes, needed=needed)
     while keep.days is not None or keep.bytes is not None:
         try:
             await pool.run(sweep)  # on a daemon thread: a hanging drive must not keep the process from ending

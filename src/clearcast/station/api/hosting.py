@@ -90,7 +90,7 @@ def host_station(hosting: Hosting, say: Say) -> None:
         log = open_log(hosting.db or hosting.data / "log.sqlite", pictures=images)
         resources.enter_context(closing(log))
         store = Shelf(images)
-        log.set_pictures(images)
+        log.set_image_folder(images)
         station = _make_station(hosting, log, store, tokens)
         say(f"Open {_address(listener)} in a browser; the API is documented at {_address(listener)}/docs")
         say(f"Log and images: {hosting.data.resolve()}" + (" (log in the database)" if hosting.db else ""))

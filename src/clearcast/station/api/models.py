@@ -99,7 +99,7 @@ class Pictures(BaseModel):
         if entry.width is None:
             return cls()
         try:
-            kept = store.kept(entry.sha256, entry.model) if store else frozenset({"noisy"})
+            kept = store.available(entry.sha256, entry.model) if store else frozenset({"noisy"})
         except ShelfAway:
             kept = frozenset({"noisy"})
         base = f"{prefix}/v1/pictures/{entry.sha256}"

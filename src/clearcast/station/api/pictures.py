@@ -106,7 +106,7 @@ def _read(store: Shelf, digest: str, model: str, kind: Kind) -> bytes | None:
         case "noisy":
             return store.viewable(digest)
         case "restored":
-            return store.restored(digest, model)
+            return store.denoised(digest, model)
         case "heat":
             return store.heat(digest, model)
         case "thumbnail":
