@@ -72,7 +72,7 @@ def _compare_ways(parts: int, accuracy: float, alike: float, datasets: int, rng:
 def _shipped(right: np.ndarray, images: Floats, seed: int) -> Bounds:
     names = np.repeat(np.arange(len(images)), images.astype(int))
     verdicts = np.concatenate([np.arange(int(all_of)) < ones for ones, all_of in zip(right, images, strict=True)])
-    low, high = share_interval(Sample(names, seed=seed, resamples=RESAMPLES).ratios(verdicts))
+    low, high = share_interval(Sample(names, seed=seed, resamples=RESAMPLES).estimate_ratios(verdicts))
     return float(low[0]), float(high[0])
 
 
@@ -196,15 +196,15 @@ def _figures(scores: Scores, seed: int) -> dict[str, tuple[Bounds, Measure]]:
         return weighted(weights)[:, 2:]
 
     return {
-        "accuracy": (_bounds(share_interval, sample.ratios(right)), _ratio(right)),
-        "sensitivity": (_bounds(share_interval, sample.ratios(right, defect)), _ratio(right, defect)),
-        "specificity": (_bounds(share_interval, sample.ratios(right, ~defect)), _ratio(right, ~defect)),
-        "difference of two stages": (_bounds(difference_interval, sample.ratios(gain)), _ratio(gain)),
-        "F1 of defect": (_bounds(share_interval, sample.measures(f1, [defect | said])), f1),
-        "F1, weighted": (_bounds(share_interval, sample.measures(last)), last),
-        "ROC area": (_bounds(share_interval, sample.measures(area, labels)), area),
-        "mean PSNR": (_bounds(mean_interval, sample.ratios(scores.psnr)), _ratio(scores.psnr)),
-        "mean MSE": (_bounds(mean_interval, sample.ratios(scores.mse)), _ratio(scores.mse)),
+        "accuracy": (_bounds(share_interval, sample.estimate_ratios(right)), _ratio(right)),
+        "sensitivity": (_bounds(share_interval, sample.estimate_ratios(right, defect)), _ratio(right, defect)),
+        "specificity": (_bounds(share_interval, sample.estimate_ratios(right, ~defect)), _ratio(right, ~defect)),
+        "difference of two stages": (_bounds(difference_interval, sample.estimate_ratios(gain)), _ratio(gain)),
+        "F1 of defect": (_bounds(share_interval, sample.estimate(f1, [defect | said])), f1),
+        "F1, weighted": (_bounds(share_interval, sample.estimate(last)), last),
+        "ROC area": (_bounds(share_interval, sample.estimate(area, labels)), area),
+        "mean PSNR": (_bounds(mean_interval, sample.estimate_ratios(scores.psnr)), _ratio(scores.psnr)),
+        "mean MSE": (_bounds(mean_interval, sample.estimate_ratios(scores.mse)), _ratio(scores.mse)),
     }
 
 
