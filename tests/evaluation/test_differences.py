@@ -183,7 +183,9 @@ def test_one_part_says_nothing_of_others() -> None:
 
     said = conclusions(differences(table, 1), changed(table))
 
-    assert said[0] == "Verdicts: no difference can be established, since all images show one part (accuracy +50.0 points)."
+    assert (
+        said[0] == "Verdicts: no difference can be established, since all images show one part (accuracy +50.0 points)."
+    )
 
 
 def test_without_verdicts_of_both_only_the_rest_is_compared() -> None:

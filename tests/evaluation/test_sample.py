@@ -128,7 +128,9 @@ def test_neither_order_nor_names_matter(sizes: list[int], seed: int) -> None:
     order = np.random.default_rng(seed).permutation(len(part))
     before = single(share_interval(Sample(part, resamples=1000).estimate_ratios(right)))
 
-    assert single(share_interval(Sample(part[order], resamples=1000).estimate_ratios(right[order]))) == pytest.approx(before)
+    assert single(share_interval(Sample(part[order], resamples=1000).estimate_ratios(right[order]))) == pytest.approx(
+        before
+    )
     names = np.array([f"part {hash((number, seed)) % 10**9}" for number in range(len(sizes))])
     renamed = single(share_interval(Sample(names[part], resamples=1000).estimate_ratios(right)))
     assert renamed == pytest.approx(before, abs=0.03)

@@ -59,7 +59,7 @@ def confusion_matrix(targets: Targets, probabilities: Probabilities, classes: Se
 
 
 def roc_curves(targets: Targets, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, Roc]:
-    """Compute the ROC curve of defect, or of each class against the rest, unless the class is absent or the only one."""
+    """Compute the ROC curve of defect, or of each class against the rest; none for an absent or an only class."""
     curves: dict[str, Roc] = {}
     for index, name in enumerate(classes):
         positive = targets == index

@@ -75,9 +75,7 @@ FIDELITY: Final[Mapping[FidelityMeasure, MeasureInfo]] = {
         highest=math.inf,
     ),
     "ssim": MeasureInfo(title="SSIM", name="SSIM", is_share=False, lowest=-1.0),
-    "mse": MeasureInfo(
-        title="MSE", name="MSE", decimals=4, higher_is_better=False, is_share=False, highest=math.inf
-    ),
+    "mse": MeasureInfo(title="MSE", name="MSE", decimals=4, higher_is_better=False, is_share=False, highest=math.inf),
     "lpips": MeasureInfo(title="LPIPS", name="LPIPS", higher_is_better=False, is_share=False, highest=math.inf),
 }
 """Image quality against the reference: the measures of ``FidelityMetrics``."""

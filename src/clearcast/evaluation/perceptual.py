@@ -118,8 +118,8 @@ def _cached_backbone(*, download: bool) -> Path:
         return path
     if not download:
         raise MissingDependencyError(
-            f"AlexNet's weights are not in {path}, and downloads are not allowed; fetch {BACKBONE_URL} and put the file "
-            "there, or give its path with --lpips-backbone"
+            f"AlexNet's weights are not in {path}, and downloads are not allowed; fetch {BACKBONE_URL} and put the "
+            "file there, or give its path with --lpips-backbone"
         )
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)  # torch's download has no time limit of its own
@@ -128,8 +128,8 @@ def _cached_backbone(*, download: bool) -> Path:
         torch.hub.download_url_to_file(BACKBONE_URL, str(path), hash_prefix=BACKBONE_SHA256, progress=False)
     except (URLError, OSError, RuntimeError) as error:
         raise MissingDependencyError(
-            f"AlexNet's weights are not in {path} and could not be downloaded ({error}); fetch {BACKBONE_URL} on another "
-            "machine and put the file there, or give its path with --lpips-backbone"
+            f"AlexNet's weights are not in {path} and could not be downloaded ({error}); fetch {BACKBONE_URL} on "
+            "another machine and put the file there, or give its path with --lpips-backbone"
         ) from None
     finally:
         socket.setdefaulttimeout(before)

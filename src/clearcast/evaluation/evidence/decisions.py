@@ -65,7 +65,10 @@ def _with_choice(test: Judged, validation: Judged, plain: OperatingPoint, policy
     choice = choose(validation, policy)
     temperatures, thresholds = choice.temperatures, choice.thresholds
     calibrated, calibrated_validation = test.calibrated(temperatures), validation.calibrated(temperatures)
-    predicted, validation_predicted = _predict_defect(calibrated, thresholds), _predict_defect(calibrated_validation, thresholds)
+    predicted, validation_predicted = (
+        _predict_defect(calibrated, thresholds),
+        _predict_defect(calibrated_validation, thresholds),
+    )
     chosen = operating_point(calibrated, predicted, list(thresholds.values()), sample)
     return {
         "asked": asked_for(policy),

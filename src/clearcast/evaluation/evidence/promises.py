@@ -27,7 +27,12 @@ def asked_for(policy: Wishes) -> str:
 
 
 def choice_sentence(
-    point: OperatingPoint, test: Judged, predicted: Flags, validation: Judged, validation_predicted: Flags, policy: Wishes
+    point: OperatingPoint,
+    test: Judged,
+    predicted: Flags,
+    validation: Judged,
+    validation_predicted: Flags,
+    policy: Wishes,
 ) -> str:
     """Describe a chosen threshold: its effect on test images, and the escape rate that the images support.
 

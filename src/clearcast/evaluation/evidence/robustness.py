@@ -31,7 +31,9 @@ def robustness_curves(robustness: pd.DataFrame, seed: int) -> dict[str, Robustne
 
 def _curve(rows: pd.DataFrame, level_name: str, seed: int) -> RobustnessCurve:
     points = [_point(level, rows[rows["level"] == level], seed) for level in sorted(set(rows["level"]))]
-    texts = [f"{start} {_range_text(points, which)}" for which, start in _INPUTS.items() if which in points[0]["accuracy"]]
+    texts = [
+        f"{start} {_range_text(points, which)}" for which, start in _INPUTS.items() if which in points[0]["accuracy"]
+    ]
     return {
         "level_name": level_name,
         "points": points,

@@ -9,7 +9,7 @@ Targets = NDArray[np.int64]
 
 
 def weighted_measures(true: Targets, predicted: Targets, classes: int) -> Measure:
-    """Make a measure of precision, recall and F1, averaged over classes by weight (scikit-learn's ``average="weighted"``).
+    """Make a measure of precision, recall and F1, averaged as by scikit-learn's ``average="weighted"``.
 
     Args:
         true: true classes, shape (images,), indices.
