@@ -205,7 +205,7 @@ def test_the_networks_of_a_study_take_part(study: StudyRequest, tmp_path: Path) 
     assert [str(table.title).split(" (")[0] for table in tables[:3]] == [
         "PSNR, dB",
         "SSIM",
-        "Verdicts, Area under the ROC curve",
+        "Verdicts: ROC area",
     ]
     for path in write_contact_sheets(result):
         assert path.stat().st_size > 1000

@@ -69,8 +69,8 @@ def test_groups_without_doubtful_matches_have_no_such_sections(sheet: Sheet, tmp
 def test_the_page_is_bounded_and_needs_nothing_from_elsewhere(
     sheet: Sheet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups_page, "GROUPS", 2)
-    monkeypatch.setattr(groups_page, "IMAGES_PER_GROUP", 2)
+    monkeypatch.setattr(groups_page, "MAX_GROUPS", 2)
+    monkeypatch.setattr(groups_page, "MAX_IMAGES_PER_GROUP", 2)
 
     page = written(sheet, in_threes(sheet), tmp_path)
 

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn import metrics
 
 from clearcast.checks import require_finite
 from clearcast.domain import Label
 from clearcast.evaluation.results import ClassificationMetrics, Roc
+from clearcast.evaluation.statistics.measures import Targets
+from clearcast.evaluation.statistics.sample import Floats
 
-Probabilities = NDArray[np.float64]
-Targets = NDArray[np.int64]
-Floats = NDArray[np.float64]
+Probabilities = Floats
 
 
 def classification_metrics(

@@ -42,7 +42,7 @@ class MeasureInfo:
         return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
-CLASSIFICATION: Final[Mapping[str, MeasureInfo]] = {
+CLASSIFICATION_MEASURES: Final[Mapping[str, MeasureInfo]] = {
     "accuracy": MeasureInfo(title="Accuracy", name="accuracy"),
     "precision": MeasureInfo(title="Precision (weighted)", name="weighted precision"),
     "recall": MeasureInfo(title="Recall (weighted)", name="weighted recall"),
@@ -55,7 +55,7 @@ CLASSIFICATION: Final[Mapping[str, MeasureInfo]] = {
 }
 """The measures of ``ClassificationMetrics``, in the order of the tables."""
 
-DECISION: Final[Mapping[str, MeasureInfo]] = {
+DECISION_MEASURES: Final[Mapping[str, MeasureInfo]] = {
     "escape": MeasureInfo(title="Escape rate", name="escapes", higher_is_better=False),
     "overkill": MeasureInfo(title="Overkill rate", name="overkills", higher_is_better=False),
     "retake": MeasureInfo(title="Retake rate", name="retakes", higher_is_better=False),
@@ -63,7 +63,7 @@ DECISION: Final[Mapping[str, MeasureInfo]] = {
 }
 """Rates of decisions: of defects, of ok images, of all images, of the verdicts given."""
 
-FIDELITY: Final[Mapping[FidelityMeasure, MeasureInfo]] = {
+QUALITY_MEASURES: Final[Mapping[FidelityMeasure, MeasureInfo]] = {
     "psnr": MeasureInfo(
         title="PSNR",
         name="PSNR",

@@ -13,13 +13,12 @@ from clearcast.domain import NoiseType
 from clearcast.evaluation.benchmark.figures import ALL, BY_TYPE, VERDICT
 from clearcast.evaluation.benchmark.run import REFERENCE, Benchmark
 from clearcast.evaluation.evidence.contract import Figure as Measured
-from clearcast.evaluation.measures import CLASSIFICATION, FIDELITY
-from clearcast.evaluation.results import FidelityMeasure
+from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, QUALITY_MEASURES
 from clearcast.imaging import Channels
 from clearcast.report.charts.style import PICTURE_SIDE, empty, save
 from clearcast.report.numbers import DASH, decimal, measured
 
-_FIDELITY: tuple[FidelityMeasure, ...] = ("psnr", "ssim")
+_IMAGE_MEASURES = {"psnr": QUALITY_MEASURES["psnr"], "ssim": QUALITY_MEASURES["ssim"]}
 
 
 def benchmark_tables(result: Benchmark) -> list[Table]:
@@ -27,14 +26,14 @@ def benchmark_tables(result: Benchmark) -> list[Table]:
     about = result.about
     rows = f"{about['measured_images']} images of {about['measured_parts']} parts"
     tables = [
-        _table(f"{FIDELITY[name].label} ({rows}, grey)", result, about["denoisers"], name, FIDELITY[name].decimals)
-        for name in _FIDELITY
+        _table(f"{info.label} ({rows}, grey)", result, about["denoisers"], measure, info.decimals)
+        for measure, info in _IMAGE_MEASURES.items()
     ]
     chosen = ", ".join(f"{name} for {NoiseType(kind).display_name}" for kind, name in about["best_by_type"].items())
     tables[0].caption = f"{BY_TYPE}: {chosen}, chosen on these images for a known noise type."
     for measure in VERDICT if about["judges"] else ():
-        title, decimals = CLASSIFICATION[measure].title, CLASSIFICATION[measure].decimals
-        tables.append(_table(f"Verdicts, {title} ({rows})", result, about["judges"], measure, decimals))
+        info = CLASSIFICATION_MEASURES[measure]
+        tables.append(_table(f"Verdicts: {info.name} ({rows})", result, about["judges"], measure, info.decimals))
     threads = "threads: PyTorch {torch}, OpenCV {opencv}".format(**about["threads"])
     tables[-1].caption = f"ms: median time of one image, in memory; {threads}."
     return tables

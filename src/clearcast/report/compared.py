@@ -21,7 +21,7 @@ def difference_table(found: list[Difference]) -> Table:
         signed = measured(each.difference, digits, sign=True)
         noise = "" if each.noise == ALL else each.noise
         name = f"{each.measure}, {each.info.unit}" if each.info.unit else each.measure
-        table.add_row(each.aspect.title, name, noise, *figures, signed, each.better or DASH)
+        table.add_row(each.aspect.display_name, name, noise, *figures, signed, each.better or DASH)
     return table
 
 

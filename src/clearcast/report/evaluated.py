@@ -5,7 +5,7 @@ from rich.table import Table
 
 from clearcast.domain import Label, NoiseType
 from clearcast.evaluation.evidence.contract import Evidence
-from clearcast.evaluation.measures import CLASSIFICATION, FIDELITY
+from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, QUALITY_MEASURES
 from clearcast.evaluation.results import FidelityMeasure
 from clearcast.evaluation.stage import Stage
 from clearcast.report.numbers import DASH, measured
@@ -40,7 +40,7 @@ def add_restoration(table: Table, evidence: Evidence, measures: tuple[FidelityMe
     restoration = evidence["restoration"]
     for noise in restoration["denoised"]:
         for measure in measures:
-            info = FIDELITY[measure]
+            info = QUALITY_MEASURES[measure]
             figures = (restoration[which][noise][measure] for which in ("noisy", "denoised"))
             table.add_row(info.label, noise, *(measured(figure, info.decimals) for figure in figures))
 
@@ -50,7 +50,7 @@ def _classification_table(evidence: Evidence, rows: str) -> Table:
     table = Table("", *stages.values(), title=f"Verdicts and noise types ({rows})", title_justify="left")
     table.caption = evidence["method"]
     table.caption_justify = "left"
-    for measure, info in CLASSIFICATION.items():
+    for measure, info in CLASSIFICATION_MEASURES.items():
         figures = [evidence["classification"][stage].get(measure) for stage in stages]
         if any(figures):
             table.add_row(info.title, *(measured(figure, info.decimals) if figure else DASH for figure in figures))

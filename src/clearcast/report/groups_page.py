@@ -16,8 +16,8 @@ from clearcast.imaging import Channels, Picture
 from clearcast.report.templating import render
 
 # Maximum numbers shown. Together with the image sizes they keep the page below about 5 MB.
-CONTRADICTIONS, DOUBTS, MISSES, GROUPS = 24, 24, 12, 48
-IMAGES_PER_GROUP = 8  # images of one group
+MAX_CONTRADICTIONS, MAX_DOUBTFUL_MATCHES, MAX_NEAR_MISSES, MAX_GROUPS = 24, 24, 12, 48
+MAX_IMAGES_PER_GROUP = 8  # images of one group
 _SIDE = 112  # pixels, the longer side of a thumbnail
 _JPEG_QUALITY = 80
 
@@ -72,13 +72,13 @@ def write_groups_page(sheet: Sheet, groups: RowGroups, path: Path) -> None:
         alone=sum(len(members) == 1 for _, members in largest),
         same=SAME,
         largest=len(largest[0][1]) if largest else 0,
-        contradictions=_groups(sheet, groups, labels, mixed[:CONTRADICTIONS]),
+        contradictions=_groups(sheet, groups, labels, mixed[:MAX_CONTRADICTIONS]),
         contradicted=len(mixed),
-        doubts=_pairs(sheet, groups, labels, groups.doubtful_joins[:DOUBTS]),
+        doubts=_pairs(sheet, groups, labels, groups.doubtful_joins[:MAX_DOUBTFUL_MATCHES]),
         doubted=len(groups.doubtful_joins),
-        misses=_pairs(sheet, groups, labels, groups.near_misses[:MISSES]),
+        misses=_pairs(sheet, groups, labels, groups.near_misses[:MAX_NEAR_MISSES]),
         missed=len(groups.near_misses),
-        groups=_groups(sheet, groups, labels, by_size[:GROUPS]),
+        groups=_groups(sheet, groups, labels, by_size[:MAX_GROUPS]),
         grouped=len(by_size),
     )
     with replace_file(path) as temporary:
@@ -128,7 +128,7 @@ def _choose(pictures: Iterable[str], labels: dict[str, set[Label]]) -> list[str]
     distinct = list(dict.fromkeys(pictures))
     counts = {label: sum(label in labels[path] for path in distinct) for label in Label}
     return sorted(distinct, key=lambda path: min((counts[label] for label in labels[path]), default=0))[
-        :IMAGES_PER_GROUP
+        :MAX_IMAGES_PER_GROUP
     ]
 
 

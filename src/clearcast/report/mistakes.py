@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from clearcast.domain import Label
+from clearcast.evaluation.evidence.tables import VERDICTS
 from clearcast.report.numbers import decimal
 from clearcast.report.pictures import Record, Thumbnail, triptych
-from clearcast.report.sources import VERDICT_STAGES, Run, display_name
+from clearcast.report.sources import Run, display_name
 
 MOST = 24  # of each kind; the others are in predictions.csv
 _SIDE = 144
@@ -75,4 +76,4 @@ def _mistake(run: Run, record: Record) -> Mistake:
 
 
 def _stages(run: Run) -> list[str]:
-    return [stage for stage in VERDICT_STAGES if stage in run.metrics["stages"]]
+    return [stage.value for stage in VERDICTS if stage in run.metrics["stages"]]

@@ -14,8 +14,6 @@ from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.results import ClassificationStage, RestorationStage, StudyMetrics
 from clearcast.evaluation.stage import Stage
 
-VERDICT_STAGES = tuple(stage.value for stage in Stage if stage not in {Stage.NOISE_TYPE, Stage.DENOISING})
-
 
 @dataclass(frozen=True)
 class Run:

@@ -7,7 +7,7 @@ from typing import Literal
 from clearcast.domain import Label
 from clearcast.evaluation.evidence.contract import Comparison, Figure
 from clearcast.evaluation.evidence.words import counted
-from clearcast.evaluation.measures import CLASSIFICATION, FIDELITY
+from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, QUALITY_MEASURES
 from clearcast.evaluation.results import ClassificationStage, FidelityMeasure, RestorationStage
 from clearcast.report.charts import evidence as charts
 from clearcast.report.figures import Chart, chart
@@ -56,7 +56,7 @@ def headline(run: Run) -> str:
     available = [key for key in ("denoised", "noisy", "reference", "transfer", "noise_type") if key in stages]
     if not available and denoising:
         before, after = (decimal(denoising[which]["all"]["psnr"]["mean"], 2) for which in ("noisy", "denoised"))
-        return f"Denoising raised the mean PSNR of the test images from {before} to {after} dB."
+        return f"Denoising changed the mean PSNR of the test images from {before} to {after} dB."
     leakage = seen(run.metrics["run"])
     start = "On parts outside the training set, " if leakage is Seen.NONE else ""
     return f"{start}{_correct_text(stages, available)}{_LEAKAGE_TEXTS.get(leakage, '')}."
@@ -78,8 +78,8 @@ def verdicts(run: Run) -> Grid | None:
         return None
     chosen = ", chosen" if _all_chosen(run) else ""
     columns = (
-        CLASSIFICATION["accuracy"].title,
-        CLASSIFICATION["roc_area"].name,
+        CLASSIFICATION_MEASURES["accuracy"].title,
+        CLASSIFICATION_MEASURES["roc_area"].name,
         f"Escape{chosen}",
         f"Overkill{chosen}",
     )
@@ -92,7 +92,7 @@ def restored(run: Run) -> Grid | None:
     if stage is None:
         return None
     rows = tuple(
-        (FIDELITY[measure].label, _fidelity_cells(run, stage, measure))
+        (QUALITY_MEASURES[measure].label, _fidelity_cells(run, stage, measure))
         for measure in _FIRST_SCREEN_FIDELITY
         if stage["denoised"]["all"][measure]
     )
@@ -199,7 +199,7 @@ def _noise_type_text(run: Run) -> str:
 
 def _fidelity_cells(run: Run, stage: RestorationStage, measure: FidelityMeasure) -> tuple[Cell, Cell, Cell]:
     """Cells of one measure: noisy, denoised and gain."""
-    digits = FIDELITY[measure].decimals
+    digits = QUALITY_MEASURES[measure].decimals
     before, after = (_mean(run, stage, which, measure) for which in ("noisy", "denoised"))
     published = (stage["published"] or {}).get(measure)
     paired = run.evidence.get("gain", {}).get("all", {}).get(measure) if run.evidence else None

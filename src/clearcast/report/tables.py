@@ -8,7 +8,7 @@ import rich.table
 from rich.text import Text
 
 from clearcast.evaluation.evidence.contract import Comparison, Evidence, Figure
-from clearcast.evaluation.measures import CLASSIFICATION, FIDELITY
+from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, QUALITY_MEASURES
 from clearcast.evaluation.results import (
     ClassificationStage,
     FidelityMeasure,
@@ -79,8 +79,8 @@ def noise_table(stage: RestorationStage, evidence: Evidence | None) -> Table:
     Each mean has its interval if there is evidence, or else its standard deviation.
     """
     names = sorted(stage["denoised"], key=lambda name: name == "all")
-    psnr, *others = (info.label for info in FIDELITY.values())
-    columns = ("Noise", "Images", psnr, f"Gain, {FIDELITY['psnr'].unit}", *others)
+    psnr, *others = (info.label for info in QUALITY_MEASURES.values())
+    columns = ("Noise", "Images", psnr, f"Gain, {QUALITY_MEASURES['psnr'].unit}", *others)
     rows = tuple(_noise_row(stage, name, which, evidence) for name in names for which in ("noisy", "denoised"))
     content = f"mean ({INTERVAL})" if evidence else "mean ± standard deviation"
     return Table(f"Denoising by noise type, {content}", columns, rows)
@@ -124,9 +124,9 @@ def _noise_row(stage: RestorationStage, name: str, which: _Images, evidence: Evi
         gained = measured(figure, 2, sign=True) if figure else decimal(gain(stage, name), 2, sign=True)
     if evidence:
         figures = evidence["restoration"].get(which, {}).get(name, {})
-        psnr, *others = (_with_interval(metrics, measure, figures) for measure in FIDELITY)
+        psnr, *others = (_with_interval(metrics, measure, figures) for measure in QUALITY_MEASURES)
     else:
-        psnr, *others = (_with_spread(metrics, measure) for measure in FIDELITY)
+        psnr, *others = (_with_spread(metrics, measure) for measure in QUALITY_MEASURES)
     return (f"{display_name(name)}, {which}", str(metrics["images"]), psnr, gained, *others)
 
 
@@ -139,7 +139,7 @@ def _classification_table(key: str, stage: ClassificationStage, figures: dict[st
             *([bounds(figures.get(name), info.decimals)] if figures else []),
             decimal(published.get(name), info.published_decimals),
         )
-        for name, info in CLASSIFICATION.items()
+        for name, info in CLASSIFICATION_MEASURES.items()
         if name in stage["metrics"]
     )
     return Table(_title(key, stage["title"]), ("Measure", "Ours", *([INTERVAL] if figures else []), "Published"), rows)
@@ -157,16 +157,16 @@ def _restoration_table(stage: RestorationStage, evidence: Evidence | None) -> Ta
     headings: Mapping[_Images, str] = {"noisy": "Noisy", "denoised": "Denoised (ours)"}
     for which, heading in headings.items():
         columns.append(heading)
-        cells_by_column.append([_with_spread(stage[which]["all"], name) for name in FIDELITY])
+        cells_by_column.append([_with_spread(stage[which]["all"], name) for name in QUALITY_MEASURES])
         if evidence:
             figures = evidence["restoration"].get(which, {}).get("all", {})
             columns.append(INTERVAL)
             cells_by_column.append(
-                [bounds(figures.get(name), info.published_decimals) for name, info in FIDELITY.items()]
+                [bounds(figures.get(name), info.published_decimals) for name, info in QUALITY_MEASURES.items()]
             )
     rows = tuple(
         (info.label, *cells, decimal(published.get(name), info.published_decimals))
-        for (name, info), *cells in zip(FIDELITY.items(), *cells_by_column, strict=True)
+        for (name, info), *cells in zip(QUALITY_MEASURES.items(), *cells_by_column, strict=True)
     )
     return Table(_title("denoising", stage["title"]), (*columns, "Published"), rows, lpips_remark(stage))
 
@@ -177,13 +177,13 @@ def _title(key: str, title: str) -> str:
 
 def _with_spread(metrics: FidelityMetrics, name: FidelityMeasure) -> str:
     spread = metrics[name]
-    return _NOT_MEASURED if spread is None else mean_and_spread(spread, FIDELITY[name].published_decimals)
+    return _NOT_MEASURED if spread is None else mean_and_spread(spread, QUALITY_MEASURES[name].published_decimals)
 
 
 def _with_interval(metrics: FidelityMetrics, name: FidelityMeasure, figures: dict[str, Figure]) -> str:
     if metrics[name] is None:
         return _NOT_MEASURED
-    return measured(figures.get(name), FIDELITY[name].published_decimals)
+    return measured(figures.get(name), QUALITY_MEASURES[name].published_decimals)
 
 
 def _to_terminal(table: Table) -> rich.table.Table:

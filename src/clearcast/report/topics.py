@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from clearcast.evaluation.evidence.contract import Decision, Figure, OperatingPoint, RobustnessCurve
 from clearcast.evaluation.evidence.words import counted
-from clearcast.evaluation.measures import CLASSIFICATION, DECISION
+from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, DECISION_MEASURES
 from clearcast.report.charts import evidence as charts
 from clearcast.report.figures import Chart, chart
 from clearcast.report.numbers import bounds, decimal, measured, sentence
@@ -96,8 +96,8 @@ def _calibration_panel(run: Run, stage: str, decision: Decision) -> Panel | None
 def _operating_panel(run: Run, stage: str, decision: Decision) -> Panel:
     points = {"The study's verdicts": decision["plain"], "Chosen": decision["chosen"]}
     rows = tuple(_operating_row(name, point) for name, point in points.items() if point)
-    escape, overkill = DECISION["escape"].title, DECISION["overkill"].title
-    columns = ("", "Threshold", "Escapes", escape, "Overkills", overkill, CLASSIFICATION["accuracy"].title)
+    escape, overkill = DECISION_MEASURES["escape"].title, DECISION_MEASURES["overkill"].title
+    columns = ("", "Threshold", "Escapes", escape, "Overkills", overkill, CLASSIFICATION_MEASURES["accuracy"].title)
     table = Table(f"Rates of the thresholds, with {INTERVAL}s", columns, rows)
     figures: tuple[Chart, ...] = ()
     if decision["curve"]:
@@ -133,7 +133,7 @@ def _risk_at(decision: Decision, coverage: float) -> str:
 
 
 def _robustness_panel(run: Run, noise: str, curve: RobustnessCurve) -> Panel:
-    titles = (CLASSIFICATION["accuracy"].title, DECISION["escape"].title)
+    titles = (CLASSIFICATION_MEASURES["accuracy"].title, DECISION_MEASURES["escape"].title)
     columns = ("Level", "Images", *(f"{title}, {which}" for title in titles for which in charts.INPUTS))
     rows = tuple(
         (

@@ -5,15 +5,15 @@ from rich.table import Table
 from clearcast.bundle.tuning import Tuned
 from clearcast.evaluation.evidence.outcome import Tally
 from clearcast.evaluation.evidence.words import span
-from clearcast.evaluation.measures import DECISION
+from clearcast.evaluation.measures import DECISION_MEASURES
 from clearcast.report.numbers import DASH, decimal
 from clearcast.runtime.verdicts import Rule
 
 _ROWS = {  # field of Outcome -> name
-    "escapes": DECISION["escape"].name,
-    "overkills": DECISION["overkill"].name,
-    "retaken": DECISION["retake"].name,
-    "wrong": DECISION["risk"].name,
+    "escapes": DECISION_MEASURES["escape"].name,
+    "overkills": DECISION_MEASURES["overkill"].name,
+    "retaken": DECISION_MEASURES["retake"].name,
+    "wrong": DECISION_MEASURES["risk"].name,
 }
 _CAPTION = "escapes: defects called ok; overkills: ok images called defect; wrong verdicts: of those given"
 

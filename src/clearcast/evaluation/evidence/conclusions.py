@@ -5,13 +5,16 @@ import pandas as pd
 from clearcast.domain import Verdict
 from clearcast.evaluation.evidence.differences import ALL, Aspect, Difference
 from clearcast.evaluation.evidence.words import counted
-from clearcast.evaluation.measures import CLASSIFICATION, DECISION, FIDELITY
+from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, DECISION_MEASURES, QUALITY_MEASURES
 
 _DECISIVE = {
     # Not the ROC area: it does not depend on the threshold in use.
-    Aspect.VERDICTS: (CLASSIFICATION["accuracy"], DECISION["escape"], DECISION["overkill"], DECISION["retake"]),
-    Aspect.NOISE_TYPES: (CLASSIFICATION["accuracy"],),
-    Aspect.RESTORING: (FIDELITY["psnr"], FIDELITY["ssim"]),
+    Aspect.VERDICTS: (
+        CLASSIFICATION_MEASURES["accuracy"],
+        *(DECISION_MEASURES[key] for key in ("escape", "overkill", "retake")),
+    ),
+    Aspect.NOISE_TYPES: (CLASSIFICATION_MEASURES["accuracy"],),
+    Aspect.RESTORING: (QUALITY_MEASURES["psnr"], QUALITY_MEASURES["ssim"]),
 }
 
 
@@ -26,7 +29,7 @@ def conclusions(found: list[Difference], changes: pd.DataFrame) -> list[str]:
     for aspect, measures in _DECISIVE.items():
         decisive = [each for each in found if each.aspect is aspect and each.noise == ALL and each.info in measures]
         if decisive:
-            sentences.append(f"{aspect.title.capitalize()}: {_better_text(decisive)}.")
+            sentences.append(f"{aspect.display_name.capitalize()}: {_better_text(decisive)}.")
         if decisive and aspect is Aspect.VERDICTS:
             sentences.append(_changes_text(decisive[0].images, changes))
     return sentences

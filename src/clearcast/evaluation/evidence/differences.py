@@ -17,7 +17,7 @@ from clearcast.domain import Label, NoiseType, Verdict
 from clearcast.evaluation.evidence.contract import Figure
 from clearcast.evaluation.evidence.figures import figure
 from clearcast.evaluation.evidence.restoration import column
-from clearcast.evaluation.measures import CLASSIFICATION, DECISION, FIDELITY, MeasureInfo
+from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, DECISION_MEASURES, QUALITY_MEASURES, MeasureInfo
 from clearcast.evaluation.statistics.intervals import Interval, difference_interval, mean_interval, share_interval
 from clearcast.evaluation.statistics.measures import roc_measure
 from clearcast.evaluation.statistics.sample import Estimates, Flags, Floats, Measure, Sample
@@ -36,7 +36,7 @@ class Aspect(StrEnum):
     RESTORING = "restored pictures"
 
     @property
-    def title(self) -> str:
+    def display_name(self) -> str:
         """Name for people."""
         return "denoised images" if self is Aspect.RESTORING else self.value
 
@@ -119,13 +119,13 @@ def _verdicts(table: pd.DataFrame, sample: Sample) -> list[Difference]:
     right = [(table[f"said_{x}"] == table["label"]).to_numpy(bool) for x in _SUFFIXES]
     share = partial(_paired, sample, Aspect.VERDICTS, intervals=_SHARE_INTERVALS)
     found = [
-        share(CLASSIFICATION["accuracy"], right),
-        share(DECISION["escape"], predicted(Verdict.OK), among=defect),
-        share(DECISION["overkill"], predicted(Verdict.DEFECT), among=~defect),
+        share(CLASSIFICATION_MEASURES["accuracy"], right),
+        share(DECISION_MEASURES["escape"], predicted(Verdict.OK), among=defect),
+        share(DECISION_MEASURES["overkill"], predicted(Verdict.DEFECT), among=~defect),
     ]
     retaken = predicted(Verdict.RETAKE)
     if np.any(retaken):
-        found.append(share(DECISION["retake"], retaken))
+        found.append(share(DECISION_MEASURES["retake"], retaken))
     if defect.any() and not defect.all():
         found.append(_roc(defect, [column(table, f"logit_{x}") for x in _SUFFIXES], sample))
     return found
@@ -133,7 +133,7 @@ def _verdicts(table: pd.DataFrame, sample: Sample) -> list[Difference]:
 
 def _noise_types(table: pd.DataFrame, sample: Sample) -> list[Difference]:
     right = [(table[f"said_noise_type_{x}"] == table["noise_type"]).to_numpy(bool) for x in _SUFFIXES]
-    return [_paired(sample, Aspect.NOISE_TYPES, CLASSIFICATION["accuracy"], right, intervals=_SHARE_INTERVALS)]
+    return [_paired(sample, Aspect.NOISE_TYPES, CLASSIFICATION_MEASURES["accuracy"], right, intervals=_SHARE_INTERVALS)]
 
 
 def _denoised_images(table: pd.DataFrame, sample: Sample) -> list[Difference]:
@@ -143,7 +143,7 @@ def _denoised_images(table: pd.DataFrame, sample: Sample) -> list[Difference]:
     found = []
     for noise, rows in kinds.items():
         for key in ("psnr", "ssim") if rows.any() else ():
-            info = FIDELITY[key]
+            info = QUALITY_MEASURES[key]
             both = [column(table, f"{key}_{x}") for x in _SUFFIXES]
             finite = rows & np.isfinite(both[0]) & np.isfinite(both[1])
             means = partial(mean_interval, lowest=info.lowest, highest=info.highest), mean_interval
@@ -186,7 +186,7 @@ def _roc(defect: Flags, logits: list[Floats], sample: Sample) -> Difference:
     both = sample.estimate(lambda weights: areas[1](weights) - areas[0](weights), among)
     return Difference(
         aspect=Aspect.VERDICTS,
-        info=CLASSIFICATION["roc_area"],
+        info=CLASSIFICATION_MEASURES["roc_area"],
         images=sample.images,
         parts=int(both.groups[0]),
         first=first,

@@ -9,7 +9,7 @@ import pandas as pd
 from clearcast.domain import NoiseType
 from clearcast.evaluation.evidence.contract import Figure
 from clearcast.evaluation.evidence.figures import UNDEFINED, figure
-from clearcast.evaluation.measures import FIDELITY
+from clearcast.evaluation.measures import QUALITY_MEASURES
 from clearcast.evaluation.results import FidelityMeasure
 from clearcast.evaluation.statistics.intervals import mean_interval
 from clearcast.evaluation.statistics.sample import Flags, Floats, Sample
@@ -19,7 +19,7 @@ def restoration_figures(test: pd.DataFrame, sample: Sample) -> dict[str, dict[st
     """Average each measure over images: noisy | denoised -> all | noise type -> measure; without infinite PSNR."""
     return {
         which: {
-            name: {measure: mean_figure(test, f"{measure}_{which}", rows, sample) for measure in FIDELITY}
+            name: {measure: mean_figure(test, f"{measure}_{which}", rows, sample) for measure in QUALITY_MEASURES}
             for name, rows in _subsets(test).items()
         }
         for which in ("noisy", "denoised")
@@ -31,7 +31,7 @@ def gain_figures(test: pd.DataFrame, sample: Sample) -> dict[str, dict[str, Figu
     """Average the paired gain of denoising over images: all | noise type -> measure (PSNR in dB)."""
     gains = {
         measure: column(test, f"{measure}_denoised") - column(test, f"{measure}_noisy")
-        for measure in FIDELITY
+        for measure in QUALITY_MEASURES
         if {f"{measure}_denoised", f"{measure}_noisy"} <= set(test)
     }
     return {
@@ -47,7 +47,7 @@ def mean_figure(table: pd.DataFrame, name: str, rows: Flags, sample: Sample) -> 
     """Average a column such as ``psnr_noisy`` over some images; undefined if the table lacks the column."""
     if name not in table:
         return UNDEFINED
-    values, info = column(table, name), FIDELITY[cast(FidelityMeasure, name.split("_")[0])]
+    values, info = column(table, name), QUALITY_MEASURES[cast(FidelityMeasure, name.split("_")[0])]
     interval = partial(mean_interval, lowest=info.lowest, highest=info.highest)
     return figure(sample.estimate_ratios(values, rows & np.isfinite(values)), interval)
 

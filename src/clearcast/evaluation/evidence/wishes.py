@@ -40,5 +40,5 @@ class Wishes:
             )
         if self.max_risk is not None and self.min_coverage is not None:
             raise RecipeError(
-                "max risk and min coverage are both given, but each follows from the other; give only one"
+                "max risk and min coverage are both given, but each follows from the other: give one"
             )

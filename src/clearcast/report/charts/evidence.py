@@ -18,15 +18,15 @@ from clearcast.evaluation.evidence.contract import (
     RobustnessCurve,
 )
 from clearcast.evaluation.evidence.contract import Figure as Measured
-from clearcast.evaluation.measures import CLASSIFICATION, DECISION, FIDELITY
+from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, DECISION_MEASURES, QUALITY_MEASURES
 from clearcast.report.charts.style import BLUE, GREEN, INK, MIDDLE, MUTED, ORANGE, WIDE, empty, legend_below, styled
 
 INPUTS = {"noisy": ("noisy images", ORANGE), "denoised": ("denoised images", BLUE)}
 MEASURES: Mapping[Literal["accuracy", "escape", "psnr", "ssim"], str] = {
-    "accuracy": CLASSIFICATION["accuracy"].label,
-    "escape": DECISION["escape"].label,
-    "psnr": FIDELITY["psnr"].label,
-    "ssim": FIDELITY["ssim"].label,
+    "accuracy": CLASSIFICATION_MEASURES["accuracy"].label,
+    "escape": DECISION_MEASURES["escape"].label,
+    "psnr": QUALITY_MEASURES["psnr"].label,
+    "ssim": QUALITY_MEASURES["ssim"].label,
 }
 
 
@@ -122,7 +122,9 @@ def _draw_trade_off(axes: Axes, curve: OperatingCurve) -> None:
     axes.fill_between(overkill, low, high, color=MUTED, alpha=0.2, linewidth=0)
     axes.plot(overkill, curve["escape"], color=INK, linewidth=1.6)
     limits = (-0.01, 1.01)
-    axes.set(xlim=limits, ylim=limits, xlabel=DECISION["overkill"].label, ylabel=DECISION["escape"].label)
+    axes.set(
+        xlim=limits, ylim=limits, xlabel=DECISION_MEASURES["overkill"].label, ylabel=DECISION_MEASURES["escape"].label
+    )
 
 
 def _draw_bins(axes: Axes, bins: Sequence[Bin], colour: str, label: str) -> None:
@@ -141,8 +143,8 @@ def _draw_point(
     for threshold in point["thresholds"]:  # one a fold
         by_threshold.axvline(threshold, color=colour, linewidth=1.2, linestyle="--")
     overkill, escape = _value_and_bounds(point["overkill"])[0], _value_and_bounds(point["escape"])[0]
-    style = {"color": colour, "markersize": 7, "clip_on": False, "zorder": 3, "linestyle": "none"}
-    trade_off.plot(overkill, escape, shape, label=label, **style)
+    (mark,) = trade_off.plot(overkill, escape, shape, color=colour, markersize=7, label=label, linestyle="none")
+    mark.set(clip_on=False, zorder=3)
 
 
 def _value_and_bounds(figure: Measured) -> tuple[float, float, float]:
