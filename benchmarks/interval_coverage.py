@@ -1,11 +1,11 @@
-"""How often 95% intervals hold the truth, on simulated data sets of parts with 1 to 28 images that err together.
+"""Coverage of 95% intervals on simulated test sets of groups (parts) with 1 to 28 correlated images.
 
     python benchmarks/interval_coverage.py --datasets 500
 
-The first table compares ways to make an interval of the accuracy. Whether an image of a part is judged rightly has a
-probability that differs between parts (beta-distributed; "alike" is the correlation of two images of one part). The
-second table shows what Clearcast ships, and the plain percentile bootstrap, for other figures: scores of images are
-normal, with an effect that their part shares, so the truth of every figure is known.
+The first table compares methods for an interval of the accuracy. The probability that an image is classified correctly
+differs between parts (beta-distributed; the correlation is that of two images of one part). The second table compares
+Clearcast's intervals with the percentile bootstrap for other measures: scores of images are normal with a shared effect
+of their part, so the true value of every measure is known.
 """
 
 import argparse
@@ -22,62 +22,71 @@ from clearcast.evaluation.statistics.measures import f1_measure, roc_measure, we
 from clearcast.evaluation.statistics.sample import Estimates, Floats, Measure, Sample
 
 PARTS = (20, 50, 150)
-BETA = ((0.66, 0.3), (0.8, 0.5), (0.9, 0.5), (0.95, 0.3), (0.95, 0.6))  # accuracy, and how alike a part's images are
+BETA = (
+    (0.66, 0.3),
+    (0.8, 0.5),
+    (0.9, 0.5),
+    (0.95, 0.3),
+    (0.95, 0.6),
+)  # accuracy, and correlation of the images of a part
 SCORES = ((0.7, 0.5), (0.9, 0.5))
 DEFECTS = 0.6  # share of parts that are defects
 RESAMPLES = 1000
 Bounds = tuple[float, float]
-Counts = dict[str, list[Bounds]]
 
 
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--datasets", type=int, default=500)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     rng = np.random.default_rng(7)
-    for accuracy, alike in BETA:
-        print(f"\naccuracy {accuracy}, alike {alike}: share of intervals that hold it (mean width)")
-        _show([_compare_ways(parts, accuracy, alike, asked.datasets, rng) for parts in PARTS])
-    for accuracy, alike in SCORES:
-        print(f"\nother figures, accuracy {accuracy}, alike {alike}: shipped | percentile")
-        _show([_compare_figures(parts, accuracy, alike, asked.datasets, rng) for parts in PARTS])
+    for accuracy, correlation in BETA:
+        print(f"\naccuracy {accuracy}, correlation {correlation}: coverage (mean width)")
+        _print_columns([_compare_methods(parts, accuracy, correlation, options.datasets, rng) for parts in PARTS])
+    for accuracy, correlation in SCORES:
+        print(f"\nother measures, accuracy {accuracy}, correlation {correlation}: shipped | percentile")
+        _print_columns([_compare_measures(parts, accuracy, correlation, options.datasets, rng) for parts in PARTS])
 
 
-def _show(columns: list[dict[str, str]]) -> None:
+def _print_columns(columns: list[dict[str, str]]) -> None:
     print(f"{'':32}" + "".join(f"{parts:>10} parts" for parts in PARTS))
     for name in columns[0]:
         print(f"{name:32}" + "".join(f"{column[name]:>16}" for column in columns))
 
 
 def _sizes(parts: int, rng: np.random.Generator) -> Floats:
-    """Images of each part: half of the parts have 1 to 3, the others up to 28."""
+    """Draw the number of images of each part: half of the parts have 1 to 3, the others up to 28."""
     few, many = rng.integers(1, 4, parts), np.clip(rng.geometric(0.12, parts), 1, 28)
     return np.where(rng.random(parts) < 0.5, few, many).astype(float)
 
 
-def _compare_ways(parts: int, accuracy: float, alike: float, datasets: int, rng: np.random.Generator) -> dict[str, str]:
-    held: dict[str, list[tuple[bool, float]]] = defaultdict(list)
-    spread = (1 - alike) / alike
+def _compare_methods(
+    parts: int, accuracy: float, correlation: float, datasets: int, rng: np.random.Generator
+) -> dict[str, str]:
+    covered: dict[str, list[tuple[bool, float]]] = defaultdict(list)
+    spread = (1 - correlation) / correlation
     for number in range(datasets):
         images = _sizes(parts, rng)
         right = rng.binomial(images.astype(int), rng.beta(accuracy * spread, (1 - accuracy) * spread, parts))
-        bounds = dict(_rivals(right.astype(float), images, rng)) | {"shipped": _shipped(right, images, number)}
+        bounds = dict(_textbook_intervals(right.astype(float), images, rng)) | {
+            "shipped": _shipped(right, images, number)
+        }
         for name, (low, high) in bounds.items():
-            held[name].append((low <= accuracy <= high, high - low))
-    means = {name: np.mean(values, axis=0) for name, values in held.items()}
+            covered[name].append((low <= accuracy <= high, high - low))
+    means = {name: np.mean(values, axis=0) for name, values in covered.items()}
     return {name: f"{share:.3f} ({width:.2f})" for name, (share, width) in means.items()}
 
 
 def _shipped(right: np.ndarray, images: Floats, seed: int) -> Bounds:
     names = np.repeat(np.arange(len(images)), images.astype(int))
     verdicts = np.concatenate([np.arange(int(all_of)) < ones for ones, all_of in zip(right, images, strict=True)])
-    low, high = share_interval(Sample(names, seed=seed, resamples=RESAMPLES).ratios(verdicts))
+    low, high = share_interval(Sample(names, seed=seed, resamples=RESAMPLES).estimate_ratios(verdicts))
     return float(low[0]), float(high[0])
 
 
-def _rivals(right: Floats, images: Floats, rng: np.random.Generator) -> Iterator[tuple[str, Bounds]]:
-    """Intervals of sum(right) / sum(images), both of shape (parts,), in the ways that textbooks know."""
+def _textbook_intervals(right: Floats, images: Floats, rng: np.random.Generator) -> Iterator[tuple[str, Bounds]]:
+    """Compute textbook intervals of sum(right) / sum(images), both of shape (parts,)."""
     parts, value = len(images), right.sum() / images.sum()
     draws = rng.multinomial(parts, np.full(parts, 1 / parts), RESAMPLES)
     drawn = (draws @ right) / (draws @ images)
@@ -99,7 +108,7 @@ def _rivals(right: Floats, images: Floats, rng: np.random.Generator) -> Iterator
 
 
 def _bca(right: Floats, images: Floats, drawn: Floats) -> Bounds:
-    """Efron 1987."""
+    """Compute the bias-corrected and accelerated interval (Efron 1987)."""
     value = right.sum() / images.sum()
     without = (right.sum() - right) / (images.sum() - images)
     pull = without.mean() - without
@@ -123,25 +132,25 @@ class Scores:
 
     part: np.ndarray
     defect: np.ndarray
-    first: Floats  # scores of two stages; defect is said above 0
+    first: Floats  # scores of two stages; defect is predicted above 0
     second: Floats
     psnr: Floats
     mse: Floats
 
     @property
     def right(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which images each stage judges rightly."""
+        """Whether each stage classifies each image correctly."""
         return (self.first > 0) == self.defect, (self.second > 0) == self.defect
 
 
-def _simulate(parts: int, accuracy: float, alike: float, rng: np.random.Generator) -> Scores:
+def _simulate(parts: int, accuracy: float, correlation: float, rng: np.random.Generator) -> Scores:
     images = _sizes(parts, rng).astype(int)
     part = np.repeat(np.arange(parts), images)
     label = rng.random(parts) < DEFECTS
     label[:4] = True, True, False, False
     shared, own = (
-        np.sqrt(alike) * rng.normal(size=(4, parts))[:, part],
-        np.sqrt(1 - alike) * rng.normal(size=(4, len(part))),
+        np.sqrt(correlation) * rng.normal(size=(4, parts))[:, part],
+        np.sqrt(1 - correlation) * rng.normal(size=(4, len(part))),
     )
     common = (shared[0] + own[0]) * np.sqrt(0.6)
     towards = np.where(label[part], 1, -1)
@@ -168,43 +177,43 @@ def _truths(accuracy: float) -> dict[str, float]:
     }
 
 
-def _compare_figures(
-    parts: int, accuracy: float, alike: float, datasets: int, rng: np.random.Generator
+def _compare_measures(
+    parts: int, accuracy: float, correlation: float, datasets: int, rng: np.random.Generator
 ) -> dict[str, str]:
     true = _truths(accuracy)
-    held: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
+    covered: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     for number in range(datasets):
-        scores = _simulate(parts, accuracy, alike, rng)
+        scores = _simulate(parts, accuracy, correlation, rng)
         draws = rng.multinomial(parts, np.full(parts, 1 / parts), RESAMPLES)[:, scores.part].astype(float)
-        for name, (bounds, measure) in _figures(scores, number).items():
+        for name, (bounds, measure) in _measures(scores, number).items():
             plain = _quantiles(measure(draws)[:, 0], 0.025, 0.975)
-            held[name].append((bounds[0] <= true[name] <= bounds[1], plain[0] <= true[name] <= plain[1]))
-    return {name: "{:.3f} | {:.3f}".format(*np.mean(values, axis=0)) for name, values in held.items()}
+            covered[name].append((bounds[0] <= true[name] <= bounds[1], plain[0] <= true[name] <= plain[1]))
+    return {name: "{:.3f} | {:.3f}".format(*np.mean(values, axis=0)) for name, values in covered.items()}
 
 
-def _figures(scores: Scores, seed: int) -> dict[str, tuple[Bounds, Measure]]:
-    """Shipped intervals, and each figure as a function of weights."""
-    sample, defect, said = Sample(scores.part, seed=seed, resamples=RESAMPLES), scores.defect, scores.first > 0
+def _measures(scores: Scores, seed: int) -> dict[str, tuple[Bounds, Measure]]:
+    """Shipped intervals, and each measure as a function of weights."""
+    sample, defect, predicted = Sample(scores.part, seed=seed, resamples=RESAMPLES), scores.defect, scores.first > 0
     right, second = scores.right
     labels = (defect, ~defect)
     gain = second.astype(float) - right
-    weighted = weighted_measures(defect.astype(np.int64), said.astype(np.int64), 2)
+    weighted = weighted_measures(defect.astype(np.int64), predicted.astype(np.int64), 2)
     area = roc_measure(defect[:, None], scores.first[:, None])
-    f1 = f1_measure(defect, said)
+    f1 = f1_measure(defect, predicted)
 
     def last(weights: Floats) -> Floats:
         return weighted(weights)[:, 2:]
 
     return {
-        "accuracy": (_bounds(share_interval, sample.ratios(right)), _ratio(right)),
-        "sensitivity": (_bounds(share_interval, sample.ratios(right, defect)), _ratio(right, defect)),
-        "specificity": (_bounds(share_interval, sample.ratios(right, ~defect)), _ratio(right, ~defect)),
-        "difference of two stages": (_bounds(difference_interval, sample.ratios(gain)), _ratio(gain)),
-        "F1 of defect": (_bounds(share_interval, sample.measures(f1, [defect | said])), f1),
-        "F1, weighted": (_bounds(share_interval, sample.measures(last)), last),
-        "ROC area": (_bounds(share_interval, sample.measures(area, labels)), area),
-        "mean PSNR": (_bounds(mean_interval, sample.ratios(scores.psnr)), _ratio(scores.psnr)),
-        "mean MSE": (_bounds(mean_interval, sample.ratios(scores.mse)), _ratio(scores.mse)),
+        "accuracy": (_bounds(share_interval, sample.estimate_ratios(right)), _ratio(right)),
+        "sensitivity": (_bounds(share_interval, sample.estimate_ratios(right, defect)), _ratio(right, defect)),
+        "specificity": (_bounds(share_interval, sample.estimate_ratios(right, ~defect)), _ratio(right, ~defect)),
+        "difference of two stages": (_bounds(difference_interval, sample.estimate_ratios(gain)), _ratio(gain)),
+        "F1 of defect": (_bounds(share_interval, sample.estimate(f1, [defect | predicted])), f1),
+        "F1, weighted": (_bounds(share_interval, sample.estimate(last)), last),
+        "ROC area": (_bounds(share_interval, sample.estimate(area, labels)), area),
+        "mean PSNR": (_bounds(mean_interval, sample.estimate_ratios(scores.psnr)), _ratio(scores.psnr)),
+        "mean MSE": (_bounds(mean_interval, sample.estimate_ratios(scores.mse)), _ratio(scores.mse)),
     }
 
 

@@ -203,9 +203,9 @@ def test_the_networks_of_a_study_take_part(study: StudyRequest, tmp_path: Path) 
     np.testing.assert_allclose(kept.p_defect, written.loc[kept.index, "p_defect_noisy"], atol=2e-6)
     tables = benchmark_tables(result)
     assert [str(table.title).split(" (")[0] for table in tables[:3]] == [
-        "PSNR, dB in grey",
-        "SSIM in grey",
-        "Verdict: roc area",
+        "PSNR, dB",
+        "SSIM",
+        "Verdicts: ROC area",
     ]
     for path in write_contact_sheets(result):
         assert path.stat().st_size > 1000

@@ -98,7 +98,7 @@ def test_sentences_promise_what_parts_can_support() -> None:
     assert "escapes are 0 of 4 defects (0.0%, 95%: 0.0 to " in sentence
     assert "No image of the 2 defect parts of the validation images escapes, which supports at most 100.0%" in sentence
     assert "No image of the 2 defect parts of the test images escapes" in sentence
-    assert "takes about 300 defect parts" in sentence
+    assert "requires about 300 defect parts" in sentence
     assert "about 60 defect parts" in decide(Wishes(max_escape=0.05))["sentence"]
     assert "defect parts of the validation images escape." in decide(Wishes(max_escape=0.5))["sentence"]
 

@@ -142,7 +142,7 @@ def test_restored_pictures_are_compared_where_both_have_a_finite_figure() -> Non
     assert found["restored pictures PSNR gaussian"].difference["value"] == pytest.approx(gains[1::2].mean())
     assert "restored pictures PSNR periodic" not in found
     said = conclusions(list(found.values()), changed(table))
-    assert said[-1].startswith("Restored pictures: B is better: PSNR +1.03 dB (95%: +0.8")
+    assert said[-1].startswith("Denoised images: B is better: PSNR +1.03 dB (95%: +0.8")
 
 
 def test_changed_verdicts_are_listed_with_who_is_right() -> None:
@@ -164,7 +164,7 @@ def test_no_difference_is_said_so() -> None:
     said = conclusions(differences(table, 1), changed(table))
 
     assert said[0].startswith("Verdicts: no difference beyond chance: accuracy +0.0 points (95%: -")
-    assert said[1] == "No verdict changes: A and B say the same of all 20 images."
+    assert said[1] == "No verdict changes: A and B agree on all 20 images."
 
 
 def test_a_trade_is_not_called_better() -> None:
@@ -173,9 +173,9 @@ def test_a_trade_is_not_called_better() -> None:
 
     said = conclusions(differences(table, 1), changed(table))
 
-    assert said[0].startswith("Verdicts: neither is better throughout, but A in overkills +100.0 points")
-    assert "; B in escapes -100.0 points" in said[0]
-    assert "what each mistake costs decides" in said[0]
+    assert said[0].startswith("Verdicts: neither is better throughout: A is better in overkills +100.0 points")
+    assert "; B is better in escapes -100.0 points" in said[0]
+    assert "choose by the cost of each mistake" in said[0]
 
 
 def test_one_part_says_nothing_of_others() -> None:
@@ -183,7 +183,9 @@ def test_one_part_says_nothing_of_others() -> None:
 
     said = conclusions(differences(table, 1), changed(table))
 
-    assert said[0] == "Verdicts: no difference can be told, since all images show one part (accuracy +50.0 points)."
+    assert (
+        said[0] == "Verdicts: no difference can be established, since all images show one part (accuracy +50.0 points)."
+    )
 
 
 def test_without_verdicts_of_both_only_the_rest_is_compared() -> None:

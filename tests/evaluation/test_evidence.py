@@ -24,7 +24,7 @@ def evidence() -> Evidence:
     return gather_evidence(TEST, run_table(30, seed=2), None, Wishes())
 
 
-def holds(figure: Figure) -> bool:
+def contains_its_value(figure: Figure) -> bool:
     low, high = figure["low"], figure["high"]
     return figure["value"] is not None and low is not None and high is not None and low <= figure["value"] <= high
 
@@ -40,7 +40,7 @@ def test_verdicts_have_the_studys_measures(evidence: Evidence, stage: str) -> No
     assert set(figures) == set(expected) - {"images"}
     for name, figure in figures.items():
         assert figure["value"] == pytest.approx(expected[name])  # type: ignore[literal-required]
-        assert holds(figure)
+        assert contains_its_value(figure)
 
 
 def test_log_odds_are_told_apart_where_probabilities_are_all_one() -> None:
@@ -61,7 +61,7 @@ def test_noise_types_have_the_studys_measures() -> None:
 
     for name, figure in figures.items():
         assert figure["value"] == pytest.approx(expected[name])  # type: ignore[literal-required]
-        assert holds(figure)
+        assert contains_its_value(figure)
 
 
 def test_counts_of_images_and_parts(evidence: Evidence) -> None:
@@ -83,7 +83,7 @@ def test_pictures_leave_out_what_is_identical_or_was_not_measured() -> None:
 
     psnr = evidence["restoration"]["denoised"]["all"]["psnr"]
     assert psnr["value"] == pytest.approx(table["psnr_denoised"][1:].mean())
-    assert holds(psnr)
+    assert contains_its_value(psnr)
     added = (table["psnr_denoised"] - table["psnr_noisy"])[2:]
     assert evidence["gain"]["all"]["psnr"]["value"] == pytest.approx(added.mean())
     rows = table["noise_type"] == "periodic"
@@ -134,7 +134,7 @@ def test_comparisons_of_all_pairs(evidence: Evidence) -> None:
     ]
     assert "lowered accuracy by" in sentences["noisy", "transfer"]
     assert "95% of the change: -" in sentences["noisy", "transfer"]
-    assert sentences["noisy", "reference"].startswith("accuracy on noise-free pictures is ")
+    assert sentences["noisy", "reference"].startswith("accuracy on noise-free images is ")
     assert sentences["noisy", "reference"].endswith("above that on noisy ones: established on 41 parts")
     for each in evidence["comparisons"]:
         low, high = each["difference"]["low"], each["difference"]["high"]
@@ -173,11 +173,11 @@ def test_robustness_says_up_to_which_level(wrong: dict[float, float], said: str)
     curve = gather_evidence(FACTS, None, rising_noise(TEST, wrong), Wishes())["robustness"]["gaussian"]
 
     assert said in curve["sentence"]
-    assert "Denoised" not in curve["sentence"]
+    assert "denoised" not in curve["sentence"]
     assert [point["level"] for point in curve["points"]] == [0.0, 0.1, 0.2]
     first, last = curve["points"][0], curve["points"][-1]
     assert first["accuracy"]["noisy"]["value"] == pytest.approx(0.9, abs=0.01)
-    assert holds(last["accuracy"]["noisy"])
+    assert contains_its_value(last["accuracy"]["noisy"])
     assert first["psnr"] == {} == first["ssim"]
     assert last["psnr"]["noisy"]["value"] == pytest.approx(29.8)
 
@@ -188,7 +188,7 @@ def test_robustness_with_denoising() -> None:
 
     curve = gather_evidence(FACTS, None, both, Wishes())["robustness"]["gaussian"]
 
-    assert "Denoised first, the accuracy is" in curve["sentence"]
+    assert "On denoised images the accuracy is" in curve["sentence"]
     assert set(curve["points"][0]["escape"]) == {"noisy", "denoised"}
 
 
@@ -247,16 +247,16 @@ def test_progress_ends_at_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "needed"),
+    ("wishes", "message"),
     [
-        ({"escape_cost": 0.0}, "cost of an escape is 0.0; it must be a number above 0"),
+        ({"escape_cost": 0.0}, "cost of an escape is 0.0; expected a number above 0"),
         ({"overkill_cost": math.inf}, "cost of an overkill is inf"),
-        ({"max_escape": 1.5}, "max escape is 1.5; it is a share"),
-        ({"max_risk": -0.1}, "max risk is -0.1; it is a share"),
+        ({"max_escape": 1.5}, "max escape is 1.5; expected a share"),
+        ({"max_risk": -0.1}, "max risk is -0.1; expected a share"),
         ({"min_coverage": 0.0}, "min coverage is 0.0"),
-        ({"max_risk": 0.1, "min_coverage": 0.9}, "both max risk and min coverage are given"),
+        ({"max_risk": 0.1, "min_coverage": 0.9}, "max risk and min coverage are both given"),
     ],
 )
-def test_wishes_without_a_meaning_are_refused(wishes: dict[str, float], needed: str) -> None:
-    with pytest.raises(RecipeError, match=needed):
+def test_invalid_policies_are_refused(wishes: dict[str, float], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         Wishes(**wishes)

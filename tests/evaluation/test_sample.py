@@ -43,7 +43,7 @@ def test_the_spread_is_that_of_scipys_bootstrap_over_parts() -> None:
     scipys = stats.bootstrap(
         (sums, sizes), ratio, paired=True, vectorized=True, n_resamples=20_000, rng=np.random.default_rng(1)
     )
-    ours = Sample(part, resamples=20_000).ratios(right)
+    ours = Sample(part, resamples=20_000).estimate_ratios(right)
 
     assert ours.value[0] == pytest.approx(right.mean())
     assert math.sqrt(ours.variance[0] * 11 / 12) == pytest.approx(scipys.standard_error, rel=0.03)
@@ -51,7 +51,7 @@ def test_the_spread_is_that_of_scipys_bootstrap_over_parts() -> None:
 
 def test_the_spread_of_single_images_is_the_textbooks() -> None:
     values = np.random.default_rng(2).normal(5, 2, 40)
-    estimates = Sample(np.arange(40), resamples=40_000).ratios(values)
+    estimates = Sample(np.arange(40), resamples=40_000).estimate_ratios(values)
 
     assert estimates.variance[0] == pytest.approx(values.var(ddof=1) / 40, rel=0.03)
     low, high = single(mean_interval(estimates))
@@ -61,7 +61,7 @@ def test_the_spread_of_single_images_is_the_textbooks() -> None:
 
 @pytest.mark.parametrize(("right", "images"), [(9, 10), (50, 50), (0, 7), (33, 100)])
 def test_single_images_have_wilsons_interval(right: int, images: int) -> None:
-    interval = share_interval(Sample(np.arange(images)).ratios(np.arange(images) < right))
+    interval = share_interval(Sample(np.arange(images)).estimate_ratios(np.arange(images) < right))
     theirs = stats.binomtest(right, images).proportion_ci(method="wilson")
 
     assert single(interval) == pytest.approx((theirs.low, theirs.high))
@@ -70,7 +70,7 @@ def test_single_images_have_wilsons_interval(right: int, images: int) -> None:
 
 def test_all_right_leaves_room_for_parts_never_seen() -> None:
     part = np.repeat(np.arange(20), 10)
-    low, high = single(share_interval(Sample(part).ratios(np.ones(200))))
+    low, high = single(share_interval(Sample(part).estimate_ratios(np.ones(200))))
 
     assert high == 1
     assert 0.7 < low < 1 - 3 / 200  # twenty parts and not two hundred images stand behind it
@@ -78,7 +78,7 @@ def test_all_right_leaves_room_for_parts_never_seen() -> None:
 
 
 def test_no_change_leaves_room_too() -> None:
-    low, high = single(difference_interval(Sample(np.repeat(np.arange(20), 10)).ratios(np.zeros(200))))
+    low, high = single(difference_interval(Sample(np.repeat(np.arange(20), 10)).estimate_ratios(np.zeros(200))))
 
     assert low < 0 < high
     assert low == -high
@@ -86,9 +86,9 @@ def test_no_change_leaves_room_too() -> None:
 
 def test_copies_are_no_evidence_and_single_images_are() -> None:
     right = np.arange(60) % 4 > 0
-    alone = share_interval(Sample(np.arange(60)).ratios(right))
-    copied = share_interval(Sample(np.repeat(np.arange(60), 5)).ratios(np.repeat(right, 5)))
-    mistaken = share_interval(Sample(np.arange(300)).ratios(np.repeat(right, 5)))
+    alone = share_interval(Sample(np.arange(60)).estimate_ratios(right))
+    copied = share_interval(Sample(np.repeat(np.arange(60), 5)).estimate_ratios(np.repeat(right, 5)))
+    mistaken = share_interval(Sample(np.arange(300)).estimate_ratios(np.repeat(right, 5)))
 
     width, copied_width, mistaken_width = (float((each.high - each.low)[0]) for each in (alone, copied, mistaken))
     assert copied_width == pytest.approx(width, rel=0.1)
@@ -96,11 +96,11 @@ def test_copies_are_no_evidence_and_single_images_are() -> None:
 
 
 def test_one_part_has_no_interval_and_nothing_has_no_value() -> None:
-    one = Sample(["a", "a"]).ratios([1, 0])
+    one = Sample(["a", "a"]).estimate_ratios([1, 0])
     assert one.value[0] == 0.5
     assert all(math.isnan(bound) for each in (share_interval, difference_interval) for bound in single(each(one)))
 
-    none = Sample(["a", "b"]).ratios([1, 1], [0, 0])
+    none = Sample(["a", "b"]).estimate_ratios([1, 1], [0, 0])
     assert math.isnan(none.value[0])
     assert all(math.isnan(bound) for bound in single(share_interval(none)))
     with pytest.raises(ValueError, match="at least one image"):
@@ -113,11 +113,11 @@ def test_intervals_hold_their_estimate_and_stay_within_bounds(sizes: list[int], 
     part, right = grouped(sizes, seed)
     sample = Sample(part, resamples=200)
 
-    low, high = single(share_interval(sample.ratios(right)))
+    low, high = single(share_interval(sample.estimate_ratios(right)))
     assert 0 <= low <= right.mean() <= high <= 1
     assert low < high
     change = right.astype(float) - (np.arange(len(part)) % 2)
-    low, high = single(difference_interval(sample.ratios(change)))
+    low, high = single(difference_interval(sample.estimate_ratios(change)))
     assert -1 <= low <= change.mean() <= high <= 1
 
 
@@ -126,11 +126,13 @@ def test_intervals_hold_their_estimate_and_stay_within_bounds(sizes: list[int], 
 def test_neither_order_nor_names_matter(sizes: list[int], seed: int) -> None:
     part, right = grouped(sizes, seed)
     order = np.random.default_rng(seed).permutation(len(part))
-    before = single(share_interval(Sample(part, resamples=1000).ratios(right)))
+    before = single(share_interval(Sample(part, resamples=1000).estimate_ratios(right)))
 
-    assert single(share_interval(Sample(part[order], resamples=1000).ratios(right[order]))) == pytest.approx(before)
+    assert single(share_interval(Sample(part[order], resamples=1000).estimate_ratios(right[order]))) == pytest.approx(
+        before
+    )
     names = np.array([f"part {hash((number, seed)) % 10**9}" for number in range(len(sizes))])
-    renamed = single(share_interval(Sample(names[part], resamples=1000).ratios(right)))
+    renamed = single(share_interval(Sample(names[part], resamples=1000).estimate_ratios(right)))
     assert renamed == pytest.approx(before, abs=0.03)
 
 
@@ -138,15 +140,15 @@ def test_neither_order_nor_names_matter(sizes: list[int], seed: int) -> None:
 @settings(max_examples=10, deadline=None)
 def test_doubling_every_image_changes_hardly_anything(sizes: list[int], seed: int) -> None:
     part, right = grouped([size + 1 for size in sizes], seed)
-    before = single(share_interval(Sample(part).ratios(right)))
-    twice = single(share_interval(Sample(np.tile(part, 2)).ratios(np.tile(right, 2))))
+    before = single(share_interval(Sample(part).estimate_ratios(right)))
+    twice = single(share_interval(Sample(np.tile(part, 2)).estimate_ratios(np.tile(right, 2))))
 
     assert twice == pytest.approx(before, abs=0.02)
 
 
 def test_the_same_seed_gives_the_same() -> None:
     part, right = grouped([5] * 12, seed=1)
-    first, again, other = (Sample(part, seed=seed).ratios(right).variance[0] for seed in (7, 7, 8))
+    first, again, other = (Sample(part, seed=seed).estimate_ratios(right).variance[0] for seed in (7, 7, 8))
 
     assert first == again != other
 

@@ -571,5 +571,5 @@ def test_a_class_that_cannot_be_learned_is_refused(sheet: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(("text", "named"), [("5", "5"), ("noise", "noise"), ("", "''")])
 def test_unknown_stages_are_named(text: str, named: str) -> None:
-    with pytest.raises(RecipeError, match=f"no stage {named}; known are 0, 1, 2, 3, 4, reference"):
+    with pytest.raises(RecipeError, match=f"unknown stage {named}; expected one of 0, 1, 2, 3, 4, reference"):
         parse_stages(text)

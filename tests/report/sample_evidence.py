@@ -1,4 +1,4 @@
-"""A run's evidence made by hand: plausible figures in every place of the contract, not measured by anything."""
+"""Invented evidence of a run: plausible values in every field of the schema."""
 
 import json
 from pathlib import Path

@@ -35,12 +35,12 @@ PUBLISHED: dict[str, dict[str, float]] = {
     "denoised": {"accuracy": 0.8040},
 }
 TITLES = {
-    "reference": "Stage 0: ok or defect on noise-free pictures (the ceiling)",
-    "noisy": "Stage 1: ok or defect on noisy pictures",
+    "reference": "Stage 0: ok or defect on noise-free images (the ceiling)",
+    "noisy": "Stage 1: ok or defect on noisy images",
     "noise_type": "Stage 2: noise type",
     "denoising": "Stage 3: denoising",
-    "denoised": "Stage 4: ok or defect on denoised pictures",
-    "transfer": "Stage 1's network on denoised pictures, not trained again",
+    "denoised": "Stage 4: ok or defect on denoised images",
+    "transfer": "Stage 1's network on denoised images, without retraining",
 }
 ERRORS = {"reference": 0.1, "noisy": 0.8, "denoised": 0.5, "transfer": 1.2}  # spread of the scores, in logits
 CLASSIFIER = [
@@ -98,7 +98,7 @@ class SampleRun:
 def write_sample_run(
     folder: Path, *, rows: int = 24, side: int = 64, stages: tuple[str, ...] = tuple(Stage)
 ) -> SampleRun:
-    """Write a run of ``rows`` test pictures of ``side`` pixels; one reference is missing, one name is hostile."""
+    """Write a run of ``rows`` test images of ``side`` pixels; one reference is missing, one name is hostile."""
     rng = np.random.default_rng(7)
     data, run = folder / "data", folder / "run"
     predictions = pd.DataFrame([_row(data, run, row, side, rng, stages) for row in range(rows)])
@@ -122,7 +122,7 @@ def _row(
     noise, defect = NOISES[row % 3], row % 2 == 1
     name = HOSTILE if row == 0 else f"disk_{row:04}.png"
     reference = _disk(side, defect, rng)
-    noisy = _spoil(reference, noise, rng)
+    noisy = _degrade(reference, noise, rng)
     denoised = np.asarray(cv2.bilateralFilter(cv2.medianBlur(noisy, 3), 7, 40, 3), np.uint8)
     imaging.save(data / "With-Noise" / name, noisy)
     imaging.save(data / "Without-Noise" / name, reference)
@@ -162,7 +162,7 @@ def _disk(side: int, defect: bool, rng: np.random.Generator) -> Picture:
     return picture
 
 
-def _spoil(picture: Picture, noise: NoiseType, rng: np.random.Generator) -> Picture:
+def _degrade(picture: Picture, noise: NoiseType, rng: np.random.Generator) -> Picture:
     values = picture.astype(np.float64)
     if noise is NoiseType.GAUSSIAN:
         values += rng.normal(0, rng.uniform(15, 45), values.shape)
@@ -293,7 +293,7 @@ def _info(data: Path, predictions: pd.DataFrame) -> RunInfo:
         split="At random by row, 80 % to train and 20 % to test, stratified by label and noise.",
         counts={"train": train, "test": test},  # type: ignore[dict-item]
         left_out=["row 31: With-Noise/<i>broken.png: truncated or damaged"],
-        cache="All pictures decoded once and kept, 24 MB.",
+        cache="All images cached in memory, 24 MB.",
         started="2025-03-04T10:11:12+01:00",
         seconds=512.3,
     )

@@ -1,4 +1,4 @@
-"""The page of a run with evidence: what its first screen says, and that every branch of the contract is drawn."""
+"""The page of a run with evidence: what its first screen says, and that every field of the schema is drawn."""
 
 import copy
 import json
@@ -85,7 +85,7 @@ def _block(tree: Element, title: str) -> Element:
     return next(one for one in blocks if [item.text for item in one.find("h3")] == [title])
 
 
-def _doubts(tree: Element, **attributes: str) -> list[str]:
+def _caveats(tree: Element, **attributes: str) -> list[str]:
     return [item.all_text() for item in tree.find("aside")[0].find("li", **attributes)]
 
 
@@ -93,14 +93,15 @@ def test_first_screen_has_the_headline_and_the_four_answers_in_order(tree: Eleme
     (results,) = tree.find("section", id="results")
     (headline,) = results.find("h2")
     assert re.fullmatch(
-        r"On parts never seen in training, \d+ of 24 test images are judged rightly after denoising, \d+ before\.",
+        r"On parts outside the training set, \d+ of 24 test images are classified correctly after denoising, "
+        r"\d+ before\.",
         headline.text,
     )
     assert [item.text for item in results.find("h3")] == [
         "Verdict quality",
         "Denoising quality",
         "Does denoising help?",
-        "What to distrust",
+        "Caveats",
     ]
 
 
@@ -129,7 +130,7 @@ def test_denoising_has_its_gain_with_an_interval(tree: Element, evidence: Eviden
     assert set(rows) == {"PSNR, dB", "SSIM"}
 
 
-def test_the_comparison_is_said_once_on_the_page_and_drawn(tree: Element) -> None:
+def test_the_comparison_is_on_the_page_once_and_drawn(tree: Element) -> None:
     block = _block(tree, "Does denoising help?")
     said = HELPED[0].upper() + HELPED[1:] + "."
     assert [item.text for item in block.find("p", **{"class": "answer"})] == [said]
@@ -149,11 +150,13 @@ def test_leaked_test_images_stand_out(
 
     _write(sample, tmp_path / "run", evidence, leak)
     tree = _read(tmp_path / "run")
-    (grave,) = _doubts(tree, **{"class": "grave"})
-    assert f"{leaked} of 24 test images show a part that trained" in grave
-    assert _doubts(tree)[0] == grave
-    assert sum(f"{leaked} of 24" in doubt for doubt in _doubts(tree)) == 1
-    assert f"but {share} of them show parts that also trained the networks." in tree.find("h2", id="headline")[0].text
+    (grave,) = _caveats(tree, **{"class": "grave"})
+    assert f"{leaked} of 24 test images show a part that is also in the training set" in grave
+    assert _caveats(tree)[0] == grave
+    assert sum(f"{leaked} of 24" in caveat for caveat in _caveats(tree)) == 1
+    assert (
+        f"but {share} of them show parts that are also in the training set." in tree.find("h2", id="headline")[0].text
+    )
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -169,9 +172,9 @@ def test_a_warning_that_resembles_the_one_of_shared_parts_is_shown(
         info["warnings"] = cast(list[DataWarning], kept)  # a run of before, and one of today
 
     _write(sample, tmp_path / "run", evidence, leak)
-    told = _doubts(_read(tmp_path / "run"))
-    assert {chosen, f"{chosen} Indeed."} <= set(told)
-    assert old not in told
+    caveats = _caveats(_read(tmp_path / "run"))
+    assert {chosen, f"{chosen} Indeed."} <= set(caveats)
+    assert old not in caveats
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -182,26 +185,26 @@ def test_wrong_references_stand_out(sample: SampleRun, evidence: Evidence, tmp_p
         info["warnings"] = wrong_reference_warnings(rows)
 
     _write(sample, tmp_path / "run", evidence, warn)
-    (grave,) = _doubts(_read(tmp_path / "run"), **{"class": "grave"})
+    (grave,) = _caveats(_read(tmp_path / "run"), **{"class": "grave"})
     assert grave.startswith("2 rows named a reference that is not what the noisy picture shows")
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_parts_and_probabilities_are_doubted_where_they_should_be(
+def test_few_parts_and_poor_calibration_are_caveats(
     sample: SampleRun, evidence: Evidence, tmp_path: Path, tree: Element
 ) -> None:
-    assert any("Few parts: 17 ok and 24 defect ones behind 24 test images" in doubt for doubt in _doubts(tree))
-    assert not any("Probabilities" in doubt for doubt in _doubts(tree))
+    assert any("Few parts: 24 test images of 17 ok and 24 defect parts" in caveat for caveat in _caveats(tree))
+    assert not any("probabilities" in caveat for caveat in _caveats(tree))
     changed = copy.deepcopy(evidence)
     changed["parts"], changed["parts_by_label"], changed["robustness"] = 150, {"ok": 30, "defect": 120}, {}
     calibration = changed["decisions"]["denoised"]["calibration"]
     assert calibration is not None
     calibration["error_after"]["value"] = 0.2
     _write(sample, tmp_path / "run", changed)
-    doubts = _doubts(_read(tmp_path / "run"))
-    assert not any("Few parts" in doubt for doubt in doubts)
-    assert any("miss the true share by 0.200" in doubt for doubt in doubts)
-    assert "How the verdicts fare under stronger noise was not measured." in doubts
+    caveats = _caveats(_read(tmp_path / "run"))
+    assert not any("Few parts" in caveat for caveat in caveats)
+    assert any("differ from the observed shares by 0.200" in caveat for caveat in caveats)
+    assert "Robustness to stronger noise was not measured." in caveats
 
 
 def test_sections_and_their_figures_are_there(tree: Element, folder: Path) -> None:
@@ -214,8 +217,8 @@ def test_sections_and_their_figures_are_there(tree: Element, folder: Path) -> No
     assert figures <= FIGURES
     folded = tree.find("section", id="operating")[0].find("details")[0]
     assert [item.text for item in folded.find("h3")] == [
-        "OK or defect on noise-free pictures (the ceiling)",
-        "Stage 1's network on denoised pictures, not trained again",
+        "OK or defect on noise-free images (the ceiling)",
+        "Stage 1's network on denoised images, without retraining",
     ]
 
 
@@ -270,7 +273,7 @@ def test_without_validation_nothing_was_chosen(sample: SampleRun, tmp_path: Path
     tree = _read(tmp_path / "run")
     assert not tree.find("section", id="calibration")
     assert "and accuracy at the threshold 0.5." in _block(tree, "Verdict quality").all_text()
-    assert any(doubt.startswith("Nothing was chosen") for doubt in _doubts(tree))
+    assert any(caveat.startswith("There were no suitable validation images") for caveat in _caveats(tree))
     (operating,) = tree.find("section", id="operating")
     assert len(operating.find("table")[0].find("tbody")[0].find("tr")) == 1
     assert not tree.find("section", id="retake")[0].find("table")
@@ -345,17 +348,17 @@ def test_folds_lead_to_their_own_pages(sample: SampleRun, evidence: Evidence, tm
     links = [link.attributes["href"] for link in tree.find("a") if "fold" in (link.attributes["href"] or "")]
     assert links == ["fold-1/report.html", "fold-2/report.html"]
     assert "fold-3" in tree.find("header")[0].all_text()
-    assert "Trained anew in each of the 3 folds" in tree.find("section", id="noisy")[0].all_text()
+    assert "Trained separately in each of the 3 folds" in tree.find("section", id="noisy")[0].all_text()
     assert "0.100, 0.200, 0.300" in tree.find("section", id="operating")[0].all_text()
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_groups_are_told_without_evidence_too(sample: SampleRun, tmp_path: Path) -> None:
+def test_groups_are_listed_without_evidence_too(sample: SampleRun, tmp_path: Path) -> None:
     _write(sample, tmp_path / "run", None, _divide_by_parts)
     tree = _read(tmp_path / "run")
     (parts,) = tree.find("section", id="parts")
     assert "found by comparing the images" in parts.all_text()
-    assert any("take all 24 test images for independent" in doubt for doubt in _doubts(tree))
+    assert any("assume that all 24 test images are independent" in caveat for caveat in _caveats(tree))
     assert not tree.find("section", id="operating")
 
 

@@ -1,4 +1,4 @@
-"""The page of groups: what is doubtful comes first, it needs nothing from elsewhere, and it stays small."""
+"""The page of groups: doubtful cases come first, it is self-contained, and it stays small."""
 
 import re
 import subprocess
@@ -32,17 +32,17 @@ def written(sheet: Sheet, groups: RowGroups, folder: Path) -> str:
     return (folder / "groups.html").read_text("utf-8")
 
 
-def test_contradictions_come_before_doubts_and_doubts_before_the_rest(sheet: Sheet, tmp_path: Path) -> None:
+def test_contradictions_come_before_doubtful_matches_and_these_before_the_rest(sheet: Sheet, tmp_path: Path) -> None:
     rows = list(sheet.rows)
     rows[4] = replace(rows[4], label=Label.OK if rows[4].label is Label.DEFECT else Label.DEFECT)
     rows[3:6] = [replace(row, label=Label.OK) for row in rows[3:6]]
     rows[4] = replace(rows[4], label=Label.DEFECT)
     mixed = replace(sheet, rows=tuple(rows))
-    seen = [row.reference for row in rows]
-    doubtful = Link(one=seen[0], other=seen[1], agreement=0.91)
-    sure = Link(one=seen[6], other=seen[7], agreement=0.99)
-    near = Link(one=seen[0], other=seen[3], agreement=0.87)
-    far = Link(one=seen[6], other=seen[3], agreement=0.2)
+    paths = [row.reference for row in rows]
+    doubtful = Link(one=paths[0], other=paths[1], agreement=0.91)
+    sure = Link(one=paths[6], other=paths[7], agreement=0.99)
+    near = Link(one=paths[0], other=paths[3], agreement=0.87)
+    far = Link(one=paths[6], other=paths[3], agreement=0.2)
 
     page = written(mixed, in_threes(mixed, joins=(sure, doubtful), refused=(near, far)), tmp_path)
 
@@ -58,7 +58,7 @@ def test_contradictions_come_before_doubts_and_doubts_before_the_rest(sheet: She
     assert "0.870" in misses
 
 
-def test_groups_without_doubts_have_no_such_sections(sheet: Sheet, tmp_path: Path) -> None:
+def test_groups_without_doubtful_matches_have_no_such_sections(sheet: Sheet, tmp_path: Path) -> None:
     page = written(sheet, in_threes(sheet), tmp_path)
 
     assert '<section id="groups">' in page
@@ -69,8 +69,8 @@ def test_groups_without_doubts_have_no_such_sections(sheet: Sheet, tmp_path: Pat
 def test_the_page_is_bounded_and_needs_nothing_from_elsewhere(
     sheet: Sheet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups_page, "GROUPS", 2)
-    monkeypatch.setattr(groups_page, "PICTURES", 2)
+    monkeypatch.setattr(groups_page, "MAX_GROUPS", 2)
+    monkeypatch.setattr(groups_page, "MAX_IMAGES_PER_GROUP", 2)
 
     page = written(sheet, in_threes(sheet), tmp_path)
 
@@ -79,18 +79,18 @@ def test_the_page_is_bounded_and_needs_nothing_from_elsewhere(
     assert "default-src 'none'" in page
 
 
-def test_it_says_how_to_hand_corrected_groups_back(sheet: Sheet, tmp_path: Path) -> None:
+def test_the_page_explains_how_to_pass_corrected_groups(sheet: Sheet, tmp_path: Path) -> None:
     page = written(sheet, in_threes(sheet), tmp_path)
 
     assert re.search(r"clearcast study .*Labels\.xlsx.* --groups .*groups\.csv", page)
 
 
-def test_a_picture_that_cannot_be_read_is_said_and_names_are_escaped(sheet: Sheet, tmp_path: Path) -> None:
-    lost = RowGroups(of_rows=("<b>", "<b>"), images=("", "gone.png"))
+def test_an_unreadable_image_is_reported_and_names_are_escaped(sheet: Sheet, tmp_path: Path) -> None:
+    lost = RowGroups(of_rows=("<b>", "<b>"), pictures=("", "gone.png"))
 
     page = written(replace(sheet, rows=sheet.rows[:2]), lost, tmp_path)
 
-    assert "no picture of this row can be read" in page
+    assert "no image of this row can be read" in page
     assert "no such file" in page
     assert "<h3>&lt;b&gt;</h3>" in page
 

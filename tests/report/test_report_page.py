@@ -51,7 +51,7 @@ def _spread(spread: dict[str, float], digits: int = 4) -> str:
     return f"{spread['mean']:.{digits}f} ± {spread['std']:.{digits}f}"
 
 
-def _doubts(tree: Element) -> list[str]:
+def _caveats(tree: Element) -> list[str]:
     return [item.all_text() for item in tree.find("aside")[0].find("li")]
 
 
@@ -108,11 +108,11 @@ def test_hostile_names_are_shown_and_not_obeyed(page: str, tree: Element) -> Non
 @pytest.mark.parametrize(
     ("stage", "caption"),
     [
-        ("reference", "Table 0. OK or defect on noise-free pictures (the ceiling)"),
-        ("noisy", "Table 1. OK or defect on noisy pictures"),
+        ("reference", "Table 0. OK or defect on noise-free images (the ceiling)"),
+        ("noisy", "Table 1. OK or defect on noisy images"),
         ("noise_type", "Table 2. Noise type"),
-        ("denoised", "Table 4. OK or defect on denoised pictures"),
-        ("transfer", "Stage 1's network on denoised pictures, not trained again"),
+        ("denoised", "Table 4. OK or defect on denoised images"),
+        ("transfer", "Stage 1's network on denoised images, without retraining"),
     ],
 )
 def test_classification_tables_equal_the_metrics(sample: SampleRun, tree: Element, stage: str, caption: str) -> None:
@@ -141,7 +141,7 @@ def test_denoising_tables_equal_the_metrics(sample: SampleRun, tree: Element) ->
     stage = json.loads((sample.folder / "metrics.json").read_text())["stages"]["denoising"]
     before, after = stage["noisy"]["all"], stage["denoised"]["all"]
     assert _table(tree, "Table 3. Denoising") == {
-        "PSNR in dB": [_spread(before["psnr"], 2), _spread(after["psnr"], 2), "26.07"],
+        "PSNR, dB": [_spread(before["psnr"], 2), _spread(after["psnr"], 2), "26.07"],
         "SSIM": [_spread(before["ssim"]), _spread(after["ssim"]), "0.7190"],
         "MSE": [_spread(before["mse"]), _spread(after["mse"]), "0.0054"],
         "LPIPS": ["not measured", "not measured", "0.2754"],
@@ -158,10 +158,10 @@ def test_denoising_tables_equal_the_metrics(sample: SampleRun, tree: Element) ->
             assert rows[f"{name}, {which}"] == expected
 
 
-def test_why_lpips_was_not_measured_is_told_below_its_table_and_that_it_was_not_among_the_doubts(tree: Element) -> None:
+def test_why_lpips_was_not_measured_is_below_its_table_and_that_it_was_not_in_the_caveats(tree: Element) -> None:
     (note,) = tree.find("p", **{"class": "note"})
     assert note.text == f"LPIPS was not measured: {LPIPS_NOTE}."
-    assert "LPIPS was not measured; Table 3 says why." in _doubts(tree)
+    assert "LPIPS was not measured. Table 3 gives the reason." in _caveats(tree)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -179,16 +179,16 @@ def test_measured_lpips_is_shown_with_what_to_know_about_it(sample: SampleRun, t
     assert [cells[-1] for cells in rows.values()] == ["0.2500 ± 0.1250"] * 8
     (note,) = tree.find("p", **{"class": "note"})
     assert note.text == "LPIPS: measured with mine.pth."
-    assert not any("LPIPS" in doubt for doubt in _doubts(tree))
+    assert not any("LPIPS" in caveat for caveat in _caveats(tree))
 
 
-def test_summary_counts_what_denoising_mended_and_spoiled(sample: SampleRun, tree: Element) -> None:
+def test_summary_counts_corrected_and_broken_verdicts(sample: SampleRun, tree: Element) -> None:
     rows = sample.predictions.to_dict("records")
-    mended = sum(row["said_noisy"] != row["label"] == row["said_denoised"] for row in rows)
-    spoiled = sum(row["said_noisy"] == row["label"] != row["said_denoised"] for row in rows)
+    corrected = sum(row["said_noisy"] != row["label"] == row["said_denoised"] for row in rows)
+    broken = sum(row["said_noisy"] == row["label"] != row["said_denoised"] for row in rows)
     (answer,) = tree.find("p", **{"class": "answer"})
-    noun = "verdict" if mended == 1 else "verdicts"
-    assert answer.text == f"Picture by picture, denoising mended {mended} {noun} and spoiled {spoiled}."
+    noun = "verdict" if corrected == 1 else "verdicts"
+    assert answer.text == f"Image by image, denoising corrected {corrected} {noun} and made {broken} wrong."
 
 
 def test_gallery_shows_worst_first_by_psnr(sample: SampleRun, tree: Element) -> None:
@@ -214,7 +214,7 @@ def test_gallery_spreads_over_each_noise_type_from_worst_to_best(tmp_path: Path)
         assert (shown.iloc[0], shown.iloc[-1]) == (group["psnr_denoised"].min(), group["psnr_denoised"].max())
 
 
-def test_missing_picture_is_told_and_the_rest_is_shown(sample: SampleRun, tree: Element) -> None:
+def test_missing_image_is_reported_and_the_rest_is_shown(sample: SampleRun, tree: Element) -> None:
     missing = str(sample.predictions["row"].iloc[-1])
     (card,) = tree.find("article", **{"data-row": missing})
     (problem,) = card.find("p", **{"class": "missing"})
@@ -258,21 +258,21 @@ def test_each_stage_stands_alone(tmp_path: Path, stage: str) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
-    ("patience", "validation", "told", "caption"),
+    ("patience", "validation", "expected", "caption"),
     [
-        ((None, None), False, "the last was kept, and the test rows' curves were only watched", "test rows, watched"),
-        ((None, None), True, "the validation rows' curves were only watched", "validation rows, watched"),
-        ((5, 5), True, "the epoch with the lowest loss on the validation rows", "validation rows, which chose"),
-        ((5, None), True, "Of each classifier the epoch with", "validation rows, which chose"),
-        ((5, 5), False, "better than they would be on other pictures", "test rows, which chose"),
+        ((None, None), False, "is the last; the test rows were only monitored", "test rows, monitored"),
+        ((None, None), True, "the validation rows were only monitored", "validation rows, monitored"),
+        ((5, 5), True, "the one with the lowest loss on the validation rows", "validation rows, used to choose"),
+        ((5, None), True, "epoch of each classifier is the one with", "validation rows, used to choose"),
+        ((5, 5), False, "better than they would be on other images", "test rows, used to choose"),
     ],
 )
-def test_what_chose_the_epoch_is_told(
+def test_what_chose_the_epoch_is_reported(
     sample: SampleRun,
     tmp_path: Path,
     patience: tuple[int | None, int | None],
     validation: bool,
-    told: str,
+    expected: str,
     caption: str,
 ) -> None:
     def choose(metrics: StudyMetrics) -> None:
@@ -283,13 +283,13 @@ def test_what_chose_the_epoch_is_told(
 
     tree = _page_of_changed(sample, tmp_path, choose)
     grave = [item.all_text() for item in tree.find("aside")[0].find("li", **{"class": "grave"})]
-    assert any("better than they would be" in doubt for doubt in grave) == ("better than" in told)
-    assert any(told in remark for remark in [*_remarks(tree), *grave])
+    assert any("better than they would be" in caveat for caveat in grave) == ("better than" in expected)
+    assert any(expected in remark for remark in [*_remarks(tree), *grave])
     captions = [item.all_text() for item in tree.find("section", id="noisy")[0].find("figcaption")]
-    assert f"Learning curves; held-out are the {caption}" in captions[-1]
-    (remark,) = (one for one in [*_remarks(tree), *grave] if "rows' curves" in one or "lowest loss" in one)
-    assert ("No network's epoch was chosen" in remark) == (patience == (None, None))
-    assert ("No denoiser's epoch was chosen" in remark) == (patience == (5, None))
+    assert f"Learning curves; the held-out rows are the {caption}" in captions[-1]
+    (remark,) = (one for one in [*_remarks(tree), *grave] if "only monitored" in one or "lowest loss" in one)
+    assert ("The epoch of each network is the last" in remark) == (patience == (None, None))
+    assert ("The epoch of each denoiser is the last" in remark) == (patience == (5, None))
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -300,13 +300,13 @@ def test_warnings_of_the_run_are_listed_and_missing_facts_are_left_out(sample: S
         del info["device"], info["versions"]
 
     tree = _page_of_changed(sample, tmp_path, warn)
-    assert "12 pictures are not square & were stretched." in _doubts(tree)
+    assert "12 pictures are not square & were stretched." in _caveats(tree)
     facts = [item.all_text() for item in tree.find("table", **{"class": "facts"})[0].find("th")]
     assert "Seed" in facts
     assert not {"Device", "Versions"} & set(facts)
 
 
-def test_one_epoch_is_told_as_one(tmp_path: Path) -> None:
+def test_one_epoch_is_singular(tmp_path: Path) -> None:
     run = write_sample_run(tmp_path, rows=6, side=16, stages=("noise_type",))
     history = read_history(read_run(run.folder), "noise_type")
     assert history is not None
@@ -372,7 +372,7 @@ def test_same_run_makes_the_same_page(tmp_path: Path) -> None:
 
 
 def test_folder_without_metrics_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"no metrics\.json there; needed is a run folder"):
+    with pytest.raises(OutputError, match=r"has no metrics\.json; expected a run folder"):
         write_report(tmp_path)
 
 
@@ -381,11 +381,11 @@ def test_damaged_metrics_are_refused(sample: SampleRun, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"metrics\.json: cannot be read .* run the study again"):
         write_report(tmp_path)
     (tmp_path / "metrics.json").write_bytes((sample.folder / "metrics.json").read_bytes())
-    with pytest.raises(OutputError, match=r"no predictions\.csv there"):
+    with pytest.raises(OutputError, match=r"has no predictions\.csv"):
         write_report(tmp_path)
 
 
-def test_page_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_page_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     run = write_sample_run(tmp_path, rows=6, side=16, stages=("noise_type",))
     (run.folder / "figures").write_text("in the way")
     with pytest.raises(OutputError, match=r"report\.html: cannot be written"):

@@ -24,14 +24,14 @@ def _printed(sample: SampleRun) -> str:
 def test_terminal_prints_all_stages_in_the_order_of_the_study(sample: SampleRun) -> None:
     titles = [str(table.title) for table in stage_tables(sample.metrics)]
     assert [title.split(".")[0] for title in titles[:5]] == [f"Table {number}" for number in range(5)]
-    assert titles[5].startswith("Stage 1's network on denoised pictures")
+    assert titles[5].startswith("Stage 1's network on denoised images")
 
 
 def test_terminal_prints_the_published_figure_beside_ours(sample: SampleRun) -> None:
     lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in _printed(sample).splitlines() if "│" in line]
     ours = f"{sample.metrics['stages']['noisy']['metrics']['accuracy']:.4f}"  # type: ignore[typeddict-item]
     assert ["Accuracy", ours, "0.7640"] in lines
-    psnr = next(line for line in lines if line[0] == "PSNR in dB")
+    psnr = next(line for line in lines if line[0] == "PSNR, dB")
     assert psnr[3] == "26.07"
     assert ["LPIPS", "not measured", "not measured", "0.2754"] in lines
 

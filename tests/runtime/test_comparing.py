@@ -234,4 +234,4 @@ def test_torch_is_not_needed(first: Path, second: Path, data: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-    assert "A against B" in done.stdout
+    assert "A compared with B" in done.stdout

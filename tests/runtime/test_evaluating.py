@@ -101,7 +101,7 @@ def test_the_tables_show_every_measure_and_each_image_once(evaluated: Evaluated)
         console.print(table)
     text = console.export_text()
 
-    for words in ("PSNR", "SSIM", "MSE", "accuracy", "precision", "recall", "F1", "ROC", "sensitivity", "specificity"):
+    for words in ("PSNR", "SSIM", "MSE", "Accuracy", "Precision", "Recall", "F1", "ROC", "Sensitivity", "Specificity"):
         assert words in text
     for confusion in tables[2:]:
         counts = [int(str(cell)) for column in confusion.columns[1:] for cell in column.cells]
@@ -114,7 +114,7 @@ def test_a_bundle_without_a_judge_has_no_verdicts(noisy_folder: Path, groups: Pa
 
     assert set(found.evidence["classification"]) == {"noise_type"}
     titles = [str(table.title) for table in evaluation_tables(found.table, found.evidence)]
-    assert "Verdicts on noisy pictures" not in titles
+    assert "Verdicts on noisy images" not in titles
 
 
 def test_a_bundle_that_tells_no_levels_has_none_in_the_table(noisy_folder: Path, groups: Path, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_the_command_writes_tables_and_overwrites_none(
     done = command(*asked)
 
     assert done.exit_code == 0, done.output
-    assert "Restored pictures" in done.output
+    assert "Denoised images" in done.output
     evidence = json.loads((tmp_path / "out" / "evidence.json").read_text(encoding="utf-8"))
     assert evidence["images"] == len(pd.read_csv(tmp_path / "out" / "predictions.csv"))
     again = command(*asked)

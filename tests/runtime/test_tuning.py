@@ -280,14 +280,14 @@ def test_the_command_says_what_it_chose_or_why_it_did_not(tmp_path: Path) -> Non
     assert "0.8059" in table["threshold"]
     assert "0.7158 and 0.8726" in table["retake between"]
     assert [text in table["escapes"] for text in ("0 of 5", "1 of 5")] == [True, True]
-    assert [text in table["retaken"] for text in ("0 of 8", "4 of 8")] == [True, True]
+    assert [text in table["retakes"] for text in ("0 of 8", "4 of 8")] == [True, True]
     assert "Chosen on 8 validation images: at most 25% escapes." in done.output
-    assert "Asked for: at most 0% wrong verdicts among those given." in done.output
+    assert "Target: at most 0% wrong verdicts among those given." in done.output
     assert f"Bundle: {tmp_path / 'out.zip'}" in done.output
     for asked, why in (
         (("--max-risk", 0.1, "--min-coverage", 0.5), "give one"),
         (("--max-escape", 0.1, "--escape-cost", 2), "stands in place of costs"),
-        (("--escape-cost", 0), "must be a number above 0"),
+        (("--escape-cost", 0), "expected a number above 0"),
     ):
         refused = invoke("tune", bundle, tmp_path / "other", *asked)
         assert isinstance(refused.exception, RecipeError)

@@ -136,7 +136,7 @@ def _chosen(known: pd.DataFrame, wishes: Wishes) -> Rule:
     threshold = probability(temperature * log_odds(choice.thresholds[fold]))
     if choice.cutoffs is None:
         return Rule(threshold=threshold)
-    sureness = confidence(rows.cooled(choice.temperatures), choice.thresholds)
+    sureness = confidence(rows.calibrated(choice.temperatures), choice.thresholds)
     if not (sureness >= choice.cutoffs[fold]).any():
         assert wishes.max_risk is not None
         raise RecipeError(

@@ -1,1 +1,1 @@
-"""Measures of verdicts and of pictures, and the study that reports them."""
+"""Measures of classification and image quality, and the study that reports them."""

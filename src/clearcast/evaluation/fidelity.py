@@ -1,4 +1,4 @@
-"""How near a picture is to its reference: PSNR, SSIM and MSE, by scikit-image's implementations."""
+"""Image quality against a reference: PSNR, SSIM and MSE, computed with scikit-image."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from clearcast.imaging import Picture
 
 @dataclass(frozen=True, kw_only=True)
 class Fidelity:
-    """Of one picture: PSNR in dB (infinite for an identical one), SSIM (at most 1), MSE on the 0..1 scale, LPIPS."""
+    """Quality of one image: PSNR in dB (infinite if identical), SSIM (at most 1), MSE on the 0..1 scale, LPIPS."""
 
     psnr: float
     ssim: float
@@ -22,16 +22,16 @@ class Fidelity:
     lpips: float | None = None
 
 
-def fidelity(picture: Picture, reference: Picture) -> Fidelity:
-    """Measure one picture against its reference, both uint8 of one shape; over all channels, with data range 1.
+def fidelity(image: Picture, reference: Picture) -> Fidelity:
+    """Compute the quality of one image; both are uint8 of the same shape. All channels, data range 1.
 
-    SSIM is that of Wang et al. (2004): a Gaussian window of sigma 1.5, averaged over channels and over
-    the pixels whose whole window lies within the picture.
+    SSIM follows Wang et al. (2004): a Gaussian window of sigma 1.5, averaged over channels and over the pixels whose
+    window lies entirely within the image.
 
     Raises:
         ValueError: the shapes differ, or a side has fewer than 11 pixels.
     """
-    x, y = picture / 255.0, reference / 255.0
+    x, y = image / 255.0, reference / 255.0
     mse = float(mean_squared_error(x, y))
     ssim = structural_similarity(
         x,
@@ -46,7 +46,7 @@ def fidelity(picture: Picture, reference: Picture) -> Fidelity:
 
 
 def summarize(images: Sequence[Fidelity]) -> FidelityMetrics:
-    """Means and sample standard deviations over images."""
+    """Compute means and sample standard deviations over images."""
     lpips = [image.lpips for image in images if image.lpips is not None]
     return {
         "images": len(images),
@@ -58,7 +58,7 @@ def summarize(images: Sequence[Fidelity]) -> FidelityMetrics:
 
 
 def summarize_by_noise(images: Sequence[Fidelity], types: Sequence[str]) -> dict[str, FidelityMetrics]:
-    """The same of all images, under "all", and of those of each noise type that occurs; ``types`` has one an image."""
+    """Summarize all images, under "all", and those of each noise type; ``types``: the noise type of each image."""
     groups = {"all": list(images)}
     for kind in NoiseType:
         groups[kind.value] = [image for image, own in zip(images, types, strict=True) if own == kind]
@@ -66,13 +66,13 @@ def summarize_by_noise(images: Sequence[Fidelity], types: Sequence[str]) -> dict
 
 
 def _spread(values: Iterable[float]) -> Spread:
-    """Infinite values, the PSNR of identical pictures, are counted and left out: they have no mean."""
-    everything = np.array(list(values), float)
-    finite = everything[np.isfinite(everything)]
+    """Compute mean and deviation; infinite values (PSNR of identical images) are counted and left out."""
+    all_values = np.array(list(values), float)
+    finite = all_values[np.isfinite(all_values)]
     spread: Spread = {
         "mean": float(finite.mean()) if len(finite) else None,
         "std": float(finite.std(ddof=1)) if len(finite) > 1 else None,
     }
-    if len(finite) < len(everything):
-        spread["identical"] = len(everything) - len(finite)
+    if len(finite) < len(all_values):
+        spread["identical"] = len(all_values) - len(finite)
     return spread

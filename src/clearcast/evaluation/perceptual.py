@@ -1,7 +1,7 @@
 """LPIPS with AlexNet (Zhang et al., 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric").
 
-The linear heads are version 0.1, as torchmetrics carries them. The backbone is torchvision's AlexNet: its five
-convolutions are defined here, since only their weights are needed and not the package.
+The linear heads are version 0.1, as shipped with torchmetrics. The backbone is torchvision's AlexNet; its five
+convolutions are defined here, so that only the weights are required and not the package.
 """
 
 import hashlib
@@ -19,22 +19,22 @@ from clearcast.errors import MissingDependencyError
 BACKBONE_FILE = "alexnet-owt-7be5be79.pth"
 BACKBONE_URL = f"https://download.pytorch.org/models/{BACKBONE_FILE}"
 BACKBONE_SHA256 = "7be5be79"  # the hash's first digits, as torchvision names the file
-DOWNLOAD_TIMEOUT = 15.0  # seconds without an answer
+DOWNLOAD_TIMEOUT = 15.0  # seconds without a response
 
 _CHANNELS = (64, 192, 384, 256, 256)
-_SHIFT = (-0.030, -0.088, -0.188)  # of pictures in -1..1, from the authors' code
+_SHIFT = (-0.030, -0.088, -0.188)  # of images in -1..1, from the authors' code
 _SCALE = (0.458, 0.448, 0.450)
 
 
 class Lpips(nn.Module):
-    """The distance of pictures: 0 for identical ones, larger the more they differ to the eye."""
+    """Perceptual distance of two images: 0 if identical, larger for larger visible differences."""
 
     shift: Tensor
     scale: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = nn.Sequential(  # the places in this list are those of torchvision's weights
+        self.features = nn.Sequential(  # the indices are those of torchvision's weights
             nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2),
             nn.ReLU(),
             nn.MaxPool2d(kernel_size=3, stride=2),
@@ -53,18 +53,18 @@ class Lpips(nn.Module):
         self.register_buffer("scale", torch.tensor(_SCALE).view(1, 3, 1, 1))
 
     @torch.no_grad()
-    def forward(self, pictures: Tensor, references: Tensor) -> Tensor:
-        """Distances, float (batch,), of float pictures in 0..1, shape (batch, 3, height, width), sides at least 64."""
-        distance = torch.zeros(len(pictures))
-        pairs = zip(self._levels(pictures), self._levels(references), self.heads, strict=True)
-        for picture, reference, head in pairs:
-            weighted = head((_unit(picture) - _unit(reference)) ** 2)  # (batch, 1, height, width)
+    def forward(self, images: Tensor, references: Tensor) -> Tensor:
+        """Compute distances, float (batch,), of float images in 0..1, shape (batch, 3, height, width), sides >= 64."""
+        distance = torch.zeros(len(images))
+        pairs = zip(self._feature_levels(images), self._feature_levels(references), self.heads, strict=True)
+        for features, reference, head in pairs:
+            weighted = head((_unit(features) - _unit(reference)) ** 2)  # (batch, 1, height, width)
             distance = distance + weighted.mean(dim=(1, 2, 3))
         return distance
 
-    def _levels(self, pictures: Tensor) -> list[Tensor]:
-        """What the network sees after each of its five ReLUs."""
-        x = (2 * pictures - 1 - self.shift) / self.scale
+    def _feature_levels(self, images: Tensor) -> list[Tensor]:
+        """Compute the features after each of the five ReLUs."""
+        x = (2 * images - 1 - self.shift) / self.scale
         levels = []
         for layer in self.features:
             x = layer(x)
@@ -75,19 +75,19 @@ class Lpips(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedLpips:
-    """The metric ready to use, and what a reader should know about it, if anything."""
+    """The metric ready to use, and a note on the weights, if needed."""
 
     metric: Lpips
     note: str | None
 
 
 def load_lpips(backbone: Path | None = None, *, download: bool = True) -> LoadedLpips:
-    """Load the metric: its backbone from ``backbone``, else from torch's cache, else by download into that cache.
+    """Load the metric, with the weights in ``backbone``, or else in torch's cache, or else downloaded into that cache.
 
-    A file given by name is used whatever its hash, and the note says so; one in the cache must be the published file.
+    A file given explicitly is used whatever its hash, with a note; a cached file must be the published one.
 
     Raises:
-        MissingDependencyError: the backbone is not to be had, is damaged, or is not AlexNet; the message says why.
+        MissingDependencyError: the weights are not available, are damaged, or are not AlexNet's.
     """
     metric = Lpips().eval()
     path = backbone or _cached_backbone(download=download)
@@ -95,7 +95,7 @@ def load_lpips(backbone: Path | None = None, *, download: bool = True) -> Loaded
     if not _is_published(path):
         if backbone is None:
             raise MissingDependencyError(
-                f"{path} is not the published AlexNet (its SHA-256 does not begin with {BACKBONE_SHA256}); remove it"
+                f"{path} is not the published AlexNet (its SHA-256 does not begin with {BACKBONE_SHA256}); delete it"
             )
         note = f"measured with {path.name}, which is not the published AlexNet: not comparable to other LPIPS figures"
     weights = _read_weights(path)
@@ -104,7 +104,7 @@ def load_lpips(backbone: Path | None = None, *, download: bool = True) -> Loaded
             {name.removeprefix("features."): value for name, value in weights.items() if name.startswith("features.")}
         )
     except RuntimeError:
-        raise MissingDependencyError(f"{path} does not hold AlexNet's weights; needed is {BACKBONE_FILE}") from None
+        raise MissingDependencyError(f"{path} does not hold AlexNet's weights; expected {BACKBONE_FILE}") from None
     heads = resources.files("torchmetrics") / "functional/image/lpips_models/alex.pth"
     with resources.as_file(heads) as file:
         values = _read_weights(file).values()
@@ -118,8 +118,8 @@ def _cached_backbone(*, download: bool) -> Path:
         return path
     if not download:
         raise MissingDependencyError(
-            f"AlexNet's weights are not in {path}, and nothing was to be downloaded; fetch {BACKBONE_URL} and put the "
-            "file there, or name it with --lpips-backbone"
+            f"AlexNet's weights are not in {path}, and downloads are not allowed; fetch {BACKBONE_URL} and put the "
+            "file there, or give its path with --lpips-backbone"
         )
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)  # torch's download has no time limit of its own
@@ -128,8 +128,8 @@ def _cached_backbone(*, download: bool) -> Path:
         torch.hub.download_url_to_file(BACKBONE_URL, str(path), hash_prefix=BACKBONE_SHA256, progress=False)
     except (URLError, OSError, RuntimeError) as error:
         raise MissingDependencyError(
-            f"AlexNet's weights are neither in {path} nor to be downloaded ({error}); fetch {BACKBONE_URL} on another "
-            "machine and put the file there, or name it with --lpips-backbone"
+            f"AlexNet's weights are not in {path} and could not be downloaded ({error}); fetch {BACKBONE_URL} on "
+            "another machine and put the file there, or give its path with --lpips-backbone"
         ) from None
     finally:
         socket.setdefaulttimeout(before)
@@ -138,7 +138,7 @@ def _cached_backbone(*, download: bool) -> Path:
 
 def _is_published(path: Path) -> bool:
     if not path.is_file():
-        raise MissingDependencyError(f"{path}: no such file; needed is AlexNet's weights, {BACKBONE_FILE}")
+        raise MissingDependencyError(f"{path}: no such file; expected AlexNet's weights, {BACKBONE_FILE}")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest().startswith(BACKBONE_SHA256)
 
@@ -146,12 +146,12 @@ def _is_published(path: Path) -> bool:
 def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or hostile file raises what it likes
+    except Exception as error:  # a damaged or hostile file may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MissingDependencyError(f"{path}: cannot be read as weights ({reason})") from None
     return dict(weights)
 
 
 def _unit(features: Tensor) -> Tensor:
-    """Scale the vector of channels at each place to length 1."""
+    """Normalise the channel vector at each position to length 1."""
     return features / torch.sqrt(1e-8 + (features**2).sum(dim=1, keepdim=True))

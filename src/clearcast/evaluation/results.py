@@ -1,25 +1,25 @@
-"""What a study writes to ``metrics.json``: plain, typed dictionaries, ready for JSON.
+"""Schema of ``metrics.json``: typed dictionaries of a study's results.
 
-A run folder holds::
+A run folder contains::
 
-    run.json                   when, and what was asked for: sheet, recipe, seed
-    split.csv                  row, noisy, part, split: which part a row shows, and what the row is used for
+    run.json                   start time and request: sheet, recipe, seed
+    split.csv                  row, noisy, part, split: the part that a row shows, and its subset
     metrics.json               StudyMetrics
-    predictions.csv            one line a test picture, all stages side by side
-    validation.csv             the same of the validation pictures, for the stages that give verdicts
-    robustness.csv             verdicts and measures of test pictures at rising levels of synthesised noise
+    predictions.csv            one line a test image, all stages side by side
+    validation.csv             the same for validation images, for the stages that give verdicts
+    robustness.csv             verdicts and measures of test images at rising levels of synthetic noise
     evidence.json              intervals, comparisons, calibration, thresholds: made from these tables (see evidence/)
-    report.html, figures/      the page made of all this, and its figures as PNG
-    denoised_pictures/         <row>-<stem>.png: stage 3's pictures, one for each row of the sheet, at the recipe's size
+    report.html, figures/      the report page and its figures as PNG
+    denoised_pictures/         <row>-<stem>.png: stage 3's images, one for each row of the sheet, at the recipe's size
     <stage>/result.json        the stage's own entry of metrics.json
     <stage>/predictions.csv    the stage's own columns of predictions.csv; validation.csv likewise
     <stage>/history.csv        epoch, seconds, train_loss, heldout_loss; train_accuracy, heldout_accuracy (classifiers)
     <stage>/model.safetensors, last.ckpt, best.safetensors (with early stopping)
 
-``predictions.csv`` has the columns ``row, noisy, reference, part, label, noise_type``, and of each stage that was run:
+``predictions.csv`` has the columns ``row, noisy, reference, part, label, noise_type``, and for each stage that was run:
 ``p_defect_STAGE, logit_STAGE, said_STAGE`` (STAGE: reference, noisy, denoised, transfer); ``p_TYPE`` for each noise
 type and ``said_noise_type``; ``psnr_X, ssim_X, mse_X, lpips_X`` (X: noisy, denoised) and ``denoised``, the path in the
-run. ``fold`` is there in a run of several folds.
+run. ``fold`` is present in a run of several folds.
 """
 
 from typing import Literal, NotRequired, TypedDict
@@ -38,11 +38,11 @@ class Roc(TypedDict):
 class ClassificationMetrics(TypedDict):
     """Measures of a classifier on the test rows, each in 0..1.
 
-    ``precision``, ``recall`` and ``f1`` are weighted by class frequency, as in the report. The binary ones are of the
-    defect class (positive): ``sensitivity`` is its recall, ``specificity`` the recall of ok. ``roc_area`` is of the
-    defect class, or the mean of one-against-rest areas. A measure whose denominator is zero is None: sensitivity and
-    ``defect_f1`` where no defect was tested, a precision where nothing was said to be of the class, ``roc_area`` where
-    a class has no test row.
+    ``precision``, ``recall`` and ``f1`` are weighted by class frequency, as in the published report. The binary
+    measures have defect as the positive class: ``sensitivity`` is its recall, ``specificity`` the recall of ok.
+    ``roc_area`` is that of defect, or the mean of one-against-rest areas. A measure with a denominator of zero is None:
+    sensitivity and ``defect_f1`` if no defect was tested, a precision if nothing was predicted to be of the class,
+    ``roc_area`` if a class has no test row.
     """
 
     images: int
@@ -57,7 +57,7 @@ class ClassificationMetrics(TypedDict):
     specificity: NotRequired[float | None]
 
 
-FidelityMeasure = Literal["psnr", "ssim", "mse", "lpips"]  # the keys of FidelityMetrics but for ``images``
+FidelityMeasure = Literal["psnr", "ssim", "mse", "lpips"]  # the keys of FidelityMetrics except ``images``
 
 
 class Spread(TypedDict):
@@ -69,7 +69,7 @@ class Spread(TypedDict):
 
 
 class FidelityMetrics(TypedDict):
-    """Means over images. ``lpips`` is None where it was not measured."""
+    """Means over images. ``lpips`` is None if it was not measured."""
 
     images: int
     psnr: Spread  # dB, data range 1
@@ -79,7 +79,7 @@ class FidelityMetrics(TypedDict):
 
 
 class Layer(TypedDict):
-    """One layer of a network as it was built; shapes are without the batch."""
+    """One layer of a network; shapes without the batch dimension."""
 
     name: str
     kind: str  # such as "Conv2d"
@@ -93,24 +93,24 @@ class Training(TypedDict):
 
     epochs: int
     train_images: int
-    seconds: float  # of fitting alone, without measuring the held-out rows
+    seconds: float  # of fitting, without the evaluation of held-out rows
     device: str
-    cache: str  # how many of its pictures were kept decoded in memory
+    cache: str  # how many images were cached in memory
     images_per_second: float
     parameters: int
     layers: list[Layer]
 
 
 class ClassificationStage(TypedDict):
-    """A stage whose answer is a class. ``transfer`` has no training: stage 1's network on denoised pictures."""
+    """A classification stage. ``transfer`` has no training: stage 1's network on denoised images."""
 
     kind: Literal["classification"]
     title: str
-    classes: list[str]  # the order of confusion's rows (true) and columns (said)
+    classes: list[str]  # the order of confusion's rows (true) and columns (predicted)
     metrics: ClassificationMetrics
     published: dict[str, float] | None  # keys as in metrics
     confusion: list[list[int]]
-    roc: dict[str, Roc]  # of the defect class alone, or one for each class against the rest
+    roc: dict[str, Roc]  # of defect only, or one for each class against the rest
     training: Training | None
 
 
@@ -122,38 +122,38 @@ class RestorationStage(TypedDict):
     noisy: dict[str, FidelityMetrics]
     denoised: dict[str, FidelityMetrics]
     published: dict[str, float] | None  # psnr, ssim, mse, lpips: of "all", denoised
-    lpips_note: str | None  # why LPIPS was not measured, or what to know about it
+    lpips_note: str | None  # why LPIPS was not measured, or a note on it
     training: Training | None
 
 
 class GroupFacts(TypedDict):
-    """What is known of the parts behind the rows."""
+    """Parts (groups) behind the rows."""
 
     source: str  # found | file | column | split
     parts: int
     rows: int
-    largest: int  # rows of the part with the most
-    leaked_test_images: int  # whose part was also trained on
+    largest: int  # rows of the largest group
+    leaked_test_images: int  # test images whose part is also in the training set
     test_images: int
 
 
 class RunInfo(TypedDict):
-    """What was run, on what, by what."""
+    """Request, data and environment of a run."""
 
     sheet: str
     sheet_sha256: str
     root: str
-    recipe: dict[str, object]  # as in the recipe's file: nested tables
+    recipe: dict[str, object]  # as in the recipe file: nested tables
     seed: int
     device: str  # of all stages
     versions: dict[str, str]
-    split: str  # how rows were divided, in one sentence
+    split: str  # how rows were split, in one sentence
     split_kind: NotRequired[str]  # grouped | random | column | file
     groups: NotRequired[GroupFacts]
-    folds: NotRequired[int]  # above 1: the figures are of several runs, each in a folder fold-1, fold-2, ...
+    folds: NotRequired[int]  # above 1: the figures pool several runs, in the folders fold-1, fold-2, ...
     counts: dict[str, dict[str, dict[str, int]]]  # {"train"|"validation"|"test": {"label"|"noise": {name: rows}}}
-    left_out: list[str]  # rows that could not be used, each with the reason
-    warnings: NotRequired[list[DataWarning]]  # what to know about the data; texts alone in runs of before
+    left_out: list[str]  # skipped rows, each with the reason
+    warnings: NotRequired[list[DataWarning]]  # about the data; only texts in older runs
     cache: str  # of all stages
     started: str  # ISO 8601 with time zone
     seconds: float  # of fitting, all stages together

@@ -1,4 +1,4 @@
-"""The stages of a study: their order, and which needs which."""
+"""Stages of a study: order, headings, dependencies and published results."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from clearcast.errors import RecipeError
 
 
 class Stage(StrEnum):
-    """A stage of the study, in order; the first five have the numbers 0 to 4."""
+    """Stage of the study, in order; the first five have the numbers 0 to 4."""
 
     REFERENCE = "reference"
     NOISY = "noisy"
@@ -17,27 +17,27 @@ class Stage(StrEnum):
 
     @property
     def heading(self) -> str:
-        """What people read above the stage's results."""
+        """Heading of the stage's results."""
         return _HEADINGS[self]
 
     @property
     def needs(self) -> tuple["Stage", ...]:
-        """The stages whose results this one starts from."""
+        """Stages whose results this one requires."""
         return _NEEDS.get(self, ())
 
 
 _HEADINGS = {
-    Stage.REFERENCE: "Stage 0: ok or defect on noise-free pictures (the ceiling)",
-    Stage.NOISY: "Stage 1: ok or defect on noisy pictures",
+    Stage.REFERENCE: "Stage 0: ok or defect on noise-free images (the ceiling)",
+    Stage.NOISY: "Stage 1: ok or defect on noisy images",
     Stage.NOISE_TYPE: "Stage 2: noise type",
     Stage.DENOISING: "Stage 3: denoising",
-    Stage.DENOISED: "Stage 4: ok or defect on denoised pictures",
-    Stage.TRANSFER: "Stage 1's network on denoised pictures, not trained again",
+    Stage.DENOISED: "Stage 4: ok or defect on denoised images",
+    Stage.TRANSFER: "Stage 1's network on denoised images, without retraining",
 }
 _NEEDS = {Stage.DENOISED: (Stage.DENOISING,), Stage.TRANSFER: (Stage.NOISY, Stage.DENOISING)}
 _NUMBERED = tuple(stage for stage in Stage if stage is not Stage.TRANSFER)
 
-# From the published report: on its own 250 test pictures of a random split.
+# From the published report: on its own 250 test images of a random split.
 PUBLISHED: dict[Stage, dict[str, float]] = {
     Stage.NOISY: {"accuracy": 0.7640},
     Stage.NOISE_TYPE: {"accuracy": 0.7320},
@@ -47,10 +47,10 @@ PUBLISHED: dict[Stage, dict[str, float]] = {
 
 
 def parse_stages(text: str) -> tuple[Stage, ...]:
-    """Read a list such as ``0,1,4`` or ``noisy,noise_type``, in the study's order and without repetition.
+    """Parse a list such as ``0,1,4`` or ``noisy,noise_type`` into distinct stages in the study's order.
 
     Raises:
-        RecipeError: a stage that does not exist.
+        RecipeError: a stage is unknown.
 
     >>> [stage.value for stage in parse_stages("4, noisy")]
     ['noisy', 'denoised']
@@ -59,6 +59,6 @@ def parse_stages(text: str) -> tuple[Stage, ...]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     unknown = [word for word in words if word not in names]
     if unknown or not words:
-        raise RecipeError(f"no stage {', '.join(unknown) or repr(text)}; known are {', '.join(names)}")
+        raise RecipeError(f"unknown stage {', '.join(unknown) or repr(text)}; expected one of {', '.join(names)}")
     wanted = {names[word] for word in words}
     return tuple(stage for stage in Stage if stage in wanted)

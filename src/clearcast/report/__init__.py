@@ -1,1 +1,1 @@
-"""Charts and the one-file HTML page of a study."""
+"""Report: charts, terminal tables and the one-file HTML page of a study."""

@@ -1,4 +1,4 @@
-"""What a benchmark shows: tables for the terminal, and sheets of pictures side by side."""
+"""Terminal tables and contact sheets of a benchmark."""
 
 import math
 from collections.abc import Hashable, Mapping
@@ -13,51 +13,52 @@ from clearcast.domain import NoiseType
 from clearcast.evaluation.benchmark.figures import ALL, BY_TYPE, VERDICT
 from clearcast.evaluation.benchmark.run import REFERENCE, Benchmark
 from clearcast.evaluation.evidence.contract import Figure as Measured
+from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, QUALITY_MEASURES
 from clearcast.imaging import Channels
 from clearcast.report.charts.style import PICTURE_SIDE, empty, save
 from clearcast.report.numbers import DASH, decimal, measured
 
-_MEASURES = {"psnr": ("PSNR, dB", 2), "ssim": ("SSIM", 3)}
+_IMAGE_MEASURES = {"psnr": QUALITY_MEASURES["psnr"], "ssim": QUALITY_MEASURES["ssim"]}
 
 
 def benchmark_tables(result: Benchmark) -> list[Table]:
-    """PSNR, SSIM, and where judges took part their verdicts; with 95% intervals over parts."""
-    about, figures = result.about, result.figures
-    kinds = [kind for kind in (ALL, *NoiseType) if (figures["noise_type"] == kind).any()]
+    """Tabulate PSNR, SSIM and, if there are classifiers, their verdicts, with 95% intervals over parts."""
+    about = result.about
     rows = f"{about['measured_images']} images of {about['measured_parts']} parts"
     tables = [
-        _table(f"{title} in grey ({rows})", result, about["denoisers"], measure, kinds, digits)
-        for measure, (title, digits) in _MEASURES.items()
+        _table(f"{info.label} ({rows}, grey)", result, about["denoisers"], measure, info.decimals)
+        for measure, info in _IMAGE_MEASURES.items()
     ]
     chosen = ", ".join(f"{name} for {NoiseType(kind).display_name}" for kind, name in about["best_by_type"].items())
-    tables[0].caption = f"{BY_TYPE}: {chosen}, chosen by these very images for one who knows the noise type."
+    tables[0].caption = f"{BY_TYPE}: {chosen}, chosen on these images for a known noise type."
     for measure in VERDICT if about["judges"] else ():
-        title = f"Verdict: {measure.replace('_', ' ')} ({rows})"
-        tables.append(_table(title, result, about["judges"], measure, kinds, 3))
+        info = CLASSIFICATION_MEASURES[measure]
+        tables.append(_table(f"Verdicts: {info.name} ({rows})", result, about["judges"], measure, info.decimals))
     threads = "threads: PyTorch {torch}, OpenCV {opencv}".format(**about["threads"])
-    tables[-1].caption = f"ms: median of one image, in memory; {threads}."
+    tables[-1].caption = f"ms: median time of one image, in memory; {threads}."
     return tables
 
 
 def write_contact_sheets(result: Benchmark) -> list[Path]:
-    """Draw of each noise type ``contact-TYPE.png``: some test pictures, noisy, as restored by each, and noise-free."""
+    """Draw ``contact-TYPE.png`` for each noise type: test images, noisy, denoised by each method, and noise-free."""
     names = [name for name in result.about["denoisers"] if name != BY_TYPE] + [REFERENCE]
     written = []
     for kind, rows in result.about["examples"].items():
         sheet, _ = empty(PICTURE_SIDE * len(names), PICTURE_SIDE * len(rows) + 0.3, len(rows), len(names))
         for place, axes in enumerate(sheet.axes):
             row, name = rows[place // len(names)], names[place % len(names)]
-            _draw(axes, result.folder / "pictures" / f"{row}-{name}.png", name if place < len(names) else "")
+            _draw_image(axes, result.folder / "pictures" / f"{row}-{name}.png", name if place < len(names) else "")
         path = result.folder / f"contact-{kind}.png"
         save(sheet, path)
         written.append(path)
     return written
 
 
-def _table(title: str, result: Benchmark, names: list[str], measure: str, kinds: list[str], digits: int) -> Table:
+def _table(title: str, result: Benchmark, names: list[str], measure: str, digits: int) -> Table:
+    noise_types = _noise_types(result)
     table = Table(title=title, title_justify="left", caption_justify="left")
     table.add_column("")
-    for heading in ("ms", *(kind if kind == ALL else NoiseType(kind).display_name for kind in kinds)):
+    for heading in ("ms", *(noise if noise == ALL else NoiseType(noise).display_name for noise in noise_types)):
         table.add_column(heading, justify="right")
     lines = {
         (line["contender"], line["noise_type"]): line
@@ -65,10 +66,14 @@ def _table(title: str, result: Benchmark, names: list[str], measure: str, kinds:
         if line["measure"] == measure
     }
     for name in names:
-        found = [lines.get((name, kind)) for kind in kinds]
+        found = [lines.get((name, noise)) for noise in noise_types]
         cells = [measured(_figure(line), digits) if line else DASH for line in found]
         table.add_row(name, decimal(lines[name, ALL]["ms"], 1), *cells)
     return table
+
+
+def _noise_types(result: Benchmark) -> list[str]:
+    return [noise for noise in (ALL, *NoiseType) if (result.figures["noise_type"] == noise).any()]
 
 
 def _figure(line: Mapping[Hashable, Any]) -> Measured:
@@ -76,8 +81,8 @@ def _figure(line: Mapping[Hashable, Any]) -> Measured:
     return {"value": value, "low": low, "high": high}
 
 
-def _draw(axes: Axes, picture: Path, title: str) -> None:
+def _draw_image(axes: Axes, path: Path, title: str) -> None:
     axes.set_axis_off()
     axes.set_title(title, fontsize=9)
-    if picture.exists():
-        axes.imshow(imaging.load(picture, Channels.GREY), cmap="gray", vmin=0, vmax=255)
+    if path.exists():
+        axes.imshow(imaging.load(path, Channels.GREY), cmap="gray", vmin=0, vmax=255)

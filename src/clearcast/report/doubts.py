@@ -1,4 +1,4 @@
-"""What a reader should know before trusting the figures: the gravest first, then what holds of every such study."""
+"""Caveats of a run: reasons to distrust its figures, the most serious first, and remarks that hold for every study."""
 
 from dataclasses import dataclass
 
@@ -11,118 +11,118 @@ from clearcast.report.sources import Run, classifications, restoration
 from clearcast.report.split import Seen, seen
 
 FEW_OF_A_LABEL = 15
-FEW = 50  # parts; the intervals of fewer are wide and somewhat too narrow still
-_GRAVE = {WarningKind.WRONG_REFERENCE}
-OFF = 0.05  # expected calibration error from which the probabilities are doubted
+FEW = 50  # parts; with fewer the intervals are wide, and still somewhat too narrow
+_GRAVE_KINDS = {WarningKind.WRONG_REFERENCE}
+MAX_CALIBRATION_ERROR = 0.05  # expected calibration error from which there is a caveat
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """One sentence or two; ``grave`` where no figure of the page can be taken as it stands."""
+    """One caveat of one or two sentences; ``grave`` if it affects all figures of the page."""
 
     text: str
     grave: bool = False
 
 
 def doubts(run: Run) -> list[Doubt]:
-    """What to distrust in this run, the gravest first."""
+    """List the caveats of a run, the most serious first."""
     info = run.metrics["run"]
-    told = [_split(info), *_parts(run), *_warnings(info)]
+    found = [*_leakage(info), *_few_parts(run), *_data_warnings(info)]
     if heldout.flatters(run.metrics):
-        told.append(Doubt(heldout.doubt(run.metrics), grave=True))
-    told += [*_decisions(run), *_unmeasured(run)]
+        found.append(Doubt(heldout.doubt(run.metrics), grave=True))
+    found += [*_calibration(run), *_unmeasured(run)]
     if info["left_out"]:
-        told.append(Doubt(f"{counted(len(info['left_out']), 'row')} left out; the reasons stand under What was run."))
-    return [doubt for doubt in told if doubt.text]
+        rows = counted(len(info["left_out"]), "row")
+        found.append(Doubt(f"{rows} skipped; the reasons are listed under Run details."))
+    return found
 
 
 def remarks(run: Run) -> list[str]:
-    """What holds of every such study, and how its epochs were chosen."""
+    """List remarks that hold for every study, and how the epochs were chosen."""
     info = run.metrics["run"]
-    told = [
-        f"One run with one seed ({info['seed']}): another seed moves every figure, beyond its interval too.",
-        "The published figures come from their authors' own test pictures; like is compared with like only where the "
-        "data and the split are theirs too.",
+    texts = [
+        f"One run with one seed ({info['seed']}): another seed changes every figure, possibly beyond its interval.",
+        "The published figures come from their authors' own test images. They are comparable only if the data and the "
+        "split are the same.",
     ]
     if not heldout.flatters(run.metrics):
-        told.append(heldout.doubt(run.metrics))
-    return [remark for remark in told if remark]
+        texts.append(heldout.doubt(run.metrics))
+    return [text for text in texts if text]
 
 
-def _split(info: RunInfo) -> Doubt:
-    where, groups = seen(info), info.get("groups")
+def _leakage(info: RunInfo) -> list[Doubt]:
+    groups = info.get("groups")
     if groups is None:
-        return Doubt(
-            "Which pictures show the same part is not known. Where copies of one part are on both sides of the split, "
-            "the figures measure memory as well as skill."
+        text = (
+            "It is not known which images show the same part. If copies of one part are on both sides of the split, "
+            "the figures are too optimistic."
         )
-    if where is Seen.NONE:
-        return Doubt("")
-    return Doubt(
-        f"Memory, not skill alone: {groups['leaked_test_images']:,} of {counted(groups['test_images'], 'test image')} "
-        "show a part that trained the networks too. On new parts expect worse: --split grouped shows how much.",
-        grave=True,
+        return [Doubt(text)]
+    if seen(info) is Seen.NONE:
+        return []
+    text = (
+        f"Leakage: {groups['leaked_test_images']:,} of {counted(groups['test_images'], 'test image')} show a part that "
+        "is also in the training set. Expect worse results on new parts; --split grouped measures them."
     )
+    return [Doubt(text, grave=True)]
 
 
-def _warnings(info: RunInfo) -> list[Doubt]:
-    """The study's warnings, the gravest first; of shared parts ``_split`` speaks where it knows of them."""
-    spoken_of = {WarningKind.SHARED_PARTS} if seen(info) in {Seen.SOME, Seen.MOST} else set()
-    told = [
-        Doubt(warning["text"], grave=warning["kind"] in _GRAVE)
+def _data_warnings(info: RunInfo) -> list[Doubt]:
+    """The study's warnings, grave ones first; without that on shared parts if ``_leakage`` covers it."""
+    covered = {WarningKind.SHARED_PARTS} if seen(info) in {Seen.SOME, Seen.MOST} else set()
+    found = [
+        Doubt(warning["text"], grave=warning["kind"] in _GRAVE_KINDS)
         for warning in read_warnings(info.get("warnings", []))
-        if warning["kind"] not in spoken_of
+        if warning["kind"] not in covered
     ]
-    return sorted(told, key=lambda doubt: not doubt.grave)
+    return sorted(found, key=lambda caveat: not caveat.grave)
 
 
-def _parts(run: Run) -> list[Doubt]:
+def _few_parts(run: Run) -> list[Doubt]:
     if run.evidence is None:
         stages = classifications(run.metrics)
         if not stages:
             return []
         images = next(iter(stages.values()))["metrics"]["images"]
-        return [
-            Doubt(
-                f"The intervals take all {counted(images, 'test image')} for independent: they are narrower than they "
-                "should be where images show the same part."
-            )
-        ]
+        text = (
+            f"The intervals assume that all {counted(images, 'test image')} are independent. They are too narrow if "
+            "several images show the same part."
+        )
+        return [Doubt(text)]
     parts, tested = run.evidence["parts"], counted(run.evidence["images"], "test image")
     by_label = run.evidence["parts_by_label"]
     if parts >= FEW and min(by_label.values(), default=0) >= FEW_OF_A_LABEL:
         return []
-    each = " and ".join(f"{count:,} {label}" for label, count in by_label.items())
-    return [Doubt(f"Few parts: {each} ones behind {tested}. Another choice of parts could move every figure.")]
+    labels = " and ".join(f"{count:,} {label}" for label, count in by_label.items())
+    return [Doubt(f"Few parts: {tested} of {labels} parts. Other parts could change every figure.")]
 
 
-def _decisions(run: Run) -> list[Doubt]:
-    """What is wrong with the probabilities and the thresholds of the stage that a line would use."""
+def _calibration(run: Run) -> list[Doubt]:
+    """Problems of the probabilities and thresholds of the stage that a line would use."""
     decisions = run.evidence["decisions"] if run.evidence else {}
     main = next((key for key in ("denoised", "noisy", "reference", "transfer") if key in decisions), None)
     if main is None:
         return []
     calibration = decisions[main]["calibration"]
     if calibration is None:
-        return [Doubt("Nothing was chosen on validation images: no threshold, no calibration, no retake.")]
+        return [Doubt("There were no suitable validation images: no threshold, calibration or retakes were chosen.")]
     error = calibration["error_after"]["value"]
-    if error is None or error < OFF:
+    if error is None or error < MAX_CALIBRATION_ERROR:
         return []
     return [
         Doubt(
-            f"Probabilities of defect ({main}) miss the true share by {decimal(error, 3)} on average, though "
-            "calibrated."
+            f"Even after calibration, the probabilities of defect ({main}) differ from the observed shares by "
+            f"{decimal(error, 3)} on average."
         )
     ]
 
 
 def _unmeasured(run: Run) -> list[Doubt]:
-    told = []
+    found = []
     if run.evidence is not None and not run.evidence["robustness"]:
-        told.append(Doubt("How the verdicts fare under stronger noise was not measured."))
+        found.append(Doubt("Robustness to stronger noise was not measured."))
     denoising = restoration(run.metrics)
     if denoising and denoising["denoised"]["all"]["lpips"] is None:
-        told.append(
-            Doubt("LPIPS was not measured; Table 3 says why." if denoising["lpips_note"] else "LPIPS was not measured.")
-        )
-    return told
+        reason = " Table 3 gives the reason." if denoising["lpips_note"] else ""
+        found.append(Doubt(f"LPIPS was not measured.{reason}"))
+    return found

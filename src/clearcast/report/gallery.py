@@ -1,4 +1,4 @@
-"""Which test pictures the page shows: a fair spread first, the worst and the best on demand."""
+"""Gallery of test images: a representative spread by default, the worst and the best on demand."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +10,14 @@ from clearcast.report.numbers import decimal
 from clearcast.report.pictures import Record, Thumbnail, triptych
 from clearcast.report.sources import Run, display_name
 
-# Of each noise type. Together they keep the page small enough to send by mail.
+# For each noise type. The numbers keep the page small enough to send by mail.
 SPREAD, WORST, BEST = 8, 8, 4
 _SIDE = 256
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture of the gallery. ``views`` has its place in each view that shows it."""
+    """One image of the gallery. ``views``: its position in each view that shows it."""
 
     row: int
     name: str
@@ -27,14 +27,14 @@ class Sample:
     psnr: str
     ssim: str
     views: dict[str, int]
-    pictures: tuple[Thumbnail, ...]
+    images: tuple[Thumbnail, ...]
 
 
 def choose(predictions: pd.DataFrame) -> dict[str, list[int]]:
-    """Positions in ``predictions`` by view, each in the order shown.
+    """Choose positions in ``predictions`` for each view, in display order.
 
-    ``spread`` has even steps through each noise type from its lowest PSNR to its highest; ``worst`` and ``best`` have
-    the ends of each noise type, all together sorted by the denoised picture's PSNR.
+    ``spread`` has even steps through each noise type from its lowest PSNR to its highest. ``worst`` and ``best`` have
+    the extremes of each noise type, sorted by the PSNR of the denoised image.
     """
     psnr = predictions.reset_index(drop=True).dropna(subset="psnr_denoised")
     ascending = psnr.sort_values(["psnr_denoised", "row"])
@@ -48,7 +48,7 @@ def choose(predictions: pd.DataFrame) -> dict[str, list[int]]:
 
 
 def samples(run: Run) -> list[Sample]:
-    """The gallery's pictures, each once, those of the spread first."""
+    """Make the gallery's images, each once, those of the spread first."""
     views = choose(run.predictions)
     places = dict.fromkeys(place for chosen in views.values() for place in chosen)
     records = run.predictions.to_dict("records")
@@ -68,5 +68,5 @@ def _sample(run: Run, record: Record, views: dict[str, int]) -> Sample:
         psnr=f"{decimal(record['psnr_noisy'], 2)} → {decimal(record['psnr_denoised'], 2)} dB",
         ssim=f"{decimal(record['ssim_noisy'])} → {decimal(record['ssim_denoised'])}",
         views=views,
-        pictures=triptych(run, record, _SIDE),
+        images=triptych(run, record, _SIDE),
     )

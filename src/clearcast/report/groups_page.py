@@ -1,4 +1,4 @@
-"""The page of groups: which pictures show one part, as pictures, what is doubtful first. It needs no torch."""
+"""Page of groups: which images show the same part, doubtful cases first. It requires no torch."""
 
 import base64
 from collections import defaultdict
@@ -15,16 +15,16 @@ from clearcast.files import replace_file
 from clearcast.imaging import Channels, Picture
 from clearcast.report.templating import render
 
-# What the page shows at most. Together with the sizes they keep it below some 5 MB.
-CONTRADICTIONS, DOUBTS, MISSES, GROUPS = 24, 24, 12, 48
-PICTURES = 8  # of one group
-_SIDE = 112  # pixels: the longer side of a group's pictures
+# Maximum numbers shown. Together with the image sizes they keep the page below about 5 MB.
+MAX_CONTRADICTIONS, MAX_DOUBTFUL_MATCHES, MAX_NEAR_MISSES, MAX_GROUPS = 24, 24, 12, 48
+MAX_IMAGES_PER_GROUP = 8  # images of one group
+_SIDE = 112  # pixels, the longer side of a thumbnail
 _JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One small picture: its data URI, or the ``problem`` that there is none."""
+    """One thumbnail: its data URI, or the ``problem`` why there is none."""
 
     name: str
     label: str
@@ -34,34 +34,33 @@ class Shown:
 
 @dataclass(frozen=True)
 class Group:
-    """Some pictures of one part."""
+    """Some images of one group."""
 
     name: str
     rows: int
     weakest: float | None
-    pictures: tuple[Shown, ...]
+    images: tuple[Shown, ...]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures side by side, the one turned and moved as it lies on the other, with the groups that they are in."""
+    """Two images side by side, the first aligned with the second, and the names of their groups."""
 
     names: tuple[str, ...]
     agreement: float
-    pictures: tuple[Shown, Shown]
+    images: tuple[Shown, Shown]
 
 
 def write_groups_page(sheet: Sheet, groups: RowGroups, path: Path) -> None:
-    """Write one HTML file of some MB that needs neither network nor server.
+    """Write one self-contained HTML file of some MB.
 
-    It shows groups whose labels contradict each other, then the joins that are doubtful, pictures that were nearly
-    taken for one part, and the largest groups.
+    It shows groups with contradicting labels, doubtful matches, near misses and the largest groups.
 
     Raises:
         OSError: the file cannot be written.
     """
     labels = _labels(sheet, groups)
-    mixed = [name for name, members in _members(groups).items() if len(_words(members, labels)) > 1]
+    mixed = [name for name, members in _members(groups).items() if len(_labels_of(members, labels)) > 1]
     largest = sorted(_members(groups).items(), key=lambda item: (-len(item[1]), item[0]))
     by_size = [name for name, members in largest if len(members) > 1]
     page = render(
@@ -73,13 +72,13 @@ def write_groups_page(sheet: Sheet, groups: RowGroups, path: Path) -> None:
         alone=sum(len(members) == 1 for _, members in largest),
         same=SAME,
         largest=len(largest[0][1]) if largest else 0,
-        contradictions=_groups(sheet, groups, labels, mixed[:CONTRADICTIONS]),
+        contradictions=_groups(sheet, groups, labels, mixed[:MAX_CONTRADICTIONS]),
         contradicted=len(mixed),
-        doubts=_pairs(sheet, groups, labels, groups.doubtful_joins[:DOUBTS]),
+        doubts=_pairs(sheet, groups, labels, groups.doubtful_joins[:MAX_DOUBTFUL_MATCHES]),
         doubted=len(groups.doubtful_joins),
-        misses=_pairs(sheet, groups, labels, groups.near_misses[:MISSES]),
+        misses=_pairs(sheet, groups, labels, groups.near_misses[:MAX_NEAR_MISSES]),
         missed=len(groups.near_misses),
-        groups=_groups(sheet, groups, labels, by_size[:GROUPS]),
+        groups=_groups(sheet, groups, labels, by_size[:MAX_GROUPS]),
         grouped=len(by_size),
     )
     with replace_file(path) as temporary:
@@ -87,7 +86,7 @@ def write_groups_page(sheet: Sheet, groups: RowGroups, path: Path) -> None:
 
 
 def _labels(sheet: Sheet, groups: RowGroups) -> dict[str, set[Label]]:
-    """The labels that the rows give to each picture."""
+    """Labels that the rows give to each image."""
     labels: dict[str, set[Label]] = defaultdict(set)
     for row, picture in zip(sheet.rows, groups.images, strict=True):
         if row.label:
@@ -96,14 +95,14 @@ def _labels(sheet: Sheet, groups: RowGroups) -> dict[str, set[Label]]:
 
 
 def _members(groups: RowGroups) -> dict[str, list[str]]:
-    """The pictures of each group, one a row."""
+    """Images of each group, one a row."""
     members: dict[str, list[str]] = defaultdict(list)
     for group, picture in zip(groups.of_rows, groups.images, strict=True):
         members[group].append(picture)
     return members
 
 
-def _words(pictures: Iterable[str], labels: dict[str, set[Label]]) -> set[Label]:
+def _labels_of(pictures: Iterable[str], labels: dict[str, set[Label]]) -> set[Label]:
     return {label for picture in pictures for label in labels[picture]}
 
 
@@ -118,17 +117,19 @@ def _groups(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], name
             name=name,
             rows=len(members[name]),
             weakest=weakest.get(name),
-            pictures=tuple(_shown(sheet, labels, path) for path in _some(members[name], labels)),
+            images=tuple(_thumbnail(sheet, labels, path) for path in _choose(members[name], labels)),
         )
         for name in names
     ]
 
 
-def _some(pictures: Iterable[str], labels: dict[str, set[Label]]) -> list[str]:
-    """A few pictures, those of the rarest label first: where labels contradict, both are shown."""
+def _choose(pictures: Iterable[str], labels: dict[str, set[Label]]) -> list[str]:
+    """Choose a few images, those of the rarest label first, so that contradicting labels are both shown."""
     distinct = list(dict.fromkeys(pictures))
     counts = {label: sum(label in labels[path] for path in distinct) for label in Label}
-    return sorted(distinct, key=lambda path: min((counts[label] for label in labels[path]), default=0))[:PICTURES]
+    return sorted(distinct, key=lambda path: min((counts[label] for label in labels[path]), default=0))[
+        :MAX_IMAGES_PER_GROUP
+    ]
 
 
 def _pairs(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], links: Iterable[Link]) -> list[Pair]:
@@ -136,38 +137,38 @@ def _pairs(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], links
         Pair(
             names=tuple(dict.fromkeys(groups.group_of_image[path] for path in (link.one, link.other))),
             agreement=link.agreement,
-            pictures=_compared(sheet, labels, link),
+            images=_aligned_pair(sheet, labels, link),
         )
         for link in links
     ]
 
 
-def _compared(sheet: Sheet, labels: dict[str, set[Label]], link: Link) -> tuple[Shown, Shown]:
+def _aligned_pair(sheet: Sheet, labels: dict[str, set[Label]], link: Link) -> tuple[Shown, Shown]:
     one, other = (imaging.load(sheet.resolve(path), Channels.GREY) for path in (link.one, link.other))
-    laid, below = laid_over(one, other)
+    aligned, target = laid_over(one, other)
     return (
-        Shown(link.one, _label(link.one, labels), _data(laid), ""),
-        Shown(link.other, _label(link.other, labels), _data(below), ""),
+        Shown(link.one, _label_text(link.one, labels), _data_uri(aligned), ""),
+        Shown(link.other, _label_text(link.other, labels), _data_uri(target), ""),
     )
 
 
-def _shown(sheet: Sheet, labels: dict[str, set[Label]], path: str) -> Shown:
+def _thumbnail(sheet: Sheet, labels: dict[str, set[Label]], path: str) -> Shown:
     if not path:
-        return Shown("", "", "", "no picture of this row can be read")
+        return Shown("", "", "", "no image of this row can be read")
     try:
         picture = imaging.load(sheet.resolve(path), Channels.RGB)
-    except PictureError as error:  # a page about many pictures is not lost with one
-        return Shown(path, _label(path, labels), "", str(error))
+    except PictureError as error:  # the page survives an unreadable image
+        return Shown(path, _label_text(path, labels), "", str(error))
     height, width = picture.shape[:2]
     scale = min(1.0, _SIDE / max(height, width))
     small = imaging.resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
-    return Shown(path, _label(path, labels), _data(small), "")
+    return Shown(path, _label_text(path, labels), _data_uri(small), "")
 
 
-def _label(path: str, labels: dict[str, set[Label]]) -> str:
+def _label_text(path: str, labels: dict[str, set[Label]]) -> str:
     return " and ".join(sorted(labels[path]))
 
 
-def _data(picture: Picture) -> str:
+def _data_uri(picture: Picture) -> str:
     data = imaging.encode(picture, ".jpg", jpeg_quality=_JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")

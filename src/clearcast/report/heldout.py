@@ -1,4 +1,4 @@
-"""What the rows that were measured after each epoch were for: watched only, or to choose the epoch that was kept."""
+"""Use of the held-out rows that were measured after each epoch: only monitored, or to choose the epoch."""
 
 from collections.abc import Mapping
 
@@ -6,51 +6,51 @@ from clearcast.evaluation.results import RunInfo, StudyMetrics
 
 
 def caption(run: RunInfo, stage: str) -> str:
-    """What stands below a stage's learning curves."""
-    use = "which chose the epoch that was kept" if _chooses(run, _table(stage)) else "watched, never used to choose"
-    return f"Learning curves; held-out are the {_rows(run)} rows, {use}"
+    """Write the caption of a stage's learning curves."""
+    use = "used to choose the epoch" if _chooses_epoch(run, _recipe_table(stage)) else "monitored only"
+    return f"Learning curves; the held-out rows are the {_heldout_rows(run)} rows, {use}"
 
 
 def doubt(metrics: StudyMetrics) -> str:
-    """What the held-out rows did to the networks and to the figures; empty where nothing was trained."""
-    run, rows = metrics["run"], _rows(metrics["run"])
-    trained = _trained(metrics)
-    choosing = {table for table in trained if _chooses(run, table)}
+    """Describe how the held-out rows affected networks and figures; empty if nothing was trained."""
+    run, rows = metrics["run"], _heldout_rows(metrics["run"])
+    trained = _trained_tables(metrics)
+    choosing = {table for table in trained if _chooses_epoch(run, table)}
     if len(trained) > 1 and choosing in (set(), trained):
-        told = [_sentence("network", rows, chooses=bool(choosing))]
+        texts = [_epoch_text("network", rows, chooses=bool(choosing))]
     else:
-        told = [_sentence(table, rows, chooses=table in choosing) for table in sorted(trained)]
+        texts = [_epoch_text(table, rows, chooses=table in choosing) for table in sorted(trained)]
     if flatters(metrics):
-        told.append("No rows were kept for validation, so the figures are better than they would be on other pictures.")
-    return " ".join(told)
+        texts.append("There were no validation rows, so the figures are better than they would be on other images.")
+    return " ".join(texts)
 
 
 def flatters(metrics: StudyMetrics) -> bool:
-    """Whether test rows chose the epoch of a network, so that its figures are too good."""
+    """Check whether test rows chose the epoch of a network, which makes its figures too good."""
     run = metrics["run"]
-    return _rows(run) == "test" and any(_chooses(run, table) for table in _trained(metrics))
+    return _heldout_rows(run) == "test" and any(_chooses_epoch(run, table) for table in _trained_tables(metrics))
 
 
-def _trained(metrics: StudyMetrics) -> set[str]:
-    return {_table(key) for key, stage in metrics["stages"].items() if stage["training"] is not None}
+def _trained_tables(metrics: StudyMetrics) -> set[str]:
+    return {_recipe_table(key) for key, stage in metrics["stages"].items() if stage["training"] is not None}
 
 
-def _sentence(table: str, rows: str, *, chooses: bool) -> str:
+def _epoch_text(table: str, rows: str, *, chooses: bool) -> str:
     if chooses:
-        return f"Of each {table} the epoch with the lowest loss on the {rows} rows was kept."
-    return f"No {table}'s epoch was chosen: the last was kept, and the {rows} rows' curves were only watched."
+        return f"The epoch of each {table} is the one with the lowest loss on the {rows} rows."
+    return f"The epoch of each {table} is the last; the {rows} rows were only monitored."
 
 
-def _table(stage: str) -> str:
-    """The recipe's table that a stage's network was fitted by."""
+def _recipe_table(stage: str) -> str:
+    """Name of the recipe's table that a stage's network is trained by."""
     return "denoiser" if stage == "denoising" else "classifier"
 
 
-def _chooses(run: RunInfo, table: str) -> bool:
+def _chooses_epoch(run: RunInfo, table: str) -> bool:
     settings = run["recipe"].get(table)
     return isinstance(settings, Mapping) and bool(settings.get("patience"))
 
 
-def _rows(run: RunInfo) -> str:
-    """Which rows were measured after each epoch: those for validation, or where there are none, the test's."""
+def _heldout_rows(run: RunInfo) -> str:
+    """Subset that was measured after each epoch: validation, or test if there are no validation rows."""
     return "validation" if "validation" in run["counts"] else "test"

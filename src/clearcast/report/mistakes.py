@@ -1,4 +1,4 @@
-"""The wrong verdicts on test pictures, the most confident first."""
+"""Wrong verdicts on test images, the most confident first."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,17 +6,18 @@ from pathlib import Path
 import pandas as pd
 
 from clearcast.domain import Label
+from clearcast.evaluation.evidence.tables import VERDICTS
 from clearcast.report.numbers import decimal
 from clearcast.report.pictures import Record, Thumbnail, triptych
-from clearcast.report.sources import VERDICT_STAGES, Run, display_name
+from clearcast.report.sources import Run, display_name
 
-MOST = 24  # of each kind; the rest is in predictions.csv
+MOST = 24  # of each kind; the others are in predictions.csv
 _SIDE = 144
 
 
 @dataclass(frozen=True)
 class Said:
-    """What one stage said of a picture: the probability that it shows a defect, and whether the verdict is wrong."""
+    """Prediction of one stage: the probability of defect, and whether the verdict is wrong."""
 
     stage: str
     p_defect: str
@@ -25,18 +26,18 @@ class Said:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A picture that at least one stage misjudged."""
+    """An image that at least one stage misclassified."""
 
     row: int
     name: str
     noise: str
-    said: tuple[Said, ...]
-    pictures: tuple[Thumbnail, ...]
+    predictions: tuple[Said, ...]
+    images: tuple[Thumbnail, ...]
 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """Pictures of one kind of mistake: those shown, how many there are, and how many each stage made."""
+    """Images with one kind of mistake: those shown, their total, and the number of each stage."""
 
     title: str
     shown: tuple[Mistake, ...]
@@ -45,16 +46,16 @@ class Mistakes:
 
 
 def mistakes(run: Run) -> list[Mistakes]:
-    """Missed defects, then false alarms; nothing where no stage said verdicts."""
+    """List escapes, then overkills; empty if no stage gives verdicts."""
     if not _stages(run):
         return []
     return [
-        _of_kind(run, "Missed defects (escapes)", Label.DEFECT),
-        _of_kind(run, "False alarms (overkill)", Label.OK),
+        _mistakes_of_label(run, "Escapes: defects called ok", Label.DEFECT),
+        _mistakes_of_label(run, "Overkills: ok parts called defect", Label.OK),
     ]
 
 
-def _of_kind(run: Run, title: str, label: Label) -> Mistakes:
+def _mistakes_of_label(run: Run, title: str, label: Label) -> Mistakes:
     rows = run.predictions[run.predictions["label"] == label]
     wrong = pd.DataFrame({stage: rows[f"said_{stage}"] != label for stage in _stages(run)})
     p_defect = pd.DataFrame({stage: rows[f"p_defect_{stage}"] for stage in _stages(run)})
@@ -66,13 +67,13 @@ def _of_kind(run: Run, title: str, label: Label) -> Mistakes:
 
 
 def _mistake(run: Run, record: Record) -> Mistake:
-    said = tuple(
+    predictions = tuple(
         Said(stage, decimal(record[f"p_defect_{stage}"], 3), record[f"said_{stage}"] != record["label"])
         for stage in _stages(run)
     )
     name, noise = Path(record["noisy"]).name, display_name(record["noise_type"])
-    return Mistake(record["row"], name, noise, said, triptych(run, record, _SIDE))
+    return Mistake(record["row"], name, noise, predictions, triptych(run, record, _SIDE))
 
 
 def _stages(run: Run) -> list[str]:
-    return [stage for stage in VERDICT_STAGES if stage in run.metrics["stages"]]
+    return [stage.value for stage in VERDICTS if stage in run.metrics["stages"]]

@@ -1,4 +1,4 @@
-"""How numbers are written for people: as many decimals as the published tables print, and a dash for none."""
+"""Number formatting for tables: fixed decimals, intervals, durations, and a dash for missing values."""
 
 import math
 
@@ -12,7 +12,7 @@ DASH = "–"
 
 
 def decimal(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
-    """Write a number with a fixed count of decimals.
+    """Format a number with a fixed number of decimals.
 
     >>> decimal(0.764), decimal(26.0741, 2), decimal(5.3, 2, sign=True), decimal(None), decimal(math.inf)
     ('0.7640', '26.07', '+5.30', '–', '∞')
@@ -26,7 +26,7 @@ def decimal(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
 
 
 def mean_and_spread(spread: Spread | None, digits: int = 4) -> str:
-    """Write a mean with its standard deviation.
+    """Format a mean with its standard deviation.
 
     >>> mean_and_spread({"mean": 26.074, "std": 1.93}, 2)
     '26.07 ± 1.93'
@@ -38,7 +38,7 @@ def mean_and_spread(spread: Spread | None, digits: int = 4) -> str:
 
 
 def bounds(figure: Figure | None, digits: int = 3, *, sign: bool = False) -> str:
-    """Write the two ends of a figure's interval.
+    """Format the bounds of a figure's interval.
 
     >>> bounds({"value": 0.84, "low": 0.7821, "high": 0.884}), bounds({"value": None, "low": None, "high": None})
     ('0.782 to 0.884', '–')
@@ -49,7 +49,7 @@ def bounds(figure: Figure | None, digits: int = 3, *, sign: bool = False) -> str
 
 
 def measured(figure: Figure | None, digits: int = 4, *, sign: bool = False) -> str:
-    """Write a figure with its interval, as long as it has them.
+    """Format a figure with its interval, as far as they are defined.
 
     >>> measured({"value": 3.061, "low": 2.58, "high": 3.5}, 2, sign=True)
     '+3.06 (+2.58 to +3.50)'
@@ -61,7 +61,7 @@ def measured(figure: Figure | None, digits: int = 4, *, sign: bool = False) -> s
 
 
 def sentence(words: str) -> str:
-    """Make a whole sentence of words that may lack its capital and its full stop.
+    """Complete a sentence that may lack its capital and its full stop.
 
     >>> sentence("denoising raised accuracy"), sentence("It did.")
     ('Denoising raised accuracy.', 'It did.')
@@ -70,7 +70,7 @@ def sentence(words: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time span in the two units that matter.
+    """Format a time span in its two largest units.
 
     >>> duration(8.34), duration(200), duration(3725)
     ('8.3 s', '3 min 20 s', '1 h 02 min')
@@ -82,9 +82,9 @@ def duration(seconds: float) -> str:
 
 
 def interval(share: float, images: int) -> tuple[float, float]:
-    """The 95% interval of Wilson for a share among images, as if no two of them showed one part.
+    """Compute the 95% Wilson interval of a share of images, assuming that the images are independent.
 
-    It serves runs without evidence, whose parts are not known.
+    It serves runs without evidence, whose parts are unknown.
 
     >>> [round(bound, 3) for bound in interval(0.9, 100)]
     [0.826, 0.945]

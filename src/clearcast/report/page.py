@@ -1,4 +1,4 @@
-"""The report page: one HTML file that needs neither a network nor a server, and the figures beside it."""
+"""Report page: one self-contained HTML file, and its figures as PNG."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ def write_report(run: Path) -> Path:
     """Write ``report.html`` and ``figures/`` into a run folder and return the page's path.
 
     Raises:
-        OutputError: the folder is no run folder, or cannot be written.
+        OutputError: the folder is not a run folder, or cannot be written.
     """
     source = read_run(run)
     page = run / "report.html"
@@ -35,13 +35,13 @@ def write_report(run: Path) -> Path:
         unfinished.replace(page)
         remove_stale(run / "figures", content.charts())
     except OSError as error:
-        raise OutputError(f"{page}: cannot be written ({error}); free some space or mend the rights") from None
+        raise OutputError(f"{page}: cannot be written ({error}); free some space or correct the permissions") from None
     return page
 
 
 @dataclass(frozen=True)
 class _Content:
-    """What has figures: the answer on the first screen, the overview, and the sections below."""
+    """The parts of the page with charts: effect of denoising, overview, analyses and stages."""
 
     helped: summary.Help | None
     overview: Chart | None
@@ -49,7 +49,7 @@ class _Content:
     sections: list[Section]
 
     def charts(self) -> Iterator[Chart]:
-        """All figures of the page."""
+        """All charts of the page."""
         yield from (one for one in (self.helped and self.helped.chart, self.overview) if one)
         for topic in self.topics:
             yield from (one for panel in (*topic.panels, *topic.folded) for one in panel.charts)
@@ -62,28 +62,28 @@ def _content(run: Run) -> _Content:
 
 def _render(run: Run, content: _Content) -> str:
     info = run.metrics["run"]
-    has_pictures = "denoising" in run.metrics["stages"]
+    has_gallery = "denoising" in run.metrics["stages"]
     return render(
         "page.html.j2",
         subject=Path(info["sheet"]).name,
         recipe=str(info["recipe"].get("name", "")),
-        started=_moment(info["started"]),
+        started=_time_text(info["started"]),
         folds=_folds(run),
         headline=summary.headline(run),
         verdicts=summary.verdicts(run),
         restored=summary.restored(run),
         helped=content.helped,
-        doubts=doubts(run),
+        caveats=doubts(run),
         remarks=remarks(run),
         facts=_facts(info),
-        settings=list(_flat(info["recipe"])),
+        settings=list(_flatten(info["recipe"])),
         left_out=info["left_out"],
         counts=counts_table(info),
         has_evidence=run.evidence is not None,
         overview=content.overview,
         topics=content.topics,
         sections=content.sections,
-        samples=gallery.samples(run) if has_pictures else [],
+        gallery=gallery.samples(run) if has_gallery else [],
         noises={noise: display_name(noise) for noise in run.predictions["noise_type"].unique()},
         sizes={"spread": gallery.SPREAD, "worst": gallery.WORST, "best": gallery.BEST},
         images=len(run.predictions),
@@ -92,7 +92,7 @@ def _render(run: Run, content: _Content) -> str:
 
 
 def _folds(run: Run) -> list[tuple[str, str]]:
-    """Each fold's name and the address of its page; the address is empty where there is no page yet."""
+    """Name of each fold and the address of its page, empty if it has no page yet."""
     names = [f"fold-{fold}" for fold in range(1, run.metrics["run"].get("folds", 1) + 1)]
     if len(names) == 1:
         return []
@@ -103,26 +103,26 @@ def _facts(info: RunInfo) -> dict[str, str]:
     facts = {
         "Sheet": info["sheet"],
         "Sheet's SHA-256": info["sheet_sha256"],
-        "Pictures' root": info["root"],
+        "Root of the images": info["root"],
         "Split": info["split"],
         "Seed": str(info["seed"]),
         "Device": info.get("device", ""),
         "Cache": info["cache"],
-        "Started": _moment(info["started"]),
-        "Time to fit the networks": duration(info["seconds"]),
+        "Started": _time_text(info["started"]),
+        "Training time": duration(info["seconds"]),
         "Versions": ", ".join(f"{name} {version}" for name, version in info.get("versions", {}).items()),
     }
     return {name: value for name, value in facts.items() if value}
 
 
-def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """A nested table as dotted names with their values, as they would be written in the recipe's file."""
+def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Flatten a nested table to dotted names and values."""
     for name, value in table.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", str(value)
 
 
-def _moment(started: str) -> str:
+def _time_text(started: str) -> str:
     return datetime.fromisoformat(started).strftime("%Y-%m-%d %H:%M %z").strip()

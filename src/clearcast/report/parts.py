@@ -1,4 +1,4 @@
-"""The parts behind a run's figures: how many, how the split treats them, and the stages compared on them."""
+"""Section on the parts behind a run's figures: their number, the split, and the stages compared on them."""
 
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.results import RunInfo
@@ -18,44 +18,44 @@ _SOURCES = {
     "found": "found by comparing the images",
     "file": "given in a file",
     "column": "a column of the sheet",
-    "split": "as the saved split lists them",
+    "split": "listed in the saved split",
 }
 
 
 def parts(run: Run) -> list[Topic]:
-    """The topic, where anything is known of the parts."""
+    """Make the section on parts; empty if nothing is known of them."""
     evidence = run.evidence
-    rows = [*(_tested(evidence) if evidence else ()), *_divided(run.metrics["run"])]
     if evidence is None and "groups" not in run.metrics["run"]:
         return []
-    panels = [Panel("", "", (Table("Behind the figures", ("", "Count"), tuple(rows)),), ())]
+    rows = [*(_test_rows(evidence) if evidence else ()), *_split_rows(run.metrics["run"])]
+    panels = [Panel("", "", (Table("Parts and images", ("", "Count"), tuple(rows)),), ())]
     if evidence and evidence["comparisons"]:
-        panels.append(_compared(evidence))
+        panels.append(_comparison_panel(evidence))
     return [Topic("parts", "Parts", sentence(evidence["method"]) if evidence else "", tuple(panels))]
 
 
-def _tested(evidence: Evidence) -> list[tuple[str, str]]:
+def _test_rows(evidence: Evidence) -> list[tuple[str, str]]:
     by_label = (
         (f"Parts tested, {display_name(label)}", f"{count:,}") for label, count in evidence["parts_by_label"].items()
     )
     return [("Test images", f"{evidence['images']:,}"), ("Parts tested", f"{evidence['parts']:,}"), *by_label]
 
 
-def _divided(info: RunInfo) -> list[tuple[str, str]]:
-    told = [("Kind of split", _SPLITS.get(info["split_kind"], info["split_kind"]))] if "split_kind" in info else []
+def _split_rows(info: RunInfo) -> list[tuple[str, str]]:
+    rows = [("Kind of split", _SPLITS.get(info["split_kind"], info["split_kind"]))] if "split_kind" in info else []
     groups = info.get("groups")
     if groups:
-        told += [
+        rows += [
             ("Parts in the sheet", f"{groups['parts']:,}"),
             ("Rows of the sheet", f"{groups['rows']:,}"),
-            ("Rows of the part with the most", f"{groups['largest']:,}"),
-            ("How parts are known", _SOURCES.get(groups["source"], groups["source"])),
+            ("Largest number of rows of one part", f"{groups['largest']:,}"),
+            ("Source of the parts", _SOURCES.get(groups["source"], groups["source"])),
         ]
-    return told
+    return rows
 
 
-def _compared(evidence: Evidence) -> Panel:
-    """All comparisons as a table; the sentence of the main one stands on the first screen."""
+def _comparison_panel(evidence: Evidence) -> Panel:
+    """Table of all comparisons; the sentence of the main one stands on the first screen."""
     rows = tuple(
         (
             versus(one),
@@ -68,5 +68,5 @@ def _compared(evidence: Evidence) -> Panel:
     )
     main = main_comparison(evidence)
     others = " ".join(sentence(one["sentence"]) for one in evidence["comparisons"] if one is not main)
-    columns = ("", f"Points of accuracy ({INTERVAL})", "Mended", "Spoiled", "McNemar's p")
+    columns = ("", f"Points of accuracy ({INTERVAL})", "Corrected", "Made wrong", "McNemar's p")
     return Panel("Stages compared on the same images", others, (Table("Accuracy, image by image", columns, rows),), ())

@@ -1,4 +1,4 @@
-"""Small copies of a test picture, as data inside the page: noisy, denoised and reference side by side."""
+"""Thumbnails of a test image, embedded in the page: noisy, denoised and reference side by side."""
 
 import base64
 from collections.abc import Hashable, Mapping
@@ -19,7 +19,7 @@ _JPEG_QUALITY = 85
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """One small picture: its data URI, or the ``problem`` that there is none."""
+    """One thumbnail: its data URI, or the ``problem`` why there is none."""
 
     caption: str
     source: str
@@ -27,9 +27,9 @@ class Thumbnail:
 
 
 def triptych(run: Run, record: Record, side: int) -> tuple[Thumbnail, ...]:
-    """The noisy, denoised and reference pictures of a test row, at most ``side`` pixels wide and high.
+    """Make thumbnails of the noisy, denoised and reference image of a test row, at most ``side`` pixels wide and high.
 
-    All take the shape of the denoised picture, which is what the networks saw, so that they can be compared.
+    All take the shape of the denoised image, which is the networks' input size, so that they can be compared.
     """
     folders = {"denoised": run.folder, "noisy": run.root, "reference": run.root}
     loaded = {column: _load(folder, record[column]) for column, folder in folders.items() if column in record}
@@ -40,17 +40,17 @@ def triptych(run: Run, record: Record, side: int) -> tuple[Thumbnail, ...]:
 
 
 def _load(folder: Path, name: object) -> Picture | str:
-    """A picture, or why there is none: a page about many pictures is not lost with one."""
+    """Load an image, or return the reason why it cannot be loaded, so that the page survives a missing image."""
     if not isinstance(name, str):
-        return "none is listed"
+        return "the sheet lists none"
     try:
         return imaging.load(folder / name, Channels.RGB)
     except PictureError as error:
         return str(error)
 
 
-def _thumbnail(caption: str, found: Picture | str, size: tuple[int, int]) -> Thumbnail:
-    if isinstance(found, str):
-        return Thumbnail(caption, "", found)
-    data = imaging.encode(imaging.resize(found, *size), ".jpg", jpeg_quality=_JPEG_QUALITY)
+def _thumbnail(caption: str, loaded: Picture | str, size: tuple[int, int]) -> Thumbnail:
+    if isinstance(loaded, str):
+        return Thumbnail(caption, "", loaded)
+    data = imaging.encode(imaging.resize(loaded, *size), ".jpg", jpeg_quality=_JPEG_QUALITY)
     return Thumbnail(caption, "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii"), "")

@@ -1,4 +1,4 @@
-"""What the page tells of each stage: its tables, its figures with the same in words, and its network."""
+"""Sections of the page for each stage: tables, charts with descriptions, and the network."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from clearcast.report.tables import NUMBERS, VERDICT_NAMES, Table, gain, noise_t
 
 @dataclass(frozen=True)
 class Section:
-    """One stage. ``drawing`` is None where the network is that of an earlier stage, which ``network`` then names."""
+    """One stage. ``drawing`` is None if an earlier stage, named in ``network``, has the same network."""
 
     key: str
     number: str
@@ -30,26 +30,26 @@ class Section:
 
 
 def sections(run: Run) -> list[Section]:
-    """All stages that were run, in the order of the study."""
-    drawn: dict[str, str] = {}  # layers -> the number of the stage that they were drawn for
+    """Make the sections of all stages of the run, in the order of the study."""
+    drawn: dict[str, str] = {}  # layers -> number of the stage that has their drawing
     return [_section(run, key, table, drawn) for key, table in page_tables(run.metrics, run.evidence).items()]
 
 
 def overview(run: Run) -> Chart | None:
-    """The accuracies of all stages with one answer to compare: ok or defect."""
+    """Make the chart of the accuracies of all ok/defect stages; None if none was run."""
     known = classifications(run.metrics)
     stages = {name: known[key] for key, name in VERDICT_NAMES.items() if key in known}
     if not stages:
         return None
     words = "; ".join(f"{name}: {decimal(stage['metrics']['accuracy'])}" for name, stage in stages.items())
-    kind = "its 95% interval" if run.evidence else "a 95% interval that takes images for independent"
+    kind = "its 95% interval" if run.evidence else "a 95% interval that assumes independent images"
     intervals = {name: _accuracy_interval(run, key, known[key]) for key, name in VERDICT_NAMES.items() if key in known}
     figure = charts.accuracies(stages, intervals, kind)
     return chart(run, "accuracy", "Accuracy of ok or defect by stage", words, figure)
 
 
 def _accuracy_interval(run: Run, key: str, stage: ClassificationStage) -> tuple[float, float]:
-    """From the evidence; of a run without it, the naive one."""
+    """Interval from the evidence, or that of independent images for a run without evidence."""
     if run.evidence is None:
         return interval(stage["metrics"]["accuracy"], stage["metrics"]["images"])
     figure = run.evidence["classification"].get(key, {}).get("accuracy")
@@ -76,21 +76,21 @@ def _section(run: Run, key: str, table: Table, drawn: dict[str, str]) -> Section
 
 def _class_charts(run: Run, key: str) -> list[Chart]:
     stage = classifications(run.metrics)[key]
-    made = [chart(run, f"{key}-confusion", "Confusion matrix", _confusion_words(stage), charts.confusion(stage))]
+    drawn = [chart(run, f"{key}-confusion", "Confusion matrix", _confusion_words(stage), charts.confusion(stage))]
     if stage["roc"]:
         areas = [f"{display_name(name)} {decimal(curve['area'])}" for name, curve in stage["roc"].items()]
-        made.append(chart(run, f"{key}-roc", "ROC curve", "Areas: " + ", ".join(areas), charts.roc(stage)))
-    return made + _learning_charts(run, key)
+        drawn.append(chart(run, f"{key}-roc", "ROC curve", "Areas: " + ", ".join(areas), charts.roc(stage)))
+    return drawn + _learning_charts(run, key)
 
 
 def _fidelity_charts(run: Run, stage: RestorationStage) -> list[Chart]:
-    learned = _learning_charts(run, "denoising")
-    if gain(stage) is None:  # pictures without noise have an infinite PSNR, to which nothing can be added
-        return learned
+    learning = _learning_charts(run, "denoising")
+    if gain(stage) is None:  # images without noise have an infinite PSNR and no gain
+        return learning
     names = [name for name in stage["denoised"] if name != "all"]
     words = "; ".join(f"{display_name(name)}: {decimal(gain(stage, name), 2, sign=True)} dB" for name in names)
-    caption = "Gain by noise type: each dot one picture, the box its middle half"
-    return [chart(run, "denoising-gain", caption, words, charts.gains(run.predictions)), *learned]
+    caption = "Gain by noise type: each dot is one image, the box holds the middle half"
+    return [chart(run, "denoising-gain", caption, words, charts.gains(run.predictions)), *learning]
 
 
 def _learning_charts(run: Run, key: str) -> list[Chart]:
@@ -104,36 +104,36 @@ def _learning_charts(run: Run, key: str) -> list[Chart]:
 def _confusion_words(stage: ClassificationStage) -> str:
     names = [display_name(name) for name in stage["classes"]]
     rows = (
-        f"{name} was said to be " + ", ".join(f"{said} {count}" for said, count in zip(names, counts, strict=True))
+        f"{name} predicted as " + ", ".join(f"{other} {count}" for other, count in zip(names, counts, strict=True))
         for name, counts in zip(names, stage["confusion"], strict=True)
     )
     return "; ".join(rows)
 
 
 def _learning_words(history: pd.DataFrame) -> str:
-    told = []
+    texts = []
     for column in history.columns.drop(["epoch", "seconds"], errors="ignore"):
         values = history[column].dropna()
         if len(values):
             name = column.replace("_", " ").replace("heldout", "held-out")
             first, last = decimal(values.iloc[0]), decimal(values.iloc[-1])
-            told.append(f"{name} from {first} to {last}" if len(values) > 1 else f"{name} {last}")
-    return f"{counted(len(history), 'epoch')}: " + ", ".join(told)
+            texts.append(f"{name} from {first} to {last}" if len(values) > 1 else f"{name} {last}")
+    return f"{counted(len(history), 'epoch')}: " + ", ".join(texts)
 
 
 def _network(key: str, training: Training | None, drawn: dict[str, str], folds: int) -> tuple[str, Markup | None]:
-    """How the network was trained, and its drawing unless an earlier stage has the same."""
+    """Describe the training, and draw the network unless an earlier stage has the same."""
     if training is None and folds > 1 and key != "transfer":
-        return f"Trained anew in each of the {folds} folds; their own pages draw it.", None
+        return f"Trained separately in each of the {folds} folds; the pages of the folds have its drawing.", None
     if training is None:
-        return "Nothing was trained for this stage.", None
+        return "This stage has no network of its own.", None
     facts = (
         f"{training['parameters']:,} parameters, {counted(training['epochs'], 'epoch')} on "
-        f"{counted(training['train_images'], 'picture')}, "
-        f"{duration(training['seconds'])} of fitting, {training['images_per_second']:.1f} pictures a second."
+        f"{counted(training['train_images'], 'image')}, "
+        f"{duration(training['seconds'])} of training, {training['images_per_second']:.1f} images per second."
     )
     layers = str(training["layers"])
     if layers in drawn:
-        return f"{facts} The same layers as stage {drawn[layers]}, trained anew.", None
+        return f"{facts} It has the same layers as stage {drawn[layers]} and was trained separately.", None
     drawn[layers] = NUMBERS[key]
     return facts, architecture.draw(training["layers"], f"Network of stage {NUMBERS[key]}")

@@ -1,4 +1,4 @@
-"""Read what a study left in its run folder."""
+"""Reader of run folders, and the display names of stages, classes and noise types."""
 
 import json
 from dataclasses import dataclass
@@ -14,12 +14,10 @@ from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.results import ClassificationStage, RestorationStage, StudyMetrics
 from clearcast.evaluation.stage import Stage
 
-VERDICT_STAGES = tuple(stage.value for stage in Stage if stage not in {Stage.NOISE_TYPE, Stage.DENOISING})
-
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder as read: its metrics, and one line of ``predictions`` for each test picture.
+    """A run folder in memory: its metrics, and one line of ``predictions`` for each test image.
 
     ``evidence`` is None for a run that was made without it, or stopped before it.
     """
@@ -31,7 +29,7 @@ class Run:
 
     @property
     def root(self) -> Path:
-        """The folder that the noisy and reference pictures' paths are relative to."""
+        """Folder that the paths of noisy and reference images are relative to."""
         return Path(self.metrics["run"]["root"])
 
 
@@ -39,7 +37,7 @@ def read_run(folder: Path) -> Run:
     """Read a run folder.
 
     Raises:
-        OutputError: not a run folder, or its metrics, predictions or evidence cannot be read.
+        OutputError: the folder is not a run folder, or its metrics, predictions or evidence cannot be read.
     """
     path = folder / "metrics.json"
     try:
@@ -49,9 +47,9 @@ def read_run(folder: Path) -> Run:
         path = folder / "evidence.json"
         evidence = cast(Evidence, json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
     except FileNotFoundError:
-        folds = f"; it holds folds, of which not all are done: see those that are, such as {folder / 'fold-1'}"
+        folds = f"; it contains folds that are not all finished: give a finished one, such as {folder / 'fold-1'}"
         raise OutputError(
-            f"{folder}: no {path.name} there; needed is a run folder, as `clearcast study` writes it"
+            f"{folder}: has no {path.name}; expected a run folder that `clearcast study` wrote"
             f"{folds if (folder / 'fold-1').is_dir() else ''}"
         ) from None
     except (OSError, ValueError) as error:
@@ -60,32 +58,32 @@ def read_run(folder: Path) -> Run:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file in which only an empty cell means that there is no value: a picture may well be named NA."""
+    """Read a CSV file in which only an empty cell is a missing value: an image may be named NA."""
     return restore_table(pd.read_csv(path, keep_default_na=False, na_values=[""]))
 
 
 def read_history(run: Run, stage: str) -> pd.DataFrame | None:
-    """A stage's losses by epoch; None where the stage was not trained."""
+    """Read a stage's losses by epoch; None if the stage was not trained."""
     path = run.folder / stage / "history.csv"
     return read_table(path) if path.is_file() else None
 
 
 def classifications(metrics: StudyMetrics) -> dict[str, ClassificationStage]:
-    """The stages whose answer is a class, in the order of the study."""
+    """Select the classification stages, in the order of the study."""
     stages = {stage.value: metrics["stages"][stage] for stage in Stage if stage in metrics["stages"]}
     return {key: stage for key, stage in stages.items() if stage["kind"] == "classification"}
 
 
 def restoration(metrics: StudyMetrics) -> RestorationStage | None:
-    """The denoising stage; None where it was not run."""
+    """Select the denoising stage; None if it was not run."""
     return cast(RestorationStage | None, metrics["stages"].get("denoising"))
 
 
 def subject(title: str) -> str:
-    """A stage's title without its number, which the page and the tables set apart.
+    """Strip the number from a stage's title, and capitalise it.
 
-    >>> subject("Stage 2: noise type"), subject("Stage 1: ok or defect on noisy pictures")
-    ('Noise type', 'OK or defect on noisy pictures')
+    >>> subject("Stage 2: noise type"), subject("Stage 1: ok or defect on noisy images")
+    ('Noise type', 'OK or defect on noisy images')
     """
     words = title.partition(": ")[2] or title
     first, *others = words.split(" ")
@@ -93,7 +91,7 @@ def subject(title: str) -> str:
 
 
 def display_name(value: str) -> str:
-    """A class, noise type or group as people read it.
+    """Translate a class, noise type or subset to its display name.
 
     >>> display_name("salt_and_pepper"), display_name("ok"), display_name("all")
     ('Salt-and-pepper', 'OK', 'All')

@@ -1,4 +1,4 @@
-"""Whether the test images show parts that also trained: what any figure of a run is worth."""
+"""Leakage of the split: how many test images show a part that is also in the training set."""
 
 from enum import Enum, auto
 
@@ -6,7 +6,7 @@ from clearcast.evaluation.results import RunInfo
 
 
 class Seen(Enum):
-    """How many of the test images show a part that trained too."""
+    """Share of the test images that show a part of the training set."""
 
     NONE = auto()
     SOME = auto()
@@ -15,7 +15,7 @@ class Seen(Enum):
 
 
 def seen(run: RunInfo) -> Seen:
-    """Judge a run's split by its groups; without groups nobody knows."""
+    """Grade the leakage of a run's split by its groups; unknown without groups."""
     groups = run.get("groups")
     if groups is None:
         return Seen.UNKNOWN

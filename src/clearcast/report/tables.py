@@ -1,4 +1,4 @@
-"""The study's tables, once as plain text cells: the page and the terminal print the same."""
+"""Tables of the study as plain text cells, shared by the page and the terminal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ import rich.table
 from rich.text import Text
 
 from clearcast.evaluation.evidence.contract import Comparison, Evidence, Figure
+from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, QUALITY_MEASURES
 from clearcast.evaluation.results import (
     ClassificationStage,
     FidelityMeasure,
@@ -26,29 +27,14 @@ VERDICT_NAMES = {
     "transfer": "Denoised (stage 1's network)",
     "reference": "Noise-free (ceiling)",
 }
-_CLASSIFICATION = {
-    "accuracy": "Accuracy",
-    "precision": "Precision (weighted)",
-    "recall": "Recall (weighted)",
-    "f1": "F1 score (weighted)",
-    "roc_area": "Area under the ROC curve",
-    "defect_precision": "Precision of defect",
-    "defect_f1": "F1 score of defect",
-    "sensitivity": "Sensitivity (defects found)",
-    "specificity": "Specificity (ok passed)",
-}
 INTERVAL = "95% interval"
-_FIDELITY: Mapping[FidelityMeasure, tuple[str, int]] = {
-    "psnr": ("PSNR in dB", 2),
-    "ssim": ("SSIM", 4),
-    "mse": ("MSE", 4),
-    "lpips": ("LPIPS", 4),
-}
+_NOT_MEASURED = "not measured"
+_Images = Literal["noisy", "denoised"]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text; the first cell of each row names it. ``note`` stands below the table."""
+    """A table of text; the first cell of each row is its heading. ``note`` stands below the table."""
 
     title: str
     columns: tuple[str, ...]
@@ -57,19 +43,19 @@ class Table:
 
 
 def stage_tables(metrics: StudyMetrics, evidence: Evidence | None = None) -> list[rich.table.Table]:
-    """The tables of all stages that were run, ours beside the published, for the terminal.
+    """Make terminal tables of all stages of a run, with the published results.
 
-    With evidence each figure has its interval, and stage 4's table says below it whether denoising helped.
+    With evidence each figure has its interval, and the table of stage 4 has a note on the effect of denoising.
     """
     tables = page_tables(metrics, evidence)
-    helped = main_comparison(evidence)
-    if helped and helped["second"] in tables:
-        tables[helped["second"]] = replace(tables[helped["second"]], note=helped["sentence"])
+    comparison = main_comparison(evidence)
+    if comparison and comparison["second"] in tables:
+        tables[comparison["second"]] = replace(tables[comparison["second"]], note=comparison["sentence"])
     return [_to_terminal(table) for table in tables.values()]
 
 
 def page_tables(metrics: StudyMetrics, evidence: Evidence | None) -> dict[str, Table]:
-    """The same tables by stage, in the order of the study."""
+    """Make the tables of all stages by stage, in the order of the study."""
     figures = evidence["classification"] if evidence else {}
     tables = {
         key: _classification_table(key, stage, figures.get(key)) for key, stage in classifications(metrics).items()
@@ -81,103 +67,106 @@ def page_tables(metrics: StudyMetrics, evidence: Evidence | None) -> dict[str, T
 
 
 def main_comparison(evidence: Evidence | None) -> Comparison | None:
-    """The comparison that says whether denoising helped: of stage 4 with stage 1, or else of stage 1 alone."""
+    """Select the comparison that shows the effect of denoising: stage 4, or else ``transfer``, against stage 1."""
     comparisons = evidence["comparisons"] if evidence else []
-    found = {one["second"]: one for one in comparisons if one["first"] == "noisy"}
+    found = {each["second"]: each for each in comparisons if each["first"] == "noisy"}
     return found.get("denoised") or found.get("transfer")
 
 
 def noise_table(stage: RestorationStage, evidence: Evidence | None) -> Table:
-    """All measures for each noise type, noisy and denoised in turn: means over images.
+    """Make the table of image quality by noise type, noisy and denoised in turn: means over images.
 
-    With them stand the intervals where there is evidence, else the standard deviations.
+    Each mean has its interval if there is evidence, or else its standard deviation.
     """
     names = sorted(stage["denoised"], key=lambda name: name == "all")
-    columns = ("Noise", "Images", "PSNR in dB", "Gain in dB", "SSIM", "MSE", "LPIPS")
+    psnr, *others = (info.label for info in QUALITY_MEASURES.values())
+    columns = ("Noise", "Images", psnr, f"Gain, {QUALITY_MEASURES['psnr'].unit}", *others)
     rows = tuple(_noise_row(stage, name, which, evidence) for name in names for which in ("noisy", "denoised"))
-    spread = f"mean ({INTERVAL})" if evidence else "mean ± standard deviation"
-    return Table(f"Denoising by noise type, {spread}", columns, rows)
+    content = f"mean ({INTERVAL})" if evidence else "mean ± standard deviation"
+    return Table(f"Denoising by noise type, {content}", columns, rows)
 
 
 def lpips_remark(stage: RestorationStage) -> str:
-    """What to know about LPIPS, as a sentence; empty where there is nothing."""
-    told = "LPIPS" if stage["denoised"]["all"]["lpips"] else "LPIPS was not measured"
+    """Write the note on LPIPS as a sentence; empty if there is none."""
+    start = "LPIPS" if stage["denoised"]["all"]["lpips"] else "LPIPS was not measured"
     if stage["lpips_note"]:
-        return f"{told}: {stage['lpips_note'].rstrip('.')}."
-    return "" if stage["denoised"]["all"]["lpips"] else f"{told}."
+        return f"{start}: {stage['lpips_note'].rstrip('.')}."
+    return "" if stage["denoised"]["all"]["lpips"] else f"{start}."
 
 
 def counts_table(run: RunInfo) -> Table:
-    """How many rows of each label and noise type train and test."""
-    splits = tuple(run["counts"])
-    groups = {group: list(dict.fromkeys(name for split in splits for name in run["counts"][split][group]))
-              for group in ("label", "noise")}  # fmt: skip
+    """Make the table of rows by label, noise type and subset."""
+    subsets = tuple(run["counts"])
+    groups = {
+        group: list(dict.fromkeys(name for subset in subsets for name in run["counts"][subset][group]))
+        for group in ("label", "noise")
+    }
     rows = [
-        (display_name(name), *(str(run["counts"][split][group].get(name, 0)) for split in splits))
+        (display_name(name), *(str(run["counts"][subset][group].get(name, 0)) for subset in subsets))
         for group, names in groups.items()
         for name in names
     ]
-    total = ("All", *(str(sum(run["counts"][split]["label"].values())) for split in splits))
-    return Table("Rows of the sheet", ("", *(split.capitalize() for split in splits)), (*rows, total))
+    total = ("All", *(str(sum(run["counts"][subset]["label"].values())) for subset in subsets))
+    return Table("Rows of the sheet", ("", *(subset.capitalize() for subset in subsets)), (*rows, total))
 
 
 def gain(stage: RestorationStage, name: str = "all") -> float | None:
-    """How many dB of PSNR denoising added on average; None where one of both means is not finite."""
+    """Compute the gain in mean PSNR, in dB; None if one of the two means is not finite."""
     before, after = stage["noisy"][name]["psnr"]["mean"], stage["denoised"][name]["psnr"]["mean"]
     return None if before is None or after is None else after - before
 
 
-def _noise_row(
-    stage: RestorationStage, name: str, which: Literal["noisy", "denoised"], evidence: Evidence | None
-) -> tuple[str, ...]:
+def _noise_row(stage: RestorationStage, name: str, which: _Images, evidence: Evidence | None) -> tuple[str, ...]:
     metrics = stage[which][name]
-    added = ""
+    gained = ""
     if which == "denoised":
         figure = evidence.get("gain", {}).get(name, {}).get("psnr") if evidence else None
-        added = measured(figure, 2, sign=True) if figure else decimal(gain(stage, name), 2, sign=True)
+        gained = measured(figure, 2, sign=True) if figure else decimal(gain(stage, name), 2, sign=True)
     if evidence:
         figures = evidence["restoration"].get(which, {}).get(name, {})
-        psnr, *others = (_with_interval(metrics, measure, figures) for measure in _FIDELITY)
+        psnr, *others = (_with_interval(metrics, measure, figures) for measure in QUALITY_MEASURES)
     else:
-        psnr, *others = (_with_spread(metrics, measure) for measure in _FIDELITY)
-    return (f"{display_name(name)}, {which}", str(metrics["images"]), psnr, added, *others)
+        psnr, *others = (_with_spread(metrics, measure) for measure in QUALITY_MEASURES)
+    return (f"{display_name(name)}, {which}", str(metrics["images"]), psnr, gained, *others)
 
 
 def _classification_table(key: str, stage: ClassificationStage, figures: dict[str, Figure] | None) -> Table:
     published = stage["published"] or {}
     rows = tuple(
         (
-            text,
-            decimal(_ours(stage, name, figures)),
-            *([bounds(figures.get(name))] if figures else []),
-            decimal(published.get(name)),
+            info.title,
+            decimal(_stage_value(stage, name, figures), info.published_decimals),
+            *([bounds(figures.get(name), info.decimals)] if figures else []),
+            decimal(published.get(name), info.published_decimals),
         )
-        for name, text in _CLASSIFICATION.items()
+        for name, info in CLASSIFICATION_MEASURES.items()
         if name in stage["metrics"]
     )
     return Table(_title(key, stage["title"]), ("Measure", "Ours", *([INTERVAL] if figures else []), "Published"), rows)
 
 
-def _ours(stage: ClassificationStage, name: str, figures: dict[str, Figure] | None) -> float | None:
-    """A measure of the stage; runs of before kept 0 for what is not defined, which their evidence knows better."""
-    known = (figures or {}).get(name)
-    return None if known and known["value"] is None else stage["metrics"][name]  # type: ignore[literal-required]
+def _stage_value(stage: ClassificationStage, name: str, figures: dict[str, Figure] | None) -> float | None:
+    """Value of a measure; older runs stored 0 for undefined values, which their evidence has as None."""
+    figure = (figures or {}).get(name)
+    return None if figure and figure["value"] is None else stage["metrics"][name]  # type: ignore[literal-required]
 
 
 def _restoration_table(stage: RestorationStage, evidence: Evidence | None) -> Table:
     published = stage["published"] or {}
-    columns, sides = ["Mean ± standard deviation"], []
-    heads: Mapping[Literal["noisy", "denoised"], str] = {"noisy": "Noisy", "denoised": "Denoised (ours)"}
-    for which, head in heads.items():
-        columns.append(head)
-        sides.append([_with_spread(stage[which]["all"], name) for name in _FIDELITY])
+    columns, cells_by_column = ["Mean ± standard deviation"], []
+    headings: Mapping[_Images, str] = {"noisy": "Noisy", "denoised": "Denoised (ours)"}
+    for which, heading in headings.items():
+        columns.append(heading)
+        cells_by_column.append([_with_spread(stage[which]["all"], name) for name in QUALITY_MEASURES])
         if evidence:
             figures = evidence["restoration"].get(which, {}).get("all", {})
             columns.append(INTERVAL)
-            sides.append([bounds(figures.get(name), digits) for name, (_, digits) in _FIDELITY.items()])
+            cells_by_column.append(
+                [bounds(figures.get(name), info.published_decimals) for name, info in QUALITY_MEASURES.items()]
+            )
     rows = tuple(
-        (text, *cells, decimal(published.get(name), digits))
-        for (name, (text, digits)), *cells in zip(_FIDELITY.items(), *sides, strict=True)
+        (info.label, *cells, decimal(published.get(name), info.published_decimals))
+        for (name, info), *cells in zip(QUALITY_MEASURES.items(), *cells_by_column, strict=True)
     )
     return Table(_title("denoising", stage["title"]), (*columns, "Published"), rows, lpips_remark(stage))
 
@@ -188,16 +177,17 @@ def _title(key: str, title: str) -> str:
 
 def _with_spread(metrics: FidelityMetrics, name: FidelityMeasure) -> str:
     spread = metrics[name]
-    return "not measured" if spread is None else mean_and_spread(spread, _FIDELITY[name][1])
+    return _NOT_MEASURED if spread is None else mean_and_spread(spread, QUALITY_MEASURES[name].published_decimals)
 
 
 def _with_interval(metrics: FidelityMetrics, name: FidelityMeasure, figures: dict[str, Figure]) -> str:
-    spread = metrics[name]
-    return "not measured" if spread is None else measured(figures.get(name), _FIDELITY[name][1])
+    if metrics[name] is None:
+        return _NOT_MEASURED
+    return measured(figures.get(name), QUALITY_MEASURES[name].published_decimals)
 
 
 def _to_terminal(table: Table) -> rich.table.Table:
-    note = Text(table.note) if table.note else None  # as it is: square brackets in it are no markup
+    note = Text(table.note) if table.note else None  # plain text: square brackets in it are no markup
     printed = rich.table.Table(title=table.title, title_justify="left", caption=note, caption_justify="left")
     printed.add_column(table.columns[0])
     for column in table.columns[1:]:

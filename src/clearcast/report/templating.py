@@ -1,11 +1,11 @@
-"""Fill the package's templates. Everything put into them is escaped unless it is markup made here."""
+"""Rendering of the package's templates. All values are escaped, except markup that this package made."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 
 def render(template: str, **context: object) -> Markup:
-    """Fill one of the templates beside this module."""
+    """Render one of the templates of this package."""
     environment = Environment(
         loader=PackageLoader("clearcast.report"),
         autoescape=True,

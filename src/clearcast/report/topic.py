@@ -1,4 +1,4 @@
-"""One subject of the page's lower part: what was found of each stage or noise type."""
+"""Panels of the page: results of one stage or noise type, grouped by analysis."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from clearcast.report.tables import Table
 
 @dataclass(frozen=True)
 class Panel:
-    """What is told of one stage or noise type: a sentence, tables and figures, each of which may be missing."""
+    """Results of one stage or noise type: a sentence, tables and charts, each of which may be empty."""
 
     title: str
     sentence: str
@@ -18,7 +18,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Topic:
-    """A section of panels under one heading; those ``folded`` are shown on demand. ``key`` is its address."""
+    """A section of panels under one heading; ``folded`` panels are collapsed. ``key`` is the section's anchor."""
 
     key: str
     title: str

@@ -1,1 +1,1 @@
-"""How sure a run's figures are, and which decisions they allow: made from its tables alone."""
+"""Evidence of a run, made from its tables alone: confidence intervals, comparisons, thresholds, robustness."""

@@ -1,4 +1,4 @@
-"""Make probabilities believable with validation images, and say how far test images agree."""
+"""Temperature scaling fitted on validation images, and its calibration error on test images."""
 
 import numpy as np
 
@@ -11,13 +11,13 @@ from clearcast.evaluation.statistics.sample import Sample
 
 
 def fit_temperatures(validation: Judged) -> dict[int, float]:
-    """The temperature of each fold, from its own validation images."""
+    """Fit the temperature of each fold on its own validation images."""
     return {fold: _temperature(validation.of_fold(fold)) for fold in validation.folds}
 
 
 def calibration(test: Judged, validation: Judged, temperatures: dict[int, float], sample: Sample) -> Calibration:
-    """What temperature scaling does on test images. Intervals take the temperatures for given."""
-    after = test.cooled(temperatures)
+    """Measure temperature scaling on test images. The intervals treat the temperatures as fixed."""
+    after = test.calibrated(temperatures)
     return {
         "temperatures": list(temperatures.values()),
         "validation_images": len(validation.part),
@@ -32,12 +32,12 @@ def _temperature(validation: Judged) -> float:
     return fit_temperature(validation.logits, validation.defect, np.unique(validation.part, return_inverse=True)[1])
 
 
-def _error(judged: Judged, sample: Sample) -> Figure:
-    return figure(sample.measures(calibration_measure(judged.probability, judged.defect)), share_interval)
+def _error(scores: Judged, sample: Sample) -> Figure:
+    return figure(sample.estimate(calibration_measure(scores.probability, scores.defect)), share_interval)
 
 
-def _bins(judged: Judged) -> list[Bin]:
-    numbers = bins_of(judged.probability)
+def _bins(scores: Judged) -> list[Bin]:
+    numbers = bins_of(scores.probability)
     bins: list[Bin] = []
     for number in range(BINS):
         rows = numbers == number
@@ -46,8 +46,8 @@ def _bins(judged: Judged) -> list[Bin]:
                 "low": number / BINS,
                 "high": (number + 1) / BINS,
                 "images": int(rows.sum()),
-                "said": float(judged.probability[rows].mean()) if rows.any() else None,
-                "true": float(judged.defect[rows].mean()) if rows.any() else None,
+                "said": float(scores.probability[rows].mean()) if rows.any() else None,
+                "true": float(scores.defect[rows].mean()) if rows.any() else None,
             }
         )
     return bins

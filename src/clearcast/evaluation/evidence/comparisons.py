@@ -1,4 +1,4 @@
-"""Is one stage better than another? Both judged the same test images, so images are compared one by one."""
+"""Paired comparisons of two stages on the same test images."""
 
 import pandas as pd
 
@@ -16,11 +16,11 @@ _PAIRS = (
     (Stage.NOISY, Stage.REFERENCE),
     (Stage.DENOISED, Stage.REFERENCE),
 )
-_CAUSES = {Stage.DENOISED: "denoising", Stage.TRANSFER: "denoising for stage 1's network as it is"}
+_SUBJECTS = {Stage.DENOISED: "denoising", Stage.TRANSFER: "denoising without retraining stage 1's network"}
 
 
 def comparisons(test: pd.DataFrame, seed: int) -> list[Comparison]:
-    """Every pair of stages that is of interest and was run."""
+    """Compare every pair of stages of interest of which both were run."""
     return [
         _compare(rows, first, second, seed)
         for first, second in _PAIRS
@@ -32,35 +32,35 @@ def comparisons(test: pd.DataFrame, seed: int) -> list[Comparison]:
 def _compare(rows: pd.DataFrame, first: Stage, second: Stage, seed: int) -> Comparison:
     before, after = ((rows[f"said_{stage}"] == rows["label"]).to_numpy(bool) for stage in (first, second))
     sample = Sample(rows["part"].to_numpy(str), seed=seed)
-    difference = figure(sample.ratios(after.astype(float) - before), difference_interval)
-    mended, spoiled = int((after & ~before).sum()), int((before & ~after).sum())
+    difference = figure(sample.estimate_ratios(after.astype(float) - before), difference_interval)
+    corrected, broken = int((after & ~before).sum()), int((before & ~after).sum())
     low, high = difference["low"], difference["high"]
     established = low is not None and high is not None and (low > 0 or high < 0)
     return {
         "first": first.value,
         "second": second.value,
         "images": sample.images,
-        "parts": sample.parts,
+        "parts": sample.groups,
         "difference": difference,
-        "mended": mended,
-        "spoiled": spoiled,
-        "mcnemar_p": mcnemar(mended, spoiled),
+        "mended": corrected,
+        "spoiled": broken,
+        "mcnemar_p": mcnemar(corrected, broken),
         "established": established,
-        "sentence": f"{_change(first, second, difference)}: {_verdict(established, sample.parts)}",
+        "sentence": f"{_change_text(first, second, difference)}: {_certainty_text(established, sample.groups)}",
     }
 
 
-def _change(first: Stage, second: Stage, difference: Figure) -> str:
+def _change_text(first: Stage, second: Stage, difference: Figure) -> str:
     value = difference["value"] or 0.0
     interval = span(difference) if value >= 0 else span(difference).replace("95%", "95% of the change")
     points = f"{abs(100 * value):.1f} points ({interval})"
     if second is Stage.REFERENCE:
         relation = f"{points} {'above' if value > 0 else 'below'}" if value else f"the same ({interval}) as"
-        return f"accuracy on noise-free pictures is {relation} that on {first} ones"
+        return f"accuracy on noise-free images is {relation} that on {first} ones"
     if not value:
-        return f"{_CAUSES[second]} left accuracy as it was ({interval})"
-    return f"{_CAUSES[second]} {'raised' if value > 0 else 'lowered'} accuracy by {points}"
+        return f"{_SUBJECTS[second]} did not change accuracy ({interval})"
+    return f"{_SUBJECTS[second]} {'raised' if value > 0 else 'lowered'} accuracy by {points}"
 
 
-def _verdict(established: bool, parts: int) -> str:
+def _certainty_text(established: bool, parts: int) -> str:
     return f"{'established' if established else 'not established'} on {counted(parts, 'part')}"

@@ -1,65 +1,65 @@
-"""What the differences between two bundles allow to say, in plain sentences."""
+"""Sentences on the differences between two bundles."""
 
 import pandas as pd
 
 from clearcast.domain import Verdict
 from clearcast.evaluation.evidence.differences import ALL, Aspect, Difference
 from clearcast.evaluation.evidence.words import counted
+from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, DECISION_MEASURES, QUALITY_MEASURES
 
-_DECIDES = {
+_DECISIVE = {
+    # Not the ROC area: it does not depend on the threshold in use.
     Aspect.VERDICTS: (
-        "accuracy",
-        "escapes",
-        "overkills",
-        "retakes",
-    ),  # the ROC area knows nothing of the threshold that is used
-    Aspect.NOISE_TYPES: ("accuracy",),
-    Aspect.RESTORING: ("PSNR", "SSIM"),
+        CLASSIFICATION_MEASURES["accuracy"],
+        *(DECISION_MEASURES[key] for key in ("escape", "overkill", "retake")),
+    ),
+    Aspect.NOISE_TYPES: (CLASSIFICATION_MEASURES["accuracy"],),
+    Aspect.RESTORING: (QUALITY_MEASURES["psnr"], QUALITY_MEASURES["ssim"]),
 }
-_UNITS = {"PSNR": (1.0, " dB", 2), "SSIM": (1.0, "", 3)}  # factor, unit and decimals
-_SHARE = (100.0, " points", 1)
 
 
 def conclusions(found: list[Difference], changes: pd.DataFrame) -> list[str]:
-    """A sentence for each aspect that was compared, and which verdicts change; every difference is B minus A.
+    """Write one sentence for each compared aspect, and one on the changed verdicts; each difference is B minus A.
 
     Args:
         found: see ``differences``.
         changes: see ``changed``.
     """
-    said = []
-    for aspect, names in _DECIDES.items():
-        decides = [each for each in found if each.aspect is aspect and each.noise == ALL and each.measure in names]
-        if decides:
-            said.append(f"{str(aspect).capitalize()}: {_which(decides)}.")
-        if decides and aspect is Aspect.VERDICTS:
-            said.append(_changes(decides[0].images, changes))
-    return said
+    sentences = []
+    for aspect, measures in _DECISIVE.items():
+        decisive = [each for each in found if each.aspect is aspect and each.noise == ALL and each.info in measures]
+        if decisive:
+            sentences.append(f"{aspect.display_name.capitalize()}: {_better_text(decisive)}.")
+        if decisive and aspect is Aspect.VERDICTS:
+            sentences.append(_changes_text(decisive[0].images, changes))
+    return sentences
 
 
-def _which(decides: list[Difference]) -> str:
-    """Who is better, by all measures whose difference is beyond chance."""
-    first = decides[0]
+def _better_text(decisive: list[Difference]) -> str:
+    """Name the better bundle, by all measures whose difference is beyond chance."""
+    first = decisive[0]
     behind = f"on {counted(first.images, 'image')} of {counted(first.parts, 'part')}"
     if first.parts < 2:
-        return f"no difference can be told, since all images show one part ({_told(first)})"
-    beyond = {side: [each for each in decides if each.better == side] for side in ("A", "B")}
+        return f"no difference can be established, since all images show one part ({_difference_text(first)})"
+    beyond = {side: [each for each in decisive if each.better == side] for side in ("A", "B")}
     if beyond["A"] and beyond["B"]:
-        each_one = "; ".join(f"{side} in {_all(measures)}" for side, measures in beyond.items())
-        return f"neither is better throughout, but {each_one}, {behind}; what each mistake costs decides"
+        sides = "; ".join(f"{side} is better in {_joined(measures)}" for side, measures in beyond.items())
+        return f"neither is better throughout: {sides}, {behind}; choose by the cost of each mistake"
     for side, measures in beyond.items():
         if measures:
-            return f"{side} is better: {_all(measures)}, {behind}"
-    return f"no difference beyond chance: {_told(first)}, {behind}"
+            return f"{side} is better: {_joined(measures)}, {behind}"
+    return f"no difference beyond chance: {_difference_text(first)}, {behind}"
 
 
-def _all(measures: list[Difference]) -> str:
-    return ", ".join(map(_told, measures))
+def _joined(measures: list[Difference]) -> str:
+    return ", ".join(map(_difference_text, measures))
 
 
-def _told(each: Difference) -> str:
-    """Such as "accuracy +3.1 points (95%: +1.0 to +5.2)"."""
-    factor, unit, digits = _UNITS.get(each.measure, _SHARE)
+def _difference_text(each: Difference) -> str:
+    """Write a difference such as "accuracy +3.1 points (95%: +1.0 to +5.2)"."""
+    info = each.info
+    factor, digits = (100.0, 1) if info.is_share else (1.0, info.decimals)
+    unit = " points" if info.is_share else f" {info.unit}".rstrip()
     value, low, high = (
         None if bound is None else f"{factor * bound + 0.0:+.{digits}f}"
         for bound in (each.difference["value"], each.difference["low"], each.difference["high"])
@@ -68,13 +68,13 @@ def _told(each: Difference) -> str:
     return f"{each.measure} {value}{unit}{ends}"
 
 
-def _changes(images: int, changes: pd.DataFrame) -> str:
+def _changes_text(images: int, changes: pd.DataFrame) -> str:
     if changes.empty:
-        return f"No verdict changes: A and B say the same of all {counted(images, 'image')}."
+        return f"No verdict changes: A and B agree on all {counted(images, 'image')}."
     retaken = (changes["said_a"] == Verdict.RETAKE) | (changes["said_b"] == Verdict.RETAKE)
-    mended, spoiled = (int((~retaken & (changes["right"] == side)).sum()) for side in ("B", "A"))
-    beside = f", {int(retaken.sum()):,} to or from retake" if retaken.any() else ""
+    corrected, broken = (int((~retaken & (changes["right"] == side)).sum()) for side in ("B", "A"))
+    retakes = f", {int(retaken.sum()):,} to or from retake" if retaken.any() else ""
     return (
-        f"{len(changes):,} of {counted(images, 'verdict')} would change from A to B: {mended:,} from wrong to right, "
-        f"{spoiled:,} from right to wrong{beside}."
+        f"{len(changes):,} of {counted(images, 'verdict')} would change from A to B: {corrected:,} from wrong to "
+        f"right, {broken:,} from right to wrong{retakes}."
     )

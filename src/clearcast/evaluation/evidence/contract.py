@@ -1,4 +1,4 @@
-"""What ``evidence.json`` says: how sure a run's figures are and which decisions they allow. Plain, ready for JSON.
+"""Schema of ``evidence.json``: typed dictionaries of intervals, comparisons, decisions and robustness.
 
 It is made from a run's tables alone, so that it can be made again with other costs and without training:
 
@@ -6,20 +6,20 @@ It is made from a run's tables alone, so that it can be made again with other co
                       verdict (reference, noisy, denoised, transfer) ``p_defect_STAGE, logit_STAGE, said_STAGE``;
                       ``said_noise_type`` and ``p_TYPE`` of each noise type; ``psnr_X, ssim_X, mse_X, lpips_X`` (X:
                       noisy, denoised); in a run of several folds ``fold``, from 1
-    validation.csv    the same columns of the verdict stages, one line a validation image; absent or empty where there
-                      is none
+    validation.csv    the same columns of the verdict stages, one line a validation image; absent or empty without
+                      validation images
     robustness.csv    one line an image, noise type and level: ``row, part, label, noise_type, level``,
                       ``p_defect_noisy``, ``p_defect_denoised`` (absent without stage 4), ``psnr_X, ssim_X``; level 0 is
-                      the picture without noise
+                      the image without noise
 
-``part`` is the group that an image belongs to. ``logit_STAGE`` is the log-odds of defect as the network gave them.
+``part`` is the group that an image belongs to. ``logit_STAGE`` is the uncalibrated log-odds of defect.
 """
 
 from typing import NotRequired, TypedDict
 
 
 class Figure(TypedDict):
-    """A measured value with its 95 % interval; None where it is not defined, such as a rate of nothing."""
+    """A measured value with its 95% interval; None if it is not defined, such as a rate without images."""
 
     value: float | None
     low: float | None
@@ -27,22 +27,22 @@ class Figure(TypedDict):
 
 
 class Comparison(TypedDict):
-    """Two verdict stages on the same test images. ``difference`` is second minus first, in 0..1."""
+    """Two verdict stages on the same test images. ``difference``: accuracy of the second minus the first, -1..1."""
 
     first: str
     second: str
     images: int
     parts: int
     difference: Figure
-    mended: int  # images that only the second judges rightly
-    spoiled: int  # images that only the first judges rightly
-    mcnemar_p: float  # exact, two-sided; it takes images for independent
-    established: bool  # the interval does not hold 0
+    mended: int  # images that only the second classifies correctly
+    spoiled: int  # images that only the first classifies correctly
+    mcnemar_p: float  # exact, two-sided; it assumes independent images
+    established: bool  # the interval excludes 0
     sentence: str
 
 
 class Bin(TypedDict):
-    """One bar of a reliability diagram, of the probability of defect in [low, high)."""
+    """One bin of a reliability diagram: images with a probability of defect in [low, high)."""
 
     low: float
     high: float
@@ -52,7 +52,7 @@ class Bin(TypedDict):
 
 
 class Calibration(TypedDict):
-    """Temperature scaling fitted on validation images, measured on test images (of several folds: each its own)."""
+    """Temperature scaling fitted on validation images, by fold, and measured on test images."""
 
     temperatures: list[float]  # one a fold
     validation_images: int
@@ -63,7 +63,7 @@ class Calibration(TypedDict):
 
 
 class OperatingPoint(TypedDict):
-    """What a threshold does on the test images. Escape: a defect called ok. Overkill: an ok part called defect."""
+    """Rates of a threshold on the test images. Escape: a defect called ok. Overkill: an ok part called defect."""
 
     thresholds: list[float]  # of the (calibrated) probability of defect, one a fold
     defects: int
@@ -76,7 +76,7 @@ class OperatingPoint(TypedDict):
 
 
 class OperatingCurve(TypedDict):
-    """Escape and overkill on the test images at rising thresholds, with their intervals; lists of one length."""
+    """Escape and overkill rates on the test images at ascending thresholds, with intervals; lists of equal length."""
 
     threshold: list[float]
     escape: list[float]
@@ -88,7 +88,7 @@ class OperatingCurve(TypedDict):
 
 
 class RiskCurve(TypedDict):
-    """Share of wrong verdicts among the images that are judged, against the share that is judged; one length."""
+    """Share of wrong verdicts among the images with a verdict, by coverage; lists of equal length."""
 
     coverage: list[float]
     risk: list[float]
@@ -97,13 +97,13 @@ class RiskCurve(TypedDict):
 
 
 class Retake(TypedDict):
-    """What abstaining does on the test images, at the confidence that was chosen on validation images.
+    """The verdict retake on the test images, at cut-offs of the confidence chosen on validation images.
 
     Confidence is how far the (calibrated) log-odds of defect are from those of the threshold.
     """
 
     asked: str  # such as "at most 2% wrong verdicts among those given"
-    cutoffs: list[float]  # log-odds from the threshold, one a fold; nearer pictures are retaken
+    cutoffs: list[float]  # log-odds from the threshold, one a fold; images nearer to it are retaken
     retaken: int
     coverage: Figure
     risk: Figure
@@ -111,26 +111,26 @@ class Retake(TypedDict):
 
 
 class Decision(TypedDict):
-    """The verdicts of one stage as decisions. Without validation images nothing is chosen: those keys are None."""
+    """Decisions from the verdicts of one stage. Without validation images nothing is chosen: those keys are None."""
 
-    asked: str  # such as "an escape costs 10, an overkill 1", and whether it was named or is the default
+    asked: str  # such as "an escape costs 10, an overkill 1"
     calibration: Calibration | None
     plain: OperatingPoint  # at 0.5 of the uncalibrated probability: the study's verdicts
     chosen: OperatingPoint | None
-    curve: OperatingCurve | None  # None where all test images have one label
+    curve: OperatingCurve | None  # None if all test images have one label
     risk: RiskCurve
     retake: Retake | None
-    sentence: str  # what the choice does, with the rule of three where no escape was seen
+    sentence: str  # effect of the choice, with the rule of three if no defect escaped
 
 
 class RobustnessPoint(TypedDict):
-    """One level of one noise. Inner keys: "noisy" (judged as it is) and "denoised" (by stages 3 and 4)."""
+    """One level of one noise type. Inner keys: "noisy" (classified as it is), "denoised" (by stages 3 and 4)."""
 
     level: float
     images: int
     accuracy: dict[str, Figure]
     escape: dict[str, Figure]
-    psnr: dict[str, Figure]  # empty at level 0, where nothing was added
+    psnr: dict[str, Figure]  # empty at level 0: no noise was added
     ssim: dict[str, Figure]
 
 
@@ -139,7 +139,7 @@ class RobustnessCurve(TypedDict):
 
     level_name: str  # such as "standard deviation", with its unit
     points: list[RobustnessPoint]
-    sentence: str  # up to which level the inspection can be trusted, with and without denoising
+    sentence: str  # up to which level accuracy holds, with and without denoising
 
 
 class Evidence(TypedDict):
@@ -149,13 +149,11 @@ class Evidence(TypedDict):
     images: int
     parts: int  # distinct parts behind the test images
     parts_by_label: dict[str, int]
-    independent: bool  # no part has two test images: intervals of shares are Wilson's, else bootstrapped over parts
-    method: str  # how intervals were made, in one sentence
+    independent: bool  # no part has two test images: intervals of shares are Wilson's, else from a cluster bootstrap
+    method: str  # how intervals were computed, in one sentence
     classification: dict[str, dict[str, Figure]]  # stage -> measure (as in ClassificationMetrics) -> figure
-    restoration: dict[
-        str, dict[str, dict[str, Figure]]
-    ]  # noisy | denoised -> all | noise type -> psnr, ssim, mse, lpips
-    gain: NotRequired[dict[str, dict[str, Figure]]]  # what denoising added, paired: all | noise type -> psnr (dB), ...
+    restoration: dict[str, dict[str, dict[str, Figure]]]  # noisy | denoised -> all | noise type -> psnr, ssim, ...
+    gain: NotRequired[dict[str, dict[str, Figure]]]  # paired gain of denoising: all | noise type -> psnr (dB), ...
     comparisons: list[Comparison]
     decisions: dict[str, Decision]  # stage -> decision
-    robustness: dict[str, RobustnessCurve]  # noise type -> curve; empty where it was not measured
+    robustness: dict[str, RobustnessCurve]  # noise type -> curve; empty if it was not measured

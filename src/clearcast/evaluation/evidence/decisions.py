@@ -1,7 +1,7 @@
-"""The verdicts of one stage as decisions: calibrated, with a chosen threshold, and with pictures to retake.
+"""Decisions from the verdicts of one stage: calibration, a chosen threshold, and images to retake.
 
-Validation images choose and test images measure: a choice never sees the images that judge it. In a run of several
-folds each is calibrated and chosen for by its own validation images, and the test images are pooled.
+Choices are made on validation images and measured on test images, never on the same images. In a run of several folds
+each fold is calibrated and chosen for on its own validation images, and the test images are pooled.
 """
 
 from dataclasses import dataclass
@@ -16,16 +16,17 @@ from clearcast.evaluation.evidence.thresholds import choose_threshold, operating
 from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.evaluation.statistics.sample import Flags, Sample
 
-_HALF = 0.5  # the threshold of the study's own verdicts
+_DEFAULT_THRESHOLD = 0.5  # of the study's own verdicts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What is chosen on validation images, by fold.
+    """Decision parameters chosen on validation images, by fold.
 
-    ``temperatures``: log-odds are divided by them; all the rest is of what remains. ``thresholds``: the probability
-    from which an image is a defect. ``cutoffs``: the confidence below which a picture is retaken, at least 0; None
-    where that was not wished for.
+    Attributes:
+        temperatures: divisors of the log-odds; thresholds and cut-offs apply to the calibrated log-odds.
+        thresholds: probability from which an image is a defect.
+        cutoffs: confidence below which an image is retaken, at least 0; None if the policy has no retakes.
     """
 
     temperatures: dict[int, float]
@@ -33,63 +34,70 @@ class Choice:
     cutoffs: dict[int, float] | None
 
 
-def choose(validation: Judged, wishes: Wishes) -> Choice:
-    """Choose by validation images, of which each fold has some of both labels."""
+def choose(validation: Judged, policy: Wishes) -> Choice:
+    """Choose temperatures, thresholds and cut-offs on validation images; each fold needs images of both labels."""
     temperatures = fit_temperatures(validation)
-    rehearsal = validation.cooled(temperatures)
-    folds = {fold: rehearsal.of_fold(fold) for fold in rehearsal.folds}
-    thresholds = {fold: choose_threshold(rows.probability, rows.defect, wishes) for fold, rows in folds.items()}
-    if wishes.max_risk is None and wishes.min_coverage is None:
+    calibrated = validation.calibrated(temperatures)
+    folds = {fold: calibrated.of_fold(fold) for fold in calibrated.folds}
+    thresholds = {fold: choose_threshold(rows.probability, rows.defect, policy) for fold, rows in folds.items()}
+    if policy.max_risk is None and policy.min_coverage is None:
         return Choice(temperatures=temperatures, thresholds=thresholds, cutoffs=None)
     cutoffs = {}
     for fold, rows in folds.items():
-        wrong = _says_defect(rows, thresholds) != rows.defect
-        cutoffs[fold] = choose_cutoff(confidence(rows, thresholds), wrong, wishes)
+        wrong = _predict_defect(rows, thresholds) != rows.defect
+        cutoffs[fold] = choose_cutoff(confidence(rows, thresholds), wrong, policy)
     return Choice(temperatures=temperatures, thresholds=thresholds, cutoffs=cutoffs)
 
 
-def decision(test: Judged, validation: Judged | None, wishes: Wishes, seed: int) -> Decision:
-    """What a stage's verdicts are worth as decisions; nothing is chosen where validation images lack."""
+def decision(test: Judged, validation: Judged | None, policy: Wishes, seed: int) -> Decision:
+    """Choose on validation images and measure on test images; without validation images only measure."""
     sample = Sample(test.part, seed=seed)
-    plain = operating_point(test, test.said, [_HALF] * len(test.folds), sample)
+    plain = operating_point(test, test.predicted, [_DEFAULT_THRESHOLD] * len(test.folds), sample)
     if validation is None:
-        return _undecided(test, plain, wishes, sample, "No validation images: give --validation-share")
+        return _without_choice(test, plain, policy, sample, "No validation images: give --validation-share")
     validation = validation.only_folds(test.folds)
-    if lacking := _lacking(test, validation):
-        return _undecided(test, plain, wishes, sample, lacking)
-    choice = choose(validation, wishes)
+    if reason := _no_choice_reason(test, validation):
+        return _without_choice(test, plain, policy, sample, reason)
+    return _with_choice(test, validation, plain, policy, sample)
+
+
+def _with_choice(test: Judged, validation: Judged, plain: OperatingPoint, policy: Wishes, sample: Sample) -> Decision:
+    choice = choose(validation, policy)
     temperatures, thresholds = choice.temperatures, choice.thresholds
-    cooled, rehearsal = test.cooled(temperatures), validation.cooled(temperatures)
-    said, rehearsed = _says_defect(cooled, thresholds), _says_defect(rehearsal, thresholds)
-    chosen = operating_point(cooled, said, list(thresholds.values()), sample)
+    calibrated, calibrated_validation = test.calibrated(temperatures), validation.calibrated(temperatures)
+    predicted, validation_predicted = (
+        _predict_defect(calibrated, thresholds),
+        _predict_defect(calibrated_validation, thresholds),
+    )
+    chosen = operating_point(calibrated, predicted, list(thresholds.values()), sample)
     return {
-        "asked": asked_for(wishes),
+        "asked": asked_for(policy),
         "calibration": calibration(test, validation, temperatures, sample),
         "plain": plain,
         "chosen": chosen,
-        "curve": operating_curve(cooled, sample),
-        "risk": risk_curve(confidence(cooled, thresholds), said != test.defect, sample),
-        "retake": _retake(cooled, said, choice, wishes, sample),
-        "sentence": choice_sentence(chosen, cooled, said, rehearsal, rehearsed, wishes),
+        "curve": operating_curve(calibrated, sample),
+        "risk": risk_curve(confidence(calibrated, thresholds), predicted != test.defect, sample),
+        "retake": _retake(calibrated, predicted, choice, policy, sample),
+        "sentence": choice_sentence(chosen, calibrated, predicted, calibrated_validation, validation_predicted, policy),
     }
 
 
-def _undecided(test: Judged, plain: OperatingPoint, wishes: Wishes, sample: Sample, reason: str) -> Decision:
-    sureness = confidence(test, dict.fromkeys(test.folds, _HALF))
+def _without_choice(test: Judged, plain: OperatingPoint, policy: Wishes, sample: Sample, reason: str) -> Decision:
+    confidences = confidence(test, dict.fromkeys(test.folds, _DEFAULT_THRESHOLD))
     return {
-        "asked": asked_for(wishes),
+        "asked": asked_for(policy),
         "calibration": None,
         "plain": plain,
         "chosen": None,
         "curve": operating_curve(test, sample),
-        "risk": risk_curve(sureness, test.said != test.defect, sample),
+        "risk": risk_curve(confidences, test.predicted != test.defect, sample),
         "retake": None,
         "sentence": no_choice_sentence(reason, plain),
     }
 
 
-def _lacking(test: Judged, validation: Judged) -> str | None:
-    """Why validation images cannot choose."""
+def _no_choice_reason(test: Judged, validation: Judged) -> str | None:
+    """Explain why nothing can be chosen on the validation images; None if it can."""
     for fold in test.folds:
         defect = validation.of_fold(fold).defect
         where = f" of fold {fold}" if len(test.folds) > 1 else ""
@@ -101,13 +109,13 @@ def _lacking(test: Judged, validation: Judged) -> str | None:
     return None
 
 
-def _says_defect(judged: Judged, thresholds: dict[int, float]) -> Flags:
-    said: Flags = judged.probability >= by_fold(thresholds, judged.fold)
-    return said
+def _predict_defect(scores: Judged, thresholds: dict[int, float]) -> Flags:
+    predicted: Flags = scores.probability >= by_fold(thresholds, scores.fold)
+    return predicted
 
 
-def _retake(cooled: Judged, said: Flags, choice: Choice, wishes: Wishes, sample: Sample) -> Retake | None:
+def _retake(calibrated: Judged, predicted: Flags, choice: Choice, policy: Wishes, sample: Sample) -> Retake | None:
     if choice.cutoffs is None:
         return None
-    sureness = confidence(cooled, choice.thresholds)
-    return retake(sureness, said != cooled.defect, choice.cutoffs, cooled, wishes, sample)
+    confidences = confidence(calibrated, choice.thresholds)
+    return retake(confidences, predicted != calibrated.defect, choice.cutoffs, calibrated, policy, sample)

@@ -1,4 +1,4 @@
-"""From estimates to figures that JSON can hold."""
+"""Conversion of estimates to figures that JSON can hold."""
 
 import math
 from collections.abc import Callable
@@ -11,19 +11,19 @@ UNDEFINED: Figure = {"value": None, "low": None, "high": None}
 
 
 def figures(estimates: Estimates, interval: Callable[[Estimates], Interval]) -> list[Figure]:
-    """One figure for each measure."""
+    """Make one figure for each measure of the estimates."""
     low, high = interval(estimates)
     return [
-        {"value": _number(value), "low": _number(below), "high": _number(above)}
+        {"value": _finite_or_none(value), "low": _finite_or_none(below), "high": _finite_or_none(above)}
         for value, below, above in zip(estimates.value, low, high, strict=True)
     ]
 
 
 def figure(estimates: Estimates, interval: Callable[[Estimates], Interval]) -> Figure:
-    """The figure of the only measure."""
+    """Make the figure of estimates of a single measure."""
     (only,) = figures(estimates, interval)
     return only
 
 
-def _number(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None

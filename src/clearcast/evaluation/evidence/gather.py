@@ -1,4 +1,4 @@
-"""Make the evidence from a run's tables."""
+"""Builder of a run's evidence from its tables."""
 
 import pandas as pd
 
@@ -22,18 +22,18 @@ def gather_evidence(
     test: pd.DataFrame,
     validation: pd.DataFrame | None,
     robustness: pd.DataFrame | None,
-    wishes: Wishes,
+    policy: Wishes,
     *,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Evidence:
-    """How sure a run's figures are and which decisions they allow.
+    """Build the evidence of a run: intervals, comparisons, decisions and robustness.
 
     Args:
         test: ``predictions.csv``, with at least one row.
-        validation: ``validation.csv``; None or empty where there is none, and then nothing is chosen.
-        robustness: ``robustness.csv``; None or empty where it was not measured.
-        wishes: what mistakes cost, or how many are allowed.
+        validation: ``validation.csv``; None or empty if there is none, and then nothing is chosen.
+        robustness: ``robustness.csv``; None or empty if it was not measured.
+        policy: costs of mistakes, or allowed rates.
         seed: of the resamples; the same seed gives the same evidence.
         progress: called with (done, all) stages.
 
@@ -44,14 +44,14 @@ def gather_evidence(
     evidence: Evidence = {
         "format": FORMAT,
         "images": sample.images,
-        "parts": sample.parts,
+        "parts": sample.groups,
         "parts_by_label": {label.value: int(test["part"][test["label"] == label].nunique()) for label in Label},
         "independent": sample.independent,
-        "method": _method(sample),
+        "method": _method_text(sample),
         "classification": classification_figures(test, seed),
         "restoration": restoration_figures(test, sample),
         "comparisons": comparisons(test, seed),
-        "decisions": _decisions(test, validation, wishes, seed, progress),
+        "decisions": _decisions(test, validation, policy, seed, progress),
         "robustness": {} if robustness is None else robustness_curves(robustness, seed),
     }
     if {"psnr_noisy", "psnr_denoised"} <= set(test):
@@ -60,29 +60,29 @@ def gather_evidence(
 
 
 def _decisions(
-    test: pd.DataFrame, validation: pd.DataFrame | None, wishes: Wishes, seed: int, progress: Progress | None
+    test: pd.DataFrame, validation: pd.DataFrame | None, policy: Wishes, seed: int, progress: Progress | None
 ) -> dict[str, Decision]:
     decisions = {}
     for number, stage in enumerate(VERDICTS, start=1):
-        if said := judged(test, stage):
-            known = None if validation is None else judged(validation, stage)
-            decisions[stage.value] = decision(said, known, wishes, seed)
+        if scores := judged(test, stage):
+            validation_scores = None if validation is None else judged(validation, stage)
+            decisions[stage.value] = decision(scores, validation_scores, policy, seed)
         if progress:
             progress(number, len(VERDICTS))
     return decisions
 
 
-def _method(sample: Sample) -> str:
-    parts = counted(sample.parts, "part")
-    if sample.parts < 2:
-        return "All test images show one part: there are no intervals, since nothing is known of other parts."
+def _method_text(sample: Sample) -> str:
+    parts = counted(sample.groups, "part")
+    if sample.groups < 2:
+        return "All test images show one part: there are no intervals, since they give no information on other parts."
     if sample.independent:
         return (
             "No part has two test images: 95% intervals of shares are Wilson's; those of differences and means are "
-            f"Student's t, with the spread over {sample.resamples:,} resamples of the {parts}."
+            f"Student's t, with the variance over {sample.resamples:,} resamples of the {parts}."
         )
     return (
-        f"95% intervals respect that the {counted(sample.images, 'test image')} show {parts}: the spread is that over "
-        f"{sample.resamples:,} resamples of parts, each with all its images (cluster bootstrap). Shares have Wilson's "
-        "interval for as many independent images as that spread allows, differences and means Student's t."
+        f"The {counted(sample.images, 'test image')} show {parts}. The 95% intervals account for this: their variance "
+        f"comes from {sample.resamples:,} resamples of parts, each with all its images (cluster bootstrap). Shares "
+        "have Wilson's interval with the effective number of independent images, differences and means Student's t."
     )

@@ -1,6 +1,6 @@
-"""What a bundle's verdicts do on images whose truth is known, with the verdict retake for those too near the threshold.
+"""Outcome of a decision rule on labelled images, including the verdict retake for images near the threshold.
 
-Unlike ``OperatingPoint``, which has every image judged, this is what happens on the line: a defect that is retaken did
+``OperatingPoint`` gives every image a verdict. An outcome is what happens on the line: a defect that is retaken does
 not escape.
 """
 
@@ -16,7 +16,7 @@ from clearcast.evaluation.statistics.sample import Flags, Sample
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """So many of some images, and the share that this is."""
+    """A count among a number of images, and the share with its interval."""
 
     count: int
     images: int
@@ -25,13 +25,13 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What verdicts do.
+    """Rates of a decision rule.
 
     Attributes:
         escapes: defects called ok, of all defects.
         overkills: ok images called defect, of all ok images.
-        retaken: of all images.
-        wrong: of the verdicts given: ok and defect.
+        retaken: retaken images, of all images.
+        wrong: wrong verdicts, of the verdicts ok and defect.
     """
 
     escapes: Tally
@@ -40,25 +40,25 @@ class Outcome:
     wrong: Tally
 
 
-def outcome(judged: Judged, threshold: float, retake_distance: float, sample: Sample) -> Outcome:
-    """What verdicts of one threshold do.
+def outcome(scores: Judged, threshold: float, retake_distance: float, sample: Sample) -> Outcome:
+    """Measure the decision rule of a threshold and a retake distance.
 
     Args:
-        judged: the images; their log-odds are of the probabilities that ``threshold`` is one of.
-        threshold: the probability above which an image is a defect, above 0 and below 1.
+        scores: the images; with calibrated log-odds if ``threshold`` is a calibrated probability.
+        threshold: probability above which an image is a defect, above 0 and below 1.
         retake_distance: images whose log-odds are nearer to those of the threshold are retaken, at least 0.
         sample: of the same images.
     """
-    given = confidence(judged, dict.fromkeys(judged.folds, threshold)) >= retake_distance
-    said, defect = judged.probability > threshold, judged.defect
+    given = confidence(scores, dict.fromkeys(scores.folds, threshold)) >= retake_distance
+    predicted, defect = scores.probability > threshold, scores.defect
     return Outcome(
-        escapes=_tally(given & ~said, defect, sample),
-        overkills=_tally(given & said, ~defect, sample),
+        escapes=_tally(given & ~predicted, defect, sample),
+        overkills=_tally(given & predicted, ~defect, sample),
         retaken=_tally(~given, given | ~given, sample),
-        wrong=_tally(said != defect, given, sample),
+        wrong=_tally(predicted != defect, given, sample),
     )
 
 
 def _tally(counted: Flags, among: Flags, sample: Sample) -> Tally:
-    share = figure(sample.ratios(counted, among), share_interval)
+    share = figure(sample.estimate_ratios(counted, among), share_interval)
     return Tally(count=int((counted & among).sum()), images=int(among.sum()), share=share)

@@ -1,4 +1,4 @@
-"""A third verdict, retake, for pictures that lie too near the threshold."""
+"""The verdict retake: images whose confidence is too low are inspected again."""
 
 import numpy as np
 
@@ -12,73 +12,74 @@ from clearcast.evaluation.statistics.intervals import share_interval
 from clearcast.evaluation.statistics.sample import Flags, Floats, Sample
 
 
-def confidence(judged: Judged, thresholds: dict[int, float]) -> Floats:
-    """How far the log-odds of each image are from those of its fold's threshold, shape (images,), at least 0."""
-    threshold = by_fold(thresholds, judged.fold)
-    distance: Floats = np.abs(judged.logits - np.log(threshold / (1 - threshold)))
+def confidence(scores: Judged, thresholds: dict[int, float]) -> Floats:
+    """Distance of each image's log-odds from those of its fold's threshold, shape (images,), at least 0."""
+    threshold = by_fold(thresholds, scores.fold)
+    distance: Floats = np.abs(scores.logits - np.log(threshold / (1 - threshold)))
     return distance
 
 
 def risk_curve(confidence: Floats, wrong: Flags, sample: Sample) -> RiskCurve:
-    """What is wrong among the surest images, for up to 200 shares of them, ascending (El-Yaniv and Wiener 2010)."""
+    """Compute risk against coverage, most confident images first, at up to 200 points (El-Yaniv and Wiener 2010)."""
     cutoffs = thin(np.unique(confidence)[::-1])
-    judged = confidence[:, None] >= cutoffs  # (images, cutoffs)
-    risk = sample.ratios(np.broadcast_to(wrong[:, None], judged.shape), judged)
+    decided = confidence[:, None] >= cutoffs  # (images, cutoffs)
+    risk = sample.estimate_ratios(np.broadcast_to(wrong[:, None], decided.shape), decided)
     low, high = bounds(risk)
     return {
-        "coverage": judged.mean(axis=0).tolist(),
+        "coverage": decided.mean(axis=0).tolist(),
         "risk": risk.value.tolist(),
         "risk_low": low,
         "risk_high": high,
     }
 
 
-def choose_cutoff(confidence: Floats, wrong: Flags, wishes: Wishes) -> float:
-    """The confidence below which pictures are retaken, so that the wish is met on validation images.
+def choose_cutoff(confidence: Floats, wrong: Flags, policy: Wishes) -> float:
+    """Choose the confidence below which images are retaken, so that validation images meet the policy.
 
-    For ``max_risk`` the lowest that meets it, so that as many as can be get a verdict; above all confidences where none
-    does. For ``min_coverage`` the highest. It lies in the middle between two neighbouring confidences.
+    For ``max_risk`` it is the lowest cut-off that meets the policy, so that as many images as possible get a verdict;
+    if none does, it is above all confidences. For ``min_coverage`` it is the highest. A cut-off lies midway between two
+    neighbouring confidences.
     """
     levels = np.unique(confidence)
     cutoffs = np.concatenate([[0.0], (levels[:-1] + levels[1:]) / 2])
     order = np.argsort(confidence)
-    first = np.searchsorted(confidence[order], cutoffs)  # how many are retaken
-    given = len(confidence) - first
-    if wishes.min_coverage is not None:
-        return float(cutoffs[given >= wishes.min_coverage * len(confidence) - 1e-6].max())
-    assert wishes.max_risk is not None
-    mistakes = wrong.sum() - np.concatenate([[0], np.cumsum(wrong[order])])[first]
-    meets = cutoffs[mistakes <= wishes.max_risk * given + 1e-6]
+    retaken = np.searchsorted(confidence[order], cutoffs)
+    given = len(confidence) - retaken
+    if policy.min_coverage is not None:
+        return float(cutoffs[given >= policy.min_coverage * len(confidence) - 1e-6].max())
+    assert policy.max_risk is not None
+    mistakes = wrong.sum() - np.concatenate([[0], np.cumsum(wrong[order])])[retaken]
+    meets = cutoffs[mistakes <= policy.max_risk * given + 1e-6]
     return float(meets.min()) if len(meets) else float(levels[-1] + 1)
 
 
 def retake(
-    confidence: Floats, wrong: Flags, cutoffs: dict[int, float], test: Judged, wishes: Wishes, sample: Sample
+    confidence: Floats, wrong: Flags, cutoffs: dict[int, float], test: Judged, policy: Wishes, sample: Sample
 ) -> Retake:
-    """What retaking the pictures below their fold's cut-off does on test images."""
-    judged = confidence >= by_fold(cutoffs, test.fold)
-    risk = figure(sample.ratios(wrong, judged), share_interval)
+    """Measure on test images the retaking of images below their fold's cut-off."""
+    decided = confidence >= by_fold(cutoffs, test.fold)
+    risk = figure(sample.estimate_ratios(wrong, decided), share_interval)
     return {
-        "asked": _asked(wishes),
+        "asked": _target_text(policy),
         "cutoffs": list(cutoffs.values()),
-        "retaken": int((~judged).sum()),
-        "coverage": figure(sample.ratios(judged), share_interval),
+        "retaken": int((~decided).sum()),
+        "coverage": figure(sample.estimate_ratios(decided), share_interval),
         "risk": risk,
-        "sentence": f"Asked for: {_asked(wishes)}. {_effect(wrong, judged, risk)}",
+        "sentence": f"Target: {_target_text(policy)}. {_effect_text(wrong, decided, risk)}",
     }
 
 
-def _effect(wrong: Flags, judged: Flags, risk: Figure) -> str:
-    if not judged.any():
-        return "No image is judged surely enough: all would be retaken."
-    retaken = f"{counted(int((~judged).sum()), 'test image')} of {len(wrong):,} would be retaken"
-    remaining = f"of the {counted(int(judged.sum()), 'verdict')} given, {int(wrong[judged].sum()):,} would be wrong"
-    without = f"{int(wrong.sum()):,} of {len(wrong):,} without retaking"
-    return f"{retaken}; {remaining} ({figure_text(risk)}), against {without}."
+def _effect_text(wrong: Flags, decided: Flags, risk: Figure) -> str:
+    if not decided.any():
+        return "No image reaches the required confidence: all would be retaken."
+    retaken = f"{counted(int((~decided).sum()), 'test image')} of {len(wrong):,} would be retaken"
+    remaining = f"of the {counted(int(decided.sum()), 'verdict')} given, {int(wrong[decided].sum()):,} would be wrong"
+    without = f"{int(wrong.sum()):,} of {len(wrong):,} without retakes"
+    return f"{retaken}; {remaining} ({figure_text(risk)}), compared with {without}."
 
 
-def _asked(wishes: Wishes) -> str:
-    if wishes.max_risk is not None:
-        return f"at most {limit(wishes.max_risk)} wrong verdicts among those given"
-    assert wishes.min_coverage is not None
-    return f"a verdict for at least {limit(wishes.min_coverage)} of the images"
+def _target_text(policy: Wishes) -> str:
+    if policy.max_risk is not None:
+        return f"at most {limit(policy.max_risk)} wrong verdicts among those given"
+    assert policy.min_coverage is not None
+    return f"a verdict for at least {limit(policy.min_coverage)} of the images"

@@ -1,4 +1,4 @@
-"""How verdicts and pictures fare as noise grows: from ``robustness.csv``."""
+"""Robustness curves: accuracy, escapes and image quality at rising noise levels, from ``robustness.csv``."""
 
 import numpy as np
 import pandas as pd
@@ -11,17 +11,17 @@ from clearcast.evaluation.evidence.words import percent
 from clearcast.evaluation.statistics.intervals import share_interval
 from clearcast.evaluation.statistics.sample import Sample
 
-TOLERANCE = 0.05  # of accuracy below that without noise; less is still trusted
+TOLERANCE = 0.05  # largest loss of accuracy, compared with that without noise, that counts as robust
 _LEVELS = {
     NoiseType.GAUSSIAN: "standard deviation (white is 1)",
-    NoiseType.SALT_AND_PEPPER: "share of pixels struck",
+    NoiseType.SALT_AND_PEPPER: "share of affected pixels",
     NoiseType.PERIODIC: "root mean square of the waves (white is 1)",
 }
-_WAYS = {"noisy": "Judged as they are,", "denoised": "Denoised first,"}
+_INPUTS = {"noisy": "On noisy images", "denoised": "On denoised images"}
 
 
 def robustness_curves(robustness: pd.DataFrame, seed: int) -> dict[str, RobustnessCurve]:
-    """One curve for each noise type of the table."""
+    """Make one curve for each noise type of the table."""
     return {
         noise.value: _curve(rows, name, seed)
         for noise, name in _LEVELS.items()
@@ -31,11 +31,13 @@ def robustness_curves(robustness: pd.DataFrame, seed: int) -> dict[str, Robustne
 
 def _curve(rows: pd.DataFrame, level_name: str, seed: int) -> RobustnessCurve:
     points = [_point(level, rows[rows["level"] == level], seed) for level in sorted(set(rows["level"]))]
-    kept = [f"{words} {_kept(points, way)}" for way, words in _WAYS.items() if way in points[0]["accuracy"]]
+    texts = [
+        f"{start} {_range_text(points, which)}" for which, start in _INPUTS.items() if which in points[0]["accuracy"]
+    ]
     return {
         "level_name": level_name,
         "points": points,
-        "sentence": f"{'. '.join(kept)}. The level is the {level_name}.",
+        "sentence": f"{'. '.join(texts)}. The level is the {level_name}.",
     }
 
 
@@ -44,14 +46,16 @@ def _point(level: float, rows: pd.DataFrame, seed: int) -> RobustnessPoint:
     every = np.ones(len(rows), bool)
     accuracy: dict[str, Figure] = {}
     escape: dict[str, Figure] = {}
-    for way in _WAYS:
-        if f"p_defect_{way}" in rows and rows[f"p_defect_{way}"].notna().all():
-            said = (rows[f"p_defect_{way}"] >= 0.5).to_numpy(bool)
-            accuracy[way] = figure(sample.ratios(said == defect), share_interval)
-            escape[way] = figure(sample.ratios(~said, defect), share_interval)
-    likeness = {
+    for which in _INPUTS:
+        if f"p_defect_{which}" in rows and rows[f"p_defect_{which}"].notna().all():
+            predicted = (rows[f"p_defect_{which}"] >= 0.5).to_numpy(bool)
+            accuracy[which] = figure(sample.estimate_ratios(predicted == defect), share_interval)
+            escape[which] = figure(sample.estimate_ratios(~predicted, defect), share_interval)
+    quality = {
         measure: {
-            way: mean_figure(rows, f"{measure}_{way}", every, sample) for way in _WAYS if f"{measure}_{way}" in rows
+            which: mean_figure(rows, f"{measure}_{which}", every, sample)
+            for which in _INPUTS
+            if f"{measure}_{which}" in rows
         }
         for measure in ("psnr", "ssim")
     }
@@ -60,15 +64,15 @@ def _point(level: float, rows: pd.DataFrame, seed: int) -> RobustnessPoint:
         "images": len(rows),
         "accuracy": accuracy,
         "escape": escape,
-        "psnr": likeness["psnr"] if level > 0 else {},
-        "ssim": likeness["ssim"] if level > 0 else {},
+        "psnr": quality["psnr"] if level > 0 else {},
+        "ssim": quality["ssim"] if level > 0 else {},
     }
 
 
-def _kept(points: list[RobustnessPoint], way: str) -> str:
-    """Up to which level, and no further, the accuracy is nearly that of the first point."""
+def _range_text(points: list[RobustnessPoint], which: str) -> str:
+    """Describe the range of levels within which the accuracy stays near that of the first point."""
     levels = [point["level"] for point in points]
-    accuracies = [value for point in points if (value := point["accuracy"][way]["value"]) is not None]  # each has one
+    accuracies = [value for point in points if (value := point["accuracy"][which]["value"]) is not None]  # each has one
     within = [accuracy >= accuracies[0] - TOLERANCE - 1e-9 for accuracy in accuracies]
     start = f"the accuracy is {percent(accuracies[0])} without noise"
     if all(within):

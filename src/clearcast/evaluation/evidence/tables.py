@@ -1,4 +1,4 @@
-"""The columns of a run's tables as arrays."""
+"""Scores of one stage, read from a run's tables into arrays."""
 
 from dataclasses import dataclass, replace
 
@@ -12,51 +12,59 @@ from clearcast.evaluation.statistics.measures import Targets
 from clearcast.evaluation.statistics.sample import Flags, Floats
 
 VERDICTS = (Stage.REFERENCE, Stage.NOISY, Stage.DENOISED, Stage.TRANSFER)
-_SUREST = 27.0  # log-odds beyond have the same probability: it would be 0 or 1 to twelve digits
-_FINITE = 1e4  # log-odds beyond, infinite ones too, are cut
+_MAX_LOGIT = 27.0  # beyond it the probability is 0 or 1 to twelve digits; log-odds are clipped for probabilities
+_MAX_STORED_LOGIT = 1e4  # larger log-odds, including infinite ones, are clipped
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What one stage said of some images; every array has the shape (images,)."""
+    """Scores of one stage; every array has the shape (images,).
 
-    part: np.ndarray  # names
+    Attributes:
+        part: name of each image's part.
+        fold: fold of each image, from 1.
+        defect: true labels.
+        logits: log-odds of defect.
+        predicted: whether the study's verdict is defect.
+    """
+
+    part: np.ndarray
     fold: Targets
-    defect: Flags  # what is true
-    logits: Floats  # log-odds of defect
-    said: Flags  # the study's verdict is defect
+    defect: Flags
+    logits: Floats
+    predicted: Flags
 
     @property
     def probability(self) -> Floats:
-        """Of defect, above 0 and below 1."""
-        probability: Floats = expit(np.clip(self.logits, -_SUREST, _SUREST))
+        """Probability of defect, above 0 and below 1."""
+        probability: Floats = expit(np.clip(self.logits, -_MAX_LOGIT, _MAX_LOGIT))
         return probability
 
     @property
     def folds(self) -> list[int]:
-        """The folds that occur, ascending."""
+        """Folds that occur, ascending."""
         return [int(fold) for fold in np.unique(self.fold)]
 
-    def cooled(self, temperatures: dict[int, float]) -> "Judged":
-        """The same with log-odds divided by the temperature of each image's fold."""
+    def calibrated(self, temperatures: dict[int, float]) -> "Judged":
+        """Divide the log-odds by the temperature of each image's fold."""
         return replace(self, logits=self.logits / by_fold(temperatures, self.fold))
 
     def of_fold(self, fold: int) -> "Judged":
-        """The images of one fold."""
+        """Select the images of one fold."""
         return self.only_folds([fold])
 
     def only_folds(self, folds: list[int]) -> "Judged":
-        """The images of some folds."""
+        """Select the images of some folds."""
         rows = np.isin(self.fold, folds)
-        return Judged(self.part[rows], self.fold[rows], self.defect[rows], self.logits[rows], self.said[rows])
+        return Judged(self.part[rows], self.fold[rows], self.defect[rows], self.logits[rows], self.predicted[rows])
 
     def parts_of(self, rows: Flags) -> int:
-        """How many parts some of the images show."""
+        """Count the distinct parts among the selected images."""
         return len(np.unique(self.part[rows]))
 
 
 def judged(table: pd.DataFrame, stage: Stage) -> Judged | None:
-    """What a stage said of the images of a table; None where it said nothing."""
+    """Read the scores of a stage from a table; None if the stage has none."""
     if f"logit_{stage}" not in table:
         return None
     rows = table[table[f"logit_{stage}"].notna()]
@@ -66,11 +74,11 @@ def judged(table: pd.DataFrame, stage: Stage) -> Judged | None:
         part=rows["part"].to_numpy(str),
         fold=rows["fold"].to_numpy(np.int64) if "fold" in rows else np.ones(len(rows), np.int64),
         defect=(rows["label"] == Label.DEFECT).to_numpy(bool),
-        logits=np.clip(rows[f"logit_{stage}"].to_numpy(float), -_FINITE, _FINITE),
-        said=(rows[f"said_{stage}"] == Label.DEFECT).to_numpy(bool),
+        logits=np.clip(rows[f"logit_{stage}"].to_numpy(float), -_MAX_STORED_LOGIT, _MAX_STORED_LOGIT),
+        predicted=(rows[f"said_{stage}"] == Label.DEFECT).to_numpy(bool),
     )
 
 
 def by_fold(values: dict[int, float], fold: Targets) -> Floats:
-    """The value of each image's fold, shape (images,)."""
+    """Look up the value of each image's fold, shape (images,)."""
     return np.array([values[int(number)] for number in fold])

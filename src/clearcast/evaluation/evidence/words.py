@@ -1,10 +1,10 @@
-"""How the evidence's sentences write numbers."""
+"""Number formatting for sentences: percentages, intervals and counts."""
 
 from clearcast.evaluation.evidence.contract import Figure
 
 
 def percent(share: float) -> str:
-    """Write a share with one decimal.
+    """Format a share as a percentage with one decimal.
 
     >>> percent(0.0254), percent(0.01)
     ('2.5%', '1.0%')
@@ -13,7 +13,7 @@ def percent(share: float) -> str:
 
 
 def limit(share: float) -> str:
-    """Write a share that a user named, with as many decimals as it needs.
+    """Format a share that a user gave, with as many decimals as it has.
 
     >>> limit(0.01), limit(0.005)
     ('1%', '0.5%')
@@ -22,7 +22,7 @@ def limit(share: float) -> str:
 
 
 def figure_text(figure: Figure) -> str:
-    """Write a share with its interval.
+    """Format a share with its interval.
 
     >>> figure_text({"value": 0.025, "low": 0.008, "high": 0.08})
     '2.5%, 95%: 0.8 to 8.0'
@@ -33,20 +33,20 @@ def figure_text(figure: Figure) -> str:
 
 
 def span(figure: Figure) -> str:
-    """Write an interval in hundredths.
+    """Format the interval of a share in percent.
 
     >>> span({"value": 0.04, "low": -0.008, "high": 0.089})
     '95%: -0.8 to 8.9'
     """
     if figure["low"] is None or figure["high"] is None:
-        return "one part only, so no interval"
+        return "no interval: one part only"
     return f"95%: {100 * figure['low'] + 0.0:.1f} to {100 * figure['high'] + 0.0:.1f}"
 
 
-def counted(number: int, one: str) -> str:
-    """Write how many there are of a thing whose plural ends in s.
+def counted(number: int, noun: str) -> str:
+    """Format a count of a noun whose plural ends in s.
 
     >>> counted(1, "part"), counted(1200, "image")
     ('1 part', '1,200 images')
     """
-    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,1 +1,1 @@
-"""How sure a figure is where several images show one part: resampled parts, intervals, tests, calibration."""
+"""Statistics of grouped test images: cluster bootstrap, confidence intervals, significance, calibration."""

@@ -1,4 +1,4 @@
-"""95% intervals from estimates over parts. ``benchmarks/interval_coverage.py`` measures how often they hold."""
+"""95% confidence intervals from estimates over groups. ``benchmarks/interval_coverage.py`` measures their coverage."""
 
 from typing import NamedTuple
 
@@ -9,19 +9,19 @@ from clearcast.evaluation.statistics.sample import Estimates, Floats
 
 LEVEL = 0.95
 _Z = float(stats.norm.ppf((1 + LEVEL) / 2))
-_PSEUDO = 0.25  # parts that are thought wholly right, and as many wholly wrong, besides those that were seen
-_PSEUDO_CHANGED = 0.05  # parts that are thought wholly mended, and as many wholly spoiled
+_PSEUDO = 0.25  # pseudo-groups that are entirely right, and as many that are entirely wrong
+_PSEUDO_CHANGED = 0.05  # pseudo-groups that change entirely from wrong to right, and as many from right to wrong
 
 
 class Interval(NamedTuple):
-    """Bounds, each of shape (measures,); NaN where the value is not defined or only one part stands behind it."""
+    """Bounds, each of shape (measures,); NaN if the value is not defined or comes from a single group."""
 
     low: Floats
     high: Floats
 
 
 def wilson(share: Floats, count: Floats, quantile: Floats | float = _Z) -> Interval:
-    """The score interval (Wilson 1927) of a share among so many independent observations.
+    """Compute the score interval (Wilson 1927) of a share of ``count`` independent observations.
 
     >>> bounds = wilson(np.array([0.9]), np.array([100.0]))
     >>> [round(float(bound[0]), 3) for bound in bounds]
@@ -38,45 +38,45 @@ def wilson(share: Floats, count: Floats, quantile: Floats | float = _Z) -> Inter
 
 
 def share_interval(estimates: Estimates) -> Interval:
-    """Of measures in 0..1: Wilson's interval for as many independent images as the spread over parts allows.
+    """Compute Wilson's interval of measures in 0..1, with the effective number of independent images.
 
     That number is p (1 - p) / variance, with the quantile of Student's t (Korn and Graubard 1998, "Confidence Intervals
-    for Proportions With Small Expected Number of Positive Counts Estimated From Survey Data"). Where few parts are
-    wrong, the spread over parts says too little: a quarter of a wholly wrong part and a quarter of a wholly right one
-    are added to it. So the interval has a width where all are right. Where every part has one image it is Wilson's own.
+    for Proportions With Small Expected Number of Positive Counts Estimated From Survey Data"). If few groups are wrong,
+    the variance over groups is too small: a quarter of an entirely wrong group and a quarter of an entirely right one
+    are added. So the interval has a width even if all images are right. With one image a group it is Wilson's own.
     """
-    value, parts = estimates.value, np.maximum(estimates.effective, 1)
-    smooth = (value * parts + _PSEUDO) / (parts + 2 * _PSEUDO)
+    value, groups = estimates.value, np.maximum(estimates.effective, 1)
+    smooth = (value * groups + _PSEUDO) / (groups + 2 * _PSEUDO)
     pseudo = _PSEUDO * (smooth**2 + (1 - smooth) ** 2)
-    variance = (estimates.variance * parts**2 + pseudo) / (parts + 2 * _PSEUDO) ** 2
+    variance = (estimates.variance * groups**2 + pseudo) / (groups + 2 * _PSEUDO) ** 2
     count = np.minimum(smooth * (1 - smooth) / variance, estimates.images)
-    alone = (estimates.parts == estimates.images) & estimates.counted
+    independent = (estimates.groups == estimates.images) & estimates.is_ratio
     known = np.isfinite(estimates.variance)
-    count = np.where(alone & known, estimates.images, count)
-    return wilson(value, np.where(known, count, np.nan), np.where(alone, _Z, _student(estimates.parts)))
+    count = np.where(independent & known, estimates.images, count)
+    return wilson(value, np.where(known, count, np.nan), np.where(independent, _Z, _student(estimates.groups)))
 
 
 def difference_interval(estimates: Estimates) -> Interval:
-    """Of differences of two shares on the same images, in -1..1: Student's t.
+    """Compute Student's t interval of differences, in -1..1, of two shares on the same images.
 
-    A twentieth of a part that is wholly mended and one of a part that is wholly spoiled are added to the spread over
-    parts, so that the interval has a width where no image was judged differently.
+    A twentieth of a group that changes entirely to right and one of a group that changes entirely to wrong are added to
+    the variance over groups. So the interval has a width even if no image changes.
     """
-    parts = np.maximum(estimates.effective, 1)
-    variance = (estimates.variance * parts**2 + 2 * _PSEUDO_CHANGED) / (parts + 2 * _PSEUDO_CHANGED) ** 2
-    return _around(estimates, _student(estimates.parts) * np.sqrt(variance), -1.0, 1.0)
+    groups = np.maximum(estimates.effective, 1)
+    variance = (estimates.variance * groups**2 + 2 * _PSEUDO_CHANGED) / (groups + 2 * _PSEUDO_CHANGED) ** 2
+    return _symmetric(estimates, _student(estimates.groups) * np.sqrt(variance), -1.0, 1.0)
 
 
 def mean_interval(estimates: Estimates, lowest: float = -np.inf, highest: float = np.inf) -> Interval:
-    """Of means of measured values, which lie in ``lowest`` .. ``highest``: Student's t for as many equal parts."""
+    """Compute Student's t interval of means of values in ``lowest`` .. ``highest``, with the effective groups."""
     reach = _student(estimates.effective) * np.sqrt(estimates.variance)
-    return _around(estimates, reach, lowest, highest)
+    return _symmetric(estimates, reach, lowest, highest)
 
 
-def _around(estimates: Estimates, reach: Floats, lowest: float, highest: float) -> Interval:
+def _symmetric(estimates: Estimates, reach: Floats, lowest: float, highest: float) -> Interval:
     return Interval(np.maximum(estimates.value - reach, lowest), np.minimum(estimates.value + reach, highest))
 
 
-def _student(parts: Floats) -> Floats:
-    quantile: Floats = stats.t.ppf((1 + LEVEL) / 2, np.maximum(parts - 1, 1))
+def _student(groups: Floats) -> Floats:
+    quantile: Floats = stats.t.ppf((1 + LEVEL) / 2, np.maximum(groups - 1, 1))
     return quantile

@@ -1,18 +1,18 @@
-"""Whether two classifiers that judged the same images differ."""
+"""Significance test for two classifiers on the same images."""
 
 from scipy import stats
 
 
-def mcnemar(mended: int, spoiled: int) -> float:
-    """The exact two-sided p of McNemar (1947): of two classifiers, how unlikely so uneven counts are by chance.
+def mcnemar(corrected: int, broken: int) -> float:
+    """Compute the exact two-sided p-value of McNemar's test (1947) of two classifiers on the same images.
 
     Args:
-        mended: images that only the second judges rightly.
-        spoiled: images that only the first judges rightly.
+        corrected: number of images that only the second classifies correctly.
+        broken: number of images that only the first classifies correctly.
 
     >>> mcnemar(0, 5)
     0.0625
     """
-    if mended + spoiled == 0:
+    if corrected + broken == 0:
         return 1.0
-    return min(1.0, float(2 * stats.binom.cdf(min(mended, spoiled), mended + spoiled, 0.5)))
+    return min(1.0, float(2 * stats.binom.cdf(min(corrected, broken), corrected + broken, 0.5)))

@@ -1,1 +1,1 @@
-"""The figures of the page: ``stages`` draws what a stage did, ``evidence`` how sure it is; ``style`` is shared."""
+"""Charts of the page: ``stages`` draws the results of a stage, ``evidence`` their uncertainty; ``style`` is shared."""

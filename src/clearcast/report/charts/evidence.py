@@ -1,4 +1,4 @@
-"""The figures of a run's evidence: how sure its figures are, and what its decisions cost."""
+"""Charts of a run's evidence: differences, reliability, operating curves, risk and robustness."""
 
 import math
 import textwrap
@@ -18,39 +18,40 @@ from clearcast.evaluation.evidence.contract import (
     RobustnessCurve,
 )
 from clearcast.evaluation.evidence.contract import Figure as Measured
+from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, DECISION_MEASURES, QUALITY_MEASURES
 from clearcast.report.charts.style import BLUE, GREEN, INK, MIDDLE, MUTED, ORANGE, WIDE, empty, legend_below, styled
 
 INPUTS = {"noisy": ("noisy images", ORANGE), "denoised": ("denoised images", BLUE)}
 MEASURES: Mapping[Literal["accuracy", "escape", "psnr", "ssim"], str] = {
-    "accuracy": "Accuracy",
-    "escape": "Escape rate",
-    "psnr": "PSNR, dB",
-    "ssim": "SSIM",
+    "accuracy": CLASSIFICATION_MEASURES["accuracy"].label,
+    "escape": DECISION_MEASURES["escape"].label,
+    "psnr": QUALITY_MEASURES["psnr"].label,
+    "ssim": QUALITY_MEASURES["ssim"].label,
 }
 
 
 @styled
 def differences(comparisons: Sequence[Comparison], names: Sequence[str]) -> Figure:
-    """Each comparison's difference of accuracy in points with its interval, and the line of no difference."""
+    """Draw the difference in accuracy of each comparison, in points, with its interval and the zero line."""
     figure, axes = empty(MIDDLE, 0.6 + 0.25 * len(comparisons))
     axes.axvline(0, color=INK, linewidth=1.2)
     for place, comparison in enumerate(comparisons):
         colour = GREEN if comparison["established"] else MUTED
-        value, low, high = (100 * number for number in _numbers(comparison["difference"]))
+        value, low, high = (100 * number for number in _value_and_bounds(comparison["difference"]))
         axes.plot((low, high), (place, place), color=colour, linewidth=3, solid_capstyle="butt")
         axes.plot(value, place, "o", color=colour, markersize=7)
     axes.set_yticks(range(len(comparisons)), names)
-    axes.set(xlabel="Points of accuracy gained", ylim=(len(comparisons) - 0.4, -0.6))
+    axes.set(xlabel="Gain in accuracy, points", ylim=(len(comparisons) - 0.4, -0.6))
     return figure
 
 
 @styled
 def reliability(calibration: Calibration) -> Figure:
-    """What was said against what is true, before and after calibration; a dot's area is its share of the images."""
+    """Draw a reliability diagram, before and after calibration; a dot's area is its share of the images."""
     figure, axes = empty(MIDDLE, 3.1)
-    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="as true as said")
-    _bins(axes, calibration["bins_before"], ORANGE, "before")
-    _bins(axes, calibration["bins_after"], BLUE, "after")
+    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="perfect calibration")
+    _draw_bins(axes, calibration["bins_before"], ORANGE, "before")
+    _draw_bins(axes, calibration["bins_after"], BLUE, "after")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="Mean probability of defect", ylabel="Share of defects")
     legend_below(figure, [axes], columns=3)
     return figure
@@ -58,57 +59,44 @@ def reliability(calibration: Calibration) -> Figure:
 
 @styled
 def operating(decision: Decision, curve: OperatingCurve) -> Figure:
-    """Escape and overkill at every threshold with their intervals, and one against the other."""
+    """Draw escape and overkill rates by threshold with their intervals, and one against the other."""
     figure, _ = empty(WIDE, 3.3, columns=2)
-    by_threshold, trade = figure.axes
-    rates = {
-        "escape": (curve["escape"], curve["escape_low"], curve["escape_high"], ORANGE),
-        "overkill": (curve["overkill"], curve["overkill_low"], curve["overkill_high"], BLUE),
-    }
-    for rate, (values, low, high, colour) in rates.items():
-        by_threshold.fill_between(curve["threshold"], low, high, color=colour, alpha=0.2, linewidth=0)
-        by_threshold.plot(curve["threshold"], values, color=colour, linewidth=1.6, label=rate)
-    trade.fill_between(
-        curve["overkill"], curve["escape_low"], curve["escape_high"], color=MUTED, alpha=0.2, linewidth=0
-    )
-    trade.plot(curve["overkill"], curve["escape"], color=INK, linewidth=1.6)
-    _mark(by_threshold, trade, decision["plain"], "s", MUTED, "at 0.5")
+    by_threshold, trade_off = figure.axes
+    _draw_rates(by_threshold, curve)
+    _draw_trade_off(trade_off, curve)
+    _draw_point(by_threshold, trade_off, decision["plain"], "s", MUTED, "at 0.5")
     if decision["chosen"]:
-        _mark(by_threshold, trade, decision["chosen"], "o", GREEN, "chosen")
-    by_threshold.set(xlim=(0, 1), ylim=(-0.01, 1.01), xlabel="Threshold, probability of defect", ylabel="Rate")
-    trade.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="Overkill rate", ylabel="Escape rate")
+        _draw_point(by_threshold, trade_off, decision["chosen"], "o", GREEN, "chosen")
     legend_below(figure, figure.axes, columns=4)
     return figure
 
 
 @styled
 def retakes(decision: Decision) -> Figure:
-    """Share of wrong verdicts among the images judged, against the share judged, with the retakes that were asked."""
+    """Draw the share of wrong verdicts by coverage, with the chosen retakes."""
     risk, retake = decision["risk"], decision["retake"]
     figure, axes = empty(MIDDLE, 2.9)
     axes.fill_between(risk["coverage"], risk["risk_low"], risk["risk_high"], color=BLUE, alpha=0.2, linewidth=0)
-    axes.plot(risk["coverage"], risk["risk"], color=BLUE, linewidth=1.6, label="surest images first")
+    axes.plot(risk["coverage"], risk["risk"], color=BLUE, linewidth=1.6, label="highest confidence first")
     if retake:
-        axes.plot(
-            _numbers(retake["coverage"])[0], _numbers(retake["risk"])[0], "o", color=GREEN, markersize=7,
-            label="with retakes as asked", clip_on=False,
-        )  # fmt: skip
-    axes.set(xlim=(0, 1.01), xlabel="Coverage: share of images judged", ylabel="Risk: share of these wrong")
-    likely = [high for share, high in zip(risk["coverage"], risk["risk_high"], strict=True) if share >= 0.2]
-    axes.set_ylim(0, 1.1 * max([*likely, *risk["risk"], 0.05]))  # of the first few images nothing is known
+        coverage, chosen_risk = _value_and_bounds(retake["coverage"])[0], _value_and_bounds(retake["risk"])[0]
+        axes.plot(coverage, chosen_risk, "o", color=GREEN, markersize=7, label="chosen retakes", clip_on=False)
+    axes.set(xlim=(0, 1.01), xlabel="Coverage: share of images with a verdict", ylabel="Risk: share of wrong verdicts")
+    highs = [high for share, high in zip(risk["coverage"], risk["risk_high"], strict=True) if share >= 0.2]
+    axes.set_ylim(0, 1.1 * max([*highs, *risk["risk"], 0.05]))  # the interval of the first few images is too wide
     legend_below(figure, [axes], columns=2)
     return figure
 
 
 @styled
 def robustness(curve: RobustnessCurve) -> Figure:
-    """Each measure against the level of a noise, with and without denoising, with intervals."""
+    """Draw each measure by noise level, with and without denoising, with intervals."""
     figure, _ = empty(WIDE, 4.6, rows=2, columns=2)
     for axes, (measure, name) in zip(figure.axes, MEASURES.items(), strict=True):
         for key, (label, colour) in INPUTS.items():
             points = [point for point in curve["points"] if key in point[measure]]
             levels = [point["level"] for point in points]
-            figures = [_numbers(point[measure][key]) for point in points]
+            figures = [_value_and_bounds(point[measure][key]) for point in points]
             if figures:
                 values, low, high = zip(*figures, strict=True)
                 axes.fill_between(levels, low, high, color=colour, alpha=0.2, linewidth=0)
@@ -118,26 +106,49 @@ def robustness(curve: RobustnessCurve) -> Figure:
     return figure
 
 
-def _bins(axes: Axes, bins: Sequence[Bin], colour: str, label: str) -> None:
+def _draw_rates(axes: Axes, curve: OperatingCurve) -> None:
+    rates = {
+        "escape": (curve["escape"], curve["escape_low"], curve["escape_high"], ORANGE),
+        "overkill": (curve["overkill"], curve["overkill_low"], curve["overkill_high"], BLUE),
+    }
+    for rate, (values, low, high, colour) in rates.items():
+        axes.fill_between(curve["threshold"], low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(curve["threshold"], values, color=colour, linewidth=1.6, label=rate)
+    axes.set(xlim=(0, 1), ylim=(-0.01, 1.01), xlabel="Threshold (probability of defect)", ylabel="Rate")
+
+
+def _draw_trade_off(axes: Axes, curve: OperatingCurve) -> None:
+    overkill, (low, high) = curve["overkill"], (curve["escape_low"], curve["escape_high"])
+    axes.fill_between(overkill, low, high, color=MUTED, alpha=0.2, linewidth=0)
+    axes.plot(overkill, curve["escape"], color=INK, linewidth=1.6)
+    limits = (-0.01, 1.01)
+    axes.set(
+        xlim=limits, ylim=limits, xlabel=DECISION_MEASURES["overkill"].label, ylabel=DECISION_MEASURES["escape"].label
+    )
+
+
+def _draw_bins(axes: Axes, bins: Sequence[Bin], colour: str, label: str) -> None:
     filled = [(one["said"], one["true"], one["images"]) for one in bins if None not in (one["said"], one["true"])]
     if not filled:
         return
-    said, true, images = zip(*filled, strict=True)
-    axes.plot(said, true, color=colour, linewidth=1.2, label=label)
-    axes.scatter(said, true, [12 + 160 * count / sum(images) for count in images], color=colour, alpha=0.75, zorder=2)
+    probability, share, images = zip(*filled, strict=True)
+    axes.plot(probability, share, color=colour, linewidth=1.2, label=label)
+    areas = [12 + 160 * count / sum(images) for count in images]
+    axes.scatter(probability, share, areas, color=colour, alpha=0.75, zorder=2)
 
 
-def _mark(by_threshold: Axes, trade: Axes, point: OperatingPoint, shape: str, colour: str, label: str) -> None:
+def _draw_point(
+    by_threshold: Axes, trade_off: Axes, point: OperatingPoint, shape: str, colour: str, label: str
+) -> None:
     for threshold in point["thresholds"]:  # one a fold
         by_threshold.axvline(threshold, color=colour, linewidth=1.2, linestyle="--")
-    trade.plot(
-        _numbers(point["overkill"])[0], _numbers(point["escape"])[0], shape, color=colour, markersize=7, label=label,
-        clip_on=False, zorder=3, linestyle="none",
-    )  # fmt: skip
+    overkill, escape = _value_and_bounds(point["overkill"])[0], _value_and_bounds(point["escape"])[0]
+    (mark,) = trade_off.plot(overkill, escape, shape, color=colour, markersize=7, label=label, linestyle="none")
+    mark.set(clip_on=False, zorder=3)
 
 
-def _numbers(figure: Measured) -> tuple[float, float, float]:
-    """Value, low and high; what is not defined becomes a gap in the drawing."""
+def _value_and_bounds(figure: Measured) -> tuple[float, float, float]:
+    """Value and bounds; undefined ones are NaN and leave a gap in the drawing."""
     value, low, high = (
         math.nan if number is None else number for number in (figure["value"], figure["low"], figure["high"])
     )

@@ -1,4 +1,4 @@
-"""The figures of a study's stages."""
+"""Charts of a study's stages: confusion matrix, ROC curve, learning curves, gains and accuracies."""
 
 import textwrap
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from clearcast.report.sources import display_name
 
 @styled
 def confusion(stage: ClassificationStage) -> Figure:
-    """True classes in rows, said classes in columns; each cell with its count and its share of the row."""
+    """Draw a confusion matrix, true classes in rows; each cell with its count and its share of the row."""
     counts = np.array(stage["confusion"])
     images = counts.sum(axis=1, keepdims=True)
     names = [textwrap.fill(display_name(name), 9) for name in stage["classes"]]
@@ -29,7 +29,7 @@ def confusion(stage: ClassificationStage) -> Figure:
         axes.text(column, row - 0.08, f"{count:,}", ha="center", va="center", color=ink, fontsize=12)
         words = DASH if share is None else f"{share:.1%}"
         axes.text(column, row + 0.22, words, ha="center", va="center", color=ink, fontsize=8)
-    axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), xlabel="Said", ylabel="True")
+    axes.set(xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), xlabel="Predicted", ylabel="True")
     axes.set_xticks(range(len(names)), names)
     axes.set_yticks(range(len(names)), names, rotation=90, va="center", multialignment="center")
     axes.tick_params(length=0)
@@ -39,7 +39,7 @@ def confusion(stage: ClassificationStage) -> Figure:
 
 @styled
 def roc(stage: ClassificationStage) -> Figure:
-    """The ROC curve of defect, with the point that the verdicts were said at; or one curve for each class."""
+    """Draw the ROC curve of defect, with the point of the verdicts, or one curve for each class."""
     figure, axes = empty(SQUARE, 2.7 + 0.18 * (2 + len(stage["roc"])))
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="Chance")
     for colour, (name, curve) in zip((BLUE, ORANGE, GREEN, PURPLE), stage["roc"].items(), strict=False):
@@ -48,21 +48,21 @@ def roc(stage: ClassificationStage) -> Figure:
     sensitivity, specificity = stage["metrics"].get("sensitivity"), stage["metrics"].get("specificity")
     if sensitivity is not None and specificity is not None:
         axes.plot(1 - specificity, sensitivity, "o", color=ORANGE, markersize=6, label="the verdicts", clip_on=False)
-    axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="False alarms, share of the rest", ylabel="Found, share of the class")
-    figure.legend(loc="outside lower left", fontsize=8, handlelength=1.4)  # inside it would hide curves
+    axes.set(xlim=(0, 1), ylim=(0, 1.01), xlabel="False positive rate", ylabel="True positive rate")
+    figure.legend(loc="outside lower left", fontsize=8, handlelength=1.4)  # inside, it would hide curves
     return figure
 
 
 @styled
 def learning(history: pd.DataFrame) -> Figure:
-    """Loss by epoch on training and held-out pictures, and accuracy beside it where the history has it."""
+    """Draw the loss on training and held-out images by epoch, and the accuracy if the history has it."""
     panels = [panel for panel in ("loss", "accuracy") if f"train_{panel}" in history]
     figure, first = empty(WIDE, 2.8, columns=len(panels))
     for axes, panel in zip(figure.axes, panels, strict=True):
-        for part, colour, text in (("train", BLUE, "training"), ("heldout", ORANGE, "held-out")):
-            curve = history[["epoch", f"{part}_{panel}"]].dropna()
-            axes.plot(curve["epoch"], curve[f"{part}_{panel}"], "o-", color=colour, markersize=2.5, label=text)
-        ends = (history["epoch"].min() - 0.5, history["epoch"].max() + 0.5)  # a single epoch has a width too
+        for subset, colour, text in (("train", BLUE, "training"), ("heldout", ORANGE, "held-out")):
+            curve = history[["epoch", f"{subset}_{panel}"]].dropna()
+            axes.plot(curve["epoch"], curve[f"{subset}_{panel}"], "o-", color=colour, markersize=2.5, label=text)
+        ends = (history["epoch"].min() - 0.5, history["epoch"].max() + 0.5)  # a width even for a single epoch
         axes.set(xlabel="Epoch", ylabel=panel.capitalize(), xlim=ends)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     first.legend()
@@ -71,18 +71,18 @@ def learning(history: pd.DataFrame) -> Figure:
 
 @styled
 def gains(predictions: pd.DataFrame) -> Figure:
-    """What denoising added to each picture's PSNR: a box and all pictures as dots, by noise type."""
+    """Draw the gain in PSNR of each image: a box and all images as dots, by noise type."""
     finite = predictions[np.isfinite(predictions["psnr_noisy"]) & np.isfinite(predictions["psnr_denoised"])]
-    added = (finite["psnr_denoised"] - finite["psnr_noisy"]).groupby(finite["noise_type"])
-    groups = {display_name(str(name)): values.to_numpy() for name, values in added}
+    gained = (finite["psnr_denoised"] - finite["psnr_noisy"]).groupby(finite["noise_type"])
+    groups = {display_name(str(name)): values.to_numpy() for name, values in gained}
     figure, axes = empty(WIDE, 1.2 + 0.55 * len(groups))
     axes.axvline(0, color=MUTED, linewidth=1)
-    rng = np.random.default_rng(0)  # only scatters dots that would hide each other
+    rng = np.random.default_rng(0)  # only jitters dots that would overlap
     for place, values in enumerate(groups.values()):
         heights = place + rng.uniform(-0.28, 0.28, len(values))
         axes.plot(values, heights, ".", color=BLUE, alpha=0.35, markersize=5, markeredgewidth=0)
     line = {"color": INK, "linewidth": 1.1}
-    if groups:  # there are none where every picture is identical with its reference
+    if groups:  # none if every image is identical to its reference
         axes.boxplot(
             list(groups.values()), positions=range(len(groups)), widths=0.5, orientation="horizontal", showfliers=False,
             boxprops=line, whiskerprops=line, capprops=line, medianprops=line | {"color": ORANGE, "linewidth": 2},
@@ -96,7 +96,7 @@ def gains(predictions: pd.DataFrame) -> Figure:
 def accuracies(
     stages: Mapping[str, ClassificationStage], intervals: Mapping[str, tuple[float, float]], kind: str
 ) -> Figure:
-    """Accuracy by the stage's name with its interval, whose ``kind`` the legend names, and the published figure."""
+    """Draw the accuracy by stage with its interval, described by ``kind``, and the published figure."""
     figure, axes = empty(WIDE, 1.0 + 0.42 * len(stages))
     for place, (name, stage) in enumerate(stages.items()):
         axes.plot(intervals[name], (place, place), color=BLUE, linewidth=2.2, solid_capstyle="butt")
@@ -104,7 +104,7 @@ def accuracies(
         if stage["published"] and "accuracy" in stage["published"]:
             axes.plot(stage["published"]["accuracy"], place, "D", color=ORANGE, markersize=6, label="published")
     axes.set_yticks(range(len(stages)), list(stages))
-    axes.set(xlabel="Accuracy on test pictures", ylim=(len(stages) - 0.5, -0.5))
+    axes.set(xlabel="Accuracy on test images", ylim=(len(stages) - 0.5, -0.5))
     handles, labels = axes.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
     axes.legend(once.values(), once.keys(), loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)

@@ -1,4 +1,4 @@
-"""How figures look, and how each is kept twice: as PNG beside the page and as SVG inside it."""
+"""Style of the charts, and their output as PNG beside the page and as SVG inside it."""
 
 import io
 import re
@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 
 from clearcast.files import replace_file
 
-# Okabe and Ito's colours, told apart with any colour vision. In the page each becomes the style sheet's variable,
-# so that figures follow its light, dark and printed looks.
+# Okabe and Ito's colours, safe for colour-blind readers. In the page each becomes a variable of the style sheet, so
+# that charts follow its light, dark and print themes.
 INK, MUTED, GRID, PAPER = "#1d2733", "#5b6875", "#d5dbe1", "#ffffff"
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#aa4499"
-SQUARE, MIDDLE, WIDE = 2.9, 3.8, 8.0  # inches; wide figures take the page's whole width
-PICTURE_SIDE = 2.2  # inches of a picture among others
+SQUARE, MIDDLE, WIDE = 2.9, 3.8, 8.0  # inches; wide figures take the whole width of the page
+PICTURE_SIDE = 2.2  # inches of an image in a contact sheet
 _VARIABLES = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -53,7 +53,7 @@ styled = mpl.rc_context(
 
 
 def empty(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Axes]:
-    """An empty figure in inches on its own canvas (no window system, no list of open figures), and its first axes."""
+    """Make an empty figure, size in inches, on its own canvas (without pyplot), and return it with its first axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
@@ -61,27 +61,27 @@ def empty(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all; for pictures to look at beside the page."""
+    """Write a figure as PNG atomically."""
     with replace_file(path) as temporary:
         figure.savefig(temporary, dpi=150, facecolor=PAPER, metadata={"Software": None})
 
 
 def legend_below(figure: Figure, axes: Iterable[Axes], columns: int = 1) -> None:
-    """Name each kind of mark once, below the figure: inside it the names would hide curves."""
+    """Add one legend below the figure, where it hides no curve, with each name once."""
     pairs = (zip(*reversed(one.get_legend_handles_labels()), strict=True) for one in axes)
     marks = {name: mark for pair in pairs for name, mark in pair}
     figure.legend(marks.values(), marks.keys(), loc="outside lower left", fontsize=8, handlelength=1.4, ncols=columns)
 
 
 def keep(figure: Figure, path: Path) -> Markup:
-    """Write a figure as PNG and return it as SVG whose colours and font are the page's."""
+    """Write a figure as PNG and return it as SVG with the colours and font of the page."""
     figure.savefig(path, dpi=200, facecolor=PAPER, metadata={"Software": None})
-    figure.set_layout_engine("none")  # both have one layout: work it out once
+    figure.set_layout_engine("none")  # PNG and SVG share one layout, computed once
     buffer = io.StringIO()
-    # The salt keeps the names inside one figure apart from those of another in the same page, and alike in each run.
+    # The salt makes identifiers unique within the page and reproducible.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", facecolor="none", metadata=nothing)
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", facecolor="none", metadata=no_metadata)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would style the whole page
