@@ -140,7 +140,7 @@ def test_a_whole_bundle_is_not_trained_over(bundle: Path, noisy_folder: Path) ->
 
 def test_force_does_not_delete_what_is_no_bundle(noisy_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"format": 1, "started": "", "question": {"recipe": {}}}))
-    with pytest.raises(OutputError, match="holds a study, which --force does not delete for a bundle"):
+    with pytest.raises(OutputError, match="holds a study, which --force does not replace by a bundle"):
         train(replace(request(noisy_folder, tmp_path), force=True))
 
 

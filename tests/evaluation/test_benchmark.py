@@ -181,13 +181,13 @@ def test_what_is_there_is_kept_unless_told_otherwise(study: StudyRequest, tmp_pa
     run(study)
     with pytest.raises(OutputError, match=r"already holds a run.*--resume.*--force"):
         run(study)
-    with pytest.raises(OutputError, match="something else"):
+    with pytest.raises(OutputError, match="another configuration"):
         run(replace(study, resume=True), limit=3)
     run(replace(study, force=True), limit=3)
     (tmp_path / "mine").mkdir()
     about = {"format": 1, "started": "", "question": {"recipe": {}}}
     (tmp_path / "mine" / "run.json").write_text(json.dumps(about))
-    with pytest.raises(OutputError, match="holds a study, which --force does not delete for a benchmark"):
+    with pytest.raises(OutputError, match="holds a study, which --force does not replace by a benchmark"):
         run(replace(study, out=tmp_path / "mine", force=True))
 
 

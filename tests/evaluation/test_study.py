@@ -128,7 +128,7 @@ def test_lpips_that_cannot_be_measured_is_a_note(finished: tuple[StudyRequest, S
 def test_a_finished_run_is_kept_unless_told_otherwise(finished: tuple[StudyRequest, StudyMetrics]) -> None:
     asked, metrics = finished
     before = files(asked.out)
-    with pytest.raises(OutputError, match=r"already holds a run; go on with it by --resume, or delete it .* --force"):
+    with pytest.raises(OutputError, match=r"already holds a run; resume it with --resume, or replace it with --force"):
         run_study(asked)
     assert files(asked.out) == before
     assert run_study(replace(asked, resume=True)) == metrics
@@ -137,7 +137,9 @@ def test_a_finished_run_is_kept_unless_told_otherwise(finished: tuple[StudyReque
 
 def test_resume_refuses_another_question(finished: tuple[StudyRequest, StudyMetrics]) -> None:
     asked, _ = finished
-    with pytest.raises(OutputError, match=r"something else \(seed was 5, now 6\); ask the same, or use another folder"):
+    with pytest.raises(
+        OutputError, match=r"another configuration \(seed was 5, now 6\); use the same options, or another"
+    ):
         run_study(replace(asked, seed=6, resume=True))
 
 
@@ -162,7 +164,7 @@ def test_a_data_set_that_was_moved_can_be_gone_on_with(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"resume": True, "force": True}, "--resume goes on with a run and --force deletes it"),
+        ({"resume": True, "force": True}, "--resume continues a run and --force deletes it"),
         ({"repeat": True}, "give --resume with it"),
     ],
 )
@@ -217,7 +219,7 @@ def test_a_damaged_file_of_the_run_is_named(copied: StudyRequest, name: str, sta
 def test_a_split_that_was_edited_is_refused(copied: StudyRequest) -> None:
     path = copied.out / "split.csv"
     path.write_text(path.read_text().replace(",train", ",validation", 1))
-    with pytest.raises(OutputError, match=r"split\.csv was changed after the run was begun"):
+    with pytest.raises(OutputError, match=r"split\.csv was changed after the run was started"):
         run_study(copied)
 
 
@@ -242,7 +244,7 @@ def test_a_damaged_table_is_named_when_evidence_is_weighed(copied: StudyRequest,
         with pytest.raises(OutputError, match=f"{name} is damaged"):
             can_be_weighed(copied.out)
     (copied.out / "predictions.csv").unlink()
-    with pytest.raises(OutputError, match=r"no predictions\.csv there; needed is a run's folder"):
+    with pytest.raises(OutputError, match=r"has no predictions\.csv; expected a run directory"):
         write_evidence(copied.out, {}, copied.console)
 
 
@@ -277,7 +279,9 @@ def test_early_stopping_needs_validation_rows(sheet: Path, tmp_path: Path) -> No
     values = asked.recipe.model_dump()
     values["classifier"]["patience"] = 3
     at_random = SplitChoice(kind=SplitKind.RANDOM)
-    with pytest.raises(SheetError, match=r"stops early by validation rows, but of 36 rows none is for validation"):
+    with pytest.raises(
+        SheetError, match=r"needs validation rows for early stopping, but of 36 rows none is for validation"
+    ):
         run_study(replace(asked, recipe=parse_recipe(values, "mine"), split=at_random))
 
 
@@ -307,7 +311,7 @@ def test_a_random_split_tells_its_leaks(siblings: Path, tmp_path: Path) -> None:
     by_part, by_file = shared["text"], same_file["text"]
     leaked = run["groups"]["leaked_test_images"]
     assert by_part.startswith(f"{leaked} of 7 test images show a part that was also trained on")
-    assert by_file.startswith(f"{tested} of 7 test rows have a reference picture that, byte for byte, is also")
+    assert by_file.startswith(f"{tested} of 7 test rows have a reference picture that is identical to")
     assert leaked >= tested
     assert "validation" not in run["counts"]  # as published
     assert "Beware: " + by_part in printed.getvalue().replace("\n", " ")
@@ -318,8 +322,8 @@ def test_groups_that_would_leak_a_picture_are_refused(siblings: Path, tmp_path: 
     groups = tmp_path / "groups.csv"
     groups.write_text("path,group\n" + "".join(f"{row.noisy},{row.number}\n" for row in sheet.rows))
     asked = replace(request(siblings, tmp_path / "run", "2"), split=SplitChoice(kind=SplitKind.GROUPED, groups=groups))
-    told = r"show a picture, byte for byte, that .* row \d+ of the sheet, .* so that the split would leak"
-    with pytest.raises(SheetError, match=told):
+    message = r"share an identical image with .* row \d+ of the sheet, .* so the split would leak"
+    with pytest.raises(SheetError, match=message):
         run_study(asked)
     assert not asked.out.exists()
 
@@ -335,12 +339,12 @@ def test_what_is_refused_deletes_no_older_run(
     question = {"recipe": {"name": "report"}}  # a study's, though another's
     before = json.dumps({"format": 1, "started": "2026-01-01T00:00:00+00:00", "question": question})
     older.write_text(before)
-    with pytest.raises(OutputError, match="stage denoised starts from denoising"):
+    with pytest.raises(OutputError, match="stage denoised depends on denoising"):
         run(asked)
     groups = tmp_path / "groups.csv"
     groups.write_text("path,group\n" + "".join(f"{row.noisy},{row.number}\n" for row in asked.sheet.rows))
     leaking = replace(split, kind=SplitKind.GROUPED, groups=groups)
-    with pytest.raises(SheetError, match="so that the split would leak"):
+    with pytest.raises(SheetError, match="so the split would leak"):
         run(replace(asked, stages=(Stage.NOISY,), split=leaking))
     assert older.read_text() == before
 
@@ -511,7 +515,7 @@ def test_stages_one_by_one(sheet: Path, tmp_path: Path) -> None:
     asked = request(sheet, tmp_path / "run", "2")
     assert set(run_study(asked)["stages"]) == {"noise_type"}
     with pytest.raises(
-        OutputError, match=r"stage denoised starts from denoising, which .* ask for --stages denoising,denoised"
+        OutputError, match=r"stage denoised depends on denoising, which .* use --stages denoising,denoised"
     ):
         run_study(replace(asked, stages=(Stage.DENOISED,), resume=True))
 

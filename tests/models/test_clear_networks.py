@@ -94,7 +94,7 @@ def test_a_restorer_believes_what_it_is_told_of_the_noise() -> None:
 def test_a_restorer_that_diverged_gives_no_picture() -> None:
     restorer = Restorer(1).eval()
     torch.nn.init.constant_(next(restorer.detail.parameters()), float("nan"))
-    with pytest.raises(ModelOutputError, match="restored pixels"):
+    with pytest.raises(ModelOutputError, match="denoised pixels"):
         restore(restorer, np.zeros((32, 40), np.uint8))
 
 

@@ -32,7 +32,7 @@ def test_it_begins_as_its_backbone_with_fewer_blocks_and_leaves_that_alone() -> 
     for ours, theirs in zip(seen.features, backbone.shortened(BLOCKS)(pictures), strict=True):
         torch.testing.assert_close(ours, theirs)
     assert seen.scores.shape == (2, 4)
-    assert seen.told.shape == (2, TOLD)
+    assert seen.raw_levels.shape == (2, TOLD)
     assert all(parameter.requires_grad for parameter in glance.parameters())
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
 

@@ -53,7 +53,7 @@ def test_evidence_of_a_place_is_its_own_reading_and_that_of_the_whole(judge: Jud
 
     evidence = judge(features).evidence
 
-    whole = extremes(features) @ judge.whole.weight[0] + judge.whole.bias
+    whole = extremes(features) @ judge.global_head.weight[0] + judge.global_head.bias
     assert judge.coarse.bias is not None
     for row, column in [(0, 0), (3, 5), (2, 1)]:
         fine = features.fine[:, :, row, column] @ judge.fine.weight[0, :, 0, 0]

@@ -44,7 +44,7 @@ def made(rng: np.random.Generator) -> Batch:
     return (torch.from_numpy(rng.random((3, 1), dtype=np.float32)),)
 
 
-def around(devices: int) -> Surroundings:
+def trainer_config(devices: int) -> Surroundings:
     return Surroundings(seed=SEED, console=Console(file=StringIO()), accelerator="cpu", devices=devices)
 
 
@@ -61,7 +61,7 @@ def fit_rows(folder: Path, devices: int) -> None:
         folder / f"rows-{devices}",
         settings=Fit(learning_rate=0.01, batch=BATCH, epochs=3),
         title="rows",
-        around=around(devices),
+        config=trainer_config(devices),
     )
 
 
@@ -74,7 +74,7 @@ def fit_steps(folder: Path, devices: int) -> None:
         folder / f"steps-{devices}",
         settings=Fit(learning_rate=0.1, batch=3, epochs=1),
         title="steps",
-        around=around(devices),
+        config=trainer_config(devices),
     )
     np.savetxt(folder / f"given-{devices}-{module.global_rank}.txt", module.given)
 

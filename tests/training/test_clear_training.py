@@ -83,7 +83,7 @@ def test_the_pace_of_a_machine_is_measured(pair: Pair) -> None:
 
 def test_what_is_not_known_of_a_pair_teaches_nothing() -> None:
     torch.manual_seed(0)
-    module = SurveyModule(Restorer().survey, learning_rate=1e-3, steps=1)
+    module = SurveyModule(Restorer().global_encoder, learning_rate=1e-3, steps=1)
     pictures = torch.randint(0, 256, (2, 64, 64, 1), dtype=torch.uint8)
     unknown, levels = torch.full((2, 1, 128, 128), torch.nan), torch.full((2, 2), torch.nan)
     measured = module.measures((pictures, pictures, unknown, torch.tensor([0, 1]), levels))

@@ -77,5 +77,5 @@ def test_more_devices_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     require_device("auto", 2)
     require_device("cpu", 3)
-    with pytest.raises(RecipeError, match="finds 2; take --devices 2"):
+    with pytest.raises(RecipeError, match="finds 2; use --devices 2"):
         require_device("gpu", 3)

@@ -56,7 +56,7 @@ def fit_classifier(
         folder,
         settings=settings(epochs, patience),
         title="test",
-        around=Surroundings(seed=3, console=Console(file=StringIO()), accelerator="cpu"),
+        config=Surroundings(seed=3, console=Console(file=StringIO()), accelerator="cpu"),
     )
     return network, fitted
 

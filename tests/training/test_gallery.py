@@ -82,7 +82,7 @@ def test_what_is_drawn_does_not_depend_on_what_memory_holds(
 
 
 def test_nothing_to_learn_from_is_refused() -> None:
-    with pytest.raises(SheetError, match="one noise-free picture at least"):
+    with pytest.raises(SheetError, match="at least one noise-free image"):
         Gallery([], Channels.GREY)
 
 
@@ -90,5 +90,5 @@ def test_pairs_without_a_noise_free_picture_are_left_out(pairs: list[Pair]) -> N
     blind = [Pair(noisy=pair.noisy, noise_type=pair.noise_type) for pair in pairs]
 
     assert len(Gallery([*blind, *pairs[:2]], Channels.GREY)) == 2
-    with pytest.raises(SheetError, match="needed is one noise-free picture at least"):
+    with pytest.raises(SheetError, match="expected at least one noise-free image"):
         Gallery(blind, Channels.GREY)

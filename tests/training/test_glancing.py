@@ -23,7 +23,7 @@ from clearcast.training.clear.glancing import (
     GlanceModule,
     Lessons,
     NoisyViews,
-    _told,
+    _level_targets,
     at_shape,
     spreads_of,
 )
@@ -81,15 +81,15 @@ def test_a_judge_at_a_glance_learns_first_from_what_it_will_judge(pairs: list[Pa
 
 def test_what_is_to_be_told_of_waves_is_the_closed_form() -> None:
     wave = Wave(amplitude=0.3, period=32.0, orientation=60.0)
-    told = _told(0.1, 0.02, wave_field((wave,), 256, 256))
+    told = _level_targets(0.1, 0.02, wave_field((wave,), 256, 256))
     assert told[:2] * LEVEL_UNIT == pytest.approx([0.1, 0.02])
     assert told[2] * LEVEL_UNIT == pytest.approx(0.3 / math.sqrt(2), rel=0.02)
     assert 2 ** (told[3] * CYCLES_UNIT) == pytest.approx(256 / 32, rel=0.03)
     turn = math.radians(120)
     assert told[4:] / TURN_UNIT == pytest.approx([math.cos(turn), math.sin(turn)], abs=0.05)
-    long = _told(0.0, 0.0, wave_field((Wave(amplitude=0.3, period=9.0, orientation=0.0),), 300, 1024))
+    long = _level_targets(0.0, 0.0, wave_field((Wave(amplitude=0.3, period=9.0, orientation=0.0),), 300, 1024))
     assert 2 ** (long[3] * CYCLES_UNIT) == pytest.approx(1024 / 9, rel=0.03)
-    assert np.isnan(_told(0.1, 0.0, np.zeros((64, 64), np.float32))[3:]).all()
+    assert np.isnan(_level_targets(0.1, 0.0, np.zeros((64, 64), np.float32))[3:]).all()
 
 
 def test_a_batch_depends_on_its_random_numbers_alone(lessons: Lessons) -> None:
@@ -103,7 +103,7 @@ def test_steps_bring_what_is_seen_in_noisy_pictures_nearer_to_what_is_seen_witho
     lessons: Lessons, backbone: Backbone
 ) -> None:
     torch.manual_seed(0)
-    module = GlanceModule(Glance(backbone), spreads_of(lessons.seen[0]), learning_rate=1e-4, steps=10)
+    module = GlanceModule(Glance(backbone), spreads_of(lessons.features[0]), learning_rate=1e-4, steps=10)
     batch = lessons.batch(np.random.default_rng(1))
     optimizer = torch.optim.Adam(module.network.parameters(), lr=1e-4)
     before = module.measures(batch)

@@ -58,7 +58,7 @@ def test_parts_never_seen_are_judged_and_defects_are_pointed_at(toy: FittedJudge
     defect = np.array([label is Label.DEFECT for label in LABELS])
     assert toy.logits is not None
     assert ((toy.logits > toy.threshold) == defect).mean() >= 0.95
-    network = PictureJudge(backbone, toy.judge, drawn(0, 9).shape)
+    network = PictureJudge(backbone, toy.head, drawn(0, 9).shape)
     for row in range(1, ROWS, 2):
         with torch.no_grad():
             evidence = network(torch.from_numpy(drawn(row, 9))[None, None] / 255).evidence[0]
@@ -85,9 +85,9 @@ def test_same_seed_same_judge_also_when_gone_on_with(toy: FittedJudge, backbone:
     again = fitted(backbone, tmp_path)
 
     assert whole == ["view-0-coarse.npy", "view-0-extremes.npy", "view-0-fine.npy"]
-    np.testing.assert_array_equal(weights_of(again.judge), weights_of(toy.judge))
+    np.testing.assert_array_equal(weights_of(again.head), weights_of(toy.head))
     np.testing.assert_array_equal(again.logits, toy.logits)
-    assert not np.array_equal(weights_of(fitted(backbone, tmp_path, seed=2).judge), weights_of(toy.judge))
+    assert not np.array_equal(weights_of(fitted(backbone, tmp_path, seed=2).head), weights_of(toy.head))
 
 
 def test_progress_counts_all_pictures(backbone: Backbone, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_progress_counts_all_pictures(backbone: Backbone, tmp_path: Path) -> Non
 
 def test_whole_reading_is_a_weighted_logistic_regression(toy: FittedJudge, folder: Path) -> None:
     """Against scikit-learn's, on the standardised extremes: one over C is twice our decay, rows weigh one in all."""
-    judge = toy.judge
+    judge = toy.head
     values = np.concatenate([np.load(folder / f"view-{view}-extremes.npy") for view in (0, 1)]).astype(np.float64)
     spread = values.std(axis=0) + 1e-3
     truth = np.array(LABELS * 2) == Label.DEFECT
@@ -114,7 +114,7 @@ def test_whole_reading_is_a_weighted_logistic_regression(toy: FittedJudge, folde
     expected = reference.decision_function((values - values.mean(axis=0)) / spread)
 
     with torch.no_grad():
-        found = judge.whole(torch.from_numpy(values).float())[:, 0].numpy()
+        found = judge.global_head(torch.from_numpy(values).float())[:, 0].numpy()
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
@@ -124,16 +124,16 @@ def test_one_part_of_a_label_gives_a_judge_but_no_figures(backbone: Backbone, tm
     one = fit_judge(LABELS, parts, drawn, backbone=backbone, folder=tmp_path, seed=1, views=1)
 
     assert (one.logits, one.temperature, one.threshold) == (None, 1.0, 0.0)
-    assert weights_of(one.judge).any()
+    assert weights_of(one.head).any()
 
 
 def test_one_label_is_refused(backbone: Backbone, tmp_path: Path) -> None:
-    with pytest.raises(SheetError, match=r"all 3 rows to learn from are ok; .* pictures of both"):
+    with pytest.raises(SheetError, match=r"all 3 rows to learn from are ok; .* images of both"):
         fit_judge([Label.OK] * 3, list("abc"), drawn, backbone=backbone, folder=tmp_path, seed=1)
 
 
 def test_labels_weigh_alike_and_parts_by_the_root_of_their_rows() -> None:
-    truth = judging._Truth(np.array([True] * 5 + [False]), np.array([0, 0, 0, 0, 1, 2]))
+    truth = judging._Targets(np.array([True] * 5 + [False]), np.array([0, 0, 0, 0, 1, 2]))
 
     weights = truth.weights(np.arange(6))
 

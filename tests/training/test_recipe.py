@@ -35,14 +35,14 @@ def test_literal_differs_only_where_the_text_is_read_to_the_letter() -> None:
 
 def test_builtin_recipes_are_found_by_name() -> None:
     assert builtin_recipes() == ["report", "report-literal"]
-    with pytest.raises(RecipeError, match="no recipe 'raport'; known are report, report-literal, or the path of a"):
+    with pytest.raises(RecipeError, match="unknown recipe 'raport'; expected report, report-literal, or the path of a"):
         load_recipe("raport")
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (changed(classifier={"epoch": 3}), "recipe mine: unknown key classifier.epoch; remove it or mend its spelling"),
+        (changed(classifier={"epoch": 3}), "recipe mine: unknown key classifier.epoch; remove it or correct"),
         (changed(input={"size": 100}), "recipe mine: input.size = 100: Input should be a multiple of 8"),
         (
             changed(classifier={"learning_rate": 0}),

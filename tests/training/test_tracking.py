@@ -24,7 +24,7 @@ def test_settings_curves_and_test_figures_are_logged(tmp_path: Path, monkeypatch
 
 
 def test_a_server_that_does_not_answer_is_told_at_once() -> None:
-    with pytest.raises(OutputError, match=r"no MLflow server answers at http://127.0.0.1:9 .*; start it"):
+    with pytest.raises(OutputError, match=r"no MLflow server responds at http://127.0.0.1:9 .*; start it"):
         Tracker("http://127.0.0.1:9", {})
 
 

@@ -1,4 +1,4 @@
-"""Who takes part: anything that restores a picture, and anything that says how likely it shows a defect."""
+"""Who takes part: anything that restores an image, and anything that says how likely it shows a defect."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from clearcast.rivals import BM3D, CLASSICAL
 
 @dataclass(frozen=True, kw_only=True)
 class Denoiser:
-    """Restores pictures.
+    """Restores images.
 
     Attributes:
         name: what the table calls it.
-        restore: from a uint8 picture, (height, width) or (height, width, 3) by ``channels``, to one of the same shape.
-        channels: how pictures are decoded for it; what it returns is measured in grey either way.
+        restore: from a uint8 image, (height, width) or (height, width, 3) by ``channels``, to one of the same shape.
+        channels: how images are decoded for it; what it returns is measured in grey either way.
         version: differs where the same name stands for something else, such as other weights: what was measured of
             another version is measured again.
         by_hand: whether it needs no training, so that a user who knows the noise type could pick it.
@@ -31,7 +31,7 @@ class Denoiser:
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Says the probability of defect, 0..1, of a noisy picture; the other attributes are those of ``Denoiser``."""
+    """Says the probability of defect, 0..1, of a noisy image; the other attributes are those of ``Denoiser``."""
 
     name: str
     probability: Callable[[Picture], float]
@@ -39,7 +39,7 @@ class Judge:
     version: str = ""
 
 
-NOISY = Denoiser(name="noisy", restore=lambda picture: picture, by_hand=True)
+NOISY = Denoiser(name="noisy", restore=lambda image: image, by_hand=True)
 
 
 def parse_rivals(text: str) -> tuple[str, ...]:
@@ -56,5 +56,5 @@ def parse_rivals(text: str) -> tuple[str, ...]:
 
 
 def classical(names: Sequence[str]) -> list[Denoiser]:
-    """The classical rivals of these names, see ``clearcast.rivals``; they get grey pictures."""
+    """The classical rivals of these names, see ``clearcast.rivals``; they get grey images."""
     return [Denoiser(name=name, restore=CLASSICAL[name], by_hand=True) for name in names]

@@ -39,7 +39,7 @@ def best_by_type(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict
 
 
 def restored_figures(name: str, table: pd.DataFrame, seed: int) -> list[dict[str, object]]:
-    """PSNR (dB; identical pictures, which have none, are left out) and SSIM of a denoiser's rows."""
+    """PSNR (dB; identical images, which have none, are left out) and SSIM of a denoiser's rows."""
     sample = Sample(table["part"].to_numpy(str), seed=seed)
     return [
         _line(name, measure, kind, mean_figure(table, measure, rows, sample), table[rows])

@@ -30,7 +30,7 @@ def learned_contenders(
 ) -> tuple[list[Denoiser], list[Judge]]:
     """Fit each of the three for ``minutes``, or load it where an earlier call with the same minutes has kept it.
 
-    The denoisers' widths are chosen so that a picture of 512 x 512 costs 3 to 4 billion multiplications, somewhat more
+    The denoisers' widths are chosen so that an image of 512 x 512 costs 3 to 4 billion multiplications, somewhat more
     than in our own restorer: where they lose, it is not by being smaller.
 
     Raises:
@@ -88,12 +88,12 @@ def _gallery(rows: Rows, indices: Sequence[int], shape: tuple[int, int] | None =
 
 
 @torch.inference_mode()
-def _restored(network: nn.Module, picture: Picture) -> Picture:
-    pixels = torch.from_numpy(picture)[None, None].float() / 255
+def _restored(network: nn.Module, image: Picture) -> Picture:
+    pixels = torch.from_numpy(image)[None, None].float() / 255
     return np.asarray(network(pixels).clamp(0, 1).mul(255).round().to(torch.uint8)[0, 0].numpy(), np.uint8)
 
 
 @torch.inference_mode()
-def _defect(network: nn.Module, picture: Picture) -> float:
-    pixels = torch.from_numpy(imaging.resize(picture, JUDGED_SIDE, JUDGED_SIDE))[None, None].float() / 255
+def _defect(network: nn.Module, image: Picture) -> float:
+    pixels = torch.from_numpy(imaging.resize(image, JUDGED_SIDE, JUDGED_SIDE))[None, None].float() / 255
     return float(network(pixels)[0, LABELS.index(Label.DEFECT)])

@@ -1,4 +1,4 @@
-"""Show test pictures to one contender after the other; each row is kept as soon as it is measured."""
+"""Show test images to one contender after the other; each row is kept as soon as it is measured."""
 
 import csv
 import time
@@ -29,7 +29,7 @@ Values = dict[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """One test row: what is known of it, its files, and whether its pictures are kept to be looked at."""
+    """One test row: what is known of it, its files, and whether its images are kept to be looked at."""
 
     number: int
     part: str
@@ -46,8 +46,8 @@ class Ledger:
 
     folder: Path
 
-    def picture(self, row: int, name: str) -> Path:
-        """Where a contender's picture of a row is kept."""
+    def image(self, row: int, name: str) -> Path:
+        """Where a contender's image of a row is kept."""
         return self.folder / "pictures" / f"{row}-{name}.png"
 
     def table(self, name: str) -> Path:
@@ -58,14 +58,14 @@ class Ledger:
 def measure_denoiser(
     denoiser: Denoiser, rows: Sequence[Shown], ledger: Ledger, progress: Progress, faults: list[str]
 ) -> pd.DataFrame:
-    """Measure what a denoiser makes of each row's noisy picture, in grey at full size.
+    """Measure what a denoiser makes of each row's noisy image, in grey at full size.
 
     Args:
         denoiser: the contender.
         rows: the test rows.
         ledger: where rows are kept; those that it holds already are not measured again.
         progress: called after each row.
-        faults: gets a sentence for each picture that cannot be used; its row is left out.
+        faults: gets a sentence for each image that cannot be used; its row is left out.
 
     Returns:
         a table with the columns ``row, part, label, noise_type`` and those of ``RESTORED``.
@@ -88,7 +88,7 @@ def measure_denoiser(
 def measure_judge(
     judge: Judge, rows: Sequence[Shown], ledger: Ledger, progress: Progress, faults: list[str]
 ) -> pd.DataFrame:
-    """Ask a judge about each row's noisy picture; see ``measure_denoiser``. The columns are those of ``JUDGED``."""
+    """Ask a judge about each row's noisy image; see ``measure_denoiser``. The columns are those of ``JUDGED``."""
     timed = _Timed(judge.probability)
 
     def measure(row: Shown) -> Values:
@@ -99,18 +99,18 @@ def measure_judge(
 
 
 class _Timed(Generic[Said]):
-    """A call with its milliseconds; the first picture is shown twice, since whatever runs first is slow."""
+    """A call with its milliseconds; the first image is shown twice, since whatever runs first is slow."""
 
     def __init__(self, call: Callable[[Picture], Said]) -> None:
         self._call = call
         self._warm = False
 
-    def __call__(self, picture: Picture) -> tuple[Said, float]:
+    def __call__(self, image: Picture) -> tuple[Said, float]:
         if not self._warm:
-            self._call(picture)
+            self._call(image)
             self._warm = True
         start = time.perf_counter()
-        said = self._call(picture)
+        said = self._call(image)
         return said, (time.perf_counter() - start) * 1e3
 
 
@@ -183,5 +183,5 @@ def _pair(row: Shown, channels: Channels) -> tuple[Picture, Picture]:
     return noisy, reference
 
 
-def _grey(picture: Picture) -> Picture:
-    return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+def _grey(image: Picture) -> Picture:
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)

@@ -37,7 +37,7 @@ from clearcast.training.memory import keep_freed_memory
 
 REFERENCE = "reference"
 TABLE, ABOUT = "benchmark.csv", "benchmark.json"
-EXAMPLES = 3  # test pictures of each noise type that are kept to be looked at, each of another part
+EXAMPLES = 3  # test images of each noise type that are kept to be looked at, each of another part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def trained_on(folder: Path, sheet: Sheet) -> bool:
     Raises:
         OutputError: it is no run, or a damaged one.
     """
-    question = RunFolder(path=folder).about["question"]
+    question = RunFolder(path=folder).metadata["question"]
     worksheet = Reading.from_json(question.get("reading", {})).worksheet
     return bool(question.get("sheet_sha256") == sheet.sha256 and worksheet == sheet.reading.worksheet)
 
@@ -199,7 +199,7 @@ def _refuse_same_names(request: BenchmarkRequest) -> None:
 
 def _refuse_nothing(table: pd.DataFrame, faults: Sequence[str]) -> None:
     if table.empty:
-        raise SheetError(f"none of the test pictures can be used; the first: {faults[0]}")
+        raise SheetError(f"none of the test images can be used; the first: {faults[0]}")
 
 
 def _refuse_trained_rows(trained: Path, rows: Rows, division: Division) -> None:
