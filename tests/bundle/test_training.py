@@ -76,7 +76,7 @@ def test_in_the_benchmark_a_bundle_says_what_it_said_of_its_own_test_rows(
         split=SplitChoice(**parse_split(str(bundle / "split.csv"))),
         console=Console(quiet=True),
     )
-    run_benchmark(BenchmarkRequest(study=study, denoisers=[denoiser], judges=[bundled], trained_in=[bundle]))
+    run_benchmark(BenchmarkRequest(study=study, denoisers=[denoiser], classifiers=[bundled], trained_in=[bundle]))
     own = pd.read_csv(bundle / "predictions.csv").set_index("row")
     restored, judged = (
         pd.read_csv(study.out / "rows" / f"{name}.csv").set_index("row") for name in (denoiser.name, bundled.name)

@@ -1,6 +1,6 @@
-"""Fit two small networks, one after the other: python fit_together.py FOLDER DEVICES. Every process runs all of it.
+"""Fit two small networks in distributed processes: python fit_together.py FOLDER DEVICES. Every process runs it all.
 
-The first learns from rows, some of whose batches cannot be divided evenly; the second from batches that are made.
+The first learns from rows, some of whose batches cannot be divided evenly; the second from batches of each process.
 """
 
 import sys
@@ -27,7 +27,7 @@ HELDOUT = list(range(10, ROWS))
 
 
 class Adder(AnnealedModule):
-    """Notes what each process is given to learn from."""
+    """Records the training batches of each process."""
 
     def __init__(self) -> None:
         super().__init__(nn.Linear(1, 1), learning_rate=0.1, steps=EPOCH)

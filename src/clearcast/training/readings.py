@@ -27,7 +27,7 @@ _SCALE_ROWS = 128  # rows that the scales of the channels are estimated from
 _LEAST_SCALE = 1e-3  # added to standard deviations that may be 0
 
 
-def read_whole(judge: Judge, features: Sequence[Seen], rows: Rows, defect: NDArray[np.bool_], shares: Floats) -> None:
+def read_whole(head: Judge, features: Sequence[Seen], rows: Rows, defect: NDArray[np.bool_], shares: Floats) -> None:
     """Fit the global head: logistic regression on standardised extremes of all views, a convex problem."""
     values = torch.from_numpy(np.concatenate([view.extremes[rows] for view in features])).double()
     mean, scale = values.mean(dim=0), values.std(dim=0, correction=0) + _LEAST_SCALE
@@ -47,12 +47,12 @@ def read_whole(judge: Judge, features: Sequence[Seen], rows: Rows, defect: NDArr
     step: Callable[[Callable[[], Tensor]], object] = optimizer.step  # which PyTorch leaves untyped
     step(closure)
     with torch.no_grad():
-        judge.global_head.weight.copy_((slope / scale)[None])
-        judge.global_head.bias.copy_(offset - (slope / scale) @ mean)
+        head.global_head.weight.copy_((slope / scale)[None])
+        head.global_head.bias.copy_(offset - (slope / scale) @ mean)
 
 
 def read_places(
-    judge: Judge, features: Sequence[Seen], rows: Rows, defect: NDArray[np.bool_], shares: Floats, seed: int
+    head: Judge, features: Sequence[Seen], rows: Rows, defect: NDArray[np.bool_], shares: Floats, seed: int
 ) -> None:
     """Fit the local head from image labels, by AdamW through log-mean-exp pooling, with dropout of channels.
 
@@ -78,11 +78,11 @@ def read_places(
         schedule.step()
     with torch.no_grad():
         scaled = slope / scale / SHARPNESS
-        fine = judge.fine.in_channels
-        judge.fine.weight.copy_(scaled[None, :fine, None, None])
-        judge.coarse.weight.copy_(scaled[None, fine:, None, None])
-        assert judge.coarse.bias is not None
-        judge.coarse.bias.copy_(offset / SHARPNESS - scaled @ mean)
+        fine = head.fine.in_channels
+        head.fine.weight.copy_(scaled[None, :fine, None, None])
+        head.coarse.weight.copy_(scaled[None, fine:, None, None])
+        assert head.coarse.bias is not None
+        head.coarse.bias.copy_(offset / SHARPNESS - scaled @ mean)
 
 
 def _local_evidence(features: Features, slope: Tensor, offset: Tensor) -> Tensor:

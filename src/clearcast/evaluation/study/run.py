@@ -1,6 +1,7 @@
 """Run a study: its stages in order, each once, then the tables of the whole run."""
 
 from functools import partial
+from typing import Any
 
 from clearcast import __version__
 from clearcast.data.usable import usable
@@ -32,27 +33,14 @@ def run_study(request: StudyRequest) -> StudyMetrics:
     question = request.question()
     folder = open_run(request.out, question, resume=request.resume, force=request.force)
     config, load_metric = prepared(request, folder)
-    rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
-    shares, console = request.recipe.split, request.console
-    division = division_of(folder, rows, request.split, shares, seed=request.seed, console=console)
-    refuse_unfit(rows, division, request.recipe, request.stages)
-    if folder is None or not folder.split.exists():  # only after all checks: a failed check creates and deletes nothing
-        folder = begin_divided(request.out, question, rows, division, **run_metadata(request))
-    context = Material(
-        rows=rows,
-        division=division,
-        recipe=request.recipe,
-        folder=folder,
-        cache_bytes=request.cache_bytes,
-        console=request.console,
-    )
+    context = _open_context(request, folder, question)
     for warning in context.warnings():
         text = f"Beware: {warning['text']}"
         request.console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    todo = _stages_to_run(request, folder)
+    todo = _stages_to_run(request, context.folder)
     if request.repeat:  # if interrupted from here on, the tables must not show stages that were discarded
-        folder.forget_tables()
-        if any(map(folder.is_done, Stage)):
+        context.folder.forget_tables()
+        if any(map(context.folder.is_done, Stage)):
             write_tables(context, request)
     for stage in todo:
         _run_stage(stage, context, config, load_metric)
@@ -60,6 +48,24 @@ def run_study(request: StudyRequest) -> StudyMetrics:
     _run_robustness(context, request)
     _add_lpips(context, load_metric)
     return write_tables(context, request)
+
+
+def _open_context(request: StudyRequest, folder: RunFolder | None, question: dict[str, Any]) -> Material:
+    """Read and split the rows, check that they are fit for training, and start the run unless it is resumed."""
+    rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
+    shares, console = request.recipe.split, request.console
+    division = division_of(folder, rows, request.split, shares, seed=request.seed, console=console)
+    refuse_unfit(rows, division, request.recipe, request.stages)
+    if folder is None or not folder.split.exists():  # only after all checks: a failed check creates and deletes nothing
+        folder = begin_divided(request.out, question, rows, division, **run_metadata(request))
+    return Material(
+        rows=rows,
+        division=division,
+        recipe=request.recipe,
+        folder=folder,
+        cache_bytes=request.cache_bytes,
+        console=request.console,
+    )
 
 
 def refuse_contradictions(request: StudyRequest) -> None:

@@ -201,11 +201,11 @@ class Restorer(nn.Module):
         return denoised[..., :height, :width].clamp(0, 1), context
 
 
-def enlarge_seen(seen: Seen, height: int, width: int, window: Window | None = None) -> tuple[Tensor, Tensor]:
+def enlarge_seen(context: Seen, height: int, width: int, window: Window | None = None) -> tuple[Tensor, Tensor]:
     """Enlarge periodic noise and denoised thumbnail to the image's size, or a window of it.
 
     Returns:
         Two tensors, float (batch, 1, height, width).
     """
-    both = enlarge(torch.cat([seen.waves, seen.small], dim=1), height, width, window)
+    both = enlarge(torch.cat([context.waves, context.small], dim=1), height, width, window)
     return both[:, :1], both[:, 1:]
