@@ -1,6 +1,7 @@
 """Weights that were saved under earlier submodule names still load: from files, from bundles and from checkpoints."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ PREFIXES = [  # names now and before, the longest first
 
 
 def build(name: str) -> nn.Module:
-    networks = {
+    networks: dict[str, Callable[[], nn.Module]] = {
         "restorer": Restorer,
         "classifier": lambda: PictureJudge(Backbone(), Judge(), (64, 64)),
         "student": lambda: GlancingJudge(Glance(Backbone()), Judge(), (64, 64)),

@@ -1,6 +1,6 @@
 """Migration of saved weights: networks also load state dicts that were written under earlier submodule names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,8 @@ def accept_renamed_weights(network: nn.Module, renamed: Mapping[str, str]) -> No
         network: the network that owns the submodules.
         renamed: earlier names of its direct submodules, and their names now.
     """
-    network.register_load_state_dict_pre_hook(partial(_rename, dict(renamed)))
+    register: Callable[[Callable[..., None]], object] = network.register_load_state_dict_pre_hook  # untyped in PyTorch
+    register(partial(_rename, dict(renamed)))
 
 
 def _rename(renamed: dict[str, str], _: nn.Module, state_dict: dict[str, Tensor], prefix: str, *__: Any) -> None:  # noqa: ANN401

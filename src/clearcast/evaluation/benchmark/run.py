@@ -199,7 +199,8 @@ def _save_references(rows: Sequence[Shown], store: Ledger) -> None:
 
 
 def _refuse_same_names(request: BenchmarkRequest) -> None:
-    names = [NOISY.name, *(entrant.name for entrant in (*request.denoisers, *request.classifiers))]
+    denoisers, classifiers = (NOISY, *request.denoisers), request.classifiers
+    names = [*(each.name for each in denoisers), *(each.name for each in classifiers)]
     if duplicates := {name for name in names if names.count(name) > 1}:
         raise RecipeError(f"two entrants have the name {min(duplicates)!r}; rename the folder of one of them")
 
