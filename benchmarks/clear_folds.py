@@ -1,6 +1,6 @@
-"""Recipe ``clear`` in several folds: every part tests once, and the figures of all test images are pooled.
+"""Cross-validate recipe ``clear``: every part tests once, and the metrics of all test images are pooled.
 
-Run with nothing else on the machine; it goes on where it was stopped, if the same is asked for::
+Run with nothing else on the machine; an interrupted run resumes with the same options::
 
     .venv/bin/python benchmarks/clear_folds.py Labels.xlsx --groups groups.csv --out folds --budget 15
 """
@@ -24,33 +24,33 @@ from clearcast.runtime.manifest import MANIFEST
 
 
 def main() -> None:
-    """Train a bundle for each fold, and print the pooled figures."""
-    asked = arguments()
+    """Train a bundle for each fold, and print the pooled metrics."""
+    options = parse_arguments()
     try:
-        sheet = read_sheet(asked.sheet)
-        requests = [fold_request(sheet, asked, fold) for fold in range(1, asked.folds + 1)]
-        for request in requests:  # before hours are spent: folds that are there must be of the same question
+        sheet = read_sheet(options.sheet)
+        requests = [fold_request(sheet, options, fold) for fold in range(1, options.folds + 1)]
+        for request in requests:  # before hours of training: existing folds must have the same configuration
             open_run(request.out, request.question(), resume=True, force=False)
         for request in requests:
             if not (request.out / MANIFEST).exists():
                 train(request)
     except ClearcastError as error:
         raise SystemExit(str(error)) from None
-    report(asked.out, asked.folds)
+    report(options.out, options.folds)
 
 
-def fold_request(sheet: Sheet, asked: argparse.Namespace, fold: int) -> TrainRequest:
-    """What one fold's bundle is trained on."""
-    split = SplitChoice(kind=SplitKind.GROUPED, groups=asked.groups, folds=asked.folds, fold=fold)
-    out = asked.out / f"fold-{fold}"
+def fold_request(sheet: Sheet, options: argparse.Namespace, fold: int) -> TrainRequest:
+    """Make the training request of one fold."""
+    split = SplitChoice(kind=SplitKind.GROUPED, groups=options.groups, folds=options.folds, fold=fold)
+    out = options.out / f"fold-{fold}"
     return TrainRequest(
-        sheet=sheet, out=out, seed=asked.seed, split=split, budget=asked.budget, resume=True, console=Console()
+        sheet=sheet, out=out, seed=options.seed, split=split, budget=options.budget, resume=True, console=Console()
     )
 
 
 def report(folder: Path, folds: int) -> None:
-    """Print the figures of all folds together, with intervals over parts."""
-    tables = {name: together(folder, folds, name) for name in ("predictions.csv", "validation.csv")}
+    """Print the metrics of all folds together, with confidence intervals over parts."""
+    tables = {name: concatenate_folds(folder, folds, name) for name in ("predictions.csv", "validation.csv")}
     evidence = gather_evidence(tables["predictions.csv"], tables["validation.csv"], None, Wishes())
     print(f"{evidence['images']} images of {evidence['parts']} parts")
     for stage, figures in evidence["classification"].items():
@@ -62,15 +62,15 @@ def report(folder: Path, folds: int) -> None:
         print(comparison["sentence"])
 
 
-def together(folder: Path, folds: int, name: str) -> pd.DataFrame:
-    """A table of all folds, with a column that says which."""
+def concatenate_folds(folder: Path, folds: int, name: str) -> pd.DataFrame:
+    """Concatenate a table of all folds, with a column for the fold."""
     paths = {fold: folder / f"fold-{fold}" / name for fold in range(1, folds + 1)}
     tables = [read_csv(path).assign(fold=fold) for fold, path in paths.items() if path.exists()]
     return pd.concat(tables, ignore_index=True)
 
 
-def arguments() -> argparse.Namespace:
-    """What was asked for."""
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sheet", type=Path)
     parser.add_argument("--groups", type=Path)

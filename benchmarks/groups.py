@@ -1,4 +1,4 @@
-"""How well, and how fast, pictures of one part are found: rendered disks, where the truth is known.
+"""Precision, recall and speed of finding images of the same part, on rendered disks with known groups.
 
 Run with nothing else on the machine::
 
@@ -21,35 +21,35 @@ from clearcast.data.corrupt import NOISY_FOLDER, corrupt_folder
 from clearcast.data.groups import find_groups
 from clearcast.disks import write_disks
 
-VIEWS = (2, 6)  # pictures of a part: four on average
+VIEWS = (2, 6)  # images of a part: four on average
 
 
 def main() -> None:
-    """Print one line a size: pairwise precision and recall, and seconds."""
+    """Print pairwise precision, recall and seconds for each number of images."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[1000])
     parser.add_argument("--size", type=int, default=256, help="pixels a side")
-    parser.add_argument("--noisy", action="store_true", help="look at the noisy pictures alone")
+    parser.add_argument("--noisy", action="store_true", help="use the noisy images only")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", type=Path, help="render into this folder, or take what an earlier run rendered")
-    asked = parser.parse_args()
+    parser.add_argument("--keep", type=Path, help="render into this folder, or reuse what an earlier run rendered")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = asked.keep or Path(temporary)
-        paths, parts = _render(folder, max(asked.images), asked.size, asked.seed, noisy=asked.noisy)
-        print(f"{os.cpu_count()} cores, {asked.size} pixels a side, {'noisy' if asked.noisy else 'noise-free'}")
-        for count in asked.images:
-            _measure(paths[:count], parts[:count], noisy=asked.noisy)
+        folder = options.keep or Path(temporary)
+        paths, parts = _render(folder, max(options.images), options.size, options.seed, noisy=options.noisy)
+        print(f"{os.cpu_count()} cores, {options.size} pixels a side, {'noisy' if options.noisy else 'noise-free'}")
+        for count in options.images:
+            _measure(paths[:count], parts[:count], noisy=options.noisy)
 
 
 def _render(folder: Path, images: int, size: int, seed: int, *, noisy: bool) -> tuple[list[Path], list[str]]:
-    """At least ``images`` pictures, copies of a part one after the other, and the part of each."""
-    disks, spoilt = folder / "disks", folder / "noisy"
+    """Render at least ``images`` images, those of a part in sequence, and list their parts."""
+    disks, degraded = folder / "disks", folder / "noisy"
     if not (disks / "parts.csv").exists():
         write_disks(disks, parts=-(-2 * images // sum(VIEWS)) + 25, seed=seed, size=size, views=VIEWS)
-    if noisy and not (spoilt / "Labels.xlsx").exists():
-        corrupt_folder(disks, spoilt, seed=seed)
+    if noisy and not (degraded / "Labels.xlsx").exists():
+        corrupt_folder(disks, degraded, seed=seed)
     listed = pd.read_csv(disks / "parts.csv")
-    places = [spoilt / NOISY_FOLDER / path if noisy else disks / path for path in listed["path"]]
+    places = [degraded / NOISY_FOLDER / path if noisy else disks / path for path in listed["path"]]
     return places, listed["part"].tolist()
 
 
@@ -57,18 +57,20 @@ def _measure(paths: Sequence[Path], parts: Sequence[str], *, noisy: bool) -> Non
     start, start_of_work = time.perf_counter(), time.process_time()
     found = find_groups(paths, noisy=[noisy] * len(paths)).groups
     seconds, work = time.perf_counter() - start, time.process_time() - start_of_work
-    both, said, true = (_pairs(Counter(names)) for names in (zip(parts, found, strict=True), found, parts))
+    correct, found_pairs, true_pairs = (
+        _count_pairs(Counter(names)) for names in (zip(parts, found, strict=True), found, parts)
+    )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     print(
-        f"{len(paths):6} images of {len(set(parts)):5} parts: precision {both / max(said, 1):.4f}, "
-        f"recall {both / max(true, 1):.4f}, {len(set(found)):5} groups, {seconds:7.1f} s ({work:.1f} s of processor), "
-        f"{memory:.0f} MB at most",
+        f"{len(paths):6} images of {len(set(parts)):5} parts: precision {correct / max(found_pairs, 1):.4f}, "
+        f"recall {correct / max(true_pairs, 1):.4f}, {len(set(found)):5} groups, "
+        f"{seconds:7.1f} s ({work:.1f} s of CPU time), peak memory {memory:.0f} MB",
         flush=True,
     )
 
 
-def _pairs(sizes: "Counter[object]") -> int:
-    """How many pairs of pictures are together."""
+def _count_pairs(sizes: "Counter[object]") -> int:
+    """Count the pairs of images within groups of these sizes."""
     return sum(size * (size - 1) // 2 for size in sizes.values())
 
 

@@ -1,4 +1,4 @@
-"""Images a second of training each published network, beside a loop that only decodes and resizes the same pictures.
+"""Training throughput of the published networks in images/s, compared with only decoding and resizing the images.
 
 Run with nothing else on the machine::
 
@@ -29,35 +29,35 @@ WARM_UP = 10  # steps before the clock starts
 
 
 def main() -> None:
-    """Print one line a loop: images a second, and the ratio to decoding alone."""
+    """Print images/s of each loop, and its ratio to decoding alone."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sheet", type=Path)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=20.0, help="how long each loop runs")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     keep_freed_memory()
-    recipe = override(load_recipe("report"), size=asked.size)
-    sheet = read_sheet(asked.sheet)
+    recipe = override(load_recipe("report"), size=options.size)
+    sheet = read_sheet(options.sheet)
     noise, pairs = noise_frame(sheet), pair_frame(sheet)
     noisy, references = (
-        PictureStore(paths, size=asked.size, channels=Channels.RGB, budget=2**31)
-        for paths in (pairs.images, pairs.references)
+        PictureStore(paths, size=options.size, channels=Channels.RGB, budget=2**31)
+        for paths in (pairs.pictures, pairs.references)
     )
     rows = range(len(sheet.rows))
-    shape = {"size": asked.size, "channels": 3, "activation": recipe.classifier.activation}
+    shape = {"size": options.size, "channels": 3, "activation": recipe.classifier.activation}
     classes = {"defect or ok": (label_frame(sheet), 2), "noise type": (noise, len(noise.classes))}
-    floor = _decoding(pairs.images, asked.size, asked.seconds)
-    print(f"{'decoding and resizing alone':32} {floor:8.1f} images/s")
+    decoding = _measure_decoding(pairs.pictures, options.size, options.seconds)
+    print(f"{'decoding and resizing alone':32} {decoding:8.1f} images/s")
     for name, (frame, count) in classes.items():
         network = ReportClassifier(classes=count, **shape)
         module = ClassifierModule(network, learning_rate=1e-4, loss_on=recipe.classifier.loss_on)
-        _show(name, module, ClassDataset(noisy, frame.targets, rows), asked.seconds, floor)
+        _show(name, module, ClassDataset(noisy, frame.targets, rows), options.seconds, decoding)
     denoiser = DenoiserModule(ReportDenoiser(channels=3), learning_rate=1e-4)
-    _show("denoiser", denoiser, PairDataset(noisy, references, rows), asked.seconds, floor)
+    _show("denoiser", denoiser, PairDataset(noisy, references, rows), options.seconds, decoding)
 
 
-def _decoding(paths: Sequence[Path], size: int, seconds: float) -> float:
-    """Decode with as many threads as there are cores."""
+def _measure_decoding(paths: Sequence[Path], size: int, seconds: float) -> float:
+    """Decode and resize with one thread a core; return images/s."""
     start, done = time.perf_counter(), 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while time.perf_counter() < start + seconds:
@@ -66,13 +66,13 @@ def _decoding(paths: Sequence[Path], size: int, seconds: float) -> float:
     return done / (time.perf_counter() - start)
 
 
-def _show(name: str, module: FitModule, dataset: ClassDataset | PairDataset, seconds: float, floor: float) -> None:
-    rate = _training(module, dataset, seconds)
-    print(f"{'training: ' + name:32} {rate:8.1f} images/s, {rate / floor:.2f} of decoding")
+def _show(name: str, module: FitModule, dataset: ClassDataset | PairDataset, seconds: float, decoding: float) -> None:
+    rate = _measure_training(module, dataset, seconds)
+    print(f"{'training: ' + name:32} {rate:8.1f} images/s, {rate / decoding:.2f} of decoding")
 
 
-def _training(module: FitModule, dataset: ClassDataset | PairDataset, seconds: float) -> float:
-    """Steps of batch 5 as Lightning takes them, from pictures kept in memory."""
+def _measure_training(module: FitModule, dataset: ClassDataset | PairDataset, seconds: float) -> float:
+    """Train with batches of 5 images from memory, as Lightning does; return images/s."""
     optimizer = module.configure_optimizers()
     step = _step(module, optimizer)
     start, done, steps, epoch = 0.0, 0, 0, 0

@@ -27,7 +27,8 @@ def random_networks(channels: Channels) -> Networks:
     """Untrained networks whose answers depend on every part of them, and on the picture; both verdicts are given."""
     torch.manual_seed(5)
     restorer, judging = still(Restorer(channels.depth)), Judge()
-    drawn = (restorer.survey.finder.leave, restorer.detail.correct, restorer.detail.weigh, *judging.children())
+    encoder, detail = restorer.global_encoder, restorer.detail
+    drawn = (encoder.periodic_head.leave, detail.residual_head, detail.mix_head, *judging.children())
     for parameter in (parameter for layer in drawn for parameter in layer.parameters()):
         nn.init.normal_(parameter, std=0.05)
     network = still(PictureJudge(Backbone(), judging, SHAPE))

@@ -33,4 +33,4 @@ def test_the_command_writes_a_table_and_pictures_and_goes_on(
     assert call(monkeypatch, *asked, "--rivals", "median,notch", "--limit", 6, "--resume") == 0
     assert "notch" in capsys.readouterr().out
     assert call(monkeypatch, *asked, "--rivals", "blur") == 1
-    assert "no rival 'blur'" in capsys.readouterr().err
+    assert "unknown baseline 'blur'" in capsys.readouterr().err

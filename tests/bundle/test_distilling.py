@@ -128,7 +128,7 @@ def test_what_was_stopped_goes_on_to_the_same_bundle(
     )
     with pytest.raises(KeyboardInterrupt):
         distill(request(teacher, tmp_path / "again"))
-    with pytest.raises(OutputError, match="already holds a run; go on with it by --resume"):
+    with pytest.raises(OutputError, match="already holds a run; resume it with --resume"):
         distill(request(teacher, tmp_path / "again"))
     monkeypatch.setattr("clearcast.bundle.distilling.write_distilled", lambda *_: {})
     monkeypatch.setattr("clearcast.bundle.finishing.Model", lambda *_: None)

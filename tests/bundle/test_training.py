@@ -76,7 +76,7 @@ def test_in_the_benchmark_a_bundle_says_what_it_said_of_its_own_test_rows(
         split=SplitChoice(**parse_split(str(bundle / "split.csv"))),
         console=Console(quiet=True),
     )
-    run_benchmark(BenchmarkRequest(study=study, denoisers=[denoiser], judges=[bundled], trained_in=[bundle]))
+    run_benchmark(BenchmarkRequest(study=study, denoisers=[denoiser], classifiers=[bundled], trained_in=[bundle]))
     own = pd.read_csv(bundle / "predictions.csv").set_index("row")
     restored, judged = (
         pd.read_csv(study.out / "rows" / f"{name}.csv").set_index("row") for name in (denoiser.name, bundled.name)
@@ -140,7 +140,7 @@ def test_a_whole_bundle_is_not_trained_over(bundle: Path, noisy_folder: Path) ->
 
 def test_force_does_not_delete_what_is_no_bundle(noisy_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"format": 1, "started": "", "question": {"recipe": {}}}))
-    with pytest.raises(OutputError, match="holds a study, which --force does not delete for a bundle"):
+    with pytest.raises(OutputError, match="holds a study, which --force does not replace by a bundle"):
         train(replace(request(noisy_folder, tmp_path), force=True))
 
 

@@ -1,4 +1,4 @@
-"""The benchmark from end to end on rendered disks, with contenders whose figures are known."""
+"""Benchmark from end to end on rendered disks, with entrants whose results are known."""
 
 import json
 import shutil
@@ -51,9 +51,9 @@ def study(noisy_folder: Path, tmp_path: Path) -> StudyRequest:
 
 
 def run(
-    study: StudyRequest, denoisers: Sequence[Denoiser] = (), judges: Sequence[Judge] = (), limit: int | None = None
+    study: StudyRequest, denoisers: Sequence[Denoiser] = (), classifiers: Sequence[Judge] = (), limit: int | None = None
 ) -> Benchmark:
-    return run_benchmark(BenchmarkRequest(study=study, denoisers=denoisers, judges=judges, limit=limit))
+    return run_benchmark(BenchmarkRequest(study=study, denoisers=denoisers, classifiers=classifiers, limit=limit))
 
 
 def figure(result: Benchmark, contender: str, measure: str, kind: str = "all") -> float:
@@ -62,20 +62,20 @@ def figure(result: Benchmark, contender: str, measure: str, kind: str = "all") -
 
 
 class Counting:
-    """Restores nothing, and counts; stops like Ctrl-C after so many pictures."""
+    """Returns images unchanged and counts them; raises KeyboardInterrupt after a number of images."""
 
     def __init__(self, stop_after: int = 10_000) -> None:
-        self.seen = 0
+        self.count = 0
         self.stop_after = stop_after
 
     def __call__(self, picture: Picture) -> Picture:
-        self.seen += 1
-        if self.seen > self.stop_after:
+        self.count += 1
+        if self.count > self.stop_after:
             raise KeyboardInterrupt
         return picture
 
 
-def test_the_noisy_input_is_measured_in_grey_on_test_rows_only(study: StudyRequest) -> None:
+def test_noisy_input_is_measured_in_grey_on_test_rows_only(study: StudyRequest) -> None:
     result = run(study)
     split = pd.read_csv(study.out / "split.csv")
     kept = pd.read_csv(study.out / "rows" / "noisy.csv")
@@ -93,16 +93,16 @@ def test_the_noisy_input_is_measured_in_grey_on_test_rows_only(study: StudyReque
 
 
 def test_a_perfect_and_a_colour_denoiser(study: StudyRequest) -> None:
-    """One that knows the answer has SSIM 1; one that gets colours is measured in grey as the others are."""
+    """A perfect denoiser has SSIM 1; one for colour is measured in grey like the others."""
     tested = _tested(study)
     rows = [row for row in study.sheet.rows if row.number in tested]
     answers = [imaging.load(study.sheet.resolve(row.reference), Channels.GREY) for row in rows]
-    queue = [answers[0], *answers]  # the first picture is shown twice
+    queue = [answers[0], *answers]  # the first image is denoised twice
     result = run(
         study,
         [
-            Denoiser(name="oracle", restore=lambda _: queue.pop(0)),
-            Denoiser(name="colour", restore=lambda picture: picture, channels=Channels.RGB),
+            Denoiser(name="oracle", denoise=lambda _: queue.pop(0)),
+            Denoiser(name="colour", denoise=lambda picture: picture, channels=Channels.RGB),
         ],
     )
     assert figure(result, "oracle", "ssim") == pytest.approx(1)
@@ -115,46 +115,49 @@ def _tested(study: StudyRequest) -> set[int]:
     return set(split.row[split.split == "test"])
 
 
-def test_best_by_type_is_the_best_by_hand_of_each_type(study: StudyRequest) -> None:
+def test_best_by_type_is_the_best_untrained_method_of_each_type(study: StudyRequest) -> None:
     names = ["median", "notch"]
-    flat = Denoiser(name="trained", restore=lambda picture: np.full_like(picture, 128))
+    flat = Denoiser(name="trained", denoise=lambda picture: np.full_like(picture, 128))
     result = run(study, [*classical(names), flat])
     for kind in {str(row.noise_type) for row in study.sheet.rows if row.number in _tested(study)}:
         best = max(figure(result, name, "psnr", kind) for name in ("noisy", *names))
         assert figure(result, BY_TYPE, "psnr", kind) == pytest.approx(best)
 
 
-def test_judges_get_their_area(study: StudyRequest) -> None:
-    run(study)  # tells the order of the test rows
+def test_classifiers_get_their_roc_area(study: StudyRequest) -> None:
+    run(study)  # gives the order of the test rows
     labels = {row.number: row.label for row in study.sheet.rows}
     said = [0.9 if labels[row] is Label.DEFECT else 0.2 for row in pd.read_csv(study.out / "rows" / "noisy.csv").row]
     queue = [said[0], *said]
     result = run(
         replace(study, resume=True),
-        judges=[Judge(name="knows", probability=lambda _: queue.pop(0)), Judge(name="half", probability=lambda _: 0.5)],
+        classifiers=[
+            Judge(name="knows", probability=lambda _: queue.pop(0)),
+            Judge(name="half", probability=lambda _: 0.5),
+        ],
     )
     assert figure(result, "knows", "roc_area") == 1
     assert figure(result, "knows", "accuracy") == 1
     assert figure(result, "half", "roc_area") == 0.5
 
 
-def test_a_benchmark_that_was_stopped_goes_on(study: StudyRequest) -> None:
+def test_interrupted_benchmark_can_be_resumed(study: StudyRequest) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(study, [Denoiser(name="slow", restore=Counting(stop_after=4))])
-    assert len(pd.read_csv(study.out / "rows" / "slow.csv")) == 3  # the first is shown twice
+        run(study, [Denoiser(name="slow", denoise=Counting(stop_after=4))])
+    assert len(pd.read_csv(study.out / "rows" / "slow.csv")) == 3  # the first is denoised twice
     with (study.out / "rows" / "slow.csv").open("a") as file:
         file.write("7,,3")  # cut off in the middle
     again = Counting()
-    result = run(replace(study, resume=True), [Denoiser(name="slow", restore=again)])
+    result = run(replace(study, resume=True), [Denoiser(name="slow", denoise=again)])
     tested = result.about["measured_images"]
-    assert again.seen == tested - 3 + 1
+    assert again.count == tested - 3 + 1
     assert figure(result, "slow", "psnr") == figure(result, "noisy", "psnr")
     other = Counting()
-    run(replace(study, resume=True), [Denoiser(name="slow", restore=other, version="other weights")])
-    assert other.seen == tested + 1
+    run(replace(study, resume=True), [Denoiser(name="slow", denoise=other, version="other weights")])
+    assert other.count == tested + 1
 
 
-def test_a_limit_is_spread_over_types_and_parts(study: StudyRequest) -> None:
+def test_limited_rows_are_spread_over_noise_types_and_parts(study: StudyRequest) -> None:
     whole = run(study)
     part = run(replace(study, out=study.out.with_name("few")), limit=4)
     assert part.about["measured_images"] == 4
@@ -162,7 +165,7 @@ def test_a_limit_is_spread_over_types_and_parts(study: StudyRequest) -> None:
     assert part.about["measured_parts"] > 1
 
 
-def test_a_bad_picture_is_left_out_and_named(study: StudyRequest, noisy_folder: Path, tmp_path: Path) -> None:
+def test_bad_image_is_left_out_and_named(study: StudyRequest, noisy_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(noisy_folder, tmp_path / "data")
     sheet = read_sheet(tmp_path / "data" / "Labels.xlsx")
     tested = _tested(study)
@@ -177,27 +180,29 @@ def test_a_bad_picture_is_left_out_and_named(study: StudyRequest, noisy_folder: 
     assert not {bad.number, other.number} & set(pd.read_csv(study.out / "rows" / "noisy.csv").row)
 
 
-def test_what_is_there_is_kept_unless_told_otherwise(study: StudyRequest, tmp_path: Path) -> None:
+def test_existing_run_is_kept_without_resume_or_force(study: StudyRequest, tmp_path: Path) -> None:
     run(study)
     with pytest.raises(OutputError, match=r"already holds a run.*--resume.*--force"):
         run(study)
-    with pytest.raises(OutputError, match="something else"):
+    with pytest.raises(OutputError, match="another configuration"):
         run(replace(study, resume=True), limit=3)
     run(replace(study, force=True), limit=3)
     (tmp_path / "mine").mkdir()
     about = {"format": 1, "started": "", "question": {"recipe": {}}}
     (tmp_path / "mine" / "run.json").write_text(json.dumps(about))
-    with pytest.raises(OutputError, match="holds a study, which --force does not delete for a benchmark"):
+    with pytest.raises(OutputError, match="holds a study, which --force does not replace by a benchmark"):
         run(replace(study, out=tmp_path / "mine", force=True))
 
 
-def test_the_networks_of_a_study_take_part(study: StudyRequest, tmp_path: Path) -> None:
+def test_networks_of_a_study_as_entrants(study: StudyRequest, tmp_path: Path) -> None:
     trained = replace(study, out=tmp_path / "study", stages=parse_stages("1,3,4"), robustness=False)
     run_study(trained)
-    denoisers, judges = contenders_of_run(trained.out)
-    assert [judge.name for judge in judges] == ["report, noisy", "report, denoised"]
+    denoisers, classifiers = contenders_of_run(trained.out)
+    assert [each.name for each in classifiers] == ["report, noisy", "report, denoised"]
     same = replace(study, split=SplitChoice(**parse_split(str(trained.out / "split.csv"))))
-    result = run_benchmark(BenchmarkRequest(study=same, denoisers=denoisers, judges=judges, trained_in=[trained.out]))
+    result = run_benchmark(
+        BenchmarkRequest(study=same, denoisers=denoisers, classifiers=classifiers, trained_in=[trained.out])
+    )
     written = pd.read_csv(trained.out / "predictions.csv").set_index("row")
     kept = pd.read_csv(study.out / "rows" / "report, noisy.csv").set_index("row")
     np.testing.assert_allclose(kept.p_defect, written.loc[kept.index, "p_defect_noisy"], atol=2e-6)
@@ -218,7 +223,7 @@ def test_the_networks_of_a_study_take_part(study: StudyRequest, tmp_path: Path) 
     assert not (tmp_path / "other").exists()
 
 
-def test_who_was_trained_on_another_sheet_takes_part_with_a_warning(study: StudyRequest, tmp_path: Path) -> None:
+def test_entrant_trained_on_another_sheet_gets_a_warning(study: StudyRequest, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     about = {"format": 1, "started": "", "question": {"recipe": "clear", "sheet_sha256": "0"}}
@@ -227,7 +232,7 @@ def test_who_was_trained_on_another_sheet_takes_part_with_a_warning(study: Study
     assert any("trained on another sheet" in warning["text"] for warning in result.about["warnings"])
 
 
-def test_learned_rivals_are_trained_once(study: StudyRequest) -> None:
+def test_learned_baselines_are_trained_once(study: StudyRequest) -> None:
     asked = BenchmarkRequest(study=study, denoisers=[], budget=0.01, limit=4)
     first = run_benchmark(asked)
     assert {"dncnn", "unet", "resnet18"} <= set(first.figures.contender)
@@ -236,13 +241,13 @@ def test_learned_rivals_are_trained_once(study: StudyRequest) -> None:
     pd.testing.assert_frame_equal(again.figures, first.figures)  # milliseconds too: nothing was measured again
 
 
-def test_two_contenders_of_one_name_are_refused(study: StudyRequest) -> None:
-    with pytest.raises(RecipeError, match="two contenders are called 'median'"):
+def test_duplicate_entrant_names_are_refused(study: StudyRequest) -> None:
+    with pytest.raises(RecipeError, match="two entrants have the name 'median'"):
         run(study, [*classical(["median"]), *classical(["median"])])
 
 
-def test_names_of_rivals() -> None:
+def test_names_of_baselines() -> None:
     assert parse_rivals("notch, median,notch") == ("notch", "median")
     assert set(parse_rivals("")) >= {"median", "nlm", "wavelet", "notch"}
-    with pytest.raises(RecipeError, match=r"no rival 'mean'; known are median, nlm, wavelet, bm3d, notch"):
+    with pytest.raises(RecipeError, match=r"unknown baseline 'mean'; expected median, nlm, wavelet, bm3d, notch"):
         parse_rivals("median,mean")

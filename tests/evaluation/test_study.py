@@ -1,4 +1,4 @@
-"""The study from end to end on a small data set: what it writes, what it keeps, what it refuses."""
+"""Study from end to end on a small data set: files, resuming, repetition, folds and errors."""
 
 import json
 import shutil
@@ -69,7 +69,7 @@ def files(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_all_stages_and_the_transfer_are_there(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+def test_all_stages_and_the_transfer_are_run(finished: tuple[StudyRequest, StudyMetrics]) -> None:
     asked, metrics = finished
     assert list(metrics["stages"]) == [stage.value for stage in Stage]
     assert json.loads((asked.out / "metrics.json").read_text()) == metrics
@@ -78,7 +78,7 @@ def test_all_stages_and_the_transfer_are_there(finished: tuple[StudyRequest, Stu
         assert (asked.out / stage / "model.safetensors").exists()
 
 
-def test_one_split_for_all_stages(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+def test_all_stages_share_one_split(finished: tuple[StudyRequest, StudyMetrics]) -> None:
     asked, metrics = finished
     split = pd.read_csv(asked.out / "split.csv")
     test = set(split.row[split.split == "test"])
@@ -108,7 +108,7 @@ def test_metrics_follow_from_the_predictions(finished: tuple[StudyRequest, Study
     assert restored["noisy"]["periodic"]["ssim"]["mean"] == pytest.approx(periodic.ssim_noisy.mean(), abs=1e-5)
 
 
-def test_fidelity_is_that_of_the_files(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+def test_image_quality_is_that_of_the_files(finished: tuple[StudyRequest, StudyMetrics]) -> None:
     asked, _ = finished
     line = pd.read_csv(asked.out / "predictions.csv").iloc[0]
     denoised = imaging.load(asked.out / line.denoised, imaging.Channels.RGB)
@@ -117,7 +117,7 @@ def test_fidelity_is_that_of_the_files(finished: tuple[StudyRequest, StudyMetric
     assert (result.psnr, result.ssim) == pytest.approx((line.psnr_denoised, line.ssim_denoised), abs=1e-5)
 
 
-def test_lpips_that_cannot_be_measured_is_a_note(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+def test_unavailable_lpips_is_a_note(finished: tuple[StudyRequest, StudyMetrics]) -> None:
     _, metrics = finished
     stage = metrics["stages"]["denoising"]
     assert stage["kind"] == "restoration"
@@ -125,19 +125,21 @@ def test_lpips_that_cannot_be_measured_is_a_note(finished: tuple[StudyRequest, S
     assert stage["lpips_note"]
 
 
-def test_a_finished_run_is_kept_unless_told_otherwise(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+def test_finished_run_is_kept_without_resume_or_force(finished: tuple[StudyRequest, StudyMetrics]) -> None:
     asked, metrics = finished
     before = files(asked.out)
-    with pytest.raises(OutputError, match=r"already holds a run; go on with it by --resume, or delete it .* --force"):
+    with pytest.raises(OutputError, match=r"already holds a run; resume it with --resume, or replace it with --force"):
         run_study(asked)
     assert files(asked.out) == before
     assert run_study(replace(asked, resume=True)) == metrics
     assert {path: data for path, data in files(asked.out).items() if path.suffix == ".ckpt"}.items() <= before.items()
 
 
-def test_resume_refuses_another_question(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+def test_resume_refuses_another_configuration(finished: tuple[StudyRequest, StudyMetrics]) -> None:
     asked, _ = finished
-    with pytest.raises(OutputError, match=r"something else \(seed was 5, now 6\); ask the same, or use another folder"):
+    with pytest.raises(
+        OutputError, match=r"another configuration \(seed was 5, now 6\); use the same options, or another"
+    ):
         run_study(replace(asked, seed=6, resume=True))
 
 
@@ -148,7 +150,7 @@ def test_resume_refuses_another_column_of_labels(finished: tuple[StudyRequest, S
         run_study(replace(asked, sheet=other, resume=True))
 
 
-def test_a_data_set_that_was_moved_can_be_gone_on_with(
+def test_run_of_a_moved_data_set_can_be_resumed(
     finished: tuple[StudyRequest, StudyMetrics], noisy_folder: Path, tmp_path: Path
 ) -> None:
     asked, metrics = finished
@@ -162,7 +164,7 @@ def test_a_data_set_that_was_moved_can_be_gone_on_with(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"resume": True, "force": True}, "--resume goes on with a run and --force deletes it"),
+        ({"resume": True, "force": True}, "--resume continues a run and --force deletes it"),
         ({"repeat": True}, "give --resume with it"),
     ],
 )
@@ -178,13 +180,13 @@ def test_options_that_contradict_each_other_are_refused(
 
 @pytest.fixture
 def copied(finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> StudyRequest:
-    """The finished run in a folder of one's own, to go on with."""
+    """A copy of the finished run, to be resumed."""
     asked, _ = finished
     shutil.copytree(asked.out, tmp_path / "run")
     return replace(asked, out=tmp_path / "run", resume=True)
 
 
-def test_repeating_a_stage_renews_what_was_made_from_it(
+def test_repeating_a_stage_repeats_the_stages_that_depend_on_it(
     finished: tuple[StudyRequest, StudyMetrics], copied: StudyRequest
 ) -> None:
     _, metrics = finished
@@ -204,7 +206,7 @@ def test_repeating_a_stage_renews_what_was_made_from_it(
     ("name", "stage"),
     [("run.json", None), ("noisy/predictions.csv", None), ("noisy/result.json", None), ("noisy/last.ckpt", "noisy")],
 )
-def test_a_damaged_file_of_the_run_is_named(copied: StudyRequest, name: str, stage: str | None) -> None:
+def test_damaged_file_of_the_run_is_named(copied: StudyRequest, name: str, stage: str | None) -> None:
     path = copied.out / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3] if name != "noisy/predictions.csv" else b"")
     if stage:  # as if the fit had been interrupted
@@ -214,14 +216,14 @@ def test_a_damaged_file_of_the_run_is_named(copied: StudyRequest, name: str, sta
         run_study(copied)
 
 
-def test_a_split_that_was_edited_is_refused(copied: StudyRequest) -> None:
+def test_edited_split_is_refused(copied: StudyRequest) -> None:
     path = copied.out / "split.csv"
     path.write_text(path.read_text().replace(",train", ",validation", 1))
-    with pytest.raises(OutputError, match=r"split\.csv was changed after the run was begun"):
+    with pytest.raises(OutputError, match=r"split\.csv was changed after the run was started"):
         run_study(copied)
 
 
-def test_wishes_are_kept_until_others_take_their_place(copied: StudyRequest) -> None:
+def test_operating_targets_are_kept_until_replaced(copied: StudyRequest) -> None:
     def asked(**named: float) -> set[str]:
         return {each["asked"] for each in write_evidence(copied.out, named, copied.console)["decisions"].values()}
 
@@ -234,7 +236,7 @@ def test_wishes_are_kept_until_others_take_their_place(copied: StudyRequest) -> 
 
 
 @pytest.mark.parametrize("name", ["predictions.csv", "validation.csv", "robustness.csv"])
-def test_a_damaged_table_is_named_when_evidence_is_weighed(copied: StudyRequest, name: str) -> None:
+def test_damaged_table_is_named_when_evidence_is_computed(copied: StudyRequest, name: str) -> None:
     (copied.out / name).write_bytes(b"")
     with pytest.raises(OutputError, match=f"{name} is damaged"):
         write_evidence(copied.out, {}, copied.console)
@@ -242,11 +244,11 @@ def test_a_damaged_table_is_named_when_evidence_is_weighed(copied: StudyRequest,
         with pytest.raises(OutputError, match=f"{name} is damaged"):
             can_be_weighed(copied.out)
     (copied.out / "predictions.csv").unlink()
-    with pytest.raises(OutputError, match=r"no predictions\.csv there; needed is a run's folder"):
+    with pytest.raises(OutputError, match=r"has no predictions\.csv; expected a run directory"):
         write_evidence(copied.out, {}, copied.console)
 
 
-def test_lpips_is_added_once_its_weights_are_there(
+def test_lpips_is_added_once_its_weights_are_available(
     finished: tuple[StudyRequest, StudyMetrics], copied: StudyRequest, tmp_path: Path
 ) -> None:
     _, before = finished
@@ -266,7 +268,7 @@ def restored(metrics: StudyMetrics) -> FidelityMetrics:
     return stage["denoised"]["all"]
 
 
-def test_a_named_backbone_that_is_missing_is_told_at_once(sheet: Path, tmp_path: Path) -> None:
+def test_missing_lpips_backbone_fails_before_training(sheet: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingDependencyError, match="no such file"):
         run_study(replace(request(sheet, tmp_path / "run"), lpips_backbone=tmp_path / "none.pth"))
     assert not (tmp_path / "run").exists()
@@ -277,13 +279,15 @@ def test_early_stopping_needs_validation_rows(sheet: Path, tmp_path: Path) -> No
     values = asked.recipe.model_dump()
     values["classifier"]["patience"] = 3
     at_random = SplitChoice(kind=SplitKind.RANDOM)
-    with pytest.raises(SheetError, match=r"stops early by validation rows, but of 36 rows none is for validation"):
+    with pytest.raises(
+        SheetError, match=r"needs validation rows for early stopping, but of 36 rows none is for validation"
+    ):
         run_study(replace(asked, recipe=parse_recipe(values, "mine"), split=at_random))
 
 
 @pytest.fixture
 def siblings(noisy_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the sheet in which all rows that are ok have one reference picture; its path."""
+    """A copy of the sheet in which all ok rows have one reference image; its path."""
     shutil.copytree(noisy_folder, tmp_path / "data")
     table = pd.read_excel(tmp_path / "data/Labels.xlsx", engine="calamine")
     ok = table["Denoise Image"].str.contains("_ok_")
@@ -295,7 +299,7 @@ def siblings(noisy_folder: Path, tmp_path: Path) -> Path:
     return tmp_path / "data/Labels.xlsx"
 
 
-def test_a_random_split_tells_its_leaks(siblings: Path, tmp_path: Path) -> None:
+def test_random_split_warns_of_leakage(siblings: Path, tmp_path: Path) -> None:
     printed = StringIO()
     at_random = SplitChoice(kind=SplitKind.RANDOM)
     asked = replace(request(siblings, tmp_path / "run", "2"), split=at_random, console=Console(file=printed))
@@ -307,45 +311,45 @@ def test_a_random_split_tells_its_leaks(siblings: Path, tmp_path: Path) -> None:
     by_part, by_file = shared["text"], same_file["text"]
     leaked = run["groups"]["leaked_test_images"]
     assert by_part.startswith(f"{leaked} of 7 test images show a part that was also trained on")
-    assert by_file.startswith(f"{tested} of 7 test rows have a reference picture that, byte for byte, is also")
+    assert by_file.startswith(f"{tested} of 7 test rows have a reference image that is identical to")
     assert leaked >= tested
     assert "validation" not in run["counts"]  # as published
     assert "Beware: " + by_part in printed.getvalue().replace("\n", " ")
 
 
-def test_groups_that_would_leak_a_picture_are_refused(siblings: Path, tmp_path: Path) -> None:
+def test_groups_that_would_leak_an_image_are_refused(siblings: Path, tmp_path: Path) -> None:
     sheet = read_sheet(siblings)
     groups = tmp_path / "groups.csv"
     groups.write_text("path,group\n" + "".join(f"{row.noisy},{row.number}\n" for row in sheet.rows))
     asked = replace(request(siblings, tmp_path / "run", "2"), split=SplitChoice(kind=SplitKind.GROUPED, groups=groups))
-    told = r"show a picture, byte for byte, that .* row \d+ of the sheet, .* so that the split would leak"
-    with pytest.raises(SheetError, match=told):
+    message = r"share an identical image with .* row \d+ of the sheet, .* so the split would leak"
+    with pytest.raises(SheetError, match=message):
         run_study(asked)
     assert not asked.out.exists()
 
 
 @pytest.mark.parametrize("run", [run_study, run_folds])
-def test_what_is_refused_deletes_no_older_run(
+def test_refused_study_deletes_no_older_run(
     run: Callable[[StudyRequest], StudyMetrics], siblings: Path, tmp_path: Path
 ) -> None:
     split = SplitChoice(folds=2) if run is run_folds else SplitChoice()
     asked = replace(request(siblings, tmp_path / "run", "4"), split=split, force=True)
     older = tmp_path / "run" / "run.json"
     older.parent.mkdir()
-    question = {"recipe": {"name": "report"}}  # a study's, though another's
+    question = {"recipe": {"name": "report"}}  # of a study, but another one
     before = json.dumps({"format": 1, "started": "2026-01-01T00:00:00+00:00", "question": question})
     older.write_text(before)
-    with pytest.raises(OutputError, match="stage denoised starts from denoising"):
+    with pytest.raises(OutputError, match="stage denoised depends on denoising"):
         run(asked)
     groups = tmp_path / "groups.csv"
     groups.write_text("path,group\n" + "".join(f"{row.noisy},{row.number}\n" for row in asked.sheet.rows))
     leaking = replace(split, kind=SplitKind.GROUPED, groups=groups)
-    with pytest.raises(SheetError, match="so that the split would leak"):
+    with pytest.raises(SheetError, match="so the split would leak"):
         run(replace(asked, stages=(Stage.NOISY,), split=leaking))
     assert older.read_text() == before
 
 
-def test_a_saved_split_is_used_again(finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
+def test_saved_split_is_reused(finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
     asked, _ = finished
     split = asked.out / "split.csv"
     again = replace(
@@ -356,9 +360,7 @@ def test_a_saved_split_is_used_again(finished: tuple[StudyRequest, StudyMetrics]
     assert (tmp_path / "run" / "split.csv").read_text() == split.read_text()
 
 
-def test_corrected_groups_count_with_a_saved_split_too(
-    finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path
-) -> None:
+def test_corrected_groups_apply_to_a_saved_split(finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
     asked, _ = finished
     groups = tmp_path / "groups.csv"
     groups.write_text("path,group\n" + "".join(f"{row.noisy},one\n" for row in asked.sheet.rows))
@@ -368,7 +370,7 @@ def test_corrected_groups_count_with_a_saved_split_too(
     assert run["groups"]["leaked_test_images"] == run["groups"]["test_images"] > 0
 
 
-def test_a_saved_split_must_train_and_test(finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
+def test_saved_split_needs_training_and_test_rows(finished: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
     asked, _ = finished
     saved = tmp_path / "split.csv"
     saved.write_text((asked.out / "split.csv").read_text().replace(",test,", ",train,"))
@@ -383,7 +385,7 @@ def folds(sheet: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyR
     return asked, run_folds(asked)
 
 
-def test_in_folds_each_row_tests_once(folds: tuple[StudyRequest, StudyMetrics]) -> None:
+def test_each_row_is_tested_in_one_fold(folds: tuple[StudyRequest, StudyMetrics]) -> None:
     asked, metrics = folds
     table = pd.read_csv(asked.out / "predictions.csv")
     assert sorted(table.row) == [row.number for row in asked.sheet.rows]
@@ -399,7 +401,7 @@ def test_in_folds_each_row_tests_once(folds: tuple[StudyRequest, StudyMetrics]) 
     assert len(pd.read_csv(asked.out / "robustness.csv")) == 36 * 3 * 6
 
 
-def test_a_repetition_of_folds_that_is_stopped_is_gone_on_with(
+def test_interrupted_repetition_of_folds_can_be_resumed(
     folds: tuple[StudyRequest, StudyMetrics], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, _ = folds
@@ -421,7 +423,7 @@ def test_a_repetition_of_folds_that_is_stopped_is_gone_on_with(
     assert len(list((tmp_path / "run").glob("fold-*/noise_type/result.json"))) == 3
 
 
-def test_folds_go_on_where_they_stopped(folds: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
+def test_interrupted_folds_can_be_resumed(folds: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
     asked, metrics = folds
     shutil.copytree(asked.out, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "fold-3")
@@ -436,7 +438,9 @@ def test_folds_go_on_where_they_stopped(folds: tuple[StudyRequest, StudyMetrics]
     assert again["stages"]["noisy"] == metrics["stages"]["noisy"]
 
 
-def test_folds_without_robustness_keep_no_older_one(folds: tuple[StudyRequest, StudyMetrics], tmp_path: Path) -> None:
+def test_folds_without_robustness_delete_older_results(
+    folds: tuple[StudyRequest, StudyMetrics], tmp_path: Path
+) -> None:
     asked, _ = folds
     shutil.copytree(asked.out, tmp_path / "run")
     again = replace(asked, out=tmp_path / "run", stages=(Stage.NOISY,), resume=True, repeat=True, robustness=False)
@@ -446,7 +450,7 @@ def test_folds_without_robustness_keep_no_older_one(folds: tuple[StudyRequest, S
 
 
 @pytest.mark.parametrize(("stages", "left"), [("1", {"reference", "noise_type", "denoising", "denoised"}), ("", set())])
-def test_a_repetition_that_is_stopped_leaves_no_older_figures(
+def test_interrupted_repetition_leaves_no_older_metrics(
     copied: StudyRequest, monkeypatch: pytest.MonkeyPatch, stages: str, left: set[str]
 ) -> None:
     def stop(*_: object) -> None:
@@ -465,7 +469,7 @@ def test_a_repetition_that_is_stopped_leaves_no_older_figures(
         assert "p_defect_noisy" not in pd.read_csv(copied.out / "predictions.csv").columns
 
 
-def test_rising_levels_of_noise(finished: tuple[StudyRequest, StudyMetrics]) -> None:
+def test_robustness_at_rising_noise_levels(finished: tuple[StudyRequest, StudyMetrics]) -> None:
     asked, metrics = finished
     table = pd.read_csv(asked.out / "robustness.csv")
     tested = metrics["run"]["counts"]["test"]["label"]
@@ -481,7 +485,7 @@ def test_rising_levels_of_noise(finished: tuple[StudyRequest, StudyMetrics]) -> 
 
 
 @pytest.mark.parametrize("kind", list(LEVELS))
-def test_a_level_has_the_strength_asked_for(kind: NoiseType) -> None:
+def test_noise_level_has_the_requested_strength(kind: NoiseType) -> None:
     grey = np.full((256, 256), 128, np.uint8)
     for strength in LEVELS[kind][:3]:
         rng = np.random.default_rng(3)
@@ -492,14 +496,14 @@ def test_a_level_has_the_strength_asked_for(kind: NoiseType) -> None:
             assert (noisy - 128 / 255).std() == pytest.approx(strength, rel=0.1)
 
 
-def test_few_images_are_spread_over_the_parts() -> None:
+def test_sampled_rows_are_spread_over_the_parts() -> None:
     parts = ["many"] * 400 + [f"single {number}" for number in range(100)]
     chosen = chosen_rows(range(500), parts, 7)
     assert len(chosen) == MOST_IMAGES
     assert sum(parts[row] != "many" for row in chosen) == 100
 
 
-def test_few_images_of_a_sorted_sheet_are_of_both_labels() -> None:
+def test_sampled_rows_of_a_sorted_sheet_have_both_labels() -> None:
     singles = [str(row) for row in range(4 * MOST_IMAGES)]
     chosen = chosen_rows(range(len(singles)), singles, 7)
     assert len(chosen) == MOST_IMAGES
@@ -507,11 +511,11 @@ def test_few_images_of_a_sorted_sheet_are_of_both_labels() -> None:
     assert MOST_IMAGES / 3 < first_half < 2 * MOST_IMAGES / 3
 
 
-def test_stages_one_by_one(sheet: Path, tmp_path: Path) -> None:
+def test_stages_can_be_run_one_by_one(sheet: Path, tmp_path: Path) -> None:
     asked = request(sheet, tmp_path / "run", "2")
     assert set(run_study(asked)["stages"]) == {"noise_type"}
     with pytest.raises(
-        OutputError, match=r"stage denoised starts from denoising, which .* ask for --stages denoising,denoised"
+        OutputError, match=r"stage denoised depends on denoising, which .* use --stages denoising,denoised"
     ):
         run_study(replace(asked, stages=(Stage.DENOISED,), resume=True))
 
@@ -532,7 +536,7 @@ def test_force_replaces_a_run_but_nothing_else(sheet: Path, tmp_path: Path) -> N
 
 @pytest.fixture
 def damaged(noisy_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the data set with one truncated and one missing picture; the path of its sheet."""
+    """A copy of the data set with one truncated and one missing image; the path of its sheet."""
     folder = tmp_path / "noisy"
     shutil.copytree(noisy_folder, folder)
     first, second, *_ = sorted((folder / "With-Noise").rglob("*.jpeg"))
@@ -541,7 +545,7 @@ def damaged(noisy_folder: Path, tmp_path: Path) -> Path:
     return folder / "Labels.xlsx"
 
 
-def test_bad_pictures_are_told_before_anything_is_trained(damaged: Path, tmp_path: Path) -> None:
+def test_bad_images_are_reported_before_training(damaged: Path, tmp_path: Path) -> None:
     with pytest.raises(
         SheetError,
         match=r"2 of 36 rows cannot be used:\n.*\n.*\nRead .*header in row 1, rows 2 to 37\. See all with 'clearcast",
@@ -552,7 +556,7 @@ def test_bad_pictures_are_told_before_anything_is_trained(damaged: Path, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
-def test_bad_pictures_can_be_left_out(damaged: Path, tmp_path: Path) -> None:
+def test_bad_images_can_be_left_out(damaged: Path, tmp_path: Path) -> None:
     asked = replace(request(damaged, tmp_path / "run", "2"), skip_bad=True)
     metrics = run_study(asked)
     assert len(metrics["run"]["left_out"]) == 2

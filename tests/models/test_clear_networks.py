@@ -21,12 +21,12 @@ from clearcast.noise import Wave, wave_field
 SIZES = [(64, 64), (65, 71), (128, 200), (300, 90)]
 
 
-def picture(height: int, width: int, depth: int = 1, seed: int = 0) -> torch.Tensor:
+def random_images(height: int, width: int, depth: int = 1, seed: int = 0) -> torch.Tensor:
     return torch.rand(2, depth, height, width, generator=torch.Generator().manual_seed(seed))
 
 
 def stirred(restorer: Restorer) -> Restorer:
-    """New networks end in zeros, so that nothing would be seen of what they do."""
+    """Replace weights that are zero at first, so that every layer affects the output."""
     generator = torch.Generator().manual_seed(1)
     for weights in restorer.parameters():
         if not weights.abs().sum():
@@ -36,38 +36,38 @@ def stirred(restorer: Restorer) -> Restorer:
 
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize("size", SIZES)
-def test_any_size_is_restored_within_the_range(size: tuple[int, int], depth: int) -> None:
+def test_any_size_is_denoised_within_the_range(size: tuple[int, int], depth: int) -> None:
     torch.manual_seed(0)
-    restored, seen = stirred(Restorer(depth))(picture(*size, depth))
-    assert restored.shape == (2, depth, *size)
-    assert restored.isfinite().all()
-    assert 0 <= restored.min() <= restored.max() <= 1
-    assert seen.scores.shape == (2, 4)
-    assert seen.levels.shape == (2, 2)
-    assert seen.waves.shape == seen.small.shape == (2, 1, SIDE, SIDE)
+    denoised, context = stirred(Restorer(depth))(random_images(*size, depth))
+    assert denoised.shape == (2, depth, *size)
+    assert denoised.isfinite().all()
+    assert 0 <= denoised.min() <= denoised.max() <= 1
+    assert context.scores.shape == (2, 4)
+    assert context.levels.shape == (2, 2)
+    assert context.waves.shape == context.small.shape == (2, 1, SIDE, SIDE)
 
 
-def test_every_weight_takes_part() -> None:
+def test_every_weight_gets_a_gradient() -> None:
     torch.manual_seed(0)
     restorer = Restorer()
     stirred(restorer).requires_grad_(True)
-    restored, seen = restorer(0.2 + 0.6 * picture(64, 64))
-    torch.autograd.backward(restored.sum() + seen.scores.square().sum() + seen.levels.sum())
+    denoised, context = restorer(0.2 + 0.6 * random_images(64, 64))
+    torch.autograd.backward(denoised.sum() + context.scores.square().sum() + context.levels.sum())
     idle = [name for name, weights in restorer.named_parameters() if weights.grad is None or not weights.grad.any()]
     assert not idle
 
 
-def test_one_picture_is_restored_as_among_others() -> None:
+def test_denoising_does_not_depend_on_the_rest_of_the_batch() -> None:
     torch.manual_seed(0)
     restorer = stirred(Restorer())
-    pictures = picture(72, 64)
-    together, _ = restorer(pictures)
-    for one, expected in zip(pictures, together, strict=True):
+    images = random_images(72, 64)
+    together, _ = restorer(images)
+    for one, expected in zip(images, together, strict=True):
         torch.testing.assert_close(restorer(one[None])[0][0], expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("size", "depth"), [((300, 410), 1), ((203, 333), 3)])
-def test_tiles_leave_no_seam(size: tuple[int, int], depth: int) -> None:
+def test_tiled_inference_leaves_no_seam(size: tuple[int, int], depth: int) -> None:
     torch.manual_seed(0)
     restorer = stirred(Restorer(depth))
     noisy = np.random.default_rng(0).integers(0, 256, (*size, *([3] if depth == 3 else []))).astype(np.uint8)
@@ -77,38 +77,38 @@ def test_tiles_leave_no_seam(size: tuple[int, int], depth: int) -> None:
     assert np.abs(whole.astype(int) - tiled).max() <= 1  # rounding
 
 
-def test_a_restorer_believes_what_it_is_told_of_the_noise() -> None:
+def test_given_noise_replaces_the_estimated_noise() -> None:
     torch.manual_seed(0)
     restorer = stirred(Restorer())
     noisy = np.random.default_rng(0).integers(0, 256, (70, 95)).astype(np.uint8)
-    own, seen = restore(restorer, noisy)
-    same, _ = restore(restorer, noisy, noise=(seen.scores, seen.levels))
+    own, context = restore(restorer, noisy)
+    same, _ = restore(restorer, noisy, noise=(context.scores, context.levels))
     np.testing.assert_array_equal(same, own)
     scores, levels = torch.tensor([[9.0, 0, 0, 0]]), torch.tensor([[1.0, 0]])
-    other, told = restore(restorer, noisy, noise=(scores, levels))
+    other, given = restore(restorer, noisy, noise=(scores, levels))
     assert (other != own).any()
-    assert (told.scores is scores, told.levels is levels) == (True, True)
-    torch.testing.assert_close(told.waves, seen.waves)
+    assert (given.scores is scores, given.levels is levels) == (True, True)
+    torch.testing.assert_close(given.waves, context.waves)
 
 
-def test_a_restorer_that_diverged_gives_no_picture() -> None:
+def test_diverged_denoiser_gives_no_image() -> None:
     restorer = Restorer(1).eval()
     torch.nn.init.constant_(next(restorer.detail.parameters()), float("nan"))
-    with pytest.raises(ModelOutputError, match="restored pixels"):
+    with pytest.raises(ModelOutputError, match="denoised pixels"):
         restore(restorer, np.zeros((32, 40), np.uint8))
 
 
-def test_restoring_in_one_piece_is_the_network_itself() -> None:
+def test_inference_in_one_piece_equals_the_network() -> None:
     torch.manual_seed(0)
     restorer = stirred(Restorer())
     noisy = np.random.default_rng(0).integers(0, 256, (70, 95)).astype(np.uint8)
     expected, _ = restorer(torch.from_numpy(noisy)[None, None].float() / 255)
-    restored, _ = restore(restorer, noisy)
-    assert np.abs(restored - 255 * expected[0, 0].numpy()).max() <= 0.51
+    denoised, _ = restore(restorer, noisy)
+    assert np.abs(denoised - 255 * expected[0, 0].numpy()).max() <= 0.51
 
 
 @pytest.mark.parametrize("size", [(256, 256), (200, 333), (64, 100)])
-def test_shrinking_averages_areas_as_opencv_does(size: tuple[int, int]) -> None:
+def test_area_resizing_equals_opencvs(size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).random(size, np.float32)
     expected = cv2.resize(pixels, (50, 50), interpolation=cv2.INTER_AREA)
     np.testing.assert_allclose(shrink(torch.from_numpy(pixels)[None, None], 50, 50)[0, 0], expected, atol=1e-5)
@@ -116,12 +116,12 @@ def test_shrinking_averages_areas_as_opencv_does(size: tuple[int, int]) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(height=st.integers(1, 90), width=st.integers(1, 90), side=st.integers(1, 64))
-def test_shrinking_keeps_the_mean(height: int, width: int, side: int) -> None:
+def test_area_resizing_keeps_the_mean(height: int, width: int, side: int) -> None:
     pixels = torch.rand(1, 1, height, width, dtype=torch.float64)
     torch.testing.assert_close(shrink(pixels, side, side).mean(), pixels.mean(), atol=1e-9, rtol=0)
 
 
-def test_enlarging_reproduces_parabolas_and_windows_of_it_agree() -> None:
+def test_cubic_resizing_reproduces_parabolas_also_in_a_window() -> None:
     x = (torch.arange(32, dtype=torch.float64) + 0.5) / 32
     large = (torch.arange(100, dtype=torch.float64) + 0.5) / 100
     small = (x * x - x)[None, :] + (2 * x)[:, None]
@@ -132,7 +132,7 @@ def test_enlarging_reproduces_parabolas_and_windows_of_it_agree() -> None:
     torch.testing.assert_close(enlarge(small[None, None], 100, 100, window)[0, 0], whole[window])
 
 
-def test_enlarging_is_pillows_away_from_the_border() -> None:
+def test_cubic_resizing_equals_pillows_away_from_the_border() -> None:
     small = np.random.default_rng(0).random((20, 31), np.float32)
     expected = np.asarray(Image.fromarray(small).resize((100, 90), Image.Resampling.BICUBIC))
     large = enlarge(torch.from_numpy(small)[None, None], 90, 100)[0, 0].numpy()
@@ -140,7 +140,7 @@ def test_enlarging_is_pillows_away_from_the_border() -> None:
 
 
 @pytest.mark.parametrize("side", [8, 16])
-def test_fourier_layer_transforms_as_an_fft(side: int) -> None:
+def test_fourier_block_transforms_as_an_fft(side: int) -> None:
     layer = Fourier(3, side)
     signal = torch.randn(2, 3, side, side)
     expected = torch.fft.rfft2(signal, norm="ortho")
@@ -153,20 +153,20 @@ def test_fourier_layer_transforms_as_an_fft(side: int) -> None:
     torch.testing.assert_close(layer.inverse(*other), inverse, atol=1e-5, rtol=0)
 
 
-def test_median_is_scipys() -> None:
+def test_median_filter_equals_scipys() -> None:
     pixels = torch.rand(1, 1, 20, 31)
     expected = ndimage.median_filter(pixels[0, 0].numpy(), size=3, mode="nearest")
     np.testing.assert_array_equal(median3(pixels)[0, 0], expected)
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-def test_pixels_as_integers_are_filled_as_floats_are(depth: int) -> None:
+def test_impulses_are_filled_alike_in_uint8_and_float(depth: int) -> None:
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, depth, 20, 31)).astype(np.uint8))
     for found, expected in zip(fill(pixels), fill(pixels.float() / 255), strict=True):
         torch.testing.assert_close(found, expected, atol=0, rtol=0)
 
 
-def test_neighbours_are_weighed_one_two_one() -> None:
+def test_filling_weights_neighbours_binomially() -> None:
     lone = torch.full((1, 1, 9, 9), 0.5)
     lone[0, 0, 4, 4], lone[0, 0, 3, 4], lone[0, 0, 4, 3] = 1.0, 0.8, 0.2
     filled, _ = fill(lone)
@@ -174,24 +174,26 @@ def test_neighbours_are_weighed_one_two_one() -> None:
     assert filled[0, 0, 4, 4] == pytest.approx(around / 12, abs=1e-3)
 
 
-def test_an_impulse_is_filled_from_its_neighbours_and_nothing_else_changes() -> None:
+def test_only_impulses_are_filled() -> None:
     ramp = torch.linspace(0.2, 0.8, 49).reshape(1, 1, 7, 7)
     struck = ramp.clone()
     struck[0, 0, 3, 3], struck[0, 0, 1, 5] = 1.0, 0.0
     filled, kept = fill(struck)
     changed = (filled != struck)[0, 0].nonzero().tolist()
     assert changed == [[1, 5], [3, 3]]
-    torch.testing.assert_close(filled[0, 0, 3, 3], ramp[0, 0, 3, 3], atol=2e-3, rtol=0)  # the mean around is the middle
+    torch.testing.assert_close(
+        filled[0, 0, 3, 3], ramp[0, 0, 3, 3], atol=2e-3, rtol=0
+    )  # the mean of its neighbours is its own value
     assert kept[0, 0, 3, 3] == kept[0, 0, 1, 5] == 0
 
 
-def test_luma_is_that_of_decoding_to_grey() -> None:
+def test_luma_equals_decoding_to_grey() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3)).astype(np.uint8)
     grey = luma(torch.from_numpy(pixels).permute(2, 0, 1)[None].float())[0, 0].numpy()
     assert np.abs(grey - cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)).max() <= 0.51
 
 
-def test_statistics_count_pixels_unlike_their_neighbours() -> None:
+def test_noise_statistics_count_pixels_that_differ_from_their_neighbours() -> None:
     flat = torch.full((1, 1, 64, 64), 0.5)
     assert statistics(windows(flat))[0].exp().max() < 2e-4
     struck = flat.clone()
@@ -211,11 +213,11 @@ def test_statistics_count_pixels_unlike_their_neighbours() -> None:
         (NoiseType.NONE, ""),
     ],
 )
-def test_levels_are_told_in_a_persons_units(kind: NoiseType, expected: str) -> None:
+def test_noise_levels_have_readable_units(kind: NoiseType, expected: str) -> None:
     scores = torch.tensor([[5.0 if each is kind else 0.0 for each in NoiseType]])
-    field = wave_field((Wave(0.2, 8.0, 0.0),), SIDE, SIDE)  # of a picture four times as large
+    field = wave_field((Wave(0.2, 8.0, 0.0),), SIDE, SIDE)  # of an image four times as large
     waves = torch.from_numpy(field)[None, None]
-    told = tell(Seen(waves, waves, scores, torch.tensor([[0.1, 0.05]])), 4 * SIDE, 4 * SIDE)
-    assert told.noise_type is kind
-    assert told.level == expected
-    assert sum(told.probabilities.values()) == pytest.approx(1)
+    estimate = tell(Seen(waves, waves, scores, torch.tensor([[0.1, 0.05]])), 4 * SIDE, 4 * SIDE)
+    assert estimate.noise_type is kind
+    assert estimate.level == expected
+    assert sum(estimate.probabilities.values()) == pytest.approx(1)

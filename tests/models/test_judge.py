@@ -1,4 +1,4 @@
-"""The judge: its evidence explains its logit, place by place."""
+"""Defect head: its evidence by cell explains its logit."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def some_features(seed: int = 3, rows: int = 2, columns: int = 3) -> Features:
 
 
 @given(arrays.arrays(np.float64, st.tuples(*[st.integers(1, 4)] * 3), elements=st.floats(-200, 200)))
-def test_smooth_maximum_is_scipys(evidence: np.ndarray) -> None:
+def test_log_mean_exp_pooling_equals_scipys(evidence: np.ndarray) -> None:
     places = evidence.shape[1] * evidence.shape[2]
     expected = (logsumexp(SHARPNESS * evidence, axis=(1, 2)) - np.log(places)) / SHARPNESS
 
@@ -48,12 +48,12 @@ def test_evidence_explains_the_logit(judge: Judge) -> None:
     )
 
 
-def test_evidence_of_a_place_is_its_own_reading_and_that_of_the_whole(judge: Judge) -> None:
+def test_evidence_of_a_cell_is_the_sum_of_local_and_global_head(judge: Judge) -> None:
     features = some_features()
 
     evidence = judge(features).evidence
 
-    whole = extremes(features) @ judge.whole.weight[0] + judge.whole.bias
+    whole = extremes(features) @ judge.global_head.weight[0] + judge.global_head.bias
     assert judge.coarse.bias is not None
     for row, column in [(0, 0), (3, 5), (2, 1)]:
         fine = features.fine[:, :, row, column] @ judge.fine.weight[0, :, 0, 0]
@@ -61,13 +61,13 @@ def test_evidence_of_a_place_is_its_own_reading_and_that_of_the_whole(judge: Jud
         torch.testing.assert_close(evidence[:, row, column], fine + coarse + judge.coarse.bias + whole)
 
 
-def test_extremes_are_those_of_places_and_of_their_neighbourhoods() -> None:
+def test_extremes_are_those_of_cells_and_of_their_neighbourhoods() -> None:
     features = some_features()
 
     found = extremes(features)
 
     assert found.shape == (2, EXTREMES)
-    channel = features.fine[1, 7].numpy()  # 4 x 6 places
+    channel = features.fine[1, 7].numpy()  # 4 x 6 cells
     means = [
         channel[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].mean()
         for row in range(4)
@@ -77,20 +77,20 @@ def test_extremes_are_those_of_places_and_of_their_neighbourhoods() -> None:
     np.testing.assert_allclose(found[1, 7 : 4 * 112 : 112], expected, rtol=1e-5)
 
 
-def test_one_network_from_pictures_of_any_size_to_the_verdict(judge: Judge) -> None:
+def test_defect_classifier_takes_images_of_any_size(judge: Judge) -> None:
     network = PictureJudge(Backbone(), judge, (70, 100)).eval()
-    pictures = torch.rand(2, 3, 70, 100)
+    images = torch.rand(2, 3, 70, 100)
 
-    logit, evidence = network(pictures)
+    logit, evidence = network(images)
 
     assert logit.shape == (2,)
     assert evidence.shape == (2, 6, 8)
     assert torch.isfinite(logit).all()
-    larger = pictures.repeat_interleave(3, dim=2).repeat_interleave(2, dim=3)
+    larger = images.repeat_interleave(3, dim=2).repeat_interleave(2, dim=3)
     torch.testing.assert_close(network(larger).logit, logit, atol=1e-4, rtol=1e-4)
 
 
-def test_a_judge_that_was_not_fitted_says_nothing() -> None:
+def test_defect_head_that_was_not_fitted_gives_zero() -> None:
     logit, evidence = Judge()(some_features())
 
     assert not logit.any()

@@ -1,4 +1,4 @@
-"""The published networks against the list of layers in the published text."""
+"""Published networks compared with the list of layers in the published text."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_classifier_has_the_published_layers(classifier: ReportClassifier) -> No
     assert sum(kind == "ReLU" for kind, *_ in layers) == 3
 
 
-def test_parameters_are_those_of_the_closed_form(classifier: ReportClassifier) -> None:
+def test_parameter_counts_equal_the_closed_form(classifier: ReportClassifier) -> None:
     convolutions = (3 * 9 + 1) * 16 + (16 * 9 + 1) * 32
     linear = (8192 + 1) * 128 + (128 + 1) * 3
     assert count_parameters(classifier) == convolutions + linear
@@ -38,7 +38,7 @@ def test_parameters_are_those_of_the_closed_form(classifier: ReportClassifier) -
     assert count_parameters(ReportDenoiser(channels=3)) == down + up
 
 
-def test_literal_classifier_has_nothing_between_its_layers() -> None:
+def test_literal_classifier_has_no_activations() -> None:
     """Without activations and dropout it is an affine map of its input."""
     network = ReportClassifier(size=64, channels=1, classes=2, activation=Activation.NONE).eval()
     x, y = torch.rand(2, 1, 1, 64, 64)
@@ -51,9 +51,9 @@ def test_literal_classifier_has_nothing_between_its_layers() -> None:
 def test_probabilities_for_every_size(size: int) -> None:
     network = ReportClassifier(size=size, channels=3, classes=2, activation=Activation.RELU).eval()
     with torch.no_grad():
-        said = network(torch.rand(2, 3, size, size))
-    assert said.shape == (2, 2)
-    torch.testing.assert_close(said.sum(dim=1), torch.ones(2))
+        probabilities = network(torch.rand(2, 3, size, size))
+    assert probabilities.shape == (2, 2)
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2))
 
 
 def test_denoiser_alternates_as_published() -> None:
@@ -74,14 +74,14 @@ def test_denoiser_doubles_each_size_again_with_output_padding() -> None:
 
 @pytest.mark.parametrize(("channels", "height", "width"), [(3, 256, 256), (1, 64, 96)])
 def test_denoiser_keeps_shape_and_range(channels: int, height: int, width: int) -> None:
-    pictures = torch.rand(2, channels, height, width)
+    images = torch.rand(2, channels, height, width)
     with torch.no_grad():
-        clean = ReportDenoiser(channels=channels)(pictures)
-    assert clean.shape == pictures.shape
-    assert 0 <= clean.min() <= clean.max() <= 1
+        denoised = ReportDenoiser(channels=channels)(images)
+    assert denoised.shape == images.shape
+    assert 0 <= denoised.min() <= denoised.max() <= 1
 
 
-def test_summary_leaves_the_network_as_it_was(classifier: ReportClassifier) -> None:
+def test_summary_does_not_change_the_network(classifier: ReportClassifier) -> None:
     summarize(classifier.train(), (3, 256, 256))
     assert classifier.training
     assert not any(module._forward_hooks for module in classifier.modules())

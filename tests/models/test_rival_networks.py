@@ -1,4 +1,4 @@
-"""The rivals' networks against the published numbers, and what every network must keep."""
+"""Baseline networks: published parameter counts, shapes, gradients and seeds."""
 
 import itertools
 from collections.abc import Callable
@@ -16,8 +16,8 @@ DENOISERS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def test_parameters_are_the_published_ones() -> None:
-    """ResNet-18 as everybody counts it; U-Net with 64 channels and one input and output; DnCNN by its closed form."""
+def test_parameter_counts_are_the_published_ones() -> None:
+    """ResNet-18 for ImageNet; U-Net with 64 channels, one input and one output channel; DnCNN by its closed form."""
     assert count_parameters(ResNet18(channels=3, classes=1000)) == 11_689_512
     assert count_parameters(UNet(channels=1)) == 31_030_593
     first, between, last = 9 * 64 + 64, 15 * (9 * 64 * 64 + 2 * 64), 9 * 64 + 1
@@ -28,9 +28,9 @@ def test_parameters_are_the_published_ones() -> None:
     ("name", "channels", "size"), list(itertools.product(DENOISERS, (1, 3), ((64, 64), (37, 50), (8, 9))))
 )
 def test_denoisers_keep_any_shape(name: str, channels: int, size: tuple[int, int]) -> None:
-    pictures = torch.rand(2, channels, *size)
+    images = torch.rand(2, channels, *size)
     with torch.no_grad():
-        assert DENOISERS[name](channels).eval()(pictures).shape == pictures.shape
+        assert DENOISERS[name](channels).eval()(images).shape == images.shape
 
 
 @pytest.mark.parametrize("name", DENOISERS)
@@ -40,23 +40,23 @@ def test_a_denoiser_that_predicts_no_noise_changes_nothing(name: str) -> None:
     nn.init.zeros_(last.weight)
     assert last.bias is not None
     nn.init.zeros_(last.bias)
-    pictures = torch.rand(1, 1, 21, 30)
+    images = torch.rand(1, 1, 21, 30)
     with torch.no_grad():
-        assert torch.equal(network(pictures), pictures)
+        assert torch.equal(network(images), images)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (97, 130), (33, 33)])
 def test_resnet_gives_probabilities_for_any_size(size: tuple[int, int]) -> None:
     network = ResNet18(channels=1, classes=2).eval()
     with torch.no_grad():
-        said = network(torch.rand(2, 1, *size))
+        probabilities = network(torch.rand(2, 1, *size))
         depth = network.blocks(network.stem(torch.rand(1, 1, 224, 224))).shape
-    torch.testing.assert_close(said.sum(dim=1), torch.ones(2))
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2))
     assert depth == (1, 512, 7, 7)  # as published
 
 
 @pytest.mark.parametrize("name", [*DENOISERS, "resnet"])
-def test_every_parameter_learns(name: str) -> None:
+def test_every_parameter_gets_a_gradient(name: str) -> None:
     torch.manual_seed(0)
     network = ResNet18(channels=1, classes=2) if name == "resnet" else DENOISERS[name](1)
     network(torch.rand(4, 1, 64, 64)).square()[:, 0].sum().backward()
@@ -67,9 +67,9 @@ def test_every_parameter_learns(name: str) -> None:
 
 @pytest.mark.parametrize("name", DENOISERS)
 def test_the_same_seed_gives_the_same_network(name: str) -> None:
-    pictures, said = torch.rand(1, 1, 32, 32), []
+    images, outputs = torch.rand(1, 1, 32, 32), []
     for _ in range(2):
         torch.manual_seed(3)
         with torch.no_grad():
-            said.append(DENOISERS[name](1).eval()(pictures))
-    assert torch.equal(*said)
+            outputs.append(DENOISERS[name](1).eval()(images))
+    assert torch.equal(*outputs)

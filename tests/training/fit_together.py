@@ -1,6 +1,6 @@
-"""Fit two small networks, one after the other: python fit_together.py FOLDER DEVICES. Every process runs all of it.
+"""Fit two small networks in distributed processes: python fit_together.py FOLDER DEVICES. Every process runs it all.
 
-The first learns from rows, some of whose batches cannot be divided evenly; the second from batches that are made.
+The first learns from rows, some of whose batches cannot be divided evenly; the second from batches of each process.
 """
 
 import sys
@@ -27,7 +27,7 @@ HELDOUT = list(range(10, ROWS))
 
 
 class Adder(AnnealedModule):
-    """Notes what each process is given to learn from."""
+    """Records the training batches of each process."""
 
     def __init__(self) -> None:
         super().__init__(nn.Linear(1, 1), learning_rate=0.1, steps=EPOCH)
@@ -44,7 +44,7 @@ def made(rng: np.random.Generator) -> Batch:
     return (torch.from_numpy(rng.random((3, 1), dtype=np.float32)),)
 
 
-def around(devices: int) -> Surroundings:
+def trainer_config(devices: int) -> Surroundings:
     return Surroundings(seed=SEED, console=Console(file=StringIO()), accelerator="cpu", devices=devices)
 
 
@@ -61,7 +61,7 @@ def fit_rows(folder: Path, devices: int) -> None:
         folder / f"rows-{devices}",
         settings=Fit(learning_rate=0.01, batch=BATCH, epochs=3),
         title="rows",
-        around=around(devices),
+        config=trainer_config(devices),
     )
 
 
@@ -74,7 +74,7 @@ def fit_steps(folder: Path, devices: int) -> None:
         folder / f"steps-{devices}",
         settings=Fit(learning_rate=0.1, batch=3, epochs=1),
         title="steps",
-        around=around(devices),
+        config=trainer_config(devices),
     )
     np.savetxt(folder / f"given-{devices}-{module.global_rank}.txt", module.given)
 

@@ -1,4 +1,4 @@
-"""How recipe clear learns: batches, plans, what is not known of a pair, and what its judge looks at."""
+"""Training of recipe clear: seeded batches, budgets, unknown targets, views of the classifier, learning rates."""
 
 import math
 import warnings
@@ -38,7 +38,7 @@ def pair(tmp_path: Path) -> Pair:
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=8))
-def test_a_step_has_its_own_batch_whatever_was_asked_before(steps: list[int]) -> None:
+def test_batch_depends_on_its_step_alone(steps: list[int]) -> None:
     dataset = StepDataset(lambda rng: (torch.tensor(rng.random()),), seed=3)
     for step in steps:
         assert float(dataset[step][0]) == pytest.approx(np.random.default_rng((3, step)).random())
@@ -53,7 +53,7 @@ def test_a_step_has_its_own_batch_whatever_was_asked_before(steps: list[int]) ->
     rows=st.integers(1, 5000),
     measured=st.integers(1, 1000),
 )
-def test_a_plan_takes_what_it_is_given_and_no_more(
+def test_plan_uses_the_budget_and_no_more(
     minutes: float, survey: float, detail: float, look: float, rows: int, measured: int
 ) -> None:
     plan = plan_within(minutes, Pace(survey=survey, detail=detail, look=look), rows=rows, measured=measured)
@@ -72,7 +72,7 @@ def test_a_plan_takes_what_it_is_given_and_no_more(
         assert judged == 100 or 2 * judged * look <= 0.25 * 60 * minutes
 
 
-def test_the_pace_of_a_machine_is_measured(pair: Pair) -> None:
+def test_step_times_are_measured_without_changing_the_networks(pair: Pair) -> None:
     gallery = Gallery([pair] * 3, Channels.GREY)
     restorer = Restorer()
     before = {name: weights.clone() for name, weights in restorer.state_dict().items()}
@@ -81,21 +81,21 @@ def test_the_pace_of_a_machine_is_measured(pair: Pair) -> None:
     assert all(torch.equal(before[name], weights) for name, weights in restorer.state_dict().items())
 
 
-def test_what_is_not_known_of_a_pair_teaches_nothing() -> None:
+def test_unknown_targets_do_not_count() -> None:
     torch.manual_seed(0)
-    module = SurveyModule(Restorer().survey, learning_rate=1e-3, steps=1)
-    pictures = torch.randint(0, 256, (2, 64, 64, 1), dtype=torch.uint8)
+    module = SurveyModule(Restorer().global_encoder, learning_rate=1e-3, steps=1)
+    images = torch.randint(0, 256, (2, 64, 64, 1), dtype=torch.uint8)
     unknown, levels = torch.full((2, 1, 128, 128), torch.nan), torch.full((2, 2), torch.nan)
-    measured = module.measures((pictures, pictures, unknown, torch.tensor([0, 1]), levels))
+    measured = module.measures((images, images, unknown, torch.tensor([0, 1]), levels))
     assert measured["waves"] == 0
     assert torch.isfinite(measured["loss"])
     levels[1, 0], unknown[1] = 0.0, 0.25
-    half = module.measures((pictures, pictures, unknown, torch.tensor([0, 1]), levels))
-    assert half["waves"].item() == pytest.approx(0.25)  # the survey says no waves yet; the mean is over known ones
+    half = module.measures((images, images, unknown, torch.tensor([0, 1]), levels))
+    assert half["waves"].item() == pytest.approx(0.25)  # the encoder finds no waves yet; the mean is over known ones
     assert half["loss"] > measured["loss"]
 
 
-def test_the_judge_sees_restored_pictures_and_noise_free_ones(pair: Pair) -> None:
+def test_classifier_views_are_denoised_and_noise_free_images(pair: Pair) -> None:
     torch.manual_seed(0)
     restorer = Restorer().eval()
     view_of = RestoredViews([pair], Channels.GREY, (64, 96), restorer, seed=1)
@@ -105,13 +105,13 @@ def test_the_judge_sees_restored_pictures_and_noise_free_ones(pair: Pair) -> Non
     np.testing.assert_array_equal(view_of(0, 0), restore(restorer, noisy)[0])
     np.testing.assert_array_equal(view_of(0, 1), clean)
     for view in (2, 3, 4):
-        seen = view_of(0, view)
-        assert seen.shape == clean.shape
-        assert (seen != clean).any()
-        np.testing.assert_array_equal(view_of(0, view), seen)
+        augmented = view_of(0, view)
+        assert augmented.shape == clean.shape
+        assert (augmented != clean).any()
+        np.testing.assert_array_equal(view_of(0, view), augmented)
 
 
-def test_without_a_noise_free_picture_the_judge_sees_the_restored_one(pair: Pair) -> None:
+def test_denoised_image_replaces_a_missing_noise_free_image(pair: Pair) -> None:
     torch.manual_seed(0)
     restorer = Restorer().eval()
     assert pair.noisy
@@ -124,7 +124,7 @@ def test_without_a_noise_free_picture_the_judge_sees_the_restored_one(pair: Pair
 
 
 class Recording(AnnealedModule):
-    """Notes the learning rate of each step."""
+    """Records the learning rate of each step."""
 
     def __init__(self, steps: int) -> None:
         super().__init__(torch.nn.Linear(1, 1), learning_rate=0.1, steps=steps)
@@ -157,6 +157,6 @@ def test_the_learning_rate_rises_and_falls_along_half_a_cosine(tmp_path: Path) -
     assert module.rates == pytest.approx(expected)
 
 
-def test_large_pictures_are_judged_at_four_fifths_and_small_ones_in_full() -> None:
+def test_classifier_shape_of_large_and_small_images() -> None:
     shapes = {(512, 512): (416, 416), (300, 200): (300, 200), (1024, 400): (832, 384), (385, 64): (384, 64)}
     assert {shape: judged_shape(shape) for shape in shapes} == shapes

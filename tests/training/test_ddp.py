@@ -1,4 +1,4 @@
-"""Fitting by two processes on the CPU, against one process, which knows nothing of shares."""
+"""Distributed fit of two processes on the CPU, compared with one process."""
 
 import csv
 import subprocess
@@ -40,7 +40,7 @@ def history(folder: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in line.items()} for line in csv.DictReader(file)]
 
 
-def test_two_processes_learn_and_measure_what_one_does(fitted: Path) -> None:
+def test_two_processes_give_the_weights_and_metrics_of_one(fitted: Path) -> None:
     one, two = (load_file(fitted / f"rows-{devices}" / "model.safetensors") for devices in (1, 2))
     for name, weights in one.items():
         torch.testing.assert_close(two[name], weights, rtol=1e-4, atol=1e-6)
@@ -48,7 +48,7 @@ def test_two_processes_learn_and_measure_what_one_does(fitted: Path) -> None:
         assert {**together, "seconds": 0} == pytest.approx({**alone, "seconds": 0}, rel=1e-5)
 
 
-def test_each_process_is_given_its_own_batches(fitted: Path) -> None:
+def test_each_process_gets_its_own_batches(fitted: Path) -> None:
     first, second = (np.loadtxt(fitted / f"given-2-{number}.txt", dtype=np.float32) for number in (0, 1))
     alone = [np.random.default_rng((SEED, step)).random(3, dtype=np.float32) for step in range(EPOCH)]
     np.testing.assert_array_equal(first, np.concatenate(alone))
@@ -65,17 +65,17 @@ def test_held_out_rows_count_once(fitted: Path) -> None:
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 9])
-def test_shares_make_the_batch(total: int) -> None:
+def test_shares_add_up_to_the_batch(total: int) -> None:
     rows = torch.arange(BATCH)
     shares = [share(rows, number, total) for number in range(total)]
     assert sorted(torch.cat(shares[:BATCH]).tolist()) == rows.tolist()
     assert all(spare.tolist() == [0] for spare in shares[BATCH:])
 
 
-def test_more_devices_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_devices_than_available_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     require_device("auto", 2)
     require_device("cpu", 3)
-    with pytest.raises(RecipeError, match="finds 2; take --devices 2"):
+    with pytest.raises(RecipeError, match="finds 2; use --devices 2"):
         require_device("gpu", 3)

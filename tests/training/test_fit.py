@@ -1,4 +1,4 @@
-"""Fitting: what is learned, what is written, and that an interruption changes nothing."""
+"""Fitting one network: weights, history, resuming and early stopping."""
 
 import csv
 from io import StringIO
@@ -26,7 +26,7 @@ SIZE, ROWS = 32, 24
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> PictureStore:
-    """Dark and bright pictures in turn, so that a class is easy to learn."""
+    """Alternating dark and bright images, whose class is easy to learn."""
     folder = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
     for row in range(ROWS):
@@ -56,7 +56,7 @@ def fit_classifier(
         folder,
         settings=settings(epochs, patience),
         title="test",
-        around=Surroundings(seed=3, console=Console(file=StringIO()), accelerator="cpu"),
+        config=Surroundings(seed=3, console=Console(file=StringIO()), accelerator="cpu"),
     )
     return network, fitted
 
@@ -66,7 +66,7 @@ def history(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_learns_and_writes_weights_and_history(store: PictureStore, tmp_path: Path) -> None:
+def test_fit_learns_and_writes_weights_and_history(store: PictureStore, tmp_path: Path) -> None:
     network, fitted = fit_classifier(store, tmp_path, epochs=12)
     lines = history(tmp_path)
     assert fitted.epochs == len(lines) == 12
@@ -76,7 +76,7 @@ def test_learns_and_writes_weights_and_history(store: PictureStore, tmp_path: Pa
     assert all(torch.equal(weights[name], value) for name, value in network.state_dict().items())
 
 
-def test_interrupted_and_resumed_is_the_same_as_never_stopped(
+def test_resumed_fit_equals_an_uninterrupted_one(
     store: PictureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight, _ = fit_classifier(store, tmp_path / "straight", epochs=4)
@@ -118,7 +118,7 @@ def test_denoiser_module_measures_mean_squared_error(store: PictureStore) -> Non
     assert float(module.measures(batch)["loss"].detach()) == pytest.approx(float(wanted), rel=1e-5)
 
 
-def test_literal_loss_is_cross_entropy_of_probabilities(store: PictureStore) -> None:
+def test_literal_loss_is_the_cross_entropy_of_probabilities(store: PictureStore) -> None:
     network = ReportClassifier(size=SIZE, channels=3, classes=2, activation=Activation.NONE).eval()
     module = ClassifierModule(network, learning_rate=1e-4, loss_on=LossOn.PROBABILITIES)
     batch = next(iter(ordered_loader(ClassDataset(store, TARGETS, HELDOUT))))
@@ -128,7 +128,7 @@ def test_literal_loss_is_cross_entropy_of_probabilities(store: PictureStore) -> 
     assert float(module.measures(batch)["loss"].detach()) == pytest.approx(float(wanted), rel=1e-5)
 
 
-def test_order_depends_on_seed_and_epoch_alone() -> None:
+def test_order_of_rows_depends_on_seed_and_epoch_alone() -> None:
     sampler = EpochSampler(20, seed=1)
     first = list(sampler)
     sampler.set_epoch(1)

@@ -14,7 +14,7 @@ from clearcast.training.clear.gallery import Gallery, Pair, channels_of
 SIZES = ((96, 160), (96, 160), (64, 64), (100, 170), (200, 300))  # (height, width); the median is the first
 
 
-def picture(number: int) -> Picture:
+def gradient(number: int) -> Picture:
     """A gradient with a colour cast, another one for each number."""
     height, width = SIZES[number]
     down, across = np.mgrid[:height, :width]
@@ -23,18 +23,18 @@ def picture(number: int) -> Picture:
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> list[Pair]:
-    """Pairs of several sizes, whose noisy half is the negative."""
+    """Pairs of several sizes, whose noisy image is the negative."""
     listed = []
     for number in range(len(SIZES)):
         clean, noisy = tmp_path / f"{number}-clean.png", tmp_path / f"{number}-noisy.png"
-        imaging.save(clean, picture(number))
-        imaging.save(noisy, 255 - picture(number))
+        imaging.save(clean, gradient(number))
+        imaging.save(noisy, 255 - gradient(number))
         listed.append(Pair(clean=clean, noisy=noisy, noise_type=NoiseType.GAUSSIAN))
     return listed
 
 
 @pytest.mark.parametrize("channels", Channels)
-def test_batches_of_pictures_of_many_sizes_have_one_shape(pairs: list[Pair], channels: Channels) -> None:
+def test_batches_of_images_of_many_sizes_have_one_shape(pairs: list[Pair], channels: Channels) -> None:
     made = Gallery(pairs, channels)
     assert made.shape == SIZES[0]
     for seed in range(8):
@@ -46,19 +46,19 @@ def test_batches_of_pictures_of_many_sizes_have_one_shape(pairs: list[Pair], cha
         assert (corners[:, 1] <= SIZES[0][1] - crop_of(made)).all()
 
 
-def test_a_pair_is_cut_but_never_resized(pairs: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pair_is_cropped_but_never_resized(pairs: list[Pair], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gallery, "_PAIRS", 1.0)
     for number, size in enumerate(SIZES):
         drawn = Gallery([pairs[number]], Channels.RGB, shape=SIZES[0]).draw(np.random.default_rng(number))
         if size < SIZES[0]:
-            assert drawn.sigma is not None  # too small: only its noise-free half is used, with noise made anew
+            assert drawn.sigma is not None  # too small: only its noise-free image is used, with synthetic noise
         else:
             assert (drawn.kind, drawn.sigma) == (NoiseType.GAUSSIAN, None)
             np.testing.assert_array_equal(drawn.noisy, 255 - drawn.clean)
 
 
-def test_pictures_without_colour_are_grey_whatever_their_files_hold(tmp_path: Path, pairs: list[Pair]) -> None:
-    grey = np.repeat(picture(0)[:, :, :1], 3, axis=2)
+def test_images_without_colour_are_grey_also_in_colour_files(tmp_path: Path, pairs: list[Pair]) -> None:
+    grey = np.repeat(gradient(0)[:, :, :1], 3, axis=2)
     imaging.save(tmp_path / "grey.jpg", grey)
     assert channels_of([tmp_path / "grey.jpg"]) is Channels.GREY
     assert pairs[0].clean
@@ -66,29 +66,27 @@ def test_pictures_without_colour_are_grey_whatever_their_files_hold(tmp_path: Pa
 
 
 @pytest.mark.parametrize("kept", [0, 2])
-def test_what_is_drawn_does_not_depend_on_what_memory_holds(
-    pairs: list[Pair], monkeypatch: pytest.MonkeyPatch, kept: int
-) -> None:
+def test_samples_do_not_depend_on_the_cache(pairs: list[Pair], monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
     whole = Gallery(pairs, Channels.RGB)
     monkeypatch.setattr(gallery, "_BUDGET", kept * 2 * 96 * 160 * 3)
-    told: list[tuple[int, int]] = []
-    part = Gallery(pairs, Channels.RGB, progress=lambda done, of: told.append((done, of)))
+    reported: list[tuple[int, int]] = []
+    part = Gallery(pairs, Channels.RGB, progress=lambda done, of: reported.append((done, of)))
     assert (whole.kept, part.kept, len(part)) == (len(pairs), kept, len(pairs))
-    assert told == [(done, kept) for done in range(1, kept + 1)]
+    assert reported == [(done, kept) for done in range(1, kept + 1)]
     for seed in range(20):
         one, other = (made.draw(np.random.default_rng(seed)) for made in (whole, part))
         np.testing.assert_array_equal(one.noisy, other.noisy)
         np.testing.assert_array_equal(one.clean, other.clean)
 
 
-def test_nothing_to_learn_from_is_refused() -> None:
-    with pytest.raises(SheetError, match="one noise-free picture at least"):
+def test_no_image_to_learn_from_is_refused() -> None:
+    with pytest.raises(SheetError, match="at least one noise-free image"):
         Gallery([], Channels.GREY)
 
 
-def test_pairs_without_a_noise_free_picture_are_left_out(pairs: list[Pair]) -> None:
+def test_pairs_without_a_noise_free_image_are_left_out(pairs: list[Pair]) -> None:
     blind = [Pair(noisy=pair.noisy, noise_type=pair.noise_type) for pair in pairs]
 
     assert len(Gallery([*blind, *pairs[:2]], Channels.GREY)) == 2
-    with pytest.raises(SheetError, match="needed is one noise-free picture at least"):
+    with pytest.raises(SheetError, match="expected at least one noise-free image"):
         Gallery(blind, Channels.GREY)

@@ -1,4 +1,4 @@
-"""What the glance learns from, and a step of fitting it."""
+"""Distillation of the student encoder: views, level targets, batches and steps."""
 
 import math
 from functools import partial
@@ -23,7 +23,7 @@ from clearcast.training.clear.glancing import (
     GlanceModule,
     Lessons,
     NoisyViews,
-    _told,
+    _level_targets,
     at_shape,
     spreads_of,
 )
@@ -52,14 +52,14 @@ def lessons(pairs: list[Pair], backbone: Backbone, tmp_path_factory: pytest.Temp
         backbone,
         views,
         rows=len(pairs),
-        folder=tmp_path_factory.mktemp("seen"),
+        folder=tmp_path_factory.mktemp("features"),
         device=torch.device("cpu"),
         progress=lambda *_: None,
     )
     return Lessons(views, [look(view=view) for view in (0, 1)])
 
 
-def test_the_first_view_is_the_noise_free_picture_and_the_others_vary(pairs: list[Pair]) -> None:
+def test_first_view_is_the_noise_free_image_and_the_others_are_augmentations(pairs: list[Pair]) -> None:
     views = CleanViews(pairs, Channels.GREY, SHAPE, seed=1)
     assert pairs[0].clean
     clean = imaging.load(pairs[0].clean, Channels.GREY)
@@ -68,7 +68,7 @@ def test_the_first_view_is_the_noise_free_picture_and_the_others_vary(pairs: lis
     assert (views(0, 2) != views(0, 1)).any()
 
 
-def test_a_judge_at_a_glance_learns_first_from_what_it_will_judge(pairs: list[Pair]) -> None:
+def test_first_noisy_view_is_the_noisy_image(pairs: list[Pair]) -> None:
     views = NoisyViews(pairs, Channels.GREY, SHAPE, seed=1)
     assert pairs[0].noisy
     assert pairs[0].clean
@@ -79,31 +79,29 @@ def test_a_judge_at_a_glance_learns_first_from_what_it_will_judge(pairs: list[Pa
         np.testing.assert_array_equal(lone(0, view), views(0, 0))
 
 
-def test_what_is_to_be_told_of_waves_is_the_closed_form() -> None:
+def test_level_targets_equal_the_closed_form() -> None:
     wave = Wave(amplitude=0.3, period=32.0, orientation=60.0)
-    told = _told(0.1, 0.02, wave_field((wave,), 256, 256))
-    assert told[:2] * LEVEL_UNIT == pytest.approx([0.1, 0.02])
-    assert told[2] * LEVEL_UNIT == pytest.approx(0.3 / math.sqrt(2), rel=0.02)
-    assert 2 ** (told[3] * CYCLES_UNIT) == pytest.approx(256 / 32, rel=0.03)
+    levels = _level_targets(0.1, 0.02, wave_field((wave,), 256, 256))
+    assert levels[:2] * LEVEL_UNIT == pytest.approx([0.1, 0.02])
+    assert levels[2] * LEVEL_UNIT == pytest.approx(0.3 / math.sqrt(2), rel=0.02)
+    assert 2 ** (levels[3] * CYCLES_UNIT) == pytest.approx(256 / 32, rel=0.03)
     turn = math.radians(120)
-    assert told[4:] / TURN_UNIT == pytest.approx([math.cos(turn), math.sin(turn)], abs=0.05)
-    long = _told(0.0, 0.0, wave_field((Wave(amplitude=0.3, period=9.0, orientation=0.0),), 300, 1024))
+    assert levels[4:] / TURN_UNIT == pytest.approx([math.cos(turn), math.sin(turn)], abs=0.05)
+    long = _level_targets(0.0, 0.0, wave_field((Wave(amplitude=0.3, period=9.0, orientation=0.0),), 300, 1024))
     assert 2 ** (long[3] * CYCLES_UNIT) == pytest.approx(1024 / 9, rel=0.03)
-    assert np.isnan(_told(0.1, 0.0, np.zeros((64, 64), np.float32))[3:]).all()
+    assert np.isnan(_level_targets(0.1, 0.0, np.zeros((64, 64), np.float32))[3:]).all()
 
 
-def test_a_batch_depends_on_its_random_numbers_alone(lessons: Lessons) -> None:
+def test_batch_depends_on_its_random_numbers_alone(lessons: Lessons) -> None:
     batches = [lessons.batch(np.random.default_rng(seed)) for seed in (3, 3, 4)]
     assert batches[0][0].shape == (BATCH, *SHAPE, 1)
     assert all(one.equal(two) or one.isnan().any() for one, two in zip(batches[0], batches[1], strict=True))
     assert not batches[0][0].equal(batches[2][0])
 
 
-def test_steps_bring_what_is_seen_in_noisy_pictures_nearer_to_what_is_seen_without(
-    lessons: Lessons, backbone: Backbone
-) -> None:
+def test_steps_bring_student_features_nearer_to_the_teachers(lessons: Lessons, backbone: Backbone) -> None:
     torch.manual_seed(0)
-    module = GlanceModule(Glance(backbone), spreads_of(lessons.seen[0]), learning_rate=1e-4, steps=10)
+    module = GlanceModule(Glance(backbone), spreads_of(lessons.features[0]), learning_rate=1e-4, steps=10)
     batch = lessons.batch(np.random.default_rng(1))
     optimizer = torch.optim.Adam(module.network.parameters(), lr=1e-4)
     before = module.measures(batch)

@@ -1,4 +1,4 @@
-"""Fitting the judge on toy pictures: it finds what was drawn, says the same for a seed, and refuses what cannot be."""
+"""Fitting the defect head on toy images: accuracy, localisation, seeds, weights, threshold and temperature."""
 
 from pathlib import Path
 
@@ -25,12 +25,12 @@ PLACES = [(24 + 16 * (row % 6), 24 + 16 * (row * 5 % 6)) for row in range(ROWS)]
 
 
 def drawn(row: int, view: int) -> Picture:
-    """A flat picture with fine grain; a black spot on it is a defect."""
-    picture = np.random.default_rng([row, view]).integers(120, 136, (SIZE, SIZE), dtype=np.uint8)
+    """A flat image with fine noise; a black spot on it is a defect."""
+    image = np.random.default_rng([row, view]).integers(120, 136, (SIZE, SIZE), dtype=np.uint8)
     if LABELS[row] is Label.DEFECT:
         y, x = PLACES[row]
-        picture[y - 4 : y + 4, x - 4 : x + 4] = 0
-    return picture
+        image[y - 4 : y + 4, x - 4 : x + 4] = 0
+    return image
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def fitted(backbone: Backbone, folder: Path, seed: int = 1) -> FittedJudge:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("seen")
+    return tmp_path_factory.mktemp("features")
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +54,11 @@ def toy(backbone: Backbone, folder: Path) -> FittedJudge:
 
 
 @pytest.mark.skipif(_packaged_weights() is None, reason="random features tell too little of where")
-def test_parts_never_seen_are_judged_and_defects_are_pointed_at(toy: FittedJudge, backbone: Backbone) -> None:
+def test_new_parts_are_classified_and_defects_are_located(toy: FittedJudge, backbone: Backbone) -> None:
     defect = np.array([label is Label.DEFECT for label in LABELS])
     assert toy.logits is not None
     assert ((toy.logits > toy.threshold) == defect).mean() >= 0.95
-    network = PictureJudge(backbone, toy.judge, drawn(0, 9).shape)
+    network = PictureJudge(backbone, toy.head, drawn(0, 9).shape)
     for row in range(1, ROWS, 2):
         with torch.no_grad():
             evidence = network(torch.from_numpy(drawn(row, 9))[None, None] / 255).evidence[0]
@@ -70,7 +70,7 @@ def weights_of(judge: Judge) -> NDArray[np.float32]:
     return np.concatenate([parameter.detach().numpy().ravel() for parameter in judge.parameters()])
 
 
-def test_same_seed_same_judge_also_when_gone_on_with(toy: FittedJudge, backbone: Backbone, tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_head_also_when_resumed(toy: FittedJudge, backbone: Backbone, tmp_path: Path) -> None:
     class StoppedError(Exception):
         pass
 
@@ -85,26 +85,26 @@ def test_same_seed_same_judge_also_when_gone_on_with(toy: FittedJudge, backbone:
     again = fitted(backbone, tmp_path)
 
     assert whole == ["view-0-coarse.npy", "view-0-extremes.npy", "view-0-fine.npy"]
-    np.testing.assert_array_equal(weights_of(again.judge), weights_of(toy.judge))
+    np.testing.assert_array_equal(weights_of(again.head), weights_of(toy.head))
     np.testing.assert_array_equal(again.logits, toy.logits)
-    assert not np.array_equal(weights_of(fitted(backbone, tmp_path, seed=2).judge), weights_of(toy.judge))
+    assert not np.array_equal(weights_of(fitted(backbone, tmp_path, seed=2).head), weights_of(toy.head))
 
 
-def test_progress_counts_all_pictures(backbone: Backbone, tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+def test_progress_counts_all_images(backbone: Backbone, tmp_path: Path) -> None:
+    reported: list[tuple[int, int]] = []
 
-    def tell(done: int, everything: int) -> None:
-        told.append((done, everything))
+    def report(done: int, everything: int) -> None:
+        reported.append((done, everything))
 
-    fit_judge(LABELS[:4], list("abcd"), drawn, backbone=backbone, folder=tmp_path, seed=1, views=2, progress=tell)
+    fit_judge(LABELS[:4], list("abcd"), drawn, backbone=backbone, folder=tmp_path, seed=1, views=2, progress=report)
 
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert told[-1] == (2 * 4, 2 * 4)
+    assert [done for done, _ in reported] == sorted(done for done, _ in reported)
+    assert reported[-1] == (2 * 4, 2 * 4)
 
 
-def test_whole_reading_is_a_weighted_logistic_regression(toy: FittedJudge, folder: Path) -> None:
-    """Against scikit-learn's, on the standardised extremes: one over C is twice our decay, rows weigh one in all."""
-    judge = toy.judge
+def test_global_head_is_a_weighted_logistic_regression(toy: FittedJudge, folder: Path) -> None:
+    """Compared with scikit-learn's on standardised extremes: 1 / C is twice our decay, and weights sum to 1."""
+    judge = toy.head
     values = np.concatenate([np.load(folder / f"view-{view}-extremes.npy") for view in (0, 1)]).astype(np.float64)
     spread = values.std(axis=0) + 1e-3
     truth = np.array(LABELS * 2) == Label.DEFECT
@@ -114,40 +114,40 @@ def test_whole_reading_is_a_weighted_logistic_regression(toy: FittedJudge, folde
     expected = reference.decision_function((values - values.mean(axis=0)) / spread)
 
     with torch.no_grad():
-        found = judge.whole(torch.from_numpy(values).float())[:, 0].numpy()
+        found = judge.global_head(torch.from_numpy(values).float())[:, 0].numpy()
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
-def test_one_part_of_a_label_gives_a_judge_but_no_figures(backbone: Backbone, tmp_path: Path) -> None:
+def test_one_part_of_a_label_gives_a_head_without_cross_validation(backbone: Backbone, tmp_path: Path) -> None:
     parts = ["alone" if label is Label.OK else part for label, part in zip(LABELS, PARTS, strict=True)]
 
     one = fit_judge(LABELS, parts, drawn, backbone=backbone, folder=tmp_path, seed=1, views=1)
 
     assert (one.logits, one.temperature, one.threshold) == (None, 1.0, 0.0)
-    assert weights_of(one.judge).any()
+    assert weights_of(one.head).any()
 
 
 def test_one_label_is_refused(backbone: Backbone, tmp_path: Path) -> None:
-    with pytest.raises(SheetError, match=r"all 3 rows to learn from are ok; .* pictures of both"):
+    with pytest.raises(SheetError, match=r"all 3 rows to learn from are ok; .* images of both"):
         fit_judge([Label.OK] * 3, list("abc"), drawn, backbone=backbone, folder=tmp_path, seed=1)
 
 
-def test_labels_weigh_alike_and_parts_by_the_root_of_their_rows() -> None:
-    truth = judging._Truth(np.array([True] * 5 + [False]), np.array([0, 0, 0, 0, 1, 2]))
+def test_labels_weigh_the_same_and_groups_by_the_root_of_their_rows() -> None:
+    truth = judging._Targets(np.array([True] * 5 + [False]), np.array([0, 0, 0, 0, 1, 2]))
 
     weights = truth.weights(np.arange(6))
 
     np.testing.assert_allclose(weights, [0.5, 0.5, 0.5, 0.5, 1.0, 3.0])
 
 
-def test_threshold_misjudges_fewest_and_lies_near_zero() -> None:
+def test_threshold_has_the_fewest_errors_and_is_nearest_to_zero() -> None:
     logits = np.array([-3.0, 1.0, 2.0, 4.0])
     assert best_threshold(logits, np.array([False, False, True, True])) == 1.5
     assert best_threshold(logits, np.array([False, True, True, True])) == 0.0
     assert best_threshold(logits, np.array([False, True, False, True])) in (-1.0, 0.0, 3.0)
 
 
-def test_temperature_makes_probabilities_true() -> None:
+def test_temperature_calibrates_probabilities() -> None:
     logits = np.repeat([-4.0, 4.0], 10)
     defect = np.array([True, *[False] * 9, *[True] * 9, False])  # right nine times in ten, so 4 / T is log 9
 
@@ -157,9 +157,9 @@ def test_temperature_makes_probabilities_true() -> None:
 
 @pytest.mark.parametrize("shape", [(64, 96), (80, 80, 3)])
 def test_views_keep_shape_and_differ(shape: tuple[int, ...]) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
-    views = [vary(picture, np.random.default_rng(seed)) for seed in (1, 1, 2)]
+    views = [vary(image, np.random.default_rng(seed)) for seed in (1, 1, 2)]
 
     assert all(view.shape == shape and view.dtype == np.uint8 for view in views)
     np.testing.assert_array_equal(views[0], views[1])
@@ -167,8 +167,8 @@ def test_views_keep_shape_and_differ(shape: tuple[int, ...]) -> None:
 
 
 def test_views_keep_a_dark_spot() -> None:
-    picture = np.full((96, 96), 160, np.uint8)
-    picture[40:56, 40:56] = 20
+    image = np.full((96, 96), 160, np.uint8)
+    image[40:56, 40:56] = 20
     for seed in range(30):
-        view = vary(picture, np.random.default_rng(seed))
+        view = vary(image, np.random.default_rng(seed))
         assert 120 <= (view < np.median(view) - 60).sum() <= 450  # 256 pixels, stretched and blurred

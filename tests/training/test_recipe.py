@@ -24,7 +24,7 @@ def test_report_holds_the_published_settings() -> None:
     assert (REPORT.input.size, REPORT.split.test_share, REPORT.split.validation_share) == (256, 0.2, None)
 
 
-def test_literal_differs_only_where_the_text_is_read_to_the_letter() -> None:
+def test_literal_recipe_differs_only_in_activation_and_loss() -> None:
     literal = load_recipe("report-literal")
     assert literal.classifier.activation == "none"
     assert literal.classifier.loss_on is LossOn.PROBABILITIES
@@ -35,14 +35,14 @@ def test_literal_differs_only_where_the_text_is_read_to_the_letter() -> None:
 
 def test_builtin_recipes_are_found_by_name() -> None:
     assert builtin_recipes() == ["report", "report-literal"]
-    with pytest.raises(RecipeError, match="no recipe 'raport'; known are report, report-literal, or the path of a"):
+    with pytest.raises(RecipeError, match="unknown recipe 'raport'; expected report, report-literal, or the path of a"):
         load_recipe("raport")
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (changed(classifier={"epoch": 3}), "recipe mine: unknown key classifier.epoch; remove it or mend its spelling"),
+        (changed(classifier={"epoch": 3}), "recipe mine: unknown key classifier.epoch; remove it or correct"),
         (changed(input={"size": 100}), "recipe mine: input.size = 100: Input should be a multiple of 8"),
         (
             changed(classifier={"learning_rate": 0}),
@@ -62,12 +62,12 @@ def test_builtin_recipes_are_found_by_name() -> None:
         ),
     ],
 )
-def test_faults_are_named(values: dict[str, Any], message: str) -> None:
+def test_invalid_values_are_reported(values: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         parse_recipe(values, "mine")
 
 
-def test_own_recipe_from_a_file(tmp_path: Path) -> None:
+def test_user_recipe_is_read_from_a_file(tmp_path: Path) -> None:
     text = Path(__file__).parents[2] / "src/clearcast/training/recipes/report.toml"
     own = tmp_path / "own.toml"
     own.write_text(text.read_text().replace('name = "report"', 'name = "own"').replace("epochs = 30", "epochs = 2"))
@@ -77,7 +77,7 @@ def test_own_recipe_from_a_file(tmp_path: Path) -> None:
         load_recipe(str(own))
 
 
-def test_override_replaces_what_is_given_and_nothing_else() -> None:
+def test_override_replaces_only_given_values() -> None:
     quick = override(REPORT, size=64, epochs=2)
     assert (quick.input.size, quick.classifier.epochs, quick.denoiser.epochs, quick.classifier.batch) == (64, 2, 2, 5)
     assert override(REPORT) == REPORT

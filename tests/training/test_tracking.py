@@ -1,4 +1,4 @@
-"""Logging to MLflow: into a folder, and what is said where there is no server."""
+"""MLflow tracking: logging to a folder, and errors without a server."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from clearcast.errors import MissingDependencyError, OutputError
 from clearcast.training.tracking import Tracker
 
 
-def test_settings_curves_and_test_figures_are_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_curves_and_test_metrics_are_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     uri = (tmp_path / "mlruns").as_uri()
     tracker = Tracker(uri, {"seed": 7, "recipe": {"input": {"size": 64}}})
@@ -23,11 +23,11 @@ def test_settings_curves_and_test_figures_are_logged(tmp_path: Path, monkeypatch
     assert run.data.metrics == {"train_loss": 0.5, "test_accuracy": 0.75}
 
 
-def test_a_server_that_does_not_answer_is_told_at_once() -> None:
-    with pytest.raises(OutputError, match=r"no MLflow server answers at http://127.0.0.1:9 .*; start it"):
+def test_a_server_that_does_not_respond_is_an_error() -> None:
+    with pytest.raises(OutputError, match=r"no MLflow server responds at http://127.0.0.1:9 .*; start it"):
         Tracker("http://127.0.0.1:9", {})
 
 
-def test_a_store_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+def test_an_unusable_store_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(MissingDependencyError, match="MLflow cannot use nonsense://"):
         Tracker(f"nonsense://{tmp_path}", {})

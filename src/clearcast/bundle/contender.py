@@ -23,7 +23,7 @@ def contenders_of_bundle(folder: Path, trust: Trust | None = None) -> tuple[Deno
     name = folder.resolve().name
     denoiser = Denoiser(
         name=name,
-        restore=lambda picture: restore(networks.restorer, picture)[0],
+        denoise=lambda picture: restore(networks.restorer, picture)[0],
         channels=networks.channels,
         version=_version(folder, RESTORER),
     )

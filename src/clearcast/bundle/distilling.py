@@ -114,7 +114,7 @@ def request_of(
         raise OutputError(f"{teacher}: does not say what it was trained on; needed is one that 'clearcast train' made")
     if out.resolve().is_relative_to(teacher.resolve()) or teacher.resolve().is_relative_to(out.resolve()):
         raise OutputError(f"{out} and {teacher}: one lies in the other; name another folder with --out")
-    question = run.about["question"]
+    question = run.metadata["question"]
     return DistillRequest(
         teacher=teacher.resolve().name,
         fingerprint=manifest["fingerprint"],
@@ -164,9 +164,9 @@ def distill(request: DistillRequest) -> Manifest:
         lessons = teaching.lessons(work / "seen", plan.rows, progress)
     around = Surroundings(seed=request.seed, console=request.console, accelerator=request.accelerator)
     with clock.phase("glance"):
-        fit_glance(glance, lessons, work / "glance", steps=plan.glance, around=around)
+        fit_glance(glance, lessons, work / "glance", steps=plan.glance, config=around)
     with clock.phase("detail"):
-        fit_detail(restorer, training, heldout, work / "detail", steps=plan.detail, around=around)
+        fit_detail(restorer, training, heldout, work / "detail", steps=plan.detail, config=around)
     with clock.phase("judge"):
         network, facts, known = _judge(request, ground, still(glance), shape, plan.judged, work / "judge")
     distilled = Distilled(channels=ground.channels, restorer=still(restorer.cpu()), network=network, facts=facts)
@@ -211,7 +211,7 @@ def distill(request: DistillRequest) -> Manifest:
 def _slim(restorer: Restorer, channels: Channels) -> Restorer:
     """The same survey with a slim detail network, which is not fitted yet."""
     slim = Restorer(channels.depth, SLIM)
-    slim.survey.load_state_dict(restorer.survey.state_dict())
+    slim.global_encoder.load_state_dict(restorer.global_encoder.state_dict())
     return slim
 
 
@@ -246,4 +246,4 @@ def _judge(
         "threshold": fitted.threshold,
         "crossfitted": fitted.logits is not None,
     }
-    return still(GlancingJudge(glance, fitted.judge, shape)), facts, crossfitted(rows, parts, fitted)
+    return still(GlancingJudge(glance, fitted.head, shape)), facts, crossfitted(rows, parts, fitted)

@@ -46,12 +46,12 @@ class SurveyGraph(nn.Module):
 
     def __init__(self, restorer: Restorer) -> None:
         super().__init__()
-        self.survey = restorer.survey
+        self.survey = restorer.global_encoder
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """As said above."""
         seen: Seen = self.survey(luma(_to_float(pictures)))
-        about = seen.about
+        about = seen.conditioning
         return seen.waves[:, 0], seen.small[:, 0], about[:, :4], seen.levels.clamp(0, 1), about
 
 
@@ -66,7 +66,7 @@ class WavesGraph(nn.Module):
 
     def __init__(self, restorer: Restorer) -> None:
         super().__init__()
-        self.finder = restorer.survey.finder
+        self.finder = restorer.global_encoder.periodic_head
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """As said above."""

@@ -77,7 +77,7 @@ def learn_verdicts(
     )
     restorer.cpu()
     verdicts = Verdicts(
-        network=still(PictureJudge(backbone.cpu(), fitted.judge, shape)),
+        network=still(PictureJudge(backbone.cpu(), fitted.head, shape)),
         facts={
             "shape": list(shape),
             "temperature": fitted.temperature,

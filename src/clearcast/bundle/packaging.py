@@ -79,7 +79,7 @@ def _from_old(source: Path, folder: Path, data: Data, trust: Trust | None) -> No
 
 
 def _from_run(run: RunFolder, folder: Path, data: Data) -> None:
-    recipe = run.about["question"].get("recipe")
+    recipe = run.metadata["question"].get("recipe")
     if not isinstance(recipe, dict):
         raise OutputError(f"{run.path}: an unfinished bundle or a benchmark; needed is a bundle or a study's run")
     networks = load_published(run)
@@ -116,7 +116,7 @@ def sheet_of(run: RunFolder, data: Data) -> Sheet:
     Raises:
         OutputError: it is not where it was, or is another now.
     """
-    about = run.about
+    about = run.metadata
     path = data.sheet or Path(str(about.get("sheet", "")))
     root = data.root or (Path(str(about["root"])) if "root" in about and data.sheet is None else None)
     if not path.is_file():

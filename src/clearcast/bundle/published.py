@@ -50,7 +50,7 @@ def load_published(run: RunFolder) -> Published:
     missing = [stage.value for stage in _STAGES if not run.is_done(stage)]
     if missing:
         raise OutputError(f"{run.path}: the study has not done {', '.join(missing)}; go on with it by --resume")
-    recipe = parse_recipe(run.about["question"]["recipe"], str(run.path))
+    recipe = parse_recipe(run.metadata["question"]["recipe"], str(run.path))
     result = run.result(Stage.NOISE_TYPE)
     assert result["kind"] == "classification"
     classes = tuple(NoiseType(name) for name in result["classes"])
@@ -165,7 +165,7 @@ def trained_of(run: RunFolder, networks: Published) -> Trained:
     evidence = run.path / "evidence.json"
     if not evidence.exists():
         raise OutputError(f"{run.path}: has no evidence.json; make it with 'clearcast report {run.path}'")
-    about, split = run.about, read_csv(run.split)
+    about, split = run.metadata, read_csv(run.split)
     size = networks.recipe.input.size
     return {
         "format": FORMAT,

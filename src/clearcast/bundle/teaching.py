@@ -160,13 +160,15 @@ class Teaching:
             look = _seconds(lambda: self._lessons(rows, 2, Path(folder) / "seen", lambda *_: None)) / (2 * len(rows))
             lessons = self._lessons(rows, 2, Path(folder) / "seen", lambda *_: None)
             step = seconds_a_step(
-                lambda network: GlanceModule(network, spreads_of(lessons.seen[0]), learning_rate=RATE / 100, steps=1),
+                lambda network: GlanceModule(
+                    network, spreads_of(lessons.features[0]), learning_rate=RATE / 100, steps=1
+                ),
                 glance,
                 lambda: lessons.batch(rng),
                 self._device,
             )
         noisy = imaging.load(self._ground.rows.sheet.resolve(rows[0].noisy), self._ground.channels)
-        crop, survey = crop_of(gallery), copy.deepcopy(restorer.survey)  # which goes where the step does
+        crop, survey = crop_of(gallery), copy.deepcopy(restorer.global_encoder)  # which goes where the step does
         detail = seconds_a_step(
             lambda network: DetailModule(network, survey, learning_rate=RATE / 100, steps=1, crop=crop),
             restorer.detail,

@@ -70,7 +70,7 @@ def train(request: TrainRequest, *, illustrate: Callable[[Networks], object] | N
     around = Surroundings(
         seed=request.seed, console=request.console, accelerator=request.accelerator, devices=request.devices
     )
-    fitted = fit_restorer(restorer, training, heldout, work, plan=plan, around=around)
+    fitted = fit_restorer(restorer, training, heldout, work, plan=plan, config=around)
     if follows():  # what remains is one process's work
         sys.exit()
     clock.minutes |= {name: round(fit.seconds / 60, 2) for name, fit in zip(("survey", "detail"), fitted, strict=True)}

@@ -165,7 +165,7 @@ def benchmark(
         BenchmarkRequest(
             study=study,
             denoisers=[*classical(parse_rivals(rivals)), *denoisers],
-            judges=judges,
+            classifiers=judges,
             trained_in=trained,
             budget=budget,
             limit=limit,

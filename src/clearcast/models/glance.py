@@ -1,9 +1,10 @@
-"""One look at a noisy picture: what the backbone would see of it without noise, and which noise it is.
+"""Student encoder: features and noise of a noisy image in one pass, without denoising it.
 
-The backbone itself with fewer blocks, on a small picture, and taught to see in a noisy one what the whole backbone sees
-in the noise-free one (Hinton et al. 2015, "Distilling the Knowledge in a Neural Network"; by features, as in Romero et
-al. 2015, "FitNets"). So no picture is restored for a verdict, and the judge reads the same kinds of features. What
-shrinking hides of the noise is told by statistics of some windows of the picture at its full size.
+The student is the backbone with fewer blocks, on a small image. It is distilled to extract from a noisy image the
+features that the teacher, the whole backbone, extracts from the noise-free one (Hinton et al. 2015, "Distilling the
+Knowledge in a Neural Network"; by features, as in Romero et al. 2015, "FitNets"). So a prediction needs no denoised
+image, and the classifier gets the same kind of features. Downsampling hides noise, so statistics of windows at full
+resolution are a second input.
 """
 
 from typing import NamedTuple
@@ -17,125 +18,129 @@ from clearcast.models.backbone import Backbone, Features
 from clearcast.models.clear.blocks import luma
 from clearcast.models.clear.sense import STATISTICS, statistics, windows
 from clearcast.models.judge import Judge, Judgement
+from clearcast.models.renamed_weights import accept_renamed_weights
 
-TOLD = 6  # numbers about the levels of noise, see ``Glimpse.told``
-LEVEL_UNIT, CYCLES_UNIT, TURN_UNIT = 0.2, 4.0, 0.5  # make numbers of about 1 of what is told
+TOLD = 6  # noise level outputs; see ``Glimpse.raw_levels``
+LEVEL_UNIT, CYCLES_UNIT, TURN_UNIT = 0.2, 4.0, 0.5  # scale the outputs to about 1
 
-BLOCKS = (1, 2, 2, 2, 2, 1)  # of each stage; all that the backbone has judge no better, and take a third longer
+BLOCKS = (1, 2, 2, 2, 2, 1)  # of each stage; all blocks of the backbone are no more accurate and a third slower
 
-_MULTIPLE = 32
+_MULTIPLE = 32  # pixels
 _WINDOW = 64  # pixels a side of the windows for statistics
 _HIDDEN = 96
-_MOST_CYCLES = 10.0  # logarithm to base 2: more than any picture has
+_MOST_CYCLES = 10.0  # logarithm to base 2; more cycles than any image has
 
 
 class Glimpse(NamedTuple):
-    """What is seen at a glance.
+    """Output of the student encoder.
 
     Attributes:
-        features: as those of ``Backbone`` of the picture without noise.
+        features: an estimate of the ``Backbone`` features of the noise-free image.
         scores: float (batch, 4), of the noise types, in the order of ``NoiseType``.
-        told: float (batch, 6), the levels of noise: standard deviation of grain, density of impulses and root mean
-            square of waves, on the 0..1 scale and in ``LEVEL_UNIT``; of the strongest wave the logarithm to base 2 of
-            its cycles a side in ``CYCLES_UNIT``, and cosine and sine of its doubled orientation in ``TURN_UNIT``.
+        raw_levels: float (batch, 6), noise levels: standard deviation of Gaussian noise, density of impulses and root
+            mean square of periodic noise, on the 0..1 scale and in ``LEVEL_UNIT``; of the strongest wave the logarithm
+            to base 2 of its cycles a side in ``CYCLES_UNIT``, and cosine and sine of its doubled orientation in
+            ``TURN_UNIT``.
     """
 
     features: Features
     scores: Tensor
-    told: Tensor
+    raw_levels: Tensor
 
     @property
     def levels(self) -> Tensor:
-        """Standard deviation of grain and density of impulses, float (batch, 2), 0..1."""
-        return (self.told[:, :2] * LEVEL_UNIT).clamp(0, 1)
+        """Standard deviation of Gaussian noise and density of impulses, float (batch, 2), 0..1."""
+        return (self.raw_levels[:, :2] * LEVEL_UNIT).clamp(0, 1)
 
     @property
     def wave(self) -> Tensor:
-        """The strongest wave, float (batch, 3): amplitude 0..1, cycles down and cycles across the picture.
+        """The strongest wave, float (batch, 3): amplitude 0..1, vertical cycles and horizontal cycles an image.
 
-        Cycles across are not negative; the amplitude is that of one wave with the power of all.
+        Horizontal cycles are not negative. The amplitude is that of one wave with the power of all waves.
         """
-        amplitude = 2**0.5 * (self.told[:, 2] * LEVEL_UNIT).clamp(0, 1)
-        cycles = torch.exp2((CYCLES_UNIT * self.told[:, 3]).clamp(max=_MOST_CYCLES))
-        cosine, sine = self.told[:, 4], self.told[:, 5]
+        amplitude = 2**0.5 * (self.raw_levels[:, 2] * LEVEL_UNIT).clamp(0, 1)
+        cycles = torch.exp2((CYCLES_UNIT * self.raw_levels[:, 3]).clamp(max=_MOST_CYCLES))
+        cosine, sine = self.raw_levels[:, 4], self.raw_levels[:, 5]
         cosine = cosine / (cosine.square() + sine.square()).sqrt().clamp(min=1e-6)
         across, down = (((1 + sign * cosine) / 2).clamp(min=0).sqrt() for sign in (1, -1))  # of half the angle
         return torch.stack([amplitude, cycles * torch.where(sine < 0, -down, down), cycles * across], dim=1)
 
 
 class Glance(nn.Module):
-    """The network.
+    """Student encoder: a shortened backbone with a noise head.
 
     Args:
-        backbone: what it begins as, but for some blocks; left as it is.
+        backbone: gives the initial weights; it is not changed.
     """
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone.shortened(BLOCKS).requires_grad_(True)
-        seen = self.backbone.level_channels + STATISTICS
-        self.noise = nn.Sequential(
-            nn.LayerNorm(seen), nn.Linear(seen, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, len(NoiseType) + TOLD)
+        inputs = self.backbone.level_channels + STATISTICS
+        self.noise_head = nn.Sequential(
+            nn.LayerNorm(inputs), nn.Linear(inputs, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, len(NoiseType) + TOLD)
         )
+        accept_renamed_weights(self, {"noise": "noise_head"})
 
-    def forward(self, small: Tensor, about: Tensor) -> Glimpse:
-        """Look.
+    def forward(self, small: Tensor, noise_statistics: Tensor) -> Glimpse:
+        """Encode noisy images.
 
         Args:
-            small: float (batch, 1 or 3, height, width) in 0..1, pictures as ``fit_into`` shrinks them.
-            about: float (batch, ``STATISTICS``), see ``about_noise``.
+            small: float (batch, 1 or 3, height, width) in 0..1, images resized by ``fit_into``.
+            noise_statistics: float (batch, ``STATISTICS``); see ``about_noise``.
         """
         levels = self.backbone.levels(small)
-        # As pooling, not as means of two axes: ONNX Runtime would bring these into another layout first.
-        means = [functional.avg_pool2d(level, level.shape[-2:]).flatten(1) for level in levels]
-        said = self.noise(torch.cat([*means, about], dim=1))
+        # Pooling, not the mean of two axes, for which ONNX Runtime would convert the layout first.
+        means = [functional.avg_pool2d(level, level.shape[-2:]).flatten(1) for level in levels]  # (batch, channels)
+        noise = self.noise_head(torch.cat([*means, noise_statistics], dim=1))
         features = Features(fine=levels[-2], coarse=levels[-1])
-        return Glimpse(features, said[:, : len(NoiseType)], said[:, len(NoiseType) :])
+        return Glimpse(features, noise[:, : len(NoiseType)], noise[:, len(NoiseType) :])
 
 
 class Glanced(NamedTuple):
-    """What a ``GlancingJudge`` says of pictures."""
+    """Output of a ``GlancingJudge``: of its defect head and of its student encoder."""
 
     judgement: Judgement
     glimpse: Glimpse
 
 
 class GlancingJudge(nn.Module):
-    """Glance and judge as one network, from noisy pictures to verdicts.
+    """Student classifier: student encoder and defect head as one network, from noisy images to predictions.
 
     Args:
-        glance, judge: fitted.
-        shape: (height, width) in pixels that pictures are brought to.
+        encoder, head: fitted.
+        shape: (height, width) in pixels that images are resized to.
     """
 
-    def __init__(self, glance: Glance, judge: Judge, shape: tuple[int, int]) -> None:
+    def __init__(self, encoder: Glance, head: Judge, shape: tuple[int, int]) -> None:
         super().__init__()
-        self.glance = glance
-        self.judge = judge
+        self.encoder = encoder
+        self.head = head
         self.shape = shape
+        accept_renamed_weights(self, {"glance": "encoder", "judge": "head"})
 
-    def forward(self, pictures: Tensor) -> Glanced:
-        """Judge uint8 pictures (batch, 1 or 3, height, width), of any size."""
-        glimpse = self.glance(fit_into(pictures.float(), self.shape) / 255, about_noise(pictures))
-        return Glanced(Judgement(*self.judge(glimpse.features)), glimpse)
-
-
-def fit_into(pictures: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Float (batch, depth, h, w) to (batch, depth, *shape), linearly, each pixel a weighted mean of what it covers."""
-    return functional.interpolate(pictures, size=shape, mode="bilinear", antialias=True, align_corners=False)
+    def forward(self, images: Tensor) -> Glanced:
+        """Classify uint8 images (batch, 1 or 3, height, width) of any size."""
+        encoded = self.encoder(fit_into(images.float(), self.shape) / 255, about_noise(images))
+        return Glanced(Judgement(*self.head(encoded.features)), encoded)
 
 
-def about_noise(pictures: Tensor) -> Tensor:
-    """What pixels tell of noise at full size: float (batch, ``STATISTICS``) from (batch, 1 or 3, h, w) in 0..255."""
-    return statistics(luma(windows(pictures, _WINDOW).float() / 255))
+def fit_into(images: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Resize linearly with antialiasing: float (batch, depth, h, w) to (batch, depth, *shape)."""
+    return functional.interpolate(images, size=shape, mode="bilinear", antialias=True, align_corners=False)
+
+
+def about_noise(images: Tensor) -> Tensor:
+    """Compute noise statistics at full resolution: (batch, 1 or 3, h, w) in 0..255 to float (batch, ``STATISTICS``)."""
+    return statistics(luma(windows(images, _WINDOW).float() / 255))
 
 
 def glance_shape(shape: tuple[int, int], side: int) -> tuple[int, int]:
-    """(height, width) in pixels at which pictures of a shape are looked at: in proportion, and hardly ever larger.
+    """Choose (height, width) in pixels that images of a shape are encoded at: in proportion, and hardly ever larger.
 
     Args:
-        shape: of the pictures.
-        side: pixels of the longer side of what is looked at, if the picture has as many.
+        shape: of the images.
+        side: pixels of the longer side, if the image has as many.
 
     >>> glance_shape((512, 512), 160), glance_shape((300, 1024), 160), glance_shape((100, 100), 160)
     ((160, 160), (64, 160), (96, 96))

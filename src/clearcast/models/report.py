@@ -1,4 +1,4 @@
-"""The two networks of the published report, layer by layer as its text lists them."""
+"""Published networks: classifier and denoiser of the report, layer by layer as its text lists them."""
 
 from enum import StrEnum
 
@@ -7,24 +7,24 @@ from torch import Tensor, nn
 
 
 class Activation(StrEnum):
-    """What stands between the classifier's layers; the report's list of layers names nothing."""
+    """Activation between the classifier's layers; the report's list of layers names none."""
 
     RELU = "relu"
     NONE = "none"
 
     def layer(self) -> nn.Module:
-        """A new layer of this kind."""
+        """Make a layer of this kind."""
         return nn.ReLU() if self is Activation.RELU else nn.Identity()
 
 
 class ReportClassifier(nn.Module):
-    """Two strided convolutions and two linear layers; says a picture's class.
+    """Published classifier: two strided convolutions and two linear layers.
 
     Args:
-        size: height and width of the pictures, in pixels; at least 16.
+        size: height and width of the images in pixels, at least 16.
         channels: 1 or 3.
-        classes: how many classes there are.
-        activation: what stands between the layers.
+        classes: number of classes.
+        activation: between the layers.
     """
 
     def __init__(self, *, size: int, channels: int, classes: int, activation: Activation) -> None:
@@ -42,21 +42,21 @@ class ReportClassifier(nn.Module):
         self.linear2 = nn.Linear(128, classes)
         self.softmax = nn.Softmax(dim=1)
 
-    def logits(self, pictures: Tensor) -> Tensor:
-        """Scores before the softmax: float (batch, classes); the pictures are as in ``forward``."""
-        x = self.activation1(self.conv1(pictures))  # (batch, 16, size/4, size/4)
+    def logits(self, images: Tensor) -> Tensor:
+        """Compute the scores before the softmax, float (batch, classes), from images as in ``forward``."""
+        x = self.activation1(self.conv1(images))  # (batch, 16, size/4, size/4)
         x = self.activation2(self.conv2(x))  # (batch, 32, size/16, size/16)
-        x = self.flatten(self.dropout1(x))
-        x = self.dropout2(self.activation3(self.linear1(x)))
+        x = self.flatten(self.dropout1(x))  # (batch, 32 * size/16 * size/16)
+        x = self.dropout2(self.activation3(self.linear1(x)))  # (batch, 128)
         return torch.as_tensor(self.linear2(x))
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Probabilities in 0..1: float (batch, classes), from float pictures (batch, channels, size, size) in 0..1."""
-        return torch.as_tensor(self.softmax(self.logits(pictures)))
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute class probabilities (batch, classes) from float images (batch, channels, size, size) in 0..1."""
+        return torch.as_tensor(self.softmax(self.logits(images)))
 
 
 class ReportDenoiser(nn.Module):
-    """Encoder-decoder of three strided and three transposed convolutions; gives the clean picture.
+    """Published denoiser: an encoder-decoder of three strided and three transposed convolutions.
 
     Args:
         channels: 1 or 3.
@@ -67,9 +67,9 @@ class ReportDenoiser(nn.Module):
         self.encoder = nn.Sequential(*_down(channels, 64), *_down(64, 128), *_down(128, 256))
         self.decoder = nn.Sequential(_up(256, 128), nn.ReLU(), _up(128, 64), nn.ReLU(), _up(64, channels), nn.Sigmoid())
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Clean pictures, float in 0..1, of the input's shape (batch, channels, height, width); sides divide by 8."""
-        return torch.as_tensor(self.decoder(self.encoder(pictures)))
+    def forward(self, images: Tensor) -> Tensor:
+        """Denoise float images (batch, channels, height, width) in 0..1, whose sides are multiples of 8."""
+        return torch.as_tensor(self.decoder(self.encoder(images)))  # through (batch, 256, height/8, width/8)
 
 
 def _down(inside: int, outside: int) -> tuple[nn.Module, nn.Module]:
@@ -81,5 +81,5 @@ def _up(inside: int, outside: int) -> nn.Module:
 
 
 def _strided(side: int, *, padding: int) -> int:
-    """Side of the output of a convolution with kernel 3 and stride 4."""
+    """Compute the side of the output of a convolution with kernel 3 and stride 4."""
     return (side + 2 * padding - 3) // 4 + 1

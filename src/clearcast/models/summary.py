@@ -1,4 +1,4 @@
-"""Describe a network from itself: its layers, their shapes and how many parameters they learn."""
+"""Network summary: layers, output shapes and numbers of parameters."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSummary:
-    """One layer as it was called; ``output`` is the shape without the batch."""
+    """One layer, in the order of calls; ``output`` is its output shape without the batch."""
 
     name: str
     kind: str
@@ -19,10 +19,10 @@ class LayerSummary:
 
 
 def summarize(network: nn.Module, input_shape: tuple[int, int, int]) -> list[LayerSummary]:
-    """Run one black picture of shape (channels, height, width) through a network and note each layer it passes."""
+    """List the layers that a black image of shape (channels, height, width) passes in a network."""
     layers: list[LayerSummary] = []
     hooks = [
-        module.register_forward_hook(_note(name, layers))
+        module.register_forward_hook(_layer_hook(name, layers))
         for name, module in network.named_modules()
         if not list(module.children()) and not isinstance(module, nn.Identity)
     ]
@@ -38,11 +38,11 @@ def summarize(network: nn.Module, input_shape: tuple[int, int, int]) -> list[Lay
 
 
 def count_parameters(network: nn.Module) -> int:
-    """How many numbers a network learns."""
+    """Count the trainable parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
-def _note(name: str, layers: list[LayerSummary]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+def _layer_hook(name: str, layers: list[LayerSummary]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
     def hook(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
         layers.append(
             LayerSummary(

@@ -1,4 +1,4 @@
-"""What happens beside the fitting: repeatable randomness, the history of all epochs, a progress line."""
+"""Lightning callbacks: seeding of each epoch, history file, best weights, progress line."""
 
 import csv
 import math
@@ -13,25 +13,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 
 from clearcast.files import replace_file
+from clearcast.training.datasets import EPOCH_SEEDS
 from clearcast.training.weights import save_weights
+
+_RANK_SEEDS = 2**52  # the distance of two processes
 
 
 class SeedEachEpoch(Callback):
-    """Make an epoch's dropout depend on seed and epoch alone, so that a resumed run goes on as it would have.
+    """Seeds dropout from seed and epoch alone, so that a resumed run draws the same random numbers.
 
-    Where several processes fit together, each drops others.
+    In a distributed fit each process has a seed of its own.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Called by Lightning."""
-        torch.manual_seed(self._seed * 1_000_003 + trainer.current_epoch + trainer.global_rank * 2**52)
+        """Seed PyTorch; called by Lightning."""
+        torch.manual_seed(self._seed * EPOCH_SEEDS + trainer.current_epoch + trainer.global_rank * _RANK_SEEDS)
 
 
 class History(Callback):
-    """Keeps the measures of every epoch, in the checkpoint too, and writes them to a CSV file after each."""
+    """Keeps the metrics of every epoch, also in checkpoints, and writes them to a CSV file after each epoch."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,23 +42,23 @@ class History(Callback):
         self.epochs: list[dict[str, float]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {"epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self.epochs = list(state_dict["epochs"])
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Called by Lightning."""
+        """Start the clock; called by Lightning."""
         self._start = time.perf_counter()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Called by Lightning when the epoch's training is done and its held-out rows are about to be measured."""
+        """Stop the clock; called by Lightning between the epoch's training and its evaluation."""
         self._seconds = time.perf_counter() - self._start
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Called by Lightning, after the epoch's held-out rows were measured."""
+        """Write the history; called by Lightning after the epoch's evaluation on held-out rows."""
         measures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.epochs.append({"epoch": trainer.current_epoch + 1, "seconds": round(self._seconds, 3), **measures})
         if not trainer.is_global_zero:
@@ -67,22 +70,25 @@ class History(Callback):
 
 
 class KeepBest(Callback):
-    """Writes the weights of the epoch with the least loss on the held-out rows, wherever a resumed run now lies."""
+    """Writes the weights of the epoch with the lowest held-out loss.
+
+    Unlike Lightning's ``ModelCheckpoint`` it stores no paths, so that a run can be moved before it is resumed.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._least = math.inf
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {"least": self._least}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the state from a checkpoint."""
         self._least = float(state_dict["least"])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Called by Lightning."""
+        """Save the weights if they are the best so far; called by Lightning."""
         loss = float(trainer.callback_metrics["heldout_loss"])
         if loss < self._least:
             self._least = loss
@@ -91,7 +97,7 @@ class KeepBest(Callback):
 
 
 class ProgressLine(Callback):
-    """One bar for all epochs with the measures that matter; without a terminal, a line every tenth of the way."""
+    """Progress bar over all epochs with their metrics; without a terminal, one line for each tenth of the epochs."""
 
     def __init__(self, title: str, console: Console) -> None:
         self._title = title
@@ -107,13 +113,13 @@ class ProgressLine(Callback):
         )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Called by Lightning."""
+        """Show the bar; called by Lightning."""
         epochs = trainer.max_epochs or 0
         self._bar.start()
         self._task = self._bar.add_task(self._title, total=epochs, completed=trainer.current_epoch, measures="")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Called by Lightning."""
+        """Advance the bar or print a line; called by Lightning."""
         done, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
         named = {name.replace("_", " "): float(value) for name, value in sorted(trainer.callback_metrics.items())}
         measures = ", ".join(f"{name} {value:.4f}" for name, value in named.items())
@@ -122,5 +128,5 @@ class ProgressLine(Callback):
             self._console.print(f"{self._title}: epoch {done}/{epochs}, {measures}", highlight=False, soft_wrap=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Called by Lightning, also after an interruption."""
+        """Remove the bar; called by Lightning, also after an interruption."""
         self._bar.stop()

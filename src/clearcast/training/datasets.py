@@ -1,4 +1,4 @@
-"""What networks are fed: whole batches from picture stores, in an order that depends on seed and epoch alone."""
+"""Datasets and loaders: whole batches from image caches, in an order that depends on seed and epoch alone."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,29 +11,31 @@ from clearcast.data.pictures import PictureStore
 
 Batch = tuple[Tensor, ...]
 
+EPOCH_SEEDS = 1_000_003  # the distance of two seeds: no two of them share an epoch's order
+
 
 class ClassDataset(Dataset[Batch]):
-    """Pictures of some rows with their classes.
+    """Images of some rows with their classes.
 
     A batch is (uint8 (batch, size, size, channels) in 0..255, int64 (batch,)).
     """
 
-    def __init__(self, pictures: PictureStore, targets: Sequence[int], rows: Sequence[int]) -> None:
-        self._pictures = pictures
+    def __init__(self, images: PictureStore, targets: Sequence[int], rows: Sequence[int]) -> None:
+        self._images = images
         self._targets = torch.as_tensor(targets)
         self._rows = list(rows)
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitems__(self, places: Sequence[int]) -> Batch:
-        """A whole batch at once, which spares the collation of single pictures."""
-        rows = [self._rows[place] for place in places]
-        return torch.from_numpy(self._pictures.batch(rows)), self._targets[rows]
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Return a whole batch, which avoids the collation of single images."""
+        rows = [self._rows[index] for index in indices]
+        return torch.from_numpy(self._images.batch(rows)), self._targets[rows]
 
 
 class PairDataset(Dataset[Batch]):
-    """Noisy pictures of some rows with their references, both uint8 (batch, size, size, channels) in 0..255."""
+    """Noisy images of some rows with their reference images, both uint8 (batch, size, size, channels) in 0..255."""
 
     def __init__(self, noisy: PictureStore, references: PictureStore, rows: Sequence[int]) -> None:
         self._noisy = noisy
@@ -43,14 +45,14 @@ class PairDataset(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitems__(self, places: Sequence[int]) -> Batch:
-        """A whole batch at once."""
-        rows = [self._rows[place] for place in places]
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Return a whole batch."""
+        rows = [self._rows[index] for index in indices]
         return torch.from_numpy(self._noisy.batch(rows)), torch.from_numpy(self._references.batch(rows))
 
 
 class EpochSampler(Sampler[int]):
-    """A new order each epoch that needs no memory of the epochs before: a resumed run goes on as it would have."""
+    """Random order of each epoch that depends on seed and epoch alone, so that a resumed run has the same."""
 
     def __init__(self, count: int, seed: int) -> None:
         self._count = count
@@ -61,27 +63,27 @@ class EpochSampler(Sampler[int]):
         return self._count
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
+        """Set the epoch; Lightning calls this before each."""
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        generator = torch.Generator().manual_seed(self._seed * EPOCH_SEEDS + self._epoch)
         return iter(torch.randperm(self._count, generator=generator).tolist())
 
 
 def training_loader(dataset: ClassDataset | PairDataset, *, batch: int, seed: int) -> DataLoader[Batch]:
-    """Batches in a new order each epoch; the last one may be smaller."""
+    """Make a loader in random order, another in each epoch; the last batch may be smaller."""
     return _loader(dataset, batch, EpochSampler(len(dataset), seed))
 
 
 def ordered_loader(dataset: ClassDataset | PairDataset, *, batch: int = 32) -> DataLoader[Batch]:
-    """Batches in the order of the rows, for measuring."""
+    """Make a loader in the order of the rows, for evaluation."""
     return _loader(dataset, batch, None)
 
 
 def _loader(dataset: Any, batch: int, sampler: Sampler[int] | None) -> DataLoader[Batch]:  # noqa: ANN401
-    # No worker processes: pictures come decoded from memory, or from the store's own threads.
-    # Its own generator: a loader draws from it whenever it is begun, and must not disturb what dropout draws.
+    # No worker processes: images come decoded from memory, or from the cache's own threads.
+    # Its own generator: a loader draws from it at each start, which must not change the random numbers of dropout.
     return DataLoader(
         dataset, batch_size=batch, sampler=sampler, collate_fn=_as_is, generator=torch.Generator().manual_seed(0)
     )

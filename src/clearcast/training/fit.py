@@ -1,4 +1,4 @@
-"""Fit one network: checkpoints after each epoch, resume, history, early stopping where a recipe asks for it."""
+"""Fit one network with Lightning: checkpoint after each epoch, resume, history, optional early stopping."""
 
 import json
 import logging
@@ -33,10 +33,10 @@ _LAST = "last"
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What is the same for all networks of a run: the seed, and where and how the work is shown and tracked.
+    """Trainer configuration, the same for all networks of a run: seed, console, devices and tracker.
 
-    ``devices``: how many, each with a process of its own (Lightning's DDP). The processes are started anew with the
-    program's command line, unless they are there already; each must come to the same calls of ``fit_network``.
+    ``devices``: number of devices, each with a process of its own (Lightning's DDP). Lightning starts the processes
+    with the program's command line, unless they run already; each must make the same calls of ``fit_network``.
     """
 
     seed: int
@@ -48,7 +48,7 @@ class Surroundings:
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """What a fit came to: how many epochs were trained, the seconds of training in them, and the device."""
+    """Record of a fit: number of epochs, seconds of training in them, and device."""
 
     epochs: int
     seconds: float
@@ -63,84 +63,82 @@ def fit_network(
     *,
     settings: Fit,
     title: str,
-    around: Surroundings,
+    config: Surroundings,
 ) -> Fitted:
-    """Fit ``module.network`` and write its weights to ``folder``; goes on from ``folder``'s checkpoint if there is one.
+    """Fit ``module.network`` and write its weights to ``folder``; resumes from the folder's checkpoint, if any.
 
-    The held-out rows are measured after each epoch. Nothing is chosen by them unless ``settings.patience`` is set, and
-    then they must be validation rows. A fit that is finished is not done again: its weights are loaded.
+    The held-out rows are evaluated after each epoch. They choose nothing unless ``settings.patience`` is set; then they
+    must be validation rows. A finished fit is not repeated: its weights are loaded.
 
     Raises:
         OutputError: the folder's checkpoint is damaged.
-        KeyboardInterrupt: the user stopped it; the next call goes on from the last whole epoch.
+        KeyboardInterrupt: the user stopped it; the next call resumes after the last complete epoch.
     """
     if is_fitted(folder):
         load_weights(module.network, folder)
         return Fitted(**json.loads((folder / _FITTED).read_text(encoding="utf-8")))
     history = History(folder / _HISTORY)
-    callbacks: list[Callback] = [
-        SeedEachEpoch(around.seed),
-        history,
-        ProgressLine(title, around.console),
-        *(
-            (EarlyStopping("heldout_loss", patience=settings.patience), KeepBest(folder / _BEST))
-            if settings.patience
-            else ()
-        ),
-        ModelCheckpoint(folder, _LAST, monitor=None, enable_version_counter=False),
-    ]
     with _quiet():
-        trainer = Trainer(
-            accelerator=around.accelerator,
-            devices=around.devices,
-            strategy="ddp" if around.devices > 1 else "auto",
-            use_distributed_sampler=False,  # it would count some rows twice; modules take their shares
-            precision=_precision(around.accelerator),
-            max_epochs=settings.epochs,
-            callbacks=callbacks,
-            logger=around.tracker.logger(title) if around.tracker else False,
-            default_root_dir=folder,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-        )
-        _fit(trainer, module, training, heldout, _checkpoint(folder))
+        trainer = _trainer(folder, history, settings, title, config)
+        _run_trainer(trainer, module, training, heldout, _checkpoint(folder))
     module.to("cpu")
     if settings.patience:
         trainer.strategy.barrier()
         load_weights(module.network, folder, _BEST)
     seconds = sum(epoch["seconds"] for epoch in history.epochs)
-    device = device_name(around.accelerator, around.devices)
+    device = device_name(config.accelerator, config.devices)
     fitted = Fitted(epochs=len(history.epochs), seconds=seconds, device=device)
     if trainer.is_global_zero:
         save_weights(module.network, folder / WEIGHTS)
         with replace_file(folder / _FITTED) as temporary:
             temporary.write_text(json.dumps(asdict(fitted)) + "\n", encoding="utf-8")
-    trainer.strategy.barrier()  # nobody goes on before it is written
+    trainer.strategy.barrier()  # all processes wait until it is written
     return fitted
 
 
+def _trainer(folder: Path, history: History, settings: Fit, title: str, config: Surroundings) -> Trainer:
+    callbacks: list[Callback] = [SeedEachEpoch(config.seed), history, ProgressLine(title, config.console)]
+    if settings.patience:
+        callbacks += [EarlyStopping("heldout_loss", patience=settings.patience), KeepBest(folder / _BEST)]
+    callbacks.append(ModelCheckpoint(folder, _LAST, monitor=None, enable_version_counter=False))
+    return Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        strategy="ddp" if config.devices > 1 else "auto",
+        use_distributed_sampler=False,  # it would count some rows twice; modules take their shares
+        precision=_precision(config.accelerator),
+        max_epochs=settings.epochs,
+        callbacks=callbacks,
+        logger=config.tracker.logger(title) if config.tracker else False,
+        default_root_dir=folder,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+    )
+
+
 def is_fitted(folder: Path) -> bool:
-    """Whether a fit in this folder is finished."""
+    """Return whether a fit in this folder is finished."""
     return (folder / _FITTED).exists()
 
 
 def require_device(accelerator: str, devices: int = 1) -> None:
-    """Make sure that the devices that were asked for are there.
+    """Check that the requested devices exist.
 
     Raises:
-        RecipeError: a GPU was asked for and none is to be had, or more than there are.
+        RecipeError: a GPU was requested and there is none, or more devices than there are.
     """
     if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        raise RecipeError("a GPU was asked for, and PyTorch finds none; take --device cpu, or auto")
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 1  # Apple's is one
-    if devices > there and accelerator != "cpu" and (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        raise RecipeError(f"{devices} devices were asked for, and PyTorch finds {there}; take --devices {there}")
+        raise RecipeError("a GPU was asked for, but PyTorch finds none; use --device cpu or --device auto")
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 1  # Apple's is one
+    has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    if devices > available and accelerator != "cpu" and has_gpu:
+        raise RecipeError(f"{devices} devices were asked for, but PyTorch finds {available}; use --devices {available}")
 
 
 def device_name(accelerator: str, devices: int = 1) -> str:
-    """The device that ``accelerator`` comes to, for people, and how many."""
+    """Describe the device that ``accelerator`` selects, and how many."""
     name = _device_name(accelerator)
     return name if devices == 1 else f"{devices} x {name}"
 
@@ -154,22 +152,22 @@ def _device_name(accelerator: str) -> str:
 
 
 def _checkpoint(folder: Path) -> Path | None:
-    """The checkpoint to go on from, if there is one and it is whole."""
+    """Find the checkpoint to resume from, and check that it is complete."""
     path = folder / f"{_LAST}.ckpt"
     if not path.exists():
         return None
     try:
         torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises what it likes
+    except Exception as error:  # a damaged file raises many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise OutputError(f"{path} is damaged ({reason}); {cure(folder)}") from None
     return path
 
 
-def _fit(
+def _run_trainer(
     trainer: Trainer, module: FitModule, training: DataLoader[Batch], heldout: DataLoader[Batch], last: Path | None
 ) -> None:
-    """Lightning turns Ctrl-C into an exit with code 1 and leaves the signal ignored; make it an interruption again."""
+    """Run the trainer; Lightning turns Ctrl-C into an exit with code 1 and ignores the signal: restore both."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, training, heldout, ckpt_path=last, weights_only=True)
@@ -182,14 +180,14 @@ def _fit(
 
 
 def _precision(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
-    """Mixed precision where the hardware gains by it; bfloat16 is slower than float32 on CPUs without its own units."""
+    """Choose mixed precision on GPUs that support it; bfloat16 is slower than float32 on most CPUs."""
     uses_gpu = accelerator != "cpu" and torch.cuda.is_available()
     return "bf16-mixed" if uses_gpu and torch.cuda.is_bf16_supported() else "32-true"
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what Lightning says about loaders, devices and folders: here they are chosen, not forgotten."""
+    """Silence Lightning's hints on loaders, devices and folders, which are chosen deliberately here."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""The Lightning modules that fit networks: what a step is, and what is measured in it."""
+"""Lightning modules of the published networks, and their base class: loss, metrics, optimizer, distributed batches."""
 
 import torch
 from lightning import LightningModule
@@ -12,16 +12,16 @@ from clearcast.training.ranks import share
 from clearcast.training.recipe import LossOn
 
 
-def to_float(pictures: Tensor) -> Tensor:
-    """Pixels divided by 255, nothing else: uint8 (batch, height, width, channels) to float (batch, channels, ...)."""
-    return pictures.permute(0, 3, 1, 2).float().div_(255)
+def to_float(images: Tensor) -> Tensor:
+    """Divide pixels by 255: uint8 (batch, height, width, channels) to float (batch, channels, height, width)."""
+    return images.permute(0, 3, 1, 2).float().div_(255)
 
 
 class FitModule(LightningModule):
-    """A network, its loss and Adam. Logs means over epochs: ``train_*``, and ``heldout_*`` on other rows.
+    """A network with its loss and Adam. Logs means over epochs: ``train_*``, and ``heldout_*`` on held-out rows.
 
-    Where several processes fit together, all are given the same batch and each takes its share, unless
-    ``own_batches``: then each is given other training batches.
+    In a distributed fit, all processes get the same batch and each takes its share, unless ``own_batches``: then each
+    process gets training batches of its own.
     """
 
     memory_format = torch.contiguous_format
@@ -34,38 +34,38 @@ class FitModule(LightningModule):
         self.learning_rate = learning_rate
 
     def measures(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss, to be minimised, and what else is worth watching, each a mean over the batch."""
+        """Compute the loss and other metrics, each a mean over the batch."""
         raise NotImplementedError
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        """One step of fitting."""
+        """Compute and log the loss of a training batch."""
         measures = self.measures(batch) if self.own_batches else self._measures_of_share(batch)
         self._log_means("train", measures, len(batch[0]))
         return measures["loss"]
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """One batch of rows that do not train."""
+        """Log the metrics of a held-out batch."""
         self._log_means("heldout", self._measures_of_share(batch), len(batch[0]))
 
     def share(self, batch: Batch, number: int, total: int) -> Batch:
-        """The share of one of several processes."""
+        """Take one process's share of a batch."""
         return tuple(share(tensor, number, total) for tensor in batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam with its default moments, as in the report; fused, which halves a small step."""
+        """Make Adam with its default moments, as in the report; fused, which halves the time of a small step."""
         return torch.optim.Adam(self.network.parameters(), lr=self.learning_rate, fused=True)
 
-    def inputs(self, pictures: Tensor) -> Tensor:
-        """What the network gets, laid out in memory as it convolves fastest."""
-        return to_float(pictures).contiguous(memory_format=self.memory_format)
+    def inputs(self, images: Tensor) -> Tensor:
+        """Convert uint8 images to the network's input, in the memory format that it convolves fastest."""
+        return to_float(images).contiguous(memory_format=self.memory_format)
 
     def _measures_of_share(self, batch: Batch) -> dict[str, Tensor]:
-        """Such that their mean over all processes, and that of their gradients, is that of the whole batch."""
+        """Weight the metrics so that their mean over all processes, also of gradients, is that of the whole batch."""
         number, total = self.global_rank, self.trainer.world_size
         if total == 1:
             return self.measures(batch)
-        counts = len(range(number, len(batch[0]), total)) * total / len(batch[0])
-        return {name: counts * value for name, value in self.measures(self.share(batch, number, total)).items()}
+        weight = len(range(number, len(batch[0]), total)) * total / len(batch[0])
+        return {name: weight * value for name, value in self.measures(self.share(batch, number, total)).items()}
 
     def _log_means(self, subset: str, measures: dict[str, Tensor], count: int) -> None:
         named = {f"{subset}_{name}": value.detach() for name, value in measures.items()}
@@ -73,7 +73,7 @@ class FitModule(LightningModule):
 
 
 class ClassifierModule(FitModule):
-    """Fits a classifier by cross-entropy."""
+    """Fits the published classifier by cross-entropy."""
 
     memory_format = torch.channels_last
     network: ReportClassifier
@@ -83,18 +83,18 @@ class ClassifierModule(FitModule):
         self.loss_on = loss_on
 
     def measures(self, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy and accuracy."""
-        pictures, targets = batch
-        scores = self.network.logits(self.inputs(pictures))
-        said = scores if self.loss_on is LossOn.LOGITS else self.network.softmax(scores)
+        """Compute cross-entropy and accuracy."""
+        images, targets = batch
+        scores = self.network.logits(self.inputs(images))
+        outputs = scores if self.loss_on is LossOn.LOGITS else self.network.softmax(scores)
         accuracy = (scores.argmax(dim=1) == targets).float().mean()
-        return {"loss": functional.cross_entropy(said, targets), "accuracy": accuracy}
+        return {"loss": functional.cross_entropy(outputs, targets), "accuracy": accuracy}
 
 
 class DenoiserModule(FitModule):
     """Fits a denoiser by mean squared error."""
 
     def measures(self, batch: Batch) -> dict[str, Tensor]:
-        """Mean squared error on the 0..1 scale."""
+        """Compute the mean squared error on the 0..1 scale."""
         noisy, reference = batch
         return {"loss": functional.mse_loss(self.network(self.inputs(noisy)), to_float(reference))}

@@ -1,4 +1,4 @@
-"""Fitting by several processes, one a device (Lightning's DDP): which of them this is, and its share of a batch."""
+"""Distributed training: the rank of this process, and its share of a batch (Lightning's DDP, one process a device)."""
 
 import os
 
@@ -7,17 +7,17 @@ from torch import Tensor
 
 
 def rank() -> int:
-    """The number of this process among those that fit one network together; 0 where there is but one."""
+    """Return the rank of this process in a distributed fit; 0 without one."""
     return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
 
 def follows() -> bool:
-    """Whether another process started this one to fit with it: it writes nothing, and ends when the fitting does."""
+    """Return whether this process is a worker of a distributed fit: it writes nothing and ends with the fit."""
     return int(os.environ.get("LOCAL_RANK", "0")) > 0
 
 
 def share(tensor: Tensor, number: int, total: int) -> Tensor:
-    """Every ``total``-th row of a batch from row ``number`` on; the first, which then counts nothing, if it has none.
+    """Take every ``total``-th row of a batch from row ``number`` on; if there is none, the first row, with weight 0.
 
     >>> [share(torch.arange(3), number, 2).tolist() for number in (0, 1)]
     [[0, 2], [1]]

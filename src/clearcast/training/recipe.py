@@ -1,4 +1,4 @@
-"""Recipes: named sets of training choices, read strictly from TOML files."""
+"""Recipes: named training configurations, read strictly from TOML files."""
 
 import tomllib
 from enum import StrEnum
@@ -20,7 +20,7 @@ _FOLDER = resources.files("clearcast.training") / "recipes"
 
 
 class LossOn(StrEnum):
-    """What the classifier's cross-entropy is given. It takes logits; the report's layer list ends in a softmax."""
+    """Input of the classifier's cross-entropy. It expects logits, but the report's list of layers ends in a softmax."""
 
     LOGITS = "logits"
     PROBABILITIES = "probabilities"
@@ -31,7 +31,7 @@ class _Strict(BaseModel):
 
 
 class Input(_Strict):
-    """The pictures that networks see: ``size`` pixels a side, resized from whatever the files have."""
+    """Input images of the networks: resized to ``size`` pixels a side."""
 
     size: Annotated[int, Field(ge=32, le=1024, multiple_of=8)]
     channels: Channels
@@ -40,7 +40,7 @@ class Input(_Strict):
 class SplitShares(_Strict):
     """Shares of the rows: ``test_share`` of all rows, ``validation_share`` of the others.
 
-    ``validation_share`` None: none where rows are divided at random, as published, and else what calibration needs.
+    ``validation_share`` None: 0 for a random split, as published, and else as much as calibration needs.
     """
 
     test_share: Annotated[float, Field(gt=0, lt=1)]
@@ -48,10 +48,10 @@ class SplitShares(_Strict):
 
 
 class Fit(_Strict):
-    """How one network is fitted, with Adam.
+    """Training settings of one network, with Adam.
 
-    ``patience``: stop after so many epochs without a better loss on the validation rows, and keep the best epoch; None
-    trains all epochs and keeps the last.
+    ``patience``: stop after this many epochs without a better loss on the validation rows, and keep the best epoch;
+    None trains all epochs and keeps the last.
     """
 
     learning_rate: Rate
@@ -61,18 +61,18 @@ class Fit(_Strict):
 
 
 class Classifier(Fit):
-    """How a classifier is built and fitted."""
+    """Settings of the published classifier."""
 
     activation: Activation
     loss_on: LossOn
 
 
 class Denoiser(Fit):
-    """How the denoiser is fitted, by mean squared error."""
+    """Settings of the published denoiser, which is fitted by mean squared error."""
 
 
 class Recipe(_Strict):
-    """A named set of training choices."""
+    """A named training configuration."""
 
     name: str
     input: Input
@@ -88,12 +88,12 @@ class Recipe(_Strict):
 
 
 def builtin_recipes() -> list[str]:
-    """The names of the recipes that come with Clearcast."""
+    """List the names of the built-in recipes."""
     return sorted(entry.name.removesuffix(".toml") for entry in _FOLDER.iterdir() if entry.name.endswith(".toml"))
 
 
 def load_recipe(name: str) -> Recipe:
-    """Load a built-in recipe by its name, or one of the user's by the path of its TOML file.
+    """Load a built-in recipe by its name, or a user's recipe by the path of its TOML file.
 
     Raises:
         RecipeError: no such recipe, not TOML, an unknown key, a missing key, or a value that is not allowed.
@@ -107,7 +107,7 @@ def load_recipe(name: str) -> Recipe:
             raise RecipeError(f"recipe {name}: cannot be read as UTF-8 text ({error})") from None
     else:
         known = ", ".join(builtin_recipes())
-        raise RecipeError(f"no recipe {name!r}; known are {known}, or the path of a .toml file")
+        raise RecipeError(f"unknown recipe {name!r}; expected {known}, or the path of a .toml file")
     try:
         return parse_recipe(tomllib.loads(text), name)
     except tomllib.TOMLDecodeError as error:
@@ -115,7 +115,7 @@ def load_recipe(name: str) -> Recipe:
 
 
 def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
-    """Check nested tables against the recipe's form; ``name`` is used in messages.
+    """Validate nested tables as a recipe; ``name`` is used in messages.
 
     Raises:
         RecipeError: an unknown key, a missing key, or a value that is not allowed.
@@ -123,7 +123,7 @@ def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(f"recipe {name}: " + "; ".join(_explain(fault) for fault in error.errors())) from None
+        raise RecipeError(f"recipe {name}: " + "; ".join(_message(fault) for fault in error.errors())) from None
 
 
 def override(
@@ -134,7 +134,7 @@ def override(
     batch: int | None = None,
     learning_rate: float | None = None,
 ) -> Recipe:
-    """The recipe with some values replaced: the size of pictures, and how all networks are fitted.
+    """Replace some values of a recipe: the size of images, and the training settings of both networks.
 
     Raises:
         RecipeError: a value that is not allowed.
@@ -149,10 +149,10 @@ def override(
     return parse_recipe(values, recipe.name)
 
 
-def _explain(fault: Any) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails
-    place = ".".join(str(part) for part in fault["loc"]) or "values"
+def _message(fault: Any) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails
+    key = ".".join(str(part) for part in fault["loc"]) or "values"
     if fault["type"] == "extra_forbidden":
-        return f"unknown key {place}; remove it or mend its spelling"
+        return f"unknown key {key}; remove it or correct its spelling"
     if fault["type"] == "missing":
-        return f"{place} is missing"
-    return f"{place} = {fault['input']!r}: {fault['msg']}" if not isinstance(fault["input"], dict) else fault["msg"]
+        return f"{key} is missing"
+    return f"{key} = {fault['input']!r}: {fault['msg']}" if not isinstance(fault["input"], dict) else fault["msg"]

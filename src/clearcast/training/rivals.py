@@ -1,4 +1,4 @@
-"""Fits the learned rivals for a given time, on the same pictures and the same noise as recipe ``clear``."""
+"""Fit the learned baselines for a given time, on the same images and the same noise as recipe ``clear``."""
 
 import math
 import time
@@ -17,39 +17,40 @@ from clearcast.training.clear.steps import StepDataset
 from clearcast.training.datasets import Batch
 from clearcast.training.modules import to_float
 
-JUDGED_SIDE = 256  # pixels a side of the pictures that the verdict's rival gets
-_RATE, _WARMUP, _LAST = 1e-3, 50, 0.02  # learning rate; steps in which it rises; share of it at the end
-_JUDGED = 6  # pictures of each label a step
-_FLOOR = 1e-5  # mean squared error below which a crop counts no more: 50 dB
+JUDGED_SIDE = 256  # pixels a side of the baseline classifier's input
+_RATE, _WARMUP, _FINAL_SHARE = 1e-3, 50, 0.02  # learning rate; steps in which it rises; share of it at the end
+_WEIGHT_DECAY, _GRADIENT_NORM = 1e-4, 0.5
+_IMAGES = 6  # of each label a step of the classifier
+_MSE_FLOOR = 1e-5  # mean squared error, 50 dB, below which a crop hardly counts
 
 
 def fit_denoiser(
     network: nn.Module, gallery: Gallery, *, minutes: float, seed: int, progress: Progress | None = None
 ) -> int:
-    """Fit a denoiser in place by the logarithm of the mean squared error of crops, which is PSNR, as ours is fitted.
+    """Fit a denoiser in place by the logarithm of the mean squared error of crops (PSNR), as the detail U-Net.
 
-    How many steps the time allows depends on the machine, so that other runs give other weights.
+    The number of steps depends on the speed of the machine, so another run gives other weights.
 
     Args:
-        network: from float pictures (batch, channels, height, width) in 0..1 to the same.
-        gallery: what it learns from, of as many channels.
+        network: from float images (batch, channels, height, width) in 0..1 to the same.
+        gallery: image pairs with as many channels.
         minutes: of wall time.
-        seed: of the pictures' order and noise.
-        progress: called with seconds done and all seconds.
+        seed: of the order of the images and their noise.
+        progress: called with seconds done and total seconds.
 
     Returns:
-        how many steps were made. The network is left in evaluation mode.
+        The number of steps. The network is left in evaluation mode.
     """
     crop = crop_of(gallery)
 
     def loss(batch: Batch) -> Tensor:
         noisy, clean, corners = batch
-        pictures, wanted = (
+        inputs, targets = (
             torch.cat([to_float(pixels)[..., y : y + crop, x : x + crop] for y, x in corners.tolist()])
             for pixels in (noisy, clean)
         )
-        error = torch.as_tensor(network(pictures) - wanted).square().mean(dim=(1, 2, 3))
-        return (error + _FLOOR).log10().mean()
+        error = torch.as_tensor(network(inputs) - targets).square().mean(dim=(1, 2, 3))
+        return (error + _MSE_FLOOR).log10().mean()
 
     return _fit(network, StepDataset(lambda rng: detail_batch(gallery, crop, rng), seed), loss, minutes, progress)
 
@@ -63,21 +64,21 @@ def fit_classifier(
     seed: int,
     progress: Progress | None = None,
 ) -> int:
-    """Fit a classifier (class 1 is defect) in place by cross-entropy, on as many noisy pictures of either label.
+    """Fit a classifier (class 1 is defect) in place by cross-entropy, on equally many noisy images of each label.
 
-    Both galleries must have one shape; pictures are shrunk to 256 x 256. The other arguments, and what is returned, are
+    Both galleries must have one shape; images are shrunk to 256 x 256 pixels. The other arguments and the result are
     those of ``fit_denoiser``.
     """
 
     def make(rng: np.random.Generator) -> Batch:
-        drawn = [gallery.draw(rng).noisy for gallery in (ok, defect) for _ in range(_JUDGED)]
-        pictures = to_float(torch.from_numpy(np.stack(drawn).reshape(len(drawn), *drawn[0].shape[:2], -1)))
-        labels = torch.arange(2).repeat_interleave(_JUDGED)
-        return functional.interpolate(pictures, (JUDGED_SIDE, JUDGED_SIDE), mode="area"), labels
+        noisy = [gallery.draw(rng).noisy for gallery in (ok, defect) for _ in range(_IMAGES)]
+        images = to_float(torch.from_numpy(np.stack(noisy).reshape(len(noisy), *noisy[0].shape[:2], -1)))
+        labels = torch.arange(2).repeat_interleave(_IMAGES)
+        return functional.interpolate(images, (JUDGED_SIDE, JUDGED_SIDE), mode="area"), labels
 
     def loss(batch: Batch) -> Tensor:
-        pictures, labels = batch
-        return functional.cross_entropy(network.logits(pictures), labels)
+        images, labels = batch
+        return functional.cross_entropy(network.logits(images), labels)
 
     return _fit(network, StepDataset(make, seed), loss, minutes, progress)
 
@@ -89,17 +90,17 @@ def _fit(
     minutes: float,
     progress: Progress | None,
 ) -> int:
-    """AdamW, whose learning rate falls along half a cosine of the time."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=1e-4)
+    """Fit by AdamW with linear warm-up and cosine decay over the time."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_WEIGHT_DECAY)
     network.train()
-    begun, seconds, steps = time.perf_counter(), 60 * minutes, 0
-    while (passed := time.perf_counter() - begun) < seconds:
+    start, seconds, steps = time.perf_counter(), 60 * minutes, 0
+    while (passed := time.perf_counter() - start) < seconds:
         cosine = 0.5 * (1 + math.cos(math.pi * passed / seconds))
         for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (steps + 1) / _WARMUP) * (_LAST + (1 - _LAST) * cosine)
+            group["lr"] = _RATE * min(1.0, (steps + 1) / _WARMUP) * (_FINAL_SHARE + (1 - _FINAL_SHARE) * cosine)
         optimizer.zero_grad()
         torch.autograd.backward(loss(batches[steps]))
-        nn.utils.clip_grad_norm_(network.parameters(), 0.5)
+        nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
         optimizer.step()
         steps += 1
         if progress:

@@ -1,4 +1,4 @@
-"""What the backbone sees of many pictures, in files: fitting needs little memory then and can be gone on with."""
+"""Feature cache: backbone features of many images in files, so that fitting is resumable and needs little memory."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,20 +17,20 @@ from clearcast.models.judge import extremes
 from clearcast.progress import Progress
 
 ViewOf = Callable[[int, int], Picture]
-"""From (row, view) to the picture to learn from, uint8 (height, width) or (height, width, 3), all of one size.
+"""From (row, view) to an image to learn from, uint8 (height, width) or (height, width, 3), all of one size.
 
-View 0 is the picture as it will be judged, the others are variations; the same arguments give the same picture.
+View 0 is the image as it will be classified, the others are augmentations; the same arguments give the same image.
 """
 
-_BATCH = 8
+_BATCH = 8  # images
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One view of all rows.
+    """Cached features of one view of all rows.
 
-    ``fine`` and ``coarse`` are those of ``backbone.Features`` as float16 in files, (rows, channels, h, w); ``extremes``
-    is float32 (rows, ``judge.EXTREMES``).
+    ``fine`` and ``coarse`` are those of ``backbone.Features``, memory-mapped float16 (rows, channels, h, w);
+    ``extremes`` is float32 (rows, ``judge.EXTREMES``).
     """
 
     fine: NDArray[np.float16]
@@ -38,7 +38,7 @@ class Seen:
     extremes: NDArray[np.float32]
 
     def features(self, rows: NDArray[np.int64]) -> Features:
-        """Features of some rows, float32."""
+        """Read the features of some rows, float32."""
         return Features(*(torch.from_numpy(values[rows]).float() for values in (self.fine, self.coarse)))
 
 
@@ -52,9 +52,16 @@ def see(
     device: torch.device,
     progress: Progress,
 ) -> Seen:
-    """What the backbone sees of one view of each row; from ``folder`` where an earlier call left it whole.
+    """Extract and cache the features of one view of each row, or read them if an earlier call finished.
 
-    ``folder`` must be for these pictures and this backbone alone. ``progress`` counts this view's rows.
+    Args:
+        backbone: the feature extractor.
+        view_of: makes the images.
+        view: number of the view.
+        rows: number of rows.
+        folder: for the cache; must be for these images and this backbone alone.
+        device: that the backbone is on.
+        progress: counts this view's rows.
     """
     paths = [folder / f"view-{view}-{name}.npy" for name in ("fine", "coarse", "extremes")]
     if not all(path.is_file() for path in paths):
@@ -63,24 +70,25 @@ def see(
             files: list[NDArray[np.generic]] = []
             for first in range(0, rows, _BATCH):
                 batch = np.stack([view_of(row, view) for row in range(first, min(first + _BATCH, rows))])
-                values = _look(backbone, batch, device)
-                files = files or [_file(path, rows, each) for path, each in zip(temporary, values, strict=True)]
+                values = _extract(backbone, batch, device)
+                files = files or [_create_file(path, rows, each) for path, each in zip(temporary, values, strict=True)]
                 for file, each in zip(files, values, strict=True):
                     file[first : first + len(batch)] = each
                 progress(first + len(batch), rows)
-            files.clear()  # closed before they take their places
+            files.clear()  # closes the files before they are moved into place
     progress(rows, rows)
     fine, coarse, extreme = paths
     return Seen(fine=np.load(fine, "r"), coarse=np.load(coarse, "r"), extremes=np.load(extreme))
 
 
 @torch.inference_mode()
-def _look(backbone: Sees, pictures: Picture, device: torch.device) -> list[NDArray[np.generic]]:
-    grey_or_rgb = pictures[:, None] if pictures.ndim == 3 else np.moveaxis(pictures, -1, 1)
-    tensor: Tensor = torch.from_numpy(np.ascontiguousarray(grey_or_rgb)).to(device).float() / 255
+def _extract(backbone: Sees, images: Picture, device: torch.device) -> list[NDArray[np.generic]]:
+    """Extract fine and coarse features, float16, and their extremes, float32."""
+    channels_first = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
+    tensor: Tensor = torch.from_numpy(np.ascontiguousarray(channels_first)).to(device).float() / 255
     features = backbone(tensor.contiguous(memory_format=torch.channels_last))
     return [features.fine.half().cpu().numpy(), features.coarse.half().cpu().numpy(), extremes(features).cpu().numpy()]
 
 
-def _file(path: Path, rows: int, like: NDArray[np.generic]) -> NDArray[np.generic]:
+def _create_file(path: Path, rows: int, like: NDArray[np.generic]) -> NDArray[np.generic]:
     return np.lib.format.open_memmap(path, "w+", dtype=like.dtype, shape=(rows, *like.shape[1:]))

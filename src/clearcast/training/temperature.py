@@ -1,4 +1,4 @@
-"""One number that makes a judge's certainty true."""
+"""Temperature scaling: calibrate log-odds of defect with one number."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,22 +6,23 @@ from scipy.optimize import minimize_scalar
 
 from clearcast.checks import require_finite
 
-COLDEST, HOTTEST = 0.05, 20.0  # temperatures outside say that there was too little to learn from
+COLDEST, HOTTEST = 0.05, 20.0  # temperatures outside mean that there was too little data
+_TOLERANCE = 1e-6  # of the logarithm of the temperature
 
 
 def best_temperature(logits: NDArray[np.float64], defect: NDArray[np.bool_], weights: NDArray[np.float64]) -> float:
-    """The temperature T for which sigmoid(logit / T) is most likely.
+    """Fit the temperature T that maximises the likelihood of the labels under sigmoid(logit / T).
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", with images that weigh differently.
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", with weighted images.
 
     Args:
         logits: log-odds of defect, shape (images,).
-        defect: what is true, shape (images,).
-        weights: how much each image counts, shape (images,).
+        defect: labels, shape (images,).
+        weights: of the images, shape (images,).
 
     Returns:
-        a temperature from 0.05 to 20; 1, which changes nothing, where a label is missing or no image is misjudged: then
-        the likelihood grows without end as T falls, and nothing says how sure to be.
+        A temperature from 0.05 to 20; 1, which changes nothing, if a label is missing or every image is classified
+        correctly: then the likelihood grows without bound as T falls.
 
     Raises:
         ModelOutputError: a log-odds is not finite.
@@ -35,5 +36,6 @@ def best_temperature(logits: NDArray[np.float64], defect: NDArray[np.bool_], wei
     def loss(log_temperature: float) -> float:
         return float(shares @ np.logaddexp(0, -margins / np.exp(log_temperature)))
 
-    best = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-6})
+    bounds = (np.log(COLDEST), np.log(HOTTEST))
+    best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": _TOLERANCE})
     return float(np.exp(best.x))

@@ -1,4 +1,4 @@
-"""Log a run to MLflow, where it is asked for: one MLflow run a network, with its settings, curves and test figures."""
+"""MLflow tracking: one MLflow run a network, with its settings, training curves and test metrics."""
 
 from collections.abc import Mapping
 from urllib.error import HTTPError, URLError
@@ -9,50 +9,50 @@ from lightning.pytorch.loggers import MLFlowLogger
 from clearcast.errors import MissingDependencyError, OutputError
 
 _EXPERIMENT = "clearcast"
-_ANSWER_WITHIN = 5.0  # seconds; MLflow itself would try for minutes
+_TIMEOUT = 5.0  # seconds; MLflow itself would retry for minutes
 
 
 class Tracker:
-    """Gives Lightning a logger for each network.
+    """Factory of Lightning loggers that write to MLflow, one for each network.
 
     Args:
-        uri: an MLflow tracking URI: of a server, or of a local store.
-        settings: what is logged with every network; nested tables become dotted names.
+        uri: an MLflow tracking URI of a server or a local store.
+        settings: logged with every network; nested tables become dotted names.
 
     Raises:
         MissingDependencyError: MLflow is not installed, or cannot use this kind of store.
-        OutputError: the server does not answer.
+        OutputError: the server does not respond.
     """
 
     def __init__(self, uri: str, settings: Mapping[str, object]) -> None:
         self._uri = uri
         self._settings = dict(settings)
         self._last: MLFlowLogger | None = None
-        _require_answer(uri)
+        _require_server(uri)
         _require_store(uri)
 
     def logger(self, title: str) -> MLFlowLogger:
-        """A logger for one network, as a new MLflow run of this title."""
+        """Make a logger for one network, a new MLflow run of this title."""
         self._last = MLFlowLogger(experiment_name=_EXPERIMENT, run_name=title, tracking_uri=self._uri)
         self._last.log_hyperparams(self._settings)
         return self._last
 
-    def finish(self, figures: Mapping[str, float]) -> None:
-        """Add the test figures of the network that was fitted last, if it was fitted just now."""
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        """Log the test metrics of the last network, unless its weights were only loaded."""
         if self._last is not None:
-            self._last.log_metrics({f"test_{name}": value for name, value in figures.items()})
+            self._last.log_metrics({f"test_{name}": value for name, value in metrics.items()})
         self._last = None
 
 
-def _require_answer(uri: str) -> None:
+def _require_server(uri: str) -> None:
     if not uri.startswith(("http://", "https://")):
         return
     try:
-        urlopen(uri, timeout=_ANSWER_WITHIN).close()
+        urlopen(uri, timeout=_TIMEOUT).close()
     except HTTPError:
-        return  # it answers, if only to say that it wants a password
+        return  # it responds, if only to require a password
     except (URLError, OSError, ValueError) as error:
-        raise OutputError(f"no MLflow server answers at {uri} ({error}); start it, or leave out --mlflow") from None
+        raise OutputError(f"no MLflow server responds at {uri} ({error}); start it, or leave out --mlflow") from None
 
 
 def _require_store(uri: str) -> None:
@@ -70,5 +70,5 @@ def _require_store(uri: str) -> None:
         reason = str(error).splitlines()[0]
         raise MissingDependencyError(
             f"MLflow cannot use {uri} ({reason}); give the address of a server such as http://localhost:5000, or "
-            "install the whole of MLflow (pip install mlflow) for local stores such as sqlite:///mlflow.db"
+            "install all of MLflow (pip install mlflow) for local stores such as sqlite:///mlflow.db"
         ) from None

@@ -1,4 +1,4 @@
-"""Write and read a network's weights as safetensors, which hold numbers only and run no code when they are read."""
+"""Weights of networks as safetensors files, which hold numbers only and run no code when they are read."""
 
 import hashlib
 from pathlib import Path
@@ -10,21 +10,22 @@ from clearcast.errors import OutputError
 from clearcast.files import replace_file
 
 WEIGHTS = "model.safetensors"
+_DIGITS = 12
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's weights, whole or not at all."""
+    """Write a network's weights atomically."""
     with replace_file(path) as temporary:
-        temporary.write_bytes(_written(network))
+        temporary.write_bytes(_serialise(network))
 
 
 def fingerprint(network: nn.Module) -> str:
-    """Twelve hexadecimal digits that differ where a weight differs."""
-    return hashlib.sha256(_written(network)).hexdigest()[:12]
+    """Hash a network's weights to twelve hexadecimal digits; they change if a weight or its name changes."""
+    return hashlib.sha256(_serialise(network)).hexdigest()[:_DIGITS]
 
 
 def load_weights(network: nn.Module, folder: Path, name: str = WEIGHTS) -> None:
-    """Load what ``fit_network`` wrote.
+    """Load the weights that ``save_weights`` wrote, also under earlier names of the network's submodules.
 
     Raises:
         OutputError: the file is missing, damaged, or of another network.
@@ -36,10 +37,10 @@ def load_weights(network: nn.Module, folder: Path, name: str = WEIGHTS) -> None:
         raise OutputError(f"{folder / name} cannot be used ({reason}); {cure(folder)}") from None
 
 
-def _written(network: nn.Module) -> bytes:
+def _serialise(network: nn.Module) -> bytes:
     return save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
 
 
 def cure(folder: Path) -> str:
-    """What to do about a stage's folder with a damaged file, as the end of a message."""
-    return f"delete the folder {folder} and go on with --resume"
+    """Explain how to recover from a damaged file in a stage's folder, as the end of a message."""
+    return f"delete the folder {folder} and resume with --resume"

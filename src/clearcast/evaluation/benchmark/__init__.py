@@ -1,4 +1,4 @@
-"""The benchmark: denoisers and judges of verdicts side by side on parts never seen, in quality and milliseconds."""
+"""Benchmark: denoisers and classifiers compared on the test subset, in quality and milliseconds."""
 
 from clearcast.evaluation.benchmark.contenders import Denoiser, Judge, classical, parse_rivals
 from clearcast.evaluation.benchmark.published import contenders_of_run

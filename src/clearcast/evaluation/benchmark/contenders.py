@@ -1,4 +1,4 @@
-"""Who takes part: anything that restores a picture, and anything that says how likely it shows a defect."""
+"""Benchmark entrants: denoisers, and classifiers that predict the probability of defect."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,27 +11,29 @@ from clearcast.rivals import BM3D, CLASSICAL
 
 @dataclass(frozen=True, kw_only=True)
 class Denoiser:
-    """Restores pictures.
+    """A denoiser in the benchmark.
 
     Attributes:
-        name: what the table calls it.
-        restore: from a uint8 picture, (height, width) or (height, width, 3) by ``channels``, to one of the same shape.
-        channels: how pictures are decoded for it; what it returns is measured in grey either way.
-        version: differs where the same name stands for something else, such as other weights: what was measured of
-            another version is measured again.
-        by_hand: whether it needs no training, so that a user who knows the noise type could pick it.
+        name: in tables and file names.
+        denoise: from a uint8 image, (height, width) or (height, width, 3) by ``channels``, to one of the same shape.
+        channels: how images are decoded for it; its result is measured in grey either way.
+        version: identifies its weights; results of another version are measured again.
+        untrained: whether it needs no training, so that a user who knows the noise type could choose it.
     """
 
     name: str
-    restore: Callable[[Picture], Picture]
+    denoise: Callable[[Picture], Picture]
     channels: Channels = Channels.GREY
     version: str = ""
-    by_hand: bool = False
+    untrained: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Says the probability of defect, 0..1, of a noisy picture; the other attributes are those of ``Denoiser``."""
+    """A classifier in the benchmark: predicts the probability of defect, 0..1, of a noisy image.
+
+    The other attributes are those of ``Denoiser``.
+    """
 
     name: str
     probability: Callable[[Picture], float]
@@ -39,11 +41,11 @@ class Judge:
     version: str = ""
 
 
-NOISY = Denoiser(name="noisy", restore=lambda picture: picture, by_hand=True)
+NOISY = Denoiser(name="noisy", denoise=lambda image: image, untrained=True)
 
 
 def parse_rivals(text: str) -> tuple[str, ...]:
-    """Read names with commas between them; nothing means all classical rivals, BM3D only where it is installed.
+    """Parse comma-separated names of classical baselines; an empty text means all, BM3D only if it is installed.
 
     Raises:
         RecipeError: an unknown name.
@@ -51,10 +53,10 @@ def parse_rivals(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     unknown = [name for name in names if name not in CLASSICAL]
     if unknown:
-        raise RecipeError(f"no rival {unknown[0]!r}; known are {', '.join(CLASSICAL)}")
+        raise RecipeError(f"unknown baseline {unknown[0]!r}; expected {', '.join(CLASSICAL)}")
     return names or tuple(name for name in CLASSICAL if name != BM3D or find_spec(BM3D))
 
 
 def classical(names: Sequence[str]) -> list[Denoiser]:
-    """The classical rivals of these names, see ``clearcast.rivals``; they get grey pictures."""
-    return [Denoiser(name=name, restore=CLASSICAL[name], by_hand=True) for name in names]
+    """List the classical baselines of these names, see ``clearcast.rivals``; they get grey images."""
+    return [Denoiser(name=name, denoise=CLASSICAL[name], untrained=True) for name in names]

@@ -1,4 +1,4 @@
-"""From measured rows to figures with intervals over parts, one line a contender, measure and noise type."""
+"""Benchmark metrics with confidence intervals over parts, one line for each entrant, metric and noise type."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -18,16 +18,19 @@ ALL = "all"
 BY_TYPE = "best by type"
 COLUMNS = ("contender", "measure", "noise_type", "value", "low", "high", "images", "parts", "ms")
 VERDICT = ("roc_area", "accuracy", "sensitivity", "specificity")
-_SUREST = 1e-12  # probabilities nearer to 0 or 1 have no finite log-odds
+_LEAST_PROBABILITY = 1e-12  # probabilities are clipped to have finite log-odds
 
 
 def best_by_type(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """What a patient user could do by hand who is told the noise type: for each the best method, and all rows so made.
+    """Choose the best untrained method for each noise type, as a user who knows the noise type could.
 
-    The best is that of the highest mean PSNR on these very rows, which favours it.
+    The best has the highest mean PSNR on these same rows, which favours it.
 
     Args:
-        tables: the rows of each method that needs no training, by its name.
+        tables: the rows of each untrained method, by its name.
+
+    Returns:
+        The rows of the chosen methods, and the name of the method by noise type.
     """
     kinds = next(iter(tables.values()))["noise_type"].unique().tolist()
     chosen = {
@@ -39,31 +42,31 @@ def best_by_type(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict
 
 
 def restored_figures(name: str, table: pd.DataFrame, seed: int) -> list[dict[str, object]]:
-    """PSNR (dB; identical pictures, which have none, are left out) and SSIM of a denoiser's rows."""
+    """Compute PSNR (dB; identical images, which have none, are left out) and SSIM of a denoiser's rows."""
     sample = Sample(table["part"].to_numpy(str), seed=seed)
     return [
         _line(name, measure, kind, mean_figure(table, measure, rows, sample), table[rows])
         for measure in ("psnr", "ssim")
-        for kind, rows in _sets(table)
+        for kind, rows in _by_noise_type(table)
     ]
 
 
 def judged_figures(name: str, table: pd.DataFrame, seed: int) -> list[dict[str, object]]:
-    """Area under the ROC curve, and at a probability of 0.5 accuracy, sensitivity and specificity of a judge's rows."""
+    """Compute ROC area, and at a threshold of 0.5 accuracy, sensitivity and specificity of a classifier's rows."""
     probability = table["p_defect"].to_numpy(float)
     require_finite(f"{name}: probabilities of defect", probability)
-    said = np.where(probability > 0.5, Label.DEFECT.value, Label.OK.value)
-    odds = logit(probability.clip(_SUREST, 1 - _SUREST))
-    asked = table.assign(**{f"logit_{Stage.NOISY}": odds, f"said_{Stage.NOISY}": said})
+    predicted = np.where(probability > 0.5, Label.DEFECT.value, Label.OK.value)
+    log_odds = logit(probability.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
+    predictions = table.assign(**{f"logit_{Stage.NOISY}": log_odds, f"said_{Stage.NOISY}": predicted})
     lines: list[dict[str, object]] = []
-    for kind, rows in _sets(table):
-        found = classification_figures(asked[rows], seed)[Stage.NOISY.value]
-        lines += [_line(name, measure, kind, found[measure], table[rows]) for measure in VERDICT]
+    for kind, rows in _by_noise_type(table):
+        metrics = classification_figures(predictions[rows], seed)[Stage.NOISY.value]
+        lines += [_line(name, measure, kind, metrics[measure], table[rows]) for measure in VERDICT]
     return lines
 
 
 def as_table(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
-    """The lines as one tidy table."""
+    """Make a tidy table of lines."""
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
@@ -79,7 +82,8 @@ def _line(name: str, measure: str, kind: str, figure: Figure, rows: pd.DataFrame
     }
 
 
-def _sets(table: pd.DataFrame) -> Iterator[tuple[str, Flags]]:
+def _by_noise_type(table: pd.DataFrame) -> Iterator[tuple[str, Flags]]:
+    """Select all rows, and the rows of each noise type that has any."""
     yield ALL, np.ones(len(table), bool)
     for kind in NoiseType:
         rows = (table["noise_type"] == kind.value).to_numpy(bool)

@@ -1,4 +1,4 @@
-"""DnCNN, a plain U-Net and ResNet-18 as contenders, fitted on the training rows for a given time."""
+"""Learned baselines as entrants: DnCNN, U-Net and ResNet-18, fitted on the training rows for a given time."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -28,40 +28,42 @@ from clearcast.training.weights import load_weights, save_weights
 def learned_contenders(
     rows: Rows, division: Division, folder: Path, *, minutes: float, seed: int, console: Console
 ) -> tuple[list[Denoiser], list[Judge]]:
-    """Fit each of the three for ``minutes``, or load it where an earlier call with the same minutes has kept it.
+    """Fit each of the three for ``minutes``, or load the weights of an earlier call with the same minutes.
 
-    The denoisers' widths are chosen so that a picture of 512 x 512 costs 3 to 4 billion multiplications, somewhat more
-    than in our own restorer: where they lose, it is not by being smaller.
+    The denoisers' widths are chosen so that an image of 512 x 512 pixels costs 3 to 4 billion multiplications, somewhat
+    more than the denoiser of recipe ``clear``: they are no smaller.
 
     Raises:
         SheetError: a label has no training row.
-        OutputError: weights that were kept are damaged.
+        OutputError: saved weights are damaged.
     """
     train = division.split.rows(Subset.TRAIN)
     ok, defect = ([row for row in train if rows.sheet.rows[row].label is label] for label in (Label.OK, Label.DEFECT))
     if not ok or not defect:
-        raise SheetError(f"{rows.sheet.path}: no training row of one label; needed are rows of both to train a rival")
-    kept = partial(_fitted, folder, minutes, seed, console)
+        raise SheetError(
+            f"{rows.sheet.path}: one label has no training row; expected training rows of both to train the baselines"
+        )
+    fit = partial(_fit_or_load, folder, minutes, seed, console)
 
-    def denoiser(network: nn.Module, progress: Progress) -> None:
-        fit_denoiser(network, _gallery(rows, train), minutes=minutes, seed=seed, progress=progress)
+    def fit_denoising(network: nn.Module, progress: Progress) -> None:
+        fit_denoiser(network, _image_pairs(rows, train), minutes=minutes, seed=seed, progress=progress)
 
-    def judge(network: nn.Module, progress: Progress) -> None:
+    def fit_classification(network: nn.Module, progress: Progress) -> None:
         assert isinstance(network, ResNet18)
-        good = _gallery(rows, ok)
-        bad = _gallery(rows, defect, good.shape)
-        fit_classifier(network, good, bad, minutes=minutes, seed=seed, progress=progress)
+        ok_pairs = _image_pairs(rows, ok)
+        defect_pairs = _image_pairs(rows, defect, ok_pairs.shape)
+        fit_classifier(network, ok_pairs, defect_pairs, minutes=minutes, seed=seed, progress=progress)
 
-    dncnn, dncnn_version = kept("dncnn", lambda: DnCnn(channels=1, width=16, depth=8), denoiser)
-    unet, unet_version = kept("unet", lambda: UNet(channels=1, width=8, levels=4), denoiser)
-    resnet, resnet_version = kept("resnet18", lambda: ResNet18(channels=1, classes=len(LABELS)), judge)
+    dncnn, dncnn_version = fit("dncnn", lambda: DnCnn(channels=1, width=16, depth=8), fit_denoising)
+    unet, unet_version = fit("unet", lambda: UNet(channels=1, width=8, levels=4), fit_denoising)
+    resnet, resnet_version = fit("resnet18", lambda: ResNet18(channels=1, classes=len(LABELS)), fit_classification)
     return [
-        Denoiser(name="dncnn", restore=partial(_restored, dncnn), version=dncnn_version),
-        Denoiser(name="unet", restore=partial(_restored, unet), version=unet_version),
-    ], [Judge(name="resnet18", probability=partial(_defect, resnet), version=resnet_version)]
+        Denoiser(name="dncnn", denoise=partial(_denoise, dncnn), version=dncnn_version),
+        Denoiser(name="unet", denoise=partial(_denoise, unet), version=unet_version),
+    ], [Judge(name="resnet18", probability=partial(_probability, resnet), version=resnet_version)]
 
 
-def _fitted(
+def _fit_or_load(
     folder: Path,
     minutes: float,
     seed: int,
@@ -70,7 +72,7 @@ def _fitted(
     build: Callable[[], nn.Module],
     fit: Callable[[nn.Module, Progress], None],
 ) -> tuple[nn.Module, str]:
-    """A network that was fitted, now or by an earlier call, and its version: what its weights hash to."""
+    """Fit a network, or load the weights of an earlier call; returns it with its version, a hash of its weights."""
     torch.manual_seed(seed)
     network = build()
     path = folder / "rivals" / f"{name}-{minutes:g}-minutes.safetensors"
@@ -83,17 +85,17 @@ def _fitted(
     return network.eval().requires_grad_(False), hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
-def _gallery(rows: Rows, indices: Sequence[int], shape: tuple[int, int] | None = None) -> Gallery:
+def _image_pairs(rows: Rows, indices: Sequence[int], shape: tuple[int, int] | None = None) -> Gallery:
     return Gallery(pairs_of(rows.sheet, [rows.sheet.rows[index] for index in indices]), Channels.GREY, shape=shape)
 
 
 @torch.inference_mode()
-def _restored(network: nn.Module, picture: Picture) -> Picture:
-    pixels = torch.from_numpy(picture)[None, None].float() / 255
+def _denoise(network: nn.Module, image: Picture) -> Picture:
+    pixels = torch.from_numpy(image)[None, None].float() / 255
     return np.asarray(network(pixels).clamp(0, 1).mul(255).round().to(torch.uint8)[0, 0].numpy(), np.uint8)
 
 
 @torch.inference_mode()
-def _defect(network: nn.Module, picture: Picture) -> float:
-    pixels = torch.from_numpy(imaging.resize(picture, JUDGED_SIDE, JUDGED_SIDE))[None, None].float() / 255
+def _probability(network: nn.Module, image: Picture) -> float:
+    pixels = torch.from_numpy(imaging.resize(image, JUDGED_SIDE, JUDGED_SIDE))[None, None].float() / 255
     return float(network(pixels)[0, LABELS.index(Label.DEFECT)])

@@ -1,4 +1,4 @@
-"""Show test pictures to one contender after the other; each row is kept as soon as it is measured."""
+"""Measure entrants on test images; each row is written to the result store as soon as it is measured."""
 
 import csv
 import time
@@ -21,15 +21,16 @@ from clearcast.progress import Progress
 
 RESTORED = ("psnr", "ssim", "ms")
 JUDGED = ("p_defect", "ms")
+_KEYS = ("row", "version")
 _SMALLEST = 11  # pixels a side: the window of SSIM
-_DIGITS = 6  # in the table and in memory alike: a benchmark that was stopped comes to the same figures
-Said = TypeVar("Said")
+_DIGITS = 6  # in the table and in memory, so that a resumed benchmark gives the same results
+ResultT = TypeVar("ResultT")
 Values = dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """One test row: what is known of it, its files, and whether its pictures are kept to be looked at."""
+    """A test row: its labels and files, and whether its images are kept as an example."""
 
     number: int
     part: str
@@ -42,79 +43,79 @@ class Shown:
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """Keeps what was measured in ``folder/rows``, and what examples look like in ``folder/pictures``."""
+    """Result store of a benchmark: measured rows in ``folder/rows``, example images in ``folder/pictures``."""
 
     folder: Path
 
-    def picture(self, row: int, name: str) -> Path:
-        """Where a contender's picture of a row is kept."""
+    def image(self, row: int, name: str) -> Path:
+        """Return the path of an entrant's image of a row."""
         return self.folder / "pictures" / f"{row}-{name}.png"
 
     def table(self, name: str) -> Path:
-        """Where the rows of a contender are kept."""
+        """Return the path of the rows of an entrant."""
         return self.folder / "rows" / f"{name}.csv"
 
 
 def measure_denoiser(
-    denoiser: Denoiser, rows: Sequence[Shown], ledger: Ledger, progress: Progress, faults: list[str]
+    denoiser: Denoiser, rows: Sequence[Shown], store: Ledger, progress: Progress, faults: list[str]
 ) -> pd.DataFrame:
-    """Measure what a denoiser makes of each row's noisy picture, in grey at full size.
+    """Measure a denoiser's quality on each row's noisy image, in grey at full size.
 
     Args:
-        denoiser: the contender.
+        denoiser: the entrant.
         rows: the test rows.
-        ledger: where rows are kept; those that it holds already are not measured again.
+        store: of the results; rows that it has already are not measured again.
         progress: called after each row.
-        faults: gets a sentence for each picture that cannot be used; its row is left out.
+        faults: receives a message for each image that cannot be used; its row is left out.
 
     Returns:
-        a table with the columns ``row, part, label, noise_type`` and those of ``RESTORED``.
+        A table with the columns ``row, part, label, noise_type`` and those of ``RESTORED``.
     """
-    timed = _Timed(denoiser.restore)
+    timed = _Timed(denoiser.denoise)
 
     def measure(row: Shown) -> Values:
-        noisy, reference = _pair(row, denoiser.channels)
-        clean, ms = timed(noisy)
-        assert clean.shape == noisy.shape, f"{denoiser.name} turned {noisy.shape} into {clean.shape}"
-        grey = _grey(clean)
+        noisy, reference = _load_pair(row, denoiser.channels)
+        denoised, ms = timed(noisy)
+        assert denoised.shape == noisy.shape, f"{denoiser.name} turned {noisy.shape} into {denoised.shape}"
+        grey = _to_grey(denoised)
         if row.example:
-            imaging.save(ledger.picture(row.number, denoiser.name), grey)
-        result = fidelity(grey, reference)
-        return {"psnr": result.psnr, "ssim": result.ssim, "ms": ms}
+            imaging.save(store.image(row.number, denoiser.name), grey)
+        quality = fidelity(grey, reference)
+        return {"psnr": quality.psnr, "ssim": quality.ssim, "ms": ms}
 
-    return _measured(ledger.table(denoiser.name), denoiser.version, RESTORED, rows, measure, progress, faults)
+    return _measure_rows(store.table(denoiser.name), denoiser.version, RESTORED, rows, measure, progress, faults)
 
 
 def measure_judge(
-    judge: Judge, rows: Sequence[Shown], ledger: Ledger, progress: Progress, faults: list[str]
+    classifier: Judge, rows: Sequence[Shown], store: Ledger, progress: Progress, faults: list[str]
 ) -> pd.DataFrame:
-    """Ask a judge about each row's noisy picture; see ``measure_denoiser``. The columns are those of ``JUDGED``."""
-    timed = _Timed(judge.probability)
+    """Classify each row's noisy image; see ``measure_denoiser``. The columns are those of ``JUDGED``."""
+    timed = _Timed(classifier.probability)
 
     def measure(row: Shown) -> Values:
-        probability, ms = timed(imaging.load(row.noisy, judge.channels))
+        probability, ms = timed(imaging.load(row.noisy, classifier.channels))
         return {"p_defect": probability, "ms": ms}
 
-    return _measured(ledger.table(judge.name), judge.version, JUDGED, rows, measure, progress, faults)
+    return _measure_rows(store.table(classifier.name), classifier.version, JUDGED, rows, measure, progress, faults)
 
 
-class _Timed(Generic[Said]):
-    """A call with its milliseconds; the first picture is shown twice, since whatever runs first is slow."""
+class _Timed(Generic[ResultT]):
+    """Calls a function and measures milliseconds; the first call is repeated, since a first run is slow."""
 
-    def __init__(self, call: Callable[[Picture], Said]) -> None:
+    def __init__(self, call: Callable[[Picture], ResultT]) -> None:
         self._call = call
         self._warm = False
 
-    def __call__(self, picture: Picture) -> tuple[Said, float]:
+    def __call__(self, image: Picture) -> tuple[ResultT, float]:
         if not self._warm:
-            self._call(picture)
+            self._call(image)
             self._warm = True
         start = time.perf_counter()
-        said = self._call(picture)
-        return said, (time.perf_counter() - start) * 1e3
+        result = self._call(image)
+        return result, (time.perf_counter() - start) * 1e3
 
 
-def _measured(
+def _measure_rows(
     path: Path,
     version: str,
     columns: Sequence[str],
@@ -123,9 +124,10 @@ def _measured(
     progress: Progress,
     faults: list[str],
 ) -> pd.DataFrame:
-    done = _kept(path, version, columns)
-    with replace_file(path) as temporary:  # without what is of another version, or was cut off in the middle
-        _write(temporary, "w", [_FIRST + tuple(columns), *(_line(number, version, done[number]) for number in done)])
+    """Measure the rows that a table does not have yet, and append each to it."""
+    done = _read_rows(path, version, columns)
+    with replace_file(path) as temporary:  # drops rows of other versions, and a row that was cut off
+        _write(temporary, "w", [_KEYS + tuple(columns), *(_line(number, version, done[number]) for number in done)])
     for count, row in enumerate(rows, 1):
         if row.number not in done:
             try:
@@ -135,17 +137,17 @@ def _measured(
                 continue
             _write(path, "a", [_line(row.number, version, done[row.number])])
         progress(count, len(rows))
-    known = [row for row in rows if row.number in done]
-    about = {
-        "row": [row.number for row in known],
-        "part": [row.part for row in known],
-        "label": [row.label for row in known],
-        "noise_type": [row.noise_type for row in known],
+    return _table([row for row in rows if row.number in done], done, columns)
+
+
+def _table(rows: Sequence[Shown], measured: dict[int, Values], columns: Sequence[str]) -> pd.DataFrame:
+    keys = {
+        "row": [row.number for row in rows],
+        "part": [row.part for row in rows],
+        "label": [row.label for row in rows],
+        "noise_type": [row.noise_type for row in rows],
     }
-    return pd.DataFrame(about | {name: [done[row.number][name] for row in known] for name in columns})
-
-
-_FIRST = ("row", "version")
+    return pd.DataFrame(keys | {name: [measured[row.number][name] for row in rows] for name in columns})
 
 
 def _line(number: int, version: str, values: Values) -> tuple[object, ...]:
@@ -157,31 +159,31 @@ def _write(path: Path, mode: str, lines: Sequence[Sequence[object]]) -> None:
         csv.writer(file).writerows(lines)
 
 
-def _kept(path: Path, version: str, columns: Sequence[str]) -> dict[int, Values]:
-    """What a table holds of this version. A line that was cut off has too few cells, or one that is no number."""
+def _read_rows(path: Path, version: str, columns: Sequence[str]) -> dict[int, Values]:
+    """Read the rows of a version; skips a line that was cut off, which has too few cells or one that is no number."""
     if not path.exists():
         return {}
-    kept: dict[int, Values] = {}
+    rows: dict[int, Values] = {}
     with path.open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file):
             try:
                 if line["version"] == version:
-                    kept[int(line["row"])] = {name: float(line[name]) for name in columns}
+                    rows[int(line["row"])] = {name: float(line[name]) for name in columns}
             except (KeyError, TypeError, ValueError):
                 continue
-    return kept
+    return rows
 
 
-def _pair(row: Shown, channels: Channels) -> tuple[Picture, Picture]:
+def _load_pair(row: Shown, channels: Channels) -> tuple[Picture, Picture]:
     noisy, reference = imaging.load(row.noisy, channels), imaging.load(row.reference, Channels.GREY)
     if noisy.shape[:2] != reference.shape or min(reference.shape) < _SMALLEST:
         raise PictureError(
             PictureFault.UNSUPPORTED,
-            f"{row.noisy}: has {noisy.shape[1]} x {noisy.shape[0]} pixels and its reference {reference.shape[1]} x "
-            f"{reference.shape[0]}; needed is the same size, at least {_SMALLEST} a side",
+            f"{row.noisy}: expected the size of its reference, at least {_SMALLEST} pixels a side; got "
+            f"{noisy.shape[1]} x {noisy.shape[0]} and a reference of {reference.shape[1]} x {reference.shape[0]}",
         )
     return noisy, reference
 
 
-def _grey(picture: Picture) -> Picture:
-    return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+def _to_grey(image: Picture) -> Picture:
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)

@@ -1,4 +1,4 @@
-"""The published networks as contenders, with the weights of a finished study."""
+"""Published networks as entrants, with the weights of a finished study."""
 
 import hashlib
 from collections.abc import Callable
@@ -22,53 +22,53 @@ from clearcast.training.weights import WEIGHTS, load_weights
 
 
 def contenders_of_run(run: Path) -> tuple[list[Denoiser], list[Judge]]:
-    """The denoiser of stage 3, and the judges of stages 1 (noisy pictures) and 4 (denoised ones), as far as done.
+    """Load the denoiser of stage 3, and the classifiers of stages 1 (noisy) and 4 (denoised images), as far as done.
 
-    They see pictures as in the study, at the recipe's size; what the denoiser makes is enlarged again.
+    They get images as in the study, at the recipe's size; denoised images are enlarged to the original size.
 
     Raises:
         OutputError: not a run, without any of these stages, or with damaged weights.
     """
     folder = RunFolder(path=run)
-    recipe = parse_recipe(folder.about["question"].get("recipe", {}), str(run))
-    denoisers, judges = [], []
+    recipe = parse_recipe(folder.metadata["question"].get("recipe", {}), str(run))
+    denoisers, classifiers = [], []
     if folder.is_done(Stage.NOISY):
-        judges.append(_judge(folder, Stage.NOISY, recipe, _as_it_is))
+        classifiers.append(_classifier(folder, Stage.NOISY, recipe, _identity))
     if folder.is_done(Stage.DENOISING):
-        denoise = ReportDenoiser(channels=recipe.input.channels.depth)
-        load_weights(denoise, folder.stage(Stage.DENOISING))
-        denoise.eval()
+        network = ReportDenoiser(channels=recipe.input.channels.depth)
+        load_weights(network, folder.stage(Stage.DENOISING))
+        network.eval()
         denoisers.append(
             Denoiser(
                 name=recipe.name,
-                restore=lambda picture: _enlarged(restored(denoise, _at_size(picture, recipe)), picture),
+                denoise=lambda image: _enlarge(restored(network, _input_batch(image, recipe)), image),
                 channels=recipe.input.channels,
                 version=_version(folder, Stage.DENOISING),
             )
         )
         if folder.is_done(Stage.DENOISED):
-            judges.append(_judge(folder, Stage.DENOISED, recipe, partial(restored, denoise)))
-    if not denoisers and not judges:
-        raise OutputError(f"{run}: holds no network that denoises or judges noisy pictures; needed is stage 1 or 3")
-    return denoisers, judges
+            classifiers.append(_classifier(folder, Stage.DENOISED, recipe, partial(restored, network)))
+    if not denoisers and not classifiers:
+        raise OutputError(f"{run}: has no network for noisy images; expected a run with stage 1 or 3")
+    return denoisers, classifiers
 
 
-def _judge(folder: RunFolder, stage: Stage, recipe: Recipe, prepare: Callable[[Picture], Picture]) -> Judge:
-    """The classifier of a stage; ``prepare`` makes of noisy pictures what it was trained on."""
-    classify = _classifier(folder, stage, recipe)
+def _classifier(folder: RunFolder, stage: Stage, recipe: Recipe, prepare: Callable[[Picture], Picture]) -> Judge:
+    """Load the classifier of a stage; ``prepare`` turns noisy images into those that it was trained on."""
+    network = _load_network(folder, stage, recipe)
     return Judge(
         name=f"{recipe.name}, {stage}",
-        probability=lambda picture: float(defect_probabilities(classify, prepare(_at_size(picture, recipe)))[0]),
+        probability=lambda image: float(defect_probabilities(network, prepare(_input_batch(image, recipe)))[0]),
         channels=recipe.input.channels,
         version="-".join(_version(folder, each) for each in (*stage.needs, stage)),
     )
 
 
-def _as_it_is(pictures: Picture) -> Picture:
-    return pictures
+def _identity(images: Picture) -> Picture:
+    return images
 
 
-def _classifier(folder: RunFolder, stage: Stage, recipe: Recipe) -> ReportClassifier:
+def _load_network(folder: RunFolder, stage: Stage, recipe: Recipe) -> ReportClassifier:
     network = ReportClassifier(
         size=recipe.input.size,
         channels=recipe.input.channels.depth,
@@ -83,11 +83,12 @@ def _version(folder: RunFolder, stage: Stage) -> str:
     return hashlib.sha256((folder.stage(stage) / WEIGHTS).read_bytes()).hexdigest()[:12]
 
 
-def _at_size(picture: Picture, recipe: Recipe) -> Picture:
-    """A batch of one picture as the networks get it: (1, size, size, channels)."""
+def _input_batch(image: Picture, recipe: Recipe) -> Picture:
+    """Resize an image to a batch of one for the networks, uint8 (1, size, size, channels)."""
     size = recipe.input.size
-    return imaging.resize(picture, size, size).reshape(1, size, size, recipe.input.channels.depth)
+    return imaging.resize(image, size, size).reshape(1, size, size, recipe.input.channels.depth)
 
 
-def _enlarged(clean: Picture, picture: Picture) -> Picture:
-    return imaging.resize(np.ascontiguousarray(without_depth(clean[0])), *picture.shape[:2])
+def _enlarge(denoised: Picture, image: Picture) -> Picture:
+    """Resize a batch of one denoised image to the shape of the original image."""
+    return imaging.resize(np.ascontiguousarray(without_depth(denoised[0])), *image.shape[:2])

@@ -1,4 +1,4 @@
-"""Run the benchmark: the test rows, each contender in turn, the figures of all."""
+"""Run the benchmark: select test rows, measure each entrant, write the metrics of all."""
 
 import itertools
 import platform
@@ -37,23 +37,23 @@ from clearcast.training.memory import keep_freed_memory
 
 REFERENCE = "reference"
 TABLE, ABOUT = "benchmark.csv", "benchmark.json"
-EXAMPLES = 3  # test pictures of each noise type that are kept to be looked at, each of another part
+EXAMPLES = 3  # test images of each noise type that are kept for contact sheets, each of another part
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkRequest:
-    """What to compare on which rows.
+    """Entrants, test rows and options of a benchmark.
 
-    ``study``: the sheet, how its rows are divided, the seed and the folder; rows that cannot be used are left out and
-    named. ``denoisers`` and ``judges``: the contenders; the noisy input and the best method by noise type are added.
-    ``trained_in``: folders of runs or bundles that contenders come from; of those of this sheet, the split must not
-    hold a test row as a training row. ``budget``: minutes to train each of the learned rivals; None for none of them.
-    ``limit``: measure at most so many test rows, spread over noise types and parts; None for all.
+    ``study``: the sheet, its split, the seed and the folder; rows that cannot be used are left out and reported.
+    ``denoisers`` and ``classifiers``: the entrants; the noisy input and the best method by noise type are added.
+    ``trained_in``: folders of runs or bundles that entrants come from; if trained on this sheet, their training rows
+    must not be test rows here. ``budget``: minutes to train each of the learned baselines; None for no learned
+    baselines. ``limit``: measure at most this many test rows, spread over noise types and parts; None for all.
     """
 
     study: StudyRequest
     denoisers: Sequence[Denoiser]
-    judges: Sequence[Judge] = ()
+    classifiers: Sequence[Judge] = ()
     trained_in: Sequence[Path] = ()
     budget: float | None = None
     limit: int | None = None
@@ -61,7 +61,7 @@ class BenchmarkRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """What came out: ``figures`` with the columns of ``benchmark.csv``, and what a reader should know about them."""
+    """Benchmark result: ``figures`` with the columns of ``benchmark.csv``, and metadata about the measurement."""
 
     folder: Path
     figures: pd.DataFrame
@@ -69,11 +69,11 @@ class Benchmark:
 
 
 def run_benchmark(request: BenchmarkRequest) -> Benchmark:
-    """Measure each contender on the test rows; write ``benchmark.csv``, ``benchmark.json``, each row, and examples.
+    """Measure each entrant on the test rows; write ``benchmark.csv``, ``benchmark.json``, all rows, and examples.
 
     Raises:
-        ClearcastError: the sheet, the folder or a contender does not allow it.
-        KeyboardInterrupt: the user stopped it; with ``resume`` it goes on after the last row.
+        ClearcastError: the sheet, the folder or an entrant does not allow it.
+        KeyboardInterrupt: the user stopped it; with ``resume`` it continues after the last row.
     """
     keep_freed_memory()
     _refuse_same_names(request)
@@ -83,15 +83,15 @@ def run_benchmark(request: BenchmarkRequest) -> Benchmark:
     rows = usable(study.sheet, skip_bad=True, console=console)
     division = division_of(folder, rows, study.split, study.recipe.split, seed=study.seed, console=console)
     division.refuse_leaks(rows.sheet.rows, rows.hashes())
-    shown = _shown(rows, division, request)
+    test_rows = _select_rows(rows, division, request)
     for trained in request.trained_in:
         _refuse_trained_rows(trained, rows, division)
     if folder is None or not folder.split.exists():
         folder = begin_divided(study.out, question, rows, division, clearcast=__version__)
     if request.budget is not None:
         request = _with_learned(request, rows, division, folder.path, request.budget)
-    figures, found = _compare(request, shown, Ledger(folder=folder.path))
-    about = _about(request, rows, division, shown) | found
+    figures, details = _measure_entrants(request, test_rows, Ledger(folder=folder.path))
+    about = _about(request, rows, division, test_rows) | details
     with replace_file(folder.path / TABLE) as temporary:
         protect_table(figures).to_csv(temporary, index=False, float_format="%.6g")
     records = figures.astype(object).where(figures.notna(), None).to_dict("records")
@@ -100,12 +100,12 @@ def run_benchmark(request: BenchmarkRequest) -> Benchmark:
 
 
 def trained_on(folder: Path, sheet: Sheet) -> bool:
-    """Whether a run or bundle was trained on this very sheet, so that its split says which rows it knows.
+    """Return whether a run or bundle was trained on this same sheet, so that its split names its training rows.
 
     Raises:
-        OutputError: it is no run, or a damaged one.
+        OutputError: not a run, or a damaged one.
     """
-    question = RunFolder(path=folder).about["question"]
+    question = RunFolder(path=folder).metadata["question"]
     worksheet = Reading.from_json(question.get("reading", {})).worksheet
     return bool(question.get("sheet_sha256") == sheet.sha256 and worksheet == sheet.reading.worksheet)
 
@@ -114,52 +114,59 @@ def _with_learned(
     request: BenchmarkRequest, rows: Rows, division: Division, folder: Path, minutes: float
 ) -> BenchmarkRequest:
     study = request.study
-    denoisers, judges = learned_contenders(
+    denoisers, classifiers = learned_contenders(
         rows, division, folder, minutes=minutes, seed=study.seed, console=study.console
     )
-    return replace(request, denoisers=[*request.denoisers, *denoisers], judges=[*request.judges, *judges])
+    return replace(
+        request,
+        denoisers=[*request.denoisers, *denoisers],
+        classifiers=[*request.classifiers, *classifiers],
+    )
 
 
-def _compare(request: BenchmarkRequest, shown: Sequence[Shown], ledger: Ledger) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The figures of all contenders, and what was noticed on the way."""
+def _measure_entrants(
+    request: BenchmarkRequest, rows: Sequence[Shown], store: Ledger
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Compute the metrics of all entrants; also return the images left out and the best method by noise type."""
     seed, console = request.study.seed, request.study.console
     faults: list[str] = []
-    by_hand: dict[str, pd.DataFrame] = {}
+    untrained: dict[str, pd.DataFrame] = {}
     lines: list[dict[str, object]] = []
-    _keep_references(shown, ledger)
+    _save_references(rows, store)
     for denoiser in (NOISY, *request.denoisers):
         with progress_bar(console, f"Denoising: {denoiser.name}") as progress:
-            table = measure_denoiser(denoiser, shown, ledger, progress, faults)
-        _refuse_nothing(table, faults)
+            table = measure_denoiser(denoiser, rows, store, progress, faults)
+        _refuse_empty(table, faults)
         lines += restored_figures(denoiser.name, table, seed)
-        if denoiser.by_hand:
-            by_hand[denoiser.name] = table
-    best, chosen = best_by_type(by_hand)
+        if denoiser.untrained:
+            untrained[denoiser.name] = table
+    best, chosen = best_by_type(untrained)
     lines += restored_figures(BY_TYPE, best, seed)
-    for judge in request.judges:
-        with progress_bar(console, f"Judging: {judge.name}") as progress:
-            table = measure_judge(judge, shown, ledger, progress, faults)
-        _refuse_nothing(table, faults)
-        lines += judged_figures(judge.name, table, seed)
+    for classifier in request.classifiers:
+        with progress_bar(console, f"Classifying: {classifier.name}") as progress:
+            table = measure_judge(classifier, rows, store, progress, faults)
+        _refuse_empty(table, faults)
+        lines += judged_figures(classifier.name, table, seed)
     distinct = list(dict.fromkeys(faults))
     for fault in distinct:
         console.print(f"Left out: {fault}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     return as_table(lines), {"left_out_while_measuring": distinct, "best_by_type": chosen}
 
 
-def _shown(rows: Rows, division: Division, request: BenchmarkRequest) -> list[Shown]:
+def _select_rows(rows: Rows, division: Division, request: BenchmarkRequest) -> list[Shown]:
+    """Select the test rows to measure, and examples among them, each of another part of its noise type."""
     tested = division.split.rows(Subset.TEST)
     if not tested:
-        raise SheetError(f"{rows.sheet.path}: no row is for testing; choose another --split")
-    order = _spread(tested, rows, division, request.study.seed)[: request.limit]
-    examples: dict[str, set[str]] = defaultdict(set)  # of each noise type, the parts that are shown
-    shown = []
+        raise SheetError(f"{rows.sheet.path}: no row is in the test subset; choose another --split")
+    order = _stratified_order(tested, rows, division, request.study.seed)[: request.limit]
+    example_parts: dict[str, set[str]] = defaultdict(set)  # by noise type
+    selected = []
     for index in order:
         row, part = rows.sheet.rows[index], division.parts.of_rows[index]
-        seen = examples[str(row.noise_type)]
-        example = part not in seen and len(seen) < EXAMPLES
-        seen.update([part] if example else [])
-        shown.append(
+        used = example_parts[str(row.noise_type)]
+        example = part not in used and len(used) < EXAMPLES
+        used.update([part] if example else [])
+        selected.append(
             Shown(
                 number=row.number,
                 part=part,
@@ -170,11 +177,11 @@ def _shown(rows: Rows, division: Division, request: BenchmarkRequest) -> list[Sh
                 example=example,
             )
         )
-    return sorted(shown, key=lambda row: row.number)
+    return sorted(selected, key=lambda row: row.number)
 
 
-def _spread(tested: Sequence[int], rows: Rows, division: Division, seed: int) -> list[int]:
-    """The test rows in an order whose every beginning is spread over noise types, and in them over parts."""
+def _stratified_order(tested: Sequence[int], rows: Rows, division: Division, seed: int) -> list[int]:
+    """Order the test rows so that every prefix is spread over noise types, and within them over parts."""
     turns: dict[tuple[str, str], int] = defaultdict(int)
     by_type: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for index in np.random.default_rng(seed).permutation(tested).tolist():
@@ -185,66 +192,68 @@ def _spread(tested: Sequence[int], rows: Rows, division: Division, seed: int) ->
     return [index for turn in itertools.zip_longest(*columns) for index in turn if index is not None]
 
 
-def _keep_references(shown: Sequence[Shown], ledger: Ledger) -> None:
-    for row in shown:
+def _save_references(rows: Sequence[Shown], store: Ledger) -> None:
+    for row in rows:
         if row.example:
-            imaging.save(ledger.picture(row.number, REFERENCE), imaging.load(row.reference, Channels.GREY))
+            imaging.save(store.image(row.number, REFERENCE), imaging.load(row.reference, Channels.GREY))
 
 
 def _refuse_same_names(request: BenchmarkRequest) -> None:
-    names = [NOISY.name, *(denoiser.name for denoiser in request.denoisers), *(judge.name for judge in request.judges)]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise RecipeError(f"two contenders are called {min(twice)!r}; rename the folder of one of them")
+    denoisers, classifiers = (NOISY, *request.denoisers), request.classifiers
+    names = [*(each.name for each in denoisers), *(each.name for each in classifiers)]
+    if duplicates := {name for name in names if names.count(name) > 1}:
+        raise RecipeError(f"two entrants have the name {min(duplicates)!r}; rename the folder of one of them")
 
 
-def _refuse_nothing(table: pd.DataFrame, faults: Sequence[str]) -> None:
+def _refuse_empty(table: pd.DataFrame, faults: Sequence[str]) -> None:
     if table.empty:
-        raise SheetError(f"none of the test pictures can be used; the first: {faults[0]}")
+        raise SheetError(f"none of the test images can be used; the first: {faults[0]}")
 
 
 def _refuse_trained_rows(trained: Path, rows: Rows, division: Division) -> None:
     if not trained_on(trained, rows.sheet):
-        return  # ``_warnings`` tells
+        return  # ``_warnings`` reports it
     split_file = RunFolder(path=trained).split
     tested = division.split.rows(Subset.TEST)
     known = set(load_split(split_file, rows.sheet.rows)[0].rows(Subset.TRAIN)).intersection(tested)
     if known:
         raise SheetError(
-            f"{trained} was trained on {len(known)} of the {len(tested)} test rows, and would recite them; take its "
-            f"own split with --split {split_file}"
+            f"{trained} was trained on {len(known)} of the {len(tested)} test rows, so its score would be inflated; "
+            f"use its own split with --split {split_file}"
         )
 
 
 def _warnings(request: BenchmarkRequest, rows: Rows, division: Division) -> list[DataWarning]:
     shared = shared_parts_warnings(len(division.leaked_test_rows()), len(division.split.rows(Subset.TEST)))
     others = [trained for trained in request.trained_in if not trained_on(trained, rows.sheet)]
-    strange = [
+    other_sheets = [
         data_warning(
             WarningKind.OTHER_SHEET,
-            f"{trained} was trained on another sheet; make sure that it shows none of these parts.",
+            f"{trained} was trained on another sheet; make sure that the sheet has none of these parts.",
         )
         for trained in others
     ]
-    return [*wrong_reference_warnings(rows), *shared, *strange]
+    return [*wrong_reference_warnings(rows), *shared, *other_sheets]
 
 
-def _about(request: BenchmarkRequest, rows: Rows, division: Division, shown: Sequence[Shown]) -> dict[str, Any]:
+def _about(request: BenchmarkRequest, rows: Rows, division: Division, measured: Sequence[Shown]) -> dict[str, Any]:
+    """Describe data, machine and entrants, for ``benchmark.json``."""
     tested = division.split.rows(Subset.TEST)
     examples: dict[str, list[int]] = defaultdict(list)
-    for row in shown:
+    for row in measured:
         examples[row.noise_type] += [row.number] if row.example else []
     return {
         "sheet": str(request.study.sheet.path.absolute()),
         "sheet_sha256": request.study.sheet.sha256,
         "split": division.split.description,
         "test_images": len(tested),
-        "measured_images": len(shown),
-        "measured_parts": len({row.part for row in shown}),
+        "measured_images": len(measured),
+        "measured_parts": len({row.part for row in measured}),
         "budget_minutes": request.budget,
         "machine": platform.processor() or platform.machine(),
         "threads": {"torch": torch.get_num_threads(), "opencv": cv2.getNumThreads()},
         "denoisers": [NOISY.name, *(denoiser.name for denoiser in request.denoisers), BY_TYPE],
-        "judges": [judge.name for judge in request.judges],
+        "judges": [classifier.name for classifier in request.classifiers],
         "left_out": list(rows.left_out),
         "warnings": _warnings(request, rows, division),
         "examples": dict(examples),

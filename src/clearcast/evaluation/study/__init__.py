@@ -1,4 +1,4 @@
-"""The study: the report's stages on one sheet and one split, each done once, resumed, or repeated."""
+"""Study: the stages of the published report on one sheet and one split, resumable and repeatable."""
 
 from clearcast.evaluation.stage import Stage, parse_stages
 from clearcast.evaluation.study.dividing import SplitChoice, SplitKind, parse_split

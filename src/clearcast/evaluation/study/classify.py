@@ -1,4 +1,4 @@
-"""The stages whose answer is a class: train a classifier, ask it about the test rows, measure."""
+"""Classification stages: train a classifier, predict the test rows, compute the metrics."""
 
 from collections.abc import Sequence
 
@@ -29,72 +29,72 @@ from clearcast.training.fit import Fitted, Surroundings, fit_network
 from clearcast.training.modules import ClassifierModule, to_float
 from clearcast.training.weights import load_weights
 
-_BATCH = 32  # pictures at a time where nothing is learned
-_DIVERGED = "its training diverged; try a smaller --learning-rate"
+_BATCH = 32  # images, for predictions
+_DIVERGED = "its training diverged; use a smaller --learning-rate"
 
 
-def run_classification(stage: Stage, material: Material, around: Surroundings) -> None:
-    """Train a new classifier for one of the stages 0, 1, 2 and 4, and keep its result."""
-    material.refuse_leaks()
-    pictures = pictures_of(stage, material)
-    frame = frame_of(stage, material)
-    settings = material.recipe.classifier
-    network = _new_classifier(material, frame, around.seed)
+def run_classification(stage: Stage, context: Material, config: Surroundings) -> None:
+    """Train a classifier for stage 0, 1, 2 or 4, and save the stage's result."""
+    context.refuse_leaks()
+    images = pictures_of(stage, context)
+    frame = frame_of(stage, context)
+    settings = context.recipe.classifier
+    network = _new_classifier(context, frame, config.seed)
     fitted = fit_network(
         ClassifierModule(network, learning_rate=settings.learning_rate, loss_on=settings.loss_on),
-        training_loader(ClassDataset(pictures, frame.targets, material.train), batch=settings.batch, seed=around.seed),
-        ordered_loader(ClassDataset(pictures, frame.targets, material.heldout)),
-        material.folder.stage(stage),
+        training_loader(ClassDataset(images, frame.targets, context.train), batch=settings.batch, seed=config.seed),
+        ordered_loader(ClassDataset(images, frame.targets, context.heldout)),
+        context.folder.stage(stage),
         settings=settings,
         title=stage.heading,
-        around=around,
+        config=config,
     )
-    _measure(stage, material, network, training_record(network, material, pictures, fitted))
+    _evaluate(stage, context, network, training_record(network, context, images, fitted))
 
 
-def run_transfer(material: Material) -> None:
-    """Ask stage 1's classifier about denoised pictures as it is."""
-    _measure(Stage.TRANSFER, material, load_classifier(Stage.NOISY, material), None)
+def run_transfer(context: Material) -> None:
+    """Evaluate stage 1's classifier on denoised images, without training."""
+    _evaluate(Stage.TRANSFER, context, load_classifier(Stage.NOISY, context), None)
 
 
-def load_classifier(stage: Stage, material: Material) -> ReportClassifier:
-    """The classifier that a stage trained."""
-    network = _new_classifier(material, frame_of(stage, material), seed=0)
-    load_weights(network, material.folder.stage(stage))
+def load_classifier(stage: Stage, context: Material) -> ReportClassifier:
+    """Load the classifier that a stage trained."""
+    network = _new_classifier(context, frame_of(stage, context), seed=0)
+    load_weights(network, context.folder.stage(stage))
     return network.eval()
 
 
 @torch.no_grad()
-def defect_probabilities(network: ReportClassifier, pictures: NDArray[np.uint8]) -> Probabilities:
-    """The probability of defect of each picture, float64 (n,), from uint8 (n, height, width, channels)."""
-    said = network(to_float(torch.from_numpy(pictures))).double().numpy()
-    require_finite("the classifier's probabilities", said, _DIVERGED)
-    return np.asarray(said[:, LABELS.index(Label.DEFECT)], np.float64)
+def defect_probabilities(network: ReportClassifier, images: NDArray[np.uint8]) -> Probabilities:
+    """Predict the probability of defect, float64 (n,), of images, uint8 (n, height, width, channels)."""
+    probabilities = network(to_float(torch.from_numpy(images))).double().numpy()
+    require_finite("the classifier's probabilities", probabilities, _DIVERGED)
+    return np.asarray(probabilities[:, LABELS.index(Label.DEFECT)], np.float64)
 
 
-def pictures_of(stage: Stage, material: Material) -> PictureStore:
-    """The pictures that a stage's classifier sees."""
+def pictures_of(stage: Stage, context: Material) -> PictureStore:
+    """Return the images that a stage's classifier is trained and evaluated on."""
     if stage is Stage.REFERENCE:
-        return material.references
-    return material.denoised if stage in {Stage.DENOISED, Stage.TRANSFER} else material.noisy
+        return context.references
+    return context.denoised if stage in {Stage.DENOISED, Stage.TRANSFER} else context.noisy
 
 
-def frame_of(stage: Stage, material: Material) -> ClassFrame:
-    """The classes that a stage asks for."""
-    return noise_frame(material.sheet) if stage is Stage.NOISE_TYPE else label_frame(material.sheet)
+def frame_of(stage: Stage, context: Material) -> ClassFrame:
+    """Return the classes and targets of a stage."""
+    return noise_frame(context.sheet) if stage is Stage.NOISE_TYPE else label_frame(context.sheet)
 
 
-def training_record(network: nn.Module, material: Material, pictures: PictureStore, fitted: Fitted) -> Training:
-    """What the results say about how a network was trained, with its layers as they were built."""
-    chosen = material.recipe.input
-    layers = summarize(network, (chosen.channels.depth, chosen.size, chosen.size))
+def training_record(network: nn.Module, context: Material, images: PictureStore, fitted: Fitted) -> Training:
+    """Describe a network's training and its layers, for the results."""
+    inputs = context.recipe.input
+    layers = summarize(network, (inputs.channels.depth, inputs.size, inputs.size))
     return {
         "epochs": fitted.epochs,
-        "train_images": len(material.train),
+        "train_images": len(context.train),
         "seconds": fitted.seconds,
         "device": fitted.device,
-        "cache": pictures.description,
-        "images_per_second": fitted.epochs * len(material.train) / max(fitted.seconds, 1e-9),
+        "cache": images.description,
+        "images_per_second": fitted.epochs * len(context.train) / max(fitted.seconds, 1e-9),
         "parameters": count_parameters(network),
         "layers": [_as_layer(layer) for layer in layers],
     }
@@ -110,9 +110,9 @@ def _as_layer(layer: LayerSummary) -> Layer:
     }
 
 
-def _new_classifier(material: Material, frame: ClassFrame, seed: int) -> ReportClassifier:
+def _new_classifier(context: Material, frame: ClassFrame, seed: int) -> ReportClassifier:
     torch.manual_seed(seed)
-    recipe = material.recipe
+    recipe = context.recipe
     return ReportClassifier(
         size=recipe.input.size,
         channels=recipe.input.channels.depth,
@@ -122,12 +122,13 @@ def _new_classifier(material: Material, frame: ClassFrame, seed: int) -> ReportC
 
 
 @torch.no_grad()
-def _logits(network: ReportClassifier, pictures: PictureStore, rows: Sequence[int]) -> Probabilities:
-    """The network's answers before the softmax, float64 (rows, classes)."""
+def _logits(network: ReportClassifier, images: PictureStore, rows: Sequence[int]) -> Probabilities:
+    """Predict the scores before the softmax, float64 (rows, classes)."""
     network.eval()
     batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
-    said = [network.logits(to_float(torch.from_numpy(pictures.batch(batch)))).double().numpy() for batch in batches]
-    logits = np.concatenate(said)
+    logits = np.concatenate(
+        [network.logits(to_float(torch.from_numpy(images.batch(batch)))).double().numpy() for batch in batches]
+    )
     require_finite("the classifier's logits", logits, _DIVERGED)
     return logits
 
@@ -136,11 +137,12 @@ def _softmax(logits: Probabilities) -> Probabilities:
     return np.asarray(torch.from_numpy(logits).softmax(dim=1).numpy(), np.float64)
 
 
-def _measure(stage: Stage, material: Material, network: ReportClassifier, training: Training | None) -> None:
-    frame = frame_of(stage, material)
-    logits = _logits(network, pictures_of(stage, material), material.test)
+def _evaluate(stage: Stage, context: Material, network: ReportClassifier, training: Training | None) -> None:
+    """Evaluate a classifier on the test rows, and save the stage's result and predictions."""
+    frame = frame_of(stage, context)
+    logits = _logits(network, pictures_of(stage, context), context.test)
     probabilities = _softmax(logits)
-    targets = np.array([frame.targets[row] for row in material.test])
+    targets = np.array([frame.targets[row] for row in context.test])
     result: ClassificationStage = {
         "kind": "classification",
         "title": stage.heading,
@@ -152,16 +154,16 @@ def _measure(stage: Stage, material: Material, network: ReportClassifier, traini
         "training": training,
     }
     validation = None
-    if material.validation:
-        chosen_by = _logits(network, pictures_of(stage, material), material.validation)
-        validation = _predictions(stage, material, material.validation, chosen_by)
-    material.folder.save(stage, result, _predictions(stage, material, material.test, logits), validation)
+    if context.validation:
+        validation_logits = _logits(network, pictures_of(stage, context), context.validation)
+        validation = _predictions(stage, context, context.validation, validation_logits)
+    context.folder.save(stage, result, _predictions(stage, context, context.test, logits), validation)
 
 
-def _predictions(stage: Stage, material: Material, rows: Sequence[int], logits: Probabilities) -> pd.DataFrame:
-    classes = frame_of(stage, material).classes
+def _predictions(stage: Stage, context: Material, rows: Sequence[int], logits: Probabilities) -> pd.DataFrame:
+    classes = frame_of(stage, context).classes
     probabilities = _softmax(logits)
-    table = pd.DataFrame({"row": [material.sheet.rows[row].number for row in rows]})
+    table = pd.DataFrame({"row": [context.sheet.rows[row].number for row in rows]})
     if is_verdict(classes):
         defect = classes.index(Label.DEFECT)
         table[f"p_defect_{stage}"] = probabilities[:, defect].round(6)

@@ -1,4 +1,4 @@
-"""How a study's rows are divided: what the user may choose, and what follows from it."""
+"""Split choice: the user's options for train, validation and test subsets, and the resulting split."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ from clearcast.domain import Subset
 from clearcast.errors import RecipeError, SheetError
 from clearcast.training.recipe import SplitShares
 
-_VALIDATION_SHARE = 0.15  # of the rows that do not test, where neither the user nor the recipe says
+_VALIDATION_SHARE = 0.15  # of the rows outside the test subset, if neither the user nor the recipe sets it
 
 
 class SplitKind(StrEnum):
-    """By whole parts; by rows at random, as published; as the sheet's own column says; as another run's file says."""
+    """Kind of split: by whole parts; by rows at random, as published; from the sheet's column; from a saved file."""
 
     GROUPED = "grouped"
     RANDOM = "random"
@@ -28,14 +28,14 @@ class SplitKind(StrEnum):
 
 
 class NamedSplit(TypedDict):
-    """The part of a ``SplitChoice`` that one word names."""
+    """The fields of a ``SplitChoice`` that one word sets."""
 
     kind: SplitKind | None
     file: Path | None
 
 
 def parse_split(text: str) -> NamedSplit:
-    """Read ``grouped``, ``random``, ``column``, the path of a saved split that ends in .csv, or nothing.
+    """Parse ``grouped``, ``random``, ``column``, the path of a saved split (.csv), or an empty text.
 
     Raises:
         RecipeError: none of these.
@@ -45,22 +45,22 @@ def parse_split(text: str) -> NamedSplit:
         return {"kind": SplitKind.FILE, "file": Path(word)}
     known = {kind.value: kind for kind in SplitKind if kind is not SplitKind.FILE}
     if word and word not in known:
-        raise RecipeError(f"no split {word!r}; known are {', '.join(known)}, or the path of a split.csv")
+        raise RecipeError(f"unknown split {word!r}; expected {', '.join(known)}, or the path of a split.csv")
     return {"kind": known.get(word), "file": None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitChoice:
-    """What the user chooses.
+    """The user's options for the split.
 
-    ``kind`` None: by whole parts where a part has several rows, else at random. ``file``: a saved split, for kind FILE.
+    ``kind`` None: by whole parts if a part has several rows, else at random. ``file``: a saved split, for kind FILE.
     ``groups``: see ``read_groups``. ``column``: the name of the sheet's split column, for messages.
-    ``validation_share``: of the rows that do not test; None: the recipe's, or 15 %, or none for kind RANDOM, as
-    published. ``folds``: above 1 for as many splits, each with a run of its own; ``fold``: which one,
-    from 1, or None for all.
+    ``validation_share``: of the rows outside the test subset; None: the recipe's, or 15 %, or 0 for kind RANDOM, as
+    published. ``folds``: above 1 for cross-validation, with a run for each fold; ``fold``: number of the fold, from 1,
+    or None for all.
 
     Raises:
-        RecipeError: choices that contradict each other.
+        RecipeError: options that contradict each other.
     """
 
     kind: SplitKind | None = None
@@ -73,12 +73,14 @@ class SplitChoice:
 
     def __post_init__(self) -> None:
         if self.folds > 1 and self.kind in {SplitKind.COLUMN, SplitKind.FILE}:
-            raise RecipeError(f"a split by {self.kind} is one split; {self.folds} folds need --split grouped or random")
+            raise RecipeError(
+                f"a split by {self.kind} has no folds; for {self.folds} folds use --split grouped or --split random"
+            )
         if (self.file is None) != (self.kind is not SplitKind.FILE):
-            raise RecipeError(f"a split by {self.kind} and the file {self.file} do not belong together")
+            raise RecipeError(f"a split by {self.kind} and the file {self.file} contradict each other")
 
     def question(self) -> dict[str, Any]:
-        """All of it that results depend on, ready for JSON."""
+        """Return the options that results depend on, ready for JSON."""
         return {
             "kind": self.kind and self.kind.value,
             "file_sha256": self.file and _sha256(self.file),
@@ -92,27 +94,27 @@ class SplitChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class Division:
-    """The split of a study, how it was made, and the parts that the rows show."""
+    """Resolved split: the subset of each row, the kind of the split, and the group (part) of each row."""
 
     split: Split
     kind: SplitKind
     parts: Parts
 
     def refuse_leaks(self, rows: Sequence[Row], hashes: Mapping[str, Sequence[str]]) -> None:
-        """Make sure of what a grouped split promises; to be asked before every training.
+        """Check that a grouped split has no leakage; to be called before every training.
 
         Args:
-            rows: the rows that are divided.
-            hashes: of each role's pictures (noisy, reference), the hash of each row's file.
+            rows: the rows of the split.
+            hashes: for each role (noisy, reference), the hash of each row's file.
 
         Raises:
-            SheetError: a part, or a picture byte for byte, is in two subsets of a split by whole parts.
+            SheetError: a part, or an identical image file, is in two subsets of a split by whole parts.
         """
         if self.kind is not SplitKind.GROUPED:
             return
         shared: dict[str, list[Sequence[str]]] = {
-            "part": [self.parts.of_rows],
-            "picture, byte for byte,": list(hashes.values()),
+            "a part": [self.parts.of_rows],
+            "an identical image": list(hashes.values()),
         }
         for what, keys in shared.items():
             for into, known in (
@@ -122,19 +124,19 @@ class Division:
             ):
                 if leaked := self.split.leaked(*keys, into=into, known=known):
                     raise SheetError(
-                        f"{len(leaked)} {into} rows show a {what} that {known} rows show too (the first is row "
-                        f"{rows[leaked[0]].number} of the sheet, group {self.parts.of_rows[leaked[0]]!r}), so that the "
-                        "split would leak; give rows with the same picture one group, or let 'clearcast check SHEET "
+                        f"{len(leaked)} {into} rows share {what} with {known} rows (first: row "
+                        f"{rows[leaked[0]].number} of the sheet, group {self.parts.of_rows[leaked[0]]!r}), so the "
+                        "split would leak; put rows with the same image into one group, or let 'clearcast check SHEET "
                         "--out DIR' find the groups"
                     )
 
     def leaked_test_rows(self) -> list[int]:
-        """Test rows whose part was also learned from."""
+        """List the test rows whose group is also in the training subset."""
         return self.split.leaked(self.parts.of_rows, into=Subset.TEST)
 
 
 def divide(sheet: Sheet, parts: Parts, choice: SplitChoice, shares: SplitShares, *, seed: int) -> Division:
-    """Divide a sheet's rows.
+    """Split a sheet's rows as chosen.
 
     Raises:
         SheetError: there are too few rows or parts, or the column or file does not fit.
@@ -145,17 +147,20 @@ def divide(sheet: Sheet, parts: Parts, choice: SplitChoice, shares: SplitShares,
     elif kind is SplitKind.COLUMN:
         split = column_split(sheet.rows, choice.column)
     else:
-        split = _drawn(sheet, parts, choice, kind, shares, seed)
+        split = _draw_split(sheet, parts, choice, kind, shares, seed)
     return Division(split=split, kind=kind, parts=parts)
 
 
-def _drawn(sheet: Sheet, parts: Parts, choice: SplitChoice, kind: SplitKind, shares: SplitShares, seed: int) -> Split:
+def _draw_split(
+    sheet: Sheet, parts: Parts, choice: SplitChoice, kind: SplitKind, shares: SplitShares, seed: int
+) -> Split:
+    """Draw a split by groups or by rows, or one of its folds."""
     traits = [(row.label, row.noise_type) for row in sheet.rows]
     validation = _validation_share(choice, shares)
     if choice.fold is not None:
-        alone = tuple(f"row {row.number}" for row in sheet.rows)
+        singletons = tuple(f"row {row.number}" for row in sheet.rows)
         split = fold_split(
-            parts.of_rows if kind is SplitKind.GROUPED else alone,
+            parts.of_rows if kind is SplitKind.GROUPED else singletons,
             traits,
             folds=choice.folds,
             fold=choice.fold,
@@ -182,6 +187,4 @@ def _sha256(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise SheetError(
-            f"{path}: cannot be read ({error.strerror}); needed is a file of groups or of a split"
-        ) from None
+        raise SheetError(f"{path}: cannot be read ({error.strerror}); expected a file of groups or a split") from None

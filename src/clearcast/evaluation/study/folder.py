@@ -1,4 +1,4 @@
-"""The folder of a run: made once, gone on with only for the same question, never overwritten by accident."""
+"""Run directory: created once, resumed only with the same configuration, never overwritten by accident."""
 
 import json
 import shutil
@@ -20,145 +20,145 @@ from clearcast.files import replace_file
 _RUN = "run.json"
 PREDICTIONS = {Subset.TEST: "predictions.csv", Subset.VALIDATION: "validation.csv"}
 _FORMAT = 1
-_LONGEST = 80  # letters of a picture's stem that its denoised picture's name keeps: file systems allow 255 bytes
+_LONGEST_STEM = 80  # letters of the noisy image's name in the denoised image's: file systems allow 255 bytes
 StageResult = ClassificationStage | RestorationStage
 Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunFolder:
-    """Where a run keeps what it made."""
+    """Run directory: the files of a run and of its stages."""
 
     path: Path
 
     def stage(self, stage: Stage) -> Path:
-        """The folder of a stage."""
+        """Return the folder of a stage."""
         return self.path / stage.value
 
     @property
-    def about(self) -> dict[str, Any]:
-        """What ``run.json`` says: ``started`` (ISO 8601 with time zone), and what the run was begun with."""
+    def metadata(self) -> dict[str, Any]:
+        """Content of ``run.json``: ``started`` (ISO 8601 with time zone), ``question`` and other metadata."""
         return _read_run(self.path)
 
     @property
     def split(self) -> Path:
-        """The file that says which row trains and which tests."""
+        """The file with the subset of each row."""
         return self.path / "split.csv"
 
     @property
     def robustness(self) -> Path:
-        """The table of the verdicts at rising levels of noise."""
+        """The table of predictions at rising noise levels."""
         return self.path / "robustness.csv"
 
     def save_robustness(self, table: pd.DataFrame) -> None:
-        """Keep the verdicts at rising levels of noise."""
+        """Write the predictions at rising noise levels."""
         write_table(self.robustness, table.round(6))
 
     def denoised(self, row: int, noisy: str) -> Path:
-        """Where the denoised picture of a row is kept."""
-        return self.path / "denoised_pictures" / f"{row}-{Path(noisy).stem[:_LONGEST]}.png"
+        """Return the path of the denoised image of a row."""
+        return self.path / "denoised_pictures" / f"{row}-{Path(noisy).stem[:_LONGEST_STEM]}.png"
 
     def is_done(self, stage: Stage) -> bool:
-        """Whether a stage has its result, which is written last."""
+        """Return whether a stage has its result, which is written last."""
         return (self.stage(stage) / "result.json").exists()
 
     def discard(self, stage: Stage) -> None:
-        """Forget what a stage made."""
+        """Delete the files of a stage."""
         if self.stage(stage).exists():
             shutil.rmtree(self.stage(stage))
 
     def save(
         self, stage: Stage, result: StageResult, predictions: pd.DataFrame, validation: pd.DataFrame | None = None
     ) -> None:
-        """Keep a stage's result, and what it says of test rows and of validation rows; with it the stage is done."""
+        """Write a stage's predictions of test and validation rows, and last its result, which marks it as done."""
         write_table(self.stage(stage) / PREDICTIONS[Subset.TEST], predictions)
         if validation is not None:
             write_table(self.stage(stage) / PREDICTIONS[Subset.VALIDATION], validation)
         write_json(self.stage(stage) / "result.json", result)
 
     def result(self, stage: Stage) -> StageResult:
-        """A stage's result."""
+        """Read a stage's result."""
         path = self.stage(stage) / "result.json"
         return cast(StageResult, _read(path, lambda: dict(json.loads(path.read_text(encoding="utf-8")))))
 
     def predictions(self, stage: Stage, subset: Subset = Subset.TEST) -> pd.DataFrame | None:
-        """A stage's own columns, and ``row``; None where it says nothing of the subset."""
+        """Read a stage's own columns, and ``row``; None if it has no predictions of the subset."""
         path = self.stage(stage) / PREDICTIONS[subset]
         if subset is Subset.VALIDATION and not path.exists():
             return None
         table = read_csv(path)
         if "row" not in table:
-            raise OutputError(f"{path} is damaged (it has no column row); {_CURE}")
+            raise OutputError(f"{path} is damaged (it has no column row); {_RECOVERY}")
         return table
 
     def table(self, subset: Subset) -> pd.DataFrame:
-        """The table of all stages: predictions of test rows, or of validation rows."""
+        """Read the table of all stages: predictions of test rows or of validation rows."""
         return read_csv(self.path / PREDICTIONS[subset])
 
     def forget_tables(self) -> None:
-        """Remove the tables of the whole run and what was made from them: stages that they show are made again."""
+        """Delete the tables of the whole run and what was computed from them, before their stages run again."""
         for name in (*PREDICTIONS.values(), "metrics.json", "evidence.json"):
             (self.path / name).unlink(missing_ok=True)
 
     def save_metrics(self, metrics: StudyMetrics, test: pd.DataFrame, validation: pd.DataFrame) -> None:
-        """Write the tables of the whole run."""
+        """Write the tables and metrics of the whole run."""
         write_table(self.path / PREDICTIONS[Subset.TEST], test)
         write_table(self.path / PREDICTIONS[Subset.VALIDATION], validation)
         write_json(self.path / "metrics.json", metrics)
 
 
-_CURE = "run the stage again with --resume --repeat --stages, or start the run anew with --force"
+_RECOVERY = "run the stage again with --resume --repeat --stages, or start over with --force"
 
 
 def open_run(path: Path, question: dict[str, Any], *, resume: bool, force: bool) -> RunFolder | None:
-    """Find the run to go on with, or make sure that a new one may be begun here. Nothing is written or deleted yet.
+    """Find the run to resume, or check that a new run may start here. Nothing is written or deleted yet.
 
     Args:
-        path: the folder; whatever is not a run's folder is left alone, also with ``force``.
-        question: all that must be equal for results to belong together, ready for JSON.
-        resume: go on with a run that is there; where none is, one may be begun.
-        force: a run of the same kind that is there may be deleted for a new one.
+        path: the folder; a folder that is no run directory is never touched, not even with ``force``.
+        question: the configuration that must be equal for results to belong together, ready for JSON.
+        resume: resume an existing run, or start one if there is none.
+        force: allow a new run to replace an existing run of the same kind.
 
     Returns:
-        the run to go on with, or None where a new one is to be begun.
+        The run to resume, or None to start a new one.
 
     Raises:
-        OutputError: the folder holds something else, or a run and neither is given, or a run with another question, or
-            with ``force`` a run of another kind.
+        OutputError: the folder holds something else, or a run and neither option is given, or a run with another
+            configuration, or with ``force`` a run of another kind.
     """
     if resume and force:
-        raise OutputError("--resume goes on with a run and --force deletes it; give one of them")
+        raise OutputError("--resume continues a run and --force deletes it; give only one of them")
     if path.exists() and not path.is_dir():
-        raise OutputError(f"{path} is a file; needed is the name of a folder for the run")
+        raise OutputError(f"{path} is a file; expected a folder for the run")
     if not path.exists() or not any(path.iterdir()):
         return None
     if not (path / _RUN).exists():
         raise OutputError(f"{path} is not empty and not a run of Clearcast; name a new or empty folder with --out")
     if not resume and not force:
-        raise OutputError(f"{path} already holds a run; go on with it by --resume, or delete it and start by --force")
-    before = _read_run(path)
+        raise OutputError(f"{path} already holds a run; resume it with --resume, or replace it with --force")
+    existing = _read_run(path)
     if force:
-        _refuse_other_kind(path, _kind(before["question"]), _kind(question))
+        _refuse_other_kind(path, _kind(existing["question"]), _kind(question))
         return None
-    _refuse_other_question(path, before["question"], question)
+    _refuse_other_configuration(path, existing["question"], question)
     return RunFolder(path=path)
 
 
-def begin_run(path: Path, question: dict[str, Any], **about: str) -> RunFolder:
-    """Begin a new run where ``open_run`` allowed it; what an older run left there is deleted.
+def begin_run(path: Path, question: dict[str, Any], **metadata: str) -> RunFolder:
+    """Start a new run that ``open_run`` allowed; the files of an older run are deleted.
 
-    ``about`` is written beside the question: what a reader wants to know, but what results do not depend on.
+    ``metadata`` is written next to the configuration: information that results do not depend on.
     """
     if path.exists():
-        for old in path.iterdir():  # the folder itself may be a link, or another's to delete
+        for old in path.iterdir():  # not the folder itself, which may be a link or not ours to delete
             shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    write_json(path / _RUN, {"format": _FORMAT, "started": started, **about, "question": question})
+    write_json(path / _RUN, {"format": _FORMAT, "started": started, **metadata, "question": question})
     return RunFolder(path=path)
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON for people and programs, whole or not at all."""
+    """Write a value as indented JSON, atomically."""
     try:
         with replace_file(path) as temporary:
             temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
@@ -167,51 +167,53 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a table of a run, in which only an empty cell means that there is no value: a part may well be named NA.
+    """Read a table of a run. Only an empty cell is a missing value: a part may be named NA.
 
     Raises:
-        OutputError: it is damaged.
+        OutputError: the table is damaged.
     """
     table = _read(path, lambda: pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"part": str}))
     return restore_table(table)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, whole or not at all."""
+    """Write a table as CSV, atomically."""
     with replace_file(path) as temporary:
         protect_table(table).to_csv(temporary, index=False)
 
 
 def _read_run(path: Path) -> dict[str, Any]:
-    about = _read(path / _RUN, lambda: json.loads((path / _RUN).read_text(encoding="utf-8")))
-    if not isinstance(about, dict) or not {"format", "started", "question"} <= about.keys():
-        raise OutputError(f"{path / _RUN} is not of a run of Clearcast; name another folder with --out")
-    if about["format"] != _FORMAT:
-        raise OutputError(f"{path} holds a run of format {about['format']}; this version reads format {_FORMAT}")
-    return about
+    metadata = _read(path / _RUN, lambda: json.loads((path / _RUN).read_text(encoding="utf-8")))
+    if not isinstance(metadata, dict) or not {"format", "started", "question"} <= metadata.keys():
+        raise OutputError(f"{path / _RUN} does not belong to a run of Clearcast; name another folder with --out")
+    if metadata["format"] != _FORMAT:
+        raise OutputError(f"{path} holds a run of format {metadata['format']}; this version reads format {_FORMAT}")
+    return metadata
 
 
 def _read(path: Path, read: Callable[[], Read]) -> Read:
-    """Read a file of the run; one that is damaged is the user's to mend, and no fault of ours."""
+    """Read a file of the run; raise OutputError if it is damaged."""
     try:
         return read()
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise OutputError(f"{path} is damaged ({reason}); {_CURE}") from None
+        raise OutputError(f"{path} is damaged ({reason}); {_RECOVERY}") from None
 
 
-def _refuse_other_question(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
-    old, new = _flat(before), _flat(now)
+def _refuse_other_configuration(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    old, new = _flatten(before), _flatten(now)
     differing = [key for key in old.keys() | new.keys() if old.get(key) != new.get(key)]
     if differing:
         listed = "; ".join(f"{key} was {old.get(key)!r}, now {new.get(key)!r}" for key in sorted(differing))
-        raise OutputError(f"{path} holds a run of something else ({listed}); ask the same, or use another folder")
+        raise OutputError(
+            f"{path} holds a run with another configuration ({listed}); use the same options, or another folder"
+        )
 
 
 def _refuse_other_kind(path: Path, old: str, new: str) -> None:
-    """--force never deletes the hours of a study for a benchmark."""
+    """Refuse to delete hours of work for a run of another kind."""
     if old != new:
-        raise OutputError(f"{path} holds {old}, which --force does not delete for {new}; name another with --out")
+        raise OutputError(f"{path} holds {old}, which --force does not replace by {new}; name another with --out")
 
 
 def _kind(question: dict[str, Any]) -> str:
@@ -220,11 +222,11 @@ def _kind(question: dict[str, Any]) -> str:
     return "a study" if isinstance(question.get("recipe"), dict) else "a bundle"
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= _flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat

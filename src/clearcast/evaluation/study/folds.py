@@ -1,4 +1,4 @@
-"""A study in several folds: a run for each in a folder of its own, and the figures of all test rows together."""
+"""Cross-validated study: a run for each fold in a folder of its own, and metrics pooled over all test rows."""
 
 from collections import Counter
 from dataclasses import replace
@@ -27,13 +27,13 @@ from clearcast.evaluation.study.dividing import divide
 from clearcast.evaluation.study.folder import RunFolder, StageResult, begin_run, open_run, read_csv
 from clearcast.evaluation.study.material import refuse_unfit, shared_parts_warnings
 from clearcast.evaluation.study.request import StudyRequest
-from clearcast.evaluation.study.run import about, discard_repeated, prepared, refuse_contradictions, run_study
+from clearcast.evaluation.study.run import discard_repeated, prepared, refuse_contradictions, run_metadata, run_study
 
 _GROUPS = "groups.csv"
 
 
 def run_folds(request: StudyRequest) -> StudyMetrics:
-    """Run the study once for each fold, each to be resumed by itself, and keep the tables of all of them.
+    """Run the study once for each fold, and write the pooled tables; each fold can be resumed separately.
 
     Raises:
         ClearcastError: see ``run_study``.
@@ -43,29 +43,29 @@ def run_folds(request: StudyRequest) -> StudyMetrics:
     folder = open_run(request.out, question, resume=request.resume, force=request.force)
     if folder is None:
         folder = _begin(request, question)
-    kept = folder.path / _GROUPS
-    found = kept.exists()
-    split = replace(request.split, groups=kept) if found else request.split
-    if request.repeat:  # in all folds at once: stopped in the first, the others must not keep theirs
+    groups = folder.path / _GROUPS
+    found = groups.exists()
+    split = replace(request.split, groups=groups) if found else request.split
+    if request.repeat:  # discard in all folds at once: if the first is interrupted, the others must not keep theirs
         for fold in begun_folds(folder):
-            prepared(request, fold)  # refuses before anything is discarded
-        for done in (folder, *begun_folds(folder)):
-            done.forget_tables()
-            discard_repeated(request, done)
+            prepared(request, fold)  # checks before anything is discarded
+        for run in (folder, *begun_folds(folder)):
+            run.forget_tables()
+            discard_repeated(request, run)
     runs = [_run_fold(replace(request, split=split), folder, fold) for fold in range(1, split.folds + 1)]
     return _pool(folder, runs, found=found)
 
 
 def _begin(request: StudyRequest, question: dict[str, Any]) -> RunFolder:
-    """Begin the run of all folds; groups that must be looked for are looked for once."""
+    """Start the run of all folds; if groups must be searched for, that happens once."""
     prepared(request, None)
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
     parts = parts_of(rows, request.split, request.console)
-    for fold in range(1, request.split.folds + 1):  # better now than after hours in the first folds
+    for fold in range(1, request.split.folds + 1):  # now rather than after hours in the first folds
         choice = replace(request.split, fold=fold)
-        own = divide(rows.sheet, parts, choice, request.recipe.split, seed=request.seed)
-        refuse_unfit(rows, own, request.recipe, request.stages)
-    folder = begin_run(request.out, question, **about(request))
+        division = divide(rows.sheet, parts, choice, request.recipe.split, seed=request.seed)
+        refuse_unfit(rows, division, request.recipe, request.stages)
+    folder = begin_run(request.out, question, **run_metadata(request))
     if parts.source is GroupSource.FOUND:
         write_groups(rows.sheet, parts.of_rows, folder.path / _GROUPS)
     return folder
@@ -74,33 +74,26 @@ def _begin(request: StudyRequest, question: dict[str, Any]) -> RunFolder:
 def _run_fold(request: StudyRequest, folder: RunFolder, fold: int) -> tuple[RunFolder, StudyMetrics]:
     out = fold_folder(folder, fold)
     request.console.rule(f"Fold {fold} of {request.split.folds}")
-    begun = out.path.exists()
-    own = replace(
-        request,
-        out=out.path,
-        split=replace(request.split, fold=fold),
-        resume=begun,
-        repeat=False,
-        force=False,
-    )
-    return out, run_study(own)
+    split = replace(request.split, fold=fold)
+    resume = out.path.exists()
+    return out, run_study(replace(request, out=out.path, split=split, resume=resume, repeat=False, force=False))
 
 
 def begun_folds(folder: RunFolder) -> list[RunFolder]:
-    """The folders of the folds that are begun."""
+    """List the run directories of the folds that were started."""
     return [RunFolder(path=path) for path in sorted(folder.path.glob("fold-*"))]
 
 
 def fold_folder(folder: RunFolder, fold: int) -> RunFolder:
-    """Where a fold's own run is kept."""
+    """Return the run directory of a fold."""
     return RunFolder(path=folder.path / f"fold-{fold}")
 
 
 def _pool(folder: RunFolder, runs: list[tuple[RunFolder, StudyMetrics]], *, found: bool) -> StudyMetrics:
-    tables = {subset: _together(runs, subset) for subset in (Subset.TEST, Subset.VALIDATION)}
-    swept = [(fold, run.robustness) for fold, (run, _) in enumerate(runs, 1) if run.robustness.exists()]
-    if len(swept) == len(runs):
-        folder.save_robustness(pd.concat([read_csv(path).assign(fold=fold) for fold, path in swept]))
+    tables = {subset: _concatenated(runs, subset) for subset in (Subset.TEST, Subset.VALIDATION)}
+    sweeps = [(fold, run.robustness) for fold, (run, _) in enumerate(runs, 1) if run.robustness.exists()]
+    if len(sweeps) == len(runs):
+        folder.save_robustness(pd.concat([read_csv(path).assign(fold=fold) for fold, path in sweeps]))
     else:
         folder.robustness.unlink(missing_ok=True)
     first = runs[0][1]
@@ -112,8 +105,8 @@ def _pool(folder: RunFolder, runs: list[tuple[RunFolder, StudyMetrics]], *, foun
     return metrics
 
 
-def _together(runs: list[tuple[RunFolder, StudyMetrics]], subset: Subset) -> pd.DataFrame:
-    """The folds' tables below each other, with the fold; paths of pictures start from the whole study's folder."""
+def _concatenated(runs: list[tuple[RunFolder, StudyMetrics]], subset: Subset) -> pd.DataFrame:
+    """Concatenate the folds' tables, with a column for the fold; image paths are relative to the study's folder."""
     tables = []
     for fold, (run, _) in enumerate(runs, 1):
         table = run.table(subset).assign(fold=fold)
@@ -172,18 +165,18 @@ def _info(folder: RunFolder, runs: list[RunInfo], *, found: bool) -> RunInfo:
         "leaked_test_images": sum(each["leaked_test_images"] for each in groups),
         "test_images": sum(each["test_images"] for each in groups),
     }
-    told = [warning for run in runs for warning in read_warnings(run.get("warnings", []))]
-    others = {warning["text"]: warning for warning in told if warning["kind"] != WarningKind.SHARED_PARTS}
+    warnings = [warning for run in runs for warning in read_warnings(run.get("warnings", []))]
+    others = {warning["text"]: warning for warning in warnings if warning["kind"] != WarningKind.SHARED_PARTS}
     leaked = shared_parts_warnings(pooled["leaked_test_images"], pooled["test_images"])
-    how = first["split"].partition(", ")[2] if "split_kind" in first else ""
+    first_split = first["split"].partition(", ")[2] if "split_kind" in first else ""
     return {
         **first,
-        "split": f"{len(runs)} folds, so that each row tests once; the first: {how}",
+        "split": f"{len(runs)} folds, so that each row tests once; the first: {first_split}",
         "groups": pooled,
         "folds": len(runs),
         "counts": {"test": _added([run["counts"]["test"] for run in runs])},
         "warnings": [*leaked, *others.values()],
-        "started": str(folder.about["started"]),
+        "started": str(folder.metadata["started"]),
         "seconds": sum(run["seconds"] for run in runs),
     }
 

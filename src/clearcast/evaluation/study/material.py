@@ -1,4 +1,4 @@
-"""What all stages of a study share: the rows, the split, and the pictures in memory."""
+"""Study context: rows, split and image caches that all stages share, data warnings, and checks before training."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from clearcast.training.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """The rows of a study, how they are divided, and their pictures, decoded when first asked for."""
+    """Rows, split, recipe and run directory of a study, and its images, which are decoded at first use."""
 
     rows: Rows
     division: Division
@@ -38,46 +38,46 @@ class Material:
 
     @property
     def sheet(self) -> Sheet:
-        """The sheet with the rows that can be used."""
+        """The sheet with its usable rows."""
         return self.rows.sheet
 
     @cached_property
     def noisy(self) -> PictureStore:
-        """The noisy pictures."""
-        return self._store("noisy", label_frame(self.sheet).images)
+        """The noisy images."""
+        return self._store("noisy", label_frame(self.sheet).pictures)
 
     @cached_property
     def references(self) -> PictureStore:
-        """The noise-free pictures."""
+        """The reference images."""
         return self._store("reference", pair_frame(self.sheet).references)
 
     @cached_property
     def denoised(self) -> PictureStore:
-        """What stage 3 made of the noisy pictures."""
+        """The denoised images that stage 3 wrote."""
         return self._store("denoised", [self.folder.denoised(row.number, row.noisy) for row in self.sheet.rows])
 
     @property
     def train(self) -> list[int]:
-        """Indices of the rows to fit to."""
+        """Indices of the training rows."""
         return self.division.split.rows(Subset.TRAIN)
 
     @property
     def heldout(self) -> list[int]:
-        """Indices of the rows measured after each epoch: those for validation, or where there are none, the test's."""
+        """Indices of the rows evaluated after each epoch: the validation rows, or the test rows if there are none."""
         return self.validation or self.test
 
     @property
     def validation(self) -> list[int]:
-        """Indices of the rows that choose; there may be none."""
+        """Indices of the validation rows; there may be none."""
         return self.division.split.rows(Subset.VALIDATION)
 
     @property
     def test(self) -> list[int]:
-        """Indices of the rows to report on."""
+        """Indices of the test rows."""
         return self.division.split.rows(Subset.TEST)
 
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
-        """Rows by subset, and in it by label and by noise type."""
+        """Count the rows of each subset by label and by noise type."""
         return {
             subset.value: {
                 "label": dict(Counter(str(self.sheet.rows[row].label) for row in rows)),
@@ -88,65 +88,67 @@ class Material:
         }
 
     def warnings(self) -> list[DataWarning]:
-        """What a reader of the results should know about the data."""
+        """List the data warnings for readers of the results."""
         return [
             *wrong_reference_warnings(self.rows),
             *self._shared_parts(),
             *self._shared_files(),
-            *self._one_sided(),
-            *self._stretched(),
+            *self._untested_labels(),
+            *self._not_square(),
         ]
 
     def refuse_leaks(self) -> None:
-        """See ``Division.refuse_leaks``."""
+        """Check a grouped split for leakage; see ``Division.refuse_leaks``."""
         self.division.refuse_leaks(self.sheet.rows, self.rows.hashes())
 
     def _shared_parts(self) -> list[DataWarning]:
-        told = shared_parts_warnings(len(self.division.leaked_test_rows()), len(self.test))
+        """Warn about test images whose part is also in the training or the validation subset."""
+        warnings = shared_parts_warnings(len(self.division.leaked_test_rows()), len(self.test))
         parts = self.division.parts.of_rows
-        if chosen_by := len(self.division.split.leaked(parts, into=Subset.TEST, known=Subset.VALIDATION)):
+        if leaked := len(self.division.split.leaked(parts, into=Subset.TEST, known=Subset.VALIDATION)):
             text = (
-                f"{chosen_by} of {len(self.test)} test images show a part that thresholds were chosen on too: escapes "
-                "and overkills at these thresholds are too few."
+                f"{leaked} of {len(self.test)} test images show a part that thresholds were also chosen on: the rates "
+                "of escapes and overkills at these thresholds are too low."
             )
-            told.append(data_warning(WarningKind.CHOSEN_ON_TESTED, text))
-        return told
+            warnings.append(data_warning(WarningKind.CHOSEN_ON_TESTED, text))
+        return warnings
 
     def _shared_files(self) -> list[DataWarning]:
-        """Pictures that are the same, byte for byte, in training and in testing."""
+        """Warn about identical image files in the training and the test subset."""
         return [
             data_warning(
                 WarningKind.SHARED_FILES,
-                f"{len(leaked)} of {len(self.test)} test rows have a {role} picture that, byte for byte, is also a "
-                "training row's: the figures are too good by what was learned from them.",
+                f"{len(leaked)} of {len(self.test)} test rows have a {role} image that is identical to a training "
+                "row's: the results are too optimistic.",
             )
             for role, hashes in self.rows.hashes().items()
             if (leaked := self.division.split.leaked(hashes, into=Subset.TEST))
         ]
 
-    def _one_sided(self) -> list[DataWarning]:
-        """Labels that no test row has."""
+    def _untested_labels(self) -> list[DataWarning]:
+        """Warn about labels that no test row has."""
         tested = {self.sheet.rows[row].label for row in self.test}
         return [
             data_warning(
                 WarningKind.UNTESTED_LABEL,
-                f"No test row is {label}, so that nothing is known about such parts; take pictures of more parts.",
+                f"No test row is {label}, so the results say nothing about such parts; add images of more parts.",
             )
             for label in Label
             if label not in tested
         ]
 
-    def _stretched(self) -> list[DataWarning]:
+    def _not_square(self) -> list[DataWarning]:
+        """Warn about images whose proportions change when they are resized to a square."""
         infos = [self.rows.facts[row.noisy].info for row in self.sheet.rows]
-        uneven = sum(info is not None and info.width != info.height for info in infos)
-        if not uneven:
+        count = sum(info is not None and info.width != info.height for info in infos)
+        if not count:
             return []
-        text = f"{uneven} of {len(infos)} noisy pictures are not square; they were squeezed to a square."
+        text = f"{count} of {len(infos)} noisy images are not square; they were resized to a square."
         return [data_warning(WarningKind.STRETCHED, text)]
 
     def _store(self, name: str, paths: Sequence[Path]) -> PictureStore:
-        taken = sum(store.cached_bytes for store in self._stores.values())
-        with progress_bar(self.console, f"Reading {name} pictures") as progress:
+        taken = sum(store.kept_bytes for store in self._stores.values())
+        with progress_bar(self.console, f"Reading {name} images") as progress:
             store = PictureStore(
                 paths,
                 size=self.recipe.input.size,
@@ -160,44 +162,45 @@ class Material:
 
 
 def shared_parts_warnings(leaked: int, tested: int) -> list[DataWarning]:
-    """What to say of test images whose part was also trained on; nothing where there are none."""
+    """Warn about test images whose part is also in the training subset, if there are any."""
     if not leaked:
         return []
     text = (
-        f"{leaked} of {tested} test images show a part that was also trained on: the figures measure memory as well as "
-        "skill. Measure on parts never seen with --split grouped."
+        f"{leaked} of {tested} test images show a part that was also trained on: the results measure memorisation as "
+        "well as generalisation. Use --split grouped to test on new parts."
     )
     return [data_warning(WarningKind.SHARED_PARTS, text)]
 
 
 def wrong_reference_warnings(rows: Rows) -> list[DataWarning]:
-    """What to say where rows were left out for their references; the share that is wrong is small, or nothing runs."""
+    """Warn about rows that were left out for a wrong reference, if there are any; too large a share is an error."""
     if not rows.wrong_references:
         return []
     text = (
-        f"{counted(rows.wrong_references, 'row')} named a reference that is not what the noisy picture shows, and were "
-        "left out; of the others some may be wrong unnoticed."
+        f"{counted(rows.wrong_references, 'row')} had a reference that does not show the same as the noisy image, and "
+        "were left out; some of the other references may also be wrong."
     )
     return [data_warning(WarningKind.WRONG_REFERENCE, text)]
 
 
 def refuse_unfit(rows: Rows, division: Division, recipe: Recipe, stages: Sequence[Stage]) -> None:
-    """Make sure that rows so divided can be learned from, before a run is begun or an older one deleted.
+    """Check that a split is fit for training, before a run is started or an older one deleted.
 
     Raises:
-        SheetError: a class that one of ``stages`` learns has no row to train on, there is one class only, the recipe
-            stops early by validation rows of which there are none, or the split leaks (see ``Division.refuse_leaks``).
+        SheetError: a class of one of the ``stages`` has no training row, there is only one class, the recipe needs
+            validation rows for early stopping and there are none, or the split leaks (see ``Division.refuse_leaks``).
     """
     if (recipe.classifier.patience or recipe.denoiser.patience) and not division.split.rows(Subset.VALIDATION):
         raise SheetError(
-            f"{rows.sheet.path}: recipe {recipe.name} stops early by validation rows, but of {len(rows.sheet.rows)} "
-            "rows none is for validation; raise --validation-share, or remove patience from the recipe"
+            f"{rows.sheet.path}: recipe {recipe.name} needs validation rows for early stopping, but of "
+            f"{len(rows.sheet.rows)} rows none is for validation; raise --validation-share, or remove patience from "
+            "the recipe"
         )
-    _refuse_untaught(rows.sheet, division.split, stages)
+    _refuse_missing_classes(rows.sheet, division.split, stages)
     division.refuse_leaks(rows.sheet.rows, rows.hashes())
 
 
-def _refuse_untaught(sheet: Sheet, split: Split, stages: Sequence[Stage]) -> None:
+def _refuse_missing_classes(sheet: Sheet, split: Split, stages: Sequence[Stage]) -> None:
     if set(stages) - {Stage.NOISE_TYPE, Stage.DENOISING}:
         _refuse_untrained_classes(label_frame(sheet), split, "label", sheet.path)
     if Stage.NOISE_TYPE in stages:
@@ -209,8 +212,9 @@ def _refuse_untrained_classes(frame: ClassFrame, split: Split, what: str, sheet:
     trained = {frame.targets[row] for row in training}
     absent = [name for index, name in enumerate(frame.classes) if index not in trained]
     if absent or len(frame.classes) < 2:
-        came = f"no training row has the {what} {', '.join(absent)}" if absent else f"all rows have one {what}"
+        problem = f"no training row has the {what} {', '.join(absent)}" if absent else f"all rows have one {what}"
         raise SheetError(
-            f"{sheet}: {came} (of {len(frame.targets)} rows, {len(training)} train); needed are several rows of each "
-            f"of at least two; add such pictures, or run only the stages that do not learn the {what} with --stages"
+            f"{sheet}: {problem} (of {len(frame.targets)} rows, {len(training)} are for training); expected several "
+            f"rows of each of at least two; add such images, or with --stages run only stages that do not learn the "
+            f"{what}"
         )

@@ -1,4 +1,4 @@
-"""What to study and how."""
+"""Study request: data, recipe, split and options of a study."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +14,12 @@ from clearcast.training.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRequest:
-    """What to study and how.
+    """Data, recipe, split and options of a study.
 
-    ``stages`` are run where they are not done; with ``repeat`` they are run again, and what was made from them too.
-    With ``robustness``, stage 1 (and 3 and 4) are also tried at rising levels of synthesised noise. ``resume`` and
-    ``force`` are those of ``open_run``. ``cache_bytes`` bounds the memory that decoded pictures take. With ``offline``,
-    AlexNet's weights for LPIPS are not downloaded.
+    ``stages`` are run unless they are done; with ``repeat`` they run again, with the stages that depend on them. With
+    ``robustness``, stages 1, 3 and 4 are also evaluated at rising levels of synthetic noise. ``resume`` and ``force``
+    are those of ``open_run``. ``cache_bytes`` bounds the memory of decoded images. With ``offline``, AlexNet's weights
+    for LPIPS are not downloaded.
     """
 
     sheet: Sheet
@@ -41,7 +41,7 @@ class StudyRequest:
     console: Console = field(default_factory=Console)
 
     def question(self) -> dict[str, Any]:
-        """All that results depend on, other than the machine; ready for JSON."""
+        """Return everything that results depend on, except the machine; ready for JSON."""
         return {
             **self.sheet.fingerprint(),
             "seed": self.seed,

@@ -1,10 +1,11 @@
-"""How verdicts and denoising hold as noise grows: test pictures' references, spoiled at rising levels, judged again."""
+"""Robustness sweep: predictions and image quality on test images at rising levels of synthetic noise."""
 
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -22,14 +23,14 @@ from clearcast.imaging import Channels
 from clearcast.noise import Level
 from clearcast.progress import progress_bar
 
-MOST_IMAGES = 150  # of the test rows, spread over the parts: enough for curves, and a matter of minutes
+MOST_IMAGES = 150  # of the test rows, spread over the parts: enough for curves, within minutes
 JPEG_QUALITY = 80  # after the noise, as cameras do and as `clearcast corrupt` does
-JUDGING = frozenset({Stage.NOISY, Stage.DENOISING, Stage.DENOISED})  # the stages whose networks are tried
-_BATCH = 25
+JUDGING = frozenset({Stage.NOISY, Stage.DENOISING, Stage.DENOISED})  # the stages whose networks are evaluated
+_BATCH = 25  # images
 _WAVES = noise.PeriodicRange()
 
-# The standard deviation of Gaussian noise, the share of struck pixels, the root mean square of waves (0..1 scale):
-# from what hardly shows to beyond what the defaults of `clearcast corrupt` hold.
+# The standard deviation of Gaussian noise, the density of impulses, the root mean square of periodic noise (0..1
+# scale): from hardly visible to beyond the defaults of `clearcast corrupt`.
 LEVELS: Mapping[NoiseType, tuple[float, ...]] = MappingProxyType(
     {
         NoiseType.GAUSSIAN: (0.04, 0.08, 0.14, 0.22, 0.32),
@@ -43,57 +44,57 @@ _Columns = dict[str, list[float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Judges:
-    """What the pictures are shown to: verdicts on noisy pictures and, where they were trained, the denoised way."""
+class _Networks:
+    """Networks of the sweep: the classifier of noisy images and, if trained, the denoiser and its classifier."""
 
-    on_noisy: Callable[[_Pixels], NDArray[np.float64]]
-    restore: Callable[[_Pixels], _Pixels] | None
-    on_denoised: Callable[[_Pixels], NDArray[np.float64]] | None
+    classify_noisy: Callable[[_Pixels], NDArray[np.float64]]
+    denoise: Callable[[_Pixels], _Pixels] | None
+    classify_denoised: Callable[[_Pixels], NDArray[np.float64]] | None
 
 
-def sweep_levels(material: Material, seed: int) -> pd.DataFrame:
-    """Judge test pictures at each level of each noise type; stage 1 must be done, stages 3 and 4 are used where done.
+def sweep_levels(context: Material, seed: int) -> pd.DataFrame:
+    """Evaluate test images at each level of each noise type; stage 1 must be done, stages 3 and 4 are used if done.
 
     Args:
-        material: the study's rows and pictures.
-        seed: for the noise; each picture, noise type and level has noise of its own.
+        context: the study's rows and images.
+        seed: for the noise; each image, noise type and level has noise of its own.
 
     Returns:
-        a table with the columns ``row, part, label, noise_type, level, p_defect_noisy, p_defect_denoised, psnr_noisy,
+        A table with the columns ``row, part, label, noise_type, level, p_defect_noisy, p_defect_denoised, psnr_noisy,
         psnr_denoised, ssim_noisy, ssim_denoised``; level 0 is the reference itself, without PSNR and SSIM.
     """
-    rows, judges = chosen_rows(material.test, material.division.parts.of_rows, seed), _judges(material)
+    rows, networks = chosen_rows(context.test, context.division.parts.of_rows, seed), _load_networks(context)
     steps = [(kind, level) for kind, levels in LEVELS.items() for level in (0.0, *levels)]
     tables = []
-    with progress_bar(material.console, "Judging at rising levels of noise") as progress:
+    with progress_bar(context.console, "Classifying at rising noise levels") as progress:
         for done, (kind, level) in enumerate(steps, 1):
             columns: _Columns = defaultdict(list)
             for start in range(0, len(rows), _BATCH):
                 batch = rows[start : start + _BATCH]
-                references = material.references.batch(batch)
-                noisy = _spoiled(material, batch, kind, level, seed) if level else references
-                _judge(columns, judges, noisy, references, measured=bool(level))
-            tables.append(_listed(material, rows, kind, level).assign(**columns))
+                references = context.references.batch(batch)
+                noisy = _degraded(context, batch, kind, level, seed) if level else references
+                _evaluate(columns, networks, noisy, references, measured=bool(level))
+            tables.append(_row_table(context, rows, kind, level).assign(**columns))
             progress(done, len(steps))
     return pd.concat(tables, ignore_index=True)
 
 
 def chosen_rows(rows: Sequence[int], parts: Sequence[str], seed: int) -> list[int]:
-    """At most ``MOST_IMAGES`` of the rows, by turns from each part, so that most parts are among them.
+    """Sample at most ``MOST_IMAGES`` of the rows, by turns from each part, so that most parts are included.
 
-    Chance says which parts come first: sheets are sorted, and the first parts may all have one label.
+    The order of the parts is random: sheets are often sorted, and the first parts may all have one label.
     """
     turn: dict[str, int] = defaultdict(int)
     keyed = []
     for row in np.random.default_rng(seed).permutation(rows).tolist():
         keyed.append((turn[parts[row]], row))
         turn[parts[row]] += 1
-    keyed.sort(key=lambda key: key[0])  # stable: within a turn by chance
+    keyed.sort(key=lambda key: key[0])  # stable, so that the order within a turn stays random
     return sorted(row for _, row in keyed[:MOST_IMAGES])
 
 
 def level_of(kind: NoiseType, strength: float, shape: tuple[int, ...], rng: np.random.Generator) -> Level:
-    """A level of the given strength (see ``LEVELS``); for waves, a pattern is drawn and scaled to it."""
+    """Make noise parameters of the given strength (see ``LEVELS``); a periodic pattern is drawn and scaled to it."""
     if kind is NoiseType.GAUSSIAN:
         return noise.GaussianLevel(strength)
     if kind is NoiseType.SALT_AND_PEPPER:
@@ -105,67 +106,66 @@ def level_of(kind: NoiseType, strength: float, shape: tuple[int, ...], rng: np.r
     return noise.PeriodicLevel(tuple(scaled))
 
 
-def _judges(material: Material) -> _Judges:
-    classify = load_classifier(Stage.NOISY, material)
-    if not material.folder.is_done(Stage.DENOISING):
-        return _Judges(on_noisy=lambda pixels: defect_probabilities(classify, pixels), restore=None, on_denoised=None)
-    denoise = load_denoiser(material)
-    again = load_classifier(Stage.DENOISED, material) if material.folder.is_done(Stage.DENOISED) else None
-    return _Judges(
-        on_noisy=lambda pixels: defect_probabilities(classify, pixels),
-        restore=lambda pixels: restored(denoise, pixels),
-        on_denoised=(lambda pixels: defect_probabilities(again, pixels)) if again else None,
+def _load_networks(context: Material) -> _Networks:
+    classifier = load_classifier(Stage.NOISY, context)
+    denoiser = load_denoiser(context) if context.folder.is_done(Stage.DENOISING) else None
+    use_both = denoiser is not None and context.folder.is_done(Stage.DENOISED)
+    of_denoised = load_classifier(Stage.DENOISED, context) if use_both else None
+    return _Networks(
+        classify_noisy=partial(defect_probabilities, classifier),
+        denoise=partial(restored, denoiser) if denoiser else None,
+        classify_denoised=partial(defect_probabilities, of_denoised) if of_denoised else None,
     )
 
 
-def _judge(columns: _Columns, judges: _Judges, noisy: _Pixels, references: _Pixels, *, measured: bool) -> None:
-    """Add what the judges say of some pictures, and how near these are to their references, to the columns."""
-    columns["p_defect_noisy"] += judges.on_noisy(noisy).tolist()
-    shown = {"noisy": noisy}
-    if judges.restore:
-        shown["denoised"] = judges.restore(noisy)
-        if judges.on_denoised:
-            columns["p_defect_denoised"] += judges.on_denoised(shown["denoised"]).tolist()
-    for name, pictures in shown.items():
-        for measure, values in _measured(pictures, references, measured=measured):
+def _evaluate(columns: _Columns, networks: _Networks, noisy: _Pixels, references: _Pixels, *, measured: bool) -> None:
+    """Append the predictions of some images, and their quality against their references, to the columns."""
+    columns["p_defect_noisy"] += networks.classify_noisy(noisy).tolist()
+    versions = {"noisy": noisy}
+    if networks.denoise:
+        versions["denoised"] = networks.denoise(noisy)
+        if networks.classify_denoised:
+            columns["p_defect_denoised"] += networks.classify_denoised(versions["denoised"]).tolist()
+    for name, images in versions.items():
+        for measure, values in _quality(images, references, measured=measured):
             columns[f"{measure}_{name}"] += values
 
 
-def _measured(pictures: _Pixels, references: _Pixels, *, measured: bool) -> Iterator[tuple[str, list[float]]]:
-    if not measured:  # the reference itself, or what the denoiser made of it: no noise to speak of
-        yield from (("psnr", [math.nan] * len(pictures)), ("ssim", [math.nan] * len(pictures)))
+def _quality(images: _Pixels, references: _Pixels, *, measured: bool) -> Iterator[tuple[str, list[float]]]:
+    if not measured:  # the reference itself, or its denoised image: there is no noise to measure
+        yield from (("psnr", [math.nan] * len(images)), ("ssim", [math.nan] * len(images)))
         return
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda pair: fidelity(*map(without_depth, pair)), zip(pictures, references, strict=True)))
+        found = list(pool.map(lambda pair: fidelity(*map(without_depth, pair)), zip(images, references, strict=True)))
     yield "psnr", [each.psnr for each in found]
     yield "ssim", [each.ssim for each in found]
 
 
-def _spoiled(material: Material, rows: Sequence[int], kind: NoiseType, level: float, seed: int) -> _Pixels:
-    """The rows' references with noise put on at full size, then resized: (rows, height, width, channels)."""
-    chosen = material.recipe.input
+def _degraded(context: Material, rows: Sequence[int], kind: NoiseType, level: float, seed: int) -> _Pixels:
+    """Add noise to the rows' references at full size, and resize them: uint8 (rows, height, width, channels)."""
+    inputs = context.recipe.input
 
-    def spoil(row: int) -> _Pixels:
-        reference = material.sheet.rows[row].reference
-        data = imaging.read_bytes(material.sheet.resolve(reference))
-        own = Channels.GREY if imaging.probe(data, reference).is_grey else Channels.RGB
-        picture = imaging.decode(data, own, reference)
+    def degrade(row: int) -> _Pixels:
+        reference = context.sheet.rows[row].reference
+        data = imaging.read_bytes(context.sheet.resolve(reference))
+        channels = Channels.GREY if imaging.probe(data, reference).is_grey else Channels.RGB
+        image = imaging.decode(data, channels, reference)
         rng = np.random.default_rng([seed, row, list(LEVELS).index(kind), round(level * 1e6)])
-        noisy = noise.corrupt(picture, level_of(kind, level, picture.shape, rng), rng)
+        noisy = noise.corrupt(image, level_of(kind, level, image.shape, rng), rng)
         written = imaging.encode(noisy, ".jpeg", jpeg_quality=JPEG_QUALITY)
-        pixels = imaging.resize(imaging.decode(written, chosen.channels), chosen.size, chosen.size)
-        return pixels.reshape(chosen.size, chosen.size, chosen.channels.depth)
+        pixels = imaging.resize(imaging.decode(written, inputs.channels), inputs.size, inputs.size)
+        return pixels.reshape(inputs.size, inputs.size, inputs.channels.depth)
 
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(spoil, rows)))
+        return np.stack(list(pool.map(degrade, rows)))
 
 
-def _listed(material: Material, rows: Sequence[int], kind: NoiseType, level: float) -> pd.DataFrame:
+def _row_table(context: Material, rows: Sequence[int], kind: NoiseType, level: float) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "row": [material.sheet.rows[row].number for row in rows],
-            "part": [material.division.parts.of_rows[row] for row in rows],
-            "label": [str(material.sheet.rows[row].label) for row in rows],
+            "row": [context.sheet.rows[row].number for row in rows],
+            "part": [context.division.parts.of_rows[row] for row in rows],
+            "label": [str(context.sheet.rows[row].label) for row in rows],
             "noise_type": kind.value,
             "level": level,
         }

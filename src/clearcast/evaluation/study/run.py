@@ -1,6 +1,7 @@
-"""Run a study: its stages in order, each once, and the tables of all that is there."""
+"""Run a study: its stages in order, each once, then the tables of the whole run."""
 
 from functools import partial
+from typing import Any
 
 from clearcast import __version__
 from clearcast.data.usable import usable
@@ -21,24 +22,43 @@ from clearcast.training.memory import keep_freed_memory
 
 
 def run_study(request: StudyRequest) -> StudyMetrics:
-    """Run the stages that are asked for and not yet done; after each, write ``metrics.json`` and ``predictions.csv``.
+    """Run the requested stages that are not done yet; after each, write ``metrics.json`` and ``predictions.csv``.
 
     Raises:
         ClearcastError: the sheet, the recipe, the machine or the folder does not allow it.
-        KeyboardInterrupt: the user stopped it; with ``resume`` it goes on from the last whole epoch.
+        KeyboardInterrupt: the user stopped it; with ``resume`` it continues after the last complete epoch.
     """
     keep_freed_memory()
     refuse_contradictions(request)
     question = request.question()
     folder = open_run(request.out, question, resume=request.resume, force=request.force)
-    around, load_metric = prepared(request, folder)
+    config, load_metric = prepared(request, folder)
+    context = _open_context(request, folder, question)
+    for warning in context.warnings():
+        text = f"Beware: {warning['text']}"
+        request.console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    todo = _stages_to_run(request, context.folder)
+    if request.repeat:  # if interrupted from here on, the tables must not show stages that were discarded
+        context.folder.forget_tables()
+        if any(map(context.folder.is_done, Stage)):
+            write_tables(context, request)
+    for stage in todo:
+        _run_stage(stage, context, config, load_metric)
+        write_tables(context, request)
+    _run_robustness(context, request)
+    _add_lpips(context, load_metric)
+    return write_tables(context, request)
+
+
+def _open_context(request: StudyRequest, folder: RunFolder | None, question: dict[str, Any]) -> Material:
+    """Read and split the rows, check that they are fit for training, and start the run unless it is resumed."""
     rows = usable(request.sheet, skip_bad=request.skip_bad, console=request.console)
     shares, console = request.recipe.split, request.console
     division = division_of(folder, rows, request.split, shares, seed=request.seed, console=console)
     refuse_unfit(rows, division, request.recipe, request.stages)
-    if folder is None or not folder.split.exists():  # only now: what cannot be studied leaves, and deletes, no folder
-        folder = begin_divided(request.out, question, rows, division, **about(request))
-    material = Material(
+    if folder is None or not folder.split.exists():  # only after all checks: a failed check creates and deletes nothing
+        folder = begin_divided(request.out, question, rows, division, **run_metadata(request))
+    return Material(
         rows=rows,
         division=division,
         recipe=request.recipe,
@@ -46,29 +66,16 @@ def run_study(request: StudyRequest) -> StudyMetrics:
         cache_bytes=request.cache_bytes,
         console=request.console,
     )
-    for told in material.warnings():
-        request.console.print(f"Beware: {told['text']}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-    todo = _stages_to_run(request, folder)
-    if request.repeat:  # stopped from here on, the run must not show what it no longer holds
-        folder.forget_tables()
-        if any(map(folder.is_done, Stage)):
-            write_tables(material, request)
-    for stage in todo:
-        _run_stage(stage, material, around, load_metric)
-        write_tables(material, request)
-    _sweep(material, request)
-    _add_lpips(material, load_metric)
-    return write_tables(material, request)
 
 
 def refuse_contradictions(request: StudyRequest) -> None:
-    """Refuse to repeat without going on (``OutputError``)."""
+    """Refuse ``repeat`` without ``resume`` (``OutputError``)."""
     if request.repeat and not request.resume:
-        raise OutputError("--repeat runs stages of a run again; give --resume with it")
+        raise OutputError("--repeat runs stages of an existing run again; give --resume with it")
 
 
-def about(request: StudyRequest) -> dict[str, str]:
-    """What is kept of a run besides its question."""
+def run_metadata(request: StudyRequest) -> dict[str, str]:
+    """Return the metadata of a run that results do not depend on."""
     return {
         "sheet": str(request.sheet.path.absolute()),
         "root": str(request.sheet.root),
@@ -77,27 +84,27 @@ def about(request: StudyRequest) -> dict[str, str]:
 
 
 def prepared(request: StudyRequest, folder: RunFolder | None) -> tuple[Surroundings, LoadMetric]:
-    """What the stages need besides the data, before anything is begun or deleted.
+    """Check the requirements of the stages, before anything is created or deleted, and configure the trainer.
 
     Raises:
-        ClearcastError: stages start from others that are not there, or the machine lacks something.
+        ClearcastError: stages depend on others that are not done, or the machine lacks something.
     """
     _refuse_missing_needs(request, folder)
-    return _surroundings(request), _metric_loader(request)
+    return _trainer_config(request), _metric_loader(request)
 
 
 def _refuse_missing_needs(request: StudyRequest, folder: RunFolder | None) -> None:
     for stage in request.stages:
         missing = [need for need in stage.needs if need not in request.stages and not (folder and folder.is_done(need))]
         if missing:
-            wanted = ",".join(each for each in Stage if each in {*request.stages, *missing})
+            stages = ",".join(each for each in Stage if each in {*request.stages, *missing})
             raise OutputError(
-                f"stage {stage} starts from {', '.join(missing)}, which {request.out} does not hold; "
-                f"ask for --stages {wanted}"
+                f"stage {stage} depends on {', '.join(missing)}, which {request.out} does not hold; "
+                f"use --stages {stages}"
             )
 
 
-def _surroundings(request: StudyRequest) -> Surroundings:
+def _trainer_config(request: StudyRequest) -> Surroundings:
     require_device(request.accelerator)
     tracker = None
     if request.mlflow_uri is not None:
@@ -108,7 +115,7 @@ def _surroundings(request: StudyRequest) -> Surroundings:
 
 
 def _metric_loader(request: StudyRequest) -> LoadMetric:
-    """A file that the user names is loaded now: that it is missing should not be learned after an hour of training."""
+    """Make a loader of LPIPS; a file that the user names is loaded now, to fail before training."""
     if request.lpips_backbone is not None:
         loaded = load_lpips(request.lpips_backbone)
         return lambda: loaded
@@ -116,7 +123,7 @@ def _metric_loader(request: StudyRequest) -> LoadMetric:
 
 
 def discard_repeated(request: StudyRequest, folder: RunFolder) -> set[Stage]:
-    """Forget the stages that are to be repeated and those made from them, and return the latter."""
+    """Delete the stages to repeat and the stages that depend on them, and return the latter."""
     following = {stage for stage in Stage if set(request.stages).intersection(stage.needs) and folder.is_done(stage)}
     for stage in following.union(request.stages):
         folder.discard(stage)
@@ -124,13 +131,13 @@ def discard_repeated(request: StudyRequest, folder: RunFolder) -> set[Stage]:
 
 
 def _stages_to_run(request: StudyRequest, folder: RunFolder) -> list[Stage]:
-    """Stages asked for that are not done, and the transfer where it can be; with ``repeat``, what follows from them."""
+    """List the stages to run: requested and not done, or repeated, with their dependants, and the transfer."""
     todo = {stage for stage in request.stages if request.repeat or not folder.is_done(stage)}
     if request.repeat:
         following = discard_repeated(request, folder)
         if following:
             listed = ", ".join(stage for stage in Stage if stage in following)
-            request.console.print(f"Made from them, and so run again too: {listed}")
+            request.console.print(f"These stages depend on them and run again too: {listed}")
         todo |= following
     if not todo.isdisjoint(JUDGING):
         folder.robustness.unlink(missing_ok=True)
@@ -140,40 +147,40 @@ def _stages_to_run(request: StudyRequest, folder: RunFolder) -> list[Stage]:
     return [stage for stage in Stage if stage in todo]
 
 
-def _run_stage(stage: Stage, material: Material, around: Surroundings, load_metric: LoadMetric) -> None:
-    material.console.rule(stage.heading)
+def _run_stage(stage: Stage, context: Material, config: Surroundings, load_metric: LoadMetric) -> None:
+    context.console.rule(stage.heading)
     if stage is Stage.DENOISING:
-        run_denoising(material, around, load_metric)
+        run_denoising(context, config, load_metric)
     elif stage is Stage.TRANSFER:
-        run_transfer(material)
+        run_transfer(context)
     else:
-        run_classification(stage, material, around)
-    if around.tracker:
-        around.tracker.finish(_figures(material.folder.result(stage)))
+        run_classification(stage, context, config)
+    if config.tracker:
+        config.tracker.finish(_scalar_metrics(context.folder.result(stage)))
 
 
-def _sweep(material: Material, request: StudyRequest) -> None:
-    if request.robustness and material.folder.is_done(Stage.NOISY) and not material.folder.robustness.exists():
-        material.console.rule("Robustness: rising levels of noise")
-        material.folder.save_robustness(sweep_levels(material, request.seed))
+def _run_robustness(context: Material, request: StudyRequest) -> None:
+    if request.robustness and context.folder.is_done(Stage.NOISY) and not context.folder.robustness.exists():
+        context.console.rule("Robustness: rising noise levels")
+        context.folder.save_robustness(sweep_levels(context, request.seed))
 
 
-def _figures(result: StageResult) -> dict[str, float]:
-    """The figures of a stage that have one number each."""
+def _scalar_metrics(result: StageResult) -> dict[str, float]:
+    """Select the metrics of a stage that are single numbers."""
     if result["kind"] == "classification":
         return {name: float(value) for name, value in result["metrics"].items() if isinstance(value, int | float)}
     means = {name: result["denoised"]["all"][name] for name in ("psnr", "ssim", "mse", "lpips")}
     return {name: spread["mean"] for name, spread in means.items() if spread and spread["mean"] is not None}
 
 
-def _add_lpips(material: Material, load_metric: LoadMetric) -> None:
-    """Measure again where LPIPS was not to be had when the denoiser was trained, and now is."""
-    if not material.folder.is_done(Stage.DENOISING):
+def _add_lpips(context: Material, load_metric: LoadMetric) -> None:
+    """Measure again if LPIPS was unavailable when the denoiser was trained and is available now."""
+    if not context.folder.is_done(Stage.DENOISING):
         return
-    result = material.folder.result(Stage.DENOISING)
+    result = context.folder.result(Stage.DENOISING)
     if result["kind"] == "restoration" and result["denoised"]["all"]["lpips"] is None:
         try:
             loaded = load_metric()
         except MissingDependencyError:
             return
-        measure_denoising(material, result["training"], lambda: loaded)
+        measure_denoising(context, result["training"], lambda: loaded)

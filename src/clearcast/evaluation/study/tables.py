@@ -1,4 +1,4 @@
-"""The tables of all that a run holds, written again after each stage."""
+"""Tables of a whole run, rewritten after each stage: metrics, predictions of test and of validation rows."""
 
 import platform
 from collections import Counter
@@ -17,9 +17,9 @@ from clearcast.evaluation.study.request import StudyRequest
 _PACKAGES = ("torch", "lightning", "numpy", "opencv-python-headless", "scikit-learn", "scikit-image")
 
 
-def write_tables(material: Material, request: StudyRequest) -> StudyMetrics:
-    """Write ``metrics.json``, ``predictions.csv`` and ``validation.csv`` of the stages that are done."""
-    folder = material.folder
+def write_tables(context: Material, request: StudyRequest) -> StudyMetrics:
+    """Write ``metrics.json``, ``predictions.csv`` and ``validation.csv`` from the finished stages."""
+    folder = context.folder
     stages = {stage.value: folder.result(stage) for stage in Stage if folder.is_done(stage)}
     trainings = [result["training"] for result in stages.values() if result["training"]]
     run: RunInfo = {
@@ -31,53 +31,53 @@ def write_tables(material: Material, request: StudyRequest) -> StudyMetrics:
         "device": "; ".join(dict.fromkeys(training["device"] for training in trainings)),
         "versions": {"python": platform.python_version(), "clearcast": __version__}
         | {name: version(name) for name in _PACKAGES},
-        "split": material.division.split.description,
-        "split_kind": material.division.kind.value,
-        "groups": _groups(material),
-        "counts": material.counts(),
-        "left_out": list(material.rows.left_out),
-        "warnings": material.warnings(),
+        "split": context.division.split.description,
+        "split_kind": context.division.kind.value,
+        "groups": _groups(context),
+        "counts": context.counts(),
+        "left_out": list(context.rows.left_out),
+        "warnings": context.warnings(),
         "cache": "; ".join(dict.fromkeys(training["cache"] for training in trainings)),
-        "started": str(folder.about["started"]),
+        "started": str(folder.metadata["started"]),
         "seconds": sum(training["seconds"] for training in trainings),
     }
     metrics: StudyMetrics = {"format": 1, "run": run, "stages": stages}
-    folder.save_metrics(metrics, _joined(material, Subset.TEST), _joined(material, Subset.VALIDATION))
+    folder.save_metrics(metrics, _joined(context, Subset.TEST), _joined(context, Subset.VALIDATION))
     return metrics
 
 
-def _groups(material: Material) -> GroupFacts:
-    parts = material.division.parts
+def _groups(context: Material) -> GroupFacts:
+    parts = context.division.parts
     return {
         "source": parts.source.value,
         "parts": parts.count,
         "rows": len(parts.of_rows),
         "largest": max(Counter(parts.of_rows).values()),
-        "leaked_test_images": len(material.division.leaked_test_rows()),
-        "test_images": len(material.test),
+        "leaked_test_images": len(context.division.leaked_test_rows()),
+        "test_images": len(context.test),
     }
 
 
-def _listed(material: Material, indices: Sequence[int]) -> pd.DataFrame:
-    """One line a row, with its part and what is known of it."""
-    rows = [material.sheet.rows[index] for index in indices]
+def _row_table(context: Material, indices: Sequence[int]) -> pd.DataFrame:
+    """Make a table of rows with their images, parts, labels and noise types."""
+    rows = [context.sheet.rows[index] for index in indices]
     return pd.DataFrame(
         {
             "row": [row.number for row in rows],
             "noisy": [row.noisy for row in rows],
             "reference": [row.reference for row in rows],
-            "part": [material.division.parts.of_rows[index] for index in indices],
+            "part": [context.division.parts.of_rows[index] for index in indices],
             "label": [str(row.label) for row in rows],
             "noise_type": [str(row.noise_type) for row in rows],
         }
     )
 
 
-def _joined(material: Material, subset: Subset) -> pd.DataFrame:
-    """One line a row of a subset with the columns of every stage that is done and says something of it."""
-    table = _listed(material, material.division.split.rows(subset))
+def _joined(context: Material, subset: Subset) -> pd.DataFrame:
+    """Join the rows of a subset with the predictions of every finished stage."""
+    table = _row_table(context, context.division.split.rows(subset))
     for stage in Stage:
-        said = material.folder.predictions(stage, subset) if material.folder.is_done(stage) else None
-        if said is not None:
-            table = table.merge(said, on="row", how="left", validate="one_to_one")
+        predictions = context.folder.predictions(stage, subset) if context.folder.is_done(stage) else None
+        if predictions is not None:
+            table = table.merge(predictions, on="row", how="left", validate="one_to_one")
     return table

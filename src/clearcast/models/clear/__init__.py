@@ -1,1 +1,1 @@
-"""The networks of recipe ``clear``: waves are found on a small picture, grain and impulses on the whole one."""
+"""Networks of recipe ``clear``: a global encoder on a thumbnail, and a detail U-Net at full resolution."""

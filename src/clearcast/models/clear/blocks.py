@@ -1,4 +1,4 @@
-"""What the networks of recipe ``clear`` are built of."""
+"""Building blocks of recipe ``clear``: residual and Fourier blocks, a 3x3 median, filling of impulses."""
 
 import math
 
@@ -6,14 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# What looks struck: JPEG moves impulses away from black and white by less, and they differ from what is around.
-_NEAR, _UNLIKE = 0.16, 0.12
+# A pixel looks like an impulse if it is this near to black or white, which allows for JPEG, and this far from its
+# local median.
+_NEAR_EXTREME, _FROM_MEDIAN = 0.16, 0.12
+_LUMA = 0.299, 0.587, 0.114  # weights of red, green and blue, ITU-R BT.601
+_TINY = 1e-3  # weight of the pixel itself if all of its neighbours are impulses
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions whose result is added to what came in (He et al. 2016), without normalisation.
+    """Residual block of two 3x3 convolutions (He et al. 2016) without normalisation (Lim et al. 2017, EDSR).
 
-    Normalisation would hide the level of the noise, which a denoiser must see (Lim et al. 2017, EDSR).
+    Normalisation would hide the noise level, which a denoiser needs.
     """
 
     def __init__(self, channels: int) -> None:
@@ -22,16 +25,16 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Float (batch, channels, height, width), of the same shape."""
+        """Map features, float (batch, channels, height, width), to features of the same shape."""
         change: Tensor = self.second(functional.relu(self.first(features)))
         return features + change
 
 
 class Fourier(nn.Module):
-    """A layer in the Fourier domain: mixes the channels of each frequency, so that every place sees every other.
+    """Residual block in the Fourier domain: 1x1 convolutions over frequencies, with a global receptive field.
 
-    After "fast Fourier convolution" (Chi et al. 2020), for one fixed ``side``. The transforms are products with
-    cosines and sines: at this size they are as fast as an FFT and run in any exported graph.
+    After the fast Fourier convolution of Chi et al. 2020, for one fixed ``side``. The transforms are products with
+    cosine and sine matrices: at this size they are as fast as an FFT, and every ONNX runtime has them.
     """
 
     cosine: Tensor
@@ -47,52 +50,63 @@ class Fourier(nn.Module):
             nn.Conv2d(2 * channels, 2 * channels, 1), nn.ReLU(), nn.Conv2d(2 * channels, 2 * channels, 1)
         )
         self.out = nn.Conv2d(channels, channels, 1)
-        turn = torch.arange(side, dtype=torch.float64)
-        angle = 2 * math.pi / side * (torch.outer(turn, turn) % side)
-        half = side // 2 + 1
-        # A real signal's other frequencies repeat these; on the way back they count twice, but for the first and last.
-        twice = torch.full((half,), 2.0, dtype=torch.float64)
-        twice[[0, -1]] = 1
-        norm = 1 / math.sqrt(side)
-        tables = {
-            "cosine": angle.cos() * norm,
-            "sine": angle.sin() * norm,
-            "half_cosine": angle[:, :half].cos() * norm,
-            "half_sine": angle[:, :half].sin() * norm,
-            "back_cosine": twice[:, None] * angle[:half].cos() * norm,
-            "back_sine": twice[:, None] * angle[:half].sin() * norm,
-        }
-        for name, table in tables.items():
-            self.register_buffer(name, table.float(), persistent=False)
+        for name, matrix in _dft_matrices(side).items():
+            self.register_buffer(name, matrix.float(), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Float (batch, channels, side, side), of the same shape."""
+        """Map features, float (batch, channels, side, side), to features of the same shape."""
         real, imaginary = self.transform(features)
         real, imaginary = self.mix(torch.cat([real, imaginary], dim=1)).chunk(2, dim=1)
         change: Tensor = self.out(self.inverse(real, imaginary))
         return features + change
 
     def transform(self, signal: Tensor) -> tuple[Tensor, Tensor]:
-        """Real and imaginary part of the orthonormal 2-D DFT, (..., side, side) to (..., side, side // 2 + 1)."""
+        """Compute real and imaginary part of the orthonormal 2-D DFT of a real signal, as ``torch.fft.rfft2``.
+
+        Args:
+            signal: float (..., side, side).
+
+        Returns:
+            Two tensors, float (..., side, side // 2 + 1).
+        """
         across = signal @ self.half_cosine, -(signal @ self.half_sine)
         real = self.cosine @ across[0] + self.sine @ across[1]
         return real, self.cosine @ across[1] - self.sine @ across[0]
 
     def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
-        """The real signal of these frequencies, (..., side, side // 2 + 1) to (..., side, side)."""
+        """Invert ``transform``: two tensors (..., side, side // 2 + 1) to a real signal (..., side, side)."""
         down = self.cosine @ real - self.sine @ imaginary, self.cosine @ imaginary + self.sine @ real
         return down[0] @ self.back_cosine - down[1] @ self.back_sine
 
 
-def median3(pictures: Tensor) -> Tensor:
-    """The median of each pixel and its eight neighbours, (batch, channels, height, width); borders repeat.
+def _dft_matrices(side: int) -> dict[str, Tensor]:
+    """Make the cosine and sine matrices of ``Fourier``, float64, by their names."""
+    index = torch.arange(side, dtype=torch.float64)
+    angle = 2 * math.pi / side * (torch.outer(index, index) % side)
+    half = side // 2 + 1
+    # The inverse counts each frequency of the half spectrum twice, except the first and the last.
+    twice = torch.full((half,), 2.0, dtype=torch.float64)
+    twice[[0, -1]] = 1
+    norm = 1 / math.sqrt(side)
+    return {
+        "cosine": angle.cos() * norm,
+        "sine": angle.sin() * norm,
+        "half_cosine": angle[:, :half].cos() * norm,
+        "half_sine": angle[:, :half].sin() * norm,
+        "back_cosine": twice[:, None] * angle[:half].cos() * norm,
+        "back_sine": twice[:, None] * angle[:half].sin() * norm,
+    }
 
-    Of nine values in three sorted columns it is the median of the largest low one, the middle one of the middle ones
-    and the smallest high one; columns are sorted once for all (Smith 1996, "Implementing median filters in XC4000E
-    FPGAs").
+
+def median3(images: Tensor) -> Tensor:
+    """Median filter of 3x3 pixels over (batch, channels, height, width); borders repeat.
+
+    The median of nine values in three sorted columns is the median of the largest of the lows, the median of the
+    middles and the smallest of the highs; neighbouring windows share sorted columns (Smith 1996, "Implementing median
+    filters in XC4000E FPGAs").
     """
-    height, width = pictures.shape[-2:]
-    padded = functional.pad(pictures, (1, 1, 1, 1), mode="replicate")
+    height, width = images.shape[-2:]
+    padded = functional.pad(images, (1, 1, 1, 1), mode="replicate")
     low, middle, high = _sorted(*(padded[..., row : row + height, :] for row in range(3)))
     lows, middles, highs = ([each[..., column : column + width] for column in range(3)] for each in (low, middle, high))
     highest_low = torch.maximum(torch.maximum(lows[0], lows[1]), lows[2])
@@ -107,36 +121,37 @@ def _sorted(one: Tensor, two: Tensor, three: Tensor) -> tuple[Tensor, Tensor, Te
 
 
 def fill(noisy: Tensor) -> tuple[Tensor, Tensor]:
-    """Put the mean of unstruck neighbours in place of pixels that look struck by an impulse, in each channel apart.
+    """Replace pixels that look like impulses by the mean of their other neighbours, in each channel separately.
 
     Args:
-        noisy: float (batch, channels, height, width) in 0..1, or uint8, whose median is the faster one.
+        noisy: float (batch, channels, height, width) in 0..1, or uint8, whose median is faster.
 
     Returns:
-        The filled picture, and 0 where a pixel looks struck, else 1; both float of the same shape.
+        The filled image, and a mask that is 0 at impulses and 1 elsewhere; both float of the same shape.
     """
-    middling, noisy = to_unit(median3(noisy)), to_unit(noisy)
-    extreme = (noisy < _NEAR) | (noisy > 1 - _NEAR)
-    kept = 1 - (extreme & ((noisy - middling).abs() > _UNLIKE)).to(noisy.dtype)
-    values, weights = _around(noisy * kept), _around(kept)
-    around = (values + 1e-3 * noisy) / (weights + 1e-3)
-    return noisy * kept + around * (1 - kept), kept  # the same as torch.where, which exported graphs run more slowly
+    median, noisy = to_unit(median3(noisy)), to_unit(noisy)
+    extreme = (noisy < _NEAR_EXTREME) | (noisy > 1 - _NEAR_EXTREME)
+    kept = 1 - (extreme & ((noisy - median).abs() > _FROM_MEDIAN)).to(noisy.dtype)
+    values, weights = _smooth(noisy * kept), _smooth(kept)
+    neighbours = (values + _TINY * noisy) / (weights + _TINY)
+    return noisy * kept + neighbours * (1 - kept), kept  # equals torch.where, which exported graphs run more slowly
 
 
-def to_unit(pictures: Tensor) -> Tensor:
-    """Floats as they are; uint8 as float in 0..1."""
-    return pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures
+def to_unit(images: Tensor) -> Tensor:
+    """Convert uint8 to float in 0..1; return floats as they are."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
-def luma(pictures: Tensor) -> Tensor:
-    """Grey by ITU-R BT.601, as when a file is decoded to grey: (batch, 3 or 1, ...) to (batch, 1, ...)."""
-    if pictures.shape[1] == 1:
-        return pictures
-    return 0.299 * pictures[:, :1] + 0.587 * pictures[:, 1:2] + 0.114 * pictures[:, 2:]
+def luma(images: Tensor) -> Tensor:
+    """Convert to grey by ITU-R BT.601, as when a file is decoded to grey: (batch, 3 or 1, ...) to (batch, 1, ...)."""
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = _LUMA
+    return red * images[:, :1] + green * images[:, 1:2] + blue * images[:, 2:]
 
 
-def _around(pictures: Tensor) -> Tensor:
-    """A weighted mean of each pixel and its neighbours (1 2 1 both ways); borders repeat."""
-    padded = functional.pad(pictures, (1, 1, 1, 1), mode="replicate")
-    # Of two neighbours the mean, and of two such: 1 2 1.
+def _smooth(images: Tensor) -> Tensor:
+    """Smooth with the binomial kernel 1 2 1 in both directions; borders repeat."""
+    padded = functional.pad(images, (1, 1, 1, 1), mode="replicate")
+    # The mean of two neighbours, applied twice, is the kernel 1 2 1.
     return functional.avg_pool2d(functional.avg_pool2d(padded, 2, stride=1), 2, stride=1)

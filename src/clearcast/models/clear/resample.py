@@ -1,4 +1,4 @@
-"""Shrink and enlarge pictures by products with small matrices, so that any size runs, learns and exports alike."""
+"""Area downsampling and cubic upsampling as matrix products, so that every size trains and exports the same way."""
 
 import math
 
@@ -7,25 +7,25 @@ from torch import Tensor
 
 Window = tuple[slice, slice]  # of rows and columns
 
-_BAND = 8  # rows of a small picture, at most, that one product makes
+_BAND = 8  # rows of the small image, at most, that one product computes
 
 
-def shrink(pictures: Tensor, height: int, width: int) -> Tensor:
+def shrink(images: Tensor, height: int, width: int) -> Tensor:
     """Average over equal areas: float (batch, channels, h, w) to (batch, channels, height, width).
 
-    Each cell of the small picture is the mean of what it covers, with shares of pixels at its border; so it is exact
-    for any h and w, also for smaller ones than ``height`` and ``width``. Both are scaled apart.
+    Each output pixel is the mean of the area that it covers, with fractions of the pixels at its border. So the result
+    is exact for any h and w, including sizes smaller than ``height`` and ``width``. The axes are scaled independently.
     """
-    rows, down = _bands(pictures.shape[-2], height, math.gcd(height, _BAND), pictures)
-    bands = pictures.index_select(-2, rows.flatten()).reshape(*pictures.shape[:-2], *rows.shape, pictures.shape[-1])
-    shorter = (down @ bands).flatten(-3, -2)  # by bands, since most shares of the whole are 0
-    return shorter @ area(pictures.shape[-1], width, pictures).T
+    rows, down = _bands(images.shape[-2], height, math.gcd(height, _BAND), images)
+    bands = images.index_select(-2, rows.flatten()).reshape(*images.shape[:-2], *rows.shape, images.shape[-1])
+    shorter = (down @ bands).flatten(-3, -2)  # (batch, channels, height, w), by bands since most weights are 0
+    return shorter @ area(images.shape[-1], width, images).T
 
 
 def enlarge(small: Tensor, height: int, width: int, window: Window | None = None) -> Tensor:
-    """Cubic interpolation: float (batch, channels, h, w) to (batch, channels, height, width), or a window of that.
+    """Upsample by cubic interpolation: float (batch, channels, h, w) to (batch, channels, height, width), or a window.
 
-    Beyond the border the nearest values within count.
+    Values at the border are repeated beyond it.
     """
     rows, columns = window or (slice(None), slice(None))
     down = cubic(small.shape[-2], height, torch.arange(height, device=small.device)[rows], small)
@@ -34,24 +34,24 @@ def enlarge(small: Tensor, height: int, width: int, window: Window | None = None
 
 
 def area(size: int, side: int, like: Tensor) -> Tensor:
-    """(side, size): which share of cell i each pixel j fills; rows add up to 1."""
+    """Make the matrix of area averaging, (side, size): the share of output i that pixel j fills; rows sum to 1."""
     return _bands(size, side, side, like)[1][0, :, :size]
 
 
 def cubic(size: int, large: int | Tensor, pixels: Tensor, like: Tensor) -> Tensor:
-    """What enlarges ``size`` pixels to ``large`` ones by a product, as far as some of these are wanted.
+    """Make the matrix of cubic interpolation from ``size`` pixels to some of ``large`` pixels.
 
     The kernel is that of Keys, "Cubic convolution interpolation" (1981), with a = -1/2, which reproduces parabolas. It
-    is written as what it is from 2 pixels on inwards, and what is added from 1 pixel on.
+    is the sum of a term for distances below 2 pixels and a term for distances below 1 pixel.
 
     Args:
-        size: pixels a side of the small picture.
-        large: pixels a side of the large one; in exported graphs maybe a tensor.
-        pixels: which of the large picture's rows or columns are wanted, int64 (n,).
-        like: has the dtype and device.
+        size: pixels a side of the small image.
+        large: pixels a side of the large image; may be a tensor in exported graphs.
+        pixels: the rows or columns of the large image to compute, int64 (n,).
+        like: a tensor of the wanted dtype and device.
 
     Returns:
-        (n, size): the weight of each small pixel in each large one; rows add up to 1.
+        Float (n, size): the weight of each small pixel in each large one; rows sum to 1.
     """
     places = (pixels.to(like.dtype) + 0.5) * (size / large) - 0.5
     distance = (places.clamp(0, size - 1)[:, None] - torch.arange(size, dtype=like.dtype, device=like.device)).abs()
@@ -61,11 +61,11 @@ def cubic(size: int, large: int | Tensor, pixels: Tensor, like: Tensor) -> Tenso
 
 
 def _bands(size: int, side: int, band: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Which pixels fill which share of each of ``side`` cells of equal length, by bands of ``band`` cells.
+    """Divide ``size`` pixels into ``side`` cells of equal length, in bands of ``band`` cells.
 
     Returns:
-        int64 (bands, n), the pixels that each band needs; and (bands, band, n), their shares. Where there are more
-        than needed, their shares are 0.
+        The indices of the pixels that each band needs, int64 (bands, n), and their shares of each cell, float (bands,
+        band, n). Superfluous pixels have shares of 0.
     """
     first = torch.arange(0, side, band, device=like.device)[:, None]
     length = (size * band + side - 1) // side + 1

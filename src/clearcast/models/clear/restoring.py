@@ -1,4 +1,4 @@
-"""Restores one picture of any size, in tiles that bound the memory and leave no seam."""
+"""Tiled inference: denoise one image of any size in tiles that bound the memory and leave no seam."""
 
 import numpy as np
 import torch
@@ -12,60 +12,61 @@ from clearcast.models.clear.resample import Window
 from clearcast.models.clear.restorer import STRIDE, Restorer, Seen, enlarge_seen
 
 TILE = 1024  # pixels a side
-HALO = 64  # pixels around a tile that its restored pixels can depend on, rounded up to a multiple of STRIDE
-SMALLEST = 16  # pixels a side; below, there is nothing to look at
+HALO = 64  # pixels around a tile that its denoised pixels can depend on, rounded up to a multiple of STRIDE
+SMALLEST = 16  # pixels a side; smaller images show too little
 
 
 @torch.inference_mode()
 def restore(
-    restorer: Restorer, picture: Picture, *, noise: tuple[Tensor, Tensor] | None = None, tile: int = TILE
+    restorer: Restorer, image: Picture, *, noise: tuple[Tensor, Tensor] | None = None, tile: int = TILE
 ) -> tuple[Picture, Seen]:
-    """Restore a picture; in tiles the result is the same as in one piece.
+    """Denoise an image; in tiles the result is the same as in one piece.
 
     Args:
-        restorer: fitted, in evaluation mode, for pictures of this depth.
-        picture: uint8 (height, width), or (height, width, 3) if the restorer is one for colour.
-        noise: scores of the noise types and levels, as in ``Seen``, if somebody else tells them.
-        tile: the largest side that is restored at once, in pixels; a multiple of ``STRIDE``.
+        restorer: fitted, in evaluation mode, for images of this depth.
+        image: uint8 (height, width), or (height, width, 3) if the denoiser is one for colour.
+        noise: scores of the noise types and noise levels, as in ``Seen``, if another network estimated them.
+        tile: the largest side that is denoised at once, in pixels; a multiple of ``STRIDE``.
 
     Returns:
-        The restored picture, uint8 of the same shape, and what was seen, or told, of its noise.
+        The denoised image, uint8 of the same shape, and the global context: the estimated, or given, noise.
 
     Raises:
-        ModelOutputError: a restored pixel is not finite.
+        ModelOutputError: a denoised pixel is not finite.
     """
     device = next(restorer.parameters()).device
-    pixels = torch.from_numpy(np.ascontiguousarray(picture)).to(device)
-    noisy = pixels.reshape(*picture.shape[:2], -1).permute(2, 0, 1)[None]
-    seen: Seen = restorer.survey(luma(noisy.float() / 255))
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)
+    noisy = pixels.reshape(*image.shape[:2], -1).permute(2, 0, 1)[None]  # (1, depth, height, width)
+    context: Seen = restorer.global_encoder(luma(noisy.float() / 255))
     if noise is not None:
-        seen = seen._replace(scores=noise[0].to(device), levels=noise[1].to(device))
-    restored = torch.empty_like(noisy)
-    height, width = picture.shape[:2]
+        context = context._replace(scores=noise[0].to(device), levels=noise[1].to(device))
+    denoised = torch.empty_like(noisy)
+    height, width = image.shape[:2]
     for top in range(0, height, tile):
         for left in range(0, width, tile):
-            _restore_tile(restorer, noisy, restored, seen, (_span(top, tile, height), _span(left, tile, width)))
-    return restored[0].permute(1, 2, 0).reshape(picture.shape).cpu().numpy(), seen
+            _denoise_tile(restorer, noisy, denoised, context, (_span(top, tile, height), _span(left, tile, width)))
+    return denoised[0].permute(1, 2, 0).reshape(image.shape).cpu().numpy(), context
 
 
-def _restore_tile(restorer: Restorer, noisy: Tensor, restored: Tensor, seen: Seen, tile: Window) -> None:
+def _denoise_tile(restorer: Restorer, noisy: Tensor, denoised: Tensor, context: Seen, tile: Window) -> None:
+    """Denoise a tile with its halo and write its pixels, as uint8, into ``denoised``."""
     height, width = noisy.shape[-2:]
-    rows, columns = _around(tile[0], height), _around(tile[1], width)
-    waves, small = enlarge_seen(seen, height, width, (rows, columns))
+    rows, columns = _with_halo(tile[0], height), _with_halo(tile[1], width)
+    waves, small = enlarge_seen(context, height, width, (rows, columns))
     window = noisy[..., rows, columns].float() / 255
-    short = (0, -window.shape[-1] % STRIDE, 0, -window.shape[-2] % STRIDE)
-    window, waves, small = (functional.pad(m, short, mode="replicate") for m in (window, waves, small))
-    details = restorer.detail(window, waves, small, seen.about)
-    inner = details[..., tile[0].start - rows.start :, tile[1].start - columns.start :]
+    padding = (0, -window.shape[-1] % STRIDE, 0, -window.shape[-2] % STRIDE)
+    window, waves, small = (functional.pad(each, padding, mode="replicate") for each in (window, waves, small))
+    output = restorer.detail(window, waves, small, context.conditioning)
+    inner = output[..., tile[0].start - rows.start :, tile[1].start - columns.start :]
     inner = inner[..., : tile[0].stop - tile[0].start, : tile[1].stop - tile[1].start]
-    if not bool(inner.isfinite().all()):  # as bytes they would look like a picture
-        raise ModelOutputError("restored pixels: expected finite numbers; the restorer cannot be used: train it again")
-    restored[..., tile[0], tile[1]] = inner.clamp(0, 1).mul(255).round().to(torch.uint8)
+    if not bool(inner.isfinite().all()):  # converted to bytes, they would look like an image
+        raise ModelOutputError("denoised pixels: expected finite numbers; the denoiser cannot be used: train it again")
+    denoised[..., tile[0], tile[1]] = inner.clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
 def _span(start: int, length: int, end: int) -> slice:
     return slice(start, min(start + length, end))
 
 
-def _around(span: slice, end: int) -> slice:
+def _with_halo(span: slice, end: int) -> slice:
     return slice(max(0, span.start - HALO), min(span.stop + HALO, end))

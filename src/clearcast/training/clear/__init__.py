@@ -1,1 +1,1 @@
-"""Fitting the networks of recipe ``clear``, on a sheet's pairs and on noise made anew at every step."""
+"""Training of recipe ``clear``: denoiser, classifier and student, on data made during training."""

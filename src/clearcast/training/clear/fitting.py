@@ -1,4 +1,4 @@
-"""Fits the restorer: first the survey, on whole pictures; then the detail network, on crops of them."""
+"""Fit the denoiser: first the global encoder, on whole images; then the detail U-Net, on crops."""
 
 import shutil
 from dataclasses import dataclass
@@ -19,18 +19,20 @@ from clearcast.training.fit import Fitted, Surroundings, fit_network, is_fitted
 from clearcast.training.recipe import Fit
 from clearcast.training.synthesis import TYPES, Spoiled
 
-SURVEY_BATCH = 8  # pictures
-DETAIL_BATCH = 4  # pictures
-CROPS = 4  # of each picture
+SURVEY_BATCH = 8  # images
+DETAIL_BATCH = 4  # images
+CROPS = 4  # of each image
 CROP = 160  # pixels a side, at most
+_RATE = 2e-3  # learning rate
 _HELDOUT = 4  # batches
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long to fit: steps of each network, multiples of ``steps.EPOCH``, and views of each row for the judge.
+    """Training budget of recipe ``clear``.
 
-    ``rows``: from how many rows the judge learns; None: all.
+    ``survey``, ``detail``: steps of global encoder and detail U-Net, multiples of ``steps.EPOCH``. ``views``: views of
+    each row that the classifier learns from. ``rows``: rows that it learns from; None: all.
     """
 
     survey: int
@@ -40,85 +42,87 @@ class Plan:
 
 
 def fit_restorer(
-    restorer: Restorer, training: Gallery, heldout: Gallery, folder: Path, *, plan: Plan, around: Surroundings
+    restorer: Restorer, training: Gallery, heldout: Gallery, folder: Path, *, plan: Plan, config: Surroundings
 ) -> tuple[Fitted, Fitted]:
-    """Fit survey and detail network in folders of ``folder``; goes on where an earlier call was stopped.
+    """Fit global encoder and detail U-Net in subfolders of ``folder``; resumes an interrupted call.
 
     Args:
-        restorer: not fitted yet; it is fitted in place.
-        training: what it learns from.
-        heldout: pictures of the same shape, of other parts, which only show how the fitting goes.
+        restorer: fitted in place.
+        training: images to learn from.
+        heldout: images of the same shape, of other parts, which only show the progress.
         folder: for checkpoints.
-        plan: how many steps.
-        around: the seed, and where the work is shown.
+        plan: numbers of steps.
+        config: of the trainer.
 
     Raises:
         OutputError: a checkpoint is damaged.
         KeyboardInterrupt: the user stopped it.
     """
-    if not is_fitted(folder / "survey"):  # what was fitted to another survey is of no use
+    if not is_fitted(folder / "survey"):  # a detail U-Net is fitted to its global encoder
         shutil.rmtree(folder / "detail", ignore_errors=True)
-    survey = fit_network(
-        SurveyModule(restorer.survey, learning_rate=2e-3, steps=plan.survey),
-        step_loader(lambda rng: survey_batch(training, rng), around.seed),
-        fixed_loader(lambda rng: survey_batch(heldout, rng), around.seed, _HELDOUT),
+    encoder = fit_network(
+        SurveyModule(restorer.global_encoder, learning_rate=_RATE, steps=plan.survey),
+        step_loader(lambda rng: survey_batch(training, rng), config.seed),
+        fixed_loader(lambda rng: survey_batch(heldout, rng), config.seed, _HELDOUT),
         folder / "survey",
-        settings=Fit(learning_rate=2e-3, batch=SURVEY_BATCH, epochs=plan.survey // EPOCH),
-        title="Survey",
-        around=around,
+        settings=Fit(learning_rate=_RATE, batch=SURVEY_BATCH, epochs=plan.survey // EPOCH),
+        title="Global encoder",
+        config=config,
     )
-    return survey, fit_detail(restorer, training, heldout, folder / "detail", steps=plan.detail, around=around)
+    return encoder, fit_detail(restorer, training, heldout, folder / "detail", steps=plan.detail, config=config)
 
 
 def fit_detail(
-    restorer: Restorer, training: Gallery, heldout: Gallery, folder: Path, *, steps: int, around: Surroundings
+    restorer: Restorer, training: Gallery, heldout: Gallery, folder: Path, *, steps: int, config: Surroundings
 ) -> Fitted:
-    """Fit the detail network to a survey that is fitted; as ``fit_restorer``, in a folder of its own."""
+    """Fit the detail U-Net to a fitted global encoder, in ``folder``; see ``fit_restorer``."""
     crop = crop_of(training)
     return fit_network(
-        DetailModule(restorer.detail, restorer.survey, learning_rate=2e-3, steps=steps, crop=crop),
-        step_loader(lambda rng: detail_batch(training, crop, rng), around.seed),
-        fixed_loader(lambda rng: detail_batch(heldout, crop, rng), around.seed, _HELDOUT),
+        DetailModule(restorer.detail, restorer.global_encoder, learning_rate=_RATE, steps=steps, crop=crop),
+        step_loader(lambda rng: detail_batch(training, crop, rng), config.seed),
+        fixed_loader(lambda rng: detail_batch(heldout, crop, rng), config.seed, _HELDOUT),
         folder,
-        settings=Fit(learning_rate=2e-3, batch=DETAIL_BATCH * CROPS, epochs=steps // EPOCH),
-        title="Detail",
-        around=around,
+        settings=Fit(learning_rate=_RATE, batch=DETAIL_BATCH * CROPS, epochs=steps // EPOCH),
+        title="Detail U-Net",
+        config=config,
     )
 
 
 def crop_of(gallery: Gallery) -> int:
-    """Pixels a side of the crops that the detail network learns from."""
+    """Choose the side of the crops that the detail U-Net learns from, in pixels."""
     return min(CROP, *gallery.shape)
 
 
 def survey_batch(gallery: Gallery, rng: np.random.Generator) -> Batch:
-    """See ``SurveyModule``."""
-    drawn = [gallery.draw(rng) for _ in range(SURVEY_BATCH)]
-    noisy, clean = _pixels(drawn)
-    waves = torch.stack([_waves(one) for one in drawn])
-    kinds = torch.tensor([TYPES.index(one.kind) for one in drawn])
-    levels = torch.tensor([[_level(one.sigma), _level(one.density)] for one in drawn])
+    """Make a batch for the global encoder; see ``SurveyModule``."""
+    samples = [gallery.draw(rng) for _ in range(SURVEY_BATCH)]
+    noisy, clean = _image_tensors(samples)
+    waves = torch.stack([_shrunk_waves(sample) for sample in samples])
+    kinds = torch.tensor([TYPES.index(sample.kind) for sample in samples])
+    levels = torch.tensor([[_nan_if_unknown(sample.sigma), _nan_if_unknown(sample.density)] for sample in samples])
     return noisy, clean, waves, kinds, levels
 
 
 def detail_batch(gallery: Gallery, crop: int, rng: np.random.Generator) -> Batch:
-    """See ``DetailModule``."""
-    noisy, clean = _pixels([gallery.draw(rng) for _ in range(DETAIL_BATCH)])
+    """Make a batch for the detail U-Net; see ``DetailModule``."""
+    noisy, clean = _image_tensors([gallery.draw(rng) for _ in range(DETAIL_BATCH)])
     room = np.array(noisy.shape[1:3]) - crop
     return noisy, clean, torch.from_numpy(rng.integers(0, room + 1, (CROPS, 2)))
 
 
-def _pixels(drawn: list[Spoiled]) -> tuple[torch.Tensor, torch.Tensor]:
-    noisy, clean = (np.stack(pictures) for pictures in ([d.noisy for d in drawn], [d.clean for d in drawn]))
+def _image_tensors(samples: list[Spoiled]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stack noisy and noise-free images, each uint8 (batch, height, width, depth)."""
+    noisy, clean = np.stack([each.noisy for each in samples]), np.stack([each.clean for each in samples])
     shape = (*noisy.shape[:3], -1)
     return torch.from_numpy(noisy.reshape(shape)), torch.from_numpy(clean.reshape(shape))
 
 
-def _waves(one: Spoiled) -> torch.Tensor:
-    if one.waves is None:
+def _shrunk_waves(sample: Spoiled) -> torch.Tensor:
+    """Shrink the periodic noise to (1, SIDE, SIDE); NaN if it is unknown."""
+    if sample.waves is None:
         return torch.full((1, SIDE, SIDE), torch.nan)
-    return shrink(torch.from_numpy(one.waves)[None, None], SIDE, SIDE)[0]
+    return shrink(torch.from_numpy(sample.waves)[None, None], SIDE, SIDE)[0]
 
 
-def _level(value: float | None) -> float:
+def _nan_if_unknown(value: float | None) -> float:
     return torch.nan if value is None else value

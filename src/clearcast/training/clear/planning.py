@@ -81,7 +81,7 @@ def pace_of(restorer: Restorer, backbone: Backbone, gallery: Gallery, *, device:
     """How fast this machine is, by trying a little of everything on copies of the networks."""
     rng = np.random.default_rng(0)
     tried = copy.deepcopy(restorer).to(device)
-    survey, detail, crop = tried.survey, tried.detail, crop_of(gallery)
+    survey, detail, crop = tried.global_encoder, tried.detail, crop_of(gallery)
     return Pace(
         survey=_seconds(
             SurveyModule(survey, learning_rate=1e-4, steps=_TRIED), lambda: survey_batch(gallery, rng), device

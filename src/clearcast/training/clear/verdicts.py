@@ -1,4 +1,4 @@
-"""The pictures that recipe ``clear``'s judge learns from: restored ones, as on the line, and noise-free ones."""
+"""Training views of recipe ``clear``'s classifier: denoised images, as in inspection, and noise-free images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +16,15 @@ from clearcast.training.synthesis import spoil
 from clearcast.training.views import vary
 
 VIEWS = 4
-_SHARE, _ENOUGH = 0.8, 384  # of a picture's sides, where that leaves so many pixels
-_MULTIPLE = 32
+_SHARE, _ENOUGH = 0.8, 384  # share of an image's sides to classify at, unless that leaves fewer pixels than this
+_MULTIPLE = 32  # pixels
 
 
 def judged_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) in pixels that pictures of a shape are judged at.
+    """Choose the (height, width) in pixels that images of a shape are classified at.
 
-    A compromise: at half of 512 x 512 pixels fine defects are judged far worse, at three quarters a little worse than
-    in full, in half the time.
+    A compromise: compared with the full 512 x 512 pixels, half the side misses many fine defects; three quarters of it
+    is slightly less accurate, in half the time.
     """
     height, width = (
         side if side <= _ENOUGH else max(_ENOUGH, round(_SHARE * side / _MULTIPLE) * _MULTIPLE) for side in shape
@@ -33,18 +33,18 @@ def judged_shape(shape: tuple[int, int]) -> tuple[int, int]:
 
 
 class RestoredViews:
-    """Views of rows for ``fit_judge``, all of one shape.
+    """Denoised views of rows for ``fit_judge``, all of one shape.
 
-    View 0 is the restored noisy picture: what is judged on the line. View 1 is the noise-free one as it is, view 2 a
-    variation of it, view 3 a variation with noise made anew, restored; further ones like 2 and 3 in turns. Where there
-    is no noise-free picture, the restored one stands for it.
+    View 0 is the denoised noisy image, as in inspection. View 1 is the noise-free image, view 2 an augmentation of it,
+    view 3 an augmentation with synthetic noise, denoised; further views alternate like 2 and 3. Without a noise-free
+    image, the denoised image takes its place.
 
     Args:
         pairs: the rows.
-        channels: those of the restorer.
-        shape: (height, width) in pixels that pictures are judged at.
+        channels: those of the denoiser.
+        shape: (height, width) in pixels that images are classified at.
         restorer: fitted, in evaluation mode.
-        seed: with row and view it decides every variation and noise.
+        seed: decides augmentation and noise, together with row and view.
     """
 
     def __init__(
@@ -57,25 +57,25 @@ class RestoredViews:
         self._seed = seed
 
     def __call__(self, row: int, view: int) -> Picture:
-        """The picture of a row's view, uint8 of the shape given; the same each time."""
+        """Make a view of a row, uint8 of the given shape; the same at each call."""
         pair = self._pairs[row]
         rng = np.random.default_rng((self._seed, row, view))
         if view == 0 and pair.noisy:
-            return self._shaped(self._restored(pair.noisy))
-        clean = imaging.load(pair.clean, self._channels) if pair.clean else self._restored(pair.noisy)
+            return self._resize(self._denoise(pair.noisy))
+        clean = imaging.load(pair.clean, self._channels) if pair.clean else self._denoise(pair.noisy)
         varied = vary(clean, rng) if view >= 2 else clean
         if view == 0 or (view % 2 and view > 1):
             varied, _ = restore(self._restorer, spoil(varied, rng).noisy)
-        return self._shaped(varied)
+        return self._resize(varied)
 
-    def _restored(self, noisy: Path | None) -> Picture:
-        assert noisy, "a pair has one picture at least"
+    def _denoise(self, noisy: Path | None) -> Picture:
+        assert noisy, "a pair has at least one image"
         return restore(self._restorer, imaging.load(noisy, self._channels))[0]
 
-    def _shaped(self, picture: Picture) -> Picture:
-        """As the judge brings it to its size, rounded to grey levels."""
-        if picture.shape[:2] == self._shape:
-            return picture
-        channels = torch.from_numpy(picture.reshape(*picture.shape[:2], -1)).permute(2, 0, 1)
-        shaped = shrink(channels[None].float(), *self._shape)[0].permute(1, 2, 0)
-        return shaped.round().to(torch.uint8).reshape(*self._shape, *picture.shape[2:]).numpy()
+    def _resize(self, image: Picture) -> Picture:
+        """Resize as the classifier does, and round to grey levels."""
+        if image.shape[:2] == self._shape:
+            return image
+        channels = torch.from_numpy(image.reshape(*image.shape[:2], -1)).permute(2, 0, 1)
+        resized = shrink(channels[None].float(), *self._shape)[0].permute(1, 2, 0)
+        return resized.round().to(torch.uint8).reshape(*self._shape, *image.shape[2:]).numpy()
