@@ -52,7 +52,7 @@ def test_clean_pictures_alone_are_measured_and_shown_with_noise_made_anew(
     result = CliRunner().invoke(command_line(["train"]), [*asked, "--device", "cpu"])
 
     assert result.exit_code == 0, result.output
-    assert "noise made anew" in " ".join(result.output.split())
+    assert "with noise added" in " ".join(result.output.split())
     assert read_manifest(tmp_path / "bundle").get("noise_made_anew")
     table = pd.read_csv(tmp_path / "bundle" / "predictions.csv")
     assert set(table["noise_type"]) == {"gaussian", "salt_and_pepper", "periodic"}

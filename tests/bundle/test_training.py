@@ -24,7 +24,7 @@ from clearcast.imaging import Channels
 from clearcast.models.clear.restoring import restore
 from clearcast.runtime.manifest import MANIFEST
 from clearcast.runtime.package import read_manifest
-from clearcast.training.clear.planning import Pace
+from clearcast.training.clear.planning import StepTimes
 from clearcast.training.recipe import load_recipe
 
 
@@ -118,7 +118,7 @@ def test_a_training_that_is_stopped_at_its_very_end_is_gone_on_with_and_fits_not
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("clearcast.bundle.finishing.write_manifest", stop)
+        patch.setattr("clearcast.bundle.pipeline.write_manifest", stop)
         with pytest.raises(KeyboardInterrupt):
             train(stopped)
     with pytest.raises(OutputError, match="--resume"):
@@ -133,7 +133,7 @@ def test_a_training_that_is_stopped_at_its_very_end_is_gone_on_with_and_fits_not
 def test_a_whole_bundle_is_not_trained_over(bundle: Path, noisy_folder: Path) -> None:
     before = (bundle / MANIFEST).read_bytes()
     for again in (request(noisy_folder, bundle), replace(request(noisy_folder, bundle), resume=True)):
-        with pytest.raises(OutputError, match=r"is a whole bundle already; train another .* by --force"):
+        with pytest.raises(OutputError, match=r"is a complete bundle; choose another --out, .* with --force"):
             train(again)
     assert (bundle / MANIFEST).read_bytes() == before
 
@@ -166,8 +166,8 @@ def test_a_budget_is_turned_into_a_plan_that_is_kept(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch)
-    slow = Pace(survey=1e3, detail=1e3, look=1e3)
-    monkeypatch.setattr("clearcast.bundle.training.pace_of", lambda *_, **__: slow)
+    slow = StepTimes(steps={"survey": 1e3, "detail": 1e3}, view=1e3, measurement=1e3)
+    monkeypatch.setattr("clearcast.bundle.training.time_training", lambda *_, **__: slow)
     manifest = train(replace(request(noisy_folder, tmp_path / "budget"), budget=2))
     assert manifest["effort"]["plan"] == {"survey": 1, "detail": 1, "views": 2, "rows": None}
     assert manifest["effort"]["budget_minutes"] == 2

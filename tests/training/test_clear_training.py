@@ -21,7 +21,7 @@ from clearcast.models.clear.restorer import Restorer
 from clearcast.models.clear.restoring import restore
 from clearcast.training.clear.gallery import Gallery, Pair
 from clearcast.training.clear.modules import AnnealedModule, SurveyModule
-from clearcast.training.clear.planning import Pace, pace_of, plan_within
+from clearcast.training.clear.planning import StepTimes, TrainingPlan, plan_training, time_training
 from clearcast.training.clear.steps import EPOCH, StepDataset
 from clearcast.training.clear.verdicts import VIEWS, RestoredViews, judged_shape
 from clearcast.training.datasets import Batch
@@ -56,7 +56,8 @@ def test_a_step_has_its_own_batch_whatever_was_asked_before(steps: list[int]) ->
 def test_a_plan_takes_what_it_is_given_and_no_more(
     minutes: float, survey: float, detail: float, look: float, rows: int, measured: int
 ) -> None:
-    plan = plan_within(minutes, Pace(survey=survey, detail=detail, look=look), rows=rows, measured=measured)
+    times = StepTimes(steps={"survey": survey, "detail": detail}, view=look, measurement=look)
+    plan = plan_training(minutes, times, rows=rows, test_rows=measured)
     assert plan.survey % EPOCH == plan.detail % EPOCH == 0
     assert 2 <= plan.views <= VIEWS
     judged = rows if plan.rows is None else plan.rows
@@ -72,13 +73,27 @@ def test_a_plan_takes_what_it_is_given_and_no_more(
         assert judged == 100 or 2 * judged * look <= 0.25 * 60 * minutes
 
 
-def test_the_pace_of_a_machine_is_measured(pair: Pair) -> None:
+def test_step_times_are_measured_on_copies(pair: Pair) -> None:
     gallery = Gallery([pair] * 3, Channels.GREY)
     restorer = Restorer()
     before = {name: weights.clone() for name, weights in restorer.state_dict().items()}
-    pace = pace_of(restorer, Backbone(), gallery, device=torch.device("cpu"))
-    assert min(pace.survey, pace.detail, pace.look) > 0
+    times = time_training(restorer, Backbone(), gallery, device=torch.device("cpu"))
+    assert min(*times.steps.values(), times.view) > 0
+    assert times.measurement == times.view
     assert all(torch.equal(before[name], weights) for name, weights in restorer.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("minutes", "plan"),
+    [
+        (2, TrainingPlan(survey=50, detail=100, views=2, rows=107)),
+        (20, TrainingPlan(survey=950, detail=1200, views=2, rows=1146)),
+        (600, TrainingPlan(survey=38700, detail=48000, views=4)),
+    ],
+)
+def test_a_budget_gives_the_same_plan_as_ever(minutes: float, plan: TrainingPlan) -> None:
+    times = StepTimes(steps={"survey": 0.5, "detail": 0.33}, view=0.13, measurement=0.13)
+    assert plan_training(minutes, times, rows=1500, test_rows=20) == plan
 
 
 def test_what_is_not_known_of_a_pair_teaches_nothing() -> None:

@@ -69,7 +69,7 @@ def train(
             devices=devices,
             console=console,
         ),
-        illustrate=lambda networks: write_samples(out, networks, read.root),
+        draw_samples=lambda samples: write_samples(out, samples),
     )
     console.print(bundle_table(manifest))
     if manifest["no_judge"]:

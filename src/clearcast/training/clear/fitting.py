@@ -1,7 +1,6 @@
 """Fits the restorer: first the survey, on whole pictures; then the detail network, on crops of them."""
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from clearcast.models.clear.waves import SIDE
 from clearcast.training.clear.gallery import Gallery
 from clearcast.training.clear.modules import DetailModule, SurveyModule
 from clearcast.training.clear.steps import EPOCH, fixed_loader, step_loader
-from clearcast.training.clear.verdicts import VIEWS
 from clearcast.training.datasets import Batch
 from clearcast.training.fit import Fitted, Surroundings, fit_network, is_fitted
 from clearcast.training.recipe import Fit
@@ -26,21 +24,15 @@ CROP = 160  # pixels a side, at most
 _HELDOUT = 4  # batches
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How long to fit: steps of each network, multiples of ``steps.EPOCH``, and views of each row for the judge.
-
-    ``rows``: from how many rows the judge learns; None: all.
-    """
-
-    survey: int
-    detail: int
-    views: int = VIEWS
-    rows: int | None = None
-
-
 def fit_restorer(
-    restorer: Restorer, training: Gallery, heldout: Gallery, folder: Path, *, plan: Plan, around: Surroundings
+    restorer: Restorer,
+    training: Gallery,
+    heldout: Gallery,
+    folder: Path,
+    *,
+    survey_steps: int,
+    detail_steps: int,
+    around: Surroundings,
 ) -> tuple[Fitted, Fitted]:
     """Fit survey and detail network in folders of ``folder``; goes on where an earlier call was stopped.
 
@@ -49,7 +41,7 @@ def fit_restorer(
         training: what it learns from.
         heldout: pictures of the same shape, of other parts, which only show how the fitting goes.
         folder: for checkpoints.
-        plan: how many steps.
+        survey_steps, detail_steps: of each network, multiples of ``steps.EPOCH``.
         around: the seed, and where the work is shown.
 
     Raises:
@@ -59,15 +51,15 @@ def fit_restorer(
     if not is_fitted(folder / "survey"):  # what was fitted to another survey is of no use
         shutil.rmtree(folder / "detail", ignore_errors=True)
     survey = fit_network(
-        SurveyModule(restorer.survey, learning_rate=2e-3, steps=plan.survey),
+        SurveyModule(restorer.survey, learning_rate=2e-3, steps=survey_steps),
         step_loader(lambda rng: survey_batch(training, rng), around.seed),
         fixed_loader(lambda rng: survey_batch(heldout, rng), around.seed, _HELDOUT),
         folder / "survey",
-        settings=Fit(learning_rate=2e-3, batch=SURVEY_BATCH, epochs=plan.survey // EPOCH),
+        settings=Fit(learning_rate=2e-3, batch=SURVEY_BATCH, epochs=survey_steps // EPOCH),
         title="Survey",
         around=around,
     )
-    return survey, fit_detail(restorer, training, heldout, folder / "detail", steps=plan.detail, around=around)
+    return survey, fit_detail(restorer, training, heldout, folder / "detail", steps=detail_steps, around=around)
 
 
 def fit_detail(
