@@ -169,7 +169,7 @@ def test_corrupt_goes_on_past_a_bad_picture(clearcast: Clearcast, tmp_path: Path
     for name in ("a_ok.png", "b_def.png", "c_ok.png"):
         Image.new("L", (64, 64), 128).save(folder / name)
     (folder / "d_def.png").write_bytes(b"")
-    refused(clearcast("corrupt", folder, tmp_path / "out"), "1 pictures could not be used", "d_def.png")
+    refused(clearcast("corrupt", folder, tmp_path / "out"), "1 images could not be used", "d_def.png")
     assert len(pd.read_excel(tmp_path / "out/Labels.xlsx", engine="calamine")) == 3
 
 

@@ -177,7 +177,7 @@ def test_a_picture_too_small_is_refused_before_anything_is_written(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clearcast.bundle.sizes.SMALLEST", 65)
-    with pytest.raises(SheetError, match=r"row 2: .* has 64 x 64 pixels; needed are at least 65 a side"):
+    with pytest.raises(SheetError, match=r"row 2: .*: expected at least 65 x 65 pixels, got 64 x 64"):
         train(request(noisy_folder, tmp_path / "tiny"))
     assert not (tmp_path / "tiny").exists()
 

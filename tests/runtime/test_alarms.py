@@ -197,9 +197,9 @@ def test_lines_that_nobody_takes_are_counted(monkeypatch: pytest.MonkeyPatch) ->
     free = threading.Event()
     monkeypatch.setattr(speaking, "say", said.append)
     monkeypatch.setattr(speaking, "_LINES", 5)
-    monkeypatch.setattr(speaking, "_takes_more", lambda: free.wait(0.01))
+    monkeypatch.setattr(speaking, "_is_writable", lambda: free.wait(0.01))
     with speaking.LinePrinter() as printer:
         for number in range(12):
             printer.say(str(number))
         free.set()
-    assert said == ["... 7 lines were not printed, since nobody took them", *map(str, range(7, 12))]
+    assert said == ["... 7 lines were dropped: the terminal did not take them", *map(str, range(7, 12))]

@@ -76,7 +76,7 @@ def test_one_row_a_picture(bundle: Path, tmp_path: Path) -> None:
     assert "not a readable picture" in rows[-1]["error"]
     defects = sum(row["verdict"] == "defect" for row in rows)
     assert f"{defects} defect" in done.output
-    assert "1 picture could not be inspected" in done.output
+    assert "1 image could not be inspected" in done.output
 
 
 def test_pictures_are_written_beside(bundle: Path, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_what_is_too_long_for_a_format_keeps_its_verdict_and_is_told(bundle: Pat
     assert done.exit_code == 0, done.output
     assert [(row["verdict"] != "", row["error"]) for row in rows_of(tmp_path / "r.csv")] == [(True, ""), (True, "")]
     said = " ".join(done.output.split())
-    assert "1 picture beside the results could not be written" in said
+    assert "1 output file of denoised images and heat maps could not be written" in said
     assert "parts/a.png: 65600 x 16 pixels; a .jpg file holds at most 65,500 pixels a side" in said
     assert len(imaging.find(tmp_path / "d")) == 1
     shapes = sorted(imaging.load(path, Channels.RGB).shape for path in imaging.find(tmp_path / "h"))
@@ -156,7 +156,7 @@ def test_a_name_that_the_disk_does_not_take_costs_no_verdict(
 
     assert done.exit_code == 0, done.output
     assert all(row["verdict"] and not row["error"] for row in rows_of(tmp_path / "r.csv"))
-    assert "3 pictures beside the results could not be written" in done.output
+    assert "3 output files of denoised images and heat maps could not be written" in done.output
 
 
 def test_a_full_disk_stops_the_work_and_resume_leaves_no_gaps(
@@ -406,7 +406,7 @@ def test_a_picture_that_changed_is_inspected_again_and_its_last_row_counts(bundl
     done = predict(*asked)
 
     assert done.exit_code == 0, done.output
-    assert "1 picture had a row, and changed since" in done.output
+    assert "1 changed image inspected again" in done.output
     assert "Verdicts: 2 ok" in done.output
     assert [(Path(row["path"]).name, row["verdict"]) for row in rows_of(out)] == [
         ("a.png", "defect"),

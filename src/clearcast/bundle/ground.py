@@ -66,7 +66,7 @@ class Ground:
         return all(row.noise_type is NoiseType.NONE for row in self.chosen(Subset.TEST))
 
     def galleries(self, console: Console) -> tuple[Gallery, Gallery]:
-        """What to learn from, and pictures that show how it goes: of validation rows, where there are any."""
+        """The training images, and images to monitor the fit: of validation rows or, without any, the same."""
         training = self._gallery(self.chosen(Subset.TRAIN), None, console)
         if training.kept < len(training):
             console.print(
