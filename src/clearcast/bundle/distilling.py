@@ -4,7 +4,6 @@ One small network predicts verdicts, noise types and heat maps from the noisy im
 a smaller detail network that is trained with the same survey network.
 """
 
-import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,12 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from clearcast.bundle.golden import examples
 from clearcast.bundle.ground import WORK, Ground, begin
 from clearcast.bundle.judging import ClassifierFit, classifier_rows, fit_head
 from clearcast.bundle.measuring import measure
 from clearcast.bundle.networks import Distilled, Networks, load_networks, still
 from clearcast.bundle.packaging import Data, sheet_of
-from clearcast.bundle.pipeline import PhaseTimer, describe_networks, write_bundle
-from clearcast.bundle.reference import reference_of
+from clearcast.bundle.pipeline import PhaseTimer, describe_networks, write_trained_bundle
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.teaching import Teaching
 from clearcast.domain import Subset
@@ -35,9 +32,8 @@ from clearcast.runtime.package import open_package
 from clearcast.runtime.signing import Trust
 from clearcast.training.clear.fitting import fit_detail
 from clearcast.training.clear.glancing import NoisyViews, fit_glance
-from clearcast.training.clear.planning import DISTILLATION_VIEWS, refuse_short
-from clearcast.training.fit import Surroundings, device_name, require_device
-from clearcast.training.memory import keep_freed_memory
+from clearcast.training.clear.planning import DISTILLATION_VIEWS
+from clearcast.training.fit import Surroundings, device_name
 from clearcast.training.weights import fingerprint
 
 SIDE, SIDES = 160, range(64, 1025, 32)  # pixels of the longer side of the student's input
@@ -133,10 +129,6 @@ def distill(request: DistillRequest) -> Manifest:
         ClearcastError: the teacher, the machine or the folder does not allow it.
         KeyboardInterrupt: the user stopped it; ``resume`` continues it.
     """
-    keep_freed_memory()
-    require_device(request.accelerator, request.devices)
-    if request.budget is not None:
-        refuse_short(request.budget)
     assert request.networks.verdicts, "others are refused"
     ground = begin(request)
     timer, work = PhaseTimer(), ground.folder.path / WORK
@@ -173,18 +165,10 @@ def distill(request: DistillRequest) -> Manifest:
         judge=fit.facts,
         measured=measured,
     )
-    teacher = f"{request.teacher} {request.fingerprint[:8]}"
-    manifest = write_bundle(
-        ground.folder.path,
-        distilled,
-        {**trained, "noise_made_anew": ground.tests_no_noise, "distilled_from": teacher},
-        pictures=examples(ground.rows.sheet, ground.chosen(Subset.TRAIN), ground.channels),
-        looks=reference_of(ground.folder.table(Subset.TEST).drop(columns="sharpness"), Subset.TEST),
-        timer=timer,
-        console=request.console,
-    )
-    shutil.rmtree(work)  # after the manifest, so that whatever stops this loses no training
-    return manifest
+    trained["noise_made_anew"] = ground.adds_test_noise
+    trained["distilled_from"] = f"{request.teacher} {request.fingerprint[:8]}"
+    table = ground.folder.table(Subset.TEST).drop(columns="sharpness")  # it needs the denoised image
+    return write_trained_bundle(request, ground, distilled, trained, table, timer)
 
 
 def _slim(restorer: Restorer, channels: Channels) -> Restorer:
@@ -200,7 +184,7 @@ def _fit_classifier(
     """Fit a classifier to the student's features of noisy images."""
     chosen = classifier_rows(ground, most, request.seed)
     pairs = ground.pairs(chosen.rows)
-    if ground.tests_no_noise:  # the sheet has no noisy images, but those of the line are
+    if ground.adds_test_noise:  # the sheet has no noisy images, but those of the line are
         pairs = [replace(pair, noisy=None) if pair.clean else pair for pair in pairs]
     views = NoisyViews(pairs, ground.channels, shape, seed=request.seed)
     folder = work / fingerprint(glance)

@@ -21,7 +21,9 @@ from clearcast.imaging import Channels
 from clearcast.progress import progress_bar
 from clearcast.runtime.manifest import MANIFEST, TrainedOn
 from clearcast.training.clear.gallery import Gallery, Pair, channels_of, pairs_of
-from clearcast.training.clear.planning import DistillationPlan, TrainingPlan
+from clearcast.training.clear.planning import DistillationPlan, TrainingPlan, refuse_short
+from clearcast.training.fit import require_device
+from clearcast.training.memory import keep_freed_memory
 from clearcast.training.recipe import SplitShares
 
 SHARES = SplitShares(test_share=0.2, validation_share=0.0)  # thresholds are chosen by cross-fitting
@@ -44,44 +46,44 @@ class Ground:
         """Grey if the noise-free images look grey, or the noisy image of rows without one; else RGB."""
         return channels_of([self.rows.sheet.resolve(row.reference or row.noisy) for row in self.rows.sheet.rows])
 
-    def indices(self, subset: Subset) -> list[int]:
+    def indices_of(self, subset: Subset) -> list[int]:
         """The indices of a subset's rows among the usable rows."""
         return self.division.split.rows(subset)
 
-    def chosen(self, subset: Subset) -> list[Row]:
+    def rows_of(self, subset: Subset) -> list[Row]:
         """The rows of a subset."""
-        return [self.rows.sheet.rows[index] for index in self.indices(subset)]
+        return [self.rows.sheet.rows[index] for index in self.indices_of(subset)]
 
-    def parts(self, subset: Subset) -> list[str]:
+    def groups_of(self, subset: Subset) -> list[str]:
         """The group of each row of a subset."""
-        return [self.division.parts.of_rows[index] for index in self.indices(subset)]
+        return [self.division.parts.of_rows[index] for index in self.indices_of(subset)]
 
     def pairs(self, rows: Sequence[Row]) -> list[Pair]:
         """The noisy and noise-free images of rows."""
         return pairs_of(self.rows.sheet, rows)
 
     @property
-    def tests_no_noise(self) -> bool:
-        """Whether no test row is noisy, so that denoising must be measured with added noise."""
-        return all(row.noise_type is NoiseType.NONE for row in self.chosen(Subset.TEST))
+    def adds_test_noise(self) -> bool:
+        """Whether noise is added to measure denoising, since no test row is noisy."""
+        return all(row.noise_type is NoiseType.NONE for row in self.rows_of(Subset.TEST))
 
     def galleries(self, console: Console) -> tuple[Gallery, Gallery]:
         """The training images, and images to monitor the fit: of validation rows or, without any, the same."""
-        training = self._gallery(self.chosen(Subset.TRAIN), None, console)
+        training = self._gallery(self.rows_of(Subset.TRAIN), None, console)
         if training.kept < len(training):
             console.print(
                 f"  {training.kept} of {len(training)} images are kept in memory; the others are read at each use",
                 highlight=False,
             )
-        validation = [row for row in self.chosen(Subset.VALIDATION) if row.reference][:_WATCHED]
+        validation = [row for row in self.rows_of(Subset.VALIDATION) if row.reference][:_WATCHED]
         return training, self._gallery(validation, training.shape, console) if validation else training
 
-    def described(self, training: Gallery) -> TrainedOn:
+    def describe(self, training: Gallery) -> TrainedOn:
         """Describe the training data for the manifest."""
         return {
             "sheet": self.rows.sheet.path.name,
             "sheet_sha256": self.rows.sheet.sha256,
-            "rows": {subset.value: len(self.indices(subset)) for subset in Subset},
+            "rows": {subset.value: len(self.indices_of(subset)) for subset in Subset},
             "split": self.division.split.description,
             "parts": self.division.parts.count,
             "parts_source": self.division.parts.source.value,
@@ -119,8 +121,12 @@ def begin(request: TrainRequest) -> Ground:
     """Split the rows, or resume a training that was stopped.
 
     Raises:
-        ClearcastError: the sheet or the folder does not allow it, or the folder is a complete bundle.
+        ClearcastError: the sheet, the machine, the budget or the folder does not allow it.
     """
+    keep_freed_memory()
+    require_device(request.accelerator, request.devices)
+    if request.budget is not None:
+        refuse_short(request.budget)
     question = request.question()
     if not request.force and (request.out / MANIFEST).exists():
         raise OutputError(

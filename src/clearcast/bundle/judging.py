@@ -63,7 +63,7 @@ class ClassifierRows:
 
 def classifier_rows(ground: Ground, most: int | None, seed: int) -> ClassifierRows:
     """The training rows for a classifier: all, or at most ``most`` from as many groups as possible."""
-    rows, parts = ground.chosen(Subset.TRAIN), ground.parts(Subset.TRAIN)
+    rows, parts = ground.rows_of(Subset.TRAIN), ground.groups_of(Subset.TRAIN)
     places = range(len(rows)) if most is None else spread(parts, most, seed)
     return ClassifierRows(rows=[rows[place] for place in places], parts=[parts[place] for place in places])
 

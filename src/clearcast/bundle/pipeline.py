@@ -13,15 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import pandas as pd
 import torch
 from rich.console import Console
 
 from clearcast import __version__
 from clearcast.bundle.exporting import write_graphs
-from clearcast.bundle.golden import middle, write_golden
+from clearcast.bundle.golden import examples, middle, write_golden
+from clearcast.bundle.ground import WORK, Ground
 from clearcast.bundle.networks import Distilled, Networks, save_networks
 from clearcast.bundle.proving import Ask, ask_distilled, ask_networks, prove
 from clearcast.bundle.published import Published, ask_published, save_published
+from clearcast.bundle.reference import reference_of
+from clearcast.bundle.request import TrainRequest
+from clearcast.domain import Subset
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.study.folder import write_json
 from clearcast.imaging import Picture
@@ -95,6 +100,37 @@ def predictor_of(networks: Networks | Distilled | Published) -> Ask:
             return partial(ask_distilled, networks)
         case Published():
             return partial(ask_published, networks)
+
+
+def write_trained_bundle(
+    request: TrainRequest,
+    ground: Ground,
+    networks: Networks | Distilled,
+    trained: Trained,
+    table: pd.DataFrame,
+    timer: PhaseTimer,
+) -> Manifest:
+    """Write the bundle of a training into its folder, and remove the work folder.
+
+    Args:
+        request: has the console.
+        ground: has the folder, and the images for the parity check.
+        networks: see ``write_bundle``.
+        trained: see ``write_bundle``.
+        table: the measured test rows, for the drift reference.
+        timer: see ``write_bundle``.
+    """
+    manifest = write_bundle(
+        ground.folder.path,
+        networks,
+        trained,
+        pictures=examples(ground.rows.sheet, ground.rows_of(Subset.TRAIN), ground.channels),
+        looks=reference_of(table, Subset.TEST),
+        timer=timer,
+        console=request.console,
+    )
+    shutil.rmtree(ground.folder.path / WORK)  # after the manifest, so that an interruption loses no training
+    return manifest
 
 
 def write_bundle(

@@ -70,12 +70,12 @@ class Teaching:
                 glance=STEPS,
                 detail=DETAIL_STEPS,
                 rows=min(len(self._rows()), _MOST_ROWS),
-                judged=len(self._ground.indices(Subset.TRAIN)),
+                judged=len(self._ground.indices_of(Subset.TRAIN)),
             )
             if self._request.budget is None:
                 return most
             times = self._time(glance, restorer, gallery)
-            test_rows = len(self._ground.indices(Subset.TEST))
+            test_rows = len(self._ground.indices_of(Subset.TEST))
             return plan_distillation(self._request.budget, times, most, test_rows=test_rows)
 
         return kept_plan(self._request, self._ground, DistillationPlan, decide)
@@ -113,13 +113,13 @@ class Teaching:
         Raises:
             OutputError: there is none.
         """
-        places = [place for place, row in enumerate(self._ground.chosen(Subset.TRAIN)) if row.reference]
+        places = [place for place, row in enumerate(self._ground.rows_of(Subset.TRAIN)) if row.reference]
         if not places:
             raise OutputError("no training row has a noise-free image; distillation needs them")
         return places
 
     def _chosen(self, count: int) -> list[Row]:
-        rows, parts, places = self._ground.chosen(Subset.TRAIN), self._ground.parts(Subset.TRAIN), self._rows()
+        rows, parts, places = self._ground.rows_of(Subset.TRAIN), self._ground.groups_of(Subset.TRAIN), self._rows()
         return [rows[places[place]] for place in spread([parts[place] for place in places], count, self._seed)]
 
     def _time(self, glance: Glance, restorer: Restorer, gallery: Gallery) -> StepTimes:

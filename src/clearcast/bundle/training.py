@@ -1,6 +1,5 @@
 """Training of recipe ``clear`` on a sheet: split the rows, fit, measure on held-out groups, write the bundle."""
 
-import shutil
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -10,13 +9,11 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from clearcast.bundle.golden import examples
 from clearcast.bundle.ground import WORK, Ground, begin, kept_plan
 from clearcast.bundle.judging import learn_verdicts
 from clearcast.bundle.measuring import measure, pictures_of
 from clearcast.bundle.networks import Networks, judge, still
-from clearcast.bundle.pipeline import PhaseTimer, describe_networks, write_bundle
-from clearcast.bundle.reference import reference_of
+from clearcast.bundle.pipeline import PhaseTimer, describe_networks, write_trained_bundle
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.samples import SampleRow, sample_table
 from clearcast.domain import NoiseType, Subset
@@ -27,10 +24,9 @@ from clearcast.runtime.heat import heat_map
 from clearcast.runtime.manifest import Manifest
 from clearcast.training.clear.fitting import fit_restorer
 from clearcast.training.clear.gallery import Gallery
-from clearcast.training.clear.planning import RECIPE, TrainingPlan, plan_training, refuse_short, time_training
+from clearcast.training.clear.planning import RECIPE, TrainingPlan, plan_training, time_training
 from clearcast.training.clear.verdicts import judged_shape
-from clearcast.training.fit import Surroundings, device_name, require_device
-from clearcast.training.memory import keep_freed_memory
+from clearcast.training.fit import Surroundings, device_name
 from clearcast.training.ranks import follows
 
 
@@ -45,12 +41,8 @@ def train(request: TrainRequest, *, draw_samples: Callable[[Sequence[SampleRow]]
         ClearcastError: the sheet, the machine or the folder does not allow it.
         KeyboardInterrupt: the user stopped it; ``resume`` continues it.
     """
-    keep_freed_memory()
-    require_device(request.accelerator, request.devices)
     if follows():
         request = replace(request, resume=True, force=False, console=Console(quiet=True))
-    if request.budget is not None:
-        refuse_short(request.budget)
     backbone = pretrained_backbone(request.backbone)
     ground = begin(request)
     timer, work = PhaseTimer(), ground.folder.path / WORK
@@ -58,7 +50,7 @@ def train(request: TrainRequest, *, draw_samples: Callable[[Sequence[SampleRow]]
         training, heldout = ground.galleries(request.console)
     torch.manual_seed(request.seed)
     restorer = Restorer(ground.channels.depth)
-    plan = _plan(request, restorer, backbone, training, ground)
+    plan = _decide_plan(request, restorer, backbone, training, ground)
     _fit_restorer(request, restorer, (training, heldout), plan, work, timer)
     if follows():  # what remains is the work of one process
         sys.exit()
@@ -79,7 +71,7 @@ def train(request: TrainRequest, *, draw_samples: Callable[[Sequence[SampleRow]]
         draw_samples(_sample_rows(networks, ground))
     trained = describe_networks(
         "clear",
-        trained_on=ground.described(training),
+        trained_on=ground.describe(training),
         effort={
             "seed": request.seed,
             "plan": asdict(plan),
@@ -91,17 +83,8 @@ def train(request: TrainRequest, *, draw_samples: Callable[[Sequence[SampleRow]]
         no_judge=learned.lack,
         measured=measured,
     )
-    manifest = write_bundle(
-        ground.folder.path,
-        networks,
-        {**trained, "noise_made_anew": ground.tests_no_noise},
-        pictures=examples(ground.rows.sheet, ground.chosen(Subset.TRAIN), ground.channels),
-        looks=reference_of(ground.folder.table(Subset.TEST), Subset.TEST),
-        timer=timer,
-        console=request.console,
-    )
-    shutil.rmtree(work)  # after the manifest, so that whatever stops this loses no training
-    return manifest
+    trained["noise_made_anew"] = ground.adds_test_noise
+    return write_trained_bundle(request, ground, networks, trained, ground.folder.table(Subset.TEST), timer)
 
 
 def _fit_restorer(
@@ -119,7 +102,7 @@ def _fit_restorer(
     timer.minutes |= {name: round(fit.seconds / 60, 2) for name, fit in zip(("survey", "detail"), fitted, strict=True)}
 
 
-def _plan(
+def _decide_plan(
     request: TrainRequest, restorer: Restorer, backbone: Backbone, training: Gallery, ground: Ground
 ) -> TrainingPlan:
     """The recipe's steps, or those that fit into the budget."""
@@ -128,7 +111,7 @@ def _plan(
         if request.budget is None:
             return RECIPE
         times = time_training(restorer, backbone, training, device=request.torch_device)
-        rows, test_rows = (len(ground.indices(subset)) for subset in (Subset.TRAIN, Subset.TEST))
+        rows, test_rows = (len(ground.indices_of(subset)) for subset in (Subset.TRAIN, Subset.TEST))
         return plan_training(request.budget, times, rows=rows, test_rows=test_rows)
 
     return kept_plan(request, ground, TrainingPlan, decide)
