@@ -18,7 +18,7 @@ from clearcast.runtime.package import read_manifest
 from clearcast.runtime.verifying import verify
 
 
-def test_training_prints_its_figures_and_leaves_pictures_to_look_at(
+def test_training_prints_metrics_and_writes_sample_images(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch, graphs=True)
@@ -40,7 +40,7 @@ def test_training_prints_its_figures_and_leaves_pictures_to_look_at(
         read_manifest(out)
 
 
-def test_clean_pictures_alone_are_measured_and_shown_with_noise_made_anew(
+def test_noise_is_added_to_measure_a_sheet_of_noise_free_images(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch)
@@ -64,7 +64,7 @@ def test_clean_pictures_alone_are_measured_and_shown_with_noise_made_anew(
         assert fidelity(noisy, reference).psnr == pytest.approx(row["psnr_noisy"], abs=1e-4)
 
 
-def test_only_places_above_the_mean_are_hot() -> None:
+def test_a_heat_map_shows_evidence_above_the_mean_only() -> None:
     evidence = np.zeros((8, 8), np.float32)
     evidence[2, 5] = 10
     heat = heat_map(evidence, 128, 128)

@@ -1,4 +1,4 @@
-"""Distilling, from a bundle's folder to a quick bundle that is proved, inspects, and restores on demand."""
+"""Distillation: a student bundle passes the parity check, inspects, and denoises on demand."""
 
 import json
 from dataclasses import replace
@@ -33,7 +33,7 @@ QUIET = Console(quiet=True)
 
 
 def shorten_distilling(patch: pytest.MonkeyPatch) -> None:
-    """Few and small steps; graphs are written and compared, since that is what a quick bundle is for."""
+    """Few and small steps; graphs are written and their parity is checked, since a student is made for speed."""
     patch.setattr("clearcast.bundle.teaching.STEPS", 2)
     patch.setattr("clearcast.bundle.teaching.DETAIL_STEPS", 2)
     for module in (
@@ -72,7 +72,7 @@ def quick(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_quick_bundle_is_whole_and_says_what_it_was_distilled_from(quick: Path, teacher: Path) -> None:
+def test_a_student_is_a_complete_bundle_and_names_its_teacher(quick: Path, teacher: Path) -> None:
     assert verify(quick).pictures > 0
     manifest, taught = read_manifest(quick), read_manifest(teacher)
     assert manifest["recipe"] == "glance"
@@ -84,7 +84,7 @@ def test_a_quick_bundle_is_whole_and_says_what_it_was_distilled_from(quick: Path
     assert not (quick / "work").exists()
 
 
-def test_it_gives_verdicts_levels_and_evidence_without_restoring(quick: Path, noisy_folder: Path) -> None:
+def test_a_student_predicts_verdicts_levels_and_evidence_without_denoising(quick: Path, noisy_folder: Path) -> None:
     bundle = clearcast.load(quick)
     said = list(bundle.predict(noisy_folder / "With-Noise", evidence=True))
     assert all(not each.error and each.verdict and each.noise_type for each in said)
@@ -96,7 +96,7 @@ def test_it_gives_verdicts_levels_and_evidence_without_restoring(quick: Path, no
     np.testing.assert_array_equal(first.picture, imaging.load(Path(first.path), bundle.inspector.channels))
 
 
-def test_restored_pictures_are_of_the_slim_restorer_and_change_no_verdict(quick: Path, noisy_folder: Path) -> None:
+def test_images_are_denoised_by_the_small_restorer_without_changing_verdicts(quick: Path, noisy_folder: Path) -> None:
     source = noisy_folder / "With-Noise"
     plain = list(clearcast.load(quick).predict(source))
     slim = Restorer(1, SLIM)
@@ -108,7 +108,7 @@ def test_restored_pictures_are_of_the_slim_restorer_and_change_no_verdict(quick:
         assert np.abs(said.restored.astype(int) - restored).max() <= 1
 
 
-def test_large_pictures_are_judged_whole_and_restored_in_tiles(quick: Path) -> None:
+def test_large_images_are_classified_whole_and_denoised_in_tiles(quick: Path) -> None:
     inspector = Inspector(open_package(quick))
     assert not inspector.always_restores
     picture = np.random.default_rng(1).integers(0, 256, (1030, 1100), dtype=np.uint8)
@@ -117,14 +117,14 @@ def test_large_pictures_are_judged_whole_and_restored_in_tiles(quick: Path) -> N
     assert answers.restored.shape == (1, 1030, 1100, 1)
 
 
-def test_figures_are_of_the_teachers_test_rows(quick: Path, teacher: Path) -> None:
+def test_a_student_is_measured_on_the_test_rows_of_its_teacher(quick: Path, teacher: Path) -> None:
     own, taught = (pd.read_csv(folder / "predictions.csv") for folder in (quick, teacher))
     assert own["row"].tolist() == taught["row"].tolist()
     chosen_by = pd.read_csv(quick / "validation.csv")
     assert not set(chosen_by["row"]) & set(own["row"])
 
 
-def test_what_was_stopped_goes_on_to_the_same_bundle(
+def test_a_resumed_distillation_gives_the_same_bundle(
     quick: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten_distilling(monkeypatch)
@@ -157,7 +157,9 @@ def test_a_budget_goes_to_views_and_then_to_steps() -> None:
     assert plan_distillation(2, slow, most, test_rows=900).glance == 50, "one epoch in any case"
 
 
-def test_the_plan_is_kept_and_known_to_fit_here(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_is_decided_once_from_measured_step_times(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shorten_distilling(monkeypatch)
     plans: list[DistillationPlan] = []
 
@@ -176,7 +178,9 @@ def test_the_plan_is_kept_and_known_to_fit_here(teacher: Path, tmp_path: Path, m
     assert len(plans) == 1, "decided once"
 
 
-def test_what_cannot_be_distilled_is_refused(quick: Path, teacher: Path, bundle: Path, tmp_path: Path) -> None:
+def test_a_teacher_that_cannot_be_distilled_is_refused(
+    quick: Path, teacher: Path, bundle: Path, tmp_path: Path
+) -> None:
     with pytest.raises(OutputError, match="not a bundle"):
         request(tmp_path, tmp_path / "out")
     with pytest.raises(OutputError, match=r"has no run\.json and split\.csv"):
@@ -195,6 +199,6 @@ def test_what_cannot_be_distilled_is_refused(quick: Path, teacher: Path, bundle:
         contenders_of_bundle(quick)
 
 
-def test_it_is_exported_to_a_zip_that_inspects(quick: Path, tmp_path: Path) -> None:
+def test_a_student_is_exported_to_a_zip_that_inspects(quick: Path, tmp_path: Path) -> None:
     export(quick, tmp_path / "quick.zip")
     assert verify(tmp_path / "quick.zip").largest_difference <= 1e-3

@@ -1,4 +1,4 @@
-"""The published networks as graphs: resized as OpenCV does, and a whole study as a bundle."""
+"""Export of a study's run: the graph resizes as OpenCV does, and the bundle inspects."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def networks() -> Published:
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (64, 64), (16, 16), (50, 77), (20, 90), (90, 20), (128, 33), (31, 100)])
-def test_the_graph_says_what_the_study_says_at_any_size(networks: Published, shape: tuple[int, int]) -> None:
+def test_the_graph_predicts_as_the_study_at_any_size(networks: Published, shape: tuple[int, int]) -> None:
     depth = networks.recipe.input.channels.depth
     picture = np.random.default_rng(1).integers(0, 256, (*shape, depth), dtype=np.uint8)
     with torch.inference_mode():
@@ -52,7 +52,7 @@ def test_the_graph_says_what_the_study_says_at_any_size(networks: Published, sha
     assert off.max() <= 1
 
 
-def test_a_study_becomes_a_bundle(noisy_folder: Path, tmp_path: Path) -> None:
+def test_a_run_is_exported_as_a_bundle(noisy_folder: Path, tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "bundle"
     asked = StudyRequest(
         sheet=read_sheet(noisy_folder / "Labels.xlsx"),

@@ -47,8 +47,10 @@ from clearcast.runtime.package import Package
 from clearcast.runtime.reference import REFERENCE, Reference
 from clearcast.runtime.verdicts import probability
 
-LICENCE = "Trained by Clearcast (Apache-2.0) on pictures of whoever made this bundle; its use is theirs to decide."
-BACKBONE_LICENCE = " Verdicts read features of EfficientNet-Lite0, whose weights Google published under Apache-2.0."
+LICENCE = "Trained by Clearcast (Apache-2.0) on images of the maker of this bundle, who decides on its use."
+BACKBONE_LICENCE = (
+    " Its classifier uses features of EfficientNet-Lite0, whose weights Google published under Apache-2.0."
+)
 _OF_BACKBONE = ("clear", "glance")  # recipes
 _TILE = 128  # pixels; small, so that the parity check has many seams
 

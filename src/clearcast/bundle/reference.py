@@ -51,22 +51,22 @@ def _quantiles(column: "pd.Series[float]") -> Spread:
     return {"count": len(values), "quantiles": np.percentile(values, PERCENTILES).round(6).tolist()}
 
 
-def look_of(picture: Picture, said: Said) -> dict[str, object]:
+def look_of(picture: Picture, prediction: Said) -> dict[str, object]:
     """The row of ``reference_of`` for one image.
 
     Args:
         picture: uint8 (height, width) or (height, width, 3).
-        said: the prediction for it.
+        prediction: for it.
     """
     row: dict[str, object] = {
         "brightness": brightness(picture),
         "contrast": contrast(picture),
-        "blank_band": max(map(blank_band, (picture, said.restored))),  # noise may hide it
-        "sharpness": sharpness(said.restored),
+        "blank_band": max(map(blank_band, (picture, prediction.restored))),  # noise may hide it
+        "sharpness": sharpness(prediction.restored),
     }
-    if said.levels is not None:
-        row["sigma"], row["density"] = said.levels
-    if said.p_defect is not None:
-        row["p_defect_denoised"] = said.p_defect
-        row[_VERDICT] = (Label.DEFECT if said.defect else Label.OK).value
-    return {**row, _NOISE_TYPE: tuple(NoiseType)[int(said.p_noise.argmax())].value}
+    if prediction.levels is not None:
+        row["sigma"], row["density"] = prediction.levels
+    if prediction.p_defect is not None:
+        row["p_defect_denoised"] = prediction.p_defect
+        row[_VERDICT] = (Label.DEFECT if prediction.defect else Label.OK).value
+    return {**row, _NOISE_TYPE: tuple(NoiseType)[int(prediction.p_noise.argmax())].value}
