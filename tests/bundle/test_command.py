@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -62,6 +64,12 @@ def test_noise_is_added_to_measure_a_sheet_of_noise_free_images(
         assert reference is not None
         np.testing.assert_array_equal(reference, imaging.load(noisy_folder / str(row["reference"]), Channels.GREY))
         assert fidelity(noisy, reference).psnr == pytest.approx(row["psnr_noisy"], abs=1e-4)
+
+
+def test_the_figures_of_a_bundle_are_drawn_without_torch() -> None:
+    code = "import sys; import clearcast.report.bundle; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_a_heat_map_shows_evidence_above_the_mean_only() -> None:

@@ -8,7 +8,7 @@ import typer
 
 from clearcast.cli.options import BundlePath, ImageFormat, Threads, TrustedKeys, trust_of
 from clearcast.cli.output import console, say, warn
-from clearcast.cli.sheets import Root, StripPrefix, Worksheet
+from clearcast.cli.sheets import NoisyColumn, Root, StripPrefix, Worksheet
 from clearcast.data.sheet import Columns, Reading
 from clearcast.domain import Verdict
 from clearcast.evaluation.evidence.words import counted
@@ -66,7 +66,7 @@ def predict(
     root: Root = None,
     worksheet: Worksheet = None,
     strip_prefix: StripPrefix = None,
-    noisy_column: Annotated[str, typer.Option(help="Column of the images' paths in a sheet.")] = Columns.noisy,
+    noisy_column: NoisyColumn = Columns.noisy,
     trust: TrustedKeys = None,
 ) -> None:
     """Inspect images: verdict, probability and noise type, one row an image."""

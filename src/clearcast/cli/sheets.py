@@ -26,11 +26,12 @@ StripPrefix = Annotated[
         show_default="nothing",
     ),
 ]
+NoisyColumn = Annotated[str, typer.Option(help="Column of the noisy images' paths.")]
 _OPTIONS: dict[str, tuple[Any, Any]] = {
     "root": (Root, None),
     "worksheet": (Worksheet, None),
     "strip_prefix": (StripPrefix, None),
-    "noisy_column": (Annotated[str, typer.Option(help="Column of the noisy images' paths.")], Columns.noisy),
+    "noisy_column": (NoisyColumn, Columns.noisy),
     "noise_column": (Annotated[str, typer.Option(help="Column of the noise types.")], Columns.noise_type),
     "reference_column": (
         Annotated[str, typer.Option(help="Column of the noise-free images' paths.")],
