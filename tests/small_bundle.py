@@ -9,8 +9,8 @@ from torch import nn
 
 from clearcast import __version__, imaging
 from clearcast.bundle.exporting import write_graphs
-from clearcast.bundle.finishing import finish
 from clearcast.bundle.networks import Networks, Verdicts, judge, save_networks, still
+from clearcast.bundle.pipeline import finish
 from clearcast.bundle.proving import ask_networks, random_pictures
 from clearcast.bundle.reference import look_of, reference_of
 from clearcast.evaluation.evidence.contract import Evidence

@@ -1,4 +1,4 @@
-"""The command ``clearcast benchmark`` as a user gives it."""
+"""Command ``benchmark``."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(stop.value.code or 0)
 
 
-def test_the_command_writes_a_table_and_pictures_and_goes_on(
+def test_benchmark_writes_a_table_and_sample_images_and_resumes(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")

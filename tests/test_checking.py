@@ -1,4 +1,4 @@
-"""``clearcast check SHEET --out DIR``: the groups as files and as a page."""
+"""Command ``check``: groups as files and as a page."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def listed(out: Path) -> pd.DataFrame:
     return pd.read_csv(out / "groups.csv")
 
 
-def test_groups_that_the_sheet_names_are_kept_and_shown(noisy_folder: Path, tmp_path: Path) -> None:
+def test_groups_of_the_sheet_are_written(noisy_folder: Path, tmp_path: Path) -> None:
     sheet = pd.read_excel(noisy_folder / "Labels.xlsx", engine="calamine")
     sheet["Part"] = [f"no. {row // 2}" for row in range(len(sheet))]
     sheet.to_csv(tmp_path / "sheet.csv", index=False)
@@ -25,7 +25,7 @@ def test_groups_that_the_sheet_names_are_kept_and_shown(noisy_folder: Path, tmp_
     assert "no. 3" in (tmp_path / "out" / "groups.html").read_text("utf-8")
 
 
-def test_groups_are_found_where_the_sheet_names_none(
+def test_groups_are_found_if_the_sheet_has_none(
     noisy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     check(noisy_folder / "Labels.xlsx", out=tmp_path)

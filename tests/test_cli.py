@@ -1,4 +1,4 @@
-"""The command line as a user meets it: exit codes, messages without tracebacks, and what is left behind."""
+"""Command line: exit codes, messages without tracebacks, and output files."""
 
 import shutil
 import signal
@@ -20,7 +20,7 @@ QUICK = ("--size", "32", "--epochs", "1", "--offline", "--device", "cpu")
 
 
 class Done(NamedTuple):
-    """What a command left: its exit code and what it printed."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -28,7 +28,7 @@ class Done(NamedTuple):
 
 
 class Clearcast:
-    """Calls the command line within this process, which spares importing torch anew."""
+    """Calls the command line within this process, so that torch is not imported again."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch = monkeypatch
@@ -50,7 +50,7 @@ def clearcast(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 
 def refused(done: Done, *words: str) -> None:
-    """One message that says the words, on the error stream."""
+    """Assert that one message with these words is on the error stream."""
     assert done.code == 1, done
     for word in words:
         assert word in done.error
@@ -58,7 +58,7 @@ def refused(done: Done, *words: str) -> None:
 
 @pytest.fixture
 def data(noisy_folder: Path, tmp_path: Path) -> Path:
-    """A data set of one's own to damage; the path of its sheet."""
+    """The sheet of a copy of the data set, which a test may damage."""
     shutil.copytree(noisy_folder, tmp_path / "data")
     return tmp_path / "data" / "Labels.xlsx"
 
@@ -69,7 +69,7 @@ def first_noisy(sheet: Path) -> Path:
 
 
 def replace_first_noisy(sheet: Path, name: str) -> Path:
-    """Let the first row name another file beside its picture."""
+    """Change the file name in the first row."""
     table = pd.read_excel(sheet, engine="calamine")
     path = Path(str(table.loc[0, "Noisy Image"])).with_name(name)
     table.loc[0, "Noisy Image"] = path.as_posix()
@@ -77,7 +77,7 @@ def replace_first_noisy(sheet: Path, name: str) -> Path:
     return sheet.parent / path
 
 
-def test_the_whole_way(clearcast: Clearcast, tmp_path: Path) -> None:
+def test_from_disks_to_report(clearcast: Clearcast, tmp_path: Path) -> None:
     assert clearcast("disks", "disks", "--parts", 8, "--size", 64, "--seed", 7).code == 0
     assert clearcast("corrupt", "disks", "noisy", "--seed", 7).code == 0
     checked = clearcast("check", "noisy/Labels.xlsx", "--out", "findings")
@@ -163,13 +163,13 @@ def test_a_message_with_brackets_is_printed_as_it_is(clearcast: Clearcast, data:
     assert "[red]disk_ok[blue].png" in done.out
 
 
-def test_corrupt_goes_on_past_a_bad_picture(clearcast: Clearcast, tmp_path: Path) -> None:
+def test_corrupt_skips_a_damaged_image(clearcast: Clearcast, tmp_path: Path) -> None:
     folder = tmp_path / "clean"
     folder.mkdir()
     for name in ("a_ok.png", "b_def.png", "c_ok.png"):
         Image.new("L", (64, 64), 128).save(folder / name)
     (folder / "d_def.png").write_bytes(b"")
-    refused(clearcast("corrupt", folder, tmp_path / "out"), "1 pictures could not be used", "d_def.png")
+    refused(clearcast("corrupt", folder, tmp_path / "out"), "1 images could not be used", "d_def.png")
     assert len(pd.read_excel(tmp_path / "out/Labels.xlsx", engine="calamine")) == 3
 
 
@@ -180,18 +180,18 @@ def test_a_folder_with_brackets_in_its_name(clearcast: Clearcast, data: Path, tm
 
 
 @pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
+def test_a_missing_gpu(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
     done = clearcast("study", data, "--out", tmp_path / "run", "--device", "gpu", "--epochs", "1")
     refused(done, "a GPU was asked for", "--device cpu")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_recipe_that_is_no_text(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
+def test_a_recipe_that_is_not_text(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_bytes(b"\xff\xfe\x00")
     refused(clearcast("study", data, "--recipe", tmp_path / "mine.toml"), "cannot be read as UTF-8")
 
 
-def test_the_page_can_be_made_again(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
+def test_the_report_can_be_written_again(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert clearcast("study", data, "--out", run, "--stages", "2", *QUICK).code == 0
     (run / "report.html").unlink()

@@ -1,4 +1,4 @@
-"""The options about sheets, by the commands that have them."""
+"""Sheet options of the commands."""
 
 import inspect
 import json
@@ -46,7 +46,7 @@ def listed(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", [check, study, train, evaluate, compare, benchmark, feedback])
-def test_every_command_with_a_sheet_has_its_options(command: object) -> None:
+def test_every_command_that_reads_a_sheet_has_the_sheet_options(command: object) -> None:
     named = set(inspect.signature(command).parameters)  # type: ignore[arg-type]
 
     assert named >= ALL
@@ -54,11 +54,11 @@ def test_every_command_with_a_sheet_has_its_options(command: object) -> None:
     assert ("root" in named) == (command is not feedback)
 
 
-def test_a_source_has_those_of_where_and_how_it_is_read() -> None:
+def test_predict_has_the_options_of_a_source() -> None:
     assert set(inspect.signature(predict).parameters) >= {"worksheet", "strip_prefix", "root", "noisy_column"}
 
 
-def test_check_says_what_was_read_and_what_to_ask_for(listed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_what_it_read_and_suggests_options(listed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BaseException, match="1"):
         check(listed, label_column="Result")
 
@@ -69,7 +69,7 @@ def test_check_says_what_was_read_and_what_to_ask_for(listed: Path, capsys: pyte
     assert "1 of 7 rows are hidden" in said
 
 
-def test_check_reads_as_it_is_asked(listed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_follows_the_sheet_options(listed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BaseException, match="1"):  # the total
         check(
             listed,
@@ -87,7 +87,7 @@ def test_check_reads_as_it_is_asked(listed: Path, capsys: pytest.CaptureFixture[
     assert "6 paths differ from file names only in case" in said
 
 
-def test_messages_say_where_the_rows_are(listed: Path) -> None:
+def test_messages_name_worksheet_and_rows(listed: Path) -> None:
     with pytest.raises(SheetError, match=r"(?s)7 of 7 rows .*Read worksheet 'Parts', header in row 2, rows 3 to 9\. "):
         usable(read_sheet(listed), skip_bad=False, console=Console(quiet=True))
 

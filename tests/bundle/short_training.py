@@ -14,12 +14,12 @@ def shorten(patch: pytest.MonkeyPatch, *, graphs: bool = False) -> None:
     ``graphs``: whether ONNX graphs are written and compared too, which takes half a minute.
     """
     if not graphs:
-        patch.setattr("clearcast.bundle.training.write_graphs", lambda *_: {})
-        patch.setattr("clearcast.bundle.finishing.Model", lambda *_: None)
-        patch.setattr("clearcast.bundle.finishing.prove", lambda *_: _UNPROVED)
+        patch.setattr("clearcast.bundle.pipeline.write_graphs", lambda *_: {})
+        patch.setattr("clearcast.bundle.pipeline.Model", lambda *_: None)
+        patch.setattr("clearcast.bundle.pipeline.prove", lambda *_: _UNPROVED)
     for module in (steps, planning):
         patch.setattr(module, "EPOCH", 1)
     patch.setattr(fitting, "EPOCH", 1)
     patch.setattr(fitting, "SURVEY_BATCH", 2)
     patch.setattr("clearcast.training.readings._STEPS", 20)
-    patch.setattr("clearcast.bundle.training.RECIPE", fitting.Plan(survey=2, detail=2, views=2))
+    patch.setattr("clearcast.bundle.training.RECIPE", planning.TrainingPlan(survey=2, detail=2, views=2))

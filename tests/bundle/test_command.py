@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -18,7 +20,7 @@ from clearcast.runtime.package import read_manifest
 from clearcast.runtime.verifying import verify
 
 
-def test_training_prints_its_figures_and_leaves_pictures_to_look_at(
+def test_training_prints_metrics_and_writes_sample_images(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch, graphs=True)
@@ -40,7 +42,7 @@ def test_training_prints_its_figures_and_leaves_pictures_to_look_at(
         read_manifest(out)
 
 
-def test_clean_pictures_alone_are_measured_and_shown_with_noise_made_anew(
+def test_noise_is_added_to_measure_a_sheet_of_noise_free_images(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch)
@@ -52,7 +54,7 @@ def test_clean_pictures_alone_are_measured_and_shown_with_noise_made_anew(
     result = CliRunner().invoke(command_line(["train"]), [*asked, "--device", "cpu"])
 
     assert result.exit_code == 0, result.output
-    assert "noise made anew" in " ".join(result.output.split())
+    assert "with noise added" in " ".join(result.output.split())
     assert read_manifest(tmp_path / "bundle").get("noise_made_anew")
     table = pd.read_csv(tmp_path / "bundle" / "predictions.csv")
     assert set(table["noise_type"]) == {"gaussian", "salt_and_pepper", "periodic"}
@@ -64,7 +66,13 @@ def test_clean_pictures_alone_are_measured_and_shown_with_noise_made_anew(
         assert fidelity(noisy, reference).psnr == pytest.approx(row["psnr_noisy"], abs=1e-4)
 
 
-def test_only_places_above_the_mean_are_hot() -> None:
+def test_the_figures_of_a_bundle_are_drawn_without_torch() -> None:
+    code = "import sys; import clearcast.report.bundle; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_a_heat_map_shows_evidence_above_the_mean_only() -> None:
     evidence = np.zeros((8, 8), np.float32)
     evidence[2, 5] = 10
     heat = heat_map(evidence, 128, 128)

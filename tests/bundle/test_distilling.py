@@ -1,4 +1,4 @@
-"""Distilling, from a bundle's folder to a quick bundle that is proved, inspects, and restores on demand."""
+"""Distillation: a student bundle passes the parity check, inspects, and denoises on demand."""
 
 import json
 from dataclasses import replace
@@ -18,7 +18,6 @@ from clearcast.bundle.distilling import DistillRequest, distill, request_of
 from clearcast.bundle.networks import still
 from clearcast.bundle.packaging import Data, export
 from clearcast.bundle.request import TrainRequest
-from clearcast.bundle.teaching import Pace, Plan, plan_within
 from clearcast.bundle.training import train
 from clearcast.data.sheet import read_sheet
 from clearcast.errors import OutputError, RecipeError
@@ -28,20 +27,26 @@ from clearcast.models.clear.restoring import restore
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import open_package, read_manifest
 from clearcast.runtime.verifying import verify
+from clearcast.training.clear.planning import DistillationPlan, StepTimes, plan_distillation
 
 QUIET = Console(quiet=True)
 
 
 def shorten_distilling(patch: pytest.MonkeyPatch) -> None:
-    """Few and small steps; graphs are written and compared, since that is what a quick bundle is for."""
+    """Few and small steps; graphs are written and their parity is checked, since a student is made for speed."""
     patch.setattr("clearcast.bundle.teaching.STEPS", 2)
     patch.setattr("clearcast.bundle.teaching.DETAIL_STEPS", 2)
-    for module in ("bundle.teaching", "training.clear.fitting", "training.clear.glancing", "training.clear.steps"):
+    for module in (
+        "training.clear.planning",
+        "training.clear.fitting",
+        "training.clear.glancing",
+        "training.clear.steps",
+    ):
         patch.setattr(f"clearcast.{module}.EPOCH", 1)
     patch.setattr("clearcast.training.clear.glancing.BATCH", 2)
     patch.setattr("clearcast.training.readings._STEPS", 20)
     for module in ("distilling", "teaching"):
-        patch.setattr(f"clearcast.bundle.{module}.VIEWS", 2)
+        patch.setattr(f"clearcast.bundle.{module}.DISTILLATION_VIEWS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +72,7 @@ def quick(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_quick_bundle_is_whole_and_says_what_it_was_distilled_from(quick: Path, teacher: Path) -> None:
+def test_a_student_is_a_complete_bundle_and_names_its_teacher(quick: Path, teacher: Path) -> None:
     assert verify(quick).pictures > 0
     manifest, taught = read_manifest(quick), read_manifest(teacher)
     assert manifest["recipe"] == "glance"
@@ -79,7 +84,7 @@ def test_a_quick_bundle_is_whole_and_says_what_it_was_distilled_from(quick: Path
     assert not (quick / "work").exists()
 
 
-def test_it_gives_verdicts_levels_and_evidence_without_restoring(quick: Path, noisy_folder: Path) -> None:
+def test_a_student_predicts_verdicts_levels_and_evidence_without_denoising(quick: Path, noisy_folder: Path) -> None:
     bundle = clearcast.load(quick)
     said = list(bundle.predict(noisy_folder / "With-Noise", evidence=True))
     assert all(not each.error and each.verdict and each.noise_type for each in said)
@@ -91,7 +96,7 @@ def test_it_gives_verdicts_levels_and_evidence_without_restoring(quick: Path, no
     np.testing.assert_array_equal(first.picture, imaging.load(Path(first.path), bundle.inspector.channels))
 
 
-def test_restored_pictures_are_of_the_slim_restorer_and_change_no_verdict(quick: Path, noisy_folder: Path) -> None:
+def test_images_are_denoised_by_the_small_restorer_without_changing_verdicts(quick: Path, noisy_folder: Path) -> None:
     source = noisy_folder / "With-Noise"
     plain = list(clearcast.load(quick).predict(source))
     slim = Restorer(1, SLIM)
@@ -103,7 +108,7 @@ def test_restored_pictures_are_of_the_slim_restorer_and_change_no_verdict(quick:
         assert np.abs(said.restored.astype(int) - restored).max() <= 1
 
 
-def test_large_pictures_are_judged_whole_and_restored_in_tiles(quick: Path) -> None:
+def test_large_images_are_classified_whole_and_denoised_in_tiles(quick: Path) -> None:
     inspector = Inspector(open_package(quick))
     assert not inspector.always_restores
     picture = np.random.default_rng(1).integers(0, 256, (1030, 1100), dtype=np.uint8)
@@ -112,74 +117,73 @@ def test_large_pictures_are_judged_whole_and_restored_in_tiles(quick: Path) -> N
     assert answers.restored.shape == (1, 1030, 1100, 1)
 
 
-def test_figures_are_of_the_teachers_test_rows(quick: Path, teacher: Path) -> None:
+def test_a_student_is_measured_on_the_test_rows_of_its_teacher(quick: Path, teacher: Path) -> None:
     own, taught = (pd.read_csv(folder / "predictions.csv") for folder in (quick, teacher))
     assert own["row"].tolist() == taught["row"].tolist()
     chosen_by = pd.read_csv(quick / "validation.csv")
     assert not set(chosen_by["row"]) & set(own["row"])
 
 
-def test_what_was_stopped_goes_on_to_the_same_bundle(
+def test_a_resumed_distillation_gives_the_same_bundle(
     quick: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten_distilling(monkeypatch)
-    monkeypatch.setattr(
-        "clearcast.bundle.distilling.write_distilled", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-    )
+    monkeypatch.setattr("clearcast.bundle.pipeline.write_graphs", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         distill(request(teacher, tmp_path / "again"))
     with pytest.raises(OutputError, match="already holds a run; resume it with --resume"):
         distill(request(teacher, tmp_path / "again"))
-    monkeypatch.setattr("clearcast.bundle.distilling.write_distilled", lambda *_: {})
-    monkeypatch.setattr("clearcast.bundle.finishing.Model", lambda *_: None)
-    monkeypatch.setattr("clearcast.bundle.finishing.prove", lambda *_: read_manifest(quick)["parity"])
+    monkeypatch.setattr("clearcast.bundle.pipeline.write_graphs", lambda *_: {})
+    monkeypatch.setattr("clearcast.bundle.pipeline.Model", lambda *_: None)
+    monkeypatch.setattr("clearcast.bundle.pipeline.prove", lambda *_: read_manifest(quick)["parity"])
     manifest = distill(request(teacher, tmp_path / "again", resume=True))
     for name in ("glance.safetensors", "restorer.safetensors", "predictions.csv", "validation.csv"):
         assert manifest["files"][name] == read_manifest(quick)["files"][name]
 
 
-def test_a_budget_goes_to_looks_and_then_to_steps() -> None:
-    pace = Pace(step=0.5, detail=0.2, look=0.01, restore=0.1)
-    most = Plan(glance=0, detail=0, rows=800, judged=900)
-    plan = plan_within(20, pace, most, measured=200)
+def test_a_budget_goes_to_views_and_then_to_steps() -> None:
+    times = StepTimes(steps={"glance": 0.5, "detail": 0.2}, view=0.01, measurement=0.1)
+    most = DistillationPlan(glance=0, detail=0, rows=800, judged=900)
+    plan = plan_distillation(20, times, most, test_rows=200)
     left = 20 * 60 - 75 - 200 * 0.1 - 4 * (800 + 900) * 0.01
     assert (plan.rows, plan.judged) == (800, 900)
     assert 0 <= 0.75 * left - 0.5 * plan.glance < 0.5 * 50
     assert 0 <= 0.25 * left - 0.2 * plan.detail < 0.2 * 50
-    scarce = plan_within(2, pace, replace(most, rows=9_000, judged=100_000), measured=100)
+    scarce = plan_distillation(2, times, replace(most, rows=9_000, judged=100_000), test_rows=100)
     assert 100 <= scarce.rows < 9_000
     assert 100 <= scarce.judged < 100_000
     assert 4 * (scarce.rows + scarce.judged) * 0.01 + 0.5 * scarce.glance + 0.2 * scarce.detail + 0.1 * 100 <= 120
-    assert plan_within(2, Pace(step=9, detail=9, look=1, restore=5), most, measured=900).glance == 50, (
-        "one epoch in any case"
-    )
+    slow = StepTimes(steps={"glance": 9, "detail": 9}, view=1, measurement=5)
+    assert plan_distillation(2, slow, most, test_rows=900).glance == 50, "one epoch in any case"
 
 
-def test_the_plan_is_kept_and_known_to_fit_here(teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plan_is_decided_once_from_measured_step_times(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shorten_distilling(monkeypatch)
-    plans: list[Plan] = []
+    plans: list[DistillationPlan] = []
 
-    def keep(minutes: float, pace: Pace, most: Plan, *, measured: int) -> Plan:
+    def keep(minutes: float, times: StepTimes, most: DistillationPlan, *, test_rows: int) -> DistillationPlan:
         assert minutes == 5
-        assert min(pace.step, pace.detail, pace.look, pace.restore) > 0
-        assert measured > 0
+        assert min(*times.steps.values(), times.view, times.measurement) > 0
+        assert test_rows > 0
         plans.append(replace(most, glance=3))
         return plans[0]
 
-    monkeypatch.setattr("clearcast.bundle.teaching.plan_within", keep)
-    monkeypatch.setattr(
-        "clearcast.bundle.distilling.write_distilled", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
-    )
+    monkeypatch.setattr("clearcast.bundle.teaching.plan_distillation", keep)
+    monkeypatch.setattr("clearcast.bundle.pipeline.write_graphs", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     for resume in (False, True):
         with pytest.raises(KeyboardInterrupt):
             distill(request(teacher, tmp_path / "budget", budget=5.0, resume=resume))
     assert len(plans) == 1, "decided once"
 
 
-def test_what_cannot_be_distilled_is_refused(quick: Path, teacher: Path, bundle: Path, tmp_path: Path) -> None:
+def test_a_teacher_that_cannot_be_distilled_is_refused(
+    quick: Path, teacher: Path, bundle: Path, tmp_path: Path
+) -> None:
     with pytest.raises(OutputError, match="not a bundle"):
         request(tmp_path, tmp_path / "out")
-    with pytest.raises(OutputError, match="does not say what it was trained on"):
+    with pytest.raises(OutputError, match=r"has no run\.json and split\.csv"):
         request(bundle, tmp_path / "out")
     with pytest.raises(OutputError, match="distilled; needed is the bundle that it was distilled from"):
         request(quick, tmp_path / "out")
@@ -187,14 +191,14 @@ def test_what_cannot_be_distilled_is_refused(quick: Path, teacher: Path, bundle:
         with pytest.raises(OutputError, match="one lies in the other"):
             request(teacher, out)
     assert read_manifest(teacher)["recipe"] == "clear", "it is still there"
-    with pytest.raises(RecipeError, match="a side of 100 pixels came; needed is a multiple of 32"):
+    with pytest.raises(RecipeError, match=r"expected a side that is a multiple of 32 pixels .*; got 100"):
         replace(request(teacher, tmp_path / "out"), side=100)
-    with pytest.raises(OutputError, match="name where it is with --sheet"):
+    with pytest.raises(OutputError, match="give its new place with --sheet"):
         request_of(teacher, tmp_path / "out", Data(sheet=tmp_path / "Gone.xlsx"), console=QUIET)
     with pytest.raises(OutputError, match="distilled; needed is the bundle"):
         contenders_of_bundle(quick)
 
 
-def test_it_is_exported_to_a_zip_that_inspects(quick: Path, tmp_path: Path) -> None:
+def test_a_student_is_exported_to_a_zip_that_inspects(quick: Path, tmp_path: Path) -> None:
     export(quick, tmp_path / "quick.zip")
     assert verify(tmp_path / "quick.zip").largest_difference <= 1e-3

@@ -1,5 +1,7 @@
-"""The published networks as graphs: resized as OpenCV does, and a whole study as a bundle."""
+"""Export of a study's run: the graph resizes as OpenCV does, and the bundle inspects."""
 
+import json
+import shutil
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -10,7 +12,7 @@ import torch
 from rich.console import Console
 
 from clearcast import imaging, load
-from clearcast.bundle.packaging import export
+from clearcast.bundle.packaging import Data, export
 from clearcast.bundle.published import Published, PublishedGraph, ask_published
 from clearcast.data.sheet import read_sheet
 from clearcast.domain import NoiseType, Verdict
@@ -37,7 +39,7 @@ def networks() -> Published:
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (64, 64), (16, 16), (50, 77), (20, 90), (90, 20), (128, 33), (31, 100)])
-def test_the_graph_says_what_the_study_says_at_any_size(networks: Published, shape: tuple[int, int]) -> None:
+def test_the_graph_predicts_as_the_study_at_any_size(networks: Published, shape: tuple[int, int]) -> None:
     depth = networks.recipe.input.channels.depth
     picture = np.random.default_rng(1).integers(0, 256, (*shape, depth), dtype=np.uint8)
     with torch.inference_mode():
@@ -50,7 +52,7 @@ def test_the_graph_says_what_the_study_says_at_any_size(networks: Published, sha
     assert off.max() <= 1
 
 
-def test_a_study_becomes_a_bundle(noisy_folder: Path, tmp_path: Path) -> None:
+def test_a_run_is_exported_as_a_bundle(noisy_folder: Path, tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "bundle"
     asked = StudyRequest(
         sheet=read_sheet(noisy_folder / "Labels.xlsx"),
@@ -63,15 +65,33 @@ def test_a_study_becomes_a_bundle(noisy_folder: Path, tmp_path: Path) -> None:
         console=Console(file=StringIO()),
     )
     run_study(asked)
-    with pytest.raises(OutputError, match="the study has not done"):
+    with pytest.raises(OutputError, match="the study has not finished"):
         export(run, out)
     run_study(replace(asked, stages=parse_stages("0,1,2,3,4"), resume=True))
     with pytest.raises(OutputError, match=r"has no evidence\.json"):
         export(run, out)
     assert not out.exists()
     write_evidence(run, {}, asked.console)
-    export(run, out)
-    assert verify(out).pictures == 4
+    (tmp_path / "other.csv").write_text("Noisy Image,Noise Type,Denoise Image\na_OK.png,none,b_OK.png\n")
+    with pytest.raises(OutputError, match="is not the sheet that"):
+        export(run, out, data=Data(sheet=tmp_path / "other.csv"))
+    with pytest.raises(OutputError, match=r"its sheet, .*, is not at .*nowhere.*--sheet"):
+        export(run, out, data=Data(sheet=Path("/nowhere/Labels.xlsx")))
+    assert not out.exists()
+    assert not list(tmp_path.glob(".*"))
+    moved = shutil.copy(noisy_folder / "Labels.xlsx", tmp_path)
+    export(run, out, data=Data(sheet=Path(moved), root=noisy_folder))
+    found = verify(out)
+    assert found.pictures == 4
+    assert found.manifest["parity"]["pictures"] > 8
+    reference = json.loads((out / "reference.json").read_text())
+    assert reference["pictures"] == "test"
+    assert reference["numbers"]["p_defect"]["count"] > 4
+    assert sum(reference["noise_types"].values()) == pytest.approx(1)
+    assert sum(reference["verdicts"].values()) == pytest.approx(1)
+    for stage in ("noise_type", "denoising", "denoised"):
+        weights = (run / stage / "model.safetensors").read_bytes()
+        assert (out / f"{stage}.safetensors").read_bytes() == weights
     said = list(load(out, threads=1).predict(noisy_folder / "With-Noise"))
     assert len(said) == len(imaging.find(noisy_folder / "With-Noise"))
     assert {each.verdict for each in said} <= {Verdict.OK, Verdict.DEFECT}

@@ -24,7 +24,7 @@ from clearcast.imaging import Channels
 from clearcast.models.clear.restoring import restore
 from clearcast.runtime.manifest import MANIFEST
 from clearcast.runtime.package import read_manifest
-from clearcast.training.clear.planning import Pace
+from clearcast.training.clear.planning import StepTimes
 from clearcast.training.recipe import load_recipe
 
 
@@ -42,7 +42,7 @@ def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return out
 
 
-def test_a_bundle_says_what_it_is_and_holds_no_pickle_and_no_leftovers(bundle: Path) -> None:
+def test_a_bundle_lists_its_files_and_contains_no_pickle_and_no_leftovers(bundle: Path) -> None:
     manifest = read_manifest(bundle)
     assert manifest["effort"]["plan"] == {"survey": 2, "detail": 2, "views": 2, "rows": None}
     paths = {path for path in bundle.rglob("*") if path.is_file()}
@@ -50,7 +50,7 @@ def test_a_bundle_says_what_it_is_and_holds_no_pickle_and_no_leftovers(bundle: P
     assert {path.suffix for path in paths} == {".json", ".csv", ".safetensors", ".png"}
 
 
-def test_figures_are_those_of_the_bundle_on_parts_never_seen(bundle: Path, noisy_folder: Path) -> None:
+def test_predictions_are_those_of_the_bundle_on_held_out_parts(bundle: Path, noisy_folder: Path) -> None:
     networks, _ = load_networks(bundle)
     assert networks.verdicts is not None
     split = pd.read_csv(bundle / "split.csv")
@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_bundle_on_parts_never_seen(bundle: Path, noisy
     assert judge(networks.verdicts, restored).logit == pytest.approx(row["logit_denoised"], abs=1e-3)
 
 
-def test_in_the_benchmark_a_bundle_says_what_it_said_of_its_own_test_rows(
+def test_a_bundle_predicts_the_same_in_the_benchmark_as_on_its_test_rows(
     bundle: Path, noisy_folder: Path, tmp_path: Path
 ) -> None:
     denoiser, (bundled,) = contenders_of_bundle(bundle)
@@ -88,7 +88,7 @@ def test_in_the_benchmark_a_bundle_says_what_it_said_of_its_own_test_rows(
     np.testing.assert_allclose(judged["p_defect"].loc[own.index], expit(odds), atol=1e-4)
 
 
-def test_what_chooses_the_threshold_was_judged_by_judges_of_other_parts(bundle: Path) -> None:
+def test_the_threshold_is_chosen_on_cross_fitted_predictions(bundle: Path) -> None:
     split, chosen_by = pd.read_csv(bundle / "split.csv"), pd.read_csv(bundle / "validation.csv")
     assert set(chosen_by["row"]) == set(split.loc[split["split"] == "train", "row"])
     manifest = read_manifest(bundle)
@@ -108,7 +108,7 @@ def test_the_same_seed_gives_the_same_networks(
     }
 
 
-def test_a_training_that_is_stopped_at_its_very_end_is_gone_on_with_and_fits_nothing_again(
+def test_a_training_stopped_at_its_end_is_resumed_without_fitting_again(
     bundle: Path, noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch)
@@ -118,7 +118,7 @@ def test_a_training_that_is_stopped_at_its_very_end_is_gone_on_with_and_fits_not
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("clearcast.bundle.finishing.write_manifest", stop)
+        patch.setattr("clearcast.bundle.pipeline.write_manifest", stop)
         with pytest.raises(KeyboardInterrupt):
             train(stopped)
     with pytest.raises(OutputError, match="--resume"):
@@ -130,21 +130,21 @@ def test_a_training_that_is_stopped_at_its_very_end_is_gone_on_with_and_fits_not
     assert manifest["files"]["judge.safetensors"] == read_manifest(bundle)["files"]["judge.safetensors"]
 
 
-def test_a_whole_bundle_is_not_trained_over(bundle: Path, noisy_folder: Path) -> None:
+def test_a_complete_bundle_is_not_overwritten(bundle: Path, noisy_folder: Path) -> None:
     before = (bundle / MANIFEST).read_bytes()
     for again in (request(noisy_folder, bundle), replace(request(noisy_folder, bundle), resume=True)):
-        with pytest.raises(OutputError, match=r"is a whole bundle already; train another .* by --force"):
+        with pytest.raises(OutputError, match=r"is a complete bundle; choose another --out, .* with --force"):
             train(again)
     assert (bundle / MANIFEST).read_bytes() == before
 
 
-def test_force_does_not_delete_what_is_no_bundle(noisy_folder: Path, tmp_path: Path) -> None:
+def test_force_does_not_delete_a_study(noisy_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"format": 1, "started": "", "question": {"recipe": {}}}))
     with pytest.raises(OutputError, match="holds a study, which --force does not replace by a bundle"):
         train(replace(request(noisy_folder, tmp_path), force=True))
 
 
-def test_pictures_of_one_label_teach_everything_but_verdicts(
+def test_a_sheet_of_one_label_trains_all_but_the_classifier(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch)
@@ -162,22 +162,22 @@ def test_a_budget_too_short_is_refused_before_anything_is_written(noisy_folder: 
     assert not (tmp_path / "short").exists()
 
 
-def test_a_budget_is_turned_into_a_plan_that_is_kept(
+def test_the_plan_of_a_budget_is_in_the_manifest(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shorten(monkeypatch)
-    slow = Pace(survey=1e3, detail=1e3, look=1e3)
-    monkeypatch.setattr("clearcast.bundle.training.pace_of", lambda *_, **__: slow)
+    slow = StepTimes(steps={"survey": 1e3, "detail": 1e3}, view=1e3, measurement=1e3)
+    monkeypatch.setattr("clearcast.bundle.training.time_training", lambda *_, **__: slow)
     manifest = train(replace(request(noisy_folder, tmp_path / "budget"), budget=2))
     assert manifest["effort"]["plan"] == {"survey": 1, "detail": 1, "views": 2, "rows": None}
     assert manifest["effort"]["budget_minutes"] == 2
 
 
-def test_a_picture_too_small_is_refused_before_anything_is_written(
+def test_a_small_image_is_refused_before_anything_is_written(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clearcast.bundle.sizes.SMALLEST", 65)
-    with pytest.raises(SheetError, match=r"row 2: .* has 64 x 64 pixels; needed are at least 65 a side"):
+    with pytest.raises(SheetError, match=r"row 2: .*: expected at least 65 x 65 pixels, got 64 x 64"):
         train(request(noisy_folder, tmp_path / "tiny"))
     assert not (tmp_path / "tiny").exists()
 

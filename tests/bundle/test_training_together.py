@@ -1,4 +1,4 @@
-"""A bundle that two processes fit."""
+"""Training of a bundle by two processes."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from clearcast.runtime.package import read_manifest
 SCRIPT = Path(__file__).with_name("train_together.py")
 
 
-def test_one_of_two_processes_writes_a_whole_bundle(noisy_folder: Path, tmp_path: Path) -> None:
+def test_one_of_two_processes_writes_a_complete_bundle(noisy_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     command = [sys.executable, str(SCRIPT), str(noisy_folder / "Labels.xlsx"), str(out), "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)

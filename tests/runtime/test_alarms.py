@@ -199,9 +199,9 @@ def test_lines_that_cannot_be_printed_are_counted(monkeypatch: pytest.MonkeyPatc
     free = threading.Event()
     monkeypatch.setattr(speaking, "say", printed.append)
     monkeypatch.setattr(speaking, "_LINES", 5)
-    monkeypatch.setattr(speaking, "_takes_more", lambda: free.wait(0.01))
+    monkeypatch.setattr(speaking, "_is_writable", lambda: free.wait(0.01))
     with speaking.LinePrinter() as printer:
         for number in range(12):
             printer.say(str(number))
         free.set()
-    assert printed == ["... 7 lines were not printed, since nobody took them", *map(str, range(7, 12))]
+    assert said == ["... 7 lines were dropped: the terminal did not take them", *map(str, range(7, 12))]

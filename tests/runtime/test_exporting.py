@@ -1,4 +1,4 @@
-"""What is exported says the same as the networks, or is not exported."""
+"""ONNX export: graphs predict as the networks do, or no bundle is written."""
 
 import json
 import shutil
@@ -10,21 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from clearcast.bundle import packaging
-from clearcast.bundle.finishing import finish
 from clearcast.bundle.graphs import DetailGraph, JudgeGraph, SurveyGraph
 from clearcast.bundle.networks import Networks, judge, load_networks
-from clearcast.bundle.packaging import Data, export
+from clearcast.bundle.packaging import export
+from clearcast.bundle.pipeline import finish
 from clearcast.bundle.proving import Said, ask_networks, random_pictures
-from clearcast.data.sheet import read_sheet
 from clearcast.errors import OutputError
 from clearcast.imaging import Channels, Picture
 from clearcast.models.clear.restoring import restore
-from clearcast.runtime.manifest import MANIFEST, Graph, sha256
+from clearcast.runtime.manifest import MANIFEST
 from clearcast.runtime.model import Model
 from clearcast.runtime.package import open_package, read_manifest
 from clearcast.runtime.reference import Reference
-from clearcast.runtime.verifying import verify
 from small_bundle import random_networks
 
 
@@ -39,9 +36,7 @@ def model(bundle: Path) -> Model:
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 31), (64, 64), (95, 130), (200, 72)])
-def test_graphs_of_any_size_say_what_the_laboratory_says(
-    networks: Networks, model: Model, shape: tuple[int, int]
-) -> None:
+def test_graphs_predict_as_pytorch_at_any_size(networks: Networks, model: Model, shape: tuple[int, int]) -> None:
     pictures = np.random.default_rng(2).integers(0, 256, (2, *shape, 1), dtype=np.uint8)
     answers = model.answer(pictures)
     for place, picture in enumerate(pictures[..., 0]):
@@ -62,7 +57,7 @@ def test_graphs_of_any_size_say_what_the_laboratory_says(
         np.testing.assert_allclose(answers.evidence[place], judged.evidence / temperature, atol=1e-3)
 
 
-def test_colour_is_judged_as_in_the_laboratory() -> None:
+def test_graphs_predict_as_pytorch_in_colour() -> None:
     networks = random_networks(Channels.RGB)
     assert networks.verdicts is not None
     picture = random_pictures(3)[2]
@@ -96,7 +91,7 @@ def spotted(said: Said) -> Said:
     ("change", "words"),
     [(near, "verdicts flip"), (moved, "probabilities by 0.0011"), (spotted, "more than one grey level")],
 )
-def test_what_differs_is_refused_and_nothing_is_left_behind(
+def test_a_failed_parity_check_leaves_no_graphs(
     bundle: Path, networks: Networks, tmp_path: Path, change: Callable[[Said], Said], words: str
 ) -> None:
     folder = tmp_path / "bundle"
@@ -114,79 +109,7 @@ def test_what_differs_is_refused_and_nothing_is_left_behind(
     assert {path.name for path in folder.rglob("*")} == {"restorer.safetensors", "judge.safetensors"}
 
 
-@pytest.fixture
-def old(bundle: Path, noisy_folder: Path, tmp_path: Path) -> Path:
-    """The same networks as a bundle of format 1, which had no graphs."""
-    folder = tmp_path / "old"
-    folder.mkdir()
-    sheet = read_sheet(noisy_folder / "Labels.xlsx")
-    (folder / "split.csv").write_text(
-        "row,noisy,part,split\n"
-        + "".join(f"{row.number},{row.noisy},p,{'test' if row.number % 3 else 'train'}\n" for row in sheet.rows)
-    )
-    question = {"recipe": "clear", "sheet_sha256": sheet.sha256, "columns": {}}
-    about = {"format": 1, "started": "", "sheet": str(sheet.path), "question": question}
-    (folder / "run.json").write_text(json.dumps(about))
-    manifest = json.loads((bundle / MANIFEST).read_text("utf-8"))
-    for name in ("restorer.safetensors", "judge.safetensors"):
-        shutil.copy(bundle / name, folder)
-    files = {
-        name: sha256((folder / name).read_bytes())
-        for name in ("restorer.safetensors", "judge.safetensors", "split.csv")
-    }
-    for name in ("threshold", "licence", "fingerprint", "graphs", "versions", "parity"):
-        del manifest[name]
-    (folder / MANIFEST).write_text(json.dumps(manifest | {"format": 1, "files": files}))
-    return folder
-
-
-@pytest.fixture
-def known_graphs(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Graphs of these networks are there already; to write them again takes half a minute."""
-    graphs = read_manifest(bundle)["graphs"]
-
-    def write(_: Networks, folder: Path) -> dict[str, Graph]:
-        for name in graphs:
-            shutil.copy(bundle / name, folder)
-        return graphs
-
-    monkeypatch.setattr(packaging, "write_graphs", write)
-
-
-@pytest.mark.usefixtures("known_graphs")
-def test_a_bundle_of_format_1_gets_graphs_and_stays_as_it_is(old: Path, tmp_path: Path) -> None:
-    before = {path.name: path.read_bytes() for path in old.iterdir()}
-    export(old, tmp_path / "new.zip")
-    assert {path.name: path.read_bytes() for path in old.iterdir()} == before
-    found = verify(tmp_path / "new.zip")
-    assert found.pictures == 4
-    assert found.manifest["parity"]["pictures"] > 8
-    reference = json.loads(open_package(tmp_path / "new.zip").read("reference.json"))
-    assert reference["pictures"] == "test"
-    assert reference["numbers"]["p_defect"]["count"] > 4
-    assert sum(reference["noise_types"].values()) == pytest.approx(1)
-    assert sum(reference["verdicts"].values()) == pytest.approx(1)
-
-
-@pytest.mark.usefixtures("known_graphs")
-def test_an_old_bundle_whose_sheet_is_gone_or_another_asks_for_it(
-    old: Path, noisy_folder: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "other.csv").write_text("Noisy Image,Noise Type,Denoise Image\na_OK.png,none,b_OK.png\n")
-    with pytest.raises(OutputError, match="is not the sheet that"):
-        export(old, tmp_path / "new", data=Data(sheet=tmp_path / "other.csv"))
-    about = json.loads((old / "run.json").read_text())
-    (old / "run.json").write_text(json.dumps(about | {"sheet": "/nowhere/Labels.xlsx"}))
-    with pytest.raises(OutputError, match=r"its sheet is not at .*nowhere.*--sheet"):
-        export(old, tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-    assert not list(tmp_path.glob(".*"))
-    moved = shutil.copy(noisy_folder / "Labels.xlsx", tmp_path)
-    export(old, tmp_path / "new", data=Data(sheet=Path(moved), root=noisy_folder))
-    assert verify(tmp_path / "new").pictures == 4
-
-
-def test_a_folder_becomes_a_zip_and_again_the_same_folder(bundle: Path, tmp_path: Path) -> None:
+def test_a_folder_is_zipped_and_unzipped_unchanged(bundle: Path, tmp_path: Path) -> None:
     export(bundle, tmp_path / "b.zip")
     export(tmp_path / "b.zip", tmp_path / "b")
     files = {path.relative_to(bundle): path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
@@ -194,7 +117,7 @@ def test_a_folder_becomes_a_zip_and_again_the_same_folder(bundle: Path, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "b.zip"]
 
 
-def test_nothing_is_overwritten_and_what_is_no_source_is_refused(bundle: Path, tmp_path: Path) -> None:
+def test_existing_files_and_invalid_sources_are_refused(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there.zip").write_text("mine")
     for name in ("there", "there.zip"):
@@ -206,13 +129,6 @@ def test_nothing_is_overwritten_and_what_is_no_source_is_refused(bundle: Path, t
     (tmp_path / "there" / "run.json").write_text(
         json.dumps({"format": 1, "started": "", "question": {"recipe": "clear"}})
     )
-    with pytest.raises(OutputError, match="an unfinished bundle"):
+    with pytest.raises(OutputError, match="got an unfinished bundle"):
         export(tmp_path / "there", tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there", "there.zip"]
-
-
-def test_a_zip_of_a_bundle_of_format_1_is_to_be_unzipped(old: Path, tmp_path: Path) -> None:
-    zipped = shutil.make_archive(str(tmp_path / "old"), "zip", old)
-    with pytest.raises(OutputError, match=r"old\.zip: a zip of a bundle without graphs; unzip it, and name the folder"):
-        export(Path(zipped), tmp_path / "new")
-    assert not (tmp_path / "new").exists()

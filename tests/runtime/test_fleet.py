@@ -69,8 +69,8 @@ def test_rows_equal_those_of_one_machine_if_an_actor_is_killed(bundle: Path, tmp
         os.kill(actors_below(process.pid)[0], signal.SIGKILL)  # while it works on the next block
         out, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
-    assert "501 pictures inspected" in out
-    assert "100 had been before" in out
+    assert "501 images inspected" in out
+    assert "100 inspected before" in out
     subprocess.run(command(bundle, "here.csv"), cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
     assert rows_of(tmp_path / "fleet.csv") == rows_of(tmp_path / "here.csv")
     assert len(rows_of(tmp_path / "here.csv")) == 601

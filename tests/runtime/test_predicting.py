@@ -76,7 +76,7 @@ def test_one_row_per_image(bundle: Path, tmp_path: Path) -> None:
     assert "unknown image format" in rows[-1]["error"]
     defects = sum(row["verdict"] == "defect" for row in rows)
     assert f"{defects} defect" in done.output
-    assert "1 picture could not be inspected" in done.output
+    assert "1 image could not be inspected" in done.output
 
 
 def test_image_outputs_are_written(bundle: Path, tmp_path: Path) -> None:
@@ -137,9 +137,9 @@ def test_an_image_too_large_for_a_format_keeps_its_verdict_and_is_reported(bundl
 
     assert done.exit_code == 0, done.output
     assert [(row["verdict"] != "", row["error"]) for row in rows_of(tmp_path / "r.csv")] == [(True, ""), (True, "")]
-    result = " ".join(done.output.split())
-    assert "1 picture beside the results could not be written" in result
-    assert "parts/a.png: 65600 x 16 pixels; a .jpg file holds at most 65,500 pixels a side" in result
+    said = " ".join(done.output.split())
+    assert "1 output file of denoised images and heat maps could not be written" in said
+    assert "parts/a.png: 65600 x 16 pixels; a .jpg file holds at most 65,500 pixels a side" in said
     assert len(imaging.find(tmp_path / "d")) == 1
     shapes = sorted(imaging.load(path, Channels.RGB).shape for path in imaging.find(tmp_path / "h"))
     assert shapes == [(15, 65_500, 3), (16, 40, 3)], "a heat map is for looking at, so it may be shrunk"
@@ -156,7 +156,7 @@ def test_an_unwritable_name_does_not_affect_the_verdict(
 
     assert done.exit_code == 0, done.output
     assert all(row["verdict"] and not row["error"] for row in rows_of(tmp_path / "r.csv"))
-    assert "3 pictures beside the results could not be written" in done.output
+    assert "3 output files of denoised images and heat maps could not be written" in done.output
 
 
 def test_a_full_disk_stops_the_run_and_resume_leaves_no_gaps(
@@ -406,7 +406,7 @@ def test_a_changed_image_is_inspected_again_and_its_last_row_counts(bundle: Path
     done = predict(*asked)
 
     assert done.exit_code == 0, done.output
-    assert "1 picture had a row, and changed since" in done.output
+    assert "1 changed image inspected again" in done.output
     assert "Verdicts: 2 ok" in done.output
     assert [(Path(row["path"]).name, row["verdict"]) for row in rows_of(out)] == [
         ("a.png", "defect"),

@@ -112,10 +112,10 @@ def test_the_command_tells_stages_rate_and_ratio(bundle: Path, tmp_path: Path, m
 
     assert done.exit_code == 0, done.output
     assert (asked[0].suffix, asked[0].threads, asked[0].limit) == (".jpg", 2, 500)
-    assert "10.0 a second; only read and decoded: 40.0 a second; that is 1/4.0 of it" in done.output
+    assert "10.0 a second, 1/4.0 of only reading and decoding them (40.0 a second)" in done.output
     assert "at most 600 MB of memory" in done.output
     assert "60.0%" in done.output
-    assert "1 picture could not be inspected" in done.output
+    assert "1 image could not be inspected" in done.output
 
 
 def test_the_command_as_it_is(bundle: Path, tmp_path: Path) -> None:
@@ -124,14 +124,14 @@ def test_the_command_as_it_is(bundle: Path, tmp_path: Path) -> None:
     done = benchmark(bundle, tmp_path)
 
     assert done.exit_code == 0, done.output
-    assert "3 pictures by bundle" in done.output
+    assert "3 images by bundle" in done.output
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--rivals", "median"], "--rivals: only with clearcast benchmark SHEET"),
-        (["--budget", "3", "--resume"], "--budget, --resume: only with clearcast benchmark SHEET"),
+        (["--rivals", "median"], "--rivals: works only with clearcast benchmark SHEET"),
+        (["--budget", "3", "--resume"], "--budget, --resume: works only with clearcast benchmark SHEET"),
     ],
 )
 def test_what_belongs_to_the_other_benchmark_is_refused(
@@ -147,5 +147,7 @@ def test_a_bundle_without_pictures_and_speed_of_a_sheet_are_refused(bundle: Path
     alone, sheet = benchmark(bundle), benchmark(tmp_path / "Labels.xlsx", "--threads", 2)
 
     assert alone.exit_code == sheet.exit_code == 2
-    assert "name the pictures too" in " ".join(alone.output.replace("│", "").split())
-    assert "--threads: only with clearcast benchmark BUNDLE SOURCE" in " ".join(sheet.output.replace("│", "").split())
+    assert "give the images too" in " ".join(alone.output.replace("│", "").split())
+    assert "--threads: works only with clearcast benchmark BUNDLE SOURCE" in " ".join(
+        sheet.output.replace("│", "").split()
+    )

@@ -127,7 +127,7 @@ def test_the_command_says_who_a_bundle_is_or_what_is_wrong_with_it(
     assert not run(monkeypatch, "verify", bundle)
     printed = " ".join(capsys.readouterr().out.split())
     assert f"fingerprint {json.loads((bundle / MANIFEST).read_text('utf-8'))['fingerprint'][:8]}" in printed
-    assert "4 golden pictures: the same verdicts" in printed
+    assert "4 golden samples: the same verdicts" in printed
     folder = copied(bundle, tmp_path)
     (folder / "survey.onnx").unlink()
     assert run(monkeypatch, "verify", folder) == 1

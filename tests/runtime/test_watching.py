@@ -528,7 +528,7 @@ def test_the_command_inspects_existing_images_and_resumes_after_a_restart(
 
     assert out.read_bytes().startswith(first)
     assert rows(out) == [picture.name for picture in pictures]
-    assert "inspected before: 2 pictures" in capsys.readouterr().out
+    assert "inspected before: 2 images" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")

@@ -340,8 +340,8 @@ def test_the_command_finds_the_log_and_the_images(shift: Shift, tmp_path: Path) 
         done = command(place, "--out", tmp_path / f"Labels{number}.xlsx")
         assert done.exit_code == 0, done.output
         told = " ".join(done.output.split())
-        assert "2 pictures came back: 1 defect, 1 ok; of 1 the verdict was another." in told
-        assert "Left out: 1, since the feedback is 'bad image'." in told
+        assert "2 images with feedback: 1 defect, 1 ok; 1 with another verdict." in told
+        assert "Left out: 1, since people called it a bad picture." in told
 
 
 def test_a_missing_log_is_not_created(tmp_path: Path) -> None:

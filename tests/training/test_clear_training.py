@@ -21,7 +21,7 @@ from clearcast.models.clear.restorer import Restorer
 from clearcast.models.clear.restoring import restore
 from clearcast.training.clear.gallery import Gallery, Pair
 from clearcast.training.clear.modules import AnnealedModule, SurveyModule
-from clearcast.training.clear.planning import Pace, pace_of, plan_within
+from clearcast.training.clear.planning import StepTimes, TrainingPlan, plan_training, time_training
 from clearcast.training.clear.steps import EPOCH, StepDataset
 from clearcast.training.clear.verdicts import VIEWS, RestoredViews, judged_shape
 from clearcast.training.datasets import Batch
@@ -56,7 +56,8 @@ def test_batch_depends_on_its_step_alone(steps: list[int]) -> None:
 def test_plan_uses_the_budget_and_no_more(
     minutes: float, survey: float, detail: float, look: float, rows: int, measured: int
 ) -> None:
-    plan = plan_within(minutes, Pace(survey=survey, detail=detail, look=look), rows=rows, measured=measured)
+    times = StepTimes(steps={"survey": survey, "detail": detail}, view=look, measurement=look)
+    plan = plan_training(minutes, times, rows=rows, test_rows=measured)
     assert plan.survey % EPOCH == plan.detail % EPOCH == 0
     assert 2 <= plan.views <= VIEWS
     judged = rows if plan.rows is None else plan.rows
@@ -72,16 +73,30 @@ def test_plan_uses_the_budget_and_no_more(
         assert judged == 100 or 2 * judged * look <= 0.25 * 60 * minutes
 
 
-def test_step_times_are_measured_without_changing_the_networks(pair: Pair) -> None:
+def test_step_times_are_measured_on_copies(pair: Pair) -> None:
     gallery = Gallery([pair] * 3, Channels.GREY)
     restorer = Restorer()
     before = {name: weights.clone() for name, weights in restorer.state_dict().items()}
-    pace = pace_of(restorer, Backbone(), gallery, device=torch.device("cpu"))
-    assert min(pace.survey, pace.detail, pace.look) > 0
+    times = time_training(restorer, Backbone(), gallery, device=torch.device("cpu"))
+    assert min(*times.steps.values(), times.view) > 0
+    assert times.measurement == times.view
     assert all(torch.equal(before[name], weights) for name, weights in restorer.state_dict().items())
 
 
-def test_unknown_targets_do_not_count() -> None:
+@pytest.mark.parametrize(
+    ("minutes", "plan"),
+    [
+        (2, TrainingPlan(survey=50, detail=100, views=2, rows=107)),
+        (20, TrainingPlan(survey=950, detail=1200, views=2, rows=1146)),
+        (600, TrainingPlan(survey=38700, detail=48000, views=4)),
+    ],
+)
+def test_a_budget_gives_the_same_plan_as_ever(minutes: float, plan: TrainingPlan) -> None:
+    times = StepTimes(steps={"survey": 0.5, "detail": 0.33}, view=0.13, measurement=0.13)
+    assert plan_training(minutes, times, rows=1500, test_rows=20) == plan
+
+
+def test_what_is_not_known_of_a_pair_teaches_nothing() -> None:
     torch.manual_seed(0)
     module = SurveyModule(Restorer().global_encoder, learning_rate=1e-3, steps=1)
     images = torch.randint(0, 256, (2, 64, 64, 1), dtype=torch.uint8)

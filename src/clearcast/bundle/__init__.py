@@ -1,1 +1,1 @@
-"""A bundle: one folder with everything that is needed to inspect; without any pickle."""
+"""Bundles: training, distillation, export, evaluation and tuning; a bundle contains all that inspection needs."""

@@ -1,4 +1,4 @@
-"""Write a bundle's networks as ONNX graphs, which need no torch to run."""
+"""ONNX export of a bundle's networks; the graphs run without torch."""
 
 import logging
 import warnings
@@ -26,38 +26,47 @@ from clearcast.runtime.model import DETAIL, INSPECT, JUDGE, SURVEY
 _OPSET = 18
 _LONGEST = 1 << 15  # pixels a side
 _BATCH = Dim("batch", min=1, max=1 << 12)
-_PICTURES = {0: _BATCH, 1: Dim("height", min=SMALLEST, max=_LONGEST), 2: Dim("width", min=SMALLEST, max=_LONGEST)}
-_EXAMPLE = (2, 100, 124)  # pictures, height and width that are traced with; any would do
+_IMAGE_AXES = {0: _BATCH, 1: Dim("height", min=SMALLEST, max=_LONGEST), 2: Dim("width", min=SMALLEST, max=_LONGEST)}
+_EXAMPLE = (2, 100, 124)  # images, height and width for tracing; any would do
 
 
-def write_graphs(networks: Networks, folder: Path) -> dict[str, Graph]:
-    """Write the parts and the whole of them.
+def write_graphs(networks: Networks | Distilled | Published, folder: Path) -> dict[str, Graph]:
+    """Write a bundle's networks as ONNX graphs.
 
     Returns:
-        for the manifest, what each file takes and gives.
+        the inputs and outputs of each file, for the manifest.
     """
-    parts = _restoring(networks.restorer, SurveyGraph(networks.restorer), networks.channels)
+    match networks:
+        case Networks():
+            graphs = _graphs_of_networks(networks)
+        case Distilled():
+            inspect = exported(GlanceGraph(networks), [_example(networks.channels)], [_IMAGE_AXES])
+            waves = WavesGraph(networks.restorer)
+            graphs = {INSPECT: inspect, **_denoising_graphs(networks.restorer, waves, networks.channels)}
+        case Published():
+            images = _example(networks.recipe.input.channels)
+            graphs = {INSPECT: exported(PublishedGraph(networks), [images], [_IMAGE_AXES])}
+    return {name: write_graph(graph, folder / name) for name, graph in graphs.items()}
+
+
+def _graphs_of_networks(networks: Networks) -> dict[str, onnx.ModelProto]:
+    """The graphs of each stage, and one that joins them."""
+    parts = _denoising_graphs(networks.restorer, SurveyGraph(networks.restorer), networks.channels)
     if networks.verdicts:
-        parts[JUDGE] = exported(JudgeGraph(networks.verdicts), [_example(networks.channels)], [_PICTURES])
-    graphs = {INSPECT: _joined(**{name.removesuffix(".onnx"): part for name, part in parts.items()}), **parts}
-    return {name: write_graph(graph, folder / name) for name, graph in graphs.items()}
+        parts[JUDGE] = exported(JudgeGraph(networks.verdicts), [_example(networks.channels)], [_IMAGE_AXES])
+    return {INSPECT: _joined(**{name.removesuffix(".onnx"): part for name, part in parts.items()}), **parts}
 
 
-def write_distilled(networks: Distilled, folder: Path) -> dict[str, Graph]:
-    """Write what inspects at a glance and, apart from it, what restores on demand."""
-    inspect = exported(GlanceGraph(networks), [_example(networks.channels)], [_PICTURES])
-    graphs = {INSPECT: inspect, **_restoring(networks.restorer, WavesGraph(networks.restorer), networks.channels)}
-    return {name: write_graph(graph, folder / name) for name, graph in graphs.items()}
-
-
-def _restoring(restorer: Restorer, survey: SurveyGraph | WavesGraph, channels: Channels) -> dict[str, onnx.ModelProto]:
-    pictures, detail = _example(channels), DetailGraph(restorer)
+def _denoising_graphs(
+    restorer: Restorer, survey: SurveyGraph | WavesGraph, channels: Channels
+) -> dict[str, onnx.ModelProto]:
+    images, detail = _example(channels), DetailGraph(restorer)
     waves, small = (torch.zeros(_EXAMPLE[0], SIDE, SIDE) for _ in range(2))
     about, place = torch.zeros(_EXAMPLE[0], 6), torch.tensor([2 * _EXAMPLE[1], 2 * _EXAMPLE[2], 0, 8])
     each = {0: _BATCH}
     return {
-        SURVEY: exported(survey, [pictures], [_PICTURES]),
-        DETAIL: exported(detail, [pictures, waves, small, about, place], [_PICTURES, each, each, each, {}]),
+        SURVEY: exported(survey, [images], [_IMAGE_AXES]),
+        DETAIL: exported(detail, [images, waves, small, about, place], [_IMAGE_AXES, each, each, each, {}]),
     }
 
 
@@ -65,22 +74,15 @@ def _example(channels: Channels) -> Tensor:
     return torch.zeros((*_EXAMPLE, channels.depth), dtype=torch.uint8)
 
 
-def write_published(networks: Published, folder: Path) -> dict[str, Graph]:
-    """Write the published networks, which look at pictures of one size, as one graph."""
-    pictures = torch.zeros((*_EXAMPLE, networks.recipe.input.channels.depth), dtype=torch.uint8)
-    graph = exported(PublishedGraph(networks), [pictures], [_PICTURES])
-    return {INSPECT: write_graph(graph, folder / INSPECT)}
-
-
 def exported(module: ExportedModule, examples: Sequence[Tensor], shapes: Sequence[dict[int, Dim]]) -> onnx.ModelProto:
-    """A network as a graph.
+    """Export a network as a graph.
 
     Args:
-        module: in evaluation mode.
-        examples: what it takes, of shapes that are nothing special.
-        shapes: which axes of each may be of any length.
+        module: the network.
+        examples: its inputs, of arbitrary shapes.
+        shapes: the dynamic axes of each input.
     """
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision, which is not needed
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is missing, which is not needed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about torch's own code, and about names of axes
         program = torch.onnx.export(
@@ -98,16 +100,16 @@ def exported(module: ExportedModule, examples: Sequence[Tensor], shapes: Sequenc
 
 
 def write_graph(graph: onnx.ModelProto, path: Path) -> Graph:
-    """Write a graph with its weights into one file, whole or not at all, and say what it takes and gives."""
+    """Write a graph with its weights into one file, whole or not at all; return its inputs and outputs."""
     onnx.checker.check_model(graph)
     with replace_file(path) as temporary:
         temporary.write_bytes(graph.SerializeToString())
-    taken, given = ([value.name for value in values] for values in (graph.graph.input, graph.graph.output))
-    return {"inputs": taken, "outputs": given}
+    inputs, outputs = ([value.name for value in values] for values in (graph.graph.input, graph.graph.output))
+    return {"inputs": inputs, "outputs": outputs}
 
 
 def _joined(survey: onnx.ModelProto, detail: onnx.ModelProto, judge: onnx.ModelProto | None = None) -> onnx.ModelProto:
-    """The whole of the parts: the detail graph's window is the whole picture, and the judge sees what it restored."""
+    """Join the stages: the detail graph's window is the whole image, and the classifier gets the denoised image."""
     parts = {"survey": survey, "detail": detail} | ({"judge": judge} if judge else {})
     wires = {"survey.pictures": "pictures", "detail.window": "pictures", "judge.restored": "detail.restored"}
     wires |= {f"detail.{name}": f"survey.{name}" for name in ("waves", "small", "about")}
@@ -121,8 +123,8 @@ def _joined(survey: onnx.ModelProto, detail: onnx.ModelProto, judge: onnx.ModelP
     for name, part in parts.items():
         graph = compose.add_prefix(part, f"{name}.").graph
         assert not part.functions
-        taken = [value.name for value in graph.input if value.name in wires]
-        nodes += [helper.make_node("Identity", [wires[value]], [value]) for value in taken]
+        wired = [value.name for value in graph.input if value.name in wires]
+        nodes += [helper.make_node("Identity", [wires[value]], [value]) for value in wired]
         nodes += graph.node
         weights += graph.initializer
         values += [value for value in graph.output if value.name in outputs]

@@ -1,4 +1,4 @@
-"""A few pictures with what is said of them, by which a bundle can be verified wherever it is copied to."""
+"""Golden samples: images with their expected predictions, by which a copy of a bundle is verified."""
 
 import json
 from collections.abc import Sequence
@@ -16,34 +16,34 @@ from clearcast.runtime.golden import GOLDEN, Golden
 
 COUNT = 4
 SIDE = 512  # pixels at most
-_CLEAR = 0.02  # from the threshold: a golden picture tests graphs, not the last digit of a machine
+_MARGIN = 0.02  # of p_defect from the threshold, so that rounding errors of a machine change no verdict
 
 
 def write_golden(folder: Path, pictures: Sequence[Picture], ask: Ask, threshold: float | None) -> None:
-    """Write ``golden/`` and ``golden.json``; of pictures whose verdict is a near thing only if there are no others.
+    """Write ``golden/`` and ``golden.json``, preferring images whose ``p_defect`` is not close to the threshold.
 
     Args:
         folder: the bundle's.
-        pictures: to choose from, uint8 (height, width) or (height, width, 3); what is too large is cut to its middle.
-        ask: says what is expected.
+        pictures: to choose from, uint8 (height, width) or (height, width, 3); large ones are cropped to their centre.
+        ask: makes the expected predictions.
         threshold: of ``p_defect``.
     """
-    asked = [(picture, ask(picture)) for picture in map(middle, pictures)]
-    asked.sort(key=lambda each: _is_near(each[1], threshold))
+    predicted = [(image, ask(image)) for image in map(middle, pictures)]
+    predicted.sort(key=lambda each: _is_close(each[1], threshold))
     written: list[Golden] = []
-    for number, (picture, said) in enumerate(asked[:COUNT]):
+    for number, (image, prediction) in enumerate(predicted[:COUNT]):
         name = f"golden/{number}.png"
-        imaging.save(folder / name, picture)
-        written.append(_expected(name, said))
+        imaging.save(folder / name, image)
+        written.append(_expected(name, prediction))
     with replace_file(folder / GOLDEN) as temporary:
         temporary.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
 def examples(sheet: Sheet, rows: Sequence[Row], channels: Channels) -> list[Picture]:
-    """A noisy picture of each noise type with each label; the first of them are of different types, and of both labels.
+    """Load a noisy image of each noise type and label; the first ones differ in type and cover both labels.
 
     Args:
-        sheet: has the rows.
+        sheet: resolves the paths.
         rows: to choose from.
         channels: grey or colour.
     """
@@ -51,27 +51,28 @@ def examples(sheet: Sheet, rows: Sequence[Row], channels: Channels) -> list[Pict
     for row in rows:
         label = tuple(Label).index(row.label) if row.label else 0
         first.setdefault((tuple(NoiseType).index(row.noise_type), label), row)
-    order = sorted(first, key=lambda kind: (sum(kind) % 2, kind))
-    return [imaging.load(sheet.resolve(first[kind].noisy), channels) for kind in order]
+    order = sorted(first, key=lambda pair: (sum(pair) % 2, pair))
+    return [imaging.load(sheet.resolve(first[pair].noisy), channels) for pair in order]
 
 
 def middle(picture: Picture) -> Picture:
-    """The middle of a picture, of at most ``SIDE`` pixels a side."""
+    """Crop an image to its centre, of at most ``SIDE`` pixels a side."""
     top, left = (max(0, size - SIDE) // 2 for size in picture.shape[:2])
     return np.ascontiguousarray(picture[top : top + SIDE, left : left + SIDE])
 
 
-def _is_near(said: Said, threshold: float | None) -> bool:
-    return said.p_defect is not None and threshold is not None and abs(said.p_defect - threshold) < _CLEAR
+def _is_close(prediction: Said, threshold: float | None) -> bool:
+    chance = prediction.p_defect
+    return chance is not None and threshold is not None and abs(chance - threshold) < _MARGIN
 
 
-def _expected(name: str, said: Said) -> Golden:
-    chances = {kind.value: float(chance) for kind, chance in zip(NoiseType, said.p_noise, strict=True)}
-    verdict = None if said.defect is None else (Verdict.DEFECT if said.defect else Verdict.OK).value
+def _expected(name: str, prediction: Said) -> Golden:
+    p_noise = {kind.value: float(chance) for kind, chance in zip(NoiseType, prediction.p_noise, strict=True)}
+    defect = prediction.defect
     return {
         "file": name,
-        "p_defect": said.p_defect,
-        "verdict": verdict,
-        "noise_type": max(chances, key=chances.__getitem__),
-        "p_noise": chances,
+        "p_defect": prediction.p_defect,
+        "verdict": None if defect is None else (Verdict.DEFECT if defect else Verdict.OK).value,
+        "noise_type": max(p_noise, key=p_noise.__getitem__),
+        "p_noise": p_noise,
     }

@@ -1,6 +1,6 @@
-"""The networks of a bundle as they are exported: from uint8 pictures of any size to answers, all within the graph.
+"""ONNX graphs of a bundle's networks: from uint8 images of any size to predictions.
 
-What is said here of names, shapes and ranges is what whoever runs the graphs relies on.
+The names, shapes and value ranges of inputs and outputs are an interface for all programs that run the graphs.
 """
 
 from typing import NamedTuple, Protocol
@@ -16,29 +16,29 @@ from clearcast.models.clear.restorer import STRIDE, Detail, Restorer, Seen, abou
 
 
 class ExportedModule(Protocol):
-    """A network that can be exported; ``inputs`` and ``outputs`` are names."""
+    """A network that can be exported, with the names of its inputs and outputs."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
     def eval(self) -> nn.Module:
-        """As any network of torch."""
+        """See ``nn.Module.eval``."""
 
 
 class Place(NamedTuple):
-    """Where a window lies: its first row or column, of ``full`` ones of the whole picture."""
+    """The position of a window on one axis: its first row or column, and the size ``full`` of the whole image."""
 
     start: Tensor
     full: Tensor
 
 
 class SurveyGraph(nn.Module):
-    """Which noise and which waves a picture has.
+    """ONNX graph of the survey network: noise type, noise levels and waves of an image.
 
     Input ``pictures`` is uint8 (batch, height, width, depth), sides from 16 pixels. Outputs: ``waves`` and ``small``,
     float32 (batch, 128, 128), see ``WaveFinder``; ``p_noise`` float32 (batch, 4), probabilities in the order of
-    ``NoiseType``; ``levels`` float32 (batch, 2), standard deviation of grain and density of impulses, 0..1; ``about``
-    float32 (batch, 6), what the detail graph is told of the noise.
+    ``NoiseType``; ``levels`` float32 (batch, 2), standard deviation of Gaussian noise and density of impulses, 0..1;
+    ``about`` float32 (batch, 6), the conditioning vector of the detail graph.
     """
 
     inputs: tuple[str, ...] = ("pictures",)
@@ -49,14 +49,14 @@ class SurveyGraph(nn.Module):
         self.survey = restorer.global_encoder
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """As said above."""
+        """Run the network; see the class."""
         seen: Seen = self.survey(luma(_to_float(pictures)))
         about = seen.conditioning
         return seen.waves[:, 0], seen.small[:, 0], about[:, :4], seen.levels.clamp(0, 1), about
 
 
 class WavesGraph(nn.Module):
-    """Which waves a picture has, where others tell its noise.
+    """ONNX graph of the periodic-noise head alone, for a bundle whose student estimates the noise.
 
     Input ``pictures`` and outputs ``waves`` and ``small`` are those of ``SurveyGraph``.
     """
@@ -69,18 +69,18 @@ class WavesGraph(nn.Module):
         self.finder = restorer.global_encoder.periodic_head
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """As said above."""
+        """Run the network; see the class."""
         waves, small, _ = self.finder(luma(_to_float(pictures)))
         return waves[:, 0], small[:, 0]
 
 
 class DetailGraph(nn.Module):
-    """A window of a picture, restored.
+    """ONNX graph of the detail network: denoises a window of an image.
 
-    Inputs: ``window`` uint8 (batch, h, w, depth), whose place in the picture is a multiple of 8 from above and from
-    left; ``waves``, ``small`` and ``about`` of the whole picture, as ``SurveyGraph`` gives them, or ``WavesGraph`` and
-    ``GlanceGraph``; ``place`` int64 (4,), the whole picture's height and width, and the window's first row and column.
-    Output: ``restored``, uint8 of the window's shape.
+    Inputs: ``window`` uint8 (batch, h, w, depth), whose first row and column are multiples of 8; ``waves``, ``small``
+    and ``about`` of the whole image, from ``SurveyGraph``, or from ``WavesGraph`` and ``GlanceGraph``; ``place`` int64
+    (4,), the height and width of the whole image, and the first row and column of the window.
+    Output: ``restored``, the denoised window, uint8 of its shape.
     """
 
     inputs: tuple[str, ...] = ("window", "waves", "small", "about", "place")
@@ -91,18 +91,18 @@ class DetailGraph(nn.Module):
         self.detail = restorer.detail
 
     def forward(self, window: Tensor, waves: Tensor, small: Tensor, about: Tensor, place: Tensor) -> Tensor:
-        """As said above."""
+        """Run the network; see the class."""
         hints = torch.stack([waves, small], dim=1)
         rows, columns = Place(place[2], place[0]), Place(place[3], place[1])
-        return _restored(self.detail, window, hints, about, (rows, columns))
+        return _denoised(self.detail, window, hints, about, (rows, columns))
 
 
 class JudgeGraph(nn.Module):
-    """The verdict on a restored picture.
+    """ONNX graph of the classifier: the verdict on a denoised image.
 
     Input ``restored`` is uint8 (batch, height, width, depth). Outputs: ``p_defect`` float32 (batch,), the calibrated
-    probability of defect; ``evidence`` float32 (batch, h, w), calibrated log-odds of defect by place, of 16 x 16 pixels
-    of the judged size each.
+    probability of defect; ``evidence`` float32 (batch, h, w), calibrated log-odds of defect, each for 16 x 16 pixels
+    at the classifier's input size.
     """
 
     inputs: tuple[str, ...] = ("restored",)
@@ -114,17 +114,17 @@ class JudgeGraph(nn.Module):
         self.temperature = verdicts.facts["temperature"]
 
     def forward(self, restored: Tensor) -> tuple[Tensor, ...]:
-        """As said above."""
-        said = self.network(_to_float(restored))
-        return torch.sigmoid(said.logit / self.temperature), said.evidence / self.temperature
+        """Run the network; see the class."""
+        output = self.network(_to_float(restored))
+        return torch.sigmoid(output.logit / self.temperature), output.evidence / self.temperature
 
 
 class GlanceGraph(nn.Module):
-    """Noise type and verdict at a glance.
+    """ONNX graph of the student: noise type and verdict from the noisy image.
 
     Input ``pictures`` is uint8 (batch, height, width, depth). Outputs: ``p_noise``, ``levels`` and ``about`` as those
     of ``SurveyGraph``; ``wave`` float32 (batch, 3), see ``Glimpse.wave``; ``p_defect`` and ``evidence`` as those of
-    ``JudgeGraph``, of the picture as it came.
+    ``JudgeGraph``, from the noisy image.
     """
 
     inputs: tuple[str, ...] = ("pictures",)
@@ -136,51 +136,51 @@ class GlanceGraph(nn.Module):
         self.temperature = distilled.facts["temperature"]
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """As said above."""
-        said, glimpse = self.network(_planes(pictures))
-        chance = torch.sigmoid(said.logit / self.temperature)
+        """Run the network; see the class."""
+        output, glimpse = self.network(_planes(pictures))
+        chance = torch.sigmoid(output.logit / self.temperature)
         about = about_of(glimpse.scores, glimpse.levels)
-        return about[:, :4], glimpse.levels, about, glimpse.wave, chance, said.evidence / self.temperature
+        return about[:, :4], glimpse.levels, about, glimpse.wave, chance, output.evidence / self.temperature
 
 
-def _restored(detail: Detail, window: Tensor, hints: Tensor, about: Tensor, places: tuple[Place, Place]) -> Tensor:
-    """Restored pixels, uint8 (batch, h, w, depth).
+def _denoised(detail: Detail, window: Tensor, hints: Tensor, about: Tensor, places: tuple[Place, Place]) -> Tensor:
+    """Denoise a window: uint8 (batch, h, w, depth).
 
     Args:
         detail: the network.
         window: uint8 (batch, h, w, depth).
-        hints: waves and small picture of the whole, float (batch, 2, 128, 128).
-        about: float (batch, 6).
+        hints: waves and small copy of the whole image, float (batch, 2, 128, 128).
+        about: conditioning vector, float (batch, 6).
         places: of the window's rows and of its columns.
     """
     height, width = window.shape[1:3]
-    tall, wide = _filled_up(height), _filled_up(width)
+    tall, wide = _padded_size(height), _padded_size(width)
     down, across = (
-        cubic(hints.shape[-1], place.full, place.start + torch.arange(filled).clamp(max=size - 1), hints)
-        for place, filled, size in zip(places, (tall, wide), (height, width), strict=True)
+        cubic(hints.shape[-1], place.full, place.start + torch.arange(padded_size).clamp(max=size - 1), hints)
+        for place, padded_size, size in zip(places, (tall, wide), (height, width), strict=True)
     )
     waves, small = (down @ hints @ across.T).chunk(2, dim=1)
     padded = functional.pad(_planes(window), (0, wide - width, 0, tall - height), mode="replicate")
-    restored: Tensor = detail(padded, waves, small, about)
-    levels = restored[..., :height, :width].clamp(0, 1).mul(255).round()
+    denoised: Tensor = detail(padded, waves, small, about)
+    levels = denoised[..., :height, :width].clamp(0, 1).mul(255).round()
     pixels = levels.to(torch.uint8)
     return pixels.squeeze(1).unsqueeze(-1) if pixels.shape[1] == 1 else pixels.permute(0, 2, 3, 1)
 
 
-def _filled_up(size: int) -> int:
-    """The next multiple of ``STRIDE``, written so that an export can prove that it is one."""
+def _padded_size(size: int) -> int:
+    """The next multiple of ``STRIDE``, in a form whose divisibility torch.export can prove."""
     return STRIDE * ((size + STRIDE - 1) // STRIDE)
 
 
 def _to_float(pictures: Tensor) -> Tensor:
-    """Float (batch, depth, height, width) in 0..1 from uint8 (batch, height, width, depth)."""
+    """Convert uint8 (batch, height, width, depth) to float (batch, depth, height, width) in 0..1."""
     return to_unit(_planes(pictures))
 
 
 def _planes(pictures: Tensor) -> Tensor:
-    """(batch, depth, height, width) from (batch, height, width, depth).
+    """Move the channels: (batch, height, width, depth) to (batch, depth, height, width).
 
-    Grey pictures are not transposed: ONNX Runtime would push that through all that follows, and is slow at a last axis
-    of one value.
+    Grey images are not transposed: ONNX Runtime would propagate the transpose through the graph, where a last axis of
+    size one is slow.
     """
     return pictures.squeeze(-1).unsqueeze(1) if pictures.shape[-1] == 1 else pictures.permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""The phase of training in which verdicts are learned, from restored pictures."""
+"""The training phase that fits a bundle's defect classifier to features of the training rows."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,28 +7,31 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.special import expit
 
 from clearcast.bundle.ground import Ground
 from clearcast.bundle.networks import Verdicts, still
+from clearcast.bundle.request import TrainRequest
 from clearcast.data.sheet import Row
 from clearcast.domain import Label, Subset
-from clearcast.models.backbone import Backbone
+from clearcast.models.backbone import Backbone, Sees
 from clearcast.models.clear.restorer import Restorer
-from clearcast.models.judge import PictureJudge
-from clearcast.progress import Progress
+from clearcast.models.judge import Judge, PictureJudge
+from clearcast.progress import progress_bar
+from clearcast.runtime.manifest import JudgeFacts
+from clearcast.training.clear.planning import TrainingPlan
 from clearcast.training.clear.verdicts import RestoredViews
 from clearcast.training.judging import FittedJudge, fit_judge
+from clearcast.training.seeing import ViewOf
 from clearcast.training.weights import fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """What became of verdicts.
+    """The classifier of recipe ``clear``.
 
-    ``verdicts`` is None where they could not be learned, and then ``lack`` says why. ``crossfitted``: what judges said
-    of the training rows whose parts they had not learned from, in the columns of ``validation.csv``; maybe empty.
+    ``verdicts`` is None if no classifier could be fitted; ``lack`` gives the reason. ``crossfitted``: predictions for
+    the training rows by classifiers fitted to other groups, in the columns of ``validation.csv``; may be empty.
     """
 
     verdicts: Verdicts | None
@@ -36,60 +39,118 @@ class Learned:
     lack: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClassifierFit:
+    """A fitted classifier head, its facts for the manifest, and its cross-fitted predictions (see ``Learned``)."""
+
+    head: Judge
+    facts: JudgeFacts
+    crossfitted: pd.DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierRows:
+    """The training rows that a classifier is fitted to, with their groups."""
+
+    rows: Sequence[Row]
+    parts: Sequence[str]
+
+    @property
+    def labels(self) -> list[Label]:
+        """Of the rows."""
+        return [row.label for row in self.rows if row.label]
+
+
+def classifier_rows(ground: Ground, most: int | None, seed: int) -> ClassifierRows:
+    """The training rows for a classifier: all, or at most ``most`` from as many groups as possible."""
+    rows, parts = ground.rows_of(Subset.TRAIN), ground.groups_of(Subset.TRAIN)
+    places = range(len(rows)) if most is None else spread(parts, most, seed)
+    return ClassifierRows(rows=[rows[place] for place in places], parts=[parts[place] for place in places])
+
+
 def learn_verdicts(
+    request: TrainRequest,
     ground: Ground,
     restorer: Restorer,
     backbone: Backbone,
     work: Path,
     *,
     shape: tuple[int, int],
-    views: int,
-    most: int | None = None,
-    seed: int,
-    device: torch.device,
-    progress: Progress,
+    plan: TrainingPlan,
 ) -> Learned:
-    """Fit the judge on the training rows; ``work`` keeps what the backbone saw, so that a stopped fit goes on.
+    """Fit the classifier of recipe ``clear`` to denoised and noise-free images of the training rows.
 
-    It is kept by the restorer's weights: what another restorer made is not learned from. ``most``: from so many rows at
-    most, of as many parts as can be.
+    Args:
+        request: has the seed and the device.
+        ground: has the rows.
+        restorer: fitted; denoises the images.
+        backbone: computes the features.
+        work: keeps the features, so that a stopped fit can be resumed.
+        shape: (height, width) in pixels at which images are classified.
+        plan: says from how many rows and views.
     """
-    rows, parts = ground.chosen(Subset.TRAIN), ground.parts(Subset.TRAIN)
-    if most is not None:
-        places = spread(parts, most, seed)
-        rows, parts = [rows[place] for place in places], [parts[place] for place in places]
-    labels = [row.label for row in rows if row.label]
-    if len(set(labels)) < 2:
-        lack = f"all {len(rows)} training rows are {labels[0]}; verdicts are learned from pictures of both labels"
+    chosen = classifier_rows(ground, plan.rows, request.seed)
+    if len(set(chosen.labels)) < 2:
+        lack = f"all {len(chosen.rows)} training rows are {chosen.labels[0]}; a classifier needs images of both labels"
         return Learned(verdicts=None, crossfitted=pd.DataFrame(), lack=lack)
-    seen = work / fingerprint(restorer)
-    seen.mkdir(parents=True, exist_ok=True)
-    fitted = fit_judge(
-        labels,
-        parts,
-        RestoredViews(ground.pairs(rows), ground.channels, shape, restorer.to(device), seed=seed),
-        backbone=backbone,
-        folder=seen,
-        seed=seed,
-        views=views,
-        device=device,
-        progress=progress,
+    folder = work / fingerprint(restorer)  # features of images that another restorer denoised are of no use
+    views = RestoredViews(
+        ground.pairs(chosen.rows), ground.channels, shape, restorer.to(request.torch_device), seed=request.seed
     )
+    fit = fit_head(request, chosen, views, backbone, folder, shape=shape, views=plan.views)
     restorer.cpu()
-    verdicts = Verdicts(
-        network=still(PictureJudge(backbone.cpu(), fitted.head, shape)),
-        facts={
-            "shape": list(shape),
-            "temperature": fitted.temperature,
-            "threshold": fitted.threshold,
-            "crossfitted": fitted.logits is not None,
-        },
-    )
-    return Learned(verdicts=verdicts, crossfitted=crossfitted(rows, parts, fitted))
+    network = still(PictureJudge(backbone.cpu(), fit.head, shape))
+    return Learned(verdicts=Verdicts(network=network, facts=fit.facts), crossfitted=fit.crossfitted)
+
+
+def fit_head(
+    request: TrainRequest,
+    chosen: ClassifierRows,
+    view_of: ViewOf,
+    backbone: Sees,
+    folder: Path,
+    *,
+    shape: tuple[int, int],
+    views: int,
+) -> ClassifierFit:
+    """Fit a classifier head to features of views of rows, and cross-fit it over groups.
+
+    Args:
+        request: has the seed, the device and the console that shows the progress.
+        chosen: the rows.
+        view_of: makes the views.
+        backbone: computes their features; it is not changed.
+        folder: keeps the features of these views and this backbone.
+        shape: (height, width) in pixels at which images are classified.
+        views: of each row.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with progress_bar(request.console, "Computing features for the classifier") as progress:
+        fitted = fit_judge(
+            chosen.labels,
+            chosen.parts,
+            view_of,
+            backbone=backbone,
+            folder=folder,
+            seed=request.seed,
+            views=views,
+            device=request.torch_device,
+            progress=progress,
+        )
+    facts: JudgeFacts = {
+        "shape": list(shape),
+        "temperature": fitted.temperature,
+        "threshold": fitted.threshold,
+        "crossfitted": fitted.logits is not None,
+    }
+    return ClassifierFit(head=fitted.judge, facts=facts, crossfitted=_crossfitted(chosen, fitted))
 
 
 def spread(parts: Sequence[str], count: int, seed: int) -> list[int]:
-    """The places of at most ``count`` rows, ascending: one of each part, then a second one of each, and so on.
+    """Sample at most ``count`` rows across groups: one of each group, then a second one of each, and so on.
+
+    Returns:
+        their places, ascending.
 
     >>> parts = ["a", "a", "a", "a", "b", "b", "c"]
     >>> [parts[place] for place in spread(parts, 5, seed=0)]
@@ -104,17 +165,17 @@ def spread(parts: Sequence[str], count: int, seed: int) -> list[int]:
     return sorted(place for _, _, place in sorted(taken)[:count])
 
 
-def crossfitted(rows: Sequence[Row], parts: Sequence[str], fitted: FittedJudge) -> pd.DataFrame:
-    """What judges said of rows whose parts they had not learned from, in the columns of ``validation.csv``."""
+def _crossfitted(chosen: ClassifierRows, fitted: FittedJudge) -> pd.DataFrame:
+    """Cross-fitted predictions of the rows, in the columns of ``validation.csv``; empty if there are none."""
     if fitted.logits is None:
         return pd.DataFrame()
     logits = fitted.logits / fitted.temperature
     return pd.DataFrame(
         {
-            "row": [row.number for row in rows],
-            "part": parts,
-            "label": [str(row.label) for row in rows],
-            "noise_type": [str(row.noise_type) for row in rows],
+            "row": [row.number for row in chosen.rows],
+            "part": chosen.parts,
+            "label": [str(row.label) for row in chosen.rows],
+            "noise_type": [str(row.noise_type) for row in chosen.rows],
             "p_defect_denoised": expit(logits),
             "logit_denoised": logits,
             "said_denoised": np.where(fitted.logits > fitted.threshold, Label.DEFECT.value, Label.OK.value),

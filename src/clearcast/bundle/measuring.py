@@ -80,11 +80,11 @@ def pictures_of(row: Mapping[Hashable, Any], root: Path, channels: Channels) -> 
 def _test_rows(ground: Ground, seed: int) -> list[dict[Hashable, Any]]:
     """What is known of each test row."""
     listed: list[dict[Hashable, Any]] = []
-    for place, (row, part) in enumerate(zip(ground.chosen(Subset.TEST), ground.parts(Subset.TEST), strict=True)):
-        kind = _KINDS[place % len(_KINDS)] if ground.tests_no_noise else row.noise_type
+    for place, (row, part) in enumerate(zip(ground.rows_of(Subset.TEST), ground.groups_of(Subset.TEST), strict=True)):
+        kind = _KINDS[place % len(_KINDS)] if ground.adds_test_noise else row.noise_type
         known: dict[Hashable, Any] = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
         known |= {"label": str(row.label), "noise_type": str(kind)}
-        if ground.tests_no_noise:
+        if ground.adds_test_noise:
             known["noise_seed"] = seed
         listed.append(known)
     return listed

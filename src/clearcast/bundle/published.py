@@ -1,38 +1,33 @@
-"""The published networks of a study's run as a graph, and as what they say in PyTorch."""
+"""The published networks of a study's run: their weights, predictions in PyTorch, and ONNX graph."""
 
-import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clearcast import __version__, imaging
+from clearcast import imaging
 from clearcast.bundle.proving import Said
 from clearcast.data.frames import LABELS
-from clearcast.domain import Label, NoiseType, Subset
+from clearcast.domain import Label, NoiseType
 from clearcast.errors import OutputError
-from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.denoise import restored, without_depth
-from clearcast.evaluation.study.folder import RunFolder, read_csv
+from clearcast.evaluation.study.folder import RunFolder
 from clearcast.imaging import Picture
 from clearcast.models.clear.resample import area
 from clearcast.models.report import ReportClassifier, ReportDenoiser
-from clearcast.runtime.manifest import FORMAT, Trained
 from clearcast.training.modules import to_float
 from clearcast.training.recipe import Recipe, parse_recipe
-from clearcast.training.weights import WEIGHTS, load_weights
+from clearcast.training.weights import load_weights, save_weights
 
 _STAGES = (Stage.NOISE_TYPE, Stage.DENOISING, Stage.DENOISED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """The networks of stages 2, 3 and 4, in evaluation mode; ``classes``: the noise types that the first knows."""
+    """The networks of stages 2, 3 and 4, in evaluation mode; ``classes``: the noise types that the first predicts."""
 
     recipe: Recipe
     classes: tuple[NoiseType, ...]
@@ -45,12 +40,12 @@ def load_published(run: RunFolder) -> Published:
     """Read the networks of a run.
 
     Raises:
-        OutputError: a stage is not done, or its weights are damaged.
+        OutputError: a stage is not finished, or its weights are damaged.
     """
     missing = [stage.value for stage in _STAGES if not run.is_done(stage)]
     if missing:
-        raise OutputError(f"{run.path}: the study has not done {', '.join(missing)}; go on with it by --resume")
-    recipe = parse_recipe(run.metadata["question"]["recipe"], str(run.path))
+        raise OutputError(f"{run.path}: the study has not finished {', '.join(missing)}; run it again with --resume")
+    recipe = parse_recipe(run.about["question"]["recipe"], str(run.path))
     result = run.result(Stage.NOISE_TYPE)
     assert result["kind"] == "classification"
     classes = tuple(NoiseType(name) for name in result["classes"])
@@ -67,27 +62,28 @@ def load_published(run: RunFolder) -> Published:
 
 @torch.inference_mode()
 def ask_published(networks: Published, picture: Picture) -> Said:
-    """What the study's networks say of a picture, uint8 (height, width) or (height, width, 3), resized as there."""
+    """Predict with the study's networks; ``picture`` is uint8 (height, width) or (height, width, 3) of any size."""
     size, depth = networks.recipe.input.size, networks.recipe.input.channels.depth
     noisy = imaging.resize(picture, size, size).reshape(1, size, size, depth)
-    clean = restored(networks.denoiser, noisy)
-    said = dict(zip(networks.classes, networks.noise(to_float(torch.from_numpy(noisy)))[0].tolist(), strict=True))
-    chance = float(networks.verdict(to_float(torch.from_numpy(clean)))[0, LABELS.index(Label.DEFECT)])
+    denoised = restored(networks.denoiser, noisy)
+    scores = networks.noise(to_float(torch.from_numpy(noisy)))[0].tolist()
+    p_noise = dict(zip(networks.classes, scores, strict=True))
+    chance = float(networks.verdict(to_float(torch.from_numpy(denoised)))[0, LABELS.index(Label.DEFECT)])
     return Said(
-        p_noise=np.array([said.get(kind, 0.0) for kind in NoiseType]),
+        p_noise=np.array([p_noise.get(kind, 0.0) for kind in NoiseType]),
         levels=None,
         p_defect=chance,
         defect=chance > 0.5,
-        restored=imaging.resize(np.ascontiguousarray(without_depth(clean[0])), *picture.shape[:2]),
+        restored=imaging.resize(np.ascontiguousarray(without_depth(denoised[0])), *picture.shape[:2]),
     )
 
 
 class PublishedGraph(nn.Module):
-    """Noise type, restored picture and verdict of it, by the published networks.
+    """ONNX graph of the published networks: noise type, denoised image and its verdict.
 
-    Input ``pictures`` is uint8 (batch, height, width, depth), of any size: they are brought to the networks' own as
+    Input ``pictures`` is uint8 (batch, height, width, depth), of any size; they are resized to the networks' input as
     ``imaging.resize`` does. Outputs: ``p_noise`` float32 (batch, 4) in the order of ``NoiseType``, 0 for types that the
-    study did not know; ``restored`` uint8, enlarged to the input's shape; ``p_defect`` float32 (batch,).
+    study did not have; ``restored`` uint8, resized to the input's shape; ``p_defect`` float32 (batch,).
     """
 
     inputs: tuple[str, ...] = ("pictures",)
@@ -100,19 +96,19 @@ class PublishedGraph(nn.Module):
         self.size = networks.recipe.input.size
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        """As said above."""
+        """Run the networks; see the class."""
         height, width = pictures.shape[1:3]
         noisy = _resized(pictures.permute(0, 3, 1, 2).float(), self.size, self.size) / 255
-        clean = self.denoiser(noisy).mul(255).round()
-        said = self.noise(noisy)
-        none = torch.zeros_like(said[:, 0])
-        chances = [said[:, self.classes.index(kind)] if kind in self.classes else none for kind in NoiseType]
-        enlarged = _resized(clean, height, width).permute(0, 2, 3, 1).to(torch.uint8)
-        return torch.stack(chances, dim=1), enlarged, self.verdict(clean / 255)[:, LABELS.index(Label.DEFECT)]
+        denoised = self.denoiser(noisy).mul(255).round()
+        scores = self.noise(noisy)
+        zero = torch.zeros_like(scores[:, 0])
+        p_noise = [scores[:, self.classes.index(kind)] if kind in self.classes else zero for kind in NoiseType]
+        resized = _resized(denoised, height, width).permute(0, 2, 3, 1).to(torch.uint8)
+        return torch.stack(p_noise, dim=1), resized, self.verdict(denoised / 255)[:, LABELS.index(Label.DEFECT)]
 
 
 def _resized(pictures: Tensor, height: int, width: int) -> Tensor:
-    """Grey levels (batch, depth, h, w) as ``imaging.resize`` makes them of uint8 pixels, but for the last digit."""
+    """Resize grey levels (batch, depth, h, w) as ``imaging.resize`` resizes uint8 pixels, but for rounding errors."""
     rows, columns = _count(pictures.shape[-2]), _count(pictures.shape[-1])
     tall, wide = _count(height), _count(width)
     shrinks, both = tall * wide < rows * columns, (tall <= rows) & (wide <= columns)
@@ -124,7 +120,7 @@ def _resized(pictures: Tensor, height: int, width: int) -> Tensor:
 
 
 def _weights(size: int, side: int, shrinks: Tensor, both: Tensor, like: Tensor) -> Tensor:
-    """(side, size): OpenCV's means over areas, where areas shrink on one side only its variant, else linear."""
+    """Resampling matrix (side, size) as in OpenCV: area means, their variant if one side only shrinks, else linear."""
     wanted, scale = torch.arange(side, dtype=like.dtype), size / side
     linear = ((wanted + 0.5) * scale - 0.5).clamp(0, size - 1)
     whole = (wanted * scale).floor()
@@ -136,7 +132,7 @@ def _weights(size: int, side: int, shrinks: Tensor, both: Tensor, like: Tensor) 
 
 
 def _count(size: int) -> Tensor:
-    """A size as a tensor, int64 (1,): an exported graph compares sizes as it runs."""
+    """A size as an int64 tensor (1,), so that an exported graph can compare sizes at run time."""
     return torch.arange(size)[-1:] + 1
 
 
@@ -151,46 +147,7 @@ def _classifier(run: RunFolder, stage: Stage, recipe: Recipe, classes: int) -> R
     return network.eval().requires_grad_(False)
 
 
-def weights_of(run: RunFolder) -> dict[str, Path]:
-    """The files of weights, by their names in a bundle."""
-    return {f"{stage.value}.safetensors": run.stage(stage) / WEIGHTS for stage in _STAGES}
-
-
-def trained_of(run: RunFolder, networks: Published) -> Trained:
-    """What is known of the networks, for the manifest.
-
-    Raises:
-        OutputError: the run has no evidence yet.
-    """
-    evidence = run.path / "evidence.json"
-    if not evidence.exists():
-        raise OutputError(f"{run.path}: has no evidence.json; make it with 'clearcast report {run.path}'")
-    about, split = run.metadata, read_csv(run.split)
-    size = networks.recipe.input.size
-    return {
-        "format": FORMAT,
-        "recipe": networks.recipe.name,
-        "clearcast": str(about.get("clearcast", __version__)),
-        "created": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
-        "files": {},
-        "trained_on": {
-            "sheet": Path(str(about["sheet"])).name,
-            "sheet_sha256": about["question"]["sheet_sha256"],
-            "rows": {subset.value: int((split["split"] == subset.value).sum()) for subset in Subset},
-            "split": about["split"],
-            "parts": int(split["part"].nunique()),
-            "parts_source": about["parts_source"],
-            "channels": networks.recipe.input.channels.value,
-            "shape": [size, size],
-        },
-        "effort": {
-            "seed": about["question"]["seed"],
-            "plan": {},
-            "minutes": {},
-            "device": "",
-            "budget_minutes": None,
-        },
-        "judge": {"shape": [size, size], "temperature": 1.0, "threshold": 0.0, "crossfitted": False},
-        "no_judge": None,
-        "measured": cast(Evidence, json.loads(evidence.read_text(encoding="utf-8"))),
-    }
+def save_published(networks: Published, folder: Path) -> None:
+    """Write the weights."""
+    for stage, network in zip(_STAGES, (networks.noise, networks.denoiser, networks.verdict), strict=True):
+        save_weights(network, folder / f"{stage.value}.safetensors")

@@ -1,4 +1,4 @@
-"""What pictures were like when a bundle was made; ``clearcast.runtime.reference`` says what is kept."""
+"""Drift reference of a bundle: statistics of its test images; see ``clearcast.runtime.reference`` for the format."""
 
 import numpy as np
 import pandas as pd
@@ -18,16 +18,16 @@ _NUMBERS = {
     "p_defect": "p_defect_denoised",
 }
 _NUMBERS |= {"sigma": "sigma", "density": "density"}
-_OF_TYPE = {"sigma": NoiseType.GAUSSIAN, "density": NoiseType.SALT_AND_PEPPER}  # as ``clearcast.runtime.drift`` looks
+_OF_TYPE = {"sigma": NoiseType.GAUSSIAN, "density": NoiseType.SALT_AND_PEPPER}  # as in ``clearcast.runtime.drift``
 _VERDICT, _NOISE_TYPE = "said_denoised", "said_noise_type"
 
 
 def reference_of(table: pd.DataFrame, pictures: str) -> Reference:
-    """Sum up a table of pictures, in the columns of ``predictions.csv``, as far as it has them.
+    """Compute the drift reference from a table of images.
 
     Args:
-        table: a row for each picture.
-        pictures: the subset that they are of.
+        table: a row for each image, with columns of ``predictions.csv``; those that are missing are left out.
+        pictures: the subset of the images.
     """
     numbers = {name: table[column] for name, column in _NUMBERS.items() if column in table}
     for name, kind in _OF_TYPE.items():
@@ -35,7 +35,7 @@ def reference_of(table: pd.DataFrame, pictures: str) -> Reference:
             numbers[name] = numbers[name][table[_NOISE_TYPE] == kind.value]
     reference: Reference = {
         "pictures": pictures,
-        "numbers": {name: _spread(values) for name, values in numbers.items() if len(values)},
+        "numbers": {name: _quantiles(values) for name, values in numbers.items() if len(values)},
         "noise_types": {kind.value: float((table[_NOISE_TYPE] == kind.value).mean()) for kind in NoiseType},
         "verdicts": {label.value: float((table[_VERDICT] == label.value).mean()) for label in Label}
         if _VERDICT in table
@@ -46,22 +46,27 @@ def reference_of(table: pd.DataFrame, pictures: str) -> Reference:
     return reference
 
 
-def _spread(column: "pd.Series[float]") -> Spread:
+def _quantiles(column: "pd.Series[float]") -> Spread:
     values = column.to_numpy(np.float64)
     return {"count": len(values), "quantiles": np.percentile(values, PERCENTILES).round(6).tolist()}
 
 
-def look_of(picture: Picture, said: Said) -> dict[str, object]:
-    """What ``reference_of`` asks of a picture, uint8 (height, width) or (height, width, 3)."""
-    look: dict[str, object] = {
+def look_of(picture: Picture, prediction: Said) -> dict[str, object]:
+    """The row of ``reference_of`` for one image.
+
+    Args:
+        picture: uint8 (height, width) or (height, width, 3).
+        prediction: for it.
+    """
+    row: dict[str, object] = {
         "brightness": brightness(picture),
         "contrast": contrast(picture),
-        "blank_band": max(map(blank_band, (picture, said.restored))),  # noise may hide it
-        "sharpness": sharpness(said.restored),
+        "blank_band": max(map(blank_band, (picture, prediction.restored))),  # noise may hide it
+        "sharpness": sharpness(prediction.restored),
     }
-    if said.levels is not None:
-        look["sigma"], look["density"] = said.levels
-    if said.p_defect is not None:
-        look["p_defect_denoised"] = said.p_defect
-        look[_VERDICT] = (Label.DEFECT if said.defect else Label.OK).value
-    return {**look, _NOISE_TYPE: tuple(NoiseType)[int(said.p_noise.argmax())].value}
+    if prediction.levels is not None:
+        row["sigma"], row["density"] = prediction.levels
+    if prediction.p_defect is not None:
+        row["p_defect_denoised"] = prediction.p_defect
+        row[_VERDICT] = (Label.DEFECT if prediction.defect else Label.OK).value
+    return {**row, _NOISE_TYPE: tuple(NoiseType)[int(prediction.p_noise.argmax())].value}

@@ -1,4 +1,4 @@
-"""What to train a bundle on, and how."""
+"""Training request: the sheet, the split, the budget and the device."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +13,18 @@ from clearcast.evaluation.study.dividing import SplitChoice
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """What to train on, and for how long.
+    """What to train on, and how.
 
-    ``budget``: minutes for all of it on this machine; None: the recipe's own number of steps, which gives the same
-    networks again on the same machine. ``backbone``: see ``pretrained_backbone``. ``resume`` and ``force`` are those
-    of ``open_run``. ``devices``: how many fit the restorer together, each on pictures of its own: a step then learns
-    from so many times more.
+    Attributes:
+        sheet, split: the rows, and how they are split.
+        out: the bundle's folder.
+        budget: minutes for everything on this machine; None: the recipe's number of steps, which gives the same
+            networks again on the same machine.
+        resume, force: see ``open_run``.
+        skip_bad: leave out unusable rows.
+        backbone: see ``pretrained_backbone``.
+        devices: how many fit the restorer together, each on images of its own, so that a step learns from more.
+        console: shows the progress.
     """
 
     sheet: Sheet
@@ -36,11 +42,11 @@ class TrainRequest:
 
     @property
     def torch_device(self) -> torch.device:
-        """Where networks run that Lightning does not fit."""
+        """The device of networks that Lightning does not fit."""
         return torch.device("cuda" if self.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
     def question(self) -> dict[str, Any]:
-        """All that the bundle depends on, other than the machine; ready for JSON."""
+        """The configuration that determines the bundle, apart from the machine; JSON values."""
         return {
             "recipe": "clear",
             **self.sheet.fingerprint(),

@@ -1,4 +1,4 @@
-"""Pictures that are too small for a bundle's networks."""
+"""Minimum image size of a bundle's networks."""
 
 from clearcast.data.usable import Rows
 from clearcast.errors import SheetError
@@ -6,15 +6,15 @@ from clearcast.runtime.model import SMALLEST
 
 
 def refuse_tiny(rows: Rows) -> None:
-    """Make sure that all pictures can be looked at.
+    """Refuse images that are too small for the networks.
 
     Raises:
-        SheetError: one cannot.
+        SheetError: one is.
     """
     for row in rows.sheet.rows:
         info = rows.facts[row.noisy].info
         if info and min(info.width, info.height) < SMALLEST:
             raise SheetError(
-                f"{rows.sheet.path}: row {row.number}: {row.noisy} has {info.width} x {info.height} pixels; needed are "
-                f"at least {SMALLEST} a side; take such rows out of the sheet"
+                f"{rows.sheet.path}: row {row.number}: {row.noisy}: expected at least {SMALLEST} x {SMALLEST} pixels, "
+                f"got {info.width} x {info.height}; remove such rows from the sheet"
             )

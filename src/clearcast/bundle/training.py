@@ -1,157 +1,141 @@
-"""Train recipe ``clear`` on a sheet: divide the rows, fit, measure on parts never seen, write the bundle."""
+"""Training of recipe ``clear`` on a sheet: split the rows, fit, measure on held-out groups, write the bundle."""
 
-import json
-import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 
-from clearcast import __version__
-from clearcast.bundle.clock import Clock
-from clearcast.bundle.exporting import write_graphs
-from clearcast.bundle.finishing import finish
-from clearcast.bundle.golden import examples
-from clearcast.bundle.ground import Ground, begin
-from clearcast.bundle.judging import Learned, learn_verdicts
-from clearcast.bundle.measuring import measure
-from clearcast.bundle.networks import Networks, save_networks, still
-from clearcast.bundle.proving import ask_networks
-from clearcast.bundle.reference import reference_of
+from clearcast.bundle.ground import WORK, Ground, begin, kept_plan
+from clearcast.bundle.judging import learn_verdicts
+from clearcast.bundle.measuring import measure, pictures_of
+from clearcast.bundle.networks import Networks, judge, still
+from clearcast.bundle.pipeline import PhaseTimer, describe_networks, write_trained_bundle
 from clearcast.bundle.request import TrainRequest
-from clearcast.domain import Subset
-from clearcast.evaluation.evidence.contract import Evidence
-from clearcast.evaluation.study.folder import write_json
+from clearcast.bundle.samples import SampleRow, sample_table
+from clearcast.domain import NoiseType, Subset
 from clearcast.models.backbone import Backbone, pretrained_backbone
 from clearcast.models.clear.restorer import Restorer
-from clearcast.progress import progress_bar
-from clearcast.runtime.manifest import FORMAT, Effort, Manifest, Trained, TrainedOn
-from clearcast.training.clear.fitting import Plan, fit_restorer
+from clearcast.models.clear.restoring import restore
+from clearcast.runtime.heat import heat_map
+from clearcast.runtime.manifest import Manifest
+from clearcast.training.clear.fitting import fit_restorer
 from clearcast.training.clear.gallery import Gallery
-from clearcast.training.clear.planning import RECIPE, pace_of, plan_within, refuse_short
+from clearcast.training.clear.planning import RECIPE, TrainingPlan, plan_training, time_training
 from clearcast.training.clear.verdicts import judged_shape
-from clearcast.training.fit import Surroundings, device_name, require_device
-from clearcast.training.memory import keep_freed_memory
+from clearcast.training.fit import Surroundings, device_name
 from clearcast.training.ranks import follows
 
-_WORK = "work"  # checkpoints and the like; removed when the bundle is whole
 
-
-def train(request: TrainRequest, *, illustrate: Callable[[Networks], object] | None = None) -> Manifest:
-    """Train, measure on the test rows, and write a bundle.
+def train(request: TrainRequest, *, draw_samples: Callable[[Sequence[SampleRow]], object] | None = None) -> Manifest:
+    """Train the networks, measure them on the test rows, and write a bundle.
 
     Args:
         request: what to train on.
-        illustrate: called when all but the manifest is written, to add files of its own to the bundle.
+        draw_samples: called with a sample of the test rows before the bundle is written, to add a figure to its folder.
 
     Raises:
         ClearcastError: the sheet, the machine or the folder does not allow it.
-        KeyboardInterrupt: the user stopped it; with ``resume`` it goes on from where it was.
+        KeyboardInterrupt: the user stopped it; ``resume`` continues it.
     """
-    keep_freed_memory()
-    require_device(request.accelerator, request.devices)
     if follows():
         request = replace(request, resume=True, force=False, console=Console(quiet=True))
-    if request.budget is not None:
-        refuse_short(request.budget)
     backbone = pretrained_backbone(request.backbone)
     ground = begin(request)
-    clock, work = Clock(), ground.folder.path / _WORK
-    with clock.phase("reading"):
+    timer, work = PhaseTimer(), ground.folder.path / WORK
+    with timer.phase("reading"):
         training, heldout = ground.galleries(request.console)
     torch.manual_seed(request.seed)
     restorer = Restorer(ground.channels.depth)
-    plan = _planned(request, restorer, backbone, training, ground, work / "plan.json")
-    around = Surroundings(
-        seed=request.seed, console=request.console, accelerator=request.accelerator, devices=request.devices
-    )
-    fitted = fit_restorer(restorer, training, heldout, work, plan=plan, config=around)
-    if follows():  # what remains is one process's work
+    plan = _decide_plan(request, restorer, backbone, training, ground)
+    _fit_restorer(request, restorer, (training, heldout), plan, work, timer)
+    if follows():  # what remains is the work of one process
         sys.exit()
-    clock.minutes |= {name: round(fit.seconds / 60, 2) for name, fit in zip(("survey", "detail"), fitted, strict=True)}
-    with clock.phase("judge"), progress_bar(request.console, "Looking at pictures for verdicts") as progress:
+    with timer.phase("judge"):
         learned = learn_verdicts(
+            request,
             ground,
             still(restorer),
             backbone,
             work / "judge",
             shape=judged_shape(training.shape),
-            views=plan.views,
-            most=plan.rows,
-            seed=request.seed,
-            device=request.torch_device,
-            progress=progress,
+            plan=plan,
         )
     networks = Networks(channels=ground.channels, restorer=restorer, verdicts=learned.verdicts)
-    with clock.phase("measuring"):
+    with timer.phase("measuring"):
         measured = measure(networks, ground, learned.crossfitted, seed=request.seed, console=request.console)
-    save_networks(networks, ground.folder.path)
-    if illustrate:
-        illustrate(networks)
-    request.console.print("  Writing ONNX graphs, and comparing them", highlight=False)
-    with clock.phase("graphs"):
-        graphs = write_graphs(networks, ground.folder.path)
-    effort = _effort(request, plan, clock)
-    manifest = finish(
-        ground.folder.path,
-        _trained(ground.described(training), effort, learned, measured, made_anew=ground.tests_no_noise),
-        graphs,
-        partial(ask_networks, networks),
-        examples(ground.rows.sheet, ground.chosen(Subset.TRAIN), ground.channels),
-        reference_of(ground.folder.table(Subset.TEST), Subset.TEST),
+    if draw_samples:
+        draw_samples(_sample_rows(networks, ground))
+    trained = describe_networks(
+        "clear",
+        trained_on=ground.describe(training),
+        effort={
+            "seed": request.seed,
+            "plan": asdict(plan),
+            "minutes": timer.minutes,
+            "device": device_name(request.accelerator, request.devices),
+            "budget_minutes": request.budget,
+        },
+        judge=learned.verdicts.facts if learned.verdicts else None,
+        no_judge=learned.lack,
+        measured=measured,
     )
-    shutil.rmtree(work)  # after the manifest, so that whatever stops this loses no training
-    return manifest
+    trained["noise_made_anew"] = ground.adds_test_noise
+    return write_trained_bundle(request, ground, networks, trained, ground.folder.table(Subset.TEST), timer)
 
 
-def _effort(request: TrainRequest, plan: Plan, clock: Clock) -> Effort:
-    return {
-        "seed": request.seed,
-        "plan": asdict(plan),
-        "minutes": clock.minutes,
-        "device": device_name(request.accelerator, request.devices),
-        "budget_minutes": request.budget,
-    }
+def _fit_restorer(
+    request: TrainRequest,
+    restorer: Restorer,
+    galleries: tuple[Gallery, Gallery],
+    plan: TrainingPlan,
+    work: Path,
+    timer: PhaseTimer,
+) -> None:
+    around = Surroundings(
+        seed=request.seed, console=request.console, accelerator=request.accelerator, devices=request.devices
+    )
+    fitted = fit_restorer(restorer, *galleries, work, survey_steps=plan.survey, detail_steps=plan.detail, around=around)
+    timer.minutes |= {name: round(fit.seconds / 60, 2) for name, fit in zip(("survey", "detail"), fitted, strict=True)}
 
 
-def _trained(
-    trained_on: TrainedOn, effort: Effort, learned: Learned, measured: Evidence, *, made_anew: bool
-) -> Trained:
-    return {
-        "format": FORMAT,
-        "recipe": "clear",
-        "clearcast": __version__,
-        "created": datetime.now(UTC).astimezone().isoformat(timespec="seconds"),
-        "files": {},
-        "trained_on": trained_on,
-        "effort": effort,
-        "judge": learned.verdicts.facts if learned.verdicts else None,
-        "no_judge": learned.lack,
-        "measured": measured,
-        "noise_made_anew": made_anew,
-    }
+def _decide_plan(
+    request: TrainRequest, restorer: Restorer, backbone: Backbone, training: Gallery, ground: Ground
+) -> TrainingPlan:
+    """The recipe's steps, or those that fit into the budget."""
+
+    def decide() -> TrainingPlan:
+        if request.budget is None:
+            return RECIPE
+        times = time_training(restorer, backbone, training, device=request.torch_device)
+        rows, test_rows = (len(ground.indices_of(subset)) for subset in (Subset.TRAIN, Subset.TEST))
+        return plan_training(request.budget, times, rows=rows, test_rows=test_rows)
+
+    return kept_plan(request, ground, TrainingPlan, decide)
 
 
-def _planned(
-    request: TrainRequest, restorer: Restorer, backbone: Backbone, training: Gallery, ground: Ground, path: Path
-) -> Plan:
-    """How long is fitted; decided once, so that a training that is resumed keeps to it."""
-    if path.exists():
-        return Plan(**json.loads(path.read_text(encoding="utf-8")))
-    plan = RECIPE
-    if request.budget is not None:
-        pace = pace_of(restorer, backbone, training, device=request.torch_device)
-        measured = len(ground.indices(Subset.TEST))
-        plan = plan_within(request.budget, pace, rows=len(ground.indices(Subset.TRAIN)), measured=measured)
-        seen = f"{plan.views} views" if plan.rows is None else f"{plan.views} views of {plan.rows} rows"
-        request.console.print(
-            f"  {plan.survey} and {plan.detail} steps and {seen} fit into {request.budget:g} minutes here",
-            highlight=False,
-        )
-    write_json(path, asdict(plan))
-    return plan
+def _sample_rows(networks: Networks, ground: Ground) -> list[SampleRow]:
+    """Denoise and classify a sample of the test rows, whose predictions have been written."""
+    table = ground.folder.table(Subset.TEST).fillna({"reference": ""})
+    rows = sample_table(table).to_dict("records")
+    return [_sample_row(networks, row, ground.rows.sheet.root) for row in rows]
+
+
+def _sample_row(networks: Networks, row: Mapping[Hashable, Any], root: Path) -> SampleRow:
+    noisy, reference = pictures_of(row, root, networks.channels)
+    denoised, _ = restore(networks.restorer, noisy)
+    judged = judge(networks.verdicts, denoised) if networks.verdicts else None
+    return SampleRow(
+        noise_type=NoiseType(str(row["noise_type"])),
+        predicted_noise_type=NoiseType(str(row["said_noise_type"])),
+        label=str(row["label"]),
+        noisy=noisy,
+        denoised=denoised,
+        reference=reference,
+        psnr=None if reference is None else float(row["psnr_denoised"]),
+        defect=judged.defect if judged else None,
+        heat_map=heat_map(judged.evidence, *denoised.shape[:2]) if judged else None,
+    )

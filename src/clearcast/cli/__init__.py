@@ -1,4 +1,4 @@
-"""The command line: parse, call one function, print."""
+"""Command line: parse the arguments, call one function, print the result."""
 
 import io
 import logging
@@ -12,8 +12,8 @@ from clearcast import __version__
 from clearcast.errors import ClearcastError
 from clearcast.terminal import PrintableRecord, TerminalConsole, printable
 
-INTERRUPTED = 130  # how Typer ends the program after Ctrl-C
-COMMANDS = {  # in the order of the help, each with its module in this package
+INTERRUPTED = 130  # exit code of Typer after Ctrl-C
+COMMANDS = {  # in the order of the help, with their modules
     "demo": "studying",
     "check": "checking",
     "study": "studying",
@@ -38,7 +38,7 @@ COMMANDS = {  # in the order of the help, each with its module in this package
 
 
 def main() -> None:
-    """Run the command line; what is the user's to mend is one message and exit code 1, never a traceback."""
+    """Run the command line; an error that the user can fix is one message and exit code 1, without a traceback."""
     _print_any_character()
     try:
         command_line(sys.argv[1:2])()
@@ -46,46 +46,43 @@ def main() -> None:
         _stop(str(error), 1)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            _stop(
-                "Stopped. What was finished is kept; where the command has --resume, it goes on from there.",
-                INTERRUPTED,
-            )
+            _stop("Stopped. What was finished is kept; a command that has --resume can continue.", INTERRUPTED)
         raise
     except OSError as error:
-        _stop(f"The system refused: {error}", 1)
+        _stop(f"Operating system error: {error}", 1)
 
 
-def command_line(asked: list[str]) -> typer.Typer:
-    """The command that is asked for; all of them, for help and for a word that is none.
+def command_line(arguments: list[str]) -> typer.Typer:
+    """Build the application with the command that the arguments name; with all of them if they name none.
 
-    What one command needs, others would load in vain: pandas alone takes longer than a picture.
+    Each command imports packages of its own, and pandas alone takes longer to load than an image to inspect.
     """
     app = typer.Typer(
         name="clearcast",
-        help="Inspect parts from noisy pictures: ok or defect, which noise, and the clean picture.",
+        help="Inspect noisy images of parts: verdict, noise type and denoised image.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
     app.callback(invoke_without_command=True)(version)
-    for name in [name for name in asked if name in COMMANDS] or COMMANDS:
+    for name in [name for name in arguments if name in COMMANDS] or COMMANDS:
         command = getattr(import_module(f"clearcast.cli.{COMMANDS[name]}"), name)
-        if isinstance(command, typer.Typer):  # a group of commands
+        if isinstance(command, typer.Typer):  # has commands of its own
             app.add_typer(command, name=name)
         else:
             app.command(name)(command)
     return app
 
 
-def version(show: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
-    """Inspect parts from noisy pictures: ok or defect, which noise, and the clean picture."""
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    """Inspect noisy images of parts: verdict, noise type and denoised image."""
     if show:
         print(f"clearcast {__version__}")
         raise typer.Exit
 
 
 def _print_any_character() -> None:
-    """A name that the terminal lacks characters for, or would obey, is printed with escapes, and ends no command."""
+    """Escape characters that the terminal cannot print, or would interpret, so that no file name ends a command."""
     logging.setLogRecordFactory(PrintableRecord)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,6 +1,5 @@
-"""The command that compares denoisers and verdicts, or tells how fast a bundle inspects."""
+"""Command ``benchmark``: quality of denoisers and classifiers on a sheet, or speed of a bundle."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,17 +7,21 @@ import typer
 from rich.table import Table
 
 from clearcast.cli.options import (
+    Force,
     Groups,
+    ImageFormat,
+    Resume,
     Seed,
     SplitColumn,
     TrustedKeys,
     trust_of,
 )
-from clearcast.cli.output import console, packages, say
+from clearcast.cli.output import console, packages, say, warn
 from clearcast.cli.sheets import SheetOptions, with_sheet_options
 from clearcast.evaluation.evidence.words import counted
 
 if TYPE_CHECKING:
+    from clearcast.evaluation.benchmark import Denoiser, Judge
     from clearcast.runtime.profiling import Speed
 
 _OF_SPEED = {
@@ -34,23 +37,16 @@ _OF_SPEED = {
     "trust",
 }
 _OF_SPEED_ALONE = {"threads", "denoised"}
-_MANY = 500  # pictures that speed is measured on
+_SPEED_LIMIT = 500  # images that speed is measured on
 _STAGES = {
     "read": "read the file",
     "hash": "its SHA-256",
     "decode": "decode",
-    "infer": "networks: noise, verdict, restored picture",
-    "tell": "levels in words, brightness, sharpness",
-    "picture": "write the restored picture",
+    "infer": "networks: noise type, verdict, denoised image",
+    "tell": "noise level, brightness, sharpness",
+    "picture": "write the denoised image",
     "row": "write the row",
 }
-
-
-class DenoisedFormat(StrEnum):
-    """How restored pictures are written."""
-
-    PNG = "png"
-    JPG = "jpg"
 
 
 @with_sheet_options
@@ -58,12 +54,12 @@ def benchmark(
     context: typer.Context,
     subject: Annotated[
         Path,
-        typer.Argument(help="A sheet, to compare quality; or a bundle, for its speed.", metavar="SHEET|BUNDLE"),
+        typer.Argument(help="A sheet, to compare quality; or a bundle, to measure its speed.", metavar="SHEET|BUNDLE"),
     ],
     source: Annotated[
         str | None,
         typer.Argument(
-            help="After a bundle: what it is to inspect, as for predict.", metavar="SOURCE", show_default=False
+            help="After a bundle: the images to inspect, as for predict.", metavar="SOURCE", show_default=False
         ),
     ] = None,
     out: Annotated[
@@ -72,69 +68,65 @@ def benchmark(
     rivals: Annotated[
         str,
         typer.Option(
-            help="Classical denoisers: median, nlm, wavelet, bm3d, notch.", show_default="all; bm3d where installed"
+            help="Classical baselines: median, nlm, wavelet, bm3d, notch.", show_default="all; bm3d if installed"
         ),
     ] = "",
     run: Annotated[
-        Path | None, typer.Option(help="A finished study whose networks take part.", show_default="none")
+        Path | None, typer.Option(help="A finished study's run whose networks take part.", show_default="none")
     ] = None,
     bundle: Annotated[
-        list[Path] | None, typer.Option(help="A bundle that takes part; several are allowed.", show_default="none")
+        list[Path] | None, typer.Option(help="A bundle that takes part; repeatable.", show_default="none")
     ] = None,
     budget: Annotated[
         float | None,
-        typer.Option(help="Minutes to train each of DnCNN, U-Net and ResNet-18.", min=0.01, show_default="not at all"),
+        typer.Option(help="Minutes to train each of DnCNN, U-Net and ResNet-18.", min=0.01, show_default="not trained"),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(
-            help="Measure at most so many test images, or pictures.", min=1, show_default=f"all; speed: {_MANY}"
-        ),
+        typer.Option(help="Number of images to measure, at most.", min=1, show_default=f"all; speed: {_SPEED_LIMIT}"),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Speed: so many pictures at a time.", min=1, show_default="one a core")
+        int | None, typer.Option(help="Speed: images inspected at a time.", min=1, show_default="one a core")
     ] = None,
     denoised: Annotated[
-        DenoisedFormat | None,
-        typer.Option(help="Speed: write restored pictures too.", show_default="they are not written"),
+        ImageFormat | None,
+        typer.Option(help="Speed: write denoised images in this format, too.", show_default="not written"),
     ] = None,
     split: Annotated[
         str,
         typer.Option(
-            help="How rows are divided, as for study: grouped, random, column, or the split.csv of a run.",
-            show_default="that of --run or --bundle, if of this sheet; else grouped, where a part is shown twice",
+            help="Split the rows as for study: grouped, random, column, or the split.csv of a run.",
+            show_default="that of --run or --bundle, if of this sheet; else grouped, if a part is shown twice",
         ),
     ] = "",
     groups: Groups = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where it stopped, also with other rivals.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Delete a benchmark that is there and start anew.")] = False,
+    resume: Resume = False,
+    force: Force = False,
     seed: Seed = 7,
     split_column: SplitColumn = "Split",
     trust: TrustedKeys = None,
     *,
     options: SheetOptions,
 ) -> None:
-    """Compare denoisers and verdicts on a SHEET's test images; or tell how fast a BUNDLE inspects a SOURCE.
+    """Compare denoisers and classifiers on a SHEET's test images, or measure how fast a BUNDLE inspects a SOURCE.
 
-    With a sheet: quality and milliseconds, side by side. With a bundle: images a second, each stage's share, memory,
-    and how far that is from only decoding the same files.
+    With a sheet: quality and milliseconds an image. With a bundle: images a second, the share of each stage, memory,
+    and the ratio to only decoding the same files.
     """
     given = {name for name in context.params if _is_given(context, name)}
     if source is not None or _is_bundle(subject):
         _refuse_mixture(given - _OF_SPEED, "SHEET")
         if source is None:
             raise typer.BadParameter(
-                f"{subject} is a bundle: name the pictures too, clearcast benchmark {subject} SOURCE"
+                f"{subject} is a bundle; give the images too: clearcast benchmark {subject} SOURCE"
             )
-        _print_speed(subject, source, limit or _MANY, threads, denoised, options, trust)
+        _print_speed(subject, source, limit or _SPEED_LIMIT, threads, denoised, options, trust)
         return
     _refuse_mixture(given & _OF_SPEED_ALONE, "BUNDLE SOURCE")
     with packages("train"):
-        from clearcast.bundle.contender import contenders_of_bundle
         from clearcast.evaluation.benchmark import (
             BenchmarkRequest,
             classical,
-            contenders_of_run,
             parse_rivals,
             run_benchmark,
             trained_on,
@@ -143,20 +135,16 @@ def benchmark(
         from clearcast.report.benchmark import benchmark_tables, write_contact_sheets
         from clearcast.training.recipe import load_recipe
     read = options.read(subject, subset=split_column if split == "column" else None)
-    denoisers, judges = contenders_of_run(run) if run else ([], [])
-    bundles = bundle or []
-    trusted = trust_of(trust)
-    for restorer, bundled in (contenders_of_bundle(each, trusted) for each in bundles):
-        denoisers, judges = [*denoisers, restorer], [*judges, *bundled]
-    trained = [run, *bundles] if run else bundles
-    own = [folder for folder in trained if trained_on(folder, read)]
-    named = parse_split(split or (str(own[0] / "split.csv") if own else ""))
+    denoisers, classifiers = _contenders(run, bundle or [], trust)
+    trained = [run, *(bundle or [])] if run else bundle or []
+    of_sheet = [folder for folder in trained if trained_on(folder, read)]
+    chosen = parse_split(split or (str(of_sheet[0] / "split.csv") if of_sheet else ""))
     study = StudyRequest(
         sheet=read,
         recipe=load_recipe("report"),
         out=out or Path("runs") / f"{subject.stem}-benchmark",
         seed=seed,
-        split=SplitChoice(**named, column=split_column, groups=groups),
+        split=SplitChoice(**chosen, column=split_column, groups=groups),
         resume=resume,
         force=force,
         console=console,
@@ -165,7 +153,7 @@ def benchmark(
         BenchmarkRequest(
             study=study,
             denoisers=[*classical(parse_rivals(rivals)), *denoisers],
-            classifiers=judges,
+            judges=classifiers,
             trained_in=trained,
             budget=budget,
             limit=limit,
@@ -174,10 +162,25 @@ def benchmark(
     for table in benchmark_tables(result):
         console.print(table)
     for warning in result.about["warnings"]:
-        console.print(f"Beware: {warning['text']}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        warn(warning["text"])
     for path in write_contact_sheets(result):
-        say(f"Pictures: {path}")
+        say(f"Sample images: {path}")
     say(f"Table: {result.folder / 'benchmark.csv'}")
+
+
+def _contenders(
+    run: Path | None, bundles: list[Path], trust: list[Path] | None
+) -> "tuple[list[Denoiser], list[Judge]]":
+    """The denoisers and classifiers of a study's run and of bundles."""
+    from clearcast.bundle.contender import contenders_of_bundle
+    from clearcast.evaluation.benchmark import contenders_of_run
+
+    denoisers, classifiers = contenders_of_run(run) if run else ([], [])
+    keys = trust_of(trust)
+    for bundle in bundles:
+        denoiser, own = contenders_of_bundle(bundle, keys)
+        denoisers, classifiers = [*denoisers, denoiser], [*classifiers, *own]
+    return denoisers, classifiers
 
 
 def _is_bundle(path: Path) -> bool:
@@ -189,10 +192,10 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return origin is not None and origin.name == "COMMANDLINE"
 
 
-def _refuse_mixture(foreign: set[str], needed: str) -> None:
-    if foreign:
-        listed = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(foreign))
-        raise typer.BadParameter(f"{listed}: only with clearcast benchmark {needed}; leave it out")
+def _refuse_mixture(options: set[str], arguments: str) -> None:
+    if options:
+        listed = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(options))
+        raise typer.BadParameter(f"{listed}: works only with clearcast benchmark {arguments}; leave it out")
 
 
 def _print_speed(
@@ -200,7 +203,7 @@ def _print_speed(
     source: str,
     limit: int,
     threads: int | None,
-    denoised: DenoisedFormat | None,
+    denoised: ImageFormat | None,
     options: SheetOptions,
     trust: list[Path] | None,
 ) -> None:
@@ -223,22 +226,22 @@ def _print_speed(
     console.print(_stage_table(speed))
     ratio = speed.decoding / speed.inspecting
     say(
-        f"{counted(speed.pictures, 'picture')} by {speed.model} with {counted(speed.threads, 'thread')}: "
-        f"{speed.pictures / speed.inspecting:.1f} a second; only read and decoded: "
-        f"{speed.pictures / speed.decoding:.1f} a second; that is 1/{1 / ratio:.1f} of it"
+        f"{counted(speed.pictures, 'image')} by {speed.model} with {counted(speed.threads, 'thread')}: "
+        f"{speed.pictures / speed.inspecting:.1f} a second, 1/{1 / ratio:.1f} of only reading and decoding them "
+        f"({speed.pictures / speed.decoding:.1f} a second)"
     )
     memory = "" if speed.peak is None else f"; at most {speed.peak / 2**20:.0f} MB of memory"
     say(f"Loading the bundle took {speed.loading:.2f} s{memory}")
     if speed.errors:
-        say(f"{counted(speed.errors, 'picture')} could not be inspected")
+        say(f"{counted(speed.errors, 'image')} could not be inspected")
 
 
 def _stage_table(speed: "Speed") -> Table:
-    table = Table("stage", "ms a picture", "share", title="One picture in one thread", title_justify="left")
-    whole = sum(speed.stages.values())
-    for name, words in _STAGES.items():
+    table = Table("stage", "ms an image", "share", title="One image in one thread", title_justify="left")
+    total = sum(speed.stages.values())
+    for name, title in _STAGES.items():
         if name in speed.stages:
             seconds = speed.stages[name]
-            table.add_row(words, f"{1000 * seconds:.2f}", f"{seconds / whole:.1%}")
-    table.caption = f"with {counted(speed.threads, 'thread')} at work"
+            table.add_row(title, f"{1000 * seconds:.2f}", f"{seconds / total:.1%}")
+    table.caption = f"measured with {counted(speed.threads, 'thread')}"
     return table

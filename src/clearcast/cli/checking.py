@@ -1,4 +1,4 @@
-"""The command that says whether data are fit."""
+"""Command ``check``: validate a sheet and its images."""
 
 from collections import Counter
 from dataclasses import replace
@@ -31,23 +31,25 @@ from clearcast.data.unlisted import unlisted_files
 from clearcast.progress import progress_bar
 from clearcast.report.groups_page import write_groups_page
 
-SHOWN = 5  # findings of one kind that the terminal shows
+SHOWN = 5  # findings of each kind on the terminal
 
 
 @with_sheet_options
 def check(
     sheet: SheetPath,
-    out: Annotated[Path | None, typer.Option(help="Keep the findings, and which pictures show one part, here.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace findings that the folder holds.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the findings and for the groups of images that show one part.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the findings in the folder.")] = False,
     *,
     options: SheetOptions,
 ) -> None:
-    """Say whether a sheet and its pictures are fit; exit code 1 where something must be mended."""
+    """Check a sheet and its images; exit with code 1 if something must be corrected."""
     if out is not None:
         require_findings_folder(out, force=force)
-    rows = options.read(sheet, tell=False)  # notes are among the findings
+    rows = options.read(sheet, notes=False)  # notes are among the findings
     say(f"Read {rows.place}.")
-    with progress_bar(console, "Reading pictures") as progress:
+    with progress_bar(console, "Reading images") as progress:
         facts = read_facts(rows, progress=progress)
     result = check_sheet(rows, facts=facts)
     groups = _groups(rows, facts) if out is not None else None
@@ -62,39 +64,39 @@ def check(
         write_groups(rows, groups.of_rows, out / GROUPS)
         write_doubts(groups, out / GROUP_DOUBTS)
         write_groups_page(rows, groups, out / GROUPS_PAGE)
-        say(f"Kept in {out}")
+        say(f"Findings: {out}")
     if not result.fit:
         raise typer.Exit(1)
 
 
 def _groups(rows: Sheet, facts: dict[str, PictureFacts]) -> RowGroups:
-    """The groups that the sheet names itself; where it names none, those that are found in the pictures."""
+    """The groups of the sheet's group column or, without one, those found in the images."""
     if any(row.group for row in rows.rows):
         named = known_parts(rows, None, find=tuple).of_rows
-        return RowGroups(of_rows=named, images=shown_pictures(rows, facts))
-    with progress_bar(console, "Looking for pictures of one part") as progress:
+        return RowGroups(of_rows=named, pictures=shown_pictures(rows, facts))
+    with progress_bar(console, "Finding images of one part") as progress:
         return find_row_groups(rows, facts, progress=progress)
 
 
 def _print_groups(groups: RowGroups) -> None:
     sizes = Counter(groups.of_rows)
-    shows = f"{len(groups.of_rows)} rows show {len(sizes)} parts, as far as can be seen"
+    shows = f"{len(groups.of_rows)} rows show {len(sizes)} parts, by their images"
     if len(sizes) < len(groups.of_rows):
         console.print(
-            f"{shows}; one part is in {max(sizes.values())} of them. A random split puts pictures of one part on both "
-            "sides and measures memory."
+            f"{shows}; one part is in {max(sizes.values())} of them. A random split would put images of one part into "
+            "training and test, and inflate the figures."
         )
     doubts, misses = groups.doubtful_joins, groups.near_misses
     if doubts:
         span = f"{doubts[0].agreement:.2f} to {doubts[-1].agreement:.2f}"
-        say(f"{len(doubts)} joins are doubtful (agreement {span}): see {GROUPS_PAGE}")
+        say(f"{len(doubts)} joins are doubtful (match score {span}); see {GROUPS_PAGE}")
     if misses:
         span = f"{misses[-1].agreement:.2f} to {misses[0].agreement:.2f}"
-        say(f"{len(misses)} pairs of groups were nearly joined (agreement {span}): see {GROUPS_PAGE}")
+        say(f"{len(misses)} pairs of groups were nearly joined (match score {span}); see {GROUPS_PAGE}")
 
 
 def _print_check(result: Check) -> None:
-    table = Table(title=f"{result.rows} rows, {result.pictures} pictures", title_justify="left", show_header=False)
+    table = Table(title=f"{result.rows} rows, {result.pictures} images", title_justify="left", show_header=False)
     for name in ("labels", "noise_types", "sizes", "modes", "formats"):
         table.add_row(name.replace("_", " "), summarise_counts(getattr(result, name)))
     console.print(table)
@@ -104,11 +106,11 @@ def _print_check(result: Check) -> None:
         if shown[finding.kind] <= SHOWN:
             where = f" (row {finding.row}: {finding.path})" if finding.row else ""
             colour = "red" if finding.severity is Severity.ERROR else "yellow"
-            said = escape(f"{finding.kind}{where}: {finding.message}")
-            console.print(f"[{colour}]{finding.severity}[/] {said}", highlight=False, soft_wrap=True)
+            message = escape(f"{finding.kind}{where}: {finding.message}")
+            console.print(f"[{colour}]{finding.severity}[/] {message}", highlight=False, soft_wrap=True)
     for kind, count in shown.items():
         if count > SHOWN:
-            console.print(f"... and {count - SHOWN} more of: {kind} (all of them with --out DIR)")
+            console.print(f"... and {count - SHOWN} more of: {kind} (--out DIR writes all)")
     errors = sum(finding.severity is Severity.ERROR for finding in result.findings)
-    verdict = "Fit for training." if result.fit else f"{errors} things must be mended."
-    console.print(f"{verdict} {len(result.findings) - errors} warnings.")
+    summary = "Ready for training." if result.fit else f"{errors} errors must be corrected."
+    console.print(f"{summary} {len(result.findings) - errors} warnings.")

@@ -1,4 +1,4 @@
-"""The command that tells which of two bundles is better, before anyone swaps them. It needs no torch."""
+"""Command ``compare``; it needs packages of the extra ``train``, but not torch."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ from clearcast.cli.options import (
     Seed,
     SheetPath,
     SkipBad,
+    Threads,
     TrustedKeys,
     trust_of,
 )
@@ -19,19 +20,19 @@ from clearcast.cli.sheets import SheetOptions, with_sheet_options
 
 @with_sheet_options
 def compare(
-    first: Annotated[Path, typer.Argument(help="A bundle, such as the one in use: its folder or zip.", metavar="A")],
-    second: Annotated[Path, typer.Argument(help="Another, such as the one to take its place.", metavar="B")],
+    first: Annotated[
+        Path, typer.Argument(help="A bundle, such as the one in use: its folder or its .zip.", metavar="A")
+    ],
+    second: Annotated[Path, typer.Argument(help="Another bundle, such as its replacement.", metavar="B")],
     sheet: SheetPath,
     out: Annotated[
         Path | None,
         typer.Option(
             help="Folder for differences.csv, changed.csv, predictions.csv and conclusion.txt.",
-            show_default="none is written",
+            show_default="not written",
         ),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="So many pictures at a time.", min=1, show_default="one a core")
-    ] = None,
+    threads: Threads = None,
     skip_bad: SkipBad = False,
     groups: Groups = None,
     seed: Seed = 7,
@@ -39,7 +40,7 @@ def compare(
     *,
     options: SheetOptions,
 ) -> None:
-    """Tell which of two bundles is better on pictures that neither learned from, and which verdicts change."""
+    """Compare two bundles on images that neither was trained on: which is better, and which verdicts change."""
     with packages("train"):
         from clearcast.bundle.comparing import CompareRequest
         from clearcast.bundle.comparing import compare as compare_bundles

@@ -1,4 +1,4 @@
-"""The command that measures a bundle on a labelled sheet. It measures with packages of training, but without torch."""
+"""Command ``evaluate``; it needs packages of the extra ``train``, but not torch."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from clearcast.cli.options import (
+    BundlePath,
     Groups,
     Seed,
     SheetPath,
     SkipBad,
+    Threads,
     TrustedKeys,
     trust_of,
 )
@@ -19,15 +21,13 @@ from clearcast.cli.sheets import SheetOptions, with_sheet_options
 
 @with_sheet_options
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="A bundle: its folder, or its zip.", metavar="BUNDLE")],
+    bundle: BundlePath,
     sheet: SheetPath,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for predictions.csv and evidence.json.", show_default="none is written"),
+        typer.Option(help="Folder for predictions.csv and evidence.json.", show_default="not written"),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="So many pictures at a time.", min=1, show_default="one a core")
-    ] = None,
+    threads: Threads = None,
     skip_bad: SkipBad = False,
     groups: Groups = None,
     seed: Seed = 7,
@@ -35,7 +35,7 @@ def evaluate(
     *,
     options: SheetOptions,
 ) -> None:
-    """Measure a bundle on pictures whose truth a sheet tells, as it inspects on the line."""
+    """Measure a bundle on a labelled sheet."""
     with packages("train"):
         from clearcast.bundle.evaluating import EvaluateRequest
         from clearcast.bundle.evaluating import evaluate as measure
@@ -57,8 +57,8 @@ def evaluate(
         console.print(table)
     if found.learned:
         say(
-            f"The bundle was trained on {found.learned} rows of this sheet: measured are only the other "
-            f"{len(found.table)}, which it did not learn from."
+            f"The bundle was trained on {found.learned} rows of this sheet; only the other {len(found.table)} rows are "
+            "measured."
         )
     if out:
         say(f"Tables: {out}")

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Arguments and options that several commands share."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -11,62 +11,84 @@ if TYPE_CHECKING:
 
 
 class Device(StrEnum):
-    """Where networks are trained."""
+    """The device that networks are trained on."""
 
     AUTO = "auto"
     CPU = "cpu"
     GPU = "gpu"
 
 
+class ImageFormat(StrEnum):
+    """The file format of denoised images."""
+
+    PNG = "png"
+    JPG = "jpg"
+
+
+BundlePath = Annotated[Path, typer.Argument(help="A bundle: its folder or its .zip.", metavar="BUNDLE")]
+NewBundle = Annotated[Path, typer.Argument(help="The new bundle: a folder, or one file if it ends in .zip.")]
+Threads = Annotated[
+    int | None, typer.Option(help="Images inspected at a time, each on one core.", min=1, show_default="one a core")
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(help="Minutes for everything, on this machine.", show_default="the recipe's number of steps"),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue where it stopped.")]
+Force = Annotated[bool, typer.Option("--force", help="Delete what the folder holds and start again.")]
+TrainedSheet = Annotated[
+    Path | None,
+    typer.Option(help="The sheet that it was trained on, if it was moved.", show_default="where it was"),
+]
 TrustedKeys = Annotated[
     list[Path] | None,
     typer.Option(
         "--trust",
-        help="A public key (see keygen): only what its private key signed is taken; several are allowed.",
-        show_default="hashes alone",
+        help="A public key (see keygen): accept only bundles that its private key signed; repeatable.",
+        show_default="hashes only",
     ),
 ]
 SheetPath = Annotated[Path, typer.Argument(help="The sheet: .xlsx, .xlsm, .xls, .csv or .parquet.", metavar="SHEET")]
 EscapeCost = Annotated[
     float | None,
-    typer.Option(help="What a defect called ok costs, in any unit.", show_default="as asked last, or 1"),
+    typer.Option(help="Cost of an escape (a defect called ok), in any unit.", show_default="the last one, or 1"),
 ]
 OverkillCost = Annotated[
     float | None,
-    typer.Option(help="What an ok part called defect costs.", show_default="as asked last, or 1"),
+    typer.Option(help="Cost of an overkill (an ok part called defect).", show_default="the last one, or 1"),
 ]
 MaxEscape = Annotated[
-    float | None, typer.Option(help="In place of costs: the share of defects that may escape, such as 0.01.")
+    float | None, typer.Option(help="Largest share of defects that may escape, such as 0.01; instead of costs.")
 ]
 MaxRisk = Annotated[
-    float | None, typer.Option(help="Retake pictures so that at most this share of the verdicts given is wrong.")
+    float | None, typer.Option(help="Retake images so that at most this share of the verdicts is wrong.")
 ]
-MinCoverage = Annotated[float | None, typer.Option(help="Retake pictures so that at least this share gets a verdict.")]
+MinCoverage = Annotated[float | None, typer.Option(help="Retake images, but give at least this share a verdict.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0, max=2**31 - 1)]
-DeviceOption = Annotated[Device, typer.Option(help="Where to train; auto takes a GPU where there is one.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be used.")]
+DeviceOption = Annotated[Device, typer.Option(help="Train on this device; auto takes a GPU if there is one.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out unusable rows.")]
 SplitOption = Annotated[
     str,
     typer.Option(
-        help="How rows are divided: grouped (whole parts), random (as published), column (see --split-column), or "
-        "the split.csv of another run.",
-        show_default="grouped, where a part is shown twice",
+        help="Split the rows: grouped (whole parts), random (as published), column (see --split-column), or the "
+        "split.csv of another run.",
+        show_default="grouped, if a part is shown twice",
     ),
 ]
 Groups = Annotated[
-    Path | None, typer.Option(help="Which pictures show one part: a table with the columns path and group.")
+    Path | None, typer.Option(help="A table of the images that show one part, with the columns path and group.")
 ]
 ValidationShare = Annotated[
     float | None,
     typer.Option(
-        help="Share of the other rows that choose thresholds.", min=0, max=0.9, show_default="0.15, random: none"
+        help="Share of the training rows that choose the threshold.", min=0, max=0.9, show_default="0.15, random: none"
     ),
 ]
-SplitColumn = Annotated[str, typer.Option(help="Column for --split column: train, validation or test.")]
+SplitColumn = Annotated[str, typer.Option(help="Column of --split column, with train, validation or test.")]
 
 
 def trust_of(keys: list[Path] | None) -> "Trust | None":
-    """What ``--trust`` asks for; None if it is not given.
+    """Read the public keys of ``--trust``; None if it is not given.
 
     Raises:
         OutputError: a file is not a public key.

@@ -1,4 +1,4 @@
-"""What commands print, and what they say where a package is missing."""
+"""Output of commands: the console, lines, warnings, and the message about a missing package."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,21 +11,26 @@ console = TerminalConsole()
 
 
 def say(message: str) -> None:
-    """Print a line as it is: a path may hold what looks like markup, or what a terminal would obey."""
+    """Print a line unchanged: a path may contain markup or terminal control characters."""
     console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
 
 
+def warn(message: str) -> None:
+    """Print a warning, in yellow."""
+    console.print(f"Beware: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 def remind_to_sign(source: Path, out: Path) -> None:
-    """Say so if a bundle was made from a signed one: it is another, and not signed."""
+    """Remind the user that a bundle made from a signed one is not signed."""
     from clearcast.runtime.package import read_signature, reader_of
 
     if read_signature(reader_of(source)):
-        say(f"{source} is signed, and {out} is not: sign it with 'clearcast export {out} SIGNED --sign KEY'")
+        say(f"{source} is signed, but {out} is not; sign it with 'clearcast export {out} SIGNED --sign KEY'")
 
 
 @contextmanager
 def packages(extra: str) -> Iterator[None]:
-    """Turn a missing package of an extra into the command that installs it."""
+    """If a package of an extra is missing, give the command that installs it."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Lines for a terminal that may be paused, full or gone: work never waits for them."""
+"""A line printer that never blocks, even if the terminal is paused or closed."""
 
 import os
 import select
@@ -12,27 +12,27 @@ from typing import Self
 
 from clearcast.cli.output import say
 
-_LINES = 1000  # that wait to be printed
-_LONGEST = 1000  # characters; what a pipe takes at once, it takes whole
+_LINES = 1000  # in the queue, at most
+_LONGEST = 1000  # characters of a line; few enough that a pipe takes it at once
 _ENDING_SECONDS = 2.0
 _LOOK_SECONDS = 0.2
 
 
 class LinePrinter:
-    """Prints lines in a thread of its own, in a ``with``.
+    """Prints lines in its own thread, within a ``with`` block.
 
-    Where lines come faster than they are taken, the oldest are lost, and counted. When the terminal is gone, all are.
+    If lines come faster than they are printed, the oldest are dropped and counted. If the terminal is closed, all are.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._lines: deque[str] = deque()
         self._lost = 0
-        self._end: float | None = None  # when waiting ends, by the monotonic clock
+        self._end: float | None = None  # deadline to print the remaining lines, by the monotonic clock
         self._thread = threading.Thread(target=self._work, name="lines", daemon=True)
 
     def say(self, line: str) -> None:
-        """Print a line, soon; returns at once."""
+        """Queue a line; returns at once."""
         with self._changed:
             if len(self._lines) >= _LINES:
                 self._lines.popleft()
@@ -51,7 +51,7 @@ class LinePrinter:
         self._thread.join()
 
     def _work(self) -> None:
-        while self._room():
+        while self._wait_for_room():
             with self._changed:
                 self._changed.wait_for(lambda: self._lines or self._end)
                 if not self._lines:
@@ -60,31 +60,31 @@ class LinePrinter:
                 lost, self._lost = self._lost, 0
             try:
                 if lost:
-                    say(f"... {lost} lines were not printed, since nobody took them")
+                    say(f"... {lost} lines were dropped: the terminal did not take them")
                 say(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…")
-            except (OSError, ValueError, SystemExit):  # the last is how Rich takes a broken pipe
-                _print_nowhere()
+            except (OSError, ValueError, SystemExit):  # Rich raises SystemExit for a broken pipe
+                _discard_output()
 
-    def _room(self) -> bool:
-        """Wait until a line can be printed without waiting; False when the end has come before."""
-        while not _takes_more():
+    def _wait_for_room(self) -> bool:
+        """Wait until a line can be printed without blocking; False at the deadline."""
+        while not _is_writable():
             if self._end and time.monotonic() > self._end:
                 return False
         return True
 
 
-def _takes_more() -> bool:
-    """Whether standard output takes a line now; looks for a fraction of a second."""
-    if sys.platform == "win32":  # cannot be asked there
+def _is_writable() -> bool:
+    """Whether standard output takes a line; waits for a fraction of a second."""
+    if sys.platform == "win32":  # select does not support it there
         return True
     try:
         return bool(select.select([], [sys.stdout.fileno()], [], _LOOK_SECONDS)[1])
-    except (OSError, ValueError):  # closed, or no file; printing will show
+    except (OSError, ValueError):  # closed, or not a file; printing will fail or work
         return True
 
 
-def _print_nowhere() -> None:
-    """Drop what is printed from now on; nobody is there to see it."""
+def _discard_output() -> None:
+    """Redirect all output to nowhere."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr):

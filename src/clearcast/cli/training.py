@@ -1,4 +1,4 @@
-"""The command that trains a bundle. What needs torch is imported when it runs."""
+"""Command ``train``; torch is imported when it runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,9 +6,12 @@ from typing import Annotated
 import typer
 
 from clearcast.cli.options import (
+    Budget,
     Device,
     DeviceOption,
+    Force,
     Groups,
+    Resume,
     Seed,
     SheetPath,
     SkipBad,
@@ -24,12 +27,12 @@ from clearcast.errors import RecipeError
 def train(
     sheet: SheetPath,
     out: Annotated[Path, typer.Option(help="The bundle's folder.")],
-    recipe: Annotated[str, typer.Option(help="clear; to train the published networks, run a study.")] = "clear",
-    budget: Annotated[
-        float | None, typer.Option(help="Minutes for all of it, on this machine.", show_default="the recipe's steps")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training where it stopped.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Delete a bundle that is there and start anew.")] = False,
+    recipe: Annotated[
+        str, typer.Option(help="clear; to train the published networks, run 'clearcast study'.")
+    ] = "clear",
+    budget: Budget = None,
+    resume: Resume = False,
+    force: Force = False,
     skip_bad: SkipBad = False,
     split: SplitOption = "",
     groups: Groups = None,
@@ -39,15 +42,15 @@ def train(
     ] = None,
     device: DeviceOption = Device.AUTO,
     devices: Annotated[
-        int, typer.Option(help="So many GPUs of this machine, or processes on its CPU, learn together.", min=1)
+        int, typer.Option(help="GPUs of this machine, or processes on its CPU, that train together.", min=1)
     ] = 1,
     split_column: SplitColumn = "Split",
     *,
     options: SheetOptions,
 ) -> None:
-    """Train our own networks: which noise, the clean picture, ok or defect; measured on parts never seen."""
+    """Train a bundle on a labelled sheet and measure it on held-out parts."""
     if recipe != "clear":
-        raise RecipeError(f"recipe {recipe!r} cannot be trained to a bundle; take clear, or run 'clearcast study'")
+        raise RecipeError(f"expected recipe 'clear', got {recipe!r}; to train other networks, run 'clearcast study'")
     with packages("train"):
         from clearcast.bundle.request import TrainRequest
         from clearcast.bundle.training import train as train_bundle
@@ -69,10 +72,10 @@ def train(
             devices=devices,
             console=console,
         ),
-        illustrate=lambda networks: write_samples(out, networks, read.root),
+        draw_samples=lambda samples: write_samples(out, samples),
     )
     console.print(bundle_table(manifest))
     if manifest["no_judge"]:
         say(f"No verdicts: {manifest['no_judge']}")
-    say(f"Pictures: {out / SAMPLES}")
+    say(f"Sample images: {out / SAMPLES}")
     say(f"Bundle: {out}")

@@ -1,4 +1,4 @@
-"""The command that inspects pictures as they arrive. It never needs torch."""
+"""Command ``watch``; it never needs torch."""
 
 import signal
 import sys
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clearcast.cli.options import TrustedKeys, trust_of
+from clearcast.cli.options import BundlePath, Threads, TrustedKeys, trust_of
 from clearcast.cli.speaking import LinePrinter
 from clearcast.domain import Inspection
 from clearcast.evaluation.evidence.words import counted
@@ -22,36 +22,35 @@ from clearcast.terminal import printable
 if TYPE_CHECKING:
     from clearcast.runtime.drift import Drift
 
-_DRIFT_INTERVAL = 100  # pictures between two looks at what drifts
+_DRIFT_INTERVAL = 100  # images between two checks for drift
 
 
 def watch(
-    bundle: Annotated[Path, typer.Argument(help="A bundle: its folder, or its zip.", metavar="BUNDLE")],
-    folder: Annotated[Path, typer.Argument(help="The folder in which pictures arrive.", metavar="FOLDER")],
+    bundle: BundlePath,
+    folder: Annotated[Path, typer.Argument(help="The folder in which images arrive.", metavar="FOLDER")],
     out: Annotated[
         Path,
-        typer.Option(help="The results, .csv or .jsonl; they grow, and say after a restart what was inspected before."),
+        typer.Option(help="The results, .csv or .jsonl; after a restart, images that they list are not repeated."),
     ],
     hook: Annotated[
         str | None,
         typer.Option(
-            help="Run this on a defect, retake or error, with the picture's path and its verdict as last arguments."
+            help="Run this command on a defect, retake or error, with the image's path and its verdict added."
         ),
     ] = None,
     webhook: Annotated[
-        str | None, typer.Option(help="Post the row of each defect, retake and error as JSON to this address.")
+        str | None, typer.Option(help="Post the row of each defect, retake or error as JSON to this URL.")
     ] = None,
     once: Annotated[
         bool,
-        typer.Option("--once", help="Inspect what is there, wait half a minute for what is half written, and end."),
+        typer.Option(
+            "--once", help="Inspect the images that are there, wait half a minute for unfinished ones, and exit."
+        ),
     ] = False,
-    threads: Annotated[
-        int | None,
-        typer.Option(help="So many pictures at a time, each on a core.", min=1, show_default="one a core"),
-    ] = None,
+    threads: Threads = None,
     trust: TrustedKeys = None,
 ) -> None:
-    """Inspect pictures as they arrive in a folder, until Ctrl-C."""
+    """Inspect images as they arrive in a folder, until Ctrl-C."""
     from clearcast import load
     from clearcast.runtime.alarms import Alarms, hook_alarm, webhook_alarm
     from clearcast.runtime.arrivals import Arrivals, trusted_until, watched_folder
@@ -71,70 +70,70 @@ def watch(
     stop = threading.Event()
     with _ended_by_signals(stop), LinePrinter() as printer:
 
-        def seen(inspection: Inspection) -> None:
+        def report(inspection: Inspection) -> None:
             counts["error" if inspection.error else inspection.verdict or "no verdict"] += 1
             printer.say(_line(inspection))
-            drifting.see(inspection)
+            reporter.add(inspection)
 
-        def tell(sentence: str) -> None:
+        def show(sentence: str) -> None:
             printer.say(printable(sentence, lines=False))
 
         sink, known = open_sink(out, model=loaded.name, resume=True, live=True)
-        drifting = _DriftTeller(drift, tell)
-        with sink, Alarms(wanted, lambda failure: tell(f"Alarm failed: {failure}")) as alarms:
+        reporter = _DriftReporter(drift, show)
+        with sink, Alarms(wanted, lambda failure: show(f"Alert failed: {failure}")) as alarms:
             if sink.warning:
-                tell(f"Beware: {sink.warning}")
-            tell(f"Watching {folder}; inspected before: {counted(len(known), 'picture')}")
-            arrivals = Arrivals(watched, known, trusted=trusted, tell=tell)
-            repeats = watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, on_inspection=seen)
-        drifting.tell()
+                show(f"Beware: {sink.warning}")
+            show(f"Watching {folder}; inspected before: {counted(len(known), 'image')}")
+            arrivals = Arrivals(watched, known, trusted=trusted, tell=show)
+            repeats = watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, seen=report)
+        reporter.report()
         if repeats:
-            tell(f"{counted(repeats, 'picture')} the same as the one before; is the camera frozen?")
-        tell(f"Results: {out} ({', '.join(f'{count} {name}' for name, count in counts.items()) or 'nothing new'})")
+            show(f"{counted(repeats, 'image')} identical to the previous one; is the camera frozen?")
+        show(f"Results: {out} ({', '.join(f'{count} {name}' for name, count in counts.items()) or 'nothing new'})")
 
 
-class _DriftTeller:
-    """Says what drifts, as soon as it is seen and whenever it changes; ``drift`` is None where nothing is known."""
+class _DriftReporter:
+    """Reports drift when it begins, changes or ends; ``drift`` is None for a bundle without a drift reference."""
 
-    def __init__(self, drift: "Drift | None", tell: Callable[[str], None]) -> None:
+    def __init__(self, drift: "Drift | None", show: Callable[[str], None]) -> None:
         self._drift = drift
-        self._tell = tell
-        self._seen = 0
-        self._told: list[str] = []  # what drifts, without the figures, which change with every picture
+        self._show = show
+        self._count = 0
+        self._reported: list[str] = []  # the measures that drift, without values, which change with every image
 
-    def see(self, inspection: Inspection) -> None:
-        """Take up one picture; now and then look what drifts."""
+    def add(self, inspection: Inspection) -> None:
+        """Add one image; check for drift at intervals."""
         if self._drift:
             self._drift.see(inspection)
-            self._seen += 1
-            if self._seen % _DRIFT_INTERVAL == 0:
-                self.tell()
+            self._count += 1
+            if self._count % _DRIFT_INTERVAL == 0:
+                self.report()
 
-    def tell(self) -> None:
-        """Say what drifts, unless that was said last."""
+    def report(self) -> None:
+        """Report the drift if it is not the one reported last."""
         sentences = self._drift.sentences() if self._drift else []
-        subjects = [sentence.partition(":")[0] for sentence in sentences]
-        if subjects != self._told:
-            self._told = subjects
+        measures = [sentence.partition(":")[0] for sentence in sentences]
+        if measures != self._reported:
+            self._reported = measures
             for sentence in sentences:
-                self._tell(f"Beware: {sentence}")
+                self._show(f"Beware: {sentence}")
             if not sentences:
-                self._tell("No drift any more: the pictures are again like those that the model was measured on.")
+                self._show("No more drift: the images are again like those that the bundle was measured on.")
 
 
 def _line(inspection: Inspection) -> str:
     if inspection.error:
         return printable(inspection.error, lines=False)
-    sure = "" if inspection.p_defect is None else f", defect with probability {inspection.p_defect:.3f}"
+    chance = "" if inspection.p_defect is None else f", defect with probability {inspection.p_defect:.3f}"
     name = printable(escape_name(inspection.path), lines=False)
-    return f"{name}: {inspection.verdict or 'no verdict'}{sure}, noise {inspection.noise_type}"
+    return f"{name}: {inspection.verdict or 'no verdict'}{chance}, noise {inspection.noise_type}"
 
 
 @contextmanager
 def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Ctrl-C, or the system's wish that the program end, sets ``stop``; a second one ends it at once.
+    """Set ``stop`` on SIGINT or SIGTERM; a second one ends the program at once.
 
-    That the terminal is gone (SIGHUP) ends nothing: the belt still runs.
+    SIGHUP (the terminal is closed) is ignored, since images keep arriving.
     """
 
     def end(number: int, _: FrameType | None) -> None:
@@ -143,7 +142,7 @@ def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     if sys.platform != "win32":
-        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: None)  # not SIG_IGN, which hooks would inherit
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: None)  # not SIG_IGN: hooks would inherit it
     try:
         yield
     finally:

@@ -1,7 +1,6 @@
 """Fit the denoiser: first the global encoder, on whole images; then the detail U-Net, on crops."""
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from clearcast.models.clear.waves import SIDE
 from clearcast.training.clear.gallery import Gallery
 from clearcast.training.clear.modules import DetailModule, SurveyModule
 from clearcast.training.clear.steps import EPOCH, fixed_loader, step_loader
-from clearcast.training.clear.verdicts import VIEWS
 from clearcast.training.datasets import Batch
 from clearcast.training.fit import Fitted, Surroundings, fit_network, is_fitted
 from clearcast.training.recipe import Fit
@@ -27,22 +25,15 @@ _RATE = 2e-3  # learning rate
 _HELDOUT = 4  # batches
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Training budget of recipe ``clear``.
-
-    ``survey``, ``detail``: steps of global encoder and detail U-Net, multiples of ``steps.EPOCH``. ``views``: views of
-    each row that the classifier learns from. ``rows``: rows that it learns from; None: all.
-    """
-
-    survey: int
-    detail: int
-    views: int = VIEWS
-    rows: int | None = None
-
-
 def fit_restorer(
-    restorer: Restorer, training: Gallery, heldout: Gallery, folder: Path, *, plan: Plan, config: Surroundings
+    restorer: Restorer,
+    training: Gallery,
+    heldout: Gallery,
+    folder: Path,
+    *,
+    survey_steps: int,
+    detail_steps: int,
+    around: Surroundings,
 ) -> tuple[Fitted, Fitted]:
     """Fit global encoder and detail U-Net in subfolders of ``folder``; resumes an interrupted call.
 
@@ -51,8 +42,8 @@ def fit_restorer(
         training: images to learn from.
         heldout: images of the same shape, of other parts, which only show the progress.
         folder: for checkpoints.
-        plan: numbers of steps.
-        config: of the trainer.
+        survey_steps, detail_steps: of each network, multiples of ``steps.EPOCH``.
+        around: the seed, and where the work is shown.
 
     Raises:
         OutputError: a checkpoint is damaged.
@@ -60,16 +51,16 @@ def fit_restorer(
     """
     if not is_fitted(folder / "survey"):  # a detail U-Net is fitted to its global encoder
         shutil.rmtree(folder / "detail", ignore_errors=True)
-    encoder = fit_network(
-        SurveyModule(restorer.global_encoder, learning_rate=_RATE, steps=plan.survey),
-        step_loader(lambda rng: survey_batch(training, rng), config.seed),
-        fixed_loader(lambda rng: survey_batch(heldout, rng), config.seed, _HELDOUT),
+    survey = fit_network(
+        SurveyModule(restorer.survey, learning_rate=2e-3, steps=survey_steps),
+        step_loader(lambda rng: survey_batch(training, rng), around.seed),
+        fixed_loader(lambda rng: survey_batch(heldout, rng), around.seed, _HELDOUT),
         folder / "survey",
-        settings=Fit(learning_rate=_RATE, batch=SURVEY_BATCH, epochs=plan.survey // EPOCH),
-        title="Global encoder",
-        config=config,
+        settings=Fit(learning_rate=2e-3, batch=SURVEY_BATCH, epochs=survey_steps // EPOCH),
+        title="Survey",
+        around=around,
     )
-    return encoder, fit_detail(restorer, training, heldout, folder / "detail", steps=plan.detail, config=config)
+    return survey, fit_detail(restorer, training, heldout, folder / "detail", steps=detail_steps, around=around)
 
 
 def fit_detail(

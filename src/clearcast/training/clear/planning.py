@@ -1,8 +1,8 @@
-"""How long to fit: by the recipe, or as long as a budget of minutes lasts on this machine."""
+"""Training budget: step times measured on this machine, and the steps and views that fit into a number of minutes."""
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,127 +15,272 @@ from clearcast.models.backbone import Backbone
 from clearcast.models.clear.resample import shrink
 from clearcast.models.clear.restorer import Restorer
 from clearcast.models.clear.restoring import restore
-from clearcast.training.clear.fitting import Plan, crop_of, detail_batch, survey_batch
+from clearcast.training.clear.fitting import crop_of, detail_batch, survey_batch
 from clearcast.training.clear.gallery import Gallery
 from clearcast.training.clear.modules import AnnealedModule, DetailModule, SurveyModule
 from clearcast.training.clear.steps import EPOCH
 from clearcast.training.clear.verdicts import VIEWS, judged_shape
 from clearcast.training.datasets import Batch
 
+SHORTEST = 2.0  # minutes
+DISTILLATION_VIEWS = 4  # of each row, for the student and again for its classifier
+_MEASUREMENTS = 3  # denoised images and features of each test row when recipe clear is measured
+_FEWEST_VIEWS = 2  # the denoised image and the noise-free one
+_FEWEST_ROWS = 100  # that a classifier or a student learns from, if there are so many
+_CLASSIFIER_SHARE = 0.25  # of a training budget, at most, for the classifier's views
+_SURVEY_SHARE = 0.55  # of the rest; the detail network gets what is left
+_STUDENT_VIEW_SHARE, _STUDENT_CLASSIFIER_SHARE = 0.15, 0.2  # of a distillation budget, at most
+_STUDENT_DETAIL_SHARE = 0.25  # of the rest
+_DISTILLATION_OVERHEAD = 75.0  # seconds to write the graphs and to check their parity
+_TIMED = 4  # steps and images that are timed, after one that warms up
+
+
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
-RECIPE = Plan(survey=3600, detail=3200)
-_JUDGE = 0.25  # share of a budget that views may take
-_SURVEY = 0.55  # share of the rest; the detail network gets what is left
-_LOOKS = 3  # times that measuring looks at each test row
-_TRIED = 4  # steps and pictures that are timed
-_FEWEST_VIEWS = 2  # the restored picture and the noise-free one
-_FEWEST_ROWS = 100  # for the judge
-SHORTEST = 2.0  # minutes
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """The steps of recipe ``clear``.
+
+    Attributes:
+        survey, detail: steps of each network, multiples of ``EPOCH``.
+        views: of each row, for the classifier.
+        rows: that the classifier learns from; None: all.
+    """
+
+    survey: int
+    detail: int
+    views: int = VIEWS
+    rows: int | None = None
+
+    @property
+    def summary(self) -> str:
+        """What is trained how long, for people."""
+        views = f"{self.views} views" if self.rows is None else f"{self.views} views of {self.rows} rows"
+        return f"{self.survey} and {self.detail} steps and {views}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationPlan:
+    """The steps of a distillation.
+
+    Attributes:
+        glance, detail: steps of the student and of the detail network, multiples of ``EPOCH``.
+        rows, judged: that the student and its classifier learn from.
+    """
+
+    glance: int
+    detail: int
+    rows: int
+    judged: int
+
+    @property
+    def summary(self) -> str:
+        """What is trained how long, for people."""
+        return f"{self.glance} steps of the student, from {self.rows} rows, and {self.detail} of the detail network"
+
+
+RECIPE = TrainingPlan(survey=3600, detail=3200)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepTimes:
+    """Seconds on this machine.
+
+    Attributes:
+        steps: of one training step of each network, by its name.
+        view: of the features of one view of a row.
+        measurement: of what is repeated for each test row when the networks are measured.
+    """
+
+    steps: Mapping[str, float]
+    view: float
+    measurement: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewShare:
+    """Views of training rows, whose features are computed before a network is fitted to them.
+
+    Attributes:
+        share: of the budget, at most.
+        rows: how many there are.
+        fewest, most: views of each row.
+    """
+
+    share: float
+    rows: int
+    fewest: int
+    most: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What shares a budget.
+
+    Attributes:
+        views: by the name of what learns from them.
+        steps: shares of the time that views and measurements leave, by the name of the network.
+        measurements: how often ``StepTimes.measurement`` counts.
+        overhead: seconds for all else.
+    """
+
+    views: Mapping[str, ViewShare]
+    steps: Mapping[str, float]
+    measurements: int
+    overhead: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allotment:
+    """What fits into a budget: views of each row and rows, and steps in multiples of ``EPOCH``; by name."""
+
+    views: Mapping[str, tuple[int, int]]
+    steps: Mapping[str, int]
 
 
 def refuse_short(minutes: float) -> None:
-    """Refuse a budget in which nothing can be learned.
+    """Refuse a budget that is too short to learn anything.
 
     Raises:
-        RecipeError: with the least that is needed.
+        RecipeError: with the shortest one.
     """
     if not minutes >= SHORTEST:
         raise RecipeError(f"a budget of {minutes:g} minutes is too short to learn anything; give {SHORTEST:g} or more")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """Seconds on this machine: of a step of survey and detail network, and of restoring and looking at a picture."""
+def allot(minutes: float, times: StepTimes, workload: Workload) -> Allotment:
+    """Turn minutes into views and steps: measurements first, then views, then steps.
 
-    survey: float
-    detail: float
-    look: float
+    Each network gets one epoch at least, and views of ``_FEWEST_ROWS`` rows, however short the budget is.
+    """
+    seconds = 60 * minutes - workload.overhead - workload.measurements * times.measurement
+    views = {name: _views_within(each.share * seconds, each, times.view) for name, each in workload.views.items()}
+    seconds -= sum(count * rows for count, rows in views.values()) * times.view
+    steps = {
+        name: max(1, int(share * seconds / times.steps[name] / EPOCH)) * EPOCH for name, share in workload.steps.items()
+    }
+    return Allotment(views=views, steps=steps)
 
 
-def plan_within(minutes: float, pace: Pace, *, rows: int, measured: int) -> Plan:
-    """What fits into a budget, after the measuring at its end: views for the judge first, then steps.
+def _views_within(seconds: float, wanted: ViewShare, view: float) -> tuple[int, int]:
+    """Views of each row, and rows: fewer rows only if the fewest views of all of them take too long."""
+    affordable = max(int(seconds / view), 0)
+    count = min(max(affordable // wanted.rows, wanted.fewest), wanted.most)
+    return count, min(wanted.rows, max(affordable // count, _FEWEST_ROWS))
 
-    Where two views of every row take more than their share, the judge learns from fewer rows.
+
+def plan_training(minutes: float, times: StepTimes, *, rows: int, test_rows: int) -> TrainingPlan:
+    """The steps and views of recipe ``clear`` that fit into a budget.
 
     Args:
         minutes: the budget.
-        pace: of this machine.
-        rows: how many rows the judge may learn from.
-        measured: how many rows are measured.
+        times: of ``survey`` and ``detail``.
+        rows: how many the classifier may learn from.
+        test_rows: how many are measured.
     """
-    seconds = 60 * minutes - _LOOKS * measured * pace.look
-    looks = max(int(_JUDGE * seconds / pace.look), 0)
-    views = min(max(looks // rows, _FEWEST_VIEWS), VIEWS)
-    judged = min(rows, max(looks // views, _FEWEST_ROWS))
-    seconds -= views * judged * pace.look
-    survey, detail = _SURVEY * seconds / pace.survey, (1 - _SURVEY) * seconds / pace.detail
-    return Plan(survey=_whole(survey), detail=_whole(detail), views=views, rows=judged if judged < rows else None)
-
-
-def _whole(steps: float) -> int:
-    return max(1, int(steps / EPOCH)) * EPOCH
-
-
-def pace_of(restorer: Restorer, backbone: Backbone, gallery: Gallery, *, device: torch.device) -> Pace:
-    """How fast this machine is, by trying a little of everything on copies of the networks."""
-    rng = np.random.default_rng(0)
-    tried = copy.deepcopy(restorer).to(device)
-    survey, detail, crop = tried.global_encoder, tried.detail, crop_of(gallery)
-    return Pace(
-        survey=_seconds(
-            SurveyModule(survey, learning_rate=1e-4, steps=_TRIED), lambda: survey_batch(gallery, rng), device
-        ),
-        detail=_seconds(
-            DetailModule(detail, survey, learning_rate=1e-4, steps=_TRIED, crop=crop),
-            lambda: detail_batch(gallery, crop, rng),
-            device,
-        ),
-        look=_looking(tried, backbone, gallery, device),
+    views = ViewShare(share=_CLASSIFIER_SHARE, rows=rows, fewest=_FEWEST_VIEWS, most=VIEWS)
+    workload = Workload(
+        views={"classifier": views},
+        steps={"survey": _SURVEY_SHARE, "detail": 1 - _SURVEY_SHARE},
+        measurements=_MEASUREMENTS * test_rows,
     )
+    found = allot(minutes, times, workload)
+    count, chosen = found.views["classifier"]
+    return TrainingPlan(**found.steps, views=count, rows=chosen if chosen < rows else None)
 
 
-def seconds_a_step(
-    module_of: Callable[[NetworkT], AnnealedModule], network: NetworkT, make: Callable[[], Batch], device: torch.device
-) -> float:
-    """What a step of fitting takes here, tried on a copy of the network.
+def plan_distillation(minutes: float, times: StepTimes, most: DistillationPlan, *, test_rows: int) -> DistillationPlan:
+    """The steps and rows of a distillation that fit into a budget.
 
     Args:
-        module_of: gives what fits a network, with a learning rate that does no harm.
-        network: not touched.
-        make: makes a batch.
-        device: where it is fitted.
+        minutes: the budget.
+        times: of ``glance`` and ``detail``.
+        most: how many rows of each kind there are.
+        test_rows: how many are measured.
     """
-    return _seconds(module_of(copy.deepcopy(network)), make, device)
+    shares = {"rows": (_STUDENT_VIEW_SHARE, most.rows), "judged": (_STUDENT_CLASSIFIER_SHARE, most.judged)}
+    workload = Workload(
+        views={
+            name: ViewShare(share=share, rows=rows, fewest=DISTILLATION_VIEWS, most=DISTILLATION_VIEWS)
+            for name, (share, rows) in shares.items()
+        },
+        steps={"glance": 1 - _STUDENT_DETAIL_SHARE, "detail": _STUDENT_DETAIL_SHARE},
+        measurements=test_rows,
+        overhead=_DISTILLATION_OVERHEAD,
+    )
+    found = allot(minutes, times, workload)
+    return DistillationPlan(**found.steps, **{name: rows for name, (_, rows) in found.views.items()})
 
 
-def _looking(restorer: Restorer, backbone: Backbone, gallery: Gallery, device: torch.device) -> float:
-    """Seconds to restore a picture, as is done for half of the views, and to see it with the backbone, as for all."""
+def time_training(restorer: Restorer, backbone: Backbone, gallery: Gallery, *, device: torch.device) -> StepTimes:
+    """Measure the step times of recipe ``clear`` on copies of its networks."""
     rng = np.random.default_rng(0)
-    backbone.to(device)
-    begun = 0.0
-    for picture in range(_TRIED + 1):
-        if picture == 1:
-            begun = time.perf_counter()
-        restored, _ = restore(restorer, gallery.draw(rng).noisy)
-        with torch.inference_mode():
-            pixels = torch.from_numpy(restored.reshape(*gallery.shape, -1)).to(device).permute(2, 0, 1)
-            backbone(shrink(pixels[None].float() / 255, *judged_shape(gallery.shape)))
-    return (time.perf_counter() - begun) / _TRIED
+    tried = copy.deepcopy(restorer).to(device)
+    crop = crop_of(gallery)
+    survey = time_step(
+        lambda network: SurveyModule(network, learning_rate=1e-4, steps=_TIMED),
+        tried.survey,
+        lambda: survey_batch(gallery, rng),
+        device,
+    )
+    detail = time_step(
+        lambda network: DetailModule(network, tried.survey, learning_rate=1e-4, steps=_TIMED, crop=crop),
+        tried.detail,
+        lambda: detail_batch(gallery, crop, rng),
+        device,
+    )
+    view = _time_view(tried, backbone, gallery, device)
+    return StepTimes(steps={"survey": survey, "detail": detail}, view=view, measurement=view)
 
 
-def _seconds(module: AnnealedModule, make: Callable[[], Batch], device: torch.device) -> float:
-    """What a step takes, without the first, which warms up."""
+def time_step(
+    module_of: Callable[[NetworkT], AnnealedModule],
+    network: NetworkT,
+    make_batch: Callable[[], Batch],
+    device: torch.device,
+) -> float:
+    """Seconds of one training step, measured on a copy of the network; the first step, which warms up, is left out.
+
+    Args:
+        module_of: makes the module that fits a network, with a harmless learning rate.
+        network: is not changed.
+        make_batch: makes one batch.
+        device: where the network is fitted.
+    """
+    module = module_of(copy.deepcopy(network))
     module.to(device)
     optimizer = torch.optim.AdamW(module.network.parameters())
     begun = 0.0
-    for step in range(_TRIED + 1):
+    for step in range(_TIMED + 1):
         if step == 1:
             begun = time.perf_counter()
-        batch = tuple(tensor.to(device) for tensor in make())
+        batch = tuple(tensor.to(device) for tensor in make_batch())
         optimizer.zero_grad()
         torch.autograd.backward(module.measures(batch)["loss"])
         optimizer.step()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return (time.perf_counter() - begun) / _TRIED
+    return (time.perf_counter() - begun) / _TIMED
+
+
+def time_call(work: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _time_view(restorer: Restorer, backbone: Backbone, gallery: Gallery, device: torch.device) -> float:
+    """Seconds to denoise an image, as is done for half of the views, and to compute its features, as for all."""
+    rng = np.random.default_rng(0)
+    backbone.to(device)
+
+    def view() -> None:
+        denoised, _ = restore(restorer, gallery.draw(rng).noisy)
+        with torch.inference_mode():
+            pixels = torch.from_numpy(denoised.reshape(*gallery.shape, -1)).to(device).permute(2, 0, 1)
+            backbone(shrink(pixels[None].float() / 255, *judged_shape(gallery.shape)))
+
+    view()  # warms up
+    return sum(time_call(view) for _ in range(_TIMED)) / _TIMED
