@@ -26,7 +26,7 @@ from clearcast.noise import (
     corrupt,
     sample_level,
 )
-from clearcast.noise.telling import NoiseEstimate
+from clearcast.noise.estimation import NoiseEstimate
 from clearcast.runtime.engine import cores
 from clearcast.runtime.inspector import noise_of
 from clearcast.runtime.model import Model

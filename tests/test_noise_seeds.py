@@ -51,7 +51,7 @@ def test_degraded_training_images_stay_the_same(monkeypatch: pytest.MonkeyPatch)
     drawn: dict[NoiseType, list[NDArray[np.uint8]]] = {}
     for seed in range(60):
         degraded = synthesis.spoil(image(48, 64, 3) if seed % 2 else image(48, 64), np.random.default_rng(seed))
-        drawn.setdefault(degraded.kind, []).append(degraded.noisy)
+        drawn.setdefault(degraded.noise_type, []).append(degraded.noisy)
 
     assert {noise_type: digest(images) for noise_type, images in drawn.items()} == DEGRADED
 

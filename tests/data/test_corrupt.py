@@ -341,7 +341,7 @@ def test_choices_without_a_meaning_are_refused(tmp_path: Path) -> None:
     folder, out = fill(tmp_path / "in", "0.png"), tmp_path / "out"
     with pytest.raises(RecipeError, match="seed is -1"):
         corrupt_folder(folder, out, seed=-1)
-    with pytest.raises(RecipeError, match="jpeg_quality is 101"):
+    with pytest.raises(RecipeError, match="jpeg_quality: expected a number from 1 to 100, got 101"):
         corrupt_folder(folder, out, seed=7, jpeg_quality=101)
     with pytest.raises(RecipeError, match="noise types are none; needed are one or more of gaussian, periodic, salt"):
         corrupt_folder(folder, out, seed=7, ranges={NoiseType.NONE: GaussianRange()})

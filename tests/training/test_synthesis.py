@@ -32,17 +32,18 @@ def test_what_is_told_of_the_noise_is_true() -> None:
     kinds = set()
     for seed in range(60):
         spoiled = spoil(FLAT, np.random.default_rng(seed))
-        kinds.add(spoiled.kind)
+        kinds.add(spoiled.noise_type)
         change = spoiled.noisy.astype(float) - FLAT
         assert spoiled.waves is not None
-        match spoiled.kind:
+        match spoiled.noise_type:
             case NoiseType.NONE:
                 assert not change.any()
             case NoiseType.GAUSSIAN:
-                assert spoiled.sigma is not None
-                assert change.std() == pytest.approx(255 * spoiled.sigma, rel=0.06)
+                sigma = spoiled.levels[NoiseType.GAUSSIAN]
+                assert sigma is not None
+                assert change.std() == pytest.approx(255 * sigma, rel=0.06)
             case NoiseType.SALT_AND_PEPPER:
-                assert (change != 0).mean() == pytest.approx(spoiled.density, abs=0.02)
+                assert (change != 0).mean() == pytest.approx(spoiled.levels[NoiseType.SALT_AND_PEPPER], abs=0.02)
             case NoiseType.PERIODIC:
                 expected = np.clip(FLAT + 255 * spoiled.waves, 0, 255)
                 np.testing.assert_allclose(spoiled.noisy, expected, atol=0.6)
@@ -51,11 +52,11 @@ def test_what_is_told_of_the_noise_is_true() -> None:
 
 def test_two_at_once_are_both_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthesis, "_TWO_AT_ONCE", 1.0)
-    monkeypatch.setattr(synthesis, "_CLEAN", 0.0)
+    monkeypatch.setattr(synthesis, "_NO_NOISE", 0.0)
     for seed in range(20):
         spoiled = spoil(FLAT, np.random.default_rng(seed))
         assert spoiled.waves is not None
-        assert sum([bool(spoiled.sigma), bool(spoiled.density), bool(spoiled.waves.any())]) == 2
+        assert sum([*map(bool, spoiled.levels.values()), bool(spoiled.waves.any())]) == 2
 
 
 @pytest.mark.parametrize(("width", "views"), [(6, 8), (8, 4)])

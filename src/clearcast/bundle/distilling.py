@@ -29,7 +29,7 @@ from clearcast.bundle.proving import ask_distilled
 from clearcast.bundle.reference import reference_of
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.teaching import VIEWS, Teaching, told
-from clearcast.domain import Subset
+from clearcast.domain import NoiseType, Subset
 from clearcast.errors import OutputError, RecipeError
 from clearcast.evaluation.study.dividing import SplitChoice, SplitKind
 from clearcast.evaluation.study.folder import RunFolder
@@ -46,6 +46,7 @@ from clearcast.training.clear.planning import refuse_short
 from clearcast.training.fit import Surroundings, device_name, require_device
 from clearcast.training.judging import fit_judge
 from clearcast.training.memory import keep_freed_memory
+from clearcast.training.synthesis import TYPES
 from clearcast.training.weights import fingerprint
 
 SIDE, SIDES = 160, range(64, 1025, 32)  # pixels of the longer side of what is looked at
@@ -110,6 +111,11 @@ def request_of(
     networks, taught = load_networks(teacher, trust)
     if networks.verdicts is None:
         raise OutputError(f"{teacher}: gives no verdicts ({taught['no_judge']}); there is nothing to distil")
+    if networks.restorer.noise_types != TYPES:
+        raise OutputError(
+            f"{teacher}: expected the noise types {', '.join(TYPES)}, got {', '.join(networks.restorer.noise_types)}; "
+            "train it again with this version"
+        )
     if not (teacher / "run.json").is_file() or not run.split.is_file():
         raise OutputError(f"{teacher}: does not say what it was trained on; needed is one that 'clearcast train' made")
     if out.resolve().is_relative_to(teacher.resolve()) or teacher.resolve().is_relative_to(out.resolve()):
@@ -194,6 +200,7 @@ def distill(request: DistillRequest) -> Manifest:
         "no_judge": None,
         "measured": measured,
         "noise_made_anew": ground.tests_no_noise,
+        "noise_types": [kind.value for kind in NoiseType],
         "distilled_from": f"{request.teacher} {request.fingerprint[:8]}",
     }
     manifest = finish(
@@ -210,7 +217,7 @@ def distill(request: DistillRequest) -> Manifest:
 
 def _slim(restorer: Restorer, channels: Channels) -> Restorer:
     """The same survey with a slim detail network, which is not fitted yet."""
-    slim = Restorer(channels.depth, SLIM)
+    slim = Restorer(channels.depth, SLIM, restorer.noise_types)
     slim.survey.load_state_dict(restorer.survey.state_dict())
     return slim
 

@@ -66,7 +66,7 @@ def _is_near(said: Said, threshold: float | None) -> bool:
 
 
 def _expected(name: str, said: Said) -> Golden:
-    chances = {kind.value: float(chance) for kind, chance in zip(NoiseType, said.p_noise, strict=True)}
+    chances = {kind.value: float(chance) for kind, chance in zip(said.noise_types, said.p_noise, strict=True)}
     verdict = None if said.defect is None else (Verdict.DEFECT if said.defect else Verdict.OK).value
     return {
         "file": name,

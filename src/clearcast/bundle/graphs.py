@@ -36,9 +36,9 @@ class SurveyGraph(nn.Module):
     """Which noise and which waves a picture has.
 
     Input ``pictures`` is uint8 (batch, height, width, depth), sides from 16 pixels. Outputs: ``waves`` and ``small``,
-    float32 (batch, 128, 128), see ``WaveFinder``; ``p_noise`` float32 (batch, 4), probabilities in the order of
-    ``NoiseType``; ``levels`` float32 (batch, 2), standard deviation of grain and density of impulses, 0..1; ``about``
-    float32 (batch, 6), what the detail graph is told of the noise.
+    float32 (batch, 128, 128), see ``WaveFinder``; ``p_noise`` float32 (batch, types), probabilities in the order of
+    the restorer's ``noise_types``; ``levels`` float32 (batch, levels), such as the standard deviation of grain and the
+    density of impulses, 0..1; ``about`` float32 (batch, types + levels), what the detail graph is told of the noise.
     """
 
     inputs: tuple[str, ...] = ("pictures",)
@@ -52,7 +52,8 @@ class SurveyGraph(nn.Module):
         """As said above."""
         seen: Seen = self.survey(luma(_to_float(pictures)))
         about = seen.about
-        return seen.waves[:, 0], seen.small[:, 0], about[:, :4], seen.levels.clamp(0, 1), about
+        types = seen.scores.shape[1]
+        return seen.waves[:, 0], seen.small[:, 0], about[:, :types], seen.levels.clamp(0, 1), about
 
 
 class WavesGraph(nn.Module):
@@ -140,7 +141,14 @@ class GlanceGraph(nn.Module):
         said, glimpse = self.network(_planes(pictures))
         chance = torch.sigmoid(said.logit / self.temperature)
         about = about_of(glimpse.scores, glimpse.levels)
-        return about[:, :4], glimpse.levels, about, glimpse.wave, chance, said.evidence / self.temperature
+        return (
+            about[:, : glimpse.scores.shape[1]],
+            glimpse.levels,
+            about,
+            glimpse.wave,
+            chance,
+            said.evidence / self.temperature,
+        )
 
 
 def _restored(detail: Detail, window: Tensor, hints: Tensor, about: Tensor, places: tuple[Place, Place]) -> Tensor:
@@ -150,7 +158,7 @@ def _restored(detail: Detail, window: Tensor, hints: Tensor, about: Tensor, plac
         detail: the network.
         window: uint8 (batch, h, w, depth).
         hints: waves and small picture of the whole, float (batch, 2, 128, 128).
-        about: float (batch, 6).
+        about: float (batch, types + levels).
         places: of the window's rows and of its columns.
     """
     height, width = window.shape[1:3]

@@ -193,4 +193,5 @@ def trained_of(run: RunFolder, networks: Published) -> Trained:
         "judge": {"shape": [size, size], "temperature": 1.0, "threshold": 0.0, "crossfitted": False},
         "no_judge": None,
         "measured": cast(Evidence, json.loads(evidence.read_text(encoding="utf-8"))),
+        "noise_types": [kind.value for kind in NoiseType],
     }

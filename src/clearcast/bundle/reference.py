@@ -6,6 +6,7 @@ import pandas as pd
 from clearcast.bundle.proving import Said
 from clearcast.domain import Label, NoiseType
 from clearcast.imaging import Picture
+from clearcast.noise import estimated_noises
 from clearcast.runtime.content import blank_band, contrast
 from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.reference import PERCENTILES, Reference, Spread
@@ -17,8 +18,8 @@ _NUMBERS = {
     "sharpness": "sharpness",
     "p_defect": "p_defect_denoised",
 }
-_NUMBERS |= {"sigma": "sigma", "density": "density"}
-_OF_TYPE = {"sigma": NoiseType.GAUSSIAN, "density": NoiseType.SALT_AND_PEPPER}  # as ``clearcast.runtime.drift`` looks
+_OF_TYPE = {kind.estimate.name: kind for kind in estimated_noises()}  # as in ``clearcast.runtime.drift``
+_NUMBERS |= {name: name for name in _OF_TYPE}
 _VERDICT, _NOISE_TYPE = "said_denoised", "said_noise_type"
 
 
@@ -60,8 +61,9 @@ def look_of(picture: Picture, said: Said) -> dict[str, object]:
         "sharpness": sharpness(said.restored),
     }
     if said.levels is not None:
-        look["sigma"], look["density"] = said.levels
+        names = (kind.estimate.name for kind in estimated_noises(said.noise_types))
+        look |= dict(zip(names, said.levels, strict=True))
     if said.p_defect is not None:
         look["p_defect_denoised"] = said.p_defect
         look[_VERDICT] = (Label.DEFECT if said.defect else Label.OK).value
-    return {**look, _NOISE_TYPE: tuple(NoiseType)[int(said.p_noise.argmax())].value}
+    return {**look, _NOISE_TYPE: said.noise_types[int(said.p_noise.argmax())].value}

@@ -24,7 +24,7 @@ from clearcast.bundle.networks import Networks, save_networks, still
 from clearcast.bundle.proving import ask_networks
 from clearcast.bundle.reference import reference_of
 from clearcast.bundle.request import TrainRequest
-from clearcast.domain import Subset
+from clearcast.domain import NoiseType, Subset
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.study.folder import write_json
 from clearcast.models.backbone import Backbone, pretrained_backbone
@@ -134,6 +134,7 @@ def _trained(
         "no_judge": learned.lack,
         "measured": measured,
         "noise_made_anew": made_anew,
+        "noise_types": [kind.value for kind in NoiseType],
     }
 
 

@@ -243,4 +243,4 @@ def _finish(
             PictureFault.UNREADABLE, f"none of {len(failures)} pictures could be used; {out / 'errors.csv'} says why"
         )
     labels = write_tables(out, pairs, parts)
-    return labels, dict(Counter(pair.level.noise_type for pair in pairs))
+    return labels, dict(Counter(noise.level_type(pair.level) for pair in pairs))

@@ -6,6 +6,7 @@ al. 2015, "FitNets"). So no picture is restored for a verdict, and the judge rea
 shrinking hides of the noise is told by statistics of some windows of the picture at its full size.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,10 +16,12 @@ from torch.nn import functional
 from clearcast.domain import NoiseType
 from clearcast.models.backbone import Backbone, Features
 from clearcast.models.clear.blocks import luma
-from clearcast.models.clear.sense import STATISTICS, statistics, windows
+from clearcast.models.clear.sense import STATISTICS, conditioning_size, statistics, windows
 from clearcast.models.judge import Judge, Judgement
+from clearcast.noise import estimated_noises
 
-TOLD = 6  # numbers about the levels of noise, see ``Glimpse.told``
+WAVE_NUMBERS = ("rms", "cycles", "cosine", "sine")  # numbers about periodic noise, see ``Glimpse.told``
+TOLD = len(estimated_noises()) + len(WAVE_NUMBERS)  # numbers about the levels of noise, see ``Glimpse.told``
 LEVEL_UNIT, CYCLES_UNIT, TURN_UNIT = 0.2, 4.0, 0.5  # make numbers of about 1 of what is told
 
 BLOCKS = (1, 2, 2, 2, 2, 1)  # of each stage; all that the backbone has judge no better, and take a third longer
@@ -34,9 +37,10 @@ class Glimpse(NamedTuple):
 
     Attributes:
         features: as those of ``Backbone`` of the picture without noise.
-        scores: float (batch, 4), of the noise types, in the order of ``NoiseType``.
-        told: float (batch, 6), the levels of noise: standard deviation of grain, density of impulses and root mean
-            square of waves, on the 0..1 scale and in ``LEVEL_UNIT``; of the strongest wave the logarithm to base 2 of
+        scores: float (batch, types), of the noise types, in the order of the network's classes.
+        told: float (batch, levels + 4), the levels of noise in the order of ``estimated_noises``, such as the standard
+            deviation of grain and the density of impulses, then the root mean square of waves, on the 0..1 scale and in
+            ``LEVEL_UNIT``; of the strongest wave the logarithm to base 2 of
             its cycles a side in ``CYCLES_UNIT``, and cosine and sine of its doubled orientation in ``TURN_UNIT``.
     """
 
@@ -46,8 +50,8 @@ class Glimpse(NamedTuple):
 
     @property
     def levels(self) -> Tensor:
-        """Standard deviation of grain and density of impulses, float (batch, 2), 0..1."""
-        return (self.told[:, :2] * LEVEL_UNIT).clamp(0, 1)
+        """Standard deviation of grain, density of impulses and so on, float (batch, levels), 0..1."""
+        return (self.told[:, : -len(WAVE_NUMBERS)] * LEVEL_UNIT).clamp(0, 1)
 
     @property
     def wave(self) -> Tensor:
@@ -55,9 +59,9 @@ class Glimpse(NamedTuple):
 
         Cycles across are not negative; the amplitude is that of one wave with the power of all.
         """
-        amplitude = 2**0.5 * (self.told[:, 2] * LEVEL_UNIT).clamp(0, 1)
-        cycles = torch.exp2((CYCLES_UNIT * self.told[:, 3]).clamp(max=_MOST_CYCLES))
-        cosine, sine = self.told[:, 4], self.told[:, 5]
+        rms, cycles, cosine, sine = self.told[:, -len(WAVE_NUMBERS) :].unbind(dim=1)
+        amplitude = 2**0.5 * (rms * LEVEL_UNIT).clamp(0, 1)
+        cycles = torch.exp2((CYCLES_UNIT * cycles).clamp(max=_MOST_CYCLES))
         cosine = cosine / (cosine.square() + sine.square()).sqrt().clamp(min=1e-6)
         across, down = (((1 + sign * cosine) / 2).clamp(min=0).sqrt() for sign in (1, -1))  # of half the angle
         return torch.stack([amplitude, cycles * torch.where(sine < 0, -down, down), cycles * across], dim=1)
@@ -68,14 +72,19 @@ class Glance(nn.Module):
 
     Args:
         backbone: what it begins as, but for some blocks; left as it is.
+        noise_types: the classes of noise, in the order of the outputs.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, noise_types: Sequence[NoiseType] = tuple(NoiseType)) -> None:
         super().__init__()
+        self.noise_types = tuple(noise_types)
         self.backbone = backbone.shortened(BLOCKS).requires_grad_(True)
         seen = self.backbone.level_channels + STATISTICS
         self.noise = nn.Sequential(
-            nn.LayerNorm(seen), nn.Linear(seen, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, len(NoiseType) + TOLD)
+            nn.LayerNorm(seen),
+            nn.Linear(seen, _HIDDEN),
+            nn.ReLU(),
+            nn.Linear(_HIDDEN, conditioning_size(noise_types) + len(WAVE_NUMBERS)),
         )
 
     def forward(self, small: Tensor, about: Tensor) -> Glimpse:
@@ -90,7 +99,7 @@ class Glance(nn.Module):
         means = [functional.avg_pool2d(level, level.shape[-2:]).flatten(1) for level in levels]
         said = self.noise(torch.cat([*means, about], dim=1))
         features = Features(fine=levels[-2], coarse=levels[-1])
-        return Glimpse(features, said[:, : len(NoiseType)], said[:, len(NoiseType) :])
+        return Glimpse(features, said[:, : len(self.noise_types)], said[:, len(self.noise_types) :])
 
 
 class Glanced(NamedTuple):

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clearcast.domain import NoiseType
 from clearcast.models.clear.blocks import Residual, fill, luma, median3, to_unit
 from clearcast.models.clear.resample import Window, enlarge
-from clearcast.models.clear.sense import LEVEL_UNIT, LEVELS, NoiseSense
+from clearcast.models.clear.sense import LEVEL_UNIT, NoiseSense, conditioning_size
 from clearcast.models.clear.waves import WaveFinder
 
 STRIDE = 8  # height and width of what the detail network sees are multiples of this
@@ -55,11 +56,11 @@ class Seen(NamedTuple):
 
 
 def about_of(scores: Tensor, levels: Tensor) -> Tensor:
-    """Noise types' probabilities and levels as one vector, float (batch, 6): what the detail network is told.
+    """Conditioning vector of the detail network: noise types' probabilities and levels, float (batch, types + levels).
 
     Args:
-        scores: float (batch, 4), see ``NoiseSense``.
-        levels: float (batch, 2), likewise.
+        scores: float (batch, types), see ``NoiseSense``.
+        levels: float (batch, levels), likewise.
     """
     return torch.cat([scores.softmax(dim=1), levels / LEVEL_UNIT], dim=1)
 
@@ -67,10 +68,10 @@ def about_of(scores: Tensor, levels: Tensor) -> Tensor:
 class Survey(nn.Module):
     """Looks at the whole picture, in grey: which noise, how strong, which waves."""
 
-    def __init__(self) -> None:
+    def __init__(self, noise_types: Sequence[NoiseType] = tuple(NoiseType)) -> None:
         super().__init__()
         self.finder = WaveFinder()
-        self.sense = NoiseSense(self.finder.features)
+        self.sense = NoiseSense(self.finder.features, noise_types)
 
     def forward(self, noisy: Tensor) -> Seen:
         """Float (batch, 1, height, width) in 0..1, any height and width."""
@@ -88,9 +89,12 @@ class Detail(nn.Module):
     Args:
         depth: 1 for grey pictures, 3 for colour.
         build: how large it is.
+        conditioning: the length of ``about``.
     """
 
-    def __init__(self, depth: int = 1, build: Build = THOROUGH) -> None:
+    def __init__(
+        self, depth: int = 1, build: Build = THOROUGH, *, conditioning: int = conditioning_size(tuple(NoiseType))
+    ) -> None:
         super().__init__()
         self.depth = depth
         (top, middle, bottom), reach = build.channels, build.reach
@@ -106,7 +110,7 @@ class Detail(nn.Module):
         self.top_out = Residual(top)
         self.correct = nn.ConvTranspose2d(top, depth, reach, stride=2, padding=reach // 2 - 1)
         self.weigh = nn.Conv2d(top, _BASES, build.weighing, padding=build.weighing // 2)
-        self.told = nn.ModuleList(nn.Linear(4 + len(LEVELS), 2 * width) for width in build.channels)
+        self.told = nn.ModuleList(nn.Linear(conditioning, 2 * width) for width in build.channels)
         for last in (self.correct, self.weigh):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(torch.as_tensor(last.bias))
@@ -118,7 +122,7 @@ class Detail(nn.Module):
             noisy: uint8, or float in 0..1, (batch, depth, height, width); height and width multiples of ``STRIDE``.
             waves: the waves at the same size, float (batch, 1, height, width).
             small: the small noise-free picture at the same size, float (batch, 1, height, width).
-            about: float (batch, 6), see ``about_of``.
+            about: float (batch, types + levels), see ``about_of``.
 
         Returns:
             Float (batch, depth, height, width), about 0..1, not clipped.
@@ -162,12 +166,20 @@ class Restorer(nn.Module):
     Args:
         depth: 1 for grey pictures, 3 for colour.
         build: of the detail network.
+        noise_types: the classes of the noise head, in the order of its outputs.
     """
 
-    def __init__(self, depth: int = 1, build: Build = THOROUGH) -> None:
+    def __init__(
+        self, depth: int = 1, build: Build = THOROUGH, noise_types: Sequence[NoiseType] = tuple(NoiseType)
+    ) -> None:
         super().__init__()
-        self.survey = Survey()
-        self.detail = Detail(depth, build)
+        self.survey = Survey(noise_types)
+        self.detail = Detail(depth, build, conditioning=conditioning_size(noise_types))
+
+    @property
+    def noise_types(self) -> tuple[NoiseType, ...]:
+        """The classes of the noise head, in the order of its outputs."""
+        return self.survey.sense.noise_types
 
     def forward(self, noisy: Tensor) -> tuple[Tensor, Seen]:
         """Float (batch, depth, height, width) in 0..1, any height and width; restored within 0..1, of that shape."""

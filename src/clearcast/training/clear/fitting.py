@@ -96,8 +96,8 @@ def survey_batch(gallery: Gallery, rng: np.random.Generator) -> Batch:
     drawn = [gallery.draw(rng) for _ in range(SURVEY_BATCH)]
     noisy, clean = _pixels(drawn)
     waves = torch.stack([_waves(one) for one in drawn])
-    kinds = torch.tensor([TYPES.index(one.kind) for one in drawn])
-    levels = torch.tensor([[_level(one.sigma), _level(one.density)] for one in drawn])
+    kinds = torch.tensor([TYPES.index(one.noise_type) for one in drawn])
+    levels = torch.tensor([[_level(level) for level in one.levels.values()] for one in drawn])
     return noisy, clean, waves, kinds, levels
 
 

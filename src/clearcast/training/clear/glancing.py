@@ -14,9 +14,18 @@ from torch.nn import functional
 
 from clearcast import imaging
 from clearcast.imaging import Channels, Picture
-from clearcast.models.glance import CYCLES_UNIT, LEVEL_UNIT, TOLD, TURN_UNIT, Glance, about_noise, fit_into
+from clearcast.models.glance import (
+    CYCLES_UNIT,
+    LEVEL_UNIT,
+    TOLD,
+    TURN_UNIT,
+    WAVE_NUMBERS,
+    Glance,
+    about_noise,
+    fit_into,
+)
 from clearcast.models.judge import extremes
-from clearcast.noise.estimating import strongest_cycles
+from clearcast.noise.estimation import strongest_cycles
 from clearcast.training.clear.gallery import Pair
 from clearcast.training.clear.modules import AnnealedModule, mean_difference
 from clearcast.training.clear.steps import EPOCH, fixed_loader, step_loader
@@ -195,11 +204,9 @@ class Lessons:
             noisy = imaging.load(pair.noisy, self._views.channels)
             return noisy, TYPES.index(pair.noise_type), np.full(TOLD, np.nan, np.float32)
         spoiled = spoil(self._views.whole(row, view), rng)
-        assert spoiled.sigma is not None
-        assert spoiled.density is not None
         assert spoiled.waves is not None
-        told = _told(spoiled.sigma, spoiled.density, spoiled.waves)
-        return spoiled.noisy, TYPES.index(spoiled.kind), told
+        told = _told(list(spoiled.levels.values()), spoiled.waves)
+        return spoiled.noisy, TYPES.index(spoiled.noise_type), told
 
 
 def fit_glance(glance: Glance, lessons: Lessons, folder: Path, *, steps: int, around: Surroundings) -> Fitted:
@@ -255,11 +262,12 @@ def planes(picture: Picture) -> Tensor:
     return pixels.permute(2, 0, 1)[None].float()
 
 
-def _told(sigma: float, density: float, waves: NDArray[np.float32]) -> Told:
+def _told(levels: Sequence[float | None], waves: NDArray[np.float32]) -> Told:
     """The numbers of ``Glimpse.told``; NaN for the direction of waves that are not there."""
     told = np.full(TOLD, np.nan, np.float32)
     power = float(waves.std())
-    told[:3] = np.array([sigma, density, power]) / LEVEL_UNIT
+    told[: -len(WAVE_NUMBERS)] = np.array(levels, np.float64) / LEVEL_UNIT  # None becomes NaN
+    told[-len(WAVE_NUMBERS)] = power / LEVEL_UNIT
     if power <= _LEAST_WAVES:
         return told
     rows, columns = (min(side, _LONGEST_FIELD, _FIELD * side // min(waves.shape)) for side in waves.shape)
@@ -267,5 +275,9 @@ def _told(sigma: float, density: float, waves: NDArray[np.float32]) -> Told:
     found = strongest_cycles(field)
     if found and (cycles := math.hypot(*found[1:])):
         turn = 2 * math.atan2(*found[1:])
-        told[3:] = math.log2(cycles) / CYCLES_UNIT, TURN_UNIT * math.cos(turn), TURN_UNIT * math.sin(turn)
+        told[1 - len(WAVE_NUMBERS) :] = (
+            math.log2(cycles) / CYCLES_UNIT,
+            TURN_UNIT * math.cos(turn),
+            TURN_UNIT * math.sin(turn),
+        )
     return told
