@@ -38,7 +38,7 @@ class Filter(BaseModel):
     until: Annotated[Time | None, Field(description="ISO 8601; the first moment that is not asked for")] = None
     verdict: Annotated[
         list[Literal["ok", "defect", "retake", "none"]],
-        Field(description="any of these; none: could not be judged", max_length=len(NoiseType)),
+        Field(description="any of these; none: could not be judged", max_length=4),
     ] = []
     noise_type: Annotated[list[NoiseType], Field(description="any of these", max_length=len(NoiseType))] = []
     model: _Word = ""
