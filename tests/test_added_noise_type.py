@@ -51,7 +51,7 @@ SPECKLE_NOISE = NoiseSpecification(
     sample=lambda levels, rng, shape: SpeckleLevel(float(rng.uniform(*levels.spread))),
     apply=add_speckle,
     robustness=Robustness(name="spread", strengths=(0.1, 0.2), level=lambda strength, *_: SpeckleLevel(strength)),
-    estimate=LevelEstimate(name="spread", of=lambda level: level.spread, describe=lambda spread: f"spread {spread:.2f}"),
+    estimate=LevelEstimate(name="spread", of=lambda level: level.spread, describe="spread {:.2f}".format),
 )
 '''
 IMPORT = "from clearcast.noise.specification import AnySpecification"
