@@ -16,7 +16,7 @@ from clearcast.runtime.conforming import misfits, parse_json
 FORMAT = 2
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"  # beside the manifest, whose bytes it signs; see ``signing``
-NOISE_TYPES = ("gaussian", "salt_and_pepper", "periodic", "none")  # of bundles whose manifest does not list any
+LEGACY_NOISE_TYPES = ("gaussian", "salt_and_pepper", "periodic", "none")  # of bundles whose manifest does not list any
 _WITHOUT_GRAPHS = 1  # the format before there were graphs; its weights are read as ever
 
 
@@ -207,12 +207,12 @@ def parse_trained(text: bytes, where: str) -> Trained:
 
 def noise_types_of(manifest: Trained) -> tuple[NoiseType, ...]:
     """The noise types that a bundle's networks tell apart, in the order of their outputs."""
-    return tuple(map(NoiseType, manifest.get("noise_types", NOISE_TYPES)))
+    return tuple(map(NoiseType, manifest.get("noise_types", LEGACY_NOISE_TYPES)))
 
 
 def _require_noise_types(manifest: Mapping[str, object], where: str) -> None:
     """Reject classes that this version does not know; no bundle is read with the wrong classes."""
-    names = manifest.get("noise_types", [*NOISE_TYPES])
+    names = manifest.get("noise_types", [*LEGACY_NOISE_TYPES])
     known = [kind.value for kind in NoiseType]
     if not isinstance(names, list) or not names or any(names.count(name) > 1 or name not in known for name in names):
         raise OutputError(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from clearcast.domain import NoiseType
 from clearcast.imaging import Picture
@@ -20,8 +19,7 @@ from clearcast.noise import (
     sample_level,
     wave_field,
 )
-
-Image = NDArray[np.float32]
+from clearcast.noise.specification import Image
 
 TYPES = tuple(NoiseType)  # the classes of networks that are trained, in the order of their outputs
 
