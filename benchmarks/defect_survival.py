@@ -40,18 +40,18 @@ def main() -> None:
     options = arguments()
     networks, _ = load_networks(options.bundle)
     methods: dict[str, Callable[[Picture], Picture]] = {
-        "noisy": lambda picture: picture,
-        "bundle": lambda picture: restore(networks.restorer, picture)[0],
+        "noisy": lambda image: image,
+        "bundle": lambda image: restore(networks.restorer, image)[0],
         "median": CLASSICAL["median"],
     }
     found: dict[tuple[str, str], list[tuple[bool, bool]]] = {}  # of each visible defect: in noisy, in denoised
     with tempfile.TemporaryDirectory() as folder:
         write_disks(Path(folder), parts=options.parts, size=options.size, seed=options.seed)
-        for number, (picture, defects) in enumerate(fine_defects(Path(folder))):
-            visible = [(defect, side) for defect in defects if (side := contrast(picture, defect, defects))]
+        for number, (image, defects) in enumerate(fine_defects(Path(folder))):
+            visible = [(defect, side) for defect in defects if (side := contrast(image, defect, defects))]
             for kind, levels in DEFAULT_RANGES.items():
                 rng = np.random.default_rng((options.seed, number))
-                noisy = after_jpeg(corrupt(picture, sample_level(levels, rng, picture.shape), rng), 90)
+                noisy = after_jpeg(corrupt(image, sample_level(levels, rng, image.shape), rng), 90)
                 before = [contrast(noisy, defect, defects) == side for defect, side in visible]
                 for name, method in methods.items():
                     denoised = method(noisy)
@@ -68,15 +68,15 @@ def share(hits: list[bool]) -> str:
     return f"{np.mean(hits):.3f} of {len(hits)}" if hits else "none of 0"
 
 
-def contrast(picture: Picture, defect: Mask, defects: list[Mask]) -> int:
+def contrast(image: Picture, defect: Mask, defects: list[Mask]) -> int:
     """Detect a defect: 1 if it is brighter than its surroundings, -1 if it is darker, 0 if it is not detected."""
     marked = np.any(defects, axis=0).astype(np.uint8)
     ring = dilated(defect.astype(np.uint8), 8) & ~dilated(marked, 2)
     if not ring.any():
         return 0
-    around = picture[ring].astype(float)
+    around = image[ring].astype(float)
     middle = np.median(around)
-    difference = float(np.median(picture[defect]) - middle)
+    difference = float(np.median(image[defect]) - middle)
     spread = 1.4826 * float(np.median(np.abs(around - middle)))
     return int(np.sign(difference)) if abs(difference) >= max(LEAST, SPREADS * spread) else 0
 

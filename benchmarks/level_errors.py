@@ -46,12 +46,12 @@ def main() -> None:
     errors: Errors = {}
     correct: dict[NoiseType, list[bool]] = {}
     for number, reference in enumerate(references.sample(frac=1, random_state=options.seed)[: options.images]):
-        picture = imaging.load(sheet.resolve(reference), model.channels)
-        correct.setdefault(NoiseType.NONE, []).append(estimate_noise(model, picture).noise_type is NoiseType.NONE)
+        image = imaging.load(sheet.resolve(reference), model.channels)
+        correct.setdefault(NoiseType.NONE, []).append(estimate_noise(model, image).noise_type is NoiseType.NONE)
         for kind, levels in DEFAULT_RANGES.items():
             rng = np.random.default_rng((options.seed, number))
-            level = sample_level(levels, rng, picture.shape)
-            estimate = estimate_noise(model, after_jpeg(corrupt(picture, level, rng), 90))
+            level = sample_level(levels, rng, image.shape)
+            estimate = estimate_noise(model, after_jpeg(corrupt(image, level, rng), 90))
             correct.setdefault(kind, []).append(estimate.noise_type is kind)
             compare(level, estimate, errors)
     for kind, hits in correct.items():
@@ -60,9 +60,9 @@ def main() -> None:
         print(f"{name}: error {np.median(values):.3g} (median), {np.quantile(values, 0.9):.3g} (90%) of {len(values)}")
 
 
-def estimate_noise(model: Model, picture: Picture) -> NoiseEstimate:
+def estimate_noise(model: Model, image: Picture) -> NoiseEstimate:
     """Estimate the noise of an image by a bundle."""
-    return noise_of(model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=False), *picture.shape[:2])
+    return noise_of(model.answer(image.reshape(1, *image.shape[:2], -1), restored=False), *image.shape[:2])
 
 
 def compare(level: Level, estimate: NoiseEstimate, errors: Errors) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import clearcast
+from clearcast.errors import OutputError
+from clearcast.runtime.manifest import parse_trained
 
 SPECIFICATION = '''
 """Speckle noise: each pixel is multiplied by a value of mean 1."""
@@ -154,6 +156,14 @@ print(json.dumps([sorted(drawn), drawn["speckle"].levels["speckle"], list(old), 
     assert old == ["gaussian", "salt_and_pepper", "periodic", "none"]
     assert outputs == {"5": [[1, 5], [1, 3]], "4": [[1, 4], [1, 2]]}
     assert swept == ["gaussian", "salt_and_pepper", "periodic", "speckle"]
+
+
+@pytest.mark.parametrize("names", [[], ["gaussian", "gaussian"], ["none", "speckle"], "none"])
+def test_a_manifest_with_other_noise_types_is_rejected(bundle: Path, names: object) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8")) | {"noise_types": names}
+
+    with pytest.raises(OutputError, match=r"lists the noise types .*; expected some of gaussian, salt_and_pepper"):
+        parse_trained(json.dumps(manifest).encode(), "bundle")
 
 
 def test_a_bundle_made_before_inspects_as_it_did(package: Path, bundle: Path) -> None:

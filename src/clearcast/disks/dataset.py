@@ -119,12 +119,12 @@ def _label(index: int, defect_share: float) -> Label:
 
 
 def _write_part(out: Path, index: int, rng: Generator, label: Label, size: int, count: int) -> list[Row]:
-    part, picture, mask = _visible_part(rng, label, size)
+    part, image, mask = _visible_part(rng, label, size)
     kinds = "; ".join(f"{defect.kind} {defect.size * size / UNITS:.1f}" for defect in part.defects)
     rows = []
     for number in range(1, count + 1):
         view = View() if number == 1 else sample_view(rng, part)
-        viewed, marked = look(picture, mask, view)
+        viewed, marked = look(image, mask, view)
         stem = f"disk_{_WORDS[label]}_{index:04d}_{number}"
         path, mask_path = f"pictures/{stem}.jpeg", f"masks/{stem}.png" if part.defects else ""
         imaging.save(out / path, np.repeat(viewed[:, :, None], 3, axis=2))
@@ -138,9 +138,9 @@ def _visible_part(rng: Generator, label: Label, size: int) -> tuple[Part, NDArra
     """Draw a part until its defects are visible: in a small image, a pinhole may be lost between pixels."""
     while True:
         part = sample_part(rng, label)
-        picture, mask = render(part, size)
+        image, mask = render(part, size)
         if label is Label.OK or np.count_nonzero(mask) >= _LEAST_VISIBLE:
-            return part, picture, mask
+            return part, image, mask
 
 
 def _write_sheet(path: Path, rows: list[Row]) -> None:

@@ -39,8 +39,8 @@ def render(part: Part, size: int = 512) -> tuple[NDArray[np.uint8], NDArray[np.u
     else:
         mask = np.zeros((size, size), np.uint8)
     noise = np.random.default_rng([part.seed, 1]).standard_normal((size, size), np.float32)
-    picture = np.clip(np.rint(exposed + np.float32(_SENSOR_NOISE) * noise), 0, 255).astype(np.uint8)
-    return picture, np.asarray(mask, np.uint8)
+    image = np.clip(np.rint(exposed + np.float32(_SENSOR_NOISE) * noise), 0, 255).astype(np.uint8)
+    return image, np.asarray(mask, np.uint8)
 
 
 def _expose(brightness: Field) -> Field:

@@ -46,24 +46,22 @@ def sample_view(rng: Generator, part: Part) -> View:
     )
 
 
-def look(
-    picture: NDArray[np.uint8], mask: NDArray[np.uint8], view: View
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def look(image: NDArray[np.uint8], mask: NDArray[np.uint8], view: View) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Apply a view to an image and to its mask.
 
     Args:
-        picture: grey image, uint8 of shape (size, size), 0..255.
+        image: grey image, uint8 of shape (size, size), 0..255.
         mask: uint8 of the same shape, 0 or 255.
         view: the parameters.
 
     Returns:
         Image and mask of the same shapes, dtypes and ranges; the image is padded by repeating its border.
     """
-    size = picture.shape[0]
+    size = image.shape[0]
     middle = (size - 1) / 2
     factors = np.array(view.stretch) * np.where((view.mirrored, view.flipped), -1, 1)
     offsets = middle - factors * middle + np.array(view.shift) * size / UNITS
     move = np.array([[factors[0], 0, offsets[0]], [0, factors[1], offsets[1]]])
-    moved = cv2.warpAffine(picture, move, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.warpAffine(image, move, (size, size), borderMode=cv2.BORDER_REPLICATE)
     marked = cv2.warpAffine(mask, move, (size, size)) > _MASKED
     return np.asarray(cv2.convertScaleAbs(moved, alpha=view.gain), np.uint8), marked.astype(np.uint8) * np.uint8(255)

@@ -9,7 +9,7 @@ from clearcast.imaging import Channels, Picture
 from clearcast.noise.specification import Image, require
 
 
-def after_jpeg(picture: Picture, quality: int) -> Picture:
+def after_jpeg(image: Picture, quality: int) -> Picture:
     """The uint8 image after encoding and decoding as JPEG of ``quality`` 1..100; shape and range are kept.
 
     It gives noise that is made in memory, as in training, what a file does to it.
@@ -19,9 +19,9 @@ def after_jpeg(picture: Picture, quality: int) -> Picture:
         PictureError: see ``corrupt``.
     """
     require_jpeg_quality(quality)
-    require_picture(picture)
-    channels = Channels.RGB if picture.ndim == 3 else Channels.GREY
-    return imaging.decode(imaging.encode(picture, ".jpeg", jpeg_quality=quality), channels)
+    require_picture(image)
+    channels = Channels.RGB if image.ndim == 3 else Channels.GREY
+    return imaging.decode(imaging.encode(image, ".jpeg", jpeg_quality=quality), channels)
 
 
 def require_jpeg_quality(quality: int) -> None:
@@ -34,9 +34,9 @@ def require_image(image: Image) -> None:
     _require_layout(image, np.float32)
 
 
-def require_picture(picture: Picture) -> None:
+def require_picture(image: Picture) -> None:
     """Reject what is not a uint8 image (``PictureError``)."""
-    _require_layout(picture, np.uint8)
+    _require_layout(image, np.uint8)
 
 
 def _require_layout(pixels: NDArray[np.generic], dtype: type[np.generic]) -> None:

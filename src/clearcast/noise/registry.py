@@ -106,13 +106,13 @@ def add_noise(image: Image, level: Level, rng: np.random.Generator) -> Image:
     return noisy
 
 
-def corrupt(picture: Picture, level: Level, rng: np.random.Generator) -> Picture:
+def corrupt(image: Picture, level: Level, rng: np.random.Generator) -> Picture:
     """Add noise to a uint8 image (see ``imaging``) on the 0..1 scale, clip, and round to the nearest of 0..255.
 
     Raises:
         PictureError: the image is not uint8, or has another shape than (height, width) or (height, width, 3).
     """
-    require_picture(picture)
-    noisy = add_noise(picture * np.float32(1 / 255), level, rng)
+    require_picture(image)
+    noisy = add_noise(image * np.float32(1 / 255), level, rng)
     noisy *= np.float32(255)
     return np.rint(noisy, out=noisy).astype(np.uint8)

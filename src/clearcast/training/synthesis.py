@@ -56,11 +56,11 @@ def spoil(clean: Picture, rng: np.random.Generator) -> Spoiled:
     noisy = clean * np.float32(1 / 255)
     for level in sorted(levels, key=lambda level: level_type(level).specification.comes_last):
         noisy = add_noise(noisy, level, rng)
-    picture = np.rint(noisy * np.float32(255)).astype(np.uint8)
+    image = np.rint(noisy * np.float32(255)).astype(np.uint8)
     if rng.random() < _JPEG:
-        picture = after_jpeg(picture, int(rng.integers(60, 97)))
+        image = after_jpeg(image, int(rng.integers(60, 97)))
     return Spoiled(
-        picture,
+        image,
         clean,
         level_type(levels[0]) if levels else NoiseType.NONE,
         levels={kind: _true_level(kind, levels) for kind in estimated_noises()},
@@ -77,8 +77,8 @@ def augment(pictures: list[Picture], rng: np.random.Generator) -> list[Picture]:
     height, width = pictures[0].shape[:2]
     if height != width:
         turns -= turns % 2
-    turned = [np.rot90(picture, turns) for picture in pictures]
-    return [np.ascontiguousarray(picture[:, ::-1] if mirrored else picture) for picture in turned]
+    turned = [np.rot90(image, turns) for image in pictures]
+    return [np.ascontiguousarray(image[:, ::-1] if mirrored else image) for image in turned]
 
 
 def jitter(clean: Picture, rng: np.random.Generator) -> Picture:
