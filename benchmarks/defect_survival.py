@@ -1,15 +1,15 @@
-"""Do fine defects survive denoising? Pinholes and scratches on rendered disks, found before and after.
+"""Survival of fine defects in denoising: pinholes and scratches on rendered disks, detected before and after.
 
     .venv/bin/python benchmarks/defect_survival.py BUNDLE [--parts 80] [--size 512]
 
-A defect is found in a picture if its pixels differ from a ring around it by at least 6 grey levels and by 3 times the
-ring's own spread (both by medians), towards the same side as in the noise-free picture. For the bundle and for a median
-filter (three passes of 3 x 3) two shares are told, each with the number of defects that it is of:
+A defect is detected in an image if its pixels differ from a ring around it by at least 6 grey levels and by 3 times the
+ring's own spread (both by medians), with the same sign as in the reference image. For the bundle and for a median
+filter (three passes of 3 x 3) there are two shares, each with the number of defects:
 
-- again: of the defects found in the noise-free picture, those found in the restored one; noise and denoiser together;
-- kept: of those found in the noisy picture too, those found in the restored one; the others the denoiser erased.
+- again: of the defects detected in the reference image, those detected in the denoised one (noise and denoiser);
+- kept: of those detected in the noisy image too, those detected in the denoised one (the denoiser alone).
 
-Noise is drawn from the usual ranges, with JPEG of quality 90 after it.
+Noise is drawn from the default ranges, then JPEG of quality 90 follows.
 """
 
 import argparse
@@ -36,26 +36,26 @@ Mask = NDArray[np.bool_]
 
 
 def main() -> None:
-    """Render, spoil, restore, count."""
-    asked = arguments()
-    networks, _ = load_networks(asked.bundle)
+    """Render, add noise, denoise, count."""
+    options = arguments()
+    networks, _ = load_networks(options.bundle)
     methods: dict[str, Callable[[Picture], Picture]] = {
-        "noisy": lambda picture: picture,
-        "bundle": lambda picture: restore(networks.restorer, picture)[0],
+        "noisy": lambda image: image,
+        "bundle": lambda image: restore(networks.restorer, image)[0],
         "median": CLASSICAL["median"],
     }
-    found: dict[tuple[str, str], list[tuple[bool, bool]]] = {}  # of each visible defect: in the noisy, the restored one
+    found: dict[tuple[str, str], list[tuple[bool, bool]]] = {}  # of each visible defect: in noisy, in denoised
     with tempfile.TemporaryDirectory() as folder:
-        write_disks(Path(folder), parts=asked.parts, size=asked.size, seed=asked.seed)
-        for number, (picture, defects) in enumerate(fine_defects(Path(folder))):
-            visible = [(defect, side) for defect in defects if (side := contrast(picture, defect, defects))]
+        write_disks(Path(folder), parts=options.parts, size=options.size, seed=options.seed)
+        for number, (image, defects) in enumerate(fine_defects(Path(folder))):
+            visible = [(defect, side) for defect in defects if (side := contrast(image, defect, defects))]
             for kind, levels in DEFAULT_RANGES.items():
-                rng = np.random.default_rng((asked.seed, number))
-                noisy = after_jpeg(corrupt(picture, sample_level(levels, rng, picture.shape), rng), 90)
+                rng = np.random.default_rng((options.seed, number))
+                noisy = after_jpeg(corrupt(image, sample_level(levels, rng, image.shape), rng), 90)
                 before = [contrast(noisy, defect, defects) == side for defect, side in visible]
                 for name, method in methods.items():
-                    restored = method(noisy)
-                    after = [contrast(restored, defect, defects) == side for defect, side in visible]
+                    denoised = method(noisy)
+                    after = [contrast(denoised, defect, defects) == side for defect, side in visible]
                     for noise in ("all", kind.value):
                         found.setdefault((name, noise), []).extend(zip(before, after, strict=True))
     for (name, noise), hits in sorted(found.items()):
@@ -68,27 +68,27 @@ def share(hits: list[bool]) -> str:
     return f"{np.mean(hits):.3f} of {len(hits)}" if hits else "none of 0"
 
 
-def contrast(picture: Picture, defect: Mask, defects: list[Mask]) -> int:
-    """1 if the defect is found as brighter than what is around it, -1 as darker, 0 if it is not found."""
+def contrast(image: Picture, defect: Mask, defects: list[Mask]) -> int:
+    """Detect a defect: 1 if it is brighter than its surroundings, -1 if it is darker, 0 if it is not detected."""
     marked = np.any(defects, axis=0).astype(np.uint8)
-    ring = grown(defect.astype(np.uint8), 8) & ~grown(marked, 2)
+    ring = dilated(defect.astype(np.uint8), 8) & ~dilated(marked, 2)
     if not ring.any():
         return 0
-    around = picture[ring].astype(float)
+    around = image[ring].astype(float)
     middle = np.median(around)
-    difference = float(np.median(picture[defect]) - middle)
+    difference = float(np.median(image[defect]) - middle)
     spread = 1.4826 * float(np.median(np.abs(around - middle)))
     return int(np.sign(difference)) if abs(difference) >= max(LEAST, SPREADS * spread) else 0
 
 
-def grown(mask: NDArray[np.uint8], pixels: int) -> Mask:
-    """The mask with a border of so many pixels."""
+def dilated(mask: NDArray[np.uint8], pixels: int) -> Mask:
+    """Dilate a mask by a number of pixels."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
     return np.asarray(cv2.dilate(mask, kernel) > 0, np.bool_)
 
 
 def fine_defects(folder: Path) -> Iterator[tuple[Picture, list[Mask]]]:
-    """Grey pictures whose defects are all fine, with a mask of each connected defect."""
+    """Grey images whose defects are all fine, with a mask of each connected defect."""
     with (folder / "parts.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             kinds = {defect.split()[0] for defect in row["defects"].split(";") if defect.strip()}
@@ -100,7 +100,7 @@ def fine_defects(folder: Path) -> Iterator[tuple[Picture, list[Mask]]]:
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--parts", type=int, default=80)

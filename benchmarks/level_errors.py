@@ -1,10 +1,10 @@
-"""How far off are noise types and levels? Known noise on noise-free pictures that a bundle did not learn from.
+"""Errors of noise types and noise levels: known noise on reference images that a bundle was not trained on.
 
     .venv/bin/python benchmarks/level_errors.py BUNDLE SHEET [--images 100]
 
-The pictures are those of the bundle's test rows in the sheet it was trained on. Each gets every noise type, from the
-usual ranges, with JPEG of quality 90 after it. Told are the share of noise types that are named rightly, and the median
-and the 90th percentile of each level's absolute error. Waves are those of stripes, whose true wave is known.
+The images are those of the bundle's test rows in the sheet it was trained on. Each gets every noise type, from the
+default ranges, then JPEG of quality 90. The output is the accuracy of the noise types, and the median and the 90th
+percentile of each level's absolute error. Waves are measured on stripes, whose true wave is known.
 """
 
 import argparse
@@ -20,13 +20,14 @@ from clearcast.imaging import Picture
 from clearcast.noise import (
     DEFAULT_RANGES,
     GaussianLevel,
+    Level,
     PeriodicLevel,
     SaltPepperLevel,
     after_jpeg,
     corrupt,
     sample_level,
 )
-from clearcast.noise.telling import NoiseEstimate
+from clearcast.noise.estimation import NoiseEstimate
 from clearcast.runtime.engine import cores
 from clearcast.runtime.inspector import noise_of
 from clearcast.runtime.model import Model
@@ -36,36 +37,36 @@ Errors = dict[str, list[float]]
 
 
 def main() -> None:
-    """Spoil, look, compare."""
-    asked = arguments()
-    package = open_package(asked.bundle)
+    """Add noise, estimate it, compare."""
+    options = arguments()
+    package = open_package(options.bundle)
     model = Model(package, threads=cores())
-    references = pd.read_csv(asked.bundle / "predictions.csv")["reference"].drop_duplicates()
-    sheet = read_sheet(asked.sheet)
+    references = pd.read_csv(options.bundle / "predictions.csv")["reference"].drop_duplicates()
+    sheet = read_sheet(options.sheet)
     errors: Errors = {}
-    named: dict[NoiseType, list[bool]] = {}
-    for number, reference in enumerate(references.sample(frac=1, random_state=asked.seed)[: asked.images]):
-        picture = imaging.load(sheet.resolve(reference), model.channels)
-        named.setdefault(NoiseType.NONE, []).append(seen(model, picture).noise_type is NoiseType.NONE)
+    correct: dict[NoiseType, list[bool]] = {}
+    for number, reference in enumerate(references.sample(frac=1, random_state=options.seed)[: options.images]):
+        image = imaging.load(sheet.resolve(reference), model.channels)
+        correct.setdefault(NoiseType.NONE, []).append(estimate_noise(model, image).noise_type is NoiseType.NONE)
         for kind, levels in DEFAULT_RANGES.items():
-            rng = np.random.default_rng((asked.seed, number))
-            level = sample_level(levels, rng, picture.shape)
-            estimate = seen(model, after_jpeg(corrupt(picture, level, rng), 90))
-            named.setdefault(kind, []).append(estimate.noise_type is kind)
+            rng = np.random.default_rng((options.seed, number))
+            level = sample_level(levels, rng, image.shape)
+            estimate = estimate_noise(model, after_jpeg(corrupt(image, level, rng), 90))
+            correct.setdefault(kind, []).append(estimate.noise_type is kind)
             compare(level, estimate, errors)
-    for kind, right in named.items():
-        print(f"{kind.value}: named rightly {np.mean(right):.3f} of {len(right)}")
+    for kind, hits in correct.items():
+        print(f"{kind.value}: accuracy {np.mean(hits):.3f} of {len(hits)}")
     for name, values in errors.items():
         print(f"{name}: error {np.median(values):.3g} (median), {np.quantile(values, 0.9):.3g} (90%) of {len(values)}")
 
 
-def seen(model: Model, picture: Picture) -> NoiseEstimate:
-    """What a bundle says of a picture's noise."""
-    return noise_of(model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=False), *picture.shape[:2])
+def estimate_noise(model: Model, image: Picture) -> NoiseEstimate:
+    """Estimate the noise of an image by a bundle."""
+    return noise_of(model.answer(image.reshape(1, *image.shape[:2], -1), restored=False), *image.shape[:2])
 
 
-def compare(level: GaussianLevel | SaltPepperLevel | PeriodicLevel, estimate: NoiseEstimate, errors: Errors) -> None:
-    """Add the errors of one estimate, in the units that people are told."""
+def compare(level: Level, estimate: NoiseEstimate, errors: Errors) -> None:
+    """Add the errors of one estimate, in the units of reports."""
     found: dict[str, float] = {}
     match level:
         case GaussianLevel():
@@ -82,7 +83,7 @@ def compare(level: GaussianLevel | SaltPepperLevel | PeriodicLevel, estimate: No
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("sheet", type=Path)

@@ -15,7 +15,7 @@ from clearcast.noise import Wave, strongest_wave, wave_field
     phase=st.floats(0, 360),
     width=st.sampled_from([128, 200, 512]),
 )
-def test_a_lone_wave_is_found_as_it_is(
+def test_a_single_wave_is_estimated(
     amplitude: float, cycles: float, orientation: float, phase: float, width: int
 ) -> None:
     wave = Wave(amplitude, width / cycles, orientation, phase)
@@ -27,7 +27,7 @@ def test_a_lone_wave_is_found_as_it_is(
     assert min(apart, 180 - apart) < 5
 
 
-def test_a_small_field_speaks_in_pixels_of_the_picture() -> None:
+def test_a_thumbnail_gives_periods_in_pixels_of_the_image() -> None:
     wave = Wave(0.2, 40.0, 30.0)
     field = wave_field((wave,), 300, 400)
     small = resize(np.rint(field * 255 / 2 + 127).astype(np.uint8), 128, 128).astype(np.float32) * 2 / 255

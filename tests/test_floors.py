@@ -10,10 +10,10 @@ import clearcast
 
 SOURCE = Path(clearcast.__file__).parent
 FLOORS = (  # lowest first; a module may import from its own floor or a lower one
-    {"clearcast", "errors", "domain", "cells", "files", "filenames", "file_kinds", "terminal", "progress", "checks"},
+    {"clearcast", "errors", "cells", "files", "filenames", "file_kinds", "terminal", "progress", "checks"},
     {"decoding"},
     {"imaging"},
-    {"noise", "disks", "rivals"},
+    {"noise", "domain", "disks", "rivals"},
     {"data"},
     {"models"},
     {"training"},

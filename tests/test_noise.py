@@ -1,4 +1,4 @@
-"""Each noise is held against an independent truth: binomial and chi-square bounds, a direct sum, a Fourier peak."""
+"""Noise types against independent references: binomial bounds, standard errors, a direct sum, a Fourier peak."""
 
 import dataclasses
 import importlib
@@ -141,7 +141,7 @@ def test_one_wave_is_one_fourier_peak(along_x: int, along_y: int, amplitude: flo
     assert np.sum(np.abs(spectrum) ** 2) == pytest.approx(2 * amplitude**2, rel=1e-3)
 
 
-def test_orientation_0_makes_upright_stripes_and_90_level_ones() -> None:
+def test_orientation_0_makes_vertical_stripes_and_90_horizontal_ones() -> None:
     upright = noise.wave_field((Wave(0.5, 10, 0),), 20, 30)
     level = noise.wave_field((Wave(0.5, 10, 90),), 20, 30)
     assert np.ptp(upright, axis=0).max() < 1e-6
@@ -157,79 +157,79 @@ def test_strong_stripes_clip() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_corrupt_rounds_to_the_nearest_grey_level(shape: tuple[int, ...]) -> None:
-    picture = np.arange(math.prod(shape)).reshape(shape).astype(np.uint8)
+    image = np.arange(math.prod(shape)).reshape(shape).astype(np.uint8)
     level = PeriodicLevel((Wave(0.2, 9, 25),))
     field = noise.wave_field(level.waves, *shape[:2]).astype(np.float64)
-    exact = np.clip(picture / 255 + (field if len(shape) == 2 else field[:, :, None]), 0, 1) * 255
-    noisy = noise.corrupt(picture, level, np.random.default_rng(0))
+    exact = np.clip(image / 255 + (field if len(shape) == 2 else field[:, :, None]), 0, 1) * 255
+    noisy = noise.corrupt(image, level, np.random.default_rng(0))
     assert noisy.dtype == np.uint8
     assert np.abs(noisy - exact).max() <= 0.5 + 1e-3
 
 
 @pytest.mark.parametrize("level", [GaussianLevel(0), SaltPepperLevel(0), PeriodicLevel((Wave(0, 10),))], ids=str)
 def test_no_noise_leaves_every_grey_level_as_it_is(level: Level) -> None:
-    picture = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    np.testing.assert_array_equal(noise.corrupt(picture, level, np.random.default_rng(0)), picture)
+    image = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(noise.corrupt(image, level, np.random.default_rng(0)), image)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_jpeg_loses_more_at_lower_quality_and_keeps_the_shape(shape: tuple[int, ...]) -> None:
-    picture = np.random.default_rng(2).integers(0, 256, shape).astype(np.uint8)
-    before = picture.copy()
-    fine, coarse = (noise.after_jpeg(picture, quality) for quality in (100, 20))
+    image = np.random.default_rng(2).integers(0, 256, shape).astype(np.uint8)
+    before = image.copy()
+    fine, coarse = (noise.after_jpeg(image, quality) for quality in (100, 20))
     assert fine.shape == coarse.shape == shape
     assert fine.dtype == np.uint8
-    assert np.abs(fine - picture.astype(float)).mean() < np.abs(coarse - picture.astype(float)).mean()
-    np.testing.assert_array_equal(picture, before)
+    assert np.abs(fine - image.astype(float)).mean() < np.abs(coarse - image.astype(float)).mean()
+    np.testing.assert_array_equal(image, before)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GaussianLevel(25), r"sigma is 25; needed is a number from 0 to 1: .*25 grey levels are 0.098"),
-        (lambda: GaussianLevel(math.nan), "sigma is nan; needed is a number from 0 to 1"),
-        (lambda: SaltPepperLevel(-0.1), "density is -0.1; needed is a number from 0 to 1"),
-        (lambda: SaltPepperLevel(0.1, 1.5), "salt_share is 1.5; needed is a number from 0 to 1"),
-        (lambda: Wave(1.2, 10), "amplitude is 1.2; needed is a number from 0 to 1"),
-        (lambda: Wave(0.2, 1.9), "period is 1.9; needed is a number of at least 2: it is in pixels"),
-        (lambda: Wave(0.2, 10, math.inf), "orientation is inf; needed is a finite number"),
-        (lambda: Wave(0.2, 10, 0, math.nan), "phase is nan; needed is a finite number"),
-        (lambda: PeriodicLevel(()), "waves is empty; periodic noise needs at least one"),
+        (lambda: GaussianLevel(25), r"sigma: expected a number from 0 to 1, got 25 \(.*25 grey levels are 0.098"),
+        (lambda: GaussianLevel(math.nan), "sigma: expected a number from 0 to 1, got nan"),
+        (lambda: SaltPepperLevel(-0.1), "density: expected a number from 0 to 1, got -0.1"),
+        (lambda: SaltPepperLevel(0.1, 1.5), "salt_share: expected a number from 0 to 1, got 1.5"),
+        (lambda: Wave(1.2, 10), "amplitude: expected a number from 0 to 1, got 1.2"),
+        (lambda: Wave(0.2, 1.9), r"period: expected a number of at least 2, got 1.9 \(it is in pixels"),
+        (lambda: Wave(0.2, 10, math.inf), "orientation: expected a finite number, got inf"),
+        (lambda: Wave(0.2, 10, 0, math.nan), "phase: expected a finite number, got nan"),
+        (lambda: PeriodicLevel(()), "waves: expected at least one Wave"),
         (
             lambda: noise.GaussianRange(sigma=(0.2, 0.1)),
-            r"sigma is the range \(0.2, 0.1\); its lowest value comes first",
+            r"sigma: expected the lowest value first, \(0.1, 0.2\), got \(0.2, 0.1\)",
         ),
-        (lambda: noise.GaussianRange(sigma=(0.2, 25)), "sigma is 25; needed is a number from 0 to 1"),
-        (lambda: noise.SaltPepperRange(density=(0, 5)), "density is 5; needed"),
-        (lambda: noise.StripesRange(period=(0, 0.1)), "period is 0; needed"),
-        (lambda: noise.CloudRange(waves=(0, 5)), "waves is 0; needed is a number from 1 to 10000"),
-        (lambda: noise.PeriodicRange(cloud_share=2), "cloud_share is 2; needed"),
+        (lambda: noise.GaussianRange(sigma=(0.2, 25)), "sigma: expected a number from 0 to 1, got 25"),
+        (lambda: noise.SaltPepperRange(density=(0, 5)), "density: expected .* got 5"),
+        (lambda: noise.StripesRange(period=(0, 0.1)), "period: expected .* got 0"),
+        (lambda: noise.CloudRange(waves=(0, 5)), "waves: expected a number from 1 to 10000, got 0"),
+        (lambda: noise.PeriodicRange(cloud_share=2), "cloud_share: expected .* got 2"),
         (
             lambda: noise.after_jpeg(np.zeros((8, 8), np.uint8), 0),
-            "jpeg_quality is 0; needed is a number from 1 to 100",
+            "jpeg_quality: expected a number from 1 to 100, got 0",
         ),
     ],
 )
-def test_values_without_a_meaning_are_refused(make: object, message: str) -> None:
+def test_invalid_values_are_rejected(make: object, message: str) -> None:
     assert callable(make)
     with pytest.raises(RecipeError, match=message):
         make()
 
 
 @pytest.mark.parametrize("shape", [(8,), (8, 8, 1), (8, 8, 4), (2, 8, 8, 3)])
-def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(PictureError, match=r"needed is float32 on the 0\.\.1 scale, of shape \(height, width\)"):
+def test_other_shapes_are_rejected(shape: tuple[int, ...]) -> None:
+    with pytest.raises(PictureError, match=r"expected an array of float32 on the 0\.\.1 scale, of shape \(height"):
         noise.add_noise(np.zeros(shape, np.float32), GaussianLevel(0.1), np.random.default_rng(0))
 
 
-def test_the_two_scales_cannot_be_mistaken_for_each_other() -> None:
+def test_the_two_scales_cannot_be_confused() -> None:
     grey_levels, unit = np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.float32)
     for level in LEVELS:
-        with pytest.raises(PictureError, match=r"array of uint8 .* needed is float32 on the 0\.\.1 scale"):
+        with pytest.raises(PictureError, match=r"expected an array of float32 on the 0\.\.1 scale, .* got uint8"):
             noise.add_noise(grey_levels, level, np.random.default_rng(0))  # type: ignore[arg-type]
-    with pytest.raises(PictureError, match=r"array of float32 .* needed is uint8 on the 0\.\.255 scale"):
+    with pytest.raises(PictureError, match=r"expected an array of uint8 on the 0\.\.255 scale, .* got float32"):
         noise.corrupt(unit, LEVELS[0], np.random.default_rng(0))  # type: ignore[arg-type]
-    with pytest.raises(PictureError, match="needed is uint8"):
+    with pytest.raises(PictureError, match="expected an array of uint8"):
         noise.after_jpeg(unit, 80)  # type: ignore[arg-type]
 
 
@@ -240,7 +240,7 @@ def test_drawn_levels_lie_in_their_ranges(seed: int, height: int, width: int) ->
     for noise_type, levels in noise.DEFAULT_RANGES.items():
         level = noise.sample_level(levels, np.random.default_rng(seed), shape)
         assert level == noise.sample_level(levels, np.random.default_rng(seed), shape)
-        assert level.noise_type is noise_type
+        assert noise.level_type(level) is noise_type
         assert json.loads(json.dumps(dataclasses.asdict(level)))  # plain numbers, fit for a log
         match level:
             case GaussianLevel():
@@ -259,8 +259,8 @@ def test_drawn_levels_lie_in_their_ranges(seed: int, height: int, width: int) ->
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (512, 512), (300, 400)])
-def test_clouds_scale_with_the_picture_and_average_to_nothing(shape: tuple[int, int]) -> None:
-    """Up to 14 cycles along the shorter side, as many a pixel along the longer, and none that shifts the brightness."""
+def test_clouds_scale_with_the_image_and_average_to_zero(shape: tuple[int, int]) -> None:
+    """Up to 14 cycles along the shorter side, as many a pixel along the longer, and no shift of the brightness."""
     levels = noise.PeriodicRange(cloud_share=1)
     rng = np.random.default_rng(11)
     reached: set[int] = set()
@@ -284,7 +284,7 @@ def test_both_kinds_of_periodic_noise_are_drawn() -> None:
     assert abs(stripes - 200) < 60
 
 
-def test_ranges_cannot_be_changed_by_one_user_for_all() -> None:
+def test_the_default_ranges_are_read_only() -> None:
     with pytest.raises(TypeError):
         noise.DEFAULT_RANGES[NoiseType.GAUSSIAN] = noise.GaussianRange()  # type: ignore[index]
 
@@ -308,7 +308,7 @@ def ranges_file(folder: Path, text: str) -> Path:
     return folder / "levels.toml"
 
 
-def test_ranges_of_a_file_take_the_place_of_the_defaults(tmp_path: Path) -> None:
+def test_ranges_of_a_file_replace_the_defaults(tmp_path: Path) -> None:
     assert noise.load_ranges(ranges_file(tmp_path, RANGES)) == {
         NoiseType.GAUSSIAN: noise.GaussianRange(sigma=(0.1, 0.2), per_channel=False),
         NoiseType.PERIODIC: noise.PeriodicRange(
@@ -319,8 +319,8 @@ def test_ranges_of_a_file_take_the_place_of_the_defaults(tmp_path: Path) -> None
     }
 
 
-def test_the_form_that_the_docs_show_is_that_of_the_defaults(tmp_path: Path) -> None:
-    _, form = (importlib.import_module("clearcast.noise.file").__doc__ or "").split("::")
+def test_the_documented_file_gives_the_default_ranges(tmp_path: Path) -> None:
+    _, form = (importlib.import_module("clearcast.noise.config").__doc__ or "").split("::")
 
     assert noise.load_ranges(ranges_file(tmp_path, form)) == noise.DEFAULT_RANGES
     empty = "\ufeff[gaussian]\n[salt_and_pepper]\n[periodic]\n"  # and a mark that editors put first
@@ -330,40 +330,40 @@ def test_the_form_that_the_docs_show_is_that_of_the_defaults(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"names no noise type; needed are one or more of \[gaussian\], \[salt_and_pepper\], \[periodic\]"),
+        ("", r"expected one or more of \[gaussian\], \[salt_and_pepper\], \[periodic\], got no noise type"),
         ("[salt]", "has unknown 'salt'; known are gaussian, salt_and_pepper, periodic"),
-        ("gaussian = 3", r"\[gaussian\] is 3; needed is a table"),
-        ("[gaussian]\nsd = 1", r"\[gaussian\] has unknown 'sd'; known are sigma, per_channel: mend"),
+        ("gaussian = 3", r"\[gaussian\]: expected a table with keys, got 3"),
+        ("[gaussian]\nsd = 1", r"\[gaussian\] has unknown 'sd'; known are sigma, per_channel; correct"),
         ("[periodic.cloud]\nn = 1", r"\[periodic\.cloud\] has unknown 'n'; known are waves, rms, cycles"),
-        ("[periodic]\nstripes = [1, 2]", r"\[periodic\.stripes\] is \[1, 2\]; needed is a table"),
-        ("[gaussian]\nsigma = 0.1", r"\[gaussian\] sigma is 0\.1; needed is two numbers, \[lowest, highest\]"),
-        ("[gaussian]\nsigma = [0.1]", "needed is two numbers"),
-        ("[gaussian]\nsigma = [0.1, true]", "needed is two numbers"),
-        ("[gaussian]\nsigma = [0.1, '1']", "needed is two numbers"),
-        ("[gaussian]\nsigma = [0, 1" + "0" * 400 + "]", "needed is two numbers"),
-        ("[gaussian]\nsigma = [0.1, nan]", r"\[gaussian\] sigma is nan; needed is a number from 0 to 1"),
-        ("[gaussian]\nsigma = [0.1, 25]", r"\[gaussian\] sigma is 25; needed is a number from 0 to 1"),
-        ("[gaussian]\nsigma = [0.2, 0.1]", r"\[gaussian\] sigma is the range .*its lowest value comes first"),
-        ("[gaussian]\nper_channel = 1", "per_channel is 1; needed is true or false"),
-        ("[periodic]\ncloud_share = false", "cloud_share is False; needed is a number"),
-        ("[periodic]\ncloud_share = 2", r"\[periodic\] cloud_share is 2; needed is a number from 0 to 1"),
-        ("[periodic.cloud]\nwaves = [1, 2.5]", r"waves is \[1, 2\.5\]; needed is two whole numbers"),
-        ("[periodic.cloud]\nwaves = [1, 1000000000]", "waves is 1000000000; needed is a number from 1 to 10000"),
-        ("[periodic.cloud]\ncycles = 1.5", "cycles is 1.5; needed is a whole number"),
-        ("[periodic.stripes]\nperiod = [0, 1]", r"\[periodic\.stripes\] period is 0; needed"),
+        ("[periodic]\nstripes = [1, 2]", r"\[periodic\.stripes\]: expected a table with keys, got \[1, 2\]"),
+        ("[gaussian]\nsigma = 0.1", r"\[gaussian\] sigma: expected two numbers, \[lowest, highest\], got 0\.1"),
+        ("[gaussian]\nsigma = [0.1]", "expected two numbers"),
+        ("[gaussian]\nsigma = [0.1, true]", "expected two numbers"),
+        ("[gaussian]\nsigma = [0.1, '1']", "expected two numbers"),
+        ("[gaussian]\nsigma = [0, 1" + "0" * 400 + "]", "expected two numbers"),
+        ("[gaussian]\nsigma = [0.1, nan]", r"\[gaussian\] sigma: expected a number from 0 to 1, got nan"),
+        ("[gaussian]\nsigma = [0.1, 25]", r"\[gaussian\] sigma: expected a number from 0 to 1, got 25"),
+        ("[gaussian]\nsigma = [0.2, 0.1]", r"\[gaussian\] sigma: expected the lowest value first"),
+        ("[gaussian]\nper_channel = 1", "per_channel: expected true or false, got 1"),
+        ("[periodic]\ncloud_share = false", "cloud_share: expected a number, got False"),
+        ("[periodic]\ncloud_share = 2", r"\[periodic\] cloud_share: expected a number from 0 to 1, got 2"),
+        ("[periodic.cloud]\nwaves = [1, 2.5]", r"waves: expected two whole numbers, .* got \[1, 2\.5\]"),
+        ("[periodic.cloud]\nwaves = [1, 1000000000]", "waves: expected a number from 1 to 10000, got 1000000000"),
+        ("[periodic.cloud]\ncycles = 1.5", "cycles: expected a whole number, got 1.5"),
+        ("[periodic.stripes]\nperiod = [0, 1]", r"\[periodic\.stripes\] period: expected .* got 0"),
         ("[gaussian", "not valid TOML"),
         ("a = " + "[" * 100_000, "not valid TOML"),
     ],
 )
-def test_files_with_what_no_range_has_are_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_invalid_files_of_ranges_are_rejected(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(RecipeError, match=rf"levels\.toml: .*{message}"):
         noise.load_ranges(ranges_file(tmp_path, text))
 
 
-def test_a_file_that_is_no_text_or_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_or_binary_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "levels.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RecipeError, match=r"levels\.toml: not UTF-8 text"):
         noise.load_ranges(tmp_path / "levels.toml")
     for path in (tmp_path / "none.toml", tmp_path):
-        with pytest.raises(RecipeError, match=r"cannot be read \(.*; needed is a TOML file"):
+        with pytest.raises(RecipeError, match=r"cannot be read \(.*; expected a TOML file"):
             noise.load_ranges(path)

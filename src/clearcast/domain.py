@@ -6,30 +6,14 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from clearcast.noise.registry import NoiseType as NoiseType
+
 
 class Label(StrEnum):
     """What is true of a part. ``DEFECT`` is the positive class in every metric."""
 
     OK = "ok"
     DEFECT = "defect"
-
-
-class NoiseType(StrEnum):
-    """What spoils a picture."""
-
-    GAUSSIAN = "gaussian"
-    SALT_AND_PEPPER = "salt_and_pepper"
-    PERIODIC = "periodic"
-    NONE = "none"
-
-    @property
-    def display_name(self) -> str:
-        """The name as people read it in tables and figures.
-
-        >>> NoiseType.SALT_AND_PEPPER.display_name
-        'Salt-and-pepper'
-        """
-        return self.value.replace("_", "-").capitalize()
 
 
 class Subset(StrEnum):

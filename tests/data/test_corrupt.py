@@ -341,7 +341,7 @@ def test_choices_without_a_meaning_are_refused(tmp_path: Path) -> None:
     folder, out = fill(tmp_path / "in", "0.png"), tmp_path / "out"
     with pytest.raises(RecipeError, match="expected a seed of 0 or more, got -1"):
         corrupt_folder(folder, out, seed=-1)
-    with pytest.raises(RecipeError, match="jpeg_quality is 101"):
+    with pytest.raises(RecipeError, match="jpeg_quality: expected a number from 1 to 100, got 101"):
         corrupt_folder(folder, out, seed=7, jpeg_quality=101)
     with pytest.raises(RecipeError, match="expected noise types from gaussian, periodic, salt_and_pepper, got none"):
         corrupt_folder(folder, out, seed=7, ranges={NoiseType.NONE: GaussianRange()})

@@ -1,4 +1,4 @@
-"""The written folder: names, sheet, masks, and refusals."""
+"""The written data set: names, sheet, masks, and rejected arguments."""
 
 import csv
 from collections import Counter
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_sheet_lists_every_picture_and_mask_once(folder: Path) -> None:
+def test_sheet_lists_every_image_and_mask_once(folder: Path) -> None:
     rows = rows_of(folder)
     listed = {row["path"] for row in rows} | {row["mask"] for row in rows if row["mask"]}
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"parts.csv"}
@@ -46,7 +46,7 @@ def test_sheet_lists_every_picture_and_mask_once(folder: Path) -> None:
     assert len({row["path"] for row in rows}) == len(rows)
 
 
-def test_each_part_has_as_many_pictures_as_asked(folder: Path) -> None:
+def test_each_part_has_the_requested_number_of_images(folder: Path) -> None:
     counts = Counter(row["part"] for row in rows_of(folder))
     assert len(counts) == 8
     assert set(counts.values()) <= {2, 3, 4}
@@ -65,13 +65,13 @@ def test_label_word_name_mask_and_defects_agree(folder: Path) -> None:
             assert set(np.unique(mask)) <= {0, 255}
 
 
-def test_pictures_have_three_equal_channels(folder: Path) -> None:
+def test_images_have_three_equal_channels(folder: Path) -> None:
     row = rows_of(folder)[0]
     assert imaging.probe(imaging.read_bytes(folder / row["path"])).mode == "RGB"
-    picture = imaging.load(folder / row["path"], Channels.RGB)
-    assert picture.shape == (96, 96, 3)
-    np.testing.assert_array_equal(picture[..., 0], picture[..., 1])
-    np.testing.assert_array_equal(picture[..., 0], picture[..., 2])
+    image = imaging.load(folder / row["path"], Channels.RGB)
+    assert image.shape == (96, 96, 3)
+    np.testing.assert_array_equal(image[..., 0], image[..., 1])
+    np.testing.assert_array_equal(image[..., 0], image[..., 2])
 
 
 def test_summary_counts(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_part_depends_neither_on_the_number_of_parts_nor_on_the_run(folder: Pa
     assert rows_of(folder)[: len(rows_of(tmp_path / "out"))] == rows_of(tmp_path / "out")
 
 
-def test_another_seed_gives_other_pictures(folder: Path, tmp_path: Path) -> None:
+def test_another_seed_gives_other_images(folder: Path, tmp_path: Path) -> None:
     write_disks(tmp_path / "out", parts=1, seed=8, size=96, views=(1, 1))
     name = "pictures/disk_ok_0000_1.jpeg"
     assert (tmp_path / "out" / name).read_bytes() != (folder / name).read_bytes()
@@ -115,24 +115,24 @@ def test_an_interrupted_run_has_no_sheet(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         written(tmp_path / "out", parts=3, progress=stop)
     assert not (tmp_path / "out" / "parts.csv").exists()
-    with pytest.raises(OutputError, match="not empty"):
+    with pytest.raises(OutputError, match="got one with files"):
         written(tmp_path / "out")
 
 
-def test_refuses_a_folder_with_something_in_it(tmp_path: Path) -> None:
+def test_rejects_a_folder_with_files(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(OutputError, match="the folder is not empty; a new or empty one is needed"):
+    with pytest.raises(OutputError, match="expected a new or empty folder, got one with files"):
         written(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_refuses_a_file(tmp_path: Path) -> None:
+def test_rejects_a_file(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("keep")
-    with pytest.raises(OutputError, match="is a file"):
+    with pytest.raises(OutputError, match="got a file"):
         written(tmp_path / "out")
 
 
-def test_says_what_stopped_the_writing(tmp_path: Path) -> None:
+def test_reports_why_writing_failed(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         written(tmp_path / "file" / "out")
@@ -141,17 +141,17 @@ def test_says_what_stopped_the_writing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"parts": 0}, "parts is 0; at least 1"),
-        ({"seed": -1}, "seed is -1; a number of 0 or greater"),
-        ({"size": 63}, "size is 63; pictures of 64 to 4096"),
-        ({"size": 4097}, "size is 4097"),
-        ({"views": (0, 2)}, r"views is \(0, 2\)"),
-        ({"views": (3, 2)}, r"views is \(3, 2\)"),
-        ({"defect_share": 1.01}, "defect_share is 1.01; a share from 0 to 1"),
-        ({"defect_share": float("nan")}, "defect_share is nan"),
+        ({"parts": 0}, "parts: expected at least 1, got 0"),
+        ({"seed": -1}, "seed: expected a number of at least 0, got -1"),
+        ({"size": 63}, "size: expected 64 to 4096 pixels a side, got 63"),
+        ({"size": 4097}, "size: .* got 4097"),
+        ({"views": (0, 2)}, r"views: .* got \(0, 2\)"),
+        ({"views": (3, 2)}, r"views: .* got \(3, 2\)"),
+        ({"defect_share": 1.01}, "defect_share: expected a share from 0 to 1, .* got 1.01"),
+        ({"defect_share": float("nan")}, "defect_share: .* got nan"),
     ],
 )
-def test_refuses_values_out_of_range(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+def test_rejects_values_out_of_range(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ClearcastError, match=message):
         write_disks(tmp_path / "out", **({"parts": 1, "seed": 0, "size": 64} | wrong))
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""Parts and defects as drawn at random, and views of them: geometry that holds for every seed."""
+"""Random parts, defects and views: geometry that holds for every seed."""
 
 import dataclasses
 
@@ -46,7 +46,7 @@ def test_defects_lie_on_the_part_and_clear_of_its_holes(kind: DefectKind) -> Non
             assert abs(ways[0] - ways[1]) > hole.bore
 
 
-def test_every_view_keeps_the_whole_part_in_the_picture() -> None:
+def test_every_view_keeps_the_whole_part_in_the_image() -> None:
     for seed in range(200):
         rng = np.random.default_rng(seed)
         part = sample_part(rng, Label.OK)
@@ -61,12 +61,12 @@ def test_every_view_keeps_the_whole_part_in_the_picture() -> None:
 @pytest.fixture
 def pair() -> Pair:
     rng = np.random.default_rng(3)
-    picture = rng.integers(0, 256, (64, 64), np.uint8)
+    image = rng.integers(0, 256, (64, 64), np.uint8)
     mask = np.where(rng.random((64, 64)) < 0.1, 255, 0).astype(np.uint8)
-    return picture, mask
+    return image, mask
 
 
-def test_plain_view_changes_nothing(pair: Pair) -> None:
+def test_default_view_changes_nothing(pair: Pair) -> None:
     for given, seen in zip(pair, look(*pair, View()), strict=True):
         np.testing.assert_array_equal(seen, given)
 
@@ -78,19 +78,19 @@ def test_mirrored_and_flipped_views_are_flips(pair: Pair) -> None:
         np.testing.assert_array_equal(seen, given[::-1])
 
 
-def test_shift_moves_picture_and_mask_alike(pair: Pair) -> None:
+def test_shift_moves_image_and_mask_alike(pair: Pair) -> None:
     for given, seen in zip(pair, look(*pair, View(shift=(16.0, -24.0))), strict=True):  # 2 right, 3 up of 64
         np.testing.assert_array_equal(seen[:-3, 2:], given[3:, :-2])
 
 
-def test_gain_brightens_the_picture_and_leaves_the_mask(pair: Pair) -> None:
+def test_gain_brightens_the_image_and_leaves_the_mask(pair: Pair) -> None:
     seen, marked = look(*pair, View(gain=1.5))
     np.testing.assert_array_equal(seen, np.clip(np.rint(pair[0] * 1.5), 0, 255))
     np.testing.assert_array_equal(marked, pair[1])
 
 
 def test_a_single_marked_pixel_survives_every_view() -> None:
-    picture = np.zeros((64, 64), np.uint8)
+    image = np.zeros((64, 64), np.uint8)
     for seed in range(200):
         rng = np.random.default_rng(seed)
         part = sample_part(rng, Label.OK)
@@ -99,7 +99,7 @@ def test_a_single_marked_pixel_survives_every_view() -> None:
         column = 32 + int((part.centre[0] + 0.9 * part.radius * np.cos(angle)) / 8)
         row = 32 + int((part.centre[1] + 0.9 * part.radius * np.sin(angle)) / 8)
         mask[row, column] = 255
-        assert look(picture, mask, sample_view(rng, part))[1].any()
+        assert look(image, mask, sample_view(rng, part))[1].any()
 
 
 def test_a_part_can_be_given_a_chosen_defect() -> None:

@@ -1,4 +1,4 @@
-"""Pictures and masks against the same part without its defects."""
+"""Rendered images and masks against the same part without its defects."""
 
 import dataclasses
 
@@ -21,10 +21,10 @@ def bad_part(seed: int, kind: DefectKind) -> Part:
     return dataclasses.replace(part, defects=(sample_defect(rng, part, kind),))
 
 
-def test_picture_and_mask_are_grey_bytes() -> None:
-    picture, mask = render(bad_part(1, DefectKind.BLOWHOLE), SIZE)
-    assert picture.shape == mask.shape == (SIZE, SIZE)
-    assert picture.dtype == mask.dtype == np.uint8
+def test_image_and_mask_are_grey_uint8() -> None:
+    image, mask = render(bad_part(1, DefectKind.BLOWHOLE), SIZE)
+    assert image.shape == mask.shape == (SIZE, SIZE)
+    assert image.dtype == mask.dtype == np.uint8
     assert set(np.unique(mask)) <= {0, 255}
 
 
@@ -43,11 +43,11 @@ def test_ok_part_has_an_empty_mask(seed: int) -> None:
 @pytest.mark.parametrize("kind", list(DefectKind))
 def test_mask_holds_what_the_defect_changed_and_nothing_else(kind: DefectKind, seed: int) -> None:
     part = bad_part(40 + seed, kind)
-    picture, mask = render(part, SIZE)
+    image, mask = render(part, SIZE)
     faultless, empty = render(dataclasses.replace(part, defects=()), SIZE)
-    change = np.abs(picture.astype(int) - faultless.astype(int))
+    change = np.abs(image.astype(int) - faultless.astype(int))
     assert not empty.any()
-    assert change[mask == 0].max() <= NOTICEABLE + 1  # both pictures are rounded
+    assert change[mask == 0].max() <= NOTICEABLE + 1  # both images are rounded
     assert np.count_nonzero(mask) >= 1
     assert np.mean(change[mask == 255] >= NOTICEABLE - 1) > 0.7  # the rest closes gaps of a pixel
 
@@ -92,7 +92,7 @@ def test_parts_look_alike_at_every_size() -> None:
 
 
 def unevenness(part: Part, size: int) -> float:
-    """How much the depth of a flange's turned circle, summed across it, varies along it, as a share of its mean."""
+    """Variation of the depth of a flange's turned circle along it, summed across it, as a share of its mean."""
     grid = canvas(part, size)
     middle = (part.top[1].outer + part.top[2].inner) / 2
     turn, off = np.meshgrid(np.linspace(0, 2 * np.pi, 720), np.linspace(-4, 4, 33) / grid.scale)

@@ -20,9 +20,8 @@ from clearcast.models.glance import (
     fit_into,
     glance_shape,
 )
-from clearcast.noise.estimating import wave_of_cycles
-from clearcast.noise.levels import Wave
-from clearcast.noise.pixels import wave_field
+from clearcast.noise import Wave, wave_field
+from clearcast.noise.estimation import wave_of_cycles
 
 
 def test_student_starts_as_the_shortened_backbone_without_changing_it() -> None:

@@ -16,7 +16,7 @@ FREE = [name for name in CLASSICAL if name != BM3D]
 
 
 def smooth(height: int = 96, width: int = 128) -> Picture:
-    """Soft blobs and an edge, as a part has them."""
+    """Smooth blobs and an edge, as on a part."""
     rows, columns = np.mgrid[:height, :width]
     blobs = 110 + 60 * np.sin(rows / 23) * np.cos(columns / 31)
     return np.asarray((blobs + 40 * (np.hypot(rows - 48, columns - 64) < 30)).clip(0, 255), np.uint8)
@@ -31,7 +31,7 @@ def spoiled(kind: NoiseType) -> tuple[Picture, Picture]:
     return corrupt(smooth(), level, np.random.default_rng(1)), smooth()
 
 
-def test_median_is_scipys_three_times_over() -> None:
+def test_median_equals_three_passes_of_scipy() -> None:
     noisy, _ = spoiled(NoiseType.SALT_AND_PEPPER)
     expected = noisy
     for _ in range(3):
@@ -39,7 +39,7 @@ def test_median_is_scipys_three_times_over() -> None:
     np.testing.assert_array_equal(median(noisy)[3:-3, 3:-3], expected[3:-3, 3:-3])
 
 
-def test_each_does_what_it_is_for() -> None:
+def test_each_removes_the_noise_that_it_is_meant_for() -> None:
     grainy, reference = spoiled(NoiseType.GAUSSIAN)
     for denoise, factor in ((non_local_means, 5), (wavelet, 3)):
         assert error(denoise(grainy), reference) < error(grainy, reference) / factor
@@ -48,7 +48,7 @@ def test_each_does_what_it_is_for() -> None:
 
 
 @pytest.mark.parametrize("name", FREE)
-def test_each_keeps_shape_and_type_and_its_input(name: str) -> None:
+def test_each_keeps_shape_type_and_its_input(name: str) -> None:
     grey, _ = spoiled(NoiseType.GAUSSIAN)
     for picture in (grey, np.stack([grey, grey[::-1], 255 - grey], axis=-1), grey[:64, :65]):
         before = picture.copy()
@@ -59,12 +59,12 @@ def test_each_keeps_shape_and_type_and_its_input(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FREE)
-def test_a_flat_picture_stays_flat(name: str) -> None:
+def test_a_flat_image_stays_flat(name: str) -> None:
     flat = np.full((64, 64), 77, np.uint8)
     np.testing.assert_array_equal(CLASSICAL[name](flat), flat)
 
 
-def test_bm3d_that_is_not_installed_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bm3d_that_is_not_installed_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bm3d", None)
     with pytest.raises(MissingDependencyError, match=r"non-commercial use only.*--rivals"):
         bm3d(smooth())

@@ -1,4 +1,4 @@
-"""Notch filtering on waves that were put there."""
+"""Notch filter on images with known waves."""
 
 import math
 
@@ -16,7 +16,7 @@ def smooth(height: int, width: int) -> Picture:
 
 
 def waved(picture: Picture, down: float, across: float, amplitude: float = 30) -> Picture:
-    """With a cosine of so many periods over the height and the width."""
+    """Add a cosine of so many periods over the height and the width."""
     height, width = picture.shape
     rows, columns = np.mgrid[:height, :width]
     cosine = amplitude * np.cos(2 * math.pi * (down * rows / height + across * columns / width) + 0.7)
@@ -29,13 +29,13 @@ def psnr(picture: Picture, reference: Picture) -> float:
 
 @pytest.mark.parametrize(("down", "across"), [(12, 0), (0, 17), (9, 14), (20, -11), (13.5, 21.25)])
 @pytest.mark.parametrize("shape", [(128, 128), (128, 192), (150, 101)])
-def test_a_cosine_is_taken_away(shape: tuple[int, int], down: float, across: float) -> None:
+def test_a_cosine_is_removed(shape: tuple[int, int], down: float, across: float) -> None:
     reference = smooth(*shape)
     noisy = waved(reference, down, across)
     assert psnr(notch(noisy), reference) > psnr(noisy, reference) + 15
 
 
-def test_waves_are_found_where_they_are() -> None:
+def test_peaks_are_found_at_the_frequencies_of_the_waves() -> None:
     noisy = waved(waved(smooth(128, 160), 10, 22, 25), 31, -12, 15)
     assert find_waves(noisy.astype(float)) == [
         pytest.approx(Wave(10, 22), abs=0.1),
@@ -43,7 +43,7 @@ def test_waves_are_found_where_they_are() -> None:
     ]
 
 
-def test_every_channel_loses_its_wave() -> None:
+def test_waves_are_removed_from_every_channel() -> None:
     reference = np.stack([smooth(128, 128), 250 - smooth(128, 128), smooth(128, 128) // 2 + 40], axis=-1)
     noisy = np.stack([waved(reference[..., channel], 9, 14) for channel in range(3)], axis=-1)
     for channel in range(3):
@@ -51,7 +51,7 @@ def test_every_channel_loses_its_wave() -> None:
         assert after > before + 15
 
 
-def test_a_picture_without_waves_is_left_alone() -> None:
+def test_an_image_without_waves_is_unchanged() -> None:
     clean = smooth(128, 128)
     grainy = np.rint(clean + np.random.default_rng(0).normal(0, 15, clean.shape)).clip(0, 255).astype(np.uint8)
     for picture in (clean, grainy, np.full((64, 64), 9, np.uint8)):

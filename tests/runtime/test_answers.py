@@ -24,7 +24,7 @@ from clearcast.errors import ModelOutputError, OutputError
 from clearcast.evaluation.evidence.thresholds import choose_threshold
 from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.imaging import Channels, Picture
-from clearcast.noise.telling import tell_noise
+from clearcast.noise.estimation import tell_noise
 from clearcast.runtime.answers import Answers
 from clearcast.runtime.golden import GOLDEN
 from clearcast.runtime.manifest import MANIFEST, Parity, seal_of

@@ -51,9 +51,10 @@ def test_a_pair_is_cropped_but_never_resized(pairs: list[Pair], monkeypatch: pyt
     for number, size in enumerate(SIZES):
         drawn = Gallery([pairs[number]], Channels.RGB, shape=SIZES[0]).draw(np.random.default_rng(number))
         if size < SIZES[0]:
-            assert drawn.sigma is not None  # too small: only its noise-free image is used, with synthetic noise
+            levels = drawn.levels  # too small: only its noise-free image is used, with synthetic noise
+            assert levels[NoiseType.GAUSSIAN] is not None
         else:
-            assert (drawn.kind, drawn.sigma) == (NoiseType.GAUSSIAN, None)
+            assert (drawn.noise_type, drawn.levels[NoiseType.GAUSSIAN]) == (NoiseType.GAUSSIAN, None)
             np.testing.assert_array_equal(drawn.noisy, 255 - drawn.clean)
 
 

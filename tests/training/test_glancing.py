@@ -14,8 +14,7 @@ from clearcast.domain import NoiseType
 from clearcast.imaging import Channels
 from clearcast.models.backbone import Backbone
 from clearcast.models.glance import CYCLES_UNIT, LEVEL_UNIT, TURN_UNIT, Glance
-from clearcast.noise.levels import Wave
-from clearcast.noise.pixels import wave_field
+from clearcast.noise import Wave, wave_field
 from clearcast.training.clear.gallery import Pair, pairs_of
 from clearcast.training.clear.glancing import (
     BATCH,
@@ -81,15 +80,15 @@ def test_first_noisy_view_is_the_noisy_image(pairs: list[Pair]) -> None:
 
 def test_level_targets_equal_the_closed_form() -> None:
     wave = Wave(amplitude=0.3, period=32.0, orientation=60.0)
-    levels = _level_targets(0.1, 0.02, wave_field((wave,), 256, 256))
+    levels = _level_targets([0.1, 0.02], wave_field((wave,), 256, 256))
     assert levels[:2] * LEVEL_UNIT == pytest.approx([0.1, 0.02])
     assert levels[2] * LEVEL_UNIT == pytest.approx(0.3 / math.sqrt(2), rel=0.02)
     assert 2 ** (levels[3] * CYCLES_UNIT) == pytest.approx(256 / 32, rel=0.03)
     turn = math.radians(120)
     assert levels[4:] / TURN_UNIT == pytest.approx([math.cos(turn), math.sin(turn)], abs=0.05)
-    long = _level_targets(0.0, 0.0, wave_field((Wave(amplitude=0.3, period=9.0, orientation=0.0),), 300, 1024))
+    long = _level_targets([0.0, 0.0], wave_field((Wave(amplitude=0.3, period=9.0, orientation=0.0),), 300, 1024))
     assert 2 ** (long[3] * CYCLES_UNIT) == pytest.approx(1024 / 9, rel=0.03)
-    assert np.isnan(_level_targets(0.1, 0.0, np.zeros((64, 64), np.float32))[3:]).all()
+    assert np.isnan(_level_targets([0.1, 0.0], np.zeros((64, 64), np.float32))[3:]).all()
 
 
 def test_batch_depends_on_its_random_numbers_alone(lessons: Lessons) -> None:

@@ -19,7 +19,7 @@ def test_shape_is_kept_and_the_seed_decides(seed: int, depth: int, height: int) 
         np.testing.assert_array_equal(one[..., 0], one[..., 2])
 
 
-def test_scars_are_few_fine_and_of_the_contrast_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_synthetic_defects_are_few_fine_and_of_the_configured_contrast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scars, "_CONTRAST", (40.0, 40.0))
     changes = np.stack([_change(seed) for seed in range(20)])
     assert 30 < np.abs(changes).max() <= 3 * 40  # three layers may meet

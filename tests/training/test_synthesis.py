@@ -28,38 +28,39 @@ def test_shape_and_type_are_kept_and_the_seed_decides(seed: int, depth: int) -> 
 
 
 @pytest.mark.usefixtures("without_jpeg")
-def test_what_is_told_of_the_noise_is_true() -> None:
+def test_levels_and_waves_are_the_truth() -> None:
     kinds = set()
     for seed in range(60):
-        spoiled = spoil(FLAT, np.random.default_rng(seed))
-        kinds.add(spoiled.kind)
-        change = spoiled.noisy.astype(float) - FLAT
-        assert spoiled.waves is not None
-        match spoiled.kind:
+        degraded = spoil(FLAT, np.random.default_rng(seed))
+        kinds.add(degraded.noise_type)
+        change = degraded.noisy.astype(float) - FLAT
+        assert degraded.waves is not None
+        match degraded.noise_type:
             case NoiseType.NONE:
                 assert not change.any()
             case NoiseType.GAUSSIAN:
-                assert spoiled.sigma is not None
-                assert change.std() == pytest.approx(255 * spoiled.sigma, rel=0.06)
+                sigma = degraded.levels[NoiseType.GAUSSIAN]
+                assert sigma is not None
+                assert change.std() == pytest.approx(255 * sigma, rel=0.06)
             case NoiseType.SALT_AND_PEPPER:
-                assert (change != 0).mean() == pytest.approx(spoiled.density, abs=0.02)
+                assert (change != 0).mean() == pytest.approx(degraded.levels[NoiseType.SALT_AND_PEPPER], abs=0.02)
             case NoiseType.PERIODIC:
-                expected = np.clip(FLAT + 255 * spoiled.waves, 0, 255)
-                np.testing.assert_allclose(spoiled.noisy, expected, atol=0.6)
+                expected = np.clip(FLAT + 255 * degraded.waves, 0, 255)
+                np.testing.assert_allclose(degraded.noisy, expected, atol=0.6)
     assert kinds == set(NoiseType)
 
 
-def test_two_at_once_are_both_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_noises_at_once_both_have_a_level(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(synthesis, "_TWO_AT_ONCE", 1.0)
-    monkeypatch.setattr(synthesis, "_CLEAN", 0.0)
+    monkeypatch.setattr(synthesis, "_NO_NOISE", 0.0)
     for seed in range(20):
-        spoiled = spoil(FLAT, np.random.default_rng(seed))
-        assert spoiled.waves is not None
-        assert sum([bool(spoiled.sigma), bool(spoiled.density), bool(spoiled.waves.any())]) == 2
+        degraded = spoil(FLAT, np.random.default_rng(seed))
+        assert degraded.waves is not None
+        assert sum([*map(bool, degraded.levels.values()), bool(degraded.waves.any())]) == 2
 
 
 @pytest.mark.parametrize(("width", "views"), [(6, 8), (8, 4)])
-def test_views_of_a_pair_are_turned_alike_and_keep_their_shape(width: int, views: int) -> None:
+def test_a_pair_is_flipped_and_rotated_alike_and_keeps_its_shape(width: int, views: int) -> None:
     first = np.arange(6 * width, dtype=np.uint8).reshape(6, width)
     seen = set()
     for seed in range(60):
@@ -70,7 +71,7 @@ def test_views_of_a_pair_are_turned_alike_and_keep_their_shape(width: int, views
     assert len(seen) == views
 
 
-def test_a_jittered_picture_has_its_shape_and_is_not_far_off() -> None:
+def test_jitter_keeps_the_shape_and_stays_close() -> None:
     clean = np.full((64, 48), 100, np.uint8)
     for seed in range(20):
         moved = jitter(clean, np.random.default_rng(seed))

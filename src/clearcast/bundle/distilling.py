@@ -34,6 +34,7 @@ from clearcast.training.clear.fitting import fit_detail
 from clearcast.training.clear.glancing import NoisyViews, fit_glance
 from clearcast.training.clear.planning import DISTILLATION_VIEWS
 from clearcast.training.fit import Surroundings, device_name
+from clearcast.training.synthesis import TYPES
 from clearcast.training.weights import fingerprint
 
 SIDE, SIDES = 160, range(64, 1025, 32)  # pixels of the longer side of the student's input
@@ -98,6 +99,11 @@ def request_of(
     networks, taught = load_networks(teacher, trust)
     if networks.verdicts is None:
         raise OutputError(f"{teacher}: has no classifier to distil ({taught['no_judge']})")
+    if networks.restorer.noise_types != TYPES:
+        raise OutputError(
+            f"{teacher}: expected the noise types {', '.join(TYPES)}, got {', '.join(networks.restorer.noise_types)}; "
+            "train it again with this version"
+        )
     if not (teacher / "run.json").is_file() or not run.split.is_file():
         raise OutputError(f"{teacher}: has no run.json and split.csv; expected a bundle made by 'clearcast train'")
     if out.resolve().is_relative_to(teacher.resolve()) or teacher.resolve().is_relative_to(out.resolve()):
@@ -172,8 +178,8 @@ def distill(request: DistillRequest) -> Manifest:
 
 
 def _slim(restorer: Restorer, channels: Channels) -> Restorer:
-    """The same survey network with a smaller detail network, which is not fitted yet."""
-    slim = Restorer(channels.depth, SLIM)
+    """The same global encoder with a smaller detail network, which is not fitted yet."""
+    slim = Restorer(channels.depth, SLIM, restorer.noise_types)
     slim.global_encoder.load_state_dict(restorer.global_encoder.state_dict())
     return slim
 

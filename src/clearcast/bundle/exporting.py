@@ -19,6 +19,7 @@ from clearcast.files import replace_file
 from clearcast.imaging import Channels
 from clearcast.models.clear.restorer import Restorer
 from clearcast.models.clear.restoring import SMALLEST
+from clearcast.models.clear.sense import conditioning_size
 from clearcast.models.clear.waves import SIDE
 from clearcast.runtime.manifest import Graph
 from clearcast.runtime.model import DETAIL, INSPECT, JUDGE, SURVEY
@@ -62,7 +63,8 @@ def _denoising_graphs(
 ) -> dict[str, onnx.ModelProto]:
     images, detail = _example(channels), DetailGraph(restorer)
     waves, small = (torch.zeros(_EXAMPLE[0], SIDE, SIDE) for _ in range(2))
-    about, place = torch.zeros(_EXAMPLE[0], 6), torch.tensor([2 * _EXAMPLE[1], 2 * _EXAMPLE[2], 0, 8])
+    about = torch.zeros(_EXAMPLE[0], conditioning_size(restorer.noise_types))
+    place = torch.tensor([2 * _EXAMPLE[1], 2 * _EXAMPLE[2], 0, 8])
     each = {0: _BATCH}
     return {
         SURVEY: exported(survey, [images], [_IMAGE_AXES]),

@@ -67,7 +67,8 @@ def _is_close(prediction: Said, threshold: float | None) -> bool:
 
 
 def _expected(name: str, prediction: Said) -> Golden:
-    p_noise = {kind.value: float(chance) for kind, chance in zip(NoiseType, prediction.p_noise, strict=True)}
+    chances = zip(prediction.noise_types, prediction.p_noise, strict=True)
+    p_noise = {kind.value: float(chance) for kind, chance in chances}
     defect = prediction.defect
     return {
         "file": name,

@@ -36,9 +36,9 @@ class SurveyGraph(nn.Module):
     """ONNX graph of the survey network: noise type, noise levels and waves of an image.
 
     Input ``pictures`` is uint8 (batch, height, width, depth), sides from 16 pixels. Outputs: ``waves`` and ``small``,
-    float32 (batch, 128, 128), see ``WaveFinder``; ``p_noise`` float32 (batch, 4), probabilities in the order of
-    ``NoiseType``; ``levels`` float32 (batch, 2), standard deviation of Gaussian noise and density of impulses, 0..1;
-    ``about`` float32 (batch, 6), the conditioning vector of the detail graph.
+    float32 (batch, 128, 128), see ``WaveFinder``; ``p_noise`` float32 (batch, types), probabilities in the order of
+    the restorer's ``noise_types``; ``levels`` float32 (batch, levels), such as the standard deviation of Gaussian
+    noise and the density of impulses, 0..1; ``about`` float32 (batch, types + levels), the conditioning vector.
     """
 
     inputs: tuple[str, ...] = ("pictures",)
@@ -51,8 +51,8 @@ class SurveyGraph(nn.Module):
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """Run the network; see the class."""
         seen: Seen = self.survey(luma(_to_float(pictures)))
-        about = seen.conditioning
-        return seen.waves[:, 0], seen.small[:, 0], about[:, :4], seen.levels.clamp(0, 1), about
+        about, types = seen.conditioning, seen.scores.shape[1]
+        return seen.waves[:, 0], seen.small[:, 0], about[:, :types], seen.levels.clamp(0, 1), about
 
 
 class WavesGraph(nn.Module):
@@ -140,7 +140,8 @@ class GlanceGraph(nn.Module):
         output, glimpse = self.network(_planes(pictures))
         chance = torch.sigmoid(output.logit / self.temperature)
         about = about_of(glimpse.scores, glimpse.levels)
-        return about[:, :4], glimpse.levels, about, glimpse.wave, chance, output.evidence / self.temperature
+        p_noise, evidence = about[:, : glimpse.scores.shape[1]], output.evidence / self.temperature
+        return p_noise, glimpse.levels, about, glimpse.wave, chance, evidence
 
 
 def _denoised(detail: Detail, window: Tensor, hints: Tensor, about: Tensor, places: tuple[Place, Place]) -> Tensor:
@@ -150,7 +151,7 @@ def _denoised(detail: Detail, window: Tensor, hints: Tensor, about: Tensor, plac
         detail: the network.
         window: uint8 (batch, h, w, depth).
         hints: waves and small copy of the whole image, float (batch, 2, 128, 128).
-        about: conditioning vector, float (batch, 6).
+        about: conditioning vector, float (batch, types + levels).
         places: of the window's rows and of its columns.
     """
     height, width = window.shape[1:3]

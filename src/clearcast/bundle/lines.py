@@ -11,7 +11,7 @@ from clearcast.domain import Label
 from clearcast.evaluation.fidelity import fidelity
 from clearcast.evaluation.stage import Stage
 from clearcast.imaging import Picture
-from clearcast.noise.telling import NoiseEstimate
+from clearcast.noise.estimation import NoiseEstimate
 from clearcast.runtime.content import blank_band, contrast
 from clearcast.runtime.looks import brightness, sharpness
 

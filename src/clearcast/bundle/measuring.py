@@ -108,7 +108,11 @@ def _glanced(glanced: GlancedAt, restored: Picture) -> Seen:
 
 def _seen(networks: Networks, picture: Picture) -> Seen:
     restored, seen = restore(networks.restorer, picture)
-    return Seen(restored=restored, noise=tell(seen, *picture.shape[:2]), opinion=_opinion(networks, restored))
+    return Seen(
+        restored=restored,
+        noise=tell(seen, picture.shape[0], picture.shape[1], networks.restorer.noise_types),
+        opinion=_opinion(networks, restored),
+    )
 
 
 def _opinion(networks: Networks, picture: Picture) -> Opinion | None:

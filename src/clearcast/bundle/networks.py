@@ -18,8 +18,8 @@ from clearcast.models.clear.restorer import Restorer
 from clearcast.models.clear.restoring import restore
 from clearcast.models.glance import GlancingJudge, Glimpse
 from clearcast.models.judge import Judge, PictureJudge
-from clearcast.noise.telling import NoiseEstimate, tell_noise
-from clearcast.runtime.manifest import JudgeFacts, Trained, parse_trained
+from clearcast.noise.estimation import NoiseEstimate, tell_noise
+from clearcast.runtime.manifest import JudgeFacts, Trained, noise_types_of, parse_trained
 from clearcast.runtime.package import read_checked, read_trusted
 from clearcast.runtime.signing import Trust
 from clearcast.training.weights import save_weights
@@ -108,7 +108,14 @@ def glance(networks: Distilled, picture: Picture) -> GlancedAt:
         judged=Judged(
             logit=logit / facts["temperature"], defect=logit > facts["threshold"], evidence=said.evidence[0].numpy()
         ),
-        noise=tell_noise(chances, glimpse.levels[0].tolist(), glimpse.wave[0].tolist(), *picture.shape[:2]),
+        noise=tell_noise(
+            chances,
+            glimpse.levels[0].tolist(),
+            glimpse.wave[0].tolist(),
+            picture.shape[0],
+            picture.shape[1],
+            noise_types=networks.restorer.noise_types,
+        ),
         glimpse=glimpse,
     )
 
@@ -154,7 +161,7 @@ def load_networks(path: Path, trust: Trust | None = None) -> tuple[Networks, Tra
     if RESTORER not in files:
         raise OutputError(f"{path}: a bundle of recipe {trained['recipe']}; needed is one of recipe clear")
     channels = Channels(trained["trained_on"]["channels"])
-    restorer = Restorer(channels.depth)
+    restorer = Restorer(channels.depth, noise_types=noise_types_of(trained))
     _fill(restorer, files, RESTORER, path)
     verdicts = None
     if facts := trained["judge"]:

@@ -90,6 +90,7 @@ def describe_networks(
         "judge": judge,
         "no_judge": no_judge,
         "measured": measured,
+        "noise_types": [kind.value for kind in NoiseType],
     }
 
 

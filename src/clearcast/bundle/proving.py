@@ -28,17 +28,18 @@ class Said:
     """What networks say of one picture.
 
     Attributes:
-        p_noise: float (4,), probabilities in the order of ``NoiseType``.
-        levels: standard deviation of grain and density of impulses, 0..1; None where they are not told.
+        p_noise: float (types,), probabilities in the order of ``noise_types``.
+        levels: in the order of ``estimated_noises(noise_types)``, 0..1; None where they are not told.
         p_defect: calibrated, 0..1; None where there is no judge, and so ``defect``, the verdict.
         restored: uint8, of the picture's shape.
     """
 
     p_noise: NDArray[np.float64]
-    levels: tuple[float, float] | None
+    levels: tuple[float, ...] | None
     p_defect: float | None
     defect: bool | None
     restored: Picture
+    noise_types: tuple[NoiseType, ...] = tuple(NoiseType)
 
 
 Ask = Callable[[Picture], Said]
@@ -48,13 +49,13 @@ def ask_networks(networks: Networks, picture: Picture) -> Said:
     """What recipe ``clear`` says in the laboratory of a picture, uint8 (height, width) or (height, width, 3)."""
     restored, seen = restore(networks.restorer, picture)
     judged = judge(networks.verdicts, restored) if networks.verdicts else None
-    sigma, density = seen.levels[0].clamp(0, 1).tolist()
     return Said(
         p_noise=seen.scores[0].double().softmax(dim=0).numpy(),
-        levels=(sigma, density),
+        levels=tuple(seen.levels[0].clamp(0, 1).tolist()),
         p_defect=float(1 / (1 + np.exp(-judged.logit))) if judged else None,
         defect=judged.defect if judged else None,
         restored=restored,
+        noise_types=networks.restorer.noise_types,
     )
 
 
@@ -62,11 +63,12 @@ def ask_distilled(networks: Distilled, picture: Picture) -> Said:
     """What distilled networks say in the laboratory of a picture, uint8 (height, width) or (height, width, 3)."""
     said = glance(networks, picture)
     return Said(
-        p_noise=np.array([said.noise.probabilities[kind] for kind in NoiseType]),
-        levels=(said.noise.sigma, said.noise.density),
+        p_noise=np.array([*said.noise.probabilities.values()]),
+        levels=tuple(said.noise.levels.values()),
         p_defect=float(1 / (1 + np.exp(-said.judged.logit))),
         defect=said.judged.defect,
         restored=restored_by(networks, picture, said.glimpse),
+        noise_types=tuple(said.noise.probabilities),
     )
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 from clearcast.bundle.proving import Said
 from clearcast.domain import Label, NoiseType
 from clearcast.imaging import Picture
+from clearcast.noise import estimated_noises
 from clearcast.runtime.content import blank_band, contrast
 from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.reference import PERCENTILES, Reference, Spread
@@ -17,8 +18,8 @@ _NUMBERS = {
     "sharpness": "sharpness",
     "p_defect": "p_defect_denoised",
 }
-_NUMBERS |= {"sigma": "sigma", "density": "density"}
-_OF_TYPE = {"sigma": NoiseType.GAUSSIAN, "density": NoiseType.SALT_AND_PEPPER}  # as in ``clearcast.runtime.drift``
+_OF_TYPE = {kind.estimate.name: kind for kind in estimated_noises()}  # as in ``clearcast.runtime.drift``
+_NUMBERS |= {name: name for name in _OF_TYPE}
 _VERDICT, _NOISE_TYPE = "said_denoised", "said_noise_type"
 
 
@@ -65,8 +66,9 @@ def look_of(picture: Picture, prediction: Said) -> dict[str, object]:
         "sharpness": sharpness(prediction.restored),
     }
     if prediction.levels is not None:
-        row["sigma"], row["density"] = prediction.levels
+        names = (kind.estimate.name for kind in estimated_noises(prediction.noise_types))
+        row |= dict(zip(names, prediction.levels, strict=True))
     if prediction.p_defect is not None:
         row["p_defect_denoised"] = prediction.p_defect
         row[_VERDICT] = (Label.DEFECT if prediction.defect else Label.OK).value
-    return {**row, _NOISE_TYPE: tuple(NoiseType)[int(prediction.p_noise.argmax())].value}
+    return {**row, _NOISE_TYPE: prediction.noise_types[int(prediction.p_noise.argmax())].value}

@@ -251,4 +251,4 @@ def _finish(
             PictureFault.UNREADABLE, f"none of {len(failures)} images can be used; see {out / 'errors.csv'}"
         )
     labels = write_tables(out, pairs, parts)
-    return labels, dict(Counter(pair.level.noise_type for pair in pairs))
+    return labels, dict(Counter(noise.level_type(pair.level) for pair in pairs))

@@ -9,17 +9,17 @@ from pathlib import Path
 import pandas as pd
 
 from clearcast.cells import protect_cell
-from clearcast.domain import NoiseType
 from clearcast.errors import SheetError
 from clearcast.filenames import escape_name
 from clearcast.files import replace_file
-from clearcast.noise import Level, PeriodicLevel
+from clearcast.noise import NOISES, Level, level_type
 
 SHEET_COLUMNS = ("Denoise Image", "Noise Type", "Noisy Image")
-SHEET_VALUES = {NoiseType.GAUSSIAN: "Gaussian", NoiseType.PERIODIC: "Periodic", NoiseType.SALT_AND_PEPPER: "Salt"}
+SHEET_VALUES = {kind: word for word, kind in sorted((kind.specification.sheet_word, kind) for kind in NOISES)}
 LEVEL_COLUMNS = (
-    *("noisy", "noise_type", "psnr_db", "sigma", "per_channel", "density", "salt_share"),
-    *("waves", "amplitude", "period_px", "orientation_deg", "phase_deg", "level_json"),
+    *("noisy", "noise_type", "psnr_db"),
+    *dict.fromkeys(column for kind in NOISES for column in kind.specification.level_columns()),
+    "level_json",
 )
 
 
@@ -97,19 +97,15 @@ def _cell(value: object) -> object:
 
 def _level_row(pair: Pair) -> list[object]:
     """Return one row of ``LEVEL_COLUMNS``; of several waves, the columns describe the strongest."""
-    level, values = pair.level, asdict(pair.level)
-    row: dict[str, object] = {"noisy": pair.noisy, "noise_type": level.noise_type.value, "psnr_db": f"{pair.psnr:.3f}"}
-    row |= values | {"level_json": json.dumps(values)}
-    if isinstance(level, PeriodicLevel):
-        wave = max(level.waves, key=lambda each: each.amplitude)
-        row |= {"waves": len(level.waves), "amplitude": wave.amplitude, "period_px": wave.period}
-        row |= {"orientation_deg": wave.orientation, "phase_deg": wave.phase}
+    kind = level_type(pair.level)
+    row: dict[str, object] = {"noisy": pair.noisy, "noise_type": kind.value, "psnr_db": f"{pair.psnr:.3f}"}
+    row |= kind.specification.level_cells(pair.level) | {"level_json": json.dumps(asdict(pair.level))}
     return [row.get(column, "") for column in LEVEL_COLUMNS]
 
 
 def _write_labels(path: Path, pairs: Iterable[Pair]) -> None:
     """Write the sheet. Every path begins with the name of its folder, so none can be evaluated as a formula."""
-    rows = [(pair.reference, SHEET_VALUES[pair.level.noise_type], pair.noisy) for pair in pairs]
+    rows = [(pair.reference, SHEET_VALUES[level_type(pair.level)], pair.noisy) for pair in pairs]
     table = pd.DataFrame(rows, columns=list(SHEET_COLUMNS))
     with replace_file(path) as temporary:
         table.to_excel(temporary, sheet_name="Labels", index=False, engine="openpyxl")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from clearcast.domain import Label, NoiseType, Subset
 from clearcast.errors import SheetError
+from clearcast.noise import NOISES
 
 # Words in columns and in paths. A dot or a space matches any separators, or none.
 _WORDS = {
@@ -34,29 +35,8 @@ _NEGATION = (
     r"|n[\W_]+)?"
 )
 _ABSENCE = rf"{_GAP}(?:free|frei|less)(?!{_LETTER})"  # after a word for a defect, as in "defect-free"
-_NOISE_VALUES = {
-    "gaussian": NoiseType.GAUSSIAN,
-    "gauss": NoiseType.GAUSSIAN,
-    "awgn": NoiseType.GAUSSIAN,
-    "white": NoiseType.GAUSSIAN,
-    "whitegaussian": NoiseType.GAUSSIAN,
-    "salt": NoiseType.SALT_AND_PEPPER,
-    "saltpepper": NoiseType.SALT_AND_PEPPER,
-    "saltandpepper": NoiseType.SALT_AND_PEPPER,
-    "saltnpepper": NoiseType.SALT_AND_PEPPER,
-    "sp": NoiseType.SALT_AND_PEPPER,
-    "sandp": NoiseType.SALT_AND_PEPPER,
-    "snp": NoiseType.SALT_AND_PEPPER,
-    "impulse": NoiseType.SALT_AND_PEPPER,
-    "periodic": NoiseType.PERIODIC,
-    "sinusoidal": NoiseType.PERIODIC,
-    "stripe": NoiseType.PERIODIC,
-    "stripes": NoiseType.PERIODIC,
-    "none": NoiseType.NONE,
-    "clean": NoiseType.NONE,
-    "nonoise": NoiseType.NONE,
-    "noisefree": NoiseType.NONE,
-}
+_NOISE_VALUES = {word: kind for kind in NOISES for word in kind.specification.words}
+_NOISE_VALUES |= dict.fromkeys(("none", "clean", "nonoise", "noisefree"), NoiseType.NONE)
 _SUBSET_VALUES = {
     "train": Subset.TRAIN,
     "training": Subset.TRAIN,

@@ -1,7 +1,7 @@
-"""Machined and cast disks, rendered as a camera sees them from above: the data set that needs no data.
+"""Renderer of synthetic parts: machined and cast disks with defects, as a camera sees them from above.
 
-``sample_part`` draws a part, ``render`` takes its picture and marks its defects, ``look`` makes further pictures of
-it, and ``write_disks`` writes a whole data set.
+``sample_part`` draws a part at random, ``render`` renders its image and defect mask from a height map and an albedo
+map, ``look`` makes augmented images of it, and ``write_disks`` writes a whole data set.
 """
 
 from clearcast.disks.dataset import DiskSummary, write_disks

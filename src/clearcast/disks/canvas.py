@@ -1,4 +1,4 @@
-"""The grid a part is drawn on, and random textures on it."""
+"""Pixel grid of a rendered part, and procedural textures: value noise and fractal noise."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ Field = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Canvas:
-    """Each pixel's place relative to the part's centre, in units of length and radians (0..2 pi).
+    """Coordinates of each pixel relative to the part's centre, in units of length and radians (0..2 pi).
 
     ``x``, ``y``, ``radius`` and ``angle`` are float32 of shape (size, size); ``scale`` is pixels per unit.
     """
@@ -28,24 +28,24 @@ class Canvas:
 
     @property
     def size(self) -> int:
-        """The picture's width and height in pixels."""
+        """The image's width and height in pixels."""
         return int(self.x.shape[0])
 
     def near(self, radius: float, angle: float, reach: float) -> tuple[slice, slice]:
-        """Rows and columns of the pixels within ``reach`` units of a place, in x and in y."""
-        ends = []
+        """Rows and columns of the pixels within ``reach`` units of a position, in x and in y."""
+        bounds = []
         for axis, middle in ((self.y[:, 0], radius * np.sin(angle)), (self.x[0], radius * np.cos(angle))):
-            ends.append(slice(*(int(end) for end in np.searchsorted(axis, (middle - reach, middle + reach)))))
-        return ends[0], ends[1]
+            bounds.append(slice(*(int(bound) for bound in np.searchsorted(axis, (middle - reach, middle + reach)))))
+        return bounds[0], bounds[1]
 
     def window(self, rows: slice, columns: slice) -> "Canvas":
-        """The same grid, of some rows and columns only."""
+        """A view of some rows and columns of the grid."""
         cut = (rows, columns)
         return Canvas(self.x[cut], self.y[cut], self.radius[cut], self.angle[cut], self.scale)
 
 
 def canvas(part: Part, size: int) -> Canvas:
-    """Lay the grid over a picture of ``size`` pixels."""
+    """Make the grid of an image of ``size`` x ``size`` pixels."""
     scale = size / UNITS
     axis = ((np.arange(size) + 0.5) / scale - UNITS / 2).astype(np.float32)
     x = np.broadcast_to((axis - np.float32(part.centre[0])) / np.float32(part.roundness), (size, size)).copy()
@@ -55,13 +55,13 @@ def canvas(part: Part, size: int) -> Canvas:
 
 
 def cloud(rng: Generator, shape: tuple[int, int], cells: int) -> Field:
-    """Smooth noise of zero mean and about unit variance with features about 1/cells of the picture wide."""
+    """Value noise: smooth, of zero mean and about unit variance, with features about 1/cells of the image wide."""
     coarse = rng.standard_normal((cells, cells), np.float32)
     return np.asarray(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def fractal(rng: Generator, shape: tuple[int, int], cells: int, octaves: int) -> Field:
-    """Clouds on clouds: each octave twice as fine and 0.6 times as strong; zero mean, about unit variance."""
+    """Fractal noise: octaves of value noise, each twice as fine and 0.6 times as strong; about unit variance."""
     total = np.zeros(shape, np.float32)
     weights = 0.6 ** np.arange(octaves)
     for octave, weight in enumerate(weights / np.hypot.reduce(weights)):
@@ -70,7 +70,7 @@ def fractal(rng: Generator, shape: tuple[int, int], cells: int, octaves: int) ->
 
 
 def ramp(distance: Field, width: float) -> Field:
-    """0 below -width/2, 1 above width/2, linear between: the share of a pixel that an edge leaves."""
+    """Antialiased step: 0 below -width/2, 1 above width/2, linear between."""
     return np.asarray(np.clip(distance / width + 0.5, 0, 1), np.float32)
 
 

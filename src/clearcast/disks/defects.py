@@ -1,4 +1,4 @@
-"""Defects carved into a surface, each in the way the foundry fault changes the metal."""
+"""Defect models: each casting or machining defect as a change of the height, albedo and coverage maps."""
 
 from collections.abc import Callable
 
@@ -12,15 +12,15 @@ from clearcast.disks.surface import Surface
 
 
 def carve(target: Surface, part: Part, grid: Canvas) -> None:
-    """Carve a part's defects into its surface in place."""
+    """Add a part's defects to its surface maps in place."""
     for defect in part.defects:
-        reach = defect.size * 0.75 + 30  # a cluster of pinholes and a burr's teeth go beyond the size
+        reach = defect.size * 0.75 + 30  # clusters of pinholes and the teeth of a burr extend beyond the size
         rows, columns = grid.near(defect.radius, defect.angle, reach)
-        _CARVERS[defect.kind](target.window(rows, columns), _Local(defect, part, grid.window(rows, columns)))
+        _DEFECT_MODELS[defect.kind](target.window(rows, columns), _Local(defect, part, grid.window(rows, columns)))
 
 
 class _Local:
-    """A window of the canvas in a defect's own axes: ``out`` points away from the centre, ``along`` the circle."""
+    """Local coordinates of a defect in a window: ``out`` points away from the part's centre, ``along`` its circle."""
 
     def __init__(self, defect: Defect, part: Part, grid: Canvas) -> None:
         cos, sin = np.float32(np.cos(defect.angle)), np.float32(np.sin(defect.angle))
@@ -32,95 +32,95 @@ class _Local:
 
     @property
     def pixel(self) -> float:
-        """A pixel's width in units."""
+        """Width of a pixel in units."""
         return 1 / self.scale
 
     @property
-    def beyond(self) -> Field:
-        """Distance past the edge into free air, negative in the metal."""
+    def distance_past_edge(self) -> Field:
+        """Signed distance from the edge into free air, negative in the metal."""
         past = self.radius - np.float32(self.defect.radius)
         return past if self.defect.side is Side.OUTSIDE else -past
 
     def rough(self, cells: int, octaves: int) -> Field:
-        """Noise over the window; zero mean, about unit variance."""
+        """Fractal noise over the window; zero mean, about unit variance."""
         return fractal(self.rng, self.out.shape, cells, octaves)
 
 
 def _blowhole(target: Surface, local: _Local) -> None:
-    """A gas bubble cut open: a smooth rounded cavity with a dark floor, whose far wall catches the light."""
+    """Gas pore that is cut open: a smooth rounded cavity with a dark floor and one bright wall."""
     size, rng = local.defect.size, local.rng
-    turn, longer = rng.uniform(0, np.pi), rng.uniform(1.0, 1.5)
+    turn, aspect = rng.uniform(0, np.pi), rng.uniform(1.0, 1.5)
     cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
-    a, b = local.out * cos + local.along * sin, local.along * cos - local.out * sin
-    bearing = np.arctan2(b, a)
+    major, minor = local.out * cos + local.along * sin, local.along * cos - local.out * sin
+    bearing = np.arctan2(minor, major)
     wobble = 1 + 0.08 * np.sin(2 * bearing + rng.uniform(0, 6)) + 0.06 * np.sin(3 * bearing + rng.uniform(0, 6))
-    away = np.hypot(a / np.float32(longer**0.5), b * np.float32(longer**0.5)) / wobble
-    _hollow(target, np.asarray(away, np.float32), size / 2, local.pixel, depth=1.0, floor=0.1, wall=0.75)
+    distance = np.hypot(major / np.float32(aspect**0.5), minor * np.float32(aspect**0.5)) / wobble
+    _hollow(target, np.asarray(distance, np.float32), size / 2, local.pixel, depth=1.0, floor=0.1, wall=0.75)
 
 
 def _pinhole(target: Surface, local: _Local) -> None:
-    """One tiny round gas hole, or a loose swarm of them."""
+    """One tiny round gas pore, or a loose cluster of them."""
     size, rng = local.defect.size, local.rng
     count = int(rng.choice((1, 3, 5, 8), p=(0.5, 0.2, 0.2, 0.1)))
     places = np.vstack([np.zeros((1, 2)), rng.normal(0, 2.2 * size, (count - 1, 2))])
     for out, along in np.clip(places, -26, 26):
-        away = np.hypot(local.out - np.float32(out), local.along - np.float32(along))
-        _hollow(target, away, size / 2 * rng.uniform(0.9, 1.1), local.pixel, depth=1.4, floor=0.05, wall=0.08)
+        distance = np.hypot(local.out - np.float32(out), local.along - np.float32(along))
+        _hollow(target, distance, size / 2 * rng.uniform(0.9, 1.1), local.pixel, depth=1.4, floor=0.05, wall=0.08)
 
 
 def _hollow(
-    target: Surface, away: Field, radius: float, pixel: float, *, depth: float, floor: float, wall: float
+    target: Surface, distance: Field, radius: float, pixel: float, *, depth: float, floor: float, wall: float
 ) -> None:
-    """A round cavity: ``depth`` in radii, reflectance from ``floor`` in the middle to ``wall`` at its mouth."""
-    bowl = np.sqrt(np.clip(1 - (away / np.float32(radius)) ** 2, 0, 1))
+    """Round cavity: ``depth`` in radii, albedo from ``floor`` in the middle to ``wall`` at its rim."""
+    bowl = np.sqrt(np.clip(1 - (distance / np.float32(radius)) ** 2, 0, 1))
     target.height -= np.float32(depth * radius) * bowl * target.cover
-    inside = ramp(np.float32(radius) - away, max(1.0, pixel)) * target.cover
+    inside = ramp(np.float32(radius) - distance, max(1.0, pixel)) * target.cover
     grey = np.float32(wall) + np.float32(floor - wall) * bowl
     target.blend(inside, height=target.height, albedo=grey, turned=0, cover=1)
 
 
 def _chipped_edge(target: Surface, local: _Local) -> None:
-    """A bite out of the edge: air where it went right through, a rough fracture face around it."""
+    """Missing piece of the edge: air where it is broken through, a rough fracture surface around it."""
     size = local.defect.size
     ragged = local.rough(5, 4)
-    bite = np.hypot(local.out * np.float32(local.rng.uniform(1.0, 1.7)), local.along)
-    inside = np.float32(size / 2) * (1 + np.float32(0.22) * ragged) - bite
-    metal = ramp(inside, 1.2) * ramp(-local.beyond, 1.2) * target.cover
+    chip_distance = np.hypot(local.out * np.float32(local.rng.uniform(1.0, 1.7)), local.along)
+    inside = np.float32(size / 2) * (1 + np.float32(0.22) * ragged) - chip_distance
+    metal = ramp(inside, 1.2) * ramp(-local.distance_past_edge, 1.2) * target.cover
     facets = local.rough(12, 3)
     depth = np.minimum(inside * np.float32(0.8), 9) + np.float32(1.1) * np.abs(facets)
     grey = np.clip(0.30 + 0.16 * facets, 0.05, 0.75)
     target.blend(metal, height=target.height - np.maximum(depth, 0), albedo=grey, turned=0, cover=1)
-    gone = ramp(inside - np.float32(size * 0.17), 1.2) * ramp(local.beyond + np.float32(size * 0.12), 1.5)
+    air = ramp(inside - np.float32(size * 0.17), 1.2) * ramp(local.distance_past_edge + np.float32(size * 0.12), 1.5)
     if local.defect.side is Side.OUTSIDE:
-        target.blend(gone, height=-local.part.thickness, albedo=0.1, turned=0, cover=0)
+        target.blend(air, height=-local.part.thickness, albedo=0.1, turned=0, cover=0)
     else:
-        target.blend(gone * metal, height=-12.0, albedo=0.08, turned=0, cover=1)
+        target.blend(air * metal, height=-12.0, albedo=0.08, turned=0, cover=1)
 
 
 def _burr(target: Surface, local: _Local) -> None:
-    """A thin ragged flash of metal that stands out beyond the edge, bright and dark as it curls."""
+    """Thin ragged flash of metal beyond the edge, bright and dark as it curls."""
     half = local.defect.size / 2
     bearing = np.arctan2(local.along, np.float32(local.defect.radius) + local.out)
-    way = bearing * np.float32(local.defect.radius / half)
+    position = bearing * np.float32(local.defect.radius / half)
     teeth = 2 * int(max(6, local.defect.size / 3))
-    ragged = np.interp(way, np.linspace(-1, 1, teeth), np.abs(local.rng.normal(0.35, 0.4, teeth)))
-    most = min(11.0, 3.5 + local.defect.size / 9)
-    width = (1.3 + most * ragged) * np.sqrt(np.clip(1 - way**2, 0, 1)) * (1 + 0.25 * local.rough(24, 2))
-    flash = ramp(np.asarray(width, np.float32) - np.abs(local.beyond - np.float32(0.3)), 1.1)
-    flash *= ramp(local.beyond + np.float32(1.2), 1.2) * (np.abs(way) < 1)
+    ragged = np.interp(position, np.linspace(-1, 1, teeth), np.abs(local.rng.normal(0.35, 0.4, teeth)))
+    widest = min(11.0, 3.5 + local.defect.size / 9)
+    width = (1.3 + widest * ragged) * np.sqrt(np.clip(1 - position**2, 0, 1)) * (1 + 0.25 * local.rough(24, 2))
+    flash = ramp(np.asarray(width, np.float32) - np.abs(local.distance_past_edge - np.float32(0.3)), 1.1)
+    flash *= ramp(local.distance_past_edge + np.float32(1.2), 1.2) * (np.abs(position) < 1)
     curl = local.rough(18, 3)
     grey = np.clip(0.34 + 0.30 * curl, 0.04, 0.95)
     target.blend(flash, height=-2 + np.float32(1.5) * curl, albedo=grey, turned=0, cover=1)
 
 
 def _scratch(target: Surface, local: _Local) -> None:
-    """A straight or bowed groove, thin at its ends: it breaks the turned sheen, dark or with shining flanks."""
+    """Straight or curved groove with tapered ends, dark or with bright flanks; it interrupts the turned finish."""
     rng, size = local.rng, local.defect.size
     width = float(rng.choice((0.9, 1.3, 2.0), p=(0.4, 0.4, 0.2)))
     stroke = draw(*bowed(rng, size, width), local.out, local.along, local.scale)
     stroke = stroke * (target.turned > 0.05)
     target.height -= np.float32(1.3 * width) * blur(stroke, 0.6)
-    if rng.random() < 0.5:  # thrown-up flanks shine at either side of the groove's shadow
+    if rng.random() < 0.5:  # raised flanks shine on both sides of the dark groove
         flanks = blur(stroke, 0.9) * target.cover
         target.blend(flanks, height=target.height, albedo=0.08, turned=0, cover=1)
         target.blend(stroke, height=target.height, albedo=1.2, turned=0, cover=1)
@@ -129,7 +129,7 @@ def _scratch(target: Surface, local: _Local) -> None:
 
 
 def _crack(target: Surface, local: _Local) -> None:
-    """A thin dark jagged line that forks and tapers."""
+    """Thin dark jagged line that branches and tapers."""
     paths, widths = branches(local.rng, local.defect.size)
     stroke = draw(paths, widths, local.out, local.along, local.scale) * (target.turned > 0.05)
     target.height -= np.float32(3) * stroke
@@ -137,7 +137,7 @@ def _crack(target: Surface, local: _Local) -> None:
 
 
 def _shrinkage(target: Surface, local: _Local) -> None:
-    """A spongy patch where the last melt ran short: dendrites stand between irregular dark pores."""
+    """Shrinkage porosity: a spongy patch of irregular dark pores between dendrites."""
     half = local.defect.size / 2
     cells = max(4, round(local.out.shape[0] / (local.scale * 9)))
     outline = 1 - np.asarray(np.hypot(local.out, local.along), np.float32) / np.float32(half)
@@ -151,7 +151,7 @@ def _shrinkage(target: Surface, local: _Local) -> None:
     target.blend(pores, height=target.height, albedo=0.06, turned=0, cover=1)
 
 
-_CARVERS: dict[DefectKind, Callable[[Surface, _Local], None]] = {
+_DEFECT_MODELS: dict[DefectKind, Callable[[Surface, _Local], None]] = {
     DefectKind.BLOWHOLE: _blowhole,
     DefectKind.PINHOLE: _pinhole,
     DefectKind.CHIPPED_EDGE: _chipped_edge,

@@ -1,4 +1,4 @@
-"""The shapes of the three families: radii, heights, holes, slots and vanes, varied from part to part."""
+"""Random shapes of the three part families: radii, heights, holes, slots and vanes."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from clearcast.disks.part import Family, Hole, Slot, Vanes, Zone
 
 @dataclass(frozen=True)
 class Shape:
-    """What a family fixes about a part; see ``Part`` for the fields."""
+    """Geometry of a part; see ``Part`` for the fields."""
 
     top: tuple[Zone, ...]
     deep: tuple[Zone, ...]
@@ -20,7 +20,7 @@ class Shape:
 
 
 def shape(family: Family, rng: Generator, radius: float, thickness: float) -> Shape:
-    """Draw one part's shape with the given outer radius and thickness."""
+    """Draw the shape of one part with the given outer radius and thickness."""
     match family:
         case Family.IMPELLER:
             return _impeller(rng, radius, thickness)
@@ -34,7 +34,7 @@ def _impeller(rng: Generator, radius: float, thickness: float) -> Shape:
     """A turned flange, a stepped collar, a dark recess with vanes, and a hub around the bore."""
     bore, hub = radius * rng.uniform(0.16, 0.20), radius * rng.uniform(0.23, 0.28)
     recess, collar = radius * rng.uniform(0.48, 0.53), radius * rng.uniform(0.55, 0.60)
-    groove = rng.choice((0.0, rng.uniform(2, 6)))  # some collars stand apart behind a dark groove
+    groove = rng.choice((0.0, rng.uniform(2, 6)))  # some collars have a dark groove in front
     albedo = rng.uniform(0.36, 0.62)
     top = (
         Zone(bore, hub, -rng.uniform(1, 5), albedo * rng.uniform(0.9, 1.15), 0.8),

@@ -1,4 +1,4 @@
-"""Paths of scratches and cracks, and drawing them with widths finer than a pixel."""
+"""Random paths of scratches and cracks, and their antialiased rasterisation."""
 
 import cv2
 import numpy as np
@@ -8,25 +8,25 @@ from numpy.typing import NDArray
 from clearcast.disks.canvas import Field
 
 Path = NDArray[np.float64]
-"""Points of shape (n, 2): units out from and along the circle, about the defect's middle."""
+"""Points of shape (n, 2): units out from and along the circle, relative to the defect's centre."""
 
-_FINER = 4  # the drawing's pixels per picture pixel, in each direction
+_SUPERSAMPLING = 4  # drawn pixels per image pixel, in each direction
 _SHIFT = 4  # OpenCV takes coordinates in 1/16 pixel
 
 
 def bowed(rng: Generator, length: float, width: float) -> tuple[list[Path], list[float]]:
-    """An arc in any direction, straight or bowed by up to a tenth, cut into pieces that thin out at both ends."""
-    way = np.linspace(-0.5, 0.5, 24)
+    """Random straight or curved line of a scratch, cut into pieces, with widths that taper at both ends."""
+    position = np.linspace(-0.5, 0.5, 24)
     turn, bow = rng.uniform(0, np.pi), rng.normal(0, 0.04)
-    straight = np.stack([way, bow * (1 - 4 * way**2)], axis=1) * length
+    straight = np.stack([position, bow * (1 - 4 * position**2)], axis=1) * length
     cos, sin = np.cos(turn), np.sin(turn)
     arc = straight @ np.array([[cos, sin], [-sin, cos]])
-    widths = width * np.sqrt(1 - (way[:-1] + way[1:]) ** 2)
+    widths = width * np.sqrt(1 - (position[:-1] + position[1:]) ** 2)
     return [arc[i : i + 2] for i in range(len(arc) - 1)], widths.tolist()
 
 
 def branches(rng: Generator, length: float) -> tuple[list[Path], list[float]]:
-    """A jagged crack of the given length with up to three forks, cut into pieces, and each piece's width."""
+    """Random jagged crack of the given length with up to three branches, cut into pieces, and each piece's width."""
     main = _jagged(rng, np.zeros(2), rng.uniform(0, 2 * np.pi), length)
     main -= (main[0] + main[-1]) / 2
     stems = [(main, rng.uniform(1.0, 1.9))]
@@ -41,7 +41,7 @@ def branches(rng: Generator, length: float) -> tuple[list[Path], list[float]]:
 
 
 def _jagged(rng: Generator, start: Path, heading: float, length: float) -> Path:
-    """A walk of short steps that zigzags about its heading."""
+    """Random walk of short steps that zigzags around its heading."""
     count = max(4, int(length / 3.5))
     headings = heading + rng.normal(0, 0.55, count) + np.cumsum(rng.normal(0, 0.08, count))
     steps = np.stack([np.cos(headings), np.sin(headings)], axis=1) * (length / count)
@@ -49,7 +49,7 @@ def _jagged(rng: Generator, start: Path, heading: float, length: float) -> Path:
 
 
 def draw(paths: list[Path], widths: list[float], out: Field, along: Field, scale: float) -> Field:
-    """The share (0..1) of each pixel that lines cover; widths in units, at least three quarters of a pixel.
+    """Rasterise lines: the share (0..1) of each pixel that they cover; widths in units, at least 3/4 of a pixel.
 
     ``out`` and ``along`` hold each pixel's coordinates and are affine in row and column; float32 as the result.
     """
@@ -59,9 +59,9 @@ def draw(paths: list[Path], widths: list[float], out: Field, along: Field, scale
     )
     to_pixels = np.linalg.inv(axes)
     height, width = out.shape
-    sheet = np.zeros((height * _FINER, width * _FINER), np.uint8)
-    for path, thick in zip(paths, widths, strict=True):
-        points = ((path - origin) @ to_pixels + 0.5) * _FINER * 2**_SHIFT
-        thickness = max(round(_FINER * 0.75), round(thick * scale * _FINER))
-        cv2.polylines(sheet, [np.round(points).astype(np.int32)], False, 255, thickness, cv2.LINE_8, _SHIFT)
-    return np.asarray(cv2.resize(sheet, (width, height), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)
+    raster = np.zeros((height * _SUPERSAMPLING, width * _SUPERSAMPLING), np.uint8)
+    for path, line_width in zip(paths, widths, strict=True):
+        points = ((path - origin) @ to_pixels + 0.5) * _SUPERSAMPLING * 2**_SHIFT
+        thickness = max(round(_SUPERSAMPLING * 0.75), round(line_width * scale * _SUPERSAMPLING))
+        cv2.polylines(raster, [np.round(points).astype(np.int32)], False, 255, thickness, cv2.LINE_8, _SHIFT)
+    return np.asarray(cv2.resize(raster, (width, height), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)

@@ -1,7 +1,7 @@
-"""What a rendered part is made of: frozen records that a renderer can draw and a test can read.
+"""Parameters of a rendered part: geometry, light, surface finish, background and defects.
 
-Lengths are in units of 1/512 of the picture's width, so one unit is one pixel of a 512 x 512 picture. Angles are in
-radians, growing from the x axis (right) to the y axis (down). Reflectances and strengths are shares of full white.
+Lengths are in units of 1/512 of the image's width, so one unit is one pixel of a 512 x 512 image. Angles are in
+radians, from the x axis (right) towards the y axis (down). Albedos and strengths are shares of full white.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from enum import StrEnum
 
 from clearcast.domain import Label
 
-UNITS = 512  # the width of a picture in units of length
+UNITS = 512  # width of an image in units of length
 
 
 class Family(StrEnum):
-    """The kinds of part."""
+    """Family of parts."""
 
     IMPELLER = "impeller"
     FLANGE = "flange"
@@ -21,7 +21,7 @@ class Family(StrEnum):
 
 
 class DefectKind(StrEnum):
-    """The kinds of defect, as foundries name them."""
+    """Kind of defect, as foundries name them."""
 
     BLOWHOLE = "blowhole"
     PINHOLE = "pinhole"
@@ -33,7 +33,7 @@ class DefectKind(StrEnum):
 
 
 class Side(StrEnum):
-    """Where the free air lies at an edge: outside the edge's circle (a rim) or inside it (a bore)."""
+    """Side of an edge where the air is: outside the circle (a rim) or inside it (a bore)."""
 
     OUTSIDE = "outside"
     INSIDE = "inside"
@@ -41,10 +41,10 @@ class Side(StrEnum):
 
 @dataclass(frozen=True)
 class Defect:
-    """One flaw at a place in polar coordinates about the part's centre.
+    """One defect at a position in polar coordinates around the part's centre.
 
     ``size`` is the diameter of a blowhole, of each pinhole, of a chip and of a shrinkage patch, the length along the
-    edge of a burr, and the length of a scratch or crack. ``seed`` fixes its shape. ``side`` matters at an edge only.
+    edge of a burr, and the length of a scratch or crack. ``seed`` fixes its shape. ``side`` matters only at an edge.
     """
 
     kind: DefectKind
@@ -57,7 +57,7 @@ class Defect:
 
 @dataclass(frozen=True)
 class Zone:
-    """A ring between two radii: its height above the upper face, its reflectance and how far (0..1) it is turned."""
+    """Ring between two radii: height above the upper face, albedo, and strength (0..1) of the turned finish."""
 
     inner: float
     outer: float
@@ -68,7 +68,7 @@ class Zone:
 
 @dataclass(frozen=True)
 class Hole:
-    """A drilled through hole."""
+    """Drilled through hole."""
 
     radius: float
     angle: float
@@ -77,7 +77,7 @@ class Hole:
 
 @dataclass(frozen=True)
 class Slot:
-    """A milled groove from one radius to another, which turns by ``sweep`` on the way."""
+    """Milled groove from one radius to another; its angle changes by ``sweep`` in between."""
 
     inner: float
     outer: float
@@ -88,7 +88,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Vanes:
-    """Curved blades on the floor of the recess; ``twist`` is the turn per e-fold of the radius."""
+    """Curved blades on the floor of the recess; ``twist`` is the rotation per e-fold of the radius."""
 
     count: int
     inner: float
@@ -100,7 +100,7 @@ class Vanes:
 
 @dataclass(frozen=True)
 class Fan:
-    """A pair of bright sectors, opposite each other, in which turned grooves throw one lamp into the camera."""
+    """Anisotropic highlight: two opposite bright sectors where turned grooves reflect one lamp into the camera."""
 
     angle: float
     width: float
@@ -109,7 +109,7 @@ class Fan:
 
 @dataclass(frozen=True)
 class Light:
-    """One soft lamp at a direction, light from everywhere, and the fans on turned faces."""
+    """One soft key light, ambient light, and the anisotropic highlights on turned faces."""
 
     azimuth: float
     elevation: float
@@ -120,7 +120,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Finish:
-    """The harmless marks of machining and handling: strengths 0..1, ``pitch`` of the feed grooves, specks' number."""
+    """Harmless marks of machining and handling: strengths 0..1, ``pitch`` of the feed grooves, number of specks."""
 
     rings: float
     streaks: float
@@ -132,7 +132,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Backdrop:
-    """The table below: its tone 0..1, the tone's fall across the picture and its direction, mottling, dust grains."""
+    """Background: its tone 0..1, the gradient of the tone and its direction, mottling, number of dust grains."""
 
     tone: float
     fall: float
@@ -143,10 +143,10 @@ class Backdrop:
 
 @dataclass(frozen=True)
 class Part:
-    """One part and how its picture is taken.
+    """One part, its light and its background.
 
-    ``top`` are the rings seen first; between and beyond them ``deep`` shows, displaced by ``parallax`` as a camera
-    sees what lies lower; where neither is, the backdrop shows, ``thickness`` below the upper face.
+    ``top`` are the rings of the upper faces. Between and beyond them ``deep`` is visible, displaced by ``parallax``
+    because it lies lower. Elsewhere the background is visible, ``thickness`` below the upper face.
     """
 
     family: Family
@@ -167,10 +167,10 @@ class Part:
 
     @property
     def label(self) -> Label:
-        """Defect if there is at least one."""
+        """``DEFECT`` if there is at least one defect."""
         return Label.DEFECT if self.defects else Label.OK
 
     @property
     def radius(self) -> float:
-        """The part's outer radius."""
+        """Outer radius."""
         return max(zone.outer for zone in self.top)

@@ -1,4 +1,4 @@
-"""Drawing a part at random: shape, light, finish, backdrop and, for a bad part, its defects."""
+"""Random parts: shape, light, surface finish, background and, for a defect part, its defects."""
 
 import dataclasses
 
@@ -23,7 +23,7 @@ from clearcast.disks.part import (
 )
 from clearcast.domain import Label
 
-MARGIN = 14.0  # kept free around the part, so that burrs stay in the picture
+MARGIN = 14.0  # units kept free around the part, so that burrs stay in the image
 SIZES: dict[DefectKind, tuple[float, float]] = {
     DefectKind.BLOWHOLE: (5, 30),
     DefectKind.PINHOLE: (3, 5),
@@ -41,10 +41,10 @@ _MACHINED = 0.5  # rings turned less than this are raw castings, where small fla
 
 
 def sample_part(rng: Generator, label: Label) -> Part:
-    """Draw a part; one that is a defect gets one to three, of sizes spread evenly over their logarithm.
+    """Draw a part; a defect part gets one to three defects, of log-uniform sizes.
 
-    The drawings of the part itself come before those of its defects: the same generator state gives the same part
-    without defects for ``Label.OK``.
+    The part itself is drawn before its defects: the same generator state gives the same part without defects for
+    ``Label.OK``.
     """
     family = Family(rng.choice(list(_FAMILY_SHARES), p=list(_FAMILY_SHARES.values())))
     radius, thickness = rng.uniform(165, 225), rng.uniform(24, 40)
@@ -69,7 +69,7 @@ def sample_part(rng: Generator, label: Label) -> Part:
 
 
 def sample_defect(rng: Generator, part: Part, kind: DefectKind | None = None) -> Defect:
-    """Draw one defect, of any kind unless one is given, at a place of the part where that kind occurs."""
+    """Draw one defect, of a random kind unless one is given, at a position where that kind occurs."""
     drawn = DefectKind(rng.choice(list(DefectKind))) if kind is None else kind
     low, high = SIZES[drawn]
     size = float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -80,7 +80,7 @@ def sample_defect(rng: Generator, part: Part, kind: DefectKind | None = None) ->
 
 
 def _at_edge(rng: Generator, part: Part, kind: DefectKind, size: float, seed: int) -> Defect:
-    """Most chips and burrs sit on the outer rim; the others at the bore."""
+    """Place a chip or burr: most are on the outer rim, the others at the bore."""
     bore = part.top[0].inner
     angle = rng.uniform(0, 2 * np.pi)
     if rng.random() < 0.75:
@@ -92,7 +92,7 @@ def _on_face(rng: Generator, part: Part, kind: DefectKind, size: float, seed: in
     faces = [zone for zone in part.top if zone.turned >= _MACHINED and zone.outer - zone.inner >= _SMALLEST_FACE]
     widths = np.array([zone.outer - zone.inner for zone in faces])
     face: Zone = faces[int(rng.choice(len(faces), p=widths / widths.sum()))]
-    size = min(size, _room(face, kind))
+    size = min(size, _largest_size(face, kind))
     inset = min(size / 2 + 3, (face.outer - face.inner) / 2)
     if kind in {DefectKind.SCRATCH, DefectKind.CRACK}:
         inset = 5.0
@@ -104,22 +104,22 @@ def _on_face(rng: Generator, part: Part, kind: DefectKind, size: float, seed: in
             return defect
 
 
-def _room(face: Zone, kind: DefectKind) -> float:
-    """A patch must fit into its ring; a line may run along it and beyond."""
+def _largest_size(face: Zone, kind: DefectKind) -> float:
+    """The largest size on a ring: a patch must fit into it; a line may run along it and beyond."""
     width = face.outer - face.inner
     return 1.6 * width if kind in {DefectKind.SCRATCH, DefectKind.CRACK} else width - 6
 
 
 def _touches(defect: Defect, opening: Hole | Slot) -> bool:
-    """Whether the defect's middle is so near a hole or slot that it could vanish in it."""
+    """Whether the defect's centre is so close to a hole or slot that it could disappear in it."""
     x, y = defect.radius * np.cos(defect.angle), defect.radius * np.sin(defect.angle)
     if isinstance(opening, Hole):
         radii, angles = np.array([opening.radius]), np.array([opening.angle])
         reach = opening.bore
     else:
-        way = np.linspace(0, 1, 12)
-        radii = opening.inner + way * (opening.outer - opening.inner)
-        angles, reach = opening.angle + way * opening.sweep, opening.width
+        position = np.linspace(0, 1, 12)
+        radii = opening.inner + position * (opening.outer - opening.inner)
+        angles, reach = opening.angle + position * opening.sweep, opening.width
     nearest = np.hypot(radii * np.cos(angles) - x, radii * np.sin(angles) - y).min()
     return bool(nearest < reach + min(defect.size / 2, 10) + 2)
 

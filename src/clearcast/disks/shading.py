@@ -1,4 +1,4 @@
-"""Light on a surface: a soft lamp, light from all around, shadows, and the bright fans of turned faces."""
+"""Shading of a surface: normals, diffuse key light, ambient occlusion, heightfield shadows, anisotropic highlights."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,16 @@ from clearcast.disks.surface import Surface
 
 _ANGLES = 4096  # entries of a table over the full circle
 _STEPS = 4  # entries of the ring tables per unit of length
-_CORNER = 0.7  # pixels over which heights are rounded off before their slopes are taken, against jagged rims
-_SKIN = 0.07  # the roughness of a raw casting, as a share of its brightness
+_CORNER = 0.7  # pixels: blur of the height map before its gradient is taken, against jagged rims
+_SKIN = 0.07  # texture of a raw casting, as a share of its brightness
 
 
 @dataclass(frozen=True)
 class Scene:
-    """All that light meets besides the surface; float32 fields of shape (size, size), brightness 0..1.
+    """Textures of a part; float32 fields of shape (size, size), brightness 0..1.
 
-    ``fan`` is what turned grooves throw into the camera, ``marks`` multiplies a machined face's brightness,
-    ``skin`` a raw one's, ``backdrop`` is the bare table.
+    ``fan`` is the anisotropic highlight of turned grooves, ``marks`` multiplies the brightness of machined faces,
+    ``skin`` that of raw castings, ``backdrop`` is the background.
     """
 
     fan: Field
@@ -32,69 +32,71 @@ class Scene:
 
 
 def scene(part: Part, grid: Canvas) -> Scene:
-    """Draw a part's textures; they depend on its seed, not on its defects."""
+    """Generate a part's procedural textures; they depend on its seed, not on its defects."""
     rng = np.random.default_rng(part.seed)
     rings = _ring_table(rng)
     ring = np.take(rings, (grid.radius * _STEPS).astype(np.int32))
     fan = _fans(part.light, grid, ring)
     marks = _marks(part.finish, grid, ring, fan, rng)
     skin = 1 + np.float32(_SKIN) * fractal(rng, fan.shape, grid.size // 6, 2)
-    return Scene(fan, marks, skin, _table(part.backdrop, grid, rng))
+    return Scene(fan, marks, skin, _background(part.backdrop, grid, rng))
 
 
 def shade(surface: Surface, scene: Scene, light: Light, scale: float) -> Field:
-    """The brightness of each pixel, 0..1 and beyond where light is strong; float32 of shape (size, size)."""
-    round_off = blur(surface.height, _CORNER)
-    slope_x = cv2.Sobel(round_off, cv2.CV_32F, 1, 0, ksize=3, scale=scale / 8)
-    slope_y = cv2.Sobel(round_off, cv2.CV_32F, 0, 1, ksize=3, scale=scale / 8)
-    upright = 1 / np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
+    """Shade a surface: the brightness of each pixel, about 0..1, above in strong light; float32 (size, size)."""
+    smoothed = blur(surface.height, _CORNER)
+    slope_x = cv2.Sobel(smoothed, cv2.CV_32F, 1, 0, ksize=3, scale=scale / 8)
+    slope_y = cv2.Sobel(smoothed, cv2.CV_32F, 0, 1, ksize=3, scale=scale / 8)
+    normal_z = 1 / np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
     flat = np.sin(light.elevation)
     lamp = np.array([np.cos(light.azimuth), np.sin(light.azimuth)], np.float32) * np.float32(np.cos(light.elevation))
-    facing = np.maximum((np.float32(flat) - slope_x * lamp[0] - slope_y * lamp[1]) * upright, 0) / np.float32(flat)
-    open_sky, hidden = _open_sky(surface.height, scale), _hidden(surface.height, light, scale)
-    lit = np.float32(light.ambient) * open_sky + np.float32(light.key) * facing * (1 - np.float32(0.85) * hidden)
-    gloss = surface.turned * upright * upright
+    facing = np.maximum((np.float32(flat) - slope_x * lamp[0] - slope_y * lamp[1]) * normal_z, 0) / np.float32(flat)
+    ambient_occlusion, shadow = _ambient_occlusion(surface.height, scale), _shadow(surface.height, light, scale)
+    lit = np.float32(light.ambient) * ambient_occlusion + np.float32(light.key) * facing * (
+        1 - np.float32(0.85) * shadow
+    )
+    gloss = surface.turned * normal_z * normal_z
     metal = surface.albedo * lit * (scene.skin + gloss * (scene.marks - scene.skin))
-    metal += gloss * scene.fan * scene.marks * open_sky
-    edge = np.maximum(facing - np.float32(1.05), 0) * (1 - upright) * surface.albedo  # broken edges glint
-    table = scene.backdrop * (np.float32(0.45) * open_sky + np.float32(0.55) * (1 - np.float32(0.7) * hidden))
+    metal += gloss * scene.fan * scene.marks * ambient_occlusion
+    edge = np.maximum(facing - np.float32(1.05), 0) * (1 - normal_z) * surface.albedo  # bevelled edges are bright
+    table = scene.backdrop * (np.float32(0.45) * ambient_occlusion + np.float32(0.55) * (1 - np.float32(0.7) * shadow))
     return np.asarray(table + surface.cover * (metal + np.float32(1.6) * edge - table), np.float32)
 
 
-def _open_sky(height: Field, scale: float) -> Field:
-    """How much of the sky each pixel sees, 0..1: little where its surroundings stand above it."""
+def _ambient_occlusion(height: Field, scale: float) -> Field:
+    """Ambient occlusion of a height map: the visible share of the sky, 0..1, low where the surroundings are higher."""
     half = cv2.resize(height, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     eighth = cv2.resize(height, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
     wide = cv2.resize(blur(np.asarray(half, np.float32), 5 * scale), height.shape[::-1])
     widest = cv2.resize(blur(np.asarray(eighth, np.float32), 3.5 * scale), height.shape[::-1])
     near = blur(height, 2.2 * scale)
-    sunk = np.maximum(wide - height, 0) * np.float32(0.028) + np.maximum(near - height, 0) * np.float32(0.09)
-    sunk += np.maximum(widest - height, 0) * np.float32(0.014)
-    return np.asarray(1 / (1 + sunk * sunk * 2 + sunk), np.float32)
+    depth = np.maximum(wide - height, 0) * np.float32(0.028) + np.maximum(near - height, 0) * np.float32(0.09)
+    depth += np.maximum(widest - height, 0) * np.float32(0.014)
+    return np.asarray(1 / (1 + depth * depth * 2 + depth), np.float32)
 
 
-def _hidden(height: Field, light: Light, scale: float) -> Field:
-    """0 where the lamp is seen, 1 in full shadow, where something towards the lamp stands higher than its ray."""
+def _shadow(height: Field, light: Light, scale: float) -> Field:
+    """Heightfield shadow: 0 if the lamp is visible, 1 in full shadow, where the height map blocks its ray."""
     half = np.asarray(cv2.resize(height, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32)
-    far = _overtopped(half, light, scale / 2, (6, 9, 12, 16, 20, 24, 29))
-    soft = blur(np.minimum(far / 9, 1), 2.5 * scale)  # a lamp has a width: far from the edge the shadow's is blurred
-    near = blur(np.minimum(_overtopped(height, light, scale, (1.2, 2.4, 4.0)) / 3, 1), 0.7 * scale)
+    far = _blocked_height(half, light, scale / 2, (6, 9, 12, 16, 20, 24, 29))
+    soft = blur(np.minimum(far / 9, 1), 2.5 * scale)  # the lamp has a width: far from its edge, a shadow is blurred
+    near = blur(np.minimum(_blocked_height(height, light, scale, (1.2, 2.4, 4.0)) / 3, 1), 0.7 * scale)
     return np.asarray(np.maximum(near, cv2.resize(soft, height.shape[::-1])), np.float32)
 
 
-def _overtopped(height: Field, light: Light, scale: float, distances: tuple[float, ...]) -> Field:
-    """By how many units at most the ray to the lamp is overtopped, looked at from the given distances."""
-    most = np.zeros_like(height)
+def _blocked_height(height: Field, light: Light, scale: float, distances: tuple[float, ...]) -> Field:
+    """By how many units the height map rises above the ray to the lamp, at most, sampled at the given distances."""
+    highest = np.zeros_like(height)
     for distance in distances:
         x, y = distance * scale * np.cos(light.azimuth), distance * scale * np.sin(light.azimuth)
         move = np.array([[1, 0, -x], [0, 1, -y]], np.float32)
-        there = cv2.warpAffine(height, move, height.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
-        np.maximum(most, there - height - np.float32(distance * np.tan(light.elevation)), out=most)
-    return most
+        shifted = cv2.warpAffine(height, move, height.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        np.maximum(highest, shifted - height - np.float32(distance * np.tan(light.elevation)), out=highest)
+    return highest
 
 
 def _ring_table(rng: Generator) -> Field:
-    """Turning marks over the radius: fine noise, coarser bands and a few single deep rings; zero mean."""
+    """Turning marks as a function of the radius: fine noise, coarser bands, a few single deep rings; zero mean."""
     count = UNITS * _STEPS
     fine, coarse = (
         rng.standard_normal(count),
@@ -110,7 +112,7 @@ def _walk(rng: Generator, count: int, step: int) -> NDArray[np.float64]:
 
 
 def _fans(light: Light, grid: Canvas, ring: Field) -> Field:
-    """Grooves along the circle shine where they stand square to a lamp; each ring's fan is turned a little."""
+    """Anisotropic highlights: circular grooves are bright where they are perpendicular to a lamp."""
     angles = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
     table = np.zeros(_ANGLES)
     for fan in light.fans:
@@ -122,7 +124,7 @@ def _fans(light: Light, grid: Canvas, ring: Field) -> Field:
 
 
 def _marks(finish: Finish, grid: Canvas, ring: Field, fan: Field, rng: Generator) -> Field:
-    """Rings, streaks along the circle, feed grooves (finer than pixels: they beat against the grid), stains, specks."""
+    """Rings, streaks along the circle, feed grooves (finer than pixels, with moiré), stains and specks."""
     fine = _streaks(grid, rng)
     pixels = grid.radius * np.float32(grid.scale)
     grooves = np.sin(pixels * np.float32(2 * np.pi / finish.pitch)) * np.float32(finish.grooves)
@@ -134,7 +136,7 @@ def _marks(finish: Finish, grid: Canvas, ring: Field, fan: Field, rng: Generator
 
 
 def _streaks(grid: Canvas, rng: Generator) -> Field:
-    """Noise that is fine across the grooves and long along them; zero mean, variance about 0.1."""
+    """Anisotropic noise: fine across the grooves and long along them; zero mean, variance about 0.1."""
     count, ends = 128, 12
     noise = np.pad(rng.standard_normal((UNITS, count), np.float32), ((0, 0), (ends, ends)), mode="wrap")
     streak = cv2.GaussianBlur(noise, (0, 0), sigmaX=2.5, sigmaY=0.6)
@@ -142,24 +144,24 @@ def _streaks(grid: Canvas, rng: Generator) -> Field:
     return np.asarray(cv2.remap(streak, columns, grid.radius, cv2.INTER_LINEAR), np.float32)
 
 
-def _table(backdrop: Backdrop, grid: Canvas, rng: Generator) -> Field:
-    """A grey sheet: brighter on one side, darker in the corners, faintly mottled, with grains of dust."""
+def _background(backdrop: Backdrop, grid: Canvas, rng: Generator) -> Field:
+    """Background texture: a gradient, vignetting, faint mottling and grains of dust."""
     across = (np.cos(backdrop.direction) * grid.x + np.sin(backdrop.direction) * grid.y) * np.float32(2 / UNITS)
     corner = (grid.x * grid.x + grid.y * grid.y) * np.float32((2 / UNITS) ** 2)
     tone = np.float32(backdrop.tone) * (1 + np.float32(backdrop.fall) * across - np.float32(0.05) * corner)
     mottled = fractal(rng, tone.shape, 4, 4) + np.float32(0.6) * cloud(rng, tone.shape, grid.size // 2)
-    table = tone * (1 + np.float32(backdrop.mottle) * mottled)
-    _sprinkle(table, rng, backdrop.dust, -0.3)
-    return np.asarray(table, np.float32)
+    texture = tone * (1 + np.float32(backdrop.mottle) * mottled)
+    _sprinkle(texture, rng, backdrop.dust, -0.3)
+    return np.asarray(texture, np.float32)
 
 
 def _sprinkle(target: Field, rng: Generator, count: int, strength: float) -> None:
-    """Dots of about one pixel, in a drift that is dense on one side."""
+    """Add dots of about one pixel in place, normally distributed around a random centre."""
     size = target.shape[0]
-    drift = rng.uniform(0.2, 0.8, 2) * size
-    for x, y in rng.normal(drift, size * 0.25, (count, 2)):
+    centre = rng.uniform(0.2, 0.8, 2) * size
+    for x, y in rng.normal(centre, size * 0.25, (count, 2)):
         column, row, reach = int(x), int(y), float(rng.uniform(0.5, 1.1))
         if 2 <= column < size - 3 and 2 <= row < size - 3:
             patch = target[row - 2 : row + 4, column - 2 : column + 4]
-            away = np.hypot(np.arange(6) - 2 - (x - column), (np.arange(6) - 2 - (y - row))[:, None])
-            patch += np.float32(strength * rng.uniform(0.3, 1)) * ramp(np.asarray(reach - away, np.float32), 1.0)
+            distance = np.hypot(np.arange(6) - 2 - (x - column), (np.arange(6) - 2 - (y - row))[:, None])
+            patch += np.float32(strength * rng.uniform(0.3, 1)) * ramp(np.asarray(reach - distance, np.float32), 1.0)

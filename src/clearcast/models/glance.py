@@ -7,6 +7,7 @@ image, and the classifier gets the same kind of features. Downsampling hides noi
 resolution are a second input.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,11 +17,13 @@ from torch.nn import functional
 from clearcast.domain import NoiseType
 from clearcast.models.backbone import Backbone, Features
 from clearcast.models.clear.blocks import luma
-from clearcast.models.clear.sense import STATISTICS, statistics, windows
+from clearcast.models.clear.sense import STATISTICS, conditioning_size, statistics, windows
 from clearcast.models.judge import Judge, Judgement
 from clearcast.models.renamed_weights import accept_renamed_weights
+from clearcast.noise import estimated_noises
 
-TOLD = 6  # noise level outputs; see ``Glimpse.raw_levels``
+WAVE_NUMBERS = ("rms", "cycles", "cosine", "sine")  # outputs for periodic noise; see ``Glimpse.raw_levels``
+TOLD = len(estimated_noises()) + len(WAVE_NUMBERS)  # noise level outputs; see ``Glimpse.raw_levels``
 LEVEL_UNIT, CYCLES_UNIT, TURN_UNIT = 0.2, 4.0, 0.5  # scale the outputs to about 1
 
 BLOCKS = (1, 2, 2, 2, 2, 1)  # of each stage; all blocks of the backbone are no more accurate and a third slower
@@ -36,11 +39,11 @@ class Glimpse(NamedTuple):
 
     Attributes:
         features: an estimate of the ``Backbone`` features of the noise-free image.
-        scores: float (batch, 4), of the noise types, in the order of ``NoiseType``.
-        raw_levels: float (batch, 6), noise levels: standard deviation of Gaussian noise, density of impulses and root
-            mean square of periodic noise, on the 0..1 scale and in ``LEVEL_UNIT``; of the strongest wave the logarithm
-            to base 2 of its cycles a side in ``CYCLES_UNIT``, and cosine and sine of its doubled orientation in
-            ``TURN_UNIT``.
+        scores: float (batch, types), of the noise types, in the order of the network's classes.
+        raw_levels: float (batch, levels + 4), noise levels in the order of ``estimated_noises``, such as the standard
+            deviation of Gaussian noise and the density of impulses, then the root mean square of periodic noise, on the
+            0..1 scale and in ``LEVEL_UNIT``; of the strongest wave the logarithm to base 2 of its cycles a side in
+            ``CYCLES_UNIT``, and cosine and sine of its doubled orientation in ``TURN_UNIT``.
     """
 
     features: Features
@@ -49,8 +52,8 @@ class Glimpse(NamedTuple):
 
     @property
     def levels(self) -> Tensor:
-        """Standard deviation of Gaussian noise and density of impulses, float (batch, 2), 0..1."""
-        return (self.raw_levels[:, :2] * LEVEL_UNIT).clamp(0, 1)
+        """Noise levels in the order of ``estimated_noises``, float (batch, levels), 0..1."""
+        return (self.raw_levels[:, : -len(WAVE_NUMBERS)] * LEVEL_UNIT).clamp(0, 1)
 
     @property
     def wave(self) -> Tensor:
@@ -58,9 +61,9 @@ class Glimpse(NamedTuple):
 
         Horizontal cycles are not negative. The amplitude is that of one wave with the power of all waves.
         """
-        amplitude = 2**0.5 * (self.raw_levels[:, 2] * LEVEL_UNIT).clamp(0, 1)
-        cycles = torch.exp2((CYCLES_UNIT * self.raw_levels[:, 3]).clamp(max=_MOST_CYCLES))
-        cosine, sine = self.raw_levels[:, 4], self.raw_levels[:, 5]
+        rms, cycles, cosine, sine = self.raw_levels[:, -len(WAVE_NUMBERS) :].unbind(dim=1)
+        amplitude = 2**0.5 * (rms * LEVEL_UNIT).clamp(0, 1)
+        cycles = torch.exp2((CYCLES_UNIT * cycles).clamp(max=_MOST_CYCLES))
         cosine = cosine / (cosine.square() + sine.square()).sqrt().clamp(min=1e-6)
         across, down = (((1 + sign * cosine) / 2).clamp(min=0).sqrt() for sign in (1, -1))  # of half the angle
         return torch.stack([amplitude, cycles * torch.where(sine < 0, -down, down), cycles * across], dim=1)
@@ -71,14 +74,19 @@ class Glance(nn.Module):
 
     Args:
         backbone: gives the initial weights; it is not changed.
+        noise_types: the classes of noise, in the order of the outputs.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, noise_types: Sequence[NoiseType] = tuple(NoiseType)) -> None:
         super().__init__()
+        self.noise_types = tuple(noise_types)
         self.backbone = backbone.shortened(BLOCKS).requires_grad_(True)
         inputs = self.backbone.level_channels + STATISTICS
         self.noise_head = nn.Sequential(
-            nn.LayerNorm(inputs), nn.Linear(inputs, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, len(NoiseType) + TOLD)
+            nn.LayerNorm(inputs),
+            nn.Linear(inputs, _HIDDEN),
+            nn.ReLU(),
+            nn.Linear(_HIDDEN, conditioning_size(noise_types) + len(WAVE_NUMBERS)),
         )
         accept_renamed_weights(self, {"noise": "noise_head"})
 
@@ -94,7 +102,8 @@ class Glance(nn.Module):
         means = [functional.avg_pool2d(level, level.shape[-2:]).flatten(1) for level in levels]  # (batch, channels)
         noise = self.noise_head(torch.cat([*means, noise_statistics], dim=1))
         features = Features(fine=levels[-2], coarse=levels[-1])
-        return Glimpse(features, noise[:, : len(NoiseType)], noise[:, len(NoiseType) :])
+        types = len(self.noise_types)
+        return Glimpse(features, noise[:, :types], noise[:, types:])
 
 
 class Glanced(NamedTuple):

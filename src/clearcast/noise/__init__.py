@@ -1,4 +1,4 @@
-"""Noise made on purpose: pure functions ``(image, level, rng) -> image``, and ranges from which levels are drawn.
+"""Noise types: their parameters, how levels are drawn and applied, and how noise estimates are described.
 
 >>> import numpy as np
 >>> grey = np.full((4, 4), 128, np.uint8)
@@ -8,37 +8,41 @@
 255
 """
 
-from clearcast.noise.estimating import strongest_wave
-from clearcast.noise.file import load_ranges
-from clearcast.noise.levels import GaussianLevel, Level, PeriodicLevel, SaltPepperLevel, Wave
-from clearcast.noise.pixels import (
-    add_gaussian,
-    add_noise,
+from clearcast.noise.config import load_ranges
+from clearcast.noise.estimation import strongest_wave
+from clearcast.noise.gaussian import GaussianLevel, GaussianRange, add_gaussian
+from clearcast.noise.images import after_jpeg, require_jpeg_quality
+from clearcast.noise.periodic import (
+    CloudRange,
+    PeriodicLevel,
+    PeriodicRange,
+    StripesRange,
+    Wave,
     add_periodic,
-    add_salt_and_pepper,
-    after_jpeg,
-    corrupt,
-    require_jpeg_quality,
     wave_field,
 )
-from clearcast.noise.ranges import (
+from clearcast.noise.registry import (
     DEFAULT_RANGES,
-    CloudRange,
-    GaussianRange,
-    LevelRange,
-    PeriodicRange,
-    SaltPepperRange,
-    StripesRange,
+    NOISES,
+    NoiseType,
+    add_noise,
+    corrupt,
+    estimated_noises,
+    level_type,
     sample_level,
 )
+from clearcast.noise.salt_and_pepper import SaltPepperLevel, SaltPepperRange, add_salt_and_pepper
+from clearcast.noise.specification import Level, LevelRange
 
 __all__ = [
     "DEFAULT_RANGES",
+    "NOISES",
     "CloudRange",
     "GaussianLevel",
     "GaussianRange",
     "Level",
     "LevelRange",
+    "NoiseType",
     "PeriodicLevel",
     "PeriodicRange",
     "SaltPepperLevel",
@@ -51,6 +55,8 @@ __all__ = [
     "add_salt_and_pepper",
     "after_jpeg",
     "corrupt",
+    "estimated_noises",
+    "level_type",
     "load_ranges",
     "require_jpeg_quality",
     "sample_level",

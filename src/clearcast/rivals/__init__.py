@@ -1,8 +1,8 @@
-"""What a user would try before anything learned: classical denoisers, each a pure function of a picture.
+"""Baselines: classical denoisers, each a pure function of an image.
 
-All take a uint8 picture of shape (height, width) or (height, width, 3), see ``imaging``, return one of the same shape,
-and are told neither the type nor the level of the noise. Their settings were tried on training pictures of castings
-(the docstrings name them), so that they stand here as strong as they are.
+All take a uint8 image of shape (height, width) or (height, width, 3), see ``imaging``, and return one of the same
+shape. They know neither the type nor the level of the noise. Their parameters were tuned on training images of
+castings (the docstrings name the values that were tried), so that the comparison is fair.
 """
 
 from clearcast.rivals.classical import BM3D, CLASSICAL, bm3d, median, non_local_means, wavelet

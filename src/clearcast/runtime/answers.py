@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from clearcast.checks import require_finite, require_shares
 from clearcast.domain import NoiseType
 from clearcast.errors import ModelOutputError
+from clearcast.noise import estimated_noises
 
 _SUM = 1e-3  # by which the probabilities of the noise types may miss 1
 _WAVES_SIDE = 128
@@ -23,12 +24,14 @@ class Answers:
 
     Attributes:
         p_defect: float32 (n,), calibrated probability of defect, 0..1.
-        p_noise: float32 (n, 4), probabilities in the order of ``NoiseType``, adding up to 1.
-        levels: float32 (n, 2), standard deviation of grain and density of impulses, 0..1.
+        p_noise: float32 (n, types), probabilities in the order of ``noise_types``, adding up to 1.
+        levels: float32 (n, levels), such as the standard deviation of Gaussian noise and the density of impulses, 0..1,
+            in the order of ``estimated_noises(noise_types)``.
         waves: float32 (n, 128, 128), what periodic noise added, on the 0..1 scale; see ``noise.strongest_wave``.
         wave: float32 (n, 3), in place of ``waves``: of the strongest one amplitude, cycles down and cycles across.
         evidence: float32 (n, h, w), log-odds of defect by place.
         restored: uint8 (n, height, width, depth), the pictures without noise; None also where nobody asked for them.
+        noise_types: the bundle's classes of noise.
     """
 
     p_noise: Floats
@@ -38,21 +41,25 @@ class Answers:
     wave: Floats | None = None
     evidence: Floats | None = None
     restored: NDArray[np.uint8] | None = None
+    noise_types: tuple[NoiseType, ...] = tuple(NoiseType)
 
 
-def check_answers(said: Mapping[str, object], pictures: tuple[int, ...]) -> Answers:
+def check_answers(
+    said: Mapping[str, object], pictures: tuple[int, ...], noise_types: tuple[NoiseType, ...] = tuple(NoiseType)
+) -> Answers:
     """The outputs of a bundle's graphs as ``Answers``; outputs of other names are left out.
 
     Args:
         said: the outputs by name.
         pictures: the shape of the pictures that were asked about, (n, height, width, depth).
+        noise_types: the bundle's classes of noise.
 
     Raises:
         ModelOutputError: ``p_noise`` is missing, or an output has another type or shape than ``Answers`` says, is not
             finite, or lies outside its range.
     """
     count = pictures[0]
-    p_noise = _shares(said, "p_noise", (count, len(NoiseType)))
+    p_noise = _shares(said, "p_noise", (count, len(noise_types)))
     if p_noise is None:
         raise ModelOutputError("p_noise: expected probabilities of the noise types, got no such output")
     sums = p_noise.sum(axis=1)
@@ -62,11 +69,12 @@ def check_answers(said: Mapping[str, object], pictures: tuple[int, ...]) -> Answ
     return Answers(
         p_noise=p_noise,
         p_defect=_shares(said, "p_defect", (count,)),
-        levels=_shares(said, "levels", (count, 2)),
+        levels=_shares(said, "levels", (count, len(estimated_noises(noise_types)))),
         waves=_floats(said, "waves", (count, _WAVES_SIDE, _WAVES_SIDE)),
         wave=_floats(said, "wave", (count, 3)),
         evidence=_floats(said, "evidence", (count, None, None)),
         restored=None if said.get("restored") is None else pixels("restored", said["restored"], pictures),
+        noise_types=noise_types,
     )
 
 

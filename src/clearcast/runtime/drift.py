@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clearcast.domain import Inspection, NoiseType, Verdict
+from clearcast.noise import estimated_noises
 from clearcast.runtime.reference import Reference
 from clearcast.runtime.shifts import Shift, share_interval, share_moved, shift_of
 
@@ -72,7 +73,7 @@ _NUMBERS = {
         least=0.02,
     ),
 }
-_OF_TYPE = {"sigma": NoiseType.GAUSSIAN, "density": NoiseType.SALT_AND_PEPPER}  # a level counts where it is that noise
+_OF_TYPE = {kind.estimate.name: kind for kind in estimated_noises()}  # a level counts only for its type
 
 
 class Drift:

@@ -6,11 +6,11 @@ import numpy as np
 
 from clearcast import imaging
 from clearcast.checks import ROUNDING
-from clearcast.domain import NoiseType
 from clearcast.errors import OutputError, first_line
 from clearcast.imaging import Picture
 from clearcast.runtime.answers import Answers
 from clearcast.runtime.conforming import conforms, parse_json
+from clearcast.runtime.manifest import noise_types_of
 from clearcast.runtime.model import Model
 from clearcast.runtime.package import Package
 from clearcast.runtime.verdicts import Rule, rule_of
@@ -44,17 +44,18 @@ def read_golden(package: Package) -> list[Golden]:
         golden = parse_json(text)
     except (ValueError, RecursionError):
         golden = None
-    if not isinstance(golden, list) or not golden or not all(map(_is_golden, golden)):
+    if not isinstance(golden, list) or not golden or not all(_is_golden(each, package) for each in golden):
         raise OutputError(f"{package.path}: its {GOLDEN} says nothing of golden pictures; make the bundle again")
     return cast(list[Golden], golden)
 
 
-def _is_golden(each: object) -> bool:
+def _is_golden(each: object, package: Package) -> bool:
     if not conforms(each, Golden):
         return False
     golden = cast(Golden, each)
     chances = [*golden["p_noise"].values(), golden["p_defect"] or 0.0]
-    return {*NoiseType} <= {*golden["p_noise"]} and all(-ROUNDING <= chance <= 1 + ROUNDING for chance in chances)
+    listed = {*noise_types_of(package.manifest)} <= {*golden["p_noise"]}
+    return listed and all(-ROUNDING <= chance <= 1 + ROUNDING for chance in chances)
 
 
 def compare_golden(package: Package, model: Model, golden: Golden) -> float:
@@ -64,7 +65,9 @@ def compare_golden(package: Package, model: Model, golden: Golden) -> float:
         OutputError: the verdict is another, a probability differs by more than ``TOLERANCE``, or there is no answer.
     """
     answers = _answer(package, model, golden["file"])
-    pairs = list(zip(answers.p_noise[0].tolist(), (golden["p_noise"][kind] for kind in NoiseType), strict=True))
+    pairs = list(
+        zip(answers.p_noise[0].tolist(), (golden["p_noise"][kind] for kind in answers.noise_types), strict=True)
+    )
     rule = rule_of(package.manifest)
     if golden["p_defect"] is not None:
         if answers.p_defect is None or rule is None:

@@ -12,7 +12,8 @@ from clearcast import imaging
 from clearcast.domain import Inspection, Looks, NoiseType, Verdict
 from clearcast.errors import PictureError, PictureFault, first_line
 from clearcast.imaging import Channels, Picture
-from clearcast.noise.telling import NoiseEstimate, tell_noise
+from clearcast.noise import estimated_noises
+from clearcast.noise.estimation import NoiseEstimate, tell_noise
 from clearcast.runtime.answers import Answers
 from clearcast.runtime.content import missing_content
 from clearcast.runtime.looks import brightness, sharpness
@@ -214,11 +215,12 @@ def _looks(picture: Picture, restored: Picture | None, noise: NoiseEstimate | No
 def noise_of(answers: Answers, height: int, width: int) -> NoiseEstimate:
     """What the answers about one picture say of its noise; waves are looked into only where they are the likeliest."""
     chances = answers.p_noise[0]
-    likeliest = tuple(NoiseType)[int(chances.argmax())]
+    likeliest = answers.noise_types[int(chances.argmax())]
     waves: NDArray[np.float32] | list[float] | None = None
     if likeliest is NoiseType.PERIODIC and answers.waves is not None:
         waves = answers.waves[0]
     elif likeliest is NoiseType.PERIODIC and answers.wave is not None:
         waves = answers.wave[0].tolist()
-    levels = (0.0, 0.0) if answers.levels is None else answers.levels[0].tolist()
-    return tell_noise(chances.tolist(), levels, waves, height, width)
+    zeros = [0.0] * len(estimated_noises(answers.noise_types))
+    levels = zeros if answers.levels is None else answers.levels[0].tolist()
+    return tell_noise(chances.tolist(), levels, waves, height, width, answers.noise_types)

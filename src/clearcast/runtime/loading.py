@@ -4,10 +4,10 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from clearcast.data.sheet import Columns, Reading
-from clearcast.domain import Inspection, NoiseType
+from clearcast.domain import Inspection
 from clearcast.runtime.engine import cores, inspect
 from clearcast.runtime.inspector import Inspector
-from clearcast.runtime.manifest import Manifest
+from clearcast.runtime.manifest import Manifest, noise_types_of
 from clearcast.runtime.package import open_package
 from clearcast.runtime.signing import Trust
 from clearcast.runtime.sources import Shard, Source, items
@@ -22,12 +22,10 @@ class Bundle:
         threshold: the probability of defect above which the verdict is defect, 0..1; None where it judges nothing.
         retake_distance: the verdict is retake where the log-odds of defect are nearer than this to those of the
             threshold; None where it never is.
-        noise_types: those that it tells apart.
+        noise_types: those that it tells apart, in the order of its networks' outputs.
         manifest: all that the bundle says of itself: what it was trained on, how well it did, by which versions.
         threads: how many pictures are worked on at a time.
     """
-
-    noise_types = tuple(NoiseType)
 
     def __init__(self, path: Path, *, threads: int | None = None, trust: Trust | None = None) -> None:
         package = open_package(path, trust)
@@ -35,6 +33,7 @@ class Bundle:
         self.name = self.inspector.name
         self.threshold = self.inspector.threshold
         self.manifest: Manifest = self.inspector.manifest
+        self.noise_types = noise_types_of(self.manifest)
         self.retake_distance = self.inspector.rule.retake_distance if self.inspector.rule else None
         self.threads = threads or cores()
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import NotRequired, TypedDict, cast
 
+from clearcast.domain import NoiseType
 from clearcast.errors import OutputError
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.files import replace_file
@@ -15,6 +16,7 @@ from clearcast.runtime.conforming import misfits, parse_json
 FORMAT = 2
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"  # beside the manifest, whose bytes it signs; see ``signing``
+LEGACY_NOISE_TYPES = ("gaussian", "salt_and_pepper", "periodic", "none")  # of bundles whose manifest does not list any
 _WITHOUT_GRAPHS = 1  # the format before there were graphs; its weights are read as ever
 
 
@@ -85,7 +87,8 @@ class Trained(TypedDict):
     None where nothing could be learned about verdicts, and then ``no_judge`` says why. ``measured``: figures on test
     rows, with intervals (see ``evaluation/evidence/contract.py``). ``noise_made_anew``: whether that is with noise made
     for the purpose, because no test row is noisy; where it is not said, it is not. ``distilled_from``: name and
-    fingerprint of the bundle that taught this one.
+    fingerprint of the bundle that taught this one. ``noise_types``: the classes of noise in the order of the networks'
+    outputs; read it by ``noise_types_of``.
     """
 
     format: int
@@ -100,6 +103,7 @@ class Trained(TypedDict):
     measured: Evidence
     noise_made_anew: NotRequired[bool]
     distilled_from: NotRequired[str]
+    noise_types: NotRequired[list[str]]
 
 
 class Manifest(Trained):
@@ -194,10 +198,27 @@ def parse_trained(text: bytes, where: str) -> Trained:
     if not isinstance(manifest, dict) or found not in [FORMAT, _WITHOUT_GRAPHS]:
         raise OutputError(f"{where}: a bundle of format {found!r}; this version reads format {FORMAT}")
     _require(manifest, Trained.__required_keys__, where)
+    _require_noise_types(manifest, where)
     for name in manifest["files"]:
         if not is_inside(name):
             raise OutputError(f"{where}: its manifest names {name!r}, which lies outside; do not use this bundle")
     return cast(Trained, manifest)
+
+
+def noise_types_of(manifest: Trained) -> tuple[NoiseType, ...]:
+    """The noise types that a bundle's networks tell apart, in the order of their outputs."""
+    return tuple(map(NoiseType, manifest.get("noise_types", LEGACY_NOISE_TYPES)))
+
+
+def _require_noise_types(manifest: Mapping[str, object], where: str) -> None:
+    """Reject classes that this version does not know; no bundle is read with the wrong classes."""
+    names = manifest.get("noise_types", [*LEGACY_NOISE_TYPES])
+    known = [kind.value for kind in NoiseType]
+    if not isinstance(names, list) or not names or any(names.count(name) > 1 or name not in known for name in names):
+        raise OutputError(
+            f"{where}: its {MANIFEST} lists the noise types {names!r}; expected some of {', '.join(known)}, each once. "
+            "Use the version of clearcast that made the bundle, or a later one"
+        )
 
 
 def fingerprint(files: dict[str, str]) -> str:

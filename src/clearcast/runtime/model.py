@@ -12,6 +12,7 @@ from clearcast.errors import OutputError, first_line
 from clearcast.imaging import Channels
 from clearcast.runtime.answers import Answers, check_answers, pixels
 from clearcast.runtime.external_data import external_tensor
+from clearcast.runtime.manifest import noise_types_of
 from clearcast.runtime.package import Package
 
 WHOLE = 1024 * 1024  # pixels; larger pictures go through in tiles, if the bundle has the graphs for it
@@ -74,6 +75,7 @@ class Model:
         control: RunControl | None = None,
     ) -> None:
         self.channels = Channels(package.manifest["trained_on"]["channels"])
+        self.noise_types = noise_types_of(package.manifest)
         self._package = package
         self._threads = threads
         self._tile, self._whole = tile, whole
@@ -103,7 +105,7 @@ class Model:
             ModelOutputError: a graph gave what cannot be; see ``check_answers``.
             OutputError: a graph that only some pictures need was changed, is missing or cannot be loaded.
         """
-        return check_answers(self._said_of(pictures, restored=restored), pictures.shape)
+        return check_answers(self._said_of(pictures, restored=restored), pictures.shape, self.noise_types)
 
     def _said_of(self, pictures: NDArray[np.uint8], *, restored: bool) -> Outputs:
         """The outputs by name, as the graphs gave them."""

@@ -1,19 +1,19 @@
-"""Pictures of a part as they might have been taken as well: turned, mirrored, stretched, lit and focused otherwise."""
+"""Augmentation of classifier images: rotation, mirroring, affine distortion, exposure, blur and sensor noise."""
 
 import cv2
 import numpy as np
 
 from clearcast.imaging import Picture
 
-# Between the ends of these the differences are drawn evenly.
+# Ranges of the uniform distributions.
 _DEGREES = 12.0
 _STRETCH, _SHEAR, _SHIFT = 0.08, 0.05, 0.023  # of the picture's side
 _GAMMA, _GAIN, _OFFSET = 0.25, 0.12, 0.06  # logarithm, share, and share of white
-_BLUR, _LEAST_BLUR, _GRAIN = 1.0, 0.3, 0.02  # pixels, pixels, share of white
+_BLUR, _LEAST_BLUR, _NOISE = 1.0, 0.3, 0.02  # pixels, pixels, share of white
 
 
 def vary(picture: Picture, rng: np.random.Generator) -> Picture:
-    """A view of the same part that differs at random; its labels and its defects stay.
+    """Augment an image at random; its labels and its defects stay.
 
     Args:
         picture: uint8 (height, width) or (height, width, 3); see ``imaging``.
@@ -22,11 +22,11 @@ def vary(picture: Picture, rng: np.random.Generator) -> Picture:
     Returns:
         uint8, of the same shape.
     """
-    return _lit(_moved(picture, rng), rng)
+    return _expose(_transform(picture, rng), rng)
 
 
-def _moved(picture: Picture, rng: np.random.Generator) -> Picture:
-    """Mirrored or not, turned by a quarter or more where that fits, then turned, stretched and shifted a little."""
+def _transform(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Random flip, rotation by right angles that keep the shape, then a small affine transform."""
     height, width = picture.shape[:2]
     quarters = int(rng.integers(4)) if height == width else 2 * int(rng.integers(2))
     turned = np.rot90(picture[:, ::-1] if rng.random() < 0.5 else picture, quarters)
@@ -42,15 +42,15 @@ def _moved(picture: Picture, rng: np.random.Generator) -> Picture:
     return np.asarray(moved, np.uint8)
 
 
-def _lit(picture: Picture, rng: np.random.Generator) -> Picture:
-    """Another exposure, focus and grain."""
-    exposed = np.linspace(0, 1, 256) ** np.exp(rng.uniform(-_GAMMA, _GAMMA))
-    exposed = exposed * rng.uniform(1 - _GAIN, 1 + _GAIN) + rng.uniform(-_OFFSET, _OFFSET)
-    seen = exposed.astype(np.float32)[picture]
+def _expose(picture: Picture, rng: np.random.Generator) -> Picture:
+    """Random exposure (gamma, gain, offset), blur and sensor noise."""
+    tone_curve = np.linspace(0, 1, 256) ** np.exp(rng.uniform(-_GAMMA, _GAMMA))
+    tone_curve = tone_curve * rng.uniform(1 - _GAIN, 1 + _GAIN) + rng.uniform(-_OFFSET, _OFFSET)
+    image = tone_curve.astype(np.float32)[picture]
     blur = rng.uniform(0, _BLUR)
-    if blur > _LEAST_BLUR:  # less changes nothing
-        seen = np.asarray(cv2.GaussianBlur(seen, (0, 0), blur), np.float32)
-    grain = rng.uniform(-_GRAIN, _GRAIN)  # half of the views have none
-    if grain > 0:
-        seen = seen + np.float32(grain) * rng.standard_normal(seen.shape, np.float32)
-    return np.asarray(np.rint(np.clip(seen, 0, 1) * 255), np.uint8)
+    if blur > _LEAST_BLUR:  # less has no visible effect
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), blur), np.float32)
+    sigma = rng.uniform(-_NOISE, _NOISE)  # half of the images get none
+    if sigma > 0:
+        image = image + np.float32(sigma) * rng.standard_normal(image.shape, np.float32)
+    return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)

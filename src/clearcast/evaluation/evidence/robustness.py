@@ -3,28 +3,24 @@
 import numpy as np
 import pandas as pd
 
-from clearcast.domain import Label, NoiseType
+from clearcast.domain import Label
 from clearcast.evaluation.evidence.contract import Figure, RobustnessCurve, RobustnessPoint
 from clearcast.evaluation.evidence.figures import figure
 from clearcast.evaluation.evidence.restoration import mean_figure
 from clearcast.evaluation.evidence.words import percent
 from clearcast.evaluation.statistics.intervals import share_interval
 from clearcast.evaluation.statistics.sample import Sample
+from clearcast.noise import NOISES
 
 TOLERANCE = 0.05  # largest loss of accuracy, compared with that without noise, that counts as robust
-_LEVELS = {
-    NoiseType.GAUSSIAN: "standard deviation (white is 1)",
-    NoiseType.SALT_AND_PEPPER: "share of affected pixels",
-    NoiseType.PERIODIC: "root mean square of the waves (white is 1)",
-}
 _INPUTS = {"noisy": "On noisy images", "denoised": "On denoised images"}
 
 
 def robustness_curves(robustness: pd.DataFrame, seed: int) -> dict[str, RobustnessCurve]:
     """Make one curve for each noise type of the table."""
     return {
-        noise.value: _curve(rows, name, seed)
-        for noise, name in _LEVELS.items()
+        noise.value: _curve(rows, noise.specification.robustness.name, seed)
+        for noise in NOISES
         if not (rows := robustness[robustness["noise_type"] == noise]).empty
     }
 

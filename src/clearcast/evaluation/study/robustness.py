@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
@@ -20,23 +20,16 @@ from clearcast.evaluation.study.classify import defect_probabilities, load_class
 from clearcast.evaluation.study.denoise import load_denoiser, restored, without_depth
 from clearcast.evaluation.study.material import Material
 from clearcast.imaging import Channels
-from clearcast.noise import Level
+from clearcast.noise import NOISES, Level
 from clearcast.progress import progress_bar
 
 MOST_IMAGES = 150  # of the test rows, spread over the parts: enough for curves, within minutes
 JPEG_QUALITY = 80  # after the noise, as cameras do and as `clearcast corrupt` does
 JUDGING = frozenset({Stage.NOISY, Stage.DENOISING, Stage.DENOISED})  # the stages whose networks are evaluated
 _BATCH = 25  # images
-_WAVES = noise.PeriodicRange()
 
-# The standard deviation of Gaussian noise, the density of impulses, the root mean square of periodic noise (0..1
-# scale): from hardly visible to beyond the defaults of `clearcast corrupt`.
 LEVELS: Mapping[NoiseType, tuple[float, ...]] = MappingProxyType(
-    {
-        NoiseType.GAUSSIAN: (0.04, 0.08, 0.14, 0.22, 0.32),
-        NoiseType.SALT_AND_PEPPER: (0.02, 0.05, 0.1, 0.18, 0.3),
-        NoiseType.PERIODIC: (0.04, 0.08, 0.14, 0.22, 0.32),
-    }
+    {kind: kind.specification.robustness.strengths for kind in NOISES}
 )
 
 _Pixels = NDArray[np.uint8]
@@ -95,15 +88,8 @@ def chosen_rows(rows: Sequence[int], parts: Sequence[str], seed: int) -> list[in
 
 def level_of(kind: NoiseType, strength: float, shape: tuple[int, ...], rng: np.random.Generator) -> Level:
     """Make noise parameters of the given strength (see ``LEVELS``); a periodic pattern is drawn and scaled to it."""
-    if kind is NoiseType.GAUSSIAN:
-        return noise.GaussianLevel(strength)
-    if kind is NoiseType.SALT_AND_PEPPER:
-        return noise.SaltPepperLevel(strength)
-    drawn = noise.sample_level(_WAVES, rng, shape)
-    assert isinstance(drawn, noise.PeriodicLevel)
-    rms = math.sqrt(sum(wave.amplitude**2 / 2 for wave in drawn.waves))
-    scaled = (replace(wave, amplitude=min(1.0, wave.amplitude * strength / rms)) for wave in drawn.waves)
-    return noise.PeriodicLevel(tuple(scaled))
+    level: Level = kind.specification.robustness.level(strength, rng, shape)
+    return level
 
 
 def _load_networks(context: Material) -> _Networks:

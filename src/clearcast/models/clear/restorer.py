@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clearcast.domain import NoiseType
 from clearcast.models.clear.blocks import Residual, fill, luma, median3, to_unit
 from clearcast.models.clear.resample import Window, enlarge
-from clearcast.models.clear.sense import LEVEL_UNIT, LEVELS, NoiseSense
+from clearcast.models.clear.sense import LEVEL_UNIT, NoiseSense, conditioning_size
 from clearcast.models.clear.waves import WaveFinder
 from clearcast.models.renamed_weights import accept_renamed_weights
 
 STRIDE = 8  # the detail U-Net takes heights and widths that are multiples of this
 _BASES = 3
-_TYPES = 4  # noise types
 
 
 class Build(NamedTuple):
@@ -57,11 +57,11 @@ class Seen(NamedTuple):
 
 
 def about_of(scores: Tensor, levels: Tensor) -> Tensor:
-    """Compute the conditioning vector: noise type probabilities and noise levels, float (batch, 6).
+    """Compute the conditioning vector: noise type probabilities and noise levels, float (batch, types + levels).
 
     Args:
-        scores: float (batch, 4); see ``NoiseSense``.
-        levels: float (batch, 2); see ``NoiseSense``.
+        scores: float (batch, types); see ``NoiseSense``.
+        levels: float (batch, levels); see ``NoiseSense``.
     """
     return torch.cat([scores.softmax(dim=1), levels / LEVEL_UNIT], dim=1)
 
@@ -69,10 +69,10 @@ def about_of(scores: Tensor, levels: Tensor) -> Tensor:
 class Survey(nn.Module):
     """Global encoder: estimates noise type, noise levels and periodic noise from the whole grey image."""
 
-    def __init__(self) -> None:
+    def __init__(self, noise_types: Sequence[NoiseType] = tuple(NoiseType)) -> None:
         super().__init__()
         self.periodic_head = WaveFinder()
-        self.noise_head = NoiseSense(self.periodic_head.features)
+        self.noise_head = NoiseSense(self.periodic_head.features, noise_types)
         accept_renamed_weights(self, {"finder": "periodic_head", "sense": "noise_head"})
 
     def forward(self, noisy: Tensor) -> Seen:
@@ -92,9 +92,12 @@ class Detail(nn.Module):
     Args:
         depth: 1 for grey images, 3 for colour.
         build: its size.
+        conditioning: length of the conditioning vector.
     """
 
-    def __init__(self, depth: int = 1, build: Build = THOROUGH) -> None:
+    def __init__(
+        self, depth: int = 1, build: Build = THOROUGH, *, conditioning: int = conditioning_size(tuple(NoiseType))
+    ) -> None:
         super().__init__()
         self.depth = depth
         (top, middle, bottom), reach = build.channels, build.reach
@@ -110,7 +113,7 @@ class Detail(nn.Module):
         self.top_out = Residual(top)
         self.residual_head = nn.ConvTranspose2d(top, depth, reach, stride=2, padding=reach // 2 - 1)
         self.mix_head = nn.Conv2d(top, _BASES, build.weighing, padding=build.weighing // 2)
-        self.film = nn.ModuleList(nn.Linear(_TYPES + len(LEVELS), 2 * width) for width in build.channels)
+        self.film = nn.ModuleList(nn.Linear(conditioning, 2 * width) for width in build.channels)
         for head in (self.residual_head, self.mix_head):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(torch.as_tensor(head.bias))
@@ -132,7 +135,7 @@ class Detail(nn.Module):
             noisy: uint8, or float in 0..1, (batch, depth, height, width); height and width multiples of ``STRIDE``.
             waves: the periodic noise at the same size, float (batch, 1, height, width).
             small: the denoised thumbnail enlarged to the same size, float (batch, 1, height, width).
-            conditioning: float (batch, 6); see ``about_of``.
+            conditioning: float (batch, types + levels); see ``about_of``.
 
         Returns:
             Float (batch, depth, height, width), about 0..1, not clipped.
@@ -178,13 +181,21 @@ class Restorer(nn.Module):
     Args:
         depth: 1 for grey images, 3 for colour.
         build: of the detail U-Net.
+        noise_types: the classes of the noise head, in the order of its outputs.
     """
 
-    def __init__(self, depth: int = 1, build: Build = THOROUGH) -> None:
+    def __init__(
+        self, depth: int = 1, build: Build = THOROUGH, noise_types: Sequence[NoiseType] = tuple(NoiseType)
+    ) -> None:
         super().__init__()
-        self.global_encoder = Survey()
-        self.detail = Detail(depth, build)
+        self.global_encoder = Survey(noise_types)
+        self.detail = Detail(depth, build, conditioning=conditioning_size(noise_types))
         accept_renamed_weights(self, {"survey": "global_encoder"})
+
+    @property
+    def noise_types(self) -> tuple[NoiseType, ...]:
+        """The classes of the noise head, in the order of its outputs."""
+        return self.global_encoder.noise_head.noise_types
 
     def forward(self, noisy: Tensor) -> tuple[Tensor, Seen]:
         """Denoise images, float (batch, depth, height, width) in 0..1, of any height and width.

@@ -1,4 +1,4 @@
-"""Finds periodic noise on a small picture, with a view of the whole of it."""
+"""Periodic-noise head: estimates the waves of periodic noise on a thumbnail of the image."""
 
 import torch
 from torch import Tensor, nn
@@ -7,15 +7,15 @@ from torch.nn import functional
 from clearcast.models.clear.blocks import Fourier, Residual
 from clearcast.models.clear.resample import shrink
 
-SIDE = 128  # the small picture; waves of the data have some 25 cycles a side at most
+SIDE = 128  # pixels of the thumbnail; waves of the data have about 25 cycles a side at most
 _CLIPPED = 0.04  # nearer than this to black or white, a pixel may have been clipped
 
 
 class WaveFinder(nn.Module):
-    """From a noisy picture to its waves, the small picture without any noise, and a vector about the whole.
+    """From a noisy image to its waves, a denoised thumbnail, and a vector of global features.
 
-    A U-Net (Ronneberger et al. 2015) of three levels with layers in the Fourier domain at the upper two. Where waves
-    clip, a plain mean misleads, so it is told the shares of black and white pixels too.
+    A U-Net (Ronneberger et al. 2015) of three levels with Fourier layers at the upper two. Clipped waves bias the mean
+    of pixels, so the shares of black and white pixels are inputs too.
     """
 
     def __init__(self, channels: tuple[int, int, int] = (24, 48, 96)) -> None:
@@ -40,14 +40,14 @@ class WaveFinder(nn.Module):
         self.register_buffer("places", torch.stack(torch.meshgrid(place, place, indexing="ij"))[None], persistent=False)
 
     def forward(self, noisy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Look for waves.
+        """Estimate the waves.
 
         Args:
             noisy: float (batch, 1, height, width) in 0..1, any height and width.
 
         Returns:
-            The waves as they were added before clipping, float (batch, 1, SIDE, SIDE); the small picture without any
-            noise, of the same shape, about 0..1; and (batch, features), what is known of the picture as a whole.
+            The waves before clipping, float (batch, 1, SIDE, SIDE); the denoised thumbnail, of the same shape,
+            about 0..1; and the global features, (batch, features).
         """
         small = thumbnail(noisy)
         top = self.top_in(self.enter(self._inputs(small)))
@@ -65,7 +65,7 @@ class WaveFinder(nn.Module):
 
 
 def thumbnail(noisy: Tensor) -> Tensor:
-    """Mean, share of black and share of white pixels: (batch, 1, height, width) to (batch, 3, SIDE, SIDE)."""
+    """Shrink to mean, share of black and share of white pixels: (batch, 1, height, width) to (batch, 3, SIDE, SIDE)."""
     black = ((_CLIPPED - noisy) / _CLIPPED).clamp(0, 1)
     white = ((noisy - 1 + _CLIPPED) / _CLIPPED).clamp(0, 1)
     return shrink(torch.cat([noisy, black, white], dim=1), SIDE, SIDE)

@@ -38,7 +38,7 @@ class Filter(BaseModel):
         list[Literal["ok", "defect", "retake", "none"]],
         Field(description="any of these; none: not inspected", max_length=4),
     ] = []
-    noise_type: Annotated[list[NoiseType], Field(description="any of these", max_length=4)] = []
+    noise_type: Annotated[list[NoiseType], Field(description="any of these", max_length=len(NoiseType))] = []
     model: _ShortText = ""
     station: _ShortText = ""
     disagreement: Disagreement | None = None

@@ -89,8 +89,8 @@ def survey_batch(gallery: Gallery, rng: np.random.Generator) -> Batch:
     samples = [gallery.draw(rng) for _ in range(SURVEY_BATCH)]
     noisy, clean = _image_tensors(samples)
     waves = torch.stack([_shrunk_waves(sample) for sample in samples])
-    kinds = torch.tensor([TYPES.index(sample.kind) for sample in samples])
-    levels = torch.tensor([[_nan_if_unknown(sample.sigma), _nan_if_unknown(sample.density)] for sample in samples])
+    kinds = torch.tensor([TYPES.index(sample.noise_type) for sample in samples])
+    levels = torch.tensor([[_nan_if_unknown(level) for level in sample.levels.values()] for sample in samples])
     return noisy, clean, waves, kinds, levels
 
 

@@ -12,6 +12,7 @@ from clearcast.data.sheet import Row, Sheet
 from clearcast.domain import NoiseType
 from clearcast.errors import SheetError
 from clearcast.imaging import Channels, Picture
+from clearcast.noise import estimated_noises
 from clearcast.progress import Progress
 from clearcast.training.scars import scar
 from clearcast.training.synthesis import Spoiled, augment, jitter, spoil
@@ -130,8 +131,7 @@ def _sheet_sample(noisy: Picture, clean: Picture, kind: NoiseType) -> Spoiled:
         noisy,
         clean,
         kind,
-        sigma=None if kind is NoiseType.GAUSSIAN else 0.0,
-        density=None if kind is NoiseType.SALT_AND_PEPPER else 0.0,
+        levels={each: None if each is kind else 0.0 for each in estimated_noises()},
         waves=None if kind is NoiseType.PERIODIC else np.zeros(clean.shape[:2], np.float32),
     )
 

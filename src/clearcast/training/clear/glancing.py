@@ -14,9 +14,18 @@ from torch.nn import functional
 
 from clearcast import imaging
 from clearcast.imaging import Channels, Picture
-from clearcast.models.glance import CYCLES_UNIT, LEVEL_UNIT, TOLD, TURN_UNIT, Glance, about_noise, fit_into
+from clearcast.models.glance import (
+    CYCLES_UNIT,
+    LEVEL_UNIT,
+    TOLD,
+    TURN_UNIT,
+    WAVE_NUMBERS,
+    Glance,
+    about_noise,
+    fit_into,
+)
 from clearcast.models.judge import extremes
-from clearcast.noise.estimating import strongest_cycles
+from clearcast.noise.estimation import strongest_cycles
 from clearcast.training.clear.gallery import Pair
 from clearcast.training.clear.modules import AnnealedModule, mean_difference
 from clearcast.training.clear.steps import EPOCH, fixed_loader, step_loader
@@ -202,11 +211,9 @@ class Lessons:
             noisy = imaging.load(pair.noisy, self._views.channels)
             return noisy, TYPES.index(pair.noise_type), np.full(TOLD, np.nan, np.float32)
         sample = spoil(self._views.full_size(row, view), rng)
-        assert sample.sigma is not None
-        assert sample.density is not None
         assert sample.waves is not None
-        levels = _level_targets(sample.sigma, sample.density, sample.waves)
-        return sample.noisy, TYPES.index(sample.kind), levels
+        levels = _level_targets(list(sample.levels.values()), sample.waves)
+        return sample.noisy, TYPES.index(sample.noise_type), levels
 
 
 def fit_glance(glance: Glance, lessons: Lessons, folder: Path, *, steps: int, config: Surroundings) -> Fitted:
@@ -263,11 +270,12 @@ def planes(image: Picture) -> Tensor:
     return pixels.permute(2, 0, 1)[None].float()
 
 
-def _level_targets(sigma: float, density: float, waves: NDArray[np.float32]) -> NoiseLevels:
+def _level_targets(noise_levels: Sequence[float | None], waves: NDArray[np.float32]) -> NoiseLevels:
     """Compute the targets of ``Glimpse.raw_levels``; the direction is NaN without periodic noise."""
     levels = np.full(TOLD, np.nan, np.float32)
     power = float(waves.std())
-    levels[:3] = np.array([sigma, density, power]) / LEVEL_UNIT
+    levels[: -len(WAVE_NUMBERS)] = np.array(noise_levels, np.float64) / LEVEL_UNIT  # None becomes NaN
+    levels[-len(WAVE_NUMBERS)] = power / LEVEL_UNIT
     if power <= _LEAST_WAVES:
         return levels
     rows, columns = (min(side, _LONGEST_FIELD, _FIELD * side // min(waves.shape)) for side in waves.shape)
@@ -275,5 +283,9 @@ def _level_targets(sigma: float, density: float, waves: NDArray[np.float32]) -> 
     found = strongest_cycles(field)
     if found and (cycles := math.hypot(*found[1:])):
         turn = 2 * math.atan2(*found[1:])
-        levels[3:] = math.log2(cycles) / CYCLES_UNIT, TURN_UNIT * math.cos(turn), TURN_UNIT * math.sin(turn)
+        levels[1 - len(WAVE_NUMBERS) :] = (
+            math.log2(cycles) / CYCLES_UNIT,
+            TURN_UNIT * math.cos(turn),
+            TURN_UNIT * math.sin(turn),
+        )
     return levels

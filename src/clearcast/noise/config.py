@@ -1,6 +1,6 @@
-"""Ranges of noise levels from a file: strict TOML, one table a noise type.
+"""Ranges of noise levels from a TOML file: one table a noise type, unknown keys are rejected.
 
-A type without a table is not dealt; a key that is not given keeps its default. All that there are::
+A type without a table is not used; a key that is not given keeps its default. All tables and keys::
 
     [gaussian]
     sigma = [0.04, 0.22]
@@ -30,16 +30,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from clearcast.domain import NoiseType
 from clearcast.errors import RecipeError
-from clearcast.noise.ranges import DEFAULT_RANGES, LevelRange
+from clearcast.noise.registry import DEFAULT_RANGES, NoiseType
+from clearcast.noise.specification import LevelRange
 
 _Record = TypeVar("_Record")
 _LARGEST = 1e15  # beyond it, whole numbers are no longer exact as float
 
 
 def load_ranges(path: Path) -> Mapping[NoiseType, LevelRange]:
-    """The ranges that a TOML file states, by noise type; see this module's text for its form.
+    """Read the ranges of a TOML file, by noise type; see this module's docstring for the format.
 
     Raises:
         RecipeError: no such file, not UTF-8, not TOML, no noise type, an unknown key, or a value that is not allowed.
@@ -48,26 +48,26 @@ def load_ranges(path: Path) -> Mapping[NoiseType, LevelRange]:
         tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RecipeError(
-            f"{path}: cannot be read ({error.strerror}); needed is a TOML file with noise levels"
+            f"{path}: cannot be read ({error.strerror}); expected a TOML file with noise levels"
         ) from None
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: not UTF-8 text; save the file again as UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise RecipeError(f"{path}: not valid TOML ({error}); mend the file there") from None
+        raise RecipeError(f"{path}: not valid TOML ({error}); correct the file there") from None
     defaults = {kind.value: levels for kind, levels in DEFAULT_RANGES.items()}
     _require_known(tables, defaults, f"{path}:")
     if not tables:
-        raise RecipeError(f"{path}: names no noise type; needed are one or more of {_tables(defaults)}")
+        raise RecipeError(f"{path}: expected one or more of {_tables(defaults)}, got no noise type")
     return MappingProxyType(
         {NoiseType(name): _parse(tables[name], defaults[name], name, path) for name in defaults if name in tables}
     )
 
 
 def _parse(table: object, default: _Record, place: str, path: Path) -> _Record:
-    """The record of the default's kind with the table's values in place of the default's own."""
+    """The default with the values of the table in place of its own."""
     where = f"{path}: [{place}]"
     if not isinstance(table, dict):
-        raise RecipeError(f"{where} is {table!r}; needed is a table with keys")
+        raise RecipeError(f"{where}: expected a table with keys, got {table!r}")
     known = vars(default)
     _require_known(table, known, where)
     values = {
@@ -82,21 +82,21 @@ def _parse(table: object, default: _Record, place: str, path: Path) -> _Record:
         raise RecipeError(f"{where} {error}") from None
 
 
-def _value(value: Any, default: Any, where: str) -> Any:  # noqa: ANN401 -- one of the kinds named below
-    """The value, if it is of its default's kind: truth, whole number, number, or two of them."""
+def _value(value: Any, default: Any, where: str) -> Any:  # noqa: ANN401 -- one of the types named below
+    """The value, if it has the type of its default: boolean, whole number, number, or two of them."""
     match default:
         case bool():
-            fits, needed = isinstance(value, bool), "true or false"
+            fits, expected = isinstance(value, bool), "true or false"
         case int():
-            fits, needed = _is_whole(value), "a whole number"
+            fits, expected = _is_whole(value), "a whole number"
         case float():
-            fits, needed = _is_number(value), "a number"
+            fits, expected = _is_number(value), "a number"
         case (int(), int()):
-            fits, needed = _is_pair(value) and all(map(_is_whole, value)), "two whole numbers, [lowest, highest]"
+            fits, expected = _is_pair(value) and all(map(_is_whole, value)), "two whole numbers, [lowest, highest]"
         case _:
-            fits, needed = _is_pair(value) and all(map(_is_number, value)), "two numbers, [lowest, highest]"
+            fits, expected = _is_pair(value) and all(map(_is_number, value)), "two numbers, [lowest, highest]"
     if not fits:
-        raise RecipeError(f"{where} is {value!r}; needed is {needed}")
+        raise RecipeError(f"{where}: expected {expected}, got {value!r}")
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -116,7 +116,7 @@ def _require_known(table: Mapping[str, object], known: Mapping[str, object], whe
     unknown = [key for key in table if key not in known]
     if unknown:
         listed = ", ".join(map(repr, unknown))
-        raise RecipeError(f"{where} has unknown {listed}; known are {', '.join(known)}: mend the spelling or remove it")
+        raise RecipeError(f"{where} has unknown {listed}; known are {', '.join(known)}; correct the spelling")
 
 
 def _tables(names: Mapping[str, object]) -> str:

@@ -1,0 +1,118 @@
+"""Registry of the noise types: one line a type, from which everything that lists noise types is derived."""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+
+from clearcast.imaging import Picture
+from clearcast.noise.gaussian import GAUSSIAN_NOISE
+from clearcast.noise.images import require_image, require_picture
+from clearcast.noise.periodic import PERIODIC_NOISE
+from clearcast.noise.salt_and_pepper import SALT_AND_PEPPER_NOISE
+from clearcast.noise.specification import AnySpecification, Image, Level, LevelEstimate, LevelRange
+
+
+class NoiseType(StrEnum):
+    """Type of the noise in an image; ``NONE`` is the class of images without noise.
+
+    A new type is one line here and a file with its specification. Trained networks keep the classes that they know:
+    a bundle's manifest lists them in the order of its outputs.
+    """
+
+    GAUSSIAN = "gaussian", GAUSSIAN_NOISE
+    SALT_AND_PEPPER = "salt_and_pepper", SALT_AND_PEPPER_NOISE
+    PERIODIC = "periodic", PERIODIC_NOISE
+    NONE = "none"
+
+    _specification: AnySpecification | None
+
+    def __new__(cls, value: str, specification: AnySpecification | None = None) -> Self:
+        """A member whose value is its name in files."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member._specification = specification
+        return member
+
+    @property
+    def specification(self) -> AnySpecification:
+        """The specification; ``NONE`` has none."""
+        assert self._specification, f"{self} is not a noise"
+        return self._specification
+
+    @property
+    def estimate(self) -> LevelEstimate[Any]:
+        """How the level is estimated; only for the types of ``estimated_noises``."""
+        assert self.specification.estimate, f"the level of {self} is not estimated as a number"
+        return self.specification.estimate
+
+    @property
+    def display_name(self) -> str:
+        """The name as people read it in tables and figures.
+
+        >>> NoiseType.SALT_AND_PEPPER.display_name
+        'Salt-and-pepper'
+        """
+        return self._specification.display_name if self._specification else "None"
+
+
+NOISES: tuple[NoiseType, ...] = tuple(kind for kind in NoiseType if kind is not NoiseType.NONE)
+"""The noise types that can be added to an image, in the order of ``NoiseType``."""
+
+DEFAULT_RANGES: Mapping[NoiseType, LevelRange] = MappingProxyType(
+    {kind: kind.specification.default_range for kind in NOISES}
+)
+"""The noise found in images of cast parts (512 x 512 pixels) whose reference images are known."""
+
+
+def estimated_noises(noise_types: Iterable[NoiseType] = NoiseType) -> tuple[NoiseType, ...]:
+    """Those of some classes whose level networks estimate as a number, in the order of the networks' outputs."""
+    return tuple(kind for kind in noise_types if kind in NOISES and kind.specification.estimate)
+
+
+def level_type(level: Level | LevelRange) -> NoiseType:
+    """The noise type of a level or of a range."""
+    for kind in NOISES:
+        specification = kind.specification
+        if isinstance(level, (specification.level, type(specification.default_range))):
+            return kind
+    raise TypeError(f"expected a level or a range of a registered noise type, got {type(level).__name__}")
+
+
+def sample_level(levels: LevelRange, rng: np.random.Generator, shape: tuple[int, ...]) -> Level:
+    """Draw one level for an image of ``shape`` (height, width) or (height, width, 3) in pixels.
+
+    >>> from clearcast.noise import GaussianRange
+    >>> sample_level(GaussianRange(sigma=(0.1, 0.1)), np.random.default_rng(7), (512, 512, 3))
+    GaussianLevel(sigma=0.1, per_channel=True)
+    """
+    level: Level = level_type(levels).specification.sample(levels, rng, shape)
+    return level
+
+
+def add_noise(image: Image, level: Level, rng: np.random.Generator) -> Image:
+    """Add the noise that ``level`` describes to a float32 image with values in 0..1.
+
+    Returns:
+        A new image of the same shape, clipped to 0..1. Its only randomness is ``rng``.
+
+    Raises:
+        PictureError: the image is not float32, or has another shape than (height, width) or (height, width, 3).
+    """
+    require_image(image)
+    noisy: Image = level_type(level).specification.apply(image, level, rng)
+    return noisy
+
+
+def corrupt(image: Picture, level: Level, rng: np.random.Generator) -> Picture:
+    """Add noise to a uint8 image (see ``imaging``) on the 0..1 scale, clip, and round to the nearest of 0..255.
+
+    Raises:
+        PictureError: the image is not uint8, or has another shape than (height, width) or (height, width, 3).
+    """
+    require_picture(image)
+    noisy = add_noise(image * np.float32(1 / 255), level, rng)
+    noisy *= np.float32(255)
+    return np.rint(noisy, out=noisy).astype(np.uint8)

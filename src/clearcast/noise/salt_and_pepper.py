@@ -1,0 +1,93 @@
+"""Salt-and-pepper noise (impulses): some pixels turn white or black, the others keep their values."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clearcast.noise.images import require_image
+from clearcast.noise.specification import (
+    Image,
+    Level,
+    LevelEstimate,
+    LevelRange,
+    NoiseSpecification,
+    Robustness,
+    Span,
+    require,
+    require_span,
+)
+
+
+@dataclass(frozen=True)
+class SaltPepperLevel(Level):
+    """Parameters of impulses: a pixel turns white (salt) or black (pepper), in all channels at once.
+
+    Attributes:
+        density: the probability, 0..1, that a pixel becomes an impulse.
+        salt_share: the probability, 0..1, that an impulse is white.
+
+    Raises:
+        RecipeError: a probability is outside 0..1.
+    """
+
+    density: float
+    salt_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        require("density", self.density, 0, 1, "it is the share of pixels that become impulses; 5 percent are 0.05")
+        require("salt_share", self.salt_share, 0, 1, "it is the share of white impulses; half is 0.5")
+
+
+@dataclass(frozen=True)
+class SaltPepperRange(LevelRange):
+    """Lowest and highest density and salt share, drawn uniformly; see ``SaltPepperLevel``."""
+
+    density: Span = (0.03, 0.15)
+    salt_share: Span = (0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        require_span("density", self.density, 0, 1)
+        require_span("salt_share", self.salt_share, 0, 1)
+
+
+def add_salt_and_pepper(image: Image, level: SaltPepperLevel, rng: np.random.Generator) -> Image:
+    """Turn each pixel white or black with the probabilities of ``level``; the others keep their values exactly.
+
+    Raises:
+        PictureError: see ``add_noise``.
+    """
+    require_image(image)
+    chance = rng.random(image.shape[:2])
+    noisy = image.copy()
+    noisy[chance < level.density] = 0
+    noisy[chance < level.density * level.salt_share] = 1
+    return noisy
+
+
+def _sample(levels: SaltPepperRange, rng: np.random.Generator, _: tuple[int, ...]) -> SaltPepperLevel:
+    return SaltPepperLevel(float(rng.uniform(*levels.density)), float(rng.uniform(*levels.salt_share)))
+
+
+SALT_AND_PEPPER_NOISE = NoiseSpecification(
+    display_name="Salt-and-pepper",
+    sheet_word="Salt",
+    words=("salt", "saltpepper", "saltandpepper", "saltnpepper", "sp", "sandp", "snp", "impulse"),
+    level=SaltPepperLevel,
+    default_range=SaltPepperRange(),
+    training_range=SaltPepperRange(density=(0.005, 0.25), salt_share=(0.3, 0.7)),
+    second_range=SaltPepperRange(density=(0.005, 0.125)),
+    sample=_sample,
+    apply=add_salt_and_pepper,
+    robustness=Robustness(
+        name="share of pixels struck",
+        strengths=(0.02, 0.05, 0.1, 0.18, 0.3),
+        level=lambda strength, *_: SaltPepperLevel(strength),
+    ),
+    estimate=LevelEstimate(
+        name="density",
+        of=lambda level: level.density,
+        describe=lambda density: f"{100 * density:.1f}% of the pixels",
+        maximum=1.0,
+    ),
+    comes_last=True,
+)

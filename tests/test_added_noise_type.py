@@ -1,0 +1,184 @@
+"""A noise type is added with one file and one line: in a copy of the package, tried by a fresh interpreter."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import clearcast
+from clearcast.errors import OutputError
+from clearcast.runtime.manifest import parse_trained
+
+SPECIFICATION = '''
+"""Speckle noise: each pixel is multiplied by a value of mean 1."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from clearcast.noise.specification import Level, LevelEstimate, LevelRange, NoiseSpecification, Robustness
+
+
+@dataclass(frozen=True)
+class SpeckleLevel(Level):
+    """Parameter of speckle noise."""
+
+    spread: float
+
+
+@dataclass(frozen=True)
+class SpeckleRange(LevelRange):
+    """Lowest and highest spread."""
+
+    spread: tuple[float, float] = (0.1, 0.3)
+
+
+def add_speckle(image, level, rng):
+    """Multiply each pixel."""
+    return np.clip(image * (1 + level.spread * rng.standard_normal(image.shape, np.float32)), 0, 1).astype(np.float32)
+
+
+SPECKLE_NOISE = NoiseSpecification(
+    display_name="Speckle",
+    sheet_word="Speckle",
+    words=("speckle", "multiplicative"),
+    level=SpeckleLevel,
+    default_range=SpeckleRange(),
+    training_range=SpeckleRange(spread=(0.05, 0.4)),
+    sample=lambda levels, rng, shape: SpeckleLevel(float(rng.uniform(*levels.spread))),
+    apply=add_speckle,
+    robustness=Robustness(name="spread", strengths=(0.1, 0.2), level=lambda strength, *_: SpeckleLevel(strength)),
+    estimate=LevelEstimate(name="spread", of=lambda level: level.spread, describe="spread {:.2f}".format),
+)
+'''
+IMPORT = "from clearcast.noise.specification import AnySpecification"
+LAST = '    PERIODIC = "periodic", PERIODIC_NOISE\n'
+LINE = '    SPECKLE = "speckle", SPECKLE_NOISE\n'
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package with one file and one line, and its import, more."""
+    folder = tmp_path_factory.mktemp("added")
+    shutil.copytree(Path(clearcast.__file__).parent, folder / "clearcast", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "clearcast/noise/speckle.py").write_text(SPECIFICATION, "utf-8")
+    registry = folder / "clearcast/noise/registry.py"
+    text = registry.read_text("utf-8")
+    assert text.count(LAST) == text.count(IMPORT) == 1
+    text = text.replace(LAST, LAST + LINE)
+    registry.write_text(text.replace(IMPORT, f"from clearcast.noise.speckle import SPECKLE_NOISE\n{IMPORT}"), "utf-8")
+    return folder
+
+
+def result_of(package: Path, code: str, *arguments: object) -> Any:  # noqa: ANN401 -- whatever the code gives as JSON
+    """What a fresh interpreter prints last, with the copy in place of the package."""
+    environment = os.environ | {"PYTHONPATH": str(package)}
+    command = [sys.executable, "-c", f"import json, sys\nimport numpy as np\n{code}", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_levels_are_drawn_applied_and_described(package: Path) -> None:
+    code = """
+from clearcast import noise
+from clearcast.noise.estimation import tell_noise
+kind = noise.NoiseType("speckle")
+rng = np.random.default_rng(1)
+grey = np.full((64, 64), 128, np.uint8)
+level = noise.sample_level(noise.DEFAULT_RANGES[kind], rng, grey.shape)
+noisy = noise.corrupt(grey, level, rng)
+estimate = tell_noise([0.1, 0.1, 0.1, 0.6, 0.1], [0, 0, level.spread], None, 64, 64)
+print(json.dumps([list(noise.NoiseType), kind.display_name, level.spread, noisy.std() / 128, estimate.noise_type,
+                  estimate.level]))
+"""
+    kinds, name, spread, measured, likeliest, described = result_of(package, code)
+
+    assert kinds == ["gaussian", "salt_and_pepper", "periodic", "speckle", "none"]
+    assert (name, likeliest, described) == ("Speckle", "speckle", f"spread {spread:.2f}")
+    assert measured == pytest.approx(spread, rel=0.05)
+
+
+def test_a_folder_is_corrupted_with_it_and_its_sheet_is_read(package: Path, tmp_path: Path) -> None:
+    code = """
+from pathlib import Path
+from clearcast import imaging, noise
+from clearcast.data.corrupt import corrupt_folder
+from clearcast.data.sheet import read_sheet
+from clearcast.data.words import parse_noise_type
+folder = Path(sys.argv[1])
+for number in range(8):
+    imaging.save(folder / "in" / f"{number}.png", np.full((32, 32), 20 * number + 40, np.uint8))
+ranges = noise.load_ranges(folder / "levels.toml")
+done = corrupt_folder(folder / "in", folder / "out", seed=1, ranges=ranges)
+rows = read_sheet(folder / "out" / "Labels.xlsx").rows
+print(json.dumps([done.written, [row.noise_type for row in rows], parse_noise_type("Multiplicative noise")]))
+"""
+    (tmp_path / "levels.toml").write_text("[gaussian]\n[speckle]\nspread = [0.2, 0.3]\n", "utf-8")
+    written, listed, word = result_of(package, code, tmp_path)
+
+    assert written == {"gaussian": 4, "speckle": 4}
+    assert sorted(listed) == ["gaussian"] * 4 + ["speckle"] * 4
+    assert word == "speckle"
+    header = (tmp_path / "out" / "levels.csv").read_text("utf-8").splitlines()[0]
+    assert header.endswith("phase_deg,spread,level_json")
+
+
+def test_training_learns_it_and_older_bundles_keep_their_classes(package: Path) -> None:
+    code = """
+import torch
+from clearcast.evaluation.study.robustness import LEVELS
+from clearcast.models.clear.restorer import Restorer
+from clearcast.noise import NoiseType
+from clearcast.runtime.answers import check_answers
+from clearcast.runtime.manifest import noise_types_of
+from clearcast.training.synthesis import spoil
+flat = np.full((32, 32), 128, np.uint8)
+drawn = {degraded.noise_type: degraded for degraded in (spoil(flat, np.random.default_rng(seed)) for seed in range(99))}
+old = noise_types_of({})
+outputs = {}
+for kinds in (tuple(NoiseType), old):
+    _, seen = Restorer(noise_types=kinds)(torch.rand(1, 1, 32, 32))
+    p_noise, levels = seen.scores.softmax(1).detach().numpy(), seen.levels.clamp(0, 1).detach().numpy()
+    answers = check_answers({"p_noise": p_noise, "levels": levels}, (1, 32, 32, 1), kinds)
+    outputs[len(kinds)] = [answers.p_noise.shape, answers.levels.shape]
+print(json.dumps([sorted(drawn), drawn["speckle"].levels["speckle"], list(old), outputs, list(LEVELS)]))
+"""
+    drawn, level, old, outputs, swept = result_of(package, code)
+
+    assert drawn == ["gaussian", "none", "periodic", "salt_and_pepper", "speckle"]
+    assert 0.05 <= level <= 0.4
+    assert old == ["gaussian", "salt_and_pepper", "periodic", "none"]
+    assert outputs == {"5": [[1, 5], [1, 3]], "4": [[1, 4], [1, 2]]}
+    assert swept == ["gaussian", "salt_and_pepper", "periodic", "speckle"]
+
+
+@pytest.mark.parametrize("names", [[], ["gaussian", "gaussian"], ["none", "speckle"], "none"])
+def test_a_manifest_with_other_noise_types_is_rejected(bundle: Path, names: object) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8")) | {"noise_types": names}
+
+    with pytest.raises(OutputError, match=r"lists the noise types .*; expected some of gaussian, salt_and_pepper"):
+        parse_trained(json.dumps(manifest).encode(), "bundle")
+
+
+def test_a_bundle_made_before_inspects_as_it_did(package: Path, bundle: Path) -> None:
+    code = """
+from pathlib import Path
+import clearcast
+from clearcast.bundle.networks import load_networks
+folder = Path(sys.argv[1])
+loaded = clearcast.load(folder)
+said = [(each.noise_type, each.p_noise) for each in loaded.predict(folder / "golden")]
+print(json.dumps([loaded.noise_types, load_networks(folder)[0].restorer.noise_types, said, clearcast.__file__]))
+"""
+    inspected, networks, said, file = result_of(package, code, bundle)
+
+    expected = clearcast.load(bundle).predict(bundle / "golden")
+    assert Path(file).is_relative_to(package)
+    assert inspected == networks == ["gaussian", "salt_and_pepper", "periodic", "none"]
+    assert said == [[each.noise_type, each.p_noise] for each in expected]
