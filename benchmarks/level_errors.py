@@ -28,7 +28,6 @@ from clearcast.noise import (
 )
 from clearcast.noise.telling import NoiseEstimate
 from clearcast.runtime.engine import cores
-from clearcast.runtime.inspector import noise_of
 from clearcast.runtime.model import Model
 from clearcast.runtime.package import open_package
 
@@ -61,7 +60,7 @@ def main() -> None:
 
 def seen(model: Model, picture: Picture) -> NoiseEstimate:
     """What a bundle says of a picture's noise."""
-    return noise_of(model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=False), *picture.shape[:2])
+    return model.predict(picture, denoise=False).noise
 
 
 def compare(level: GaussianLevel | SaltPepperLevel | PeriodicLevel, estimate: NoiseEstimate, errors: Errors) -> None:

@@ -105,11 +105,11 @@ def test_restored_pictures_are_of_the_slim_restorer_and_change_no_verdict(quick:
 
 def test_large_pictures_are_judged_whole_and_restored_in_tiles(quick: Path) -> None:
     inspector = Inspector(open_package(quick))
-    assert not inspector.always_restores
+    assert not inspector.always_denoises
     picture = np.random.default_rng(1).integers(0, 256, (1030, 1100), dtype=np.uint8)
-    answers = inspector._model.answer(picture[None, ..., None])
-    assert answers.restored is not None
-    assert answers.restored.shape == (1, 1030, 1100, 1)
+    prediction = inspector._model.predict(picture)
+    assert prediction.denoised is not None
+    assert prediction.denoised.shape == (1030, 1100)
 
 
 def test_figures_are_of_the_teachers_test_rows(quick: Path, teacher: Path) -> None:

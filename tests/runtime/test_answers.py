@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import clearcast
-from clearcast.bundle.evaluating import seen_by
-from clearcast.bundle.proving import Said, prove
-from clearcast.domain import Verdict
+from clearcast.bundle.evaluating import predict_for
+from clearcast.bundle.proving import prove
+from clearcast.domain import NoiseType, Verdict
 from clearcast.errors import ModelOutputError, OutputError
 from clearcast.evaluation.evidence.thresholds import choose_threshold
 from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.imaging import Channels, Picture
+from clearcast.log_odds import log_odds
 from clearcast.noise.telling import tell_noise
-from clearcast.runtime.answers import Answers
+from clearcast.runtime.answers import Prediction
 from clearcast.runtime.golden import GOLDEN
 from clearcast.runtime.manifest import MANIFEST, Parity, seal_of
 from clearcast.runtime.model import Model
@@ -33,7 +34,7 @@ from clearcast.runtime.package import open_package
 from clearcast.runtime.predicting import PredictRequest, predict
 from clearcast.runtime.reference import PERCENTILES, parse_reference
 from clearcast.runtime.sources import Item
-from clearcast.runtime.verdicts import Rule, log_odds, probability
+from clearcast.runtime.verdicts import Rule
 from clearcast.runtime.verifying import verify
 from clearcast.station.desk import bundles
 from clearcast.training.judging import best_threshold
@@ -137,7 +138,7 @@ def test_one_picture_of_a_batch_is_enough_to_refuse_it(tmp_path: Path) -> None:
     model = Model(open_package(answer_constants(write_bundle(tmp_path / "bundle"), **two)))
 
     with pytest.raises(ModelOutputError, match="p_defect: expected finite numbers, got nan"):
-        model.answer(np.zeros((2, *SHAPE[1:]), np.uint8))
+        model.predict_batch(np.zeros((2, *SHAPE[1:]), np.uint8))
 
 
 def test_a_survey_that_gives_nan_to_the_tiles_is_an_error(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_a_survey_that_gives_nan_to_the_tiles_is_an_error(tmp_path: Path) -> Non
     write_bundle(tmp_path / "other", recipe="glance").joinpath("inspect.onnx").rename(bundle / "inspect.onnx")
 
     with pytest.raises(ModelOutputError, match="waves: expected finite numbers, got nan"):
-        Model(open_package(renew(bundle))).answer(np.zeros(SHAPE, np.uint8))
+        Model(open_package(renew(bundle))).predict_batch(np.zeros(SHAPE, np.uint8))
 
 
 @pytest.mark.parametrize("missing", ["p_noise", "p_defect"])
@@ -163,7 +164,7 @@ def test_a_graph_without_the_outputs_of_its_manifest_is_refused(tmp_path: Path, 
     arrays = outputs()
     arrays.pop(missing)
 
-    with pytest.raises(OutputError, match=f"does not give {missing}"):
+    with pytest.raises(OutputError, match=f"does not have the output {missing}"):
         Model(open_package(answer_constants(write_bundle(tmp_path / "bundle"), **arrays)))
 
 
@@ -172,8 +173,6 @@ def test_a_graph_without_the_outputs_of_its_manifest_is_refused(tmp_path: Path, 
 def test_a_rule_gives_no_verdict_on_what_is_no_probability(value: float, retake: float | None) -> None:
     with pytest.raises(ModelOutputError, match="expected a probability from 0 to 1"):
         Rule(threshold=0.5, retake_distance=retake).verdict(value)
-    with pytest.raises(ModelOutputError, match="expected a probability from 0 to 1"):
-        log_odds(value)
     with pytest.raises(ModelOutputError, match="threshold"):
         Rule(threshold=value)
 
@@ -197,16 +196,6 @@ def test_a_verdict_follows_from_where_its_probability_lies(
         assert (verdict is Verdict.DEFECT) == (p_defect > threshold)
 
 
-@given(st.floats(-25, 25))
-def test_log_odds_and_probability_are_inverse(odds: float) -> None:
-    assert log_odds(probability(odds)) == pytest.approx(odds, abs=1e-3)
-
-
-def test_the_log_odds_of_nan_are_no_probability() -> None:
-    with pytest.raises(ModelOutputError, match="nan"):
-        probability(math.nan)
-
-
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1.5", "-0.1"])
 def test_a_manifest_whose_threshold_cannot_be_is_refused(tmp_path: Path, number: str) -> None:
     bundle = write_bundle(tmp_path / "bundle")
@@ -214,7 +203,7 @@ def test_a_manifest_whose_threshold_cannot_be_is_refused(tmp_path: Path, number:
     text = (bundle / MANIFEST).read_text("utf-8")
     (bundle / MANIFEST).write_text(text.replace('"threshold": Infinity', f'"threshold": {number}'), "utf-8")
 
-    with pytest.raises(OutputError, match=r"expected finite numbers|says of threshold what makes no sense"):
+    with pytest.raises(OutputError, match=r"expected finite numbers|has an invalid value for threshold"):
         open_package(bundle)
 
 
@@ -224,7 +213,7 @@ def test_a_manifest_whose_threshold_cannot_be_is_refused(tmp_path: Path, number:
 def test_a_manifest_whose_judge_cannot_be_is_refused(tmp_path: Path, facts: dict[str, float]) -> None:
     bundle = change(write_bundle(tmp_path / "bundle"), lambda manifest: manifest["judge"].update(facts))
 
-    with pytest.raises(OutputError, match=r"expected finite numbers|says of judge what makes no sense"):
+    with pytest.raises(OutputError, match=r"expected finite numbers|has an invalid value for judge"):
         open_package(bundle)
 
 
@@ -262,7 +251,7 @@ def test_verify_refuses_a_graph_that_says_what_cannot_be(tmp_path: Path, other: 
 def test_golden_expectations_that_cannot_be_are_refused(tmp_path: Path, p_defect: float, p_noise: float) -> None:
     bundle = write_golden(bundle_that_says(tmp_path / "bundle"), p_defect, p_noise)
 
-    with pytest.raises(OutputError, match=r"golden\.json says nothing"):
+    with pytest.raises(OutputError, match=r"golden\.json has no valid golden samples"):
         verify(bundle)
 
 
@@ -270,32 +259,35 @@ def test_golden_expectations_that_cannot_be_are_refused(tmp_path: Path, p_defect
 class Graphs:
     """In place of a model: it says the same of every picture."""
 
-    says: Answers
+    prediction: Prediction
     channels: Channels = Channels.GREY
 
-    def answer(self, pictures: Picture) -> Answers:
-        return replace(self.says, restored=pictures.copy())
+    def predict_batch(self, images: Picture) -> list[Prediction]:
+        return [replace(self.prediction, denoised=image[..., 0].copy()) for image in images]
 
 
 @pytest.mark.parametrize("broken", ["p_noise", "p_defect"])
-def test_a_proof_fails_where_networks_give_nan(broken: str) -> None:
-    said = {"p_noise": np.array([0.7, 0.1, 0.1, 0.1]), "p_defect": 0.9}
-    says = Answers(p_noise=np.array([[0.7, 0.1, 0.1, 0.1]] * 2, np.float32), p_defect=np.array([0.9, 0.9], np.float32))
+def test_the_parity_check_fails_if_probabilities_are_nan(broken: str) -> None:
+    sound = Prediction(
+        noise=tell_noise([0.7, 0.1, 0.1, 0.1], [0.0, 0.0], None, 32, 48), p_defect=0.9, log_odds=2.2, defect=True
+    )
+    nan: dict[str, Any] = {"p_defect": math.nan}
+    if broken == "p_noise":
+        nan = {"noise": replace(sound.noise, probabilities=dict.fromkeys(NoiseType, math.nan))}
+    invalid = replace(sound, **nan)
 
-    def ask(picture: Picture) -> Said:
-        return Said(**said, levels=None, defect=True, restored=picture)  # type: ignore[arg-type]
+    def parity(networks: Prediction, graphs: Prediction) -> Parity:
+        def ask(image: Picture) -> Prediction:
+            return replace(networks, denoised=image)
 
-    def proved(graphs: Answers) -> Parity:
         return prove(cast(Model, Graphs(graphs)), None, 0.5, ask, [np.zeros((32, 48), np.uint8)])
 
-    assert proved(says)["flips"] == 0
-    spoiled: NDArray[Any] = np.full((2, 4) if broken == "p_noise" else 2, np.nan, np.float32)
+    assert parity(sound, sound)["flips"] == 0
     with pytest.raises(OutputError, match=r"differs from PyTorch|verdicts flip"):
-        proved(replace(says, **cast(Any, {broken: spoiled})))
-    said[broken] = spoiled[0]
-    for graphs in (says, replace(says, **cast(Any, {broken: spoiled}))):
+        parity(sound, invalid)
+    for graphs in (sound, invalid):
         with pytest.raises(ModelOutputError, match="PyTorch: expected finite numbers, got nan; no bundle is written"):
-            proved(graphs)
+            parity(invalid, graphs)
 
 
 def test_predict_writes_a_row_with_an_error(tmp_path: Path) -> None:
@@ -331,8 +323,8 @@ def test_the_station_gives_an_error_too(tmp_path: Path) -> None:
 def test_evaluate_measures_nothing_that_cannot_be(tmp_path: Path) -> None:
     model = Model(open_package(bundle_that_says(tmp_path / "bundle", p_defect=[np.nan])))
 
-    with pytest.raises(OutputError, match=r"part\.png: the bundle gives no answer that can be measured \(p_defect"):
-        seen_by(model, 0.5, "part.png", np.zeros(SHAPE[1:3], np.uint8))
+    with pytest.raises(OutputError, match=r"part\.png: the bundle's prediction cannot be measured \(p_defect"):
+        predict_for(model, "part.png", np.zeros(SHAPE[1:3], np.uint8))
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])

@@ -186,14 +186,14 @@ def test_what_either_learned_from_is_not_compared(first: Path, data: Path, tmp_p
 
     assert list(found.table["row"]) == [row.number for row in sheet.rows[:6]]
     assert (
-        "Of the sheet's 40 rows, A from 0 and B from 34 learned or chose; compared are only the 6 that neither did."
-        in found.notes
+        "Of the sheet's 40 rows, A used 0 and B used 34 for training or for choosing the threshold; only the 6 others "
+        "are compared." in found.notes
     )
 
 
 def test_a_bundle_is_not_compared_with_itself(first: Path, data: Path, tmp_path: Path) -> None:
     shutil.copytree(first, tmp_path / "copy")
-    with pytest.raises(OutputError, match="are the same bundle; needed are two to compare"):
+    with pytest.raises(OutputError, match="expected two different bundles, got the same twice"):
         asked(first, tmp_path / "copy", data)
 
 

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clearcast import imaging
-from clearcast.bundle.proving import Said
 from clearcast.bundle.reference import look_of, reference_of
 from clearcast.disks import write_disks
 from clearcast.imaging import Channels, Picture
 from clearcast.noise import GaussianLevel, SaltPepperLevel, corrupt
+from clearcast.noise.telling import tell_noise
+from clearcast.runtime.answers import Prediction
 from clearcast.runtime.content import blank_band, contrast, missing_content
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import open_package
@@ -154,8 +155,9 @@ def test_the_reference_says_how_wide_the_blank_bands_of_a_bundles_pictures_are(p
     padded = np.clip(parts[0], 40, 210)
     padded[:40] = 0
     noisy = corrupt(padded, GaussianLevel(0.1), np.random.default_rng(6))
-    said = Said(p_noise=np.eye(4)[0], levels=None, p_defect=None, defect=None, restored=padded)
-    reference = reference_of(pd.DataFrame([look_of(picture, said) for picture in (padded, noisy)]), "test")
+    noise = tell_noise([1.0, 0.0, 0.0, 0.0], [0.0, 0.0], None, *padded.shape[:2])
+    prediction = Prediction(noise=noise, has_noise_levels=False, denoised=padded)
+    reference = reference_of(pd.DataFrame([look_of(picture, prediction) for picture in (padded, noisy)]), "test")
     assert reference["numbers"]["blank_band"]["quantiles"][0] == pytest.approx(40 / 128, abs=0.01)
     assert parse_reference(json.dumps(reference).encode(), "bundle") == reference
 

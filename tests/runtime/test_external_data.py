@@ -150,5 +150,5 @@ def test_what_is_no_graph_is_one_clear_sentence(tmp_path: Path, content: bytes) 
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / "inspect.onnx").write_bytes(content)
 
-    with pytest.raises(OutputError, match=r"bundle: inspect\.onnx cannot be loaded \([^\n]+\); make the bundle again$"):
+    with pytest.raises(OutputError, match=r"bundle: inspect\.onnx cannot be loaded \([^\n]+\); recreate the bundle$"):
         clearcast.load(renew(bundle))

@@ -91,7 +91,7 @@ def test_any_channels_become_the_bundles_own(tmp_path: Path, channels: Channels)
     [
         (b"no picture", "not a readable picture"),
         (imaging.encode(even(9), ".png")[:-30], "truncated"),
-        (even(9, (15, 400)), "400 x 15 pixels; needed are at least 16 on each side"),
+        (even(9, (15, 400)), "expected at least 16 x 16 pixels, got 400 x 15"),
     ],
 )
 def test_a_bad_picture_is_a_row_with_an_error(inspector: Inspector, data: bytes | Picture, reason: str) -> None:

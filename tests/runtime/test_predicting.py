@@ -315,7 +315,7 @@ def test_a_manifest_of_other_types_is_refused(tmp_path: Path, change: dict[str, 
     folder = changed(write_bundle(tmp_path / "bundle"), lambda manifest: manifest.update(change))
     refused = predict(folder, tmp_path / "parts", "--out", tmp_path / "r.csv").exception
     assert isinstance(refused, OutputError)
-    assert str(refused) == f"{folder}: its manifest.json says of {named} what makes no sense; make the bundle again"
+    assert str(refused) == f"{folder}: manifest.json has an invalid value for {named}; recreate the bundle"
 
 
 def test_a_manifest_of_no_known_format_is_refused(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_a_reference_of_other_types_is_refused(tmp_path: Path, reference: object
         (folder / REFERENCE).write_text(json.dumps(said), "utf-8")
         changed(folder, lambda _: None)
         refused = predict(*asked, "--resume").exception
-        assert refused is None if said is REFERENCE_SAYS else "does not say what pictures were like" in str(refused)
+        assert refused is None if said is REFERENCE_SAYS else "is not a valid drift reference" in str(refused)
 
 
 def test_pictures_to_be_retaken_are_counted_and_may_fail_a_script(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from clearcast.station.desk.bundles import Place
 
 UNSIGNED = "is not signed, and only bundles signed by a trusted key are taken"
 FOREIGN = "is signed by a key that is not trusted"
-CHANGED = "its manifest was changed after it was signed"
+CHANGED = "the manifest was changed after it was signed"
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,7 @@ def test_keys_are_secret_and_never_overwritten(keys: Path, tmp_path: Path) -> No
     assert stat.S_IMODE((keys / "line.key").stat().st_mode) == 0o600
     before = (keys / "line.key").read_bytes()
     for names in (("line.key", "new.pub"), ("new.key", "line.pub")):
-        with pytest.raises(OutputError, match="is there already, and a key is never overwritten"):
+        with pytest.raises(OutputError, match="already exists, and a key is never overwritten"):
             make_keys(keys / names[0], keys / names[1])
     assert (keys / "line.key").read_bytes() == before
     assert sorted(path.name for path in keys.iterdir()) == ["line.key", "line.pub", "other.key", "other.pub"]

@@ -229,7 +229,7 @@ def test_a_bundle_tuned_to_what_it_was_has_a_fingerprint_of_its_own(tmp_path: Pa
 
 def test_a_bundle_that_cannot_be_tuned_is_refused(tmp_path: Path) -> None:
     silent = write_tunable(tmp_path / "silent", TESTED, None)
-    with pytest.raises(OutputError, match=r"not learned from \(validation.csv\)"):
+    with pytest.raises(OutputError, match=r"has no out-of-fold predictions \(validation.csv\)"):
         tune(silent, tmp_path / "out", Wishes(), console=QUIET)
     with pytest.raises(OutputError, match=r"its predictions\.csv has no rows, or not the columns label, "):
         tune(
@@ -238,7 +238,7 @@ def test_a_bundle_that_cannot_be_tuned_is_refused(tmp_path: Path) -> None:
             Wishes(),
             console=QUIET,
         )
-    with pytest.raises(OutputError, match="silent is there already"):
+    with pytest.raises(OutputError, match="silent already exists"):
         tune(write_tunable(tmp_path / "whole", TESTED, APART), silent, Wishes(), console=QUIET)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "silent", "whole"]
 
@@ -264,7 +264,8 @@ def test_a_bundle_without_a_judge_is_refused(tmp_path: Path) -> None:
 def test_a_wish_that_cannot_be_met_is_refused(tmp_path: Path) -> None:
     upside_down = verdict_table([-9, 1, 2], [9, -1, -2])  # the surest are wrong
     with pytest.raises(
-        RecipeError, match="on 6 images that were not learned from, even the surest are wrong more often"
+        RecipeError,
+        match="even the most confident verdicts on the 6 images outside the training folds are wrong more often",
     ):
         tuned(tmp_path, Wishes(max_risk=0.001), known=upside_down)
     assert not (tmp_path / "after").exists()
@@ -326,7 +327,7 @@ def test_a_real_bundle_learns_to_say_retake(bundle: Path, noisy_folder: Path, tm
     assert loaded.retake_distance
     assert loaded.threshold
     rule = Rule(threshold=loaded.threshold, retake_distance=loaded.retake_distance)
-    low, high = rule.retaken or (0, 0)
+    low, high = rule.retake_range or (0, 0)
     expected = [
         "retake" if low < chance < high else "defect" if chance > loaded.threshold else "ok"
         for chance in said

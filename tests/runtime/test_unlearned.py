@@ -154,7 +154,7 @@ def test_of_two_bundles_what_either_learned_from_is_left_out(noisy_folder: Path,
     """One tests the rows 0, 3, ... and the other 1, 4, ...: each learned from the other's."""
     bundles = [trained(tmp_path / f"bundle{tested}", noisy_folder, tested=tested) for tested in (0, 1)]
 
-    with pytest.raises(SheetError, match="bundle0 and bundle1 learned from all of its rows"):
+    with pytest.raises(SheetError, match="bundle0 and bundle1 were trained on all of its rows"):
         found(bundles, noisy_folder / "Labels.xlsx")
     same = found([bundles[0], bundles[0]], noisy_folder / "Labels.xlsx")
     assert same.learned[0] == same.learned[1] == len(table_of(noisy_folder)) - len(same.rows)

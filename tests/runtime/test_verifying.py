@@ -72,7 +72,7 @@ def test_another_verdict_than_expected_is_refused(bundle: Path, tmp_path: Path) 
     def flip(golden: Golden) -> None:
         golden["verdict"] = "ok" if golden["verdict"] == "defect" else "defect"
 
-    with pytest.raises(OutputError, match=r"golden/0\.png is judged \w+ here, and was"):
+    with pytest.raises(OutputError, match=r"expected the verdict \w+ for golden/0\.png, got"):
         verify(expect(copied(bundle, tmp_path), flip))
 
 
@@ -94,7 +94,7 @@ def test_a_verdict_that_an_allowed_difference_makes_is_no_fault(bundle: Path, tm
         if allowed:
             assert verify(folder).pictures == 4
         else:
-            with pytest.raises(OutputError, match=r"golden/0\.png is judged ok here, and was defect"):
+            with pytest.raises(OutputError, match=r"expected the verdict defect for golden/0\.png, got ok"):
                 verify(folder)
 
 
@@ -161,7 +161,7 @@ def endless(folder: Path) -> Path:
 @pytest.mark.parametrize("look", [verify, lambda path, timeout: load_model(open_package(path), timeout=timeout)])
 def test_a_graph_that_never_answers_is_given_up(bundle: Path, tmp_path: Path, look: Callable[..., object]) -> None:
     folder = endless(copied(bundle, tmp_path))
-    with pytest.raises(OutputError, match=r"its graphs gave no answer within 0\.5 s; do not use this bundle"):
+    with pytest.raises(OutputError, match=r"the graphs did not finish within 0\.5 s; do not use this bundle"):
         look(folder, timeout=0.5)
     for thread in threading.enumerate():
         if thread.name == "deadline":
@@ -183,7 +183,7 @@ def test_a_bundle_that_answers_otherwise_is_not_begun_with(bundle: Path, tmp_pat
 def test_a_bundle_without_golden_pictures_is_loaded_without_looking(bundle: Path, tmp_path: Path) -> None:
     folder = copied(bundle, tmp_path)
     (folder / GOLDEN).unlink()
-    assert "p_noise" in load_model(open_package(signed(folder))).says
+    assert "p_noise" in load_model(open_package(signed(folder))).output_names
 
 
 def test_a_worker_on_another_machine_looks_at_the_golden_picture(

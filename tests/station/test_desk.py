@@ -60,7 +60,7 @@ def test_what_is_answered_is_in_the_log_and_on_the_shelf(scene: Scene) -> None:
 
 
 def test_a_quick_bundle_restores_when_somebody_looks(scene: Scene) -> None:
-    scene.inspector.always_restores = False
+    scene.inspector.always_denoises = False
 
     async def run() -> Record:
         async with scene.desk() as desk:

@@ -23,9 +23,8 @@ from clearcast.bundle.golden import examples
 from clearcast.bundle.ground import Ground, begin
 from clearcast.bundle.judging import crossfitted, spread
 from clearcast.bundle.measuring import measure
-from clearcast.bundle.networks import Distilled, Networks, load_networks, save_networks, still
+from clearcast.bundle.networks import Distilled, Networks, load_networks, predict_distilled, save_networks, still
 from clearcast.bundle.packaging import Data, sheet_of
-from clearcast.bundle.proving import ask_distilled
 from clearcast.bundle.reference import reference_of
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.teaching import VIEWS, Teaching, told
@@ -200,7 +199,7 @@ def distill(request: DistillRequest) -> Manifest:
         ground.folder.path,
         trained,
         graphs,
-        partial(ask_distilled, distilled),
+        partial(predict_distilled, distilled),
         examples(ground.rows.sheet, ground.chosen(Subset.TRAIN), ground.channels),
         reference_of(ground.folder.table(Subset.TEST).drop(columns="sharpness"), Subset.TEST),
     )

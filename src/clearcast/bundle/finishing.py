@@ -14,12 +14,12 @@ from clearcast.bundle.golden import middle, write_golden
 from clearcast.bundle.proving import Ask, prove
 from clearcast.evaluation.study.folder import write_json
 from clearcast.imaging import Picture
+from clearcast.log_odds import sigmoid
 from clearcast.runtime.golden import GOLDEN
 from clearcast.runtime.manifest import FORMAT, Graph, JudgeFacts, Manifest, Trained, sha256, write_manifest
 from clearcast.runtime.model import DETAIL, SURVEY, Model
 from clearcast.runtime.package import Package
 from clearcast.runtime.reference import REFERENCE, Reference
-from clearcast.runtime.verdicts import probability
 
 LICENCE = "Trained by Clearcast (Apache-2.0) on pictures of whoever made this bundle; its use is theirs to decide."
 BACKBONE_LICENCE = " Verdicts read features of EfficientNet-Lite0, whose weights Google published under Apache-2.0."
@@ -71,7 +71,7 @@ def finish(
 
 
 def _threshold(judge: JudgeFacts | None) -> float | None:
-    return probability(judge["threshold"] / judge["temperature"]) if judge else None
+    return sigmoid(judge["threshold"] / judge["temperature"]) if judge else None
 
 
 def _unproved(folder: Path, manifest: Manifest) -> Package:

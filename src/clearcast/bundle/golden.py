@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from clearcast import imaging
-from clearcast.bundle.proving import Ask, Said
+from clearcast.bundle.proving import Ask
 from clearcast.data.sheet import Row, Sheet
 from clearcast.domain import Label, NoiseType, Verdict
 from clearcast.files import replace_file
 from clearcast.imaging import Channels, Picture
+from clearcast.runtime.answers import Prediction
 from clearcast.runtime.golden import GOLDEN, Golden
 
 COUNT = 4
@@ -31,10 +32,10 @@ def write_golden(folder: Path, pictures: Sequence[Picture], ask: Ask, threshold:
     asked = [(picture, ask(picture)) for picture in map(middle, pictures)]
     asked.sort(key=lambda each: _is_near(each[1], threshold))
     written: list[Golden] = []
-    for number, (picture, said) in enumerate(asked[:COUNT]):
+    for number, (picture, prediction) in enumerate(asked[:COUNT]):
         name = f"golden/{number}.png"
         imaging.save(folder / name, picture)
-        written.append(_expected(name, said))
+        written.append(_expected(name, prediction))
     with replace_file(folder / GOLDEN) as temporary:
         temporary.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
@@ -61,17 +62,17 @@ def middle(picture: Picture) -> Picture:
     return np.ascontiguousarray(picture[top : top + SIDE, left : left + SIDE])
 
 
-def _is_near(said: Said, threshold: float | None) -> bool:
-    return said.p_defect is not None and threshold is not None and abs(said.p_defect - threshold) < _CLEAR
+def _is_near(prediction: Prediction, threshold: float | None) -> bool:
+    p_defect = prediction.p_defect
+    return p_defect is not None and threshold is not None and abs(p_defect - threshold) < _CLEAR
 
 
-def _expected(name: str, said: Said) -> Golden:
-    chances = {kind.value: float(chance) for kind, chance in zip(NoiseType, said.p_noise, strict=True)}
-    verdict = None if said.defect is None else (Verdict.DEFECT if said.defect else Verdict.OK).value
+def _expected(name: str, prediction: Prediction) -> Golden:
+    defect = prediction.defect
     return {
         "file": name,
-        "p_defect": said.p_defect,
-        "verdict": verdict,
-        "noise_type": max(chances, key=chances.__getitem__),
-        "p_noise": chances,
+        "p_defect": prediction.p_defect,
+        "verdict": None if defect is None else (Verdict.DEFECT if defect else Verdict.OK).value,
+        "noise_type": prediction.noise.noise_type.value,
+        "p_noise": {kind.value: chance for kind, chance in prediction.noise.probabilities.items()},
     }

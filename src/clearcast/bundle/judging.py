@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import expit
 
 from clearcast.bundle.ground import Ground
 from clearcast.bundle.networks import Verdicts, still
 from clearcast.data.sheet import Row
 from clearcast.domain import Label, Subset
+from clearcast.log_odds import sigmoid
 from clearcast.models.backbone import Backbone
 from clearcast.models.clear.restorer import Restorer
 from clearcast.models.judge import PictureJudge
@@ -115,7 +115,7 @@ def crossfitted(rows: Sequence[Row], parts: Sequence[str], fitted: FittedJudge) 
             "part": parts,
             "label": [str(row.label) for row in rows],
             "noise_type": [str(row.noise_type) for row in rows],
-            "p_defect_denoised": expit(logits),
+            "p_defect_denoised": sigmoid(logits),
             "logit_denoised": logits,
             "said_denoised": np.where(fitted.logits > fitted.threshold, Label.DEFECT.value, Label.OK.value),
         }

@@ -12,8 +12,8 @@ from clearcast import imaging
 from clearcast.bundle.exporting import write_graphs, write_published
 from clearcast.bundle.finishing import finish
 from clearcast.bundle.golden import examples
-from clearcast.bundle.networks import load_networks
-from clearcast.bundle.proving import Ask, ask_networks
+from clearcast.bundle.networks import load_networks, predict_networks
+from clearcast.bundle.proving import Ask
 from clearcast.bundle.published import ask_published, load_published, trained_of, weights_of
 from clearcast.bundle.reference import look_of, reference_of
 from clearcast.data.sheet import Columns, Reading, Row, Sheet, read_sheet
@@ -75,7 +75,7 @@ def _from_old(source: Path, folder: Path, data: Data, trust: Trust | None) -> No
     for name in trained["files"]:
         shutil.copyfile(source / name, folder / name)
     graphs = write_graphs(networks, folder)
-    _finish(folder, RunFolder(path=source), data, trained, graphs, partial(ask_networks, networks))
+    _finish(folder, RunFolder(path=source), data, trained, graphs, partial(predict_networks, networks))
 
 
 def _from_run(run: RunFolder, folder: Path, data: Data) -> None:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from clearcast import __version__, imaging
-from clearcast.bundle.proving import Said
 from clearcast.data.frames import LABELS
 from clearcast.domain import Label, NoiseType, Subset
 from clearcast.errors import OutputError
@@ -20,8 +19,11 @@ from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.denoise import restored, without_depth
 from clearcast.evaluation.study.folder import RunFolder, read_csv
 from clearcast.imaging import Picture
+from clearcast.log_odds import log_odds
 from clearcast.models.clear.resample import area
 from clearcast.models.report import ReportClassifier, ReportDenoiser
+from clearcast.noise.telling import tell_noise
+from clearcast.runtime.answers import Prediction
 from clearcast.runtime.manifest import FORMAT, Trained
 from clearcast.training.modules import to_float
 from clearcast.training.recipe import Recipe, parse_recipe
@@ -66,19 +68,21 @@ def load_published(run: RunFolder) -> Published:
 
 
 @torch.inference_mode()
-def ask_published(networks: Published, picture: Picture) -> Said:
-    """What the study's networks say of a picture, uint8 (height, width) or (height, width, 3), resized as there."""
+def ask_published(networks: Published, picture: Picture) -> Prediction:
+    """Predict for one image, uint8 (height, width) or (height, width, 3), with the study's networks at their size."""
     size, depth = networks.recipe.input.size, networks.recipe.input.channels.depth
     noisy = imaging.resize(picture, size, size).reshape(1, size, size, depth)
     clean = restored(networks.denoiser, noisy)
     said = dict(zip(networks.classes, networks.noise(to_float(torch.from_numpy(noisy)))[0].tolist(), strict=True))
     chance = float(networks.verdict(to_float(torch.from_numpy(clean)))[0, LABELS.index(Label.DEFECT)])
-    return Said(
-        p_noise=np.array([said.get(kind, 0.0) for kind in NoiseType]),
-        levels=None,
+    probabilities = [said.get(kind, 0.0) for kind in NoiseType]
+    return Prediction(
+        noise=tell_noise(probabilities, (0.0, 0.0), None, *picture.shape[:2]),
+        has_noise_levels=False,
         p_defect=chance,
+        log_odds=log_odds(chance),
         defect=chance > 0.5,
-        restored=imaging.resize(np.ascontiguousarray(without_depth(clean[0])), *picture.shape[:2]),
+        denoised=imaging.resize(np.ascontiguousarray(without_depth(clean[0])), *picture.shape[:2]),
     )
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from clearcast.bundle.proving import Said
 from clearcast.domain import Label, NoiseType
 from clearcast.imaging import Picture
+from clearcast.runtime.answers import Prediction
 from clearcast.runtime.content import blank_band, contrast
 from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.reference import PERCENTILES, Reference, Spread
@@ -51,17 +51,24 @@ def _spread(column: "pd.Series[float]") -> Spread:
     return {"count": len(values), "quantiles": np.percentile(values, PERCENTILES).round(6).tolist()}
 
 
-def look_of(picture: Picture, said: Said) -> dict[str, object]:
-    """What ``reference_of`` asks of a picture, uint8 (height, width) or (height, width, 3)."""
+def look_of(picture: Picture, prediction: Prediction) -> dict[str, object]:
+    """Return the columns that ``reference_of`` needs of an image, uint8 (height, width) or (height, width, 3).
+
+    Args:
+        picture: the noisy image.
+        prediction: for it, with the denoised image.
+    """
+    noise, denoised = prediction.noise, prediction.denoised
+    assert denoised is not None
     look: dict[str, object] = {
         "brightness": brightness(picture),
         "contrast": contrast(picture),
-        "blank_band": max(map(blank_band, (picture, said.restored))),  # noise may hide it
-        "sharpness": sharpness(said.restored),
+        "blank_band": max(map(blank_band, (picture, denoised))),  # noise may hide it
+        "sharpness": sharpness(denoised),
     }
-    if said.levels is not None:
-        look["sigma"], look["density"] = said.levels
-    if said.p_defect is not None:
-        look["p_defect_denoised"] = said.p_defect
-        look[_VERDICT] = (Label.DEFECT if said.defect else Label.OK).value
-    return {**look, _NOISE_TYPE: tuple(NoiseType)[int(said.p_noise.argmax())].value}
+    if prediction.has_noise_levels:
+        look["sigma"], look["density"] = noise.sigma, noise.density
+    if prediction.p_defect is not None:
+        look["p_defect_denoised"] = prediction.p_defect
+        look[_VERDICT] = (Label.DEFECT if prediction.defect else Label.OK).value
+    return {**look, _NOISE_TYPE: noise.noise_type.value}

@@ -20,8 +20,7 @@ from clearcast.bundle.golden import examples
 from clearcast.bundle.ground import Ground, begin
 from clearcast.bundle.judging import Learned, learn_verdicts
 from clearcast.bundle.measuring import measure
-from clearcast.bundle.networks import Networks, save_networks, still
-from clearcast.bundle.proving import ask_networks
+from clearcast.bundle.networks import Networks, predict_networks, save_networks, still
 from clearcast.bundle.reference import reference_of
 from clearcast.bundle.request import TrainRequest
 from clearcast.domain import Subset
@@ -101,7 +100,7 @@ def train(request: TrainRequest, *, illustrate: Callable[[Networks], object] | N
         ground.folder.path,
         _trained(ground.described(training), effort, learned, measured, made_anew=ground.tests_no_noise),
         graphs,
-        partial(ask_networks, networks),
+        partial(predict_networks, networks),
         examples(ground.rows.sheet, ground.chosen(Subset.TRAIN), ground.channels),
         reference_of(ground.folder.table(Subset.TEST), Subset.TEST),
     )

@@ -40,7 +40,7 @@ _STAGES = {
     "hash": "its SHA-256",
     "decode": "decode",
     "infer": "networks: noise, verdict, restored picture",
-    "tell": "levels in words, brightness, sharpness",
+    "tell": "brightness, sharpness",
     "picture": "write the restored picture",
     "row": "write the row",
 }

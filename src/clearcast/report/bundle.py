@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from rich.table import Table
 
 from clearcast.bundle.measuring import pictures_of
-from clearcast.bundle.networks import Networks, judge
+from clearcast.bundle.networks import Networks, is_defect, judge
 from clearcast.domain import NoiseType, Subset
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.folder import PREDICTIONS, read_csv
@@ -84,9 +84,10 @@ def _draw_row(axes: list[Axes], networks: Networks, row: Mapping[Hashable, Any],
         if picture is not None:
             shown.imshow(picture, cmap="gray", vmin=0, vmax=255)
     if networks.verdicts:
-        judged = judge(networks.verdicts, restored)
-        heat = heat_map(judged.evidence, *restored.shape[:2])
-        last = _show(axes[-1], f"{row['label']}: said {'defect' if judged.defect else 'ok'}")
+        log_odds, evidence = judge(networks.verdicts, restored)
+        heat = heat_map(evidence, *restored.shape[:2])
+        defect = is_defect(networks.verdicts.facts, log_odds)
+        last = _show(axes[-1], f"{row['label']}: said {'defect' if defect else 'ok'}")
         last.imshow(restored, cmap="gray", vmin=0, vmax=255)
         last.imshow(heat, cmap="autumn", alpha=0.6 * heat, vmin=0, vmax=1)
 

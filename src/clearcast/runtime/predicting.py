@@ -166,7 +166,7 @@ def _inspections(
         inspector,
         found,
         workers=request.threads or cores(),
-        restored=beside.denoised is not None or (bool(beside.folders) and inspector.always_restores),
+        restored=beside.denoised is not None or (bool(beside.folders) and inspector.always_denoises),
         evidence=beside.heatmaps is not None,
         finish=writer,
     )

@@ -20,7 +20,7 @@ from clearcast.errors import PictureError
 from clearcast.progress import progress_bar
 from clearcast.runtime.beside import Beside, PictureWriter
 from clearcast.runtime.engine import cores, inspect
-from clearcast.runtime.inspector import Inspector, noise_of
+from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.model import SMALLEST, Model
 from clearcast.runtime.package import Package, open_package
@@ -224,16 +224,14 @@ def _steps(item: Item, model: Model, folder: Path, suffix: str | None) -> Spent:
     if min(picture.shape[:2]) < SMALLEST:
         return {}
     with _clock(spent, "infer"):
-        answers = model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=bool(suffix))
-    restored = None if answers.restored is None else answers.restored[0].reshape(picture.shape)
+        denoised = model.predict(picture, denoise=bool(suffix)).denoised
     with _clock(spent, "tell"):
-        noise_of(answers, *picture.shape[:2])
         brightness(picture)
-        if restored is not None and model.always_restores:
-            sharpness(restored)
-    if suffix and restored is not None:
+        if denoised is not None and model.always_denoises:
+            sharpness(denoised)
+    if suffix and denoised is not None:
         with _clock(spent, "picture"):
-            imaging.save(folder / "stages" / f"{name}{suffix}", restored)
+            imaging.save(folder / "stages" / f"{name}{suffix}", denoised)
     return spent
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
 
 from clearcast.checks import require_finite
 from clearcast.domain import Label, NoiseType
@@ -13,12 +12,12 @@ from clearcast.evaluation.evidence.contract import Figure
 from clearcast.evaluation.evidence.restoration import mean_figure
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.statistics.sample import Flags, Sample
+from clearcast.log_odds import log_odds
 
 ALL = "all"
 BY_TYPE = "best by type"
 COLUMNS = ("contender", "measure", "noise_type", "value", "low", "high", "images", "parts", "ms")
 VERDICT = ("roc_area", "accuracy", "sensitivity", "specificity")
-_SUREST = 1e-12  # probabilities nearer to 0 or 1 have no finite log-odds
 
 
 def best_by_type(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -53,8 +52,7 @@ def judged_figures(name: str, table: pd.DataFrame, seed: int) -> list[dict[str, 
     probability = table["p_defect"].to_numpy(float)
     require_finite(f"{name}: probabilities of defect", probability)
     said = np.where(probability > 0.5, Label.DEFECT.value, Label.OK.value)
-    odds = logit(probability.clip(_SUREST, 1 - _SUREST))
-    asked = table.assign(**{f"logit_{Stage.NOISY}": odds, f"said_{Stage.NOISY}": said})
+    asked = table.assign(**{f"logit_{Stage.NOISY}": log_odds(probability.clip(0, 1)), f"said_{Stage.NOISY}": said})
     lines: list[dict[str, object]] = []
     for kind, rows in _sets(table):
         found = classification_figures(asked[rows], seed)[Stage.NOISY.value]

@@ -10,13 +10,12 @@ from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.evaluation.evidence.words import counted, figure_text, limit
 from clearcast.evaluation.statistics.intervals import share_interval
 from clearcast.evaluation.statistics.sample import Flags, Floats, Sample
+from clearcast.log_odds import log_odds
 
 
 def confidence(judged: Judged, thresholds: dict[int, float]) -> Floats:
     """How far the log-odds of each image are from those of its fold's threshold, shape (images,), at least 0."""
-    threshold = by_fold(thresholds, judged.fold)
-    distance: Floats = np.abs(judged.logits - np.log(threshold / (1 - threshold)))
-    return distance
+    return np.abs(judged.logits - log_odds(by_fold(thresholds, judged.fold)))
 
 
 def risk_curve(confidence: Floats, wrong: Flags, sample: Sample) -> RiskCurve:

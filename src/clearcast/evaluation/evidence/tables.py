@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from clearcast.domain import Label
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.statistics.measures import Targets
 from clearcast.evaluation.statistics.sample import Flags, Floats
+from clearcast.log_odds import sigmoid
 
 VERDICTS = (Stage.REFERENCE, Stage.NOISY, Stage.DENOISED, Stage.TRANSFER)
 _SUREST = 27.0  # log-odds beyond have the same probability: it would be 0 or 1 to twelve digits
@@ -29,8 +29,7 @@ class Judged:
     @property
     def probability(self) -> Floats:
         """Of defect, above 0 and below 1."""
-        probability: Floats = expit(np.clip(self.logits, -_SUREST, _SUREST))
-        return probability
+        return sigmoid(np.clip(self.logits, -_SUREST, _SUREST))
 
     @property
     def folds(self) -> list[int]:

@@ -35,7 +35,7 @@ class Loaded:
     def inspect(self, item: Item, *, alone: bool, evidence: bool) -> Inspection:
         """Inspect a picture; the inspection holds the restored one, if it is made in any case."""
         inspector = self.wide if alone else self.inspector
-        return inspector.inspect(item, restored=inspector.always_restores, evidence=evidence)
+        return inspector.inspect(item, restored=inspector.always_denoises, evidence=evidence)
 
 
 def load(path: Path, threads: int, trust: Trust | None = None) -> Loaded:
@@ -82,7 +82,7 @@ class Place:
     def restores(self, model: str) -> bool:
         """Whether it is this bundle, and one that restores on demand."""
         inspector = self.loaded and self.loaded.inspector
-        return bool(inspector and inspector.name == model and not inspector.always_restores)
+        return bool(inspector and inspector.name == model and not inspector.always_denoises)
 
     def restore(self, data: bytes) -> Picture | None:
         """A picture's bytes as the bundle restores it; None where that cannot be."""
