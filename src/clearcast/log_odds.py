@@ -11,14 +11,14 @@ from clearcast.errors import ModelOutputError
 CLAMP: Final = 1e-12  # probabilities nearer than this to 0 and 1 have the same log-odds, about -28 and 28
 FLOAT32_CLAMP: Final = 1e-7  # the same for probabilities in float32, which has no finer steps just below 1
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 
 @overload
 def log_odds(probability: float, clamp: float = CLAMP) -> float: ...
 @overload
-def log_odds(probability: Floats, clamp: float = CLAMP) -> Floats: ...
-def log_odds(probability: float | Floats, clamp: float = CLAMP) -> float | Floats:
+def log_odds(probability: _Floats, clamp: float = CLAMP) -> _Floats: ...
+def log_odds(probability: float | _Floats, clamp: float = CLAMP) -> float | _Floats:
     """Return log(p / (1 - p)) of a probability p; of 0 and 1 too it is finite.
 
     >>> round(log_odds(0.5), 3), round(log_odds(0.731), 3), round(log_odds(1.0))
@@ -40,8 +40,8 @@ def log_odds(probability: float | Floats, clamp: float = CLAMP) -> float | Float
 @overload
 def sigmoid(log_odds: float) -> float: ...
 @overload
-def sigmoid(log_odds: Floats) -> Floats: ...
-def sigmoid(log_odds: float | Floats) -> float | Floats:
+def sigmoid(log_odds: _Floats) -> _Floats: ...
+def sigmoid(log_odds: float | _Floats) -> float | _Floats:
     """Return the probability 1 / (1 + exp(-x)) of log-odds x, however large; the inverse of ``log_odds``.
 
     >>> round(sigmoid(1.0), 3), sigmoid(-1e9), sigmoid(1e9)

@@ -145,7 +145,7 @@ def test_a_blank_band_is_judged_by_those_of_the_bundles_own_pictures(parts: list
     assert blank_band(part) == 0
     assert blank_band(padded) == pytest.approx(0.25, abs=0.01)
     assert blank_band(np.ascontiguousarray(padded.T)) == blank_band(padded)
-    assert "arrive whole" in missing_content(padded, 5.0, 0.0)
+    assert "frame is incomplete" in missing_content(padded, 5.0, 0.0)
     assert missing_content(padded, 5.0, blank_band(padded)) == ""
     assert "the lower 50%" in missing_content(cut, 5.0, blank_band(padded))
     assert missing_content(cut, 5.0) == ""  # older bundles do not say what is usual

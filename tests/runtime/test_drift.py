@@ -100,7 +100,7 @@ def reference_of(pictures: list[Inspection]) -> Reference:
 def told(reference: Reference, pictures: list[Inspection]) -> list[str]:
     drift = Drift(reference)
     for each in pictures:
-        drift.see(each)
+        drift.add(each)
     return drift.sentences()
 
 
@@ -160,7 +160,7 @@ def test_a_level_is_looked_at_where_the_noise_is() -> None:
     sentences = told(reference_of(line(rng, 500)), line(rng, 500, sigma=2.0))
 
     assert len(sentences) == 2
-    assert sentences[0].startswith("Grain: 36 instead of 26 grey levels") or "Grain" in sentences[0]
+    assert sentences[0].startswith("Gaussian noise: 36 instead of 26 grey levels") or "Gaussian noise" in sentences[0]
 
 
 def test_few_pictures_say_nothing() -> None:
@@ -181,14 +181,14 @@ def test_the_sentences_in_full() -> None:
     pictures = [inspection(brightness=120.0 + number, p_defect=0.9 if number < 25 else 0.05) for number in range(100)]
 
     assert told(known, pictures) == [
-        "Brightness: 170 instead of 100 grey levels in the middle; 74% of the pictures are brighter than 95% of those "
-        "that the model was measured on; look at the lamp and the camera's exposure.",
-        "Noise types: 100% (97% to 100%) gaussian instead of 50%, 0% (0% to 3%) periodic instead of 50%; look at what "
-        "disturbs the camera, if you did not choose such pictures.",
-        "Verdicts: 25% (17% to 34%) defect instead of 0% of those that the model was measured on; look at some of "
-        "these parts yourself, if you did not expect that.",
-        "So the figures that the bundle was measured at may not hold for these pictures. Check some of them by eye; "
-        "where the change is here to stay, train with such pictures.",
+        "Brightness: 170 instead of 100 grey levels in the middle; 74% of the images are brighter than 95% of those "
+        "that the model was measured on; check the lamp and the camera's exposure.",
+        "Noise types: 100% (97% to 100%) gaussian instead of 50%, 0% (0% to 3%) periodic instead of 50%; check what "
+        "disturbs the camera, unless you selected such images.",
+        "Verdicts: 25% (17% to 34%) defect instead of 0% of those that the model was measured on; inspect some "
+        "of these parts by eye, unless you expected that.",
+        "So the figures that were measured for the bundle may not hold for these images. Check some of them by eye; if "
+        "the change is permanent, train with such images.",
     ]
 
 
@@ -205,8 +205,8 @@ def test_more_retakes_are_told_and_defects_among_all_verdicts() -> None:
     (sentence, _) = told(known, pictures)
 
     assert sentence == (
-        "Verdicts: 30% (22% to 39%) retake instead of 5% of those that the model was measured on; look at some of "
-        "these parts yourself, if you did not expect that."
+        "Verdicts: 30% (22% to 39%) retake instead of 5% of those that the model was measured on; inspect some "
+        "of these parts by eye, unless you expected that."
     )
     assert not told({**known, "verdicts": {"ok": 0.5, "defect": 0.2, "retake": 0.3}}, pictures)
 
@@ -228,10 +228,10 @@ def test_memory_does_not_grow_and_late_pictures_count_as_much_as_early_ones() ->
     known = reference_of(line(np.random.default_rng(5), 250))
     drift = Drift(known)
     for number in range(10_000):
-        drift.see(inspection(brightness=97.0 if number < 3000 else 200.0))
+        drift.add(inspection(brightness=97.0 if number < 3000 else 200.0))
 
     assert {len(values) for values in drift._kept.values()} <= {0, 1000}
-    assert "% of the pictures are brighter" in drift.sentences()[0]
+    assert "% of the images are brighter" in drift.sentences()[0]
     share = float(drift.sentences()[0].split("middle; ")[1].split("%")[0])
     assert share == pytest.approx(70, abs=5)
 

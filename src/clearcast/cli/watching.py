@@ -105,7 +105,7 @@ class _DriftTeller:
     def see(self, inspection: Inspection) -> None:
         """Take up one picture; now and then look what drifts."""
         if self._drift:
-            self._drift.see(inspection)
+            self._drift.add(inspection)
             self._seen += 1
             if self._seen % _DRIFT_INTERVAL == 0:
                 self.tell()

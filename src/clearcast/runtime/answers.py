@@ -16,8 +16,8 @@ from clearcast.noise.telling import NoiseEstimate, tell_noise
 _SUM_TOLERANCE = 1e-3  # by how much the sum of the noise-type probabilities may differ from 1
 _WAVES_SIDE = 128  # pixels
 
-Floats = NDArray[np.float32]
-Shape = tuple[int | None, ...]  # None: any size
+_Floats = NDArray[np.float32]
+_Shape = tuple[int | None, ...]  # None: any size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Prediction:
     p_defect: float | None = None
     log_odds: float | None = None
     defect: bool | None = None
-    evidence: Floats | None = None
+    evidence: _Floats | None = None
     denoised: Picture | None = None
 
 
@@ -73,7 +73,7 @@ def decode_outputs(
     wave = _floats(outputs, "wave", (count, 3))
     evidence = _floats(outputs, "evidence", (count, None, None))
     denoised = outputs.get("restored")
-    images = None if denoised is None else without_depth(require_pixels("restored", denoised, shape))
+    images = None if denoised is None else _without_depth(require_pixels("restored", denoised, shape))
 
     def decode(place: int) -> Prediction:
         chance = None if p_defect is None else float(p_defect[place])
@@ -96,7 +96,7 @@ def decode_outputs(
     return [decode(place) for place in range(count)]
 
 
-def require_pixels(name: str, value: object, shape: Shape) -> NDArray[np.uint8]:
+def require_pixels(name: str, value: object, shape: _Shape) -> NDArray[np.uint8]:
     """Return an output of pixels, uint8 of a shape.
 
     Raises:
@@ -112,12 +112,12 @@ def with_depth(image: Picture) -> Picture:
     return image.reshape(*image.shape[:2], -1)
 
 
-def without_depth(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _without_depth(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return uint8 (..., depth) images as they are for colour, or without the last axis for grey (depth 1)."""
     return images[..., 0] if images.shape[-1] == 1 else images
 
 
-def _noise_probabilities(outputs: Mapping[str, object], count: int) -> Floats:
+def _noise_probabilities(outputs: Mapping[str, object], count: int) -> _Floats:
     p_noise = _shares(outputs, "p_noise", (count, len(NoiseType)))
     if p_noise is None:
         raise ModelOutputError("p_noise: expected probabilities of the noise types, got no such output")
@@ -129,8 +129,8 @@ def _noise_probabilities(outputs: Mapping[str, object], count: int) -> Floats:
 
 
 def _periodic_noise(
-    p_noise: Floats, waves: Floats | None, wave: Floats | None, place: int
-) -> Floats | list[float] | None:
+    p_noise: _Floats, waves: _Floats | None, wave: _Floats | None, place: int
+) -> _Floats | list[float] | None:
     """Return what is known of an image's waves, for ``tell_noise``; None unless periodic noise is the likeliest."""
     if tuple(NoiseType)[int(p_noise.argmax())] is not NoiseType.PERIODIC:
         return None  # finding the strongest wave takes a millisecond
@@ -139,12 +139,12 @@ def _periodic_noise(
     return None if wave is None else list(map(float, wave[place]))
 
 
-def _shares(outputs: Mapping[str, object], name: str, shape: Shape) -> Floats | None:
+def _shares(outputs: Mapping[str, object], name: str, shape: _Shape) -> _Floats | None:
     values = _floats(outputs, name, shape)
     return None if values is None else require_shares(name, values)
 
 
-def _floats(outputs: Mapping[str, object], name: str, shape: Shape) -> Floats | None:
+def _floats(outputs: Mapping[str, object], name: str, shape: _Shape) -> _Floats | None:
     value = outputs.get(name)
     if value is None:
         return None
@@ -154,7 +154,7 @@ def _floats(outputs: Mapping[str, object], name: str, shape: Shape) -> Floats | 
     return value
 
 
-def _require_array(name: str, value: object, dtype: np.dtype[np.generic], shape: Shape) -> None:
+def _require_array(name: str, value: object, dtype: np.dtype[np.generic], shape: _Shape) -> None:
     """Reject anything but a non-empty array of a dtype and shape."""
     expected = f"{dtype} ({', '.join('any' if size is None else str(size) for size in shape)})"
     if not isinstance(value, np.ndarray):

@@ -48,7 +48,7 @@ class Package:
         Raises:
             OutputError: it is missing or was changed.
         """
-        return read_checked(self.unchecked, name, self.manifest["files"], self.path)
+        return _read_checked(self.unchecked, name, self.manifest["files"], self.path)
 
     def check(self) -> None:
         """Check every file; see ``read``."""
@@ -96,7 +96,7 @@ def read_manifest(path: Path) -> Manifest:
     return package.manifest
 
 
-def read_checked(read: Read, name: str, files: dict[str, str], where: Path) -> bytes:
+def _read_checked(read: Read, name: str, files: dict[str, str], where: Path) -> bytes:
     """Read a file and check its SHA-256, which ``files`` holds.
 
     Raises:
@@ -124,9 +124,7 @@ def reader_of(path: Path) -> Read:
         raise OutputError(f"{path}: no such folder or file; expected a bundle, which 'clearcast train' creates")
     listed = _list_entries(path)
     if MANIFEST not in listed:
-        raise OutputError(
-            f"{path}: not a bundle (no {MANIFEST} at the top level); create the zip with 'clearcast export'"
-        )
+        raise OutputError(f"{path}: not a bundle (no {MANIFEST} at the top level); zip one with 'clearcast export'")
     return lambda name: _read_from_zip(path, name, listed)
 
 
@@ -160,9 +158,7 @@ def _list_entries(path: Path) -> dict[str, zipfile.ZipInfo]:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise OutputError(
-            f"{path}: neither the folder of a bundle nor a complete zip ({error}); copy it again"
-        ) from None
+        raise OutputError(f"{path}: neither a bundle's folder nor a complete zip ({error}); copy it again") from None
     _require_no_outer_folder({info.filename for info in infos}, path)
     if len(infos) > _MOST:
         raise OutputError(f"{path}: holds {len(infos):,} files; do not use this bundle")
@@ -174,7 +170,7 @@ def _list_entries(path: Path) -> dict[str, zipfile.ZipInfo]:
             raise OutputError(f"{path}: holds {info.filename!r}, which is not a valid name in a bundle; do not use it")
         if info.compress_type not in _METHODS:
             raise OutputError(
-                f"{path}: {info.filename} has an unsupported compression method; create the zip with 'clearcast export'"
+                f"{path}: {info.filename} uses an unsupported compression; zip it with 'clearcast export'"
             )
         listed[info.filename] = info
     if sum(info.file_size for info in infos) > LARGEST:
@@ -187,8 +183,8 @@ def _require_no_outer_folder(names: set[str], path: Path) -> None:
     outer = next((name for name in names if name.endswith(f"/{MANIFEST}") and MANIFEST not in names), None)
     if outer:
         raise OutputError(
-            f"{path}: not a bundle (expected {MANIFEST} at the top level, got {outer!r}); zip the content of the folder, "
-            "not the folder itself, or use 'clearcast export'"
+            f"{path}: not a bundle (expected {MANIFEST} at the top level, got {outer!r}); zip the content of the "
+            "folder, not the folder itself, or use 'clearcast export'"
         )
 
 

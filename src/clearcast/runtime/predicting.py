@@ -134,7 +134,7 @@ def predict(request: PredictRequest) -> Summary:
             kept = inspection if request.on_ray else repeats.see(inspection)  # from Ray they come in any order
             sink.write(kept)
             if drift:
-                drift.see(kept)
+                drift.add(kept)
     for row in read_newest_results(request.out):
         summary.count(row["verdict"], row["noise_type"], row["error"])
     if writer:

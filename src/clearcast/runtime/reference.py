@@ -21,8 +21,8 @@ class Reference(TypedDict):
 
     ``pictures``: the subset of rows whose noisy images these are; ``test``: the bundle was not trained on them.
     ``parts``: how many parts they show; absent: each another.
-    ``numbers``: ``brightness`` and ``sharpness``, see ``looks``; ``contrast`` and ``blank_band``, see ``content``, which
-    may be absent; ``p_defect``, 0..1, if the bundle gives verdicts; if it estimates noise levels, ``sigma`` of the
+    ``numbers``: ``brightness`` and ``sharpness``, see ``looks``; ``contrast`` and ``blank_band``, see ``content`` (may
+    be absent); ``p_defect``, 0..1, if the bundle gives verdicts; if it estimates noise levels, ``sigma`` of the
     images with predicted Gaussian noise, and ``density`` of those with salt and pepper, 0..1.
     ``noise_types`` and ``verdicts``: share of images by prediction, 0..1; ``verdicts`` is empty if the bundle gives
     none, and has ``retake`` if the bundle gives that.
@@ -55,7 +55,7 @@ def parse_reference(text: bytes, where: str) -> Reference:
 
 
 def _is_consistent(reference: Reference) -> bool:
-    """Return whether counts, quantiles and shares are possible; brightness must be there, since it counts the images."""
+    """Return whether counts, quantiles and shares are possible; brightness is required, since it counts the images."""
     numbers = reference["numbers"]
     counts = [spread["count"] for spread in numbers.values()] + [reference.get("parts", 1)]
     shares = [*reference["noise_types"].values(), *reference["verdicts"].values()]

@@ -44,8 +44,8 @@ class Trust:
         """
         if signature is None:
             raise OutputError(
-                f"{where}: is not signed, and only bundles signed by a trusted key are accepted; its author can sign it "
-                "with 'clearcast export BUNDLE OUT --sign KEY'"
+                f"{where}: is not signed, and only bundles signed by a trusted key are accepted; its author can sign "
+                "it with 'clearcast export BUNDLE OUT --sign KEY'"
             )
         key, signed = _parse_signature(signature, where)
         if key not in self.keys:

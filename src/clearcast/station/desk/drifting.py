@@ -37,7 +37,7 @@ class DriftWatch:
 
     def _look(self, model: str, drift: Drift) -> list[str]:
         for entry in self._log.latest(model, _LATEST):
-            drift.see(_inspection(entry))
+            drift.add(_inspection(entry))
         return drift.sentences()
 
 
