@@ -181,7 +181,7 @@ def test_what_cannot_be_distilled_is_refused(quick: Path, teacher: Path, bundle:
         request(tmp_path, tmp_path / "out")
     with pytest.raises(OutputError, match="does not say what it was trained on"):
         request(bundle, tmp_path / "out")
-    with pytest.raises(OutputError, match="distilled; needed is the bundle that it was distilled from"):
+    with pytest.raises(OutputError, match="got a distilled one; use the bundle that it was distilled from"):
         request(quick, tmp_path / "out")
     for out in (teacher, teacher / "within", teacher.parent):
         with pytest.raises(OutputError, match="one lies in the other"):
@@ -191,7 +191,7 @@ def test_what_cannot_be_distilled_is_refused(quick: Path, teacher: Path, bundle:
         replace(request(teacher, tmp_path / "out"), side=100)
     with pytest.raises(OutputError, match="name where it is with --sheet"):
         request_of(teacher, tmp_path / "out", Data(sheet=tmp_path / "Gone.xlsx"), console=QUIET)
-    with pytest.raises(OutputError, match="distilled; needed is the bundle"):
+    with pytest.raises(OutputError, match="got a distilled one; use the bundle"):
         contenders_of_bundle(quick)
 
 

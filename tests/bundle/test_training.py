@@ -192,7 +192,7 @@ def test_a_picture_too_small_is_refused_before_anything_is_written(
         ("no manifest", "not a bundle"),
         ("outside", "'../outside', which is outside"),
         ("absolute", "/split.csv', which is outside"),
-        ("linked", "split.csv is a link that leads outside; copy the bundle with the file itself"),
+        ("linked", "split.csv is a link to outside the bundle; copy the bundle with the file itself"),
         ("looped", "split.csv is missing; copy"),
         ("nonsense", "which is outside"),
     ],

@@ -143,7 +143,7 @@ def test_colour_is_compared_with_grey_in_grey(first: Path, data: Path, tmp_path:
 
     assert np.allclose(found.table["psnr_a"], found.table["psnr_b"])  # the pictures are grey, and so is what it makes
     assert found.changed.empty
-    assert any("restored pictures are compared in grey" in note for note in found.notes)
+    assert any("denoised images are compared in grey" in note for note in found.notes)
 
 
 def test_without_a_judge_the_rest_is_compared_and_the_reason_told(first: Path, data: Path, tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_what_the_bundles_own_pictures_show_decides_on_a_faint_one() -> None:
     )
     assert missing_content(faint) == ""
     assert missing_content(faint, least=5.0) == ""
-    assert "is there a part in view" in missing_content(faint, least=20.0)
+    assert "whether there is a part in view" in missing_content(faint, least=20.0)
 
 
 def test_bundles_of_uniform_parts_take_pictures_without_contrast() -> None:

@@ -109,7 +109,7 @@ def test_a_picture_that_the_graphs_fail_on_is_a_row_with_an_error(
     def short_of_memory(*_: object, **__: object) -> None:
         raise onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException("Failed to allocate memory\nand more")
 
-    monkeypatch.setattr(Model, "answer", short_of_memory)
+    monkeypatch.setattr(Model, "predict", short_of_memory)
     said = inspector.inspect(item(even(100)))
     assert said.error == "a.png: 128 x 48 pixels could not be inspected here (Failed to allocate memory)"
     assert said.verdict is None

@@ -36,7 +36,7 @@ from clearcast.runtime.repacking import repack
 from clearcast.runtime.signing import Trust, make_keys, read_private_key, read_trust, sign
 from clearcast.station.desk.bundles import Place
 
-UNSIGNED = "is not signed, and only bundles signed by a trusted key are taken"
+UNSIGNED = "is not signed, and only bundles signed by a trusted key are accepted"
 FOREIGN = "is signed by a key that is not trusted"
 CHANGED = "the manifest was changed after it was signed"
 
@@ -186,7 +186,7 @@ def test_a_signature_by_another_key_that_claims_to_be_the_trusted_one_is_refused
 def test_a_signature_that_is_none_is_refused(signed: Path, keys: Path, tmp_path: Path, text: bytes) -> None:
     folder = copied(signed, tmp_path)
     (folder / SIGNATURE).write_bytes(text)
-    with pytest.raises(OutputError, match=f"its signature is damaged|{FOREIGN}"):
+    with pytest.raises(OutputError, match=f"the signature is damaged|{FOREIGN}"):
         open_package(folder, trust(keys, "line"))
 
 
@@ -253,7 +253,7 @@ def test_the_station_asks_for_the_signature_whenever_it_loads(signed: Path, keys
     assert "no such folder" in place.fault
     folder = copied(signed, tmp_path)
     kept = (folder / SIGNATURE).read_bytes()
-    for content, reason in ((None, UNSIGNED), (b"{}", "its signature is damaged")):
+    for content, reason in ((None, UNSIGNED), (b"{}", "the signature is damaged")):
         (folder / SIGNATURE).unlink(missing_ok=True)
         if content:
             (folder / SIGNATURE).write_bytes(content)
