@@ -79,7 +79,7 @@ def test_rows_are_those_of_one_machine_though_an_actor_is_killed(bundle: Path, t
 def test_an_item_that_cannot_travel_is_refused() -> None:
     lonely = Item(name="belt.mp4#000001", key="#000001", read=lambda: b"")
     with pytest.raises(SourceError, match=r"belt.mp4#000001: .*leave out --engine ray"):
-        fleet._packed([lonely])
+        fleet._pickle_items([lonely])
 
 
 def test_without_ray_it_says_how_to_get_it(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,12 +141,12 @@ def without_pixels(said: Inspection) -> tuple[object, ...]:
 
 def test_a_bundle_without_judge_or_levels_says_the_rest(tmp_path: Path) -> None:
     silent = Inspector(open_package(write_bundle(tmp_path / "silent", judges=False)))
-    assert not silent.judges
+    assert not silent.gives_verdicts
     assert not silent.has_evidence
     said = silent.inspect(item(even(230)))
     assert without_pixels(said) == (None, None, "standard deviation 230 grey levels")
     report = Inspector(open_package(write_bundle(tmp_path / "report", recipe="report")))
-    assert report.judges
+    assert report.gives_verdicts
     assert not report.has_evidence
     said = report.inspect(item(even(230)), evidence=True)
     assert said.verdict is Verdict.DEFECT

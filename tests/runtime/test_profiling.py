@@ -70,7 +70,7 @@ def test_only_bad_pictures_have_no_stages_but_their_rows(bundle: Path, tmp_path:
 
 
 def test_arrays_are_not_decoded(bundle: Path) -> None:
-    with pytest.raises(SourceError, match="nothing is decoded there"):
+    with pytest.raises(SourceError, match="expected image files, which are decoded"):
         measure(bundle, [np.zeros((32, 32), np.uint8)])
 
 

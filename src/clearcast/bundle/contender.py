@@ -22,7 +22,7 @@ def contenders_of_bundle(folder: Path, trust: Trust | None = None) -> tuple[Deno
     name = folder.resolve().name
     denoiser = Denoiser(
         name=name,
-        restore=lambda picture: restore(networks.restorer, picture)[0],
+        restore=lambda image: restore(networks.restorer, image)[0],
         channels=networks.channels,
         version=_version(folder, RESTORER),
     )
@@ -31,16 +31,16 @@ def contenders_of_bundle(folder: Path, trust: Trust | None = None) -> tuple[Deno
     verdicts = networks.verdicts
     classifier = Judge(
         name=f"{name}, {Stage.DENOISED}",
-        probability=lambda picture: _probability(networks, verdicts, picture),
+        probability=lambda image: _probability(networks, verdicts, image),
         channels=networks.channels,
         version=_version(folder, RESTORER, JUDGE),
     )
     return denoiser, [classifier]
 
 
-def _probability(networks: Networks, verdicts: Verdicts, picture: Picture) -> float:
+def _probability(networks: Networks, verdicts: Verdicts, image: Picture) -> float:
     """Return the probability of defect, shifted so that the bundle's threshold is 0.5, that of the benchmark."""
-    log_odds, _ = judge(verdicts, restore(networks.restorer, picture)[0])
+    log_odds, _ = judge(verdicts, restore(networks.restorer, image)[0])
     return sigmoid(log_odds - verdicts.facts["threshold"] / verdicts.facts["temperature"])
 
 

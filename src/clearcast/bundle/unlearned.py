@@ -148,12 +148,12 @@ def _shows_golden(package: Package, rows: Rows, known: dict[int, list[_SplitRow]
     channels = Channels(package.manifest["trained_on"]["channels"])
     entries = read_golden(package)
     golden = [imaging.decode(package.read(entry["file"]), channels, entry["file"]) for entry in entries]
-    pictures = (imaging.load(rows.sheet.resolve(rows.sheet.rows[place].noisy), channels) for place in trained)
-    return any(_is_crop(each, picture) for picture in pictures for each in golden)
+    images = (imaging.load(rows.sheet.resolve(rows.sheet.rows[place].noisy), channels) for place in trained)
+    return any(_is_crop(each, image) for image in images for each in golden)
 
 
-def _is_crop(golden: Picture, picture: Picture) -> bool:
+def _is_crop(golden: Picture, image: Picture) -> bool:
     """Return whether a golden sample is the central crop of an image, or the whole of a small one."""
     height, width = golden.shape[:2]
-    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
-    return min(top, left) >= 0 and np.array_equal(picture[top : top + height, left : left + width], golden)
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return min(top, left) >= 0 and np.array_equal(image[top : top + height, left : left + width], golden)

@@ -135,7 +135,7 @@ def _periodic_noise(
     if tuple(NoiseType)[int(p_noise.argmax())] is not NoiseType.PERIODIC:
         return None  # finding the strongest wave takes a millisecond
     if waves is not None:
-        return waves[place]
+        return np.asarray(waves[place], np.float32)
     return None if wave is None else list(map(float, wave[place]))
 
 

@@ -32,40 +32,40 @@ _STEP = 16  # grey levels by which the image differs next to a blank band, ...
 _ABRUPT = 0.8  # ... along this share of the line
 
 
-def contrast(picture: Picture) -> float:
+def contrast(image: Picture) -> float:
     """Return the contrast: standard deviation of the 16 x 16 image without shading and noise, in grey levels.
 
     Args:
-        picture: uint8 (height, width) or (height, width, 3) in RGB order, noisy.
+        image: uint8 (height, width) or (height, width, 3) in RGB order, noisy.
     """
-    smooth = _median(_grey(picture))
+    smooth = _median(_grey(image))
     return _beyond_noise(float(_cells(smooth).std()), _cell_noise(_pixel_noise(smooth), smooth.size))
 
 
-def blank_band(picture: Picture) -> float:
+def blank_band(image: Picture) -> float:
     """Return the share of the height or width, 0..1, that has one colour from an edge up to an abrupt change.
 
     It is 0 if bands on opposite sides frame the image.
 
     Args:
-        picture: uint8 (height, width) or (height, width, 3) in RGB order, noisy.
+        image: uint8 (height, width) or (height, width, 3) in RGB order, noisy.
     """
-    return max(share for _, share in _blank_bands(_grey(picture)))
+    return max(share for _, share in _blank_bands(_grey(image)))
 
 
-def missing_content(picture: Picture, least: float | None = None, widest: float | None = None) -> str:
+def missing_content(image: Picture, least: float | None = None, widest: float | None = None) -> str:
     """Return why an image has no content to inspect, and what to check; "" if it may have some.
 
     Args:
-        picture: uint8 (height, width) or (height, width, 3) in RGB order, noisy.
+        image: uint8 (height, width) or (height, width, 3) in RGB order, noisy.
         least: lowest contrast of the images that the bundle was measured on; None: unknown. If it is below 1 grey
             level, the parts are uniform, and only images of one colour are detected.
         widest: largest blank band of those images, 0..1; only a far wider one is an incomplete frame. None: unknown,
             and then no incomplete frame is detected.
     """
-    if colour := _only_colour(picture):
+    if colour := _only_colour(image):
         return f"all pixels have one colour ({colour} of 255); check the lens cap, the camera cable and the lamp"
-    grey = _grey(picture)
+    grey = _grey(image)
     if widest is not None and (reason := _missing_lines(grey, widest)):
         return reason
     if min(grey.shape) < _LEAST_SIDE or (least is not None and least < _UNIFORM):
@@ -77,7 +77,7 @@ def missing_content(picture: Picture, least: float | None = None, widest: float 
     if (
         not textured
         and _is_empty(cells, noise)
-        and (picture.ndim == 2 or all(map(_channel_is_empty, cv2.split(picture))))
+        and (image.ndim == 2 or all(map(_channel_is_empty, cv2.split(image))))
     ):
         return (
             f"nothing but noise around grey level {grey.mean():.0f} of 255; check the lens cap, the lamp, and whether "
@@ -92,8 +92,8 @@ def missing_content(picture: Picture, least: float | None = None, widest: float 
     return ""
 
 
-def _grey(picture: Picture) -> Picture:
-    return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+def _grey(image: Picture) -> Picture:
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _median(grey: Picture) -> Picture:
@@ -144,10 +144,10 @@ def _channel_is_empty(channel: Picture) -> bool:
     return _is_empty(_cells(smooth), _cell_noise(_pixel_noise(smooth), smooth.size))
 
 
-def _only_colour(picture: Picture) -> str:
+def _only_colour(image: Picture) -> str:
     """Return the colour of all pixels as text; "" if there are several."""
-    first = picture[0, 0]
-    if (picture[0] != first).any() or (picture != first).any():  # the first line nearly always decides
+    first = image[0, 0]
+    if (image[0] != first).any() or (image != first).any():  # the first line nearly always decides
         return ""
     return ", ".join(map(str, np.atleast_1d(first)))
 

@@ -22,14 +22,14 @@ def heat_map(evidence: NDArray[np.float32], height: int, width: int) -> NDArray[
     return np.asarray(cv2.resize(over, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def draw_heat(picture: Picture, evidence: NDArray[np.float32]) -> Picture:
+def draw_heat(image: Picture, evidence: NDArray[np.float32]) -> Picture:
     """Return the image in grey with the heat map in red to yellow: uint8 (height, width, 3) in RGB order.
 
     Args:
-        picture: uint8 (height, width) or (height, width, 3).
+        image: uint8 (height, width) or (height, width, 3).
         evidence: float32 (h, w), log-odds of defect by place.
     """
-    grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     heat = heat_map(evidence, *grey.shape[:2])
     drawn = np.empty((*grey.shape, 3), np.uint8)
     for top in range(0, grey.shape[0], _BAND):

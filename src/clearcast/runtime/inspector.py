@@ -47,14 +47,14 @@ class Inspector:
         return self._model.channels
 
     @property
-    def judges(self) -> bool:
+    def gives_verdicts(self) -> bool:
         """Whether the bundle gives verdicts."""
         return "p_defect" in self._model.output_names
 
     @property
     def verdicts(self) -> frozenset[Verdict]:
         """The verdicts that the bundle may give; empty if it gives none."""
-        if not self.judges or self.rule is None:
+        if not self.gives_verdicts or self.rule is None:
             return frozenset()
         return frozenset(Verdict) - ({Verdict.RETAKE} if self.rule.retake_distance is None else set())
 

@@ -6,9 +6,9 @@ import numpy as np
 from clearcast.imaging import Picture
 
 
-def brightness(picture: Picture) -> float:
+def brightness(image: Picture) -> float:
     """Return the mean grey level, 0..255, of a noisy image, uint8 (height, width) or RGB (height, width, 3)."""
-    return float(cv2.mean(_grey(picture))[0])
+    return float(cv2.mean(_grey(image))[0])
 
 
 def sharpness(denoised: Picture) -> float:
@@ -21,5 +21,5 @@ def sharpness(denoised: Picture) -> float:
     return float(np.square(deviation).item())
 
 
-def _grey(picture: Picture) -> Picture:
-    return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+def _grey(image: Picture) -> Picture:
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)

@@ -220,7 +220,7 @@ def _count(request: PredictRequest) -> int:
 
 def _require_answers(inspector: Inspector, request: PredictRequest) -> None:
     for verdict in sorted(request.needed - inspector.verdicts):
-        if inspector.judges:
+        if inspector.gives_verdicts:
             raise OutputError(
                 f"{request.bundle}: never gives the verdict {verdict}; let it by 'clearcast tune', or leave out "
                 f"--fail-on {verdict}"
