@@ -1,4 +1,4 @@
-"""What cannot be is an error of the picture, never a verdict; graphs written by hand give it."""
+"""Impossible outputs of hand-written graphs are errors of the image, never verdicts."""
 
 import csv
 import json
@@ -108,7 +108,7 @@ IMPOSSIBLE = {
 
 @pytest.mark.parametrize("retake", RULES)
 @pytest.mark.parametrize("other", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
-def test_what_cannot_be_is_an_error_of_the_picture(
+def test_an_impossible_output_is_an_error_of_the_image(
     tmp_path: Path, other: dict[str, object], retake: float | None
 ) -> None:
     pictures_of(tmp_path / "parts", 2)
@@ -122,7 +122,7 @@ def test_what_cannot_be_is_an_error_of_the_picture(
 
 
 @pytest.mark.parametrize(("said", "verdict"), [(1.0000001, "defect"), (-1e-7, "ok"), (1.0, "defect"), (0.0, "ok")])
-def test_rounding_is_no_fault(tmp_path: Path, said: float, verdict: str) -> None:
+def test_rounding_errors_are_accepted(tmp_path: Path, said: float, verdict: str) -> None:
     pictures_of(tmp_path / "parts", 1)
     bundle = clearcast.load(bundle_that_says(tmp_path / "bundle", p_defect=[said]))
 
@@ -131,7 +131,7 @@ def test_rounding_is_no_fault(tmp_path: Path, said: float, verdict: str) -> None
     assert (inspection.verdict, inspection.p_defect) == (verdict, round(said))
 
 
-def test_one_picture_of_a_batch_is_enough_to_refuse_it(tmp_path: Path) -> None:
+def test_one_bad_image_rejects_the_batch(tmp_path: Path) -> None:
     arrays = outputs()
     two = {name: np.concatenate([array, array]) for name, array in arrays.items()}
     two["p_defect"][1] = np.nan
@@ -141,7 +141,7 @@ def test_one_picture_of_a_batch_is_enough_to_refuse_it(tmp_path: Path) -> None:
         model.predict_batch(np.zeros((2, *SHAPE[1:]), np.uint8))
 
 
-def test_a_survey_that_gives_nan_to_the_tiles_is_an_error(tmp_path: Path) -> None:
+def test_nan_from_the_survey_graph_is_an_error(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle", recipe="glance")
     (bundle / "survey.onnx").rename(bundle / "kept")
     answer_constants(
@@ -160,7 +160,7 @@ def test_a_survey_that_gives_nan_to_the_tiles_is_an_error(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("missing", ["p_noise", "p_defect"])
-def test_a_graph_without_the_outputs_of_its_manifest_is_refused(tmp_path: Path, missing: str) -> None:
+def test_a_graph_that_lacks_an_output_is_rejected(tmp_path: Path, missing: str) -> None:
     arrays = outputs()
     arrays.pop(missing)
 
@@ -170,7 +170,7 @@ def test_a_graph_without_the_outputs_of_its_manifest_is_refused(tmp_path: Path, 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.2, 1.0001, 71.25])
 @pytest.mark.parametrize("retake", RULES)
-def test_a_rule_gives_no_verdict_on_what_is_no_probability(value: float, retake: float | None) -> None:
+def test_a_decision_rule_rejects_values_that_are_not_probabilities(value: float, retake: float | None) -> None:
     with pytest.raises(ModelOutputError, match="expected a probability from 0 to 1"):
         Rule(threshold=0.5, retake_distance=retake).verdict(value)
     with pytest.raises(ModelOutputError, match="threshold"):
@@ -178,13 +178,13 @@ def test_a_rule_gives_no_verdict_on_what_is_no_probability(value: float, retake:
 
 
 @pytest.mark.parametrize("distance", [math.nan, math.inf, -1.0])
-def test_a_rule_has_a_finite_retake_distance(distance: float) -> None:
+def test_a_decision_rule_requires_a_finite_retake_distance(distance: float) -> None:
     with pytest.raises(ModelOutputError, match="retake distance"):
         Rule(threshold=0.5, retake_distance=distance)
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.none() | st.floats(0, 30))
-def test_a_verdict_follows_from_where_its_probability_lies(
+def test_the_verdict_follows_from_threshold_and_retake_distance(
     p_defect: float, threshold: float, away: float | None
 ) -> None:
     verdict = Rule(threshold=threshold, retake_distance=away).verdict(p_defect)
@@ -197,7 +197,7 @@ def test_a_verdict_follows_from_where_its_probability_lies(
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1.5", "-0.1"])
-def test_a_manifest_whose_threshold_cannot_be_is_refused(tmp_path: Path, number: str) -> None:
+def test_a_manifest_with_an_invalid_threshold_is_rejected(tmp_path: Path, number: str) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     change(bundle, lambda manifest: manifest.update(threshold=float(number)))
     text = (bundle / MANIFEST).read_text("utf-8")
@@ -210,7 +210,7 @@ def test_a_manifest_whose_threshold_cannot_be_is_refused(tmp_path: Path, number:
 @pytest.mark.parametrize(
     "facts", [{"temperature": math.nan}, {"temperature": 0.0}, {"retake_distance": -1.0}, {"retake_distance": math.nan}]
 )
-def test_a_manifest_whose_judge_cannot_be_is_refused(tmp_path: Path, facts: dict[str, float]) -> None:
+def test_a_manifest_with_invalid_classifier_settings_is_rejected(tmp_path: Path, facts: dict[str, float]) -> None:
     bundle = change(write_bundle(tmp_path / "bundle"), lambda manifest: manifest["judge"].update(facts))
 
     with pytest.raises(OutputError, match=r"expected finite numbers|has an invalid value for judge"):
@@ -233,14 +233,14 @@ def without_tiles(bundle: Path) -> Path:
     return renew(bundle)
 
 
-def test_verify_accepts_what_is_as_expected(tmp_path: Path) -> None:
+def test_verify_accepts_expected_predictions(tmp_path: Path) -> None:
     bundle = without_tiles(write_golden(bundle_that_says(tmp_path / "bundle"), 0.9, 0.7))
 
     assert verify(bundle).largest_difference < 1e-6
 
 
 @pytest.mark.parametrize("other", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
-def test_verify_refuses_a_graph_that_says_what_cannot_be(tmp_path: Path, other: dict[str, object]) -> None:
+def test_verify_rejects_impossible_outputs(tmp_path: Path, other: dict[str, object]) -> None:
     bundle = without_tiles(write_golden(bundle_that_says(tmp_path / "bundle", **cast(Any, other)), 0.9, 0.7))
 
     with pytest.raises(OutputError, match=r"golden/0000\.png cannot be inspected here \(\w+: expected"):
@@ -248,7 +248,7 @@ def test_verify_refuses_a_graph_that_says_what_cannot_be(tmp_path: Path, other: 
 
 
 @pytest.mark.parametrize(("p_defect", "p_noise"), [(math.nan, 0.7), (0.9, math.nan), (71.25, 0.7), (0.9, -0.7)])
-def test_golden_expectations_that_cannot_be_are_refused(tmp_path: Path, p_defect: float, p_noise: float) -> None:
+def test_impossible_golden_samples_are_rejected(tmp_path: Path, p_defect: float, p_noise: float) -> None:
     bundle = write_golden(bundle_that_says(tmp_path / "bundle"), p_defect, p_noise)
 
     with pytest.raises(OutputError, match=r"golden\.json has no valid golden samples"):
@@ -310,7 +310,7 @@ def test_predict_writes_a_row_with_an_error(tmp_path: Path) -> None:
     assert all("p_defect: expected finite numbers, got nan" in row["error"] for row in rows)
 
 
-def test_the_station_gives_an_error_too(tmp_path: Path) -> None:
+def test_the_station_gives_an_error_for_an_impossible_output(tmp_path: Path) -> None:
     loaded = bundles.load(bundle_that_says(tmp_path / "bundle", p_defect=[71.25]), 1)
     item = Item(name="part.png", key="part.png", read=lambda: flat(90, *SHAPE[1:3]))
 
@@ -320,7 +320,7 @@ def test_the_station_gives_an_error_too(tmp_path: Path) -> None:
     assert "p_defect: expected numbers from 0 to 1, got 71.25" in inspection.error
 
 
-def test_evaluate_measures_nothing_that_cannot_be(tmp_path: Path) -> None:
+def test_evaluate_rejects_impossible_outputs(tmp_path: Path) -> None:
     model = Model(open_package(bundle_that_says(tmp_path / "bundle", p_defect=[np.nan])))
 
     with pytest.raises(OutputError, match=r"part\.png: the bundle's prediction cannot be measured \(p_defect"):
@@ -328,7 +328,7 @@ def test_evaluate_measures_nothing_that_cannot_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_nothing_is_chosen_by_numbers_that_are_not_finite(number: float) -> None:
+def test_choices_reject_numbers_that_are_not_finite(number: float) -> None:
     numbers, defect = np.array([0.2, number, 0.9]), np.array([False, True, True])
 
     with pytest.raises(ModelOutputError):
@@ -344,7 +344,7 @@ def test_nothing_is_chosen_by_numbers_that_are_not_finite(number: float) -> None
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
-def test_a_reference_that_is_not_finite_is_refused(number: str) -> None:
+def test_a_drift_reference_that_is_not_finite_is_rejected(number: str) -> None:
     spread = ", ".join([number] * len(PERCENTILES))
     text = f'{{"pictures": "test", "numbers": {{"brightness": {{"count": 9, "quantiles": [{spread}]}}}}, '
     text += '"noise_types": {}, "verdicts": {}}'

@@ -1,4 +1,4 @@
-"""``clearcast compare`` on bundles whose answers are known."""
+"""``clearcast compare`` on bundles whose predictions are known."""
 
 import shutil
 import subprocess
@@ -103,7 +103,7 @@ def test_the_verdicts_that_change_are_those_between_the_thresholds(first: Path, 
     assert (accuracy.images, accuracy.parts) == (40, 20)
 
 
-def test_pictures_that_one_bundle_retakes_are_verdicts_that_change(first: Path, data: Path, tmp_path: Path) -> None:
+def test_images_that_one_bundle_retakes_are_changed_verdicts(first: Path, data: Path, tmp_path: Path) -> None:
     """Retaken is what lies nearer to the threshold, at 0.5, than 0.2 in log-odds."""
     folder = tmp_path / "careful"
     shutil.copytree(first, folder)
@@ -123,7 +123,7 @@ def test_pictures_that_one_bundle_retakes_are_verdicts_that_change(first: Path, 
     assert retakes.second["value"] == pytest.approx(len(near) / 40)
 
 
-def test_the_same_networks_restore_alike(first: Path, second: Path, data: Path) -> None:
+def test_the_same_networks_denoise_alike(first: Path, second: Path, data: Path) -> None:
     psnr = next(each for each in asked(first, second, data).differences if each.measure == "PSNR")
 
     ratios = [
@@ -146,7 +146,7 @@ def test_colour_is_compared_with_grey_in_grey(first: Path, data: Path, tmp_path:
     assert any("denoised images are compared in grey" in note for note in found.notes)
 
 
-def test_without_a_judge_the_rest_is_compared_and_the_reason_told(first: Path, data: Path, tmp_path: Path) -> None:
+def test_without_a_classifier_the_rest_is_compared(first: Path, data: Path, tmp_path: Path) -> None:
     found = asked(ready(write_bundle(tmp_path / "mute", judges=False)), first, data, tmp_path / "out")
 
     assert any(note.startswith("A gives no verdicts (every part is ok)") for note in found.notes)
@@ -155,7 +155,7 @@ def test_without_a_judge_the_rest_is_compared_and_the_reason_told(first: Path, d
     assert list(pd.read_csv(tmp_path / "out" / "changed.csv")["noisy"]) == []
 
 
-def test_rows_without_a_reference_say_nothing_of_restoring(first: Path, second: Path, data: Path) -> None:
+def test_rows_without_a_reference_have_no_image_quality(first: Path, second: Path, data: Path) -> None:
     sheet = read_sheet(data / "Labels.xlsx", columns=Columns(label="Label"))
     rows = tuple(replace(row, reference="") if place < 30 else row for place, row in enumerate(sheet.rows))
     blind = replace(sheet, rows=rows)
@@ -172,7 +172,7 @@ def test_rows_without_a_reference_say_nothing_of_restoring(first: Path, second: 
     assert evaluation_tables(one.table, one.evidence)
 
 
-def test_what_either_learned_from_is_not_compared(first: Path, data: Path, tmp_path: Path) -> None:
+def test_training_rows_of_either_bundle_are_not_compared(first: Path, data: Path, tmp_path: Path) -> None:
     sheet = read_sheet(data / "Labels.xlsx")
     trained = tmp_path / "trained"
     shutil.copytree(first, trained)
@@ -197,7 +197,7 @@ def test_a_bundle_is_not_compared_with_itself(first: Path, data: Path, tmp_path:
         asked(first, tmp_path / "copy", data)
 
 
-def test_the_command_tells_shows_and_writes(first: Path, second: Path, data: Path, tmp_path: Path) -> None:
+def test_the_command_prints_and_writes_the_comparison(first: Path, second: Path, data: Path, tmp_path: Path) -> None:
     arguments = first, second, data / "Labels.xlsx", "--label-column", "Label", "--out", tmp_path / "out"
     done = command(*arguments)
 

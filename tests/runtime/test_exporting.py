@@ -1,4 +1,4 @@
-"""What is exported says the same as the networks, or is not exported."""
+"""Exported graphs equal the networks, or the export fails."""
 
 import json
 import shutil
@@ -38,9 +38,7 @@ def model(bundle: Path) -> Model:
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 31), (64, 64), (95, 130), (200, 72)])
-def test_graphs_of_any_size_say_what_the_laboratory_says(
-    networks: Networks, model: Model, shape: tuple[int, int]
-) -> None:
+def test_graphs_equal_the_networks_at_any_size(networks: Networks, model: Model, shape: tuple[int, int]) -> None:
     pictures = np.random.default_rng(2).integers(0, 256, (2, *shape, 1), dtype=np.uint8)
     outputs = model.run(pictures)
     for place, picture in enumerate(pictures[..., 0]):
@@ -56,7 +54,7 @@ def test_graphs_of_any_size_say_what_the_laboratory_says(
         np.testing.assert_allclose(outputs["evidence"][place], evidence / temperature, atol=1e-3)
 
 
-def test_colour_is_judged_as_in_the_laboratory() -> None:
+def test_graphs_equal_the_networks_in_colour() -> None:
     networks = random_networks(Channels.RGB)
     assert networks.verdicts is not None
     picture = random_pictures(3)[2]
@@ -93,7 +91,7 @@ def spotted(prediction: Prediction) -> Prediction:
     ("change", "words"),
     [(near, "verdicts flip"), (moved, "probabilities by 0.0011"), (spotted, "more than one grey level")],
 )
-def test_what_differs_is_refused_and_nothing_is_left_behind(
+def test_a_failed_parity_check_leaves_no_files(
     bundle: Path, networks: Networks, tmp_path: Path, change: Callable[[Prediction], Prediction], words: str
 ) -> None:
     folder = tmp_path / "bundle"
@@ -111,7 +109,7 @@ def test_what_differs_is_refused_and_nothing_is_left_behind(
     assert {path.name for path in folder.rglob("*")} == {"restorer.safetensors", "judge.safetensors"}
 
 
-def test_a_folder_becomes_a_zip_and_again_the_same_folder(bundle: Path, tmp_path: Path) -> None:
+def test_a_folder_becomes_a_zip_and_the_same_folder_again(bundle: Path, tmp_path: Path) -> None:
     export(bundle, tmp_path / "b.zip")
     export(tmp_path / "b.zip", tmp_path / "b")
     files = {path.relative_to(bundle): path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
@@ -119,7 +117,7 @@ def test_a_folder_becomes_a_zip_and_again_the_same_folder(bundle: Path, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "b.zip"]
 
 
-def test_nothing_is_overwritten_and_what_is_no_source_is_refused(bundle: Path, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_and_other_sources_are_rejected(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there.zip").write_text("mine")
     for name in ("there", "there.zip"):

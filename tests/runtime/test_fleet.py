@@ -1,4 +1,4 @@
-"""The engine on Ray, as a user meets it: the rows of one machine, whatever becomes of an actor."""
+"""The Ray engine gives the rows of one machine, even if an actor dies."""
 
 import csv
 import os
@@ -76,7 +76,7 @@ def test_rows_are_those_of_one_machine_though_an_actor_is_killed(bundle: Path, t
     assert len(rows_of(tmp_path / "here.csv")) == 601
 
 
-def test_an_item_that_cannot_travel_is_refused() -> None:
+def test_an_item_that_cannot_be_pickled_is_rejected() -> None:
     lonely = Item(name="belt.mp4#000001", key="#000001", read=lambda: b"")
     with pytest.raises(SourceError, match=r"belt.mp4#000001: .*leave out --engine ray"):
         fleet._pickle_items([lonely])
@@ -90,6 +90,6 @@ def test_without_ray_it_says_how_to_get_it(bundle: Path, tmp_path: Path, monkeyp
     assert not list(tmp_path.glob("r.csv*"))
 
 
-def test_pictures_beside_are_refused(bundle: Path, tmp_path: Path) -> None:
+def test_output_images_are_rejected_on_ray(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="rows, no pictures"):
         predict(bundle, "parts", tmp_path / "r.csv", denoised=tmp_path / "d", engine=Engine.RAY)

@@ -74,11 +74,7 @@ def missing_content(image: Picture, least: float | None = None, widest: float | 
     cells, pixel_noise = _cells(smooth), _pixel_noise(smooth)
     noise = _cell_noise(pixel_noise, smooth.size)
     textured = least is None and pixel_noise > _MOST_PIXEL_NOISE
-    if (
-        not textured
-        and _is_empty(cells, noise)
-        and (image.ndim == 2 or all(map(_channel_is_empty, cv2.split(image))))
-    ):
+    if not textured and _is_empty(cells, noise) and (image.ndim == 2 or all(map(_channel_is_empty, cv2.split(image)))):
         return (
             f"nothing but noise around grey level {grey.mean():.0f} of 255; check the lens cap, the lamp, and whether "
             "there is a part in view"
