@@ -221,7 +221,7 @@ def test_the_command_prints_and_writes_the_comparison(first: Path, second: Path,
     assert ((measures["difference_low"] <= measures["difference"]) | measures["difference_low"].isna()).all()
     again = command(*arguments)
     assert isinstance(again.exception, OutputError)
-    assert "not an empty folder" in str(again.exception)
+    assert "expected a new or empty folder" in str(again.exception)
 
 
 def test_torch_is_not_needed(first: Path, second: Path, data: Path) -> None:

@@ -161,7 +161,7 @@ def test_the_command_writes_tables_and_overwrites_none(
     assert evidence["images"] == len(pd.read_csv(tmp_path / "out" / "predictions.csv"))
     again = command(*asked)
     assert isinstance(again.exception, OutputError)
-    assert "not an empty folder" in str(again.exception)
+    assert "expected a new or empty folder" in str(again.exception)
 
 
 def test_images_that_are_too_small_are_named(

@@ -263,7 +263,7 @@ def test_a_target_that_cannot_be_met_is_rejected(tmp_path: Path) -> None:
     upside_down = verdict_table([-9, 1, 2], [9, -1, -2])  # the surest are wrong
     with pytest.raises(
         RecipeError,
-        match="even the most confident verdicts on the 6 images outside the training folds are wrong more often",
+        match="even the most confident out-of-fold verdicts, on 6 images, are wrong more often",
     ):
         tuned(tmp_path, Wishes(max_risk=0.001), known=upside_down)
     assert not (tmp_path / "after").exists()

@@ -177,5 +177,5 @@ def test_an_unreadable_split_is_named(noisy_folder: Path, tmp_path: Path) -> Non
     (bundle / "split.csv").write_text("row,noisy,part,split\n2,a.png,p,exam\n")
     write_manifest(bundle, open_package(bundle).manifest)
 
-    with pytest.raises(OutputError, match=r"bundle: its split\.csv cannot be read"):
+    with pytest.raises(OutputError, match=r"bundle: split\.csv cannot be read"):
         found([bundle], noisy_folder / "Labels.xlsx")
