@@ -29,7 +29,6 @@ from clearcast.noise import (
 )
 from clearcast.noise.estimation import NoiseEstimate
 from clearcast.runtime.engine import cores
-from clearcast.runtime.inspector import noise_of
 from clearcast.runtime.model import Model
 from clearcast.runtime.package import open_package
 
@@ -62,7 +61,7 @@ def main() -> None:
 
 def estimate_noise(model: Model, image: Picture) -> NoiseEstimate:
     """Estimate the noise of an image by a bundle."""
-    return noise_of(model.answer(image.reshape(1, *image.shape[:2], -1), restored=False), *image.shape[:2])
+    return model.predict(image, denoise=False).noise
 
 
 def compare(level: Level, estimate: NoiseEstimate, errors: Errors) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from clearcast.bundle.finishing import finish
 from torch import nn
 
 from clearcast import __version__, imaging
 from clearcast.bundle.exporting import write_graphs
-from clearcast.bundle.networks import Networks, Verdicts, judge, save_networks, still
-from clearcast.bundle.pipeline import finish
-from clearcast.bundle.proving import ask_networks, random_pictures
+from clearcast.bundle.networks import Networks, Verdicts, judge, predict_networks, save_networks, still
+from clearcast.bundle.proving import random_pictures
 from clearcast.bundle.reference import look_of, reference_of
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.imaging import Channels
@@ -34,7 +34,7 @@ def random_networks(channels: Channels) -> Networks:
     network = still(PictureJudge(Backbone(), judging, SHAPE))
     facts: JudgeFacts = {"shape": list(SHAPE), "temperature": 1.25, "threshold": 0.0, "crossfitted": True}
     verdicts = Verdicts(network=network, facts=facts)
-    logits = sorted(1.25 * judge(verdicts, picture).logit for picture in random_pictures(channels.depth))
+    logits = sorted(1.25 * judge(verdicts, picture)[0] for picture in random_pictures(channels.depth))
     facts["threshold"] = (logits[3] + logits[4]) / 2
     return Networks(channels=channels, restorer=restorer, verdicts=verdicts)
 
@@ -45,7 +45,7 @@ def write_small_bundle(folder: Path, data: Path) -> None:
     pictures = [imaging.load(path, Channels.GREY) for path in imaging.find(data / "With-Noise")[:8]]
     folder.mkdir()
     save_networks(networks, folder)
-    ask = partial(ask_networks, networks)
+    ask = partial(predict_networks, networks)
     table = pd.DataFrame([look_of(picture, ask(picture)) for picture in pictures])
     finish(folder, _trained(networks), write_graphs(networks, folder), ask, pictures, reference_of(table, "test"))
 

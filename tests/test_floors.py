@@ -10,7 +10,19 @@ import clearcast
 
 SOURCE = Path(clearcast.__file__).parent
 FLOORS = (  # lowest first; a module may import from its own floor or a lower one
-    {"clearcast", "errors", "cells", "files", "filenames", "file_kinds", "terminal", "progress", "checks"},
+    {
+        "clearcast",
+        "errors",
+        "domain",
+        "cells",
+        "files",
+        "filenames",
+        "file_kinds",
+        "terminal",
+        "progress",
+        "checks",
+        "log_odds",
+    },
     {"decoding"},
     {"imaging"},
     {"noise", "domain", "disks", "rivals"},

@@ -1,4 +1,4 @@
-"""The words of the field as closed sets, and the record of one inspection."""
+"""Domain types: labels, noise types, subsets and verdicts as enumerations, and the inspection record."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,14 +10,14 @@ from clearcast.noise.registry import NoiseType as NoiseType
 
 
 class Label(StrEnum):
-    """What is true of a part. ``DEFECT`` is the positive class in every metric."""
+    """True label of a part. ``DEFECT`` is the positive class in every metric."""
 
     OK = "ok"
     DEFECT = "defect"
 
 
 class Subset(StrEnum):
-    """What a row is used for. ``VALIDATION`` rows choose (when to stop, which threshold); they are not reported on."""
+    """Use of a row. ``VALIDATION`` rows choose when to stop and which threshold; figures are not reported on them."""
 
     TRAIN = "train"
     VALIDATION = "validation"
@@ -25,7 +25,7 @@ class Subset(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What is said of a picture. ``RETAKE``: too uncertain to say; photograph the part again or look at it."""
+    """Decision on an image. ``RETAKE``: too uncertain; photograph the part again, or inspect it by eye."""
 
     OK = "ok"
     DEFECT = "defect"
@@ -34,14 +34,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Looks:
-    """How a picture looks; what drifts when a camera, its light or its focus do.
+    """Image statistics, which drift with camera, light and focus.
 
     Attributes:
-        brightness: mean grey level of the picture as it came, 0..255.
-        sharpness: variance of the Laplacian of the restored picture, in squared grey levels; None where the bundle does
-            not need to restore pictures.
-        sigma: standard deviation of grain on the 0..1 scale; None where the bundle does not tell.
-        density: share of pixels struck by impulses, 0..1; None where the bundle does not tell.
+        brightness: mean grey level of the noisy image, 0..255.
+        sharpness: variance of the Laplacian of the denoised image, in squared grey levels; None if the bundle does not
+            denoise every image.
+        sigma: standard deviation of Gaussian noise on the 0..1 scale; None if the bundle does not estimate it.
+        density: share of pixels hit by impulses, 0..1; None if the bundle does not estimate it.
     """
 
     brightness: float
@@ -52,33 +52,33 @@ class Looks:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What a bundle says of one picture; a row of the results.
+    """Result of inspecting one image with a bundle; a row of the results.
 
-    Where ``error`` is not empty the picture could not be inspected, and everything that depends on its pixels is None.
+    If ``error`` is not empty, the image could not be inspected, and everything that depends on its pixels is None.
 
     Attributes:
-        path: as the source names the picture.
-        sha256: of the file's bytes, in hexadecimal; None where they could not be read, and for frames of a video.
-        verdict: None also where the bundle judges nothing. A bundle gives ``retake`` where its manifest says how near
-            to the threshold (``clearcast tune``).
+        path: name of the image, as the source gives it.
+        sha256: of the file's bytes, in hexadecimal; None if they could not be read, and for frames of a video.
+        verdict: ok, defect or retake; None if the bundle gives no verdicts. A bundle gives ``retake`` if its manifest
+            has a retake distance (``clearcast tune``).
         p_defect: calibrated probability of defect, 0..1.
         threshold: the probability above which the verdict is defect, 0..1, unless it is retake.
-        noise_type: the likeliest.
-        noise_level: in words, such as "standard deviation 25 grey levels"; "" where there is none to tell.
+        noise_type: the most probable one.
+        noise_level: as text, such as "standard deviation 25 grey levels"; "" if there is none.
         p_noise: probability of ``noise_type``, 0..1.
-        ms: milliseconds of inference, of a picture in a batch its share.
+        ms: milliseconds of inference.
         model: the bundle's name and the first characters of its fingerprint.
-        error: what is wrong with the picture; "" where nothing is.
-        restored: the picture without noise, uint8 of the input's height and width; only where it was asked for.
-        evidence: float32 (h, w), log-odds of defect by place; only where it was asked for and the bundle has it.
-        picture: the picture as it came, uint8; only where evidence was asked for, and the restored one is not made.
-        shape: (height, width) of the picture in pixels.
-        looks: what tells whether pictures drift.
-        size: of the file that was inspected, in bytes; None where there was no file.
-        modified: when that file was last written, UTC, to the nanosecond; None where nobody knows.
-        denoised: path of the restored picture that was written; None where none was.
-        heatmap: path of the heat map that was written; None where none was.
-        pixels: a hash of the picture's pixels and shape, whatever its file is like; None where it has none.
+        error: why the image could not be inspected; "" if it could.
+        restored: the denoised image, uint8 of the input's shape; only if it was requested.
+        evidence: float32 (h, w), log-odds of defect by place; only if it was requested and the bundle has it.
+        picture: the noisy image, uint8; only if evidence was requested and the denoised image was not made.
+        shape: (height, width) of the image in pixels.
+        looks: image statistics for drift monitoring.
+        size: of the inspected file, in bytes; None if there was no file.
+        modified: when the file was last written, UTC, to the nanosecond; None if unknown.
+        denoised: path of the denoised image that was written; None if none was.
+        heatmap: path of the heat map that was written; None if none was.
+        pixels: hash of the image's pixels and shape, whatever its file format; None without pixels.
     """
 
     path: str

@@ -110,11 +110,11 @@ def test_images_are_denoised_by_the_small_restorer_without_changing_verdicts(qui
 
 def test_large_images_are_classified_whole_and_denoised_in_tiles(quick: Path) -> None:
     inspector = Inspector(open_package(quick))
-    assert not inspector.always_restores
+    assert not inspector.always_denoises
     picture = np.random.default_rng(1).integers(0, 256, (1030, 1100), dtype=np.uint8)
-    answers = inspector._model.answer(picture[None, ..., None])
-    assert answers.restored is not None
-    assert answers.restored.shape == (1, 1030, 1100, 1)
+    prediction = inspector._model.predict(picture)
+    assert prediction.denoised is not None
+    assert prediction.denoised.shape == (1030, 1100)
 
 
 def test_a_student_is_measured_on_the_test_rows_of_its_teacher(quick: Path, teacher: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_teacher_that_cannot_be_distilled_is_refused(
         request(tmp_path, tmp_path / "out")
     with pytest.raises(OutputError, match=r"has no run\.json and split\.csv"):
         request(bundle, tmp_path / "out")
-    with pytest.raises(OutputError, match="distilled; needed is the bundle that it was distilled from"):
+    with pytest.raises(OutputError, match="got a distilled one; use the bundle that it was distilled from"):
         request(quick, tmp_path / "out")
     for out in (teacher, teacher / "within", teacher.parent):
         with pytest.raises(OutputError, match="one lies in the other"):
@@ -195,7 +195,7 @@ def test_a_teacher_that_cannot_be_distilled_is_refused(
         replace(request(teacher, tmp_path / "out"), side=100)
     with pytest.raises(OutputError, match="give its new place with --sheet"):
         request_of(teacher, tmp_path / "out", Data(sheet=tmp_path / "Gone.xlsx"), console=QUIET)
-    with pytest.raises(OutputError, match="distilled; needed is the bundle"):
+    with pytest.raises(OutputError, match="got a distilled one; use the bundle"):
         contenders_of_bundle(quick)
 
 

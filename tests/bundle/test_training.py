@@ -61,7 +61,7 @@ def test_predictions_are_those_of_the_bundle_on_held_out_parts(bundle: Path, noi
     noisy, reference = (imaging.load(noisy_folder / row[name], Channels.GREY) for name in ("noisy", "reference"))
     restored, _ = restore(networks.restorer, noisy)
     assert fidelity(restored, reference).psnr == pytest.approx(row["psnr_denoised"], abs=1e-4)
-    assert judge(networks.verdicts, restored).logit == pytest.approx(row["logit_denoised"], abs=1e-3)
+    assert judge(networks.verdicts, restored)[0] == pytest.approx(row["logit_denoised"], abs=1e-3)
 
 
 def test_a_bundle_predicts_the_same_in_the_benchmark_as_on_its_test_rows(
@@ -188,13 +188,13 @@ def test_a_small_image_is_refused_before_anything_is_written(
         ("changed", "restorer.safetensors is not the file that was written"),
         ("missing", "split.csv is missing; copy"),
         ("format", "format 99; this version reads format 2"),
-        ("no files", "does not say files"),
+        ("no files", "it lacks files"),
         ("no manifest", "not a bundle"),
-        ("outside", "'../outside', which lies outside"),
-        ("absolute", "/split.csv', which lies outside"),
-        ("linked", "split.csv is a link that leads outside; copy the bundle with the file itself"),
+        ("outside", "'../outside', which is outside"),
+        ("absolute", "/split.csv', which is outside"),
+        ("linked", "split.csv is a link to outside the bundle; copy the bundle with the file itself"),
         ("looped", "split.csv is missing; copy"),
-        ("nonsense", "which lies outside"),
+        ("nonsense", "which is outside"),
     ],
 )
 def test_a_damaged_bundle_is_refused(bundle: Path, tmp_path: Path, damage: str, words: str) -> None:

@@ -1,4 +1,4 @@
-"""What cannot be is an error of the picture, never a verdict; graphs written by hand give it."""
+"""Impossible outputs of hand-written graphs are errors of the image, never verdicts."""
 
 import csv
 import json
@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from clearcast.noise.telling import tell_noise
 from handmade import answer_constants, flat, pictures_of, renew, write_bundle
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,15 +18,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import clearcast
-from clearcast.bundle.evaluating import seen_by
-from clearcast.bundle.proving import Said, prove
-from clearcast.domain import Verdict
+from clearcast.bundle.evaluating import predict_for
+from clearcast.bundle.proving import prove
+from clearcast.domain import NoiseType, Verdict
 from clearcast.errors import ModelOutputError, OutputError
 from clearcast.evaluation.evidence.thresholds import choose_threshold
 from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.imaging import Channels, Picture
-from clearcast.noise.estimation import tell_noise
-from clearcast.runtime.answers import Answers
+from clearcast.log_odds import log_odds
+from clearcast.runtime.answers import Prediction
 from clearcast.runtime.golden import GOLDEN
 from clearcast.runtime.manifest import MANIFEST, Parity, seal_of
 from clearcast.runtime.model import Model
@@ -33,7 +34,7 @@ from clearcast.runtime.package import open_package
 from clearcast.runtime.predicting import PredictRequest, predict
 from clearcast.runtime.reference import PERCENTILES, parse_reference
 from clearcast.runtime.sources import Item
-from clearcast.runtime.verdicts import Rule, log_odds, probability
+from clearcast.runtime.verdicts import Rule
 from clearcast.runtime.verifying import verify
 from clearcast.station.desk import bundles
 from clearcast.training.judging import best_threshold
@@ -107,7 +108,7 @@ IMPOSSIBLE = {
 
 @pytest.mark.parametrize("retake", RULES)
 @pytest.mark.parametrize("other", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
-def test_what_cannot_be_is_an_error_of_the_picture(
+def test_an_impossible_output_is_an_error_of_the_image(
     tmp_path: Path, other: dict[str, object], retake: float | None
 ) -> None:
     pictures_of(tmp_path / "parts", 2)
@@ -121,7 +122,7 @@ def test_what_cannot_be_is_an_error_of_the_picture(
 
 
 @pytest.mark.parametrize(("said", "verdict"), [(1.0000001, "defect"), (-1e-7, "ok"), (1.0, "defect"), (0.0, "ok")])
-def test_rounding_is_no_fault(tmp_path: Path, said: float, verdict: str) -> None:
+def test_rounding_errors_are_accepted(tmp_path: Path, said: float, verdict: str) -> None:
     pictures_of(tmp_path / "parts", 1)
     bundle = clearcast.load(bundle_that_says(tmp_path / "bundle", p_defect=[said]))
 
@@ -130,17 +131,17 @@ def test_rounding_is_no_fault(tmp_path: Path, said: float, verdict: str) -> None
     assert (inspection.verdict, inspection.p_defect) == (verdict, round(said))
 
 
-def test_one_picture_of_a_batch_is_enough_to_refuse_it(tmp_path: Path) -> None:
+def test_one_bad_image_rejects_the_batch(tmp_path: Path) -> None:
     arrays = outputs()
     two = {name: np.concatenate([array, array]) for name, array in arrays.items()}
     two["p_defect"][1] = np.nan
     model = Model(open_package(answer_constants(write_bundle(tmp_path / "bundle"), **two)))
 
     with pytest.raises(ModelOutputError, match="p_defect: expected finite numbers, got nan"):
-        model.answer(np.zeros((2, *SHAPE[1:]), np.uint8))
+        model.predict_batch(np.zeros((2, *SHAPE[1:]), np.uint8))
 
 
-def test_a_survey_that_gives_nan_to_the_tiles_is_an_error(tmp_path: Path) -> None:
+def test_nan_from_the_survey_graph_is_an_error(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle", recipe="glance")
     (bundle / "survey.onnx").rename(bundle / "kept")
     answer_constants(
@@ -155,37 +156,35 @@ def test_a_survey_that_gives_nan_to_the_tiles_is_an_error(tmp_path: Path) -> Non
     write_bundle(tmp_path / "other", recipe="glance").joinpath("inspect.onnx").rename(bundle / "inspect.onnx")
 
     with pytest.raises(ModelOutputError, match="waves: expected finite numbers, got nan"):
-        Model(open_package(renew(bundle))).answer(np.zeros(SHAPE, np.uint8))
+        Model(open_package(renew(bundle))).predict_batch(np.zeros(SHAPE, np.uint8))
 
 
 @pytest.mark.parametrize("missing", ["p_noise", "p_defect"])
-def test_a_graph_without_the_outputs_of_its_manifest_is_refused(tmp_path: Path, missing: str) -> None:
+def test_a_graph_that_lacks_an_output_is_rejected(tmp_path: Path, missing: str) -> None:
     arrays = outputs()
     arrays.pop(missing)
 
-    with pytest.raises(OutputError, match=f"does not give {missing}"):
+    with pytest.raises(OutputError, match=f"does not have the output {missing}"):
         Model(open_package(answer_constants(write_bundle(tmp_path / "bundle"), **arrays)))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.2, 1.0001, 71.25])
 @pytest.mark.parametrize("retake", RULES)
-def test_a_rule_gives_no_verdict_on_what_is_no_probability(value: float, retake: float | None) -> None:
+def test_a_decision_rule_rejects_values_that_are_not_probabilities(value: float, retake: float | None) -> None:
     with pytest.raises(ModelOutputError, match="expected a probability from 0 to 1"):
         Rule(threshold=0.5, retake_distance=retake).verdict(value)
-    with pytest.raises(ModelOutputError, match="expected a probability from 0 to 1"):
-        log_odds(value)
     with pytest.raises(ModelOutputError, match="threshold"):
         Rule(threshold=value)
 
 
 @pytest.mark.parametrize("distance", [math.nan, math.inf, -1.0])
-def test_a_rule_has_a_finite_retake_distance(distance: float) -> None:
+def test_a_decision_rule_requires_a_finite_retake_distance(distance: float) -> None:
     with pytest.raises(ModelOutputError, match="retake distance"):
         Rule(threshold=0.5, retake_distance=distance)
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.none() | st.floats(0, 30))
-def test_a_verdict_follows_from_where_its_probability_lies(
+def test_the_verdict_follows_from_threshold_and_retake_distance(
     p_defect: float, threshold: float, away: float | None
 ) -> None:
     verdict = Rule(threshold=threshold, retake_distance=away).verdict(p_defect)
@@ -197,34 +196,24 @@ def test_a_verdict_follows_from_where_its_probability_lies(
         assert (verdict is Verdict.DEFECT) == (p_defect > threshold)
 
 
-@given(st.floats(-25, 25))
-def test_log_odds_and_probability_are_inverse(odds: float) -> None:
-    assert log_odds(probability(odds)) == pytest.approx(odds, abs=1e-3)
-
-
-def test_the_log_odds_of_nan_are_no_probability() -> None:
-    with pytest.raises(ModelOutputError, match="nan"):
-        probability(math.nan)
-
-
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1.5", "-0.1"])
-def test_a_manifest_whose_threshold_cannot_be_is_refused(tmp_path: Path, number: str) -> None:
+def test_a_manifest_with_an_invalid_threshold_is_rejected(tmp_path: Path, number: str) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     change(bundle, lambda manifest: manifest.update(threshold=float(number)))
     text = (bundle / MANIFEST).read_text("utf-8")
     (bundle / MANIFEST).write_text(text.replace('"threshold": Infinity', f'"threshold": {number}'), "utf-8")
 
-    with pytest.raises(OutputError, match=r"expected finite numbers|says of threshold what makes no sense"):
+    with pytest.raises(OutputError, match=r"expected finite numbers|has an invalid value for threshold"):
         open_package(bundle)
 
 
 @pytest.mark.parametrize(
     "facts", [{"temperature": math.nan}, {"temperature": 0.0}, {"retake_distance": -1.0}, {"retake_distance": math.nan}]
 )
-def test_a_manifest_whose_judge_cannot_be_is_refused(tmp_path: Path, facts: dict[str, float]) -> None:
+def test_a_manifest_with_invalid_classifier_settings_is_rejected(tmp_path: Path, facts: dict[str, float]) -> None:
     bundle = change(write_bundle(tmp_path / "bundle"), lambda manifest: manifest["judge"].update(facts))
 
-    with pytest.raises(OutputError, match=r"expected finite numbers|says of judge what makes no sense"):
+    with pytest.raises(OutputError, match=r"expected finite numbers|has an invalid value for judge"):
         open_package(bundle)
 
 
@@ -244,14 +233,14 @@ def without_tiles(bundle: Path) -> Path:
     return renew(bundle)
 
 
-def test_verify_accepts_what_is_as_expected(tmp_path: Path) -> None:
+def test_verify_accepts_expected_predictions(tmp_path: Path) -> None:
     bundle = without_tiles(write_golden(bundle_that_says(tmp_path / "bundle"), 0.9, 0.7))
 
     assert verify(bundle).largest_difference < 1e-6
 
 
 @pytest.mark.parametrize("other", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
-def test_verify_refuses_a_graph_that_says_what_cannot_be(tmp_path: Path, other: dict[str, object]) -> None:
+def test_verify_rejects_impossible_outputs(tmp_path: Path, other: dict[str, object]) -> None:
     bundle = without_tiles(write_golden(bundle_that_says(tmp_path / "bundle", **cast(Any, other)), 0.9, 0.7))
 
     with pytest.raises(OutputError, match=r"golden/0000\.png cannot be inspected here \(\w+: expected"):
@@ -259,10 +248,10 @@ def test_verify_refuses_a_graph_that_says_what_cannot_be(tmp_path: Path, other: 
 
 
 @pytest.mark.parametrize(("p_defect", "p_noise"), [(math.nan, 0.7), (0.9, math.nan), (71.25, 0.7), (0.9, -0.7)])
-def test_golden_expectations_that_cannot_be_are_refused(tmp_path: Path, p_defect: float, p_noise: float) -> None:
+def test_impossible_golden_samples_are_rejected(tmp_path: Path, p_defect: float, p_noise: float) -> None:
     bundle = write_golden(bundle_that_says(tmp_path / "bundle"), p_defect, p_noise)
 
-    with pytest.raises(OutputError, match=r"golden\.json says nothing"):
+    with pytest.raises(OutputError, match=r"golden\.json has no valid golden samples"):
         verify(bundle)
 
 
@@ -270,32 +259,35 @@ def test_golden_expectations_that_cannot_be_are_refused(tmp_path: Path, p_defect
 class Graphs:
     """In place of a model: it says the same of every picture."""
 
-    says: Answers
+    prediction: Prediction
     channels: Channels = Channels.GREY
 
-    def answer(self, pictures: Picture) -> Answers:
-        return replace(self.says, restored=pictures.copy())
+    def predict_batch(self, images: Picture) -> list[Prediction]:
+        return [replace(self.prediction, denoised=image[..., 0].copy()) for image in images]
 
 
 @pytest.mark.parametrize("broken", ["p_noise", "p_defect"])
-def test_a_proof_fails_where_networks_give_nan(broken: str) -> None:
-    said = {"p_noise": np.array([0.7, 0.1, 0.1, 0.1]), "p_defect": 0.9}
-    says = Answers(p_noise=np.array([[0.7, 0.1, 0.1, 0.1]] * 2, np.float32), p_defect=np.array([0.9, 0.9], np.float32))
+def test_the_parity_check_fails_if_probabilities_are_nan(broken: str) -> None:
+    sound = Prediction(
+        noise=tell_noise([0.7, 0.1, 0.1, 0.1], [0.0, 0.0], None, 32, 48), p_defect=0.9, log_odds=2.2, defect=True
+    )
+    nan: dict[str, Any] = {"p_defect": math.nan}
+    if broken == "p_noise":
+        nan = {"noise": replace(sound.noise, probabilities=dict.fromkeys(NoiseType, math.nan))}
+    invalid = replace(sound, **nan)
 
-    def ask(picture: Picture) -> Said:
-        return Said(**said, levels=None, defect=True, restored=picture)  # type: ignore[arg-type]
+    def parity(networks: Prediction, graphs: Prediction) -> Parity:
+        def ask(image: Picture) -> Prediction:
+            return replace(networks, denoised=image)
 
-    def proved(graphs: Answers) -> Parity:
         return prove(cast(Model, Graphs(graphs)), None, 0.5, ask, [np.zeros((32, 48), np.uint8)])
 
-    assert proved(says)["flips"] == 0
-    spoiled: NDArray[Any] = np.full((2, 4) if broken == "p_noise" else 2, np.nan, np.float32)
+    assert parity(sound, sound)["flips"] == 0
     with pytest.raises(OutputError, match=r"differs from PyTorch|verdicts flip"):
-        proved(replace(says, **cast(Any, {broken: spoiled})))
-    said[broken] = spoiled[0]
-    for graphs in (says, replace(says, **cast(Any, {broken: spoiled}))):
+        parity(sound, invalid)
+    for graphs in (sound, invalid):
         with pytest.raises(ModelOutputError, match="PyTorch: expected finite numbers, got nan; no bundle is written"):
-            proved(graphs)
+            parity(invalid, graphs)
 
 
 def test_predict_writes_a_row_with_an_error(tmp_path: Path) -> None:
@@ -318,7 +310,7 @@ def test_predict_writes_a_row_with_an_error(tmp_path: Path) -> None:
     assert all("p_defect: expected finite numbers, got nan" in row["error"] for row in rows)
 
 
-def test_the_station_gives_an_error_too(tmp_path: Path) -> None:
+def test_the_station_gives_an_error_for_an_impossible_output(tmp_path: Path) -> None:
     loaded = bundles.load(bundle_that_says(tmp_path / "bundle", p_defect=[71.25]), 1)
     item = Item(name="part.png", key="part.png", read=lambda: flat(90, *SHAPE[1:3]))
 
@@ -328,15 +320,15 @@ def test_the_station_gives_an_error_too(tmp_path: Path) -> None:
     assert "p_defect: expected numbers from 0 to 1, got 71.25" in inspection.error
 
 
-def test_evaluate_measures_nothing_that_cannot_be(tmp_path: Path) -> None:
+def test_evaluate_rejects_impossible_outputs(tmp_path: Path) -> None:
     model = Model(open_package(bundle_that_says(tmp_path / "bundle", p_defect=[np.nan])))
 
-    with pytest.raises(OutputError, match=r"part\.png: the bundle gives no answer that can be measured \(p_defect"):
-        seen_by(model, 0.5, "part.png", np.zeros(SHAPE[1:3], np.uint8))
+    with pytest.raises(OutputError, match=r"part\.png: the bundle's prediction cannot be measured \(p_defect"):
+        predict_for(model, "part.png", np.zeros(SHAPE[1:3], np.uint8))
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_nothing_is_chosen_by_numbers_that_are_not_finite(number: float) -> None:
+def test_choices_reject_numbers_that_are_not_finite(number: float) -> None:
     numbers, defect = np.array([0.2, number, 0.9]), np.array([False, True, True])
 
     with pytest.raises(ModelOutputError):
@@ -352,7 +344,7 @@ def test_nothing_is_chosen_by_numbers_that_are_not_finite(number: float) -> None
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
-def test_a_reference_that_is_not_finite_is_refused(number: str) -> None:
+def test_a_drift_reference_that_is_not_finite_is_rejected(number: str) -> None:
     spread = ", ".join([number] * len(PERCENTILES))
     text = f'{{"pictures": "test", "numbers": {{"brightness": {{"count": 9, "quantiles": [{spread}]}}}}, '
     text += '"noise_types": {}, "verdicts": {}}'

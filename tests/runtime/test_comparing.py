@@ -1,4 +1,4 @@
-"""``clearcast compare`` on bundles whose answers are known."""
+"""``clearcast compare`` on bundles whose predictions are known."""
 
 import shutil
 import subprocess
@@ -103,7 +103,7 @@ def test_the_verdicts_that_change_are_those_between_the_thresholds(first: Path, 
     assert (accuracy.images, accuracy.parts) == (40, 20)
 
 
-def test_pictures_that_one_bundle_retakes_are_verdicts_that_change(first: Path, data: Path, tmp_path: Path) -> None:
+def test_images_that_one_bundle_retakes_are_changed_verdicts(first: Path, data: Path, tmp_path: Path) -> None:
     """Retaken is what lies nearer to the threshold, at 0.5, than 0.2 in log-odds."""
     folder = tmp_path / "careful"
     shutil.copytree(first, folder)
@@ -123,7 +123,7 @@ def test_pictures_that_one_bundle_retakes_are_verdicts_that_change(first: Path, 
     assert retakes.second["value"] == pytest.approx(len(near) / 40)
 
 
-def test_the_same_networks_restore_alike(first: Path, second: Path, data: Path) -> None:
+def test_the_same_networks_denoise_alike(first: Path, second: Path, data: Path) -> None:
     psnr = next(each for each in asked(first, second, data).differences if each.measure == "PSNR")
 
     ratios = [
@@ -143,10 +143,10 @@ def test_colour_is_compared_with_grey_in_grey(first: Path, data: Path, tmp_path:
 
     assert np.allclose(found.table["psnr_a"], found.table["psnr_b"])  # the pictures are grey, and so is what it makes
     assert found.changed.empty
-    assert any("restored pictures are compared in grey" in note for note in found.notes)
+    assert any("denoised images are compared in grey" in note for note in found.notes)
 
 
-def test_without_a_judge_the_rest_is_compared_and_the_reason_told(first: Path, data: Path, tmp_path: Path) -> None:
+def test_without_a_classifier_the_rest_is_compared(first: Path, data: Path, tmp_path: Path) -> None:
     found = asked(ready(write_bundle(tmp_path / "mute", judges=False)), first, data, tmp_path / "out")
 
     assert any(note.startswith("A gives no verdicts (every part is ok)") for note in found.notes)
@@ -155,7 +155,7 @@ def test_without_a_judge_the_rest_is_compared_and_the_reason_told(first: Path, d
     assert list(pd.read_csv(tmp_path / "out" / "changed.csv")["noisy"]) == []
 
 
-def test_rows_without_a_reference_say_nothing_of_restoring(first: Path, second: Path, data: Path) -> None:
+def test_rows_without_a_reference_have_no_image_quality(first: Path, second: Path, data: Path) -> None:
     sheet = read_sheet(data / "Labels.xlsx", columns=Columns(label="Label"))
     rows = tuple(replace(row, reference="") if place < 30 else row for place, row in enumerate(sheet.rows))
     blind = replace(sheet, rows=rows)
@@ -172,7 +172,7 @@ def test_rows_without_a_reference_say_nothing_of_restoring(first: Path, second: 
     assert evaluation_tables(one.table, one.evidence)
 
 
-def test_what_either_learned_from_is_not_compared(first: Path, data: Path, tmp_path: Path) -> None:
+def test_training_rows_of_either_bundle_are_not_compared(first: Path, data: Path, tmp_path: Path) -> None:
     sheet = read_sheet(data / "Labels.xlsx")
     trained = tmp_path / "trained"
     shutil.copytree(first, trained)
@@ -186,18 +186,18 @@ def test_what_either_learned_from_is_not_compared(first: Path, data: Path, tmp_p
 
     assert list(found.table["row"]) == [row.number for row in sheet.rows[:6]]
     assert (
-        "Of the sheet's 40 rows, A from 0 and B from 34 learned or chose; compared are only the 6 that neither did."
-        in found.notes
+        "Of the sheet's 40 rows, A used 0 and B used 34 for training or for choosing the threshold; only the 6 others "
+        "are compared." in found.notes
     )
 
 
 def test_a_bundle_is_not_compared_with_itself(first: Path, data: Path, tmp_path: Path) -> None:
     shutil.copytree(first, tmp_path / "copy")
-    with pytest.raises(OutputError, match="are the same bundle; needed are two to compare"):
+    with pytest.raises(OutputError, match="expected two different bundles, got the same twice"):
         asked(first, tmp_path / "copy", data)
 
 
-def test_the_command_tells_shows_and_writes(first: Path, second: Path, data: Path, tmp_path: Path) -> None:
+def test_the_command_prints_and_writes_the_comparison(first: Path, second: Path, data: Path, tmp_path: Path) -> None:
     arguments = first, second, data / "Labels.xlsx", "--label-column", "Label", "--out", tmp_path / "out"
     done = command(*arguments)
 
@@ -221,7 +221,7 @@ def test_the_command_tells_shows_and_writes(first: Path, second: Path, data: Pat
     assert ((measures["difference_low"] <= measures["difference"]) | measures["difference_low"].isna()).all()
     again = command(*arguments)
     assert isinstance(again.exception, OutputError)
-    assert "not an empty folder" in str(again.exception)
+    assert "expected a new or empty folder" in str(again.exception)
 
 
 def test_torch_is_not_needed(first: Path, second: Path, data: Path) -> None:

@@ -1,4 +1,4 @@
-"""Frames without content, frozen cameras, and pictures of parts, which must never be taken for such."""
+"""Frames without content and frozen cameras are detected; images of parts never are."""
 
 import json
 from dataclasses import replace
@@ -8,16 +8,17 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from clearcast.noise.telling import tell_noise
 from handmade import flat, write_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clearcast import imaging
-from clearcast.bundle.proving import Said
 from clearcast.bundle.reference import look_of, reference_of
 from clearcast.disks import write_disks
 from clearcast.imaging import Channels, Picture
 from clearcast.noise import GaussianLevel, SaltPepperLevel, corrupt
+from clearcast.runtime.answers import Prediction
 from clearcast.runtime.content import blank_band, contrast, missing_content
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.package import open_package
@@ -80,7 +81,7 @@ def test_noise_on_soft_shading_is_no_content(
 
 
 @pytest.mark.parametrize("blur", [0.7, 1.0, 1.5])
-def test_fine_textures_are_content_for_bundles_that_do_not_say_what_parts_show(blur: float) -> None:
+def test_fine_textures_are_content_without_a_reference_contrast(blur: float) -> None:
     noise = np.random.default_rng(7).normal(0, 1, (512, 512))
     texture = cv2.GaussianBlur(noise, (0, 0), blur)
     grey = pixels(120 + 15 * texture / texture.std())
@@ -106,7 +107,7 @@ def test_impulses_alone_are_no_content() -> None:
 
 @pytest.mark.parametrize("fill", [0, 128, 255])
 @pytest.mark.parametrize("quality", [None, 80])
-def test_half_a_frame_is_told(parts: list[Picture], fill: int, quality: int | None) -> None:
+def test_an_incomplete_frame_is_detected(parts: list[Picture], fill: int, quality: int | None) -> None:
     frame = np.maximum(parts[0], 30)
     frame = np.where(np.abs(frame.astype(int) - fill) < 30, fill ^ 64, frame).astype(np.uint8)
     for side, rows in (("lower", slice(64, None)), ("upper", slice(0, 48))):
@@ -131,64 +132,65 @@ def test_parts_are_content_with_any_noise(parts: list[Picture], side: int) -> No
             assert missing_content(corrupt(cv2.cvtColor(part, cv2.COLOR_GRAY2RGB), level, rng)) == ""
 
 
-def test_a_picture_framed_on_both_sides_is_whole(parts: list[Picture]) -> None:
+def test_an_image_framed_on_both_sides_is_complete(parts: list[Picture]) -> None:
     framed = cv2.copyMakeBorder(np.maximum(parts[0], 40), 40, 40, 0, 0, cv2.BORDER_CONSTANT, value=0)
     assert missing_content(np.asarray(framed, np.uint8), widest=0.0) == ""
 
 
 @pytest.mark.parametrize("fill", [0, 255])
-def test_a_blank_band_is_judged_by_those_of_the_bundles_own_pictures(parts: list[Picture], fill: int) -> None:
+def test_a_blank_band_is_compared_with_those_of_the_reference(parts: list[Picture], fill: int) -> None:
     part = np.clip(parts[0], 40, 210)
     padded, cut = part.copy(), part.copy()
     padded[96:], cut[64:] = fill, fill  # a quarter of 128 lines, and half of them
     assert blank_band(part) == 0
     assert blank_band(padded) == pytest.approx(0.25, abs=0.01)
     assert blank_band(np.ascontiguousarray(padded.T)) == blank_band(padded)
-    assert "arrive whole" in missing_content(padded, 5.0, 0.0)
+    assert "frame is incomplete" in missing_content(padded, 5.0, 0.0)
     assert missing_content(padded, 5.0, blank_band(padded)) == ""
     assert "the lower 50%" in missing_content(cut, 5.0, blank_band(padded))
     assert missing_content(cut, 5.0) == ""  # older bundles do not say what is usual
 
 
-def test_the_reference_says_how_wide_the_blank_bands_of_a_bundles_pictures_are(parts: list[Picture]) -> None:
+def test_the_reference_has_the_widest_blank_band(parts: list[Picture]) -> None:
     padded = np.clip(parts[0], 40, 210)
     padded[:40] = 0
     noisy = corrupt(padded, GaussianLevel(0.1), np.random.default_rng(6))
-    said = Said(p_noise=np.eye(4)[0], levels=None, p_defect=None, defect=None, restored=padded)
-    reference = reference_of(pd.DataFrame([look_of(picture, said) for picture in (padded, noisy)]), "test")
+    noise = tell_noise([1.0, 0.0, 0.0, 0.0], [0.0, 0.0], None, *padded.shape[:2])
+    prediction = Prediction(noise=noise, has_noise_levels=False, denoised=padded)
+    reference = reference_of(pd.DataFrame([look_of(picture, prediction) for picture in (padded, noisy)]), "test")
     assert reference["numbers"]["blank_band"]["quantiles"][0] == pytest.approx(40 / 128, abs=0.01)
     assert parse_reference(json.dumps(reference).encode(), "bundle") == reference
 
 
-def test_a_small_thing_on_an_even_ground_is_content() -> None:
+def test_a_small_object_on_an_even_background_is_content() -> None:
     frame = np.random.default_rng(2).normal(120, 5, SHAPE)
     frame[90:102, 100:112] -= 90
     assert missing_content(pixels(frame)) == ""
 
 
-def test_a_part_that_differs_in_colour_alone_is_content() -> None:
+def test_a_part_that_differs_only_in_colour_is_content() -> None:
     red, green = (150, 60, 60), (60, 106, 60)  # equally bright
     frame = np.where((DOWN < 90)[..., None] & (ACROSS > 120)[..., None], red, green)
     assert missing_content(pixels(frame + np.random.default_rng(3).normal(0, 4, (*SHAPE, 1)))) == ""
 
 
-def test_what_the_bundles_own_pictures_show_decides_on_a_faint_one() -> None:
+def test_the_reference_contrast_decides_on_a_faint_image() -> None:
     faint = pixels(
         90 + 4 * np.sign(np.sin(DOWN / 20) * np.sin(ACROSS / 20)) + np.random.default_rng(4).normal(0, 3, SHAPE)
     )
     assert missing_content(faint) == ""
     assert missing_content(faint, least=5.0) == ""
-    assert "is there a part in view" in missing_content(faint, least=20.0)
+    assert "whether there is a part in view" in missing_content(faint, least=20.0)
 
 
-def test_bundles_of_uniform_parts_take_pictures_without_contrast() -> None:
+def test_bundles_of_uniform_parts_accept_images_without_contrast() -> None:
     even = pixels(np.random.default_rng(5).normal(90, 8, SHAPE))
     assert missing_content(even)
     assert missing_content(even, least=0.2) == ""
     assert missing_content(np.zeros(SHAPE, np.uint8), least=0.2)
 
 
-def test_the_inspection_says_why(tmp_path: Path) -> None:
+def test_the_inspection_has_the_reason(tmp_path: Path) -> None:
     inspector = Inspector(open_package(write_bundle(tmp_path / "bundle")))
     said = inspector.inspect(item("cap.png", np.zeros(SHAPE, np.uint8)))
     assert said.error.startswith("cap.png: no content: all pixels have one colour (0 of 255)")

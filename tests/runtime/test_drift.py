@@ -100,14 +100,14 @@ def reference_of(pictures: list[Inspection]) -> Reference:
 def told(reference: Reference, pictures: list[Inspection]) -> list[str]:
     drift = Drift(reference)
     for each in pictures:
-        drift.see(each)
+        drift.add(each)
     return drift.sentences()
 
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS.keys())
 @pytest.mark.parametrize("count", [20, 1000])
 @pytest.mark.parametrize("referenced", [60, 250])
-def test_a_number_of_the_same_distribution_is_silent(draw: Draw, count: int, referenced: int) -> None:
+def test_no_shift_is_reported_for_the_same_distribution(draw: Draw, count: int, referenced: int) -> None:
     rng = np.random.default_rng(count + referenced)
 
     alarms = sum(shift_of(draw(rng, count), spread(draw(rng, referenced)), 1e-6) is not None for _ in range(300))
@@ -118,7 +118,7 @@ def test_a_number_of_the_same_distribution_is_silent(draw: Draw, count: int, ref
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.2, 0.5, 0.97])
 @pytest.mark.parametrize("count", [20, 200, 5000])
 @pytest.mark.parametrize("referenced", [60, 250])
-def test_an_unchanged_share_is_silent(share: float, count: int, referenced: int) -> None:
+def test_no_shift_is_reported_for_an_unchanged_share(share: float, count: int, referenced: int) -> None:
     rng = np.random.default_rng(7)
     draws = zip(rng.binomial(count, share, 4_000), rng.binomial(referenced, share, 4_000) / referenced, strict=True)
 
@@ -128,7 +128,7 @@ def test_an_unchanged_share_is_silent(share: float, count: int, referenced: int)
 
 
 @pytest.mark.parametrize(("count", "runs"), [(20, 200), (100, 100), (5000, 4)])
-def test_a_whole_run_of_the_same_line_is_silent(count: int, runs: int) -> None:
+def test_no_drift_is_reported_for_a_run_of_the_same_line(count: int, runs: int) -> None:
     rng = np.random.default_rng(count)
     known = [reference_of(line(rng, 250)) for _ in range(10)]
 
@@ -139,7 +139,7 @@ def test_a_whole_run_of_the_same_line_is_silent(count: int, runs: int) -> None:
 
 @pytest.mark.parametrize("name", ["brightness", "sharpness"])
 @pytest.mark.parametrize("spreads", [-1.0, 1.0])
-def test_a_shift_of_one_spread_is_told_from_50_pictures_on(name: str, spreads: float) -> None:
+def test_a_shift_of_one_spread_is_reported_from_50_images_on(name: str, spreads: float) -> None:
     rng = np.random.default_rng(1)
     known = reference_of(line(rng, 250))
 
@@ -149,28 +149,28 @@ def test_a_shift_of_one_spread_is_told_from_50_pictures_on(name: str, spreads: f
     assert all(len(sentences) <= 2 for sentences in heard[:20])  # nothing else is told, but the closing one
 
 
-def test_a_trifle_is_silent_whatever_the_number_of_pictures() -> None:
+def test_a_trifle_is_never_reported_however_many_images() -> None:
     rng = np.random.default_rng(2)
 
     assert not told(reference_of(line(rng, 500)), line(rng, 5_000, brightness=0.25))
 
 
-def test_a_level_is_looked_at_where_the_noise_is() -> None:
+def test_a_noise_level_counts_only_for_images_of_that_type() -> None:
     rng = np.random.default_rng(3)
     sentences = told(reference_of(line(rng, 500)), line(rng, 500, sigma=2.0))
 
     assert len(sentences) == 2
-    assert sentences[0].startswith("Grain: 36 instead of 26 grey levels") or "Grain" in sentences[0]
+    assert sentences[0].startswith("Gaussian noise: 36 instead of 26 grey levels") or "Gaussian noise" in sentences[0]
 
 
-def test_few_pictures_say_nothing() -> None:
+def test_no_drift_is_reported_for_few_images() -> None:
     known = reference_of(line(np.random.default_rng(4), 250))
 
     assert not told(known, [inspection(brightness=250.0)] * 19)
     assert told(known, [inspection(brightness=250.0)] * 20)
 
 
-def test_the_sentences_in_full() -> None:
+def test_the_drift_report_in_full() -> None:
     numbers = np.arange(101.0)  # every percentile is known
     known: Reference = {
         "pictures": "test",
@@ -181,18 +181,18 @@ def test_the_sentences_in_full() -> None:
     pictures = [inspection(brightness=120.0 + number, p_defect=0.9 if number < 25 else 0.05) for number in range(100)]
 
     assert told(known, pictures) == [
-        "Brightness: 170 instead of 100 grey levels in the middle; 74% of the pictures are brighter than 95% of those "
-        "that the model was measured on; look at the lamp and the camera's exposure.",
-        "Noise types: 100% (97% to 100%) gaussian instead of 50%, 0% (0% to 3%) periodic instead of 50%; look at what "
-        "disturbs the camera, if you did not choose such pictures.",
-        "Verdicts: 25% (17% to 34%) defect instead of 0% of those that the model was measured on; look at some of "
-        "these parts yourself, if you did not expect that.",
-        "So the figures that the bundle was measured at may not hold for these pictures. Check some of them by eye; "
-        "where the change is here to stay, train with such pictures.",
+        "Brightness: 170 instead of 100 grey levels in the middle; 74% of the images are brighter than 95% of those "
+        "that the model was measured on; check the lamp and the camera's exposure.",
+        "Noise types: 100% (97% to 100%) gaussian instead of 50%, 0% (0% to 3%) periodic instead of 50%; check what "
+        "disturbs the camera, unless you selected such images.",
+        "Verdicts: 25% (17% to 34%) defect instead of 0% of those that the model was measured on; inspect some "
+        "of these parts by eye, unless you expected that.",
+        "So the figures that were measured for the bundle may not hold for these images. Check some of them by eye; if "
+        "the change is permanent, train with such images.",
     ]
 
 
-def test_more_retakes_are_told_and_defects_among_all_verdicts() -> None:
+def test_more_retakes_are_reported() -> None:
     known: Reference = {
         "pictures": "test",
         "numbers": {"brightness": spread(np.full(500, 97.0))},
@@ -205,13 +205,13 @@ def test_more_retakes_are_told_and_defects_among_all_verdicts() -> None:
     (sentence, _) = told(known, pictures)
 
     assert sentence == (
-        "Verdicts: 30% (22% to 39%) retake instead of 5% of those that the model was measured on; look at some of "
-        "these parts yourself, if you did not expect that."
+        "Verdicts: 30% (22% to 39%) retake instead of 5% of those that the model was measured on; inspect some "
+        "of these parts by eye, unless you expected that."
     )
     assert not told({**known, "verdicts": {"ok": 0.5, "defect": 0.2, "retake": 0.3}}, pictures)
 
 
-def test_a_number_that_only_varies_more_is_told_without_a_direction() -> None:
+def test_a_larger_variance_is_reported_without_a_direction() -> None:
     known: Reference = {
         "pictures": "train",
         "numbers": {"brightness": spread(np.linspace(95, 105, 101))},
@@ -224,19 +224,19 @@ def test_a_number_that_only_varies_more_is_told_without_a_direction() -> None:
     assert "the middle half lies from 80 to 120, not from 98 to 102 grey levels" in sentences[0]
 
 
-def test_memory_does_not_grow_and_late_pictures_count_as_much_as_early_ones() -> None:
+def test_the_sample_is_bounded_and_uniform() -> None:
     known = reference_of(line(np.random.default_rng(5), 250))
     drift = Drift(known)
     for number in range(10_000):
-        drift.see(inspection(brightness=97.0 if number < 3000 else 200.0))
+        drift.add(inspection(brightness=97.0 if number < 3000 else 200.0))
 
     assert {len(values) for values in drift._kept.values()} <= {0, 1000}
-    assert "% of the pictures are brighter" in drift.sentences()[0]
+    assert "% of the images are brighter" in drift.sentences()[0]
     share = float(drift.sentences()[0].split("middle; ")[1].split("%")[0])
     assert share == pytest.approx(70, abs=5)
 
 
-def test_bad_pictures_count_nowhere() -> None:
+def test_images_with_errors_are_not_counted() -> None:
     bad = Inspection(
         path="b.png",
         sha256=None,
@@ -254,14 +254,14 @@ def test_bad_pictures_count_nowhere() -> None:
     assert not told(reference_of(line(np.random.default_rng(6), 250)), [bad] * 100)
 
 
-def test_the_interval_of_a_share_holds_it_as_often_as_it_says() -> None:
+def test_the_interval_of_a_share_has_its_coverage() -> None:
     rng = np.random.default_rng(8)
     for share in (0.1, 0.5, 0.9):
         bounds = [share_interval(drawn / 200, 200) for drawn in rng.binomial(200, share, 2000)]
         assert np.mean([low <= share <= high for low, high in bounds]) == pytest.approx(0.95, abs=0.02)
 
 
-def test_a_reference_of_few_parts_is_less_sure_of_what_parts_differ_in() -> None:
+def test_a_reference_of_few_parts_is_less_certain() -> None:
     rng = np.random.default_rng(9)
     parts = np.repeat(rng.normal(97, 8, (300, 12)), 10, axis=1)  # ten pictures of each part
     runs = rng.normal(97, 8, (300, 200))
@@ -277,7 +277,7 @@ def test_a_reference_of_few_parts_is_less_sure_of_what_parts_differ_in() -> None
     assert alarms[None] > 20
 
 
-def test_how_sure_depends_on_parts_for_verdicts_and_brightness_but_not_for_noise() -> None:
+def test_certainty_depends_on_parts_except_for_noise() -> None:
     rng = np.random.default_rng(10)
     known = reference_of(line(rng, 250))
     sharpness = np.exp(rng.normal(5, 0.5, 30))
@@ -291,7 +291,7 @@ def test_how_sure_depends_on_parts_for_verdicts_and_brightness_but_not_for_noise
     assert [each.split(":")[0] for each in few[:-1]] == ["Noise types"]
 
 
-def test_predict_says_that_pictures_are_brighter_and_is_silent_otherwise(tmp_path: Path) -> None:
+def test_predict_reports_brighter_images_and_nothing_else(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     made = [picture.mean() for picture in pictures_of(tmp_path / "parts", 24).values()]
     for beware, moved in ((False, 0.0), (True, -150.0)):

@@ -43,7 +43,7 @@ def test_inspections_come_in_the_sources_order(inspector: Inspector, workers: in
     np.testing.assert_allclose([each.p_defect for each in said if each.p_defect is not None], expected, atol=1e-5)
 
 
-def test_a_bad_picture_stops_nothing(inspector: Inspector) -> None:
+def test_a_bad_image_does_not_stop_the_others(inspector: Inspector) -> None:
     def refuse() -> bytes:
         raise PictureError(PictureFault.MISSING, "it is gone")
 
@@ -71,7 +71,7 @@ def test_an_endless_source_is_read_only_a_little_ahead(inspector: Inspector) -> 
     assert len(taken) == after
 
 
-def test_an_inspection_does_not_wait_for_the_next_picture(inspector: Inspector) -> None:
+def test_an_inspection_does_not_wait_for_the_next_image(inspector: Inspector) -> None:
     came, over = threading.Event(), threading.Event()
 
     def slow() -> Iterator[Item]:
@@ -112,7 +112,7 @@ def test_finishing_happens_in_the_workers_and_its_faults_are_raised(inspector: I
         next(inspections)
 
 
-def test_pictures_do_not_pile_up(inspector: Inspector) -> None:
+def test_images_do_not_accumulate_in_memory(inspector: Inspector) -> None:
     """Whoever takes inspections slowly holds no more of them than are under way."""
     alive: list[int] = []
     most = 0

@@ -1,4 +1,4 @@
-"""``clearcast evaluate`` on a bundle whose answers are known."""
+"""``clearcast evaluate`` on a bundle whose predictions are known."""
 
 import io
 import json
@@ -63,9 +63,7 @@ def command(*arguments: object) -> Result:
     return CliRunner().invoke(command_line(["evaluate"]), ["evaluate", *map(str, arguments)])
 
 
-def test_each_line_is_what_the_graphs_say_and_how_far_it_is_from_the_truth(
-    evaluated: Evaluated, noisy_folder: Path
-) -> None:
+def test_each_row_has_the_prediction_and_its_image_quality(evaluated: Evaluated, noisy_folder: Path) -> None:
     rows = read_sheet(noisy_folder / "Labels.xlsx").rows
     assert list(evaluated.table["row"]) == [row.number for row in rows]
     for line, row in zip(evaluated.table.to_dict("records"), rows, strict=True):
@@ -83,7 +81,7 @@ def test_each_line_is_what_the_graphs_say_and_how_far_it_is_from_the_truth(
             assert line[f"psnr_{which}"] == pytest.approx(-10 * math.log10(mse), abs=1e-4)
 
 
-def test_figures_are_those_of_the_lines_with_intervals_over_parts(evaluated: Evaluated) -> None:
+def test_figures_are_those_of_the_rows_with_intervals_over_parts(evaluated: Evaluated) -> None:
     table, evidence = evaluated.table, evaluated.evidence
     right = float((table["label"] == table["said_denoised"]).mean())
     accuracy = evidence["classification"]["denoised"]["accuracy"]
@@ -108,7 +106,7 @@ def test_the_tables_show_every_measure_and_each_image_once(evaluated: Evaluated)
         assert sum(counts) == len(evaluated.table)
 
 
-def test_a_bundle_without_a_judge_has_no_verdicts(noisy_folder: Path, groups: Path, tmp_path: Path) -> None:
+def test_a_bundle_without_a_classifier_has_no_verdicts(noisy_folder: Path, groups: Path, tmp_path: Path) -> None:
     bundle = _trained_on(write_bundle(tmp_path / "bundle", judges=False), "")
     found = evaluate(_request(bundle, noisy_folder, groups))
 
@@ -117,7 +115,7 @@ def test_a_bundle_without_a_judge_has_no_verdicts(noisy_folder: Path, groups: Pa
     assert "Verdicts on noisy images" not in titles
 
 
-def test_a_bundle_that_tells_no_levels_has_none_in_the_table(noisy_folder: Path, groups: Path, tmp_path: Path) -> None:
+def test_a_bundle_without_noise_levels_has_none_in_the_table(noisy_folder: Path, groups: Path, tmp_path: Path) -> None:
     bundle = _trained_on(write_bundle(tmp_path / "bundle", recipe="report"), "")
 
     assert not {"sigma", "density", "noise_level"} & set(evaluate(_request(bundle, noisy_folder, groups)).table)
@@ -163,10 +161,10 @@ def test_the_command_writes_tables_and_overwrites_none(
     assert evidence["images"] == len(pd.read_csv(tmp_path / "out" / "predictions.csv"))
     again = command(*asked)
     assert isinstance(again.exception, OutputError)
-    assert "not an empty folder" in str(again.exception)
+    assert "expected a new or empty folder" in str(again.exception)
 
 
-def test_pictures_too_small_to_look_at_are_named(
+def test_images_that_are_too_small_are_named(
     bundle: Path, noisy_folder: Path, groups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clearcast.bundle.sizes.SMALLEST", 65)

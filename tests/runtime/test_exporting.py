@@ -1,4 +1,4 @@
-"""ONNX export: graphs predict as the networks do, or no bundle is written."""
+"""Exported graphs equal the networks, or the export fails."""
 
 import json
 import shutil
@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from clearcast.bundle.finishing import finish
 
 from clearcast.bundle.graphs import DetailGraph, JudgeGraph, SurveyGraph
-from clearcast.bundle.networks import Networks, judge, load_networks
+from clearcast.bundle.networks import Networks, judge, load_networks, predict_networks
 from clearcast.bundle.packaging import export
-from clearcast.bundle.pipeline import finish
-from clearcast.bundle.proving import Said, ask_networks, random_pictures
+from clearcast.bundle.proving import random_pictures
+from clearcast.domain import NoiseType
 from clearcast.errors import OutputError
 from clearcast.imaging import Channels, Picture
 from clearcast.models.clear.restoring import restore
+from clearcast.runtime.answers import Prediction
 from clearcast.runtime.manifest import MANIFEST
 from clearcast.runtime.model import Model
 from clearcast.runtime.package import open_package, read_manifest
@@ -36,28 +38,23 @@ def model(bundle: Path) -> Model:
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (17, 31), (64, 64), (95, 130), (200, 72)])
-def test_graphs_predict_as_pytorch_at_any_size(networks: Networks, model: Model, shape: tuple[int, int]) -> None:
+def test_graphs_equal_the_networks_at_any_size(networks: Networks, model: Model, shape: tuple[int, int]) -> None:
     pictures = np.random.default_rng(2).integers(0, 256, (2, *shape, 1), dtype=np.uint8)
-    answers = model.answer(pictures)
+    outputs = model.run(pictures)
     for place, picture in enumerate(pictures[..., 0]):
         restored, seen = restore(networks.restorer, picture)
         assert networks.verdicts is not None
-        judged = judge(networks.verdicts, restored)
-        assert answers.p_defect is not None
-        assert answers.evidence is not None
-        assert answers.levels is not None
-        assert answers.waves is not None
-        assert answers.restored is not None
-        assert answers.p_defect[place] == pytest.approx(1 / (1 + np.exp(-judged.logit)), abs=1e-4)
-        np.testing.assert_allclose(answers.p_noise[place], seen.scores[0].softmax(dim=0), atol=1e-5)
-        np.testing.assert_allclose(answers.levels[place], seen.levels[0].clamp(0, 1), atol=1e-5)
-        np.testing.assert_allclose(answers.waves[place], seen.waves[0, 0], atol=1e-4)
-        np.testing.assert_array_less(np.abs(answers.restored[place, ..., 0].astype(int) - restored), 2)
+        log_odds, evidence = judge(networks.verdicts, restored)
+        assert outputs["p_defect"][place] == pytest.approx(1 / (1 + np.exp(-log_odds)), abs=1e-4)
+        np.testing.assert_allclose(outputs["p_noise"][place], seen.scores[0].softmax(dim=0), atol=1e-5)
+        np.testing.assert_allclose(outputs["levels"][place], seen.levels[0].clamp(0, 1), atol=1e-5)
+        np.testing.assert_allclose(outputs["waves"][place], seen.waves[0, 0], atol=1e-4)
+        np.testing.assert_array_less(np.abs(outputs["restored"][place, ..., 0].astype(int) - restored), 2)
         temperature = networks.verdicts.facts["temperature"]
-        np.testing.assert_allclose(answers.evidence[place], judged.evidence / temperature, atol=1e-3)
+        np.testing.assert_allclose(outputs["evidence"][place], evidence / temperature, atol=1e-3)
 
 
-def test_graphs_predict_as_pytorch_in_colour() -> None:
+def test_graphs_equal_the_networks_in_colour() -> None:
     networks = random_networks(Channels.RGB)
     assert networks.verdicts is not None
     picture = random_pictures(3)[2]
@@ -67,32 +64,35 @@ def test_graphs_predict_as_pytorch_in_colour() -> None:
     with torch.inference_mode():
         restored = DetailGraph(networks.restorer)(pixels, waves, small, about, place)
         p_defect, _ = JudgeGraph(networks.verdicts)(restored)
-    expected = ask_networks(networks, picture)
-    np.testing.assert_array_less(np.abs(restored[0].numpy().astype(int) - expected.restored), 2)
+    expected = predict_networks(networks, picture)
+    np.testing.assert_array_less(np.abs(restored[0].numpy().astype(int) - expected.denoised), 2)
     assert float(p_defect[0]) == pytest.approx(expected.p_defect, abs=1e-3)
 
 
-def near(said: Said) -> Said:
-    assert said.p_defect is not None
-    return replace(said, p_defect=said.p_defect + 1e-4, defect=not said.defect)
+def near(prediction: Prediction) -> Prediction:
+    assert prediction.p_defect is not None
+    return replace(prediction, p_defect=prediction.p_defect + 1e-4, defect=not prediction.defect)
 
 
-def moved(said: Said) -> Said:
-    return replace(said, p_noise=said.p_noise + np.array([0.0011, 0, 0, 0]))
+def moved(prediction: Prediction) -> Prediction:
+    probabilities = prediction.noise.probabilities
+    changed = probabilities | {NoiseType.GAUSSIAN: probabilities[NoiseType.GAUSSIAN] + 0.0011}
+    return replace(prediction, noise=replace(prediction.noise, probabilities=changed))
 
 
-def spotted(said: Said) -> Said:
-    restored = said.restored.copy()
-    restored[:4, :4] ^= 8
-    return replace(said, restored=restored)
+def spotted(prediction: Prediction) -> Prediction:
+    assert prediction.denoised is not None
+    denoised = prediction.denoised.copy()
+    denoised[:4, :4] ^= 8
+    return replace(prediction, denoised=denoised)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [(near, "verdicts flip"), (moved, "probabilities by 0.0011"), (spotted, "more than one grey level")],
 )
-def test_a_failed_parity_check_leaves_no_graphs(
-    bundle: Path, networks: Networks, tmp_path: Path, change: Callable[[Said], Said], words: str
+def test_a_failed_parity_check_leaves_no_files(
+    bundle: Path, networks: Networks, tmp_path: Path, change: Callable[[Prediction], Prediction], words: str
 ) -> None:
     folder = tmp_path / "bundle"
     shutil.copytree(bundle, folder)
@@ -101,15 +101,15 @@ def test_a_failed_parity_check_leaves_no_graphs(
 
     looks: Reference = {"pictures": "test", "numbers": {}, "noise_types": {}, "verdicts": {}}
 
-    def ask(picture: Picture) -> Said:
-        return change(ask_networks(networks, picture))
+    def ask(picture: Picture) -> Prediction:
+        return change(predict_networks(networks, picture))
 
     with pytest.raises(OutputError, match=words):
         finish(folder, manifest, manifest["graphs"], ask, random_pictures(1)[:1], looks)
     assert {path.name for path in folder.rglob("*")} == {"restorer.safetensors", "judge.safetensors"}
 
 
-def test_a_folder_is_zipped_and_unzipped_unchanged(bundle: Path, tmp_path: Path) -> None:
+def test_a_folder_becomes_a_zip_and_the_same_folder_again(bundle: Path, tmp_path: Path) -> None:
     export(bundle, tmp_path / "b.zip")
     export(tmp_path / "b.zip", tmp_path / "b")
     files = {path.relative_to(bundle): path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
@@ -117,11 +117,11 @@ def test_a_folder_is_zipped_and_unzipped_unchanged(bundle: Path, tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "b.zip"]
 
 
-def test_existing_files_and_invalid_sources_are_refused(bundle: Path, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_and_other_sources_are_rejected(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there.zip").write_text("mine")
     for name in ("there", "there.zip"):
-        with pytest.raises(OutputError, match="is there already"):
+        with pytest.raises(OutputError, match="already exists"):
             export(bundle, tmp_path / name)
     assert (tmp_path / "there.zip").read_text() == "mine"
     with pytest.raises(OutputError, match="not a bundle"):

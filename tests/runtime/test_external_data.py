@@ -1,4 +1,4 @@
-"""Graphs that read other files, wherever the tensor lies that does: only what is inside a bundle is hashed."""
+"""Graphs with external data, in every place that a tensor can have: a bundle hashes only its own files."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -98,14 +98,14 @@ PLACES: dict[str, Callable[[TensorProto], onnx.ModelProto]] = {
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
-def test_a_tensor_in_another_file_is_found_wherever_it_lies(place: Callable[[TensorProto], onnx.ModelProto]) -> None:
+def test_external_data_is_found_in_every_kind_of_tensor(place: Callable[[TensorProto], onnx.ModelProto]) -> None:
     assert external_tensor(place(outside()).SerializeToString()) == "secret"
     model = place(inside("the location"))  # the word alone is no file
     model.doc_string = "location"
     assert external_tensor(model.SerializeToString()) is None
 
 
-def test_an_entry_is_enough_and_so_is_a_mark() -> None:
+def test_an_entry_or_a_location_alone_marks_external_data() -> None:
     for marked in (True, False):
         tensor = outside()
         if not marked:
@@ -113,19 +113,19 @@ def test_an_entry_is_enough_and_so_is_a_mark() -> None:
         assert external_tensor(model_of(graph_with(initializer=tensor)).SerializeToString()) == "secret"
 
 
-def test_a_graph_that_comes_in_two_pieces_is_looked_at_whole() -> None:
+def test_a_graph_in_two_messages_is_checked_completely() -> None:
     pieces = [model_of(graph_with(initializer=tensor)).SerializeToString() for tensor in (inside(), outside())]
     assert external_tensor(pieces[0] + pieces[1]) == external_tensor(pieces[1] + pieces[0]) == "secret"
 
 
 @given(st.binary(max_size=60))
-def test_whatever_the_bytes_are_they_are_a_message_or_none(junk: bytes) -> None:
+def test_arbitrary_bytes_are_a_message_or_a_value_error(junk: bytes) -> None:
     with suppress(ValueError):
         external_tensor(b"location" + junk)
 
 
 @pytest.mark.parametrize("name", ["inspect.onnx", "survey.onnx", "detail.onnx", "judge.onnx"])
-def test_no_door_opens_to_a_graph_that_reads_another_file(
+def test_every_command_rejects_a_graph_with_external_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     bundle = write_bundle(tmp_path / "bundle")
@@ -146,9 +146,9 @@ def test_no_door_opens_to_a_graph_that_reads_another_file(
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x08\x0a", b"\x00" * 40, b"\0\0\0\0ORTM" + b"\0" * 90])
-def test_what_is_no_graph_is_one_clear_sentence(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_graph_gives_one_clear_message(tmp_path: Path, content: bytes) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / "inspect.onnx").write_bytes(content)
 
-    with pytest.raises(OutputError, match=r"bundle: inspect\.onnx cannot be loaded \([^\n]+\); make the bundle again$"):
+    with pytest.raises(OutputError, match=r"bundle: inspect\.onnx cannot be loaded \([^\n]+\); recreate the bundle$"):
         clearcast.load(renew(bundle))

@@ -1,4 +1,4 @@
-"""The Ray engine: the same rows as on one machine, even if an actor dies."""
+"""The Ray engine gives the rows of one machine, even if an actor dies."""
 
 import csv
 import os
@@ -79,7 +79,7 @@ def test_rows_equal_those_of_one_machine_if_an_actor_is_killed(bundle: Path, tmp
 def test_an_item_that_cannot_be_pickled_is_rejected() -> None:
     lonely = Item(name="belt.mp4#000001", key="#000001", read=lambda: b"")
     with pytest.raises(SourceError, match=r"belt.mp4#000001: .*leave out --engine ray"):
-        fleet._packed([lonely])
+        fleet._pickle_items([lonely])
 
 
 def test_a_missing_ray_explains_how_to_install_it(
@@ -92,6 +92,6 @@ def test_a_missing_ray_explains_how_to_install_it(
     assert not list(tmp_path.glob("r.csv*"))
 
 
-def test_image_outputs_are_rejected(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="rows, no images"):
+def test_output_images_are_rejected_on_ray(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="rows, no pictures"):
         predict(bundle, "parts", tmp_path / "r.csv", denoised=tmp_path / "d", engine=Engine.RAY)

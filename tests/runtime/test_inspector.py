@@ -32,7 +32,7 @@ def item(data: bytes | Picture, name: str = "a.png") -> Item:
     return Item(name=name, key=name, read=lambda: data)
 
 
-def test_a_bright_picture(inspector: Inspector) -> None:
+def test_a_bright_image(inspector: Inspector) -> None:
     data = imaging.encode(even(230), ".png")
     said = inspector.inspect(item(data, "parts/a.png"))
     assert said.path == "parts/a.png"
@@ -56,7 +56,7 @@ def test_a_bright_picture(inspector: Inspector) -> None:
     assert (said.restored, said.evidence) == (None, None)
 
 
-def test_a_dark_picture_has_waves_of_the_pictures_own_pixels(inspector: Inspector) -> None:
+def test_the_period_of_waves_is_in_pixels_of_the_image(inspector: Inspector) -> None:
     said = inspector.inspect(item(even(20)))
     assert said.verdict is Verdict.OK
     assert said.sha256 is None
@@ -64,7 +64,7 @@ def test_a_dark_picture_has_waves_of_the_pictures_own_pixels(inspector: Inspecto
     assert said.noise_level == "amplitude 51 grey levels, period 16 pixels, orientation 0 degrees"  # 128 pixels wide
 
 
-def test_pictures_come_along_only_when_asked_for(inspector: Inspector) -> None:
+def test_images_are_included_only_on_request(inspector: Inspector) -> None:
     said = inspector.inspect(item(even(99, (40, 70))), restored=True, evidence=True)
     assert said.restored is not None
     assert said.evidence is not None
@@ -73,7 +73,7 @@ def test_pictures_come_along_only_when_asked_for(inspector: Inspector) -> None:
 
 
 @pytest.mark.parametrize("channels", list(Channels))
-def test_any_channels_become_the_bundles_own(tmp_path: Path, channels: Channels) -> None:
+def test_images_are_converted_to_the_bundles_channels(tmp_path: Path, channels: Channels) -> None:
     inspector = Inspector(open_package(write_bundle(tmp_path / "bundle", channels=channels)))
     colours = np.random.default_rng(0).integers(0, 256, (32, 40, 3)).astype(np.uint8)
     grey = np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), np.uint8)
@@ -91,10 +91,10 @@ def test_any_channels_become_the_bundles_own(tmp_path: Path, channels: Channels)
     [
         (b"no picture", "unknown image format"),
         (imaging.encode(even(9), ".png")[:-30], "truncated"),
-        (even(9, (15, 400)), "400 x 15 pixels; needed are at least 16 on each side"),
+        (even(9, (15, 400)), "expected at least 16 x 16 pixels, got 400 x 15"),
     ],
 )
-def test_a_bad_picture_is_a_row_with_an_error(inspector: Inspector, data: bytes | Picture, reason: str) -> None:
+def test_a_bad_image_is_a_row_with_an_error(inspector: Inspector, data: bytes | Picture, reason: str) -> None:
     said = inspector.inspect(item(data, "bad.png"))
     assert said.path == "bad.png"
     assert reason in said.error
@@ -103,19 +103,17 @@ def test_a_bad_picture_is_a_row_with_an_error(inspector: Inspector, data: bytes 
     assert said.noise_level == ""
 
 
-def test_a_picture_that_the_graphs_fail_on_is_a_row_with_an_error(
-    inspector: Inspector, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_inference_is_a_row_with_an_error(inspector: Inspector, monkeypatch: pytest.MonkeyPatch) -> None:
     def short_of_memory(*_: object, **__: object) -> None:
         raise onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException("Failed to allocate memory\nand more")
 
-    monkeypatch.setattr(Model, "answer", short_of_memory)
+    monkeypatch.setattr(Model, "predict", short_of_memory)
     said = inspector.inspect(item(even(100)))
     assert said.error == "a.png: 128 x 48 pixels could not be inspected here (Failed to allocate memory)"
     assert said.verdict is None
 
 
-def test_a_picture_too_near_the_threshold_is_to_be_retaken(tmp_path: Path) -> None:
+def test_an_image_near_the_threshold_is_retake(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "bundle")
     manifest = open_package(folder).manifest
     assert manifest["judge"]
@@ -130,7 +128,7 @@ def test_a_picture_too_near_the_threshold_is_to_be_retaken(tmp_path: Path) -> No
     assert inspector.verdicts == set(Verdict)
 
 
-def test_a_bundle_gives_the_verdicts_that_it_says(inspector: Inspector, tmp_path: Path) -> None:
+def test_the_verdicts_of_a_bundle_follow_from_its_manifest(inspector: Inspector, tmp_path: Path) -> None:
     assert inspector.verdicts == {Verdict.OK, Verdict.DEFECT}
     assert not Inspector(open_package(write_bundle(tmp_path / "silent", judges=False))).verdicts
 
@@ -139,14 +137,14 @@ def without_pixels(said: Inspection) -> tuple[object, ...]:
     return said.verdict, said.p_defect, said.noise_level
 
 
-def test_a_bundle_without_judge_or_levels_says_the_rest(tmp_path: Path) -> None:
+def test_a_bundle_without_classifier_or_noise_levels_gives_the_rest(tmp_path: Path) -> None:
     silent = Inspector(open_package(write_bundle(tmp_path / "silent", judges=False)))
-    assert not silent.judges
+    assert not silent.gives_verdicts
     assert not silent.has_evidence
     said = silent.inspect(item(even(230)))
     assert without_pixels(said) == (None, None, "standard deviation 230 grey levels")
     report = Inspector(open_package(write_bundle(tmp_path / "report", recipe="report")))
-    assert report.judges
+    assert report.gives_verdicts
     assert not report.has_evidence
     said = report.inspect(item(even(230)), evidence=True)
     assert said.verdict is Verdict.DEFECT
@@ -156,14 +154,14 @@ def test_a_bundle_without_judge_or_levels_says_the_rest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["inspect.onnx", "survey.onnx", "detail.onnx", "judge.onnx"])
-def test_a_damaged_graph_is_refused_before_the_first_picture(tmp_path: Path, name: str) -> None:
+def test_a_damaged_graph_is_rejected_before_the_first_image(tmp_path: Path, name: str) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / name).write_bytes((bundle / name).read_bytes()[:-1])
     with pytest.raises(OutputError, match=f"{name} is not the file that was written"):
         Inspector(open_package(bundle))
 
 
-def test_heat_is_drawn_where_the_evidence_is() -> None:
+def test_the_heat_map_is_drawn_at_the_evidence() -> None:
     evidence = np.zeros((4, 6), np.float32)
     evidence[1:3, 4:6] = 20
     heat = heat_map(evidence, 64, 96)
@@ -176,7 +174,7 @@ def test_heat_is_drawn_where_the_evidence_is() -> None:
     assert (red, green, blue) == (193, 193, 40)
 
 
-def test_heat_on_a_large_picture_has_no_seams() -> None:
+def test_the_heat_map_of_a_large_image_has_no_seams() -> None:
     evidence = np.zeros((3, 3), np.float32)
     evidence[1, 1] = 8
     picture = np.random.default_rng(1).integers(0, 256, (700, 48), dtype=np.uint8)

@@ -315,7 +315,7 @@ def test_a_manifest_with_wrong_types_is_rejected(tmp_path: Path, change: dict[st
     folder = changed(write_bundle(tmp_path / "bundle"), lambda manifest: manifest.update(change))
     refused = predict(folder, tmp_path / "parts", "--out", tmp_path / "r.csv").exception
     assert isinstance(refused, OutputError)
-    assert str(refused) == f"{folder}: its manifest.json says of {named} what makes no sense; make the bundle again"
+    assert str(refused) == f"{folder}: manifest.json has an invalid value for {named}; recreate the bundle"
 
 
 def test_a_manifest_of_unknown_format_is_rejected(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_a_drift_reference_with_wrong_types_is_rejected(tmp_path: Path, referenc
         (folder / REFERENCE).write_text(json.dumps(result), "utf-8")
         changed(folder, lambda _: None)
         refused = predict(*asked, "--resume").exception
-        assert refused is None if result is REFERENCE_SAYS else "does not say what pictures were like" in str(refused)
+        assert refused is None if said is REFERENCE_SAYS else "is not a valid drift reference" in str(refused)
 
 
 def test_retakes_are_counted_and_can_fail_a_script(tmp_path: Path) -> None:

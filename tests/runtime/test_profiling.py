@@ -1,4 +1,4 @@
-"""``clearcast benchmark BUNDLE SOURCE``: what is counted and told, never how fast it is."""
+"""``clearcast benchmark BUNDLE SOURCE``: its counts and output, never the speed itself."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def benchmark(*arguments: object) -> Result:
     return CliRunner().invoke(command_line(["benchmark"]), ["benchmark", *map(str, arguments)])
 
 
-def test_every_picture_counts_once_and_bad_ones_stop_nothing(bundle: Path, tmp_path: Path) -> None:
+def test_every_image_counts_once_and_bad_ones_do_not_stop_the_rest(bundle: Path, tmp_path: Path) -> None:
     pictures_of(tmp_path, 12)
     (tmp_path / "bad.png").write_bytes(b"bad")
 
@@ -47,7 +47,7 @@ def test_every_picture_counts_once_and_bad_ones_stop_nothing(bundle: Path, tmp_p
     assert min(speed.loading, speed.inspecting, speed.decoding, *speed.stages.values()) > 0
 
 
-def test_the_stages_are_those_that_are_worked_at(bundle: Path, tmp_path: Path) -> None:
+def test_the_stages_are_those_of_an_inspection(bundle: Path, tmp_path: Path) -> None:
     pictures_of(tmp_path, 3)
 
     assert "picture" in measure(bundle, tmp_path, suffix=".jpg").stages
@@ -60,7 +60,7 @@ def test_no_more_than_the_limit_is_measured(bundle: Path, tmp_path: Path) -> Non
     assert measure(bundle, tmp_path, limit=4).pictures == 4
 
 
-def test_only_bad_pictures_have_no_stages_but_their_rows(bundle: Path, tmp_path: Path) -> None:
+def test_bad_images_have_rows_but_no_stages(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"bad")
 
     speed = measure(bundle, tmp_path)
@@ -70,11 +70,11 @@ def test_only_bad_pictures_have_no_stages_but_their_rows(bundle: Path, tmp_path:
 
 
 def test_arrays_are_not_decoded(bundle: Path) -> None:
-    with pytest.raises(SourceError, match="nothing is decoded there"):
+    with pytest.raises(SourceError, match="expected image files, which are decoded"):
         measure(bundle, [np.zeros((32, 32), np.uint8)])
 
 
-def test_memory_that_is_held_shows() -> None:
+def test_peak_memory_includes_what_is_held() -> None:
     before = peak_memory()
     assert before is not None
     held = np.ones(40_000_000 + before, np.uint8)
@@ -86,7 +86,9 @@ def test_memory_that_is_held_shows() -> None:
     assert held.any()
 
 
-def test_the_command_tells_stages_rate_and_ratio(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_stages_rate_and_ratio(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pictures_of(tmp_path / "parts", 3)
     stages = {"read": 0.001, "decode": 0.001, "infer": 0.006, "picture": 0.002}
     known = Speed(
@@ -134,7 +136,7 @@ def test_the_command_as_it_is(bundle: Path, tmp_path: Path) -> None:
         (["--budget", "3", "--resume"], "--budget, --resume: works only with clearcast benchmark SHEET"),
     ],
 )
-def test_what_belongs_to_the_other_benchmark_is_refused(
+def test_options_of_the_other_benchmark_are_rejected(
     bundle: Path, tmp_path: Path, arguments: list[str], told: str
 ) -> None:
     done = benchmark(bundle, tmp_path, *arguments)

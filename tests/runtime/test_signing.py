@@ -1,4 +1,4 @@
-"""Bundles that are signed, and those who take no others: every door is tried with every kind of forgery."""
+"""Signed bundles: every command that requires a signature rejects every kind of forgery."""
 
 import base64
 import json
@@ -36,9 +36,9 @@ from clearcast.runtime.repacking import repack
 from clearcast.runtime.signing import Trust, make_keys, read_private_key, read_trust, sign
 from clearcast.station.desk.bundles import Place
 
-UNSIGNED = "is not signed, and only bundles signed by a trusted key are taken"
+UNSIGNED = "is not signed, and only bundles signed by a trusted key are accepted"
 FOREIGN = "is signed by a key that is not trusted"
-CHANGED = "its manifest was changed after it was signed"
+CHANGED = "the manifest was changed after it was signed"
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_the_signature_is_ed25519_over_the_bytes_of_the_manifest(signed: Path, k
     assert base64.b64decode(found["key"]) == public.public_bytes_raw()
 
 
-def test_a_signed_bundle_is_taken_by_those_who_trust_its_key(signed: Path, keys: Path) -> None:
+def test_a_signed_bundle_is_accepted_with_its_key(signed: Path, keys: Path) -> None:
     for trusted in (trust(keys, "line"), trust(keys, "other", "line"), None):
         assert open_package(signed, trusted).manifest == open_package(signed).manifest
     one = keys / "line.pub"
@@ -99,7 +99,7 @@ def test_a_signature_stays_from_folder_to_zip_and_back(signed: Path, keys: Path,
     assert open_package(tmp_path / "b", trust(keys, "line"))
 
 
-def test_another_key_signs_anew(signed: Path, keys: Path, tmp_path: Path) -> None:
+def test_another_key_replaces_the_signature(signed: Path, keys: Path, tmp_path: Path) -> None:
     repack(signed, tmp_path / "b.zip", key=keys / "other.key")
     assert open_package(tmp_path / "b.zip", trust(keys, "other"))
     with pytest.raises(OutputError, match=FOREIGN):
@@ -150,7 +150,7 @@ def test_a_file_that_was_changed_with_its_hash_is_refused(signed: Path, keys: Pa
         open_package(folder, trust(keys, "line"))
 
 
-def test_a_file_that_was_changed_alone_is_refused(signed: Path, keys: Path, tmp_path: Path) -> None:
+def test_a_changed_file_is_rejected(signed: Path, keys: Path, tmp_path: Path) -> None:
     folder = copied(signed, tmp_path)
     (folder / "survey.onnx").write_bytes(b"another graph")
     with pytest.raises(OutputError, match=r"survey\.onnx is not the file that was written"):
@@ -183,15 +183,15 @@ def test_a_signature_by_another_key_that_claims_to_be_the_trusted_one_is_refused
         b'{"key": "\xc3\xa9", "signature": ""}',
     ],
 )
-def test_a_signature_that_is_none_is_refused(signed: Path, keys: Path, tmp_path: Path, text: bytes) -> None:
+def test_an_invalid_signature_file_is_rejected(signed: Path, keys: Path, tmp_path: Path, text: bytes) -> None:
     folder = copied(signed, tmp_path)
     (folder / SIGNATURE).write_bytes(text)
-    with pytest.raises(OutputError, match=f"its signature is damaged|{FOREIGN}"):
+    with pytest.raises(OutputError, match=f"the signature is damaged|{FOREIGN}"):
         open_package(folder, trust(keys, "line"))
 
 
 @given(place=st.integers(0, 511), data=st.binary(max_size=70))
-def test_no_other_signature_fits(signed: Path, keys: Path, place: int, data: bytes) -> None:
+def test_every_other_signature_is_rejected(signed: Path, keys: Path, place: int, data: bytes) -> None:
     text, content = (signed / MANIFEST).read_bytes(), json.loads((signed / SIGNATURE).read_bytes())
     genuine = bytearray(base64.b64decode(content["signature"]))
     genuine[place // 8] ^= 1 << place % 8
@@ -205,7 +205,7 @@ def test_keys_are_secret_and_never_overwritten(keys: Path, tmp_path: Path) -> No
     assert stat.S_IMODE((keys / "line.key").stat().st_mode) == 0o600
     before = (keys / "line.key").read_bytes()
     for names in (("line.key", "new.pub"), ("new.key", "line.pub")):
-        with pytest.raises(OutputError, match="is there already, and a key is never overwritten"):
+        with pytest.raises(OutputError, match="already exists, and a key is never overwritten"):
             make_keys(keys / names[0], keys / names[1])
     assert (keys / "line.key").read_bytes() == before
     assert sorted(path.name for path in keys.iterdir()) == ["line.key", "line.pub", "other.key", "other.pub"]
@@ -214,7 +214,7 @@ def test_keys_are_secret_and_never_overwritten(keys: Path, tmp_path: Path) -> No
         make_keys(tmp_path / "file" / "a.key", tmp_path / "file" / "a.pub")
 
 
-def test_what_is_no_key_of_the_kind_is_refused(keys: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_ed25519_key_is_rejected(keys: Path, tmp_path: Path) -> None:
     rsa = generate_private_key(65537, 2048)
     (tmp_path / "rsa.pub").write_bytes(rsa.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     (tmp_path / "rsa.key").write_bytes(rsa.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -242,18 +242,18 @@ def test_what_is_no_key_of_the_kind_is_refused(keys: Path, tmp_path: Path) -> No
             read_private_key(path)
 
 
-def test_to_trust_nobody_is_no_way_to_trust_everybody(signed: Path) -> None:
+def test_an_empty_list_of_trusted_keys_is_rejected(signed: Path) -> None:
     with pytest.raises(OutputError, match="expected at least one public key"):
         clearcast.load(signed, trust=[])
 
 
-def test_the_station_asks_for_the_signature_whenever_it_loads(signed: Path, keys: Path, tmp_path: Path) -> None:
+def test_the_station_checks_the_signature_at_every_load(signed: Path, keys: Path, tmp_path: Path) -> None:
     place = Place(tmp_path / "copy", 1, trust(keys, "line"))
     place.try_to_load()
     assert "no such folder" in place.fault
     folder = copied(signed, tmp_path)
     kept = (folder / SIGNATURE).read_bytes()
-    for content, reason in ((None, UNSIGNED), (b"{}", "its signature is damaged")):
+    for content, reason in ((None, UNSIGNED), (b"{}", "the signature is damaged")):
         (folder / SIGNATURE).unlink(missing_ok=True)
         if content:
             (folder / SIGNATURE).write_bytes(content)
@@ -269,7 +269,7 @@ def test_the_station_asks_for_the_signature_whenever_it_loads(signed: Path, keys
 WITH_BUNDLES = ("predict", "watch", "serve", "verify", "evaluate", "compare", "benchmark", "tune", "distill", "export")
 
 
-def test_every_command_that_takes_a_bundle_can_be_told_whom_to_trust() -> None:
+def test_every_command_with_a_bundle_has_the_trust_option() -> None:
     commands = typer.main.get_command(cli.command_line([])).commands  # type: ignore[attr-defined]
     taking = {
         name
@@ -300,7 +300,7 @@ def test_every_command_that_takes_a_bundle_can_be_told_whom_to_trust() -> None:
     ],
     ids=" ".join,
 )
-def test_no_command_takes_an_unsigned_bundle_if_told_not_to(
+def test_no_command_accepts_an_unsigned_bundle_with_the_trust_option(
     command: list[str],
     signed: Path,
     keys: Path,

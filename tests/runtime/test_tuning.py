@@ -61,7 +61,7 @@ def overlapping(seed: int, parts: int = 60) -> pd.DataFrame:
 # the choice
 
 
-def test_the_threshold_and_the_band_are_those_worked_out_by_hand(tmp_path: Path) -> None:
+def test_threshold_and_retake_distance_equal_those_worked_out_by_hand(tmp_path: Path) -> None:
     found = tuned(tmp_path, Wishes(max_escape=0.25, max_risk=0.0))
 
     # One defect of four may escape, that at 1: the threshold is the middle of the probabilities of 1 and 2. That one is
@@ -76,7 +76,7 @@ def test_the_threshold_and_the_band_are_those_worked_out_by_hand(tmp_path: Path)
     assert manifest["judge"]["temperature"] == TEMPERATURE
 
 
-def test_what_it_does_on_test_images_is_counted_before_and_after(tmp_path: Path) -> None:
+def test_outcomes_on_test_images_are_counted_before_and_after(tmp_path: Path) -> None:
     found = tuned(tmp_path, Wishes(max_escape=0.25, max_risk=0.0))
 
     # The band reaches from 0.94 to 1.94: the defect at 0.9 escapes, three defects and an ok are retaken, the ok at 5 is
@@ -94,7 +94,7 @@ def test_what_it_does_on_test_images_is_counted_before_and_after(tmp_path: Path)
     assert 0 < share["low"] < 0.5 < share["high"] < 1
 
 
-def test_equal_costs_part_what_lies_apart(tmp_path: Path) -> None:
+def test_equal_costs_separate_separable_classes(tmp_path: Path) -> None:
     found = tuned(tmp_path, Wishes(), known=verdict_table([1, 2], [-3, -4]))
 
     assert found.after.threshold == pytest.approx((sigmoid(1) + sigmoid(-3)) / 2)
@@ -118,7 +118,7 @@ def test_no_other_threshold_costs_less(tmp_path: Path, escape: float, overkill: 
 
 
 @pytest.mark.parametrize("most", [0.0, 0.01, 0.1])
-def test_the_highest_threshold_that_lets_few_enough_escape(tmp_path: Path, most: float) -> None:
+def test_max_escape_chooses_the_highest_threshold(tmp_path: Path, most: float) -> None:
     known = overlapping(2)
     found = tuned(tmp_path, Wishes(max_escape=most), known=known)
     chances = known.loc[known["label"] == "defect", "p_defect_denoised"].sort_values().to_numpy()
@@ -129,7 +129,7 @@ def test_the_highest_threshold_that_lets_few_enough_escape(tmp_path: Path, most:
 
 
 @pytest.mark.parametrize("wishes", [Wishes(max_risk=0.1), Wishes(max_escape=0.05, max_risk=0.1)])
-def test_the_smallest_band_that_leaves_few_enough_wrong(tmp_path: Path, wishes: Wishes) -> None:
+def test_max_risk_chooses_the_smallest_retake_distance(tmp_path: Path, wishes: Wishes) -> None:
     known = overlapping(3)
     found = tuned(tmp_path, wishes, known=known)
     threshold, distance = found.after.threshold, found.after.retake_distance
@@ -147,7 +147,7 @@ def test_the_smallest_band_that_leaves_few_enough_wrong(tmp_path: Path, wishes: 
 
 
 @pytest.mark.parametrize("least", [0.5, 0.9])
-def test_the_largest_band_that_leaves_verdicts_enough(tmp_path: Path, least: float) -> None:
+def test_min_coverage_chooses_the_largest_retake_distance(tmp_path: Path, least: float) -> None:
     known = overlapping(4)
     after = tuned(tmp_path, Wishes(min_coverage=least), known=known).after
     given = [after.verdict(chance) is not Verdict.RETAKE for chance in known["p_defect_denoised"]]
@@ -158,7 +158,7 @@ def test_the_largest_band_that_leaves_verdicts_enough(tmp_path: Path, least: flo
 # the bundle
 
 
-def test_the_new_bundle_says_one_thing_everywhere(tmp_path: Path) -> None:
+def test_all_files_of_the_new_bundle_agree(tmp_path: Path) -> None:
     test = overlapping(5).assign(
         logit_reference=lambda table: table["logit_denoised"] + 1, said_reference="ok", brightness=97.5
     )
@@ -202,7 +202,7 @@ def test_the_new_bundle_says_one_thing_everywhere(tmp_path: Path) -> None:
     assert shares == {kind: pytest.approx((verdicts == kind).mean()) for kind in ("ok", "defect", "retake")}
 
 
-def test_to_tune_twice_is_to_tune_once(tmp_path: Path) -> None:
+def test_tuning_twice_equals_tuning_once(tmp_path: Path) -> None:
     bundle = write_tunable(tmp_path / "bundle", overlapping(7), overlapping(8))
     tune(bundle, tmp_path / "other", Wishes(max_escape=0.5, min_coverage=0.5), console=QUIET)
     wishes = Wishes(escape_cost=10)
@@ -215,7 +215,7 @@ def test_to_tune_twice_is_to_tune_once(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "once", "other", "twice.zip"]
 
 
-def test_a_bundle_tuned_to_what_it_was_has_a_fingerprint_of_its_own(tmp_path: Path) -> None:
+def test_a_bundle_tuned_to_the_same_rule_has_another_fingerprint(tmp_path: Path) -> None:
     bundle = write_tunable(tmp_path / "bundle", TESTED, APART)
     for name, wishes in (("a", Wishes()), ("b", Wishes(escape_cost=1.01))):
         tune(bundle, tmp_path / name, wishes, console=QUIET)
@@ -227,27 +227,25 @@ def test_a_bundle_tuned_to_what_it_was_has_a_fingerprint_of_its_own(tmp_path: Pa
 # refusals
 
 
-def test_a_bundle_that_cannot_be_tuned_is_refused(tmp_path: Path) -> None:
+def test_a_bundle_that_cannot_be_tuned_is_rejected(tmp_path: Path) -> None:
     silent = write_tunable(tmp_path / "silent", TESTED, None)
-    with pytest.raises(OutputError, match=r"not learned from \(validation.csv\)"):
+    with pytest.raises(OutputError, match=r"has no out-of-fold predictions \(validation.csv\)"):
         tune(silent, tmp_path / "out", Wishes(), console=QUIET)
-    with pytest.raises(OutputError, match=r"its predictions\.csv has no rows, or not the columns label, "):
+    with pytest.raises(OutputError, match=r"expected rows with the columns label, .* in predictions\.csv"):
         tune(
             write_tunable(tmp_path / "old", TESTED.drop(columns="part"), APART),
             tmp_path / "out",
             Wishes(),
             console=QUIET,
         )
-    with pytest.raises(OutputError, match="silent is there already"):
+    with pytest.raises(OutputError, match="silent already exists"):
         tune(write_tunable(tmp_path / "whole", TESTED, APART), silent, Wishes(), console=QUIET)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "silent", "whole"]
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, "much"])
 @pytest.mark.parametrize("which", ["test", "known"])
-def test_nothing_is_chosen_or_measured_by_log_odds_that_are_not_finite(
-    tmp_path: Path, which: str, wrong: float | str
-) -> None:
+def test_log_odds_that_are_not_finite_are_rejected(tmp_path: Path, which: str, wrong: float | str) -> None:
     tables = {"test": TESTED, "known": TESTED}
     spoiled = TESTED.astype({"logit_denoised": object})
     spoiled.loc[0, "logit_denoised"] = wrong
@@ -256,21 +254,22 @@ def test_nothing_is_chosen_or_measured_by_log_odds_that_are_not_finite(
         tune(bundle, tmp_path / "out", Wishes(), console=QUIET)
 
 
-def test_a_bundle_without_a_judge_is_refused(tmp_path: Path) -> None:
+def test_a_bundle_without_a_classifier_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"gives no verdicts \(every part is ok\), so there is nothing to tune"):
         tune(write_bundle(tmp_path / "silent", judges=False), tmp_path / "out", Wishes(), console=QUIET)
 
 
-def test_a_wish_that_cannot_be_met_is_refused(tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_met_is_rejected(tmp_path: Path) -> None:
     upside_down = verdict_table([-9, 1, 2], [9, -1, -2])  # the surest are wrong
     with pytest.raises(
-        RecipeError, match="on 6 images that were not learned from, even the surest are wrong more often"
+        RecipeError,
+        match="even the most confident out-of-fold verdicts, on 6 images, are wrong more often",
     ):
         tuned(tmp_path, Wishes(max_risk=0.001), known=upside_down)
     assert not (tmp_path / "after").exists()
 
 
-def test_the_command_says_what_it_chose_or_why_it_did_not(tmp_path: Path) -> None:
+def test_the_command_prints_the_choice_or_the_reason(tmp_path: Path) -> None:
     bundle = write_tunable(tmp_path / "bundle", TESTED, APART)
     done = invoke("tune", bundle, tmp_path / "out.zip", "--max-escape", 0.25, "--max-risk", 0)
 
@@ -294,7 +293,7 @@ def test_the_command_says_what_it_chose_or_why_it_did_not(tmp_path: Path) -> Non
         assert why in str(refused.exception)
 
 
-def test_it_needs_no_torch(tmp_path: Path) -> None:
+def test_tuning_needs_no_torch(tmp_path: Path) -> None:
     bundle = write_tunable(tmp_path / "bundle", TESTED, APART)
     code = "from clearcast.cli import main; main()"
     command = [sys.executable, "-X", "importtime", "-c", code, "tune", str(bundle), str(tmp_path / "out")]
@@ -308,7 +307,7 @@ def test_it_needs_no_torch(tmp_path: Path) -> None:
 # from end to end
 
 
-def test_a_real_bundle_learns_to_say_retake(bundle: Path, noisy_folder: Path, tmp_path: Path) -> None:
+def test_a_real_bundle_gives_retake_after_tuning(bundle: Path, noisy_folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(bundle, tmp_path / "bundle"))
     pictures = noisy_folder / "With-Noise"
     said = [each.p_defect for each in load(copy).predict(str(pictures))]
@@ -326,7 +325,7 @@ def test_a_real_bundle_learns_to_say_retake(bundle: Path, noisy_folder: Path, tm
     assert loaded.retake_distance
     assert loaded.threshold
     rule = Rule(threshold=loaded.threshold, retake_distance=loaded.retake_distance)
-    low, high = rule.retaken or (0, 0)
+    low, high = rule.retake_range or (0, 0)
     expected = [
         "retake" if low < chance < high else "defect" if chance > loaded.threshold else "ok"
         for chance in said

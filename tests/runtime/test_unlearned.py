@@ -1,4 +1,4 @@
-"""Which rows of a sheet a bundle learned from, also where the sheet is not the file that it was trained on."""
+"""Held-out rows of a sheet for a bundle, even if the sheet is not the file that it was trained on."""
 
 import hashlib
 import json
@@ -68,7 +68,7 @@ def found(bundles: list[Path], sheet: Path, *, root: Path | None = None, groups:
     return unlearned([open_package(bundle) for bundle in bundles], rows, groups, QUIET)
 
 
-def test_a_sheet_saved_anew_is_known_by_its_pictures(noisy_folder: Path, tmp_path: Path) -> None:
+def test_an_edited_sheet_is_recognised_by_its_images(noisy_folder: Path, tmp_path: Path) -> None:
     bundle = trained(tmp_path / "bundle", noisy_folder)
     table = table_of(noisy_folder)
     table.iloc[::-1].to_csv(tmp_path / "again.csv", index=False)  # in another format, place and order
@@ -81,7 +81,7 @@ def test_a_sheet_saved_anew_is_known_by_its_pictures(noisy_folder: Path, tmp_pat
     assert set(rest.parts) <= {f"p{number}" for number in range(len(table))}  # as the bundle lists them
 
 
-def test_a_sheet_that_lies_in_a_folder_above_is_known_too(noisy_folder: Path, tmp_path: Path) -> None:
+def test_a_sheet_in_a_parent_folder_is_recognised(noisy_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(noisy_folder, tmp_path / "line" / "castings")
     bundle = trained(tmp_path / "bundle", noisy_folder)
     table = table_of(noisy_folder)
@@ -92,7 +92,7 @@ def test_a_sheet_that_lies_in_a_folder_above_is_known_too(noisy_folder: Path, tm
     assert len(found([bundle], tmp_path / "line" / "all.xlsx").rows) == subsets(len(table)).count("test")
 
 
-def test_other_pictures_of_the_same_names_are_not_taken_for_them(noisy_folder: Path, tmp_path: Path) -> None:
+def test_other_images_of_the_same_names_are_not_mistaken(noisy_folder: Path, tmp_path: Path) -> None:
     bundle = trained(tmp_path / "bundle", noisy_folder)
     shutil.copytree(noisy_folder, tmp_path / "other")
     table = table_of(noisy_folder)
@@ -109,7 +109,7 @@ def test_other_pictures_of_the_same_names_are_not_taken_for_them(noisy_folder: P
     assert list(rest.parts) == list(table["Group"])
 
 
-def test_pictures_beside_those_that_it_knows_are_measured(noisy_folder: Path, tmp_path: Path) -> None:
+def test_images_that_the_bundle_does_not_know_are_measured(noisy_folder: Path, tmp_path: Path) -> None:
     """A sheet joined with pictures from the line."""
     bundle = trained(tmp_path / "bundle", noisy_folder)
     shutil.copytree(noisy_folder, tmp_path / "joined")
@@ -127,7 +127,7 @@ def test_pictures_beside_those_that_it_knows_are_measured(noisy_folder: Path, tm
     assert rest.parts[-1] == f"g{len(table) - 1}"
 
 
-def test_copies_under_other_names_are_known_byte_for_byte(noisy_folder: Path, tmp_path: Path) -> None:
+def test_copies_under_other_names_are_recognised_by_content(noisy_folder: Path, tmp_path: Path) -> None:
     """What people corrected at a station comes back under the names of its pictures' hashes."""
     bundle = trained(tmp_path / "bundle", noisy_folder, golden=False)
     split = pd.read_csv(bundle / "split.csv")
@@ -150,17 +150,17 @@ def test_copies_under_other_names_are_known_byte_for_byte(noisy_folder: Path, tm
     assert list(rest.parts) == [split["part"][number] for number in tested]
 
 
-def test_of_two_bundles_what_either_learned_from_is_left_out(noisy_folder: Path, tmp_path: Path) -> None:
+def test_training_rows_of_either_bundle_are_left_out(noisy_folder: Path, tmp_path: Path) -> None:
     """One tests the rows 0, 3, ... and the other 1, 4, ...: each learned from the other's."""
     bundles = [trained(tmp_path / f"bundle{tested}", noisy_folder, tested=tested) for tested in (0, 1)]
 
-    with pytest.raises(SheetError, match="bundle0 and bundle1 learned from all of its rows"):
+    with pytest.raises(SheetError, match="bundle0 and bundle1 were trained on all of its rows"):
         found(bundles, noisy_folder / "Labels.xlsx")
     same = found([bundles[0], bundles[0]], noisy_folder / "Labels.xlsx")
     assert same.learned[0] == same.learned[1] == len(table_of(noisy_folder)) - len(same.rows)
 
 
-def test_given_groups_go_before_those_that_a_bundle_lists(noisy_folder: Path, tmp_path: Path) -> None:
+def test_given_groups_override_those_of_a_bundle(noisy_folder: Path, tmp_path: Path) -> None:
     bundle = trained(tmp_path / "bundle", noisy_folder, golden=False)
     names = table_of(noisy_folder)["Noisy Image"]
     pd.DataFrame({"path": names, "group": [f"own {number}" for number in range(len(names))]}).to_csv(
@@ -172,10 +172,10 @@ def test_given_groups_go_before_those_that_a_bundle_lists(noisy_folder: Path, tm
     assert rest.parts == tuple(f"own {list(names).index(row.noisy)}" for row in rest.rows)
 
 
-def test_a_split_that_cannot_be_read_is_named(noisy_folder: Path, tmp_path: Path) -> None:
+def test_an_unreadable_split_is_named(noisy_folder: Path, tmp_path: Path) -> None:
     bundle = trained(tmp_path / "bundle", noisy_folder)
     (bundle / "split.csv").write_text("row,noisy,part,split\n2,a.png,p,exam\n")
     write_manifest(bundle, open_package(bundle).manifest)
 
-    with pytest.raises(OutputError, match=r"bundle: its split\.csv cannot be read"):
+    with pytest.raises(OutputError, match=r"bundle: split\.csv cannot be read"):
         found([bundle], noisy_folder / "Labels.xlsx")

@@ -39,7 +39,7 @@ def expect(folder: Path, change: Callable[[Golden], None]) -> Path:
     return signed(folder)
 
 
-def test_a_bundle_as_it_was_made_is_verified_as_folder_and_as_zip(bundle: Path, tmp_path: Path) -> None:
+def test_an_unchanged_bundle_is_verified_as_folder_and_as_zip(bundle: Path, tmp_path: Path) -> None:
     pack(bundle, tmp_path / "bundle.zip")
     for path in (bundle, tmp_path / "bundle.zip"):
         verified = verify(path)
@@ -59,7 +59,7 @@ def test_a_changed_or_truncated_file_is_named(bundle: Path, tmp_path: Path, name
 
 
 @pytest.mark.parametrize("name", ["inspect.onnx", "survey.onnx", "detail.onnx", "judge.onnx"])
-def test_a_graph_that_does_not_load_is_refused_even_if_its_hash_is_right(
+def test_a_graph_that_does_not_load_is_rejected_even_with_the_right_hash(
     bundle: Path, tmp_path: Path, name: str
 ) -> None:
     folder = copied(bundle, tmp_path)
@@ -68,15 +68,15 @@ def test_a_graph_that_does_not_load_is_refused_even_if_its_hash_is_right(
         verify(signed(folder))
 
 
-def test_another_verdict_than_expected_is_refused(bundle: Path, tmp_path: Path) -> None:
+def test_an_unexpected_verdict_is_rejected(bundle: Path, tmp_path: Path) -> None:
     def flip(golden: Golden) -> None:
         golden["verdict"] = "ok" if golden["verdict"] == "defect" else "defect"
 
-    with pytest.raises(OutputError, match=r"golden/0\.png is judged \w+ here, and was"):
+    with pytest.raises(OutputError, match=r"expected the verdict \w+ for golden/0\.png, got"):
         verify(expect(copied(bundle, tmp_path), flip))
 
 
-def test_a_verdict_that_an_allowed_difference_makes_is_no_fault(bundle: Path, tmp_path: Path) -> None:
+def test_a_borderline_verdict_may_differ(bundle: Path, tmp_path: Path) -> None:
     folder = copied(bundle, tmp_path)
     golden: list[Golden] = json.loads((folder / GOLDEN).read_text("utf-8"))
     chance = golden[0]["p_defect"]
@@ -94,11 +94,11 @@ def test_a_verdict_that_an_allowed_difference_makes_is_no_fault(bundle: Path, tm
         if allowed:
             assert verify(folder).pictures == 4
         else:
-            with pytest.raises(OutputError, match=r"golden/0\.png is judged ok here, and was defect"):
+            with pytest.raises(OutputError, match=r"expected the verdict defect for golden/0\.png, got ok"):
                 verify(folder)
 
 
-def test_another_probability_than_expected_is_refused(bundle: Path, tmp_path: Path) -> None:
+def test_an_unexpected_probability_is_rejected(bundle: Path, tmp_path: Path) -> None:
     def move(golden: Golden) -> None:
         golden["p_noise"]["gaussian"] += 0.0011
 
@@ -106,7 +106,7 @@ def test_another_probability_than_expected_is_refused(bundle: Path, tmp_path: Pa
         verify(expect(copied(bundle, tmp_path), move))
 
 
-def test_golden_expectations_that_make_no_sense_are_refused(bundle: Path, tmp_path: Path) -> None:
+def test_invalid_golden_samples_are_rejected(bundle: Path, tmp_path: Path) -> None:
     folder = copied(bundle, tmp_path)
     for text in ("{}", "[{}]", "[", "[]"):
         (folder / GOLDEN).write_text(text)
@@ -121,7 +121,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int | str | None
     return stop.value.code
 
 
-def test_the_command_says_who_a_bundle_is_or_what_is_wrong_with_it(
+def test_the_command_describes_a_bundle_or_its_fault(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert not run(monkeypatch, "verify", bundle)
@@ -159,9 +159,9 @@ def endless(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("look", [verify, lambda path, timeout: load_model(open_package(path), timeout=timeout)])
-def test_a_graph_that_never_answers_is_given_up(bundle: Path, tmp_path: Path, look: Callable[..., object]) -> None:
+def test_a_graph_that_never_finishes_is_terminated(bundle: Path, tmp_path: Path, look: Callable[..., object]) -> None:
     folder = endless(copied(bundle, tmp_path))
-    with pytest.raises(OutputError, match=r"its graphs gave no answer within 0\.5 s; do not use this bundle"):
+    with pytest.raises(OutputError, match=r"the graphs did not finish within 0\.5 s; do not use this bundle"):
         look(folder, timeout=0.5)
     for thread in threading.enumerate():
         if thread.name == "deadline":
@@ -169,7 +169,7 @@ def test_a_graph_that_never_answers_is_given_up(bundle: Path, tmp_path: Path, lo
             assert not thread.is_alive(), "the loop was ended"
 
 
-def test_a_bundle_that_answers_otherwise_is_not_begun_with(bundle: Path, tmp_path: Path) -> None:
+def test_a_bundle_with_other_predictions_is_not_used(bundle: Path, tmp_path: Path) -> None:
     def move(golden: Golden) -> None:
         golden["p_noise"]["gaussian"] += 0.0011
 
@@ -180,15 +180,13 @@ def test_a_bundle_that_answers_otherwise_is_not_begun_with(bundle: Path, tmp_pat
         load(folder)
 
 
-def test_a_bundle_without_golden_pictures_is_loaded_without_looking(bundle: Path, tmp_path: Path) -> None:
+def test_a_bundle_without_golden_samples_is_loaded(bundle: Path, tmp_path: Path) -> None:
     folder = copied(bundle, tmp_path)
     (folder / GOLDEN).unlink()
-    assert "p_noise" in load_model(open_package(signed(folder))).says
+    assert "p_noise" in load_model(open_package(signed(folder))).output_names
 
 
-def test_a_worker_on_another_machine_looks_at_the_golden_picture(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_ray_worker_checks_the_golden_sample(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def sent(folder: Path) -> object:
         package = open_package(folder)
         return package.path, package.manifest, fleet._files(package)

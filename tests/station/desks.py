@@ -56,7 +56,7 @@ class Bright:
     name: str = "bright 12345678"
     threshold: float = 0.5
     has_evidence: bool = True
-    always_restores: bool = True
+    always_denoises: bool = True
     channels: Channels = Channels.GREY
     open: threading.Event = field(default_factory=threading.Event)
     asked: list[str] = field(default_factory=list)

@@ -59,8 +59,8 @@ def test_answered_inspections_are_logged_and_stored(scene: Scene) -> None:
     assert scene.shelf.heat(bright.entry.sha256, bright.entry.model)
 
 
-def test_a_quick_bundle_denoises_on_demand(scene: Scene) -> None:
-    scene.inspector.always_restores = False
+def test_a_quick_bundle_restores_when_somebody_looks(scene: Scene) -> None:
+    scene.inspector.always_denoises = False
 
     async def run() -> Record:
         async with scene.desk() as desk:

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from clearcast import imaging
-from clearcast.bundle.proving import Ask, Said
+from clearcast.bundle.proving import Ask
 from clearcast.data.sheet import Row, Sheet
 from clearcast.domain import Label, NoiseType, Verdict
 from clearcast.files import replace_file
 from clearcast.imaging import Channels, Picture
+from clearcast.runtime.answers import Prediction
 from clearcast.runtime.golden import GOLDEN, Golden
 
 COUNT = 4
@@ -61,19 +62,17 @@ def middle(picture: Picture) -> Picture:
     return np.ascontiguousarray(picture[top : top + SIDE, left : left + SIDE])
 
 
-def _is_close(prediction: Said, threshold: float | None) -> bool:
+def _is_close(prediction: Prediction, threshold: float | None) -> bool:
     chance = prediction.p_defect
     return chance is not None and threshold is not None and abs(chance - threshold) < _MARGIN
 
 
-def _expected(name: str, prediction: Said) -> Golden:
-    chances = zip(prediction.noise_types, prediction.p_noise, strict=True)
-    p_noise = {kind.value: float(chance) for kind, chance in chances}
+def _expected(name: str, prediction: Prediction) -> Golden:
     defect = prediction.defect
     return {
         "file": name,
         "p_defect": prediction.p_defect,
         "verdict": None if defect is None else (Verdict.DEFECT if defect else Verdict.OK).value,
-        "noise_type": max(p_noise, key=p_noise.__getitem__),
-        "p_noise": p_noise,
+        "noise_type": prediction.noise.noise_type.value,
+        "p_noise": {kind.value: chance for kind, chance in prediction.noise.probabilities.items()},
     }

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from clearcast.bundle.ground import Ground
 from clearcast.bundle.networks import Verdicts, still
 from clearcast.bundle.request import TrainRequest
 from clearcast.data.sheet import Row
 from clearcast.domain import Label, Subset
+from clearcast.log_odds import sigmoid
 from clearcast.models.backbone import Backbone, Sees
 from clearcast.models.clear.restorer import Restorer
 from clearcast.models.judge import Judge, PictureJudge
@@ -176,7 +176,7 @@ def _crossfitted(chosen: ClassifierRows, fitted: FittedJudge) -> pd.DataFrame:
             "part": chosen.parts,
             "label": [str(row.label) for row in chosen.rows],
             "noise_type": [str(row.noise_type) for row in chosen.rows],
-            "p_defect_denoised": expit(logits),
+            "p_defect_denoised": sigmoid(logits),
             "logit_denoised": logits,
             "said_denoised": np.where(fitted.logits > fitted.threshold, Label.DEFECT.value, Label.OK.value),
         }

@@ -1,4 +1,4 @@
-"""What a bundle's networks are worth on rows that they did not learn from, with intervals."""
+"""Measure a new bundle's networks on its test rows, with confidence intervals."""
 
 from collections.abc import Hashable, Mapping
 from functools import partial
@@ -11,8 +11,8 @@ from rich.console import Console
 
 from clearcast import imaging
 from clearcast.bundle.ground import Ground
-from clearcast.bundle.lines import Opinion, Seen, line_of, verdict_columns
-from clearcast.bundle.networks import Distilled, GlancedAt, Networks, glance, judge, restored_by
+from clearcast.bundle.lines import line_of, verdict_columns
+from clearcast.bundle.networks import Distilled, Networks, is_defect, judge, predict_distilled, predict_networks
 from clearcast.domain import NoiseType, Subset
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.evidence.gather import gather_evidence
@@ -20,13 +20,11 @@ from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.folder import PREDICTIONS, write_json, write_table
 from clearcast.imaging import Channels, Picture
-from clearcast.models.clear.restoring import restore
-from clearcast.models.clear.telling import tell
 from clearcast.noise import DEFAULT_RANGES, after_jpeg, corrupt, sample_level
 from clearcast.progress import progress_bar
 
 _KINDS = tuple(DEFAULT_RANGES)
-_QUALITY = 80  # of JPEG, as "clearcast corrupt" writes noisy pictures
+_QUALITY = 80  # of JPEG, as "clearcast corrupt" writes noisy images
 
 
 def measure(
@@ -34,20 +32,20 @@ def measure(
 ) -> Evidence:
     """Write ``predictions.csv``, ``validation.csv`` and ``evidence.json`` to the bundle, and return the evidence.
 
-    Where no test row is noisy, they are measured with noise made anew, each with one noise type, in turns.
+    If no test row is noisy, noise is added to the reference images, one noise type each, in turn.
 
     Args:
-        networks: fitted.
+        networks: trained.
         ground: its test rows are measured.
-        crossfitted: what is known of the judge on training rows, from which thresholds may be chosen; may be empty.
-        seed: of the intervals' resamples, and of noise made anew.
+        crossfitted: out-of-fold predictions of the classifier on training rows, to choose thresholds; may be empty.
+        seed: of the bootstrap, and of the added noise.
         console: shows progress.
     """
     rows = _test_rows(ground, seed)
     lines = []
-    with progress_bar(console, "Measuring test pictures") as progress:
+    with progress_bar(console, "Measuring test images") as progress:
         for row in rows:
-            lines.append(row | _said(networks, *pictures_of(row, ground.rows.sheet.root, networks.channels)))
+            lines.append(row | _columns(networks, *pictures_of(row, ground.rows.sheet.root, networks.channels)))
             progress(len(lines), len(rows))
     table, path = pd.DataFrame(lines).round(6), ground.folder.path
     write_table(path / PREDICTIONS[Subset.TEST], table)
@@ -60,9 +58,9 @@ def measure(
 
 
 def pictures_of(row: Mapping[Hashable, Any], root: Path, channels: Channels) -> tuple[Picture, Picture | None]:
-    """The noisy picture that a row of ``predictions.csv`` tells of, and the noise-free one, if it is known.
+    """Return the noisy image of a row of ``predictions.csv``, and its reference image, if it is known.
 
-    Where it has a ``noise_seed``, the noisy one is made from the noise-free one, of a usual level; the same each time.
+    If the row has a ``noise_seed``, the noisy image is made from the reference image; it is the same each time.
 
     Args:
         row: of the table.
@@ -78,7 +76,7 @@ def pictures_of(row: Mapping[Hashable, Any], root: Path, channels: Channels) -> 
 
 
 def _test_rows(ground: Ground, seed: int) -> list[dict[Hashable, Any]]:
-    """What is known of each test row."""
+    """Return the columns of each test row that are known before measuring."""
     listed: list[dict[Hashable, Any]] = []
     for place, (row, part) in enumerate(zip(ground.rows_of(Subset.TEST), ground.groups_of(Subset.TEST), strict=True)):
         kind = _KINDS[place % len(_KINDS)] if ground.adds_test_noise else row.noise_type
@@ -90,33 +88,13 @@ def _test_rows(ground: Ground, seed: int) -> list[dict[Hashable, Any]]:
     return listed
 
 
-def _said(networks: Networks | Distilled, noisy: Picture, reference: Picture | None) -> dict[Hashable, Any]:
-    """What is said of a noisy picture; and for comparison, of its noise-free one and, if restored, as it came."""
+def _columns(networks: Networks | Distilled, noisy: Picture, reference: Picture | None) -> dict[Hashable, Any]:
+    """Return the prediction columns of a noisy image; for comparison also those of its reference image."""
     if isinstance(networks, Distilled):
-        glanced = glance(networks, noisy)
-        restored = restored_by(networks, noisy, glanced.glimpse)
-        return line_of(noisy, _glanced(glanced, restored), reference, lambda it: _glanced(glance(networks, it), it))
-    line = line_of(noisy, _seen(networks, noisy), reference, partial(_seen, networks))
-    return line | verdict_columns(Stage.NOISY, _opinion(networks, noisy))
-
-
-def _glanced(glanced: GlancedAt, restored: Picture) -> Seen:
-    """``restored``: the picture without noise, which is the picture itself where it has none."""
-    opinion = Opinion(logit=glanced.judged.logit, defect=glanced.judged.defect)
-    return Seen(restored=restored, noise=glanced.noise, opinion=opinion)
-
-
-def _seen(networks: Networks, picture: Picture) -> Seen:
-    restored, seen = restore(networks.restorer, picture)
-    return Seen(
-        restored=restored,
-        noise=tell(seen, picture.shape[0], picture.shape[1], networks.restorer.noise_types),
-        opinion=_opinion(networks, restored),
-    )
-
-
-def _opinion(networks: Networks, picture: Picture) -> Opinion | None:
+        predict = partial(predict_distilled, networks, denoise=False)
+        return line_of(noisy, predict_distilled(networks, noisy), reference, predict)
+    line = line_of(noisy, predict_networks(networks, noisy), reference, partial(predict_networks, networks))
     if networks.verdicts is None:
-        return None
-    judged = judge(networks.verdicts, picture)
-    return Opinion(logit=judged.logit, defect=judged.defect)
+        return line
+    log_odds, _ = judge(networks.verdicts, noisy)  # without denoising, for comparison
+    return line | verdict_columns(Stage.NOISY, log_odds, is_defect(networks.verdicts.facts, log_odds))

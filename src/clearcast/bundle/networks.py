@@ -1,4 +1,4 @@
-"""The networks of a bundle: kept as safetensors, which hold numbers only and run no code when they are read."""
+"""Networks of a bundle in PyTorch; saved as safetensors, which hold numbers only and run no code when they are read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +11,19 @@ from safetensors.torch import load
 from torch import nn
 
 from clearcast.checks import require_finite
-from clearcast.errors import OutputError
+from clearcast.errors import OutputError, first_line
 from clearcast.imaging import Channels, Picture
+from clearcast.log_odds import sigmoid
 from clearcast.models.backbone import Backbone
 from clearcast.models.clear.restorer import Restorer
 from clearcast.models.clear.restoring import restore
-from clearcast.models.glance import GlancingJudge, Glimpse
-from clearcast.models.judge import Judge, PictureJudge
-from clearcast.noise.estimation import NoiseEstimate, tell_noise
-from clearcast.runtime.manifest import JudgeFacts, Trained, noise_types_of, parse_trained
-from clearcast.runtime.package import read_checked, read_trusted
+from clearcast.models.clear.telling import tell
+from clearcast.models.glance import GlancingJudge
+from clearcast.models.judge import Judge, Judgement, PictureJudge
+from clearcast.noise.estimation import tell_noise
+from clearcast.runtime.answers import Prediction
+from clearcast.runtime.manifest import JudgeFacts, Manifest, noise_types_of
+from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.signing import Trust
 from clearcast.training.weights import save_weights
 
@@ -31,7 +34,7 @@ RESTORER, JUDGE, GLANCE = "restorer.safetensors", "judge.safetensors", "glance.s
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """The judge with what turns its logit into a verdict; see ``JudgeFacts``."""
+    """Defect classifier with its calibration and threshold; see ``JudgeFacts``."""
 
     network: PictureJudge
     facts: JudgeFacts
@@ -39,7 +42,7 @@ class Verdicts:
 
 @dataclass(frozen=True, kw_only=True)
 class Networks:
-    """What recipe ``clear`` trains, in evaluation mode; ``verdicts`` is None where no judge could be learned."""
+    """Networks of recipe ``clear``, in evaluation mode; ``verdicts`` is None if no classifier could be trained."""
 
     channels: Channels
     restorer: Restorer
@@ -48,7 +51,7 @@ class Networks:
 
 @dataclass(frozen=True, kw_only=True)
 class Distilled:
-    """What is distilled of ``Networks``, in evaluation mode: verdicts at a glance, and a slim restorer."""
+    """Networks distilled from ``Networks``, in evaluation mode: a student classifier and a small denoiser."""
 
     channels: Channels
     restorer: Restorer
@@ -56,83 +59,105 @@ class Distilled:
     facts: JudgeFacts
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """What is said of one picture, restored or at a glance.
+@torch.inference_mode()
+def judge(verdicts: Verdicts, image: Picture) -> tuple[float, NDArray[np.float32]]:
+    """Classify one image, usually a denoised one.
 
-    ``logit``: calibrated log-odds of defect. ``defect``: the verdict at the chosen threshold. ``evidence``: float32
-    (h, w), log-odds by place, one for 16 x 16 pixels of the judged picture.
+    Args:
+        verdicts: the classifier.
+        image: uint8 (height, width) or (height, width, 3).
+
+    Returns:
+        The calibrated log-odds of defect; and the evidence, float32 (h, w): log-odds of defect by place before
+        calibration, one value for 16 x 16 pixels of the classified size.
 
     Raises:
-        ModelOutputError: ``logit`` is not finite.
+        ModelOutputError: the log-odds are not finite.
     """
-
-    logit: float
-    defect: bool
-    evidence: NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        require_finite("log-odds of defect", self.logit, "the judge cannot be used; train again with another --seed")
+    output = verdicts.network(_tensor(image).float() / 255)
+    return _log_odds(output, verdicts.facts), output.evidence[0].numpy()
 
 
-@torch.inference_mode()
-def judge(verdicts: Verdicts, restored: Picture) -> Judged:
-    """Judge one restored picture, uint8 (height, width) or (height, width, 3)."""
-    pixels = torch.from_numpy(np.ascontiguousarray(restored))
-    said = verdicts.network(pixels.reshape(*restored.shape[:2], -1).permute(2, 0, 1)[None].float() / 255)
-    logit = float(said.logit)
-    return Judged(
-        logit=logit / verdicts.facts["temperature"],
-        defect=logit > verdicts.facts["threshold"],
-        evidence=said.evidence[0].numpy(),
+def is_defect(facts: JudgeFacts, log_odds: float) -> bool:
+    """Return whether calibrated log-odds of defect exceed the classifier's threshold."""
+    return log_odds > facts["threshold"] / facts["temperature"]
+
+
+def predict_networks(networks: Networks, image: Picture) -> Prediction:
+    """Predict for one image, uint8 (height, width) or (height, width, 3), with the networks of recipe ``clear``.
+
+    Raises:
+        ModelOutputError: an output is not finite.
+    """
+    denoised, context = restore(networks.restorer, image)
+    noise = tell(context, image.shape[0], image.shape[1], networks.restorer.noise_types)
+    if networks.verdicts is None:
+        return Prediction(noise=noise, denoised=denoised)
+    log_odds, evidence = judge(networks.verdicts, denoised)
+    facts = networks.verdicts.facts
+    return Prediction(
+        noise=noise,
+        p_defect=sigmoid(log_odds),
+        log_odds=log_odds,
+        defect=is_defect(facts, log_odds),
+        evidence=evidence / np.float32(facts["temperature"]),
+        denoised=denoised,
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class GlancedAt:
-    """What is said of one picture at a glance; ``glimpse``, of a batch of one, tells the restorer of the noise."""
-
-    judged: Judged
-    noise: NoiseEstimate
-    glimpse: Glimpse
-
-
 @torch.inference_mode()
-def glance(networks: Distilled, picture: Picture) -> GlancedAt:
-    """Look at one picture as it came, uint8 (height, width) or (height, width, 3)."""
-    pixels = torch.from_numpy(np.ascontiguousarray(picture)).reshape(*picture.shape[:2], -1)
-    said, glimpse = networks.network(pixels.permute(2, 0, 1)[None])
-    logit, facts = float(said.logit), networks.facts
-    chances = glimpse.scores[0].double().softmax(dim=0).tolist()
-    return GlancedAt(
-        judged=Judged(
-            logit=logit / facts["temperature"], defect=logit > facts["threshold"], evidence=said.evidence[0].numpy()
-        ),
+def predict_distilled(networks: Distilled, image: Picture, *, denoise: bool = True) -> Prediction:
+    """Predict for one image, uint8 (height, width) or (height, width, 3), with distilled networks.
+
+    Args:
+        networks: the student classifier and the small denoiser.
+        image: as it came.
+        denoise: whether the prediction must include the denoised image.
+
+    Raises:
+        ModelOutputError: an output is not finite.
+    """
+    output, student = networks.network(_tensor(image))
+    facts = networks.facts
+    log_odds = _log_odds(output, facts)
+    chances = student.scores[0].double().softmax(dim=0).tolist()
+    return Prediction(
         noise=tell_noise(
             chances,
-            glimpse.levels[0].tolist(),
-            glimpse.wave[0].tolist(),
-            picture.shape[0],
-            picture.shape[1],
+            student.levels[0].tolist(),
+            student.wave[0].tolist(),
+            image.shape[0],
+            image.shape[1],
             noise_types=networks.restorer.noise_types,
         ),
-        glimpse=glimpse,
+        p_defect=sigmoid(log_odds),
+        log_odds=log_odds,
+        defect=is_defect(facts, log_odds),
+        evidence=output.evidence[0].numpy() / np.float32(facts["temperature"]),
+        denoised=restore(networks.restorer, image, noise=(student.scores, student.levels))[0] if denoise else None,
     )
 
 
-def restored_by(networks: Distilled, picture: Picture, glimpse: Glimpse) -> Picture:
-    """One picture without noise, uint8 of its shape; the restorer is told what was seen of its noise at a glance."""
-    return restore(networks.restorer, picture, noise=(glimpse.scores, glimpse.levels))[0]
+def _tensor(image: Picture) -> torch.Tensor:
+    """uint8 (1, depth, height, width)."""
+    return torch.from_numpy(np.ascontiguousarray(image)).reshape(*image.shape[:2], -1).permute(2, 0, 1)[None]
+
+
+def _log_odds(output: Judgement, facts: JudgeFacts) -> float:
+    """Return the calibrated log-odds of defect of one image."""
+    logit = float(output.logit)
+    require_finite("log-odds of defect", logit, "the classifier cannot be used; train again with another --seed")
+    return logit / facts["temperature"]
 
 
 def still(network: NetworkT) -> NetworkT:
-    """The network itself, in evaluation mode and without gradients."""
+    """Freeze a network: evaluation mode, no gradients; return it."""
     network.eval().requires_grad_(False)
     return network
 
 
 def save_networks(networks: Networks | Distilled, folder: Path) -> None:
-    """Write the weights."""
+    """Write the weights as safetensors."""
     save_weights(networks.restorer, folder / RESTORER)
     if isinstance(networks, Distilled):
         save_weights(networks.network, folder / GLANCE)
@@ -140,41 +165,44 @@ def save_networks(networks: Networks | Distilled, folder: Path) -> None:
         save_weights(networks.verdicts.network, folder / JUDGE)
 
 
-def load_networks(path: Path, trust: Trust | None = None) -> tuple[Networks, Trained]:
-    """Read a bundle, after making sure that its files are those that were written; one without graphs will do.
+def load_networks(path: Path, trust: Trust | None = None) -> tuple[Networks, Manifest]:
+    """Read the networks and the manifest of a bundle of recipe ``clear``; all its files are checked.
 
     Args:
         path: of its folder or zip.
-        trust: whose signature it must have; None: it needs none.
+        trust: public keys, one of which must have signed the bundle; None: no signature is required.
 
     Raises:
-        OutputError: not a bundle, one that is damaged, of another format or not signed as ``trust`` asks, or one of
-            other networks.
+        OutputError: it is not a bundle, is damaged, has another format or other networks, or is not signed by a trusted
+            key.
     """
-    read, text = read_trusted(path, trust)
-    trained = parse_trained(text, str(path))
-    files = {name: read_checked(read, name, trained["files"], path) for name in trained["files"]}
-    if trained["recipe"] == "glance":
+    package = open_package(path, trust)
+    package.check()
+    manifest = package.manifest
+    if manifest["recipe"] == "glance":
         raise OutputError(
-            f"{path}: distilled; needed is the bundle that it was distilled from, or another of recipe clear"
+            f"{path}: expected a bundle of recipe clear, got a distilled one; use the bundle that it was distilled from"
         )
-    if RESTORER not in files:
-        raise OutputError(f"{path}: a bundle of recipe {trained['recipe']}; needed is one of recipe clear")
-    channels = Channels(trained["trained_on"]["channels"])
-    restorer = Restorer(channels.depth, noise_types=noise_types_of(trained))
-    _fill(restorer, files, RESTORER, path)
+    if RESTORER not in package.names():
+        raise OutputError(f"{path}: expected a bundle of recipe clear, got one of recipe {manifest['recipe']}")
+    channels = Channels(manifest["trained_on"]["channels"])
+    restorer = Restorer(channels.depth, noise_types=noise_types_of(manifest))
+    _load_weights(restorer, package, RESTORER)
     verdicts = None
-    if facts := trained["judge"]:
+    if facts := manifest["judge"]:
         height, width = facts["shape"]
         network = PictureJudge(Backbone(), Judge(), (height, width))
-        _fill(network, files, JUDGE, path)
+        _load_weights(network, package, JUDGE)
         verdicts = Verdicts(network=still(network), facts=facts)
-    return Networks(channels=channels, restorer=still(restorer), verdicts=verdicts), trained
+    return Networks(channels=channels, restorer=still(restorer), verdicts=verdicts), manifest
 
 
-def _fill(network: nn.Module, files: dict[str, bytes], name: str, path: Path) -> None:
+def _load_weights(network: nn.Module, package: Package, name: str) -> None:
     try:
-        network.load_state_dict(load(files[name]))
-    except Exception as error:  # safetensors and torch raise several kinds for a damaged file
-        reason = str(error).splitlines()[0]
-        raise OutputError(f"{path}: {name} cannot be used ({reason}); copy the bundle again") from None
+        network.load_state_dict(load(package.read(name)))
+    except OutputError:
+        raise
+    except Exception as error:  # safetensors and torch raise exceptions of several types for a damaged file
+        raise OutputError(
+            f"{package.path}: {name} cannot be used ({first_line(error)}); copy the bundle again"
+        ) from None

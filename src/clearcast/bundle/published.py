@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from clearcast import imaging
-from clearcast.bundle.proving import Said
 from clearcast.data.frames import LABELS
 from clearcast.domain import Label, NoiseType
 from clearcast.errors import OutputError
@@ -16,8 +15,12 @@ from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.study.denoise import restored, without_depth
 from clearcast.evaluation.study.folder import RunFolder
 from clearcast.imaging import Picture
+from clearcast.log_odds import log_odds
 from clearcast.models.clear.resample import area
 from clearcast.models.report import ReportClassifier, ReportDenoiser
+from clearcast.noise import estimated_noises
+from clearcast.noise.estimation import tell_noise
+from clearcast.runtime.answers import Prediction
 from clearcast.training.modules import to_float
 from clearcast.training.recipe import Recipe, parse_recipe
 from clearcast.training.weights import load_weights, save_weights
@@ -61,7 +64,7 @@ def load_published(run: RunFolder) -> Published:
 
 
 @torch.inference_mode()
-def ask_published(networks: Published, picture: Picture) -> Said:
+def ask_published(networks: Published, picture: Picture) -> Prediction:
     """Predict with the study's networks; ``picture`` is uint8 (height, width) or (height, width, 3) of any size."""
     size, depth = networks.recipe.input.size, networks.recipe.input.channels.depth
     noisy = imaging.resize(picture, size, size).reshape(1, size, size, depth)
@@ -69,12 +72,14 @@ def ask_published(networks: Published, picture: Picture) -> Said:
     scores = networks.noise(to_float(torch.from_numpy(noisy)))[0].tolist()
     p_noise = dict(zip(networks.classes, scores, strict=True))
     chance = float(networks.verdict(to_float(torch.from_numpy(denoised)))[0, LABELS.index(Label.DEFECT)])
-    return Said(
-        p_noise=np.array([p_noise.get(kind, 0.0) for kind in NoiseType]),
-        levels=None,
+    probabilities = [p_noise.get(kind, 0.0) for kind in NoiseType]
+    return Prediction(
+        noise=tell_noise(probabilities, [0.0] * len(estimated_noises()), None, *picture.shape[:2]),
+        has_noise_levels=False,
         p_defect=chance,
+        log_odds=log_odds(chance),
         defect=chance > 0.5,
-        restored=imaging.resize(np.ascontiguousarray(without_depth(denoised[0])), *picture.shape[:2]),
+        denoised=imaging.resize(np.ascontiguousarray(without_depth(denoised[0])), *picture.shape[:2]),
     )
 
 

@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from clearcast.bundle.proving import Said
 from clearcast.domain import Label, NoiseType
 from clearcast.imaging import Picture
-from clearcast.noise import estimated_noises
+from clearcast.runtime.answers import Prediction
 from clearcast.runtime.content import blank_band, contrast
 from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.reference import PERCENTILES, Reference, Spread
@@ -52,23 +51,24 @@ def _quantiles(column: "pd.Series[float]") -> Spread:
     return {"count": len(values), "quantiles": np.percentile(values, PERCENTILES).round(6).tolist()}
 
 
-def look_of(picture: Picture, prediction: Said) -> dict[str, object]:
-    """The row of ``reference_of`` for one image.
+def look_of(picture: Picture, prediction: Prediction) -> dict[str, object]:
+    """Return the columns that ``reference_of`` needs of an image, uint8 (height, width) or (height, width, 3).
 
     Args:
-        picture: uint8 (height, width) or (height, width, 3).
-        prediction: for it.
+        picture: the noisy image.
+        prediction: for it, with the denoised image.
     """
-    row: dict[str, object] = {
+    noise, denoised = prediction.noise, prediction.denoised
+    assert denoised is not None
+    look: dict[str, object] = {
         "brightness": brightness(picture),
         "contrast": contrast(picture),
-        "blank_band": max(map(blank_band, (picture, prediction.restored))),  # noise may hide it
-        "sharpness": sharpness(prediction.restored),
+        "blank_band": max(map(blank_band, (picture, denoised))),  # noise may hide it
+        "sharpness": sharpness(denoised),
     }
-    if prediction.levels is not None:
-        names = (kind.estimate.name for kind in estimated_noises(prediction.noise_types))
-        row |= dict(zip(names, prediction.levels, strict=True))
+    if prediction.has_noise_levels:
+        look |= {kind.estimate.name: level for kind, level in noise.levels.items()}
     if prediction.p_defect is not None:
-        row["p_defect_denoised"] = prediction.p_defect
-        row[_VERDICT] = (Label.DEFECT if prediction.defect else Label.OK).value
-    return {**row, _NOISE_TYPE: prediction.noise_types[int(prediction.p_noise.argmax())].value}
+        look["p_defect_denoised"] = prediction.p_defect
+        look[_VERDICT] = (Label.DEFECT if prediction.defect else Label.OK).value
+    return {**look, _NOISE_TYPE: noise.noise_type.value}

@@ -1,1 +1,1 @@
-"""Reading and running a bundle; never imports torch."""
+"""Inference with a bundle: package, model, inspector, engines, sources and sinks; never imports torch."""

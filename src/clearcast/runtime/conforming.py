@@ -1,4 +1,4 @@
-"""Whether what a file held is of the type that was declared: files come from elsewhere, and types check nothing."""
+"""JSON parsing and validation against type hints: files come from elsewhere, and hints are not checked at run time."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from typing import get_args, get_origin, get_type_hints, is_typeddict
 
 
 def parse_json(text: bytes | str) -> object:
-    """Read JSON; unlike ``json.loads``, refuse numbers that are not finite.
+    """Parse JSON; unlike ``json.loads``, reject numbers that are not finite.
 
     >>> parse_json('{"threshold": 0.5}')
     {'threshold': 0.5}
@@ -19,7 +19,7 @@ def parse_json(text: bytes | str) -> object:
     ValueError: expected finite numbers, got NaN
 
     Raises:
-        ValueError: it is no JSON, or holds NaN, Infinity or a number beyond the range of floats.
+        ValueError: it is not JSON, or holds NaN, Infinity or a number beyond the range of floats.
         RecursionError: it is nested too deeply.
     """
     return json.loads(text, parse_constant=_finite, parse_float=_finite)
@@ -33,12 +33,12 @@ def _finite(text: str) -> float:
 
 
 def conforms(value: object, kind: object) -> bool:
-    """Whether a value, as JSON gives it, is of a type.
+    """Return whether a parsed JSON value matches a type hint.
 
     Args:
         value: anything.
-        kind: str, bool, int, float (finite), None's type, an enumeration of texts, a ``TypedDict``, or a list, a dict
-            or a union of such.
+        kind: str, bool, int, float (finite), the type of None, an enumeration of strings, a ``TypedDict``, or a list,
+            a dict or a union of them.
 
     >>> conforms({"a": [1, 2.5]}, dict[str, list[float]]), conforms({"a": ["1"]}, dict[str, list[float]])
     (True, False)
@@ -63,16 +63,16 @@ def conforms(value: object, kind: object) -> bool:
 
 
 def misfits(members: dict[str, object], kind: object) -> list[str]:
-    """The members that a ``TypedDict`` must have and that lack, or that are of another type; others do not matter.
+    """Return the members of a ``TypedDict`` that are missing or have another type; additional members are ignored.
 
     >>> from typing import NotRequired, TypedDict
     >>> Graph = TypedDict("Graph", {"name": str, "size": NotRequired[int]})
     >>> misfits({"name": "a"}, Graph), misfits({"size": "a", "more": 1}, Graph)
     ([], ['name', 'size'])
     """
-    needed: frozenset[str] = vars(kind)["__required_keys__"]
+    required: frozenset[str] = vars(kind)["__required_keys__"]
     return [
         name
-        for name, its in get_type_hints(kind).items()
-        if (name in needed or name in members) and not (name in members and conforms(members[name], its))
+        for name, hint in get_type_hints(kind).items()
+        if (name in required or name in members) and not (name in members and conforms(members[name], hint))
     ]

@@ -1,8 +1,8 @@
-"""Frames that show nothing: of one colour, of nothing but noise and soft shading, or of which a part did not arrive.
+"""Content check: detect frames of one colour, frames of only noise and soft shading, and incomplete frames.
 
-What is told here without a bundle's reference holds for all parts, so it must be certain: of 1,934 noisy pictures of
-castings and of magnetic tiles, none is taken for empty. Strong noise and a fine texture, as of leather or of a blasted
-surface, look alike, so that only faint noise is told then. What a bundle's own pictures show at least tells more.
+Without a bundle's drift reference the check must hold for all parts, so it is conservative: none of 1,934 noisy images
+of castings and magnetic tiles is taken for empty. Strong noise looks like a fine texture, such as leather or a blasted
+surface, so only faint noise is detected then. The contrast of a bundle's own images makes the check stricter.
 """
 
 from collections.abc import Iterator
@@ -15,120 +15,113 @@ from numpy.typing import NDArray
 
 from clearcast.imaging import Picture
 
-FAR: Final = 3.0  # a contrast lower by this factor than the least of the bundle's pictures is far outside of them
+FAR: Final = 3.0  # a contrast lower by this factor than the lowest of the bundle's images is far outside their range
 _UNIFORM = 1.0  # grey levels of contrast
-_LEAST_SIDE = 64  # pixels; cells of smaller pictures have too few to tell a part from noise
-_CELLS = 16  # a side of the grid whose cells are averaged
-_DEGREE = 4  # of the polynomial that takes out soft shading, such as a lens makes of an even background
-_ENCODING = 0.4, 1.5  # grey levels that encoding adds to the spread of cells, and to the one farthest off
-_NOISE = (
-    0.9,
-    3.5,
-)  # the same two in units of ``_noise``: frames of white noise reach 0.7 and 1.7, tiles have 1.1 and 3.9
-_MOST_NOISE = 4.0  # grey levels: what may hide behind more, as in small or very noisy pictures, nobody can tell
-_MOST_GRAIN = 5.2  # grey levels that white noise of 12 keeps after the median; more may be the texture of a part
+_LEAST_SIDE = 64  # pixels; cells of smaller images have too few pixels to separate a part from noise
+_CELLS = 16  # side of the grid of averaged cells
+_DEGREE = 4  # of the polynomial that removes soft shading, such as vignetting
+_ENCODING = 0.4, 1.5  # grey levels that encoding adds to the standard deviation of cells, and to the largest deviation
+_NOISE = 0.9, 3.5  # the same in units of ``_cell_noise``: frames of white noise reach 0.7 and 1.7, tiles 1.1 and 3.9
+_MOST_NOISE = 4.0  # grey levels; more noise, as in small or very noisy images, may hide anything
+_MOST_PIXEL_NOISE = 5.2  # grey levels that white noise of 12 keeps after the median; more may be the texture of a part
 _APART = 4, 7  # pixels
-_LINES = 48  # so many lines tell how strong noise is
-_BAND = 0.2  # share of the height or width by which a blank band must exceed those of the bundle's own pictures
+_LINES = 48  # number of lines that noise is measured on
+_BAND = 0.2  # share of the height or width by which a blank band must exceed those of the bundle's own images
 _BLANK = 4  # grey levels within which a line has one colour
-_STEP = 16  # grey levels by which the picture differs beside a blank band, ...
-_ABRUPT = 0.8  # ... along so much of the line
+_STEP = 16  # grey levels by which the image differs next to a blank band, ...
+_ABRUPT = 0.8  # ... along this share of the line
 
 
-def contrast(picture: Picture) -> float:
-    """How much a picture shows: the standard deviation of its 16 x 16 copy, in grey levels, beyond shading and noise.
-
-    Args:
-        picture: uint8 (height, width) or (height, width, 3) in RGB order, as it came.
-    """
-    calm = _calm(_grey(picture))
-    return _beyond_noise(float(_cells(calm).std()), _noise(_grain(calm), calm.size))
-
-
-def blank_band(picture: Picture) -> float:
-    """The share of a picture's height or width, 0..1, that has one colour from an edge on, next to something abrupt.
-
-    It is 0 where bands on both sides frame a picture.
+def contrast(image: Picture) -> float:
+    """Return the contrast: standard deviation of the 16 x 16 image without shading and noise, in grey levels.
 
     Args:
-        picture: uint8 (height, width) or (height, width, 3) in RGB order, as it came.
+        image: uint8 (height, width) or (height, width, 3) in RGB order, noisy.
     """
-    return max(share for _, share in _blank_bands(_grey(picture)))
+    smooth = _median(_grey(image))
+    return _beyond_noise(float(_cells(smooth).std()), _cell_noise(_pixel_noise(smooth), smooth.size))
 
 
-def missing_content(picture: Picture, least: float | None = None, widest: float | None = None) -> str:
-    """Why a picture shows nothing to inspect, and what to look at; "" if it may show something.
+def blank_band(image: Picture) -> float:
+    """Return the share of the height or width, 0..1, that has one colour from an edge up to an abrupt change.
+
+    It is 0 if bands on opposite sides frame the image.
 
     Args:
-        picture: uint8 (height, width) or (height, width, 3) in RGB order, as it came.
-        least: the least contrast of the pictures that the bundle was measured on; None if not known. If it is next to
-            nothing, the parts are uniform, and pictures of them are told only from those of one colour.
-        widest: the largest blank band of those pictures, 0..1; only far wider ones are taken for a frame that did not
-            arrive whole. None if not known, and then no band is.
+        image: uint8 (height, width) or (height, width, 3) in RGB order, noisy.
     """
-    if colour := _only_colour(picture):
-        return f"all pixels have one colour ({colour} of 255); look at the camera's cap, its cable and the lamp"
-    grey = _grey(picture)
+    return max(share for _, share in _blank_bands(_grey(image)))
+
+
+def missing_content(image: Picture, least: float | None = None, widest: float | None = None) -> str:
+    """Return why an image has no content to inspect, and what to check; "" if it may have some.
+
+    Args:
+        image: uint8 (height, width) or (height, width, 3) in RGB order, noisy.
+        least: lowest contrast of the images that the bundle was measured on; None: unknown. If it is below 1 grey
+            level, the parts are uniform, and only images of one colour are detected.
+        widest: largest blank band of those images, 0..1; only a far wider one is an incomplete frame. None: unknown,
+            and then no incomplete frame is detected.
+    """
+    if colour := _only_colour(image):
+        return f"all pixels have one colour ({colour} of 255); check the lens cap, the camera cable and the lamp"
+    grey = _grey(image)
     if widest is not None and (reason := _missing_lines(grey, widest)):
         return reason
     if min(grey.shape) < _LEAST_SIDE or (least is not None and least < _UNIFORM):
         return ""
-    calm = _calm(grey)
-    cells, grain = _cells(calm), _grain(calm)
-    noise = _noise(grain, calm.size)
-    textured = least is None and grain > _MOST_GRAIN
-    if (
-        not textured
-        and _is_empty(cells, noise)
-        and (picture.ndim == 2 or all(map(_channel_is_empty, cv2.split(picture))))
-    ):
+    smooth = _median(grey)
+    cells, pixel_noise = _cells(smooth), _pixel_noise(smooth)
+    noise = _cell_noise(pixel_noise, smooth.size)
+    textured = least is None and pixel_noise > _MOST_PIXEL_NOISE
+    if not textured and _is_empty(cells, noise) and (image.ndim == 2 or all(map(_channel_is_empty, cv2.split(image)))):
         return (
-            f"nothing but noise around grey level {grey.mean():.0f} of 255; look at the camera's cap and the lamp, and "
-            "whether there is a part in view"
+            f"nothing but noise around grey level {grey.mean():.0f} of 255; check the lens cap, the lamp, and whether "
+            "there is a part in view"
         )
     found = _beyond_noise(float(cells.std()), noise)
     if least is not None and found < least / FAR:
         return (
-            f"the contrast is {found:.1f} grey levels, in pictures that the model was measured on at least "
-            f"{least:.1f}; is there a part in view, and is there light?"
+            f"the contrast is {found:.1f} grey levels, that of the images that the model was measured on at least "
+            f"{least:.1f}; check whether there is a part in view, and the lamp"
         )
     return ""
 
 
-def _grey(picture: Picture) -> Picture:
-    return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+def _grey(image: Picture) -> Picture:
+    return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def _calm(grey: Picture) -> Picture:
-    """Without impulses and hot pixels."""
+def _median(grey: Picture) -> Picture:
+    """Return the image without impulses and hot pixels."""
     return np.asarray(cv2.medianBlur(grey, 3), np.uint8)
 
 
-def _cells(calm: Picture) -> NDArray[np.float64]:
-    """Means of the grid's cells without soft shading, shape (cells,)."""
-    means = cv2.resize(calm.astype(np.float32), (_CELLS, _CELLS), interpolation=cv2.INTER_AREA).ravel()
+def _cells(smooth: Picture) -> NDArray[np.float64]:
+    """Return the means of the grid's cells without soft shading, shape (cells,)."""
+    means = cv2.resize(smooth.astype(np.float32), (_CELLS, _CELLS), interpolation=cv2.INTER_AREA).ravel()
     rest: NDArray[np.float64] = means - _SHADING @ (_SHADING.T @ means)
     return rest
 
 
-def _grain(calm: Picture) -> float:
-    """The standard deviation of noise in pixels, in grey levels.
+def _pixel_noise(smooth: Picture) -> float:
+    """Return the standard deviation of pixel noise, in grey levels.
 
-    It is taken from pixels some apart, which the median and encoding leave independent. Noise differs as much in any
-    direction and over any distance; waves and parts do not, so the least difference counts.
+    It is measured between pixels that are far enough apart to be independent after median and encoding. Noise has the
+    same differences in all directions and over all distances; waves and parts do not, so the smallest one counts.
     """
-    across = calm[:: max(calm.shape[0] // _LINES, 1)].astype(np.int16)
-    down = np.ascontiguousarray(calm[:, :: max(calm.shape[1] // _LINES, 1)].T).astype(np.int16)
+    across = smooth[:: max(smooth.shape[0] // _LINES, 1)].astype(np.int16)
+    down = np.ascontiguousarray(smooth[:, :: max(smooth.shape[1] // _LINES, 1)].T).astype(np.int16)
     least = min((lines[:, apart:] - lines[:, :-apart]).std() for lines in (across, down) for apart in _APART)
     return float(least / np.sqrt(2))
 
 
-def _noise(grain: float, pixels: int) -> float:
-    """The standard deviation that white noise gives the means of cells, at most.
+def _cell_noise(pixel_noise: float, pixels: int) -> float:
+    """Return the largest standard deviation that white noise gives the cell means.
 
-    Neighbours are alike, so that a cell has no more independent pixels than a ninth of all.
+    The median correlates neighbours, so at most a ninth of a cell's pixels are independent.
     """
-    return float(min(3 * grain / np.sqrt(pixels / _CELLS**2), _MOST_NOISE))
+    return float(min(3 * pixel_noise / np.sqrt(pixels / _CELLS**2), _MOST_NOISE))
 
 
 def _beyond_noise(spread: float, noise: float) -> float:
@@ -143,28 +136,28 @@ def _is_empty(cells: NDArray[np.float64], noise: float) -> bool:
 
 
 def _channel_is_empty(channel: Picture) -> bool:
-    calm = _calm(channel)
-    return _is_empty(_cells(calm), _noise(_grain(calm), calm.size))
+    smooth = _median(channel)
+    return _is_empty(_cells(smooth), _cell_noise(_pixel_noise(smooth), smooth.size))
 
 
-def _only_colour(picture: Picture) -> str:
-    """The colour that all pixels have; "" if there are several."""
-    first = picture[0, 0]
-    if (picture[0] != first).any() or (picture != first).any():  # the first line nearly always tells
+def _only_colour(image: Picture) -> str:
+    """Return the colour of all pixels as text; "" if there are several."""
+    first = image[0, 0]
+    if (image[0] != first).any() or (image != first).any():  # the first line nearly always decides
         return ""
     return ", ".join(map(str, np.atleast_1d(first)))
 
 
 def _missing_lines(grey: Picture, widest: float) -> str:
-    """What to say of a frame that did not arrive whole; "" if it did."""
+    """Return the reason for an incomplete frame; "" if it is complete."""
     side, share = max(_blank_bands(grey), key=itemgetter(1))
     if share < widest + _BAND:
         return ""
-    return f"the {side} {share:.0%} have one colour; the frame did not arrive whole: look at the cable"
+    return f"the {side} {share:.0%} have one colour; the frame is incomplete: check the camera cable"
 
 
 def _blank_bands(grey: Picture) -> Iterator[tuple[str, float]]:
-    """Each side's name and the share of its blank band; 0 for bands on both sides, which frame a picture."""
+    """Yield each side's name and the share of its blank band; 0 for bands on opposite sides, which frame the image."""
     for lines, (first, last) in ((grey, ("upper", "lower")), (grey.T, ("left", "right"))):
         begin, end = _band_share(lines), _band_share(lines[::-1])
         framed = min(begin, end) >= _BAND
@@ -173,21 +166,21 @@ def _blank_bands(grey: Picture) -> Iterator[tuple[str, float]]:
 
 
 def _band_share(lines: Picture) -> float:
-    """The share of lines from the first on that have one colour, the same; 0 where the picture begins softly."""
+    """Return the share of leading lines that have the same single colour; 0 if the image begins gradually."""
     colour = int(lines[0, 0])
-    if np.abs(lines[0].astype(np.int16) - colour).max() > _BLANK:  # nearly always, and quickly seen
+    if np.abs(lines[0].astype(np.int16) - colour).max() > _BLANK:  # nearly always, and cheap to check
         return 0.0
     off = np.abs(lines.astype(np.int16) - colour)
-    shown = np.flatnonzero(off.max(axis=1) > _BLANK)
-    if not len(shown):
+    content = np.flatnonzero(off.max(axis=1) > _BLANK)
+    if not len(content):
         return 0.0
-    begin = int(shown[0])
-    beside = off[begin : begin + _CELLS].max(axis=0)  # within what encoding may blur
+    begin = int(content[0])
+    beside = off[begin : begin + _CELLS].max(axis=0)  # within the reach of encoding blur
     return begin / len(lines) if (beside > _STEP).mean() >= _ABRUPT else 0.0
 
 
 def _shading() -> NDArray[np.float64]:
-    """Polynomials of two variables up to ``_DEGREE`` on the grid: orthonormal columns, shape (cells, terms)."""
+    """Return the polynomials of two variables up to ``_DEGREE`` on the grid: orthonormal columns, (cells, terms)."""
     along = np.linspace(-1, 1, _CELLS)
     down, across = np.meshgrid(along, along, indexing="ij")
     terms = [down**i * across**j for i in range(_DEGREE + 1) for j in range(_DEGREE + 1 - i)]

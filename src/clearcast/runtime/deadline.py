@@ -1,4 +1,4 @@
-"""Work that may never end."""
+"""Time limit for a function that may never return."""
 
 import threading
 from collections.abc import Callable
@@ -9,23 +9,23 @@ ResultT = TypeVar("ResultT")
 
 
 def call_within(seconds: float, work: Callable[[], ResultT], stop: Callable[[], None]) -> ResultT:
-    """Call a function in a thread of its own, and wait for it so long at most.
+    """Call a function in a separate thread, with a time limit.
 
     Args:
-        seconds: how long to wait.
-        work: the function; what it raises is raised here.
-        stop: called when the time is over, to end the work. Where it cannot, the thread goes on, and keeps nobody from
-            ending the process.
+        seconds: the time limit.
+        work: the function; its exceptions are raised here.
+        stop: called after the time limit, to end the work. If that fails, the daemon thread continues, but does not
+            keep the process alive.
 
     Raises:
-        TimeoutError: the time is over.
+        TimeoutError: the function did not return in time.
     """
     outcome: Future[ResultT] = Future()
 
     def run() -> None:
         try:
             outcome.set_result(work())
-        except BaseException as error:  # it is raised where the result is waited for
+        except BaseException as error:  # raised in the waiting thread
             outcome.set_exception(error)
 
     threading.Thread(target=run, name="deadline", daemon=True).start()

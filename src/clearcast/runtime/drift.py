@@ -1,4 +1,4 @@
-"""Tell when pictures are no longer what a bundle was measured on."""
+"""Drift monitoring: compare the images of a run with those that the bundle was measured on."""
 
 import random
 from collections import Counter
@@ -12,16 +12,16 @@ from clearcast.noise import estimated_noises
 from clearcast.runtime.reference import Reference
 from clearcast.runtime.shifts import Shift, share_interval, share_moved, shift_of
 
-_KEPT = 1000  # pictures whose numbers are kept, drawn evenly of all
+_KEPT = 1000  # size of the uniform sample of images whose numbers are kept
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Words:
-    """How a number is spoken of. ``scale``: factor to ``unit``. ``least``: the least spread, before that factor."""
+class _MetricText:
+    """Texts for a metric. ``scale``: factor to ``unit``. ``least``: smallest spread, before that factor."""
 
     title: str
-    more: str
-    less: str
+    higher: str
+    lower: str
     advice: str
     unit: str = ""
     scale: float = 1.0
@@ -29,140 +29,142 @@ class _Words:
     least: float
 
 
-_NUMBERS = {
-    "brightness": _Words(
+_METRICS = {
+    "brightness": _MetricText(
         title="Brightness",
         unit=" grey levels",
-        more="are brighter than",
-        less="are darker than",
-        advice="look at the lamp and the camera's exposure",
+        higher="are brighter than",
+        lower="are darker than",
+        advice="check the lamp and the camera's exposure",
         least=1.0,
     ),
-    "sharpness": _Words(
+    "sharpness": _MetricText(
         title="Sharpness (variance of the Laplacian)",
-        more="are sharper than",
-        less="are more blurred than",
-        advice="look at focus, lens and distance, and whether the camera shakes",
+        higher="are sharper than",
+        lower="are more blurred than",
+        advice="check focus, lens and distance, and whether the camera vibrates",
         least=1.0,
     ),
-    "sigma": _Words(
-        title="Grain",
+    "sigma": _MetricText(
+        title="Gaussian noise",
         unit=" grey levels",
         scale=255,
-        more="with grain have more of it than",
-        less="with grain have less of it than",
-        advice="look at light and the camera's gain",
+        higher="with Gaussian noise have more of it than",
+        lower="with Gaussian noise have less of it than",
+        advice="check the light and the camera's gain",
         least=1 / 255,
     ),
-    "density": _Words(
+    "density": _MetricText(
         title="Salt and pepper",
         unit="% of the pixels",
         scale=100,
         digits=1,
-        more="with salt and pepper have more of it than",
-        less="with salt and pepper have less of it than",
-        advice="look at the camera and its cable",
+        higher="with salt and pepper have more of it than",
+        lower="with salt and pepper have less of it than",
+        advice="check the camera and its cable",
         least=0.005,
     ),
-    "p_defect": _Words(
+    "p_defect": _MetricText(
         title="Probability of defect",
         digits=2,
-        more="have a higher one than",
-        less="have a lower one than",
-        advice="look at some of these parts yourself",
+        higher="have a higher one than",
+        lower="have a lower one than",
+        advice="inspect some of these parts by eye",
         least=0.02,
     ),
 }
-_OF_TYPE = {kind.estimate.name: kind for kind in estimated_noises()}  # a level counts only for its type
+_OF_TYPE = {kind.estimate.name: kind for kind in estimated_noises()}  # only images of that type count
 
 
 class Drift:
-    """What a run of pictures was like, in constant memory, beside a bundle's reference.
+    """Statistics of a run's images, in constant memory, compared with a bundle's drift reference.
 
     Args:
         reference: the bundle's.
-        seed: of which pictures' numbers are kept.
+        seed: of the random sample of images whose numbers are kept.
     """
 
     def __init__(self, reference: Reference, *, seed: int = 0) -> None:
         self._reference = reference
-        self._kept: dict[str, list[float]] = {name: [] for name in _NUMBERS}
-        self._seen = Counter[str]()
+        self._kept: dict[str, list[float]] = {name: [] for name in _METRICS}
+        self._counts = Counter[str]()
         self._noise_types = Counter[NoiseType]()
         self._verdicts = Counter[Verdict]()
         self._rng = random.Random(seed)
 
-    def see(self, inspection: Inspection) -> None:
-        """Take up one picture; one that could not be inspected has nothing to tell."""
+    def add(self, inspection: Inspection) -> None:
+        """Add one inspection; one with an error adds nothing."""
         if inspection.noise_type:
             self._noise_types[inspection.noise_type] += 1
         if inspection.verdict:
             self._verdicts[inspection.verdict] += 1
-        for name in _NUMBERS:
-            value = _number(name, inspection)
+        for name in _METRICS:
+            value = _metric(name, inspection)
             if value is not None:
                 self._keep(name, value)
 
     def sentences(self) -> list[str]:
-        """What changed, how much and what to look at, a sentence or two each; none where nothing did."""
-        told = list(self._about_numbers())
-        if noise := self._about_noise():
-            told.append(noise)
-        if verdicts := self._about_verdicts():
-            told.append(verdicts)
-        if told:
-            told.append(
-                "So the figures that the bundle was measured at may not hold for these pictures. Check some of them by "
-                "eye; where the change is here to stay, train with such pictures."
+        """Return what changed, by how much and what to check, in one or two sentences each; empty without a change."""
+        changes = list(self._metric_changes())
+        if noise := self._noise_changes():
+            changes.append(noise)
+        if verdicts := self._verdict_changes():
+            changes.append(verdicts)
+        if changes:
+            changes.append(
+                "So the figures that were measured for the bundle may not hold for these images. Check some of them by "
+                "eye; if the change is permanent, train with such images."
             )
-        return told
+        return changes
 
     def _keep(self, name: str, value: float) -> None:
-        """Each picture of the run is kept with the same chance (Vitter 1985, algorithm R)."""
+        """Keep each image of the run with the same probability (Vitter 1985, algorithm R)."""
         kept = self._kept[name]
-        self._seen[name] += 1
+        self._counts[name] += 1
         if len(kept) < _KEPT:
             kept.append(value)
             return
-        place = self._rng.randrange(self._seen[name])
+        place = self._rng.randrange(self._counts[name])
         if place < _KEPT:
             kept[place] = value
 
-    def _about_numbers(self) -> Iterator[str]:
-        for name, words in _NUMBERS.items():
+    def _metric_changes(self) -> Iterator[str]:
+        for name, text in _METRICS.items():
             known = self._reference["numbers"].get(name)
-            if known and not (name == "p_defect" and self._about_verdicts()):
-                parts = None if name in _OF_TYPE else self._parts  # noise differs from picture to picture
-                if shift := shift_of(np.array(self._kept[name]).round(6), known, words.least, parts):
-                    yield f"{words.title}: {_described(shift, words, self._those)}; {words.advice}."
+            if known and not (name == "p_defect" and self._verdict_changes()):
+                parts = None if name in _OF_TYPE else self._parts  # noise varies from image to image
+                if shift := shift_of(np.array(self._kept[name]).round(6), known, text.least, parts):
+                    yield f"{text.title}: {_describe(shift, text, self._referenced)}; {text.advice}."
 
-    def _about_noise(self) -> str:
-        seen, known = self._noise_types, self._reference["noise_types"]
+    def _noise_changes(self) -> str:
+        counts, known = self._noise_types, self._reference["noise_types"]
         changed = [
-            kind for kind in NoiseType if share_moved(seen[kind], seen.total(), known.get(kind, 0.0), self._pictures)
+            kind
+            for kind in NoiseType
+            if share_moved(counts[kind], counts.total(), known.get(kind, 0.0), self._pictures)
         ]
         if not changed:
             return ""
-        shares = [f"{_share(seen[kind], seen.total())} {kind.display_name.lower()}" for kind in changed]
+        shares = [f"{_share_text(counts[kind], counts.total())} {kind.display_name.lower()}" for kind in changed]
         before = [f"{known.get(kind, 0.0):.0%}" for kind in changed]
         listed = ", ".join(f"{now} instead of {then}" for now, then in zip(shares, before, strict=True))
-        return f"Noise types: {listed}; look at what disturbs the camera, if you did not choose such pictures."
+        return f"Noise types: {listed}; check what disturbs the camera, unless you selected such images."
 
-    def _about_verdicts(self) -> str:
-        seen, known = self._verdicts, self._reference["verdicts"]
+    def _verdict_changes(self) -> str:
+        counts, known = self._verdicts, self._reference["verdicts"]
         if not known:
             return ""
         referenced = self._parts or self._pictures
         changed = [
-            f"{_share(seen[verdict], seen.total())} {verdict} instead of {known.get(verdict, 0.0):.0%}"
+            f"{_share_text(counts[verdict], counts.total())} {verdict} instead of {known.get(verdict, 0.0):.0%}"
             for verdict in (Verdict.DEFECT, Verdict.RETAKE)
-            if share_moved(seen[verdict], seen.total(), known.get(verdict, 0.0), referenced)
+            if share_moved(counts[verdict], counts.total(), known.get(verdict, 0.0), referenced)
         ]
         if not changed:
             return ""
         return (
-            f"Verdicts: {', '.join(changed)} of {self._those}; look at some of these parts yourself, if you did not "
-            "expect that."
+            f"Verdicts: {', '.join(changed)} of {self._referenced}; inspect some of these parts by eye, unless you "
+            "expected that."
         )
 
     @property
@@ -174,12 +176,12 @@ class Drift:
         return self._reference.get("parts")
 
     @property
-    def _those(self) -> str:
+    def _referenced(self) -> str:
         tested = self._reference["pictures"] == "test"
-        return f"those that the model {'was measured on' if tested else 'learned from'}"
+        return f"those that the model was {'measured' if tested else 'trained'} on"
 
 
-def _number(name: str, inspection: Inspection) -> float | None:
+def _metric(name: str, inspection: Inspection) -> float | None:
     if name == "p_defect":
         return inspection.p_defect
     if inspection.looks is None or _OF_TYPE.get(name, inspection.noise_type) != inspection.noise_type:
@@ -188,18 +190,18 @@ def _number(name: str, inspection: Inspection) -> float | None:
     return value
 
 
-def _described(shift: Shift, words: _Words, those: str) -> str:
+def _describe(shift: Shift, text: _MetricText, referenced: str) -> str:
     now, then = (
-        [f"{words.scale * value:.{words.digits}f}" for value in quantiles] for quantiles in (shift.now, shift.then)
+        [f"{text.scale * value:.{text.digits}f}" for value in quantiles] for quantiles in (shift.now, shift.then)
     )
     if abs(shift.moved) < shift.spreads / 2:
-        return f"the middle half lies from {now[0]} to {now[2]}, not from {then[0]} to {then[2]}{words.unit}"
+        return f"the middle half lies from {now[0]} to {now[2]}, not from {then[0]} to {then[2]}{text.unit}"
     up = shift.moved > 0
-    share, compared = (shift.above, words.more) if up else (shift.below, words.less)
-    middle = f"{now[1]} instead of {then[1]}{words.unit} in the middle"
-    return f"{middle}; {share:.0%} of the pictures {compared} 95% of {those}"
+    share, compared = (shift.above, text.higher) if up else (shift.below, text.lower)
+    middle = f"{now[1]} instead of {then[1]}{text.unit} in the middle"
+    return f"{middle}; {share:.0%} of the images {compared} 95% of {referenced}"
 
 
-def _share(count: int, pictures: int) -> str:
+def _share_text(count: int, pictures: int) -> str:
     low, high = share_interval(count / pictures, pictures)
     return f"{count / pictures:.0%} ({low:.0%} to {high:.0%})"

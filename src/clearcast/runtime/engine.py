@@ -1,4 +1,4 @@
-"""Inspect many pictures on the cores of this machine, in order and in bounded memory."""
+"""Local engine: inspect many images on the cores of this machine, in order and in bounded memory."""
 
 import os
 import threading
@@ -10,13 +10,13 @@ from clearcast.domain import Inspection
 from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.sources import Item
 
-_AHEAD = 2  # pictures under way or waiting for their turn, for each worker
+_AHEAD = 2  # images in progress or waiting, for each worker
 
 Finish = Callable[[Inspection, str], Inspection]
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -29,25 +29,25 @@ def inspect(
     evidence: bool = False,
     finish: Finish | None = None,
 ) -> Generator[Inspection]:
-    """Inspect pictures, several at a time; a bad picture is an inspection with an error.
+    """Inspect images, several at a time; a bad image gives an inspection with an error.
 
-    Each worker takes one picture from reading to the inspection. So decoding and inference overlap, no two cores wait
-    for each other within a graph, and pictures need not be of one size. (Graphs gain nothing from batches on CPUs.)
+    Each worker processes one image from reading to the inspection. So decoding and inference overlap, cores do not wait
+    for each other within a graph, and images may differ in size. (On CPUs, batches bring no gain.)
 
     Args:
-        inspector: asks the graphs; made for one thread a picture.
-        items: pictures; taken as they are needed, in a thread of their own, since a source may keep one waiting.
-        workers: how many pictures are worked on at a time.
+        inspector: uses one thread for each image.
+        items: the images; read in a separate thread as they are needed, since a source may block.
+        workers: how many images are processed at a time.
         restored, evidence: see ``Inspector.inspect``.
-        finish: called in the worker with each inspection and its item's key; what it returns takes the inspection's
-            place. It may write the restored picture and leave it out of what it returns.
+        finish: called in the worker with each inspection and its item's key; its result replaces the inspection. It may
+            write the denoised image and drop it from the inspection.
 
     Yields:
-        The inspections, in the order of the items, as soon as they are known.
+        The inspections in the order of the items, as soon as they are ready.
     """
-    room = threading.Semaphore(_AHEAD * workers)
-    line: SimpleQueue[Future[Inspection] | None] = SimpleQueue()
-    over = threading.Event()
+    slots = threading.Semaphore(_AHEAD * workers)
+    futures: SimpleQueue[Future[Inspection] | None] = SimpleQueue()
+    stopped = threading.Event()
     failed: list[BaseException] = []
 
     def work(item: Item) -> Inspection:
@@ -57,23 +57,23 @@ def inspect(
     def feed(pool: ThreadPoolExecutor) -> None:
         try:
             for item in items:
-                room.acquire()
-                if over.is_set():
+                slots.acquire()
+                if stopped.is_set():
                     break
-                line.put(pool.submit(work, item))
-        except BaseException as error:  # the source's; raised anew where the inspections are taken
+                futures.put(pool.submit(work, item))
+        except BaseException as error:  # from the source; raised again in the consumer's thread
             failed.append(error)
-        line.put(None)
+        futures.put(None)
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="inspect")
     threading.Thread(target=feed, args=(pool,), name="source", daemon=True).start()
     try:
-        while future := line.get():
+        while future := futures.get():
             yield future.result()
-            room.release()
+            slots.release()
     finally:
-        over.set()
-        room.release()
+        stopped.set()
+        slots.release()
         pool.shutdown(cancel_futures=True)
     if failed:
         raise failed[0]

@@ -1,13 +1,13 @@
-"""Whether an ONNX graph is complete: one that keeps tensors in other files escapes a bundle's hashes.
+"""Detection of external data in an ONNX graph: tensors in other files are not covered by a bundle's hashes.
 
-ONNX Runtime has no setting that forbids such files, and resolves their names against the working directory, so the
-graph's protobuf is walked before it is loaded (the package onnx comes with training only). The numbers of the fields
-are those of onnx.proto, which never change.
+ONNX Runtime has no setting that forbids such files, and resolves their names against the working directory. So the
+graph's protobuf is walked before it is loaded (the package onnx is installed for training only). The field numbers are
+those of onnx.proto, which never change.
 """
 
 from collections.abc import Iterator
 
-_NESTED = {  # by message and field number, the messages that a tensor can lie in
+_NESTED = {  # by message and field number, the messages that can contain a tensor
     "model": {7: "graph", 20: "training", 25: "function"},
     "training": {1: "graph", 2: "graph"},
     "function": {7: "node", 11: "attribute"},
@@ -23,16 +23,16 @@ _LONGEST_VARINT = 10  # bytes
 
 
 def external_tensor(model: bytes) -> str | None:
-    """The name of a tensor of an ONNX model that lies in another file; None if there is none.
+    """Return the name of a tensor of an ONNX model that is stored in another file; None if there is none.
 
-    Initializers, dense and sparse, and constants are looked at, in subgraphs and functions too.
+    Initializers, dense and sparse, and constants are checked, in subgraphs and functions too.
 
     Raises:
-        ValueError: it is no protobuf message.
+        ValueError: it is not a protobuf message.
     """
-    if b"location" not in model:  # the key by which a tensor names its file; this spares a walk of some 30 ms
+    if b"location" not in model:  # the key of a tensor's file name; saves a walk of about 30 ms
         return None
-    waiting = [("model", memoryview(model))]  # a list, and no recursion: a file says how deeply it is nested
+    waiting = [("model", memoryview(model))]  # a list instead of recursion: the file decides how deeply it is nested
     while waiting:
         kind, message = waiting.pop()
         name, external = "", False
@@ -49,7 +49,7 @@ def external_tensor(model: bytes) -> str | None:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field of a message, but for numbers of fixed width, which nothing here asks for."""
+    """Yield number and value of each field of a message, except numbers of fixed width, which are not needed."""
     place = 0
     while place < len(message):
         tag, place = _varint(message, place)
@@ -66,15 +66,15 @@ def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         else:
             raise ValueError(f"expected a protobuf message, got wire type {wire}")
     if place != len(message):
-        raise ValueError("expected a whole protobuf message, got one that is cut off")
+        raise ValueError("expected a complete protobuf message, got a truncated one")
 
 
 def _varint(message: memoryview, place: int) -> tuple[int, int]:
-    """A number of variable length at a place, and the place after it."""
+    """Return the number of variable length at a position, and the position after it."""
     value = 0
     for count in range(_LONGEST_VARINT):
         if place + count >= len(message):
-            raise ValueError("expected a whole protobuf message, got one that is cut off")
+            raise ValueError("expected a complete protobuf message, got a truncated one")
         byte = message[place + count]
         value |= (byte & 0x7F) << (7 * count)
         if byte < 0x80:

@@ -1,7 +1,7 @@
-"""Inspect pictures on many machines by Ray Data: items in, inspections out, one actor a core that holds the model.
+"""Ray engine: inspect images on many machines with Ray Data; each core has one actor with a loaded model.
 
-What an actor says of a picture depends on the bundle and the picture alone. So Ray may kill actors, start others and
-give them the same pictures again, and the rows are those of one machine; only their order is another.
+An inspection depends on the bundle and the image alone. So Ray may kill actors, start others and repeat images, and the
+rows are the same as on one machine; only their order differs.
 """
 
 import logging
@@ -26,56 +26,56 @@ from clearcast.runtime.reference import REFERENCE
 from clearcast.runtime.sources import Item, SourceError
 from clearcast.runtime.verifying import load_model
 
-_BLOCK = 64  # pictures that an actor is given at once; when it dies, as many are inspected again
-_ROUND = 300  # blocks for each actor; between rounds actors start anew, and no more names are in memory
-_PICKLED = "pickled"  # the one column of all tables
-_BLOCK_BYTES = 1 << 20  # what a block of rows stays below; Ray expects 128 MB, and would let actors wait for room
-_STORE_BYTES = 256 << 20  # shared memory on this machine; rows and names need little
+_BLOCK = 64  # images that an actor gets at once; if it dies, they are inspected again
+_ROUND = 300  # blocks for each actor; each round starts new actors and holds no more names in memory
+_PICKLED = "pickled"  # the only column of all tables
+_BLOCK_BYTES = 1 << 20  # upper bound of a block of rows; Ray expects 128 MB, and would make actors wait for memory
+_STORE_BYTES = 256 << 20  # shared memory on this machine; rows and names are small
 
 
 class Column(Protocol):
-    """A column of a pyarrow table, which has no types."""
+    """A column of a pyarrow table, which has no type hints."""
 
     def to_pylist(self) -> list[bytes]:
-        """Its values."""
+        """Return its values."""
 
 
-Table = dict[str, Column]  # as far as it is used here, what a pyarrow table is
+Table = dict[str, Column]  # the part of a pyarrow table that is used here
 
 
 def inspect_on_ray(package: Package, items: Iterable[Item], *, workers: int | None) -> Generator[Inspection]:
-    """Inspect pictures on the Ray cluster that RAY_ADDRESS names; where it names none, on the cores of this machine.
+    """Inspect images on the Ray cluster of RAY_ADDRESS or, if that is not set, on the cores of this machine.
 
-    All machines need this version of Clearcast and must find the pictures at the same paths; the bundle is sent to
-    them. A bad picture is an inspection with an error. Ray's usage statistics and its dashboard stay off.
+    All machines need this version of Clearcast and the images at the same paths; the bundle is sent to them. A bad
+    image gives an inspection with an error. Ray's usage statistics and dashboard stay off.
 
     Args:
         package: a bundle whose files have been checked.
-        items: pictures in files; not those of a zip, a video or a camera, which only one process can read.
-        workers: how many actors, one core each; None: as many as there are cores.
+        items: images in files; not in a zip, a video or a camera, which only one process can read.
+        workers: how many actors, with one core each; None: as many as there are cores.
 
     Yields:
-        The inspections, without pictures, in any order.
+        The inspections, without images, in any order.
 
     Raises:
         MissingDependencyError: Ray is not installed.
-        SourceError: an item can be read by this process alone.
+        SourceError: an item can be read by this process only.
     """
     with _cluster(workers) as ray:
         bundle = ray.put((package.path, package.manifest, _files(package)))
         actors = workers or int(ray.cluster_resources()["CPU"])
         waiting = iter(items)
         blocks = iter(lambda: list(islice(waiting, _BLOCK)), [])
-        while packed := [_packed(block) for block in islice(blocks, _ROUND * actors)]:
-            yield from _round(packed, bundle, actors)
+        while pickled := [_pickle_items(block) for block in islice(blocks, _ROUND * actors)]:
+            yield from _run_round(pickled, bundle, actors)
 
 
 class Worker:
-    """What an actor does: it loads a bundle once, checks its answers, and inspects lists of items.
+    """Actor that loads a bundle once, checks a golden sample, and inspects lists of items.
 
     Args:
-        bundle: Ray's reference to the path, the manifest and the files of a bundle.
-        folder: what relative paths are relative to, where this machine has it.
+        bundle: Ray's reference to path, manifest and files of a bundle.
+        folder: base of relative paths, if this machine has it.
     """
 
     def __init__(self, bundle: object, folder: Path) -> None:
@@ -86,23 +86,23 @@ class Worker:
         self._inspector = Inspector(package, load_model(package))
 
     def __call__(self, table: Table) -> Table:
-        """From a pyarrow table of pickled lists of items to one of pickled lists of inspections."""
+        """Return a pyarrow table of pickled lists of inspections for one of pickled lists of items."""
         lists = (pickle.loads(pickled) for pickled in table[_PICKLED].to_pylist())
         return _table([pickle.dumps([self._inspector.inspect(item) for item in found]) for found in lists])
 
 
 def _files(package: Package) -> dict[str, bytes]:
-    """Of a bundle's files those that inspecting needs, with the golden picture that is looked at first."""
+    """Return the files of a bundle that inspecting needs, with the first golden sample."""
     names = {name for name in package.names() if name.endswith(".onnx") or name == REFERENCE}
     if GOLDEN in package.names():
         names |= {GOLDEN, read_golden(package)[0]["file"]}
     return {name: package.read(name) for name in sorted(names)}
 
 
-def _round(packed: list[bytes], bundle: object, actors: int) -> Iterator[Inspection]:
+def _run_round(pickled: list[bytes], bundle: object, actors: int) -> Iterator[Inspection]:
     data = import_module("ray.data")
-    rows = [{_PICKLED: block} for block in packed]
-    # Not of tables made here: tasks would look at these first, in processes of their own, which takes seconds.
+    rows = [{_PICKLED: block} for block in pickled]
+    # Rows instead of tables: Ray would first examine tables in separate processes, which takes seconds.
     inspected = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         Worker,
         fn_constructor_args=(bundle, Path.cwd()),
@@ -112,18 +112,18 @@ def _round(packed: list[bytes], bundle: object, actors: int) -> Iterator[Inspect
         num_cpus=1,
     )
     for table in inspected.iter_batches(batch_size=None, batch_format="pyarrow"):
-        for pickled in table[_PICKLED].to_pylist():
-            yield from pickle.loads(pickled)
+        for block in table[_PICKLED].to_pylist():
+            yield from pickle.loads(block)
 
 
-def _packed(items: list[Item]) -> bytes:
-    """Items that another machine can read: made by this program for its own actors."""
+def _pickle_items(items: list[Item]) -> bytes:
+    """Pickle items for other machines; only this program's actors unpickle them."""
     try:
         return pickle.dumps(items)
     except (TypeError, AttributeError, pickle.PicklingError):
         raise SourceError(
-            f"{items[0].name}: can be read by one process alone; Ray needs pictures in files: unpack them, or leave "
-            "out --engine ray"
+            f"{items[0].name}: expected images in files for Ray, got a source that only one process can read; unpack "
+            "it, or leave out --engine ray"
         ) from None
 
 
@@ -140,8 +140,8 @@ def _cluster(workers: int | None) -> Iterator[ModuleType]:
         raise MissingDependencyError(
             "--engine ray needs the package ray, which is not installed; install it with: pip install 'clearcast[ray]'"
         )
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing phones home; read when Ray is loaded and started
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of its own ways; its log files say the rest
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no usage statistics; Ray reads it when it is loaded and started
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # hides internal warnings; the log files have them
     ray = import_module("ray")
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if "RAY_ADDRESS" not in os.environ:
@@ -149,14 +149,14 @@ def _cluster(workers: int | None) -> Iterator[ModuleType]:
         settings |= {"object_store_memory": _STORE_BYTES}
     ray.init(**settings)
     try:
-        _calm(import_module("ray.data"))
+        _configure(import_module("ray.data"))
         yield ray
     finally:
         ray.shutdown()
 
 
-def _calm(data: ModuleType) -> None:
-    """Rows are small, and the progress bar is ours."""
+def _configure(data: ModuleType) -> None:
+    """Configure Ray Data for small rows, without its progress bars and log lines."""
     context = data.DataContext.get_current()
     context.target_max_block_size = _BLOCK_BYTES
     context.enable_progress_bars = False

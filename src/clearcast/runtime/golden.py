@@ -1,4 +1,4 @@
-"""Golden pictures: what a bundle said of a few pictures where it was made, and whether it says so here."""
+"""Golden samples: a few images with their predictions at training time, to verify a bundle on this machine."""
 
 from typing import TypedDict, cast
 
@@ -7,8 +7,7 @@ import numpy as np
 from clearcast import imaging
 from clearcast.checks import ROUNDING
 from clearcast.errors import OutputError, first_line
-from clearcast.imaging import Picture
-from clearcast.runtime.answers import Answers
+from clearcast.runtime.answers import Prediction
 from clearcast.runtime.conforming import conforms, parse_json
 from clearcast.runtime.manifest import noise_types_of
 from clearcast.runtime.model import Model
@@ -16,13 +15,13 @@ from clearcast.runtime.package import Package
 from clearcast.runtime.verdicts import Rule, rule_of
 
 GOLDEN = "golden.json"
-TOLERANCE = 1e-3  # by which a probability may differ
+TOLERANCE = 1e-3  # largest allowed difference of a probability
 
 
 class Golden(TypedDict):
-    """A picture of ``golden.json`` and what PyTorch said of it where the bundle was made.
+    """An image of ``golden.json`` with the prediction of the PyTorch networks.
 
-    ``file``: such as ``golden/0.png``. ``p_defect`` and ``verdict`` are None where the bundle does not judge.
+    ``file``: such as ``golden/0.png``. ``p_defect`` and ``verdict`` are None if the bundle gives no verdicts.
     ``p_noise``: by noise type.
     """
 
@@ -34,10 +33,10 @@ class Golden(TypedDict):
 
 
 def read_golden(package: Package) -> list[Golden]:
-    """What is expected of a bundle's golden pictures, at least one.
+    """Read the golden samples of a bundle, at least one.
 
     Raises:
-        OutputError: it is missing, was changed, or makes no sense.
+        OutputError: the file is missing, was changed, or is invalid.
     """
     text = package.read(GOLDEN)
     try:
@@ -45,7 +44,7 @@ def read_golden(package: Package) -> list[Golden]:
     except (ValueError, RecursionError):
         golden = None
     if not isinstance(golden, list) or not golden or not all(_is_golden(each, package) for each in golden):
-        raise OutputError(f"{package.path}: its {GOLDEN} says nothing of golden pictures; make the bundle again")
+        raise OutputError(f"{package.path}: {GOLDEN} has no valid golden samples; recreate the bundle")
     return cast(list[Golden], golden)
 
 
@@ -59,49 +58,44 @@ def _is_golden(each: object, package: Package) -> bool:
 
 
 def compare_golden(package: Package, model: Model, golden: Golden) -> float:
-    """The largest difference between what is said of a golden picture here and what was said where it was made.
+    """Return the largest difference between the probabilities here and those in ``golden.json``.
 
     Raises:
-        OutputError: the verdict is another, a probability differs by more than ``TOLERANCE``, or there is no answer.
+        OutputError: the verdict differs, a probability differs by more than ``TOLERANCE``, or inference fails.
     """
-    answers = _answer(package, model, golden["file"])
-    pairs = list(
-        zip(answers.p_noise[0].tolist(), (golden["p_noise"][kind] for kind in answers.noise_types), strict=True)
-    )
+    prediction = _predict(package, model, golden["file"])
+    pairs = [(chance, golden["p_noise"][kind]) for kind, chance in prediction.noise.probabilities.items()]
     rule = rule_of(package.manifest)
     if golden["p_defect"] is not None:
-        if answers.p_defect is None or rule is None:
+        if prediction.p_defect is None or rule is None:
             raise OutputError(
-                f"{package.path}: gives no verdict on {golden['file']} here, and gave {golden['verdict']} where it was "
-                "made; do not use it"
+                f"{package.path}: expected the verdict {golden['verdict']} for {golden['file']}, got none; do not use "
+                "this bundle"
             )
-        chance = float(answers.p_defect[0])
-        pairs.append((chance, golden["p_defect"]))
-        verdict = rule.verdict(chance)
-        if verdict != golden["verdict"] and not _is_near_thing(golden["p_defect"], rule):
+        pairs.append((prediction.p_defect, golden["p_defect"]))
+        verdict = rule.verdict(prediction.p_defect)
+        if verdict != golden["verdict"] and not _is_borderline(golden["p_defect"], rule):
             raise OutputError(
-                f"{package.path}: {golden['file']} is judged {verdict} here, and was {golden['verdict']} where the "
-                "bundle was made; do not use it on this machine"
+                f"{package.path}: expected the verdict {golden['verdict']} for {golden['file']}, got {verdict}; do not "
+                "use this bundle on this machine"
             )
     largest = float(np.max([abs(here - there) for here, there in pairs]))  # NaN stays, unlike in max
     if not largest <= TOLERANCE:
         raise OutputError(
-            f"{package.path}: a probability of {golden['file']} differs by {largest:.4f} from where the bundle was "
-            f"made; at most {TOLERANCE:g} is allowed; do not use it on this machine"
+            f"{package.path}: a probability of {golden['file']} differs by {largest:.4f} from that of the training "
+            f"machine (allowed {TOLERANCE:g}); do not use this bundle on this machine"
         )
     return largest
 
 
-def _answer(package: Package, model: Model, name: str) -> Answers:
-    """What the graphs say of a golden picture."""
+def _predict(package: Package, model: Model, name: str) -> Prediction:
     data = package.read(name)
     try:
-        picture: Picture = imaging.decode(data, model.channels, name)
-        return model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=model.always_restores)
-    except Exception as error:  # ONNX Runtime raises many kinds
+        return model.predict(imaging.decode(data, model.channels, name), denoise=model.always_denoises)
+    except Exception as error:  # ONNX Runtime raises exceptions of many types
         raise OutputError(f"{package.path}: {name} cannot be inspected here ({first_line(error)})") from None
 
 
-def _is_near_thing(p_defect: float, rule: Rule) -> bool:
-    """Whether a difference that is allowed makes another verdict: a rule chosen later minds no golden pictures."""
+def _is_borderline(p_defect: float, rule: Rule) -> bool:
+    """Whether an allowed difference changes the verdict, as it may with a rule that was tuned later."""
     return len({rule.verdict(min(max(p_defect + off, 0.0), 1.0)) for off in (-TOLERANCE, 0.0, TOLERANCE)}) > 1

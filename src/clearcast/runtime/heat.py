@@ -1,4 +1,4 @@
-"""Heat maps: where a picture speaks for a defect."""
+"""Heat maps: the evidence of a defect, drawn over the image."""
 
 import cv2
 import numpy as np
@@ -6,25 +6,30 @@ from numpy.typing import NDArray
 
 from clearcast.imaging import Picture
 
-_FAINT, _SURE = 1.0, 4.0  # log-odds above the picture's mean at which the heat map begins, and has its full colour
-_OPAQUE = 0.6  # share of the colour where it is full
-_BAND = 256  # rows that are coloured at a time, so that large pictures take little memory
+_FAINT, _SURE = 1.0, 4.0  # log-odds above the image's mean at which the colour begins, and is full
+_OPAQUE = 0.6  # opacity of the full colour
+_BAND = 256  # rows coloured at a time, so that large images need little memory
 
 
 def heat_map(evidence: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """How much each place speaks for a defect against the picture's mean: float32 (height, width) in 0..1."""
+    """Return the evidence relative to its mean, scaled to 0..1 and resized: float32 (height, width).
+
+    Args:
+        evidence: float32 (h, w), log-odds of defect by place.
+        height, width: of the image in pixels.
+    """
     over = np.clip((evidence - evidence.mean() - _FAINT) / (_SURE - _FAINT), 0, 1)
     return np.asarray(cv2.resize(over, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def draw_heat(picture: Picture, evidence: NDArray[np.float32]) -> Picture:
-    """A picture in grey, with red to yellow where it speaks for a defect: uint8 (height, width, 3) in RGB order.
+def draw_heat(image: Picture, evidence: NDArray[np.float32]) -> Picture:
+    """Return the image in grey with the heat map in red to yellow: uint8 (height, width, 3) in RGB order.
 
     Args:
-        picture: uint8 (height, width) or (height, width, 3).
+        image: uint8 (height, width) or (height, width, 3).
         evidence: float32 (h, w), log-odds of defect by place.
     """
-    grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     heat = heat_map(evidence, *grey.shape[:2])
     drawn = np.empty((*grey.shape, 3), np.uint8)
     for top in range(0, grey.shape[0], _BAND):

@@ -1,4 +1,4 @@
-"""From one picture to an inspection: a bundle's answers as a verdict, a noise type and words."""
+"""Inspector: from one image to its inspection, with verdict, noise type and noise level."""
 
 import hashlib
 import time
@@ -6,15 +6,12 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from clearcast import imaging
-from clearcast.domain import Inspection, Looks, NoiseType, Verdict
+from clearcast.domain import Inspection, Looks, Verdict
 from clearcast.errors import PictureError, PictureFault, first_line
 from clearcast.imaging import Channels, Picture
-from clearcast.noise import estimated_noises
-from clearcast.noise.estimation import NoiseEstimate, tell_noise
-from clearcast.runtime.answers import Answers
+from clearcast.runtime.answers import Prediction
 from clearcast.runtime.content import missing_content
 from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.model import SMALLEST, Model
@@ -26,11 +23,11 @@ from clearcast.runtime.verdicts import rule_of
 
 
 class Inspector:
-    """Inspects pictures by a bundle, one at a time. Several threads may use it at the same time.
+    """Inspects images with a bundle, one at a time. Several threads may use it at the same time.
 
     Args:
-        package: a bundle; all its graphs are checked, so that a damaged one does not stop the work midway.
-        model: its graphs, loaded; None: they are loaded here, each picture on one core.
+        package: a bundle; all its graphs are checked now, so that a damaged one does not interrupt the work later.
+        model: its loaded graphs; None: they are loaded here, with one core for each image.
 
     Raises:
         OutputError: a graph was changed, is missing, or cannot be loaded.
@@ -46,42 +43,42 @@ class Inspector:
 
     @property
     def channels(self) -> Channels:
-        """Whether pictures are looked at in colour or in grey."""
+        """Whether images are inspected in colour or in grey."""
         return self._model.channels
 
     @property
-    def judges(self) -> bool:
+    def gives_verdicts(self) -> bool:
         """Whether the bundle gives verdicts."""
-        return "p_defect" in self._model.says
+        return "p_defect" in self._model.output_names
 
     @property
     def verdicts(self) -> frozenset[Verdict]:
-        """The verdicts that the bundle may give; none where it judges nothing."""
-        if not self.judges or self.rule is None:
+        """The verdicts that the bundle may give; empty if it gives none."""
+        if not self.gives_verdicts or self.rule is None:
             return frozenset()
         return frozenset(Verdict) - ({Verdict.RETAKE} if self.rule.retake_distance is None else set())
 
     @property
-    def always_restores(self) -> bool:
-        """Whether there is no inspection without restoring the picture; else that takes time of its own, on demand."""
-        return self._model.always_restores
+    def always_denoises(self) -> bool:
+        """Whether every inspection denoises the image; if not, denoising takes extra time, on request."""
+        return self._model.always_denoises
 
     @property
     def has_evidence(self) -> bool:
-        """Whether the bundle says where a defect is."""
-        return "evidence" in self._model.says
+        """Whether the bundle gives an evidence map of defects."""
+        return "evidence" in self._model.output_names
 
     def inspect(self, item: Item, *, restored: bool = False, evidence: bool = False) -> Inspection:
-        """Inspect one picture; where it cannot be used, the inspection says why.
+        """Inspect one image; if it cannot be inspected, the inspection has an error.
 
         Args:
-            item: names and reads the picture.
-            restored: whether the inspection shall hold the picture without noise.
-            evidence: whether it shall hold the log-odds of defect by place.
+            item: names and reads the image.
+            restored: whether the inspection must include the denoised image.
+            evidence: whether it must include the log-odds of defect by place.
         """
         state = item.state()
-        said = self._inspect(item, state, restored=restored, evidence=evidence)
-        return said if state is None else replace(said, size=state.size, modified=state.modified)
+        inspection = self._inspect(item, state, restored=restored, evidence=evidence)
+        return inspection if state is None else replace(inspection, size=state.size, modified=state.modified)
 
     def _inspect(self, item: Item, state: FileState | None, *, restored: bool, evidence: bool) -> Inspection:
         sha256, pixels = None, None
@@ -90,58 +87,52 @@ class Inspector:
             if isinstance(data, bytes):
                 sha256 = hashlib.sha256(data).hexdigest()
                 if item.state() != state:
-                    raise PictureError(PictureFault.UNREADABLE, f"{item.name}: was changed while it was read")
+                    raise PictureError(PictureFault.UNREADABLE, f"{item.name}: was changed while it was being read")
                 data = imaging.decode(data, self.channels, item.name)
-            picture = self._fitting(data, item.name)
+            picture = self._converted(data, item.name)
             pixels = _pixel_hash(picture)
             self._require_content(picture, item.name)
         except PictureError as error:
             return self._failed(item.name, sha256, str(error), pixels)
         begun = time.perf_counter()
         try:
-            answers = self._model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=restored)
+            prediction = self._model.predict(picture, denoise=restored)
             ms = 1000 * (time.perf_counter() - begun)
-            noise = noise_of(answers, *picture.shape[:2])
-            p_defect = None if answers.p_defect is None else float(answers.p_defect[0])
-            verdict = self._verdict(p_defect)
+            verdict = self._verdict(prediction.p_defect)
         except Exception as error:  # ONNX Runtime's errors, such as of too little memory, have no common base
             size = f"{picture.shape[1]} x {picture.shape[0]} pixels"
             reason = f"{item.name}: {size} could not be inspected here ({first_line(error)})"
             return self._failed(item.name, sha256, reason, pixels)
-        clean = None if answers.restored is None else answers.restored[0].reshape(picture.shape)
+        noise, denoised = prediction.noise, prediction.denoised
         return Inspection(
             path=item.name,
             sha256=sha256,
             verdict=verdict,
-            p_defect=p_defect,
+            p_defect=prediction.p_defect,
             threshold=self.threshold,
             noise_type=noise.noise_type,
-            noise_level=noise.level if answers.levels is not None else "",
+            noise_level=noise.level if prediction.has_noise_levels else "",
             p_noise=noise.probabilities[noise.noise_type],
             ms=ms,
             model=self.name,
             error="",
-            restored=clean if restored else None,
-            evidence=answers.evidence[0] if evidence and answers.evidence is not None else None,
-            picture=picture if evidence and clean is None else None,
+            restored=denoised if restored else None,
+            evidence=prediction.evidence if evidence else None,
+            picture=picture if evidence and denoised is None else None,
             shape=picture.shape[:2],
-            looks=_looks(
-                picture,
-                clean if self._model.always_restores else None,
-                noise if answers.levels is not None else None,
-            ),
+            looks=_image_statistics(picture, prediction, sharp=self._model.always_denoises),
             pixels=pixels,
         )
 
-    def _fitting(self, picture: Picture, name: str) -> Picture:
-        """The picture in the bundle's channels; a frame of a camera may come in others."""
+    def _converted(self, picture: Picture, name: str) -> Picture:
+        """Return an image in the bundle's channels; a camera frame may have others."""
         height, width = picture.shape[:2]
         if min(height, width) < SMALLEST:
             raise PictureError(
                 PictureFault.UNSUPPORTED,
-                f"{name}: {width} x {height} pixels; needed are at least {SMALLEST} on each side",
+                f"{name}: expected at least {SMALLEST} x {SMALLEST} pixels, got {width} x {height}",
             )
-        return np.ascontiguousarray(_converted(picture, self.channels))
+        return np.ascontiguousarray(_in_channels(picture, self.channels))
 
     def _require_content(self, picture: Picture, name: str) -> None:
         if reason := missing_content(picture, *self._content_limits):
@@ -157,7 +148,7 @@ class Inspector:
 def failed_inspection(
     name: str, sha256: str | None, error: str, *, threshold: float | None, model: str, pixels: str | None = None
 ) -> Inspection:
-    """An inspection without a verdict, which says why; see ``Inspection``."""
+    """Return an inspection without a verdict, with the error; see ``Inspection``."""
     return Inspection(
         path=name,
         sha256=sha256,
@@ -175,9 +166,9 @@ def failed_inspection(
 
 
 def _content_limits(package: Package) -> tuple[float | None, float | None]:
-    """What the pictures that the bundle was measured on show: their least contrast and their widest blank band.
+    """Return the lowest contrast and the widest blank band of the images that the bundle was measured on.
 
-    The contrast is exceeded by all but one in a hundred. Older bundles say neither; then they are None.
+    The contrast is their 1% quantile. Both are None for a bundle whose reference does not have them.
     """
     if REFERENCE not in package.names():
         return None, None
@@ -195,32 +186,20 @@ def _pixel_hash(picture: Picture) -> str:
     return digest.hexdigest()
 
 
-def _converted(picture: Picture, channels: Channels) -> Picture:
-    """In the channels that are asked for; grey is weighted as in ``imaging.decode``."""
+def _in_channels(picture: Picture, channels: Channels) -> Picture:
+    """Return an image in grey or colour; grey is weighted as in ``imaging.decode``."""
     if picture.ndim == (3 if channels is Channels.RGB else 2):
         return picture
     code = cv2.COLOR_GRAY2RGB if channels is Channels.RGB else cv2.COLOR_RGB2GRAY
     return np.asarray(cv2.cvtColor(picture, code), np.uint8)
 
 
-def _looks(picture: Picture, restored: Picture | None, noise: NoiseEstimate | None) -> Looks:
+def _image_statistics(picture: Picture, prediction: Prediction, *, sharp: bool) -> Looks:
+    """Return the statistics of an image for drift monitoring; ``sharp``: with the sharpness of the denoised image."""
+    noise = prediction.noise if prediction.has_noise_levels else None
     return Looks(
         brightness=brightness(picture),
-        sharpness=None if restored is None else sharpness(restored),
+        sharpness=sharpness(prediction.denoised) if sharp and prediction.denoised is not None else None,
         sigma=noise.sigma if noise else None,
         density=noise.density if noise else None,
     )
-
-
-def noise_of(answers: Answers, height: int, width: int) -> NoiseEstimate:
-    """What the answers about one picture say of its noise; waves are looked into only where they are the likeliest."""
-    chances = answers.p_noise[0]
-    likeliest = answers.noise_types[int(chances.argmax())]
-    waves: NDArray[np.float32] | list[float] | None = None
-    if likeliest is NoiseType.PERIODIC and answers.waves is not None:
-        waves = answers.waves[0]
-    elif likeliest is NoiseType.PERIODIC and answers.wave is not None:
-        waves = answers.wave[0].tolist()
-    zeros = [0.0] * len(estimated_noises(answers.noise_types))
-    levels = zeros if answers.levels is None else answers.levels[0].tolist()
-    return tell_noise(chances.tolist(), levels, waves, height, width, answers.noise_types)

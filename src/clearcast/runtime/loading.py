@@ -1,4 +1,4 @@
-"""A bundle as a Python program uses it."""
+"""Python API: a loaded bundle that predicts images."""
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -15,16 +15,16 @@ from clearcast.runtime.verifying import load_model
 
 
 class Bundle:
-    """A bundle that is loaded and ready to inspect; see ``clearcast.load``.
+    """A loaded bundle, ready to inspect images; see ``clearcast.load``.
 
     Attributes:
-        name: the bundle's name and the first characters of its fingerprint, as results name it.
-        threshold: the probability of defect above which the verdict is defect, 0..1; None where it judges nothing.
-        retake_distance: the verdict is retake where the log-odds of defect are nearer than this to those of the
-            threshold; None where it never is.
-        noise_types: those that it tells apart, in the order of its networks' outputs.
-        manifest: all that the bundle says of itself: what it was trained on, how well it did, by which versions.
-        threads: how many pictures are worked on at a time.
+        name: the bundle's name and the first characters of its fingerprint, as in the results.
+        threshold: the probability of defect above which the verdict is defect, 0..1; None if it gives no verdicts.
+        retake_distance: the verdict is retake if the log-odds of defect are nearer than this to those of the threshold;
+            None: never.
+        noise_types: the noise types that it classifies.
+        manifest: metadata of the bundle: training data, measured figures, package versions.
+        threads: how many images are processed at a time.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None, trust: Trust | None = None) -> None:
@@ -50,17 +50,17 @@ class Bundle:
         worksheet: str | None = None,
         strip_prefix: Sequence[str] = (),
     ) -> Generator[Inspection, None, None]:
-        """Inspect the pictures of a source, lazily and in its order; a bad picture is an inspection with an error.
+        """Inspect the images of a source, lazily and in its order; a bad image gives an inspection with an error.
 
         Args:
             source, recursive, shard, root, column: see ``clearcast.runtime.sources.items``.
-            worksheet: of a workbook as source; None: the first that has the column.
-            strip_prefix: of a sheet as source, what is taken off the beginning of its paths.
-            restored: give the picture without noise with each inspection.
-            evidence: give the log-odds of defect by place with each inspection.
+            worksheet: of a workbook as source; None: the first one that has the column.
+            strip_prefix: prefixes to remove from the paths of a sheet as source.
+            restored: include the denoised image in each inspection.
+            evidence: include the log-odds of defect by place in each inspection.
 
         Raises:
-            SourceError: there is no such source, or it holds no picture.
+            SourceError: the source does not exist, or has no images.
             SheetError: the source is a sheet that cannot be read.
         """
         reading = Reading(worksheet=worksheet, strip_prefix=tuple(strip_prefix))

@@ -1,4 +1,4 @@
-"""What a bundle says of itself."""
+"""Manifest of a bundle (``manifest.json``): its schema, reading, writing, fingerprint and seal."""
 
 import hashlib
 import json
@@ -15,13 +15,12 @@ from clearcast.runtime.conforming import misfits, parse_json
 
 FORMAT = 2
 MANIFEST = "manifest.json"
-SIGNATURE = "manifest.sig"  # beside the manifest, whose bytes it signs; see ``signing``
-LEGACY_NOISE_TYPES = ("gaussian", "salt_and_pepper", "periodic", "none")  # of bundles whose manifest does not list any
-_WITHOUT_GRAPHS = 1  # the format before there were graphs; its weights are read as ever
+LEGACY_NOISE_TYPES = ("gaussian", "salt_and_pepper", "periodic", "none")  # of bundles whose manifest lists none
+SIGNATURE = "manifest.sig"  # signs the bytes of the manifest; see ``signing``
 
 
 class TrainedOn(TypedDict):
-    """The data that a bundle was made from."""
+    """Data that a bundle was trained on."""
 
     sheet: str
     sheet_sha256: str
@@ -34,7 +33,7 @@ class TrainedOn(TypedDict):
 
 
 class Effort(TypedDict):
-    """How a bundle was trained: seed, plan (see ``fitting.Plan``), minutes of each phase, device, budget if any."""
+    """Training of a bundle: seed, steps (see ``fitting.Plan``), minutes of each phase, device, and budget, if any."""
 
     seed: int
     plan: dict[str, int | None]
@@ -44,13 +43,12 @@ class Effort(TypedDict):
 
 
 class JudgeFacts(TypedDict):
-    """What the judge needs besides weights.
+    """Settings of the defect classifier.
 
-    ``shape``: (height, width) in pixels that pictures are judged at. A logit divided by ``temperature`` is a
-    calibrated log-odds of defect; a logit above ``threshold`` is the verdict defect. ``crossfitted``: whether both were
-    chosen by what judges said of parts that they had not learned from; else they are 1 and 0. ``retake_distance``: a
-    picture whose calibrated log-odds are nearer than this to those of the threshold is to be retaken; where it is not
-    said, none is.
+    ``shape``: (height, width) in pixels that images are classified at. ``temperature``: a logit divided by it is the
+    calibrated log-odds of defect. ``threshold``: a logit above it is the verdict defect. ``crossfitted``: whether both
+    were chosen on out-of-fold predictions; if not, they are 1 and 0. ``retake_distance``: the verdict is retake if the
+    calibrated log-odds are nearer than this to those of the threshold; absent: never.
     """
 
     shape: list[int]
@@ -61,10 +59,10 @@ class JudgeFacts(TypedDict):
 
 
 class Parity(TypedDict):
-    """How near ONNX Runtime came to PyTorch when the graphs were written.
+    """Result of the parity check of ONNX Runtime against PyTorch.
 
-    ``flips``: verdicts that differ. ``largest_difference``: of any probability. ``pixels_off``: the largest share of a
-    picture's restored pixels that differ by more than one grey level, 0..1.
+    ``flips``: verdicts that differ. ``largest_difference``: of any probability. ``pixels_off``: the largest share of an
+    image's denoised pixels that differ by more than one grey level, 0..1.
     """
 
     pictures: int
@@ -74,21 +72,20 @@ class Parity(TypedDict):
 
 
 class Graph(TypedDict):
-    """The names of what an ONNX graph takes and gives; ``clearcast.bundle.graphs`` says what each is."""
+    """Input and output names of an ONNX graph; ``clearcast.bundle.graphs`` describes each."""
 
     inputs: list[str]
     outputs: list[str]
 
 
 class Trained(TypedDict):
-    """What is known of a bundle's networks: all that ``manifest.json`` held in format 1, which had no graphs.
+    """Part of the manifest that describes the trained networks.
 
-    ``files``: the SHA-256 of every other file, by its name, such as ``inspect.onnx`` or ``golden/0.png``. ``judge`` is
-    None where nothing could be learned about verdicts, and then ``no_judge`` says why. ``measured``: figures on test
-    rows, with intervals (see ``evaluation/evidence/contract.py``). ``noise_made_anew``: whether that is with noise made
-    for the purpose, because no test row is noisy; where it is not said, it is not. ``distilled_from``: name and
-    fingerprint of the bundle that taught this one. ``noise_types``: the classes of noise in the order of the networks'
-    outputs; read it by ``noise_types_of``.
+    ``files``: the SHA-256 of every other file, by name, such as ``inspect.onnx`` or ``golden/0.png``. ``judge``: None
+    if no classifier could be trained; ``no_judge`` is the reason. ``measured``: figures on test rows, with confidence
+    intervals (see ``evaluation/evidence/contract.py``). ``noise_made_anew``: whether noise was added to the test rows
+    because none is noisy; absent: no. ``distilled_from``: name and fingerprint of the teacher bundle. ``noise_types``:
+    the classes of noise in the order of the networks' outputs; read them with ``noise_types_of``.
     """
 
     format: int
@@ -107,12 +104,12 @@ class Trained(TypedDict):
 
 
 class Manifest(Trained):
-    """The content of ``manifest.json``.
+    """Content of ``manifest.json``.
 
-    ``threshold``: the probability above which the verdict is defect, 0..1, that of ``judge``; None without a judge.
-    ``fingerprint``: SHA-256 of ``files``, which is who this bundle is. ``graphs``: by file name. ``versions``: of the
-    packages that the graphs were made and compared with. ``seal``: SHA-256 of the rest of the manifest, so that a
-    changed threshold is noticed.
+    ``threshold``: the probability of defect above which the verdict is defect, 0..1, equal to that of ``judge``; None
+    without a classifier. ``fingerprint``: SHA-256 of ``files``, the identity of the bundle. ``graphs``: by file name.
+    ``versions``: of the packages that exported and checked the graphs. ``seal``: SHA-256 of the rest of the manifest,
+    which detects a changed threshold.
     """
 
     threshold: float | None
@@ -124,28 +121,28 @@ class Manifest(Trained):
     seal: str
 
 
-class _PicturesRead(TypedDict):
+class _TrainedOnFields(TypedDict):
     sheet: str
     channels: Channels
 
 
-class _Read(TypedDict):
-    """What inspecting and verifying read of a manifest, besides what fingerprint and seal make sure of."""
+class _CheckedFields(TypedDict):
+    """Fields whose types are checked when a manifest is read; fingerprint and seal are checked apart."""
 
     recipe: str
     clearcast: str
     created: str
-    trained_on: _PicturesRead
+    trained_on: _TrainedOnFields
     judge: JudgeFacts | None
     no_judge: str | None
     threshold: float | None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, after all other files: with it the folder is a bundle.
+    """Write the manifest of a folder, after all its other files; it makes the folder a bundle.
 
-    Its ``files``, ``fingerprint`` and ``seal`` are filled in here, with all files of the folder and of its golden
-    pictures, but for hidden ones, which belong to the system. A signature of another manifest is taken away.
+    ``files``, ``fingerprint`` and ``seal`` are filled in here, from all files of the folder and of ``golden/`` except
+    hidden ones, which belong to the system. An earlier signature is deleted.
     """
     (folder / SIGNATURE).unlink(missing_ok=True)
     there = (*folder.iterdir(), *folder.glob("golden/*"))
@@ -161,48 +158,40 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:
-    """Read what ``write_manifest`` wrote.
+    """Parse and check a manifest.
 
     Args:
         text: the file's content.
-        where: the bundle, for messages.
+        where: path of the bundle, for messages.
 
     Raises:
-        OutputError: damaged, of another format, or it names files that are not its own.
+        OutputError: it is damaged, has another format, or names files outside the bundle.
     """
-    manifest = cast(Manifest, parse_trained(text, where))
-    if manifest["format"] == _WITHOUT_GRAPHS:
-        raise OutputError(
-            f"{where}: a bundle of format {_WITHOUT_GRAPHS} has no ONNX graphs; make one with "
-            "'clearcast export OLD NEW'"
-        )
-    _require(manifest, Manifest.__required_keys__, where)
+    manifest = _parse_format(text, where)
+    for name in manifest["files"]:
+        if not is_inside(name):
+            raise OutputError(f"{where}: {MANIFEST} names {name!r}, which is outside the bundle; do not use it")
     if manifest["fingerprint"] != fingerprint(manifest["files"]):
-        raise OutputError(f"{where}: its {MANIFEST} was changed (fingerprint); copy the bundle again")
+        raise OutputError(f"{where}: {MANIFEST} was changed (fingerprint); copy the bundle again")
     if manifest["seal"] != seal_of(manifest):
-        raise OutputError(f"{where}: its {MANIFEST} was changed (seal); copy the bundle again")
-    if wrong := misfits(dict(manifest), _Read) or _out_of_range(manifest):
-        raise OutputError(
-            f"{where}: its {MANIFEST} says of {', '.join(wrong)} what makes no sense; make the bundle again"
-        )
+        raise OutputError(f"{where}: {MANIFEST} was changed (seal); copy the bundle again")
+    if wrong := misfits(dict(manifest), _CheckedFields) or _out_of_range(manifest):
+        raise OutputError(f"{where}: {MANIFEST} has an invalid value for {', '.join(wrong)}; recreate the bundle")
     return manifest
 
 
-def parse_trained(text: bytes, where: str) -> Trained:
-    """The same for who needs the weights alone, so that a bundle from before there were graphs will do."""
+def _parse_format(text: bytes, where: str) -> Manifest:
+    """Parse a manifest of this format; its members are there, but their values are not checked."""
     try:
         manifest = parse_json(text)
     except (ValueError, RecursionError) as error:
-        raise OutputError(f"{where}: its {MANIFEST} is damaged ({error}); copy the bundle again") from None
+        raise OutputError(f"{where}: {MANIFEST} is damaged ({error}); copy the bundle again") from None
     found = manifest.get("format") if isinstance(manifest, dict) else None
-    if not isinstance(manifest, dict) or found not in [FORMAT, _WITHOUT_GRAPHS]:
-        raise OutputError(f"{where}: a bundle of format {found!r}; this version reads format {FORMAT}")
-    _require(manifest, Trained.__required_keys__, where)
+    if not isinstance(manifest, dict) or found != FORMAT:
+        raise OutputError(f"{where}: expected a bundle of format {FORMAT}, got format {found!r}")
+    _require_members(manifest, where)
     _require_noise_types(manifest, where)
-    for name in manifest["files"]:
-        if not is_inside(name):
-            raise OutputError(f"{where}: its manifest names {name!r}, which lies outside; do not use this bundle")
-    return cast(Trained, manifest)
+    return cast(Manifest, manifest)
 
 
 def noise_types_of(manifest: Trained) -> tuple[NoiseType, ...]:
@@ -222,23 +211,23 @@ def _require_noise_types(manifest: Mapping[str, object], where: str) -> None:
 
 
 def fingerprint(files: dict[str, str]) -> str:
-    """SHA-256 over names and hashes of a bundle's files, in hexadecimal."""
+    """Return the SHA-256 of the names and hashes of a bundle's files, in hexadecimal."""
     return sha256("".join(f"{name} {files[name]}\n" for name in sorted(files)).encode())
 
 
 def seal_of(manifest: Mapping[str, object]) -> str:
-    """SHA-256 of what a manifest says but its seal, however it is written: as JSON gives it back, with sorted keys."""
-    said = json.loads(json.dumps({key: value for key, value in manifest.items() if key != "seal"}))
-    return sha256(json.dumps(said, sort_keys=True).encode())
+    """Return the SHA-256 of a manifest without its seal, as JSON with sorted keys, whatever its formatting."""
+    content = json.loads(json.dumps({key: value for key, value in manifest.items() if key != "seal"}))
+    return sha256(json.dumps(content, sort_keys=True).encode())
 
 
 def sha256(data: bytes) -> str:
-    """In hexadecimal."""
+    """Return the SHA-256 of data in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def is_inside(name: str) -> bool:
-    r"""Whether a name is plainly that of a file of a bundle: at most one folder deep, on every system.
+    r"""Return whether a name is a plain path inside a bundle, at most one folder deep, on every operating system.
 
     >>> [is_inside(name) for name in ("a.onnx", "golden/0.png", "../a", "/a", "C:a", "a//b", "a\\b", "a/b/c", "")]
     [True, True, False, False, False, False, False, False, False]
@@ -249,17 +238,17 @@ def is_inside(name: str) -> bool:
 
 
 def _out_of_range(manifest: Manifest) -> list[str]:
-    """The members that decide verdicts and have values that cannot be."""
-    threshold, judge = manifest["threshold"], manifest["judge"]
+    """Return the members that decide verdicts and are out of range."""
+    threshold, classifier = manifest["threshold"], manifest["judge"]
     wrong = [] if threshold is None or 0 <= threshold <= 1 else ["threshold"]
-    if judge and not (judge["temperature"] > 0 and judge.get("retake_distance", 0) >= 0):
+    if classifier and not (classifier["temperature"] > 0 and classifier.get("retake_distance", 0) >= 0):
         wrong.append("judge")
     return wrong
 
 
-def _require(manifest: Mapping[str, object], keys: frozenset[str], where: str) -> None:
-    missing = sorted(keys - set(manifest))
+def _require_members(manifest: Mapping[str, object], where: str) -> None:
+    missing = sorted(Manifest.__required_keys__ - set(manifest))
     files = manifest.get("files")
     if missing or not isinstance(files, dict) or not all(isinstance(value, str) for value in files.values()):
-        lack = ", ".join(missing) or "files"
-        raise OutputError(f"{where}: its {MANIFEST} is damaged (it does not say {lack}); copy the bundle again")
+        lacking = ", ".join(missing) or "files"
+        raise OutputError(f"{where}: {MANIFEST} is damaged (it lacks {lacking}); copy the bundle again")

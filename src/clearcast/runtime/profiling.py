@@ -1,4 +1,4 @@
-"""How fast a bundle inspects on this machine, where the time goes, and how far that is from only decoding."""
+"""Speed benchmark of a bundle: images per second, time of each stage, and the time of only decoding."""
 
 import hashlib
 import re
@@ -20,7 +20,7 @@ from clearcast.errors import PictureError
 from clearcast.progress import progress_bar
 from clearcast.runtime.beside import Beside, PictureWriter
 from clearcast.runtime.engine import cores, inspect
-from clearcast.runtime.inspector import Inspector, noise_of
+from clearcast.runtime.inspector import Inspector
 from clearcast.runtime.looks import brightness, sharpness
 from clearcast.runtime.model import SMALLEST, Model
 from clearcast.runtime.package import Package, open_package
@@ -29,24 +29,24 @@ from clearcast.runtime.sinks import open_sink
 from clearcast.runtime.sources import Item, Source, SourceError, items
 from clearcast.runtime.verifying import load_model
 
-_BLOCKS = 5  # decoding alone and inspecting take turns, so that both meet the same hindrances
-_LOOKED_INTO = 100  # pictures whose stages are timed
+_BLOCKS = 5  # decoding and inspecting alternate, so that other load affects both
+_PROFILED = 100  # images whose stages are timed
 
-Spent = dict[str, float]
-"""Seconds by what they were spent on."""
+_Seconds = dict[str, float]
+"""Seconds by stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedRequest:
-    """What is asked of ``measure_speed``.
+    """Arguments of ``measure_speed``.
 
     Attributes:
         bundle: its folder or zip.
         source, root, column, reading: see ``sources.items``.
-        limit: pictures at most.
-        threads: how many pictures are worked on at a time; None: as many as there are cores.
-        suffix: write restored pictures in this format too, such as ``.jpg``; None: write none.
-        trust: whose signature the bundle must have; None: it needs none.
+        limit: largest number of images.
+        threads: how many images are processed at a time; None: as many as there are cores.
+        suffix: format of denoised images to write, such as ``.jpg``; None: none are written.
+        trust: public keys, one of which must have signed the bundle; None: no signature is required.
         console: shows progress.
     """
 
@@ -64,19 +64,18 @@ class SpeedRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """What was measured.
+    """Result of the speed benchmark.
 
     Attributes:
-        model: which bundle.
-        pictures: how many were inspected.
-        errors: how many of them could not be.
-        threads: how many at a time.
+        model: name of the bundle.
+        pictures: how many images were inspected.
+        errors: how many of them had an error.
+        threads: how many were processed at a time.
         loading: seconds until the bundle was ready.
-        inspecting: seconds for all, from reading a file to its row.
-        decoding: seconds for the same files, only read and decoded with the same threads.
-        stages: seconds of a picture in each stage, by its name, while as many threads were at work.
-        peak: bytes of memory that the process held at most, before the stages were timed; None where the system does
-            not tell.
+        inspecting: seconds for all images, from reading a file to its row.
+        decoding: seconds to only read and decode the same files with as many threads.
+        stages: seconds of an image in each stage, by name, while as many threads were working.
+        peak: peak memory of the process in bytes, before the stages were timed; None if the system does not report it.
     """
 
     model: str
@@ -91,11 +90,11 @@ class Speed:
 
 
 def measure_speed(request: SpeedRequest) -> Speed:
-    """Inspect pictures to a file that is thrown away, in turns with only decoding them.
+    """Inspect images to a temporary file, alternating with only decoding them.
 
     Raises:
         OutputError: the bundle cannot be used.
-        SourceError: there is no such source, or it holds no file.
+        SourceError: the source does not exist, or has no files.
         SheetError: the source is a sheet that cannot be read.
     """
     begun = time.perf_counter()
@@ -107,48 +106,48 @@ def measure_speed(request: SpeedRequest) -> Speed:
     found = list(islice(listed, request.limit))
     _require_files(found)
     with tempfile.TemporaryDirectory() as folder:
-        spent, errors = _in_turns(found, inspector, threads, Path(folder), request)
+        seconds, errors = _measure_in_turns(found, inspector, threads, Path(folder), request)
         peak = peak_memory()
-        stages = _stages(found[:_LOOKED_INTO], package, threads, Path(folder), request.suffix)
+        stages = _stages(found[:_PROFILED], package, threads, Path(folder), request.suffix)
     return Speed(
         model=inspector.name,
         pictures=len(found),
         errors=errors,
         threads=threads,
         loading=loading,
-        inspecting=spent["inspecting"],
-        decoding=spent["decoding"],
-        stages=stages | {"row": spent["row"] / len(found)},
+        inspecting=seconds["inspecting"],
+        decoding=seconds["decoding"],
+        stages=stages | {"row": seconds["row"] / len(found)},
         peak=peak,
     )
 
 
-def _in_turns(
+def _measure_in_turns(
     found: Sequence[Item], inspector: Inspector, threads: int, folder: Path, request: SpeedRequest
-) -> tuple[Spent, int]:
-    """Seconds of decoding and of inspecting all pictures, and how many had an error."""
-    spent: Spent = {}
+) -> tuple[_Seconds, int]:
+    """Return the seconds of decoding and of inspecting all images, and how many had an error."""
+    seconds: _Seconds = {}
     errors, done, first = 0, 0, found[: 4 * threads]
     with progress_bar(request.console, "Measuring", rate=True) as progress:
         _decode_all(first, inspector, threads)
         _inspect_all(first, inspector, threads, folder / "first", request.suffix, {})
         for place in range(min(_BLOCKS, len(found))):
             block = found[place::_BLOCKS]
-            with _clock(spent, "decoding"):
+            with _clock(seconds, "decoding"):
                 _decode_all(block, inspector, threads)
-            with _clock(spent, "inspecting"):
-                errors += _inspect_all(block, inspector, threads, folder / str(place), request.suffix, spent)
+            with _clock(seconds, "inspecting"):
+                errors += _inspect_all(block, inspector, threads, folder / str(place), request.suffix, seconds)
             done += len(block)
             progress(done, len(found))
-    return spent, errors
+    return seconds, errors
 
 
 def peak_memory() -> int | None:
-    """Bytes that this process has held at most; None where the system does not tell."""
+    """Return the peak memory of this process in bytes; None if the system does not report it."""
     if sys.platform == "win32":
         return None
     status = Path("/proc/self/status")
-    if status.exists():  # what ``getrusage`` tells there may be of the process that started this one
+    if status.exists():  # ``getrusage`` may report that of the parent process there
         found = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(encoding="utf-8"), re.MULTILINE)
         if found:
             return 1024 * int(found[1])
@@ -165,7 +164,7 @@ def _require_files(found: Sequence[Item]) -> None:
         except PictureError:
             continue
         if not isinstance(data, bytes):
-            raise SourceError(f"{item.name}: nothing is decoded there; name picture files, to compare with decoding")
+            raise SourceError(f"{item.name}: expected image files, which are decoded, got another source")
 
 
 def _decode_all(block: Sequence[Item], inspector: Inspector, threads: int) -> None:
@@ -182,63 +181,61 @@ def _decode_all(block: Sequence[Item], inspector: Inspector, threads: int) -> No
 
 
 def _inspect_all(
-    block: Sequence[Item], inspector: Inspector, threads: int, folder: Path, suffix: str | None, spent: Spent
+    block: Sequence[Item], inspector: Inspector, threads: int, folder: Path, suffix: str | None, seconds: _Seconds
 ) -> int:
-    """Inspect as ``clearcast predict`` does; what writing rows takes is added to ``spent``.
+    """Inspect as ``clearcast predict`` does; the time of writing rows is added to ``seconds``.
 
     Returns:
-        how many pictures had an error.
+        How many images had an error.
     """
     writer = PictureWriter(Beside(denoised=folder / "denoised", suffix=suffix)) if suffix else None
     sink, _ = open_sink(folder / "results.csv", model=inspector.name, resume=False)
     errors = 0
     with sink, closing(inspect(inspector, block, workers=threads, restored=bool(writer), finish=writer)) as inspections:
         for inspection in inspections:
-            with _clock(spent, "row"):
+            with _clock(seconds, "row"):
                 sink.write(inspection)
             errors += bool(inspection.error)
     return errors
 
 
-def _stages(block: Sequence[Item], package: Package, threads: int, folder: Path, suffix: str | None) -> Spent:
-    """Seconds of a picture in each stage, the same steps as an inspection's, one after the other in each thread."""
+def _stages(block: Sequence[Item], package: Package, threads: int, folder: Path, suffix: str | None) -> _Seconds:
+    """Return the seconds of an image in each stage of an inspection, one stage after the other in each thread."""
     model = Model(package)
     with ThreadPoolExecutor(threads) as pool:
         each = list(filter(None, pool.map(lambda item: _steps(item, model, folder, suffix), block)))
-    return {name: sum(spent[name] for spent in each) / len(each) for name in (each[0] if each else ())}
+    return {name: sum(seconds[name] for seconds in each) / len(each) for name in (each[0] if each else ())}
 
 
-def _steps(item: Item, model: Model, folder: Path, suffix: str | None) -> Spent:
-    """Seconds of each stage; empty where the picture cannot be inspected."""
-    spent: Spent = {}
+def _steps(item: Item, model: Model, folder: Path, suffix: str | None) -> _Seconds:
+    """Return the seconds of each stage; empty if the image cannot be inspected."""
+    seconds: _Seconds = {}
     try:
-        with _clock(spent, "read"):
+        with _clock(seconds, "read"):
             data = item.read()
         assert isinstance(data, bytes)
-        with _clock(spent, "hash"):
+        with _clock(seconds, "hash"):
             name = hashlib.sha256(data).hexdigest()
-        with _clock(spent, "decode"):
+        with _clock(seconds, "decode"):
             picture = imaging.decode(data, model.channels, item.name)
     except PictureError:
         return {}
     if min(picture.shape[:2]) < SMALLEST:
         return {}
-    with _clock(spent, "infer"):
-        answers = model.answer(picture.reshape(1, *picture.shape[:2], -1), restored=bool(suffix))
-    restored = None if answers.restored is None else answers.restored[0].reshape(picture.shape)
-    with _clock(spent, "tell"):
-        noise_of(answers, *picture.shape[:2])
+    with _clock(seconds, "infer"):
+        denoised = model.predict(picture, denoise=bool(suffix)).denoised
+    with _clock(seconds, "tell"):
         brightness(picture)
-        if restored is not None and model.always_restores:
-            sharpness(restored)
-    if suffix and restored is not None:
-        with _clock(spent, "picture"):
-            imaging.save(folder / "stages" / f"{name}{suffix}", restored)
-    return spent
+        if denoised is not None and model.always_denoises:
+            sharpness(denoised)
+    if suffix and denoised is not None:
+        with _clock(seconds, "picture"):
+            imaging.save(folder / "stages" / f"{name}{suffix}", denoised)
+    return seconds
 
 
 @contextmanager
-def _clock(spent: Spent, name: str) -> Iterator[None]:
+def _clock(seconds: _Seconds, name: str) -> Iterator[None]:
     begun = time.perf_counter()
     yield
-    spent[name] = spent.get(name, 0.0) + time.perf_counter() - begun
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""What pictures were like when a bundle was made: what later ones are compared with."""
+"""Drift reference (``reference.json``): statistics of a bundle's images, to compare later ones with."""
 
 from typing import Final, NotRequired, TypedDict, cast
 
@@ -10,22 +10,22 @@ PERCENTILES: Final = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 
 
 class Spread(TypedDict):
-    """How a number was spread over ``count`` pictures; ``quantiles`` are its ``PERCENTILES``."""
+    """Distribution of a number over ``count`` images; ``quantiles`` are its ``PERCENTILES``."""
 
     count: int
     quantiles: list[float]
 
 
 class Reference(TypedDict):
-    """The content of ``reference.json``.
+    """Content of ``reference.json``.
 
-    ``pictures``: the subset of rows whose noisy pictures these are, which did not teach where that is ``test``.
-    ``parts``: how many parts they show; where it is not said, each another.
-    ``numbers``: ``brightness`` and ``sharpness``, see ``looks``; ``contrast`` and ``blank_band``, see ``content``
-    (absent in older bundles); ``p_defect``, 0..1, where the bundle judges; where it
-    tells them, ``sigma`` of the pictures that were said to have grain, and ``density`` of those with salt and pepper,
-    0..1. ``noise_types`` and ``verdicts``: the share of pictures of which each was said, 0..1; ``verdicts`` is empty
-    where the bundle does not judge, and names ``retake`` where it gives that.
+    ``pictures``: the subset of rows whose noisy images these are; ``test``: the bundle was not trained on them.
+    ``parts``: how many parts they show; absent: each another.
+    ``numbers``: ``brightness`` and ``sharpness``, see ``looks``; ``contrast`` and ``blank_band``, see ``content`` (may
+    be absent); ``p_defect``, 0..1, if the bundle gives verdicts; if it estimates noise levels, ``sigma`` of the
+    images with predicted Gaussian noise, and ``density`` of those with salt and pepper, 0..1.
+    ``noise_types`` and ``verdicts``: share of images by prediction, 0..1; ``verdicts`` is empty if the bundle gives
+    none, and has ``retake`` if the bundle gives that.
     """
 
     pictures: str
@@ -36,26 +36,26 @@ class Reference(TypedDict):
 
 
 def parse_reference(text: bytes, where: str) -> Reference:
-    """Read a ``reference.json``.
+    """Parse and check a ``reference.json``.
 
     Args:
         text: the file's content.
-        where: the bundle, for messages.
+        where: path of the bundle, for messages.
 
     Raises:
-        OutputError: it is none.
+        OutputError: it is invalid.
     """
     try:
         reference = parse_json(text)
     except (ValueError, RecursionError):
         reference = None
-    if not conforms(reference, Reference) or not _can_be(cast(Reference, reference)):
-        raise OutputError(f"{where}: its {REFERENCE} does not say what pictures were like; make the bundle again")
+    if not conforms(reference, Reference) or not _is_consistent(cast(Reference, reference)):
+        raise OutputError(f"{where}: {REFERENCE} is not a valid drift reference; recreate the bundle")
     return cast(Reference, reference)
 
 
-def _can_be(reference: Reference) -> bool:
-    """Whether what is compared later can be: brightness counts pictures, and whoever divides by counts needs some."""
+def _is_consistent(reference: Reference) -> bool:
+    """Return whether counts, quantiles and shares are possible; brightness is required, since it counts the images."""
     numbers = reference["numbers"]
     counts = [spread["count"] for spread in numbers.values()] + [reference.get("parts", 1)]
     shares = [*reference["noise_types"].values(), *reference["verdicts"].values()]

@@ -1,4 +1,4 @@
-"""Write a bundle at another place: its folder as one zip, or its zip as a folder. It needs nothing but the bundle."""
+"""Copy a bundle between folder and zip archive, and sign it; needs nothing but the bundle."""
 
 import os
 import shutil
@@ -7,33 +7,34 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clearcast.errors import OutputError
-from clearcast.runtime.manifest import FORMAT, MANIFEST, SIGNATURE, parse_trained
+from clearcast.runtime.manifest import MANIFEST, SIGNATURE
 from clearcast.runtime.package import Package, open_package, pack, read_signature, reader_of
 from clearcast.runtime.signing import Trust, read_private_key, sign
 
 
 def has_graphs(source: Path) -> bool:
-    """Whether something is a bundle that can be inspected with: no study's run, and none from before there were graphs.
+    """Return whether a path is a bundle, and not a study's run.
 
     Raises:
-        OutputError: it is neither of the three, or damaged.
+        OutputError: it is neither.
     """
     if source.is_dir() and not (source / MANIFEST).exists() and (source / "run.json").exists():
         return False
-    return parse_trained(reader_of(source)(MANIFEST), str(source))["format"] == FORMAT
+    reader_of(source)
+    return True
 
 
 def repack(source: Path, out: Path, *, trust: Trust | None = None, key: Path | None = None) -> None:
-    """Write a bundle anew, as ``new_bundle`` does; each file is checked.
+    """Copy a bundle to a new folder or zip, see ``new_bundle``; each file is checked.
 
     Args:
         source: the bundle.
-        out: must not be there.
-        trust: whose signature ``source`` must have; None: it needs none.
-        key: the private key to sign with; None: a signature that is there is copied.
+        out: must not exist.
+        trust: public keys, one of which must have signed ``source``; None: no signature is required.
+        key: the private key to sign with; None: an existing signature is copied.
 
     Raises:
-        OutputError: the bundle is damaged or not signed as ``trust`` asks, the key cannot be used, or ``out`` is there.
+        OutputError: the bundle is damaged or not signed by a trusted key, the key cannot be used, or ``out`` exists.
     """
     package = open_package(source, trust)
     secret = read_private_key(key) if key else None
@@ -47,7 +48,7 @@ def repack(source: Path, out: Path, *, trust: Trust | None = None, key: Path | N
 
 
 def copy_files(package: Package, folder: Path) -> None:
-    """Write all files of a bundle but its manifest and signature to a folder; each is checked."""
+    """Copy all files of a bundle except its manifest and signature to a folder; each is checked."""
     for name in package.names():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
@@ -56,13 +57,13 @@ def copy_files(package: Package, folder: Path) -> None:
 
 @contextmanager
 def new_bundle(out: Path) -> Iterator[Path]:
-    """An empty folder to make a bundle in, which becomes ``out``, whole or not at all; if that ends in .zip, one file.
+    """Yield an empty folder to write a bundle into, which becomes ``out`` atomically; a zip file if it ends in .zip.
 
     Raises:
-        OutputError: ``out`` is there.
+        OutputError: ``out`` exists.
     """
     if out.exists():
-        raise OutputError(f"{out} is there already; name another, or delete it")
+        raise OutputError(f"{out} already exists; choose another name, or delete it")
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     folder = out.with_name(f".{out.name}.{os.getpid()}")  # on the same disk
     folder.mkdir()

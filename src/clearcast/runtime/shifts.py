@@ -1,8 +1,8 @@
-"""How far numbers and shares of a run of pictures are from those of the reference.
+"""Drift statistics: changes in the distribution of a number and in shares, against the drift reference.
 
-With enough pictures every trifle is "significant", and with few of them chance looks like a change. So a change is told
-where both hold: it is too large for chance, and large in itself, measured in the reference's own spread. Pictures of
-one part are alike: of what parts differ in, a reference says no more than it has parts.
+With many images every trifle is significant, and with few images chance looks like a change. So a change is reported
+only if it is too large for chance and also large in itself, relative to the reference's spread. Images of one part are
+alike: for properties of parts, the sample size of a reference is its number of parts.
 """
 
 import math
@@ -13,45 +13,45 @@ from numpy.typing import NDArray
 
 from clearcast.runtime.reference import PERCENTILES, Spread
 
-FEWEST = 20  # pictures; fewer say nothing
-_CHANCE = 0.002  # of calling a change in one number what is none, at most (Dvoretzky-Kiefer-Wolfowitz)
-_FAR = 0.5  # spreads that a number must have moved by
-_MIDDLE = np.linspace(0.05, 0.95, 91)  # outliers count as often as they occur, not by how far out they are
-_NORMAL_90 = 3.29  # standard deviations between the 5% and the 95% quantile of a normal distribution
-_SURE = 3.5  # standard errors that a share must have moved by
-_ANGLE = 0.3  # Cohen's h that a share must have moved by: 0.50 to 0.65, or 0.02 to 0.08
+FEWEST = 20  # images; with fewer, no change is reported
+_CHANCE = 0.002  # largest probability of a false alarm for one number (Dvoretzky-Kiefer-Wolfowitz)
+_FAR = 0.5  # spreads by which a number must have moved
+_MIDDLE = np.linspace(0.05, 0.95, 91)  # limits the weight of outliers
+_NORMAL_90 = 3.29  # standard deviations from the 5% to the 95% quantile of a normal distribution
+_SURE = 3.5  # standard errors by which a share must have moved
+_ANGLE = 0.3  # Cohen's h by which a share must have moved: 0.50 to 0.65, or 0.02 to 0.08
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shift:
-    """How a number moved.
+    """Change in the distribution of a number.
 
     Attributes:
         spreads: mean distance of quantiles (Wasserstein, from the 5% to the 95% one) in the reference's spreads.
-        moved: the same with signs, so that it is about 0 where the number only varies more, or less.
+        moved: the same with signs: about 0 if only the variance changed.
         now, then: the quantiles at 25, 50 and 75% of this run and of the reference.
-        above, below: shares of pictures above the reference's 95% quantile, and below its 5% one.
+        above, below: shares of images above the reference's 95% quantile, and below its 5% quantile.
     """
 
     spreads: float
     moved: float
-    now: Floats
-    then: Floats
+    now: _Floats
+    then: _Floats
     above: float
     below: float
 
 
-def shift_of(values: Floats, reference: Spread, least: float, parts: int | None = None) -> Shift | None:
-    """How a number moved; None where that may be chance, or is too little to speak of.
+def shift_of(values: _Floats, reference: Spread, least: float, parts: int | None = None) -> Shift | None:
+    """Return the change of a number; None if it may be chance, or is too small.
 
     Args:
-        values: of this run's pictures, float (n,).
-        reference: what it was.
-        least: a spread that is no less than this, where the reference hardly has one.
-        parts: how many parts the reference's pictures show, if it is a matter of parts; None: it is not, or each shows
-            another.
+        values: of this run's images, float (n,).
+        reference: distribution in the reference.
+        least: lower bound of the spread, for a reference with almost none.
+        parts: how many parts the reference's images show, if the number is a property of the part; None: it is not, or
+            each image shows another part.
     """
     if min(len(values), reference["count"]) < FEWEST:
         return None
@@ -68,18 +68,18 @@ def shift_of(values: Floats, reference: Spread, least: float, parts: int | None 
         below=float((values < low).mean()),
     )
     error = math.sqrt(1 / len(values) + 1 / min(reference["count"], parts or reference["count"]))
-    beyond_chance = _gap(values, quantiles) > math.sqrt(math.log(2 / _CHANCE) / 2) * error
+    beyond_chance = _kolmogorov_smirnov(values, quantiles) > math.sqrt(math.log(2 / _CHANCE) / 2) * error
     return shift if beyond_chance and shift.spreads >= _FAR else None
 
 
 def share_moved(count: int, pictures: int, reference: float, referenced: int) -> bool:
-    """Whether a share differs from the reference's by more than chance, and by much.
+    """Return whether a share differs from the reference's by more than chance, and substantially.
 
     Args:
-        count: of this run's pictures that it is a share of.
-        pictures: of this run.
-        reference: the share that it was, 0..1.
-        referenced: pictures of the reference, or parts where the share is one of parts.
+        count: how many of this run's images are in the share.
+        pictures: how many images this run has.
+        reference: the share in the reference, 0..1.
+        referenced: how many images the reference has, or parts if the share is one of parts.
     """
     if pictures < FEWEST:
         return False
@@ -88,7 +88,7 @@ def share_moved(count: int, pictures: int, reference: float, referenced: int) ->
 
 
 def share_interval(share: float, pictures: int) -> tuple[float, float]:
-    """95% bounds of a share of so many pictures, by the arcsine of its root; they hold the share.
+    """Return the 95% confidence interval of a share, by the arcsine transformation; it contains the share.
 
     >>> [round(bound, 2) for bound in share_interval(0.5, 100)]
     [0.4, 0.6]
@@ -99,12 +99,12 @@ def share_interval(share: float, pictures: int) -> tuple[float, float]:
 
 
 def _angle(count: float, pictures: int) -> float:
-    """Spreads shares so that each has the same standard error, about 1 / sqrt(pictures) (Anscombe 1948)."""
+    """Transform a share so that its standard error is about 1 / sqrt(pictures) (Anscombe 1948)."""
     return 2 * math.asin(math.sqrt((count + 3 / 8) / (pictures + 3 / 4)))
 
 
-def _gap(values: Floats, quantiles: Floats) -> float:
-    """The largest difference of shares up to a quantile (Kolmogorov and Smirnov), for numbers with or without ties."""
+def _kolmogorov_smirnov(values: _Floats, quantiles: _Floats) -> float:
+    """Return the Kolmogorov-Smirnov statistic at the quantiles of the reference, for numbers with or without ties."""
     shares = np.array(PERCENTILES) / 100
     ordered = np.sort(values)
     at_most = np.searchsorted(ordered, quantiles, side="right") / len(values)

@@ -1,6 +1,6 @@
-"""Signatures of bundles: Ed25519 over the bytes of the manifest, which holds the hashes of all other files.
+"""Bundle signatures: Ed25519 over the bytes of the manifest, which holds the hashes of all other files.
 
-Hashes show damage. Whoever changes a bundle on purpose can write them anew, but cannot sign.
+Hashes detect damage. An attacker who changes a bundle can recompute the hashes, but not the signature.
 """
 
 import base64
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, TypedDict, cast
 from clearcast.errors import OutputError
 from clearcast.runtime.conforming import conforms, parse_json
 
-if TYPE_CHECKING:  # it takes a tenth of a second to import, and most bundles are used without
+if TYPE_CHECKING:  # its import takes a tenth of a second, and most bundles are not signed
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
 class Signature(TypedDict):
-    """The content of ``manifest.sig``, both in base64; ``key`` is the public key (32 bytes) that it claims to fit."""
+    """Content of ``manifest.sig``, both in base64; ``key`` is the public key (32 bytes) of the claimed signer."""
 
     key: str
     signature: str
@@ -27,32 +27,32 @@ class Signature(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
-    """The public keys, 32 bytes each, of those whose bundles are taken."""
+    """Trusted public keys, 32 bytes each."""
 
     keys: frozenset[bytes]
 
     def require(self, manifest: bytes, signature: bytes | None, where: str) -> None:
-        """Make sure that one of the keys signed a manifest.
+        """Require that one of the keys signed a manifest.
 
         Args:
             manifest: the bytes of ``manifest.json``.
             signature: the bytes of ``manifest.sig``; None if there is none.
-            where: the bundle, for messages.
+            where: path of the bundle, for messages.
 
         Raises:
-            OutputError: it is not signed, or by another key, or was changed since.
+            OutputError: it is not signed, is signed by another key, or was changed after it was signed.
         """
         if signature is None:
             raise OutputError(
-                f"{where}: is not signed, and only bundles signed by a trusted key are taken; whoever made it can sign "
+                f"{where}: is not signed, and only bundles signed by a trusted key are accepted; its author can sign "
                 "it with 'clearcast export BUNDLE OUT --sign KEY'"
             )
-        key, signed = _parsed(signature, where)
+        key, signed = _parse_signature(signature, where)
         if key not in self.keys:
             raise OutputError(f"{where}: is signed by a key that is not trusted; do not use it, or trust that key too")
-        if not _fits(key, signed, manifest):
+        if not _is_valid(key, signed, manifest):
             raise OutputError(
-                f"{where}: its manifest was changed after it was signed; do not use it, take the original"
+                f"{where}: the manifest was changed after it was signed; do not use it, use the original bundle"
             )
 
 
@@ -68,17 +68,17 @@ def read_trust(paths: Sequence[Path]) -> Trust:
 
 
 def make_keys(private: Path, public: Path) -> None:
-    """Write a new private key, which only its owner can read, and its public key, both as PEM.
+    """Write a new private key, readable by its owner only, and its public key, both as PEM files.
 
     Raises:
-        OutputError: one of them is there already, or cannot be written.
+        OutputError: one of the files exists, or cannot be written.
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     for path in (private, public):
         if path.exists():
-            raise OutputError(f"{path} is there already, and a key is never overwritten; choose another name")
+            raise OutputError(f"{path} already exists, and a key is never overwritten; choose another name")
     key = Ed25519PrivateKey.generate()
     encoding = serialization.Encoding.PEM
     secret = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -102,16 +102,16 @@ def read_private_key(path: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        key = load_pem_private_key(_read(path), password=None)
-    except (ValueError, TypeError) as error:  # the latter for one with a password
+        key = load_pem_private_key(_read_key(path), password=None)
+    except (ValueError, TypeError) as error:  # TypeError for a key with a password
         raise OutputError(f"{path}: expected a private key as 'clearcast keygen' writes it ({error})") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise OutputError(f"{path}: expected an Ed25519 key, as 'clearcast keygen' writes it, got one of another kind")
+        raise OutputError(f"{path}: expected an Ed25519 key, as 'clearcast keygen' writes it, got one of another type")
     return key
 
 
 def sign(manifest: bytes, key: "Ed25519PrivateKey") -> bytes:
-    """The content of ``manifest.sig`` for a manifest."""
+    """Sign a manifest, and return the content of its ``manifest.sig``."""
     signature: Signature = {
         "key": base64.b64encode(key.public_key().public_bytes_raw()).decode(),
         "signature": base64.b64encode(key.sign(manifest)).decode(),
@@ -123,27 +123,27 @@ def _read_public_key(path: Path) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    data = _read(path)
+    data = _read_key(path)
     if b"PRIVATE KEY" in data:
-        raise OutputError(f"{path}: expected a public key, got a private one; keep that secret")
+        raise OutputError(f"{path}: expected a public key, got a private one; keep it secret")
     try:
         key = load_pem_public_key(data)
     except ValueError as error:
         raise OutputError(f"{path}: expected a public key as 'clearcast keygen' writes it ({error})") from None
     if not isinstance(key, Ed25519PublicKey):
-        raise OutputError(f"{path}: expected an Ed25519 key, as 'clearcast keygen' writes it, got one of another kind")
+        raise OutputError(f"{path}: expected an Ed25519 key, as 'clearcast keygen' writes it, got one of another type")
     return key.public_bytes_raw()
 
 
-def _read(path: Path) -> bytes:
+def _read_key(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise OutputError(f"{path}: the key cannot be read ({error})") from None
 
 
-def _parsed(text: bytes, where: str) -> tuple[bytes, bytes]:
-    """Key and signature."""
+def _parse_signature(text: bytes, where: str) -> tuple[bytes, bytes]:
+    """Return public key and signature."""
     try:
         content = parse_json(text)
         if not conforms(content, Signature):
@@ -151,10 +151,10 @@ def _parsed(text: bytes, where: str) -> tuple[bytes, bytes]:
         found = cast(Signature, content)
         return base64.b64decode(found["key"], validate=True), base64.b64decode(found["signature"], validate=True)
     except (ValueError, RecursionError) as error:
-        raise OutputError(f"{where}: its signature is damaged ({error}); copy the bundle again") from None
+        raise OutputError(f"{where}: the signature is damaged ({error}); copy the bundle again") from None
 
 
-def _fits(key: bytes, signature: bytes, manifest: bytes) -> bool:
+def _is_valid(key: bytes, signature: bytes, manifest: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 

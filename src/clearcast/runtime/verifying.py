@@ -1,4 +1,4 @@
-"""Whether a bundle is whole, and says on this machine what it said where it was made."""
+"""Bundle verification: files, graphs, and golden samples that must give the same predictions on this machine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from clearcast.runtime.model import DETAIL, SURVEY, Model, RunControl
 from clearcast.runtime.package import Package, open_package
 from clearcast.runtime.signing import Trust
 
-TIMEOUT = 60.0  # seconds for looking at golden pictures; some tenths are usual
+TIMEOUT = 60.0  # seconds for predicting the golden samples, which usually takes some tenths
 
 ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What was found: all is well. ``largest_difference``: of any probability of the golden pictures."""
+    """Result of a successful verification; ``largest_difference``: of any probability of the golden samples."""
 
     manifest: Manifest
     files: int
@@ -31,15 +31,15 @@ class Verified:
 
 
 def verify(path: Path, *, timeout: float = TIMEOUT, trust: Trust | None = None) -> Verified:
-    """Check a bundle's files, load its graphs, and inspect its golden pictures.
+    """Check a bundle's files, load its graphs, and compare the predictions of its golden samples.
 
     Args:
         path: of the bundle, its folder or zip.
-        timeout: seconds after which graphs that have not answered are given up.
-        trust: whose signature the bundle must have; None: it needs none.
+        timeout: seconds after which running graphs are terminated.
+        trust: public keys, one of which must have signed the bundle; None: no signature is required.
 
     Raises:
-        OutputError: something is not as it was written, or the graphs do not answer; the message says what.
+        OutputError: a file was changed, a prediction differs, or the graphs do not finish in time.
     """
     package = open_package(path, trust)
     package.check()
@@ -59,14 +59,14 @@ def verify(path: Path, *, timeout: float = TIMEOUT, trust: Trust | None = None) 
 
 
 def load_model(package: Package, *, timeout: float = TIMEOUT) -> Model:
-    """Load a bundle's graphs, and make sure that they answer here as the bundle says, by its first golden picture.
+    """Load a bundle's graphs, and compare the prediction of its first golden sample, if it has one.
 
     Args:
-        package: the bundle; one without golden pictures, as they were made once, is loaded without looking.
-        timeout: seconds after which graphs that have not answered are given up.
+        package: the bundle.
+        timeout: seconds after which running graphs are terminated.
 
     Raises:
-        OutputError: a graph cannot be loaded, does not answer, or answers otherwise.
+        OutputError: a graph cannot be loaded or does not finish in time, or the prediction differs.
     """
 
     def load(control: RunControl) -> Model:
@@ -84,18 +84,18 @@ def _within(seconds: float, package: Package, work: Callable[[RunControl], Resul
         return call_within(seconds, lambda: work(control), control.end)
     except TimeoutError:
         raise OutputError(
-            f"{package.path}: its graphs gave no answer within {seconds:g} s; do not use this bundle"
+            f"{package.path}: the graphs did not finish within {seconds:g} s; do not use this bundle"
         ) from None
 
 
 def _run_every_graph(package: Package, control: RunControl) -> None:
-    """Run also the graphs that only large pictures need, on a picture that goes through in tiles."""
+    """Run the graphs that only large images need too, on an image that is processed in tiles."""
     if not {SURVEY, DETAIL} <= set(package.names()):
         return
     model = Model(package, whole=1, tile=64, control=control)
     try:
-        model.answer(np.zeros((1, 72, 80, model.channels.depth), np.uint8))
+        model.predict_batch(np.zeros((1, 72, 80, model.channels.depth), np.uint8))
     except OutputError:
         raise
-    except Exception as error:  # ONNX Runtime raises many kinds
-        raise OutputError(f"{package.path}: its graphs do not run here ({first_line(error)})") from None
+    except Exception as error:  # ONNX Runtime raises exceptions of many types
+        raise OutputError(f"{package.path}: the graphs do not run on this machine ({first_line(error)})") from None

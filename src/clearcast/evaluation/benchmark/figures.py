@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
 
 from clearcast.checks import require_finite
 from clearcast.domain import Label, NoiseType
@@ -13,12 +12,12 @@ from clearcast.evaluation.evidence.contract import Figure
 from clearcast.evaluation.evidence.restoration import mean_figure
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.statistics.sample import Flags, Sample
+from clearcast.log_odds import log_odds
 
 ALL = "all"
 BY_TYPE = "best by type"
 COLUMNS = ("contender", "measure", "noise_type", "value", "low", "high", "images", "parts", "ms")
 VERDICT = ("roc_area", "accuracy", "sensitivity", "specificity")
-_LEAST_PROBABILITY = 1e-12  # probabilities are clipped to have finite log-odds
 
 
 def best_by_type(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -56,8 +55,8 @@ def judged_figures(name: str, table: pd.DataFrame, seed: int) -> list[dict[str, 
     probability = table["p_defect"].to_numpy(float)
     require_finite(f"{name}: probabilities of defect", probability)
     predicted = np.where(probability > 0.5, Label.DEFECT.value, Label.OK.value)
-    log_odds = logit(probability.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
-    predictions = table.assign(**{f"logit_{Stage.NOISY}": log_odds, f"said_{Stage.NOISY}": predicted})
+    logits = log_odds(probability.clip(0, 1))
+    predictions = table.assign(**{f"logit_{Stage.NOISY}": logits, f"said_{Stage.NOISY}": predicted})
     lines: list[dict[str, object]] = []
     for kind, rows in _by_noise_type(table):
         metrics = classification_figures(predictions[rows], seed)[Stage.NOISY.value]

@@ -10,13 +10,12 @@ from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.evaluation.evidence.words import counted, figure_text, limit
 from clearcast.evaluation.statistics.intervals import share_interval
 from clearcast.evaluation.statistics.sample import Flags, Floats, Sample
+from clearcast.log_odds import log_odds
 
 
 def confidence(scores: Judged, thresholds: dict[int, float]) -> Floats:
     """Distance of each image's log-odds from those of its fold's threshold, shape (images,), at least 0."""
-    threshold = by_fold(thresholds, scores.fold)
-    distance: Floats = np.abs(scores.logits - np.log(threshold / (1 - threshold)))
-    return distance
+    return np.abs(scores.logits - log_odds(by_fold(thresholds, scores.fold)))
 
 
 def risk_curve(confidence: Floats, wrong: Flags, sample: Sample) -> RiskCurve:

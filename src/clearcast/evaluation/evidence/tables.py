@@ -4,12 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from clearcast.domain import Label
 from clearcast.evaluation.stage import Stage
 from clearcast.evaluation.statistics.measures import Targets
 from clearcast.evaluation.statistics.sample import Flags, Floats
+from clearcast.log_odds import sigmoid
 
 VERDICTS = (Stage.REFERENCE, Stage.NOISY, Stage.DENOISED, Stage.TRANSFER)
 _MAX_LOGIT = 27.0  # beyond it the probability is 0 or 1 to twelve digits; log-odds are clipped for probabilities
@@ -37,8 +37,7 @@ class Judged:
     @property
     def probability(self) -> Floats:
         """Probability of defect, above 0 and below 1."""
-        probability: Floats = expit(np.clip(self.logits, -_MAX_LOGIT, _MAX_LOGIT))
-        return probability
+        return sigmoid(np.clip(self.logits, -_MAX_LOGIT, _MAX_LOGIT))
 
     @property
     def folds(self) -> list[int]:

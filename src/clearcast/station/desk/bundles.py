@@ -35,7 +35,7 @@ class Loaded:
     def inspect(self, item: Item, *, alone: bool, evidence: bool) -> Inspection:
         """Inspect an image; the inspection holds the denoised image if the bundle always makes it."""
         inspector = self.wide if alone else self.inspector
-        return inspector.inspect(item, restored=inspector.always_restores, evidence=evidence)
+        return inspector.inspect(item, restored=inspector.always_denoises, evidence=evidence)
 
 
 def load(path: Path, threads: int, trust: Trust | None = None) -> Loaded:
@@ -87,7 +87,7 @@ class Place:
     def denoises_on_demand(self, model: str) -> bool:
         """Return whether ``model`` is this bundle and it denoises on demand only."""
         inspector = self.loaded and self.loaded.inspector
-        return bool(inspector and inspector.name == model and not inspector.always_restores)
+        return bool(inspector and inspector.name == model and not inspector.always_denoises)
 
     def denoise(self, data: bytes) -> Picture | None:
         """Denoise an encoded image; None if the bundle is not loaded or the image cannot be inspected."""

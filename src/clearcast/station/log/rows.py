@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select
 
 from clearcast.domain import Verdict
-from clearcast.runtime.verdicts import log_odds
+from clearcast.log_odds import log_odds
 from clearcast.station.log.kinds import COLUMNS, noise_type_in, verdict_in
 from clearcast.station.log.tables import feedback, inspections, kinds
 from clearcast.station.log.values import finite, fold, plain
