@@ -57,7 +57,7 @@ def station(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             good = client.post("/v1/inspect", files={"files": ("good.png", _PICTURE)})
             assert good.json()["inspections"][0]["verdict"] in {"ok", "defect", "retake"}
         assert started.stop() == 0
-    assert "Traceback" not in started.result()
+    assert "Traceback" not in started.printed()
 
 
 @pytest.fixture
