@@ -414,7 +414,7 @@ def test_a_changed_image_is_inspected_again_and_its_last_row_counts(bundle: Path
         ("a.png", "ok"),
     ]
     assert rows_of(out)[2]["modified"] == "1970-01-01T00:00:00.000000005Z"
-    assert "0 pictures inspected" in predict(*asked).output
+    assert "0 images inspected" in predict(*asked).output
 
 
 def test_a_copy_with_new_times_is_not_inspected_again(bundle: Path, tmp_path: Path) -> None:
@@ -427,11 +427,11 @@ def test_a_copy_with_new_times_is_not_inspected_again(bundle: Path, tmp_path: Pa
     for path in (tmp_path / "parts").iterdir():
         os.utime(path, ns=(5, 5))
 
-    assert "0 pictures inspected" in predict(*asked).output
+    assert "0 images inspected" in predict(*asked).output
     assert out.read_bytes() == before
 
     imaging.save(picture, flat(12, 32, 32))  # of the same size
-    assert "1 picture inspected" in predict(*asked).output
+    assert "1 image inspected" in predict(*asked).output
     assert [Path(row["path"]).name for row in rows_of(out)] == ["a.bmp", "b.bmp", "a.bmp"]
 
 
