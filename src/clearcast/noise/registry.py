@@ -16,12 +16,10 @@ from clearcast.noise.specification import AnySpecification, Image, Level, LevelE
 
 
 class NoiseType(StrEnum):
-    """Type of the noise in an image; ``NONE`` is the class of images without noise.
+    """Type of the noise in an image; "none" is the class of images without noise."""
 
-    A new type is one line here and a file with its specification. Trained networks keep the classes that they know:
-    a bundle's manifest lists them in the order of its outputs.
-    """
-
+    # To add a type, write a file with its specification and add a line before NONE. Networks keep the classes that they
+    # were trained on: a bundle's manifest lists them in the order of the outputs.
     GAUSSIAN = "gaussian", GAUSSIAN_NOISE
     SALT_AND_PEPPER = "salt_and_pepper", SALT_AND_PEPPER_NOISE
     PERIODIC = "periodic", PERIODIC_NOISE
@@ -64,11 +62,11 @@ NOISES: tuple[NoiseType, ...] = tuple(kind for kind in NoiseType if kind is not 
 DEFAULT_RANGES: Mapping[NoiseType, LevelRange] = MappingProxyType(
     {kind: kind.specification.default_range for kind in NOISES}
 )
-"""The noise found in images of cast parts (512 x 512 pixels) whose reference images are known."""
+"""The ranges found in images of cast parts (512 x 512 pixels) whose reference images are known."""
 
 
 def estimated_noises(noise_types: Iterable[NoiseType] = NoiseType) -> tuple[NoiseType, ...]:
-    """Those of some classes whose level networks estimate as a number, in the order of the networks' outputs."""
+    """Select the classes whose level networks estimate as a number, in the order of the networks' outputs."""
     return tuple(kind for kind in noise_types if kind in NOISES and kind.specification.estimate)
 
 
