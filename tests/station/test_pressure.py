@@ -177,8 +177,8 @@ def test_rendering_does_not_delay_inspections(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, kind: Literal["heat", "restored"]
 ) -> None:
     with scene.open() as client:
-        numbers = [each["id"] for each in send(client, *range(32))]
-        held = Held(monkeypatch, type(scene.shelf), kind)
+        numbers = [said["id"] for said in send(client, *range(32))]
+        held = Held(monkeypatch, type(scene.shelf), "denoised" if kind == "restored" else kind)
         different = [f"/v1/inspections/{number}/pictures/{kind}" for number in numbers]
         same = 20 * different[:1]
 
