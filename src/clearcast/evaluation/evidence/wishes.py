@@ -39,6 +39,4 @@ class Wishes:
                 f"min coverage is {self.min_coverage}; expected a share above 0 and up to 1, such as 0.9 for 90%"
             )
         if self.max_risk is not None and self.min_coverage is not None:
-            raise RecipeError(
-                "max risk and min coverage are both given, but each follows from the other: give one"
-            )
+            raise RecipeError("max risk and min coverage are both given, but each follows from the other: give one")
