@@ -117,7 +117,7 @@ def test_who_is_better_follows_what_a_measure_means(better: str) -> None:
     assert said[0].startswith(f"Verdicts: {better} is better: accuracy {'-' if better == 'A' else '+'}6")
 
 
-def test_two_that_are_alike_are_seldom_told_apart() -> None:
+def test_equal_bundles_seldom_differ() -> None:
     """At most one in ten of comparisons by chance alone, where an interval of 95% allows one in twenty."""
     rng = np.random.default_rng(5)
     told = 0
@@ -128,7 +128,7 @@ def test_two_that_are_alike_are_seldom_told_apart() -> None:
     assert told <= 6
 
 
-def test_restored_pictures_are_compared_where_both_have_a_finite_figure() -> None:
+def test_denoised_images_are_compared_where_both_have_a_finite_figure() -> None:
     table = table_of([True, False] * 10, [True] * 20, [True] * 20)
     gains = np.linspace(0.5, 1.5, 20)
     table["psnr_b"] = table["psnr_a"] + gains
@@ -145,7 +145,7 @@ def test_restored_pictures_are_compared_where_both_have_a_finite_figure() -> Non
     assert said[-1].startswith("Denoised images: B is better: PSNR +1.03 dB (95%: +0.8")
 
 
-def test_changed_verdicts_are_listed_with_who_is_right() -> None:
+def test_changed_verdicts_are_listed_with_the_right_bundle() -> None:
     table = table_of([True, True, False, False], [True, False, False, True], [True, True, True, True])
 
     lines = changed(table)
@@ -158,7 +158,7 @@ def test_changed_verdicts_are_listed_with_who_is_right() -> None:
     )
 
 
-def test_no_difference_is_said_so() -> None:
+def test_no_difference_is_reported() -> None:
     table = table_of([True, False] * 10, [True, False] * 10, [True, False] * 10)
 
     said = conclusions(differences(table, 1), changed(table))

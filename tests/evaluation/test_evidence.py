@@ -43,7 +43,7 @@ def test_verdicts_have_the_studys_measures(evidence: Evidence, stage: str) -> No
         assert contains_its_value(figure)
 
 
-def test_log_odds_are_told_apart_where_probabilities_are_all_one() -> None:
+def test_log_odds_are_ranked_if_all_probabilities_are_one() -> None:
     table = small_table("noisy", "abcd", "-+-+", [40, 50, 60, 70])
     figures = gather_evidence(table, None, None, Wishes())["classification"]["noisy"]
 
@@ -75,7 +75,7 @@ def test_counts_of_images_and_parts(evidence: Evidence) -> None:
     assert "Wilson" in alone["method"]
 
 
-def test_pictures_leave_out_what_is_identical_or_was_not_measured() -> None:
+def test_image_quality_skips_identical_and_unmeasured_images() -> None:
     table = run_table(20, seed=4)
     table.loc[0, "psnr_denoised"] = math.inf
     table.loc[1, "psnr_noisy"] = math.nan
@@ -169,7 +169,7 @@ def rising_noise(table: pd.DataFrame, wrong: dict[float, float], way: str = "noi
         ({0.0: 0.1, 0.1: 0.1, 0.2: 0.12}, "at every level measured, up to 0.2."),
     ],
 )
-def test_robustness_says_up_to_which_level(wrong: dict[float, float], said: str) -> None:
+def test_robustness_reports_the_highest_level(wrong: dict[float, float], said: str) -> None:
     curve = gather_evidence(FACTS, None, rising_noise(TEST, wrong), Wishes())["robustness"]["gaussian"]
 
     assert said in curve["sentence"]

@@ -21,7 +21,7 @@ def test_a_constant_difference_has_a_closed_form() -> None:
     assert result.ssim == pytest.approx((2 * a * b + 0.01**2) / (a * a + b * b + 0.01**2))  # no variance, only means
 
 
-def test_identical_pictures_are_counted_and_left_out_of_the_mean() -> None:
+def test_identical_images_are_counted_and_left_out_of_the_mean() -> None:
     picture = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
     same = fidelity(picture, picture)
     assert (same.psnr, same.mse) == (math.inf, 0)

@@ -50,7 +50,7 @@ def test_equals_torchmetrics(backbone: Path, features: nn.Sequential, monkeypatc
     torch.testing.assert_close(load_lpips(backbone).metric(x, y), wanted, atol=1e-6, rtol=1e-5)
 
 
-def test_identical_pictures_have_no_distance(backbone: Path) -> None:
+def test_identical_images_have_no_distance(backbone: Path) -> None:
     x = torch.rand(2, 3, 64, 64)
     assert load_lpips(backbone).metric(x, x).tolist() == [0, 0]
 

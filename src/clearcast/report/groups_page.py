@@ -88,22 +88,22 @@ def write_groups_page(sheet: Sheet, groups: RowGroups, path: Path) -> None:
 def _labels(sheet: Sheet, groups: RowGroups) -> dict[str, set[Label]]:
     """Labels that the rows give to each image."""
     labels: dict[str, set[Label]] = defaultdict(set)
-    for row, picture in zip(sheet.rows, groups.images, strict=True):
+    for row, path in zip(sheet.rows, groups.pictures, strict=True):
         if row.label:
-            labels[picture].add(row.label)
+            labels[path].add(row.label)
     return labels
 
 
 def _members(groups: RowGroups) -> dict[str, list[str]]:
     """Images of each group, one a row."""
     members: dict[str, list[str]] = defaultdict(list)
-    for group, picture in zip(groups.of_rows, groups.images, strict=True):
-        members[group].append(picture)
+    for group, path in zip(groups.of_rows, groups.pictures, strict=True):
+        members[group].append(path)
     return members
 
 
-def _labels_of(pictures: Iterable[str], labels: dict[str, set[Label]]) -> set[Label]:
-    return {label for picture in pictures for label in labels[picture]}
+def _labels_of(paths: Iterable[str], labels: dict[str, set[Label]]) -> set[Label]:
+    return {label for path in paths for label in labels[path]}
 
 
 def _groups(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], names: Iterable[str]) -> list[Group]:
@@ -123,9 +123,9 @@ def _groups(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], name
     ]
 
 
-def _choose(pictures: Iterable[str], labels: dict[str, set[Label]]) -> list[str]:
+def _choose(paths: Iterable[str], labels: dict[str, set[Label]]) -> list[str]:
     """Choose a few images, those of the rarest label first, so that contradicting labels are both shown."""
-    distinct = list(dict.fromkeys(pictures))
+    distinct = list(dict.fromkeys(paths))
     counts = {label: sum(label in labels[path] for path in distinct) for label in Label}
     return sorted(distinct, key=lambda path: min((counts[label] for label in labels[path]), default=0))[
         :MAX_IMAGES_PER_GROUP
@@ -156,12 +156,12 @@ def _thumbnail(sheet: Sheet, labels: dict[str, set[Label]], path: str) -> Shown:
     if not path:
         return Shown("", "", "", "no image of this row can be read")
     try:
-        picture = imaging.load(sheet.resolve(path), Channels.RGB)
+        image = imaging.load(sheet.resolve(path), Channels.RGB)
     except PictureError as error:  # the page survives an unreadable image
         return Shown(path, _label_text(path, labels), "", str(error))
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = min(1.0, _SIDE / max(height, width))
-    small = imaging.resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
+    small = imaging.resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
     return Shown(path, _label_text(path, labels), _data_uri(small), "")
 
 
@@ -169,6 +169,6 @@ def _label_text(path: str, labels: dict[str, set[Label]]) -> str:
     return " and ".join(sorted(labels[path]))
 
 
-def _data_uri(picture: Picture) -> str:
-    data = imaging.encode(picture, ".jpg", jpeg_quality=_JPEG_QUALITY)
+def _data_uri(image: Picture) -> str:
+    data = imaging.encode(image, ".jpg", jpeg_quality=_JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")

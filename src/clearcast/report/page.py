@@ -71,7 +71,7 @@ def _render(run: Run, content: _Content) -> str:
         folds=_folds(run),
         headline=summary.headline(run),
         verdicts=summary.verdicts(run),
-        restored=summary.restored(run),
+        quality=summary.restored(run),
         helped=content.helped,
         caveats=doubts(run),
         remarks=remarks(run),
