@@ -185,8 +185,8 @@ def test_wrong_references_stand_out(sample: SampleRun, evidence: Evidence, tmp_p
         info["warnings"] = wrong_reference_warnings(rows)
 
     _write(sample, tmp_path / "run", evidence, warn)
-    (grave,) = _caveats(_read(tmp_path / "run"), **{"class": "grave"})
-    assert grave.startswith("2 rows named a reference that is not what the noisy picture shows")
+    (grave,) = _doubts(_read(tmp_path / "run"), **{"class": "grave"})
+    assert grave.startswith("2 rows had a reference that does not show the same as the noisy image")
 
 
 @pytest.mark.usefixtures("undrawn")
