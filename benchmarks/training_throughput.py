@@ -41,12 +41,12 @@ def main() -> None:
     noise, pairs = noise_frame(sheet), pair_frame(sheet)
     noisy, references = (
         PictureStore(paths, size=options.size, channels=Channels.RGB, budget=2**31)
-        for paths in (pairs.pictures, pairs.references)
+        for paths in (pairs.images, pairs.references)
     )
     rows = range(len(sheet.rows))
     shape = {"size": options.size, "channels": 3, "activation": recipe.classifier.activation}
     classes = {"defect or ok": (label_frame(sheet), 2), "noise type": (noise, len(noise.classes))}
-    decoding = _measure_decoding(pairs.pictures, options.size, options.seconds)
+    decoding = _measure_decoding(pairs.images, options.size, options.seconds)
     print(f"{'decoding and resizing alone':32} {decoding:8.1f} images/s")
     for name, (frame, count) in classes.items():
         network = ReportClassifier(classes=count, **shape)

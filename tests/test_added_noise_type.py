@@ -12,7 +12,7 @@ import pytest
 
 import clearcast
 from clearcast.errors import OutputError
-from clearcast.runtime.manifest import parse_trained
+from clearcast.runtime.manifest import parse_manifest
 
 SPECIFICATION = '''
 """Speckle noise: each pixel is multiplied by a value of mean 1."""
@@ -163,7 +163,7 @@ def test_a_manifest_with_other_noise_types_is_rejected(bundle: Path, names: obje
     manifest = json.loads((bundle / "manifest.json").read_text("utf-8")) | {"noise_types": names}
 
     with pytest.raises(OutputError, match=r"lists the noise types .*; expected some of gaussian, salt_and_pepper"):
-        parse_trained(json.dumps(manifest).encode(), "bundle")
+        parse_manifest(json.dumps(manifest).encode(), "bundle")
 
 
 def test_a_bundle_made_before_inspects_as_it_did(package: Path, bundle: Path) -> None:

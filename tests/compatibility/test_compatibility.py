@@ -8,7 +8,6 @@ of both bundles; an evaluation; two stages of a study; a station's folder, and i
 import csv
 import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def made(unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def made(unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of what was made, as the working directory, with the images where the results have them."""
     folder = Path(shutil.copytree(unpacked, tmp_path / "made"))
     (folder / "data").rename(folder / "noisy")
@@ -128,10 +127,12 @@ def test_an_old_log_is_opened_and_its_feedback_exported(made: Path) -> None:
     log = open_log(made / "station" / "log.sqlite")
     old = {int(row["id"]): row for row in rows_of(made / "log.csv")}
     try:
-        entries = {number: log.record(number).entry for number in old}
+        records = {number: log.record(number) for number in old}
     finally:
         log.close()
-    for number, entry in entries.items():
+    for number, record in records.items():
+        assert record
+        entry = record.entry
         assert (entry.sha256, entry.name) == (old[number]["sha256"], old[number]["name"])
         assert str(entry.verdict or "") == old[number]["verdict"]
 

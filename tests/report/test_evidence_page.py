@@ -185,7 +185,7 @@ def test_wrong_references_stand_out(sample: SampleRun, evidence: Evidence, tmp_p
         info["warnings"] = wrong_reference_warnings(rows)
 
     _write(sample, tmp_path / "run", evidence, warn)
-    (grave,) = _doubts(_read(tmp_path / "run"), **{"class": "grave"})
+    (grave,) = _caveats(_read(tmp_path / "run"), **{"class": "grave"})
     assert grave.startswith("2 rows had a reference that does not show the same as the noisy image")
 
 

@@ -86,7 +86,7 @@ def test_the_page_explains_how_to_pass_corrected_groups(sheet: Sheet, tmp_path: 
 
 
 def test_an_unreadable_image_is_reported_and_names_are_escaped(sheet: Sheet, tmp_path: Path) -> None:
-    lost = RowGroups(of_rows=("<b>", "<b>"), pictures=("", "gone.png"))
+    lost = RowGroups(of_rows=("<b>", "<b>"), images=("", "gone.png"))
 
     page = written(replace(sheet, rows=sheet.rows[:2]), lost, tmp_path)
 

@@ -204,4 +204,4 @@ def test_lines_that_cannot_be_printed_are_counted(monkeypatch: pytest.MonkeyPatc
         for number in range(12):
             printer.say(str(number))
         free.set()
-    assert said == ["... 7 lines were dropped: the terminal did not take them", *map(str, range(7, 12))]
+    assert printed == ["... 7 lines were dropped: the terminal did not take them", *map(str, range(7, 12))]

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from clearcast.noise.telling import tell_noise
 from handmade import answer_constants, flat, pictures_of, renew, write_bundle
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +25,7 @@ from clearcast.evaluation.evidence.thresholds import choose_threshold
 from clearcast.evaluation.evidence.wishes import Wishes
 from clearcast.imaging import Channels, Picture
 from clearcast.log_odds import log_odds
+from clearcast.noise.estimation import tell_noise
 from clearcast.runtime.answers import Prediction
 from clearcast.runtime.golden import GOLDEN
 from clearcast.runtime.manifest import MANIFEST, Parity, seal_of

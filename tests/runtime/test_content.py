@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from clearcast.noise.telling import tell_noise
 from handmade import flat, write_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from clearcast.bundle.reference import look_of, reference_of
 from clearcast.disks import write_disks
 from clearcast.imaging import Channels, Picture
 from clearcast.noise import GaussianLevel, SaltPepperLevel, corrupt
+from clearcast.noise.estimation import tell_noise
 from clearcast.runtime.answers import Prediction
 from clearcast.runtime.content import blank_band, contrast, missing_content
 from clearcast.runtime.inspector import Inspector

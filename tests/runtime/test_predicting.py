@@ -349,7 +349,7 @@ def test_a_drift_reference_with_wrong_types_is_rejected(tmp_path: Path, referenc
         (folder / REFERENCE).write_text(json.dumps(result), "utf-8")
         changed(folder, lambda _: None)
         refused = predict(*asked, "--resume").exception
-        assert refused is None if said is REFERENCE_SAYS else "is not a valid drift reference" in str(refused)
+        assert refused is None if result is REFERENCE_SAYS else "is not a valid drift reference" in str(refused)
 
 
 def test_retakes_are_counted_and_can_fail_a_script(tmp_path: Path) -> None:

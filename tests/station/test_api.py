@@ -516,7 +516,7 @@ def test_a_failing_retention_task_does_not_prevent_the_shutdown(scene: Scene, mo
 def test_deleted_images_return_gone(scene: Scene) -> None:
     with scene.open() as client:
         (result,) = send(client, 3)
-        scene.shelf.sweep(keep_days=None, keep_bytes=0, needed=lambda _: set())
+        scene.shelf.apply_retention(keep_days=None, keep_bytes=0, needed=lambda _: set())
         later = client.get(f"/v1/inspections/{result['id']}").json()
         answer = client.get(result["pictures"]["noisy"])
 

@@ -59,7 +59,7 @@ def test_frozen_cameras_are_detected_by_station_from_logged_images_only() -> Non
     assert log(1) == [False, False]
     assert log(2) == log(3) == [True, False]
     assert repeats.total == 3
-    with repeats.marked(sent(4)) as (last, _):
+    with repeats.mark_repeats(sent(4)) as (last, _):
         assert last.error == f"{ENTRY.name}: the same image for the 5th time in a row; is the camera frozen?"
         assert (last.verdict, last.p_defect, last.noise_type, last.brightness) == (None, None, None, None)
 

@@ -108,7 +108,7 @@ def request_of(
         raise OutputError(f"{teacher}: has no run.json and split.csv; expected a bundle made by 'clearcast train'")
     if out.resolve().is_relative_to(teacher.resolve()) or teacher.resolve().is_relative_to(out.resolve()):
         raise OutputError(f"{out} and {teacher}: one lies in the other; choose another folder with --out")
-    question = run.about["question"]
+    question = run.metadata["question"]
     return DistillRequest(
         teacher=teacher.resolve().name,
         fingerprint=manifest["fingerprint"],
@@ -150,9 +150,9 @@ def distill(request: DistillRequest) -> Manifest:
         lessons = teaching.lessons(work / "seen", plan.rows, progress)
     around = Surroundings(seed=request.seed, console=request.console, accelerator=request.accelerator)
     with timer.phase("glance"):
-        fit_glance(glance, lessons, work / "glance", steps=plan.glance, around=around)
+        fit_glance(glance, lessons, work / "glance", steps=plan.glance, config=around)
     with timer.phase("detail"):
-        fit_detail(restorer, training, heldout, work / "detail", steps=plan.detail, around=around)
+        fit_detail(restorer, training, heldout, work / "detail", steps=plan.detail, config=around)
     with timer.phase("judge"):
         network, fit = _fit_classifier(request, ground, still(glance), shape, plan.judged, work / "judge")
     distilled = Distilled(channels=ground.channels, restorer=still(restorer.cpu()), network=network, facts=fit.facts)

@@ -143,7 +143,7 @@ def fit_head(
         "threshold": fitted.threshold,
         "crossfitted": fitted.logits is not None,
     }
-    return ClassifierFit(head=fitted.judge, facts=facts, crossfitted=_crossfitted(chosen, fitted))
+    return ClassifierFit(head=fitted.head, facts=facts, crossfitted=_crossfitted(chosen, fitted))
 
 
 def spread(parts: Sequence[str], count: int, seed: int) -> list[int]:

@@ -65,7 +65,7 @@ def export(
 
 
 def _export_run(run: RunFolder, folder: Path, data: Data) -> None:
-    recipe = run.about["question"].get("recipe")
+    recipe = run.metadata["question"].get("recipe")
     if not isinstance(recipe, dict):
         raise OutputError(f"{run.path}: expected a bundle or a study's run, got an unfinished bundle or a benchmark")
     networks = load_published(run)
@@ -85,7 +85,7 @@ def _describe_run(run: RunFolder, networks: Published) -> Trained:
     evidence = run.path / "evidence.json"
     if not evidence.exists():
         raise OutputError(f"{run.path}: has no evidence.json; create it with 'clearcast report {run.path}'")
-    about, split = run.about, read_csv(run.split)
+    about, split = run.metadata, read_csv(run.split)
     shape = [networks.recipe.input.size] * 2
     trained = describe_networks(
         networks.recipe.name,

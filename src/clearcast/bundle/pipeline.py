@@ -21,15 +21,16 @@ from clearcast import __version__
 from clearcast.bundle.exporting import write_graphs
 from clearcast.bundle.golden import examples, middle, write_golden
 from clearcast.bundle.ground import WORK, Ground
-from clearcast.bundle.networks import Distilled, Networks, save_networks
-from clearcast.bundle.proving import Ask, ask_distilled, ask_networks, prove
+from clearcast.bundle.networks import Distilled, Networks, predict_distilled, predict_networks, save_networks
+from clearcast.bundle.proving import Ask, prove
 from clearcast.bundle.published import Published, ask_published, save_published
 from clearcast.bundle.reference import reference_of
 from clearcast.bundle.request import TrainRequest
-from clearcast.domain import Subset
+from clearcast.domain import NoiseType, Subset
 from clearcast.evaluation.evidence.contract import Evidence
 from clearcast.evaluation.study.folder import write_json
 from clearcast.imaging import Picture
+from clearcast.log_odds import sigmoid
 from clearcast.runtime.golden import GOLDEN
 from clearcast.runtime.manifest import (
     FORMAT,
@@ -45,7 +46,6 @@ from clearcast.runtime.manifest import (
 from clearcast.runtime.model import DETAIL, SURVEY, Model
 from clearcast.runtime.package import Package
 from clearcast.runtime.reference import REFERENCE, Reference
-from clearcast.runtime.verdicts import probability
 
 LICENCE = "Trained by Clearcast (Apache-2.0) on images of the maker of this bundle, who decides on its use."
 BACKBONE_LICENCE = (
@@ -98,9 +98,9 @@ def predictor_of(networks: Networks | Distilled | Published) -> Ask:
     """The function that predicts with the networks in PyTorch."""
     match networks:
         case Networks():
-            return partial(ask_networks, networks)
+            return partial(predict_networks, networks)
         case Distilled():
-            return partial(ask_distilled, networks)
+            return partial(predict_distilled, networks)
         case Published():
             return partial(ask_published, networks)
 
@@ -215,7 +215,7 @@ def finish(
 
 
 def _threshold(judge: JudgeFacts | None) -> float | None:
-    return probability(judge["threshold"] / judge["temperature"]) if judge else None
+    return sigmoid(judge["threshold"] / judge["temperature"]) if judge else None
 
 
 def _unverified(folder: Path, manifest: Manifest) -> Package:

@@ -48,7 +48,7 @@ def load_published(run: RunFolder) -> Published:
     missing = [stage.value for stage in _STAGES if not run.is_done(stage)]
     if missing:
         raise OutputError(f"{run.path}: the study has not finished {', '.join(missing)}; run it again with --resume")
-    recipe = parse_recipe(run.about["question"]["recipe"], str(run.path))
+    recipe = parse_recipe(run.metadata["question"]["recipe"], str(run.path))
     result = run.result(Stage.NOISE_TYPE)
     assert result["kind"] == "classification"
     classes = tuple(NoiseType(name) for name in result["classes"])

@@ -5,6 +5,7 @@ import pandas as pd
 
 from clearcast.domain import Label, NoiseType
 from clearcast.imaging import Picture
+from clearcast.noise import estimated_noises
 from clearcast.runtime.answers import Prediction
 from clearcast.runtime.content import blank_band, contrast
 from clearcast.runtime.looks import brightness, sharpness

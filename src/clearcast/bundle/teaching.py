@@ -129,12 +129,14 @@ class Teaching:
             view = time_call(lambda: self._lessons(rows, 2, folder, lambda *_: None)) / (2 * len(rows))
             lessons = self._lessons(rows, 2, folder, lambda *_: None)
             student = time_step(
-                lambda network: GlanceModule(network, spreads_of(lessons.seen[0]), learning_rate=RATE / 100, steps=1),
+                lambda network: GlanceModule(
+                    network, spreads_of(lessons.features[0]), learning_rate=RATE / 100, steps=1
+                ),
                 glance,
                 lambda: lessons.batch(rng),
                 self._device,
             )
-        crop, survey = crop_of(gallery), copy.deepcopy(restorer.survey)  # a copy, since it moves to the device
+        crop, survey = crop_of(gallery), copy.deepcopy(restorer.global_encoder)  # a copy, since it moves to the device
         detail = time_step(
             lambda network: DetailModule(network, survey, learning_rate=RATE / 100, steps=1, crop=crop),
             restorer.detail,

@@ -12,14 +12,13 @@ from rich.console import Console
 from clearcast.bundle.ground import WORK, Ground, begin, kept_plan
 from clearcast.bundle.judging import learn_verdicts
 from clearcast.bundle.measuring import measure, pictures_of
-from clearcast.bundle.networks import Networks, judge, still
+from clearcast.bundle.networks import Networks, predict_networks, still
 from clearcast.bundle.pipeline import PhaseTimer, describe_networks, write_trained_bundle
 from clearcast.bundle.request import TrainRequest
 from clearcast.bundle.samples import SampleRow, sample_table
 from clearcast.domain import NoiseType, Subset
 from clearcast.models.backbone import Backbone, pretrained_backbone
 from clearcast.models.clear.restorer import Restorer
-from clearcast.models.clear.restoring import restore
 from clearcast.runtime.heat import heat_map
 from clearcast.runtime.manifest import Manifest
 from clearcast.training.clear.fitting import fit_restorer
@@ -126,8 +125,9 @@ def _sample_rows(networks: Networks, ground: Ground) -> list[SampleRow]:
 
 def _sample_row(networks: Networks, row: Mapping[Hashable, Any], root: Path) -> SampleRow:
     noisy, reference = pictures_of(row, root, networks.channels)
-    denoised, _ = restore(networks.restorer, noisy)
-    judged = judge(networks.verdicts, denoised) if networks.verdicts else None
+    prediction = predict_networks(networks, noisy)
+    denoised, evidence = prediction.denoised, prediction.evidence
+    assert denoised is not None
     return SampleRow(
         noise_type=NoiseType(str(row["noise_type"])),
         predicted_noise_type=NoiseType(str(row["said_noise_type"])),
@@ -136,6 +136,6 @@ def _sample_row(networks: Networks, row: Mapping[Hashable, Any], root: Path) -> 
         denoised=denoised,
         reference=reference,
         psnr=None if reference is None else float(row["psnr_denoised"]),
-        defect=judged.defect if judged else None,
-        heat_map=heat_map(judged.evidence, *denoised.shape[:2]) if judged else None,
+        defect=prediction.defect,
+        heat_map=None if evidence is None else heat_map(evidence, *denoised.shape[:2]),
     )

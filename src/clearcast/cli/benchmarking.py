@@ -153,7 +153,7 @@ def benchmark(
         BenchmarkRequest(
             study=study,
             denoisers=[*classical(parse_rivals(rivals)), *denoisers],
-            judges=classifiers,
+            classifiers=classifiers,
             trained_in=trained,
             budget=budget,
             limit=limit,

@@ -73,7 +73,7 @@ def _groups(rows: Sheet, facts: dict[str, PictureFacts]) -> RowGroups:
     """The groups of the sheet's group column or, without one, those found in the images."""
     if any(row.group for row in rows.rows):
         named = known_parts(rows, None, find=tuple).of_rows
-        return RowGroups(of_rows=named, pictures=shown_pictures(rows, facts))
+        return RowGroups(of_rows=named, images=shown_pictures(rows, facts))
     with progress_bar(console, "Finding images of one part") as progress:
         return find_row_groups(rows, facts, progress=progress)
 

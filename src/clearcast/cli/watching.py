@@ -85,7 +85,7 @@ def watch(
                 show(f"Beware: {sink.warning}")
             show(f"Watching {folder}; inspected before: {counted(len(known), 'image')}")
             arrivals = Arrivals(watched, known, trusted=trusted, tell=show)
-            repeats = watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, seen=report)
+            repeats = watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, on_inspection=report)
         reporter.report()
         if repeats:
             show(f"{counted(repeats, 'image')} identical to the previous one; is the camera frozen?")
@@ -104,7 +104,7 @@ class _DriftReporter:
     def add(self, inspection: Inspection) -> None:
         """Add one image; check for drift at intervals."""
         if self._drift:
-            self._drift.see(inspection)
+            self._drift.add(inspection)
             self._count += 1
             if self._count % _DRIFT_INTERVAL == 0:
                 self.report()

@@ -88,7 +88,7 @@ def write_groups_page(sheet: Sheet, groups: RowGroups, path: Path) -> None:
 def _labels(sheet: Sheet, groups: RowGroups) -> dict[str, set[Label]]:
     """Labels that the rows give to each image."""
     labels: dict[str, set[Label]] = defaultdict(set)
-    for row, path in zip(sheet.rows, groups.pictures, strict=True):
+    for row, path in zip(sheet.rows, groups.images, strict=True):
         if row.label:
             labels[path].add(row.label)
     return labels
@@ -97,7 +97,7 @@ def _labels(sheet: Sheet, groups: RowGroups) -> dict[str, set[Label]]:
 def _members(groups: RowGroups) -> dict[str, list[str]]:
     """Images of each group, one a row."""
     members: dict[str, list[str]] = defaultdict(list)
-    for group, path in zip(groups.of_rows, groups.pictures, strict=True):
+    for group, path in zip(groups.of_rows, groups.images, strict=True):
         members[group].append(path)
     return members
 

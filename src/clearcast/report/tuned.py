@@ -33,7 +33,7 @@ def tuning_table(tuned: Tuned) -> Table:
 
 
 def _retake_range(rule: Rule) -> str:
-    return DASH if rule.retaken is None else " and ".join(map(decimal, rule.retaken))
+    return DASH if rule.retake_range is None else " and ".join(map(decimal, rule.retake_range))
 
 
 def _rate_text(rate: Tally) -> str:

@@ -147,7 +147,7 @@ def _write(inspections: Iterator[Inspection], sink: Sink, drift: Drift | None, *
         checked = repeats.check(inspection) if ordered else inspection
         sink.write(checked)
         if drift:
-            drift.see(checked)
+            drift.add(checked)
     return repeats.total
 
 
@@ -173,7 +173,7 @@ def _inspections(
         inspector,
         found,
         workers=request.threads or cores(),
-        restored=outputs.denoised is not None or (bool(outputs.folders) and inspector.always_restores),
+        restored=outputs.denoised is not None or (bool(outputs.folders) and inspector.always_denoises),
         evidence=outputs.heatmaps is not None,
         finish=writer,
     )
@@ -228,7 +228,7 @@ def _count(request: PredictRequest) -> int:
 def _require_outputs(inspector: Inspector, request: PredictRequest) -> None:
     """Check that the bundle returns the requested verdicts and heat maps."""
     for verdict in sorted(request.required_verdicts - inspector.verdicts):
-        if inspector.judges:
+        if inspector.gives_verdicts:
             raise OutputError(
                 f"{request.bundle}: never returns {verdict}; enable it with 'clearcast tune', or leave out "
                 f"--fail-on {verdict}"

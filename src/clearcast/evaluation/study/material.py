@@ -44,7 +44,7 @@ class Material:
     @cached_property
     def noisy(self) -> PictureStore:
         """The noisy images."""
-        return self._store("noisy", label_frame(self.sheet).pictures)
+        return self._store("noisy", label_frame(self.sheet).images)
 
     @cached_property
     def references(self) -> PictureStore:
@@ -147,7 +147,7 @@ class Material:
         return [data_warning(WarningKind.STRETCHED, text)]
 
     def _store(self, name: str, paths: Sequence[Path]) -> PictureStore:
-        taken = sum(store.kept_bytes for store in self._stores.values())
+        taken = sum(store.cached_bytes for store in self._stores.values())
         with progress_bar(self.console, f"Reading {name} images") as progress:
             store = PictureStore(
                 paths,

@@ -37,7 +37,7 @@ class DriftWatch:
 
     def _compute(self, model: str, drift: Drift) -> list[str]:
         for entry in self._log.latest(model, _WINDOW):
-            drift.see(_to_inspection(entry))
+            drift.add(_to_inspection(entry))
         return drift.sentences()
 
 

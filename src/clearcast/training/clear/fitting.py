@@ -52,15 +52,15 @@ def fit_restorer(
     if not is_fitted(folder / "survey"):  # a detail U-Net is fitted to its global encoder
         shutil.rmtree(folder / "detail", ignore_errors=True)
     survey = fit_network(
-        SurveyModule(restorer.survey, learning_rate=2e-3, steps=survey_steps),
+        SurveyModule(restorer.global_encoder, learning_rate=2e-3, steps=survey_steps),
         step_loader(lambda rng: survey_batch(training, rng), around.seed),
         fixed_loader(lambda rng: survey_batch(heldout, rng), around.seed, _HELDOUT),
         folder / "survey",
         settings=Fit(learning_rate=2e-3, batch=SURVEY_BATCH, epochs=survey_steps // EPOCH),
         title="Survey",
-        around=around,
+        config=around,
     )
-    return survey, fit_detail(restorer, training, heldout, folder / "detail", steps=detail_steps, around=around)
+    return survey, fit_detail(restorer, training, heldout, folder / "detail", steps=detail_steps, config=around)
 
 
 def fit_detail(

@@ -220,12 +220,12 @@ def time_training(restorer: Restorer, backbone: Backbone, gallery: Gallery, *, d
     crop = crop_of(gallery)
     survey = time_step(
         lambda network: SurveyModule(network, learning_rate=1e-4, steps=_TIMED),
-        tried.survey,
+        tried.global_encoder,
         lambda: survey_batch(gallery, rng),
         device,
     )
     detail = time_step(
-        lambda network: DetailModule(network, tried.survey, learning_rate=1e-4, steps=_TIMED, crop=crop),
+        lambda network: DetailModule(network, tried.global_encoder, learning_rate=1e-4, steps=_TIMED, crop=crop),
         tried.detail,
         lambda: detail_batch(gallery, crop, rng),
         device,
