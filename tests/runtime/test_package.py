@@ -126,8 +126,8 @@ def test_a_zip_that_is_not_a_bundle_is_rejected(tmp_path: Path, entries: list[tu
 def test_a_zip_that_unpacks_to_too_many_bytes_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package, "LARGEST", 1000)
     path = tmp_path / "bomb.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(MANIFEST, bytes(2000))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr(MANIFEST, bytes(2000))
     with pytest.raises(OutputError, match="unpacks to more than 1,000 bytes"):
         open_package(path)
 

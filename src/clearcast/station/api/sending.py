@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from starlette.responses import Response
+from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from clearcast.station.api.budget import AnswerBudget
