@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from clearcast.bundle.finishing import finish
 from torch import nn
 
 from clearcast import __version__, imaging
 from clearcast.bundle.exporting import write_graphs
 from clearcast.bundle.networks import Networks, Verdicts, judge, predict_networks, save_networks, still
+from clearcast.bundle.pipeline import finish
 from clearcast.bundle.proving import random_pictures
 from clearcast.bundle.reference import look_of, reference_of
 from clearcast.evaluation.evidence.contract import Evidence

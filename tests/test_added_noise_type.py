@@ -135,7 +135,7 @@ import torch
 from clearcast.evaluation.study.robustness import LEVELS
 from clearcast.models.clear.restorer import Restorer
 from clearcast.noise import NoiseType
-from clearcast.runtime.answers import check_answers
+from clearcast.runtime.answers import decode_outputs
 from clearcast.runtime.manifest import noise_types_of
 from clearcast.training.synthesis import spoil
 flat = np.full((32, 32), 128, np.uint8)
@@ -145,8 +145,9 @@ outputs = {}
 for kinds in (tuple(NoiseType), old):
     _, seen = Restorer(noise_types=kinds)(torch.rand(1, 1, 32, 32))
     p_noise, levels = seen.scores.softmax(1).detach().numpy(), seen.levels.clamp(0, 1).detach().numpy()
-    answers = check_answers({"p_noise": p_noise, "levels": levels}, (1, 32, 32, 1), kinds)
-    outputs[len(kinds)] = [answers.p_noise.shape, answers.levels.shape]
+    raw = {"p_noise": p_noise, "levels": levels}
+    (prediction,) = decode_outputs(raw, (1, 32, 32, 1), threshold=None, noise_types=kinds)
+    outputs[len(kinds)] = [len(prediction.noise.probabilities), list(prediction.noise.levels)]
 print(json.dumps([sorted(drawn), drawn["speckle"].levels["speckle"], list(old), outputs, list(LEVELS)]))
 """
     drawn, level, old, outputs, swept = result_of(package, code)
@@ -154,7 +155,10 @@ print(json.dumps([sorted(drawn), drawn["speckle"].levels["speckle"], list(old), 
     assert drawn == ["gaussian", "none", "periodic", "salt_and_pepper", "speckle"]
     assert 0.05 <= level <= 0.4
     assert old == ["gaussian", "salt_and_pepper", "periodic", "none"]
-    assert outputs == {"5": [[1, 5], [1, 3]], "4": [[1, 4], [1, 2]]}
+    assert outputs == {
+        "5": [5, ["gaussian", "salt_and_pepper", "speckle"]],
+        "4": [4, ["gaussian", "salt_and_pepper"]],
+    }
     assert swept == ["gaussian", "salt_and_pepper", "periodic", "speckle"]
 
 

@@ -147,7 +147,7 @@ def test_a_run_is_not_overwritten(clearcast: Clearcast, data: Path, tmp_path: Pa
 
 def test_unknown_recipe_and_stage(clearcast: Clearcast, data: Path) -> None:
     refused(clearcast("study", data, "--recipe", "raport"), "unknown recipe 'raport'; expected report, report-literal")
-    refused(clearcast("study", data, "--stages", "7"), "no stage 7")
+    refused(clearcast("study", data, "--stages", "7"), "unknown stage 7")
 
 
 def test_findings_are_not_overwritten(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ FLOORS = (  # lowest first; a module may import from its own floor or a lower on
     {
         "clearcast",
         "errors",
-        "domain",
         "cells",
         "files",
         "filenames",

@@ -124,7 +124,7 @@ def test_a_training_stopped_at_its_end_is_resumed_without_fitting_again(
     with pytest.raises(OutputError, match="--resume"):
         train(stopped)
     monkeypatch.delattr("clearcast.training.fit.Trainer")
-    monkeypatch.delattr("clearcast.training.seeing._look")
+    monkeypatch.delattr("clearcast.training.seeing._extract")
     manifest = train(replace(stopped, resume=True))
     assert not (stopped.out / "work").exists()
     assert manifest["files"]["judge.safetensors"] == read_manifest(bundle)["files"]["judge.safetensors"]
@@ -187,7 +187,7 @@ def test_a_small_image_is_refused_before_anything_is_written(
     [
         ("changed", "restorer.safetensors is not the file that was written"),
         ("missing", "split.csv is missing; copy"),
-        ("format", "format 99; this version reads format 2"),
+        ("format", "expected a bundle of format 2, got format 99"),
         ("no files", "it lacks files"),
         ("no manifest", "not a bundle"),
         ("outside", "'../outside', which is outside"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional import classification as reference
 
@@ -49,6 +49,7 @@ def test_what_has_no_denominator_is_not_defined() -> None:
     assert only_defect["sensitivity"] == only_defect["defect_f1"] == only_defect["f1"] == 0
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([VERDICT, NOISES]), st.integers(6, 60))
 def test_equals_torchmetrics(seed: int, classes: tuple[str, ...], images: int) -> None:
     rng = np.random.default_rng(seed)

@@ -168,7 +168,7 @@ def test_images_that_are_too_small_are_named(
     bundle: Path, noisy_folder: Path, groups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clearcast.bundle.sizes.SMALLEST", 65)
-    with pytest.raises(SheetError, match=r"row 2: .* has 64 x 64 pixels; needed are at least 65 a side"):
+    with pytest.raises(SheetError, match=r"row 2: .*: expected at least 65 x 65 pixels, got 64 x 64"):
         evaluate(_request(bundle, noisy_folder, groups))
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clearcast.bundle.finishing import finish
 
 from clearcast.bundle.graphs import DetailGraph, JudgeGraph, SurveyGraph
 from clearcast.bundle.networks import Networks, judge, load_networks, predict_networks
 from clearcast.bundle.packaging import export
+from clearcast.bundle.pipeline import finish
 from clearcast.bundle.proving import random_pictures
 from clearcast.domain import NoiseType
 from clearcast.errors import OutputError

@@ -93,5 +93,5 @@ def test_a_missing_ray_explains_how_to_install_it(
 
 
 def test_output_images_are_rejected_on_ray(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="rows, no pictures"):
+    with pytest.raises(OutputError, match="rows, no images"):
         predict(bundle, "parts", tmp_path / "r.csv", denoised=tmp_path / "d", engine=Engine.RAY)

@@ -139,7 +139,7 @@ def test_an_image_too_large_for_a_format_keeps_its_verdict_and_is_reported(bundl
     assert [(row["verdict"] != "", row["error"]) for row in rows_of(tmp_path / "r.csv")] == [(True, ""), (True, "")]
     said = " ".join(done.output.split())
     assert "1 output file of denoised images and heat maps could not be written" in said
-    assert "parts/a.png: 65600 x 16 pixels; a .jpg file holds at most 65,500 pixels a side" in said
+    assert "parts/a.png: 65600 x 16 pixels; .jpg allows at most 65,500 pixels per side" in said
     assert len(imaging.find(tmp_path / "d")) == 1
     shapes = sorted(imaging.load(path, Channels.RGB).shape for path in imaging.find(tmp_path / "h"))
     assert shapes == [(15, 65_500, 3), (16, 40, 3)], "a heat map is for looking at, so it may be shrunk"

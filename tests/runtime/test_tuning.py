@@ -285,7 +285,7 @@ def test_the_command_prints_the_choice_or_the_reason(tmp_path: Path) -> None:
     assert f"Bundle: {tmp_path / 'out.zip'}" in done.output
     for asked, why in (
         (("--max-risk", 0.1, "--min-coverage", 0.5), "give one"),
-        (("--max-escape", 0.1, "--escape-cost", 2), "stands in place of costs"),
+        (("--max-escape", 0.1, "--escape-cost", 2), "--max-escape replaces costs"),
         (("--escape-cost", 0), "expected a number above 0"),
     ):
         refused = invoke("tune", bundle, tmp_path / "other", *asked)

@@ -195,7 +195,7 @@ def test_waiting_readers_do_not_block_an_operator(scene: Scene, monkeypatch: pyt
     scene.tokens = TOKENS
     asked = f"GET /v1/pictures/{64 * 'a'}/restored HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKENS.reader}"
     go_on = threading.Event()
-    monkeypatch.setattr("clearcast.station.shelf.Shelf.restored", lambda *_: go_on.wait(30) and None)
+    monkeypatch.setattr("clearcast.station.shelf.Shelf.denoised", lambda *_: go_on.wait(30) and None)
     with station(scene, monkeypatch, head=60, most=10) as client, ExitStack() as lines:
         lines.callback(go_on.set)
         client.headers["Authorization"] = f"Bearer {TOKENS.operator}"

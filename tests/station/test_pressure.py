@@ -232,11 +232,11 @@ def test_station_names_are_limited(scene: Scene, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_hanging_drive_is_reported_and_blocks_nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "_STEADY", 0.01)
+    monkeypatch.setattr(probing, "_INTERVAL", 0.01)
     monkeypatch.setattr(probing, "_SILENCE", 0.1)
     with scene.open() as client:
         (result,) = send(client, 3)
-        hung = [Held(monkeypatch, type(scene.shelf), name) for name in ("writable", "kept", "put")]
+        hung = [Held(monkeypatch, type(scene.shelf), name) for name in ("check_writable", "available", "put")]
         until(lambda: hung[0].begun > 0)
         with ThreadPoolExecutor(8) as others:
             waiting = [others.submit(client.get, f"/v1/inspections/{result['id']}") for _ in range(3)]
@@ -303,7 +303,7 @@ def test_inspections_logged_before_the_log_failed_are_returned(scene: Scene, mon
 def test_logged_inspections_are_returned_while_the_drive_hangs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspecting, "_STORE_SECONDS", 0.05)
     with scene.open() as client:
-        held = Held(monkeypatch, type(scene.shelf), "kept")
+        held = Held(monkeypatch, type(scene.shelf), "available")
         results = [send(client, level)[0] for level in range(200, 210)]  # more than there are threads
         held.go_on.set()
     assert {each["verdict"] for each in results} == {"defect"}

@@ -315,7 +315,7 @@ def test_values_that_no_workbook_can_hold_are_reported(shift: Shift, tmp_path: P
     }
     pd.DataFrame([row]).to_csv(tmp_path / "old.csv", index=False)
     sheet = read_sheet(tmp_path / "old.csv", columns=Columns(label="Label", group="Group"))
-    with pytest.raises(OutputError, match=r"'a\\x07' has characters that a workbook cannot hold"):
+    with pytest.raises(OutputError, match=r"'a\\x07' has characters that a workbook cannot store"):
         back(shift, tmp_path / "Labels.xlsx", beside=sheet)
     assert not (tmp_path / "Labels-pictures").exists()
 
@@ -341,7 +341,7 @@ def test_the_command_finds_the_log_and_the_images(shift: Shift, tmp_path: Path) 
         assert done.exit_code == 0, done.output
         told = " ".join(done.output.split())
         assert "2 images with feedback: 1 defect, 1 ok; 1 with another verdict." in told
-        assert "Left out: 1, since people called it a bad picture." in told
+        assert "Left out: 1, since the feedback is 'bad image'." in told
 
 
 def test_a_missing_log_is_not_created(tmp_path: Path) -> None:
