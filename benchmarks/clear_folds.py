@@ -11,16 +11,15 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from clearcast.bundle.request import TrainRequest
-from clearcast.bundle.training import train
+from clearcast.bundle.manifest import MANIFEST_FILE
+from clearcast.core.errors import ClearcastError
 from clearcast.data.sheet import Sheet, read_sheet
-from clearcast.errors import ClearcastError
-from clearcast.evaluation.evidence.gather import gather_evidence
-from clearcast.evaluation.evidence.wishes import Wishes
-from clearcast.evaluation.evidence.words import figure_text
-from clearcast.evaluation.study.dividing import SplitChoice, SplitKind
-from clearcast.evaluation.study.folder import open_run, read_csv
-from clearcast.runtime.manifest import MANIFEST
+from clearcast.metrics.evidence.build import build_evidence
+from clearcast.metrics.evidence.scores import DecisionPolicy, format_share
+from clearcast.pipelines.train import train_bundle
+from clearcast.pipelines.training_data import TrainRequest
+from clearcast.train.run_directory import open_run, read_run_csv
+from clearcast.train.split_choice import SplitChoice, SplitKind
 
 
 def main() -> None:
@@ -32,8 +31,8 @@ def main() -> None:
         for request in requests:  # before hours of training: existing folds must have the same configuration
             open_run(request.out, request.question(), resume=True, force=False)
         for request in requests:
-            if not (request.out / MANIFEST).exists():
-                train(request)
+            if not (request.out / MANIFEST_FILE).exists():
+                train_bundle(request)
     except ClearcastError as error:
         raise SystemExit(str(error)) from None
     report(options.out, options.folds)
@@ -51,11 +50,11 @@ def fold_request(sheet: Sheet, options: argparse.Namespace, fold: int) -> TrainR
 def report(folder: Path, folds: int) -> None:
     """Print the metrics of all folds together, with confidence intervals over parts."""
     tables = {name: concatenate_folds(folder, folds, name) for name in ("predictions.csv", "validation.csv")}
-    evidence = gather_evidence(tables["predictions.csv"], tables["validation.csv"], None, Wishes())
+    evidence = build_evidence(tables["predictions.csv"], tables["validation.csv"], None, DecisionPolicy())
     print(f"{evidence['images']} images of {evidence['parts']} parts")
     for stage, figures in evidence["classification"].items():
         for name in ("accuracy", "roc_area"):
-            print(f"{stage} {name}: {figure_text(figures[name])}")
+            print(f"{stage} {name}: {format_share(figures[name])}")
     for kind, measures in evidence["restoration"]["denoised"].items():
         print(f"{kind}: " + ", ".join(f"{name} {measures[name]['value']}" for name in ("psnr", "ssim")))
     for comparison in evidence["comparisons"]:
@@ -65,7 +64,7 @@ def report(folder: Path, folds: int) -> None:
 def concatenate_folds(folder: Path, folds: int, name: str) -> pd.DataFrame:
     """Concatenate a table of all folds, with a column for the fold."""
     paths = {fold: folder / f"fold-{fold}" / name for fold in range(1, folds + 1)}
-    tables = [read_csv(path).assign(fold=fold) for fold, path in paths.items() if path.exists()]
+    tables = [read_run_csv(path).assign(fold=fold) for fold, path in paths.items() if path.exists()]
     return pd.concat(tables, ignore_index=True)
 
 

@@ -27,8 +27,8 @@ import numpy as np
 from PIL import Image
 from station_fuzz import damaged
 
-from clearcast import imaging
-from clearcast.errors import PictureError
+from clearcast.core import imaging
+from clearcast.core.errors import PictureError
 
 BATCH = 500  # files per process
 PATIENCE = 120.0  # seconds per file that count as a hang
@@ -142,7 +142,7 @@ def outcome_of(data: bytes) -> str:
     """Return the fault, "picture" if the file is decoded, or a failure, which begins with "!"."""
     try:
         for channels in imaging.Channels:
-            picture = imaging.decode(data, channels)
+            picture = imaging.decode_image(data, channels)
             if picture.dtype != np.uint8 or picture.ndim != (3 if channels is imaging.Channels.RGB else 2):
                 return f"!an image of {picture.dtype} and shape {picture.shape}"
     except PictureError as error:

@@ -22,13 +22,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from clearcast import imaging
-from clearcast.bundle.networks import load_networks
-from clearcast.disks import write_disks
-from clearcast.imaging import Channels, Picture
-from clearcast.models.clear.restoring import restore
-from clearcast.noise import DEFAULT_RANGES, after_jpeg, corrupt, sample_level
-from clearcast.rivals import CLASSICAL
+from clearcast.core import imaging
+from clearcast.core.decoding.image_info import Channels, ImageArray
+from clearcast.evaluation.benchmark.classical import CLASSICAL_DENOISERS
+from clearcast.nn.restorer import denoise_tiled
+from clearcast.noise import DEFAULT_NOISE_RANGES, compress_as_jpeg, corrupt_image, sample_noise
+from clearcast.pipelines.networks import load_networks
+from clearcast.synth.disks import write_disks
 
 FINE = {"pinhole", "scratch"}
 LEAST, SPREADS = 6.0, 3.0  # grey levels; times the ring's spread
@@ -39,19 +39,19 @@ def main() -> None:
     """Render, add noise, denoise, count."""
     options = arguments()
     networks, _ = load_networks(options.bundle)
-    methods: dict[str, Callable[[Picture], Picture]] = {
+    methods: dict[str, Callable[[ImageArray], ImageArray]] = {
         "noisy": lambda image: image,
-        "bundle": lambda image: restore(networks.restorer, image)[0],
-        "median": CLASSICAL["median"],
+        "bundle": lambda image: denoise_tiled(networks.restorer, image)[0],
+        "median": CLASSICAL_DENOISERS["median"],
     }
     found: dict[tuple[str, str], list[tuple[bool, bool]]] = {}  # of each visible defect: in noisy, in denoised
     with tempfile.TemporaryDirectory() as folder:
         write_disks(Path(folder), parts=options.parts, size=options.size, seed=options.seed)
         for number, (image, defects) in enumerate(fine_defects(Path(folder))):
             visible = [(defect, side) for defect in defects if (side := contrast(image, defect, defects))]
-            for kind, levels in DEFAULT_RANGES.items():
+            for kind, levels in DEFAULT_NOISE_RANGES.items():
                 rng = np.random.default_rng((options.seed, number))
-                noisy = after_jpeg(corrupt(image, sample_level(levels, rng, image.shape), rng), 90)
+                noisy = compress_as_jpeg(corrupt_image(image, sample_noise(levels, rng, image.shape), rng), 90)
                 before = [contrast(noisy, defect, defects) == side for defect, side in visible]
                 for name, method in methods.items():
                     denoised = method(noisy)
@@ -68,7 +68,7 @@ def share(hits: list[bool]) -> str:
     return f"{np.mean(hits):.3f} of {len(hits)}" if hits else "none of 0"
 
 
-def contrast(image: Picture, defect: Mask, defects: list[Mask]) -> int:
+def contrast(image: ImageArray, defect: Mask, defects: list[Mask]) -> int:
     """Detect a defect: 1 if it is brighter than its surroundings, -1 if it is darker, 0 if it is not detected."""
     marked = np.any(defects, axis=0).astype(np.uint8)
     ring = dilated(defect.astype(np.uint8), 8) & ~dilated(marked, 2)
@@ -87,16 +87,19 @@ def dilated(mask: NDArray[np.uint8], pixels: int) -> Mask:
     return np.asarray(cv2.dilate(mask, kernel) > 0, np.bool_)
 
 
-def fine_defects(folder: Path) -> Iterator[tuple[Picture, list[Mask]]]:
+def fine_defects(folder: Path) -> Iterator[tuple[ImageArray, list[Mask]]]:
     """Grey images whose defects are all fine, with a mask of each connected defect."""
     with (folder / "parts.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             kinds = {defect.split()[0] for defect in row["defects"].split(";") if defect.strip()}
             if row["mask"] and kinds and kinds <= FINE:
-                mask = imaging.load(folder / row["mask"], Channels.GREY) > 127
+                mask = imaging.load_image(folder / row["mask"], Channels.GREY) > 127
                 count, labels = cv2.connectedComponents(mask.astype(np.uint8))
                 masks = [labels == label for label in range(1, count)]
-                yield imaging.load(folder / row["path"], Channels.GREY), [mask for mask in masks if mask.sum() >= 4]
+                yield (
+                    imaging.load_image(folder / row["path"], Channels.GREY),
+                    [mask for mask in masks if mask.sum() >= 4],
+                )
 
 
 def arguments() -> argparse.Namespace:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from clearcast.data.corrupt import NOISY_FOLDER, corrupt_folder
-from clearcast.data.groups import find_groups
-from clearcast.disks import write_disks
+from clearcast.data.groups import detect_groups
+from clearcast.synth.corruption import NOISY_FOLDER, degrade_folder
+from clearcast.synth.disks import write_disks
 
 VIEWS = (2, 6)  # images of a part: four on average
 
@@ -47,7 +47,7 @@ def _render(folder: Path, images: int, size: int, seed: int, *, noisy: bool) -> 
     if not (disks / "parts.csv").exists():
         write_disks(disks, parts=-(-2 * images // sum(VIEWS)) + 25, seed=seed, size=size, views=VIEWS)
     if noisy and not (degraded / "Labels.xlsx").exists():
-        corrupt_folder(disks, degraded, seed=seed)
+        degrade_folder(disks, degraded, seed=seed)
     listed = pd.read_csv(disks / "parts.csv")
     places = [degraded / NOISY_FOLDER / path if noisy else disks / path for path in listed["path"]]
     return places, listed["part"].tolist()
@@ -55,7 +55,7 @@ def _render(folder: Path, images: int, size: int, seed: int, *, noisy: bool) -> 
 
 def _measure(paths: Sequence[Path], parts: Sequence[str], *, noisy: bool) -> None:
     start, start_of_work = time.perf_counter(), time.process_time()
-    found = find_groups(paths, noisy=[noisy] * len(paths)).groups
+    found = detect_groups(paths, noisy=[noisy] * len(paths)).groups
     seconds, work = time.perf_counter() - start, time.process_time() - start_of_work
     correct, found_pairs, true_pairs = (
         _count_pairs(Counter(names)) for names in (zip(parts, found, strict=True), found, parts)

@@ -17,9 +17,18 @@ import numpy as np
 from scipy import stats
 from scipy.special import expit, logit
 
-from clearcast.evaluation.statistics.intervals import difference_interval, mean_interval, share_interval
-from clearcast.evaluation.statistics.measures import f1_measure, roc_measure, weighted_measures
-from clearcast.evaluation.statistics.sample import Estimates, Floats, Measure, Sample
+from clearcast.metrics.bootstrap import (
+    ClusterBootstrap,
+    Estimates,
+    FloatArray,
+    WeightedMeasure,
+    difference_interval,
+    f1_measure,
+    mean_interval,
+    precision_recall_f1_measure,
+    roc_area_measure,
+    share_interval,
+)
 
 PARTS = (20, 50, 150)
 BETA = (
@@ -55,7 +64,7 @@ def _print_columns(columns: list[dict[str, str]]) -> None:
         print(f"{name:32}" + "".join(f"{column[name]:>16}" for column in columns))
 
 
-def _sizes(parts: int, rng: np.random.Generator) -> Floats:
+def _sizes(parts: int, rng: np.random.Generator) -> FloatArray:
     """Draw the number of images of each part: half of the parts have 1 to 3, the others up to 28."""
     few, many = rng.integers(1, 4, parts), np.clip(rng.geometric(0.12, parts), 1, 28)
     return np.where(rng.random(parts) < 0.5, few, many).astype(float)
@@ -78,14 +87,16 @@ def _compare_methods(
     return {name: f"{share:.3f} ({width:.2f})" for name, (share, width) in means.items()}
 
 
-def _shipped(right: np.ndarray, images: Floats, seed: int) -> Bounds:
+def _shipped(right: np.ndarray, images: FloatArray, seed: int) -> Bounds:
     names = np.repeat(np.arange(len(images)), images.astype(int))
     verdicts = np.concatenate([np.arange(int(all_of)) < ones for ones, all_of in zip(right, images, strict=True)])
-    low, high = share_interval(Sample(names, seed=seed, resamples=RESAMPLES).estimate_ratios(verdicts))
+    low, high = share_interval(ClusterBootstrap(names, seed=seed, resamples=RESAMPLES).estimate_ratios(verdicts))
     return float(low[0]), float(high[0])
 
 
-def _textbook_intervals(right: Floats, images: Floats, rng: np.random.Generator) -> Iterator[tuple[str, Bounds]]:
+def _textbook_intervals(
+    right: FloatArray, images: FloatArray, rng: np.random.Generator
+) -> Iterator[tuple[str, Bounds]]:
     """Compute textbook intervals of sum(right) / sum(images), both of shape (parts,)."""
     parts, value = len(images), right.sum() / images.sum()
     draws = rng.multinomial(parts, np.full(parts, 1 / parts), RESAMPLES)
@@ -107,7 +118,7 @@ def _textbook_intervals(right: Floats, images: Floats, rng: np.random.Generator)
     yield "logit, robust t", (expit(logit(value) - reach), expit(logit(value) + reach))
 
 
-def _bca(right: Floats, images: Floats, drawn: Floats) -> Bounds:
+def _bca(right: FloatArray, images: FloatArray, drawn: FloatArray) -> Bounds:
     """Compute the bias-corrected and accelerated interval (Efron 1987)."""
     value = right.sum() / images.sum()
     without = (right.sum() - right) / (images.sum() - images)
@@ -121,7 +132,7 @@ def _bca(right: Floats, images: Floats, drawn: Floats) -> Bounds:
     return _quantiles(drawn, low, high)
 
 
-def _quantiles(values: Floats, low: float, high: float) -> Bounds:
+def _quantiles(values: FloatArray, low: float, high: float) -> Bounds:
     bounds = np.nanquantile(values, [low, high])
     return float(bounds[0]), float(bounds[1])
 
@@ -132,10 +143,10 @@ class Scores:
 
     part: np.ndarray
     defect: np.ndarray
-    first: Floats  # scores of two stages; defect is predicted above 0
-    second: Floats
-    psnr: Floats
-    mse: Floats
+    first: FloatArray  # scores of two stages; defect is predicted above 0
+    second: FloatArray
+    psnr: FloatArray
+    mse: FloatArray
 
     @property
     def right(self) -> tuple[np.ndarray, np.ndarray]:
@@ -191,17 +202,21 @@ def _compare_measures(
     return {name: "{:.3f} | {:.3f}".format(*np.mean(values, axis=0)) for name, values in covered.items()}
 
 
-def _measures(scores: Scores, seed: int) -> dict[str, tuple[Bounds, Measure]]:
+def _measures(scores: Scores, seed: int) -> dict[str, tuple[Bounds, WeightedMeasure]]:
     """Shipped intervals, and each measure as a function of weights."""
-    sample, defect, predicted = Sample(scores.part, seed=seed, resamples=RESAMPLES), scores.defect, scores.first > 0
+    sample, defect, predicted = (
+        ClusterBootstrap(scores.part, seed=seed, resamples=RESAMPLES),
+        scores.defect,
+        scores.first > 0,
+    )
     right, second = scores.right
     labels = (defect, ~defect)
     gain = second.astype(float) - right
-    weighted = weighted_measures(defect.astype(np.int64), predicted.astype(np.int64), 2)
-    area = roc_measure(defect[:, None], scores.first[:, None])
+    weighted = precision_recall_f1_measure(defect.astype(np.int64), predicted.astype(np.int64), 2)
+    area = roc_area_measure(defect[:, None], scores.first[:, None])
     f1 = f1_measure(defect, predicted)
 
-    def last(weights: Floats) -> Floats:
+    def last(weights: FloatArray) -> FloatArray:
         return weighted(weights)[:, 2:]
 
     return {
@@ -217,17 +232,17 @@ def _measures(scores: Scores, seed: int) -> dict[str, tuple[Bounds, Measure]]:
     }
 
 
-def _bounds(interval: Callable[[Estimates], tuple[Floats, Floats]], estimates: Estimates) -> Bounds:
+def _bounds(interval: Callable[[Estimates], tuple[FloatArray, FloatArray]], estimates: Estimates) -> Bounds:
     low, high = interval(estimates)
     return float(low[0]), float(high[0])
 
 
-def _ratio(top: np.ndarray, bottom: np.ndarray | None = None) -> Measure:
+def _ratio(top: np.ndarray, bottom: np.ndarray | None = None) -> WeightedMeasure:
     among = np.ones(len(top)) if bottom is None else bottom.astype(float)
 
-    def measure(weights: Floats) -> Floats:
+    def measure(weights: FloatArray) -> FloatArray:
         with np.errstate(invalid="ignore"):
-            value: Floats = (weights @ (top * among)) / (weights @ among)
+            value: FloatArray = (weights @ (top * among)) / (weights @ among)
         return value[:, None]
 
     return measure

@@ -13,24 +13,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from clearcast import imaging
+from clearcast.bundle.archive import open_package
+from clearcast.core import imaging
+from clearcast.core.decoding.image_info import ImageArray
 from clearcast.data.sheet import read_sheet
-from clearcast.domain import NoiseType
-from clearcast.imaging import Picture
+from clearcast.inference.inspector import available_cores
+from clearcast.inference.model import OnnxModel
 from clearcast.noise import (
-    DEFAULT_RANGES,
-    GaussianLevel,
-    Level,
-    PeriodicLevel,
-    SaltPepperLevel,
-    after_jpeg,
-    corrupt,
-    sample_level,
+    DEFAULT_NOISE_RANGES,
+    GaussianNoise,
+    ImpulseNoise,
+    NoiseParameters,
+    PeriodicNoise,
+    compress_as_jpeg,
+    corrupt_image,
+    sample_noise,
 )
 from clearcast.noise.estimation import NoiseEstimate
-from clearcast.runtime.engine import cores
-from clearcast.runtime.model import Model
-from clearcast.runtime.package import open_package
+from clearcast.noise.registry import NoiseType
 
 Errors = dict[str, list[float]]
 
@@ -39,18 +39,18 @@ def main() -> None:
     """Add noise, estimate it, compare."""
     options = arguments()
     package = open_package(options.bundle)
-    model = Model(package, threads=cores())
+    model = OnnxModel(package, threads=available_cores())
     references = pd.read_csv(options.bundle / "predictions.csv")["reference"].drop_duplicates()
     sheet = read_sheet(options.sheet)
     errors: Errors = {}
     correct: dict[NoiseType, list[bool]] = {}
     for number, reference in enumerate(references.sample(frac=1, random_state=options.seed)[: options.images]):
-        image = imaging.load(sheet.resolve(reference), model.channels)
+        image = imaging.load_image(sheet.resolve(reference), model.channels)
         correct.setdefault(NoiseType.NONE, []).append(estimate_noise(model, image).noise_type is NoiseType.NONE)
-        for kind, levels in DEFAULT_RANGES.items():
+        for kind, levels in DEFAULT_NOISE_RANGES.items():
             rng = np.random.default_rng((options.seed, number))
-            level = sample_level(levels, rng, image.shape)
-            estimate = estimate_noise(model, after_jpeg(corrupt(image, level, rng), 90))
+            level = sample_noise(levels, rng, image.shape)
+            estimate = estimate_noise(model, compress_as_jpeg(corrupt_image(image, level, rng), 90))
             correct.setdefault(kind, []).append(estimate.noise_type is kind)
             compare(level, estimate, errors)
     for kind, hits in correct.items():
@@ -59,20 +59,20 @@ def main() -> None:
         print(f"{name}: error {np.median(values):.3g} (median), {np.quantile(values, 0.9):.3g} (90%) of {len(values)}")
 
 
-def estimate_noise(model: Model, image: Picture) -> NoiseEstimate:
+def estimate_noise(model: OnnxModel, image: ImageArray) -> NoiseEstimate:
     """Estimate the noise of an image by a bundle."""
     return model.predict(image, denoise=False).noise
 
 
-def compare(level: Level, estimate: NoiseEstimate, errors: Errors) -> None:
+def compare(level: NoiseParameters, estimate: NoiseEstimate, errors: Errors) -> None:
     """Add the errors of one estimate, in the units of reports."""
     found: dict[str, float] = {}
     match level:
-        case GaussianLevel():
+        case GaussianNoise():
             found["standard deviation, grey levels"] = 255 * abs(estimate.sigma - level.sigma)
-        case SaltPepperLevel():
+        case ImpulseNoise():
             found["density, percent of pixels"] = 100 * abs(estimate.density - level.density)
-        case PeriodicLevel(waves=(wave,)) if estimate.wave:
+        case PeriodicNoise(waves=(wave,)) if estimate.wave:
             turned = abs(estimate.wave.orientation - wave.orientation) % 180
             found["amplitude, grey levels"] = 255 * abs(estimate.wave.amplitude - wave.amplitude)
             found["period, percent of it"] = 100 * abs(estimate.wave.period / wave.period - 1)

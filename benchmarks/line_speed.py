@@ -25,41 +25,40 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from clearcast import imaging
-from clearcast.domain import Inspection, Verdict
-from clearcast.imaging import Channels
-from clearcast.runtime.beside import Beside, PictureWriter
-from clearcast.runtime.engine import Finish, cores, inspect
-from clearcast.runtime.inspector import Inspector
-from clearcast.runtime.package import Package, open_package
-from clearcast.runtime.sources import Item, items
+from clearcast.bundle.archive import BundlePackage, open_package
+from clearcast.core import imaging
+from clearcast.core.decoding.image_info import Channels
+from clearcast.inference.image_outputs import ImageOutputs, ImageOutputWriter
+from clearcast.inference.inspector import FinishInspection, Inspector, available_cores, inspect_images
+from clearcast.inference.sources import SourceItem, iterate_source
+from clearcast.types import Inspection, Verdict
 
 SIDE = 224  # input size of ResNet-18 in pixels
 PARTS = 5  # blocks of images, on which the loops alternate
 WARM_UP = 8  # images before the clock starts
 STARTS = 5  # runs, of which the median is printed
 
-Loop = Callable[[Sequence[Item]], None]
+Loop = Callable[[Sequence[SourceItem]], None]
 
 
 class ResNetInspector(Inspector):
     """Inspector with ResNet-18 instead of a bundle's graphs: float32 at 224 x 224 pixels, with random weights."""
 
-    def __init__(self, package: Package) -> None:
+    def __init__(self, package: BundlePackage) -> None:
         super().__init__(package)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         self._resnet = onnxruntime.InferenceSession(_resnet(), options, providers=["CPUExecutionProvider"])
 
-    def inspect(self, item: Item, *, restored: bool = False, evidence: bool = False) -> Inspection:
+    def inspect(self, item: SourceItem, *, restored: bool = False, evidence: bool = False) -> Inspection:
         """Decode in colour, resize, and run the network; only the verdict is set."""
         assert not restored
         assert not evidence
         data = item.read()
         assert isinstance(data, bytes)
         sha256 = hashlib.sha256(data).hexdigest()
-        small = imaging.resize(imaging.decode(data, Channels.RGB, item.name), SIDE, SIDE)
+        small = imaging.resize_image(imaging.decode_image(data, Channels.RGB, item.name), SIDE, SIDE)
         logits = self._resnet.run(None, {"x": (small.astype(np.float32) / 255).transpose(2, 0, 1)[None]})[0]
         return Inspection(
             path=item.name,
@@ -82,19 +81,19 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pictures", type=int, default=200, help="for the rates")
-    parser.add_argument("--threads", type=int, default=cores())
+    parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000], help="images of the runs of predict")
     args = parser.parse_args()
-    found = list(islice(items(args.folder), args.pictures))
+    found = list(islice(iterate_source(args.folder), args.pictures))
     with tempfile.TemporaryDirectory() as folder:
         _print_starts(args.bundle, Path(found[0].name), Path(folder))
         _print_growth(args.bundle, found, args.counts, args.threads, Path(folder))
         _print_rates(found, open_package(args.bundle), args.threads, Path(folder))
 
 
-def _print_rates(found: Sequence[Item], package: Package, threads: int, folder: Path) -> None:
+def _print_rates(found: Sequence[SourceItem], package: BundlePackage, threads: int, folder: Path) -> None:
     inspector, resnet = Inspector(package), ResNetInspector(package)
-    writer = PictureWriter(Beside(denoised=folder / "denoised", suffix=".jpg"))
+    writer = ImageOutputWriter(ImageOutputs(denoised=folder / "denoised", suffix=".jpg"))
     loops: dict[str, Loop] = {
         "only read and decoded": lambda block: _decode(block, inspector.channels, threads),
         "verdict, noise type, evidence": lambda block: _inspect(inspector, block, threads, evidence=True),
@@ -108,7 +107,7 @@ def _print_rates(found: Sequence[Item], package: Package, threads: int, folder: 
         print(f"{name:32} {rate:8.2f} images/s, 1/{floor / rate:.1f} of decoding, {rate / rival:.2f} of ResNet-18")
 
 
-def _rates(loops: dict[str, Loop], found: Sequence[Item]) -> dict[str, float]:
+def _rates(loops: dict[str, Loop], found: Sequence[SourceItem]) -> dict[str, float]:
     """Measure the images per second of each loop, after a warm-up."""
     spent = dict.fromkeys(loops, 0.0)
     for loop in loops.values():
@@ -121,20 +120,27 @@ def _rates(loops: dict[str, Loop], found: Sequence[Item]) -> dict[str, float]:
     return {name: len(found) / seconds for name, seconds in spent.items()}
 
 
-def _decode(block: Sequence[Item], channels: Channels, threads: int) -> None:
-    def decode(item: Item) -> None:
+def _decode(block: Sequence[SourceItem], channels: Channels, threads: int) -> None:
+    def decode(item: SourceItem) -> None:
         data = item.read()
         assert isinstance(data, bytes)
-        imaging.decode(data, channels, item.name)
+        imaging.decode_image(data, channels, item.name)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(decode, block))
 
 
 def _inspect(
-    inspector: Inspector, block: Sequence[Item], threads: int, *, evidence: bool = False, finish: Finish | None = None
+    inspector: Inspector,
+    block: Sequence[SourceItem],
+    threads: int,
+    *,
+    evidence: bool = False,
+    finish: FinishInspection | None = None,
 ) -> None:
-    found = inspect(inspector, block, workers=threads, restored=finish is not None, evidence=evidence, finish=finish)
+    found = inspect_images(
+        inspector, block, workers=threads, restored=finish is not None, evidence=evidence, finish=finish
+    )
     with closing(found) as inspections:
         for inspection in inspections:
             assert not inspection.error, inspection.error
@@ -143,7 +149,7 @@ def _inspect(
 def _resnet() -> bytes:
     import torch  # after the other processes, which would inherit its memory in the measurement
 
-    from clearcast.models.rivals import ResNet18
+    from clearcast.nn.baselines import ResNet18
 
     network = ResNet18(channels=3, classes=2).eval()
     with warnings.catch_warnings():
@@ -160,7 +166,7 @@ def _print_starts(bundle: Path, picture: Path, folder: Path) -> None:
     print(f"{'start to the first verdict':32} {seconds[STARTS // 2]:8.2f} s (fastest {seconds[0]:.2f} s)")
 
 
-def _print_growth(bundle: Path, found: Sequence[Item], counts: Sequence[int], threads: int, folder: Path) -> None:
+def _print_growth(bundle: Path, found: Sequence[SourceItem], counts: Sequence[int], threads: int, folder: Path) -> None:
     for count in counts:
         source = folder / f"{count}-pictures"
         source.mkdir()

@@ -27,8 +27,8 @@ from pathlib import Path
 import pandas as pd
 from openpyxl import Workbook
 
+from clearcast.core.errors import SheetError
 from clearcast.data.sheet import read_sheet
-from clearcast.errors import SheetError
 
 HEADER = ("Denoise Image", "Noise Type", "Noisy Image")
 ROWS = [

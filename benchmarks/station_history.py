@@ -22,14 +22,22 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, literal, select, text
 
-from clearcast.domain import NoiseType, Verdict
-from clearcast.station.log import Log, open_log
-from clearcast.station.log.kinds import Kind, kind_of, numbers
-from clearcast.station.log.opening import for_writing, log_url, reach
-from clearcast.station.log.rows import inspection_row
-from clearcast.station.log.tables import inspections, tallies
-from clearcast.station.log.tallying import MEANS, WIDTHS
-from clearcast.station.records import Disagreement, Entry, Feedback, Opinion, Order, Says, Wanted
+from clearcast.noise.registry import NoiseType
+from clearcast.station.log import InspectionLog, open_log
+from clearcast.station.log.database import create_log_engine, log_url, writing_engine
+from clearcast.station.log.rollups import ROLLUP_WIDTHS, SUMMED_COLUMNS, Dimensions, dimension_ids, dimensions_of
+from clearcast.station.log.row_mapping import inspection_values
+from clearcast.station.log.schema import inspections_table, rollups_table
+from clearcast.station.records import (
+    Disagreement,
+    Feedback,
+    FeedbackLabel,
+    InspectionEntry,
+    InspectionFilter,
+    InspectionOrder,
+    ShadowResult,
+)
+from clearcast.types import Verdict
 
 YEAR = 365 * 86_400_000  # milliseconds
 BEGIN = 1_760_000_000_000
@@ -38,31 +46,35 @@ SAID = 2000  # inspections with feedback
 TIMES = 7  # runs of each query
 
 FILTERS = {
-    "nothing filtered": Wanted(),
-    "a month": Wanted(since=BEGIN + YEAR // 2, until=BEGIN + YEAR // 2 + 30 * 86_400_000 + 12_345),
-    "an hour": Wanted(since=BEGIN + YEAR // 2 + 12_345, until=BEGIN + YEAR // 2 + 3_600_000),
-    "verdict: defect": Wanted(verdicts=frozenset({Verdict.DEFECT})),
-    "no verdict": Wanted(verdicts=frozenset({None})),
-    "noise type: periodic": Wanted(noise_types=frozenset({NoiseType.PERIODIC})),
-    "one model": Wanted(model="casting 1"),
-    "a model that never was": Wanted(model="casting 9"),
-    "one station": Wanted(station="line 3"),
-    "open disagreements": Wanted(disagreement=Disagreement.OPEN),
-    "shadow differs": Wanted(shadow_differs=True),
-    "with feedback": Wanted(feedback=True),
-    "retake, periodic, line 3, shadow differs": Wanted(
+    "nothing filtered": InspectionFilter(),
+    "a month": InspectionFilter(since=BEGIN + YEAR // 2, until=BEGIN + YEAR // 2 + 30 * 86_400_000 + 12_345),
+    "an hour": InspectionFilter(since=BEGIN + YEAR // 2 + 12_345, until=BEGIN + YEAR // 2 + 3_600_000),
+    "verdict: defect": InspectionFilter(verdicts=frozenset({Verdict.DEFECT})),
+    "no verdict": InspectionFilter(verdicts=frozenset({None})),
+    "noise type: periodic": InspectionFilter(noise_types=frozenset({NoiseType.PERIODIC})),
+    "one model": InspectionFilter(model="casting 1"),
+    "a model that never was": InspectionFilter(model="casting 9"),
+    "one station": InspectionFilter(station="line 3"),
+    "open disagreements": InspectionFilter(disagreement=Disagreement.OPEN),
+    "shadow differs": InspectionFilter(shadow_differs=True),
+    "with feedback": InspectionFilter(feedback=True),
+    "retake, periodic, line 3, shadow differs": InspectionFilter(
         verdicts=frozenset({Verdict.RETAKE}),
         noise_types=frozenset({NoiseType.PERIODIC}),
         station="line 3",
         shadow_differs=True,
     ),
-    "name: one part": Wanted(text="_0654321_"),
-    "name: in a thousandth": Wanted(text="123_"),
-    "name: in all": Wanted(text="img"),
-    "name: in none": Wanted(text="zzz"),
-    "name in all, defect, one station": Wanted(text="img", verdicts=frozenset({Verdict.DEFECT}), station="line 3"),
-    "name in none, a month": Wanted(text="zzz", since=BEGIN + YEAR // 2, until=BEGIN + YEAR // 2 + 30 * 86_400_000),
-    "beginning of a SHA-256": Wanted(text="00000000000f"),
+    "name: one part": InspectionFilter(text="_0654321_"),
+    "name: in a thousandth": InspectionFilter(text="123_"),
+    "name: in all": InspectionFilter(text="img"),
+    "name: in none": InspectionFilter(text="zzz"),
+    "name in all, defect, one station": InspectionFilter(
+        text="img", verdicts=frozenset({Verdict.DEFECT}), station="line 3"
+    ),
+    "name in none, a month": InspectionFilter(
+        text="zzz", since=BEGIN + YEAR // 2, until=BEGIN + YEAR // 2 + 30 * 86_400_000
+    ),
+    "beginning of a SHA-256": InspectionFilter(text="00000000000f"),
 }
 
 
@@ -75,36 +87,38 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = args.db or str(Path(folder) / "log.sqlite")
         log = open_log(place)
-        if not log.count(Wanted()).inspections:
+        if not log.count(InspectionFilter()).inspections:
             _fill(log, place, args.inspections)
         _print_table(log)
         log.close()
 
 
-def _fill(log: Log, place: str, count: int) -> None:
+def _fill(log: InspectionLog, place: str, count: int) -> None:
     started = time.perf_counter()
-    engine = reach(log_url(place))
-    with for_writing(engine).begin() as connection:
+    engine = create_log_engine(log_url(place))
+    with writing_engine(engine).begin() as connection:
         entries = _entries(count)
-        known: dict[Kind, int] = {}
+        known: dict[Dimensions, int] = {}
         while some := list(islice(entries, AT_ONCE)):
-            known |= numbers(connection, {kind_of(entry) for entry in some} - known.keys())
-            connection.execute(inspections.insert(), [inspection_row(entry, known[kind_of(entry)]) for entry in some])
-        for width in WIDTHS:
+            known |= dimension_ids(connection, {dimensions_of(entry) for entry in some} - known.keys())
+            connection.execute(
+                inspections_table.insert(), [inspection_values(entry, known[dimensions_of(entry)]) for entry in some]
+            )
+        for width in ROLLUP_WIDTHS:
             _roll_up(connection, width)
     _tidy(engine)
     for number in Random(1).sample(range(1, count + 1), min(SAID, count)):
-        says = Says.OK if number % 2 else Says.DEFECT
+        says = FeedbackLabel.OK if number % 2 else FeedbackLabel.DEFECT
         log.add_feedback(number, Feedback(at=BEGIN + YEAR, says=says, note="", operator="Ana", settles=number % 5 == 0))
     print(f"{count} inspections made in {time.perf_counter() - started:.0f} s\n")
 
 
-def _entries(count: int) -> Iterator[Entry]:
+def _entries(count: int) -> Iterator[InspectionEntry]:
     random = Random(1)
     for number in range(count):
         p, threshold = random.random(), 0.43
         verdict = Verdict.RETAKE if abs(p - threshold) < 0.02 else Verdict.DEFECT if p > threshold else Verdict.OK
-        entry = Entry(
+        entry = InspectionEntry(
             at=BEGIN + number * YEAR // count + random.randrange(20_000),
             name=f"IMG_{number:07d}_{random.getrandbits(24):06x}.JPG",
             station=f"line {random.randrange(6)}",
@@ -128,18 +142,20 @@ def _entries(count: int) -> Iterator[Entry]:
         )
         if number > 0.9 * count:
             other = Verdict.OK if random.random() < 0.03 else verdict
-            entry = replace(entry, shadow=Opinion(model="casting 5", verdict=other, p_defect=p, threshold=threshold))
+            entry = replace(
+                entry, shadow=ShadowResult(model="casting 5", verdict=other, p_defect=p, threshold=threshold)
+            )
         if random.random() < 0.002:
             entry = replace(entry, verdict=None, p_defect=None, noise_type=None, brightness=None, error="damaged")
         yield entry
 
 
 def _roll_up(connection: Connection, width: int) -> None:
-    start = (inspections.c.at - inspections.c.at % width).label("start")
+    start = (inspections_table.c.at - inspections_table.c.at % width).label("start")
     sums: dict[str, ColumnElement[Any]] = {"inspections": func.count()}
-    sums |= {name: func.coalesce(func.sum(inspections.c[name]), 0.0) for name in MEANS}
-    counted = select(literal(width), start, inspections.c.kind_id, *sums.values()).group_by(start, "kind_id")
-    connection.execute(tallies.insert().from_select(["width", "start", "kind_id", *sums], counted))
+    sums |= {name: func.coalesce(func.sum(inspections_table.c[name]), 0.0) for name in SUMMED_COLUMNS}
+    counted = select(literal(width), start, inspections_table.c.kind_id, *sums.values()).group_by(start, "kind_id")
+    connection.execute(rollups_table.insert().from_select(["width", "start", "kind_id", *sums], counted))
 
 
 def _tidy(engine: Engine) -> None:
@@ -150,11 +166,11 @@ def _tidy(engine: Engine) -> None:
     engine.dispose()
 
 
-def _print_table(log: Log) -> None:
-    queries: dict[str, Callable[[Wanted], object]] = {
+def _print_table(log: InspectionLog) -> None:
+    queries: dict[str, Callable[[InspectionFilter], object]] = {
         "page": log.page,
         "later page": lambda wanted: log.page(wanted, after=f"n{BEGIN + YEAR // 3}_1"),
-        "least certain": lambda wanted: log.page(wanted, order=Order.LEAST_CERTAIN),
+        "least certain": lambda wanted: log.page(wanted, order=InspectionOrder.LEAST_CERTAIN),
         "count": log.count,
         "trend": log.trend,
     }
@@ -170,7 +186,7 @@ def _print_table(log: Log) -> None:
     print(f"\nthe slowest: {slowest:.0f} ms")
 
 
-def _milliseconds(query: Callable[[Wanted], object], wanted: Wanted) -> float:
+def _milliseconds(query: Callable[[InspectionFilter], object], wanted: InspectionFilter) -> float:
     started = time.perf_counter()
     query(wanted)
     return 1000 * (time.perf_counter() - started)

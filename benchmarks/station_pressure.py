@@ -21,9 +21,10 @@ import cv2
 import numpy as np
 from station_clients import BOUNDARY, Station, body_of, serving
 
-from clearcast.domain import NoiseType, Verdict
+from clearcast.noise.registry import NoiseType
 from clearcast.station.log import open_log
-from clearcast.station.records import Entry
+from clearcast.station.records import InspectionEntry
+from clearcast.types import Verdict
 
 NAMES = 15_000  # of stations in the log
 LARGE = (3000, 4000)  # pixels of the image whose heat map is requested
@@ -67,8 +68,8 @@ def fill_log(path: Path) -> None:
     log.close()
 
 
-def _entry(number: int, at: int) -> Entry:
-    return Entry(
+def _entry(number: int, at: int) -> InspectionEntry:
+    return InspectionEntry(
         at=at,
         name=f"{number}.png",
         station=f"part {number}",

@@ -14,16 +14,22 @@ from pathlib import Path
 
 import torch
 
-from clearcast import imaging
-from clearcast.data.frames import label_frame, noise_frame, pair_frame
-from clearcast.data.pictures import PictureStore
+from clearcast.core import imaging
+from clearcast.core.decoding.image_info import Channels
+from clearcast.data.images import ImageCache
 from clearcast.data.sheet import read_sheet
-from clearcast.imaging import Channels
-from clearcast.models.report import ReportClassifier, ReportDenoiser
-from clearcast.training.datasets import ClassDataset, PairDataset, training_loader
-from clearcast.training.memory import keep_freed_memory
-from clearcast.training.modules import ClassifierModule, DenoiserModule, FitModule
-from clearcast.training.recipe import load_recipe, override
+from clearcast.nn.published import PublishedClassifier, PublishedDenoiser
+from clearcast.train.datasets import (
+    ClassDataset,
+    PairDataset,
+    make_denoising_targets,
+    make_label_targets,
+    make_noise_type_targets,
+    training_loader,
+)
+from clearcast.train.modules import PublishedClassifierModule, PublishedDenoiserModule, TrainingModule
+from clearcast.train.recipe import load_recipe, override_recipe
+from clearcast.train.trainer import keep_freed_memory
 
 WARM_UP = 10  # steps before the clock starts
 
@@ -36,23 +42,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="how long each loop runs")
     options = parser.parse_args()
     keep_freed_memory()
-    recipe = override(load_recipe("report"), size=options.size)
+    recipe = override_recipe(load_recipe("report"), size=options.size)
     sheet = read_sheet(options.sheet)
-    noise, pairs = noise_frame(sheet), pair_frame(sheet)
+    noise, pairs = make_noise_type_targets(sheet), make_denoising_targets(sheet)
     noisy, references = (
-        PictureStore(paths, size=options.size, channels=Channels.RGB, budget=2**31)
+        ImageCache(paths, size=options.size, channels=Channels.RGB, budget=2**31)
         for paths in (pairs.images, pairs.references)
     )
     rows = range(len(sheet.rows))
     shape = {"size": options.size, "channels": 3, "activation": recipe.classifier.activation}
-    classes = {"defect or ok": (label_frame(sheet), 2), "noise type": (noise, len(noise.classes))}
+    classes = {"defect or ok": (make_label_targets(sheet), 2), "noise type": (noise, len(noise.classes))}
     decoding = _measure_decoding(pairs.images, options.size, options.seconds)
     print(f"{'decoding and resizing alone':32} {decoding:8.1f} images/s")
     for name, (frame, count) in classes.items():
-        network = ReportClassifier(classes=count, **shape)
-        module = ClassifierModule(network, learning_rate=1e-4, loss_on=recipe.classifier.loss_on)
+        network = PublishedClassifier(classes=count, **shape)
+        module = PublishedClassifierModule(network, learning_rate=1e-4, loss_on=recipe.classifier.loss_on)
         _show(name, module, ClassDataset(noisy, frame.targets, rows), options.seconds, decoding)
-    denoiser = DenoiserModule(ReportDenoiser(channels=3), learning_rate=1e-4)
+    denoiser = PublishedDenoiserModule(PublishedDenoiser(channels=3), learning_rate=1e-4)
     _show("denoiser", denoiser, PairDataset(noisy, references, rows), options.seconds, decoding)
 
 
@@ -61,17 +67,21 @@ def _measure_decoding(paths: Sequence[Path], size: int, seconds: float) -> float
     start, done = time.perf_counter(), 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while time.perf_counter() < start + seconds:
-            for _ in pool.map(lambda path: imaging.resize(imaging.load(path, Channels.RGB), size, size), paths[:200]):
+            for _ in pool.map(
+                lambda path: imaging.resize_image(imaging.load_image(path, Channels.RGB), size, size), paths[:200]
+            ):
                 done += 1
     return done / (time.perf_counter() - start)
 
 
-def _show(name: str, module: FitModule, dataset: ClassDataset | PairDataset, seconds: float, decoding: float) -> None:
+def _show(
+    name: str, module: TrainingModule, dataset: ClassDataset | PairDataset, seconds: float, decoding: float
+) -> None:
     rate = _measure_training(module, dataset, seconds)
     print(f"{'training: ' + name:32} {rate:8.1f} images/s, {rate / decoding:.2f} of decoding")
 
 
-def _measure_training(module: FitModule, dataset: ClassDataset | PairDataset, seconds: float) -> float:
+def _measure_training(module: TrainingModule, dataset: ClassDataset | PairDataset, seconds: float) -> float:
     """Train with batches of 5 images from memory, as Lightning does; return images/s."""
     optimizer = module.configure_optimizers()
     step = _step(module, optimizer)
@@ -87,7 +97,9 @@ def _measure_training(module: FitModule, dataset: ClassDataset | PairDataset, se
         epoch += 1
 
 
-def _step(module: FitModule, optimizer: torch.optim.Optimizer) -> Callable[[tuple[torch.Tensor, torch.Tensor]], None]:
+def _step(
+    module: TrainingModule, optimizer: torch.optim.Optimizer
+) -> Callable[[tuple[torch.Tensor, torch.Tensor]], None]:
     def step(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
         optimizer.zero_grad()
         torch.autograd.backward(module.measures(batch)["loss"])

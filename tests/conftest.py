@@ -10,12 +10,12 @@ import pytest
 from filelock import FileLock
 from markupsafe import Markup
 
-from clearcast.data.corrupt import corrupt_folder
-from clearcast.disks import write_disks
+from clearcast.synth.corruption import degrade_folder
+from clearcast.synth.disks import write_disks
 
 if TYPE_CHECKING:
-    from clearcast.station.log import Log
-    from servers import Postgres
+    from clearcast.station.log import InspectionLog
+    from tests.servers import Postgres
 
 
 def pytest_configure() -> None:
@@ -29,14 +29,14 @@ def noisy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Rendered disks of 64 pixels with noise: With-Noise, Without-Noise, Labels.xlsx. Not to be changed."""
     folder = tmp_path_factory.mktemp("data")
     write_disks(folder / "disks", parts=12, seed=1, size=64, views=(3, 3))
-    corrupt_folder(folder / "disks", folder / "noisy", seed=1)
+    degrade_folder(folder / "disks", folder / "noisy", seed=1)
     return folder / "noisy"
 
 
 @pytest.fixture(scope="session")
 def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle for grey pictures, of recipe clear, as a folder named "bundle". Not to be changed."""
-    from small_bundle import write_small_bundle  # it loads torch
+    from tests.small_bundle import write_small_bundle  # it loads torch
 
     folder = tmp_path_factory.mktemp("bundles") / "bundle"
     if "PYTEST_XDIST_WORKER" not in os.environ:
@@ -53,7 +53,7 @@ def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def postgres() -> "Iterator[Postgres]":
     """A real server of PostgreSQL. Who stops it starts it again."""
-    from servers import Postgres  # it loads the database's driver
+    from tests.servers import Postgres  # it loads the database's driver
 
     if not Postgres.installed():
         message = "PostgreSQL is not installed (Debian: apt-get install postgresql)"
@@ -88,7 +88,7 @@ def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def log(log_url: str) -> "Iterator[Log]":
+def log(log_url: str) -> "Iterator[InspectionLog]":
     """An empty log, in each of the databases."""
     from clearcast.station.log import open_log
 
@@ -105,4 +105,4 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_bytes(b"")
         return Markup("")
 
-    monkeypatch.setattr("clearcast.report.figures.keep", keep)
+    monkeypatch.setattr("clearcast.report.charts.style.save_png_and_svg", keep)

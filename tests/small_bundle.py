@@ -7,50 +7,65 @@ import pandas as pd
 import torch
 from torch import nn
 
-from clearcast import __version__, imaging
-from clearcast.bundle.exporting import write_graphs
-from clearcast.bundle.networks import Networks, Verdicts, judge, predict_networks, save_networks, still
-from clearcast.bundle.pipeline import finish
-from clearcast.bundle.proving import random_pictures
-from clearcast.bundle.reference import look_of, reference_of
-from clearcast.evaluation.evidence.contract import Evidence
-from clearcast.imaging import Channels
-from clearcast.models.backbone import Backbone
-from clearcast.models.clear.restorer import Restorer
-from clearcast.models.judge import Judge, PictureJudge
-from clearcast.runtime.manifest import JudgeFacts, Trained
+from clearcast import __version__
+from clearcast.bundle.manifest import ClassifierMetadata, TrainingManifest
+from clearcast.core import imaging
+from clearcast.core.decoding.image_info import Channels
+from clearcast.core.evidence_schema import Evidence
+from clearcast.nn.backbone import Backbone
+from clearcast.nn.defect_classifier import DefectClassifier, DefectHead
+from clearcast.nn.restorer import ClearDenoiser
+from clearcast.pipelines.bundle_writer import finalise_bundle
+from clearcast.pipelines.golden_samples import compute_drift_reference, drift_reference_row
+from clearcast.pipelines.networks import (
+    BundleNetworks,
+    CalibratedClassifier,
+    classify_image,
+    freeze,
+    predict_image,
+    save_networks,
+)
+from clearcast.pipelines.onnx_export import write_onnx_graphs
+from clearcast.pipelines.parity import random_images
 
 SHAPE = (96, 128)  # (height, width) in pixels that pictures are judged at
 
 
-def random_networks(channels: Channels) -> Networks:
+def random_networks(channels: Channels) -> BundleNetworks:
     """Untrained networks whose answers depend on every part of them, and on the picture; both verdicts are given."""
     torch.manual_seed(5)
-    restorer, judging = still(Restorer(channels.depth)), Judge()
+    restorer, judging = freeze(ClearDenoiser(channels.depth)), DefectHead()
     encoder, detail = restorer.global_encoder, restorer.detail
     drawn = (encoder.periodic_head.leave, detail.residual_head, detail.mix_head, *judging.children())
     for parameter in (parameter for layer in drawn for parameter in layer.parameters()):
         nn.init.normal_(parameter, std=0.05)
-    network = still(PictureJudge(Backbone(), judging, SHAPE))
-    facts: JudgeFacts = {"shape": list(SHAPE), "temperature": 1.25, "threshold": 0.0, "crossfitted": True}
-    verdicts = Verdicts(network=network, facts=facts)
-    logits = sorted(1.25 * judge(verdicts, picture)[0] for picture in random_pictures(channels.depth))
+    network = freeze(DefectClassifier(Backbone(), judging, SHAPE))
+    facts: ClassifierMetadata = {"shape": list(SHAPE), "temperature": 1.25, "threshold": 0.0, "crossfitted": True}
+    verdicts = CalibratedClassifier(network=network, facts=facts)
+    logits = sorted(1.25 * classify_image(verdicts, picture)[0] for picture in random_images(channels.depth))
     facts["threshold"] = (logits[3] + logits[4]) / 2
-    return Networks(channels=channels, restorer=restorer, verdicts=verdicts)
+    return BundleNetworks(channels=channels, restorer=restorer, verdicts=verdicts)
 
 
 def write_small_bundle(folder: Path, data: Path) -> None:
     """Write a bundle for grey pictures into a new folder, as training does, with a reference of some noisy pictures."""
     networks = random_networks(Channels.GREY)
-    pictures = [imaging.load(path, Channels.GREY) for path in imaging.find(data / "With-Noise")[:8]]
+    pictures = [imaging.load_image(path, Channels.GREY) for path in imaging.find_image_files(data / "With-Noise")[:8]]
     folder.mkdir()
     save_networks(networks, folder)
-    ask = partial(predict_networks, networks)
-    table = pd.DataFrame([look_of(picture, ask(picture)) for picture in pictures])
-    finish(folder, _trained(networks), write_graphs(networks, folder), ask, pictures, reference_of(table, "test"))
+    ask = partial(predict_image, networks)
+    table = pd.DataFrame([drift_reference_row(picture, ask(picture)) for picture in pictures])
+    finalise_bundle(
+        folder,
+        _trained(networks),
+        write_onnx_graphs(networks, folder),
+        ask,
+        pictures,
+        compute_drift_reference(table, "test"),
+    )
 
 
-def _trained(networks: Networks) -> Trained:
+def _trained(networks: BundleNetworks) -> TrainingManifest:
     measured: Evidence = {
         "format": 1,
         "images": 0,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import clearcast
-from clearcast.errors import OutputError
-from clearcast.runtime.manifest import parse_manifest
+from clearcast.bundle.manifest import parse_manifest
+from clearcast.core.errors import OutputError
 
 SPECIFICATION = '''
 """Speckle noise: each pixel is multiplied by a value of mean 1."""
@@ -21,18 +21,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clearcast.noise.specification import Level, LevelEstimate, LevelRange, NoiseSpecification, Robustness
+from clearcast.noise.specification import (
+    NoiseLevelEstimate,
+    NoiseParameters,
+    NoiseRange,
+    NoiseSpecification,
+    RobustnessLevels,
+)
 
 
 @dataclass(frozen=True)
-class SpeckleLevel(Level):
+class SpeckleNoise(NoiseParameters):
     """Parameter of speckle noise."""
 
     spread: float
 
 
 @dataclass(frozen=True)
-class SpeckleRange(LevelRange):
+class SpeckleRange(NoiseRange):
     """Lowest and highest spread."""
 
     spread: tuple[float, float] = (0.1, 0.3)
@@ -47,13 +53,13 @@ SPECKLE_NOISE = NoiseSpecification(
     display_name="Speckle",
     sheet_word="Speckle",
     words=("speckle", "multiplicative"),
-    level=SpeckleLevel,
+    level=SpeckleNoise,
     default_range=SpeckleRange(),
     training_range=SpeckleRange(spread=(0.05, 0.4)),
-    sample=lambda levels, rng, shape: SpeckleLevel(float(rng.uniform(*levels.spread))),
+    sample=lambda levels, rng, shape: SpeckleNoise(float(rng.uniform(*levels.spread))),
     apply=add_speckle,
-    robustness=Robustness(name="spread", strengths=(0.1, 0.2), level=lambda strength, *_: SpeckleLevel(strength)),
-    estimate=LevelEstimate(name="spread", of=lambda level: level.spread, describe="spread {:.2f}".format),
+    robustness=RobustnessLevels(name="spread", strengths=(0.1, 0.2), level=lambda strength, *_: SpeckleNoise(strength)),
+    estimate=NoiseLevelEstimate(name="spread", of=lambda level: level.spread, describe="spread {:.2f}".format),
 )
 '''
 IMPORT = "from clearcast.noise.specification import AnySpecification"
@@ -87,13 +93,13 @@ def result_of(package: Path, code: str, *arguments: object) -> Any:  # noqa: ANN
 def test_levels_are_drawn_applied_and_described(package: Path) -> None:
     code = """
 from clearcast import noise
-from clearcast.noise.estimation import tell_noise
+from clearcast.noise.estimation import to_noise_estimate
 kind = noise.NoiseType("speckle")
 rng = np.random.default_rng(1)
 grey = np.full((64, 64), 128, np.uint8)
-level = noise.sample_level(noise.DEFAULT_RANGES[kind], rng, grey.shape)
-noisy = noise.corrupt(grey, level, rng)
-estimate = tell_noise([0.1, 0.1, 0.1, 0.6, 0.1], [0, 0, level.spread], None, 64, 64)
+level = noise.sample_noise(noise.DEFAULT_NOISE_RANGES[kind], rng, grey.shape)
+noisy = noise.corrupt_image(grey, level, rng)
+estimate = to_noise_estimate([0.1, 0.1, 0.1, 0.6, 0.1], [0, 0, level.spread], None, 64, 64)
 print(json.dumps([list(noise.NoiseType), kind.display_name, level.spread, noisy.std() / 128, estimate.noise_type,
                   estimate.level]))
 """
@@ -107,15 +113,15 @@ print(json.dumps([list(noise.NoiseType), kind.display_name, level.spread, noisy.
 def test_a_folder_is_corrupted_with_it_and_its_sheet_is_read(package: Path, tmp_path: Path) -> None:
     code = """
 from pathlib import Path
-from clearcast import imaging, noise
-from clearcast.data.corrupt import corrupt_folder
+from clearcast.core import imaging; from clearcast import noise
+from clearcast.synth.corruption import degrade_folder
 from clearcast.data.sheet import read_sheet
-from clearcast.data.words import parse_noise_type
+from clearcast.data.vocabulary import parse_noise_type
 folder = Path(sys.argv[1])
 for number in range(8):
     imaging.save(folder / "in" / f"{number}.png", np.full((32, 32), 20 * number + 40, np.uint8))
-ranges = noise.load_ranges(folder / "levels.toml")
-done = corrupt_folder(folder / "in", folder / "out", seed=1, ranges=ranges)
+ranges = noise.load_noise_ranges(folder / "levels.toml")
+done = degrade_folder(folder / "in", folder / "out", seed=1, ranges=ranges)
 rows = read_sheet(folder / "out" / "Labels.xlsx").rows
 print(json.dumps([done.written, [row.noise_type for row in rows], parse_noise_type("Multiplicative noise")]))
 """
@@ -132,23 +138,23 @@ print(json.dumps([done.written, [row.noise_type for row in rows], parse_noise_ty
 def test_training_learns_it_and_older_bundles_keep_their_classes(package: Path) -> None:
     code = """
 import torch
-from clearcast.evaluation.study.robustness import LEVELS
-from clearcast.models.clear.restorer import Restorer
+from clearcast.study.robustness import SWEEP_LEVELS
+from clearcast.nn.restorer import ClearDenoiser
 from clearcast.noise import NoiseType
-from clearcast.runtime.answers import decode_outputs
-from clearcast.runtime.manifest import noise_types_of
-from clearcast.training.synthesis import spoil
+from clearcast.inference.prediction import decode_predictions
+from clearcast.bundle.manifest import noise_types_of
+from clearcast.synth.augmentation import degrade
 flat = np.full((32, 32), 128, np.uint8)
-drawn = {degraded.noise_type: degraded for degraded in (spoil(flat, np.random.default_rng(seed)) for seed in range(99))}
-old = noise_types_of({})
+drawn = {degraded.noise_type: degraded for degraded in (degrade(flat, np.random.default_rng(seed)) for seed in
+range(99))} old = noise_types_of({})
 outputs = {}
 for kinds in (tuple(NoiseType), old):
-    _, seen = Restorer(noise_types=kinds)(torch.rand(1, 1, 32, 32))
+    _, seen = ClearDenoiser(noise_types=kinds)(torch.rand(1, 1, 32, 32))
     p_noise, levels = seen.scores.softmax(1).detach().numpy(), seen.levels.clamp(0, 1).detach().numpy()
     raw = {"p_noise": p_noise, "levels": levels}
-    (prediction,) = decode_outputs(raw, (1, 32, 32, 1), threshold=None, noise_types=kinds)
+    (prediction,) = decode_predictions(raw, (1, 32, 32, 1), threshold=None, noise_types=kinds)
     outputs[len(kinds)] = [len(prediction.noise.probabilities), list(prediction.noise.levels)]
-print(json.dumps([sorted(drawn), drawn["speckle"].levels["speckle"], list(old), outputs, list(LEVELS)]))
+print(json.dumps([sorted(drawn), drawn["speckle"].levels["speckle"], list(old), outputs, list(SWEEP_LEVELS)]))
 """
     drawn, level, old, outputs, swept = result_of(package, code)
 
@@ -174,7 +180,7 @@ def test_a_bundle_made_before_inspects_as_it_did(package: Path, bundle: Path) ->
     code = """
 from pathlib import Path
 import clearcast
-from clearcast.bundle.networks import load_networks
+from clearcast.pipelines.networks import load_networks
 folder = Path(sys.argv[1])
 loaded = clearcast.load(folder)
 said = [(each.noise_type, each.p_noise) for each in loaded.predict(folder / "golden")]

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearcast.errors import ModelOutputError
-from clearcast.log_odds import CLAMP, FLOAT32_CLAMP, log_odds, sigmoid
+from clearcast.core.errors import ModelOutputError
+from clearcast.core.numbers import FLOAT32_PROBABILITY_CLAMP, PROBABILITY_CLAMP, log_odds, sigmoid
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ def test_log_odds_and_sigmoid_equal_the_closed_form(probability: float, expected
     assert sigmoid(expected) == pytest.approx(probability, rel=1e-8)
 
 
-@pytest.mark.parametrize("clamp", [CLAMP, FLOAT32_CLAMP, 1e-9])
+@pytest.mark.parametrize("clamp", [PROBABILITY_CLAMP, FLOAT32_PROBABILITY_CLAMP, 1e-9])
 def test_log_odds_of_0_and_1_are_those_of_the_clamp(clamp: float) -> None:
     limit = math.log((1 - clamp) / clamp)
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clearcast import imaging, noise
-from clearcast.data.corrupt import corrupt_folder
-from clearcast.domain import NoiseType
-from clearcast.training import synthesis
+from clearcast import noise
+from clearcast.core import imaging
+from clearcast.noise.registry import NoiseType
+from clearcast.synth import augmentation
+from clearcast.synth.corruption import degrade_folder
 
 CORRUPTED = {
     NoiseType.GAUSSIAN: "8ff5b9918d8dadc6",
@@ -40,17 +41,19 @@ def test_corrupted_images_stay_the_same(noise_type: NoiseType) -> None:
     noisy = []
     for seed, shape in enumerate([(40, 56), (40, 56, 3), (33, 21)]):
         rng = np.random.default_rng(seed)
-        level = noise.sample_level(noise.DEFAULT_RANGES[noise_type], rng, shape)
-        noisy.append(noise.corrupt(image(*shape), level, rng))
+        level = noise.sample_noise(noise.DEFAULT_NOISE_RANGES[noise_type], rng, shape)
+        noisy.append(noise.corrupt_image(image(*shape), level, rng))
 
     assert digest(noisy) == CORRUPTED[noise_type]
 
 
 def test_degraded_training_images_stay_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(synthesis, "after_jpeg", lambda picture, _: picture)  # encoders differ from version to version
+    monkeypatch.setattr(
+        augmentation, "compress_as_jpeg", lambda picture, _: picture
+    )  # encoders differ from version to version
     drawn: dict[NoiseType, list[NDArray[np.uint8]]] = {}
     for seed in range(60):
-        degraded = synthesis.spoil(image(48, 64, 3) if seed % 2 else image(48, 64), np.random.default_rng(seed))
+        degraded = augmentation.degrade(image(48, 64, 3) if seed % 2 else image(48, 64), np.random.default_rng(seed))
         drawn.setdefault(degraded.noise_type, []).append(degraded.noisy)
 
     assert {noise_type: digest(images) for noise_type, images in drawn.items()} == DEGRADED
@@ -58,9 +61,9 @@ def test_degraded_training_images_stay_the_same(monkeypatch: pytest.MonkeyPatch)
 
 def test_corrupted_folders_stay_the_same(tmp_path: Path) -> None:
     for number in range(7):
-        imaging.save(tmp_path / "clean" / f"{number}.png", image(24 + number, 32))
+        imaging.save_image(tmp_path / "clean" / f"{number}.png", image(24 + number, 32))
 
-    corrupt_folder(tmp_path / "clean", tmp_path / "noisy", seed=7, jpeg_quality=None)
+    degrade_folder(tmp_path / "clean", tmp_path / "noisy", seed=7, jpeg_quality=None)
 
     noisy = sorted((tmp_path / "noisy" / "With-Noise").glob("*.png"))
-    assert digest(imaging.load(path, imaging.Channels.GREY) for path in noisy) == FOLDER
+    assert digest(imaging.load_image(path, imaging.Channels.GREY) for path in noisy) == FOLDER

@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from clearcast.runtime.loading import Bundle
+    from clearcast.inference.api import Bundle
+
 
 __version__ = "0.1.0"
 
@@ -35,9 +36,9 @@ def load(
     """
     from pathlib import Path
 
-    from clearcast.runtime.loading import Bundle
-    from clearcast.runtime.signing import read_trust
+    from clearcast.bundle.signing import read_trusted_signers
+    from clearcast.inference.api import Bundle
 
     keys = [trust] if isinstance(trust, str | Path) else trust
-    trusted = None if keys is None else read_trust([Path(key) for key in keys])
+    trusted = None if keys is None else read_trusted_signers([Path(key) for key in keys])
     return Bundle(Path(path), threads=threads, trust=trusted)

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from clearcast.data.corrupt import corrupt_folder
+from clearcast.core.console import show_progress
 from clearcast.data.sheet import read_sheet
-from clearcast.disks import write_disks
-from clearcast.evaluation.results import StudyMetrics
-from clearcast.evaluation.study import SplitChoice, StudyRequest, run_study
-from clearcast.progress import progress_bar
-from clearcast.training.recipe import load_recipe, override
+from clearcast.metrics.results import StudyMetrics
+from clearcast.study import SplitChoice, StudyRequest, run_study
+from clearcast.synth.corruption import degrade_folder
+from clearcast.synth.disks import write_disks
+from clearcast.train.recipe import load_recipe, override_recipe
 
 PARTS, PICTURE_SIZE = 120, 256
 # A short schedule on small images takes minutes on two cores, the full one an hour. Few steps need a high rate.
 SIZE, EPOCHS, LEARNING_RATE = 128, 15, 1e-3
-SEED = 7
+DEMO_SEED = 7
 
 
 def run_demo(out: Path, console: Console) -> tuple[Path, StudyMetrics]:
@@ -31,15 +31,17 @@ def run_demo(out: Path, console: Console) -> tuple[Path, StudyMetrics]:
         OutputError: a folder holds other files, or cannot be written.
     """
     disks, noisy, study = out / "disks", out / "noisy", out / "study"
-    with progress_bar(console, f"Rendering {PARTS} parts") as progress:
-        _create_atomically(disks, partial(write_disks, parts=PARTS, seed=SEED, size=PICTURE_SIZE, progress=progress))
-    with progress_bar(console, "Adding noise") as progress:
-        _create_atomically(noisy, partial(corrupt_folder, disks, seed=SEED, progress=progress))
+    with show_progress(console, f"Rendering {PARTS} parts") as progress:
+        _create_atomically(
+            disks, partial(write_disks, parts=PARTS, seed=DEMO_SEED, size=PICTURE_SIZE, progress=progress)
+        )
+    with show_progress(console, "Adding noise") as progress:
+        _create_atomically(noisy, partial(degrade_folder, disks, seed=DEMO_SEED, progress=progress))
     request = StudyRequest(
         sheet=read_sheet(noisy / "Labels.xlsx"),
-        recipe=override(load_recipe("report"), size=SIZE, epochs=EPOCHS, learning_rate=LEARNING_RATE),
+        recipe=override_recipe(load_recipe("report"), size=SIZE, epochs=EPOCHS, learning_rate=LEARNING_RATE),
         out=study,
-        seed=SEED,
+        seed=DEMO_SEED,
         split=SplitChoice(groups=noisy / "groups.csv"),  # the renderer records which images show the same part
         resume=True,
         offline=True,  # a demo does not download AlexNet (240 MB) for LPIPS

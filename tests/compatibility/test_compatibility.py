@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from clearcast.bundle.networks import load_networks
-from clearcast.cli import command_line
-from clearcast.evaluation.study.folder import read_csv
-from clearcast.runtime.sinks import read_results
-from clearcast.runtime.verifying import verify
+from clearcast.cli import build_application
+from clearcast.inference.sinks import read_results
+from clearcast.inference.verification import verify_bundle
+from clearcast.pipelines.networks import load_networks
 from clearcast.station.log import open_log
+from clearcast.train.run_directory import read_run_csv
 
 MADE = Path(__file__).with_name("made-by-0.1.0.zip")
 FED_BACK = "With-Noise/pictures/disk_def_0001_1.jpeg"  # the image that has feedback in the log
@@ -43,7 +43,7 @@ def made(unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 
 def run(*arguments: str) -> None:
-    command_line([arguments[0]])(list(arguments), standalone_mode=False)
+    build_application([arguments[0]])(list(arguments), standalone_mode=False)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -64,7 +64,7 @@ def agree(new: dict[str, Any], old: dict[str, Any]) -> bool:
 
 
 def test_an_old_bundle_is_verified_and_inspects_as_before(made: Path) -> None:
-    assert verify(made / "bundle.zip").pictures == 4
+    assert verify_bundle(made / "bundle.zip").pictures == 4
 
     run("predict", "bundle.zip", "noisy/With-Noise", "--out", "new.csv")
 
@@ -114,13 +114,13 @@ def test_old_results_that_were_interrupted_are_resumed(made: Path) -> None:
 
 
 def test_an_old_run_is_reported_and_resumed(made: Path) -> None:
-    before = read_csv(made / "study" / "noisy" / "predictions.csv")
+    before = read_run_csv(made / "study" / "noisy" / "predictions.csv")
 
     run("report", "study")
     run("study", "noisy/Labels.xlsx", "--out", "study", "--size", "64", "--epochs", "1", "--stages", "1,2", "--resume")
 
     assert (made / "study" / "report.html").stat().st_size > 100_000
-    assert read_csv(made / "study" / "noisy" / "predictions.csv").equals(before)
+    assert read_run_csv(made / "study" / "noisy" / "predictions.csv").equals(before)
 
 
 def test_an_old_log_is_opened_and_its_feedback_exported(made: Path) -> None:

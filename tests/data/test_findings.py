@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from clearcast.data.check import Check, Finding, Severity
-from clearcast.data.findings import require_findings_folder, write_findings
-from clearcast.errors import OutputError
+from clearcast.core.errors import OutputError
+from clearcast.data.row_checks import FindingSeverity, SheetFinding
+from clearcast.data.validation import SheetCheck, require_findings_folder, write_findings
 
-CHECK = Check(
+CHECK = SheetCheck(
     findings=(
-        Finding(severity=Severity.ERROR, kind="missing picture", message='ü, "quoted"', row=7, path="n/ok, 1.png"),
-        Finding(severity=Severity.WARNING, kind="mixed sizes", message="several sizes"),
+        SheetFinding(
+            severity=FindingSeverity.ERROR, kind="missing picture", message='ü, "quoted"', row=7, path="n/ok, 1.png"
+        ),
+        SheetFinding(severity=FindingSeverity.WARNING, kind="mixed sizes", message="several sizes"),
     ),
     rows=3,
     pictures=6,

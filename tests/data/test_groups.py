@@ -14,25 +14,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clearcast import imaging
-from clearcast.data.check import read_facts
+from clearcast.core import imaging
+from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.data.groups import (
-    Link,
+    ComparedImages,
     RowGroups,
-    find_groups,
-    find_row_groups,
-    group_rows,
-    label_doubts,
-    laid_over,
-    write_doubts,
-    write_groups,
+    align_images,
+    detect_groups,
+    detect_row_groups,
+    detect_row_groups_only,
+    find_label_errors,
+    write_group_doubts,
+    write_groups_table,
 )
-from clearcast.data.groups.clean import clean
-from clearcast.data.groups.join import PATIENCE, Joined, join
+from clearcast.data.groups.alignment import prefilter_noise
+from clearcast.data.groups.clustering import MAX_IMAGE_FAILURES, Clustering, merge_matching_pairs
+from clearcast.data.images import read_image_metadata
 from clearcast.data.sheet import Sheet, read_sheet
-from clearcast.disks import write_disks
-from clearcast.domain import Label
-from clearcast.imaging import Channels, Picture
+from clearcast.synth.disks import write_disks
+from clearcast.types import Label
 
 
 @pytest.fixture(scope="module")
@@ -40,39 +40,41 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """One image of each of six parts."""
     folder = tmp_path_factory.mktemp("parts")
     write_disks(folder / "disks", parts=6, seed=3, size=256, views=(1, 1))
-    return imaging.find(folder / "disks" / "pictures")
+    return imaging.find_image_files(folder / "disks" / "pictures")
 
 
-def stretched(picture: Picture) -> Picture:
+def stretched(picture: ImageArray) -> ImageArray:
     return np.asarray(cv2.resize(picture, (256, 210), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def shifted(picture: Picture) -> Picture:
+def shifted(picture: ImageArray) -> ImageArray:
     matrix = np.array([[1, 0, 9], [0, 1, -6]], np.float32)
     return np.asarray(cv2.warpAffine(picture, matrix, (256, 256), borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def darker(picture: Picture) -> Picture:
+def darker(picture: ImageArray) -> ImageArray:
     return (picture * 0.8).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
     "change", [np.fliplr, np.flipud, np.rot90, stretched, shifted, darker], ids=lambda f: f.__name__
 )
-def test_a_changed_copy_is_of_its_part(parts: list[Path], change: Callable[[Picture], Picture], tmp_path: Path) -> None:
+def test_a_changed_copy_is_of_its_part(
+    parts: list[Path], change: Callable[[ImageArray], ImageArray], tmp_path: Path
+) -> None:
     copies = []
     for part in parts:
         copies.append(tmp_path / part.name)
-        copy = np.ascontiguousarray(change(imaging.load(part, Channels.GREY)))
-        imaging.save(copies[-1], np.asarray(copy, np.uint8), jpeg_quality=90)
-    groups = find_groups([*parts, *copies]).groups
+        copy = np.ascontiguousarray(change(imaging.load_image(part, Channels.GREY)))
+        imaging.save_image(copies[-1], np.asarray(copy, np.uint8), jpeg_quality=90)
+    groups = detect_groups([*parts, *copies]).groups
     assert groups == (*range(6), *range(6))
 
 
 def test_rendered_parts_are_distinguished(tmp_path: Path) -> None:
     write_disks(tmp_path / "disks", parts=12, seed=5, size=256, views=(3, 3))
-    paths = imaging.find(tmp_path / "disks" / "pictures")
-    found = find_groups(paths).groups
+    paths = imaging.find_image_files(tmp_path / "disks" / "pictures")
+    found = detect_groups(paths).groups
     pairs = list(combinations(zip(paths, found, strict=True), 2))
     same = [one.name.split("_")[2] == other.name.split("_")[2] for (one, _), (other, _) in pairs]
     said = [one == other for (_, one), (_, other) in pairs]
@@ -81,17 +83,19 @@ def test_rendered_parts_are_distinguished(tmp_path: Path) -> None:
     assert both >= 0.9 * sum(same)
 
 
-def salted(picture: Picture, share: float) -> Picture:
+def salted(picture: ImageArray, share: float) -> ImageArray:
     rng = np.random.default_rng(0)
     return np.where(rng.random(picture.shape) < share, rng.choice([0, 255], picture.shape), picture).astype(np.uint8)
 
 
 def test_impulses_and_waves_are_cleaned_away(parts: list[Path]) -> None:
-    picture = imaging.load(parts[0], Channels.GREY)
+    picture = imaging.load_image(parts[0], Channels.GREY)
     wave = 40 * np.sin(2 * np.pi * (17 * np.arange(256)[:, None] + 9 * np.arange(256)) / 256)
     waved = np.clip(picture + wave, 0, 255).astype(np.uint8)
     for noisy in (salted(picture, 0.05), waved):
-        before, after = (np.abs(seen.astype(float) - clean(picture)).mean() for seen in (noisy, clean(noisy)))
+        before, after = (
+            np.abs(seen.astype(float) - prefilter_noise(picture)).mean() for seen in (noisy, prefilter_noise(noisy))
+        )
         assert after < before / 3
 
 
@@ -100,15 +104,17 @@ def test_copies_are_found_through_impulses(parts: list[Path], tmp_path: Path) ->
     for name, change in (("a", np.asarray), ("b", np.fliplr)):
         for part in parts:
             spoilt.append(tmp_path / f"{name}{part.stem}.png")
-            imaging.save(spoilt[-1], salted(np.ascontiguousarray(change(imaging.load(part, Channels.GREY))), 0.02))
-    assert find_groups(spoilt, noisy=[True] * 12).groups == (*range(6), *range(6))
+            imaging.save_image(
+                spoilt[-1], salted(np.ascontiguousarray(change(imaging.load_image(part, Channels.GREY))), 0.02)
+            )
+    assert detect_groups(spoilt, noisy=[True] * 12).groups == (*range(6), *range(6))
 
 
 def test_no_images_and_uniform_images(tmp_path: Path) -> None:
-    assert find_groups([]).groups == ()
+    assert detect_groups([]).groups == ()
     for name, level in (("a.png", 0), ("b.png", 200)):
-        imaging.save(tmp_path / name, np.full((64, 64), level, np.uint8))
-    assert find_groups(imaging.find(tmp_path)).groups == (0, 1)
+        imaging.save_image(tmp_path / name, np.full((64, 64), level, np.uint8))
+    assert detect_groups(imaging.find_image_files(tmp_path)).groups == (0, 1)
 
 
 @pytest.fixture
@@ -117,8 +123,8 @@ def sheet(noisy_folder: Path) -> Sheet:
 
 
 def test_every_image_of_the_sheet_is_listed(sheet: Sheet, tmp_path: Path) -> None:
-    groups = group_rows(sheet, read_facts(sheet))
-    write_groups(sheet, groups, tmp_path / "groups.csv")
+    groups = detect_row_groups_only(sheet, read_image_metadata(sheet))
+    write_groups_table(sheet, groups, tmp_path / "groups.csv")
     listed = pd.read_csv(tmp_path / "groups.csv")
     assert list(listed.columns) == ["path", "group"]
     assert set(listed.path) == {path for row in sheet.rows for path in (row.noisy, row.reference)}
@@ -128,19 +134,19 @@ def test_rows_of_one_reference_are_of_one_group_and_a_broken_one_of_its_own(shee
     shared = replace(sheet.rows[1], reference=sheet.rows[0].reference)
     broken = replace(sheet.rows[2], reference="none.png", noisy="none.png")
     rows = replace(sheet, rows=(sheet.rows[0], shared, broken))
-    first, second, third = group_rows(rows, read_facts(rows))
+    first, second, third = detect_row_groups_only(rows, read_image_metadata(rows))
     assert first == second != third
 
 
 def test_a_label_that_the_copies_contradict_is_doubted(sheet: Sheet) -> None:
     rows = [replace(row, label=Label.OK) for row in sheet.rows[:4]]
     rows[2] = replace(rows[2], label=Label.DEFECT)
-    (doubt,) = label_doubts(rows, ["a", "a", "a", "b"])
+    (doubt,) = find_label_errors(rows, ["a", "a", "a", "b"])
     assert (doubt.kind, doubt.row) == ("likely label error", rows[2].number)
     assert "2 other images of the same part" in doubt.message
 
 
-def joined(count: int, pairs: list[tuple[int, int]], agreement: Callable[[int, int], float]) -> Joined:
+def joined(count: int, pairs: list[tuple[int, int]], agreement: Callable[[int, int], float]) -> Clustering:
     def compare(place: int) -> float:
         return agreement(*pairs[place])
 
@@ -149,11 +155,13 @@ def joined(count: int, pairs: list[tuple[int, int]], agreement: Callable[[int, i
 
     with ThreadPoolExecutor(2) as pool:
         places = np.array(pairs, np.int32).reshape(-1, 2)
-        return join(Joined(tuple(range(count))), places, compare, same=0.9, pool=pool, progress=told)
+        return merge_matching_pairs(
+            Clustering(tuple(range(count))), places, compare, same=0.9, pool=pool, progress=told
+        )
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=PATIENCE), st.randoms(use_true_random=False))
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=MAX_IMAGE_FAILURES), st.randoms(use_true_random=False))
 def test_merging_finds_the_groups_in_any_order(parts: list[int], random: Random) -> None:
     pairs = list(combinations(range(len(parts)), 2))
     random.shuffle(pairs)
@@ -172,7 +180,7 @@ def test_images_with_too_many_failures_are_skipped() -> None:
 
 def test_progress_covers_reading_and_comparing(parts: list[Path]) -> None:
     told: list[tuple[int, int]] = []
-    find_groups(parts, progress=lambda done, everything: told.append((done, everything)))
+    detect_groups(parts, progress=lambda done, everything: told.append((done, everything)))
     done = [count for count, _ in told]
     assert done == sorted(done)
     assert len({everything for _, everything in told}) == 1
@@ -180,13 +188,13 @@ def test_progress_covers_reading_and_comparing(parts: list[Path]) -> None:
 
 
 def test_the_same_images_give_the_same_groups(parts: list[Path]) -> None:
-    assert find_groups(parts) == find_groups(parts)
+    assert detect_groups(parts) == detect_groups(parts)
 
 
 @pytest.mark.parametrize("change", [np.fliplr, np.rot90, stretched], ids=lambda f: f.__name__)
-def test_a_copy_is_laid_over_its_original(parts: list[Path], change: Callable[[Picture], Picture]) -> None:
-    one = imaging.load(parts[0], Channels.GREY)
-    copy, original = laid_over(np.ascontiguousarray(change(one)), one)
+def test_a_copy_is_laid_over_its_original(parts: list[Path], change: Callable[[ImageArray], ImageArray]) -> None:
+    one = imaging.load_image(parts[0], Channels.GREY)
+    copy, original = align_images(np.ascontiguousarray(change(one)), one)
     middle = slice(40, 120)
     assert np.corrcoef(copy[middle, middle].ravel(), original[middle, middle].ravel())[0, 1] > 0.97
 
@@ -195,10 +203,10 @@ def test_how_sure_each_group_is_is_written(tmp_path: Path) -> None:
     groups = RowGroups(
         of_rows=("a", "a", "a", "b", "c"),
         images=("1", "2", "3", "4", ""),
-        joins=(Link(one="1", other="2", agreement=0.99), Link(one="2", other="3", agreement=0.91)),
-        refused=(Link(one="3", other="4", agreement=0.87),),
+        joins=(ComparedImages(one="1", other="2", agreement=0.99), ComparedImages(one="2", other="3", agreement=0.91)),
+        refused=(ComparedImages(one="3", other="4", agreement=0.87),),
     )
-    write_doubts(groups, tmp_path / "doubts.csv")
+    write_group_doubts(groups, tmp_path / "doubts.csv")
     assert (tmp_path / "doubts.csv").read_text().split() == [
         "group,rows,weakest_join,nearest_group,nearest_agreement",
         "a,3,0.910,b,0.870",
@@ -210,7 +218,7 @@ def test_how_sure_each_group_is_is_written(tmp_path: Path) -> None:
 
 
 def test_matches_and_non_matches_are_listed_by_path(sheet: Sheet) -> None:
-    found = find_row_groups(sheet, read_facts(sheet))
+    found = detect_row_groups(sheet, read_image_metadata(sheet))
     assert {path for link in (*found.joins, *found.refused) for path in (link.one, link.other)} <= set(found.images)
     assert len(found.joins) == len(found.of_rows) - len(set(found.of_rows))
     assert all(found.group_of_image[link.one] == found.group_of_image[link.other] for link in found.joins)
@@ -222,7 +230,7 @@ def test_merging_continues_from_a_clustering() -> None:
     assert known.groups == (0, 0, 1, 2)
     with ThreadPoolExecutor(1) as pool:
         pairs = np.array([(2, 1)], np.int32)
-        found = join(known, pairs, lambda _: 0.96, same=0.9, pool=pool, progress=lambda _, __: None)
+        found = merge_matching_pairs(known, pairs, lambda _: 0.96, same=0.9, pool=pool, progress=lambda _, __: None)
     assert found.groups == (0, 0, 0, 1)
     assert [(pair.one, pair.other) for pair in found.joins] == [(0, 1), (2, 1)]
     assert [(pair.one, pair.other) for pair in found.refused] == [(0, 3)]

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from clearcast.data.facts import read_facts
-from clearcast.data.sheet import Columns, Reading, Sheet, read_sheet
-from clearcast.data.words import LabelWords, labels_in_path
-from clearcast.domain import Label
-from clearcast.errors import SheetError
-from clearcast.runtime.sources import items
+from clearcast.core.errors import SheetError
+from clearcast.data.images import read_image_metadata
+from clearcast.data.sheet import Sheet, SheetColumns, SheetReading, read_sheet
+from clearcast.data.vocabulary import LabelVocabulary, find_labels_in_path
+from clearcast.inference.sources import iterate_source
+from clearcast.types import Label
 
 HEADER = "Denoise Image;Noise Type;Noisy Image"
-PLAIN = Reading()
+PLAIN = SheetReading()
 
 
 def root_with(folder: Path, *files: str) -> Path:
@@ -24,10 +24,10 @@ def root_with(folder: Path, *files: str) -> Path:
     return folder
 
 
-def sheet_of(folder: Path, *noisy: str, reading: Reading = PLAIN, more: str = "") -> Sheet:
+def sheet_of(folder: Path, *noisy: str, reading: SheetReading = PLAIN, more: str = "") -> Sheet:
     lines = [f"unknown;Salt;{path}{more}" for path in noisy]
     (folder / "Labels.csv").write_text("\n".join([HEADER + (";Label" if more else ""), *lines]), encoding="utf-8")
-    columns = Columns(label="Label") if more else Columns()
+    columns = SheetColumns(label="Label") if more else SheetColumns()
     return read_sheet(folder / "Labels.csv", reading=reading, columns=columns)
 
 
@@ -59,13 +59,16 @@ def test_the_exact_name_is_used_and_ambiguous_names_are_not(tmp_path: Path) -> N
     sheet = sheet_of(tmp_path, "n/OK_1.png", "n/ok_2.png", "N/ok_3.png", "n/Ok_1.png")
 
     assert paths(sheet) == ["n/OK_1.png", "N/ok_2.png", "n/ok_3.png", "n/Ok_1.png"]
-    assert "several files have similar names: 'n/OK_1.png' and 'n/ok_1.png'" in read_facts(sheet)["n/Ok_1.png"].message
+    assert (
+        "several files have similar names: 'n/OK_1.png' and 'n/ok_1.png'"
+        in read_image_metadata(sheet)["n/Ok_1.png"].message
+    )
 
 
 def test_a_missing_file_gets_a_suggestion(tmp_path: Path) -> None:
     root_with(tmp_path, "noisy/part_ok_1.png")
 
-    facts = read_facts(sheet_of(tmp_path, "noisy/part_ok_l.png", "export/noisy/part_ok_1.png", "ok.png"))
+    facts = read_image_metadata(sheet_of(tmp_path, "noisy/part_ok_l.png", "export/noisy/part_ok_1.png", "ok.png"))
 
     assert facts["noisy/part_ok_l.png"].message.endswith("; did you mean 'noisy/part_ok_1.png'?")
     assert "with --strip-prefix export" in facts["export/noisy/part_ok_1.png"].message
@@ -89,10 +92,10 @@ def test_beginnings_of_other_systems_are_named_and_taken_off(
     root_with(tmp_path, "n/ok_1.png")
 
     (row,) = sheet_of(tmp_path, named).rows
-    (item,) = items(tmp_path / "Labels.csv", reading=Reading(strip_prefix=("elsewhere", prefix)))
+    (item,) = iterate_source(tmp_path / "Labels.csv", reading=SheetReading(strip_prefix=("elsewhere", prefix)))
 
     assert row.problems[0].endswith(f"or remove its prefix with --strip-prefix {option}")
-    assert paths(sheet_of(tmp_path, named, reading=Reading(strip_prefix=(prefix,)))) == ["n/ok_1.png"]
+    assert paths(sheet_of(tmp_path, named, reading=SheetReading(strip_prefix=(prefix,)))) == ["n/ok_1.png"]
     assert item.read() == b"an image"
 
 
@@ -107,7 +110,9 @@ def test_the_common_beginning_is_named_if_the_files_are_elsewhere(tmp_path: Path
 def test_a_beginning_that_is_taken_off_opens_no_way_out(tmp_path: Path) -> None:
     root_with(tmp_path, "secret.png", "root/ok.png")
 
-    (row,) = sheet_of(tmp_path / "root", "C:\\data\\..\\secret.png", reading=Reading(strip_prefix=("C:\\data",))).rows
+    (row,) = sheet_of(
+        tmp_path / "root", "C:\\data\\..\\secret.png", reading=SheetReading(strip_prefix=("C:\\data",))
+    ).rows
 
     assert row.noisy == ""
     assert "is outside the root" in row.problems[0]
@@ -123,7 +128,7 @@ def test_a_missing_file_of_a_listed_source_gets_a_suggestion(tmp_path: Path) -> 
     root_with(tmp_path, "n/ok_1.png")
     sheet_of(tmp_path, "n/ok_I.png", "N/OK_1.png")
 
-    missing, taken = items(tmp_path / "Labels.csv")
+    missing, taken = iterate_source(tmp_path / "Labels.csv")
 
     with pytest.raises(Exception, match=r"did you mean 'n/ok_1\.png'"):
         missing.read()
@@ -151,18 +156,18 @@ def test_a_missing_file_of_a_listed_source_gets_a_suggestion(tmp_path: Path) -> 
     ],
 )
 def test_labels_are_known_in_paths_as_in_columns(path: str, label: Label) -> None:
-    assert labels_in_path(path) == {label}
+    assert find_labels_in_path(path) == {label}
 
 
 @pytest.mark.parametrize(
     "path", ["book/1.png", "P/1.png", "f_1.png", "goods/1.png", "violet.png", "ngultrum.png", "1/0.png", "radio.png"]
 )
 def test_other_words_of_paths_are_no_labels(path: str) -> None:
-    assert labels_in_path(path) == frozenset()
+    assert find_labels_in_path(path) == frozenset()
 
 
 def test_values_of_ones_own_outweigh_those_that_are_known() -> None:
-    words = LabelWords(("1", "Klasse A"), ("0", "Kratzer"))
+    words = LabelVocabulary(("1", "Klasse A"), ("0", "Kratzer"))
 
     assert [words.parse(text) for text in ("1.0", "0", "klasse-a", "OK")] == [
         *(Label.OK, Label.DEFECT, Label.OK, Label.OK),
@@ -173,13 +178,13 @@ def test_values_of_ones_own_outweigh_those_that_are_known() -> None:
 
 
 def test_values_of_ones_own_are_read_and_asked_for_again(tmp_path: Path) -> None:
-    reading = Reading(ok_values=("A",), defect_values=("B", "C"))
+    reading = SheetReading(ok_values=("A",), defect_values=("B", "C"))
 
     sheet = sheet_of(tmp_path, "1.png", reading=reading, more=";b")
 
     assert sheet.rows[0].label is Label.DEFECT
     assert sheet.fingerprint()["reading"] == {"ok_values": ["A"], "defect_values": ["B", "C"]}
-    assert Reading.from_json(sheet.fingerprint()["reading"]) == sheet.reading
+    assert SheetReading.from_json(sheet.fingerprint()["reading"]) == sheet.reading
 
 
 @pytest.mark.parametrize(
@@ -188,7 +193,7 @@ def test_values_of_ones_own_are_read_and_asked_for_again(tmp_path: Path) -> None
 )
 def test_ambiguous_label_values_are_refused(ok: str, defect: str, said: str) -> None:
     with pytest.raises(SheetError, match=said):
-        LabelWords((ok,), (defect,))
+        LabelVocabulary((ok,), (defect,))
 
 
 @pytest.mark.parametrize("text", ["sep=;\r\n", "SEP=;\n", "Parts of line 4\n\n", "sep=;\nParts; of line 4\n"])

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from clearcast.core.errors import MissingDependencyError, SheetError
 from clearcast.data import sheet as sheets
-from clearcast.data.sheet import Columns, Row, Sheet, read_sheet
-from clearcast.data.table import Table
-from clearcast.data.tables.lines import Line
-from clearcast.domain import Label, NoiseType
-from clearcast.errors import MissingDependencyError, SheetError
+from clearcast.data.readers.grid import TableLine
+from clearcast.data.readers.table import ColumnTable
+from clearcast.data.sheet import Sheet, SheetColumns, SheetRow, read_sheet
+from clearcast.noise.registry import NoiseType
+from clearcast.types import Label
 
 FILES = Path(__file__).parent / "files"
 HEADER = ["Denoise Image", "Noise Type", "Noisy Image"]
@@ -50,12 +51,12 @@ def write_text(path: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def fields(row: Row) -> tuple[object, ...]:
+def fields(row: SheetRow) -> tuple[object, ...]:
     assert not row.problems
     return row.number, row.noisy, row.noise_type, row.reference, row.label
 
 
-def read_one(folder: Path, noisy: object, reference: object = "ok.png", noise: object = "Salt") -> Row:
+def read_one(folder: Path, noisy: object, reference: object = "ok.png", noise: object = "Salt") -> SheetRow:
     """Read the row of a workbook with one row."""
     sheet = read_sheet(write(folder / "Labels.xlsx", [[reference, noise, noisy]]))
     assert len(sheet.rows) == 1
@@ -104,7 +105,9 @@ def test_other_column_names_and_a_label_column(tmp_path: Path) -> None:
     ]
     path = write(tmp_path / "parts.xlsx", records, ["clean", "kind", "spoilt", "fault"])
 
-    rows = read_sheet(path, columns=Columns(noisy="spoilt", noise_type="kind", reference="clean", label="fault")).rows
+    rows = read_sheet(
+        path, columns=SheetColumns(noisy="spoilt", noise_type="kind", reference="clean", label="fault")
+    ).rows
 
     assert [fields(row)[1:] for row in rows] == [
         ("n/1.png", NoiseType.SALT_AND_PEPPER, "c/1.png", Label.OK),
@@ -116,7 +119,7 @@ def test_other_column_names_and_a_label_column(tmp_path: Path) -> None:
 def test_the_label_column_outweighs_the_words_of_the_path(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [["def_1.png", "Salt", "def_1.png", "good"]], [*HEADER, "Label"])
 
-    assert read_sheet(path, columns=Columns(label="label")).rows[0].label is Label.OK
+    assert read_sheet(path, columns=SheetColumns(label="label")).rows[0].label is Label.OK
 
 
 @pytest.mark.parametrize(
@@ -144,7 +147,9 @@ def test_one_column_cannot_be_two_things(tmp_path: Path) -> None:
     with pytest.raises(
         SheetError, match="column 'noisy image' is named for noisy and for reference; name another with"
     ):
-        read_sheet(write(tmp_path / "a.csv", RECORDS), columns=Columns(noisy="noisy image", reference="Noisy Image"))
+        read_sheet(
+            write(tmp_path / "a.csv", RECORDS), columns=SheetColumns(noisy="noisy image", reference="Noisy Image")
+        )
 
 
 @pytest.mark.parametrize("name", ["a.xlsx", "a.csv"])
@@ -256,7 +261,7 @@ def test_folders_with_the_same_or_no_label_are_not_noted(tmp_path: Path, noisy: 
 def test_folders_do_not_matter_beside_a_column_of_labels(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [["ok/1.png", "Salt", "ok/def_1.png", "bad"]], [*HEADER, "Label"])
 
-    sheet = read_sheet(path, columns=Columns(label="Label"))
+    sheet = read_sheet(path, columns=SheetColumns(label="Label"))
 
     assert (sheet.rows[0].label, sheet.rows[0].problems, sheet.notes) == (Label.DEFECT, (), ())
 
@@ -281,7 +286,7 @@ def test_csv_of_every_country(tmp_path: Path, separator: str, encoding: str, new
     ],
 )
 def test_names_and_paths_with_commas(tmp_path: Path, text: str) -> None:
-    columns = Columns(noisy="Image, noisy", noise_type="Noise", reference="Image, clean")
+    columns = SheetColumns(noisy="Image, noisy", noise_type="Noise", reference="Image, clean")
 
     row = read_sheet(write_text(tmp_path / "a.csv", text), columns=columns).rows[0]
 
@@ -331,7 +336,7 @@ def test_blank_rows_are_skipped_and_still_counted(tmp_path: Path, make: Callable
 
 @pytest.mark.parametrize("column", ["Label", "Ratio", "Fault"])
 def test_typed_labels_of_parquet_are_understood_and_their_gaps_are_blank(tmp_path: Path, column: str) -> None:
-    rows = read_sheet(blank_parquet(tmp_path), columns=Columns(label=column)).rows
+    rows = read_sheet(blank_parquet(tmp_path), columns=SheetColumns(label=column)).rows
 
     assert [(row.number, row.label) for row in rows] == [(2, Label.OK), (6, Label.DEFECT)]
 
@@ -361,7 +366,7 @@ def test_invalid_rows_are_kept_with_every_problem(tmp_path: Path) -> None:
 def test_an_unknown_label_is_a_problem_of_its_row(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [["1.png", "Salt", "2.png", "perhaps"]], [*HEADER, "Label"])
 
-    (problem,) = read_sheet(path, columns=Columns(label="Label")).rows[0].problems
+    (problem,) = read_sheet(path, columns=SheetColumns(label="Label")).rows[0].problems
 
     assert problem.startswith("unknown label 'perhaps'; known words are for ok: ok, ")
     assert all(word in problem for word in ("n.i.O.", "不合格", "reject", "--ok-value", "--defect-value"))
@@ -431,9 +436,9 @@ odd_paths = st.lists(odd_pieces | st.text(max_size=4), min_size=1, max_size=8).f
 @example(text="\ud800/../..")
 @example(text="/")
 def test_no_text_leads_out_of_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    line = Line(2, (text.strip(), "Salt", "ok.png"))
-    table = Table(columns=("Noisy Image", "Noise Type", "Denoise Image"), lines=(line,))
-    monkeypatch.setattr(sheets, "read_table", lambda *_, **__: table)  # a workbook cannot store every text
+    line = TableLine(2, (text.strip(), "Salt", "ok.png"))
+    table = ColumnTable(columns=("Noisy Image", "Noise Type", "Denoise Image"), lines=(line,))
+    monkeypatch.setattr(sheets, "read_columns", lambda *_, **__: table)  # a workbook cannot store every text
     path = tmp_path / "Labels.xlsx"
     path.touch()
     sheet = read_sheet(path)

@@ -2,14 +2,15 @@ from pathlib import Path
 
 import pytest
 
-from clearcast.data.sheet import Row
-from clearcast.data.split import Split, load_split, save_split
-from clearcast.domain import Label, NoiseType, Subset
-from clearcast.errors import SheetError
+from clearcast.core.errors import SheetError
+from clearcast.data.sheet import SheetRow
+from clearcast.data.splits import Split, load_split, save_split
+from clearcast.noise.registry import NoiseType
+from clearcast.types import Label, Subset
 
 
-def row(number: int, noisy: str) -> Row:
-    return Row(number=number, noisy=noisy, noise_type=NoiseType.GAUSSIAN, reference="r.png", label=Label.OK)
+def row(number: int, noisy: str) -> SheetRow:
+    return SheetRow(number=number, noisy=noisy, noise_type=NoiseType.GAUSSIAN, reference="r.png", label=Label.OK)
 
 
 def test_leaked_rows_are_those_whose_key_was_learned_from() -> None:

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-from clearcast.data.sheet import Reading, Sheet, read_sheet
-from clearcast.data.tables import limits
-from clearcast.domain import NoiseType
-from clearcast.errors import SheetError
+from clearcast.core.errors import SheetError
+from clearcast.data.readers import grid
+from clearcast.data.sheet import Sheet, SheetReading, read_sheet
+from clearcast.noise.registry import NoiseType
 
 HEADER = ("Denoise Image", "Noise Type", "Noisy Image")
 ROWS = [(f"c/{word}_{place}.png", "Salt", f"n/{word}_{place}.png") for place, word in enumerate(("ok", "def", "ok"))]
@@ -57,7 +57,7 @@ def noisy(sheet: Sheet) -> list[tuple[int, str]]:
 
 def refusal(path: Path, **reading: str) -> str:
     with pytest.raises(SheetError) as caught:
-        read_sheet(path, reading=Reading(worksheet=reading.get("worksheet")))
+        read_sheet(path, reading=SheetReading(worksheet=reading.get("worksheet")))
     assert str(caught.value).startswith(str(path))
     return str(caught.value)
 
@@ -82,12 +82,12 @@ def test_a_table_below_titles_is_found(tmp_path: Path) -> None:
 def test_a_table_behind_a_cover_is_found_with_the_same_fingerprint(tmp_path: Path) -> None:
     path = saved(workbook(("Readme", [("How to use this list",)]), ("Parts", [HEADER, *ROWS])), tmp_path / "a.xlsx")
 
-    found, named = read_sheet(path), read_sheet(path, reading=Reading(worksheet="parts"))
+    found, named = read_sheet(path), read_sheet(path, reading=SheetReading(worksheet="parts"))
 
     assert noisy(found) == noisy(named) == expected(2)
     assert found.fingerprint() == named.fingerprint()
     assert found.fingerprint()["reading"] == {"worksheet": "Parts"}
-    assert Reading.from_json(found.fingerprint()["reading"]) == found.reading
+    assert SheetReading.from_json(found.fingerprint()["reading"]) == found.reading
 
 
 def test_a_table_on_the_first_worksheet_keeps_its_fingerprint(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_the_first_of_two_tables_is_read_and_the_other_noted(tmp_path: Path) -> 
 
     assert noisy(read_sheet(path)) == [(2, ROWS[0][2])]
     assert kinds(read_sheet(path)) == ["several worksheets"]
-    assert noisy(read_sheet(path, reading=Reading(worksheet="B"))) == [(2, ROWS[1][2])]
+    assert noisy(read_sheet(path, reading=SheetReading(worksheet="B"))) == [(2, ROWS[1][2])]
 
 
 @pytest.mark.parametrize("state", ["hidden", "veryHidden"])
@@ -265,7 +265,7 @@ def test_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, na
     strings = b"<sst><si><t>n/ok.png</t></si><si><t>many</t></si></sst>"
     path = with_strings(workbook(), tmp_path / "a.xlsx", strings)
     assert len(read_sheet(path).rows) == 3
-    monkeypatch.setattr(limits, name, value)
+    monkeypatch.setattr(grid, name, value)
 
     assert said in refusal(path)
 

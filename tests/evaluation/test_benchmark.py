@@ -13,25 +13,25 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from clearcast import imaging
+from clearcast.core import imaging
+from clearcast.core.decoding.image_info import Channels, ImageArray
+from clearcast.core.errors import OutputError, RecipeError, SheetError
 from clearcast.data.sheet import read_sheet
-from clearcast.domain import Label
-from clearcast.errors import OutputError, RecipeError, SheetError
 from clearcast.evaluation.benchmark import (
-    Benchmark,
+    BenchmarkClassifier,
+    BenchmarkDenoiser,
     BenchmarkRequest,
-    Denoiser,
-    Judge,
-    classical,
-    contenders_of_run,
-    parse_rivals,
+    BenchmarkResult,
+    classical_baselines,
+    load_study_entrants,
+    parse_baselines,
     run_benchmark,
 )
-from clearcast.evaluation.benchmark.figures import BY_TYPE
-from clearcast.evaluation.study import SplitChoice, StudyRequest, parse_split, parse_stages, run_study
-from clearcast.imaging import Channels, Picture
-from clearcast.report.benchmark import benchmark_tables, write_contact_sheets
-from clearcast.training.recipe import load_recipe, override
+from clearcast.evaluation.benchmark.scoring import BEST_BY_TYPE
+from clearcast.report.contact_sheets import make_benchmark_tables, write_contact_sheets
+from clearcast.study import SplitChoice, StudyRequest, parse_split_option, parse_stages, run_study
+from clearcast.train.recipe import load_recipe, override_recipe
+from clearcast.types import Label
 
 SIZE = 32
 
@@ -40,7 +40,7 @@ SIZE = 32
 def study(noisy_folder: Path, tmp_path: Path) -> StudyRequest:
     return StudyRequest(
         sheet=read_sheet(noisy_folder / "Labels.xlsx"),
-        recipe=override(load_recipe("report"), size=SIZE, epochs=1),
+        recipe=override_recipe(load_recipe("report"), size=SIZE, epochs=1),
         out=tmp_path / "out",
         seed=5,
         split=SplitChoice(groups=noisy_folder / "groups.csv"),
@@ -51,12 +51,15 @@ def study(noisy_folder: Path, tmp_path: Path) -> StudyRequest:
 
 
 def run(
-    study: StudyRequest, denoisers: Sequence[Denoiser] = (), classifiers: Sequence[Judge] = (), limit: int | None = None
-) -> Benchmark:
+    study: StudyRequest,
+    denoisers: Sequence[BenchmarkDenoiser] = (),
+    classifiers: Sequence[BenchmarkClassifier] = (),
+    limit: int | None = None,
+) -> BenchmarkResult:
     return run_benchmark(BenchmarkRequest(study=study, denoisers=denoisers, classifiers=classifiers, limit=limit))
 
 
-def figure(result: Benchmark, contender: str, measure: str, kind: str = "all") -> float:
+def figure(result: BenchmarkResult, contender: str, measure: str, kind: str = "all") -> float:
     lines = result.figures.set_index(["contender", "measure", "noise_type"])["value"]
     return float(lines[contender, measure, kind])
 
@@ -68,7 +71,7 @@ class Counting:
         self.count = 0
         self.stop_after = stop_after
 
-    def __call__(self, picture: Picture) -> Picture:
+    def __call__(self, picture: ImageArray) -> ImageArray:
         self.count += 1
         if self.count > self.stop_after:
             raise KeyboardInterrupt
@@ -96,13 +99,13 @@ def test_a_perfect_and_a_colour_denoiser(study: StudyRequest) -> None:
     """A perfect denoiser has SSIM 1; one for colour is measured in grey like the others."""
     tested = _tested(study)
     rows = [row for row in study.sheet.rows if row.number in tested]
-    answers = [imaging.load(study.sheet.resolve(row.reference), Channels.GREY) for row in rows]
+    answers = [imaging.load_image(study.sheet.resolve(row.reference), Channels.GREY) for row in rows]
     queue = [answers[0], *answers]  # the first image is denoised twice
     result = run(
         study,
         [
-            Denoiser(name="oracle", denoise=lambda _: queue.pop(0)),
-            Denoiser(name="colour", denoise=lambda picture: picture, channels=Channels.RGB),
+            BenchmarkDenoiser(name="oracle", denoise=lambda _: queue.pop(0)),
+            BenchmarkDenoiser(name="colour", denoise=lambda picture: picture, channels=Channels.RGB),
         ],
     )
     assert figure(result, "oracle", "ssim") == pytest.approx(1)
@@ -117,11 +120,11 @@ def _tested(study: StudyRequest) -> set[int]:
 
 def test_best_by_type_is_the_best_untrained_method_of_each_type(study: StudyRequest) -> None:
     names = ["median", "notch"]
-    flat = Denoiser(name="trained", denoise=lambda picture: np.full_like(picture, 128))
-    result = run(study, [*classical(names), flat])
+    flat = BenchmarkDenoiser(name="trained", denoise=lambda picture: np.full_like(picture, 128))
+    result = run(study, [*classical_baselines(names), flat])
     for kind in {str(row.noise_type) for row in study.sheet.rows if row.number in _tested(study)}:
         best = max(figure(result, name, "psnr", kind) for name in ("noisy", *names))
-        assert figure(result, BY_TYPE, "psnr", kind) == pytest.approx(best)
+        assert figure(result, BEST_BY_TYPE, "psnr", kind) == pytest.approx(best)
 
 
 def test_classifiers_get_their_roc_area(study: StudyRequest) -> None:
@@ -132,8 +135,8 @@ def test_classifiers_get_their_roc_area(study: StudyRequest) -> None:
     result = run(
         replace(study, resume=True),
         classifiers=[
-            Judge(name="knows", probability=lambda _: queue.pop(0)),
-            Judge(name="half", probability=lambda _: 0.5),
+            BenchmarkClassifier(name="knows", probability=lambda _: queue.pop(0)),
+            BenchmarkClassifier(name="half", probability=lambda _: 0.5),
         ],
     )
     assert figure(result, "knows", "roc_area") == 1
@@ -143,17 +146,17 @@ def test_classifiers_get_their_roc_area(study: StudyRequest) -> None:
 
 def test_interrupted_benchmark_can_be_resumed(study: StudyRequest) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(study, [Denoiser(name="slow", denoise=Counting(stop_after=4))])
+        run(study, [BenchmarkDenoiser(name="slow", denoise=Counting(stop_after=4))])
     assert len(pd.read_csv(study.out / "rows" / "slow.csv")) == 3  # the first is denoised twice
     with (study.out / "rows" / "slow.csv").open("a") as file:
         file.write("7,,3")  # cut off in the middle
     again = Counting()
-    result = run(replace(study, resume=True), [Denoiser(name="slow", denoise=again)])
+    result = run(replace(study, resume=True), [BenchmarkDenoiser(name="slow", denoise=again)])
     tested = result.about["measured_images"]
     assert again.count == tested - 3 + 1
     assert figure(result, "slow", "psnr") == figure(result, "noisy", "psnr")
     other = Counting()
-    run(replace(study, resume=True), [Denoiser(name="slow", denoise=other, version="other weights")])
+    run(replace(study, resume=True), [BenchmarkDenoiser(name="slow", denoise=other, version="other weights")])
     assert other.count == tested + 1
 
 
@@ -171,8 +174,8 @@ def test_bad_image_is_left_out_and_named(study: StudyRequest, noisy_folder: Path
     tested = _tested(study)
     bad, other = [row for row in sheet.rows if row.number in tested][:2]
     sheet.resolve(bad.noisy).write_bytes(b"no picture")
-    small = imaging.resize(imaging.load(sheet.resolve(other.noisy), Channels.RGB), 40, 40)
-    imaging.save(sheet.resolve(other.noisy), small)
+    small = imaging.resize_image(imaging.load_image(sheet.resolve(other.noisy), Channels.RGB), 40, 40)
+    imaging.save_image(sheet.resolve(other.noisy), small)
     result = run(replace(study, sheet=sheet))
     assert any(f"row {bad.number}" in line for line in result.about["left_out"])
     everywhere = str(result.about["left_out"]) + str(result.about["left_out_while_measuring"])
@@ -197,16 +200,16 @@ def test_existing_run_is_kept_without_resume_or_force(study: StudyRequest, tmp_p
 def test_networks_of_a_study_as_entrants(study: StudyRequest, tmp_path: Path) -> None:
     trained = replace(study, out=tmp_path / "study", stages=parse_stages("1,3,4"), robustness=False)
     run_study(trained)
-    denoisers, classifiers = contenders_of_run(trained.out)
+    denoisers, classifiers = load_study_entrants(trained.out)
     assert [each.name for each in classifiers] == ["report, noisy", "report, denoised"]
-    same = replace(study, split=SplitChoice(**parse_split(str(trained.out / "split.csv"))))
+    same = replace(study, split=SplitChoice(**parse_split_option(str(trained.out / "split.csv"))))
     result = run_benchmark(
         BenchmarkRequest(study=same, denoisers=denoisers, classifiers=classifiers, trained_in=[trained.out])
     )
     written = pd.read_csv(trained.out / "predictions.csv").set_index("row")
     kept = pd.read_csv(study.out / "rows" / "report, noisy.csv").set_index("row")
     np.testing.assert_allclose(kept.p_defect, written.loc[kept.index, "p_defect_noisy"], atol=2e-6)
-    tables = benchmark_tables(result)
+    tables = make_benchmark_tables(result)
     assert [str(table.title).split(" (")[0] for table in tables[:3]] == [
         "PSNR, dB",
         "SSIM",
@@ -243,11 +246,11 @@ def test_learned_baselines_are_trained_once(study: StudyRequest) -> None:
 
 def test_duplicate_entrant_names_are_refused(study: StudyRequest) -> None:
     with pytest.raises(RecipeError, match="two entrants have the name 'median'"):
-        run(study, [*classical(["median"]), *classical(["median"])])
+        run(study, [*classical_baselines(["median"]), *classical_baselines(["median"])])
 
 
 def test_names_of_baselines() -> None:
-    assert parse_rivals("notch, median,notch") == ("notch", "median")
-    assert set(parse_rivals("")) >= {"median", "nlm", "wavelet", "notch"}
+    assert parse_baselines("notch, median,notch") == ("notch", "median")
+    assert set(parse_baselines("")) >= {"median", "nlm", "wavelet", "notch"}
     with pytest.raises(RecipeError, match=r"unknown baseline 'mean'; expected median, nlm, wavelet, bm3d, notch"):
-        parse_rivals("median,mean")
+        parse_baselines("median,mean")

@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from clearcast.errors import OutputError
-from clearcast.models.backbone import Backbone
-from clearcast.models.clear.restorer import Restorer
-from clearcast.models.glance import Glance, GlancingJudge
-from clearcast.models.judge import Judge, PictureJudge
-from clearcast.models.rivals import ResNet18
-from clearcast.training.clear.modules import DetailModule, SurveyModule
-from clearcast.training.weights import load_weights
+from clearcast.core.errors import OutputError
+from clearcast.nn.backbone import Backbone
+from clearcast.nn.baselines import ResNet18
+from clearcast.nn.defect_classifier import DefectClassifier, DefectHead
+from clearcast.nn.restorer import ClearDenoiser
+from clearcast.nn.student import StudentClassifier, StudentEncoder
+from clearcast.nn.weights import load_weights
+from clearcast.train.restorer_training import DetailUNetModule, GlobalEncoderModule
 
 EARLIER = {  # keys as they were written, and as they are now
     "restorer": {
@@ -63,9 +63,9 @@ PREFIXES = [  # names now and before, the longest first
 
 def build(name: str) -> nn.Module:
     networks: dict[str, Callable[[], nn.Module]] = {
-        "restorer": Restorer,
-        "classifier": lambda: PictureJudge(Backbone(), Judge(), (64, 64)),
-        "student": lambda: GlancingJudge(Glance(Backbone()), Judge(), (64, 64)),
+        "restorer": ClearDenoiser,
+        "classifier": lambda: DefectClassifier(Backbone(), DefectHead(), (64, 64)),
+        "student": lambda: StudentClassifier(StudentEncoder(Backbone()), DefectHead(), (64, 64)),
         "resnet18": lambda: ResNet18(channels=1, classes=2),
     }
     return networks[name]()
@@ -108,14 +108,14 @@ def test_earlier_weights_load(name: str, tmp_path: Path) -> None:
 
 def test_checkpoints_of_an_earlier_training_load() -> None:
     restorer = stirred("restorer")
-    assert isinstance(restorer, Restorer)
+    assert isinstance(restorer, ClearDenoiser)
     weights = earlier_weights(restorer)
     of_encoder = {key.replace("survey.", "network.", 1): value for key, value in weights.items() if "survey." in key}
     of_detail = {key.replace("detail.", "network.", 1): value for key, value in weights.items()}  # and the encoder's
 
-    one, other = Restorer(), Restorer()
-    SurveyModule(one.global_encoder, learning_rate=1e-3, steps=1).load_state_dict(of_encoder)
-    module = DetailModule(other.detail, other.global_encoder, learning_rate=1e-3, steps=1, crop=8)
+    one, other = ClearDenoiser(), ClearDenoiser()
+    GlobalEncoderModule(one.global_encoder, learning_rate=1e-3, steps=1).load_state_dict(of_encoder)
+    module = DetailUNetModule(other.detail, other.global_encoder, learning_rate=1e-3, steps=1, crop=8)
     module.load_state_dict(of_detail)
 
     for key, value in restorer.state_dict().items():
@@ -124,6 +124,8 @@ def test_checkpoints_of_an_earlier_training_load() -> None:
 
 
 def test_weights_of_another_network_are_still_refused(tmp_path: Path) -> None:
-    save_file({**earlier_weights(Restorer()), "detail.unknown.weight": torch.ones(1)}, tmp_path / "model.safetensors")
+    save_file(
+        {**earlier_weights(ClearDenoiser()), "detail.unknown.weight": torch.ones(1)}, tmp_path / "model.safetensors"
+    )
     with pytest.raises(OutputError, match="cannot be used"):
-        load_weights(Restorer(), tmp_path)
+        load_weights(ClearDenoiser(), tmp_path)

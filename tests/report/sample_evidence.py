@@ -6,23 +6,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from clearcast.evaluation.evidence.contract import (
-    Bin,
-    Calibration,
-    Comparison,
-    Decision,
+from clearcast.core.evidence_schema import (
+    CalibrationResult,
+    DecisionResult,
     Evidence,
-    Figure,
     OperatingCurve,
     OperatingPoint,
-    Retake,
-    RiskCurve,
+    ReliabilityBin,
+    RetakeResult,
+    RiskCoverageCurve,
     RobustnessCurve,
     RobustnessPoint,
+    StageComparison,
+    ValueWithCI,
 )
-from clearcast.evaluation.results import ClassificationStage, RestorationStage, StudyMetrics
+from clearcast.metrics.results import ClassificationResult, DenoisingResult, StudyMetrics
 
-UNDEFINED = Figure(value=None, low=None, high=None)
+UNDEFINED = ValueWithCI(value=None, low=None, high=None)
 HELPED = "denoising raised accuracy by 4.0 points (95%: −0.8 to 8.9): not established on 41 parts"
 _VERDICTS = ("reference", "noisy", "denoised", "transfer")
 
@@ -54,9 +54,9 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
     (folder / "evidence.json").write_text(json.dumps(evidence), encoding="utf-8")
 
 
-def around(value: float, reach: float = 0.05) -> Figure:
+def around(value: float, reach: float = 0.05) -> ValueWithCI:
     """A value with an interval that reaches as far on both sides, within 0..1."""
-    return Figure(value=value, low=max(0.0, value - reach), high=min(1.0, value + reach))
+    return ValueWithCI(value=value, low=max(0.0, value - reach), high=min(1.0, value + reach))
 
 
 def _robust(noise: str, *, denoised: bool) -> RobustnessCurve:
@@ -75,12 +75,12 @@ def _level(level: float, *, denoised: bool) -> RobustnessPoint:
         images=212,
         accuracy={key: around(0.88 - slope * level) for key, slope in slopes.items()},
         escape={key: around(0.1 + slope * level) for key, slope in slopes.items()},
-        psnr={key: Figure(value=one, low=one - 1, high=one + 1) for key, one in quality.items()} if level else {},
+        psnr={key: ValueWithCI(value=one, low=one - 1, high=one + 1) for key, one in quality.items()} if level else {},
         ssim={key: around(one / 35) for key, one in quality.items()} if level else {},
     )
 
 
-def _classified(stage: ClassificationStage) -> dict[str, Figure]:
+def _classified(stage: ClassificationResult) -> dict[str, ValueWithCI]:
     return {
         name: UNDEFINED if value is None else around(float(value))  # type: ignore[arg-type]
         for name, value in stage["metrics"].items()
@@ -88,19 +88,19 @@ def _classified(stage: ClassificationStage) -> dict[str, Figure]:
     }
 
 
-def _add_restoration(evidence: Evidence, stage: RestorationStage) -> None:
+def _add_restoration(evidence: Evidence, stage: DenoisingResult) -> None:
     reach = {"psnr": 0.7, "ssim": 0.03, "mse": 0.0008, "lpips": 0.02}
     for which, by_noise in (("noisy", stage["noisy"]), ("denoised", stage["denoised"])):
         evidence["restoration"][which] = {
             noise: {
-                name: Figure(value=mean, low=mean - far, high=mean + far)
+                name: ValueWithCI(value=mean, low=mean - far, high=mean + far)
                 for name, far in reach.items()
                 if (spread := measures[name]) and (mean := spread["mean"]) is not None  # type: ignore[literal-required]
             }
             for noise, measures in by_noise.items()
         }
     evidence["gain"] = {
-        noise: {"psnr": Figure(value=added, low=added - 0.4, high=added + 0.4)}
+        noise: {"psnr": ValueWithCI(value=added, low=added - 0.4, high=added + 0.4)}
         for noise in stage["denoised"]
         if (before := stage["noisy"][noise]["psnr"]["mean"]) is not None
         and (after := stage["denoised"][noise]["psnr"]["mean"]) is not None
@@ -113,14 +113,14 @@ def _add_restoration(evidence: Evidence, stage: RestorationStage) -> None:
     }
 
 
-def _comparisons(verdicts: list[str], images: int) -> list[Comparison]:
+def _comparisons(verdicts: list[str], images: int) -> list[StageComparison]:
     differences = {
-        "denoised": Figure(value=0.0402, low=-0.008, high=0.0893),
-        "transfer": Figure(value=0.009, low=-0.031, high=0.052),
-        "reference": Figure(value=0.0472, low=0.008, high=0.0913),
+        "denoised": ValueWithCI(value=0.0402, low=-0.008, high=0.0893),
+        "transfer": ValueWithCI(value=0.009, low=-0.031, high=0.052),
+        "reference": ValueWithCI(value=0.0472, low=0.008, high=0.0913),
     }
     return [
-        Comparison(
+        StageComparison(
             first="noisy",
             second=stage,
             images=images,
@@ -137,11 +137,11 @@ def _comparisons(verdicts: list[str], images: int) -> list[Comparison]:
     ]
 
 
-def _decision(predictions: pd.DataFrame, stage: str, *, validation: bool) -> Decision:
+def _decision(predictions: pd.DataFrame, stage: str, *, validation: bool) -> DecisionResult:
     p_defect = predictions[f"p_defect_{stage}"].to_numpy(float)
     defect = (predictions["label"] == "defect").to_numpy()
     one_label = bool(defect.all() or not defect.any())
-    return Decision(
+    return DecisionResult(
         asked="an escape costs 10, an overkill 1",
         calibration=_calibration(p_defect, defect) if validation else None,
         plain=_point(p_defect, defect, 0.5),
@@ -153,8 +153,8 @@ def _decision(predictions: pd.DataFrame, stage: str, *, validation: bool) -> Dec
     )
 
 
-def _retake(stage: str, images: int) -> Retake:
-    return Retake(
+def _retake(stage: str, images: int) -> RetakeResult:
+    return RetakeResult(
         asked="at most 5 % wrong verdicts among those given",
         cutoffs=[0.75],
         retaken=images // 5,
@@ -164,9 +164,9 @@ def _retake(stage: str, images: int) -> Retake:
     )
 
 
-def _calibration(p_defect: np.ndarray, defect: np.ndarray) -> Calibration:
+def _calibration(p_defect: np.ndarray, defect: np.ndarray) -> CalibrationResult:
     softer = 1 / (1 + np.exp(-np.log((p_defect + 1e-9) / (1 - p_defect + 1e-9)) / 3))
-    return Calibration(
+    return CalibrationResult(
         temperatures=[3.0],
         validation_images=140,
         error_before=around(0.114, 0.03),
@@ -176,13 +176,13 @@ def _calibration(p_defect: np.ndarray, defect: np.ndarray) -> Calibration:
     )
 
 
-def _bins(p_defect: np.ndarray, defect: np.ndarray) -> list[Bin]:
+def _bins(p_defect: np.ndarray, defect: np.ndarray) -> list[ReliabilityBin]:
     made = []
     for low in np.arange(10) / 10:
         inside = (p_defect >= low) & (p_defect < low + (0.1 if low < 0.85 else 0.2))
         count = int(inside.sum())
         said, true = (float(values[inside].mean()) if count else None for values in (p_defect, defect))
-        made.append(Bin(low=float(low), high=float(low) + 0.1, images=count, said=said, true=true))
+        made.append(ReliabilityBin(low=float(low), high=float(low) + 0.1, images=count, said=said, true=true))
     return made
 
 
@@ -216,13 +216,13 @@ def _curve(p_defect: np.ndarray, defect: np.ndarray) -> OperatingCurve:
     )
 
 
-def _risk(p_defect: np.ndarray, defect: np.ndarray) -> RiskCurve:
+def _risk(p_defect: np.ndarray, defect: np.ndarray) -> RiskCoverageCurve:
     wrong = (p_defect >= 0.5) != defect
     order = np.argsort(-np.abs(p_defect - 0.5), kind="stable")
     judged = np.arange(1, len(order) + 1)
     risk = np.cumsum(wrong[order]) / judged
     reach = 0.6 * np.sqrt(0.1 / judged)
-    return RiskCurve(
+    return RiskCoverageCurve(
         coverage=(judged / len(order)).tolist(),
         risk=risk.tolist(),
         risk_low=np.maximum(risk - reach, 0).tolist(),

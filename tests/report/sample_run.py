@@ -9,21 +9,21 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from clearcast import imaging
-from clearcast.domain import NoiseType
-from clearcast.evaluation.results import (
+from clearcast.core import imaging
+from clearcast.core.decoding.image_info import ImageArray
+from clearcast.core.evidence_schema import Stage
+from clearcast.metrics.results import (
     ClassificationMetrics,
-    ClassificationStage,
-    FidelityMetrics,
-    Layer,
-    RestorationStage,
+    ClassificationResult,
+    DenoisingResult,
+    LayerInfo,
+    MeanAndStd,
+    QualityMetrics,
     RunInfo,
-    Spread,
     StudyMetrics,
-    Training,
+    TrainingInfo,
 )
-from clearcast.evaluation.stage import Stage
-from clearcast.imaging import Picture
+from clearcast.noise.registry import NoiseType
 
 NOISES = [NoiseType.GAUSSIAN, NoiseType.SALT_AND_PEPPER, NoiseType.PERIODIC]
 HOSTILE = "<b>&\"'.png"
@@ -44,45 +44,49 @@ TITLES = {
 }
 ERRORS = {"reference": 0.1, "noisy": 0.8, "denoised": 0.5, "transfer": 1.2}  # spread of the scores, in logits
 CLASSIFIER = [
-    Layer(
+    LayerInfo(
         name="conv1", kind="Conv2d", details="3→16, kernel 5, stride 4, padding 2", output=[16, 64, 64], parameters=1216
     ),
-    Layer(name="pool1", kind="MaxPool2d", details="kernel 2, stride 2", output=[16, 32, 32], parameters=0),
-    Layer(name="conv2", kind="Conv2d", details="16→32, kernel 3, padding 1", output=[32, 32, 32], parameters=4640),
-    Layer(name="pool2", kind="MaxPool2d", details="kernel 2, stride 2", output=[32, 16, 16], parameters=0),
-    Layer(name="conv3", kind="Conv2d", details="32→64, kernel 3, padding 1", output=[64, 16, 16], parameters=18496),
-    Layer(name="flatten", kind="Flatten", details="", output=[16384], parameters=0),
-    Layer(name="dense1", kind="Linear", details="16384→256", output=[256], parameters=4194560),
-    Layer(name="dropout", kind="Dropout", details="rate 0.5", output=[256], parameters=0),
-    Layer(name="dense2", kind="Linear", details="256→2", output=[2], parameters=514),
+    LayerInfo(name="pool1", kind="MaxPool2d", details="kernel 2, stride 2", output=[16, 32, 32], parameters=0),
+    LayerInfo(name="conv2", kind="Conv2d", details="16→32, kernel 3, padding 1", output=[32, 32, 32], parameters=4640),
+    LayerInfo(name="pool2", kind="MaxPool2d", details="kernel 2, stride 2", output=[32, 16, 16], parameters=0),
+    LayerInfo(name="conv3", kind="Conv2d", details="32→64, kernel 3, padding 1", output=[64, 16, 16], parameters=18496),
+    LayerInfo(name="flatten", kind="Flatten", details="", output=[16384], parameters=0),
+    LayerInfo(name="dense1", kind="Linear", details="16384→256", output=[256], parameters=4194560),
+    LayerInfo(name="dropout", kind="Dropout", details="rate 0.5", output=[256], parameters=0),
+    LayerInfo(name="dense2", kind="Linear", details="256→2", output=[2], parameters=514),
 ]
 HOURGLASS = [
-    Layer(name="encode.0", kind="Conv2d", details="3→32, kernel 3, padding 1", output=[32, 256, 256], parameters=896),
-    Layer(name="encode.1", kind="MaxPool2d", details="kernel 2", output=[32, 128, 128], parameters=0),
-    Layer(
+    LayerInfo(
+        name="encode.0", kind="Conv2d", details="3→32, kernel 3, padding 1", output=[32, 256, 256], parameters=896
+    ),
+    LayerInfo(name="encode.1", kind="MaxPool2d", details="kernel 2", output=[32, 128, 128], parameters=0),
+    LayerInfo(
         name="encode.2", kind="Conv2d", details="32→64, kernel 3, padding 1", output=[64, 128, 128], parameters=18496
     ),
-    Layer(name="encode.3", kind="MaxPool2d", details="kernel 2", output=[64, 64, 64], parameters=0),
-    Layer(name="bottleneck", kind="Conv2d", details="64→128, kernel 3", output=[128, 64, 64], parameters=73856),
-    Layer(
+    LayerInfo(name="encode.3", kind="MaxPool2d", details="kernel 2", output=[64, 64, 64], parameters=0),
+    LayerInfo(name="bottleneck", kind="Conv2d", details="64→128, kernel 3", output=[128, 64, 64], parameters=73856),
+    LayerInfo(
         name="decode.0",
         kind="ConvTranspose2d",
         details="128→64, kernel 3, stride 2, padding 1, output padding 1",
         output=[64, 128, 128],
         parameters=32832,
     ),
-    Layer(
+    LayerInfo(
         name="decode.1", kind="Conv2d", details="64→64, kernel 3, padding 1", output=[64, 128, 128], parameters=36928
     ),
-    Layer(
+    LayerInfo(
         name="decode.2",
         kind="ConvTranspose2d",
         details="64→32, kernel 2, stride 2",
         output=[32, 256, 256],
         parameters=8224,
     ),
-    Layer(name="decode.3", kind="Conv2d", details="32→3, kernel 3, padding 1", output=[3, 256, 256], parameters=867),
-    Layer(name="squash", kind="Sigmoid", details="", output=[3, 256, 256], parameters=0),
+    LayerInfo(
+        name="decode.3", kind="Conv2d", details="32→3, kernel 3, padding 1", output=[3, 256, 256], parameters=867
+    ),
+    LayerInfo(name="squash", kind="Sigmoid", details="", output=[3, 256, 256], parameters=0),
 ]
 
 
@@ -124,8 +128,8 @@ def _row(
     reference = _disk(side, defect, rng)
     noisy = _degrade(reference, noise, rng)
     denoised = np.asarray(cv2.bilateralFilter(cv2.medianBlur(noisy, 3), 7, 40, 3), np.uint8)
-    imaging.save(data / "With-Noise" / name, noisy)
-    imaging.save(data / "Without-Noise" / name, reference)
+    imaging.save_image(data / "With-Noise" / name, noisy)
+    imaging.save_image(data / "Without-Noise" / name, reference)
     values: dict[str, Any] = {
         "row": row + 2,
         "noisy": f"With-Noise/{name}",
@@ -142,12 +146,12 @@ def _row(
         values["said_noise_type"] = NOISES[int(np.argmax(chances))].value
     if "denoising" in stages:
         values["denoised"] = f"denoised_pictures/{row + 2}-{Path(name).stem}.png"
-        imaging.save(run / values["denoised"], denoised)
+        imaging.save_image(run / values["denoised"], denoised)
         values |= _fidelity("noisy", noisy, reference) | _fidelity("denoised", denoised, reference)
     return values
 
 
-def _disk(side: int, defect: bool, rng: np.random.Generator) -> Picture:
+def _disk(side: int, defect: bool, rng: np.random.Generator) -> ImageArray:
     picture = np.full((side, side, 3), (38, 43, 48), np.uint8)
     centre, radius = (side // 2, side // 2), int(side * 0.42)
     cv2.circle(picture, centre, radius, (176, 180, 184), -1, cv2.LINE_AA)
@@ -162,7 +166,7 @@ def _disk(side: int, defect: bool, rng: np.random.Generator) -> Picture:
     return picture
 
 
-def _degrade(picture: Picture, noise: NoiseType, rng: np.random.Generator) -> Picture:
+def _degrade(picture: ImageArray, noise: NoiseType, rng: np.random.Generator) -> ImageArray:
     values = picture.astype(np.float64)
     if noise is NoiseType.GAUSSIAN:
         values += rng.normal(0, rng.uniform(15, 45), values.shape)
@@ -174,7 +178,7 @@ def _degrade(picture: Picture, noise: NoiseType, rng: np.random.Generator) -> Pi
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
-def _fidelity(which: str, picture: Picture, reference: Picture) -> dict[str, float | None]:
+def _fidelity(which: str, picture: ImageArray, reference: ImageArray) -> dict[str, float | None]:
     mse = float(np.mean((picture / 255 - reference / 255) ** 2))
     return {
         f"psnr_{which}": -10 * np.log10(mse),
@@ -184,9 +188,9 @@ def _fidelity(which: str, picture: Picture, reference: Picture) -> dict[str, flo
     }
 
 
-def _stage(stage: str, predictions: pd.DataFrame) -> ClassificationStage | RestorationStage:
+def _stage(stage: str, predictions: pd.DataFrame) -> ClassificationResult | DenoisingResult:
     if stage == "denoising":
-        return RestorationStage(
+        return DenoisingResult(
             kind="restoration",
             title=TITLES[stage],
             noisy=_spreads("noisy", predictions),
@@ -202,7 +206,7 @@ def _stage(stage: str, predictions: pd.DataFrame) -> ClassificationStage | Resto
     scored = {"defect": scores} if scores else {kind: f"p_{kind}" for kind in classes}
     roc = {kind: _roc(predictions[truth] == kind, predictions[column]) for kind, column in scored.items()}
     area = float(np.mean([curve["area"] for curve in roc.values()]))
-    return ClassificationStage(
+    return ClassificationResult(
         kind="classification",
         title=TITLES[stage],
         classes=classes,
@@ -241,10 +245,10 @@ def _roc(positive: "pd.Series[bool]", scores: "pd.Series[float]") -> dict[str, A
     return {"fpr": fpr.tolist(), "tpr": tpr.tolist(), "area": float(np.trapezoid(tpr, fpr))}
 
 
-def _spreads(which: str, predictions: pd.DataFrame) -> dict[str, FidelityMetrics]:
+def _spreads(which: str, predictions: pd.DataFrame) -> dict[str, QualityMetrics]:
     groups = {"all": predictions} | {str(kind): part for kind, part in predictions.groupby("noise_type")}
     return {
-        name: FidelityMetrics(
+        name: QualityMetrics(
             images=len(part),
             psnr=_spread(part[f"psnr_{which}"]),
             ssim=_spread(part[f"ssim_{which}"]),
@@ -255,12 +259,12 @@ def _spreads(which: str, predictions: pd.DataFrame) -> dict[str, FidelityMetrics
     }
 
 
-def _spread(values: "pd.Series[float]") -> Spread:
-    return Spread(mean=float(values.mean()), std=float(values.std()))
+def _spread(values: "pd.Series[float]") -> MeanAndStd:
+    return MeanAndStd(mean=float(values.mean()), std=float(values.std()))
 
 
-def _training(layers: list[Layer]) -> Training:
-    return Training(
+def _training(layers: list[LayerInfo]) -> TrainingInfo:
+    return TrainingInfo(
         epochs=10,
         train_images=96,
         seconds=83.4,

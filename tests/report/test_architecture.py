@@ -1,19 +1,19 @@
 import re
 
 import pytest
-from parsed_page import Element, parse
-from sample_run import CLASSIFIER, HOURGLASS
 
-from clearcast.evaluation.results import Layer
-from clearcast.report.architecture import draw
+from clearcast.metrics.results import LayerInfo
+from clearcast.report.stage_panels import draw_network
+from tests.report.parsed_page import Element, parse
+from tests.report.sample_run import CLASSIFIER, HOURGLASS
 
 
-def _drawn(layers: list[Layer]) -> Element:
-    return parse(str(draw(layers, "Network")))
+def _drawn(layers: list[LayerInfo]) -> Element:
+    return parse(str(draw_network(layers, "Network")))
 
 
 @pytest.mark.parametrize("layers", [CLASSIFIER, HOURGLASS, HOURGLASS * 3], ids=["classifier", "hourglass", "long"])
-def test_drawing_tells_each_layer_and_the_total(layers: list[Layer]) -> None:
+def test_drawing_tells_each_layer_and_the_total(layers: list[LayerInfo]) -> None:
     svg = _drawn(layers)
     texts = [" ".join(span.text for span in text.find("tspan")) for text in svg.find("text")]
     assert len(texts) == len(layers)
@@ -42,6 +42,6 @@ def test_drawing_stays_inside_its_frame() -> None:
 
 
 def test_long_and_hostile_names_are_folded_and_escaped() -> None:
-    layer = Layer(name="<script>" + "a" * 40, kind="Conv2d", details="", output=[1], parameters=0)
-    assert "<script" not in draw([layer], "Network")
+    layer = LayerInfo(name="<script>" + "a" * 40, kind="Conv2d", details="", output=[1], parameters=0)
+    assert "<script" not in draw_network([layer], "Network")
     assert all(len(item.text) <= 16 for item in _drawn([layer]).find("tspan"))

@@ -9,23 +9,22 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from parsed_page import Element, parse
-from sample_evidence import HELPED, UNDEFINED, evidence_of, write_evidence
-from sample_run import SampleRun, write_sample_run
 
+from clearcast.core.errors import OutputError
+from clearcast.core.evidence_schema import Evidence
 from clearcast.data.sheet import Sheet
-from clearcast.data.usable import Rows
-from clearcast.errors import OutputError
-from clearcast.evaluation.data_warnings import DataWarning, WarningKind, data_warning
-from clearcast.evaluation.evidence.contract import Evidence
-from clearcast.evaluation.results import GroupFacts, RunInfo
-from clearcast.evaluation.study.material import shared_parts_warnings, wrong_reference_warnings
+from clearcast.data.validation import UsableRows
+from clearcast.metrics.results import DataWarning, GroupCounts, RunInfo, WarningKind, make_data_warning
 from clearcast.report.charts import evidence as charts
-from clearcast.report.figures import FIGURES
+from clearcast.report.charts.style import CHART_NAMES
 from clearcast.report.page import write_report
-from clearcast.report.sources import read_run
+from clearcast.report.run_reader import read_run_results
+from clearcast.study.context import leakage_warnings, wrong_reference_warnings
+from tests.report.parsed_page import Element, parse
+from tests.report.sample_evidence import HELPED, UNDEFINED, evidence_of, write_evidence
+from tests.report.sample_run import SampleRun, write_sample_run
 
-GROUPS = GroupFacts(source="found", parts=203, rows=120, largest=28, leaked_test_images=0, test_images=24)
+GROUPS = GroupCounts(source="found", parts=203, rows=120, largest=28, leaked_test_images=0, test_images=24)
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +144,8 @@ def test_leaked_test_images_stand_out(
     sample: SampleRun, evidence: Evidence, tmp_path: Path, leaked: int, share: str
 ) -> None:
     def leak(info: RunInfo) -> None:
-        info["split_kind"], info["groups"] = "random", GroupFacts(**GROUPS | {"leaked_test_images": leaked})
-        info["warnings"] = shared_parts_warnings(leaked, 24)
+        info["split_kind"], info["groups"] = "random", GroupCounts(**GROUPS | {"leaked_test_images": leaked})
+        info["warnings"] = leakage_warnings(leaked, 24)
 
     _write(sample, tmp_path / "run", evidence, leak)
     tree = _read(tmp_path / "run")
@@ -167,8 +166,8 @@ def test_a_warning_that_resembles_the_one_of_shared_parts_is_shown(
     old = "3 of 24 test images show a part that was also trained on: the figures measure memory as well as skill."
 
     def leak(info: RunInfo) -> None:
-        info["split_kind"], info["groups"] = "random", GroupFacts(**GROUPS | {"leaked_test_images": 3})
-        kept = [old, chosen, data_warning(WarningKind.CHOSEN_ON_TESTED, f"{chosen} Indeed.")]
+        info["split_kind"], info["groups"] = "random", GroupCounts(**GROUPS | {"leaked_test_images": 3})
+        kept = [old, chosen, make_data_warning(WarningKind.CHOSEN_ON_TESTED, f"{chosen} Indeed.")]
         info["warnings"] = cast(list[DataWarning], kept)  # a run of before, and one of today
 
     _write(sample, tmp_path / "run", evidence, leak)
@@ -179,7 +178,7 @@ def test_a_warning_that_resembles_the_one_of_shared_parts_is_shown(
 
 @pytest.mark.usefixtures("undrawn")
 def test_wrong_references_stand_out(sample: SampleRun, evidence: Evidence, tmp_path: Path) -> None:
-    rows = Rows(sheet=cast(Sheet, None), facts={}, left_out=("row 2: ...", "row 3: ..."), wrong_references=2)
+    rows = UsableRows(sheet=cast(Sheet, None), facts={}, left_out=("row 2: ...", "row 3: ..."), wrong_references=2)
 
     def warn(info: RunInfo) -> None:
         info["warnings"] = wrong_reference_warnings(rows)
@@ -214,7 +213,7 @@ def test_sections_and_their_figures_are_there(tree: Element, folder: Path) -> No
     stages = ("reference", "noisy", "denoised", "transfer")
     assert {f"{stage}-{what}" for stage in stages for what in ("calibration", "operating", "retake")} <= figures
     assert {"differences", "robustness-gaussian", "robustness-periodic", "robustness-salt_and_pepper"} <= figures
-    assert figures <= FIGURES
+    assert figures <= CHART_NAMES
     folded = tree.find("section", id="operating")[0].find("details")[0]
     assert [item.text for item in folded.find("h3")] == [
         "OK or defect on noise-free images (the ceiling)",
@@ -305,8 +304,8 @@ def test_figures_without_values_are_drawn_with_gaps(evidence: Evidence) -> None:
     comparison["difference"] = decision["plain"]["escape"] = UNDEFINED
     for level in curve["points"]:
         level["escape"] = dict.fromkeys(level["escape"], UNDEFINED)
-    drawn = [charts.differences([comparison], ["this"]), charts.robustness(curve)]
-    for figure in [*drawn, charts.operating(decision, decision["curve"])]:
+    drawn = [charts.draw_differences([comparison], ["this"]), charts.draw_robustness(curve)]
+    for figure in [*drawn, charts.draw_operating_curves(decision, decision["curve"])]:
         figure.canvas.draw()
 
 
@@ -366,4 +365,4 @@ def test_damaged_evidence_is_refused(sample: SampleRun, tmp_path: Path) -> None:
     shutil.copytree(sample.folder, tmp_path / "run")
     (tmp_path / "run" / "evidence.json").write_text('{"format": 1')
     with pytest.raises(OutputError, match=r"evidence\.json: cannot be read"):
-        read_run(tmp_path / "run")
+        read_run_results(tmp_path / "run")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from clearcast.data.groups import Link, RowGroups
+from clearcast.data.groups import ComparedImages, RowGroups
 from clearcast.data.sheet import Sheet, read_sheet
-from clearcast.domain import Label
 from clearcast.report import groups_page
 from clearcast.report.groups_page import write_groups_page
+from clearcast.types import Label
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def sheet(noisy_folder: Path) -> Sheet:
     return replace(sheet, rows=tuple(rows))
 
 
-def in_threes(sheet: Sheet, **links: tuple[Link, ...]) -> RowGroups:
+def in_threes(sheet: Sheet, **links: tuple[ComparedImages, ...]) -> RowGroups:
     names = tuple(f"part-{place // 3}" for place in range(len(sheet.rows)))
     return RowGroups(of_rows=names, images=tuple(row.reference for row in sheet.rows), **links)
 
@@ -39,10 +39,10 @@ def test_contradictions_come_before_doubtful_matches_and_these_before_the_rest(s
     rows[4] = replace(rows[4], label=Label.DEFECT)
     mixed = replace(sheet, rows=tuple(rows))
     paths = [row.reference for row in rows]
-    doubtful = Link(one=paths[0], other=paths[1], agreement=0.91)
-    sure = Link(one=paths[6], other=paths[7], agreement=0.99)
-    near = Link(one=paths[0], other=paths[3], agreement=0.87)
-    far = Link(one=paths[6], other=paths[3], agreement=0.2)
+    doubtful = ComparedImages(one=paths[0], other=paths[1], agreement=0.91)
+    sure = ComparedImages(one=paths[6], other=paths[7], agreement=0.99)
+    near = ComparedImages(one=paths[0], other=paths[3], agreement=0.87)
+    far = ComparedImages(one=paths[6], other=paths[3], agreement=0.2)
 
     page = written(mixed, in_threes(mixed, joins=(sure, doubtful), refused=(near, far)), tmp_path)
 

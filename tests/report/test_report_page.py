@@ -8,16 +8,16 @@ from typing import cast
 
 import cv2
 import pytest
-from parsed_page import Element, parse
-from sample_run import HOSTILE, LPIPS_NOTE, SampleRun, write_sample_run
 
-from clearcast.errors import OutputError
-from clearcast.evaluation.results import RestorationStage, StudyMetrics
-from clearcast.report import gallery
+from clearcast.core.errors import OutputError
+from clearcast.metrics.results import DenoisingResult, StudyMetrics
+from clearcast.report import example_images
 from clearcast.report.charts import stages as charts
-from clearcast.report.figures import FIGURES
+from clearcast.report.charts.style import CHART_NAMES
 from clearcast.report.page import write_report
-from clearcast.report.sources import read_history, read_run
+from clearcast.report.run_reader import read_history, read_run_results
+from tests.report.parsed_page import Element, parse
+from tests.report.sample_run import HOSTILE, LPIPS_NOTE, SampleRun, write_sample_run
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_why_lpips_was_not_measured_is_below_its_table_and_that_it_was_not_in_th
 @pytest.mark.usefixtures("undrawn")
 def test_measured_lpips_is_shown_with_what_to_know_about_it(sample: SampleRun, tmp_path: Path) -> None:
     def measure(metrics: StudyMetrics) -> None:
-        stage = cast(RestorationStage, metrics["stages"]["denoising"])
+        stage = cast(DenoisingResult, metrics["stages"]["denoising"])
         stage["lpips_note"] = "measured with mine.pth"
         for which in (stage["noisy"], stage["denoised"]):
             for fidelities in which.values():
@@ -199,17 +199,17 @@ def test_gallery_shows_worst_first_by_psnr(sample: SampleRun, tree: Element) -> 
     }
     shown = [int(cards[place].attributes["data-row"] or 0) for place in sorted(cards)]
     order = sample.predictions.sort_values("psnr_denoised")
-    worst = order.groupby("noise_type").head(gallery.WORST)
+    worst = order.groupby("noise_type").head(example_images.GALLERY_WORST)
     assert shown == worst["row"].tolist()
     assert shown[0] == order["row"].iloc[0]
 
 
 def test_gallery_spreads_over_each_noise_type_from_worst_to_best(tmp_path: Path) -> None:
     run = write_sample_run(tmp_path, rows=60, side=16)
-    chosen = run.predictions.iloc[gallery.choose(run.predictions)["spread"]]
+    chosen = run.predictions.iloc[example_images.choose_gallery_rows(run.predictions)["spread"]]
     for noise, group in run.predictions.groupby("noise_type"):
         shown = chosen.loc[chosen["noise_type"] == noise, "psnr_denoised"]
-        assert len(shown) == gallery.SPREAD
+        assert len(shown) == example_images.GALLERY_SPREAD
         assert shown.is_monotonic_increasing
         assert (shown.iloc[0], shown.iloc[-1]) == (group["psnr_denoised"].min(), group["psnr_denoised"].max())
 
@@ -308,7 +308,7 @@ def test_warnings_of_the_run_are_listed_and_missing_facts_are_left_out(sample: S
 
 def test_one_epoch_is_singular(tmp_path: Path) -> None:
     run = write_sample_run(tmp_path, rows=6, side=16, stages=("noise_type",))
-    history = read_history(read_run(run.folder), "noise_type")
+    history = read_history(read_run_results(run.folder), "noise_type")
     assert history is not None
     history.head(1).to_csv(run.folder / "noise_type" / "history.csv", index=False)
     run.metrics["stages"]["noise_type"]["training"]["epochs"] = 1  # type: ignore[index]
@@ -316,7 +316,7 @@ def test_one_epoch_is_singular(tmp_path: Path) -> None:
     page = write_report(run.folder).read_text(encoding="utf-8")
     assert "1 epochs" not in page
     assert ". 1 epoch: train loss 0." in page
-    axes = charts.learning(history.head(1)).axes[0]
+    axes = charts.draw_learning_curves(history.head(1)).axes[0]
     low, high = axes.get_xlim()
     assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
 
@@ -334,13 +334,13 @@ def test_figures_of_an_earlier_page_are_removed_and_others_are_not(tmp_path: Pat
 
 
 def test_every_figure_has_a_name_that_would_be_removed(sample: SampleRun) -> None:
-    assert {path.stem for path in (sample.folder / "figures").iterdir()} <= FIGURES
+    assert {path.stem for path in (sample.folder / "figures").iterdir()} <= CHART_NAMES
 
 
 def test_pictures_without_noise_have_no_gain_and_an_infinite_psnr(tmp_path: Path) -> None:
     run = write_sample_run(tmp_path, rows=6, side=16, stages=("denoising",))
     run.predictions.assign(noise_type="none", psnr_noisy=float("inf")).to_csv(run.folder / "predictions.csv")
-    stage = cast(RestorationStage, run.metrics["stages"]["denoising"])
+    stage = cast(DenoisingResult, run.metrics["stages"]["denoising"])
     for spreads in (stage["noisy"], stage["denoised"]):
         spreads["none"] = spreads["all"]
     stage["noisy"]["all"]["psnr"] = {"mean": None, "std": None, "identical": 6}
@@ -395,4 +395,4 @@ def test_page_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
 def test_picture_named_like_a_missing_value_keeps_its_name(tmp_path: Path) -> None:
     run = write_sample_run(tmp_path, rows=6, side=16, stages=("noise_type",))
     run.predictions.assign(noisy="NA").to_csv(run.folder / "predictions.csv", index=False)
-    assert read_run(run.folder).predictions["noisy"].tolist() == ["NA"] * 6
+    assert read_run_results(run.folder).predictions["noisy"].tolist() == ["NA"] * 6

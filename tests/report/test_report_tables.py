@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 import rich.console
-from sample_evidence import HELPED, evidence_of
-from sample_run import LPIPS_NOTE, SampleRun, write_sample_run
 
-from clearcast.report.tables import counts_table, stage_tables
+from clearcast.report.study_tables import make_row_counts_table, make_terminal_tables
+from tests.report.sample_evidence import HELPED, evidence_of
+from tests.report.sample_run import LPIPS_NOTE, SampleRun, write_sample_run
 
 
 @pytest.fixture
@@ -16,13 +16,13 @@ def sample(tmp_path: Path) -> SampleRun:
 
 def _printed(sample: SampleRun) -> str:
     console = rich.console.Console(file=io.StringIO(), width=100, record=True)
-    for table in stage_tables(sample.metrics):
+    for table in make_terminal_tables(sample.metrics):
         console.print(table)
     return console.export_text()
 
 
 def test_terminal_prints_all_stages_in_the_order_of_the_study(sample: SampleRun) -> None:
-    titles = [str(table.title) for table in stage_tables(sample.metrics)]
+    titles = [str(table.title) for table in make_terminal_tables(sample.metrics)]
     assert [title.split(".")[0] for title in titles[:5]] == [f"Table {number}" for number in range(5)]
     assert titles[5].startswith("Stage 1's network on denoised images")
 
@@ -43,7 +43,7 @@ def test_terminal_prints_why_lpips_was_not_measured(sample: SampleRun) -> None:
 def test_terminal_prints_intervals_and_the_comparison_where_there_is_evidence(sample: SampleRun) -> None:
     console = rich.console.Console(file=io.StringIO(), width=100, record=True)
     evidence = evidence_of(sample.metrics, sample.predictions)
-    for table in stage_tables(sample.metrics, evidence):
+    for table in make_terminal_tables(sample.metrics, evidence):
         console.print(table)
     text = console.export_text()
     accuracy = evidence["classification"]["noisy"]["accuracy"]
@@ -52,7 +52,7 @@ def test_terminal_prints_intervals_and_the_comparison_where_there_is_evidence(sa
 
 
 def test_counts_are_of_labels_and_noises_and_sum_up(sample: SampleRun) -> None:
-    table = counts_table(sample.metrics["run"])
+    table = make_row_counts_table(sample.metrics["run"])
     assert table.columns == ("", "Train", "Test")
     assert ("Salt-and-pepper", "32", "8") in table.rows
     assert table.rows[-1] == ("All", "96", "24")

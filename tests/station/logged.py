@@ -5,16 +5,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
-from clearcast.domain import NoiseType, Verdict
-from clearcast.station.log import Log
-from clearcast.station.records import Disagreement, Entry, Feedback, Opinion, Order, Record, Says, Wanted
+from clearcast.noise.registry import NoiseType
+from clearcast.station.log import InspectionLog
+from clearcast.station.records import (
+    Disagreement,
+    Feedback,
+    FeedbackLabel,
+    InspectionEntry,
+    InspectionFilter,
+    InspectionOrder,
+    InspectionRecord,
+    ShadowResult,
+)
+from clearcast.types import Verdict
 
 BEGIN = 1_790_000_000_000  # in 2026
 MODELS = ("casting 1234abcd", "disk ffff0000")
 STATIONS = ("", "line 1", "line 2")
 NAMES = ("part {}.jpg", "PART_{}.PNG", "50%_{}.png", "Straße {}.bmp", "../{}", "a\\{}", "İ{}", "")
 
-ENTRY = Entry(
+ENTRY = InspectionEntry(
     at=BEGIN,
     name="part.jpg",
     station="line 1",
@@ -55,30 +65,36 @@ UNREADABLE = replace(
 )
 
 
-def said(says: Says = Says.OK, *, settles: bool = False) -> Feedback:
+def said(says: FeedbackLabel = FeedbackLabel.OK, *, settles: bool = False) -> Feedback:
     """Create feedback."""
     return Feedback(at=BEGIN + 1, says=says, note="looked at it", operator="Ana", settles=settles)
 
 
-def fill(log: Log, *, count: int, within: int, seed: int = 1) -> list[Record]:
+def fill(log: InspectionLog, *, count: int, within: int, seed: int = 1) -> list[InspectionRecord]:
     """Log random inspections within ``within`` milliseconds and random feedback; return the expected records."""
     random = Random(seed)
-    there: dict[int, Record] = {}
+    there: dict[int, InspectionRecord] = {}
     left = [_any_entry(random, number, BEGIN + random.randrange(within)) for number in range(count)]
     while left:
         batch, left = left[:50], left[50:]
-        there |= {number: Record(id=number, entry=one) for number, one in zip(log.write(batch), batch, strict=True)}
+        there |= {
+            number: InspectionRecord(id=number, entry=one) for number, one in zip(log.write(batch), batch, strict=True)
+        }
         for number in random.sample(sorted(there), 10):
-            word = said(random.choice([*Says]), settles=random.random() < 0.3)
+            word = said(random.choice([*FeedbackLabel]), settles=random.random() < 0.3)
             log.add_feedback(number, word)
             there[number] = hears(there[number], word)
     return list(there.values())
 
 
-def hears(record: Record, word: Feedback) -> Record:
+def hears(record: InspectionRecord, word: Feedback) -> InspectionRecord:
     """Return a record with feedback added and its disagreement state updated."""
     verdict = record.entry.verdict
-    pairs = {(Says.OK, Verdict.DEFECT), (Says.DEFECT, Verdict.OK), *((Says.BAD_PICTURE, any_) for any_ in Verdict)}
+    pairs = {
+        (FeedbackLabel.OK, Verdict.DEFECT),
+        (FeedbackLabel.DEFECT, Verdict.OK),
+        *((FeedbackLabel.BAD_PICTURE, any_) for any_ in Verdict),
+    }
     if word.settles and ((word.says, verdict) in pairs or record.disagreement is not Disagreement.NONE):
         state = Disagreement.SETTLED
     else:
@@ -86,15 +102,17 @@ def hears(record: Record, word: Feedback) -> Record:
     return replace(record, feedback=(*record.feedback, word), disagreement=state)
 
 
-def those(records: Sequence[Record], filters: Wanted, order: Order = Order.NEWEST) -> list[Record]:
+def those(
+    records: Sequence[InspectionRecord], filters: InspectionFilter, order: InspectionOrder = InspectionOrder.NEWEST
+) -> list[InspectionRecord]:
     """Return the records that match a filter, in order."""
     found = [record for record in records if all(test(record, filters) for test in _TESTS)]
-    if order is Order.NEWEST:
+    if order is InspectionOrder.NEWEST:
         return sorted(found, key=lambda record: (record.entry.at, record.id), reverse=True)
     return sorted((record for record in found if record.entry.p_defect is not None), key=_doubt)
 
 
-_TESTS: tuple[Callable[[Record, Wanted], bool], ...] = (
+_TESTS: tuple[Callable[[InspectionRecord, InspectionFilter], bool], ...] = (
     lambda record, filters: filters.since is None or filters.since <= record.entry.at,
     lambda record, filters: filters.until is None or record.entry.at < filters.until,
     lambda record, filters: not filters.verdicts or record.entry.verdict in filters.verdicts,
@@ -108,23 +126,23 @@ _TESTS: tuple[Callable[[Record, Wanted], bool], ...] = (
 )
 
 
-def _has(entry: Entry, text: str) -> bool:
+def _has(entry: InspectionEntry, text: str) -> bool:
     hexadecimal = len(text) >= 8 and set(text) <= set("0123456789abcdef")
     return text in entry.name.casefold() or (hexadecimal and entry.sha256.startswith(text))
 
 
-def _shadow_differs(entry: Entry) -> bool:
+def _shadow_differs(entry: InspectionEntry) -> bool:
     return entry.shadow is not None and entry.shadow.verdict not in (None, entry.verdict)
 
 
-def _doubt(record: Record) -> tuple[float, int]:
+def _doubt(record: InspectionRecord) -> tuple[float, int]:
     p, threshold = record.entry.p_defect, record.entry.threshold
     assert p is not None
     assert threshold is not None
     return abs(math.log(p / (1 - p)) - math.log(threshold / (1 - threshold))), record.id
 
 
-def _any_entry(random: Random, number: int, at: int) -> Entry:
+def _any_entry(random: Random, number: int, at: int) -> InspectionEntry:
     known = replace(
         ENTRY,
         at=at,
@@ -146,7 +164,7 @@ def _any_entry(random: Random, number: int, at: int) -> Entry:
     return known
 
 
-def _any_opinion(random: Random) -> Opinion:
+def _any_opinion(random: Random) -> ShadowResult:
     if random.random() < 0.2:
-        return Opinion(model="shadow", verdict=None, p_defect=None, threshold=None, error="it failed")
-    return Opinion(model="shadow", verdict=random.choice([*Verdict]), p_defect=random.random(), threshold=0.5)
+        return ShadowResult(model="shadow", verdict=None, p_defect=None, threshold=None, error="it failed")
+    return ShadowResult(model="shadow", verdict=random.choice([*Verdict]), p_defect=random.random(), threshold=0.5)

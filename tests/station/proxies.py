@@ -18,7 +18,7 @@ def behind_a_proxy(station: httpx.Client, headers: dict[str, str] | None = None)
 
     Args:
         station: a client of the station itself.
-        headers: what the proxy adds to each request, or replaces in it, such as ``X-Forwarded-Prefix``.
+        headers: what the proxy adds to each request, or replaces in it, such as ``X-Forwarded-PathPrefixDep``.
     """
 
     class Proxy(http.server.BaseHTTPRequestHandler):

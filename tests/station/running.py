@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from desks import PATIENCE
-from stations import until
+
+from tests.station.services import PATIENCE
+from tests.station.stations import until
 
 
 @dataclass(frozen=True)

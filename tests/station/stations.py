@@ -11,19 +11,19 @@ from typing import Any, cast
 
 import httpx
 import pytest
-from desks import PATIENCE, Bright, Shop, loaded, picture
 
-from clearcast.runtime.manifest import Manifest
-from clearcast.station.api import Limits, Station, Tokens
-from clearcast.station.api.hosting import server_of
-from clearcast.station.desk import Desk
-from clearcast.station.desk import bundles as bundles_module
-from clearcast.station.log import Log, open_log
-from clearcast.station.shelf import Shelf
+from clearcast.bundle.manifest import Manifest
+from clearcast.station.api import Station, StationTokens, UploadLimits
+from clearcast.station.api.server import make_server
+from clearcast.station.image_store import ImageStore
+from clearcast.station.log import InspectionLog, open_log
+from clearcast.station.service import InspectionService
+from clearcast.station.service import lazy_bundle as bundles_module
+from tests.station.services import PATIENCE, Bright, Shop, loaded, picture
 
 MEASURED = {"images": 100, "parts": 50, "decisions": {}}
 LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
-TOKENS = Tokens(operator="the operator's token", reader="the reader's token!!")
+TOKENS = StationTokens(operator="the operator's token", reader="the reader's token!!")
 
 
 @dataclass
@@ -33,18 +33,20 @@ class Scene:
     folder: Path
     inspector: Bright = field(default_factory=lambda: Bright(manifest=cast(Manifest, {"measured": MEASURED})))
     shop: Shop = field(default_factory=Shop)
-    limits: Limits = field(default_factory=Limits)
-    tokens: Tokens | None = None
+    limits: UploadLimits = field(default_factory=UploadLimits)
+    tokens: StationTokens | None = None
     hosts: frozenset[str] | None = LOCAL
     waiting: int = 64
 
     def __post_init__(self) -> None:
         self.shop.there["bundle"] = loaded(self.inspector)
-        self.log: Log = open_log(self.folder / "log.sqlite")
-        self.shelf = Shelf(self.folder / "pictures")
+        self.log: InspectionLog = open_log(self.folder / "log.sqlite")
+        self.shelf = ImageStore(self.folder / "pictures")
 
     def station(self) -> Station:
-        desk = Desk(self.folder / "bundle", log=self.log, shelf=self.shelf, threads=2, waiting=self.waiting)
+        desk = InspectionService(
+            self.folder / "bundle", log=self.log, shelf=self.shelf, threads=2, waiting=self.waiting
+        )
         return Station(
             service=desk,
             log=self.log,
@@ -69,7 +71,7 @@ class Scene:
 @contextmanager
 def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     scene = Scene(folder)
-    monkeypatch.setattr(bundles_module, "load", scene.shop.load)
+    monkeypatch.setattr(bundles_module, "load_inspectors", scene.shop.load)
     yield scene
     scene.log.close()
 
@@ -78,7 +80,7 @@ def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 def serving(station: Station) -> Iterator[httpx.Client]:
     """Run a server in a thread, on a free port; yields a client."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    server = server_of(station)
+    server = make_server(station)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

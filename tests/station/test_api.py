@@ -14,24 +14,24 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from desks import picture
 from fastapi import HTTPException
-from logged import ENTRY
 from starlette.types import Message
-from stations import Scene, files_of, problem_of, scene_in, send, serving, until
 
-from clearcast import imaging
-from clearcast.cells import restore_cell
-from clearcast.imaging import Channels
-from clearcast.runtime.sinks.rows import VERDICT_COLUMNS
-from clearcast.station.api import Limits, Retention
+from clearcast.core import imaging
+from clearcast.core.decoding.image_info import Channels
+from clearcast.core.spreadsheets import restore_cell
+from clearcast.inference.sinks.result_rows import VERDICT_COLUMNS
+from clearcast.station.api import RetentionLimits, UploadLimits
 from clearcast.station.api import app as app_module
-from clearcast.station.api import export as export_module
-from clearcast.station.api.export import Exports, Table
-from clearcast.station.api.guard import Guard
+from clearcast.station.api import log_export as export_module
+from clearcast.station.api.log_export import CsvExportResponse, ExportLimit
+from clearcast.station.api.middleware import RequestGuardMiddleware
 from clearcast.station.api.workers import WorkerPool
-from clearcast.station.log import LogAway
-from clearcast.station.records import Record, Wanted
+from clearcast.station.log import LogUnavailable
+from clearcast.station.records import InspectionFilter, InspectionRecord
+from tests.station.logged import ENTRY
+from tests.station.services import picture
+from tests.station.stations import Scene, files_of, problem_of, scene_in, send, serving, until
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_images_can_be_downloaded(client: httpx.Client) -> None:
         "heat": "image/png",
         "thumbnail": "image/jpeg",
     }
-    assert imaging.decode(answers["restored"].content, Channels.GREY).mean() == pytest.approx(200, abs=2)
+    assert imaging.decode_image(answers["restored"].content, Channels.GREY).mean() == pytest.approx(200, abs=2)
     for answer in answers.values():
         assert "sandbox" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -113,8 +113,8 @@ def test_an_invalid_image_among_valid_ones_is_an_inspection_with_an_error(client
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "not an image"),
         (b"", 422, "empty"),
         (picture(3)[:40], 422, "p.png"),
-        (imaging.encode(np.zeros((300, 400), np.uint8), ".png"), 413, "pixels exceed the limit of 100,000"),
-        (imaging.encode(np.zeros((200, 200, 3), np.uint8), ".bmp"), 413, "bytes exceed the limit of 100,000"),
+        (imaging.encode_image(np.zeros((300, 400), np.uint8), ".png"), 413, "pixels exceed the limit of 100,000"),
+        (imaging.encode_image(np.zeros((200, 200, 3), np.uint8), ".bmp"), 413, "bytes exceed the limit of 100,000"),
         (bytes(cv2.imencode(".png", np.zeros((20, 20), np.uint16))[1]), 422, "16 bits"),
     ],
     ids=("no picture", "empty", "cut", "pixels", "bytes", "16 bits"),
@@ -122,7 +122,7 @@ def test_an_invalid_image_among_valid_ones_is_an_inspection_with_an_error(client
 def test_if_nothing_can_be_inspected_the_problem_gives_the_reason(
     scene: Scene, data: bytes, status: int, words: str
 ) -> None:
-    scene.limits = Limits(bytes=100_000, pixels=100_000)
+    scene.limits = UploadLimits(bytes=100_000, pixels=100_000)
     with scene.open() as client:
         body = problem_of(client.post("/v1/inspect", files=files_of(("p.png", data))), status)
         (logged,) = client.get("/v1/inspections").json()["inspections"]
@@ -254,13 +254,13 @@ def test_every_chunk_of_an_export_is_read_by_the_pool_even_if_it_was_full(
     numbers = scene.log.write(5 * [ENTRY])
     go_on = threading.Event()
 
-    def records() -> Generator[Record]:
-        for record in scene.log.export(Wanted()):
+    def records() -> Generator[InspectionRecord]:
+        for record in scene.log.export(InspectionFilter()):
             readers.add(threading.current_thread().name)
             yield record
 
     async def read() -> bytes:
-        table = await pool.run(lambda: Table(records(), pool))
+        table = await pool.run(lambda: CsvExportResponse(records(), pool))
         busy = asyncio.create_task(pool.run(lambda: go_on.wait(60)))
         asyncio.get_running_loop().call_later(0.1, go_on.set)
         await asyncio.sleep(0)
@@ -276,12 +276,12 @@ def test_every_chunk_of_an_export_is_read_by_the_pool_even_if_it_was_full(
 def test_an_export_closed_while_a_thread_reads_it_releases_the_log() -> None:
     begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
 
-    def records() -> Generator[Record]:
+    def records() -> Generator[InspectionRecord]:
         try:
-            yield from 200 * [Record(id=1, entry=ENTRY)]
+            yield from 200 * [InspectionRecord(id=1, entry=ENTRY)]
             begun.set()
             go_on.wait(60)
-            yield from 200 * [Record(id=1, entry=ENTRY)]
+            yield from 200 * [InspectionRecord(id=1, entry=ENTRY)]
         finally:
             ended.set()
 
@@ -298,8 +298,8 @@ def test_an_export_closed_while_a_thread_reads_it_releases_the_log() -> None:
 
 def test_concurrent_exports_are_limited(client: httpx.Client, scene: Scene) -> None:
     send(client, 10, 20)
-    exports = Exports()
-    first, second, third, fourth = (exports.limit(scene.log.export(Wanted())) for _ in range(4))
+    exports = ExportLimit()
+    first, second, third, fourth = (exports.limit(scene.log.export(InspectionFilter())) for _ in range(4))
     for records in (first, second, third):
         next(records)
 
@@ -310,7 +310,7 @@ def test_concurrent_exports_are_limited(client: httpx.Client, scene: Scene) -> N
     assert int(error.value.headers["Retry-After"]) >= 1
     first.close()  # its reader went away
     assert len(list(second)) == 1
-    assert [len(list(exports.limit(scene.log.export(Wanted())))) for _ in range(5)] == 5 * [2]
+    assert [len(list(exports.limit(scene.log.export(InspectionFilter())))) for _ in range(5)] == 5 * [2]
 
 
 def test_an_export_whose_client_disconnects_releases_the_log(
@@ -319,10 +319,10 @@ def test_an_export_whose_client_disconnects_releases_the_log(
     send(client, *range(10, 30))
     ended = []
 
-    def records() -> Generator[Record]:
+    def records() -> Generator[InspectionRecord]:
         try:
             while True:
-                yield from scene.log.export(Wanted())
+                yield from scene.log.export(InspectionFilter())
         finally:
             ended.append(True)
 
@@ -334,7 +334,9 @@ def test_an_export_whose_client_disconnects_releases_the_log(
 
     gc.disable()
     try:
-        asyncio.run(Table(records(), pool)({"type": "http", "asgi": {"spec_version": "2.3"}}, gone, never_read))
+        asyncio.run(
+            CsvExportResponse(records(), pool)({"type": "http", "asgi": {"spec_version": "2.3"}}, gone, never_read)
+        )
         until(lambda: ended != [])  # the thread that reads may have a piece to finish
     finally:
         gc.enable()
@@ -349,7 +351,7 @@ def test_an_export_to_a_stalled_client_is_aborted_and_frees_its_slot(
 ) -> None:
     send(client, *range(10, 30))
     monkeypatch.setattr(export_module, "_CHUNK_TIMEOUT", 0.05)
-    exports = Exports()
+    exports = ExportLimit()
 
     async def connected() -> Message:
         await asyncio.Event().wait()
@@ -360,9 +362,9 @@ def test_an_export_to_a_stalled_client_is_aborted_and_frees_its_slot(
 
     for version in ("2.3", "2.4"):
         for _ in range(4):  # more than may be sent at a time
-            table = Table(exports.limit(scene.log.export(Wanted())), pool)
+            table = CsvExportResponse(exports.limit(scene.log.export(InspectionFilter())), pool)
             asyncio.run(table({"type": "http", "asgi": {"spec_version": version}}, connected, never_read))
-    assert len(list(exports.limit(scene.log.export(Wanted())))) == 20
+    assert len(list(exports.limit(scene.log.export(InspectionFilter())))) == 20
     assert "did not read it to the end" in caplog.text
 
 
@@ -383,7 +385,7 @@ def test_a_full_queue_returns_retry_after(scene: Scene) -> None:
 
 
 def test_uploads_beyond_the_memory_budget_are_rejected_temporarily(scene: Scene) -> None:
-    scene.limits = Limits(held_bytes=150)
+    scene.limits = UploadLimits(held_bytes=150)
     with scene.open() as client, ThreadPoolExecutor(1) as others:
         scene.inspector.open.clear()
         held = others.submit(send, client, 10)
@@ -398,7 +400,7 @@ def test_uploads_beyond_the_memory_budget_are_rejected_temporarily(scene: Scene)
 
 
 def test_a_station_without_its_bundle_reports_it_and_recovers(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clearcast.station.desk.desk._PAUSE", 0.01)
+    monkeypatch.setattr("clearcast.station.service.queue._PAUSE", 0.01)
     there = dict(scene.shop.there)
     scene.shop.there.clear()
     with scene.open(ready=False) as client:
@@ -417,7 +419,7 @@ def test_a_station_without_its_bundle_reports_it_and_recovers(scene: Scene, monk
     assert facts["reasons"]
 
 
-@pytest.mark.parametrize("away", [LogAway("the log is away"), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("away", [LogUnavailable("the log is away"), OSError(28, "No space left on device")])
 def test_an_unavailable_log_is_a_temporary_problem(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, away: Exception
 ) -> None:
@@ -491,7 +493,7 @@ def test_a_hanging_retention_task_does_not_delay_the_shutdown(scene: Scene, monk
         ended.set()
 
     monkeypatch.setattr(type(scene.shelf), "apply_retention", hang)
-    with serving(replace(scene.station(), retention=Retention(days=1))):
+    with serving(replace(scene.station(), retention=RetentionLimits(days=1))):
         assert swept.wait(60)
     assert not ended.is_set()
     assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
@@ -506,7 +508,7 @@ def test_a_failing_retention_task_does_not_prevent_the_shutdown(scene: Scene, mo
         raise ZeroDivisionError
 
     monkeypatch.setattr(type(scene.shelf), "apply_retention", fail)
-    station = replace(scene.station(), retention=Retention(days=1))
+    station = replace(scene.station(), retention=RetentionLimits(days=1))
     with serving(station):
         assert swept.wait(60)
 
@@ -525,7 +527,7 @@ def test_deleted_images_return_gone(scene: Scene) -> None:
 
 
 def test_a_silent_sender_times_out(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "Guard", partial(Guard, idle_timeout=0.2))
+    monkeypatch.setattr(app_module, "RequestGuardMiddleware", partial(RequestGuardMiddleware, idle_timeout=0.2))
     with scene.open() as client:
         with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60) as line:
             head = b"POST /v1/inspect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n"

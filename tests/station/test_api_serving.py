@@ -10,12 +10,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hostile_files import grain, saved
-from running import Running, running, start
-from stations import until
 
-from clearcast.station.api.hosting import _listener
-from clearcast.station.api.tokens import read_tokens
+from clearcast.station.api.server import _listener
+from clearcast.station.api.tokens import read_token_file
+from tests.station.hostile_files import grain, saved
+from tests.station.running import Running, running, start
+from tests.station.stations import until
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def test_after_a_kill_the_folder_is_unlocked(tmp_path: Path) -> None:
 def test_a_station_reachable_by_others_requires_tokens(tmp_path: Path) -> None:
     refused = failed(tmp_path / "a", "--host", "0.0.0.0")
     with unready(tmp_path / "b", "--host", "0.0.0.0", "--token-file", str(tmp_path / "tokens")) as station:
-        tokens = read_tokens(tmp_path / "tokens")
+        tokens = read_token_file(tmp_path / "tokens")
         address = f"http://127.0.0.1:{station.port}/v1/inspections"
         host = {"Host": f"{socket.gethostname()}:{station.port}"}
         without = httpx.get(address, headers=host, trust_env=False)

@@ -12,14 +12,14 @@ from typing import Any
 
 import httpx
 import pytest
-from desks import picture
-from stations import TOKENS, Scene, files_of, scene_in, send, serving, until
 
 from clearcast.station.api import app as app_module
-from clearcast.station.api import connections, hosting
-from clearcast.station.api.connections import ConnectionLimits, connections_at_most
-from clearcast.station.api.guard import Guard
-from clearcast.station.api.hosting import server_of
+from clearcast.station.api import connections, server
+from clearcast.station.api.connections import ConnectionLimits, max_connections
+from clearcast.station.api.middleware import RequestGuardMiddleware
+from clearcast.station.api.server import make_server
+from tests.station.services import picture
+from tests.station.stations import TOKENS, Scene, files_of, scene_in, send, serving, until
 
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 FORM = (
@@ -38,7 +38,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
 def station(scene: Scene, monkeypatch: pytest.MonkeyPatch, **limits: float) -> Iterator[httpx.Client]:
     monkeypatch.setattr(connections, "_CHECK_SECONDS", 0.02)
     limited = ConnectionLimits(**{"head": 0.3, "grace": 0.3, **limits})  # type: ignore[arg-type]
-    monkeypatch.setattr("stations.server_of", partial(server_of, limits=limited))
+    monkeypatch.setattr("tests.station.stations.server_of", partial(make_server, limits=limited))
     with serving(scene.station()) as client:
         until(lambda: client.get("/readyz").status_code == 200)
         yield client
@@ -159,15 +159,15 @@ def test_incomplete_requests_without_a_token_are_evicted(scene: Scene, monkeypat
 def test_closing_connections_with_unread_data_count(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """They hold a file descriptor until their response is read."""
     asked = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    made: list[connections.BoundedProtocol] = []
-    connection_made = connections.BoundedProtocol.connection_made
+    made: list[connections.LimitedHttpProtocol] = []
+    connection_made = connections.LimitedHttpProtocol.connection_made
 
-    def note(self: connections.BoundedProtocol, transport: asyncio.BaseTransport) -> None:
+    def note(self: connections.LimitedHttpProtocol, transport: asyncio.BaseTransport) -> None:
         made.append(self)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
         connection_made(self, transport)
 
-    monkeypatch.setattr(connections.BoundedProtocol, "connection_made", note)
+    monkeypatch.setattr(connections.LimitedHttpProtocol, "connection_made", note)
     with station(scene, monkeypatch, head=60, grace=60, most=5) as client, ExitStack() as lines:
         for _ in range(20):
             line = lines.enter_context(socket.socket())
@@ -195,7 +195,7 @@ def test_waiting_readers_do_not_block_an_operator(scene: Scene, monkeypatch: pyt
     scene.tokens = TOKENS
     asked = f"GET /v1/pictures/{64 * 'a'}/restored HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKENS.reader}"
     go_on = threading.Event()
-    monkeypatch.setattr("clearcast.station.shelf.Shelf.denoised", lambda *_: go_on.wait(30) and None)
+    monkeypatch.setattr("clearcast.station.image_store.ImageStore.denoised", lambda *_: go_on.wait(30) and None)
     with station(scene, monkeypatch, head=60, most=10) as client, ExitStack() as lines:
         lines.callback(go_on.set)
         client.headers["Authorization"] = f"Bearer {TOKENS.operator}"
@@ -216,11 +216,11 @@ def test_the_address_with_the_most_connections_is_evicted_first() -> None:
             self.client, self.opened_at, self.role_level = (address, 1), opened_at, role_level
 
     lines = [Line("greedy", 3), Line("greedy", 2), Line("modest", 1), Line("greedy", 0, role_level=1)]
-    assert connections.oldest_of_most(lines, lines) is lines[1]  # type: ignore[type-var]
-    assert connections.oldest_of_most(lines[2:], lines) is lines[2]  # type: ignore[type-var]
+    assert connections.choose_evicted(lines, lines) is lines[1]  # type: ignore[type-var]
+    assert connections.choose_evicted(lines[2:], lines) is lines[2]  # type: ignore[type-var]
     one_of_many, operator = Line("greedy", 9), Line("greedy", 0, role_level=2)
-    assert connections.oldest_of_most([lines[2], one_of_many], [*lines, one_of_many]) is one_of_many  # type: ignore[type-var]
-    assert connections.oldest_of_most([operator, lines[3]], lines) is lines[3]  # type: ignore[type-var]
+    assert connections.choose_evicted([lines[2], one_of_many], [*lines, one_of_many]) is one_of_many  # type: ignore[type-var]
+    assert connections.choose_evicted([operator, lines[3]], lines) is lines[3]  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_the_address_with_the_most_connections_is_evicted_first() -> None:
 def test_bodies_have_timeouts(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, limits: dict[str, Any], times: int
 ) -> None:
-    monkeypatch.setattr(app_module, "Guard", partial(Guard, **limits))
+    monkeypatch.setattr(app_module, "RequestGuardMiddleware", partial(RequestGuardMiddleware, **limits))
     with station(scene, monkeypatch) as client, line_to(client) as line:
         line.sendall(FORM % 9999 + b"--b\r\n")
         with suppress(OSError):  # the other side hung up
@@ -266,6 +266,6 @@ def test_connections_leave_file_descriptors_for_log_and_images(monkeypatch: pyte
     ):
         set_to.clear()
         monkeypatch.setattr(resource, "getrlimit", lambda _, found=(soft, hard): found)
-        assert connections_at_most(500) == most
+        assert max_connections(500) == most
         assert set_to == raised
-    assert hosting._BACKLOG + 500 < 1024
+    assert server._BACKLOG + 500 < 1024

@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
-from hostile_files import files, grain, saved
-from running import Running, running
 
-import picture_bombs
+from tests.core import image_bombs as picture_bombs
+from tests.station.hostile_files import files, grain, saved
+from tests.station.running import Running, running
 
 _FILES = {200, 413, 415, 422}
 _BOUNDARY = b"----frontier"

@@ -6,16 +6,16 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from logged import BEGIN, ENTRY, MODELS, UNREADABLE, fill, said
 
-from clearcast.domain import Verdict
-from clearcast.station.log import Log, journal, open_log
-from clearcast.station.records import Opinion, Order, Says, Wanted
+from clearcast.station.log import InspectionLog, open_log, sqlite_files
+from clearcast.station.records import FeedbackLabel, InspectionFilter, InspectionOrder, ShadowResult
+from clearcast.types import Verdict
+from tests.station.logged import BEGIN, ENTRY, MODELS, UNREADABLE, fill, said
 
 
-def test_logged_entries_are_read_back_unchanged(log: Log) -> None:
-    differs = Opinion(model="disk ffff0000", verdict=Verdict.OK, p_defect=0.1, threshold=0.5)
-    failed = Opinion(model="disk ffff0000", verdict=None, p_defect=None, threshold=None, error="it is too small")
+def test_logged_entries_are_read_back_unchanged(log: InspectionLog) -> None:
+    differs = ShadowResult(model="disk ffff0000", verdict=Verdict.OK, p_defect=0.1, threshold=0.5)
+    failed = ShadowResult(model="disk ffff0000", verdict=None, p_defect=None, threshold=None, error="it is too small")
     entries = [ENTRY, UNREADABLE, replace(ENTRY, shadow=differs), replace(ENTRY, shadow=failed, p_defect=0.1 + 0.2)]
 
     numbers = log.write(entries)
@@ -25,46 +25,46 @@ def test_logged_entries_are_read_back_unchanged(log: Log) -> None:
     assert [record.id for record in records if record] == numbers == sorted(set(numbers))
 
 
-def test_many_entries_are_logged_in_order(log: Log) -> None:
+def test_many_entries_are_logged_in_order(log: InspectionLog) -> None:
     entries = [replace(ENTRY, name=f"{number}.png", at=BEGIN - number) for number in range(2500)]
 
     numbers = log.write(entries)
 
     assert numbers == sorted(set(numbers))
-    assert [record.entry for record in log.export(Wanted())] == entries
+    assert [record.entry for record in log.export(InspectionFilter())] == entries
 
 
-def test_no_entries_are_no_transaction(log: Log) -> None:
+def test_no_entries_are_no_transaction(log: InspectionLog) -> None:
     assert log.write([]) == []
-    assert log.page(Wanted()).records == ()
-    assert log.page(Wanted()).next is None
-    assert log.count(Wanted()).inspections == 0
-    assert log.trend(Wanted()) == []
-    assert list(log.export(Wanted())) == []
+    assert log.page(InspectionFilter()).records == ()
+    assert log.page(InspectionFilter()).next is None
+    assert log.count(InspectionFilter()).inspections == 0
+    assert log.trend(InspectionFilter()) == []
+    assert list(log.export(InspectionFilter())) == []
     assert log.latest(MODELS[0], 10) == []
 
 
 @pytest.mark.parametrize("number", [0, -1, 1, 2**63 - 1, 2**63, -(2**70)])
-def test_an_unknown_id_gives_none(log: Log, number: int) -> None:
+def test_an_unknown_id_gives_none(log: InspectionLog, number: int) -> None:
     assert log.record(number) is None
     assert log.add_feedback(number, said()) is None
-    assert log.count(Wanted(feedback=True)).inspections == 0
+    assert log.count(InspectionFilter(feedback=True)).inspections == 0
 
 
-def test_names_and_notes_are_stored_unchanged(log: Log) -> None:
+def test_names_and_notes_are_stored_unchanged(log: InspectionLog) -> None:
     names = ["'; DROP TABLE inspections; --", "<script>", "../../etc/passwd", "部品 😀.png", "%", "a\nb"]
 
     numbers = log.write([replace(ENTRY, name=name, station=name, noise_level=name) for name in names])
     log.add_feedback(numbers[0], replace(said(), note=names[0], operator=names[3]))
 
-    assert [record.entry.name for record in log.page(Wanted()).records] == names[::-1]
+    assert [record.entry.name for record in log.page(InspectionFilter()).records] == names[::-1]
     assert log.stations() == sorted(names)
     first = log.record(numbers[0])
     assert first
     assert (first.feedback[0].note, first.feedback[0].operator) == (names[0], names[3])
 
 
-def test_characters_that_databases_reject_are_replaced(log: Log) -> None:
+def test_characters_that_databases_reject_are_replaced(log: InspectionLog) -> None:
     bad = "a\x00b\ud800c"
 
     [number] = log.write([replace(ENTRY, name=bad, station=bad, model=bad, brightness=float("nan"), sharpness=None)])
@@ -73,18 +73,18 @@ def test_characters_that_databases_reject_are_replaced(log: Log) -> None:
     assert record
     assert (record.entry.name, record.feedback[0].note) == ("a�b�c", "a�b�c")
     assert record.entry.brightness is None
-    assert log.count(Wanted(text=bad, model=bad, station=bad)).inspections == 1
-    assert log.count(Wanted()).brightness is None
+    assert log.count(InspectionFilter(text=bad, model=bad, station=bad)).inspections == 1
+    assert log.count(InspectionFilter()).brightness is None
 
 
-def test_models_and_stations_are_listed(log: Log) -> None:
+def test_models_and_stations_are_listed(log: InspectionLog) -> None:
     log.write([replace(ENTRY, model=model, station=station) for model in ("b", "a") for station in ("z", "", "y")])
 
     assert log.models() == ["a", "b"]
     assert log.stations() == ["y", "z"]
 
 
-def test_latest_leaves_out_errors(log: Log) -> None:
+def test_latest_leaves_out_errors(log: InspectionLog) -> None:
     others = [replace(ENTRY, model=MODELS[1], at=BEGIN + 50), replace(UNREADABLE, at=BEGIN + 60)]
     mine = [replace(ENTRY, at=BEGIN + number) for number in range(5)]
     log.write([*mine, *others])
@@ -94,18 +94,18 @@ def test_latest_leaves_out_errors(log: Log) -> None:
     assert log.latest("another", 30) == []
 
 
-def test_hashes_with_feedback_are_found(log: Log) -> None:
+def test_hashes_with_feedback_are_found(log: InspectionLog) -> None:
     hashes = [f"{number:064x}" for number in range(1200)]
     numbers = log.write([replace(ENTRY, sha256=sha256) for sha256 in [*hashes, hashes[7]]])
     log.add_feedback(numbers[-1], said())
-    log.add_feedback(numbers[1100], said(Says.BAD_PICTURE))
+    log.add_feedback(numbers[1100], said(FeedbackLabel.BAD_PICTURE))
 
     assert log.hashes_with_feedback([*hashes, "ff"]) == {hashes[7], hashes[1100]}
     assert log.hashes_with_feedback([hashes[0]]) == set()
     assert log.hashes_with_feedback([]) == set()
 
 
-def test_the_image_folder_is_recorded_in_the_log(log: Log, log_url: str, tmp_path: Path) -> None:
+def test_the_image_folder_is_recorded_in_the_log(log: InspectionLog, log_url: str, tmp_path: Path) -> None:
     assert log.image_folder is None
 
     log.set_image_folder(tmp_path / "before")
@@ -120,20 +120,20 @@ def test_the_image_folder_is_recorded_in_the_log(log: Log, log_url: str, tmp_pat
     "after",
     ["", "x", "n", "n1", "n1_x", "n_1", "c0.5_1", "n1_2_3", f"n{10**30}_1", f"n1_{10**30}", "n1_2\n", "n١_٢", "nNaN_1"],
 )
-def test_invalid_cursors_of_newest_are_refused(log: Log, after: str) -> None:
+def test_invalid_cursors_of_newest_are_refused(log: InspectionLog, after: str) -> None:
     with pytest.raises(ValueError, match="no cursor of this order"):
-        log.page(Wanted(), after=after)
+        log.page(InspectionFilter(), after=after)
 
 
 @pytest.mark.parametrize("after", ["", "n1_2", "c1", "cnan_1", "cinf_1", "c0.5_-1", "c1e999_1", f"c0.5_{10**30}"])
-def test_invalid_cursors_of_least_certain_are_refused(log: Log, after: str) -> None:
+def test_invalid_cursors_of_least_certain_are_refused(log: InspectionLog, after: str) -> None:
     with pytest.raises(ValueError, match="no cursor of this order"):
-        log.page(Wanted(), order=Order.LEAST_CERTAIN, after=after)
+        log.page(InspectionFilter(), order=InspectionOrder.LEAST_CERTAIN, after=after)
 
 
-def test_an_export_has_every_inspection_logged_before_it_once(log: Log) -> None:
+def test_an_export_has_every_inspection_logged_before_it_once(log: InspectionLog) -> None:
     there = fill(log, count=1100, within=10_000)
-    filters = Wanted(feedback=False)
+    filters = InspectionFilter(feedback=False)
     expected = {record.id for record in there if not record.feedback}
 
     export = log.export(filters)
@@ -151,7 +151,7 @@ def test_a_paused_export_holds_no_transaction(tmp_path: Path) -> None:
     """SQLite keeps in its journal all that is written while anybody reads what was there before."""
     log = open_log(tmp_path / "log.sqlite")
     fill(log, count=1100, within=10_000)
-    exports = [log.export(Wanted()) for _ in range(3)]
+    exports = [log.export(InspectionFilter()) for _ in range(3)]
     for export in exports:
         next(export)
     for _ in range(40):
@@ -168,14 +168,14 @@ def test_a_paused_export_holds_no_transaction(tmp_path: Path) -> None:
 
 
 def test_overlapping_readers_do_not_let_the_journal_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "JOURNAL_BYTES", 1_000_000)
+    monkeypatch.setattr(sqlite_files, "JOURNAL_LIMIT_BYTES", 1_000_000)
     path, over = tmp_path / "log.sqlite", Event()
     with closing(open_log(path)) as log:
         log.write([ENTRY] * 500)
 
         def read() -> None:
             while not over.is_set():
-                log.count(Wanted(text="part"))
+                log.count(InspectionFilter(text="part"))
 
         readers = [Thread(target=read) for _ in range(3)]
         for thread in readers:
@@ -187,14 +187,14 @@ def test_overlapping_readers_do_not_let_the_journal_grow(tmp_path: Path, monkeyp
         over.set()
         for thread in readers:
             thread.join()
-        assert log.count(Wanted()).inspections == 8500
+        assert log.count(InspectionFilter()).inspections == 8500
     assert max(sizes) < 4_000_000, sizes
 
 
 def test_a_reader_of_the_journal_seldom_delays_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as another program: nothing can be done but wait, and that is not done each time."""
-    monkeypatch.setattr(journal, "JOURNAL_BYTES", 1_000_000)
-    monkeypatch.setattr(journal, "_PATIENCE", 10)
+    monkeypatch.setattr(sqlite_files, "JOURNAL_LIMIT_BYTES", 1_000_000)
+    monkeypatch.setattr(sqlite_files, "_PATIENCE", 10)
     path = tmp_path / "log.sqlite"
     with closing(open_log(path)) as log, closing(sqlite3.connect(path)) as other:
         log.write([ENTRY])
@@ -207,34 +207,34 @@ def test_a_reader_of_the_journal_seldom_delays_writing(tmp_path: Path, monkeypat
         for _ in range(40):
             log.write([ENTRY] * 100)
         assert path.with_name("log.sqlite-wal").stat().st_size < 4_000_000
-        assert log.count(Wanted()).inspections == 6001
+        assert log.count(InspectionFilter()).inspections == 6001
 
 
-def test_an_abandoned_export_leaves_the_log_usable(log: Log) -> None:
+def test_an_abandoned_export_leaves_the_log_usable(log: InspectionLog) -> None:
     fill(log, count=20, within=1000)
     for _ in range(40):  # more than connections in the pool
-        next(log.export(Wanted()))
+        next(log.export(InspectionFilter()))
 
-    assert log.count(Wanted()).inspections == 20
+    assert log.count(InspectionFilter()).inspections == 20
 
 
-def test_threads_write_and_read_concurrently(log: Log) -> None:
+def test_threads_write_and_read_concurrently(log: InspectionLog) -> None:
     def work(number: int) -> int:
         ids = log.write([replace(ENTRY, name=f"{number}", at=BEGIN + number)] * 3)
         log.add_feedback(ids[0], said())
         assert log.record(ids[2])
-        return log.count(Wanted(text=f"{number}")).inspections
+        return log.count(InspectionFilter(text=f"{number}")).inspections
 
     with ThreadPoolExecutor(8) as pool:
         counts = list(pool.map(work, range(100, 160)))
 
     assert counts == [3] * 60
-    assert log.count(Wanted()).inspections == 180
-    assert log.count(Wanted(feedback=True)).inspections == 60
+    assert log.count(InspectionFilter()).inspections == 180
+    assert log.count(InspectionFilter(feedback=True)).inspections == 60
 
 
-def test_stations_share_a_log(log: Log, log_url: str) -> None:
-    def work(station: Log) -> None:
+def test_stations_share_a_log(log: InspectionLog, log_url: str) -> None:
+    def work(station: InspectionLog) -> None:
         for number in range(30):
             entries = [replace(ENTRY, model=model, at=BEGIN - 60_000 * number) for model in MODELS]
             for one in station.write(entries if number % 2 else entries[::-1]):
@@ -244,7 +244,7 @@ def test_stations_share_a_log(log: Log, log_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, stations))
 
-    assert log.count(Wanted()).inspections == log.count(Wanted()).disagreements == 240
-    assert sum(span.inspections for span in log.trend(Wanted())) == 240
+    assert log.count(InspectionFilter()).inspections == log.count(InspectionFilter()).disagreements == 240
+    assert sum(span.inspections for span in log.trend(InspectionFilter())) == 240
     for station in stations[1:]:
         station.close()

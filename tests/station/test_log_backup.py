@@ -10,15 +10,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from logged import ENTRY, fill, said
 from typer.testing import CliRunner
 
-from clearcast.cli import command_line
-from clearcast.errors import OutputError
-from clearcast.station.log import LogAway, open_log
+from clearcast.cli import build_application
+from clearcast.core.errors import OutputError
+from clearcast.station.image_store import ImageStore
+from clearcast.station.log import LogUnavailable, open_log
 from clearcast.station.log.backup import back_up_log
-from clearcast.station.records import Wanted
-from clearcast.station.shelf import Shelf
+from clearcast.station.records import InspectionFilter
+from tests.station.logged import ENTRY, fill, said
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def test_a_backup_has_the_content_of_the_log(data: Path, tmp_path: Path) -> None
     back_up_log(str(data), tmp_path / "copy.sqlite", lambda done, of: steps.append((done, of)))
 
     with closing(open_log(data / "log.sqlite")) as log, closing(open_log(tmp_path / "copy.sqlite")) as copy:
-        assert list(copy.export(Wanted())) == list(log.export(Wanted()))
-        assert copy.count(Wanted()) == log.count(Wanted())
+        assert list(copy.export(InspectionFilter())) == list(log.export(InspectionFilter()))
+        assert copy.count(InspectionFilter()) == log.count(InspectionFilter())
         copy.write([ENTRY])
     assert steps[-1][0] == steps[-1][1] > 0
     assert mode_of(tmp_path / "copy.sqlite") == 0o600
@@ -114,13 +114,13 @@ def test_a_damaged_log_gives_no_backup(data: Path, tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:40_000] + os.urandom(20_000) + whole[60_000:])
 
-    with pytest.raises((OutputError, LogAway)):
+    with pytest.raises((OutputError, LogUnavailable)):
         back_up_log(str(data), tmp_path / "copy")
     assert [each.name for each in tmp_path.iterdir()] == ["data"]
 
 
 def test_the_command_backs_up_and_explains_how_to_restore(data: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(command_line(["log"]), ["log", "backup", str(data), str(tmp_path / "copy.sqlite")])
+    done = CliRunner().invoke(build_application(["log"]), ["log", "backup", str(data), str(tmp_path / "copy.sqlite")])
 
     assert done.exit_code == 0, done.output
     assert "To restore it, stop the station" in done.output
@@ -128,12 +128,12 @@ def test_the_command_backs_up_and_explains_how_to_restore(data: Path, tmp_path: 
         path.rename(tmp_path / path.name)
     (tmp_path / "copy.sqlite").rename(data / "log.sqlite")
     with closing(open_log(data / "log.sqlite")) as log:
-        assert log.count(Wanted()).inspections == 200
+        assert log.count(InspectionFilter()).inspections == 200
 
 
 @pytest.fixture
 def pictures(data: Path) -> Path:
-    shelf = Shelf(data / "pictures")
+    shelf = ImageStore(data / "pictures")
     shelf.put(b"a picture")
     return data / "pictures"
 
@@ -175,11 +175,11 @@ def test_a_journal_removed_after_kill_9_is_detected(data: Path, tmp_path: Path) 
         open_log(killed / "log.sqlite")
     (killed / "log.sqlite-shm").unlink()  # as it says
     with closing(open_log(killed / "log.sqlite")) as log:
-        assert log.count(Wanted()).inspections == 200
+        assert log.count(InspectionFilter()).inspections == 200
 
 
 def test_a_new_log_without_journal_and_index_after_kill_9_is_refused(tmp_path: Path) -> None:
-    Shelf(tmp_path / "pictures").put(b"a picture")
+    ImageStore(tmp_path / "pictures").put(b"a picture")
     (tmp_path / "killed").mkdir()
     with closing(open_log(tmp_path / "log.sqlite")) as log:
         log.write([ENTRY])
@@ -197,15 +197,15 @@ def test_entries_survive_removal_of_the_journal_during_use(
             log.write([ENTRY] * 50)
             (data / "log.sqlite-wal").unlink()
             assert log.write([ENTRY])
-            assert log.count(Wanted()).inspections == len(list(log.export(Wanted())))
+            assert log.count(InspectionFilter()).inspections == len(list(log.export(InspectionFilter())))
         copy = tmp_path / "as kill -9 leaves it"
         copy.mkdir()
         for path in data.glob("log.sqlite*"):
             (copy / path.name).write_bytes(path.read_bytes())
-        assert log.count(Wanted()).inspections == 200 + 4 * 51
+        assert log.count(InspectionFilter()).inspections == 200 + 4 * 51
     assert caplog.text.count("was removed while it was in use") == 4
     with closing(open_log(copy / "log.sqlite")) as log:
-        assert log.count(Wanted()).inspections == 200 + 4 * 51
+        assert log.count(InspectionFilter()).inspections == 200 + 4 * 51
     back_up_log(str(copy), tmp_path / "copy.sqlite")
 
 

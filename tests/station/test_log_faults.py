@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from logged import ENTRY, said
 from sqlalchemy import text
 
-from clearcast.errors import OutputError
-from clearcast.station.log import Log, LogAway, open_log
-from clearcast.station.log.opening import log_url as url_of
-from clearcast.station.log.opening import reach
-from clearcast.station.log.tables import metadata
-from clearcast.station.records import Wanted
-from servers import Postgres
+from clearcast.core.errors import OutputError
+from clearcast.station.log import InspectionLog, LogUnavailable, open_log
+from clearcast.station.log.database import create_log_engine
+from clearcast.station.log.database import log_url as url_of
+from clearcast.station.log.schema import metadata
+from clearcast.station.records import InspectionFilter
+from tests.servers import Postgres
+from tests.station.logged import ENTRY, said
 
 HERE = Path(__file__).parent
 WRITER = """
@@ -38,8 +38,8 @@ FULL = """
 import resource
 import sys
 from logged import ENTRY
-from clearcast.station.log import LogAway, open_log
-from clearcast.station.records import Wanted
+from clearcast.station.log import LogUnavailable, open_log
+from clearcast.station.records import InspectionFilter
 
 def limit_files_to(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -50,14 +50,14 @@ written = 0
 try:
     while written < 100_000:
         written += len(log.write([ENTRY] * 20))
-except LogAway as error:
+except LogUnavailable as error:
     assert "free disk space" in str(error)
 else:
     raise AssertionError("the disk never was full")
-assert written == log.count(Wanted()).inspections == len(list(log.export(Wanted())))
+assert written == log.count(InspectionFilter()).inspections == len(list(log.export(InspectionFilter())))
 limit_files_to(resource.RLIM_INFINITY)
 log.write([ENTRY])
-assert log.count(Wanted()).inspections == written + 1
+assert log.count(InspectionFilter()).inspections == written + 1
 print("recovered")
 """
 
@@ -74,9 +74,9 @@ def test_answered_inspections_survive_kill_9(log_url: str) -> None:
         answered += [int(number) for line in heard if line.endswith("\n") for number in line.split()]
 
         log = open_log(log_url)
-        there = [record.id for record in log.export(Wanted())]
+        there = [record.id for record in log.export(InspectionFilter())]
         assert set(answered) <= set(there)
-        assert log.count(Wanted()).inspections == len(there)  # roll-ups are of the same transactions
+        assert log.count(InspectionFilter()).inspections == len(there)  # roll-ups are of the same transactions
         assert len(there) % 3 == 0
         log.close()
     assert len(answered) >= 3 * (1 + 5 + 12)
@@ -101,36 +101,36 @@ def test_a_log_recovers_with_its_server(postgres: Postgres) -> None:
             log.check_writable,
             lambda: log.add_feedback(number, said()),
             log.models,
-            lambda: list(log.export(Wanted())),
+            lambda: list(log.export(InspectionFilter())),
         ):
-            with pytest.raises(LogAway, match="try again"):
+            with pytest.raises(LogUnavailable, match="try again"):
                 ask()
-        with pytest.raises(LogAway, match="cannot be reached"):
+        with pytest.raises(LogUnavailable, match="cannot be reached"):
             open_log(postgres.url("stopped"))
     finally:
         postgres.start()
 
     log.ping()
     log.write([ENTRY])
-    assert log.count(Wanted()).inspections == 2
+    assert log.count(InspectionFilter()).inspections == 2
     log.close()
 
 
-def test_migrations_create_the_declared_tables(log: Log, log_url: str) -> None:
+def test_migrations_create_the_declared_tables(log: InspectionLog, log_url: str) -> None:
     log.ping()
     options = {"include_name": lambda name, kind, _: kind != "table" or name != "clearcast_version"}
-    engine = reach(url_of(log_url))
+    engine = create_log_engine(url_of(log_url))
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
     engine.dispose()
 
 
-def test_a_reopened_log_has_all_entries(log: Log, log_url: str) -> None:
+def test_a_reopened_log_has_all_entries(log: InspectionLog, log_url: str) -> None:
     log.write([ENTRY])
     again = open_log(log_url)
 
-    assert again.count(Wanted()).inspections == 1
+    assert again.count(InspectionFilter()).inspections == 1
     again.close()
 
 
@@ -147,20 +147,20 @@ def test_a_new_log_can_be_opened_concurrently(log_url: str) -> None:
     assert sorted(numbers) == [[1], [2], [3], [4], [5], [6]]
 
 
-def test_a_log_of_a_newer_version_is_refused(log: Log, log_url: str) -> None:
+def test_a_log_of_a_newer_version_is_refused(log: InspectionLog, log_url: str) -> None:
     log.write([ENTRY])
-    engine = reach(url_of(log_url))
+    engine = create_log_engine(url_of(log_url))
     with engine.begin() as connection:
         connection.execute(text("UPDATE clearcast_version SET version_num = '9999'"))
     engine.dispose()
 
     with pytest.raises(OutputError, match=r"newer version of Clearcast .*9999"):
         open_log(log_url)
-    assert log.count(Wanted()).inspections == 1
+    assert log.count(InspectionFilter()).inspections == 1
 
 
 def test_a_database_with_other_tables_is_refused(log_url: str) -> None:
-    engine = reach(url_of(log_url))
+    engine = create_log_engine(url_of(log_url))
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE customers (name TEXT)"))
     engine.dispose()
@@ -185,21 +185,21 @@ def test_a_removed_file_is_detected(tmp_path: Path) -> None:
     (tmp_path / "log.sqlite").rename(tmp_path / "elsewhere")
 
     for ask in (lambda: log.write([ENTRY]), log.ping):
-        with pytest.raises(LogAway, match="is missing"):
+        with pytest.raises(LogUnavailable, match="is missing"):
             ask()
 
     (tmp_path / "elsewhere").rename(tmp_path / "log.sqlite")
     log.write([ENTRY])
-    assert log.count(Wanted()).inspections == 2
+    assert log.count(InspectionFilter()).inspections == 2
     log.close()
 
 
 def test_an_impossible_path_makes_the_log_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(LogAway, match="cannot be opened or created"):
+    with pytest.raises(LogUnavailable, match="cannot be opened or created"):
         open_log(tmp_path / "file" / "log.sqlite")
-    with pytest.raises(LogAway, match="cannot be reached"):
+    with pytest.raises(LogUnavailable, match="cannot be reached"):
         open_log(tmp_path)
 
 
@@ -213,7 +213,7 @@ def test_urls_of_other_databases_are_refused(url: str) -> None:
 
 
 def test_messages_contain_no_passwords(tmp_path: Path) -> None:
-    with pytest.raises(LogAway) as caught:
+    with pytest.raises(LogUnavailable) as caught:
         open_log(f"postgresql://ana:secret@/base?host={tmp_path}&password=secret")
     assert "secret" not in str(caught.value)
     assert "ana" in str(caught.value)

@@ -1,11 +1,11 @@
 from dataclasses import replace
 
 import pytest
-from logged import ENTRY, UNREADABLE, said
 
-from clearcast.domain import Verdict
-from clearcast.station.log import Log
-from clearcast.station.records import Disagreement, Feedback, Says, Wanted
+from clearcast.station.log import InspectionLog
+from clearcast.station.records import Disagreement, Feedback, FeedbackLabel, InspectionFilter
+from clearcast.types import Verdict
+from tests.station.logged import ENTRY, UNREADABLE, said
 
 NONE, OPEN, SETTLED = Disagreement.NONE, Disagreement.OPEN, Disagreement.SETTLED
 
@@ -13,22 +13,22 @@ NONE, OPEN, SETTLED = Disagreement.NONE, Disagreement.OPEN, Disagreement.SETTLED
 @pytest.mark.parametrize(
     ("verdict", "says", "state"),
     [
-        (Verdict.OK, Says.OK, NONE),
-        (Verdict.OK, Says.DEFECT, OPEN),
-        (Verdict.OK, Says.BAD_PICTURE, OPEN),
-        (Verdict.DEFECT, Says.OK, OPEN),
-        (Verdict.DEFECT, Says.DEFECT, NONE),
-        (Verdict.DEFECT, Says.BAD_PICTURE, OPEN),
-        (Verdict.RETAKE, Says.OK, NONE),
-        (Verdict.RETAKE, Says.DEFECT, NONE),
-        (Verdict.RETAKE, Says.BAD_PICTURE, OPEN),
-        (None, Says.OK, NONE),
-        (None, Says.DEFECT, NONE),
-        (None, Says.BAD_PICTURE, NONE),
+        (Verdict.OK, FeedbackLabel.OK, NONE),
+        (Verdict.OK, FeedbackLabel.DEFECT, OPEN),
+        (Verdict.OK, FeedbackLabel.BAD_PICTURE, OPEN),
+        (Verdict.DEFECT, FeedbackLabel.OK, OPEN),
+        (Verdict.DEFECT, FeedbackLabel.DEFECT, NONE),
+        (Verdict.DEFECT, FeedbackLabel.BAD_PICTURE, OPEN),
+        (Verdict.RETAKE, FeedbackLabel.OK, NONE),
+        (Verdict.RETAKE, FeedbackLabel.DEFECT, NONE),
+        (Verdict.RETAKE, FeedbackLabel.BAD_PICTURE, OPEN),
+        (None, FeedbackLabel.OK, NONE),
+        (None, FeedbackLabel.DEFECT, NONE),
+        (None, FeedbackLabel.BAD_PICTURE, NONE),
     ],
 )
 def test_feedback_against_the_verdict_opens_a_disagreement(
-    log: Log, verdict: Verdict | None, says: Says, state: Disagreement
+    log: InspectionLog, verdict: Verdict | None, says: FeedbackLabel, state: Disagreement
 ) -> None:
     [number] = log.write([replace(ENTRY, verdict=verdict)])
 
@@ -38,8 +38,8 @@ def test_feedback_against_the_verdict_opens_a_disagreement(
     assert record.disagreement is state
 
 
-YES, NO, UNSURE = said(Says.DEFECT), said(Says.OK), said(Says.BAD_PICTURE)
-FINAL_YES, FINAL_NO = said(Says.DEFECT, settles=True), said(Says.OK, settles=True)
+YES, NO, UNSURE = said(FeedbackLabel.DEFECT), said(FeedbackLabel.OK), said(FeedbackLabel.BAD_PICTURE)
+FINAL_YES, FINAL_NO = said(FeedbackLabel.DEFECT, settles=True), said(FeedbackLabel.OK, settles=True)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ FINAL_YES, FINAL_NO = said(Says.DEFECT, settles=True), said(Says.OK, settles=Tru
     ],
 )
 def test_the_latest_feedback_decides_the_disagreement_state(
-    log: Log, words: list[Feedback], state: Disagreement
+    log: InspectionLog, words: list[Feedback], state: Disagreement
 ) -> None:
     [number] = log.write([ENTRY])
 
@@ -71,14 +71,14 @@ def test_the_latest_feedback_decides_the_disagreement_state(
     assert record.disagreement is state
     assert record.entry == ENTRY
     assert log.record(number) == record
-    assert log.count(Wanted()).disagreements == (state is not NONE)
+    assert log.count(InspectionFilter()).disagreements == (state is not NONE)
 
 
-def test_inspections_without_a_verdict_accept_feedback(log: Log) -> None:
+def test_inspections_without_a_verdict_accept_feedback(log: InspectionLog) -> None:
     [number] = log.write([UNREADABLE])
 
     record = log.add_feedback(number, UNSURE)
 
     assert record
     assert record.entry == UNREADABLE
-    assert log.count(Wanted(feedback=True, verdicts=frozenset({None}))).inspections == 1
+    assert log.count(InspectionFilter(feedback=True, verdicts=frozenset({None}))).inspections == 1

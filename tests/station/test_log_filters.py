@@ -6,20 +6,28 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from logged import BEGIN, ENTRY, MODELS, NAMES, STATIONS, fill, said, those
 
-from clearcast.domain import NoiseType, Verdict
-from clearcast.station.log import Log, open_log
-from clearcast.station.log.counting import cover
-from clearcast.station.records import Disagreement, Order, Record, Says, Tally, Wanted
-from servers import Postgres
+from clearcast.noise.registry import NoiseType
+from clearcast.station.log import InspectionLog, open_log
+from clearcast.station.log.counts import split_time_range
+from clearcast.station.records import (
+    Disagreement,
+    FeedbackLabel,
+    InspectionCounts,
+    InspectionFilter,
+    InspectionOrder,
+    InspectionRecord,
+)
+from clearcast.types import Verdict
+from tests.servers import Postgres
+from tests.station.logged import BEGIN, ENTRY, MODELS, NAMES, STATIONS, fill, said, those
 
 WITHIN = 3 * 86_400_000  # of the inspections to filter: so their roll-ups are of minutes, hours and days
 TIMES = st.integers(BEGIN - 1000, BEGIN + WITHIN + 1000) | st.sampled_from([-(2**70), 0, 2**70])
 TEXTS = st.sampled_from([name.format(number) for name in NAMES for number in ("", 1, 17)]) | st.text(max_size=3)
 
 WANTED = st.builds(
-    Wanted,
+    InspectionFilter,
     since=st.none() | TIMES,
     until=st.none() | TIMES,
     verdicts=st.frozensets(st.sampled_from([*Verdict, None])),
@@ -31,15 +39,15 @@ WANTED = st.builds(
     feedback=st.none() | st.booleans(),
     text=st.just("") | TEXTS | TEXTS.map(str.upper),
 )
-FEW = st.sampled_from([field.name for field in fields(Wanted)])
+FEW = st.sampled_from([field.name for field in fields(InspectionFilter)])
 # Few filters at once, since nothing is left of most combinations.
 SOME = st.builds(
-    lambda filters, names: replace(Wanted(), **{name: getattr(filters, name) for name in names}),
+    lambda filters, names: replace(InspectionFilter(), **{name: getattr(filters, name) for name in names}),
     WANTED,
     st.frozensets(FEW, max_size=3),
 )
 
-Filled = tuple[Log, list[Record]]
+Filled = tuple[InspectionLog, list[InspectionRecord]]
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -55,11 +63,13 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @settings(deadline=None, max_examples=80, derandomize=True)
-@given(filters=SOME, order=st.sampled_from(Order), limit=st.integers(20, 150))
-def test_pages_have_all_matches_once_and_in_order(filled: Filled, filters: Wanted, order: Order, limit: int) -> None:
+@given(filters=SOME, order=st.sampled_from(InspectionOrder), limit=st.integers(20, 150))
+def test_pages_have_all_matches_once_and_in_order(
+    filled: Filled, filters: InspectionFilter, order: InspectionOrder, limit: int
+) -> None:
     log, there = filled
     expected = those(there, filters, order)
-    found: list[Record] = []
+    found: list[InspectionRecord] = []
     after: str | None = None
     for _ in range(len(expected) // limit + 1):
         page = log.page(filters, order=order, after=after, limit=limit)
@@ -74,7 +84,7 @@ def test_pages_have_all_matches_once_and_in_order(filled: Filled, filters: Wante
 
 @settings(deadline=None, max_examples=80, derandomize=True)
 @given(filters=SOME)
-def test_counts_include_all_matches(filled: Filled, filters: Wanted) -> None:
+def test_counts_include_all_matches(filled: Filled, filters: InspectionFilter) -> None:
     log, there = filled
     expected = those(there, filters)
 
@@ -84,7 +94,7 @@ def test_counts_include_all_matches(filled: Filled, filters: Wanted) -> None:
 
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(filters=SOME, spans=st.integers(1, 60))
-def test_a_trend_has_counts_of_equal_spans(filled: Filled, filters: Wanted, spans: int) -> None:
+def test_a_trend_has_counts_of_equal_spans(filled: Filled, filters: InspectionFilter, spans: int) -> None:
     log, there = filled
     expected = those(there, filters)
     trend = log.trend(filters, spans=spans)
@@ -99,7 +109,7 @@ def test_a_trend_has_counts_of_equal_spans(filled: Filled, filters: Wanted, span
         assert 0 <= min(record.entry.at for record in expected) - trend[0].start < 86_400_000
 
 
-def check(found: Tally, expected: list[Record]) -> None:
+def check(found: InspectionCounts, expected: list[InspectionRecord]) -> None:
     """Whether a count is that of these inspections."""
     entries = [record.entry for record in expected]
     assert found.inspections == len(entries)
@@ -134,55 +144,55 @@ def mean(values: list[float | None]) -> object:
         ("x" * 100_000, set[str]()),
     ],
 )
-def test_text_matches_parts_of_names_and_prefixes_of_hashes(log: Log, text: str, found: set[str]) -> None:
+def test_text_matches_parts_of_names_and_prefixes_of_hashes(log: InspectionLog, text: str, found: set[str]) -> None:
     names = ["Part_1.jpg", "50%.png", "Straße.bmp", "a\\b"]
     log.write([*(replace(ENTRY, name=name) for name in names), replace(ENTRY, name="a/b", sha256="abcdef01" * 8)])
 
-    assert {record.entry.name for record in log.page(Wanted(text=text)).records} == found
-    assert log.count(Wanted(text=text)).inspections == len(found)
+    assert {record.entry.name for record in log.page(InspectionFilter(text=text)).records} == found
+    assert log.count(InspectionFilter(text=text)).inspections == len(found)
 
 
-def test_pages_are_stable_while_inspections_are_logged(log: Log) -> None:
+def test_pages_are_stable_while_inspections_are_logged(log: InspectionLog) -> None:
     log.write([replace(ENTRY, at=BEGIN + number) for number in range(10)])
-    page = log.page(Wanted(), limit=1)
+    page = log.page(InspectionFilter(), limit=1)
     found = [*page.records]
     while page.next:
         log.write([replace(ENTRY, at=BEGIN + 100)])
-        page = log.page(Wanted(), after=page.next, limit=1)
+        page = log.page(InspectionFilter(), after=page.next, limit=1)
         found += page.records
 
     assert [record.entry.at - BEGIN for record in found] == [*range(9, -1, -1)]
 
 
-def test_the_least_certain_are_closest_to_the_threshold(log: Log) -> None:
+def test_the_least_certain_are_closest_to_the_threshold(log: InspectionLog) -> None:
     near = [(0.5, 0.5), (0.43, 0.4), (0.6, 0.5), (0.9, 0.5), (0.1, 0.95), (1.0, 0.5), (0.0, 0.6)]
     log.write([replace(ENTRY, p_defect=p, threshold=threshold) for p, threshold in reversed(near)])
     log.write([replace(ENTRY, p_defect=None, threshold=None, verdict=None)])
 
-    records = log.page(Wanted(), order=Order.LEAST_CERTAIN).records
+    records = log.page(InspectionFilter(), order=InspectionOrder.LEAST_CERTAIN).records
 
     assert [(record.entry.p_defect, record.entry.threshold) for record in records] == near
 
 
-def test_feedback_changes_which_filters_match(log: Log) -> None:
+def test_feedback_changes_which_filters_match(log: InspectionLog) -> None:
     [number] = log.write([ENTRY])
-    open_ones = Wanted(disagreement=Disagreement.OPEN)
+    open_ones = InspectionFilter(disagreement=Disagreement.OPEN)
     assert log.count(open_ones).inspections == 0
 
-    log.add_feedback(number, said(Says.OK))
+    log.add_feedback(number, said(FeedbackLabel.OK))
     assert [record.id for record in log.page(open_ones).records] == [number]
     assert log.count(open_ones).inspections == 1
 
-    log.add_feedback(number, said(Says.OK, settles=True))
+    log.add_feedback(number, said(FeedbackLabel.OK, settles=True))
     assert log.page(open_ones).records == ()
     assert log.count(open_ones).inspections == 0
-    assert log.count(Wanted()).disagreements == 1
-    assert log.count(Wanted()).inspections == 1
+    assert log.count(InspectionFilter()).disagreements == 1
+    assert log.count(InspectionFilter()).inspections == 1
 
 
 @given(since=st.integers(-(10**10), 10**10), length=st.integers(-5, 10**10))
 def test_pieces_cover_a_time_range_without_gaps(since: int, length: int) -> None:
-    pieces = cover(since, since + length)
+    pieces = split_time_range(since, since + length)
 
     assert sum(piece.until - piece.since for piece in pieces) == max(length, 0)
     assert all(before.until == after.since for before, after in pairwise(pieces))

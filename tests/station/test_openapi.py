@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from stations import TOKENS, Scene, scene_in, send
 
-from clearcast.station.api import throttling
+from clearcast.station.api import access
+from tests.station.stations import TOKENS, Scene, scene_in, send
 
 BEARER = {"Authorization": f"Bearer {TOKENS.operator}"}
 # In schemathesis' words. What the document cannot say: which bytes are a picture, which are a page's "next", and which
@@ -33,7 +33,7 @@ checks = {{ positive_data_acceptance = {{ enabled = false }} }}
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with pytest.MonkeyPatch.context() as patch, scene_in(tmp_path_factory.mktemp("station"), patch) as made:
         made.tokens = TOKENS
-        patch.setattr(throttling, "_FREE", 1000)  # schemathesis sends many wrong tokens
+        patch.setattr(access, "_FREE", 1000)  # schemathesis sends many wrong tokens
         yield made
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from desks import picture
-from pages import Visit, chromium, visit
 from playwright.sync_api import Browser, Page, Route, expect
-from stations import LOCAL, scene_in, serving, until
 
-from clearcast import imaging
+from clearcast.core import imaging
 from clearcast.station.api import Station
-from clearcast.station.desk import Desk
+from clearcast.station.image_store import ImageStore
 from clearcast.station.log import open_log
-from clearcast.station.shelf import Shelf
+from clearcast.station.service import InspectionService
+from tests.station.pages import Visit, chromium, visit
+from tests.station.services import picture
+from tests.station.stations import LOCAL, scene_in, serving, until
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,10 @@ def answer(page: Page, words: str, operator: str = "Ana") -> None:
 def test_upload_to_export_with_a_real_bundle(
     browser: Browser, bundle: Path, noisy_folder: Path, tmp_path: Path
 ) -> None:
-    path = imaging.find(noisy_folder / "With-Noise")[0]
-    log, shelf = open_log(tmp_path / "log.sqlite"), Shelf(tmp_path / "pictures")
+    path = imaging.find_image_files(noisy_folder / "With-Noise")[0]
+    log, shelf = open_log(tmp_path / "log.sqlite"), ImageStore(tmp_path / "pictures")
     station = Station(
-        service=Desk(bundle, log=log, shelf=shelf), log=log, image_store=shelf, name="line 1", hosts=LOCAL
+        service=InspectionService(bundle, log=log, shelf=shelf), log=log, image_store=shelf, name="line 1", hosts=LOCAL
     )
     with serving(station) as client:
         until(lambda: client.get("/readyz").status_code == 200)

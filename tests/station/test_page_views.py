@@ -7,10 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from logged import ENTRY
-from pages import Visit, chromium, visit
 from playwright.sync_api import Browser, Route, expect
-from stations import TOKENS, Scene, scene_in, send
+
+from tests.station.logged import ENTRY
+from tests.station.pages import Visit, chromium, visit
+from tests.station.stations import TOKENS, Scene, scene_in, send
 
 VIEWS = ("", "history", "inspection/1", "disagreements", "review", "not-found")
 

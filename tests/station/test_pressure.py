@@ -12,17 +12,17 @@ from typing import Any, Literal
 
 import httpx
 import pytest
-from desks import picture
 from fastapi import HTTPException
-from stations import TOKENS, Scene, files_of, problem_of, scene_in, send, until
 
-from clearcast.station.api import Limits, inspecting
-from clearcast.station.api import names as names_module
-from clearcast.station.api.budget import AnswerBudget, MemoryBudget
-from clearcast.station.desk import probing
-from clearcast.station.log import LogAway
-from clearcast.station.records import Entry
-from clearcast.station.shelf import ShelfAway
+from clearcast.station.api import UploadLimits, inspect_routes
+from clearcast.station.api import upload_checks as names_module
+from clearcast.station.api.memory_budget import ResponseMemoryBudget, UploadMemoryBudget
+from clearcast.station.image_store import StoreUnavailable
+from clearcast.station.log import LogUnavailable
+from clearcast.station.records import InspectionEntry
+from clearcast.station.service import state
+from tests.station.services import picture
+from tests.station.stations import TOKENS, Scene, files_of, problem_of, scene_in, send, until
 
 KIND = "multipart/form-data; boundary=b"
 HEAD = (
@@ -78,7 +78,7 @@ def test_a_truncated_form_is_not_inspected(scene: Scene) -> None:
 
 
 def test_an_oversized_file_is_not_stored_and_the_others_are_inspected(scene: Scene) -> None:
-    scene.limits = Limits(bytes=50_000, request_bytes=200_000)
+    scene.limits = UploadLimits(bytes=50_000, request_bytes=200_000)
     with scene.open() as client:
         files = files_of(("a.png", picture(20)), ("huge.png", bytes(150_000)), ("c.png", picture(230)))
         answer = client.post("/v1/inspect", files=files, data={"station": "line 9"})
@@ -91,7 +91,7 @@ def test_an_oversized_file_is_not_stored_and_the_others_are_inspected(scene: Sce
 
 
 def test_incomplete_uploads_stay_within_their_memory_budget_and_block_nobody(scene: Scene) -> None:
-    scene.limits = Limits(request_bytes=1_000_000)
+    scene.limits = UploadLimits(request_bytes=1_000_000)
     head = HEAD.replace(b"100000000", b"999999")
     with scene.open() as client, ExitStack() as lines:
         for _ in range(20):
@@ -104,7 +104,7 @@ def test_incomplete_uploads_stay_within_their_memory_budget_and_block_nobody(sce
 
 def test_the_largest_incomplete_upload_is_dropped() -> None:
     async def run() -> None:
-        budget = MemoryBudget(arriving=100, held=1000)
+        budget = UploadMemoryBudget(arriving=100, held=1000)
 
         async def upload(*pieces: int, done: asyncio.Event) -> str:
             try:
@@ -134,7 +134,7 @@ def test_the_largest_incomplete_upload_is_dropped() -> None:
 
 
 def test_each_response_body_counts_once() -> None:
-    budget, first, second = AnswerBudget(100), bytes(80), bytearray(30)
+    budget, first, second = ResponseMemoryBudget(100), bytes(80), bytearray(30)
     with budget.sending(first), budget.sending(first):
         with pytest.raises(HTTPException) as error, budget.sending(bytes(second)):
             pass
@@ -215,7 +215,7 @@ def test_log_readers_leave_a_connection_for_writing(scene: Scene) -> None:
 
 
 def test_station_names_are_limited(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names_module, "MOST_NAMES", 3)
+    monkeypatch.setattr(names_module, "MAX_STATION_NAMES", 3)
     with scene.open() as client:
         for name in ("a", "b", "c", "a", ""):
             send(client, 3, station=name)
@@ -232,8 +232,8 @@ def test_station_names_are_limited(scene: Scene, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_hanging_drive_is_reported_and_blocks_nobody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "_INTERVAL", 0.01)
-    monkeypatch.setattr(probing, "_SILENCE", 0.1)
+    monkeypatch.setattr(state, "_INTERVAL", 0.01)
+    monkeypatch.setattr(state, "_SILENCE", 0.1)
     with scene.open() as client:
         (result,) = send(client, 3)
         hung = [Held(monkeypatch, type(scene.shelf), name) for name in ("check_writable", "available", "put")]
@@ -270,7 +270,7 @@ def test_inspections_logged_before_the_image_store_failed_are_returned(
 
     def put_first(data: bytes) -> str:
         if data == second:
-            raise ShelfAway("the folder is gone")
+            raise StoreUnavailable("the folder is gone")
         return put(data)
 
     with scene.open() as client:
@@ -284,9 +284,9 @@ def test_inspections_logged_before_the_image_store_failed_are_returned(
 def test_inspections_logged_before_the_log_failed_are_returned(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     write = scene.log.write
 
-    def write_inspected(entries: Sequence[Entry]) -> list[int]:
+    def write_inspected(entries: Sequence[InspectionEntry]) -> list[int]:
         if any(entry.width is None for entry in entries):
-            raise LogAway("postgresql://ana@10.0.0.3 is gone")
+            raise LogUnavailable("postgresql://ana@10.0.0.3 is gone")
         return write(entries)
 
     with scene.open() as client:
@@ -301,7 +301,7 @@ def test_inspections_logged_before_the_log_failed_are_returned(scene: Scene, mon
 
 
 def test_logged_inspections_are_returned_while_the_drive_hangs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspecting, "_STORE_SECONDS", 0.05)
+    monkeypatch.setattr(inspect_routes, "_STORE_SECONDS", 0.05)
     with scene.open() as client:
         held = Held(monkeypatch, type(scene.shelf), "available")
         results = [send(client, level)[0] for level in range(200, 210)]  # more than there are threads
@@ -318,7 +318,7 @@ def test_an_unavailable_log_is_reported_without_its_url(scene: Scene, monkeypatc
     secret = "The log /home/ana/log.sqlite cannot be reached: host 10.0.0.3, user clearcast"
 
     def away(*_: object, **__: object) -> None:
-        raise LogAway(secret)
+        raise LogUnavailable(secret)
 
     with scene.open() as client:
         client.headers["Authorization"] = f"Bearer {TOKENS.operator}"

@@ -7,13 +7,13 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
-from desks import picture
-from pages import chromium, visit
 from playwright.sync_api import expect
-from proxies import PATH, behind_a_proxy
-from stations import TOKENS, Scene, files_of, scene_in, send
 
-from clearcast.station.api.pages import PAGE
+from clearcast.station.api.page_routes import PAGE_FOLDER
+from tests.station.pages import chromium, visit
+from tests.station.proxies import PATH, behind_a_proxy
+from tests.station.services import picture
+from tests.station.stations import TOKENS, Scene, files_of, scene_in, send
 
 PREFIX = {"X-Forwarded-Prefix": PATH}
 
@@ -35,7 +35,7 @@ def test_all_resources_of_the_pages_exist(scene: Scene) -> None:
         for page in ("", "docs"):
             for address in addresses_in(client, page):
                 assert httpx.get(address, trust_env=False).status_code == 200, address
-        scripts = PAGE / "js"
+        scripts = PAGE_FOLDER / "js"
         for script in scripts.glob("*.js"):
             assert not re.search(r"""["'`(]/(v1|static|docs)\\b""", script.read_text("utf-8")), script
 

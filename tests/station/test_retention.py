@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from test_shelf import GREY, MODEL, came, files, none_needed
 
-from clearcast import imaging
-from clearcast.station.shelf import Shelf
+from clearcast.core import imaging
+from clearcast.station.image_store import ImageStore
+from tests.station.test_image_store import GREY, MODEL, came, files, none_needed
 
 OLD = b"an old picture"
 NEW = b"a new picture"
@@ -49,7 +49,7 @@ def put_links(shard: Path, picture: Path, outside: Path) -> None:
 def test_retention_skips_stray_files(
     put: Callable[[Path, Path, Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shelf = Shelf(tmp_path / "pictures")
+    shelf = ImageStore(tmp_path / "pictures")
     old, new = shelf.put(OLD), shelf.put(NEW)
     shelf.check_writable()
     shard = tmp_path / "pictures" / old[:2]
@@ -68,7 +68,7 @@ def test_retention_skips_stray_files(
 
 
 def test_new_stray_files_are_reported_once_and_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    shelf = Shelf(tmp_path / "pictures")
+    shelf = ImageStore(tmp_path / "pictures")
 
     def sweep() -> None:
         shelf.apply_retention(keep_days=1, keep_bytes=None, needed=none_needed)
@@ -93,7 +93,7 @@ def test_unreadable_files_are_skipped_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Simulate OS errors, since root may read and remove anything."""
-    shelf = Shelf(tmp_path / "pictures")
+    shelf = ImageStore(tmp_path / "pictures")
     locked, unreadable, free = sorted((shelf.put(b"%d" % number) for number in range(3)), reverse=True)
     for days, sha256 in enumerate((locked, unreadable, free)):
         came(tmp_path, sha256, days=30 - days)
@@ -122,7 +122,7 @@ def test_unreadable_files_are_skipped_and_reported(
 
 
 def test_stray_files_do_not_count_towards_the_size(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "pictures")
+    shelf = ImageStore(tmp_path / "pictures")
     sha256 = shelf.put(b"1" * 1000)
     for folder in (tmp_path / "pictures", tmp_path / "pictures" / sha256[:2] / sha256):
         (folder / "video.mp4").write_bytes(bytes(100_000))
@@ -132,7 +132,7 @@ def test_stray_files_do_not_count_towards_the_size(tmp_path: Path) -> None:
 
 
 def test_images_with_feedback_are_kept_beside_stray_files(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "pictures")
+    shelf = ImageStore(tmp_path / "pictures")
     sha256 = shelf.put(OLD)
     came(tmp_path, sha256, days=30)
     (tmp_path / "pictures" / sha256[:2] / sha256 / ".DS_Store").touch()
@@ -145,7 +145,7 @@ def test_images_with_feedback_are_kept_beside_stray_files(tmp_path: Path) -> Non
 
 
 def test_a_stray_in_place_of_a_file_is_no_image(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path / "pictures")
+    shelf = ImageStore(tmp_path / "pictures")
     sha256 = "ab" * 32
     (tmp_path / "pictures" / "ab" / sha256 / "noisy").mkdir(parents=True)
     (tmp_path / "pictures" / "cd").write_bytes(b"a file")
@@ -168,17 +168,17 @@ def open_umask() -> Iterator[None]:
 
 @pytest.mark.usefixtures("open_umask")
 def test_images_are_readable_by_their_owner_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    shelf = Shelf(tmp_path / "pictures")
-    sha256 = shelf.put(imaging.encode(GREY, ".png"))
+    shelf = ImageStore(tmp_path / "pictures")
+    sha256 = shelf.put(imaging.encode_image(GREY, ".png"))
     shelf.thumbnail(sha256)
     assert modes(tmp_path / "pictures") == {(True, 0o700), (False, 0o600)}
     assert not caplog.messages
 
     (tmp_path / "pictures").chmod(0o755)
-    Shelf(tmp_path / "pictures")
+    ImageStore(tmp_path / "pictures")
     assert stat.S_IMODE((tmp_path / "pictures").stat().st_mode) == 0o700
     assert "was readable by every user of this machine" in caplog.text
 
     (tmp_path / "pictures").chmod(0o750)
-    Shelf(tmp_path / "pictures")
+    ImageStore(tmp_path / "pictures")
     assert stat.S_IMODE((tmp_path / "pictures").stat().st_mode) == 0o750, "group access was granted on purpose"

@@ -8,14 +8,20 @@ from pathlib import Path
 
 import httpx
 import pytest
-from desks import picture
-from stations import TOKENS, Scene, files_of, problem_of, scene_in, send
 
-from clearcast.errors import OutputError
-from clearcast.station.api import Role, Tokens
-from clearcast.station.api.revocations import Revocations
-from clearcast.station.api.throttling import FailedSignIns
-from clearcast.station.api.tokens import SESSION_SECONDS, Session, make_tokens, others_can_read, read_tokens
+from clearcast.core.errors import OutputError
+from clearcast.station.api import Role, StationTokens
+from clearcast.station.api.access import WrongTokenLimiter
+from clearcast.station.api.tokens import (
+    SESSION_SECONDS,
+    PageSession,
+    RevokedSessions,
+    create_token_file,
+    is_readable_by_others,
+    read_token_file,
+)
+from tests.station.services import picture
+from tests.station.stations import TOKENS, Scene, files_of, problem_of, scene_in, send
 
 OPERATOR = {"Authorization": f"Bearer {TOKENS.operator}"}
 READER = {"Authorization": f"Bearer {TOKENS.reader}"}
@@ -143,24 +149,24 @@ def test_signing_out_revokes_copies_of_the_cookie_also_after_a_restart(scene: Sc
 
     session = TOKENS.parse_session(value)
     assert session
-    assert session in Revocations(scene.folder / "signed-out")
+    assert session in RevokedSessions(scene.folder / "signed-out")
     kept = TOKENS.parse_session(other.partition("=")[2])
     assert kept
-    assert kept not in Revocations(scene.folder / "signed-out")
+    assert kept not in RevokedSessions(scene.folder / "signed-out")
 
 
 def test_revocations_expire_with_their_sessions_and_survive_damage(tmp_path: Path) -> None:
     path = tmp_path / "signed-out"
-    old = Session(role=Role.READER, ends=int(time.time()) - 1, number="a1")
-    new = Session(role=Role.READER, ends=int(time.time()) + 100, number="b2")
-    revoked = Revocations(path)
+    old = PageSession(role=Role.READER, ends=int(time.time()) - 1, number="a1")
+    new = PageSession(role=Role.READER, ends=int(time.time()) + 100, number="b2")
+    revoked = RevokedSessions(path)
     revoked.add(old)
     revoked.add(new)
 
     assert path.read_text() == f"b2 {new.ends}\n"
     damage = b"no such file\nb2 %d\n\xff\nc3 %b\nd4 12"
     path.write_bytes(damage % (new.ends, 5000 * b"9"))
-    damaged = Revocations(path)
+    damaged = RevokedSessions(path)
     assert new in damaged, "a damaged line costs only itself"
     damaged.add(replace(new, number="e5"))
     assert path.read_text() == f"b2 {new.ends}\ne5 {new.ends}\n"
@@ -168,13 +174,13 @@ def test_revocations_expire_with_their_sessions_and_survive_damage(tmp_path: Pat
 
 def test_revocations_are_appended_and_expired_ones_removed(tmp_path: Path) -> None:
     path = tmp_path / "signed-out"
-    revoked = Revocations(path)
+    revoked = RevokedSessions(path)
     now = int(time.time())
     for number in range(2500):
-        revoked.add(Session(role=Role.READER, ends=now + (100 if number % 5 == 0 else -1), number=f"{number:x}"))
-    kept = Revocations(path)
+        revoked.add(PageSession(role=Role.READER, ends=now + (100 if number % 5 == 0 else -1), number=f"{number:x}"))
+    kept = RevokedSessions(path)
     for number in range(0, 2500, 5):
-        session = Session(role=Role.READER, ends=now + 100, number=f"{number:x}")
+        session = PageSession(role=Role.READER, ends=now + 100, number=f"{number:x}")
         assert session in revoked
         assert session in kept
     assert len(path.read_text().splitlines()) < 1500
@@ -182,8 +188,10 @@ def test_revocations_are_appended_and_expired_ones_removed(tmp_path: Path) -> No
 
 def test_a_revocation_that_could_not_be_written_is_written_with_the_next(tmp_path: Path) -> None:
     path = tmp_path / "signed-out"
-    first, second, third = (Session(role=Role.READER, ends=int(time.time()) + 100, number=n) for n in ("a", "b", "c"))
-    revoked = Revocations(path)
+    first, second, third = (
+        PageSession(role=Role.READER, ends=int(time.time()) + 100, number=n) for n in ("a", "b", "c")
+    )
+    revoked = RevokedSessions(path)
     revoked.add(first)
     path.unlink()
     path.mkdir()
@@ -191,7 +199,7 @@ def test_a_revocation_that_could_not_be_written_is_written_with_the_next(tmp_pat
     assert second in revoked
     path.rmdir()
     revoked.add(third)
-    assert all(session in Revocations(path) for session in (first, second, third))
+    assert all(session in RevokedSessions(path) for session in (first, second, third))
 
 
 def test_sessions_of_readers_are_limited_without_affecting_operators(guarded: httpx.Client) -> None:
@@ -229,7 +237,7 @@ def test_guessing_tokens_is_slowed_down_and_valid_ones_are_never_locked_out(guar
 def test_many_addresses_do_not_guess_faster_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    failed = FailedSignIns()
+    failed = WrongTokenLimiter()
     waits = [failed.add(f"10.0.{n // 256}.{n % 256}") for n in range(300)]
     assert not any(waits[:200])
     assert all(waits[200:])
@@ -265,7 +273,7 @@ def test_a_session_expires_and_cannot_be_forged(monkeypatch: pytest.MonkeyPatch)
         "...",
     ):
         assert TOKENS.parse_session(made_up) is None
-    assert Tokens(operator=TOKENS.operator, reader="another token, quite long").parse_session(session) is None
+    assert StationTokens(operator=TOKENS.operator, reader="another token, quite long").parse_session(session) is None
     late = int(ends) + 1
     monkeypatch.setattr(time, "time", lambda: late)
     assert TOKENS.parse_session(session) is None
@@ -274,16 +282,16 @@ def test_a_session_expires_and_cannot_be_forged(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_token_file_is_created_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "secrets" / "tokens"
-    made = make_tokens(path)
+    made = create_token_file(path)
 
     assert path.stat().st_mode & 0o777 == 0o600
-    assert not others_can_read(path)
-    assert read_tokens(path) == made
+    assert not is_readable_by_others(path)
+    assert read_token_file(path) == made
     assert made.operator != made.reader
     assert min(len(made.operator), len(made.reader)) >= 43
     with pytest.raises(OutputError, match="cannot create"):
-        make_tokens(path)
-    assert read_tokens(path) == made
+        create_token_file(path)
+    assert read_token_file(path) == made
 
 
 @pytest.mark.parametrize(
@@ -302,7 +310,7 @@ def test_an_invalid_token_file_is_rejected(tmp_path: Path, text: str) -> None:
     path.write_text(text)
 
     with pytest.raises(OutputError, match="two different tokens of at least 32 random characters"):
-        read_tokens(path)
+        read_token_file(path)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +326,7 @@ def test_a_rejected_token_file_reports_the_cause(tmp_path: Path, operator: str, 
     path = tmp_path / "tokens"
     path.write_text(f"operator: {operator}\nreader: {LONG}!\n")
     with pytest.raises(OutputError, match=cause):
-        read_tokens(path)
+        read_token_file(path)
 
 
 def test_random_hexadecimal_tokens_are_accepted(tmp_path: Path) -> None:
@@ -326,7 +334,7 @@ def test_random_hexadecimal_tokens_are_accepted(tmp_path: Path) -> None:
     for _ in range(300):
         operator, reader = (f"{draw.getrandbits(128):032x}" for _ in range(2))
         (tmp_path / "tokens").write_text(f"operator: {operator}\nreader: {reader}\n")
-        assert read_tokens(tmp_path / "tokens") == Tokens(operator=operator, reader=reader)
+        assert read_token_file(tmp_path / "tokens") == StationTokens(operator=operator, reader=reader)
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.", "[::2]"])

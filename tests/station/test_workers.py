@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from desks import until
 from fastapi import HTTPException, Request
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from clearcast.station.api.workers import WorkerPool
+from tests.station.services import until
 
 Run = Callable[..., Coroutine[Any, Any, int]]
 

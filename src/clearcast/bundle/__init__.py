@@ -1,1 +1,1 @@
-"""Bundles: training, distillation, export, evaluation and tuning; a bundle contains all that inspection needs."""
+"""The format of a bundle: manifest, archive, signatures. It never imports torch."""

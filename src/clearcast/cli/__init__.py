@@ -9,31 +9,31 @@ from typing import Annotated
 import typer
 
 from clearcast import __version__
-from clearcast.errors import ClearcastError
-from clearcast.terminal import PrintableRecord, TerminalConsole, printable
+from clearcast.core.console import EscapedLogRecord, TerminalConsole, escape_unprintable
+from clearcast.core.errors import ClearcastError
 
-INTERRUPTED = 130  # exit code of Typer after Ctrl-C
+EXIT_INTERRUPTED = 130  # exit code of Typer after Ctrl-C
 COMMANDS = {  # in the order of the help, with their modules
-    "demo": "studying",
-    "check": "checking",
-    "study": "studying",
-    "train": "training",
-    "distill": "distilling",
-    "report": "studying",
-    "tune": "tuning",
-    "export": "exporting",
-    "keygen": "exporting",
-    "verify": "exporting",
-    "benchmark": "benchmarking",
-    "predict": "inspecting",
-    "evaluate": "evaluating",
-    "compare": "comparing",
-    "watch": "watching",
-    "serve": "serving",
-    "feedback": "returning",
-    "log": "keeping",
-    "disks": "making",
-    "corrupt": "making",
+    "demo": "study",
+    "check": "data",
+    "study": "study",
+    "train": "bundles",
+    "distill": "bundles",
+    "report": "study",
+    "tune": "evaluate",
+    "export": "bundles",
+    "keygen": "bundles",
+    "verify": "bundles",
+    "benchmark": "benchmark",
+    "predict": "predict",
+    "evaluate": "evaluate",
+    "compare": "evaluate",
+    "watch": "watch",
+    "serve": "serve",
+    "feedback": "serve",
+    "log": "serve",
+    "disks": "data",
+    "corrupt": "data",
 }
 
 
@@ -41,18 +41,18 @@ def main() -> None:
     """Run the command line; an error that the user can fix is one message and exit code 1, without a traceback."""
     _print_any_character()
     try:
-        command_line(sys.argv[1:2])()
+        build_application(sys.argv[1:2])()
     except ClearcastError as error:
         _stop(str(error), 1)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            _stop("Stopped. What was finished is kept; a command that has --resume can continue.", INTERRUPTED)
+        if stop.code == EXIT_INTERRUPTED:
+            _stop("Stopped. What was finished is kept; a command that has --resume can continue.", EXIT_INTERRUPTED)
         raise
     except OSError as error:
         _stop(f"Operating system error: {error}", 1)
 
 
-def command_line(arguments: list[str]) -> typer.Typer:
+def build_application(arguments: list[str]) -> typer.Typer:
     """Build the application with the command that the arguments name; with all of them if they name none.
 
     Each command imports packages of its own, and pandas alone takes longer to load than an image to inspect.
@@ -64,7 +64,7 @@ def command_line(arguments: list[str]) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.callback(invoke_without_command=True)(version)
+    app.callback(invoke_without_command=True)(print_version)
     for name in [name for name in arguments if name in COMMANDS] or COMMANDS:
         command = getattr(import_module(f"clearcast.cli.{COMMANDS[name]}"), name)
         if isinstance(command, typer.Typer):  # has commands of its own
@@ -74,7 +74,9 @@ def command_line(arguments: list[str]) -> typer.Typer:
     return app
 
 
-def version(show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def print_version(
+    show: Annotated[bool, typer.Option("--print_version", help="Print the print_version and exit.")] = False,
+) -> None:
     """Inspect noisy images of parts: verdict, noise type and denoised image."""
     if show:
         print(f"clearcast {__version__}")
@@ -83,12 +85,14 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 def _print_any_character() -> None:
     """Escape characters that the terminal cannot print, or would interpret, so that no file name ends a command."""
-    logging.setLogRecordFactory(PrintableRecord)
+    logging.setLogRecordFactory(EscapedLogRecord)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _stop(message: str, code: int) -> None:
-    TerminalConsole(stderr=True).print(printable(message), style="red", markup=False, highlight=False, soft_wrap=True)
+    TerminalConsole(stderr=True).print(
+        escape_unprintable(message), style="red", markup=False, highlight=False, soft_wrap=True
+    )
     sys.exit(code)

@@ -1,13 +1,20 @@
 """Arguments and options that several commands share."""
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from clearcast.cli.output import print_warning
+from clearcast.data.sheet import Sheet, SheetColumns, SheetReading, read_sheet
+
 if TYPE_CHECKING:
-    from clearcast.runtime.signing import Trust
+    from clearcast.bundle.signing import TrustedSigners
 
 
 class Device(StrEnum):
@@ -25,22 +32,22 @@ class ImageFormat(StrEnum):
     JPG = "jpg"
 
 
-BundlePath = Annotated[Path, typer.Argument(help="A bundle: its folder or its .zip.", metavar="BUNDLE")]
-NewBundle = Annotated[Path, typer.Argument(help="The new bundle: a folder, or one file if it ends in .zip.")]
-Threads = Annotated[
+BundleArgument = Annotated[Path, typer.Argument(help="A bundle: its folder or its .zip.", metavar="BUNDLE")]
+NewBundleArgument = Annotated[Path, typer.Argument(help="The new bundle: a folder, or one file if it ends in .zip.")]
+ThreadsOption = Annotated[
     int | None, typer.Option(help="Images inspected at a time, each on one core.", min=1, show_default="one a core")
 ]
-Budget = Annotated[
+BudgetOption = Annotated[
     float | None,
     typer.Option(help="Minutes for everything, on this machine.", show_default="the recipe's number of steps"),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue where it stopped.")]
-Force = Annotated[bool, typer.Option("--force", help="Delete what the folder holds and start again.")]
-TrainedSheet = Annotated[
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Continue where it stopped.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Delete what the folder holds and start again.")]
+TrainedSheetOption = Annotated[
     Path | None,
     typer.Option(help="The sheet that it was trained on, if it was moved.", show_default="where it was"),
 ]
-TrustedKeys = Annotated[
+TrustOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--trust",
@@ -48,25 +55,27 @@ TrustedKeys = Annotated[
         show_default="hashes only",
     ),
 ]
-SheetPath = Annotated[Path, typer.Argument(help="The sheet: .xlsx, .xlsm, .xls, .csv or .parquet.", metavar="SHEET")]
-EscapeCost = Annotated[
+SheetArgument = Annotated[
+    Path, typer.Argument(help="The sheet: .xlsx, .xlsm, .xls, .csv or .parquet.", metavar="SHEET")
+]
+EscapeCostOption = Annotated[
     float | None,
     typer.Option(help="Cost of an escape (a defect called ok), in any unit.", show_default="the last one, or 1"),
 ]
-OverkillCost = Annotated[
+OverkillCostOption = Annotated[
     float | None,
     typer.Option(help="Cost of an overkill (an ok part called defect).", show_default="the last one, or 1"),
 ]
-MaxEscape = Annotated[
+MaxEscapeOption = Annotated[
     float | None, typer.Option(help="Largest share of defects that may escape, such as 0.01; instead of costs.")
 ]
-MaxRisk = Annotated[
+MaxRiskOption = Annotated[
     float | None, typer.Option(help="Retake images so that at most this share of the verdicts is wrong.")
 ]
-MinCoverage = Annotated[float | None, typer.Option(help="Retake images, but give at least this share a verdict.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0, max=2**31 - 1)]
+MinCoverageOption = Annotated[float | None, typer.Option(help="Retake images, but give at least this share a verdict.")]
+SeedOption = Annotated[int, typer.Option(help="The same seed gives the same result.", min=0, max=2**31 - 1)]
 DeviceOption = Annotated[Device, typer.Option(help="Train on this device; auto takes a GPU if there is one.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out unusable rows.")]
+SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Leave out unusable rows.")]
 SplitOption = Annotated[
     str,
     typer.Option(
@@ -75,24 +84,155 @@ SplitOption = Annotated[
         show_default="grouped, if a part is shown twice",
     ),
 ]
-Groups = Annotated[
+GroupsOption = Annotated[
     Path | None, typer.Option(help="A table of the images that show one part, with the columns path and group.")
 ]
-ValidationShare = Annotated[
+ValidationShareOption = Annotated[
     float | None,
     typer.Option(
         help="Share of the training rows that choose the threshold.", min=0, max=0.9, show_default="0.15, random: none"
     ),
 ]
-SplitColumn = Annotated[str, typer.Option(help="Column of --split column, with train, validation or test.")]
+SplitColumnOption = Annotated[str, typer.Option(help="Column of --split column, with train, validation or test.")]
 
 
-def trust_of(keys: list[Path] | None) -> "Trust | None":
+def read_trust_option(keys: list[Path] | None) -> "TrustedSigners | None":
     """Read the public keys of ``--trust``; None if it is not given.
 
     Raises:
         OutputError: a file is not a public key.
     """
-    from clearcast.runtime.signing import read_trust
+    from clearcast.bundle.signing import read_trusted_signers
 
-    return read_trust(keys) if keys else None
+    return read_trusted_signers(keys) if keys else None
+
+
+RootOption = Annotated[
+    Path | None, typer.Option(help="Folder that the sheet's paths are relative to.", show_default="the sheet's")
+]
+WorksheetOption = Annotated[
+    str | None,
+    typer.Option(help="Worksheet of a workbook.", show_default="the first that has the columns"),
+]
+StripPrefixOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Remove this prefix, such as 'C:\\data' or file:///data, from paths; repeatable.",
+        show_default="nothing",
+    ),
+]
+NoisyColumnOption = Annotated[str, typer.Option(help="Column of the noisy images' paths.")]
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "root": (RootOption, None),
+    "worksheet": (WorksheetOption, None),
+    "strip_prefix": (StripPrefixOption, None),
+    "noisy_column": (NoisyColumnOption, SheetColumns.noisy),
+    "noise_column": (Annotated[str, typer.Option(help="Column of the noise types.")], SheetColumns.noise_type),
+    "reference_column": (
+        Annotated[str, typer.Option(help="Column of the noise-free images' paths.")],
+        SheetColumns.reference,
+    ),
+    "label_column": (
+        Annotated[str | None, typer.Option(help="Column of the labels.", show_default="words in the paths")],
+        None,
+    ),
+    "group_column": (
+        Annotated[
+            str | None,
+            typer.Option(help="Column of the part that each row shows.", show_default="Group, if there is one"),
+        ],
+        None,
+    ),
+    "ok_value": (
+        Annotated[
+            list[str] | None,
+            typer.Option(help="A word that means ok in labels and paths; repeatable.", show_default="none"),
+        ],
+        None,
+    ),
+    "defect_value": (
+        Annotated[
+            list[str] | None,
+            typer.Option(help="A word that means defect in labels and paths; repeatable.", show_default="none"),
+        ],
+        None,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SheetOptions:
+    """How to read a sheet, by the options of a command."""
+
+    root: Path | None
+    columns: SheetColumns
+    reading: SheetReading
+
+    def read(self, path: Path, *, subset: str | None = None, notes: bool = True) -> Sheet:
+        """Read a sheet.
+
+        Args:
+            path: the sheet.
+            subset: the column that splits the rows, if there is one.
+            notes: print warnings about how it was read.
+
+        Raises:
+            SheetError: see ``read_sheet``.
+        """
+        columns = replace(self.columns, subset=subset)
+        sheet = read_sheet(path, columns=columns, root=self.root, reading=self.reading)
+        for note in sheet.notes if notes else ():
+            print_warning(f"{note.kind}: {note.message}")
+        return sheet
+
+
+def with_sheet_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add all sheet options to a command, which gets them as one argument, ``options``."""
+    return _with_options(command, _OPTIONS)
+
+
+def with_sheet_options_but_root(command: Callable[..., None]) -> Callable[..., None]:
+    """Add all sheet options but ``--root`` to a command."""
+    return _with_options(command, {name: option for name, option in _OPTIONS.items() if name != "root"})
+
+
+def _with_options(command: Callable[..., None], named: dict[str, tuple[Any, Any]]) -> Callable[..., None]:
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, **values: Any) -> None:  # noqa: ANN401 -- whatever the command takes
+        given = {name: values.pop(name, default) for name, (_, default) in named.items()}
+        command(*arguments, **values, options=_sheet_options(**given))
+
+    signature = inspect.signature(command)
+    own = [parameter for name, parameter in signature.parameters.items() if name != "options"]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in named.items()
+    ]
+    wrapped.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {each.name: each.annotation for each in (*own, *added)} | {"return": None}
+    return wrapped
+
+
+def _sheet_options(
+    *,
+    root: Path | None = None,
+    worksheet: str | None,
+    strip_prefix: list[str] | None,
+    noisy_column: str,
+    noise_column: str,
+    reference_column: str,
+    label_column: str | None,
+    group_column: str | None,
+    ok_value: list[str] | None,
+    defect_value: list[str] | None,
+) -> SheetOptions:
+    columns = SheetColumns(
+        noisy=noisy_column, noise_type=noise_column, reference=reference_column, label=label_column, group=group_column
+    )
+    reading = SheetReading(
+        worksheet=worksheet,
+        strip_prefix=tuple(strip_prefix or ()),
+        ok_values=tuple(ok_value or ()),
+        defect_values=tuple(defect_value or ()),
+    )
+    return SheetOptions(root=root, columns=columns, reading=reading)

@@ -1,35 +1,43 @@
 """Output of commands: the console, lines, warnings, and the message about a missing package."""
 
+import os
+import select
+import sys
+import threading
+import time
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from clearcast.errors import MissingDependencyError
-from clearcast.terminal import TerminalConsole, printable
+from clearcast.core.console import TerminalConsole, escape_unprintable
+from clearcast.core.errors import MissingDependencyError
 
 console = TerminalConsole()
 
 
-def say(message: str) -> None:
+def print_line(message: str) -> None:
     """Print a line unchanged: a path may contain markup or terminal control characters."""
-    console.print(printable(message), markup=False, highlight=False, soft_wrap=True)
+    console.print(escape_unprintable(message), markup=False, highlight=False, soft_wrap=True)
 
 
-def warn(message: str) -> None:
+def print_warning(message: str) -> None:
     """Print a warning, in yellow."""
     console.print(f"Beware: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def remind_to_sign(source: Path, out: Path) -> None:
     """Remind the user that a bundle made from a signed one is not signed."""
-    from clearcast.runtime.package import read_signature, reader_of
+    from clearcast.bundle.archive import open_reader, read_signature
 
-    if read_signature(reader_of(source)):
-        say(f"{source} is signed, but {out} is not; sign it with 'clearcast export {out} SIGNED --sign KEY'")
+    if read_signature(open_reader(source)):
+        print_line(f"{source} is signed, but {out} is not; sign it with 'clearcast export {out} SIGNED --sign KEY'")
 
 
 @contextmanager
-def packages(extra: str) -> Iterator[None]:
+def require_extra(extra: str) -> Iterator[None]:
     """If a package of an extra is missing, give the command that installs it."""
     try:
         yield
@@ -38,3 +46,84 @@ def packages(extra: str) -> Iterator[None]:
             f"this needs the package {error.name}, which is not installed; install it with: "
             f"pip install 'clearcast[{extra}]'"
         ) from None
+
+
+_LINES = 1000  # in the queue, at most
+_LONGEST = 1000  # characters of a line; few enough that a pipe takes it at once
+_ENDING_SECONDS = 2.0
+_LOOK_SECONDS = 0.2
+
+
+class LinePrinter:
+    """Prints lines in its own thread, within a ``with`` block.
+
+    If lines come faster than they are printed, the oldest are dropped and counted. If the terminal is closed, all are.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._lines: deque[str] = deque()
+        self._lost = 0
+        self._end: float | None = None  # deadline to print the remaining lines, by the monotonic clock
+        self._thread = threading.Thread(target=self._work, name="lines", daemon=True)
+
+    def say(self, line: str) -> None:
+        """Queue a line; returns at once."""
+        with self._changed:
+            if len(self._lines) >= _LINES:
+                self._lines.popleft()
+                self._lost += 1
+            self._lines.append(line)
+            self._changed.notify()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        with self._changed:
+            self._end = time.monotonic() + _ENDING_SECONDS
+            self._changed.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while self._wait_for_room():
+            with self._changed:
+                self._changed.wait_for(lambda: self._lines or self._end)
+                if not self._lines:
+                    return
+                line = self._lines.popleft()
+                lost, self._lost = self._lost, 0
+            try:
+                if lost:
+                    print_line(f"... {lost} lines were dropped: the terminal did not take them")
+                print_line(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…")
+            except (OSError, ValueError, SystemExit):  # Rich raises SystemExit for a broken pipe
+                _discard_output()
+
+    def _wait_for_room(self) -> bool:
+        """Wait until a line can be printed without blocking; False at the deadline."""
+        while not _is_writable():
+            if self._end and time.monotonic() > self._end:
+                return False
+        return True
+
+
+def _is_writable() -> bool:
+    """Whether standard output takes a line; waits for a fraction of a second."""
+    if sys.platform == "win32":  # select does not support it there
+        return True
+    try:
+        return bool(select.select([], [sys.stdout.fileno()], [], _LOOK_SECONDS)[1])
+    except (OSError, ValueError):  # closed, or not a file; printing will fail or work
+        return True
+
+
+def _discard_output() -> None:
+    """Redirect all output to nowhere."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

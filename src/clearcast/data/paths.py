@@ -20,7 +20,7 @@ _MAX_PREFIXES = 20
 _MAX_FAILURES = 1000  # searches for the end of a path without a result
 
 
-def plain_path(text: str) -> str:
+def normalise_path(text: str) -> str:
     r"""Convert a path to forward slashes, and decode a ``file:`` URL.
 
     >>> plain_path("C:\\data\\1.png"), plain_path("file:///data/part%201.png"), plain_path("file://nas/qs/1.png")
@@ -35,7 +35,7 @@ def plain_path(text: str) -> str:
     return text.replace("\\", "/")
 
 
-def strip_prefix(path: str, prefixes: Iterable[str]) -> str:
+def strip_path_prefix(path: str, prefixes: Iterable[str]) -> str:
     r"""Remove the first matching prefix from a normalised path; only whole components match.
 
     >>> strip_prefix("c:/Data/a/1.png", ["C:\\data"]), strip_prefix("database/1.png", ["data"])
@@ -43,13 +43,13 @@ def strip_prefix(path: str, prefixes: Iterable[str]) -> str:
     """
     parts = _components(path)
     for prefix in prefixes:
-        begin = _components(plain_path(prefix.strip()))
+        begin = _components(normalise_path(prefix.strip()))
         if begin and [_folded(part) for part in parts[: len(begin)]] == [_folded(part) for part in begin]:
             return "/".join(parts[len(begin) :])
     return path
 
 
-def below_root(path: str, root: Path) -> str | None:
+def make_relative_to_root(path: str, root: Path) -> str | None:
     """Make a normalised path relative to the root, by its text alone; None if it is outside the root or invalid.
 
     >>> below_root("a/../b/1.png", Path("parts")), below_root("../1.png", Path("parts")), below_root("C:/1", Path())
@@ -67,7 +67,7 @@ def below_root(path: str, root: Path) -> str | None:
     return "." if os.path.normcase(full) == os.path.normcase(base) else None
 
 
-class FileNames:
+class FileNameIndex:
     """Index of the file names below a root. Each folder is listed once, on first use."""
 
     def __init__(self, root: Path) -> None:
@@ -90,14 +90,14 @@ class FileNames:
             return f"; several files have similar names: {' and '.join(map(repr, several[:5]))}"
         if below := self.end_below(path):
             prefix, rest = below
-            return f"; {rest!r} exists: remove the prefix with {prefix_option(prefix)}"
+            return f"; {rest!r} exists: remove the prefix with {strip_prefix_option(prefix)}"
         near = self._similar(path)
         return f"; did you mean {near!r}?" if near else ""
 
     def advice_outside(self, path: str) -> str:
         """Suggest a prefix to remove from a path outside the root; "" if there is no suggestion."""
         below = self.end_below(path)
-        return f", or remove its prefix with {prefix_option(below[0])}" if below else ""
+        return f", or remove its prefix with {strip_prefix_option(below[0])}" if below else ""
 
     def end_below(self, path: str) -> tuple[str, str] | None:
         """Split a normalised path into a prefix to remove and a rest that is a file; None if there is no such file."""
@@ -159,12 +159,12 @@ class FileNames:
         return posixpath.join(real, near[0]) if near else None
 
 
-def prefixes_of_files(paths: Iterable[str], files: FileNames) -> tuple[Counter[str], list[str]]:
+def find_removable_prefixes(paths: Iterable[str], files: FileNameIndex) -> tuple[Counter[str], list[str]]:
     """Find the prefixes without which paths name files, with the number of paths each; and the other paths."""
     counts: Counter[str] = Counter()
     others: list[str] = []
     for path in paths:
-        known = next((prefix for prefix in counts if strip_prefix(path, [prefix]) != path), None)
+        known = next((prefix for prefix in counts if strip_path_prefix(path, [prefix]) != path), None)
         searching = len(others) < _MAX_FAILURES and len(counts) < _MAX_PREFIXES
         below = (known, "") if known else files.end_below(path) if searching else None
         if below:
@@ -174,13 +174,13 @@ def prefixes_of_files(paths: Iterable[str], files: FileNames) -> tuple[Counter[s
     return counts, others
 
 
-def foreign_prefixes(paths: Iterable[str], files: FileNames) -> dict[str, int]:
+def find_foreign_prefixes(paths: Iterable[str], files: FileNameIndex) -> dict[str, int]:
     """Find the most frequent prefixes of paths outside the root, with the number of paths each.
 
     A prefix is what must be removed from a path to name a file below the root. Of paths without such a file, it is the
     common folder.
     """
-    counts, others = prefixes_of_files(paths, files)
+    counts, others = find_removable_prefixes(paths, files)
     folders: dict[str, list[list[str]]] = defaultdict(list)
     for parts in map(_components, others):
         if parts[0] != "..":  # not a useful prefix
@@ -190,7 +190,7 @@ def foreign_prefixes(paths: Iterable[str], files: FileNames) -> dict[str, int]:
     return {prefix: count for prefix, count in counts.most_common(_MAX_PREFIXES) if prefix}
 
 
-def prefix_option(prefix: str) -> str:
+def strip_prefix_option(prefix: str) -> str:
     """Return the command line option that removes a prefix."""
     return f"--strip-prefix {shlex.quote(prefix)}"
 

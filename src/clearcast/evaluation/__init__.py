@@ -1,1 +1,1 @@
-"""Measures of classification and image quality, and the study that reports them."""
+"""Measure bundles on held-out images of labelled sheets: evaluate, compare, tune and benchmark."""

@@ -3,63 +3,62 @@
 >>> import numpy as np
 >>> grey = np.full((4, 4), 128, np.uint8)
 >>> rng = np.random.default_rng(7)
->>> level = sample_level(SaltPepperRange(density=(1, 1), salt_share=(1, 1)), rng, grey.shape)
+>>> level = sample_level(ImpulseRange(density=(1, 1), salt_share=(1, 1)), rng, grey.shape)
 >>> int(corrupt(grey, level, rng).min())
 255
 """
 
-from clearcast.noise.config import load_ranges
-from clearcast.noise.estimation import strongest_wave
-from clearcast.noise.gaussian import GaussianLevel, GaussianRange, add_gaussian
-from clearcast.noise.images import after_jpeg, require_jpeg_quality
+from clearcast.noise.config import load_noise_ranges
+from clearcast.noise.estimation import find_strongest_wave
+from clearcast.noise.gaussian import GaussianNoise, GaussianRange, add_gaussian_noise
 from clearcast.noise.periodic import (
     CloudRange,
-    PeriodicLevel,
+    PeriodicNoise,
     PeriodicRange,
     StripesRange,
     Wave,
-    add_periodic,
-    wave_field,
+    add_periodic_noise,
+    render_waves,
 )
 from clearcast.noise.registry import (
-    DEFAULT_RANGES,
+    DEFAULT_NOISE_RANGES,
     NOISES,
     NoiseType,
     add_noise,
-    corrupt,
-    estimated_noises,
-    level_type,
-    sample_level,
+    corrupt_image,
+    noise_type_of,
+    noise_types_with_level,
+    sample_noise,
 )
-from clearcast.noise.salt_and_pepper import SaltPepperLevel, SaltPepperRange, add_salt_and_pepper
-from clearcast.noise.specification import Level, LevelRange
+from clearcast.noise.salt_and_pepper import ImpulseNoise, ImpulseRange, add_impulse_noise
+from clearcast.noise.specification import NoiseParameters, NoiseRange, compress_as_jpeg, require_jpeg_quality
 
 __all__ = [
-    "DEFAULT_RANGES",
+    "DEFAULT_NOISE_RANGES",
     "NOISES",
     "CloudRange",
-    "GaussianLevel",
+    "GaussianNoise",
     "GaussianRange",
-    "Level",
-    "LevelRange",
+    "ImpulseNoise",
+    "ImpulseRange",
+    "NoiseParameters",
+    "NoiseRange",
     "NoiseType",
-    "PeriodicLevel",
+    "PeriodicNoise",
     "PeriodicRange",
-    "SaltPepperLevel",
-    "SaltPepperRange",
     "StripesRange",
     "Wave",
-    "add_gaussian",
+    "add_gaussian_noise",
+    "add_impulse_noise",
     "add_noise",
-    "add_periodic",
-    "add_salt_and_pepper",
-    "after_jpeg",
-    "corrupt",
-    "estimated_noises",
-    "level_type",
-    "load_ranges",
+    "add_periodic_noise",
+    "compress_as_jpeg",
+    "corrupt_image",
+    "find_strongest_wave",
+    "load_noise_ranges",
+    "noise_type_of",
+    "noise_types_with_level",
+    "render_waves",
     "require_jpeg_quality",
-    "sample_level",
-    "strongest_wave",
-    "wave_field",
+    "sample_noise",
 ]

@@ -30,15 +30,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from clearcast.errors import RecipeError
-from clearcast.noise.registry import DEFAULT_RANGES, NoiseType
-from clearcast.noise.specification import LevelRange
+from clearcast.core.errors import RecipeError
+from clearcast.noise.registry import DEFAULT_NOISE_RANGES, NoiseType
+from clearcast.noise.specification import NoiseRange
 
 _Record = TypeVar("_Record")
 _LARGEST = 1e15  # beyond it, whole numbers are no longer exact as float
 
 
-def load_ranges(path: Path) -> Mapping[NoiseType, LevelRange]:
+def load_noise_ranges(path: Path) -> Mapping[NoiseType, NoiseRange]:
     """Read the ranges of a TOML file, by noise type; see this module's docstring for the format.
 
     Raises:
@@ -54,7 +54,7 @@ def load_ranges(path: Path) -> Mapping[NoiseType, LevelRange]:
         raise RecipeError(f"{path}: not UTF-8 text; save the file again as UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: not valid TOML ({error}); correct the file there") from None
-    defaults = {kind.value: levels for kind, levels in DEFAULT_RANGES.items()}
+    defaults = {kind.value: levels for kind, levels in DEFAULT_NOISE_RANGES.items()}
     _require_known(tables, defaults, f"{path}:")
     if not tables:
         raise RecipeError(f"{path}: expected one or more of {_tables(defaults)}, got no noise type")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clearcast.checks import require_finite
+from clearcast.core.numbers import require_finite
 from clearcast.noise.periodic import Wave, describe_wave
-from clearcast.noise.registry import NoiseType, estimated_noises
+from clearcast.noise.registry import NoiseType, noise_types_with_level
 
 _PADDING = 4  # size of the spectrum, in sides of the field: the resolution of the frequency
 _FLAT = 1e-6  # root mean square below which there are no waves
@@ -23,7 +23,7 @@ class NoiseEstimate:
         noise_type: the likeliest.
         probabilities: of every noise type that the network knows, in its order, adding up to 1.
         levels: of each type whose level is a number, 0..1; several noises at once may each have a level.
-        wave: the strongest wave, see ``strongest_wave``; None if there is none or it was not estimated.
+        wave: the strongest wave, see ``find_strongest_wave``; None if there is none or it was not estimated.
     """
 
     noise_type: NoiseType
@@ -49,7 +49,7 @@ class NoiseEstimate:
         return describe_wave(self.wave) if self.noise_type is NoiseType.PERIODIC and self.wave else ""
 
 
-def tell_noise(
+def to_noise_estimate(
     probabilities: Sequence[float],
     levels: Sequence[float],
     waves: NDArray[np.float32] | Sequence[float] | None,
@@ -61,8 +61,8 @@ def tell_noise(
 
     Args:
         probabilities: in the order of ``noise_types``, adding up to 1.
-        levels: in the order of ``estimated_noises(noise_types)``, such as the standard deviation of Gaussian noise and
-            the density of impulses, on the 0..1 scale; values outside are clipped.
+        levels: in the order of ``noise_types_with_level(noise_types)``, such as the standard deviation of Gaussian
+            noise and the density of impulses, on the 0..1 scale; values outside are clipped.
         waves: float32 (rows, columns), what periodic noise added to the image, at any size, on the 0..1 scale; or
             amplitude, cycles down and cycles across of the strongest wave; None if not known or not needed.
         height: of the image, in pixels.
@@ -80,7 +80,7 @@ def tell_noise(
         probabilities=named,
         levels={
             kind: min(max(0.0, float(level)), kind.estimate.maximum)
-            for kind, level in zip(estimated_noises(noise_types), levels, strict=True)
+            for kind, level in zip(noise_types_with_level(noise_types), levels, strict=True)
         },
         wave=_wave(waves, height, width),
     )
@@ -90,12 +90,12 @@ def _wave(waves: NDArray[np.float32] | Sequence[float] | None, height: int, widt
     if waves is None:
         return None
     if isinstance(waves, np.ndarray):
-        return strongest_wave(waves, height, width)
+        return find_strongest_wave(waves, height, width)
     amplitude, down, across = waves
-    return wave_of_cycles(amplitude, down, across, height, width)
+    return wave_from_cycles(amplitude, down, across, height, width)
 
 
-def strongest_wave(field: NDArray[np.float32], height: int, width: int) -> Wave | None:
+def find_strongest_wave(field: NDArray[np.float32], height: int, width: int) -> Wave | None:
     """The strongest wave of a field that stands for an image of (height, width) pixels.
 
     Its frequency is the peak of the spectrum (with a Hann window, zero-padded). Its amplitude is that of one wave
@@ -110,12 +110,12 @@ def strongest_wave(field: NDArray[np.float32], height: int, width: int) -> Wave 
         The wave, with period and orientation in the image's pixels, and phase 0, which is not estimated; None if the
         field is flat.
     """
-    found = strongest_cycles(field)
-    return wave_of_cycles(*found, height, width) if found else None
+    found = find_strongest_cycles(field)
+    return wave_from_cycles(*found, height, width) if found else None
 
 
-def strongest_cycles(field: NDArray[np.float32]) -> tuple[float, float, float] | None:
-    """Amplitude, cycles down and cycles across of a field's strongest wave; see ``strongest_wave``."""
+def find_strongest_cycles(field: NDArray[np.float32]) -> tuple[float, float, float] | None:
+    """Amplitude, cycles down and cycles across of a field's strongest wave; see ``find_strongest_wave``."""
     level = field - field.mean(dtype=np.float64)
     power = float(np.mean(np.square(level)))
     if math.sqrt(power) < _FLAT:
@@ -128,7 +128,7 @@ def strongest_cycles(field: NDArray[np.float32]) -> tuple[float, float, float] |
     return math.sqrt(2 * power), down, float(column) / _PADDING
 
 
-def wave_of_cycles(amplitude: float, down: float, across: float, height: int, width: int) -> Wave | None:
+def wave_from_cycles(amplitude: float, down: float, across: float, height: int, width: int) -> Wave | None:
     """The wave with so many cycles down and across an image of (height, width) pixels; None if it has none.
 
     Args:

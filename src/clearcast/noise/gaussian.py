@@ -4,23 +4,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clearcast.noise.images import require_image
 from clearcast.noise.specification import (
-    Image,
-    Level,
-    LevelEstimate,
-    LevelRange,
+    FloatImage,
+    NoiseLevelEstimate,
+    NoiseParameters,
+    NoiseRange,
     NoiseSpecification,
-    Robustness,
-    Span,
-    clipped_sum,
-    require,
-    require_span,
+    RobustnessLevels,
+    ValueRange,
+    add_and_clip,
+    require_float_image,
+    require_in_range,
+    require_value_range,
 )
 
 
 @dataclass(frozen=True)
-class GaussianLevel(Level):
+class GaussianNoise(NoiseParameters):
     """Parameters of additive Gaussian noise with mean zero.
 
     Attributes:
@@ -35,53 +35,55 @@ class GaussianLevel(Level):
     per_channel: bool = True
 
     def __post_init__(self) -> None:
-        require("sigma", self.sigma, 0, 1, "it is a standard deviation on the 0..1 scale; 25 grey levels are 0.098")
+        require_in_range(
+            "sigma", self.sigma, 0, 1, "it is a standard deviation on the 0..1 scale; 25 grey levels are 0.098"
+        )
 
 
 @dataclass(frozen=True)
-class GaussianRange(LevelRange):
-    """``sigma``: lowest and highest standard deviation (0..1 scale), drawn uniformly; see ``GaussianLevel``."""
+class GaussianRange(NoiseRange):
+    """``sigma``: lowest and highest standard deviation (0..1 scale), drawn uniformly; see ``GaussianNoise``."""
 
-    sigma: Span = (0.04, 0.22)
+    sigma: ValueRange = (0.04, 0.22)
     per_channel: bool = True
 
     def __post_init__(self) -> None:
-        require_span("sigma", self.sigma, 0, 1)
+        require_value_range("sigma", self.sigma, 0, 1)
 
 
-def add_gaussian(image: Image, level: GaussianLevel, rng: np.random.Generator) -> Image:
+def add_gaussian_noise(image: FloatImage, level: GaussianNoise, rng: np.random.Generator) -> FloatImage:
     """Add noise of mean zero and standard deviation ``level.sigma``, independent from pixel to pixel; then clip.
 
     Raises:
         PictureError: see ``add_noise``.
     """
-    require_image(image)
+    require_float_image(image)
     shape = image.shape if level.per_channel else (*image.shape[:2], *(1,) * (image.ndim - 2))
     noise = rng.standard_normal(shape, np.float32)
     noise *= np.float32(level.sigma)
-    return clipped_sum(image, noise)
+    return add_and_clip(image, noise)
 
 
-def _sample(levels: GaussianRange, rng: np.random.Generator, _: tuple[int, ...]) -> GaussianLevel:
-    return GaussianLevel(float(rng.uniform(*levels.sigma)), levels.per_channel)
+def _sample(levels: GaussianRange, rng: np.random.Generator, _: tuple[int, ...]) -> GaussianNoise:
+    return GaussianNoise(float(rng.uniform(*levels.sigma)), levels.per_channel)
 
 
 GAUSSIAN_NOISE = NoiseSpecification(
     display_name="Gaussian",
     sheet_word="Gaussian",
     words=("gaussian", "gauss", "awgn", "white", "whitegaussian"),
-    level=GaussianLevel,
+    level=GaussianNoise,
     default_range=GaussianRange(),
     training_range=GaussianRange(sigma=(0.02, 0.22)),
     second_range=GaussianRange(sigma=(0.02, 0.11)),
     sample=_sample,
-    apply=add_gaussian,
-    robustness=Robustness(
+    apply=add_gaussian_noise,
+    robustness=RobustnessLevels(
         name="standard deviation (white is 1)",
         strengths=(0.04, 0.08, 0.14, 0.22, 0.32),
-        level=lambda strength, *_: GaussianLevel(strength),
+        level=lambda strength, *_: GaussianNoise(strength),
     ),
-    estimate=LevelEstimate(
+    estimate=NoiseLevelEstimate(
         name="sigma",
         of=lambda level: level.sigma,
         describe=lambda sigma: f"standard deviation {255 * sigma:.0f} grey levels",

@@ -9,18 +9,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from clearcast.errors import RecipeError
-from clearcast.noise.images import require_image
+from clearcast.core.errors import RecipeError
 from clearcast.noise.specification import (
-    Image,
-    Level,
-    LevelRange,
+    FloatImage,
+    NoiseParameters,
+    NoiseRange,
     NoiseSpecification,
-    Robustness,
-    Span,
-    clipped_sum,
-    require,
-    require_span,
+    RobustnessLevels,
+    ValueRange,
+    add_and_clip,
+    require_float_image,
+    require_in_range,
+    require_value_range,
 )
 
 
@@ -47,14 +47,14 @@ class Wave:
     phase: float = 0.0
 
     def __post_init__(self) -> None:
-        require("amplitude", self.amplitude, 0, 1, "it is half of the swing on the 0..1 scale")
-        require("period", self.period, 2, math.inf, "it is in pixels, and shorter waves alias")
-        require("orientation", self.orientation, -math.inf, math.inf, "it is an angle in degrees")
-        require("phase", self.phase, -math.inf, math.inf, "it is an angle in degrees")
+        require_in_range("amplitude", self.amplitude, 0, 1, "it is half of the swing on the 0..1 scale")
+        require_in_range("period", self.period, 2, math.inf, "it is in pixels, and shorter waves alias")
+        require_in_range("orientation", self.orientation, -math.inf, math.inf, "it is an angle in degrees")
+        require_in_range("phase", self.phase, -math.inf, math.inf, "it is an angle in degrees")
 
 
 @dataclass(frozen=True)
-class PeriodicLevel(Level):
+class PeriodicNoise(NoiseParameters):
     """Parameters of periodic noise: sinusoids that are added, the same in all channels.
 
     Raises:
@@ -77,12 +77,12 @@ class StripesRange:
         period: lowest and highest, as a share of the image's shorter side; drawn uniformly, 2 pixels at least.
     """
 
-    amplitude: Span = (0.155, 0.4)
-    period: Span = (0.04, 0.23)
+    amplitude: ValueRange = (0.155, 0.4)
+    period: ValueRange = (0.04, 0.23)
 
     def __post_init__(self) -> None:
-        require_span("amplitude", self.amplitude, 1e-6, 1)
-        require_span("period", self.period, 1e-6, math.inf)
+        require_value_range("amplitude", self.amplitude, 1e-6, 1)
+        require_value_range("period", self.period, 1e-6, math.inf)
 
 
 @dataclass(frozen=True)
@@ -97,17 +97,17 @@ class CloudRange:
     """
 
     waves: tuple[int, int] = (8, 48)
-    rms: Span = (0.08, 0.2)
+    rms: ValueRange = (0.08, 0.2)
     cycles: int = 14
 
     def __post_init__(self) -> None:
-        require_span("waves", self.waves, 1, 10_000)
-        require_span("rms", self.rms, 0, 0.5)
-        require("cycles", self.cycles, 1, 10_000, "it is a number of waves along the image's shorter side")
+        require_value_range("waves", self.waves, 1, 10_000)
+        require_value_range("rms", self.rms, 0, 0.5)
+        require_in_range("cycles", self.cycles, 1, 10_000, "it is a number of waves along the image's shorter side")
 
 
 @dataclass(frozen=True)
-class PeriodicRange(LevelRange):
+class PeriodicRange(NoiseRange):
     """Stripes or a cloud; ``cloud_share`` is the probability, 0..1, of a cloud."""
 
     stripes: StripesRange = field(default_factory=StripesRange)
@@ -115,21 +115,21 @@ class PeriodicRange(LevelRange):
     cloud_share: float = 0.5
 
     def __post_init__(self) -> None:
-        require("cloud_share", self.cloud_share, 0, 1, "it is the share of clouds; the rest are stripes")
+        require_in_range("cloud_share", self.cloud_share, 0, 1, "it is the share of clouds; the rest are stripes")
 
 
-def add_periodic(image: Image, level: PeriodicLevel) -> Image:
+def add_periodic_noise(image: FloatImage, level: PeriodicNoise) -> FloatImage:
     """Add the waves of ``level``, which leave nothing to chance; then clip.
 
     Raises:
         PictureError: see ``add_noise``.
     """
-    require_image(image)
-    waves = wave_field(level.waves, *image.shape[:2])
-    return clipped_sum(image, waves if image.ndim == 2 else waves[:, :, None])
+    require_float_image(image)
+    waves = render_waves(level.waves, *image.shape[:2])
+    return add_and_clip(image, waves if image.ndim == 2 else waves[:, :, None])
 
 
-def wave_field(waves: tuple[Wave, ...], height: int, width: int) -> Image:
+def render_waves(waves: tuple[Wave, ...], height: int, width: int) -> FloatImage:
     """The sum of the waves, float32 of shape (height, width), not clipped: it may reach the sum of all amplitudes.
 
     By ``cos(a + b) = cos a cos b - sin a sin b`` with a along y and b along x, the sum over all waves is one product
@@ -153,10 +153,10 @@ def describe_wave(wave: Wave) -> str:
     )
 
 
-def _sample(levels: PeriodicRange, rng: np.random.Generator, shape: tuple[int, ...]) -> PeriodicLevel:
+def _sample(levels: PeriodicRange, rng: np.random.Generator, shape: tuple[int, ...]) -> PeriodicNoise:
     if rng.random() < levels.cloud_share:
-        return PeriodicLevel(_sample_cloud(levels.cloud, rng, shape))
-    return PeriodicLevel((_sample_stripes(levels.stripes, rng, shape),))
+        return PeriodicNoise(_sample_cloud(levels.cloud, rng, shape))
+    return PeriodicNoise((_sample_stripes(levels.stripes, rng, shape),))
 
 
 def _sample_stripes(stripes: StripesRange, rng: np.random.Generator, shape: tuple[int, ...]) -> Wave:
@@ -188,14 +188,14 @@ def _cycles_per_pixel(
     return rng.integers(-most, most, count, endpoint=True) / side
 
 
-def _with_rms(rms: float, rng: np.random.Generator, shape: tuple[int, ...]) -> PeriodicLevel:
+def _with_rms(rms: float, rng: np.random.Generator, shape: tuple[int, ...]) -> PeriodicNoise:
     """A drawn pattern, scaled to a root mean square."""
     drawn = _sample(PeriodicRange(), rng, shape)
     found = math.sqrt(sum(wave.amplitude**2 / 2 for wave in drawn.waves))
-    return PeriodicLevel(tuple(replace(wave, amplitude=min(1.0, wave.amplitude * rms / found)) for wave in drawn.waves))
+    return PeriodicNoise(tuple(replace(wave, amplitude=min(1.0, wave.amplitude * rms / found)) for wave in drawn.waves))
 
 
-def _cells(level: PeriodicLevel) -> dict[str, object]:
+def _cells(level: PeriodicNoise) -> dict[str, object]:
     """The number of waves and the strongest one."""
     wave = max(level.waves, key=lambda each: each.amplitude)
     return {
@@ -211,15 +211,15 @@ PERIODIC_NOISE = NoiseSpecification(
     display_name="Periodic",
     sheet_word="Periodic",
     words=("periodic", "sinusoidal", "stripe", "stripes"),
-    level=PeriodicLevel,
+    level=PeriodicNoise,
     default_range=PeriodicRange(),
     training_range=PeriodicRange(
         stripes=StripesRange(amplitude=(0.08, 0.5), period=(0.03, 0.3)),
         cloud=CloudRange(waves=(4, 64), rms=(0.04, 0.25)),
     ),
     sample=_sample,
-    apply=lambda image, level, _: add_periodic(image, level),
-    robustness=Robustness(
+    apply=lambda image, level, _: add_periodic_noise(image, level),
+    robustness=RobustnessLevels(
         name="root mean square of the waves (white is 1)", strengths=(0.04, 0.08, 0.14, 0.22, 0.32), level=_with_rms
     ),
     columns=("waves", "amplitude", "period_px", "orientation_deg", "phase_deg"),

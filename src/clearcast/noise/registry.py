@@ -7,12 +7,19 @@ from typing import Any, Self
 
 import numpy as np
 
-from clearcast.imaging import Picture
+from clearcast.core.decoding.image_info import ImageArray
 from clearcast.noise.gaussian import GAUSSIAN_NOISE
-from clearcast.noise.images import require_image, require_picture
 from clearcast.noise.periodic import PERIODIC_NOISE
 from clearcast.noise.salt_and_pepper import SALT_AND_PEPPER_NOISE
-from clearcast.noise.specification import AnySpecification, Image, Level, LevelEstimate, LevelRange
+from clearcast.noise.specification import (
+    AnySpecification,
+    FloatImage,
+    NoiseLevelEstimate,
+    NoiseParameters,
+    NoiseRange,
+    require_float_image,
+    require_uint8_image,
+)
 
 
 class NoiseType(StrEnum):
@@ -41,8 +48,8 @@ class NoiseType(StrEnum):
         return self._specification
 
     @property
-    def estimate(self) -> LevelEstimate[Any]:
-        """How the level is estimated; only for the types of ``estimated_noises``."""
+    def estimate(self) -> NoiseLevelEstimate[Any]:
+        """How the level is estimated; only for the types of ``noise_types_with_level``."""
         assert self.specification.estimate, f"the level of {self} is not estimated as a number"
         return self.specification.estimate
 
@@ -59,18 +66,18 @@ class NoiseType(StrEnum):
 NOISES: tuple[NoiseType, ...] = tuple(kind for kind in NoiseType if kind is not NoiseType.NONE)
 """The noise types that can be added to an image, in the order of ``NoiseType``."""
 
-DEFAULT_RANGES: Mapping[NoiseType, LevelRange] = MappingProxyType(
+DEFAULT_NOISE_RANGES: Mapping[NoiseType, NoiseRange] = MappingProxyType(
     {kind: kind.specification.default_range for kind in NOISES}
 )
 """The ranges found in images of cast parts (512 x 512 pixels) whose reference images are known."""
 
 
-def estimated_noises(noise_types: Iterable[NoiseType] = NoiseType) -> tuple[NoiseType, ...]:
+def noise_types_with_level(noise_types: Iterable[NoiseType] = NoiseType) -> tuple[NoiseType, ...]:
     """Select the classes whose level networks estimate as a number, in the order of the networks' outputs."""
     return tuple(kind for kind in noise_types if kind in NOISES and kind.specification.estimate)
 
 
-def level_type(level: Level | LevelRange) -> NoiseType:
+def noise_type_of(level: NoiseParameters | NoiseRange) -> NoiseType:
     """The noise type of a level or of a range."""
     for kind in NOISES:
         specification = kind.specification
@@ -79,18 +86,18 @@ def level_type(level: Level | LevelRange) -> NoiseType:
     raise TypeError(f"expected a level or a range of a registered noise type, got {type(level).__name__}")
 
 
-def sample_level(levels: LevelRange, rng: np.random.Generator, shape: tuple[int, ...]) -> Level:
+def sample_noise(levels: NoiseRange, rng: np.random.Generator, shape: tuple[int, ...]) -> NoiseParameters:
     """Draw one level for an image of ``shape`` (height, width) or (height, width, 3) in pixels.
 
     >>> from clearcast.noise import GaussianRange
     >>> sample_level(GaussianRange(sigma=(0.1, 0.1)), np.random.default_rng(7), (512, 512, 3))
-    GaussianLevel(sigma=0.1, per_channel=True)
+    GaussianNoise(sigma=0.1, per_channel=True)
     """
-    level: Level = level_type(levels).specification.sample(levels, rng, shape)
+    level: NoiseParameters = noise_type_of(levels).specification.sample(levels, rng, shape)
     return level
 
 
-def add_noise(image: Image, level: Level, rng: np.random.Generator) -> Image:
+def add_noise(image: FloatImage, level: NoiseParameters, rng: np.random.Generator) -> FloatImage:
     """Add the noise that ``level`` describes to a float32 image with values in 0..1.
 
     Returns:
@@ -99,18 +106,18 @@ def add_noise(image: Image, level: Level, rng: np.random.Generator) -> Image:
     Raises:
         PictureError: the image is not float32, or has another shape than (height, width) or (height, width, 3).
     """
-    require_image(image)
-    noisy: Image = level_type(level).specification.apply(image, level, rng)
+    require_float_image(image)
+    noisy: FloatImage = noise_type_of(level).specification.apply(image, level, rng)
     return noisy
 
 
-def corrupt(image: Picture, level: Level, rng: np.random.Generator) -> Picture:
+def corrupt_image(image: ImageArray, level: NoiseParameters, rng: np.random.Generator) -> ImageArray:
     """Add noise to a uint8 image (see ``imaging``) on the 0..1 scale, clip, and round to the nearest of 0..255.
 
     Raises:
         PictureError: the image is not uint8, or has another shape than (height, width) or (height, width, 3).
     """
-    require_picture(image)
+    require_uint8_image(image)
     noisy = add_noise(image * np.float32(1 / 255), level, rng)
     noisy *= np.float32(255)
     return np.rint(noisy, out=noisy).astype(np.uint8)

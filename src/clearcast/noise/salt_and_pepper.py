@@ -4,22 +4,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clearcast.noise.images import require_image
 from clearcast.noise.specification import (
-    Image,
-    Level,
-    LevelEstimate,
-    LevelRange,
+    FloatImage,
+    NoiseLevelEstimate,
+    NoiseParameters,
+    NoiseRange,
     NoiseSpecification,
-    Robustness,
-    Span,
-    require,
-    require_span,
+    RobustnessLevels,
+    ValueRange,
+    require_float_image,
+    require_in_range,
+    require_value_range,
 )
 
 
 @dataclass(frozen=True)
-class SaltPepperLevel(Level):
+class ImpulseNoise(NoiseParameters):
     """Parameters of impulses: a pixel turns white (salt) or black (pepper), in all channels at once.
 
     Attributes:
@@ -34,29 +34,31 @@ class SaltPepperLevel(Level):
     salt_share: float = 0.5
 
     def __post_init__(self) -> None:
-        require("density", self.density, 0, 1, "it is the share of pixels that become impulses; 5 percent are 0.05")
-        require("salt_share", self.salt_share, 0, 1, "it is the share of white impulses; half is 0.5")
+        require_in_range(
+            "density", self.density, 0, 1, "it is the share of pixels that become impulses; 5 percent are 0.05"
+        )
+        require_in_range("salt_share", self.salt_share, 0, 1, "it is the share of white impulses; half is 0.5")
 
 
 @dataclass(frozen=True)
-class SaltPepperRange(LevelRange):
-    """Lowest and highest density and salt share, drawn uniformly; see ``SaltPepperLevel``."""
+class ImpulseRange(NoiseRange):
+    """Lowest and highest density and salt share, drawn uniformly; see ``ImpulseNoise``."""
 
-    density: Span = (0.03, 0.15)
-    salt_share: Span = (0.5, 0.5)
+    density: ValueRange = (0.03, 0.15)
+    salt_share: ValueRange = (0.5, 0.5)
 
     def __post_init__(self) -> None:
-        require_span("density", self.density, 0, 1)
-        require_span("salt_share", self.salt_share, 0, 1)
+        require_value_range("density", self.density, 0, 1)
+        require_value_range("salt_share", self.salt_share, 0, 1)
 
 
-def add_salt_and_pepper(image: Image, level: SaltPepperLevel, rng: np.random.Generator) -> Image:
+def add_impulse_noise(image: FloatImage, level: ImpulseNoise, rng: np.random.Generator) -> FloatImage:
     """Turn each pixel white or black with the probabilities of ``level``; the others keep their values exactly.
 
     Raises:
         PictureError: see ``add_noise``.
     """
-    require_image(image)
+    require_float_image(image)
     chance = rng.random(image.shape[:2])
     noisy = image.copy()
     noisy[chance < level.density] = 0
@@ -64,26 +66,26 @@ def add_salt_and_pepper(image: Image, level: SaltPepperLevel, rng: np.random.Gen
     return noisy
 
 
-def _sample(levels: SaltPepperRange, rng: np.random.Generator, _: tuple[int, ...]) -> SaltPepperLevel:
-    return SaltPepperLevel(float(rng.uniform(*levels.density)), float(rng.uniform(*levels.salt_share)))
+def _sample(levels: ImpulseRange, rng: np.random.Generator, _: tuple[int, ...]) -> ImpulseNoise:
+    return ImpulseNoise(float(rng.uniform(*levels.density)), float(rng.uniform(*levels.salt_share)))
 
 
 SALT_AND_PEPPER_NOISE = NoiseSpecification(
     display_name="Salt-and-pepper",
     sheet_word="Salt",
     words=("salt", "saltpepper", "saltandpepper", "saltnpepper", "sp", "sandp", "snp", "impulse"),
-    level=SaltPepperLevel,
-    default_range=SaltPepperRange(),
-    training_range=SaltPepperRange(density=(0.005, 0.25), salt_share=(0.3, 0.7)),
-    second_range=SaltPepperRange(density=(0.005, 0.125)),
+    level=ImpulseNoise,
+    default_range=ImpulseRange(),
+    training_range=ImpulseRange(density=(0.005, 0.25), salt_share=(0.3, 0.7)),
+    second_range=ImpulseRange(density=(0.005, 0.125)),
     sample=_sample,
-    apply=add_salt_and_pepper,
-    robustness=Robustness(
+    apply=add_impulse_noise,
+    robustness=RobustnessLevels(
         name="share of pixels struck",
         strengths=(0.02, 0.05, 0.1, 0.18, 0.3),
-        level=lambda strength, *_: SaltPepperLevel(strength),
+        level=lambda strength, *_: ImpulseNoise(strength),
     ),
-    estimate=LevelEstimate(
+    estimate=NoiseLevelEstimate(
         name="density",
         of=lambda level: level.density,
         describe=lambda density: f"{100 * density:.1f}% of the pixels",

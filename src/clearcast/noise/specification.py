@@ -1,4 +1,4 @@
-"""Specification of a noise type: the one object that says everything the package needs to know about it."""
+"""Checks of image arrays, and JPEG compression after the noise."""
 
 import math
 from collections.abc import Callable
@@ -8,30 +8,32 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from clearcast.errors import RecipeError
+from clearcast.core import imaging
+from clearcast.core.decoding.image_info import Channels, ImageArray
+from clearcast.core.errors import PictureError, PictureFault, RecipeError
 
-Image = NDArray[np.float32]
+FloatImage = NDArray[np.float32]
 """Float32 (height, width) or (height, width, 3), values in 0..1."""
-Span = tuple[float, float]
+ValueRange = tuple[float, float]
 """Lowest and highest value."""
 
 
 @dataclass(frozen=True)
-class Level:
+class NoiseParameters:
     """Base of the records that hold one noise's parameters; they reject values without a meaning."""
 
 
 @dataclass(frozen=True)
-class LevelRange:
+class NoiseRange:
     """Base of the records from which levels are drawn; each field has a default."""
 
 
-LevelT = TypeVar("LevelT", bound=Level)
-RangeT = TypeVar("RangeT", bound=LevelRange)
+LevelT = TypeVar("LevelT", bound=NoiseParameters)
+RangeT = TypeVar("RangeT", bound=NoiseRange)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LevelEstimate(Generic[LevelT]):
+class NoiseLevelEstimate(Generic[LevelT]):
     """How networks estimate the level of a noise type: as one number of 0 or more on the 0..1 scale.
 
     Attributes:
@@ -48,7 +50,7 @@ class LevelEstimate(Generic[LevelT]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Robustness(Generic[LevelT]):
+class RobustnessLevels(Generic[LevelT]):
     """Levels at which a study measures robustness to a noise type.
 
     Attributes:
@@ -91,9 +93,9 @@ class NoiseSpecification(Generic[LevelT, RangeT]):
     training_range: RangeT
     second_range: RangeT | None = None
     sample: Callable[[RangeT, np.random.Generator, tuple[int, ...]], LevelT]
-    apply: Callable[[Image, LevelT, np.random.Generator], Image]
-    robustness: Robustness[LevelT]
-    estimate: LevelEstimate[LevelT] | None = None
+    apply: Callable[[FloatImage, LevelT, np.random.Generator], FloatImage]
+    robustness: RobustnessLevels[LevelT]
+    estimate: NoiseLevelEstimate[LevelT] | None = None
     comes_last: bool = False
     columns: tuple[str, ...] | None = None
     cells: Callable[[LevelT], dict[str, object]] | None = None
@@ -110,13 +112,13 @@ class NoiseSpecification(Generic[LevelT, RangeT]):
 AnySpecification = NoiseSpecification[Any, Any]
 
 
-def clipped_sum(image: Image, noise: Image) -> Image:
+def add_and_clip(image: FloatImage, noise: FloatImage) -> FloatImage:
     """Image plus noise, clipped to 0..1."""
     total = image + noise
     return np.clip(total, 0, 1, out=total)
 
 
-def require(name: str, value: float, low: float, high: float, meaning: str) -> None:
+def require_in_range(name: str, value: float, low: float, high: float, meaning: str) -> None:
     """Reject a number outside low..high, and one that is not finite.
 
     Raises:
@@ -128,13 +130,55 @@ def require(name: str, value: float, low: float, high: float, meaning: str) -> N
         raise RecipeError(f"{name}: expected {expected}, got {value} ({meaning})")
 
 
-def require_span(name: str, span: Span, low: float, high: float) -> None:
+def require_value_range(name: str, span: ValueRange, low: float, high: float) -> None:
     """Reject a range whose ends lie outside low..high or are in the wrong order.
 
     Raises:
         RecipeError: see ``require``.
     """
     for value in span:
-        require(name, value, low, high, "both ends of the range must lie there")
+        require_in_range(name, value, low, high, "both ends of the range must lie there")
     if span[0] > span[1]:
         raise RecipeError(f"{name}: expected the lowest value first, ({span[1]}, {span[0]}), got {span}")
+
+
+def compress_as_jpeg(image: ImageArray, quality: int) -> ImageArray:
+    """The uint8 image after encoding and decoding as JPEG of ``quality`` 1..100; shape and range are kept.
+
+    It gives noise that is made in memory, as in training, what a file does to it.
+
+    Raises:
+        RecipeError: the quality is outside 1..100.
+        PictureError: see ``corrupt``.
+    """
+    require_jpeg_quality(quality)
+    require_uint8_image(image)
+    channels = Channels.RGB if image.ndim == 3 else Channels.GREY
+    return imaging.decode_image(imaging.encode_image(image, ".jpeg", jpeg_quality=quality), channels)
+
+
+def require_jpeg_quality(quality: int) -> None:
+    """Reject a JPEG quality outside 1..100 (``RecipeError``)."""
+    require_in_range("jpeg_quality", quality, 1, 100, "100 keeps most detail, and 80 is common in cameras")
+
+
+def require_float_image(image: FloatImage) -> None:
+    """Reject what is not a float32 image (``PictureError``)."""
+    _require_layout(image, np.float32)
+
+
+def require_uint8_image(image: ImageArray) -> None:
+    """Reject what is not a uint8 image (``PictureError``)."""
+    _require_layout(image, np.uint8)
+
+
+def _require_layout(pixels: NDArray[np.generic], dtype: type[np.generic]) -> None:
+    """Guard against a common slip: values in 0..255, given where 0..1 is expected, would come back nearly all white."""
+    fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
+    if pixels.dtype != dtype or not fits:
+        scale = "0..255" if dtype is np.uint8 else "0..1"
+        raise PictureError(
+            PictureFault.UNSUPPORTED,
+            f"cannot add noise: expected an array of {np.dtype(dtype)} on the {scale} scale, of shape (height, width) "
+            f"or (height, width, 3), got {pixels.dtype} of shape {pixels.shape}",
+        )

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clearcast import imaging
-from clearcast.data.groups import SAME, Link, RowGroups, laid_over
+from clearcast.core import imaging
+from clearcast.core.decoding.image_info import Channels, ImageArray
+from clearcast.core.errors import PictureError
+from clearcast.core.files import replace_file
+from clearcast.data.groups import MATCH_THRESHOLD, ComparedImages, RowGroups, align_images
 from clearcast.data.sheet import Sheet
-from clearcast.domain import Label
-from clearcast.errors import PictureError
-from clearcast.files import replace_file
-from clearcast.imaging import Channels, Picture
-from clearcast.report.templating import render
+from clearcast.report.formatting import render_template
+from clearcast.types import Label
 
 # Maximum numbers shown. Together with the image sizes they keep the page below about 5 MB.
 MAX_CONTRADICTIONS, MAX_DOUBTFUL_MATCHES, MAX_NEAR_MISSES, MAX_GROUPS = 24, 24, 12, 48
@@ -23,7 +23,7 @@ _JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
-class Shown:
+class GroupThumbnail:
     """One thumbnail: its data URI, or the ``problem`` why there is none."""
 
     name: str
@@ -33,22 +33,22 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Group:
+class GroupCard:
     """Some images of one group."""
 
     name: str
     rows: int
     weakest: float | None
-    images: tuple[Shown, ...]
+    images: tuple[GroupThumbnail, ...]
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairCard:
     """Two images side by side, the first aligned with the second, and the names of their groups."""
 
     names: tuple[str, ...]
     agreement: float
-    images: tuple[Shown, Shown]
+    images: tuple[GroupThumbnail, GroupThumbnail]
 
 
 def write_groups_page(sheet: Sheet, groups: RowGroups, path: Path) -> None:
@@ -63,14 +63,14 @@ def write_groups_page(sheet: Sheet, groups: RowGroups, path: Path) -> None:
     mixed = [name for name, members in _members(groups).items() if len(_labels_of(members, labels)) > 1]
     largest = sorted(_members(groups).items(), key=lambda item: (-len(item[1]), item[0]))
     by_size = [name for name, members in largest if len(members) > 1]
-    page = render(
+    page = render_template(
         "groups.html.j2",
         subject=sheet.path.name,
         sheet=str(sheet.path),
         rows=len(groups.of_rows),
         parts=len(set(groups.of_rows)),
         alone=sum(len(members) == 1 for _, members in largest),
-        same=SAME,
+        same=MATCH_THRESHOLD,
         largest=len(largest[0][1]) if largest else 0,
         contradictions=_groups(sheet, groups, labels, mixed[:MAX_CONTRADICTIONS]),
         contradicted=len(mixed),
@@ -106,14 +106,14 @@ def _labels_of(paths: Iterable[str], labels: dict[str, set[Label]]) -> set[Label
     return {label for path in paths for label in labels[path]}
 
 
-def _groups(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], names: Iterable[str]) -> list[Group]:
+def _groups(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], names: Iterable[str]) -> list[GroupCard]:
     weakest: dict[str, float] = {}
     for link in groups.joins:
         name = groups.group_of_image[link.one]
         weakest[name] = min(link.agreement, weakest.get(name, 1.0))
     members = _members(groups)
     return [
-        Group(
+        GroupCard(
             name=name,
             rows=len(members[name]),
             weakest=weakest.get(name),
@@ -132,9 +132,11 @@ def _choose(paths: Iterable[str], labels: dict[str, set[Label]]) -> list[str]:
     ]
 
 
-def _pairs(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], links: Iterable[Link]) -> list[Pair]:
+def _pairs(
+    sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], links: Iterable[ComparedImages]
+) -> list[PairCard]:
     return [
-        Pair(
+        PairCard(
             names=tuple(dict.fromkeys(groups.group_of_image[path] for path in (link.one, link.other))),
             agreement=link.agreement,
             images=_aligned_pair(sheet, labels, link),
@@ -143,32 +145,34 @@ def _pairs(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], links
     ]
 
 
-def _aligned_pair(sheet: Sheet, labels: dict[str, set[Label]], link: Link) -> tuple[Shown, Shown]:
-    one, other = (imaging.load(sheet.resolve(path), Channels.GREY) for path in (link.one, link.other))
-    aligned, target = laid_over(one, other)
+def _aligned_pair(
+    sheet: Sheet, labels: dict[str, set[Label]], link: ComparedImages
+) -> tuple[GroupThumbnail, GroupThumbnail]:
+    one, other = (imaging.load_image(sheet.resolve(path), Channels.GREY) for path in (link.one, link.other))
+    aligned, target = align_images(one, other)
     return (
-        Shown(link.one, _label_text(link.one, labels), _data_uri(aligned), ""),
-        Shown(link.other, _label_text(link.other, labels), _data_uri(target), ""),
+        GroupThumbnail(link.one, _label_text(link.one, labels), _data_uri(aligned), ""),
+        GroupThumbnail(link.other, _label_text(link.other, labels), _data_uri(target), ""),
     )
 
 
-def _thumbnail(sheet: Sheet, labels: dict[str, set[Label]], path: str) -> Shown:
+def _thumbnail(sheet: Sheet, labels: dict[str, set[Label]], path: str) -> GroupThumbnail:
     if not path:
-        return Shown("", "", "", "no image of this row can be read")
+        return GroupThumbnail("", "", "", "no image of this row can be read")
     try:
-        image = imaging.load(sheet.resolve(path), Channels.RGB)
+        image = imaging.load_image(sheet.resolve(path), Channels.RGB)
     except PictureError as error:  # the page survives an unreadable image
-        return Shown(path, _label_text(path, labels), "", str(error))
+        return GroupThumbnail(path, _label_text(path, labels), "", str(error))
     height, width = image.shape[:2]
     scale = min(1.0, _SIDE / max(height, width))
-    small = imaging.resize(image, max(1, round(height * scale)), max(1, round(width * scale)))
-    return Shown(path, _label_text(path, labels), _data_uri(small), "")
+    small = imaging.resize_image(image, max(1, round(height * scale)), max(1, round(width * scale)))
+    return GroupThumbnail(path, _label_text(path, labels), _data_uri(small), "")
 
 
 def _label_text(path: str, labels: dict[str, set[Label]]) -> str:
     return " and ".join(sorted(labels[path]))
 
 
-def _data_uri(image: Picture) -> str:
-    data = imaging.encode(image, ".jpg", jpeg_quality=_JPEG_QUALITY)
+def _data_uri(image: ImageArray) -> str:
+    data = imaging.encode_image(image, ".jpg", jpeg_quality=_JPEG_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")

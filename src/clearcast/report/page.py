@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from clearcast.errors import OutputError
-from clearcast.evaluation.results import RunInfo
-from clearcast.report import gallery, mistakes, summary
-from clearcast.report.doubts import doubts, remarks
-from clearcast.report.figures import Chart, remove_stale
-from clearcast.report.numbers import duration
-from clearcast.report.sections import Section, overview, sections
-from clearcast.report.sources import Run, display_name, read_run
-from clearcast.report.tables import counts_table
-from clearcast.report.templating import render
-from clearcast.report.topic import Topic
-from clearcast.report.topics import topics
+from clearcast.core.errors import OutputError
+from clearcast.metrics.results import RunInfo
+from clearcast.report import example_images, summary
+from clearcast.report.analysis_panels import AnalysisSection, make_analysis_sections
+from clearcast.report.caveats import list_caveats, list_remarks
+from clearcast.report.charts.style import Chart, remove_stale_charts
+from clearcast.report.formatting import format_duration, render_template
+from clearcast.report.run_reader import RunResults, display_name, read_run_results
+from clearcast.report.stage_panels import StageSection, make_accuracy_chart, make_stage_sections
+from clearcast.report.study_tables import make_row_counts_table
 
 
 def write_report(run: Path) -> Path:
@@ -25,7 +23,7 @@ def write_report(run: Path) -> Path:
     Raises:
         OutputError: the folder is not a run folder, or cannot be written.
     """
-    source = read_run(run)
+    source = read_run_results(run)
     page = run / "report.html"
     unfinished = page.with_suffix(".part")
     try:
@@ -33,7 +31,7 @@ def write_report(run: Path) -> Path:
         content = _content(source)
         unfinished.write_text(_render(source, content), encoding="utf-8")
         unfinished.replace(page)
-        remove_stale(run / "figures", content.charts())
+        remove_stale_charts(run / "figures", content.charts())
     except OSError as error:
         raise OutputError(f"{page}: cannot be written ({error}); free some space or correct the permissions") from None
     return page
@@ -43,10 +41,10 @@ def write_report(run: Path) -> Path:
 class _Content:
     """The parts of the page with charts: effect of denoising, overview, analyses and stages."""
 
-    helped: summary.Help | None
+    helped: summary.DenoisingEffect | None
     overview: Chart | None
-    topics: list[Topic]
-    sections: list[Section]
+    topics: list[AnalysisSection]
+    sections: list[StageSection]
 
     def charts(self) -> Iterator[Chart]:
         """All charts of the page."""
@@ -56,42 +54,51 @@ class _Content:
         yield from (one for section in self.sections for one in section.charts)
 
 
-def _content(run: Run) -> _Content:
-    return _Content(summary.helped(run), overview(run), topics(run), sections(run))
+def _content(run: RunResults) -> _Content:
+    return _Content(
+        summary.describe_denoising_effect(run),
+        make_accuracy_chart(run),
+        make_analysis_sections(run),
+        make_stage_sections(run),
+    )
 
 
-def _render(run: Run, content: _Content) -> str:
+def _render(run: RunResults, content: _Content) -> str:
     info = run.metrics["run"]
     has_gallery = "denoising" in run.metrics["stages"]
-    return render(
+    return render_template(
         "page.html.j2",
         subject=Path(info["sheet"]).name,
         recipe=str(info["recipe"].get("name", "")),
         started=_time_text(info["started"]),
         folds=_folds(run),
-        headline=summary.headline(run),
-        verdicts=summary.verdicts(run),
-        quality=summary.restored(run),
+        headline=summary.write_headline(run),
+        verdicts=summary.make_verdict_grid(run),
+        quality=summary.make_quality_grid(run),
         helped=content.helped,
-        caveats=doubts(run),
-        remarks=remarks(run),
+        caveats=list_caveats(run),
+        remarks=list_remarks(run),
         facts=_facts(info),
         settings=list(_flatten(info["recipe"])),
         left_out=info["left_out"],
-        counts=counts_table(info),
+        counts=make_row_counts_table(info),
         has_evidence=run.evidence is not None,
         overview=content.overview,
         topics=content.topics,
         sections=content.sections,
-        gallery=gallery.samples(run) if has_gallery else [],
+        gallery=example_images.make_gallery(run) if has_gallery else [],
         noises={noise: display_name(noise) for noise in run.predictions["noise_type"].unique()},
-        sizes={"spread": gallery.SPREAD, "worst": gallery.WORST, "best": gallery.BEST},
+        sizes={
+            "spread": example_images.GALLERY_SPREAD,
+            "worst": example_images.GALLERY_WORST,
+            "best": example_images.GALLERY_BEST,
+        },
         images=len(run.predictions),
-        mistakes=mistakes.mistakes(run),
+        mistakes=example_images.list_wrong_verdicts(run),
     )
 
 
-def _folds(run: Run) -> list[tuple[str, str]]:
+def _folds(run: RunResults) -> list[tuple[str, str]]:
     """Name of each fold and the address of its page, empty if it has no page yet."""
     names = [f"fold-{fold}" for fold in range(1, run.metrics["run"].get("folds", 1) + 1)]
     if len(names) == 1:
@@ -109,7 +116,7 @@ def _facts(info: RunInfo) -> dict[str, str]:
         "Device": info.get("device", ""),
         "Cache": info["cache"],
         "Started": _time_text(info["started"]),
-        "Training time": duration(info["seconds"]),
+        "Training time": format_duration(info["seconds"]),
         "Versions": ", ".join(f"{name} {version}" for name, version in info.get("versions", {}).items()),
     }
     return {name: value for name, value in facts.items() if value}

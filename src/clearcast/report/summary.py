@@ -4,27 +4,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from clearcast.domain import Label
-from clearcast.evaluation.evidence.contract import Comparison, Figure
-from clearcast.evaluation.evidence.words import counted
-from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, QUALITY_MEASURES
-from clearcast.evaluation.results import ClassificationStage, FidelityMeasure, RestorationStage
+from clearcast.core.evidence_schema import StageComparison, ValueWithCI
+from clearcast.metrics.evidence.scores import format_count
+from clearcast.metrics.measures import CLASSIFICATION_MEASURES, QUALITY_MEASURES
+from clearcast.metrics.results import ClassificationResult, DenoisingResult, QualityMeasure
+from clearcast.report.caveats import LeakLevel, leak_level
 from clearcast.report.charts import evidence as charts
-from clearcast.report.figures import Chart, chart
-from clearcast.report.numbers import DASH, bounds, decimal, interval, measured, sentence
-from clearcast.report.sources import Run, classifications, restoration
-from clearcast.report.split import Seen, seen
-from clearcast.report.tables import VERDICT_NAMES, main_comparison
+from clearcast.report.charts.style import Chart, make_chart
+from clearcast.report.formatting import (
+    DASH,
+    complete_sentence,
+    format_bounds,
+    format_decimal,
+    format_value_with_ci,
+    independent_interval,
+)
+from clearcast.report.run_reader import RunResults, classification_stages, denoising_stage
+from clearcast.report.study_tables import VERDICT_STAGE_NAMES, select_main_comparison
+from clearcast.types import Label
 
 _LEAKAGE_TEXTS = {
-    Seen.MOST: ", but most of them show parts that are also in the training set",
-    Seen.SOME: ", but some of them show parts that are also in the training set",
+    LeakLevel.MOST: ", but most of them show parts that are also in the training set",
+    LeakLevel.SOME: ", but some of them show parts that are also in the training set",
 }
-_FIRST_SCREEN_FIDELITY: tuple[FidelityMeasure, ...] = ("psnr", "ssim", "lpips")
+_FIRST_SCREEN_FIDELITY: tuple[QualityMeasure, ...] = ("psnr", "ssim", "lpips")
 
 
 @dataclass(frozen=True)
-class Cell:
+class SummaryCell:
     """One figure of the first screen: value, 95% interval and published value, each empty if there is none."""
 
     value: str
@@ -33,16 +40,16 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Grid:
+class SummaryGrid:
     """A small table of figures; each row has a name. ``note`` stands below it."""
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[str, tuple[SummaryCell, ...]], ...]
     note: str
 
 
 @dataclass(frozen=True)
-class Help:
+class DenoisingEffect:
     """Effect of denoising on the verdicts: a sentence, a note and, with evidence, a chart."""
 
     sentence: str
@@ -50,24 +57,24 @@ class Help:
     chart: Chart | None
 
 
-def headline(run: Run) -> str:
+def write_headline(run: RunResults) -> str:
     """Write the headline: the main result in one sentence, and whether it is on parts outside the training set."""
-    stages, denoising = classifications(run.metrics), restoration(run.metrics)
+    stages, denoising = classification_stages(run.metrics), denoising_stage(run.metrics)
     available = [key for key in ("denoised", "noisy", "reference", "transfer", "noise_type") if key in stages]
     if not available and denoising:
-        before, after = (decimal(denoising[which]["all"]["psnr"]["mean"], 2) for which in ("noisy", "denoised"))
+        before, after = (format_decimal(denoising[which]["all"]["psnr"]["mean"], 2) for which in ("noisy", "denoised"))
         return f"Denoising changed the mean PSNR of the test images from {before} to {after} dB."
-    leakage = seen(run.metrics["run"])
-    start = "On parts outside the training set, " if leakage is Seen.NONE else ""
+    leakage = leak_level(run.metrics["run"])
+    start = "On parts outside the training set, " if leakage is LeakLevel.NONE else ""
     return f"{start}{_correct_text(stages, available)}{_LEAKAGE_TEXTS.get(leakage, '')}."
 
 
-def verdicts(run: Run) -> Grid | None:
+def make_verdict_grid(run: RunResults) -> SummaryGrid | None:
     """Tabulate accuracy, ROC area, escape and overkill of the ok/defect stages; None if none was run."""
-    stages = classifications(run.metrics)
+    stages = classification_stages(run.metrics)
     rows = tuple(
         (name, _verdict_cells(run, key, stages[key]))
-        for key, name in VERDICT_NAMES.items()
+        for key, name in VERDICT_STAGE_NAMES.items()
         if key in stages and key != "transfer"
     )
     note = _noise_type_text(run)
@@ -83,12 +90,12 @@ def verdicts(run: Run) -> Grid | None:
         f"Escape{chosen}",
         f"Overkill{chosen}",
     )
-    return Grid(columns, rows, note)
+    return SummaryGrid(columns, rows, note)
 
 
-def restored(run: Run) -> Grid | None:
+def make_quality_grid(run: RunResults) -> SummaryGrid | None:
     """Tabulate PSNR, SSIM and, if measured, LPIPS before and after denoising; None if nothing was denoised."""
-    stage = restoration(run.metrics)
+    stage = denoising_stage(run.metrics)
     if stage is None:
         return None
     rows = tuple(
@@ -96,59 +103,59 @@ def restored(run: Run) -> Grid | None:
         for measure in _FIRST_SCREEN_FIDELITY
         if stage["denoised"]["all"][measure]
     )
-    return Grid(("Noisy", "Denoised", "Gain"), rows, "")
+    return SummaryGrid(("Noisy", "Denoised", "Gain"), rows, "")
 
 
-def helped(run: Run) -> Help | None:
+def describe_denoising_effect(run: RunResults) -> DenoisingEffect | None:
     """Describe the effect of denoising on the verdicts; None if it was not measured."""
-    comparison = main_comparison(run.evidence)
+    comparison = select_main_comparison(run.evidence)
     if run.evidence and comparison:
         chart = _difference_chart(run, run.evidence["comparisons"])
-        return Help(sentence(comparison["sentence"]), _changes_text(comparison), chart)
+        return DenoisingEffect(complete_sentence(comparison["sentence"]), _changes_text(comparison), chart)
     stages = run.metrics["stages"]
     if not {"noisy", "denoised"} <= set(stages):
         return None
     label = run.predictions["label"]
     before, after = (run.predictions[f"said_{stage}"] == label for stage in ("noisy", "denoised"))
     corrected, broken = int((~before & after).sum()), int((before & ~after).sum())
-    text = f"Image by image, denoising corrected {counted(corrected, 'verdict')} and made {broken:,} wrong."
-    return Help(text, "This run has no interval for the effect on other parts.", None)
+    text = f"Image by image, denoising corrected {format_count(corrected, 'verdict')} and made {broken:,} wrong."
+    return DenoisingEffect(text, "This run has no interval for the effect on other parts.", None)
 
 
-def versus(comparison: Comparison) -> str:
+def comparison_name(comparison: StageComparison) -> str:
     """Name a comparison, such as "Denoised (stage 4) against noisy (stage 1)"."""
-    first, second = (VERDICT_NAMES.get(key, key) for key in (comparison["first"], comparison["second"]))
+    first, second = (VERDICT_STAGE_NAMES.get(key, key) for key in (comparison["first"], comparison["second"]))
     return f"{second} against {first[0].lower()}{first[1:]}"
 
 
-def in_points(share: Figure) -> Figure:
+def to_points(share: ValueWithCI) -> ValueWithCI:
     """Convert a figure from a share to percentage points."""
     value, low, high = (None if one is None else 100 * one for one in (share["value"], share["low"], share["high"]))
-    return Figure(value=value, low=low, high=high)
+    return ValueWithCI(value=value, low=low, high=high)
 
 
-def _correct_text(stages: dict[str, ClassificationStage], available: Sequence[str]) -> str:
+def _correct_text(stages: dict[str, ClassificationResult], available: Sequence[str]) -> str:
     main = available[0]
     correct, images = _correct_count(stages[main])
     if main == "noise_type":
-        return f"the noise type of {correct:,} of {counted(images, 'test image')} is correct".capitalize()
+        return f"the noise type of {correct:,} of {format_count(images, 'test image')} is correct".capitalize()
     condition = {"noisy": "without denoising", "reference": "without noise"}.get(main, "after denoising")
     other = f", {_correct_count(stages['noisy'])[0]:,} before" if main == "denoised" and "noisy" in available else ""
-    return f"{correct:,} of {counted(images, 'test image')} are classified correctly {condition}{other}"
+    return f"{correct:,} of {format_count(images, 'test image')} are classified correctly {condition}{other}"
 
 
-def _correct_count(stage: ClassificationStage) -> tuple[int, int]:
+def _correct_count(stage: ClassificationResult) -> tuple[int, int]:
     """Number of correct images and of all images."""
     counts = stage["confusion"]
     return sum(row[place] for place, row in enumerate(counts)), sum(map(sum, counts))
 
 
-def _verdict_cells(run: Run, key: str, stage: ClassificationStage) -> tuple[Cell, ...]:
+def _verdict_cells(run: RunResults, key: str, stage: ClassificationResult) -> tuple[SummaryCell, ...]:
     measures = (_measure_cell(run, key, stage, name) for name in ("accuracy", "roc_area"))
     return (*measures, *_error_cells(run, key, stage))
 
 
-def _measure_cell(run: Run, key: str, stage: ClassificationStage, measure: str) -> Cell:
+def _measure_cell(run: RunResults, key: str, stage: ClassificationResult, measure: str) -> SummaryCell:
     figure = _without_interval(stage["metrics"][measure])  # type: ignore[literal-required]
     if run.evidence:
         figure = run.evidence["classification"].get(key, {}).get(measure, figure)
@@ -157,7 +164,7 @@ def _measure_cell(run: Run, key: str, stage: ClassificationStage, measure: str) 
     return _cell(figure, published=(stage["published"] or {}).get(measure))
 
 
-def _error_cells(run: Run, key: str, stage: ClassificationStage) -> tuple[Cell, Cell]:
+def _error_cells(run: RunResults, key: str, stage: ClassificationResult) -> tuple[SummaryCell, SummaryCell]:
     """Cells of escape and overkill, at the chosen threshold if each stage has one."""
     decision = run.evidence["decisions"].get(key) if run.evidence else None
     if decision:
@@ -168,7 +175,7 @@ def _error_cells(run: Run, key: str, stage: ClassificationStage) -> tuple[Cell, 
     return _cell(escape), _cell(overkill)
 
 
-def _error_rate(stage: ClassificationStage, label: Label) -> Figure:
+def _error_rate(stage: ClassificationResult, label: Label) -> ValueWithCI:
     """Share of a label's images that are predicted as the other, with the interval of independent images."""
     place = stage["classes"].index(label)
     counts = stage["confusion"][place]
@@ -178,18 +185,18 @@ def _error_rate(stage: ClassificationStage, label: Label) -> Figure:
     return _independent_figure(1 - counts[place] / images, images)
 
 
-def _independent_figure(share: float, images: int) -> Figure:
-    low, high = interval(share, images)
-    return Figure(value=share, low=low, high=high)
+def _independent_figure(share: float, images: int) -> ValueWithCI:
+    low, high = independent_interval(share, images)
+    return ValueWithCI(value=share, low=low, high=high)
 
 
-def _all_chosen(run: Run) -> bool:
+def _all_chosen(run: RunResults) -> bool:
     decisions = run.evidence["decisions"] if run.evidence else {}
     return bool(decisions) and all(decision["chosen"] for decision in decisions.values())
 
 
-def _noise_type_text(run: Run) -> str:
-    stage = classifications(run.metrics).get("noise_type")
+def _noise_type_text(run: RunResults) -> str:
+    stage = classification_stages(run.metrics).get("noise_type")
     if stage is None:
         return ""
     cell = _measure_cell(run, "noise_type", stage, "accuracy")
@@ -197,7 +204,9 @@ def _noise_type_text(run: Run) -> str:
     return f"Noise type, accuracy: {cell.value} ({cell.interval}{published})."
 
 
-def _fidelity_cells(run: Run, stage: RestorationStage, measure: FidelityMeasure) -> tuple[Cell, Cell, Cell]:
+def _fidelity_cells(
+    run: RunResults, stage: DenoisingResult, measure: QualityMeasure
+) -> tuple[SummaryCell, SummaryCell, SummaryCell]:
     """Cells of one measure: noisy, denoised and gain."""
     digits = QUALITY_MEASURES[measure].decimals
     before, after = (_mean(run, stage, which, measure) for which in ("noisy", "denoised"))
@@ -208,36 +217,41 @@ def _fidelity_cells(run: Run, stage: RestorationStage, measure: FidelityMeasure)
     return _cell(before, digits), _cell(after, digits, published), _cell(gain, digits, sign=True)
 
 
-def _mean(run: Run, stage: RestorationStage, which: Literal["noisy", "denoised"], measure: FidelityMeasure) -> Figure:
+def _mean(
+    run: RunResults, stage: DenoisingResult, which: Literal["noisy", "denoised"], measure: QualityMeasure
+) -> ValueWithCI:
     """Mean over all test images, with its interval if there is evidence."""
     spread = stage[which]["all"][measure]
     figures = run.evidence["restoration"].get(which, {}).get("all", {}) if run.evidence else {}
     return figures.get(measure) or _without_interval(spread["mean"] if spread else None)
 
 
-def _without_interval(value: float | None) -> Figure:
-    return Figure(value=value, low=None, high=None)
+def _without_interval(value: float | None) -> ValueWithCI:
+    return ValueWithCI(value=value, low=None, high=None)
 
 
-def _cell(figure: Figure, digits: int = 3, published: float | None = None, *, sign: bool = False) -> Cell:
-    ends = bounds(figure, digits, sign=sign)
-    published_text = "" if published is None else decimal(published, digits)
-    return Cell(decimal(figure["value"], digits, sign=sign), "" if ends == DASH else ends, published_text)
+def _cell(figure: ValueWithCI, digits: int = 3, published: float | None = None, *, sign: bool = False) -> SummaryCell:
+    ends = format_bounds(figure, digits, sign=sign)
+    published_text = "" if published is None else format_decimal(published, digits)
+    return SummaryCell(format_decimal(figure["value"], digits, sign=sign), "" if ends == DASH else ends, published_text)
 
 
-def _changes_text(comparison: Comparison) -> str:
+def _changes_text(comparison: StageComparison) -> str:
     return (
-        f"{counted(comparison['mended'], 'verdict')} corrected, {comparison['spoiled']:,} made wrong. McNemar's test, "
+        f"{format_count(comparison['mended'], 'verdict')} corrected, {comparison['spoiled']:,} made wrong. McNemar's "
+        f"test, "
         f"which assumes independent images: p = {comparison['mcnemar_p']:.2g}."
     )
 
 
-def _difference_chart(run: Run, comparisons: Sequence[Comparison]) -> Chart | None:
+def _difference_chart(run: RunResults, comparisons: Sequence[StageComparison]) -> Chart | None:
     """Chart of the gain in accuracy by denoising, with and without retraining the classifier."""
     names = {"denoised": "Retrained", "transfer": "Not retrained"}
     shown = [one for one in comparisons if one["first"] == "noisy" and one["second"] in names]
     if not shown:
         return None
-    words = "; ".join(f"{versus(one)}: {measured(in_points(one['difference']), 1, sign=True)}" for one in shown)
-    figure = charts.differences(shown, [names[one["second"]] for one in shown])
-    return chart(run, "differences", "Denoised images compared with noisy ones", words, figure)
+    words = "; ".join(
+        f"{comparison_name(one)}: {format_value_with_ci(to_points(one['difference']), 1, sign=True)}" for one in shown
+    )
+    figure = charts.draw_differences(shown, [names[one["second"]] for one in shown])
+    return make_chart(run, "differences", "Denoised images compared with noisy ones", words, figure)

@@ -6,10 +6,11 @@ Times (``at``) are UTC, in whole milliseconds since 1970-01-01: exact, sortable 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from clearcast.domain import NoiseType, Verdict
+from clearcast.noise.registry import NoiseType
+from clearcast.types import Verdict
 
 
-class Says(StrEnum):
+class FeedbackLabel(StrEnum):
     """Label that a person gives an image. ``BAD_PICTURE``: nobody could decide from this image."""
 
     OK = "ok"
@@ -25,7 +26,7 @@ class Disagreement(StrEnum):
     SETTLED = "settled"
 
 
-class Order(StrEnum):
+class InspectionOrder(StrEnum):
     """Sort order of the log: newest first, or least certain first."""
 
     NEWEST = "newest"
@@ -33,12 +34,12 @@ class Order(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opinion:
+class ShadowResult:
     """Result of the shadow bundle for the same image; it does not affect the verdict.
 
     Attributes:
         model: the bundle's name and the first characters of its fingerprint.
-        verdict, p_defect, threshold: see ``clearcast.domain.Inspection``.
+        verdict, p_defect, threshold: see ``clearcast.types.Inspection``.
         error: why there is no result; "" if there is one.
     """
 
@@ -50,7 +51,7 @@ class Opinion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class InspectionEntry:
     """One inspection, before it is logged.
 
     Attributes:
@@ -61,10 +62,10 @@ class Entry:
         size: number of bytes received.
         width, height: in pixels; None if the image could not be decoded.
         verdict, p_defect, threshold, noise_type, noise_level, p_noise, ms, model, error: see
-            ``clearcast.domain.Inspection``.
-        brightness, sharpness, sigma, density: see ``clearcast.domain.Looks``.
+            ``clearcast.types.Inspection``.
+        brightness, sharpness, sigma, density: see ``clearcast.types.ImageStats``.
         shadow: result of the shadow bundle; None if there is none.
-        pixels: see ``clearcast.domain.Inspection``; not logged.
+        pixels: see ``clearcast.types.Inspection``; not logged.
     """
 
     at: int
@@ -87,7 +88,7 @@ class Entry:
     sharpness: float | None = None
     sigma: float | None = None
     density: float | None = None
-    shadow: Opinion | None = None
+    shadow: ShadowResult | None = None
     pixels: str | None = field(default=None, repr=False, compare=False)
 
 
@@ -104,14 +105,14 @@ class Feedback:
     """
 
     at: int
-    says: Says
+    says: FeedbackLabel
     note: str
     operator: str
     settles: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class InspectionRecord:
     """One logged inspection with its feedback.
 
     Attributes:
@@ -122,13 +123,13 @@ class Record:
     """
 
     id: int
-    entry: Entry
+    entry: InspectionEntry
     feedback: tuple[Feedback, ...] = ()
     disagreement: Disagreement = Disagreement.NONE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class InspectionFilter:
     """Filter for inspections; None, "" and empty sets match everything.
 
     Attributes:
@@ -155,7 +156,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class InspectionPage:
     """One page of inspections.
 
     Attributes:
@@ -163,12 +164,12 @@ class Page:
         next: cursor of the next page, opaque; None at the end.
     """
 
-    records: tuple[Record, ...]
+    records: tuple[InspectionRecord, ...]
     next: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
+class InspectionCounts:
     """Counts and means of the inspections in a time span.
 
     Attributes:

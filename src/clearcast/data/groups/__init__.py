@@ -1,28 +1,28 @@
 """Group detection: find images of the same part, by a nearest-neighbour index and image registration."""
 
-from clearcast.data.groups.find import SAME, find_groups
-from clearcast.data.groups.overlay import laid_over
-from clearcast.data.groups.rows import (
-    Link,
+from clearcast.data.groups.alignment import align_images
+from clearcast.data.groups.clustering import MATCH_THRESHOLD, detect_groups
+from clearcast.data.groups.row_groups import (
+    ComparedImages,
     RowGroups,
-    find_row_groups,
-    group_rows,
-    label_doubts,
-    shown_pictures,
-    write_doubts,
-    write_groups,
+    detect_row_groups,
+    detect_row_groups_only,
+    find_label_errors,
+    select_group_images,
+    write_group_doubts,
+    write_groups_table,
 )
 
 __all__ = [
-    "SAME",
-    "Link",
+    "MATCH_THRESHOLD",
+    "ComparedImages",
     "RowGroups",
-    "find_groups",
-    "find_row_groups",
-    "group_rows",
-    "label_doubts",
-    "laid_over",
-    "shown_pictures",
-    "write_doubts",
-    "write_groups",
+    "align_images",
+    "detect_groups",
+    "detect_row_groups",
+    "detect_row_groups_only",
+    "find_label_errors",
+    "select_group_images",
+    "write_group_doubts",
+    "write_groups_table",
 ]

@@ -1,17 +1,27 @@
 """Benchmark: denoisers and classifiers compared on the test subset, in quality and milliseconds."""
 
-from clearcast.evaluation.benchmark.contenders import Denoiser, Judge, classical, parse_rivals
-from clearcast.evaluation.benchmark.published import contenders_of_run
-from clearcast.evaluation.benchmark.run import Benchmark, BenchmarkRequest, run_benchmark, trained_on
+from clearcast.evaluation.benchmark.entrants import (
+    BenchmarkClassifier,
+    BenchmarkDenoiser,
+    classical_baselines,
+    load_study_entrants,
+    parse_baselines,
+)
+from clearcast.evaluation.benchmark.run_benchmark import (
+    BenchmarkRequest,
+    BenchmarkResult,
+    run_benchmark,
+    was_trained_on_sheet,
+)
 
 __all__ = [
-    "Benchmark",
+    "BenchmarkClassifier",
+    "BenchmarkDenoiser",
     "BenchmarkRequest",
-    "Denoiser",
-    "Judge",
-    "classical",
-    "contenders_of_run",
-    "parse_rivals",
+    "BenchmarkResult",
+    "classical_baselines",
+    "load_study_entrants",
+    "parse_baselines",
     "run_benchmark",
-    "trained_on",
+    "was_trained_on_sheet",
 ]

@@ -8,21 +8,32 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from clearcast.evaluation.evidence.contract import (
-    Bin,
-    Calibration,
-    Comparison,
-    Decision,
+from clearcast.core.evidence_schema import (
+    CalibrationResult,
+    DecisionResult,
     OperatingCurve,
     OperatingPoint,
+    ReliabilityBin,
     RobustnessCurve,
+    StageComparison,
 )
-from clearcast.evaluation.evidence.contract import Figure as Measured
-from clearcast.evaluation.measures import CLASSIFICATION_MEASURES, DECISION_MEASURES, QUALITY_MEASURES
-from clearcast.report.charts.style import BLUE, GREEN, INK, MIDDLE, MUTED, ORANGE, WIDE, empty, legend_below, styled
+from clearcast.core.evidence_schema import ValueWithCI as Measured
+from clearcast.metrics.measures import CLASSIFICATION_MEASURES, DECISION_MEASURES, QUALITY_MEASURES
+from clearcast.report.charts.style import (
+    BLUE,
+    GREEN,
+    INK,
+    MIDDLE,
+    MUTED,
+    ORANGE,
+    WIDE,
+    add_legend_below,
+    apply_style,
+    new_figure,
+)
 
-INPUTS = {"noisy": ("noisy images", ORANGE), "denoised": ("denoised images", BLUE)}
-MEASURES: Mapping[Literal["accuracy", "escape", "psnr", "ssim"], str] = {
+INPUT_STYLES = {"noisy": ("noisy images", ORANGE), "denoised": ("denoised images", BLUE)}
+CURVE_TITLES: Mapping[Literal["accuracy", "escape", "psnr", "ssim"], str] = {
     "accuracy": CLASSIFICATION_MEASURES["accuracy"].label,
     "escape": DECISION_MEASURES["escape"].label,
     "psnr": QUALITY_MEASURES["psnr"].label,
@@ -30,10 +41,10 @@ MEASURES: Mapping[Literal["accuracy", "escape", "psnr", "ssim"], str] = {
 }
 
 
-@styled
-def differences(comparisons: Sequence[Comparison], names: Sequence[str]) -> Figure:
+@apply_style
+def draw_differences(comparisons: Sequence[StageComparison], names: Sequence[str]) -> Figure:
     """Draw the difference in accuracy of each comparison, in points, with its interval and the zero line."""
-    figure, axes = empty(MIDDLE, 0.6 + 0.25 * len(comparisons))
+    figure, axes = new_figure(MIDDLE, 0.6 + 0.25 * len(comparisons))
     axes.axvline(0, color=INK, linewidth=1.2)
     for place, comparison in enumerate(comparisons):
         colour = GREEN if comparison["established"] else MUTED
@@ -45,37 +56,37 @@ def differences(comparisons: Sequence[Comparison], names: Sequence[str]) -> Figu
     return figure
 
 
-@styled
-def reliability(calibration: Calibration) -> Figure:
+@apply_style
+def draw_reliability(calibration: CalibrationResult) -> Figure:
     """Draw a reliability diagram, before and after calibration; a dot's area is its share of the images."""
-    figure, axes = empty(MIDDLE, 3.1)
+    figure, axes = new_figure(MIDDLE, 3.1)
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="perfect calibration")
     _draw_bins(axes, calibration["bins_before"], ORANGE, "before")
     _draw_bins(axes, calibration["bins_after"], BLUE, "after")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="Mean probability of defect", ylabel="Share of defects")
-    legend_below(figure, [axes], columns=3)
+    add_legend_below(figure, [axes], columns=3)
     return figure
 
 
-@styled
-def operating(decision: Decision, curve: OperatingCurve) -> Figure:
+@apply_style
+def draw_operating_curves(decision: DecisionResult, curve: OperatingCurve) -> Figure:
     """Draw escape and overkill rates by threshold with their intervals, and one against the other."""
-    figure, _ = empty(WIDE, 3.3, columns=2)
+    figure, _ = new_figure(WIDE, 3.3, columns=2)
     by_threshold, trade_off = figure.axes
     _draw_rates(by_threshold, curve)
     _draw_trade_off(trade_off, curve)
     _draw_point(by_threshold, trade_off, decision["plain"], "s", MUTED, "at 0.5")
     if decision["chosen"]:
         _draw_point(by_threshold, trade_off, decision["chosen"], "o", GREEN, "chosen")
-    legend_below(figure, figure.axes, columns=4)
+    add_legend_below(figure, figure.axes, columns=4)
     return figure
 
 
-@styled
-def retakes(decision: Decision) -> Figure:
+@apply_style
+def draw_risk_coverage(decision: DecisionResult) -> Figure:
     """Draw the share of wrong verdicts by coverage, with the chosen retakes."""
     risk, retake = decision["risk"], decision["retake"]
-    figure, axes = empty(MIDDLE, 2.9)
+    figure, axes = new_figure(MIDDLE, 2.9)
     axes.fill_between(risk["coverage"], risk["risk_low"], risk["risk_high"], color=BLUE, alpha=0.2, linewidth=0)
     axes.plot(risk["coverage"], risk["risk"], color=BLUE, linewidth=1.6, label="highest confidence first")
     if retake:
@@ -84,16 +95,16 @@ def retakes(decision: Decision) -> Figure:
     axes.set(xlim=(0, 1.01), xlabel="Coverage: share of images with a verdict", ylabel="Risk: share of wrong verdicts")
     highs = [high for share, high in zip(risk["coverage"], risk["risk_high"], strict=True) if share >= 0.2]
     axes.set_ylim(0, 1.1 * max([*highs, *risk["risk"], 0.05]))  # the interval of the first few images is too wide
-    legend_below(figure, [axes], columns=2)
+    add_legend_below(figure, [axes], columns=2)
     return figure
 
 
-@styled
-def robustness(curve: RobustnessCurve) -> Figure:
+@apply_style
+def draw_robustness(curve: RobustnessCurve) -> Figure:
     """Draw each measure by noise level, with and without denoising, with intervals."""
-    figure, _ = empty(WIDE, 4.6, rows=2, columns=2)
-    for axes, (measure, name) in zip(figure.axes, MEASURES.items(), strict=True):
-        for key, (label, colour) in INPUTS.items():
+    figure, _ = new_figure(WIDE, 4.6, rows=2, columns=2)
+    for axes, (measure, name) in zip(figure.axes, CURVE_TITLES.items(), strict=True):
+        for key, (label, colour) in INPUT_STYLES.items():
             points = [point for point in curve["points"] if key in point[measure]]
             levels = [point["level"] for point in points]
             figures = [_value_and_bounds(point[measure][key]) for point in points]
@@ -102,7 +113,7 @@ def robustness(curve: RobustnessCurve) -> Figure:
                 axes.fill_between(levels, low, high, color=colour, alpha=0.2, linewidth=0)
                 axes.plot(levels, values, "o-", color=colour, markersize=3.5, linewidth=1.6, label=label)
         axes.set(ylabel=name, xlabel=textwrap.fill(curve["level_name"], 52))
-    legend_below(figure, figure.axes, columns=2)
+    add_legend_below(figure, figure.axes, columns=2)
     return figure
 
 
@@ -127,7 +138,7 @@ def _draw_trade_off(axes: Axes, curve: OperatingCurve) -> None:
     )
 
 
-def _draw_bins(axes: Axes, bins: Sequence[Bin], colour: str, label: str) -> None:
+def _draw_bins(axes: Axes, bins: Sequence[ReliabilityBin], colour: str, label: str) -> None:
     filled = [(one["said"], one["true"], one["images"]) for one in bins if None not in (one["said"], one["true"])]
     if not filled:
         return

@@ -9,19 +9,31 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from clearcast.evaluation.results import ClassificationStage
-from clearcast.report.charts.style import BLUE, GREEN, INK, MUTED, ORANGE, PAPER, PURPLE, SQUARE, WIDE, empty, styled
-from clearcast.report.numbers import DASH
-from clearcast.report.sources import display_name
+from clearcast.metrics.results import ClassificationResult
+from clearcast.report.charts.style import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PAPER,
+    PURPLE,
+    SQUARE,
+    WIDE,
+    apply_style,
+    new_figure,
+)
+from clearcast.report.formatting import DASH
+from clearcast.report.run_reader import display_name
 
 
-@styled
-def confusion(stage: ClassificationStage) -> Figure:
+@apply_style
+def draw_confusion(stage: ClassificationResult) -> Figure:
     """Draw a confusion matrix, true classes in rows; each cell with its count and its share of the row."""
     counts = np.array(stage["confusion"])
     images = counts.sum(axis=1, keepdims=True)
     names = [textwrap.fill(display_name(name), 9) for name in stage["classes"]]
-    figure, axes = empty(SQUARE, 2.7)
+    figure, axes = new_figure(SQUARE, 2.7)
     for (row, column), count in np.ndenumerate(counts):
         share = count / images[row, 0] if images[row, 0] else None
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=BLUE, alpha=0.04 + 0.96 * (share or 0)))
@@ -37,10 +49,10 @@ def confusion(stage: ClassificationStage) -> Figure:
     return figure
 
 
-@styled
-def roc(stage: ClassificationStage) -> Figure:
+@apply_style
+def draw_roc(stage: ClassificationResult) -> Figure:
     """Draw the ROC curve of defect, with the point of the verdicts, or one curve for each class."""
-    figure, axes = empty(SQUARE, 2.7 + 0.18 * (2 + len(stage["roc"])))
+    figure, axes = new_figure(SQUARE, 2.7 + 0.18 * (2 + len(stage["roc"])))
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="Chance")
     for colour, (name, curve) in zip((BLUE, ORANGE, GREEN, PURPLE), stage["roc"].items(), strict=False):
         label = f"{display_name(name)}, area {curve['area']:.4f}"
@@ -53,11 +65,11 @@ def roc(stage: ClassificationStage) -> Figure:
     return figure
 
 
-@styled
-def learning(history: pd.DataFrame) -> Figure:
+@apply_style
+def draw_learning_curves(history: pd.DataFrame) -> Figure:
     """Draw the loss on training and held-out images by epoch, and the accuracy if the history has it."""
     panels = [panel for panel in ("loss", "accuracy") if f"train_{panel}" in history]
-    figure, first = empty(WIDE, 2.8, columns=len(panels))
+    figure, first = new_figure(WIDE, 2.8, columns=len(panels))
     for axes, panel in zip(figure.axes, panels, strict=True):
         for subset, colour, text in (("train", BLUE, "training"), ("heldout", ORANGE, "held-out")):
             curve = history[["epoch", f"{subset}_{panel}"]].dropna()
@@ -69,13 +81,13 @@ def learning(history: pd.DataFrame) -> Figure:
     return figure
 
 
-@styled
-def gains(predictions: pd.DataFrame) -> Figure:
+@apply_style
+def draw_gains(predictions: pd.DataFrame) -> Figure:
     """Draw the gain in PSNR of each image: a box and all images as dots, by noise type."""
     finite = predictions[np.isfinite(predictions["psnr_noisy"]) & np.isfinite(predictions["psnr_denoised"])]
     gained = (finite["psnr_denoised"] - finite["psnr_noisy"]).groupby(finite["noise_type"])
     groups = {display_name(str(name)): values.to_numpy() for name, values in gained}
-    figure, axes = empty(WIDE, 1.2 + 0.55 * len(groups))
+    figure, axes = new_figure(WIDE, 1.2 + 0.55 * len(groups))
     axes.axvline(0, color=MUTED, linewidth=1)
     rng = np.random.default_rng(0)  # only jitters dots that would overlap
     for place, values in enumerate(groups.values()):
@@ -92,12 +104,12 @@ def gains(predictions: pd.DataFrame) -> Figure:
     return figure
 
 
-@styled
-def accuracies(
-    stages: Mapping[str, ClassificationStage], intervals: Mapping[str, tuple[float, float]], kind: str
+@apply_style
+def draw_accuracies(
+    stages: Mapping[str, ClassificationResult], intervals: Mapping[str, tuple[float, float]], kind: str
 ) -> Figure:
     """Draw the accuracy by stage with its interval, described by ``kind``, and the published figure."""
-    figure, axes = empty(WIDE, 1.0 + 0.42 * len(stages))
+    figure, axes = new_figure(WIDE, 1.0 + 0.42 * len(stages))
     for place, (name, stage) in enumerate(stages.items()):
         axes.plot(intervals[name], (place, place), color=BLUE, linewidth=2.2, solid_capstyle="butt")
         axes.plot(stage["metrics"]["accuracy"], place, "o", color=BLUE, markersize=7, label=f"ours, with {kind}")

@@ -1,7 +1,7 @@
 """REST API of the inspection station: routes, authentication, limits, error responses, metrics, documentation."""
 
 from clearcast.station.api.app import create_app
-from clearcast.station.api.station import Limits, Retention, Station
-from clearcast.station.api.tokens import Role, Tokens
+from clearcast.station.api.settings import RetentionLimits, Station, UploadLimits
+from clearcast.station.api.tokens import Role, StationTokens
 
-__all__ = ["Limits", "Retention", "Role", "Station", "Tokens", "create_app"]
+__all__ = ["RetentionLimits", "Role", "Station", "StationTokens", "UploadLimits", "create_app"]

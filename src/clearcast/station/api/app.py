@@ -11,21 +11,20 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clearcast import __version__
-from clearcast.errors import ClearcastError
-from clearcast.station.api import history, inspecting, pages, pictures, sessions, standing
-from clearcast.station.api.budget import AnswerBudget, MemoryBudget
-from clearcast.station.api.documents import Documented
-from clearcast.station.api.export import Exports
-from clearcast.station.api.guard import Guard
-from clearcast.station.api.metrics import Metrics
-from clearcast.station.api.names import StationNames
-from clearcast.station.api.problems import answer_problems
-from clearcast.station.api.revocations import Revocations
-from clearcast.station.api.roles import Access
-from clearcast.station.api.station import Station
-from clearcast.station.api.workers import Pools, WorkerPool
+from clearcast.core.errors import ClearcastError
+from clearcast.station.api import access, health_routes, image_routes, inspect_routes, log_routes, page_routes
+from clearcast.station.api.access import AccessControl
+from clearcast.station.api.health_routes import StationMetrics
+from clearcast.station.api.log_export import ExportLimit
+from clearcast.station.api.memory_budget import ResponseMemoryBudget, UploadMemoryBudget
+from clearcast.station.api.middleware import RequestGuardMiddleware
+from clearcast.station.api.problems import DocumentedApp, install_error_handlers
+from clearcast.station.api.settings import Station
+from clearcast.station.api.tokens import RevokedSessions
+from clearcast.station.api.upload_checks import StationNameRegistry
+from clearcast.station.api.workers import WorkerPool, WorkerPools
 
-_ROUTE_MODULES = (inspecting, history, pictures, standing, sessions, pages)
+_ROUTE_MODULES = (inspect_routes, log_routes, image_routes, health_routes, access, page_routes)
 _SWEEP_SECONDS = 3600.0
 _logger = logging.getLogger("uvicorn.error")
 
@@ -38,8 +37,8 @@ def create_app(station: Station) -> FastAPI:
     Args:
         station: its components; the inspection service must not be started yet.
     """
-    pools, answering = Pools(), inspecting.answering_pool()
-    app = Documented(
+    pools, answering = WorkerPools(), inspect_routes.make_response_pool()
+    app = DocumentedApp(
         title="Clearcast station",
         version=__version__,
         lifespan=_lifespan(station, pools, answering),
@@ -49,17 +48,19 @@ def create_app(station: Station) -> FastAPI:
     )
     app.state.pools, app.state.answering = pools, answering
     _set_state(app, station)
-    answer_problems(app)
-    app.add_middleware(Guard, hosts=station.hosts, image_request_bytes=station.limits.request_bytes)
-    app.add_middleware(Counted, metrics=app.state.metrics)  # added last, so outermost: it counts the guard's refusals
+    install_error_handlers(app)
+    app.add_middleware(RequestGuardMiddleware, hosts=station.hosts, image_request_bytes=station.limits.request_bytes)
+    app.add_middleware(
+        ErrorCounterMiddleware, metrics=app.state.metrics
+    )  # added last, so outermost: it counts the guard's refusals
     for module in _ROUTE_MODULES:
         app.include_router(module.router)
-    pages.mount(app)
+    page_routes.mount_static_files(app)
     return app
 
 
 def _lifespan(
-    station: Station, pools: Pools, answering: WorkerPool
+    station: Station, pools: WorkerPools, answering: WorkerPool
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """The lifespan handler: starts and stops the inspection service, the worker pools and the retention task."""
     sweeper = WorkerPool("sweeping", threads=1, queue_size=0, background=True, timeout=_SWEEP_SECONDS)
@@ -91,18 +92,18 @@ def _set_state(app: FastAPI, station: Station) -> None:
     app.state.routes = [
         route for module in _ROUTE_MODULES for route in module.router.routes if isinstance(route, Route)
     ]
-    app.state.exports = Exports()
-    app.state.access = Access(station.tokens, Revocations(station.signed_out))
-    app.state.upload_budget = MemoryBudget(arriving=station.limits.request_bytes, held=station.limits.held_bytes)
-    app.state.response_budget = AnswerBudget(station.limits.held_bytes)
-    app.state.station_names = StationNames(station.log)
-    app.state.metrics = Metrics(station.service)
+    app.state.exports = ExportLimit()
+    app.state.access = AccessControl(station.tokens, RevokedSessions(station.signed_out))
+    app.state.upload_budget = UploadMemoryBudget(arriving=station.limits.request_bytes, held=station.limits.held_bytes)
+    app.state.response_budget = ResponseMemoryBudget(station.limits.held_bytes)
+    app.state.station_names = StationNameRegistry(station.log)
+    app.state.metrics = StationMetrics(station.service)
 
 
-class Counted:
+class ErrorCounterMiddleware:
     """Middleware that counts error responses by HTTP status."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: StationMetrics) -> None:
         self._app = app
         self._metrics = metrics
 

@@ -14,9 +14,9 @@ from typing import TypeVar, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-KNOWN = "clearcast.known"  # key in a request's scope: 1, sent by a reader; 2, sent by an operator
+ROLE_LEVEL_KEY = "clearcast.known"  # key in a request's scope: 1, sent by a reader; 2, sent by an operator
 _CHECK_SECONDS = 1.0  # between two checks of a connection's deadlines
-_Connection = TypeVar("_Connection", bound="BoundedProtocol")
+_Connection = TypeVar("_Connection", bound="LimitedHttpProtocol")
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 5\r\n"
     b"Connection: close\r\n\r\nThe station has too many connections; retry in a moment\n"
@@ -40,7 +40,7 @@ class ConnectionLimits:
     rate: int = 16 * 1024
 
 
-class BoundedProtocol(H11Protocol):
+class LimitedHttpProtocol(H11Protocol):
     """HTTP/1.1 connection that is closed when a timeout expires, or evicted when there are too many connections.
 
     Only expendable connections are evicted: first those without a valid token, then readers', then operators'; among
@@ -54,7 +54,7 @@ class BoundedProtocol(H11Protocol):
         """Start waiting for the first request."""
         super().connection_made(cast(asyncio.Transport, transport))
         self.opened_at = self.loop.time()
-        self._max_role_level = 0  # highest ``KNOWN`` of its requests so far
+        self._max_role_level = 0  # highest ``ROLE_LEVEL_KEY`` of its requests so far
         self._head_since: float | None = self.opened_at  # start of the wait for a request head; None: not waiting
         self._stalled: tuple[float, int] | None = None  # start of a stall of the client, and bytes left to send then
         self._timer = self.loop.call_later(_CHECK_SECONDS, self._check_deadlines)
@@ -104,7 +104,7 @@ class BoundedProtocol(H11Protocol):
     @property
     def role_level(self) -> int:
         """Who uses it: 0, nobody with a valid token; 1, a reader; 2, an operator."""
-        return max(self._max_role_level, cast(int, self.scope.get(KNOWN, 0))) if self.cycle is not None else 0
+        return max(self._max_role_level, cast(int, self.scope.get(ROLE_LEVEL_KEY, 0))) if self.cycle is not None else 0
 
     @property
     def _answering(self) -> bool:
@@ -112,11 +112,11 @@ class BoundedProtocol(H11Protocol):
 
     def _evict(self) -> None:
         """Close one connection if there are too many: an expendable one, else this one."""
-        others = [each for each in self.connections if isinstance(each, BoundedProtocol) and each is not self]
+        others = [each for each in self.connections if isinstance(each, LimitedHttpProtocol) and each is not self]
         others = [each for each in others if not each.aborted]
         if len(others) < self.limits.most:
             return
-        victim = oldest_of_most([each for each in others if each.expendable], others)
+        victim = choose_evicted([each for each in others if each.expendable], others)
         if victim:
             victim.aborted = True
             victim.transport.abort()
@@ -147,7 +147,7 @@ class BoundedProtocol(H11Protocol):
         return False
 
 
-def oldest_of_most(candidates: Sequence[_Connection], every: Sequence[_Connection]) -> _Connection | None:
+def choose_evicted(candidates: Sequence[_Connection], every: Sequence[_Connection]) -> _Connection | None:
     """Choose the connection to evict: lowest role first, then of the address with the most connections, then oldest.
 
     Args:
@@ -162,12 +162,12 @@ def oldest_of_most(candidates: Sequence[_Connection], every: Sequence[_Connectio
     )
 
 
-def protocol_within(limits: ConnectionLimits) -> type[BoundedProtocol]:
+def make_protocol(limits: ConnectionLimits) -> type[LimitedHttpProtocol]:
     """Make a protocol class with the given limits, for uvicorn's option ``http``."""
-    return type("LimitedProtocol", (BoundedProtocol,), {"limits": limits})
+    return type("LimitedProtocol", (LimitedHttpProtocol,), {"limits": limits})
 
 
-def connections_at_most(wanted: int = ConnectionLimits.most) -> int:
+def max_connections(wanted: int = ConnectionLimits.most) -> int:
     """Number of connections that leave enough file descriptors for log and images.
 
     Raises the soft limit of the process if the hard limit allows it.

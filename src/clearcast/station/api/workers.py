@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar, cast
 from fastapi import Depends, HTTPException, Request
 from starlette.requests import ClientDisconnect
 
-from clearcast.station.api.problems import refused, retry_after
+from clearcast.station.api.problems import http_error, retry_after_header
 
 _NICENESS = 10  # of background threads, so that those that inspect have priority
 _TIMEOUT = 60.0  # seconds, for a disk or a database that does not respond
@@ -114,7 +114,7 @@ class WorkerPool:
 
     def _queue_full(self) -> HTTPException:
         reason = f"Too many requests of this kind are waiting already ({self._name}); retry in a moment"
-        return refused(429, reason, headers=retry_after(_RETRY_SECONDS))
+        return http_error(429, reason, headers=retry_after_header(_RETRY_SECONDS))
 
     async def _result(self, future: Future[Any], request: Request | None) -> object:
         done = asyncio.get_running_loop().create_future()
@@ -127,7 +127,9 @@ class WorkerPool:
                 disconnect.result()  # raises the error of an incomplete request, such as a timeout
                 raise ClientDisconnect
         _logger.warning("A job of the pool %r took more than %.0f seconds", self._name, self._timeout)
-        raise refused(503, "The station's disk or database does not respond", headers=retry_after(_RETRY_SECONDS))
+        raise http_error(
+            503, "The station's disk or database does not respond", headers=retry_after_header(_RETRY_SECONDS)
+        )
 
     def _remove(self, job: _Job) -> None:
         with self._changed:
@@ -200,7 +202,7 @@ def _lower_priority() -> None:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
-class Pools:
+class WorkerPools:
     """Worker pools of a station by kind of job.
 
     Attributes:
@@ -237,8 +239,8 @@ class Pools:
             pool.stop()
 
 
-async def _get_pools(request: Request) -> Pools:
-    return cast(Pools, request.app.state.pools)
+async def _get_pools(request: Request) -> WorkerPools:
+    return cast(WorkerPools, request.app.state.pools)
 
 
-Workers = Annotated[Pools, Depends(_get_pools)]
+WorkerPoolsDep = Annotated[WorkerPools, Depends(_get_pools)]

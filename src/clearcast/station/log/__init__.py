@@ -1,6 +1,6 @@
 """The station's log of inspections and feedback, in SQLite or PostgreSQL."""
 
-from clearcast.station.log.away import LogAway
-from clearcast.station.log.log import Log, open_log
+from clearcast.station.log.database import LogUnavailable
+from clearcast.station.log.log import InspectionLog, open_log
 
-__all__ = ["Log", "LogAway", "open_log"]
+__all__ = ["InspectionLog", "LogUnavailable", "open_log"]

@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from clearcast.errors import OutputError
-from clearcast.progress import Progress
-from clearcast.station.log.away import LogAway
-from clearcast.station.log.opening import VERSIONS, log_url, place_of
+from clearcast.core.console import ProgressCallback
+from clearcast.core.errors import OutputError
+from clearcast.station.log.database import VERSION_TABLE, LogUnavailable, describe_log_url, log_url
 
 LOG_FILE = "log.sqlite"  # in a station's folder
 _PAGES = 4096  # pages copied between two progress reports
 _LOCK_TIMEOUT = 30  # seconds
 
 
-def back_up_log(place: str, out: Path, progress: Progress | None = None) -> None:
+def back_up_log(place: str, out: Path, progress: ProgressCallback | None = None) -> None:
     """Copy the current state of a log into a new file, and check the copy.
 
     Args:
@@ -27,7 +26,7 @@ def back_up_log(place: str, out: Path, progress: Progress | None = None) -> None
 
     Raises:
         OutputError: there is no such log, ``out`` exists or cannot be written, or the copy is damaged.
-        LogAway: the log cannot be read at the moment.
+        LogUnavailable: the log cannot be read at the moment.
     """
     source = _find_log_file(place)
     if out.exists() or out.is_symlink():
@@ -41,7 +40,7 @@ def back_up_log(place: str, out: Path, progress: Progress | None = None) -> None
 def _find_log_file(place: str) -> Path:
     if "://" in place and log_url(place).get_backend_name() != "sqlite":
         raise OutputError(
-            f"{place_of(log_url(place))}: back up a log in PostgreSQL with PostgreSQL's own pg_dump: "
+            f"{describe_log_url(log_url(place))}: back up a log in PostgreSQL with PostgreSQL's own pg_dump: "
             "pg_dump --format=custom --file=OUT DATABASE"
         )
     path = Path(log_url(place).database or "") if "://" in place else Path(place)
@@ -67,7 +66,7 @@ def _temporary_file(out: Path) -> Iterator[Path]:
             path.unlink(missing_ok=True)
 
 
-def _copy(source: Path, target: Path, progress: Progress | None) -> None:
+def _copy(source: Path, target: Path, progress: ProgressCallback | None) -> None:
     def report(_: int, remaining: int, total: int) -> None:
         if progress:
             progress(total - remaining, total)
@@ -85,14 +84,14 @@ def _copy(source: Path, target: Path, progress: Progress | None) -> None:
             log.backup(copy, pages=_PAGES, progress=report)
             copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is a single file
     except sqlite3.OperationalError as error:
-        raise LogAway(f"The log {source} could not be copied to {target.parent}: {error}; try again") from error
+        raise LogUnavailable(f"The log {source} could not be copied to {target.parent}: {error}; try again") from error
     except sqlite3.DatabaseError as error:
         raise OutputError(f"{source}: not an SQLite log, or damaged ({error})") from error
 
 
 def _require_log(log: sqlite3.Connection, source: Path) -> None:
     tables = {name for (name,) in log.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not {VERSIONS, "inspections"} <= tables:
+    if not {VERSION_TABLE, "inspections"} <= tables:
         raise OutputError(
             f"{source}: not a station's log, or its tables are missing; expected a station's folder with its {LOG_FILE}"
         )

@@ -1,0 +1,1 @@
+"""The base that everything stands on: types, errors, image decoding and encoding, files, console output."""

@@ -1,1 +1,0 @@
-"""Statistics of grouped test images: cluster bootstrap, confidence intervals, significance, calibration."""

@@ -1,0 +1,1 @@
+"""Measures of classification and image quality, and the study that reports them."""

@@ -1,0 +1,1 @@
+"""Train, distil and export: the pipelines that make a bundle."""

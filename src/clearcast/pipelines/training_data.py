@@ -1,0 +1,217 @@
+"""Training request: the sheet, the split, the budget and the device."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from rich.console import Console
+
+from clearcast.bundle.manifest import MANIFEST_FILE, TrainingDataInfo
+from clearcast.core.console import show_progress
+from clearcast.core.decoding.image_info import Channels
+from clearcast.core.errors import OutputError, SheetError
+from clearcast.data.sheet import Sheet, SheetRow
+from clearcast.data.validation import UsableRows, filter_usable_rows
+from clearcast.inference.model import MIN_IMAGE_SIDE
+from clearcast.noise.registry import NoiseType
+from clearcast.train.paired_images import ImagePair, PairedImageCache, detect_channels, list_image_pairs
+from clearcast.train.recipe import SplitShares
+from clearcast.train.run_directory import RunDirectory, open_run, write_json
+from clearcast.train.split_choice import ResolvedSplit, SplitChoice, begin_split_run, resolve_split
+from clearcast.train.trainer import keep_freed_memory, require_device
+from clearcast.train.training_budget import DistillationPlan, TrainingPlan, refuse_short_budget
+from clearcast.types import Subset
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What to train on, and how.
+
+    Attributes:
+        sheet, split: the rows, and how they are split.
+        out: the bundle's folder.
+        budget: minutes for everything on this machine; None: the recipe's number of steps, which gives the same
+            networks again on the same machine.
+        resume, force: see ``open_run``.
+        skip_bad: leave out unusable rows.
+        backbone: see ``load_pretrained_backbone``.
+        devices: how many fit the restorer together, each on images of its own, so that a step learns from more.
+        console: shows the progress.
+    """
+
+    sheet: Sheet
+    out: Path
+    seed: int
+    split: SplitChoice = field(default_factory=SplitChoice)
+    budget: float | None = None
+    resume: bool = False
+    force: bool = False
+    skip_bad: bool = False
+    backbone: Path | None = None
+    accelerator: str = "auto"
+    devices: int = 1
+    console: Console = field(default_factory=Console)
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device of networks that Lightning does not fit."""
+        return torch.device("cuda" if self.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+    def question(self) -> dict[str, Any]:
+        """The configuration that determines the bundle, apart from the machine; JSON values."""
+        return {
+            "recipe": "clear",
+            **self.sheet.fingerprint(),
+            "seed": self.seed,
+            "skip_bad": self.skip_bad,
+            "budget": self.budget,
+            "split": self.split.question(),
+        }
+
+
+def refuse_small_images(rows: UsableRows) -> None:
+    """Refuse images that are too small for the networks.
+
+    Raises:
+        SheetError: one is.
+    """
+    for row in rows.sheet.rows:
+        info = rows.facts[row.noisy].info
+        if info and min(info.width, info.height) < MIN_IMAGE_SIDE:
+            raise SheetError(
+                f"{rows.sheet.path}: row {row.number}: {row.noisy}: expected at least {MIN_IMAGE_SIDE} x "
+                f"{MIN_IMAGE_SIDE} pixels, "
+                f"got {info.width} x {info.height}; remove such rows from the sheet"
+            )
+
+
+TRAINING_SPLIT_SHARES = SplitShares(test_share=0.2, validation_share=0.0)  # thresholds are chosen by cross-fitting
+WORK_FOLDER = "work"  # the folder of checkpoints and cached features, in the bundle's; removed when the bundle is whole
+_WATCHED = 64  # validation rows that show how the fitting goes
+
+PlanT = TypeVar("PlanT", TrainingPlan, DistillationPlan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """The usable rows of a sheet, their split, and the bundle's folder."""
+
+    folder: RunDirectory
+    rows: UsableRows
+    division: ResolvedSplit
+
+    @cached_property
+    def channels(self) -> Channels:
+        """Grey if the noise-free images look grey, or the noisy image of rows without one; else RGB."""
+        return detect_channels([self.rows.sheet.resolve(row.reference or row.noisy) for row in self.rows.sheet.rows])
+
+    def indices_of(self, subset: Subset) -> list[int]:
+        """The indices of a subset's rows among the usable rows."""
+        return self.division.split.rows(subset)
+
+    def rows_of(self, subset: Subset) -> list[SheetRow]:
+        """The rows of a subset."""
+        return [self.rows.sheet.rows[index] for index in self.indices_of(subset)]
+
+    def groups_of(self, subset: Subset) -> list[str]:
+        """The group of each row of a subset."""
+        return [self.division.parts.of_rows[index] for index in self.indices_of(subset)]
+
+    def pairs(self, rows: Sequence[SheetRow]) -> list[ImagePair]:
+        """The noisy and noise-free images of rows."""
+        return list_image_pairs(self.rows.sheet, rows)
+
+    @property
+    def adds_test_noise(self) -> bool:
+        """Whether noise is added to measure denoising, since no test row is noisy."""
+        return all(row.noise_type is NoiseType.NONE for row in self.rows_of(Subset.TEST))
+
+    def galleries(self, console: Console) -> tuple[PairedImageCache, PairedImageCache]:
+        """The training images, and images to monitor the fit: of validation rows or, without any, the same."""
+        training = self._gallery(self.rows_of(Subset.TRAIN), None, console)
+        if training.kept < len(training):
+            console.print(
+                f"  {training.kept} of {len(training)} images are kept in memory; the others are read at each use",
+                highlight=False,
+            )
+        validation = [row for row in self.rows_of(Subset.VALIDATION) if row.reference][:_WATCHED]
+        return training, self._gallery(validation, training.shape, console) if validation else training
+
+    def describe(self, training: PairedImageCache) -> TrainingDataInfo:
+        """Describe the training data for the manifest."""
+        return {
+            "sheet": self.rows.sheet.path.name,
+            "sheet_sha256": self.rows.sheet.sha256,
+            "rows": {subset.value: len(self.indices_of(subset)) for subset in Subset},
+            "split": self.division.split.description,
+            "parts": self.division.parts.count,
+            "parts_source": self.division.parts.source.value,
+            "channels": self.channels.value,
+            "shape": list(training.shape),
+        }
+
+    def _gallery(self, rows: Sequence[SheetRow], shape: tuple[int, int] | None, console: Console) -> PairedImageCache:
+        with show_progress(console, "Reading images") as progress:
+            return PairedImageCache(self.pairs(rows), self.channels, shape=shape, progress=progress)
+
+
+def load_or_decide_plan(
+    request: TrainRequest, ground: TrainingData, kind: type[PlanT], decide: Callable[[], PlanT]
+) -> PlanT:
+    """The plan of a training: decided once and kept in the work folder, so that a resumed training follows it.
+
+    Args:
+        request: its budget is shown with the plan.
+        ground: has the folder.
+        kind: of the plan.
+        decide: makes it.
+    """
+    path = ground.folder.path / WORK_FOLDER / "plan.json"
+    if path.exists():
+        plan = kind(**json.loads(path.read_text(encoding="utf-8")))
+    else:
+        plan = decide()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, asdict(plan))
+    if request.budget is not None:
+        request.console.print(f"  Training budget of {request.budget:g} minutes: {plan.summary}", highlight=False)
+    return plan
+
+
+def prepare_training_data(request: TrainRequest) -> TrainingData:
+    """Split the rows, or resume a training that was stopped.
+
+    Raises:
+        ClearcastError: the sheet, the machine, the budget or the folder does not allow it.
+    """
+    keep_freed_memory()
+    require_device(request.accelerator, request.devices)
+    if request.budget is not None:
+        refuse_short_budget(request.budget)
+    question = request.question()
+    if not request.force and (request.out / MANIFEST_FILE).exists():
+        raise OutputError(
+            f"{request.out} is a complete bundle; choose another --out, or delete it and train again with --force"
+        )
+    folder = open_run(request.out, question, resume=request.resume, force=request.force)
+    rows = filter_usable_rows(request.sheet, skip_bad=request.skip_bad, console=request.console, paired=False)
+    refuse_small_images(rows)
+    division = resolve_split(
+        folder, rows, request.split, TRAINING_SPLIT_SHARES, seed=request.seed, console=request.console
+    )
+    division.refuse_leaks(rows.sheet.rows, rows.hashes())
+    if not division.split.rows(Subset.TRAIN) or not division.split.rows(Subset.TEST):
+        count = len(rows.sheet.rows)
+        raise SheetError(f"{request.sheet.path}: {count} rows are too few for a training and a test split; add rows")
+    if folder is None or not folder.split.exists():
+        folder = begin_split_run(request.out, question, rows, division, **_locations(request.sheet))
+    return TrainingData(folder=folder, rows=rows, division=division)
+
+
+def _locations(sheet: Sheet) -> dict[str, str]:
+    """The paths of the sheet and of its images, so that export and distill find them."""
+    return {"sheet": str(sheet.path.absolute()), "root": str(sheet.root.absolute())}

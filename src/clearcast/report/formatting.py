@@ -1,0 +1,108 @@
+"""Rendering of the package's templates. All values are escaped, except markup that this package made."""
+
+import math
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from clearcast.core.evidence_schema import ValueWithCI
+from clearcast.metrics.bootstrap import wilson_interval
+from clearcast.metrics.results import MeanAndStd
+
+
+def render_template(template: str, **context: object) -> Markup:
+    """Render one of the templates of this package."""
+    environment = Environment(
+        loader=PackageLoader("clearcast.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return Markup(environment.get_template(template).render(context))
+
+
+DASH = "–"
+
+
+def format_decimal(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
+    """Format a number with a fixed number of decimals.
+
+    >>> decimal(0.764), decimal(26.0741, 2), decimal(5.3, 2, sign=True), decimal(None), decimal(math.inf)
+    ('0.7640', '26.07', '+5.30', '–', '∞')
+    """
+    if value is None or math.isnan(value):
+        return DASH
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    return text.replace("-", "−")
+
+
+def format_mean_and_std(spread: MeanAndStd | None, digits: int = 4) -> str:
+    """Format a mean with its standard deviation.
+
+    >>> mean_and_spread({"mean": 26.074, "std": 1.93}, 2)
+    '26.07 ± 1.93'
+    """
+    if spread is None or spread["mean"] is None:
+        return DASH
+    mean = format_decimal(spread["mean"], digits)
+    return mean if spread["std"] is None else f"{mean} ± {format_decimal(spread['std'], digits)}"
+
+
+def format_bounds(figure: ValueWithCI | None, digits: int = 3, *, sign: bool = False) -> str:
+    """Format the bounds of a figure's interval.
+
+    >>> bounds({"value": 0.84, "low": 0.7821, "high": 0.884}), bounds({"value": None, "low": None, "high": None})
+    ('0.782 to 0.884', '–')
+    """
+    if figure is None or figure["low"] is None or figure["high"] is None:
+        return DASH
+    return f"{format_decimal(figure['low'], digits, sign=sign)} to {format_decimal(figure['high'], digits, sign=sign)}"
+
+
+def format_value_with_ci(figure: ValueWithCI | None, digits: int = 4, *, sign: bool = False) -> str:
+    """Format a figure with its interval, as far as they are defined.
+
+    >>> measured({"value": 3.061, "low": 2.58, "high": 3.5}, 2, sign=True)
+    '+3.06 (+2.58 to +3.50)'
+    """
+    if figure is None or figure["value"] is None:
+        return DASH
+    value, ends = format_decimal(figure["value"], digits, sign=sign), format_bounds(figure, digits, sign=sign)
+    return value if ends == DASH else f"{value} ({ends})"
+
+
+def complete_sentence(words: str) -> str:
+    """Complete a sentence that may lack its capital and its full stop.
+
+    >>> sentence("denoising raised accuracy"), sentence("It did.")
+    ('Denoising raised accuracy.', 'It did.')
+    """
+    return words if not words else f"{words[0].upper()}{words[1:].rstrip('.')}."
+
+
+def format_duration(seconds: float) -> str:
+    """Format a time span in its two largest units.
+
+    >>> duration(8.34), duration(200), duration(3725)
+    ('8.3 s', '3 min 20 s', '1 h 02 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def independent_interval(share: float, images: int) -> tuple[float, float]:
+    """Compute the 95% Wilson interval of a share of images, assuming that the images are independent.
+
+    It serves runs without evidence, whose parts are unknown.
+
+    >>> [round(bound, 3) for bound in interval(0.9, 100)]
+    [0.826, 0.945]
+    """
+    low, high = wilson_interval(np.array([share]), np.array([float(images)]))
+    return float(low[0]), float(high[0])

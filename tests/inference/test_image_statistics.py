@@ -1,0 +1,18 @@
+import numpy as np
+import pytest
+
+from clearcast.inference.image_statistics import measure_brightness, measure_sharpness
+
+
+def test_brightness_is_the_mean_grey_level() -> None:
+    grey = np.array([[0, 255], [10, 15]], np.uint8)
+    assert measure_brightness(grey) == pytest.approx(70)
+    assert measure_brightness(np.repeat(grey[..., None], 3, axis=2)) == pytest.approx(70)
+
+
+def test_sharpness_is_the_variance_of_the_laplacian() -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (40, 50), dtype=np.uint8)
+    wide = np.pad(picture.astype(float), 1, mode="reflect")
+    laplacian = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:] - 4 * wide[1:-1, 1:-1]
+    assert measure_sharpness(picture) == pytest.approx(laplacian.var())
+    assert measure_sharpness(np.full((20, 20), 7, np.uint8)) == 0

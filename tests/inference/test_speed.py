@@ -1,0 +1,155 @@
+"""``clearcast benchmark BUNDLE SOURCE``: its counts and output, never the speed itself."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from clearcast.cli import build_application
+from clearcast.inference import speed
+from clearcast.inference.sources import Source, SourceError
+from clearcast.inference.speed import SpeedRequest, SpeedResult, measure_peak_memory, measure_speed
+from tests.inference.handmade import pictures_of, write_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bundle(tmp_path_factory.mktemp("made") / "bundle")
+
+
+def measure(bundle: Path, source: Source, *, suffix: str | None = None, limit: int = 500) -> SpeedResult:
+    return measure_speed(
+        SpeedRequest(
+            bundle=bundle,
+            source=source,
+            limit=limit,
+            threads=2,
+            suffix=suffix,
+            console=Console(quiet=True),
+        )
+    )
+
+
+def benchmark(*arguments: object) -> Result:
+    return CliRunner().invoke(build_application(["benchmark"]), ["benchmark", *map(str, arguments)])
+
+
+def test_every_image_counts_once_and_bad_ones_do_not_stop_the_rest(bundle: Path, tmp_path: Path) -> None:
+    pictures_of(tmp_path, 12)
+    (tmp_path / "bad.png").write_bytes(b"bad")
+
+    speed = measure(bundle, tmp_path)
+
+    assert (speed.pictures, speed.errors, speed.threads) == (13, 1, 2)
+    assert set(speed.stages) == {"read", "hash", "decode", "infer", "tell", "row"}
+    assert min(speed.loading, speed.inspecting, speed.decoding, *speed.stages.values()) > 0
+
+
+def test_the_stages_are_those_of_an_inspection(bundle: Path, tmp_path: Path) -> None:
+    pictures_of(tmp_path, 3)
+
+    assert "picture" in measure(bundle, tmp_path, suffix=".jpg").stages
+    assert len(list(tmp_path.iterdir())) == 3  # nothing is left there
+
+
+def test_no_more_than_the_limit_is_measured(bundle: Path, tmp_path: Path) -> None:
+    pictures_of(tmp_path, 7)
+
+    assert measure(bundle, tmp_path, limit=4).pictures == 4
+
+
+def test_bad_images_have_rows_but_no_stages(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"bad")
+
+    speed = measure(bundle, tmp_path)
+
+    assert speed.errors == 1
+    assert set(speed.stages) == {"row"}
+
+
+def test_arrays_are_not_decoded(bundle: Path) -> None:
+    with pytest.raises(SourceError, match="expected image files, which are decoded"):
+        measure(bundle, [np.zeros((32, 32), np.uint8)])
+
+
+def test_peak_memory_includes_what_is_held() -> None:
+    before = measure_peak_memory()
+    assert before is not None
+    held = np.ones(40_000_000 + before, np.uint8)
+
+    after = measure_peak_memory()
+
+    assert after is not None
+    assert after >= before + 40_000_000
+    assert held.any()
+
+
+def test_the_command_prints_stages_rate_and_ratio(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures_of(tmp_path / "parts", 3)
+    stages = {"read": 0.001, "decode": 0.001, "infer": 0.006, "picture": 0.002}
+    known = SpeedResult(
+        model="castings 12345678",
+        pictures=100,
+        errors=1,
+        threads=2,
+        loading=0.5,
+        inspecting=10.0,
+        decoding=2.5,
+        stages=stages,
+        peak=600 * 2**20,
+    )
+    asked: list[SpeedRequest] = []
+
+    def measured(request: SpeedRequest) -> SpeedResult:
+        asked.append(request)
+        return known
+
+    monkeypatch.setattr(speed, "measure_speed", measured)
+
+    done = benchmark(bundle, tmp_path / "parts", "--denoised", "jpg", "--threads", 2)
+
+    assert done.exit_code == 0, done.output
+    assert (asked[0].suffix, asked[0].threads, asked[0].limit) == (".jpg", 2, 500)
+    assert "10.0 a second, 1/4.0 of only reading and decoding them (40.0 a second)" in done.output
+    assert "at most 600 MB of memory" in done.output
+    assert "60.0%" in done.output
+    assert "1 image could not be inspected" in done.output
+
+
+def test_the_command_as_it_is(bundle: Path, tmp_path: Path) -> None:
+    pictures_of(tmp_path, 3)
+
+    done = benchmark(bundle, tmp_path)
+
+    assert done.exit_code == 0, done.output
+    assert "3 images by bundle" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--rivals", "median"], "--rivals: works only with clearcast benchmark SHEET"),
+        (["--budget", "3", "--resume"], "--budget, --resume: works only with clearcast benchmark SHEET"),
+    ],
+)
+def test_options_of_the_other_benchmark_are_rejected(
+    bundle: Path, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    done = benchmark(bundle, tmp_path, *arguments)
+
+    assert done.exit_code == 2
+    assert told in " ".join(done.output.replace("│", "").split())
+
+
+def test_a_bundle_without_pictures_and_speed_of_a_sheet_are_refused(bundle: Path, tmp_path: Path) -> None:
+    alone, sheet = benchmark(bundle), benchmark(tmp_path / "Labels.xlsx", "--threads", 2)
+
+    assert alone.exit_code == sheet.exit_code == 2
+    assert "give the images too" in " ".join(alone.output.replace("│", "").split())
+    assert "--threads: works only with clearcast benchmark BUNDLE SOURCE" in " ".join(
+        sheet.output.replace("│", "").split()
+    )

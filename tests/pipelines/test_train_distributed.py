@@ -1,0 +1,21 @@
+"""Training of a bundle by two processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from clearcast.bundle.archive import read_manifest
+
+SCRIPT = Path(__file__).with_name("train_together.py")
+
+
+def test_one_of_two_processes_writes_a_complete_bundle(noisy_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    command = [sys.executable, str(SCRIPT), str(noisy_folder / "Labels.xlsx"), str(out), "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "trained\n"
+    assert "GLOBAL_RANK" not in done.stderr
+    manifest = read_manifest(out)
+    assert manifest["effort"]["device"].startswith("2 x CPU")
+    assert not list(out.rglob("*.ckpt"))

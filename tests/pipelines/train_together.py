@@ -1,0 +1,28 @@
+"""Train in a few small steps: python train_together.py SHEET OUT DEVICES. Every process runs all of it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from clearcast.data.sheet import read_sheet
+from clearcast.pipelines.train import train_bundle
+from clearcast.pipelines.training_data import TrainRequest
+from tests.pipelines.short_training import shorten
+
+if __name__ == "__main__":
+    sheet, out, devices = sys.argv[1:]
+    with pytest.MonkeyPatch.context() as patch:
+        shorten(patch)
+        train_bundle(
+            TrainRequest(
+                sheet=read_sheet(Path(sheet)),
+                out=Path(out),
+                seed=3,
+                accelerator="cpu",
+                devices=int(devices),
+                console=Console(quiet=True),
+            )
+        )
+    print("trained")

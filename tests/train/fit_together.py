@@ -1,0 +1,91 @@
+"""Fit two small networks in distributed processes: python fit_together.py FOLDER DEVICES. Every process runs it all.
+
+The first learns from rows, some of whose batches cannot be divided evenly; the second from batches of each process.
+"""
+
+import sys
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from clearcast.core import imaging
+from clearcast.core.decoding.image_info import Channels
+from clearcast.data.images import ImageCache
+from clearcast.train.datasets import (
+    EPOCH_STEPS,
+    PairDataset,
+    TensorBatch,
+    evaluation_loader,
+    heldout_loader,
+    step_loader,
+    training_loader,
+)
+from clearcast.train.modules import PublishedDenoiserModule
+from clearcast.train.recipe import FitSettings
+from clearcast.train.restorer_training import AnnealedModule
+from clearcast.train.trainer import TrainerConfig, fit_network
+
+SEED, SIDE, ROWS, BATCH = 3, 16, 15, 7  # batches of 7, 7 and 1
+HELDOUT = list(range(10, ROWS))
+
+
+class Adder(AnnealedModule):
+    """Records the training batches of each process."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(1, 1), learning_rate=0.1, steps=EPOCH_STEPS)
+        self.given: list[float] = []
+
+    def measures(self, batch: TensorBatch) -> dict[str, Tensor]:
+        if self.training:
+            self.given += batch[0].flatten().tolist()
+        difference = torch.as_tensor(self.network(batch[0])) - batch[0] - 1
+        return {"loss": difference.square().mean(), "mean": batch[0].mean()}
+
+
+def made(rng: np.random.Generator) -> TensorBatch:
+    return (torch.from_numpy(rng.random((3, 1), dtype=np.float32)),)
+
+
+def trainer_config(devices: int) -> TrainerConfig:
+    return TrainerConfig(seed=SEED, console=Console(file=StringIO()), accelerator="cpu", devices=devices)
+
+
+def fit_rows(folder: Path, devices: int) -> None:
+    noisy, clean = (
+        ImageCache(imaging.find_image_files(folder / name), size=SIDE, channels=Channels.RGB, budget=10**8)
+        for name in ("noisy", "clean")
+    )
+    torch.manual_seed(0)
+    fit_network(
+        PublishedDenoiserModule(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Sigmoid()), learning_rate=0.01),
+        training_loader(PairDataset(noisy, clean, list(range(ROWS))), batch=BATCH, seed=SEED),
+        evaluation_loader(PairDataset(noisy, clean, HELDOUT), batch=4),
+        folder / f"rows-{devices}",
+        settings=FitSettings(learning_rate=0.01, batch=BATCH, epochs=3),
+        title="rows",
+        config=trainer_config(devices),
+    )
+
+
+def fit_steps(folder: Path, devices: int) -> None:
+    module = Adder()
+    fit_network(
+        module,
+        step_loader(made, SEED),
+        heldout_loader(made, SEED, 2),
+        folder / f"steps-{devices}",
+        settings=FitSettings(learning_rate=0.1, batch=3, epochs=1),
+        title="steps",
+        config=trainer_config(devices),
+    )
+    np.savetxt(folder / f"given-{devices}-{module.global_rank}.txt", module.given)
+
+
+if __name__ == "__main__":
+    fit_rows(Path(sys.argv[1]), int(sys.argv[2]))
+    fit_steps(Path(sys.argv[1]), int(sys.argv[2]))
