@@ -230,7 +230,7 @@ def sha256_hex(data: bytes) -> str:
 def is_bundle_path(name: str) -> bool:
     r"""Return whether a name is a plain path inside a bundle, at most one folder deep, on every operating system.
 
-    >>> [is_inside(name) for name in ("a.onnx", "golden/0.png", "../a", "/a", "C:a", "a//b", "a\\b", "a/b/c", "")]
+    >>> [is_bundle_path(name) for name in ("a.onnx", "golden/0.png", "../a", "/a", "C:a", "a//b", "a\\b", "a/b/c", "")]
     [True, True, False, False, False, False, False, False, False]
     """
     parts = PurePosixPath(name).parts

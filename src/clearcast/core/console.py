@@ -26,7 +26,7 @@ def escape_unprintable(text: str, *, lines: bool = True) -> str:
         text: any text.
         lines: keep line breaks and tabs; False for a text of one line, such as a file name.
 
-    >>> print(printable("a\x1b[31m\u202egpj.exe"), printable("a\nb", lines=False))
+    >>> print(escape_unprintable("a\x1b[31m\u202egpj.exe"), escape_unprintable("a\nb", lines=False))
     a\x1b[31m\u202egpj.exe a\nb
     """
     escaped = _SPECIAL.sub(_escape, text)

@@ -13,7 +13,7 @@ class ClearcastError(Exception):
 def first_error_line(error: BaseException) -> str:
     r"""Return the first line of an error's message, or the name of its class if it has none.
 
-    >>> first_line(ValueError("too small\nat file.cc:12")), first_line(MemoryError())
+    >>> first_error_line(ValueError("too small\nat file.cc:12")), first_error_line(MemoryError())
     ('too small', 'MemoryError')
     """
     return str(error).strip().partition("\n")[0] or type(error).__name__

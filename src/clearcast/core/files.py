@@ -114,7 +114,7 @@ def is_litter(name: str) -> bool:
 def has_image_suffix(name: str) -> bool:
     """Whether a file name has the suffix of an image.
 
-    >>> has_picture_suffix("a.JFIF"), has_picture_suffix("a.heic")
+    >>> has_image_suffix("a.JFIF"), has_image_suffix("a.heic")
     (True, False)
     """
     return get_suffix(name) in IMAGE_SUFFIXES
@@ -123,7 +123,7 @@ def has_image_suffix(name: str) -> bool:
 def get_suffix(name: str) -> str:
     """Return the last suffix of a file name in lower case; "" if it has none.
 
-    >>> suffix_of("a.tar.GZ"), suffix_of("part")
+    >>> get_suffix("a.tar.GZ"), get_suffix("part")
     ('.gz', '')
     """
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 - fast, since it runs for each file of a folder

@@ -40,7 +40,7 @@ def matches_type(value: object, kind: object) -> bool:
         kind: str, bool, int, float (finite), the type of None, an enumeration of strings, a ``TypedDict``, or a list,
             a dict or a union of them.
 
-    >>> conforms({"a": [1, 2.5]}, dict[str, list[float]]), conforms({"a": ["1"]}, dict[str, list[float]])
+    >>> matches_type({"a": [1, 2.5]}, dict[str, list[float]]), matches_type({"a": ["1"]}, dict[str, list[float]])
     (True, False)
     """
     origin, inner = get_origin(kind), get_args(kind)
@@ -67,7 +67,7 @@ def invalid_fields(members: dict[str, object], kind: object) -> list[str]:
 
     >>> from typing import NotRequired, TypedDict
     >>> Graph = TypedDict("Graph", {"name": str, "size": NotRequired[int]})
-    >>> misfits({"name": "a"}, Graph), misfits({"size": "a", "more": 1}, Graph)
+    >>> invalid_fields({"name": "a"}, Graph), invalid_fields({"size": "a", "more": 1}, Graph)
     ([], ['name', 'size'])
     """
     required: frozenset[str] = vars(kind)["__required_keys__"]

@@ -23,7 +23,7 @@ _MAX_FAILURES = 1000  # searches for the end of a path without a result
 def normalise_path(text: str) -> str:
     r"""Convert a path to forward slashes, and decode a ``file:`` URL.
 
-    >>> plain_path("C:\\data\\1.png"), plain_path("file:///data/part%201.png"), plain_path("file://nas/qs/1.png")
+    >>> normalise_path("C:\\data\\1.png"), normalise_path("file:///data/part%201.png"), normalise_path("file://nas/qs/1.png")
     ('C:/data/1.png', '/data/part 1.png', '//nas/qs/1.png')
     """
     if text[:5].casefold() == "file:":
@@ -38,7 +38,7 @@ def normalise_path(text: str) -> str:
 def strip_path_prefix(path: str, prefixes: Iterable[str]) -> str:
     r"""Remove the first matching prefix from a normalised path; only whole components match.
 
-    >>> strip_prefix("c:/Data/a/1.png", ["C:\\data"]), strip_prefix("database/1.png", ["data"])
+    >>> strip_path_prefix("c:/Data/a/1.png", ["C:\\data"]), strip_path_prefix("database/1.png", ["data"])
     ('a/1.png', 'database/1.png')
     """
     parts = _components(path)
@@ -52,7 +52,7 @@ def strip_path_prefix(path: str, prefixes: Iterable[str]) -> str:
 def make_relative_to_root(path: str, root: Path) -> str | None:
     """Make a normalised path relative to the root, by its text alone; None if it is outside the root or invalid.
 
-    >>> below_root("a/../b/1.png", Path("parts")), below_root("../1.png", Path("parts")), below_root("C:/1", Path())
+    >>> make_relative_to_root("a/../b/1.png", Path("parts")), make_relative_to_root("../1.png", Path("parts")), make_relative_to_root("C:/1", Path())
     ('b/1.png', None, None)
     """
     if "\x00" in path or (os.name != "nt" and re.match("[A-Za-z]:", path)):

@@ -167,9 +167,9 @@ def find_labels_in_path(path: str) -> frozenset[Label]:
 
     A folder counts only if no component nearer to the file names a label. Several labels are a contradiction.
 
-    >>> sorted(labels_in_path("With-Noise/cast_def_0_100.jpeg"))
+    >>> sorted(find_labels_in_path("With-Noise/cast_def_0_100.jpeg"))
     [<Label.DEFECT: 'defect'>]
-    >>> sorted(labels_in_path("ok_front/def_front/7.png")), sorted(labels_in_path("look/7.png"))
+    >>> sorted(find_labels_in_path("ok_front/def_front/7.png")), sorted(find_labels_in_path("look/7.png"))
     ([<Label.DEFECT: 'defect'>], [])
     """
     return DEFAULT_LABEL_VOCABULARY.in_path(path)

@@ -151,7 +151,7 @@ def has_share_shifted(count: int, pictures: int, reference: float, referenced: i
 def arcsine_interval(share: float, pictures: int) -> tuple[float, float]:
     """Return the 95% confidence interval of a share, by the arcsine transformation; it contains the share.
 
-    >>> [round(bound, 2) for bound in share_interval(0.5, 100)]
+    >>> [round(bound, 2) for bound in arcsine_interval(0.5, 100)]
     [0.4, 0.6]
     """
     angle, reach = _angle(share * pictures, pictures), 1.96 / math.sqrt(pictures)

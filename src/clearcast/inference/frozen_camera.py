@@ -72,7 +72,7 @@ class RepeatDetector:
 def frozen_camera_message(position: int) -> str:
     """Error message for an image at some position in a run of equal ones.
 
-    >>> frozen_reason(3), frozen_reason(21), frozen_reason(111)[:40]
+    >>> frozen_camera_message(3), frozen_camera_message(21), frozen_camera_message(111)[:40]
     ('the same image for the 3rd time in a row; is the camera frozen?', \
 'the same image for the 21st time in a row; is the camera frozen?', \
 'the same image for the 111th time in a r')

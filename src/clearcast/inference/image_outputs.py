@@ -85,9 +85,9 @@ def image_output_path(key: str, suffix: str, *, is_file: bool = True, folds: boo
         is_file: whether the item is a file, not a frame of a video.
         folds: whether the folder ignores case in names, see ``ignores_name_case``.
 
-    >>> [str(picture_name(key, ".png")) for key in ("b/a.png", "b/a.jpg", "../a", "/c:.png", "A.png")]
+    >>> [str(image_output_path(key, ".png")) for key in ("b/a.png", "b/a.jpg", "../a", "/c:.png", "A.png")]
     ['b/a.png', 'b/a.jpg.png', '%2e%2e/a.file.png', '%2f/c%3a.png', 'A.png']
-    >>> str(picture_name("#000001", ".png", is_file=False)), str(picture_name("A.png", ".png", folds=True))
+    >>> str(image_output_path("#000001", ".png", is_file=False)), str(image_output_path("A.png", ".png", folds=True))
     ('#000001.png', 'A~28e6ae4e94.png')
     """
     *folders, name = key.split("/")

@@ -224,7 +224,7 @@ class ConfidenceInterval(NamedTuple):
 def wilson_interval(share: FloatArray, count: FloatArray, quantile: FloatArray | float = _Z) -> ConfidenceInterval:
     """Compute the score interval (Wilson 1927) of a share of ``count`` independent observations.
 
-    >>> bounds = wilson(np.array([0.9]), np.array([100.0]))
+    >>> bounds = wilson_interval(np.array([0.9]), np.array([100.0]))
     >>> [round(float(bound[0]), 3) for bound in bounds]
     [0.826, 0.945]
     """
@@ -290,7 +290,7 @@ def mcnemar_p_value(corrected: int, broken: int) -> float:
         corrected: number of images that only the second classifies correctly.
         broken: number of images that only the first classifies correctly.
 
-    >>> mcnemar(0, 5)
+    >>> mcnemar_p_value(0, 5)
     0.0625
     """
     if corrected + broken == 0:

@@ -151,7 +151,7 @@ def student_shape(shape: tuple[int, int], side: int) -> tuple[int, int]:
         shape: of the images.
         side: pixels of the longer side, if the image has as many.
 
-    >>> glance_shape((512, 512), 160), glance_shape((300, 1024), 160), glance_shape((100, 100), 160)
+    >>> student_shape((512, 512), 160), student_shape((300, 1024), 160), student_shape((100, 100), 160)
     ((160, 160), (64, 160), (96, 96))
     """
     scale = min(1.0, side / max(shape))

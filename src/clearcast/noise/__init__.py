@@ -3,8 +3,8 @@
 >>> import numpy as np
 >>> grey = np.full((4, 4), 128, np.uint8)
 >>> rng = np.random.default_rng(7)
->>> level = sample_level(ImpulseRange(density=(1, 1), salt_share=(1, 1)), rng, grey.shape)
->>> int(corrupt(grey, level, rng).min())
+>>> level = sample_noise(ImpulseRange(density=(1, 1), salt_share=(1, 1)), rng, grey.shape)
+>>> int(corrupt_image(grey, level, rng).min())
 255
 """
 

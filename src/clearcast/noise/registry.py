@@ -90,7 +90,7 @@ def sample_noise(levels: NoiseRange, rng: np.random.Generator, shape: tuple[int,
     """Draw one level for an image of ``shape`` (height, width) or (height, width, 3) in pixels.
 
     >>> from clearcast.noise import GaussianRange
-    >>> sample_level(GaussianRange(sigma=(0.1, 0.1)), np.random.default_rng(7), (512, 512, 3))
+    >>> sample_noise(GaussianRange(sigma=(0.1, 0.1)), np.random.default_rng(7), (512, 512, 3))
     GaussianNoise(sigma=0.1, per_channel=True)
     """
     level: NoiseParameters = noise_type_of(levels).specification.sample(levels, rng, shape)

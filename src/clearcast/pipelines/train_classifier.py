@@ -152,7 +152,7 @@ def sample_across_groups(parts: Sequence[str], count: int, seed: int) -> list[in
         their places, ascending.
 
     >>> parts = ["a", "a", "a", "a", "b", "b", "c"]
-    >>> [parts[place] for place in spread(parts, 5, seed=0)]
+    >>> [parts[place] for place in sample_across_groups(parts, 5, seed=0)]
     ['a', 'a', 'b', 'b', 'c']
     """
     order = np.random.default_rng(seed).permutation(len(parts))

@@ -29,7 +29,7 @@ DASH = "–"
 def format_decimal(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
     """Format a number with a fixed number of decimals.
 
-    >>> decimal(0.764), decimal(26.0741, 2), decimal(5.3, 2, sign=True), decimal(None), decimal(math.inf)
+    >>> format_decimal(0.764), format_decimal(26.0741, 2), format_decimal(5.3, 2, sign=True), format_decimal(None), format_decimal(math.inf)
     ('0.7640', '26.07', '+5.30', '–', '∞')
     """
     if value is None or math.isnan(value):
@@ -43,7 +43,7 @@ def format_decimal(value: float | None, digits: int = 4, *, sign: bool = False) 
 def format_mean_and_std(spread: MeanAndStd | None, digits: int = 4) -> str:
     """Format a mean with its standard deviation.
 
-    >>> mean_and_spread({"mean": 26.074, "std": 1.93}, 2)
+    >>> format_mean_and_std({"mean": 26.074, "std": 1.93}, 2)
     '26.07 ± 1.93'
     """
     if spread is None or spread["mean"] is None:
@@ -55,7 +55,7 @@ def format_mean_and_std(spread: MeanAndStd | None, digits: int = 4) -> str:
 def format_bounds(figure: ValueWithCI | None, digits: int = 3, *, sign: bool = False) -> str:
     """Format the bounds of a figure's interval.
 
-    >>> bounds({"value": 0.84, "low": 0.7821, "high": 0.884}), bounds({"value": None, "low": None, "high": None})
+    >>> format_bounds({"value": 0.84, "low": 0.7821, "high": 0.884}), format_bounds({"value": None, "low": None, "high": None})
     ('0.782 to 0.884', '–')
     """
     if figure is None or figure["low"] is None or figure["high"] is None:
@@ -66,7 +66,7 @@ def format_bounds(figure: ValueWithCI | None, digits: int = 3, *, sign: bool = F
 def format_value_with_ci(figure: ValueWithCI | None, digits: int = 4, *, sign: bool = False) -> str:
     """Format a figure with its interval, as far as they are defined.
 
-    >>> measured({"value": 3.061, "low": 2.58, "high": 3.5}, 2, sign=True)
+    >>> format_value_with_ci({"value": 3.061, "low": 2.58, "high": 3.5}, 2, sign=True)
     '+3.06 (+2.58 to +3.50)'
     """
     if figure is None or figure["value"] is None:
@@ -78,7 +78,7 @@ def format_value_with_ci(figure: ValueWithCI | None, digits: int = 4, *, sign: b
 def complete_sentence(words: str) -> str:
     """Complete a sentence that may lack its capital and its full stop.
 
-    >>> sentence("denoising raised accuracy"), sentence("It did.")
+    >>> complete_sentence("denoising raised accuracy"), complete_sentence("It did.")
     ('Denoising raised accuracy.', 'It did.')
     """
     return words if not words else f"{words[0].upper()}{words[1:].rstrip('.')}."
@@ -87,7 +87,7 @@ def complete_sentence(words: str) -> str:
 def format_duration(seconds: float) -> str:
     """Format a time span in its two largest units.
 
-    >>> duration(8.34), duration(200), duration(3725)
+    >>> format_duration(8.34), format_duration(200), format_duration(3725)
     ('8.3 s', '3 min 20 s', '1 h 02 min')
     """
     if seconds < 60:
@@ -101,7 +101,7 @@ def independent_interval(share: float, images: int) -> tuple[float, float]:
 
     It serves runs without evidence, whose parts are unknown.
 
-    >>> [round(bound, 3) for bound in interval(0.9, 100)]
+    >>> [round(bound, 3) for bound in independent_interval(0.9, 100)]
     [0.826, 0.945]
     """
     low, high = wilson_interval(np.array([share]), np.array([float(images)]))

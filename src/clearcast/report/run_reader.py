@@ -82,7 +82,7 @@ def denoising_stage(metrics: StudyMetrics) -> DenoisingResult | None:
 def short_stage_title(title: str) -> str:
     """Strip the number from a stage's title, and capitalise it.
 
-    >>> subject("Stage 2: noise type"), subject("Stage 1: ok or defect on noisy images")
+    >>> short_stage_title("Stage 2: noise type"), short_stage_title("Stage 1: ok or defect on noisy images")
     ('Noise type', 'OK or defect on noisy images')
     """
     words = title.partition(": ")[2] or title

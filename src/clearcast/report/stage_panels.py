@@ -89,7 +89,7 @@ def draw_network(layers: list[LayerInfo], title: str) -> Markup:
 def format_shape(layer: LayerInfo) -> str:
     """Format the output shape of a layer.
 
-    >>> shape({"name": "c", "kind": "Conv2d", "details": "", "output": [16, 64, 64], "parameters": 0})
+    >>> format_shape({"name": "c", "kind": "Conv2d", "details": "", "output": [16, 64, 64], "parameters": 0})
     '16 × 64 × 64'
     """
     return " × ".join(str(size) for size in layer["output"])

@@ -31,7 +31,7 @@ def labelled_file_stem(name: str, label: Label, sha256: str) -> str:
         label: the image's label.
         sha256: hash of the image, in hexadecimal.
 
-    >>> safe_stem("../cast_def_0_100.jpeg", Label.OK, "00" * 31 + "2a"), safe_stem("é/=1+1 - Kopie.png", Label.OK, "ff")
+    >>> labelled_file_stem("../cast_def_0_100.jpeg", Label.OK, "00" * 31 + "2a"), labelled_file_stem("é/=1+1 - Kopie.png", Label.OK, "ff")
     ('ok_cast_0_100_000000000042', 'ok_1_1_Kopie_000000000255')
     """
     digits = f"{int(sha256, 16) % 10**_HASH_DIGITS:0{_HASH_DIGITS}}"
@@ -45,7 +45,7 @@ def labelled_file_stem(name: str, label: Label, sha256: str) -> str:
 def spreadsheet_safe_name(text: str) -> str:
     """Return the letters, digits, hyphens and underscores of a text, so that no spreadsheet takes it for a formula.
 
-    >>> plain_name("=Labels 2"), plain_name("...")
+    >>> spreadsheet_safe_name("=Labels 2"), spreadsheet_safe_name("...")
     ('Labels_2', 'feedback')
     """
     return re.sub(r"[^\w-]+", "_", text).strip("_-") or "feedback"

@@ -85,7 +85,7 @@ def is_worker_rank() -> bool:
 def shard_batch(tensor: Tensor, number: int, total: int) -> Tensor:
     """Take every ``total``-th row of a batch from row ``number`` on; if there is none, the first row, with weight 0.
 
-    >>> [share(torch.arange(3), number, 2).tolist() for number in (0, 1)]
+    >>> [shard_batch(torch.arange(3), number, 2).tolist() for number in (0, 1)]
     [[0, 2], [1]]
     """
     return tensor[number::total] if number < len(tensor) else tensor[:1]

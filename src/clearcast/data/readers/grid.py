@@ -108,7 +108,7 @@ class CellGrid(ABC):
 def format_number_cell(number: float) -> str:
     """Format a number as a person would type it: 1.0 as '1'.
 
-    >>> number_text(1.0), number_text(0.25)
+    >>> format_number_cell(1.0), format_number_cell(0.25)
     ('1', '0.25')
     """
     return str(int(number)) if math.isfinite(number) and number == int(number) else str(number)

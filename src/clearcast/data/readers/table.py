@@ -45,7 +45,7 @@ class _Head:
 def normalise_column_name(name: str) -> str:
     """Normalise a column name for comparison: case and spaces are ignored.
 
-    >>> plain(" Noisy  Image")
+    >>> normalise_column_name(" Noisy  Image")
     'noisy image'
     """
     return " ".join(name.casefold().split())

@@ -78,7 +78,7 @@ def read_file_state(path: Path) -> FileState | None:
 def format_nanoseconds(nanoseconds: int) -> str:
     """Format a time since 1970 as ISO 8601 with nanoseconds, UTC.
 
-    >>> moment(1_000_000_000_000_000_001)
+    >>> format_nanoseconds(1_000_000_000_000_000_001)
     '2001-09-09T01:46:40.000000001Z'
     """
     seconds, rest = divmod(nanoseconds, 1_000_000_000)

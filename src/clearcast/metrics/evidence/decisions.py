@@ -33,9 +33,9 @@ _DEFAULT_CLAIM = 0.01  # escape rate that the sentence refers to if the policy h
 def policy_text(policy: DecisionPolicy) -> str:
     """Describe the policy that the threshold was chosen by.
 
-    >>> asked_for(Wishes(escape_cost=10))
+    >>> policy_text(DecisionPolicy(escape_cost=10))
     'an escape costs 10, an overkill 1'
-    >>> asked_for(Wishes(max_escape=0.01))
+    >>> policy_text(DecisionPolicy(max_escape=0.01))
     'at most 1% escapes'
     """
     if policy.max_escape is not None:

@@ -38,7 +38,7 @@ def _finite_or_none(value: float) -> float | None:
 def format_percent(share: float) -> str:
     """Format a share as a percentage with one decimal.
 
-    >>> percent(0.0254), percent(0.01)
+    >>> format_percent(0.0254), format_percent(0.01)
     ('2.5%', '1.0%')
     """
     return f"{100 * share:.1f}%"
@@ -47,7 +47,7 @@ def format_percent(share: float) -> str:
 def format_limit(share: float) -> str:
     """Format a share that a user gave, with as many decimals as it has.
 
-    >>> limit(0.01), limit(0.005)
+    >>> format_limit(0.01), format_limit(0.005)
     ('1%', '0.5%')
     """
     return f"{100 * share:.6g}%"
@@ -56,7 +56,7 @@ def format_limit(share: float) -> str:
 def format_share(figure: ValueWithCI) -> str:
     """Format a share with its interval.
 
-    >>> figure_text({"value": 0.025, "low": 0.008, "high": 0.08})
+    >>> format_share({"value": 0.025, "low": 0.008, "high": 0.08})
     '2.5%, 95%: 0.8 to 8.0'
     """
     if figure["value"] is None:
@@ -67,7 +67,7 @@ def format_share(figure: ValueWithCI) -> str:
 def format_interval(figure: ValueWithCI) -> str:
     """Format the interval of a share in percent.
 
-    >>> span({"value": 0.04, "low": -0.008, "high": 0.089})
+    >>> format_interval({"value": 0.04, "low": -0.008, "high": 0.089})
     '95%: -0.8 to 8.9'
     """
     if figure["low"] is None or figure["high"] is None:
@@ -78,7 +78,7 @@ def format_interval(figure: ValueWithCI) -> str:
 def format_count(number: int, noun: str) -> str:
     """Format a count of a noun whose plural ends in s.
 
-    >>> counted(1, "part"), counted(1200, "image")
+    >>> format_count(1, "part"), format_count(1200, "image")
     ('1 part', '1,200 images')
     """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

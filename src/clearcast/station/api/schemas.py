@@ -76,7 +76,7 @@ StorableText = Annotated[str, Field(pattern=r"^[^\u0000]*$")]  # PostgreSQL cann
 def format_timestamp(at: int) -> str:
     """Format a time of the log, in milliseconds since 1970, as ISO 8601.
 
-    >>> moment(1_000)
+    >>> format_timestamp(1_000)
     '1970-01-01T00:00:01.000Z'
     """
     clamped = min(max(at, _FIRST), _LAST)  # the first span of a trend may have no lower bound

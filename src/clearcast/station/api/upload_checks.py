@@ -126,7 +126,7 @@ def reject_oversized(name: str, size: int, station: str, limits: UploadLimits) -
 def detect_media_type(data: bytes) -> str | None:
     r"""Detect the media type of an image from its first bytes; None if it is not a known image format.
 
-    >>> kind_of(b"\xff\xd8\xff\xe0"), kind_of(b"<svg onload='alert(1)'/>")
+    >>> detect_media_type(b"\xff\xd8\xff\xe0"), detect_media_type(b"<svg onload='alert(1)'/>")
     ('image/jpeg', None)
     """
     return next((media_type for media_type, signature in _SIGNATURES.items() if signature.match(data)), None)
@@ -135,7 +135,7 @@ def detect_media_type(data: bytes) -> str | None:
 def sanitise_name(text: str, longest: int) -> str:
     r"""Sanitise a name for the log: the last component of a path, on one line, without invisible characters.
 
-    >>> clean("..\\..\\Windows/system.ini\x00", 255)
+    >>> sanitise_name("..\\..\\Windows/system.ini\x00", 255)
     'system.ini'
     """
     visible = "".join(character for character in text if unicodedata.category(character) not in _INVISIBLE)

@@ -73,7 +73,7 @@ def feedback_values(inspection_id: int, given: Feedback) -> dict[str, object]:
 def threshold_margin(p_defect: float | None, threshold: float | None) -> float | None:
     """Return the distance of a probability from the threshold in log-odds; from 0.5 if there is no threshold.
 
-    >>> margin(0.5, 0.5)
+    >>> threshold_margin(0.5, 0.5)
     0.0
     """
     if p_defect is None:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 def to_database_text(text: str) -> str:
     r"""Replace characters that databases cannot store: NUL and lone surrogates.
 
-    >>> plain("part\x00.jpg")
+    >>> to_database_text("part\x00.jpg")
     'part�.jpg'
     """
     return text.replace("\x00", "�").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -30,7 +30,7 @@ def to_database_text(text: str) -> str:
 def fold_case(text: str) -> str:
     """Return the case-folded text, for searching.
 
-    >>> fold("Straße.JPG")
+    >>> fold_case("Straße.JPG")
     'strasse.jpg'
     """
     return to_database_text(text).casefold()
@@ -39,7 +39,7 @@ def fold_case(text: str) -> str:
 def finite_or_none(value: float | None) -> float | None:
     """Return a finite value, else None: NaN or infinity would invalidate every mean.
 
-    >>> finite(float("nan")) is None
+    >>> finite_or_none(float("nan")) is None
     True
     """
     return value if value is not None and math.isfinite(value) else None

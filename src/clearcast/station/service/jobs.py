@@ -88,7 +88,7 @@ class JobRunner:
 def printable_name(name: str) -> str:
     r"""Return an image's name as printable text of at most 255 characters, safe for databases and web pages.
 
-    >>> plain("a\0b\n.jpg"), plain("fish\u202egpj.exe"), plain("Bild\u202f1.jpg")
+    >>> printable_name("a\0b\n.jpg"), printable_name("fish\u202egpj.exe"), printable_name("Bild\u202f1.jpg")
     ('a\ufffdb\ufffd.jpg', 'fish\ufffdgpj.exe', 'Bild 1.jpg')
     """
     return "".join(map(_printable, name[:_MAX_NAME]))
