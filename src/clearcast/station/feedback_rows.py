@@ -31,8 +31,10 @@ def labelled_file_stem(name: str, label: Label, sha256: str) -> str:
         label: the image's label.
         sha256: hash of the image, in hexadecimal.
 
-    >>> labelled_file_stem("../cast_def_0_100.jpeg", Label.OK, "00" * 31 + "2a"), labelled_file_stem("é/=1+1 - Kopie.png", Label.OK, "ff")
-    ('ok_cast_0_100_000000000042', 'ok_1_1_Kopie_000000000255')
+    >>> labelled_file_stem("../cast_def_0_100.jpeg", Label.OK, "00" * 31 + "2a")
+    'ok_cast_0_100_000000000042'
+    >>> labelled_file_stem("é/=1+1 - Kopie.png", Label.OK, "ff")
+    'ok_1_1_Kopie_000000000255'
     """
     digits = f"{int(sha256, 16) % 10**_HASH_DIGITS:0{_HASH_DIGITS}}"
     stem = PurePosixPath(name.replace("\\", "/")).stem
