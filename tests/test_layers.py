@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,32 +10,24 @@ import pytest
 import clearcast
 
 SOURCE = Path(clearcast.__file__).parent
-FLOORS = (  # lowest first; a module may import from its own floor or a lower one
-    {
-        "clearcast",
-        "errors",
-        "cells",
-        "files",
-        "filenames",
-        "file_kinds",
-        "terminal",
-        "progress",
-        "checks",
-        "log_odds",
-    },
-    {"decoding"},
-    {"imaging"},
-    {"noise", "domain", "disks", "rivals"},
-    {"data"},
-    {"models"},
-    {"training"},
-    {"evaluation"},
-    {"runtime"},
-    {"bundle"},
-    {"report"},
-    {"station"},
-    {"demo"},
-    {"cli"},
+LAYERS = (  # lowest first; a module may import from its own layer or a lower one
+    "core",
+    "noise",
+    "types",
+    "data",
+    "synth",
+    "bundle",
+    "inference",
+    "station",
+    "metrics",
+    "nn",
+    "train",
+    "study",
+    "pipelines",
+    "evaluation",
+    "report",
+    "demo",
+    "cli",
 )
 HEAVY = ("torch", "lightning", "matplotlib", "sklearn", "skimage", "torchmetrics")
 TRAINING = (*HEAVY, "scipy", "onnx", "onnxscript", "safetensors", "pydantic")  # what comes with the extra "train"
@@ -47,12 +40,11 @@ def module_name(path: Path) -> str:
 MODULES = {module_name(path): path for path in sorted(SOURCE.rglob("*.py"))}
 
 
-def floor(module: str) -> int:
-    """Return the floor of a module; the lowest for the package itself."""
-    room = [*module.split("."), "clearcast"][1]
-    floors = [number for number, rooms in enumerate(FLOORS) if room in rooms]
-    assert floors, f"{module} stands on no floor: name one in {Path(__file__).name} and in the documents"
-    return floors[0]
+def layer(module: str) -> int:
+    """Return the layer of a module; the lowest for the package itself."""
+    name = [*module.split("."), LAYERS[0]][1]
+    assert name in LAYERS, f"{module} has no layer: add one in {Path(__file__).name} and in docs/architecture.md"
+    return LAYERS.index(name)
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -74,16 +66,26 @@ def loaded_after(*modules: str) -> set[str]:
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "clearcast"])  # it imports all
-def test_no_module_imports_from_a_higher_floor(module: str) -> None:
-    higher = [name for name in imported(ast.parse(MODULES[module].read_text("utf-8"))) if floor(name) > floor(module)]
+def test_no_module_imports_from_a_higher_layer(module: str) -> None:
+    higher = [name for name in imported(ast.parse(MODULES[module].read_text("utf-8"))) if layer(name) > layer(module)]
 
-    assert not higher, f"{module} imports {', '.join(higher)} from a higher floor"
+    assert not higher, f"{module} imports {', '.join(higher)} from a higher layer"
 
 
-def test_the_walk_sees_every_form_of_import() -> None:
+def test_every_layer_exists_and_is_in_the_documents() -> None:
+    found = {[*module.split("."), LAYERS[0]][1] for module in MODULES}
+    tree = (SOURCE.parents[1] / "docs" / "architecture.md").read_text("utf-8").split("```")[1]
+
+    assert found == set(LAYERS)
+    named = re.findall(r"^  (\w+)/?,?(?: (\w+)/)?", tree, re.MULTILINE)
+    assert [name for line in named for name in line if name] == list(LAYERS)
+
+
+def test_the_walk_finds_every_form_of_import() -> None:
     code = """
 import clearcast.report.page
-from clearcast.core import imaging; from clearcast import __version__
+from clearcast import __version__
+from clearcast.core import imaging
 def later():
     from clearcast.data import sheet
     from clearcast.data.sheet import SheetRow
@@ -91,12 +93,14 @@ def later():
 """
     assert list(imported(ast.parse(code))) == [
         "clearcast.report.page",
-        "clearcast.core.imaging",
         "clearcast",
+        "clearcast.core.imaging",
         "clearcast.data.sheet",
         "clearcast.data.sheet",
     ]
-    assert floor("clearcast") < floor("clearcast.core.imaging") < floor("clearcast.data.sheet") < floor("clearcast.cli")
+    assert (
+        layer("clearcast") == layer("clearcast.core.imaging") < layer("clearcast.data.sheet") < layer("clearcast.cli")
+    )
 
 
 def test_the_command_line_starts_without_heavy_packages() -> None:
@@ -106,15 +110,15 @@ def test_the_command_line_starts_without_heavy_packages() -> None:
     assert not loaded_after("clearcast", *commands).intersection(HEAVY)
 
 
-def test_the_lower_floors_need_no_heavy_packages() -> None:
-    lower = [module for module in MODULES if floor(module) <= floor("clearcast.data")]
+def test_inspecting_needs_nothing_of_training() -> None:
+    modules = [module for module in MODULES if layer(module) <= layer("clearcast.inference")]
 
-    assert len(lower) > 10
-    assert not loaded_after(*lower).intersection(HEAVY)
+    assert len(modules) > 50
+    assert not loaded_after(*modules).intersection(TRAINING)
 
 
-def test_the_runtime_needs_nothing_of_training() -> None:
-    runtime = [module for module in MODULES if module.startswith("clearcast.bundle")]
+def test_the_station_and_the_report_need_no_torch() -> None:
+    modules = [module for module in MODULES if module.split(".")[1:2] in (["station"], ["report"])]
 
-    assert len(runtime) > 4
-    assert not loaded_after(*runtime).intersection(TRAINING)
+    assert len(modules) > 30
+    assert not loaded_after(*modules).intersection({"torch", "lightning"})
