@@ -19,7 +19,7 @@ from clearcast.cli.study import study
 from clearcast.core.errors import SheetError
 from clearcast.data.sheet import SheetReading, read_sheet
 from clearcast.data.validation import filter_usable_rows
-from clearcast.evaluation.benchmark.run_benchmark import was_trained_on_sheet
+from clearcast.evaluation.benchmark.benchmark_runner import was_trained_on_sheet
 
 ALL = {"worksheet", "strip_prefix", "ok_value", "defect_value", "noisy_column", "label_column", "group_column"}
 

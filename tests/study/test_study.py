@@ -415,7 +415,7 @@ def test_interrupted_repetition_of_folds_can_be_resumed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("clearcast.study.run_study.run_classification_stage", stopped)
+        patched.setattr("clearcast.study.stage_runner.run_classification_stage", stopped)
         with pytest.raises(KeyboardInterrupt):
             run_cross_validation(again)
     assert not list((tmp_path / "run").glob("fold-*/noise_type/result.json"))
@@ -457,7 +457,7 @@ def test_interrupted_repetition_leaves_no_older_metrics(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clearcast.study.run_study.run_classification_stage", stop)
+    monkeypatch.setattr("clearcast.study.stage_runner.run_classification_stage", stop)
     chosen = parse_stages(stages) if stages else copied.stages
     (copied.out / "evidence.json").write_text("{}")
     with pytest.raises(KeyboardInterrupt):

@@ -3,7 +3,7 @@
 from clearcast.core.evidence_schema import Stage, parse_stages
 from clearcast.study.context import StudyRequest
 from clearcast.study.folds import run_cross_validation
-from clearcast.study.run_study import run_study
+from clearcast.study.stage_runner import run_study
 from clearcast.study.run_tables import has_evidence_inputs, write_evidence
 from clearcast.train.split_choice import SplitChoice, SplitKind, parse_split_option
 

@@ -23,7 +23,7 @@ from clearcast.metrics.results import (
     parse_data_warnings,
 )
 from clearcast.study.context import StudyRequest, check_trainable, leakage_warnings
-from clearcast.study.run_study import (
+from clearcast.study.stage_runner import (
     check_repeat_option,
     discard_repeated_stages,
     prepare_stages,

@@ -7,7 +7,7 @@ from clearcast.evaluation.benchmark.entrants import (
     load_study_entrants,
     parse_baselines,
 )
-from clearcast.evaluation.benchmark.run_benchmark import (
+from clearcast.evaluation.benchmark.benchmark_runner import (
     BenchmarkRequest,
     BenchmarkResult,
     run_benchmark,
