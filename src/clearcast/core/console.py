@@ -18,6 +18,9 @@ from rich.segment import Segment
 
 _SPECIAL = re.compile(r"[^\x20-\x7e\n\t]")
 
+ProgressCallback = Callable[[int, int], None]
+"""Progress callback: called with (done, total); total is 0 if unknown."""
+
 
 def escape_unprintable(text: str, *, lines: bool = True) -> str:
     r"""Replace characters that are not printable by escapes.
@@ -60,10 +63,6 @@ class EscapedLogRecord(logging.LogRecord):
         if self.exc_info and not self.exc_text:
             self.exc_text = escape_unprintable("".join(traceback.format_exception(*self.exc_info)).rstrip("\n"))
         return escape_unprintable(super().getMessage())
-
-
-ProgressCallback = Callable[[int, int], None]
-"""Progress callback: called with (done, total); total is 0 if unknown."""
 
 
 class _Rate(ProgressColumn):

@@ -14,6 +14,33 @@ from pathlib import Path
 _LONGEST_NAME = 255  # bytes; the limit of nearly all file systems
 _logger = logging.getLogger(__name__)
 
+_ESCAPED = re.compile(r"\\u(005c|d[89a-f][0-9a-f]{2})")
+_TO_ESCAPE = re.compile(r"\\(?=u005c|ud[89a-f][0-9a-f]{2})|[\ud800-\udfff]")
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
+SIGNATURE_BYTES = 16  # length of the longest signature
+
+_LITTER = frozenset(
+    {
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "system volume information",
+        "__macosx",
+        "thumbs.db",
+        "desktop.ini",
+        ".ds_store",
+    }
+)
+_JPEG = b"\xff\xd8\xff"
+_MAGIC = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|II\*\x00|MM\x00\*|RIFF....WEBP|BM....\x00\x00\x00\x00", re.DOTALL)
+_UNFINISHED = frozenset(
+    {".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".upload", ".lock"}
+)
+_MOTION_JPEG = frozenset({".mjpeg", ".mjpg"})  # videos with the signature of JPEG
+_SHOWN_SUFFIX = re.compile(r"\.[^\s.]{1,15}")
+_SHOWN_KINDS = 10
+
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
@@ -55,10 +82,6 @@ def restrict_to_owner(path: Path) -> None:
         _logger.warning("%s: was readable by every user of this machine; restricted it to its owner", path)
 
 
-_ESCAPED = re.compile(r"\\u(005c|d[89a-f][0-9a-f]{2})")
-_TO_ESCAPE = re.compile(r"\\(?=u005c|ud[89a-f][0-9a-f]{2})|[\ud800-\udfff]")
-
-
 def escape_name(name: str) -> str:
     r"""Escape a file name to text without surrogates; ``unescape_name`` is the inverse.
 
@@ -75,31 +98,6 @@ def unescape_name(text: str) -> str:
     True
     """
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
-
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
-SIGNATURE_BYTES = 16  # length of the longest signature
-
-_LITTER = frozenset(
-    {
-        "@eadir",
-        "#recycle",
-        "$recycle.bin",
-        "system volume information",
-        "__macosx",
-        "thumbs.db",
-        "desktop.ini",
-        ".ds_store",
-    }
-)
-_JPEG = b"\xff\xd8\xff"
-_MAGIC = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|II\*\x00|MM\x00\*|RIFF....WEBP|BM....\x00\x00\x00\x00", re.DOTALL)
-_UNFINISHED = frozenset(
-    {".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".upload", ".lock"}
-)
-_MOTION_JPEG = frozenset({".mjpeg", ".mjpg"})  # videos with the signature of JPEG
-_SHOWN_SUFFIX = re.compile(r"\.[^\s.]{1,15}")
-_SHOWN_KINDS = 10
 
 
 def is_litter(name: str) -> bool:

@@ -9,6 +9,11 @@ from clearcast.core.errors import ModelOutputError
 
 PROBABILITY_ROUNDING = 1e-6  # by how much rounding may move a float32 probability outside 0..1
 
+PROBABILITY_CLAMP: Final = 1e-12  # probabilities nearer than this to 0 and 1 have the same log-odds, about -28 and 28
+FLOAT32_PROBABILITY_CLAMP: Final = 1e-7  # the same for probabilities in float32, which has no finer steps just below 1
+
+_Floats = NDArray[np.float64]
+
 
 def require_finite(name: str, values: ArrayLike, remedy: str = "") -> None:
     """Reject numbers that are not finite.
@@ -60,12 +65,6 @@ def require_shares(name: str, values: NDArray[np.float32]) -> NDArray[np.float32
     if wrong.size:
         raise ModelOutputError(f"{name}: expected numbers from 0 to 1, got {wrong.flat[0]}")
     return np.clip(values, 0, 1)
-
-
-PROBABILITY_CLAMP: Final = 1e-12  # probabilities nearer than this to 0 and 1 have the same log-odds, about -28 and 28
-FLOAT32_PROBABILITY_CLAMP: Final = 1e-7  # the same for probabilities in float32, which has no finer steps just below 1
-
-_Floats = NDArray[np.float64]
 
 
 @overload

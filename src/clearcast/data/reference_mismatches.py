@@ -28,6 +28,21 @@ _MAX_COMPARISONS = 5 * 10**8  # of vectors; some 25 seconds on one core
 _SAMPLE = 256  # references used to select the rows to compare, if there are too many for a full search
 _CHUNK = 512  # references compared at a time
 
+_ORIENTATION_NAMES = (
+    "",
+    "mirrored left to right",
+    "rotated by 90 degrees counterclockwise",
+    "rotated by 90 degrees counterclockwise and mirrored left to right",
+    "rotated by 180 degrees",
+    "mirrored top to bottom",
+    "rotated by 90 degrees clockwise",
+    "rotated by 90 degrees clockwise and mirrored left to right",
+)
+
+_WINDOW = np.outer(
+    np.hanning(COMPARISON_THUMBNAIL_SIDE + 2)[1:-1], np.hanning(COMPARISON_THUMBNAIL_SIDE + 2)[1:-1]
+).astype(np.float32)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceMismatch:
@@ -54,18 +69,6 @@ class ReferenceMismatch:
             f"the noisy image does not match its reference {self.row.reference}; {self.reference}"
             f"{f', {orientation},' if orientation else ''} matches: correct the row"
         )
-
-
-_ORIENTATION_NAMES = (
-    "",
-    "mirrored left to right",
-    "rotated by 90 degrees counterclockwise",
-    "rotated by 90 degrees counterclockwise and mirrored left to right",
-    "rotated by 180 degrees",
-    "mirrored top to bottom",
-    "rotated by 90 degrees clockwise",
-    "rotated by 90 degrees clockwise and mirrored left to right",
-)
 
 
 def find_reference_mismatches(rows: Sequence[SheetRow], facts: Mapping[str, ImageMetadata]) -> list[ReferenceMismatch]:
@@ -217,7 +220,4 @@ def _frequencies() -> NDArray[np.bool_]:
     return counted
 
 
-_WINDOW = np.outer(
-    np.hanning(COMPARISON_THUMBNAIL_SIDE + 2)[1:-1], np.hanning(COMPARISON_THUMBNAIL_SIDE + 2)[1:-1]
-).astype(np.float32)
 _FREQUENCIES = _frequencies()

@@ -26,6 +26,12 @@ UNKNOWN_REFERENCE = "unknown"  # in place of a reference's path: there is no noi
 _PATHS = ("noisy", "reference")
 _REQUIRED = 3  # number of required columns, which come first: both paths and the noise type
 
+__all__ = ["SHEET_SUFFIXES", "UNKNOWN_REFERENCE", "Sheet", "SheetColumns", "SheetReading", "SheetRow", "read_sheet"]
+
+SHEET_SUFFIXES = tuple(TABLE_READERS)
+_OPTIONS = "--noisy-column, --noise-column, --reference-column, --label-column, --group-column, --split-column"
+_GROUP = "Group"  # a column of this name is used by default
+
 
 @dataclass(frozen=True, kw_only=True)
 class SheetRow:
@@ -189,13 +195,6 @@ def _mark_trailing_rows(rows: list[SheetRow], lines: Sequence[TableLine]) -> tup
             row = replace(rows[place], problems=(*rows[place].problems, problem))
             rows[place] = replace(row, noisy="", reference="") if required.count("") > 1 else row
     return tuple(rows)
-
-
-__all__ = ["SHEET_SUFFIXES", "UNKNOWN_REFERENCE", "Sheet", "SheetColumns", "SheetReading", "SheetRow", "read_sheet"]
-
-SHEET_SUFFIXES = tuple(TABLE_READERS)
-_OPTIONS = "--noisy-column, --noise-column, --reference-column, --label-column, --group-column, --split-column"
-_GROUP = "Group"  # a column of this name is used by default
 
 
 @dataclass(frozen=True, kw_only=True)

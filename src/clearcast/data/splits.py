@@ -20,6 +20,8 @@ _Floats = NDArray[np.float64]
 _TRIALS = 20  # random orders of assignment, of which the best is kept
 _MAX_ASSIGNED = 20_000  # parts assigned in all trials together; with many parts, one trial is nearly balanced
 
+_RowIndices = NDArray[np.int64]
+
 
 def assign_groups(
     parts: Sequence[str], traits: StratumValues, *, shares: Sequence[float], seed: int
@@ -161,9 +163,6 @@ def _unreadable(path: Path, error: Exception) -> SheetError:
         f"{path}: cannot be read as a split ({error}); expected the split.csv of a run, with the columns row, noisy, "
         "part, split; or start a new run"
     )
-
-
-_RowIndices = NDArray[np.int64]
 
 
 def make_random_split(strata: Sequence[Hashable], *, test_share: float, validation_share: float, seed: int) -> Split:

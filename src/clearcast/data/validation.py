@@ -28,6 +28,29 @@ from clearcast.data.sheet import Sheet, SheetRow
 from clearcast.noise.registry import NoiseType
 from clearcast.types import Label
 
+__all__ = [
+    "FindingSeverity",
+    "ImageMetadata",
+    "SheetCheck",
+    "SheetFinding",
+    "check_sheet",
+    "find_unusable_rows",
+    "read_image_metadata",
+    "summarise_counts",
+]
+
+RARE_CLASS_SHARE = 0.1  # a class with a smaller share of the rows is reported as rare
+MAX_WRONG_REFERENCE_SHARE = 0.2  # if a greater share of the references is wrong, none of them can be trusted
+_FEW_WRONG = 2  # rows; in a small sheet, so few can exceed that share by chance
+MAX_NOISE_FREE_SHARE = 0.5  # if a greater share of the noisy images has no noise, the sheet as a whole is wrong
+_SHOWN_VALUES = 6  # distinct values, such as image sizes, that a summary lists
+
+_TABLE, _COUNTS = "findings.csv", "check.json"
+GROUPS_FILE, GROUP_DOUBTS_FILE, GROUPS_PAGE_FILE = "groups.csv", "group_doubts.csv", "groups.html"
+
+_SHOWN = 5  # unusable rows that a message lists
+_SEE_ALL = "See all with 'clearcast check'"
+
 
 def describe_unlisted_files(sheet: Sheet) -> Iterator[str]:
     """Report images that the sheet does not list, and files of other kinds, in the folders of its images.
@@ -51,24 +74,6 @@ def describe_unlisted_files(sheet: Sheet) -> Iterator[str]:
             yield f"{images} in {folder}, but not in the sheet"
     if others.counts:
         yield f"In the folders of the sheet's images, {others.sentence}"
-
-
-__all__ = [
-    "FindingSeverity",
-    "ImageMetadata",
-    "SheetCheck",
-    "SheetFinding",
-    "check_sheet",
-    "find_unusable_rows",
-    "read_image_metadata",
-    "summarise_counts",
-]
-
-RARE_CLASS_SHARE = 0.1  # a class with a smaller share of the rows is reported as rare
-MAX_WRONG_REFERENCE_SHARE = 0.2  # if a greater share of the references is wrong, none of them can be trusted
-_FEW_WRONG = 2  # rows; in a small sheet, so few can exceed that share by chance
-MAX_NOISE_FREE_SHARE = 0.5  # if a greater share of the noisy images has no noise, the sheet as a whole is wrong
-_SHOWN_VALUES = 6  # distinct values, such as image sizes, that a summary lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,10 +225,6 @@ def _count(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(str(value) for value in values).most_common())
 
 
-_TABLE, _COUNTS = "findings.csv", "check.json"
-GROUPS_FILE, GROUP_DOUBTS_FILE, GROUPS_PAGE_FILE = "groups.csv", "group_doubts.csv", "groups.html"
-
-
 def require_findings_folder(out: Path, *, force: bool) -> None:
     """Check that findings can be written to a folder; call it before the images are read, which takes long.
 
@@ -265,10 +266,6 @@ def write_findings(check: SheetCheck, out: Path, *, force: bool = False) -> None
                 writer.writerows({key: protect_cell(str(value or "")) for key, value in row.items()} for row in rows)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error}); choose another folder or free disk space") from None
-
-
-_SHOWN = 5  # unusable rows that a message lists
-_SEE_ALL = "See all with 'clearcast check'"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,8 @@ _SUBSET_VALUES = {
     "testing": Subset.TEST,
 }
 
+_PathLabels = Sequence[tuple[str, frozenset[Label]]]  # labels by path component, the nearest to the file first
+
 
 @dataclass(frozen=True)
 class LabelVocabulary:
@@ -192,9 +194,6 @@ def parse_subset(text: str) -> Subset | None:
     (<Subset.VALIDATION: 'validation'>, None)
     """
     return _SUBSET_VALUES.get(_folded(text).strip())
-
-
-_PathLabels = Sequence[tuple[str, frozenset[Label]]]  # labels by path component, the nearest to the file first
 
 
 class PathLabelParser:

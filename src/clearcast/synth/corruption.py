@@ -32,6 +32,12 @@ NOISE_LEVEL_COLUMNS = (
     "level_json",
 )
 
+NOISY_FOLDER = "With-Noise"
+REFERENCE_FOLDER = "Without-Noise"
+
+# Control characters, surrogates (a name that is not Unicode), and the backslash, which readers take for a separator.
+_NOT_IN_A_SHEET = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff\\]")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DegradedPair:
@@ -119,13 +125,6 @@ def _write_labels(path: Path, pairs: Iterable[DegradedPair]) -> None:
     table = pd.DataFrame(rows, columns=list(DEGRADED_SHEET_COLUMNS))
     with replace_file(path) as temporary:
         table.to_excel(temporary, sheet_name="Labels", index=False, engine="openpyxl")
-
-
-NOISY_FOLDER = "With-Noise"
-REFERENCE_FOLDER = "Without-Noise"
-
-# Control characters, surrogates (a name that is not Unicode), and the backslash, which readers take for a separator.
-_NOT_IN_A_SHEET = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff\\]")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,19 @@ _OTHER_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(
 _STANDALONE = frozenset({0x01, 0xD8})  # markers without a length
 _SCAN, _END, _APP1, _APP2 = 0xDA, 0xD9, 0xE1, 0xE2
 
+_ENTRIES = 0xB002  # tag of the index that lists the images
+_ENTRY = 16  # bytes: type and flags, size, offset, two numbers that are not used here
+_MAX_LISTED = 100
+_MAX_FOLLOWING = 100_000  # images in a file without an index; a minute of film has 1,500
+_PADDING = re.compile(rb"[\x00\xff]{0,64}?(?=\xff\xd8\xff)")
+_HEAD = 2**20  # bytes read of a further image
+_KIND = 0xFFFFFF
+_VIEWS = frozenset({0x020001, 0x020002, 0x020003})  # panorama, disparity, angles
+_PRIMARY, _UNDEFINED = 0x030000, 0x000000
+
+_MAX_WORK = 1_000_000_000  # pixels times scans; takes some seconds
+_MAX_PADDING = 64  # bytes after the end marker
+
 
 @dataclass
 class JpegSegments:
@@ -92,17 +105,6 @@ def _declares_gain_map(content: bytes) -> bool:
     return any(mark in content for mark in (b"hdrgm:", b"HDRGainMap", b"urn:iso:std:iso:ts:21496:-1"))
 
 
-_ENTRIES = 0xB002  # tag of the index that lists the images
-_ENTRY = 16  # bytes: type and flags, size, offset, two numbers that are not used here
-_MAX_LISTED = 100
-_MAX_FOLLOWING = 100_000  # images in a file without an index; a minute of film has 1,500
-_PADDING = re.compile(rb"[\x00\xff]{0,64}?(?=\xff\xd8\xff)")
-_HEAD = 2**20  # bytes read of a further image
-_KIND = 0xFFFFFF
-_VIEWS = frozenset({0x020001, 0x020002, 0x020003})  # panorama, disparity, angles
-_PRIMARY, _UNDEFINED = 0x030000, 0x000000
-
-
 def count_jpeg_images(data: bytes, first: JpegSegments) -> int:
     """Count the images in a JPEG file, without previews, gain maps, depth maps and originals of the same image.
 
@@ -159,10 +161,6 @@ def _is_own_image(kind: int, data: bytes, place: int, first: JpegSegments) -> bo
         other = read_jpeg_segments(data[place : place + _HEAD])
         return other.size == first.size and not other.has_gain_map
     return False
-
-
-_MAX_WORK = 1_000_000_000  # pixels times scans; takes some seconds
-_MAX_PADDING = 64  # bytes after the end marker
 
 
 def read_jpeg_structure(data: bytes) -> ImageStructure:

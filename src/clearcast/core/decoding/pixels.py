@@ -24,6 +24,9 @@ from clearcast.core.errors import PictureFault, first_error_line
 _LOCK = threading.Lock()
 _decoding = 0  # number of threads inside the context manager
 
+PILLOW_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings is not thread-safe
+
 
 @contextmanager
 def suppress_native_stderr() -> Iterator[None]:
@@ -59,10 +62,6 @@ def _streams() -> tuple[ctypes.c_void_p, int | None, int | None] | None:
     library.fopen.restype = ctypes.c_void_p
     null = library.fopen(os.devnull.encode(), b"w")
     return (variable, variable.value, null) if null else None
-
-
-PILLOW_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
-_WARNINGS_LOCK = threading.Lock()  # warnings.catch_warnings is not thread-safe
 
 
 def read_image_header(data: bytes, structure: ImageStructure) -> ImageHeader:

@@ -12,6 +12,9 @@ _RLE = (1, 2)  # run-length compression of 8-bit and 4-bit pixels
 _HEADER_SIZES = frozenset({12, 40, 52, 56, 64, 108, 124})
 _LONGEST_RUN = 255  # pixels encoded in two bytes
 
+_MAX_CHUNKS = 10_000
+_ANIMATED, _ALPHA = 0x02, 0x10  # flags of an extended file
+
 
 def read_bmp_structure(data: bytes) -> ImageStructure:
     """Parse the header of a BMP file."""
@@ -34,10 +37,6 @@ def read_bmp_structure(data: bytes) -> ImageStructure:
     expected = offset + stride * (height - 1) + (width * bits + 7) // 8
     reason = f"expected {expected:,} bytes, got {len(data):,}" if len(data) < expected else ""
     return ImageStructure(format="BMP", width=width, height=height, truncated=reason)
-
-
-_MAX_CHUNKS = 10_000
-_ANIMATED, _ALPHA = 0x02, 0x10  # flags of an extended file
 
 
 def read_webp_structure(data: bytes) -> ImageStructure:

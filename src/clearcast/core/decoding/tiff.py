@@ -27,6 +27,20 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _BYTES = frozenset({1, 2, 6, 7})  # tag types of bytes and text
 _INTEGER_DTYPES = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}  # by tag type
 
+_POINTERS = frozenset({34665, 34853, 40965})  # tags that point to the EXIF, GPS and interoperability directories
+
+_MAX_DIRECTORIES = 10_000
+_MAX_SAMPLES = 6
+_SMALL_TILE = 4 * 2**20  # pixels; a larger tile must not be much larger than the image
+_BOUNDED = frozenset({1, 5, 8, 32773, 32946})  # compression: none, LZW, deflate, PackBits, old deflate
+
+_KIND, _OLD_KIND, _WIDTH, _HEIGHT, _COMPRESSION = 254, 255, 256, 257, 259
+_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANES = 273, 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES = 322, 323, 324, 325
+_SUB_DIRECTORIES = 330
+_REDUCED, _MASK = 1, 4  # bits of _KIND
+_OLD_REDUCED = 2
+
 
 @dataclass(frozen=True, slots=True)
 class TiffTag:
@@ -129,9 +143,6 @@ class TiffDirectoryReader:
         return int(value)
 
 
-_POINTERS = frozenset({34665, 34853, 40965})  # tags that point to the EXIF, GPS and interoperability directories
-
-
 def require_bounded_directories(reader: TiffDirectoryReader, tags: Sequence[TiffTag]) -> None:
     """Check that the directories which tags point to can be read in bounded time and memory.
 
@@ -163,19 +174,6 @@ def require_bounded_exif(data: bytes) -> None:
 
 def _directory_offsets(reader: TiffDirectoryReader, tags: Sequence[TiffTag]) -> set[int]:
     return {value for tag in tags if tag.number in _POINTERS for value in reader.values(tag)[:1]}
-
-
-_MAX_DIRECTORIES = 10_000
-_MAX_SAMPLES = 6
-_SMALL_TILE = 4 * 2**20  # pixels; a larger tile must not be much larger than the image
-_BOUNDED = frozenset({1, 5, 8, 32773, 32946})  # compression: none, LZW, deflate, PackBits, old deflate
-
-_KIND, _OLD_KIND, _WIDTH, _HEIGHT, _COMPRESSION = 254, 255, 256, 257, 259
-_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANES = 273, 277, 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES = 322, 323, 324, 325
-_SUB_DIRECTORIES = 330
-_REDUCED, _MASK = 1, 4  # bits of _KIND
-_OLD_REDUCED = 2
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,47 @@ _PEAK = 2.0  # height of a spectral peak over its neighbours (natural logarithm 
 _MIN_FREQUENCY = 4  # periods per image; lower frequencies are the part itself
 _NOTCH = 5  # frequencies; size of the square that is removed around a peak
 
+DetailMap = NDArray[np.float32]
+
+STANDARD_FRAME_SIDE = 160  # pixels; size of the standard frame
+ORIENTATION_COUNT = 8
+_WORKING_SIDE = 256  # pixels; larger images are reduced first
+_SPREAD = 0.22 * STANDARD_FRAME_SIDE  # standard deviation of contrast along either axis, in the standard frame
+_BLUR = 0.5  # pixels of the standard frame; prevents aliasing of fine grooves, which differs between copies
+_LOW, _HIGH = 60, 95  # percentiles of contrast: below is background, above is clipped
+
+NEIGHBOURS_PER_IMAGE = 12  # per image and orientation
+_DETAIL_SIDE = 32  # pixels; size of the compared images
+_SCALE = 6.0  # pixels; coarse, since the standard frames of copies differ by a few pixels
+_COMPONENTS = 64  # principal components per image
+_SAMPLE = 4000  # images used to compute the principal components
+_MAX_DISTANCE = 1.4  # squared distance of unit vectors; 1.4 is a correlation of 0.3
+_EXACT_UP_TO = 100  # images, for which the search is exhaustive
+_TREES, _CHECKS = 4, 96  # of the index: higher is more exact and slower
+_CHUNK = 4096  # images rotated at a time
+
+CandidatePairs = NDArray[np.int32]
+
+_FINE = 2.0  # pixels; scale of the high-pass filter for noise-free images
+_SOFT = 2.0, 4.0  # pixels; scales of the band-pass filter for noisy images
+_HALF, _COARSE = STANDARD_FRAME_SIDE // 2, 3.0  # pixels; size and detail scale for the alignment
+_WINDOW, _SOFT_WINDOW = 3.0, 4.0  # pixels; standard deviation of the local windows
+_TEXTURE = 3.0  # grey levels; areas with less local variation in both images are not compared
+_WORST, _SOFT_WORST = 10, 20  # percentile of the local correlation: the images must match nearly everywhere
+_SOFT_SCALE = 6  # maps scores of coarse detail, where copies exceed 0.983, to those of fine detail, 0.9
+_MARGIN = 4  # pixels; ignored border
+_REACH = 0.44 * STANDARD_FRAME_SIDE  # pixels from the centre of the frame; further out is background
+_MIN_SHARE = 0.02  # of the frame that must be comparable
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 1e-3)  # of the alignment: steps, gain in correlation
+_SMOOTHING = 3  # pixels, odd; smoothing in the alignment
+_MAX_GROWTH = 2.0  # in area; the frames of copies differ by less
+
+AffineMatrix = NDArray[np.float32]
+
+_ACROSS = np.arange(STANDARD_FRAME_SIDE) - (STANDARD_FRAME_SIDE - 1) / 2
+_MIDDLE = np.hypot(_ACROSS[:, None], _ACROSS) < _REACH
+_WHOLE = np.pad(np.ones((STANDARD_FRAME_SIDE - 2 * _MARGIN, STANDARD_FRAME_SIDE - 2 * _MARGIN), np.uint8), _MARGIN)
+
 
 def prefilter_noise(grey: ImageArray) -> ImageArray:
     """Remove impulse and periodic noise: uint8, at most 256 pixels per side, from uint8 (height, width)."""
@@ -34,16 +75,6 @@ def _remove_spectral_peaks(grey: ImageArray) -> ImageArray:
     spectrum = np.fft.fftshift(np.fft.fft2(field - mean))
     spectrum[removed] = 0
     return np.clip(np.fft.ifft2(np.fft.ifftshift(spectrum)).real + mean, 0, 255).astype(np.uint8)
-
-
-DetailMap = NDArray[np.float32]
-
-STANDARD_FRAME_SIDE = 160  # pixels; size of the standard frame
-ORIENTATION_COUNT = 8
-_WORKING_SIDE = 256  # pixels; larger images are reduced first
-_SPREAD = 0.22 * STANDARD_FRAME_SIDE  # standard deviation of contrast along either axis, in the standard frame
-_BLUR = 0.5  # pixels of the standard frame; prevents aliasing of fine grooves, which differs between copies
-_LOW, _HIGH = 60, 95  # percentiles of contrast: below is background, above is clipped
 
 
 def normalise_pose(grey: ImageArray) -> ImageArray:
@@ -95,19 +126,6 @@ def _moments(weights: DetailMap) -> tuple[float, float]:
     share = weights / weights.sum()
     mean = float((share * places).sum())
     return mean, max(float(np.sqrt((share * (places - mean) ** 2).sum())), 1.0)
-
-
-NEIGHBOURS_PER_IMAGE = 12  # per image and orientation
-_DETAIL_SIDE = 32  # pixels; size of the compared images
-_SCALE = 6.0  # pixels; coarse, since the standard frames of copies differ by a few pixels
-_COMPONENTS = 64  # principal components per image
-_SAMPLE = 4000  # images used to compute the principal components
-_MAX_DISTANCE = 1.4  # squared distance of unit vectors; 1.4 is a correlation of 0.3
-_EXACT_UP_TO = 100  # images, for which the search is exhaustive
-_TREES, _CHECKS = 4, 96  # of the index: higher is more exact and slower
-_CHUNK = 4096  # images rotated at a time
-
-CandidatePairs = NDArray[np.int32]
 
 
 def compute_small_detail(image: ImageArray) -> DetailMap:
@@ -173,27 +191,6 @@ def _principal_components(details: DetailMap, seed: int) -> DetailMap:
     rotated = np.concatenate([_rotated(details[sample], orientation) for orientation in range(ORIENTATION_COUNT)])
     _, _, components = np.linalg.svd(rotated - rotated.mean(axis=0), full_matrices=False)
     return np.asarray(components[:_COMPONENTS].T, np.float32)
-
-
-_FINE = 2.0  # pixels; scale of the high-pass filter for noise-free images
-_SOFT = 2.0, 4.0  # pixels; scales of the band-pass filter for noisy images
-_HALF, _COARSE = STANDARD_FRAME_SIDE // 2, 3.0  # pixels; size and detail scale for the alignment
-_WINDOW, _SOFT_WINDOW = 3.0, 4.0  # pixels; standard deviation of the local windows
-_TEXTURE = 3.0  # grey levels; areas with less local variation in both images are not compared
-_WORST, _SOFT_WORST = 10, 20  # percentile of the local correlation: the images must match nearly everywhere
-_SOFT_SCALE = 6  # maps scores of coarse detail, where copies exceed 0.983, to those of fine detail, 0.9
-_MARGIN = 4  # pixels; ignored border
-_REACH = 0.44 * STANDARD_FRAME_SIDE  # pixels from the centre of the frame; further out is background
-_MIN_SHARE = 0.02  # of the frame that must be comparable
-_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 1e-3)  # of the alignment: steps, gain in correlation
-_SMOOTHING = 3  # pixels, odd; smoothing in the alignment
-_MAX_GROWTH = 2.0  # in area; the frames of copies differ by less
-
-AffineMatrix = NDArray[np.float32]
-
-_ACROSS = np.arange(STANDARD_FRAME_SIDE) - (STANDARD_FRAME_SIDE - 1) / 2
-_MIDDLE = np.hypot(_ACROSS[:, None], _ACROSS) < _REACH
-_WHOLE = np.pad(np.ones((STANDARD_FRAME_SIDE - 2 * _MARGIN, STANDARD_FRAME_SIDE - 2 * _MARGIN), np.uint8), _MARGIN)
 
 
 def align_roughly(one: DetailMap, other: DetailMap, orientation: int) -> tuple[float, AffineMatrix]:

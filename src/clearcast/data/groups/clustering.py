@@ -32,6 +32,13 @@ MAX_IMAGE_FAILURES = 8  # failed comparisons after which an image is assumed to 
 MAX_GROUP_FAILURES = 2  # failed comparisons after which two groups are assumed to be different parts
 _BATCH = 64  # pairs compared at a time; fixed, since the result depends on it
 
+MATCH_THRESHOLD = 0.9  # match score above which two images show the same part
+SURE_MATCH_SCORE, NEAR_MATCH_SCORE = 0.95, 0.85  # matches below SURE are doubtful, and so are non-matches above NEAR
+_CHUNK = 256  # pairs that a thread aligns between progress reports
+_ROUNDS = 2  # of proposing and comparing: all images, then representatives of each group
+_REPRESENTATIVES = 2  # per group, in the second round
+_PHASES = 1 + 2 * _ROUNDS  # reading, then aligning and comparing per round, with equal weight in the progress
+
 
 @dataclass(frozen=True)
 class PairScore:
@@ -139,14 +146,6 @@ def _root(roots: list[int], place: int) -> int:
         roots[place] = roots[roots[place]]
         place = roots[place]
     return place
-
-
-MATCH_THRESHOLD = 0.9  # match score above which two images show the same part
-SURE_MATCH_SCORE, NEAR_MATCH_SCORE = 0.95, 0.85  # matches below SURE are doubtful, and so are non-matches above NEAR
-_CHUNK = 256  # pairs that a thread aligns between progress reports
-_ROUNDS = 2  # of proposing and comparing: all images, then representatives of each group
-_REPRESENTATIVES = 2  # per group, in the second round
-_PHASES = 1 + 2 * _ROUNDS  # reading, then aligning and comparing per round, with equal weight in the progress
 
 
 def detect_groups(

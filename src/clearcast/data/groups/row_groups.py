@@ -23,6 +23,8 @@ from clearcast.types import Label
 _COLUMNS = ("path", "group")
 _DOUBTS = ("group", "rows", "weakest_join", "nearest_group", "nearest_agreement")
 
+_SHOWN = 5  # rows that a message lists
+
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedImages:
@@ -189,9 +191,6 @@ def find_label_errors(rows: Sequence[SheetRow], groups: Sequence[str]) -> list[S
                 )
             )
     return doubts
-
-
-_SHOWN = 5  # rows that a message lists
 
 
 class GroupSource(StrEnum):

@@ -23,6 +23,13 @@ MAX_LINES = 2_000_000
 MAX_TEXT = 2**28  # characters in all wanted cells
 MAX_MERGED = 100_000
 
+NO_CELL_FAULTS: Mapping[int, str] = {}
+LAST_ROW, LAST_COLUMN = 2**20, 2**14  # of a worksheet, from 1
+UNCALCULATED_FAULT = "has a formula that was never calculated; open the workbook in Excel or LibreOffice and save it"
+
+_MAX_FILLED = 20_000_000  # cells visited while merged cells are filled
+_SHOWN = 10  # row numbers that a note lists
+
 
 def refuse_oversized(what: str, most: int, unit: str) -> NoReturn:
     """Refuse a sheet that exceeds a limit.
@@ -45,11 +52,6 @@ def require_file_size(path: Path, most: int | None = None) -> None:
     most = MAX_FILE_BYTES if most is None else most
     if path.stat().st_size > most:
         refuse_oversized("the file has", most // 2**20, "MB")
-
-
-NO_CELL_FAULTS: Mapping[int, str] = {}
-LAST_ROW, LAST_COLUMN = 2**20, 2**14  # of a worksheet, from 1
-UNCALCULATED_FAULT = "has a formula that was never calculated; open the workbook in Excel or LibreOffice and save it"
 
 
 class GridRow(NamedTuple):
@@ -112,10 +114,6 @@ def format_number_cell(number: float) -> str:
     ('1', '0.25')
     """
     return str(int(number)) if math.isfinite(number) and number == int(number) else str(number)
-
-
-_MAX_FILLED = 20_000_000  # cells visited while merged cells are filled
-_SHOWN = 10  # row numbers that a note lists
 
 
 class SheetNote(NamedTuple):

@@ -17,6 +17,20 @@ from clearcast.data.readers.xlsx import open_xlsx
 
 MAX_HEADER_SEARCH_ROWS = 50  # non-empty rows that are searched for the header
 
+_NO_WORKBOOK = "only a workbook has worksheets; leave out --worksheet"
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_ZIP = b"PK"
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+TableOpener = Callable[[Path], AbstractContextManager[list[CellGrid]]]
+
+_UNSUPPORTED: Mapping[str, str] = {
+    ".ods": "OpenDocument sheets are not supported; save it as .xlsx, or as 'CSV UTF-8'",
+    ".xlsb": "binary workbooks are not supported; save it as .xlsx, or as 'CSV UTF-8'",
+    ".numbers": "sheets of Numbers are not supported; export it as .xlsx, or as CSV",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeaderLocation:
@@ -94,9 +108,6 @@ def _chosen(grids: Sequence[CellGrid], worksheet: str | None) -> Sequence[CellGr
     raise SheetError(f"no worksheet {worksheet!r}; the workbook has {existing}" if existing else _NO_WORKBOOK)
 
 
-_NO_WORKBOOK = "only a workbook has worksheets; leave out --worksheet"
-
-
 def _head(grid: CellGrid) -> _Head:
     rows: list[GridRow] = []
     try:
@@ -142,13 +153,6 @@ def _notes(grid: CellGrid, others: Sequence[str], heads: Sequence[_Head]) -> tup
         message = f"the columns are also on worksheet {quote_names(others)}, which is not used; choose with --worksheet"
         notes.append(SheetNote("several worksheets", message))
     return tuple(notes)
-
-
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_ZIP = b"PK"
-_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-
-TableOpener = Callable[[Path], AbstractContextManager[list[CellGrid]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,11 +269,6 @@ def _bad_byte(error: UnicodeDecodeError) -> str:
     return f"byte 0x{byte:02X}, perhaps {guess!r} of Windows-1252" if guess.isprintable() else f"byte 0x{byte:02X}"
 
 
-_UNSUPPORTED: Mapping[str, str] = {
-    ".ods": "OpenDocument sheets are not supported; save it as .xlsx, or as 'CSV UTF-8'",
-    ".xlsb": "binary workbooks are not supported; save it as .xlsx, or as 'CSV UTF-8'",
-    ".numbers": "sheets of Numbers are not supported; export it as .xlsx, or as CSV",
-}
 TABLE_READERS: Mapping[str, TableOpener] = {
     ".xlsx": _open_workbook,
     ".xls": _open_workbook,

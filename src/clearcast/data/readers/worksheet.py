@@ -24,6 +24,10 @@ _CHUNK = 2**16
 XmlElement = tuple[str, dict[str, str]]
 """Tag without its namespace prefix, and attributes."""
 
+_FREQUENT = frozenset(("c", "v", "row", "t", "is"))  # frequent tags, which nearly all programs write without a prefix
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # escape of characters that XML does not allow
+_AREA = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7}):\$?([A-Z]{1,3})\$?([0-9]{1,7})")
+
 
 def new_xml_parser() -> expat.XMLParserType:
     """Create a parser that refuses document types, against entity expansion attacks; workbooks have none."""
@@ -73,11 +77,6 @@ def xml_attribute(attributes: dict[str, str], name: str) -> str:
 
 def _refuse_doctype(*_: object) -> None:
     raise SheetError("the workbook's XML has a document type, which is not allowed; save the sheet again")
-
-
-_FREQUENT = frozenset(("c", "v", "row", "t", "is"))  # frequent tags, which nearly all programs write without a prefix
-_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # escape of characters that XML does not allow
-_AREA = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7}):\$?([A-Z]{1,3})\$?([0-9]{1,7})")
 
 
 @dataclass(frozen=True, kw_only=True)
