@@ -191,9 +191,9 @@ def test_an_image_that_exceeds_the_time_limit_is_an_error(monkeypatch: pytest.Mo
 def test_workers_end_with_the_process_that_started_them() -> None:
     code = (
         "import io; from PIL import Image\n"
-        "from clearcast.core import imaging; from clearcast.core.decoding import isolation\n"
+        "from clearcast.core import imaging; from clearcast.core.decoding import image_info, isolation\n"
         "file = io.BytesIO(); Image.new('RGB', (9, 9)).save(file, 'WEBP', lossless=True)\n"
-        "imaging.decode(file.getvalue(), imaging.Channels.RGB)\n"
+        "imaging.decode_image(file.getvalue(), image_info.Channels.RGB)\n"
         "print(isolation._WORKERS._idle[0]._process.pid, flush=True); import os; {end}"
     )
     for end in ("pass", "os._exit(1)"):

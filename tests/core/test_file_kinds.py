@@ -12,7 +12,7 @@ import typer
 
 from clearcast.cli.data import check, corrupt
 from clearcast.core import imaging
-from clearcast.core.files import OtherFileCounts
+from clearcast.core.files import OtherFileCounts, find_image_files
 from clearcast.inference.sources import iterate_source
 
 GREY = np.full((32, 32), 90, np.uint8)
@@ -92,7 +92,7 @@ def test_all_sources_follow_the_rule(folder: Path, tmp_path: Path, kind: str) ->
 
 def test_find_follows_the_rule(folder: Path) -> None:
     others = OtherFileCounts()
-    assert [path.relative_to(folder).as_posix() for path in imaging.find_image_files(folder, others)] == sorted(
+    assert [path.relative_to(folder).as_posix() for path in find_image_files(folder, others)] == sorted(
         PICTURES, key=lambda name: Path(name).parts
     )
     assert others.sentence == SENTENCE
@@ -105,7 +105,7 @@ def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
     others = OtherFileCounts()
     assert [item.key for item in iterate_source(tmp_path, others=others)] == ["a.jpg"]
     assert others.counts == {"no suffix": 1}
-    assert [path.name for path in imaging.find_image_files(tmp_path)] == ["a.jpg"]
+    assert [path.name for path in find_image_files(tmp_path)] == ["a.jpg"]
 
 
 @pytest.mark.parametrize("name", ["g", "c.jfif", "j.heic", "l.txt"])

@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.core.errors import PictureError, PictureFault
+from clearcast.core.files import find_image_files
 
 HEIGHT, WIDTH = 24, 40
 EXIF_ORIENTATION = 0x0112
@@ -384,7 +385,7 @@ def test_images_are_found_by_suffix_and_sorted(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
 
-    assert imaging.find_image_files(tmp_path) == [tmp_path / "a/c.jpeg", tmp_path / "a.jpg", tmp_path / "b.PNG"]
+    assert find_image_files(tmp_path) == [tmp_path / "a/c.jpeg", tmp_path / "a.jpg", tmp_path / "b.PNG"]
 
 
 sides = st.integers(1, 40)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels, ImageArray
+from clearcast.core.files import find_image_files
 from clearcast.data.groups import (
     ComparedImages,
     RowGroups,
@@ -40,7 +41,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """One image of each of six parts."""
     folder = tmp_path_factory.mktemp("parts")
     write_disks(folder / "disks", parts=6, seed=3, size=256, views=(1, 1))
-    return imaging.find_image_files(folder / "disks" / "pictures")
+    return find_image_files(folder / "disks" / "pictures")
 
 
 def stretched(picture: ImageArray) -> ImageArray:
@@ -73,7 +74,7 @@ def test_a_changed_copy_is_of_its_part(
 
 def test_rendered_parts_are_distinguished(tmp_path: Path) -> None:
     write_disks(tmp_path / "disks", parts=12, seed=5, size=256, views=(3, 3))
-    paths = imaging.find_image_files(tmp_path / "disks" / "pictures")
+    paths = find_image_files(tmp_path / "disks" / "pictures")
     found = detect_groups(paths).groups
     pairs = list(combinations(zip(paths, found, strict=True), 2))
     same = [one.name.split("_")[2] == other.name.split("_")[2] for (one, _), (other, _) in pairs]
@@ -114,7 +115,7 @@ def test_no_images_and_uniform_images(tmp_path: Path) -> None:
     assert detect_groups([]).groups == ()
     for name, level in (("a.png", 0), ("b.png", 200)):
         imaging.save_image(tmp_path / name, np.full((64, 64), level, np.uint8))
-    assert detect_groups(imaging.find_image_files(tmp_path)).groups == (0, 1)
+    assert detect_groups(find_image_files(tmp_path)).groups == (0, 1)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from PIL import Image
 from rich.console import Console
 
 from clearcast.core import imaging
+from clearcast.core.decoding.image_info import ImageArray
 from clearcast.core.errors import PictureFault, SheetError
 from clearcast.data.images import read_image_metadata
 from clearcast.data.row_checks import FindingSeverity, SheetFinding
@@ -19,7 +20,7 @@ from clearcast.types import Label
 KINDS = (NoiseType.GAUSSIAN, NoiseType.SALT_AND_PEPPER, NoiseType.PERIODIC)
 
 
-def picture(seed: int, height: int = 12, width: int = 16) -> imaging.ImageArray:
+def picture(seed: int, height: int = 12, width: int = 16) -> ImageArray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 

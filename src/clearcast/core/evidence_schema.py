@@ -1,4 +1,4 @@
-"""Stages of a study: order, headings, dependencies and published results."""
+"""Stages of a study with their published results, and the schema of ``evidence.json``."""
 
 from enum import StrEnum
 from typing import NotRequired, TypedDict
@@ -57,12 +57,12 @@ def parse_stages(text: str) -> tuple[Stage, ...]:
     ['noisy', 'denoised']
     """
     names = {str(number): stage for number, stage in enumerate(_NUMBERED)} | {stage.value: stage for stage in _NUMBERED}
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    unknown = [word for word in words if word not in names]
-    if unknown or not words:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = [part for part in parts if part not in names]
+    if unknown or not parts:
         raise RecipeError(f"unknown stage {', '.join(unknown) or repr(text)}; expected one of {', '.join(names)}")
-    wanted = {names[word] for word in words}
-    return tuple(stage for stage in Stage if stage in wanted)
+    selected = {names[part] for part in parts}
+    return tuple(stage for stage in Stage if stage in selected)
 
 
 class ValueWithCI(TypedDict):

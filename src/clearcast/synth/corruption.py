@@ -19,7 +19,7 @@ from clearcast.core import imaging
 from clearcast.core.console import ProgressCallback
 from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.core.errors import OutputError, PictureError, PictureFault, RecipeError, SheetError
-from clearcast.core.files import OtherFileCounts, escape_name, replace_file
+from clearcast.core.files import IMAGE_SUFFIXES, OtherFileCounts, escape_name, find_image_files, replace_file
 from clearcast.core.spreadsheets import protect_cell
 from clearcast.noise import DEFAULT_NOISE_RANGES, NOISES, NoiseParameters, NoiseRange, noise_type_of
 from clearcast.noise.registry import NoiseType
@@ -28,7 +28,7 @@ DEGRADED_SHEET_COLUMNS = ("Denoise Image", "Noise Type", "Noisy Image")
 SHEET_NOISE_NAMES = {kind: word for word, kind in sorted((kind.specification.sheet_word, kind) for kind in NOISES)}
 NOISE_LEVEL_COLUMNS = (
     *("noisy", "noise_type", "psnr_db"),
-    *dict.fromkeys(column for kind in NOISES for column in kind.specification.level_columns()),
+    *dict.fromkeys(column for kind in NOISES for column in kind.specification.table_columns()),
     "level_json",
 )
 
@@ -96,7 +96,7 @@ def write_degraded_tables(out: Path, pairs: Sequence[DegradedPair], parts: Mappi
 
 
 def write_escaped_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a CSV table; file names that are not valid Unicode are escaped, see ``filenames``.
+    """Write a CSV table; file names that are not valid Unicode are escaped, see ``escape_name``.
 
     Raises:
         OSError: the table cannot be written.
@@ -115,7 +115,7 @@ def _level_row(pair: DegradedPair) -> list[object]:
     """Return one row of ``NOISE_LEVEL_COLUMNS``; of several waves, the columns describe the strongest."""
     kind = noise_type_of(pair.level)
     row: dict[str, object] = {"noisy": pair.noisy, "noise_type": kind.value, "psnr_db": f"{pair.psnr:.3f}"}
-    row |= kind.specification.level_cells(pair.level) | {"level_json": json.dumps(asdict(pair.level))}
+    row |= kind.specification.table_cells(pair.level) | {"level_json": json.dumps(asdict(pair.level))}
     return [row.get(column, "") for column in NOISE_LEVEL_COLUMNS]
 
 
@@ -238,7 +238,7 @@ def _find_sources(folder: Path, others: OtherFileCounts) -> tuple[list[str], dic
     """Return the images to use, the part of each, and the images that ``parts.csv`` lists but that do not exist."""
     if not folder.is_dir():
         raise PictureError(PictureFault.MISSING, f"{folder}: no such folder; expected a folder of images")
-    sources = [path.relative_to(folder).as_posix() for path in imaging.find_image_files(folder, others)]
+    sources = [path.relative_to(folder).as_posix() for path in find_image_files(folder, others)]
     missing: list[str] = []
     listed = read_parts_table(folder / "parts.csv")
     if listed:
@@ -248,7 +248,7 @@ def _find_sources(folder: Path, others: OtherFileCounts) -> tuple[list[str], dic
         beside = read_parts_table(folder.resolve().parent / "parts.csv")
         listed = {path.removeprefix(prefix): part for path, part in beside.items() if path.startswith(prefix)}
     if not sources:
-        suffixes = ", ".join(sorted(imaging.READABLE_SUFFIXES))
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
         left_out = f". {others.sentence}" if others.counts else ""
         raise PictureError(PictureFault.MISSING, f"{folder}: no images found; expected files in {suffixes}{left_out}")
     return sources, listed, missing
