@@ -25,8 +25,8 @@ from clearcast.data.groups import (
     detect_row_groups,
     detect_row_groups_only,
     find_label_errors,
-    write_group_doubts,
     write_groups_table,
+    write_match_scores,
 )
 from clearcast.data.groups.alignment import prefilter_noise
 from clearcast.data.groups.clustering import MAX_IMAGE_FAILURES, Clustering, merge_matching_pairs
@@ -147,9 +147,9 @@ def test_a_label_that_the_copies_contradict_is_doubted(sheet: Sheet) -> None:
     assert "2 other images of the same part" in doubt.message
 
 
-def joined(count: int, pairs: list[tuple[int, int]], agreement: Callable[[int, int], float]) -> Clustering:
+def joined(count: int, pairs: list[tuple[int, int]], match_score: Callable[[int, int], float]) -> Clustering:
     def compare(place: int) -> float:
-        return agreement(*pairs[place])
+        return match_score(*pairs[place])
 
     def told(done: int, everything: int) -> None:
         assert 0 <= done <= everything == len(pairs)
@@ -157,7 +157,7 @@ def joined(count: int, pairs: list[tuple[int, int]], agreement: Callable[[int, i
     with ThreadPoolExecutor(2) as pool:
         places = np.array(pairs, np.int32).reshape(-1, 2)
         return merge_matching_pairs(
-            Clustering(tuple(range(count))), places, compare, same=0.9, pool=pool, progress=told
+            Clustering(tuple(range(count))), places, compare, threshold=0.9, pool=pool, progress=told
         )
 
 
@@ -169,7 +169,7 @@ def test_merging_finds_the_groups_in_any_order(parts: list[int], random: Random)
     found = joined(len(parts), pairs, lambda one, other: 0.95 if parts[one] == parts[other] else 0.3)
     assert all((found.groups[one] == found.groups[other]) == (parts[one] == parts[other]) for one, other in pairs)
     assert len(found.joins) == len(parts) - len(set(parts))
-    assert all(parts[pair.one] != parts[pair.other] and pair.agreement == 0.3 for pair in found.refused)
+    assert all(parts[pair.one] != parts[pair.other] and pair.match_score == 0.3 for pair in found.refused)
 
 
 def test_images_with_too_many_failures_are_skipped() -> None:
@@ -204,18 +204,21 @@ def test_how_sure_each_group_is_is_written(tmp_path: Path) -> None:
     groups = RowGroups(
         of_rows=("a", "a", "a", "b", "c"),
         images=("1", "2", "3", "4", ""),
-        joins=(ComparedImages(one="1", other="2", agreement=0.99), ComparedImages(one="2", other="3", agreement=0.91)),
-        refused=(ComparedImages(one="3", other="4", agreement=0.87),),
+        joins=(
+            ComparedImages(one="1", other="2", match_score=0.99),
+            ComparedImages(one="2", other="3", match_score=0.91),
+        ),
+        refused=(ComparedImages(one="3", other="4", match_score=0.87),),
     )
-    write_group_doubts(groups, tmp_path / "doubts.csv")
+    write_match_scores(groups, tmp_path / "doubts.csv")
     assert (tmp_path / "doubts.csv").read_text().split() == [
         "group,rows,weakest_join,nearest_group,nearest_agreement",
         "a,3,0.910,b,0.870",
         "b,1,,a,0.870",
         "c,1,,,",
     ]
-    assert [link.agreement for link in groups.doubtful_joins] == [0.91]
-    assert [link.agreement for link in groups.near_misses] == [0.87]
+    assert [link.match_score for link in groups.doubtful_matches] == [0.91]
+    assert [link.match_score for link in groups.near_misses] == [0.87]
 
 
 def test_matches_and_non_matches_are_listed_by_path(sheet: Sheet) -> None:
@@ -231,7 +234,9 @@ def test_merging_continues_from_a_clustering() -> None:
     assert known.groups == (0, 0, 1, 2)
     with ThreadPoolExecutor(1) as pool:
         pairs = np.array([(2, 1)], np.int32)
-        found = merge_matching_pairs(known, pairs, lambda _: 0.96, same=0.9, pool=pool, progress=lambda _, __: None)
+        found = merge_matching_pairs(
+            known, pairs, lambda _: 0.96, threshold=0.9, pool=pool, progress=lambda _, __: None
+        )
     assert found.groups == (0, 0, 0, 1)
     assert [(pair.one, pair.other) for pair in found.joins] == [(0, 1), (2, 1)]
     assert [(pair.one, pair.other) for pair in found.refused] == [(0, 3)]

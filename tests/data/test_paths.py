@@ -68,11 +68,11 @@ def test_the_exact_name_is_used_and_ambiguous_names_are_not(tmp_path: Path) -> N
 def test_a_missing_file_gets_a_suggestion(tmp_path: Path) -> None:
     root_with(tmp_path, "noisy/part_ok_1.png")
 
-    facts = read_image_metadata(sheet_of(tmp_path, "noisy/part_ok_l.png", "export/noisy/part_ok_1.png", "ok.png"))
+    metadata = read_image_metadata(sheet_of(tmp_path, "noisy/part_ok_l.png", "export/noisy/part_ok_1.png", "ok.png"))
 
-    assert facts["noisy/part_ok_l.png"].message.endswith("; did you mean 'noisy/part_ok_1.png'?")
-    assert "with --strip-prefix export" in facts["export/noisy/part_ok_1.png"].message
-    assert "did you mean" not in facts["ok.png"].message
+    assert metadata["noisy/part_ok_l.png"].message.endswith("; did you mean 'noisy/part_ok_1.png'?")
+    assert "with --strip-prefix export" in metadata["export/noisy/part_ok_1.png"].message
+    assert "did you mean" not in metadata["ok.png"].message
 
 
 @pytest.mark.parametrize(

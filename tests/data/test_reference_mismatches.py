@@ -51,11 +51,13 @@ def found(noisy: Sequence[ImageArray], references: Sequence[ImageArray]) -> list
         SheetRow(number=place, noisy=f"n{place}", noise_type=NoiseType.GAUSSIAN, reference=f"r{place}", label=Label.OK)
         for place in range(len(noisy))
     ]
-    facts = {f"n{place}": ImageMetadata(thumbnail=make_comparison_thumbnail(each)) for place, each in enumerate(noisy)}
-    facts |= {
+    metadata = {
+        f"n{place}": ImageMetadata(thumbnail=make_comparison_thumbnail(each)) for place, each in enumerate(noisy)
+    }
+    metadata |= {
         f"r{place}": ImageMetadata(thumbnail=make_comparison_thumbnail(each)) for place, each in enumerate(references)
     }
-    return find_reference_mismatches(rows, facts)
+    return find_reference_mismatches(rows, metadata)
 
 
 @pytest.fixture(params=[grain, impulses, waves])

@@ -101,7 +101,7 @@ def test_the_description_names_the_method() -> None:
     with_validation = make_random_split("ab" * 20, test_share=0.2, validation_share=0.1, seed=3)
     without = make_random_split("ab" * 20, test_share=0.25, validation_share=0, seed=4)
 
-    assert "20% to test, of the others 10% to choose by" in with_validation.description
+    assert "20% to test, of the others 10% to validate" in with_validation.description
     assert with_validation.description.endswith("seed 3")
     assert "choose" not in without.description
     assert without.rows(Subset.VALIDATION) == []
@@ -129,22 +129,22 @@ def sheets_of_parts(draw: st.DrawFn) -> tuple[list[str], list[tuple[str, str]]]:
 @settings(deadline=None, max_examples=25)
 @given(sheet=sheets_of_parts(), seed=st.integers(0, 1000))
 def test_no_part_is_in_two_subsets(sheet: tuple[list[str], list[tuple[str, str]]], seed: int) -> None:
-    parts, traits = sheet
-    split = make_grouped_split(parts, traits, test_share=0.2, validation_share=0.2, seed=seed)
+    parts, strata = sheet
+    split = make_grouped_split(parts, strata, test_share=0.2, validation_share=0.2, seed=seed)
 
     subsets_of = defaultdict(set)
     for part, subset in zip(parts, split.subsets, strict=True):
         subsets_of[part].add(subset)
     assert all(len(subsets) == 1 for subsets in subsets_of.values())
     assert set(split.subsets) == set(Subset)
-    assert split == make_grouped_split(parts, traits, test_share=0.2, validation_share=0.2, seed=seed)
+    assert split == make_grouped_split(parts, strata, test_share=0.2, validation_share=0.2, seed=seed)
 
 
 @settings(deadline=None, max_examples=25)
 @given(sheet=sheets_of_parts(), seed=st.integers(0, 1000))
 def test_whole_parts_come_near_the_shares(sheet: tuple[list[str], list[tuple[str, str]]], seed: int) -> None:
-    parts, traits = sheet
-    split = make_grouped_split(parts, traits, test_share=0.25, validation_share=0, seed=seed)
+    parts, strata = sheet
+    split = make_grouped_split(parts, strata, test_share=0.25, validation_share=0, seed=seed)
 
     largest = max(Counter(parts).values())
     assert abs(len(split.rows(Subset.TEST)) - 0.25 * len(parts)) <= largest
@@ -155,9 +155,9 @@ def test_whole_parts_come_near_the_shares(sheet: tuple[list[str], list[tuple[str
 def test_each_row_tests_in_exactly_one_fold(
     sheet: tuple[list[str], list[tuple[str, str]]], folds: int, seed: int
 ) -> None:
-    parts, traits = sheet
+    parts, strata = sheet
     splits = [
-        make_fold_split(parts, traits, folds=folds, fold=fold, validation_share=0.2, seed=seed)
+        make_fold_split(parts, strata, folds=folds, fold=fold, validation_share=0.2, seed=seed)
         for fold in range(1, folds + 1)
     ]
 
@@ -170,11 +170,11 @@ def test_each_row_tests_in_exactly_one_fold(
 
 def test_labels_are_spread_over_the_folds_as_evenly_as_whole_parts_allow() -> None:
     parts = [f"ok {part}" for part in range(10) for _ in range(6)] + [f"def {part}" for part in range(40)]
-    traits = [("ok", place % 3) for place in range(60)] + [("defect", place % 3) for place in range(40)]
+    strata = [("ok", place % 3) for place in range(60)] + [("defect", place % 3) for place in range(40)]
 
     for fold in range(1, 6):
-        split = make_fold_split(parts, traits, folds=5, fold=fold, validation_share=0, seed=1)
-        assert Counter(traits[row][0] for row in split.rows(Subset.TEST)) == {"ok": 12, "defect": 8}
+        split = make_fold_split(parts, strata, folds=5, fold=fold, validation_share=0, seed=1)
+        assert Counter(strata[row][0] for row in split.rows(Subset.TEST)) == {"ok": 12, "defect": 8}
 
 
 def test_one_part_cannot_be_divided() -> None:
@@ -183,10 +183,10 @@ def test_one_part_cannot_be_divided() -> None:
 
 
 def test_two_parts_are_not_enough_to_choose_by_one() -> None:
-    parts, traits = ["a"] * 5 + ["b"] * 5, [("ok",)] * 10
+    parts, strata = ["a"] * 5 + ["b"] * 5, [("ok",)] * 10
     with pytest.raises(SheetError, match=r"of 2 parts, only one is left to train.* --validation-share 0"):
-        make_grouped_split(parts, traits, test_share=0.2, validation_share=0.15, seed=0)
-    split = make_grouped_split(parts, traits, test_share=0.2, validation_share=0, seed=0)
+        make_grouped_split(parts, strata, test_share=0.2, validation_share=0.15, seed=0)
+    split = make_grouped_split(parts, strata, test_share=0.2, validation_share=0, seed=0)
     assert len(split.rows(Subset.TEST)) == len(split.rows(Subset.TRAIN)) == 5
 
 
@@ -196,10 +196,10 @@ def test_more_folds_than_parts_are_refused() -> None:
 
 
 def test_many_parts_are_dealt_evenly_in_few_tries() -> None:
-    traits = [("ok" if row % 5 else "defect", row % 3) for row in range(12_000)]
-    bins = assign_groups([str(row) for row in range(12_000)], traits, shares=(0.75, 0.25), seed=1)
-    tested = Counter(trait for trait, number in zip(traits, bins, strict=True) if number == 1)
-    for trait, rows in Counter(traits).items():
+    strata = [("ok" if row % 5 else "defect", row % 3) for row in range(12_000)]
+    bins = assign_groups([str(row) for row in range(12_000)], strata, shares=(0.75, 0.25), seed=1)
+    tested = Counter(trait for trait, number in zip(strata, bins, strict=True) if number == 1)
+    for trait, rows in Counter(strata).items():
         assert tested[trait] == pytest.approx(rows / 4, abs=2)
 
 
@@ -207,7 +207,7 @@ def test_the_description_counts_parts() -> None:
     parts = [f"part {place // 2}" for place in range(40)]
     split = make_grouped_split(parts, [("ok",)] * 40, test_share=0.2, validation_share=0.25, seed=3)
 
-    assert "of 20 parts 4 to test and 4 to choose by" in split.description
+    assert "of 20 parts 4 to test and 4 to validate" in split.description
 
 
 def row(number: int, subset: Subset | None) -> SheetRow:

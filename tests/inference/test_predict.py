@@ -33,7 +33,7 @@ from clearcast.inference.sinks import open_results_writer
 from clearcast.inference.sources import SourceError, iterate_source
 from clearcast.inference.sources.folders import pattern_items
 from clearcast.types import Verdict
-from tests.core import image_bombs as picture_bombs
+from tests.core import image_bombs
 from tests.inference.handmade import flat, pictures_of, restored_of, write_bundle
 
 MAIN = "from clearcast.cli import main; main()"
@@ -200,8 +200,8 @@ def test_names_of_maximum_length_work(bundle: Path, tmp_path: Path, name: str) -
 def test_no_file_stops_a_batch(bundle: Path, tmp_path: Path) -> None:
     """Decompression bombs, multi-page files and damaged ones: each is an error in its own row."""
     (tmp_path / "parts").mkdir()
-    several = {kind: data for kind, (data, _) in picture_bombs.of_several_pictures().items()}
-    files = picture_bombs.bombs() | several | picture_bombs.damaged()
+    several = {kind: data for kind, (data, _) in image_bombs.files_of_several_images().items()}
+    files = image_bombs.decompression_bombs() | several | image_bombs.damaged_files()
     for number, data in enumerate(files.values()):
         (tmp_path / "parts" / f"{number:03}.png").write_bytes(data)
     imaging.save_image(tmp_path / "parts/good.png", flat(90, 32, 32))

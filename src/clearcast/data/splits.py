@@ -1,4 +1,7 @@
-"""Stratified group split: assign whole parts to bins of given shares, each stratified as far as whole parts allow."""
+"""Train/validation/test splits: random, by whole parts (group split), by fold, by column or saved; with leakage.
+
+The stratified group split assigns whole parts to bins of given shares, as balanced as whole parts allow.
+"""
 
 import csv
 import io
@@ -15,16 +18,16 @@ from clearcast.core.spreadsheets import protect_cell, restore_cell
 from clearcast.data.sheet import SheetRow
 from clearcast.types import Subset
 
-StratumValues = Sequence[tuple[Hashable, ...]]
+StratumTuples = Sequence[tuple[Hashable, ...]]
 _Floats = NDArray[np.float64]
-_TRIALS = 20  # random orders of assignment, of which the best is kept
-_MAX_ASSIGNED = 20_000  # parts assigned in all trials together; with many parts, one trial is nearly balanced
-
 _RowIndices = NDArray[np.int64]
+
+_TRIALS = 20  # random orders of assignment, of which the best is validated
+_MAX_ASSIGNED = 20_000  # parts assigned in all trials together; with many parts, one trial is nearly balanced
 
 
 def assign_groups(
-    parts: Sequence[str], traits: StratumValues, *, shares: Sequence[float], seed: int
+    parts: Sequence[str], strata: StratumTuples, *, shares: Sequence[float], seed: int
 ) -> NDArray[np.int64]:
     """Assign each row to a bin, all rows of a part to the same one.
 
@@ -34,7 +37,7 @@ def assign_groups(
 
     Args:
         parts: the part of each row.
-        traits: the stratification values of each row, such as (label, noise type).
+        strata: the stratification values of each row, such as (label, noise type).
         shares: the share of each bin, above 0 and summing to 1.
         seed: seed of the order of parts of similar size.
 
@@ -51,7 +54,7 @@ def assign_groups(
             "two subsets: take images of more parts, or split at random with --split random"
         )
     part_of_row = np.array([numbers[part] for part in parts])
-    amounts = _amounts(part_of_row, traits)
+    amounts = _part_amounts(part_of_row, strata)
     rng = np.random.default_rng(seed)
     trials = min(_TRIALS, max(_MAX_ASSIGNED // len(amounts), 1))
     candidates = [_assign(amounts, np.array(shares), rng) for _ in range(trials)]
@@ -59,12 +62,12 @@ def assign_groups(
     return np.asarray(best[part_of_row], np.int64)
 
 
-def _amounts(part_of_row: NDArray[np.int64], traits: StratumValues) -> _Floats:
+def _part_amounts(part_of_row: NDArray[np.int64], strata: StratumTuples) -> _Floats:
     """Compute each part's share of each quantity: float64 (parts, quantities)."""
     columns: dict[Hashable, int] = {}
     quantities = [
         [columns.setdefault(key, len(columns)) for key in ("all", ("combined", *row), *enumerate(row))]
-        for row in traits
+        for row in strata
     ]
     counts = np.zeros((part_of_row.max() + 1, len(columns)))
     for part, own_columns in zip(part_of_row, quantities, strict=True):
@@ -181,48 +184,48 @@ def make_random_split(strata: Sequence[Hashable], *, test_share: float, validati
         SheetError: there are too few rows for a training and a test subset.
     """
     rng = np.random.default_rng(seed)
-    everything = np.arange(len(strata))
-    test = _draw_stratified(everything, strata, round(len(strata) * test_share), rng)
-    rest = np.setdiff1d(everything, test)
+    rows = np.arange(len(strata))
+    test = _draw_stratified(rows, strata, round(len(strata) * test_share), rng)
+    rest = np.setdiff1d(rows, test)
     validation = _draw_stratified(rest, strata, round(len(rest) * validation_share), rng)
     if not len(test) or len(rest) == len(validation):
         raise SheetError(f"{len(strata)} rows are too few to split; expected at least one to train and one to test")
-    kept = f", of the others {validation_share:.0%} to choose by" if validation_share else ""
+    validated = f", of the others {validation_share:.0%} to validate" if validation_share else ""
     return Split(
-        subsets=_subsets(len(strata), validation, test),
-        description=f"random, {test_share:.0%} to test{kept}, stratified by label and noise type, seed {seed}",
+        subsets=_to_subsets(len(strata), validation, test),
+        description=f"random, {test_share:.0%} to test{validated}, stratified by label and noise type, seed {seed}",
     )
 
 
 def make_grouped_split(
-    parts: Sequence[str], traits: StratumValues, *, test_share: float, validation_share: float, seed: int
+    parts: Sequence[str], strata: StratumTuples, *, test_share: float, validation_share: float, seed: int
 ) -> Split:
     """Split by whole parts, so that no part is in two subsets; stratified as far as whole parts allow.
 
     Args:
         parts: the part of each row.
-        traits: the stratification values of each row, such as (label, noise type), balanced jointly and separately.
+        strata: the stratification values of each row, such as (label, noise type), balanced jointly and separately.
         test_share: share of all rows in the test subset, 0..1, as nearly as whole parts allow.
         validation_share: share of the other rows in the validation subset, 0..1.
-        seed: the same seed, parts and traits give the same split.
+        seed: the same seed, parts and strata give the same split.
 
     Raises:
         SheetError: there are too few parts.
     """
-    bins = assign_groups(parts, traits, shares=(1 - test_share, test_share), seed=seed)
+    bins = assign_groups(parts, strata, shares=(1 - test_share, test_share), seed=seed)
     return _grouped(
-        parts, traits, np.flatnonzero(bins == 1), validation_share=validation_share, seed=seed, how="by whole parts"
+        parts, strata, np.flatnonzero(bins == 1), validation_share=validation_share, seed=seed, method="by whole parts"
     )
 
 
 def make_fold_split(
-    parts: Sequence[str], traits: StratumValues, *, folds: int, fold: int, validation_share: float, seed: int
+    parts: Sequence[str], strata: StratumTuples, *, folds: int, fold: int, validation_share: float, seed: int
 ) -> Split:
     """Return one fold of a cross-validation by whole parts: each row is in the test subset of exactly one fold.
 
     Args:
         parts: the part of each row.
-        traits: the stratification values of each row; see ``make_grouped_split``.
+        strata: the stratification values of each row; see ``make_grouped_split``.
         folds: number of folds, at least 2.
         fold: number of this fold, from 1.
         validation_share: share of the rows outside the test subset that go into the validation subset.
@@ -233,10 +236,10 @@ def make_fold_split(
     """
     if len(set(parts)) < folds:
         raise SheetError(f"{folds} folds require {folds} parts, got {len(set(parts))}; use fewer --folds")
-    bins = assign_groups(parts, traits, shares=(1 / folds,) * folds, seed=seed)
-    how = f"fold {fold} of {folds}, by whole parts"
+    bins = assign_groups(parts, strata, shares=(1 / folds,) * folds, seed=seed)
+    method = f"fold {fold} of {folds}, by whole parts"
     return _grouped(
-        parts, traits, np.flatnonzero(bins == fold - 1), validation_share=validation_share, seed=seed, how=how
+        parts, strata, np.flatnonzero(bins == fold - 1), validation_share=validation_share, seed=seed, method=method
     )
 
 
@@ -269,7 +272,7 @@ def _require_train_and_test(subsets: Sequence[Subset], where: str) -> None:
 
 
 def _grouped(
-    parts: Sequence[str], traits: StratumValues, test: _RowIndices, *, validation_share: float, seed: int, how: str
+    parts: Sequence[str], strata: StratumTuples, test: _RowIndices, *, validation_share: float, seed: int, method: str
 ) -> Split:
     rest = np.setdiff1d(np.arange(len(parts)), test)
     validation = rest[:0]
@@ -280,18 +283,18 @@ def _grouped(
                 "of more parts, or use no validation subset with --validation-share 0"
             )
         shares = (1 - validation_share, validation_share)
-        bins = assign_groups([parts[row] for row in rest], [traits[row] for row in rest], shares=shares, seed=seed)
+        bins = assign_groups([parts[row] for row in rest], [strata[row] for row in rest], shares=shares, seed=seed)
         validation = rest[bins == 1]
-    kept = f" and {len({parts[row] for row in validation})} to choose by" if len(validation) else ""
+    validated = f" and {len({parts[row] for row in validation})} to validate" if len(validation) else ""
     testing = len({parts[row] for row in test})
     return Split(
-        subsets=_subsets(len(parts), validation, test),
-        description=f"{how}, of {len(set(parts))} parts {testing} to test{kept}, stratified by label and noise type as "
+        subsets=_to_subsets(len(parts), validation, test),
+        description=f"{method}, of {len(set(parts))} parts {testing} to test{validated}, stratified by label and noise type as "
         f"far as whole parts allow, seed {seed}",
     )
 
 
-def _subsets(count: int, validation: _RowIndices, test: _RowIndices) -> tuple[Subset, ...]:
+def _to_subsets(count: int, validation: _RowIndices, test: _RowIndices) -> tuple[Subset, ...]:
     subsets = [Subset.TRAIN] * count
     for rows, subset in ((validation, Subset.VALIDATION), (test, Subset.TEST)):
         for row in rows:

@@ -46,7 +46,7 @@ MAX_NOISE_FREE_SHARE = 0.5  # if a greater share of the noisy images has no nois
 _SHOWN_VALUES = 6  # distinct values, such as image sizes, that a summary lists
 
 _TABLE, _COUNTS = "findings.csv", "check.json"
-GROUPS_FILE, GROUP_DOUBTS_FILE, GROUPS_PAGE_FILE = "groups.csv", "group_doubts.csv", "groups.html"
+GROUPS_FILE, MATCH_SCORES_FILE, GROUPS_PAGE_FILE = "groups.csv", "group_doubts.csv", "groups.html"
 
 _SHOWN = 5  # unusable rows that a message lists
 _SEE_ALL = "See all with 'clearcast check'"
@@ -96,23 +96,23 @@ class SheetCheck:
 
 
 def check_sheet(
-    sheet: Sheet, *, facts: dict[str, ImageMetadata] | None = None, progress: ProgressCallback | None = None
+    sheet: Sheet, *, metadata: dict[str, ImageMetadata] | None = None, progress: ProgressCallback | None = None
 ) -> SheetCheck:
     """Validate a sheet: read and decode every image, and report all errors and warnings.
 
     Args:
         sheet: the sheet; problems of its rows are reported.
-        facts: the result of ``read_image_metadata``; None reads the images now.
+        metadata: the result of ``read_image_metadata``; None reads the images now.
         progress: called with (done, total) while images are read.
     """
-    facts = facts if facts is not None else read_image_metadata(sheet, progress=progress)
-    readable = [fact.info for fact in facts.values() if fact.info]
-    by_row = find_row_findings(sheet.rows, facts)
+    metadata = metadata if metadata is not None else read_image_metadata(sheet, progress=progress)
+    readable = [fact.info for fact in metadata.values() if fact.info]
+    by_row = find_row_findings(sheet.rows, metadata)
     findings = [
         *(SheetFinding(severity=FindingSeverity.WARNING, kind=note.kind, message=note.message) for note in sheet.notes),
         *by_row,
         *_many_wrong_references(sheet, by_row),
-        *_mostly_noise_free(sheet.rows, facts),
+        *_mostly_noise_free(sheet.rows, metadata),
         *_unpaired(sheet.rows),
         *_mixed_properties(readable),
         *_imbalance("label", Label, [row.label for row in sheet.rows]),
@@ -121,7 +121,7 @@ def check_sheet(
     return SheetCheck(
         findings=tuple(sorted(findings, key=lambda finding: (finding.severity, finding.kind, finding.row or 0))),
         rows=len(sheet.rows),
-        pictures=len(facts),
+        pictures=len(metadata),
         labels=_count(row.label or "unknown" for row in sheet.rows),
         noise_types=_count(row.noise_type or "unknown" for row in sheet.rows),
         sizes=_count(f"{info.width}x{info.height}" for info in readable),
@@ -130,9 +130,9 @@ def check_sheet(
     )
 
 
-def find_unusable_rows(sheet: Sheet, facts: dict[str, ImageMetadata]) -> list[SheetFinding]:
+def find_unusable_rows(sheet: Sheet, metadata: dict[str, ImageMetadata]) -> list[SheetFinding]:
     """Find the errors of single rows, which make them unusable for training."""
-    return [finding for finding in find_row_findings(sheet.rows, facts) if finding.severity is FindingSeverity.ERROR]
+    return [finding for finding in find_row_findings(sheet.rows, metadata) if finding.severity is FindingSeverity.ERROR]
 
 
 def wrong_references_message(sheet: Sheet, findings: Iterable[SheetFinding]) -> str:
@@ -153,10 +153,10 @@ def _many_wrong_references(sheet: Sheet, findings: Iterable[SheetFinding]) -> It
         yield SheetFinding(severity=FindingSeverity.ERROR, kind="wrong references", message=message)
 
 
-def _mostly_noise_free(rows: Sequence[SheetRow], facts: MetadataByPath) -> Iterator[SheetFinding]:
+def _mostly_noise_free(rows: Sequence[SheetRow], metadata: MetadataByPath) -> Iterator[SheetFinding]:
     """Find sheets whose noisy images are mostly identical to their references: the wrong column or folder was named."""
     noise_free, named = (
-        len(find_noise_free_rows(rows, facts)),
+        len(find_noise_free_rows(rows, metadata)),
         sum(row.noise_type is not NoiseType.NONE for row in rows),
     )
     if noise_free > MAX_NOISE_FREE_SHARE * named:
@@ -237,7 +237,7 @@ def require_findings_folder(out: Path, *, force: bool) -> None:
             raise OutputError(f"{nearest}: expected a folder for the findings, got a file")
         existing = [
             name
-            for name in (_TABLE, _COUNTS, GROUPS_FILE, GROUP_DOUBTS_FILE, GROUPS_PAGE_FILE)
+            for name in (_TABLE, _COUNTS, GROUPS_FILE, MATCH_SCORES_FILE, GROUPS_PAGE_FILE)
             if (out / name).exists()
         ]
     except OSError as error:
@@ -274,13 +274,13 @@ class UsableRows:
 
     Attributes:
         sheet: the sheet with the usable rows only.
-        facts: metadata of all images, by path.
+        metadata: metadata of all images, by path.
         left_out: the unusable rows with the reason, as text.
         wrong_references: number of rows left out because their reference does not match the noisy image.
     """
 
     sheet: Sheet
-    facts: dict[str, ImageMetadata] = field(repr=False)
+    metadata: dict[str, ImageMetadata] = field(repr=False)
     left_out: tuple[str, ...]
     wrong_references: int = 0
 
@@ -288,7 +288,7 @@ class UsableRows:
         """Return the hash of each row's files by role; a row without a reference gets a unique value."""
         return {
             role: [
-                self.facts[path].sha256 if (path := getattr(row, role)) else f"row {row.number}"
+                self.metadata[path].sha256 if (path := getattr(row, role)) else f"row {row.number}"
                 for row in self.sheet.rows
             ]
             for role in ("noisy", "reference")
@@ -309,10 +309,10 @@ def filter_usable_rows(sheet: Sheet, *, skip_bad: bool, console: Console, paired
             are wrong that the others cannot be trusted.
     """
     with show_progress(console, "Checking images") as progress:
-        facts = read_image_metadata(sheet, progress=progress)
-    findings = [*find_unusable_rows(sheet, facts), *(_without_reference(sheet) if paired else [])]
+        metadata = read_image_metadata(sheet, progress=progress)
+    findings = [*find_unusable_rows(sheet, metadata), *(_without_reference(sheet) if paired else [])]
     if not findings:
-        return UsableRows(sheet=sheet, facts=facts, left_out=())
+        return UsableRows(sheet=sheet, metadata=metadata, left_out=())
     bad = {finding.row for finding in findings}
     listed = [f"row {finding.row}: {finding.message}" for finding in findings]
     place = f"Read {sheet.place}. " if sheet.place else ""
@@ -330,7 +330,9 @@ def filter_usable_rows(sheet: Sheet, *, skip_bad: bool, console: Console, paired
         raise SheetError(f"{sheet.path}: no row can be used; see the reasons with 'clearcast check'")
     console.print(f"Leaving out {len(bad)} of {len(sheet.rows)} rows that cannot be used; the report lists them.")
     wrong = sum(finding.kind == WRONG_REFERENCE_KIND for finding in findings)
-    return UsableRows(sheet=replace(sheet, rows=rows), facts=facts, left_out=tuple(listed), wrong_references=wrong)
+    return UsableRows(
+        sheet=replace(sheet, rows=rows), metadata=metadata, left_out=tuple(listed), wrong_references=wrong
+    )
 
 
 def _without_reference(sheet: Sheet) -> list[SheetFinding]:

@@ -97,7 +97,7 @@ def _parts(known: dict[int, list[_SplitRow]], places: Iterable[int]) -> tuple[st
 def _find_parts(rows: UsableRows, groups: Path | None, console: Console) -> tuple[str, ...]:
     def find() -> tuple[str, ...]:
         with show_progress(console, "Grouping images by part") as progress:
-            return detect_row_groups_only(rows.sheet, rows.facts, progress=progress)
+            return detect_row_groups_only(rows.sheet, rows.metadata, progress=progress)
 
     return resolve_row_parts(rows.sheet, groups, find).of_rows
 

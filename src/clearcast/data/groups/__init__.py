@@ -9,8 +9,8 @@ from clearcast.data.groups.row_groups import (
     detect_row_groups_only,
     find_label_errors,
     select_group_images,
-    write_group_doubts,
     write_groups_table,
+    write_match_scores,
 )
 
 __all__ = [
@@ -23,6 +23,6 @@ __all__ = [
     "detect_row_groups_only",
     "find_label_errors",
     "select_group_images",
-    "write_group_doubts",
     "write_groups_table",
+    "write_match_scores",
 ]

@@ -1,4 +1,4 @@
-"""CSV reader for files with comma, semicolon or tab, as the local conventions have it."""
+"""CSV reader for files with comma, semicolon or tab as the separator."""
 
 import csv
 from collections.abc import Collection, Iterator
