@@ -1,10 +1,12 @@
+"""Words for labels, noise types and subsets, in cells and in paths."""
+
 import string
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearcast.data.vocabulary import DEFAULT_LABEL_VOCABULARY, find_labels_in_path, parse_noise_type
+from clearcast.data.vocabulary import LabelVocabulary, find_labels_in_path, parse_noise_type
 from clearcast.noise.registry import NoiseType
 from clearcast.types import Label
 
@@ -121,7 +123,7 @@ def test_any_text_can_be_asked_for_labels(path: str) -> None:
     ["ok", " OK ", "Good", "pass", "0", "False", "i.O.", "i. O.", "IO", "P", "合格", "gut", "0.0", "ＯＫ", "o.k."],
 )
 def test_spellings_of_ok(text: str) -> None:
-    assert DEFAULT_LABEL_VOCABULARY.parse(text) is Label.OK
+    assert LabelVocabulary().parse(text) is Label.OK
 
 
 @pytest.mark.parametrize(
@@ -146,12 +148,12 @@ def test_spellings_of_ok(text: str) -> None:
     ],
 )
 def test_spellings_of_defect(text: str) -> None:
-    assert DEFAULT_LABEL_VOCABULARY.parse(text) is Label.DEFECT
+    assert LabelVocabulary().parse(text) is Label.DEFECT
 
 
 @pytest.mark.parametrize("text", ["1,", "1,0", "1,00", "1.", "1.0", "1.000", "+1,0"])
 def test_a_number_may_end_in_zeros_behind_its_point(text: str) -> None:
-    assert DEFAULT_LABEL_VOCABULARY.parse(text) is Label.DEFECT
+    assert LabelVocabulary().parse(text) is Label.DEFECT
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,7 @@ def test_a_number_may_end_in_zeros_behind_its_point(text: str) -> None:
     ],
 )
 def test_other_labels_are_unknown(text: str) -> None:
-    assert DEFAULT_LABEL_VOCABULARY.parse(text) is None
+    assert LabelVocabulary().parse(text) is None
 
 
 @pytest.mark.parametrize(

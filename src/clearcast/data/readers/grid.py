@@ -1,4 +1,7 @@
-"""Size limits for sheets, against denial of service by memory or time (zip bombs)."""
+"""Grids of cells: the common interface of all readers, their size limits, and the lines of a table.
+
+The limits prevent denial of service by memory or time (zip bombs).
+"""
 
 import math
 from abc import ABC, abstractmethod
@@ -28,30 +31,7 @@ LAST_ROW, LAST_COLUMN = 2**20, 2**14  # of a worksheet, from 1
 UNCALCULATED_FAULT = "has a formula that was never calculated; open the workbook in Excel or LibreOffice and save it"
 
 _MAX_FILLED = 20_000_000  # cells visited while merged cells are filled
-_SHOWN = 10  # row numbers that a note lists
-
-
-def refuse_oversized(what: str, most: int, unit: str) -> NoReturn:
-    """Refuse a sheet that exceeds a limit.
-
-    Raises:
-        SheetError: always.
-    """
-    raise SheetError(
-        f"{what} more than {most:,} {unit}, which is the limit; save only the list of images as a new sheet, or as "
-        "'CSV UTF-8'"
-    )
-
-
-def require_file_size(path: Path, most: int | None = None) -> None:
-    """Check that a file has at most ``most`` bytes (default ``MAX_FILE_BYTES``).
-
-    Raises:
-        SheetError: the file is larger.
-    """
-    most = MAX_FILE_BYTES if most is None else most
-    if path.stat().st_size > most:
-        refuse_oversized("the file has", most // 2**20, "MB")
+_SHOWN_ROWS = 10  # row numbers that a note lists
 
 
 class GridRow(NamedTuple):
@@ -107,15 +87,6 @@ class CellGrid(ABC):
         """
 
 
-def format_number_cell(number: float) -> str:
-    """Format a number as a person would type it: 1.0 as '1'.
-
-    >>> format_number_cell(1.0), format_number_cell(0.25)
-    ('1', '0.25')
-    """
-    return str(int(number)) if math.isfinite(number) and number == int(number) else str(number)
-
-
 class SheetNote(NamedTuple):
     """Note for the user about reading a sheet: its kind, and a message."""
 
@@ -141,6 +112,38 @@ class TableLine(NamedTuple):
     surplus: str = ""
 
 
+def refuse_oversized(what: str, most: int, unit: str) -> NoReturn:
+    """Refuse a sheet that exceeds a limit.
+
+    Raises:
+        SheetError: always.
+    """
+    raise SheetError(
+        f"{what} more than {most:,} {unit}, which is the limit; save only the list of images as a new sheet, or as "
+        "'CSV UTF-8'"
+    )
+
+
+def require_file_size(path: Path, most: int | None = None) -> None:
+    """Check that a file has at most ``most`` bytes (default ``MAX_FILE_BYTES``).
+
+    Raises:
+        SheetError: the file is larger.
+    """
+    most = MAX_FILE_BYTES if most is None else most
+    if path.stat().st_size > most:
+        refuse_oversized("the file has", most // 2**20, "MB")
+
+
+def format_number_cell(number: float) -> str:
+    """Format a number as a person would type it: 1.0 as '1'.
+
+    >>> format_number_cell(1.0), format_number_cell(0.25)
+    ('1', '0.25')
+    """
+    return str(int(number)) if math.isfinite(number) and number == int(number) else str(number)
+
+
 def read_table_lines(grid: CellGrid, header: GridRow, places: Sequence[int]) -> tuple[TableLine, ...]:
     """Read the rows below a header that are not empty, also those without text in the wanted columns.
 
@@ -157,7 +160,7 @@ def read_table_lines(grid: CellGrid, header: GridRow, places: Sequence[int]) -> 
     for row in grid.rows(frozenset(places)):
         if row.number <= header.number:
             continue
-        line = _line(row, header, places)
+        line = _to_table_line(row, header, places)
         lines.append(line)
         characters += sum(map(len, line.cells))
         if len(lines) > MAX_LINES:
@@ -168,7 +171,7 @@ def read_table_lines(grid: CellGrid, header: GridRow, places: Sequence[int]) -> 
     return tuple(lines)
 
 
-def _line(row: GridRow, header: GridRow, places: Sequence[int]) -> TableLine:
+def _to_table_line(row: GridRow, header: GridRow, places: Sequence[int]) -> TableLine:
     cells = tuple(row.cells.get(place, "") for place in places)
     surplus = ""
     if row.last_field > header.fields:
@@ -192,10 +195,10 @@ def _fill_merged(lines: list[TableLine], merged: Sequence[MergedCells], header: 
         if visited > _MAX_FILLED:
             refuse_oversized("merged cells cover", _MAX_FILLED, "cells")
         for place in span:
-            lines[place] = _filled(lines[place], covered, source.cells[at], source.faults.get(at))
+            lines[place] = _fill_line(lines[place], covered, source.cells[at], source.faults.get(at))
 
 
-def _filled(line: TableLine, covered: Sequence[int], text: str, fault: str | None) -> TableLine:
+def _fill_line(line: TableLine, covered: Sequence[int], text: str, fault: str | None) -> TableLine:
     empty = [at for at in covered if not line.cells[at] and at not in line.faults]
     if not empty or not any(line.cells):
         return line
@@ -215,10 +218,10 @@ def find_hidden_notes(grid: CellGrid, lines: Sequence[TableLine], columns: Mappi
     notes = []
     used = [line for line in lines if any(line.cells)]
     if hidden := [str(line.number) for line in used if line.hidden]:
-        more = f" and {len(hidden) - _SHOWN} more" if len(hidden) > _SHOWN else ""
+        more = f" and {len(hidden) - _SHOWN_ROWS} more" if len(hidden) > _SHOWN_ROWS else ""
         message = (
             f"{len(hidden)} of {len(used)} rows are hidden (by a filter or by hand) but used: rows "
-            f"{', '.join(hidden[:_SHOWN])}{more}; delete them to exclude them"
+            f"{', '.join(hidden[:_SHOWN_ROWS])}{more}; delete them to exclude them"
         )
         notes.append(SheetNote("hidden rows", message))
     if names := [name for place, name in columns.items() if place in grid.hidden_columns]:

@@ -1,4 +1,7 @@
-"""Streaming XML parser for the parts of a workbook, with a size limit and without document types and entities."""
+"""Streaming XML parsers for the parts of a workbook, with size limits and without document types and entities.
+
+``WorksheetParser`` collects the rows of a worksheet.
+"""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -19,11 +22,10 @@ from clearcast.data.readers.grid import (
     format_number_cell,
 )
 
-_CHUNK = 2**16
-
 XmlElement = tuple[str, dict[str, str]]
 """Tag without its namespace prefix, and attributes."""
 
+_CHUNK = 2**16  # bytes
 _FREQUENT = frozenset(("c", "v", "row", "t", "is"))  # frequent tags, which nearly all programs write without a prefix
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # escape of characters that XML does not allow
 _AREA = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7}):\$?([A-Z]{1,3})\$?([0-9]{1,7})")

@@ -111,7 +111,10 @@ class _Workbook:
         if part.casefold() not in self._parts:
             return []
         with self.open(part, grid.MAX_STRING_BYTES) as stream:
-            return _read_strings(stream)
+            parser = _SharedStringsParser()
+            for _ in feed_xml(parser.expat, stream, grid.MAX_STRING_BYTES, "the shared strings of the workbook"):
+                pass
+            return parser.strings
 
     def _read_number_formats(self) -> NumberFormats:
         part = next((target for kind, target in self._related.values() if kind == "styles"), "")
@@ -162,39 +165,37 @@ class _Worksheet(CellGrid):
         self.merged, self.hidden_columns = parser.merged, parser.hidden_columns
 
 
-def _read_strings(stream: IO[bytes]) -> list[str]:
-    """Parse the shared strings, without phonetic hints."""
-    strings: list[str] = []
-    pieces: list[str] = []
-    skipped = inside = False
+class _SharedStringsParser:
+    """Parser that collects the shared strings of a workbook, without phonetic hints."""
 
-    def start(tag: str, _: dict[str, str]) -> None:
-        nonlocal skipped, inside
+    def __init__(self) -> None:
+        self.strings: list[str] = []
+        self.expat = new_xml_parser()
+        self.expat.StartElementHandler = self._start
+        self.expat.EndElementHandler = self._end
+        self.expat.CharacterDataHandler = self._data
+        self._pieces: list[str] = []
+        self._is_phonetic = self._is_text = False
+
+    def _start(self, tag: str, _: dict[str, str]) -> None:
         name = local_tag(tag)
-        skipped = skipped or name == "rPh"
-        inside = name == "t" and not skipped
+        self._is_phonetic = self._is_phonetic or name == "rPh"
+        self._is_text = name == "t" and not self._is_phonetic
         if name == "si":
-            pieces.clear()
+            self._pieces = []
 
-    def end(tag: str) -> None:
-        nonlocal skipped, inside
-        name, inside = local_tag(tag), False
+    def _end(self, tag: str) -> None:
+        name, self._is_text = local_tag(tag), False
         if name == "rPh":
-            skipped = False
+            self._is_phonetic = False
         elif name == "si":
-            strings.append("".join(pieces))
-            if len(strings) > grid.MAX_STRINGS:
+            self.strings.append("".join(self._pieces))
+            if len(self.strings) > grid.MAX_STRINGS:
                 grid.refuse_oversized("the workbook has", grid.MAX_STRINGS, "strings")
 
-    def data(text: str) -> None:
-        if inside:
-            pieces.append(text)
-
-    parser = new_xml_parser()
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, data
-    for _ in feed_xml(parser, stream, grid.MAX_STRING_BYTES, "the shared strings of the workbook"):
-        pass
-    return strings
+    def _data(self, text: str) -> None:
+        if self._is_text:
+            self._pieces.append(text)
 
 
 def _date_styles(styles: list[XmlElement]) -> frozenset[str]:
