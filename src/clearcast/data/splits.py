@@ -157,9 +157,9 @@ def save_split(
     with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["row", "noisy", "part", "split", *(["sha256"] if hashes else [])])
-        for place, (row, part, subset) in enumerate(zip(rows, parts, split.subsets, strict=True)):
+        for index, (row, part, subset) in enumerate(zip(rows, parts, split.subsets, strict=True)):
             texts = [protect_cell(text) for text in (row.noisy, part)]
-            writer.writerow([row.number, *texts, subset.value, *([hashes[place]] if hashes else [])])
+            writer.writerow([row.number, *texts, subset.value, *([hashes[index]] if hashes else [])])
 
 
 def load_split(path: Path, rows: Sequence[SheetRow]) -> tuple[Split, tuple[str, ...]]:

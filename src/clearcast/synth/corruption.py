@@ -45,7 +45,7 @@ NOISE_LEVEL_COLUMNS = (
     *dict.fromkeys(column for kind in NOISES for column in kind.specification.table_columns()),
     "level_json",
 )
-# Control characters, surrogates (a name that is not Unicode), and the backslash, which readers interpret as a separator.
+# Control characters, surrogates (a name that is not Unicode), and the backslash, a separator for readers.
 _UNSUPPORTED_CHARACTERS = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff\\]")
 
 

@@ -112,10 +112,10 @@ def _read(
 ) -> DetailMap:
     """Read every image, store it in the standard frame in ``images``, and return the low-resolution details."""
 
-    def read(place: int) -> DetailMap:
-        grey = imaging.load_image(paths[place], Channels.GREY)
-        images[place] = normalise_pose(prefilter_noise(grey) if noisy[place] else grey)
-        return compute_small_detail(images[place])
+    def read(index: int) -> DetailMap:
+        grey = imaging.load_image(paths[index], Channels.GREY)
+        images[index] = normalise_pose(prefilter_noise(grey) if noisy[index] else grey)
+        return compute_small_detail(images[index])
 
     details = []
     for found in pool.map(read, range(len(paths))):
@@ -128,10 +128,10 @@ def _representatives(groups: Sequence[int]) -> NDArray[np.int64]:
     """Return the indices of the first images of each group."""
     counts: Counter[int] = Counter()
     chosen = []
-    for place, group in enumerate(groups):
+    for index, group in enumerate(groups):
         counts[group] += 1
         if counts[group] <= _REPRESENTATIVES:
-            chosen.append(place)
+            chosen.append(index)
     return np.array(chosen)
 
 
@@ -142,9 +142,9 @@ def _align(
     correlations, matrices = np.empty(len(pairs), np.float32), np.empty((len(pairs), 2, 3), np.float32)
 
     def align(start: int) -> None:
-        for place in range(start, min(start + _CHUNK, len(pairs))):
-            one, other, orientation = pairs[place]
-            correlations[place], matrices[place] = align_roughly(details[one], details[other], int(orientation))
+        for index in range(start, min(start + _CHUNK, len(pairs))):
+            one, other, orientation = pairs[index]
+            correlations[index], matrices[index] = align_roughly(details[one], details[other], int(orientation))
 
     for done, _ in enumerate(pool.map(align, range(0, len(pairs), _CHUNK)), 1):
         progress(min(done * _CHUNK, len(pairs)), len(pairs))
@@ -152,11 +152,11 @@ def _align(
 
 
 def _compare(
-    images: NDArray[np.uint8], is_noisy: NDArray[np.bool_], pairs: CandidatePairs, starts: AffineMatrix, place: int
+    images: NDArray[np.uint8], is_noisy: NDArray[np.bool_], pairs: CandidatePairs, starts: AffineMatrix, index: int
 ) -> float:
-    one, other, orientation = pairs[place]
+    one, other, orientation = pairs[index]
     either = bool(is_noisy[one] or is_noisy[other])
-    return compute_match_score(images[one], images[other], int(orientation), starts[place], noisy=either)
+    return compute_match_score(images[one], images[other], int(orientation), starts[index], noisy=either)
 
 
 def _phase_progress(progress: ProgressCallback | None, phase: int, count: int) -> ProgressCallback:
@@ -195,8 +195,8 @@ def merge_matching_pairs(
     roots, failures, refusals = _roots(known.groups), [0] * count, Counter[tuple[int, int]]()
     joins, refused = list(known.joins), list(known.refused)
     for batch, decided in _batches(pairs, roots, failures, refusals):
-        for place, score in zip(batch, pool.map(compare, batch), strict=True):
-            one, other = int(pairs[place, 0]), int(pairs[place, 1])
+        for index, score in zip(batch, pool.map(compare, batch), strict=True):
+            one, other = int(pairs[index, 0]), int(pairs[index, 1])
             if score <= threshold:
                 failures[one] += 1
                 failures[other] += 1
@@ -208,7 +208,7 @@ def merge_matching_pairs(
         progress(decided, len(pairs))
     progress(len(pairs), len(pairs))
     numbers: dict[int, int] = {}
-    groups = tuple(numbers.setdefault(_root(roots, place), len(numbers)) for place in range(count))
+    groups = tuple(numbers.setdefault(_root(roots, index), len(numbers)) for index in range(count))
     return Clustering(groups, tuple(joins), tuple(refused))
 
 
@@ -222,15 +222,15 @@ def _batches(
         later: list[int] = []
         taken: set[tuple[int, int]] = set()
         while waiting and len(batch) < _BATCH and len(later) < _BATCH:
-            place = waiting.popleft()
-            one, other = int(pairs[place, 0]), int(pairs[place, 1])
+            index = waiting.popleft()
+            one, other = int(pairs[index, 0]), int(pairs[index, 1])
             ends = _ends(roots, one, other)
             given_up = (
                 min(failures[one], failures[other]) >= MAX_IMAGE_FAILURES or refusals[ends] >= _MAX_GROUP_FAILURES
             )
             if ends[0] == ends[1] or given_up:
                 continue
-            (later if ends in taken else batch).append(place)
+            (later if ends in taken else batch).append(index)
             taken.add(ends)
         waiting.extendleft(reversed(later))
         yield batch, len(pairs) - len(waiting) - len(batch)
@@ -239,7 +239,7 @@ def _batches(
 def _roots(groups: tuple[int, ...]) -> list[int]:
     """Return the first image of each image's group."""
     first: dict[int, int] = {}
-    return [first.setdefault(group, place) for place, group in enumerate(groups)]
+    return [first.setdefault(group, index) for index, group in enumerate(groups)]
 
 
 def _ends(roots: list[int], one: int, other: int) -> tuple[int, int]:
@@ -248,8 +248,8 @@ def _ends(roots: list[int], one: int, other: int) -> tuple[int, int]:
     return min(ends), max(ends)
 
 
-def _root(roots: list[int], place: int) -> int:
-    while roots[place] != place:
-        roots[place] = roots[roots[place]]
-        place = roots[place]
-    return place
+def _root(roots: list[int], index: int) -> int:
+    while roots[index] != index:
+        roots[index] = roots[roots[index]]
+        index = roots[index]
+    return index

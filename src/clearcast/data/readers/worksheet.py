@@ -39,18 +39,18 @@ def new_xml_parser() -> expat.XMLParserType:
     return parser
 
 
-def feed_xml(parser: expat.XMLParserType, stream: IO[bytes], most: int, what: str) -> Iterator[None]:
+def feed_xml(parser: expat.XMLParserType, stream: IO[bytes], limit: int, what: str) -> Iterator[None]:
     """Parse a stream in chunks; yield after each, so that the caller can take the results.
 
     Raises:
-        SheetError: the stream has more than ``most`` bytes.
+        SheetError: the stream has more than ``limit`` bytes.
         ExpatError: the stream is not XML.
     """
     read = 0
     while chunk := stream.read(_CHUNK):
         read += len(chunk)
-        if read > most:
-            grid.refuse_oversized(f"{what} unpacks to", most // 2**20, "MB")
+        if read > limit:
+            grid.refuse_oversized(f"{what} unpacks to", limit // 2**20, "MB")
         parser.Parse(chunk, False)
         yield
     parser.Parse(b"", True)
@@ -121,7 +121,7 @@ class WorksheetParser:
         self._text: list[str] = []
         self._length = 0
         self._collecting = self._formula = self._phonetic = self._has_others = False
-        self._places: dict[str, int] = {}
+        self._indices_by_letters: dict[str, int] = {}
 
     def take_rows(self) -> list[GridRow]:
         """Return the complete rows, each once."""
@@ -181,10 +181,10 @@ class WorksheetParser:
             grid.refuse_oversized("the worksheet has", grid.MAX_CELLS, "cells")
         if "r" in attributes:
             letters = attributes["r"].rstrip("0123456789")
-            place = self._places.get(letters)
-            if place is None:
-                place = self._places[letters] = _column_index(letters)
-            self._column = place
+            index = self._indices_by_letters.get(letters)
+            if index is None:
+                index = self._indices_by_letters[letters] = _column_index(letters)
+            self._column = index
         else:
             self._column += 1
         self._cell = attributes if self._columns is None or self._column in self._columns else None
@@ -238,12 +238,12 @@ class WorksheetParser:
 
 
 def _column_index(letters: str) -> int:
-    place = 0
+    index = 0
     for letter in letters.upper():
-        place = 26 * place + ord(letter) - ord("A") + 1
-    if not (letters.isascii() and letters.isalpha() and 1 <= place <= LAST_COLUMN):
+        index = 26 * index + ord(letter) - ord("A") + 1
+    if not (letters.isascii() and letters.isalpha() and 1 <= index <= LAST_COLUMN):
         raise SheetError(f"the worksheet has a cell in column {letters[:10]!r}; the last allowed is XFD")
-    return place - 1
+    return index - 1
 
 
 def _string_index(text: str, count: int) -> int:

@@ -49,10 +49,10 @@ def _require_small_directory(path: Path) -> None:
         file.seek(max(0, path.stat().st_size - _TAIL))
         tail = file.read()
     for mark, at, kind in ((b"PK\5\6", 12, "<I"), (b"PK\6\6", 40, "<Q")):
-        place = tail.rfind(mark)
-        if place < 0 or len(tail) < place + at + struct.calcsize(kind):
+        index = tail.rfind(mark)
+        if index < 0 or len(tail) < index + at + struct.calcsize(kind):
             continue
-        if struct.unpack_from(kind, tail, place + at)[0] > grid.MAX_SMALL_PART_BYTES:
+        if struct.unpack_from(kind, tail, index + at)[0] > grid.MAX_SMALL_PART_BYTES:
             grid.refuse_oversized("the workbook has", grid.MAX_PARTS, "parts")
 
 
@@ -93,7 +93,7 @@ class _Workbook:
         if len(missing) == len(names):
             raise SheetError(f"the workbook has no worksheet ({len(missing)} of {len(names)} are missing in the file)")
 
-    def open(self, part: str, most: int) -> IO[bytes]:
+    def open(self, part: str, limit: int) -> IO[bytes]:
         """Open a part; its bytes are unpacked while they are read."""
         info = self._parts.get(part.casefold())
         if info is None:
@@ -102,8 +102,8 @@ class _Workbook:
             raise SheetError("the workbook is password-protected; save it without a password")
         if info.compress_type not in _DEFLATED:
             raise SheetError(f"the workbook's part {part} has an unsupported compression; save the sheet again")
-        if info.file_size > most:
-            grid.refuse_oversized(f"the workbook's part {part} unpacks to", most // 2**20, "MB")
+        if info.file_size > limit:
+            grid.refuse_oversized(f"the workbook's part {part} unpacks to", limit // 2**20, "MB")
         return self._archive.open(info)
 
     def _read_shared_strings(self) -> list[str]:
@@ -203,7 +203,7 @@ def _date_styles(styles: list[XmlElement]) -> frozenset[str]:
     own = {each.get("numFmtId"): each.get("formatCode", "") for tag, each in styles if tag == "numFmt"}
     dates = {str(number) for number in _BUILTIN_DATES} - own.keys()
     dates |= {str(number) for number, code in own.items() if re.search("[dmyhs]", _NOT_A_DATE.sub("", code).lower())}
-    begin = next((place for place, (tag, _) in enumerate(styles) if tag == "cellXfs"), len(styles))
-    end = next((place for place, (tag, _) in enumerate(styles) if place > begin and tag == "cellStyles"), len(styles))
+    begin = next((index for index, (tag, _) in enumerate(styles) if tag == "cellXfs"), len(styles))
+    end = next((index for index, (tag, _) in enumerate(styles) if index > begin and tag == "cellStyles"), len(styles))
     cells = [each for tag, each in styles[begin:end] if tag == "xf"]
-    return frozenset(str(place) for place, each in enumerate(cells) if each.get("numFmtId") in dates)
+    return frozenset(str(index) for index, each in enumerate(cells) if each.get("numFmtId") in dates)
