@@ -24,7 +24,6 @@ from clearcast.data.groups import (
     align_images,
     detect_groups,
     detect_row_groups,
-    detect_row_groups_only,
     find_label_errors,
     write_groups_table,
     write_match_scores,
@@ -128,7 +127,7 @@ def sheet(noisy_folder: Path) -> Sheet:
 
 
 def test_every_image_of_the_sheet_is_listed(sheet: Sheet, tmp_path: Path) -> None:
-    groups = detect_row_groups_only(sheet, read_image_metadata(sheet))
+    groups = detect_row_groups(sheet, read_image_metadata(sheet)).of_rows
     write_groups_table(sheet, groups, tmp_path / "groups.csv")
     listed = pd.read_csv(tmp_path / "groups.csv")
     assert list(listed.columns) == ["path", "group"]
@@ -139,7 +138,7 @@ def test_rows_with_one_reference_share_a_group_and_a_broken_row_has_its_own(shee
     shared = replace(sheet.rows[1], reference=sheet.rows[0].reference)
     broken = replace(sheet.rows[2], reference="none.png", noisy="none.png")
     rows = replace(sheet, rows=(sheet.rows[0], shared, broken))
-    first, second, third = detect_row_groups_only(rows, read_image_metadata(rows))
+    first, second, third = detect_row_groups(rows, read_image_metadata(rows)).of_rows
     assert first == second != third
 
 

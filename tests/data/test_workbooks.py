@@ -254,15 +254,15 @@ def test_shared_strings_in_pieces_without_their_pronunciation(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("MOST_STRING_BYTES", 50, "sharedStrings.xml unpacks to more than 0 MB, which is the limit"),
-        ("MOST_STRINGS", 1, "the workbook has more than 1 strings"),
-        ("MOST_CELLS", 5, "the worksheet has more than 5 cells"),
-        ("MOST_CELL_TEXT", 3, "characters, which is the limit"),
-        ("MOST_LINES", 2, "the table has more than 2 rows"),
-        ("MOST_TEXT", 20, "the wanted columns have more than 20 characters"),
-        ("MOST_PART_BYTES", 99, "unpacks to more than 0 MB"),
-        ("MOST_PARTS", 3, "the workbook has more than 3 parts"),
-        ("MOST_FILE_BYTES", 99, "the file has more than 0 MB"),
+        ("MAX_STRING_BYTES", 50, "sharedStrings.xml unpacks to more than 0 MB, which is the limit"),
+        ("MAX_STRINGS", 1, "the workbook has more than 1 strings"),
+        ("MAX_CELLS", 5, "the worksheet has more than 5 cells"),
+        ("MAX_CELL_TEXT", 3, "characters, which is the limit"),
+        ("MAX_LINES", 2, "the table has more than 2 rows"),
+        ("MAX_TEXT", 20, "the wanted columns have more than 20 characters"),
+        ("MAX_PART_BYTES", 99, "unpacks to more than 0 MB"),
+        ("MAX_PARTS", 3, "the workbook has more than 3 parts"),
+        ("MAX_FILE_BYTES", 99, "the file has more than 0 MB"),
     ],
 )
 def test_sheets_beyond_the_limits_are_refused(

@@ -126,7 +126,7 @@ def check(
 def _groups(rows: Sheet, metadata: dict[str, ImageMetadata]) -> RowGroups:
     """The groups of the sheet's group column or, without one, those found in the images."""
     if any(row.group for row in rows.rows):
-        named = resolve_row_parts(rows, None, find=tuple).of_rows
+        named = resolve_row_parts(rows, None, detect=tuple).of_rows
         return RowGroups(of_rows=named, images=select_group_images(rows, metadata))
     with show_progress(console, "Finding images of one part") as progress:
         return detect_row_groups(rows, metadata, progress=progress)

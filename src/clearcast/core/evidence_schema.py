@@ -101,7 +101,7 @@ class ReliabilityBin(TypedDict):
 class CalibrationResult(TypedDict):
     """Temperature scaling fitted on validation images, by fold, and measured on test images."""
 
-    temperatures: list[float]  # one a fold
+    temperatures: list[float]  # one per fold
     validation_images: int
     error_before: ValueWithCI  # expected calibration error, 0..1
     error_after: ValueWithCI
@@ -112,7 +112,7 @@ class CalibrationResult(TypedDict):
 class OperatingPoint(TypedDict):
     """Rates of a threshold on the test images. Escape: a defect called ok. Overkill: an ok part called defect."""
 
-    thresholds: list[float]  # of the (calibrated) probability of defect, one a fold
+    thresholds: list[float]  # of the (calibrated) probability of defect, one per fold
     defects: int
     escapes: int
     escape: ValueWithCI  # escapes / defects
@@ -150,7 +150,7 @@ class RetakeResult(TypedDict):
     """
 
     asked: str  # such as "at most 2% wrong verdicts among those given"
-    cutoffs: list[float]  # log-odds from the threshold, one a fold; images nearer to it are retaken
+    cutoffs: list[float]  # log-odds from the threshold, one per fold; images nearer to it are retaken
     retaken: int
     coverage: ValueWithCI
     risk: ValueWithCI

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from clearcast.core.console import show_progress
 from clearcast.core.errors import OutputError, RecipeError, SheetError
-from clearcast.data.groups import detect_row_groups_only
+from clearcast.data.groups import detect_row_groups
 from clearcast.data.groups.row_groups import GroupSource, RowParts, resolve_row_parts
 from clearcast.data.sheet import Sheet, SheetRow
 from clearcast.data.splits import (
@@ -214,7 +214,7 @@ def resolve_groups(rows: UsableRows, split: SplitChoice, console: Console) -> Ro
 
     def find() -> tuple[str, ...]:
         with show_progress(console, "Looking for images of the same part") as progress:
-            return detect_row_groups_only(rows.sheet, rows.metadata, progress=progress)
+            return detect_row_groups(rows.sheet, rows.metadata, progress=progress).of_rows
 
     return resolve_row_parts(rows.sheet, split.groups, find)
 

@@ -157,13 +157,6 @@ def _read_table(file: Path) -> dict[str, set[str]]:
     return by_path
 
 
-def detect_row_groups_only(
-    sheet: Sheet, metadata: dict[str, ImageMetadata], *, progress: ProgressCallback | None = None
-) -> tuple[str, ...]:
-    """Return only the groups of ``detect_row_groups``."""
-    return detect_row_groups(sheet, metadata, progress=progress).of_rows
-
-
 def detect_row_groups(
     sheet: Sheet, metadata: dict[str, ImageMetadata], *, progress: ProgressCallback | None = None
 ) -> RowGroups:
