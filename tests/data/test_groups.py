@@ -171,15 +171,15 @@ def test_merging_finds_the_groups_in_any_order(parts: list[int], random: Random)
     random.shuffle(pairs)
     found = merge_pairs(len(parts), pairs, lambda one, other: 0.95 if parts[one] == parts[other] else 0.3)
     assert all((found.groups[one] == found.groups[other]) == (parts[one] == parts[other]) for one, other in pairs)
-    assert len(found.joins) == len(parts) - len(set(parts))
-    assert all(parts[pair.one] != parts[pair.other] and pair.match_score == 0.3 for pair in found.refused)
+    assert len(found.matches) == len(parts) - len(set(parts))
+    assert all(parts[pair.one] != parts[pair.other] and pair.match_score == 0.3 for pair in found.non_matches)
 
 
 def test_images_with_too_many_failures_are_skipped() -> None:
     pairs = list(combinations(range(40), 2))
     found = merge_pairs(40, pairs, lambda one, other: (one + other) / 1000)
     assert found.groups == tuple(range(40))
-    assert len(found.refused) < len(pairs) / 2
+    assert len(found.non_matches) < len(pairs) / 2
 
 
 def test_progress_covers_reading_and_comparing(parts: list[Path]) -> None:
@@ -207,11 +207,11 @@ def test_match_scores_of_groups_are_written(tmp_path: Path) -> None:
     groups = RowGroups(
         of_rows=("a", "a", "a", "b", "c"),
         images=("1", "2", "3", "4", ""),
-        joins=(
+        matches=(
             ComparedImages(one="1", other="2", match_score=0.99),
             ComparedImages(one="2", other="3", match_score=0.91),
         ),
-        refused=(ComparedImages(one="3", other="4", match_score=0.87),),
+        non_matches=(ComparedImages(one="3", other="4", match_score=0.87),),
     )
     write_match_scores(groups, tmp_path / "doubts.csv")
     assert (tmp_path / "doubts.csv").read_text().split() == [
@@ -226,10 +226,12 @@ def test_match_scores_of_groups_are_written(tmp_path: Path) -> None:
 
 def test_matches_and_non_matches_are_listed_by_path(sheet: Sheet) -> None:
     found = detect_row_groups(sheet, read_image_metadata(sheet))
-    assert {path for link in (*found.joins, *found.refused) for path in (link.one, link.other)} <= set(found.images)
-    assert len(found.joins) == len(found.of_rows) - len(set(found.of_rows))
-    assert all(found.group_of_image[link.one] == found.group_of_image[link.other] for link in found.joins)
-    assert all(found.group_of_image[link.one] != found.group_of_image[link.other] for link in found.refused)
+    assert {path for link in (*found.matches, *found.non_matches) for path in (link.one, link.other)} <= set(
+        found.images
+    )
+    assert len(found.matches) == len(found.of_rows) - len(set(found.of_rows))
+    assert all(found.group_of_image[link.one] == found.group_of_image[link.other] for link in found.matches)
+    assert all(found.group_of_image[link.one] != found.group_of_image[link.other] for link in found.non_matches)
 
 
 def test_merging_continues_from_a_clustering() -> None:
@@ -241,8 +243,8 @@ def test_merging_continues_from_a_clustering() -> None:
             known, pairs, lambda _: 0.96, threshold=0.9, pool=pool, progress=lambda _, __: None
         )
     assert found.groups == (0, 0, 0, 1)
-    assert [(pair.one, pair.other) for pair in found.joins] == [(0, 1), (2, 1)]
-    assert [(pair.one, pair.other) for pair in found.refused] == [(0, 3)]
+    assert [(pair.one, pair.other) for pair in found.matches] == [(0, 1), (2, 1)]
+    assert [(pair.one, pair.other) for pair in found.non_matches] == [(0, 3)]
 
 
 def sheet_with_groups(*groups: str) -> Sheet:

@@ -44,7 +44,7 @@ def test_contradictions_come_before_doubtful_matches_and_these_before_the_rest(s
     near = ComparedImages(one=paths[0], other=paths[3], match_score=0.87)
     far = ComparedImages(one=paths[6], other=paths[3], match_score=0.2)
 
-    page = written(mixed, in_threes(mixed, joins=(sure, doubtful), refused=(near, far)), tmp_path)
+    page = written(mixed, in_threes(mixed, matches=(sure, doubtful), non_matches=(near, far)), tmp_path)
 
     places = [page.index(f'<section id="{name}">') for name in ("contradictions", "doubts", "misses", "groups")]
     assert places == sorted(places)

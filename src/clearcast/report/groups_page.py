@@ -108,7 +108,7 @@ def _labels_of(paths: Iterable[str], labels: dict[str, set[Label]]) -> set[Label
 
 def _groups(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], names: Iterable[str]) -> list[GroupCard]:
     weakest: dict[str, float] = {}
-    for link in groups.joins:
+    for link in groups.matches:
         name = groups.group_of_image[link.one]
         weakest[name] = min(link.match_score, weakest.get(name, 1.0))
     members = _members(groups)

@@ -54,13 +54,13 @@ class Clustering:
 
     Attributes:
         groups: group of each image, numbered from 0 in order of first appearance.
-        joins: matches that connect each group, one fewer than it has images.
-        refused: compared pairs that do not match.
+        matches: compared pairs that connect each group, one fewer than it has images.
+        non_matches: compared pairs that do not match.
     """
 
     groups: tuple[int, ...]
-    joins: tuple[PairScore, ...] = ()
-    refused: tuple[PairScore, ...] = ()
+    matches: tuple[PairScore, ...] = ()
+    non_matches: tuple[PairScore, ...] = ()
 
 
 def detect_groups(
@@ -193,7 +193,7 @@ def merge_matching_pairs(
     """
     count = len(known.groups)
     roots, failures, refusals = _roots(known.groups), [0] * count, Counter[tuple[int, int]]()
-    joins, refused = list(known.joins), list(known.refused)
+    matches, non_matches = list(known.matches), list(known.non_matches)
     for batch, decided in _batches(pairs, roots, failures, refusals):
         for index, score in zip(batch, pool.map(compare, batch), strict=True):
             one, other = int(pairs[index, 0]), int(pairs[index, 1])
@@ -201,15 +201,15 @@ def merge_matching_pairs(
                 failures[one] += 1
                 failures[other] += 1
                 refusals[_ends(roots, one, other)] += 1
-                refused.append(PairScore(one, other, score))
+                non_matches.append(PairScore(one, other, score))
             elif _root(roots, one) != _root(roots, other):  # else another pair of this batch has merged them
                 roots[_root(roots, other)] = _root(roots, one)
-                joins.append(PairScore(one, other, score))
+                matches.append(PairScore(one, other, score))
         progress(decided, len(pairs))
     progress(len(pairs), len(pairs))
     numbers: dict[int, int] = {}
     groups = tuple(numbers.setdefault(_root(roots, index), len(numbers)) for index in range(count))
-    return Clustering(groups, tuple(joins), tuple(refused))
+    return Clustering(groups, tuple(matches), tuple(non_matches))
 
 
 def _batches(

@@ -42,26 +42,26 @@ class RowGroups:
     Attributes:
         of_rows: the group of each row.
         images: the compared image of each row; "" if none is readable.
-        joins: matches that connect the groups; empty if the groups are not detected but given.
-        refused: for each two groups that were compared, the pair with the highest score, sorted by score.
+        matches: pairs that connect the groups; empty if the groups are not detected but given.
+        non_matches: for each two groups that were compared, the pair with the highest score, sorted by score.
     """
 
     of_rows: tuple[str, ...]
     images: tuple[str, ...]
-    joins: tuple[ComparedImages, ...] = ()
-    refused: tuple[ComparedImages, ...] = ()
+    matches: tuple[ComparedImages, ...] = ()
+    non_matches: tuple[ComparedImages, ...] = ()
 
     @property
     def doubtful_matches(self) -> list[ComparedImages]:
         """Merged images with a lower match score than most copies, the lowest first."""
         return sorted(
-            (link for link in self.joins if link.match_score < SURE_MATCH_SCORE), key=lambda link: link.match_score
+            (pair for pair in self.matches if pair.match_score < SURE_MATCH_SCORE), key=lambda pair: pair.match_score
         )
 
     @property
     def near_misses(self) -> list[ComparedImages]:
         """Images that were nearly merged, the highest match score first."""
-        return [link for link in self.refused if link.match_score > NEAR_MATCH_SCORE]
+        return [pair for pair in self.non_matches if pair.match_score > NEAR_MATCH_SCORE]
 
     @property
     def group_of_image(self) -> dict[str, str]:
@@ -124,7 +124,7 @@ def read_groups_file(file: Path, sheet: Sheet) -> tuple[str, ...]:
         SheetError: the file is missing, not a table or lacks a column, or a row's images are not listed, or listed in
             two groups.
     """
-    by_path = _read_table(file)
+    by_path = _read_groups_by_path(file)
     groups = [_groups_of(row, by_path) for row in sheet.rows]
     unknown = [row for row, found in zip(sheet.rows, groups, strict=True) if len(found) != 1]
     if unknown:
@@ -145,7 +145,7 @@ def _groups_of(row: SheetRow, by_path: dict[str, set[str]]) -> set[str]:
     return by_path.get(row.reference, set()) | by_path.get(row.noisy, set())
 
 
-def _read_table(file: Path) -> dict[str, set[str]]:
+def _read_groups_by_path(file: Path) -> dict[str, set[str]]:
     if not file.is_file():
         raise SheetError(f"{file}: no such file; expected a table with the columns {' and '.join(_GROUP_COLUMNS)}")
     table = read_columns(file, _GROUP_COLUMNS, hint=f"; expected the columns {' and '.join(_GROUP_COLUMNS)}")
@@ -184,14 +184,14 @@ def detect_row_groups(
         for row, path in zip(sheet.rows, compared, strict=True)
     ]
     of_rows = tuple(names.setdefault(key, f"part-{len(names) + 1:05}") for key in keys)
-    joins, refused = _compared_images(found.joins, paths), _compared_images(_best_refused(found), paths)
-    return RowGroups(of_rows=of_rows, images=compared, joins=joins, refused=refused)
+    matches, non_matches = _compared_images(found.matches, paths), _compared_images(_best_non_matches(found), paths)
+    return RowGroups(of_rows=of_rows, images=compared, matches=matches, non_matches=non_matches)
 
 
-def _best_refused(found: Clustering) -> list[PairScore]:
+def _best_non_matches(found: Clustering) -> list[PairScore]:
     """For each two groups, return the compared pair with the highest match score."""
     best: dict[frozenset[int], PairScore] = {}
-    for pair in sorted(found.refused, key=lambda pair: -pair.match_score):
+    for pair in sorted(found.non_matches, key=lambda pair: -pair.match_score):
         ends = frozenset((found.groups[pair.one], found.groups[pair.other]))
         if len(ends) == 2:
             best.setdefault(ends, pair)
@@ -231,13 +231,13 @@ def write_match_scores(groups: RowGroups, path: Path) -> None:
     """
     weakest: dict[str, float] = {}
     nearest: dict[str, tuple[float, str]] = {}
-    for link in groups.joins:
-        name = groups.group_of_image[link.one]
-        weakest[name] = min(link.match_score, weakest.get(name, 1.0))
-    for link in groups.refused:
-        ends = groups.group_of_image[link.one], groups.group_of_image[link.other]
+    for pair in groups.matches:
+        name = groups.group_of_image[pair.one]
+        weakest[name] = min(pair.match_score, weakest.get(name, 1.0))
+    for pair in groups.non_matches:
+        ends = groups.group_of_image[pair.one], groups.group_of_image[pair.other]
         for name, other in (ends, ends[::-1]):
-            nearest[name] = max((link.match_score, other), nearest.get(name, (-1.0, "")))
+            nearest[name] = max((pair.match_score, other), nearest.get(name, (-1.0, "")))
     with replace_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_SCORE_COLUMNS)

@@ -237,7 +237,7 @@ def _read_head(grid: CellGrid) -> _Head:
 
 
 def _missing_columns_error(heads: Sequence[_Head], wanted: Sequence[str], hint: str) -> SheetError:
-    """Return the error for missing columns, about the most likely header: the row with most wanted names, or cells."""
+    """Return the error for missing columns, about the likely header: the row with most wanted names, or most cells."""
     names = {normalise_column_name(name) for name in wanted}
     rows = [(head.grid, row) for head in heads for row in head.rows]
     if not rows:
