@@ -28,6 +28,7 @@ from PIL import Image
 from station_fuzz import damaged
 
 from clearcast.core import imaging
+from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import PictureError
 
 BATCH = 500  # files per process
@@ -141,9 +142,9 @@ def decode_batch(seed: int, first: int) -> None:
 def outcome_of(data: bytes) -> str:
     """Return the fault, "picture" if the file is decoded, or a failure, which begins with "!"."""
     try:
-        for channels in imaging.Channels:
+        for channels in Channels:
             picture = imaging.decode_image(data, channels)
-            if picture.dtype != np.uint8 or picture.ndim != (3 if channels is imaging.Channels.RGB else 2):
+            if picture.dtype != np.uint8 or picture.ndim != (3 if channels is Channels.RGB else 2):
                 return f"!an image of {picture.dtype} and shape {picture.shape}"
     except PictureError as error:
         return str(error.fault)

@@ -12,6 +12,7 @@ from clearcast.bundle.manifest import ClassifierMetadata, TrainingManifest
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.evidence_schema import Evidence
+from clearcast.core.files import find_image_files
 from clearcast.nn.backbone import Backbone
 from clearcast.nn.defect_classifier import DefectClassifier, DefectHead
 from clearcast.nn.restorer import ClearDenoiser
@@ -50,7 +51,7 @@ def random_networks(channels: Channels) -> BundleNetworks:
 def write_small_bundle(folder: Path, data: Path) -> None:
     """Write a bundle for grey pictures into a new folder, as training does, with a reference of some noisy pictures."""
     networks = random_networks(Channels.GREY)
-    pictures = [imaging.load_image(path, Channels.GREY) for path in imaging.find_image_files(data / "With-Noise")[:8]]
+    pictures = [imaging.load_image(path, Channels.GREY) for path in find_image_files(data / "With-Noise")[:8]]
     folder.mkdir()
     save_networks(networks, folder)
     ask = partial(predict_image, networks)

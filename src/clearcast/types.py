@@ -6,7 +6,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from clearcast.noise.registry import NoiseType as NoiseType
+from clearcast.noise.registry import NoiseType
 
 
 class Label(StrEnum):

@@ -1,6 +1,6 @@
-"""Files that are small and dear to look at, that hold several pictures, or that are damaged in their structure.
+"""Decompression bombs, files of several images, and files with a damaged structure.
 
-Each is made here from the formats' own rules, with a small picture in it wherever the format lets one be there.
+Each is built by the rules of its format, and contains a small image if the format allows it.
 """
 
 import io
@@ -16,14 +16,14 @@ SIDE = 64
 _GREY = np.full((SIDE, SIDE), 99, np.uint8)
 
 
-def saved(picture: Image.Image, form: str, **options: Any) -> bytes:  # noqa: ANN401 - Pillow's own
+def encode_with_pillow(image: Image.Image, form: str, **options: Any) -> bytes:  # noqa: ANN401 - Pillow's own
     file = io.BytesIO()
-    picture.save(file, form, **options)
+    image.save(file, form, **options)
     return file.getvalue()
 
 
 def jpeg(**options: Any) -> bytes:  # noqa: ANN401 - Pillow's own
-    return saved(Image.fromarray(_GREY), "JPEG", **options)
+    return encode_with_pillow(Image.fromarray(_GREY), "JPEG", **options)
 
 
 def segment(marker: int, content: bytes) -> bytes:
@@ -42,15 +42,15 @@ def png(*chunks: bytes, behind: Sequence[bytes] = (), colour: int = 0, rows: byt
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def directory(tags: Sequence[tuple[int, int, int, int]], following: int = 0, *, big: bool = False) -> bytes:
-    """A directory of tags (number, type, count, value or place), sorted."""
+def directory(tags: Sequence[tuple[int, int, int, int]], next_offset: int = 0, *, big: bool = False) -> bytes:
+    """Return a directory of tags (number, type, count, value or offset), sorted."""
     count, entry, pointer = ("<Q", "<HHQQ", "<Q") if big else ("<H", "<HHII", "<I")
     listed = b"".join(struct.pack(entry, *tag) for tag in sorted(tags))
-    return struct.pack(count, len(tags)) + listed + struct.pack(pointer, following)
+    return struct.pack(count, len(tags)) + listed + struct.pack(pointer, next_offset)
 
 
-def grey_tags(place: int, **other: int) -> list[tuple[int, int, int, int]]:
-    """The tags of a grey picture without compression, of one strip at a place."""
+def grey_tags(offset: int, **other: int) -> list[tuple[int, int, int, int]]:
+    """Return the tags of an uncompressed grey image of one strip at an offset."""
     side = other.get("side", SIDE)
     return [
         (256, 4, 1, side),
@@ -58,7 +58,7 @@ def grey_tags(place: int, **other: int) -> list[tuple[int, int, int, int]]:
         (258, 3, 1, 8),
         (259, 3, 1, other.get("compression", 1)),
         (262, 3, 1, 1),
-        (273, 4, other.get("strips", 1), place),
+        (273, 4, other.get("strips", 1), offset),
         (277, 3, 1, 1),
         (278, 4, 1, other.get("rows", side)),
         (279, 4, other.get("strips", 1), other.get("sizes", SIDE * SIDE)),
@@ -67,12 +67,12 @@ def grey_tags(place: int, **other: int) -> list[tuple[int, int, int, int]]:
 
 def tiff(*directories: Sequence[tuple[int, int, int, int]], rest: bytes = b"", last: int = 0) -> bytes:
     """A TIFF whose directories follow each other behind the rest, which begins at byte 8; ``last`` ends the chain."""
-    place = 8 + len(rest)
+    offset = 8 + len(rest)
     made = b""
     for number, tags in enumerate(directories):
-        after = place + len(made) + 2 + 12 * len(tags) + 4
+        after = offset + len(made) + 2 + 12 * len(tags) + 4
         made += directory(tags, after if number + 1 < len(directories) else last)
-    return b"II*\0" + struct.pack("<I", place) + rest + made
+    return b"II*\0" + struct.pack("<I", offset) + rest + made
 
 
 def webp_chunk(kind: bytes, content: bytes) -> bytes:
@@ -88,13 +88,13 @@ def frames(count: int, *, same: bool = False) -> list[Image.Image]:
 def several(form: str, count: int) -> bytes:
     """A file of so many frames or pages, as Pillow writes it."""
     first, *others = frames(count)
-    return saved(first, form, save_all=True, append_images=others)
+    return encode_with_pillow(first, form, save_all=True, append_images=others)
 
 
 def multi_picture(kinds: Sequence[int], *, small: bool = False, mark: bytes = b"", size: int = SIDE) -> bytes:
     """A JPEG with an index (CIPA DC-007) of further JPEGs of these kinds; ``mark`` stands in each one's own APP1."""
-    first = saved(Image.new("RGB", (size, size), (9, 99, 199)), "JPEG")
-    other = saved(Image.new("RGB", (size // 2, size // 2) if small else (size, size), (200, 9, 9)), "JPEG")
+    first = encode_with_pillow(Image.new("RGB", (size, size), (9, 99, 199)), "JPEG")
+    other = encode_with_pillow(Image.new("RGB", (size // 2, size // 2) if small else (size, size), (200, 9, 9)), "JPEG")
     if mark:
         other = other[:2] + segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + mark) + other[2:]
     tags = [(0xB000, 7, 4, 0x30303130), (0xB001, 4, 1, len(kinds) + 1), (0xB002, 7, 16 * (len(kinds) + 1), 50)]
@@ -103,8 +103,8 @@ def multi_picture(kinds: Sequence[int], *, small: bool = False, mark: bytes = b"
     ends = len(first) + 4 + length - start
     places = [0, *(ends + number * len(other) for number in range(len(kinds)))]
     entries = b"".join(
-        struct.pack("<IIIHH", kind, len(other), place, 0, 0)
-        for kind, place in zip((0x030000, *kinds), places, strict=True)
+        struct.pack("<IIIHH", kind, len(other), offset, 0, 0)
+        for kind, offset in zip((0x030000, *kinds), places, strict=True)
     )
     index = segment(0xE2, b"MPF\0II*\0" + struct.pack("<I", 8) + directory(tags) + entries)
     return first[:2] + index + first[2:] + other * len(kinds)
@@ -122,8 +122,8 @@ def many_scans(count: int, *, restart: int = 0) -> bytes:
 def exif_bomb(*, tags: int = 3000, segments: int = 16) -> bytes:
     """A JPEG whose EXIF in several segments has tags that share one block; without JFIF, readers look into it."""
     size = 65_527 * segments
-    place = 8 + 2 + 12 * tags + 4
-    listed = directory([(1000 + number, 7, size - place, place) for number in range(tags)])
+    offset = 8 + 2 + 12 * tags + 4
+    listed = directory([(1000 + number, 7, size - offset, offset) for number in range(tags)])
     block = b"II*\0" + struct.pack("<I", 8) + listed
     block += bytes(size - len(block))
     plain = jpeg()
@@ -133,23 +133,23 @@ def exif_bomb(*, tags: int = 3000, segments: int = 16) -> bytes:
     )
 
 
-def bombs() -> dict[str, bytes]:
-    """Files that would take far more work or memory than their picture is worth."""
-    place = 8
+def decompression_bombs() -> dict[str, bytes]:
+    """Return files whose decoding would take far more time or memory than their images justify."""
+    offset = 8
     block = 1_000_000
-    shared = [(40_000 + number, 7, block, place) for number in range(2000)]
+    shared = [(40_000 + number, 7, block, offset) for number in range(2000)]
     tile = zlib.compress(bytes(3000 * 3000))
     text = zlib.compress(bytes(60_000_000), 9)
     exif_pointer = [(34665, 4, 1, 8)]
     offsets = struct.pack("<1000I", *([8] * 1000))
     return {
-        "tiff: tags share a block": tiff([*grey_tags(place), *shared], rest=bytes(block)),
+        "tiff: tags share a block": tiff([*grey_tags(offset), *shared], rest=bytes(block)),
         "tiff: tags of exif share a block": tiff(
-            [*grey_tags(place), (34665, 4, 1, 8)],
+            [*grey_tags(offset), (34665, 4, 1, 8)],
             rest=directory([(n, 7, 1_000_000, 8) for n in range(1, 400)]) + bytes(1_000_000),
         ),
-        "tiff: many tags": tiff([*grey_tags(place), *((50_000 + n, 3, 1, 0) for n in range(5000))], rest=bytes(4096)),
-        "tiff: numbers": tiff([*grey_tags(place), (40_000, 3, 9_000_000, place)], rest=bytes(18_000_000)),
+        "tiff: many tags": tiff([*grey_tags(offset), *((50_000 + n, 3, 1, 0) for n in range(5000))], rest=bytes(4096)),
+        "tiff: numbers": tiff([*grey_tags(offset), (40_000, 3, 9_000_000, offset)], rest=bytes(18_000_000)),
         "tiff: strips share bytes": tiff(
             [*grey_tags(8, strips=1000, rows=1, height=1000, compression=8, sizes=8 + 4000)],
             rest=offsets + struct.pack("<1000I", *([400_000] * 1000)) + bytes(400_000),
@@ -202,7 +202,7 @@ def bombs() -> dict[str, bytes]:
     }
 
 
-def of_several_pictures() -> dict[str, tuple[bytes, str]]:
+def files_of_several_images() -> dict[str, tuple[bytes, str]]:
     """Files of several pictures, and how many the message must say."""
     page = grey_tags(8)
     still = several("PNG", 3)
@@ -222,15 +222,15 @@ def of_several_pictures() -> dict[str, tuple[bytes, str]]:
     }
 
 
-def of_one_picture() -> dict[str, bytes]:
-    """Files with more in them than a picture, but with one picture alone."""
+def files_of_one_image() -> dict[str, bytes]:
+    """Return files with one image and other data."""
     page = grey_tags(8)
     return {
         "tiff with smaller copies": tiff(page, [(254, 4, 1, 1), *page], [(254, 4, 1, 1), *page], rest=bytes(4096)),
         "tiff with a mask": tiff(page, [(254, 4, 1, 4), *page], rest=bytes(4096)),
         "tiff with a smaller copy of old": tiff(page, [(255, 3, 1, 2), *page], rest=bytes(4096)),
         "png of one frame": several("PNG", 1),
-        "jpeg with a smaller copy behind": jpeg() + saved(Image.new("L", (4, 4)), "JPEG"),
+        "jpeg with a smaller copy behind": jpeg() + encode_with_pillow(Image.new("L", (4, 4)), "JPEG"),
         "jpeg with other data and a jpeg behind": jpeg() + b"film" + jpeg(),
         "webp of one frame": several("WEBP", 1),
         "jpeg with a preview": multi_picture([0x010001], small=True),
@@ -252,11 +252,11 @@ def _large_png() -> bytes:
     noise[:, 0] = 0  # no filter
     packed = zlib.compress(noise.tobytes(), 1)
     head = struct.pack(">IIBBBBB", 4000, 4000, 8, 0, 0, 0, 0)
-    pixels = b"".join(chunk(b"IDAT", packed[place : place + 8192]) for place in range(0, len(packed), 8192))
+    pixels = b"".join(chunk(b"IDAT", packed[offset : offset + 8192]) for offset in range(0, len(packed), 8192))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + pixels + chunk(b"IEND", b"")
 
 
-def damaged() -> dict[str, bytes]:
+def damaged_files() -> dict[str, bytes]:
     """Files of a structure that makes no sense."""
     page = grey_tags(8)
     palette = png(colour=3)
@@ -273,7 +273,7 @@ def damaged() -> dict[str, bytes]:
         "tiff of tiles without size": tiff([*page, (322, 4, 1, 16), (323, 4, 1, 0)], rest=bytes(4096)),
         "jpeg of a segment without length": jpeg()[:2] + b"\xff\xe0\0\0" + jpeg()[2:],
         "jpeg without a frame": jpeg()[:20] + b"\xff\xd9",
-        "webp without a picture": b"RIFF\x0c\0\0\0WEBP" + webp_chunk(b"EXIF", b"") + bytes(10),
+        "webp without an image": b"RIFF\x0c\0\0\0WEBP" + webp_chunk(b"EXIF", b"") + bytes(10),
         "bmp of an unknown header": b"BM" + bytes(12) + struct.pack("<I", 77) + bytes(80),
         "bmp of runs that fill nothing": b"BM"
         + struct.pack("<IHHI", 5000, 0, 0, 1078)

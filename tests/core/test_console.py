@@ -16,14 +16,16 @@ from rich.table import Table
 from clearcast.core.console import EscapedLogRecord, TerminalConsole, escape_unprintable, show_progress
 
 HOSTILE = "a\x1b[31mred\x1b]0;title\x07\x9b2J\x7f\u202egpj\u2066\udcff\r\x08b"
-OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+CONTROL_CHARACTERS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 MAIN = "from clearcast.cli import main; main()"
 
 
 @given(st.text(st.characters()))
 def test_printable_text_has_no_control_characters(text: str) -> None:
     shown = escape_unprintable(text)
-    assert not OBEYED.search(shown)
+    assert not CONTROL_CHARACTERS.search(shown)
     shown.encode()
     assert "\n" not in escape_unprintable(text, lines=False)
     assert escape_unprintable(shown) == shown
@@ -32,11 +34,11 @@ def test_printable_text_has_no_control_characters(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["Gehäuse_1.png", "部品.png", "a b\u202f1.png", "[red]x[/red]", "two\nlines\tand a tab"]
 )
-def test_usual_text_stays(text: str) -> None:
+def test_ordinary_text_does_not_change(text: str) -> None:
     assert escape_unprintable(text) == text
 
 
-def test_every_way_through_the_console_is_safe() -> None:
+def test_all_console_output_is_escaped() -> None:
     out = io.StringIO()
     console = TerminalConsole(file=out, width=400)
     console.print(HOSTILE, markup=False)
@@ -47,11 +49,11 @@ def test_every_way_through_the_console_is_safe() -> None:
     console.print(table)
     with show_progress(console, HOSTILE):
         pass
-    assert not OBEYED.search(out.getvalue())
+    assert not CONTROL_CHARACTERS.search(out.getvalue())
     assert out.getvalue().count(r"a\x1b[31mred") == 6
 
 
-def test_colours_and_bars_still_reach_a_terminal() -> None:
+def test_colours_and_progress_bars_are_not_escaped() -> None:
     out = io.StringIO()
     console = TerminalConsole(file=out, force_terminal=True, color_system="standard")
     console.print(HOSTILE, style="red", markup=False)
@@ -61,19 +63,19 @@ def test_colours_and_bars_still_reach_a_terminal() -> None:
     assert "\x1b[?25l" in out.getvalue()  # the bar hides the cursor
 
 
-def test_log_lines_and_tracebacks_are_safe() -> None:
+def test_log_messages_and_tracebacks_are_escaped() -> None:
     out = io.StringIO()
     handler = logging.StreamHandler(out)
     for exc_info in (None, (OSError, OSError(HOSTILE), None)):
-        record = EscapedLogRecord("station", logging.ERROR, "f.py", 1, "not swept: %s", (HOSTILE,), exc_info)
+        record = EscapedLogRecord("station", logging.ERROR, "f.py", 1, "cannot delete: %s", (HOSTILE,), exc_info)
         handler.handle(record)
     assert out.getvalue().count(r"a\x1b[31mred") == 3
-    assert not OBEYED.search(out.getvalue())
+    assert not CONTROL_CHARACTERS.search(out.getvalue())
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not allow such names")
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_a_hostile_name_in_an_error_is_harmless(tmp_path: Path, encoding: str) -> None:
+def test_a_hostile_file_name_in_an_error_is_escaped(tmp_path: Path, encoding: str) -> None:
     name = "部\x1b[31m\u202e.xlsx"
     (tmp_path / name).write_bytes(b"no sheet")
     done = subprocess.run(
@@ -85,4 +87,4 @@ def test_a_hostile_name_in_an_error_is_harmless(tmp_path: Path, encoding: str) -
     shown = done.stderr.decode()
     assert "Traceback" not in shown
     assert r"\x1b[31m\u202e.xlsx" in shown
-    assert not OBEYED.search(shown)
+    assert not CONTROL_CHARACTERS.search(shown)

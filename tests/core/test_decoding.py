@@ -20,9 +20,14 @@ from clearcast.core import imaging
 from clearcast.core.decoding import isolation
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import PictureError, PictureFault
-from tests.core import image_bombs as made
+from tests.core import image_bombs
 
-BOMBS, SEVERAL, SINGLE, DAMAGED = made.bombs(), made.of_several_pictures(), made.of_one_picture(), made.damaged()
+BOMBS, SEVERAL_IMAGES, SINGLE_IMAGE, DAMAGED = (
+    image_bombs.decompression_bombs(),
+    image_bombs.files_of_several_images(),
+    image_bombs.files_of_one_image(),
+    image_bombs.damaged_files(),
+)
 
 
 def error_of(data: bytes) -> PictureError:
@@ -35,9 +40,9 @@ def error_of(data: bytes) -> PictureError:
 @pytest.mark.parametrize("kind", BOMBS)
 def test_bombs_are_refused_before_they_are_decoded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def decoded(*_: object, **__: object) -> None:
-        pytest.fail("it was looked at by a decoder")
+        pytest.fail("a decoder was called")
 
-    for name in ("read_header", "read_pixels", "decode_apart"):
+    for name in ("read_image_header", "decode_pixels", "decode_in_sandbox"):
         monkeypatch.setattr(imaging, name, decoded)
 
     error = error_of(BOMBS[kind])
@@ -47,9 +52,9 @@ def test_bombs_are_refused_before_they_are_decoded(kind: str, monkeypatch: pytes
         imaging.probe_image(BOMBS[kind])
 
 
-@pytest.mark.parametrize("kind", SEVERAL)
+@pytest.mark.parametrize("kind", SEVERAL_IMAGES)
 def test_files_of_several_images_are_refused_with_their_number(kind: str) -> None:
-    data, count = SEVERAL[kind]
+    data, count = SEVERAL_IMAGES[kind]
 
     error = error_of(data)
 
@@ -59,23 +64,23 @@ def test_files_of_several_images_are_refused_with_their_number(kind: str) -> Non
         imaging.probe_image(data)
 
 
-@pytest.mark.parametrize("kind", SINGLE)
+@pytest.mark.parametrize("kind", SINGLE_IMAGE)
 def test_previews_masks_and_strips_count_as_one_image(kind: str) -> None:
-    with Image.open(io.BytesIO(SINGLE[kind])) as image:
+    with Image.open(io.BytesIO(SINGLE_IMAGE[kind])) as image:
         expected = np.asarray(image.convert("RGB"), np.int_)
 
-    pixels = imaging.decode_image(SINGLE[kind], Channels.RGB)
+    pixels = imaging.decode_image(SINGLE_IMAGE[kind], Channels.RGB)
 
     assert np.abs(pixels - expected).max() <= 2
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_structures_that_make_no_sense_are_refused(kind: str) -> None:
+def test_invalid_structures_are_refused(kind: str) -> None:
     assert error_of(DAMAGED[kind]).fault in {PictureFault.UNREADABLE, PictureFault.TRUNCATED}
 
 
 @pytest.mark.parametrize("kind", [*BOMBS, *DAMAGED])
-def test_looking_at_the_structure_takes_little_time(kind: str) -> None:
+def test_parsing_the_structure_takes_little_time(kind: str) -> None:
     data = {**BOMBS, **DAMAGED}[kind]
     begun = time.process_time()
     error_of(data)
@@ -83,43 +88,47 @@ def test_looking_at_the_structure_takes_little_time(kind: str) -> None:
     assert time.process_time() - begun < 5  # hundreds of times the usual time, a tenth of a bomb's
 
 
-@pytest.mark.parametrize("stage", ["read_header", "read_pixels", "decode_apart"])
+@pytest.mark.parametrize("stage", ["read_image_header", "decode_pixels", "decode_in_sandbox"])
 @pytest.mark.parametrize(
     "raised",
     [AssertionError(), struct.error("short"), RecursionError(), MemoryError(), zlib.error("bad"), OverflowError(),
      IndexError("x"), KeyError(5), TypeError(), EOFError(), ZeroDivisionError(), UserWarning("w")],
 )  # fmt: skip
-def test_any_exception_of_a_decoder_is_an_image_error(
+def test_any_exception_of_a_decoder_is_a_picture_error(
     stage: str, raised: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise raised
 
     monkeypatch.setattr(imaging, stage, fail)
-    data = made.saved(Image.new("RGB", (8, 8)), "WEBP", lossless=True) if stage == "decode_apart" else made.jpeg()
+    data = (
+        image_bombs.encode_with_pillow(Image.new("RGB", (8, 8)), "WEBP", lossless=True)
+        if stage == "decode_in_sandbox"
+        else image_bombs.jpeg()
+    )
 
     assert error_of(data).fault is PictureFault.UNREADABLE
 
 
 def lossless(width: int, height: int) -> tuple[bytes, np.ndarray]:
     pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
-    return made.saved(Image.fromarray(pixels), "WEBP", lossless=True), pixels
+    return image_bombs.encode_with_pillow(Image.fromarray(pixels), "WEBP", lossless=True), pixels
 
 
-def test_a_png_that_may_unpack_to_any_size_is_decoded_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_png_that_may_unpack_to_any_size_is_decoded_in_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a decoder finds data after the last pixel; here it is ten times the size of the image."""
     side = 2000
     packed = zlib.compress(bytes((side + 1) * side * 10) + np.random.default_rng(1).bytes(3_000_000))
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    chunks = made.chunk(b"IHDR", head) + made.chunk(b"IDAT", packed) + made.chunk(b"IEND", b"")
+    chunks = image_bombs.chunk(b"IHDR", head) + image_bombs.chunk(b"IDAT", packed) + image_bombs.chunk(b"IEND", b"")
     monkeypatch.setattr(imaging, "decode_pixels", None)
 
-    picture = imaging.decode_image(b"\x89PNG\r\n\x1a\n" + chunks, Channels.GREY)
+    image = imaging.decode_image(b"\x89PNG\r\n\x1a\n" + chunks, Channels.GREY)
 
-    np.testing.assert_array_equal(picture, np.zeros((side, side), np.uint8))
+    np.testing.assert_array_equal(image, np.zeros((side, side), np.uint8))
 
 
-def test_several_threads_decode_apart_at_once() -> None:
+def test_several_threads_decode_in_sandboxes_at_once() -> None:
     files = [lossless(40 + n, 30) for n in range(6)]
     wrong: list[int] = []
 
@@ -150,21 +159,21 @@ def test_a_worker_killed_while_idle_is_replaced() -> None:
 def test_an_image_that_kills_every_worker_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
     data, pixels = lossless(40, 30)
     imaging.decode_image(data, Channels.RGB)
-    asked = []
+    reused = []
 
     def killed(self: isolation._Worker, *_: object, **__: object) -> None:
-        asked.append(self.reused)
+        reused.append(self.reused)
         raise EOFError
 
     with monkeypatch.context() as patch:
         patch.setattr(isolation._Worker, "decode", killed)
         assert error_of(data).fault is PictureFault.TOO_LARGE
-        assert asked == [True, False]  # a new worker once, not repeatedly
+        assert reused == [True, False]  # a new worker once, not repeatedly
 
     np.testing.assert_array_equal(imaging.decode_image(data, Channels.RGB), pixels)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only here is memory bounded")
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited only on Linux")
 def test_an_image_that_exceeds_the_memory_limit_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     data, pixels = lossless(1200, 900)
     isolation._WORKERS.end()  # a worker that decoded a larger image may have free memory
@@ -191,9 +200,9 @@ def test_an_image_that_exceeds_the_time_limit_is_an_error(monkeypatch: pytest.Mo
 def test_workers_end_with_the_process_that_started_them() -> None:
     code = (
         "import io; from PIL import Image\n"
-        "from clearcast.core import imaging; from clearcast.core.decoding import isolation\n"
+        "from clearcast.core import imaging; from clearcast.core.decoding import image_info, isolation\n"
         "file = io.BytesIO(); Image.new('RGB', (9, 9)).save(file, 'WEBP', lossless=True)\n"
-        "imaging.decode(file.getvalue(), imaging.Channels.RGB)\n"
+        "imaging.decode_image(file.getvalue(), image_info.Channels.RGB)\n"
         "print(isolation._WORKERS._idle[0]._process.pid, flush=True); import os; {end}"
     )
     for end in ("pass", "os._exit(1)"):
@@ -211,25 +220,25 @@ def _noise() -> bytes:
     return pixels.tobytes()
 
 
-def wounded() -> dict[str, bytes]:
-    """Files with damaged pixels and a valid structure."""
-    picture = Image.frombytes("RGB", (80, 60), _noise())
+def corrupted_files() -> dict[str, bytes]:
+    """Return files with damaged pixels and a valid structure."""
+    image = Image.frombytes("RGB", (80, 60), _noise())
     files = {
-        "png": made.saved(picture, "PNG"),
-        "tiff": made.saved(picture, "TIFF", compression="tiff_lzw"),
-        "deflate tiff": made.saved(picture, "TIFF", compression="tiff_adobe_deflate"),
-        "jpeg tiff": made.saved(picture, "TIFF", compression="jpeg"),
-        "webp": made.saved(picture, "WEBP"),
-        "lossless webp": made.saved(picture, "WEBP", lossless=True),
-        "bmp": made.saved(picture, "BMP"),
+        "png": image_bombs.encode_with_pillow(image, "PNG"),
+        "tiff": image_bombs.encode_with_pillow(image, "TIFF", compression="tiff_lzw"),
+        "deflate tiff": image_bombs.encode_with_pillow(image, "TIFF", compression="tiff_adobe_deflate"),
+        "jpeg tiff": image_bombs.encode_with_pillow(image, "TIFF", compression="jpeg"),
+        "webp": image_bombs.encode_with_pillow(image, "WEBP"),
+        "lossless webp": image_bombs.encode_with_pillow(image, "WEBP", lossless=True),
+        "bmp": image_bombs.encode_with_pillow(image, "BMP"),
     }
     return {kind: data[:200] + bytes(b ^ 0x35 for b in data[200:700]) + data[700:] for kind, data in files.items()}
 
 
 def test_damaged_files_write_nothing_to_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
-    jpeg = made.saved(Image.frombytes("RGB", (80, 60), _noise()), "JPEG")
+    jpeg = image_bombs.encode_with_pillow(Image.frombytes("RGB", (80, 60), _noise()), "JPEG")
     cut = [jpeg[:length] for length in range(0, len(jpeg), 97)]
-    for data in (*BOMBS.values(), *DAMAGED.values(), *wounded().values(), *cut):
+    for data in (*BOMBS.values(), *DAMAGED.values(), *corrupted_files().values(), *cut):
         try:
             imaging.decode_image(data, Channels.RGB)
         except PictureError:

@@ -1,4 +1,4 @@
-"""All sources and commands classify images, litter and other files by the same rule."""
+"""All sources and commands classify images, ignored files and other files by the same rule."""
 
 import os
 import sys
@@ -12,12 +12,12 @@ import typer
 
 from clearcast.cli.data import check, corrupt
 from clearcast.core import imaging
-from clearcast.core.files import OtherFileCounts
+from clearcast.core.files import OtherFileCounts, find_image_files
 from clearcast.inference.sources import iterate_source
 
 GREY = np.full((32, 32), 90, np.uint8)
 JPEG, PNG, TIFF = (imaging.encode_image(GREY, suffix) for suffix in (".jpg", ".png", ".tiff"))
-PICTURES = {
+IMAGES = {
     "a.jpg": JPEG,
     "b.JPEG": JPEG,
     "c.jfif": JPEG,
@@ -44,7 +44,7 @@ OTHERS = {
     "7.jpg.part": JPEG,
     "8.jp2": b"\0\0\0\x0cjP  ",
 }
-LITTER = {
+IGNORED = {
     ".a.jpg": JPEG,
     "._b.jpg": JPEG,
     ".hidden/c.jpg": JPEG,
@@ -64,7 +64,7 @@ SENTENCE = "8 files of other kinds were left out: .heic 1, .jp2 1, .nef 1, .part
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, data in (PICTURES | OTHERS | LITTER).items():
+    for name, data in (IMAGES | OTHERS | IGNORED).items():
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -82,34 +82,34 @@ def test_all_sources_follow_the_rule(folder: Path, tmp_path: Path, kind: str) ->
     if kind == "store":
         pytest.importorskip("fsspec")
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as file:
-        for name, data in (PICTURES | OTHERS | LITTER).items():
+        for name, data in (IMAGES | OTHERS | IGNORED).items():
             file.writestr(name, data)
     others = OtherFileCounts()
 
-    assert sorted(item.key for item in iterate_source(sources[kind], others=others)) == sorted(PICTURES)
+    assert sorted(item.key for item in iterate_source(sources[kind], others=others)) == sorted(IMAGES)
     assert others.sentence == SENTENCE
 
 
-def test_find_follows_the_rule(folder: Path) -> None:
+def test_folder_search_follows_the_rule(folder: Path) -> None:
     others = OtherFileCounts()
-    assert [path.relative_to(folder).as_posix() for path in imaging.find_image_files(folder, others)] == sorted(
-        PICTURES, key=lambda name: Path(name).parts
+    assert [path.relative_to(folder).as_posix() for path in find_image_files(folder, others)] == sorted(
+        IMAGES, key=lambda name: Path(name).parts
     )
     assert others.sentence == SENTENCE
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no pipes of a name there")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes")
 def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "a.jpg").write_bytes(JPEG)
     others = OtherFileCounts()
     assert [item.key for item in iterate_source(tmp_path, others=others)] == ["a.jpg"]
     assert others.counts == {"no suffix": 1}
-    assert [path.name for path in imaging.find_image_files(tmp_path)] == ["a.jpg"]
+    assert [path.name for path in find_image_files(tmp_path)] == ["a.jpg"]
 
 
 @pytest.mark.parametrize("name", ["g", "c.jfif", "j.heic", "l.txt"])
-def test_a_single_image_may_be_named(folder: Path, name: str) -> None:
+def test_any_single_image_can_be_a_source(folder: Path, name: str) -> None:
     (item,) = iterate_source(folder / name)
     assert item.read() == JPEG
 
@@ -141,7 +141,7 @@ def test_check_reports_unlisted_files(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "In the folders of the sheet's images, 2 files of other kinds were left out: .heic 1, .txt 1" in printed
 
 
-def test_very_many_kinds_are_summed_up() -> None:
+def test_many_kinds_are_summarised() -> None:
     others = OtherFileCounts()
     for number in range(15):
         others.add(f"a.x{number:02}")

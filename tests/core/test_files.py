@@ -1,3 +1,5 @@
+"""Atomic replacement of files."""
+
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from clearcast.core.files import replace_file
 
 
-def test_the_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
+def test_the_new_file_replaces_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     path.write_text("old")
 
@@ -17,7 +19,7 @@ def test_the_new_file_takes_the_place_of_the_old(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_missing_folders_are_made(tmp_path: Path) -> None:
+def test_missing_folders_are_created(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "split.csv"
 
     with replace_file(path) as temporary:
@@ -41,7 +43,7 @@ def test_an_interruption_leaves_only_the_old_file(tmp_path: Path, interruption: 
 
     def interrupted() -> None:
         with replace_file(path) as temporary:
-            temporary.write_text("half of the n")
+            temporary.write_text("half of the new")
             raise interruption
 
     with pytest.raises(interruption):
@@ -59,7 +61,7 @@ def test_an_interruption_before_anything_was_written_leaves_nothing(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["n" * 251 + ".png", "n" * 255, "\u00e4" * 125 + ".png", "\U0001f600" * 62 + ".json"])
-def test_names_of_the_greatest_length_can_be_written(tmp_path: Path, name: str) -> None:
+def test_names_of_the_maximum_length_can_be_written(tmp_path: Path, name: str) -> None:
     path, other = tmp_path / name, tmp_path / f"m{name[1:]}"
 
     with replace_file(path) as temporary, replace_file(other) as second:

@@ -1,3 +1,5 @@
+"""Decoding against Pillow, refusal of damaged and unsupported images, resizing and encoding."""
+
 import io
 import struct
 import threading
@@ -15,13 +17,14 @@ from PIL import Image, ImageOps
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.core.errors import PictureError, PictureFault
+from clearcast.core.files import find_image_files
 
 HEIGHT, WIDTH = 24, 40
 EXIF_ORIENTATION = 0x0112
 
 
 def scene() -> ImageArray:
-    """A smooth colour image, without any symmetry, that JPEG keeps well."""
+    """Return a smooth colour image without any symmetry, which JPEG preserves well."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
     return np.stack([20 + 5 * x, 10 + 9 * y, 200 - 2 * x - 3 * y], axis=2).astype(np.uint8)
 
@@ -36,7 +39,7 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def seen_by_pillow(data: bytes, channels: Channels) -> NDArray[np.int_]:
+def decode_with_pillow(data: bytes, channels: Channels) -> NDArray[np.int_]:
     """Decode with an independent decoder, with the EXIF orientation applied."""
     with Image.open(io.BytesIO(data)) as image:
         mode = "RGB" if channels is Channels.RGB else "L"
@@ -44,7 +47,7 @@ def seen_by_pillow(data: bytes, channels: Channels) -> NDArray[np.int_]:
 
 
 def difference(data: bytes, channels: Channels) -> int:
-    ours, theirs = imaging.decode_image(data, channels), seen_by_pillow(data, channels)
+    ours, theirs = imaging.decode_image(data, channels), decode_with_pillow(data, channels)
     assert ours.dtype == np.uint8
     assert ours.shape == theirs.shape
     return int(np.abs(ours - theirs).max())
@@ -110,10 +113,10 @@ def test_camera_orientation_is_applied(form: str, orientation: int) -> None:
 
 
 def test_a_header_is_read_without_decoding() -> None:
-    info = imaging.probe_image(WHOLE["PNG"][:60])
+    header = imaging.probe_image(WHOLE["PNG"][:60])
 
-    assert (info.format, info.mode, info.bits, info.width, info.height) == ("PNG", "RGB", 8, WIDTH, HEIGHT)
-    assert not info.transparent
+    assert (header.format, header.mode, header.bits, header.width, header.height) == ("PNG", "RGB", 8, WIDTH, HEIGHT)
+    assert not header.transparent
 
 
 @pytest.mark.parametrize("kind", list(WHOLE))
@@ -134,7 +137,7 @@ def test_a_cut_jpeg_filled_up_with_zeros_is_never_accepted(length: int, padding:
     fault_of(WHOLE["baseline JPEG"][:length] + bytes(padding))
 
 
-def test_a_jpeg_cut_behind_its_thumbnail_is_never_accepted() -> None:
+def test_a_jpeg_cut_after_its_thumbnail_is_never_accepted() -> None:
     jpeg = WHOLE["baseline JPEG"]
     segment = b"Exif\0\0" + encoded(as_pillow().resize((8, 8)), "JPEG")
     header = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment
@@ -147,23 +150,23 @@ def test_a_jpeg_cut_behind_its_thumbnail_is_never_accepted() -> None:
 
 @pytest.mark.parametrize("kind", ["baseline JPEG", "progressive JPEG", "PNG"])
 @pytest.mark.parametrize("padding", [1, 63, 64, 65, 4096])
-def test_zeros_behind_the_end_are_accepted(kind: str, padding: int) -> None:
+def test_zeros_after_the_end_are_accepted(kind: str, padding: int) -> None:
     padded = imaging.decode_image(WHOLE[kind] + bytes(padding), Channels.RGB)
 
     np.testing.assert_array_equal(padded, imaging.decode_image(WHOLE[kind], Channels.RGB))
 
 
-def test_a_film_behind_a_jpegs_end_is_accepted() -> None:
-    film = np.random.default_rng(0).bytes(200_000)  # holds every mark of a JPEG by chance
+def test_a_video_after_a_jpegs_end_is_accepted() -> None:
+    video = np.random.default_rng(0).bytes(200_000)  # contains all markers of a JPEG by chance
 
-    assert imaging.decode_image(WHOLE["baseline JPEG"] + film, Channels.RGB).shape == (HEIGHT, WIDTH, 3)
+    assert imaging.decode_image(WHOLE["baseline JPEG"] + video, Channels.RGB).shape == (HEIGHT, WIDTH, 3)
 
 
 def test_a_damaged_png_is_never_accepted() -> None:
     png = WHOLE["PNG"]
     start, end = png.index(b"IDAT"), png.index(b"IEND")
-    for place in range(start, end - 8, 11):
-        fault_of(png[:place] + bytes([png[place] ^ 0x55]) + png[place + 1 :])
+    for position in range(start, end - 8, 11):
+        fault_of(png[:position] + bytes([png[position] ^ 0x55]) + png[position + 1 :])
 
 
 DEEP = scene().astype(np.uint16) * 257
@@ -171,8 +174,8 @@ FLOATS = Image.fromarray(scene()[:, :, 0].astype(np.float32))
 CLEAR_COLOUR = as_pillow().quantize(16)
 
 
-def with_alpha(mode: str, alpha: int) -> Image.Image:
-    """The scene with an alpha channel of 255, but for one pixel."""
+def image_with_alpha(mode: str, alpha: int) -> Image.Image:
+    """Return the scene with an alpha channel of 255, except for one pixel."""
     channel = Image.new("L", (WIDTH, HEIGHT), 255)
     channel.putpixel((7, 5), alpha)
     image = as_pillow(mode)
@@ -181,8 +184,8 @@ def with_alpha(mode: str, alpha: int) -> Image.Image:
 
 
 def bmp_with_alpha(alpha: int) -> bytes:
-    """A BMP of 32 bits whose header (of version 4) gives alpha a mask."""
-    pixels = np.asarray(with_alpha("RGB", alpha))[::-1, :, [2, 1, 0, 3]].tobytes()
+    """Return a BMP of 32 bits whose header (version 4) has a mask for alpha."""
+    pixels = np.asarray(image_with_alpha("RGB", alpha))[::-1, :, [2, 1, 0, 3]].tobytes()
     masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
     head = struct.pack("<IiiHHIIiiII", 108, WIDTH, HEIGHT, 1, 32, 3, len(pixels), 2835, 2835, 0, 0) + masks + bytes(52)
     return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(pixels), 0, 0, 14 + len(head)) + head + pixels
@@ -196,11 +199,11 @@ UNSUPPORTED = {
     "16-bit colour TIFF": cv2.imencode(".tif", DEEP)[1].tobytes(),
     "float TIFF": encoded(FLOATS, "TIFF"),
     "32-bit TIFF": encoded(Image.fromarray(DEEP[:, :, 0].astype(np.int32)), "TIFF"),
-    "RGBA PNG": encoded(with_alpha("RGB", 254), "PNG"),
-    "LA PNG": encoded(with_alpha("L", 254), "PNG"),
-    "RGBA TIFF": encoded(with_alpha("RGB", 254), "TIFF"),
-    "LA TIFF": encoded(with_alpha("L", 254), "TIFF"),
-    "lossless WebP of one clear pixel": encoded(with_alpha("RGB", 0), "WEBP", lossless=True),
+    "RGBA PNG": encoded(image_with_alpha("RGB", 254), "PNG"),
+    "LA PNG": encoded(image_with_alpha("L", 254), "PNG"),
+    "RGBA TIFF": encoded(image_with_alpha("RGB", 254), "TIFF"),
+    "LA TIFF": encoded(image_with_alpha("L", 254), "TIFF"),
+    "lossless WebP of one clear pixel": encoded(image_with_alpha("RGB", 0), "WEBP", lossless=True),
     "32-bit BMP with a mask of alpha": bmp_with_alpha(254),
     "grey PNG with one transparent level": encoded(as_pillow("L"), "PNG", transparency=GREY_LEVEL),
     "palette PNG with transparency": encoded(CLEAR_COLOUR, "PNG", transparency=3),
@@ -221,8 +224,8 @@ def test_modes_without_a_known_scale_are_refused(kind: str) -> None:
 
 FEW_COLOURS = as_pillow().quantize(15)
 OPAQUE = {  # with an alpha channel, and the same file without one
-    "RGBA PNG": (encoded(with_alpha("RGB", 255), "PNG"), WHOLE["PNG"]),
-    "LA PNG": (encoded(with_alpha("L", 255), "PNG"), encoded(as_pillow("L"), "PNG")),
+    "RGBA PNG": (encoded(image_with_alpha("RGB", 255), "PNG"), WHOLE["PNG"]),
+    "LA PNG": (encoded(image_with_alpha("L", 255), "PNG"), encoded(as_pillow("L"), "PNG")),
     "palette PNG of opaque colours": (
         encoded(CLEAR_COLOUR, "PNG", transparency=bytes([255] * 16)),
         encoded(CLEAR_COLOUR, "PNG"),
@@ -236,13 +239,13 @@ OPAQUE = {  # with an alpha channel, and the same file without one
         encoded(as_pillow("L"), "PNG", transparency=255),
         encoded(as_pillow("L"), "PNG"),
     ),
-    "RGBA TIFF": (encoded(with_alpha("RGB", 255), "TIFF"), WHOLE["TIFF"]),
-    "LA TIFF": (encoded(with_alpha("L", 255), "TIFF"), encoded(as_pillow("L"), "TIFF")),
+    "RGBA TIFF": (encoded(image_with_alpha("RGB", 255), "TIFF"), WHOLE["TIFF"]),
+    "LA TIFF": (encoded(image_with_alpha("L", 255), "TIFF"), encoded(as_pillow("L"), "TIFF")),
     "RGBA WebP": (
-        encoded(with_alpha("RGB", 255), "WEBP", lossless=True, exact=True),
+        encoded(image_with_alpha("RGB", 255), "WEBP", lossless=True, exact=True),
         encoded(as_pillow(), "WEBP", lossless=True),
     ),
-    "32-bit BMP": (encoded(with_alpha("RGB", 255), "BMP"), WHOLE["BMP"]),
+    "32-bit BMP": (encoded(image_with_alpha("RGB", 255), "BMP"), WHOLE["BMP"]),
     "32-bit BMP with a mask of alpha": (bmp_with_alpha(255), WHOLE["BMP"]),
 }
 
@@ -251,7 +254,7 @@ OPAQUE = {  # with an alpha channel, and the same file without one
 @pytest.mark.parametrize("channels", list(Channels))
 def test_an_alpha_of_255_everywhere_changes_no_pixel(kind: str, channels: Channels) -> None:
     data, plain = OPAQUE[kind]
-    rounding = 1 if "mask" in kind and channels is Channels.GREY else 0  # OpenCV weights such colours with other digits
+    rounding = 1 if "mask" in kind and channels is Channels.GREY else 0  # OpenCV rounds the weights differently
 
     np.testing.assert_allclose(
         imaging.decode_image(data, channels), imaging.decode_image(plain, channels), atol=rounding, rtol=0
@@ -264,10 +267,10 @@ def test_transparent_pixels_are_refused() -> None:
 
 
 @pytest.mark.parametrize("channels", list(Channels))
-def test_white_may_be_zero_in_a_tiff(channels: Channels) -> None:
+def test_white_can_be_zero_in_a_tiff(channels: Channels) -> None:
     grey = np.asarray(as_pillow("L"))
     data = encoded(Image.fromarray(grey), "TIFF", tiffinfo={262: 0})
-    assert 255 - grey[0, 0] in data[8:400], "Pillow stored it the other way round"
+    assert 255 - grey[0, 0] in data[8:400], "Pillow stored white as 255"
 
     decoded = imaging.decode_image(data, channels)
 
@@ -297,7 +300,7 @@ def test_errors_of_the_decoder_are_picture_errors(monkeypatch: pytest.MonkeyPatc
     assert fault_of(WHOLE["PNG"]) is PictureFault.UNREADABLE
 
 
-def test_many_threads_may_decode_at_once() -> None:
+def test_many_threads_can_decode_at_once() -> None:
     results: list[ImageArray] = []
     threads = [
         threading.Thread(target=lambda: results.append(imaging.decode_image(WHOLE["TIFF"], Channels.RGB)))
@@ -347,20 +350,20 @@ def test_a_file_of_too_many_bytes_is_not_read(tmp_path: Path, monkeypatch: pytes
     assert caught.value.fault is PictureFault.TOO_LARGE
 
 
-pictures = st.tuples(st.integers(1, 12), st.integers(1, 12), st.sampled_from([(), (3,)]), st.integers(0, 2**32 - 1))
+image_shapes = st.tuples(st.integers(1, 12), st.integers(1, 12), st.sampled_from([(), (3,)]), st.integers(0, 2**32 - 1))
 
 
 @settings(deadline=None, max_examples=40)
-@given(drawn=pictures, suffix=st.sampled_from([".png", ".PNG", ".bmp", ".tif"]))
-def test_lossless_formats_round_trip(drawn: tuple[int, int, tuple[int, ...], int], suffix: str) -> None:
-    height, width, depth, seed = drawn
-    picture = np.random.default_rng(seed).integers(0, 256, (height, width, *depth), np.uint8)
+@given(shape=image_shapes, suffix=st.sampled_from([".png", ".PNG", ".bmp", ".tif"]))
+def test_lossless_formats_round_trip(shape: tuple[int, int, tuple[int, ...], int], suffix: str) -> None:
+    height, width, depth, seed = shape
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, *depth), np.uint8)
 
-    data = imaging.encode_image(picture, suffix)
+    data = imaging.encode_image(image, suffix)
 
     channels = Channels.RGB if depth else Channels.GREY
-    np.testing.assert_array_equal(imaging.decode_image(data, channels), picture)
-    np.testing.assert_array_equal(seen_by_pillow(data, channels), picture)
+    np.testing.assert_array_equal(imaging.decode_image(data, channels), image)
+    np.testing.assert_array_equal(decode_with_pillow(data, channels), image)
 
 
 def test_jpeg_quality_is_that_of_the_encoder() -> None:
@@ -370,7 +373,7 @@ def test_jpeg_quality_is_that_of_the_encoder() -> None:
     assert difference(imaging.encode_image(scene(), ".jpg"), Channels.RGB) <= 2
 
 
-def test_saving_makes_the_folders_it_needs(tmp_path: Path) -> None:
+def test_saving_creates_missing_folders(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "scene.png"
 
     imaging.save_image(path, scene())
@@ -384,7 +387,7 @@ def test_images_are_found_by_suffix_and_sorted(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
 
-    assert imaging.find_image_files(tmp_path) == [tmp_path / "a/c.jpeg", tmp_path / "a.jpg", tmp_path / "b.PNG"]
+    assert find_image_files(tmp_path) == [tmp_path / "a/c.jpeg", tmp_path / "a.jpg", tmp_path / "b.PNG"]
 
 
 sides = st.integers(1, 40)
@@ -407,23 +410,23 @@ def test_resizing_keeps_constants_shape_and_dtype(
 @settings(deadline=None, max_examples=40)
 @given(size=st.tuples(st.integers(8, 40), st.integers(8, 40)), seed=st.integers(0, 1000))
 def test_shrinking_keeps_the_mean(size: tuple[int, int], seed: int) -> None:
-    picture = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+    image = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
 
-    shrunk = imaging.resize_image(picture, size[0] // 2, size[1] // 3)
+    shrunk = imaging.resize_image(image, size[0] // 2, size[1] // 3)
 
-    np.testing.assert_allclose(shrunk.mean(axis=(0, 1)), picture.mean(axis=(0, 1)), atol=0.6)
+    np.testing.assert_allclose(shrunk.mean(axis=(0, 1)), image.mean(axis=(0, 1)), atol=0.6)
 
 
 def test_shrinking_by_whole_numbers_averages_blocks() -> None:
-    picture = np.random.default_rng(1).integers(0, 256, (12, 20), np.uint8)
+    image = np.random.default_rng(1).integers(0, 256, (12, 20), np.uint8)
 
-    blocks = picture.reshape(6, 2, 5, 4).mean(axis=(1, 3))  # (6, 5)
+    blocks = image.reshape(6, 2, 5, 4).mean(axis=(1, 3))  # (6, 5)
 
-    np.testing.assert_allclose(imaging.resize_image(picture, 6, 5), blocks, atol=0.51)
+    np.testing.assert_allclose(imaging.resize_image(image, 6, 5), blocks, atol=0.51)
 
 
 def test_an_image_of_the_target_size_is_returned_unchanged() -> None:
-    assert imaging.resize_image(picture := scene(), HEIGHT, WIDTH) is picture
+    assert imaging.resize_image(image := scene(), HEIGHT, WIDTH) is image
 
 
 @pytest.mark.parametrize(("suffix", "longest"), [(".jpg", 65_500), (".JPEG", 65_500), (".webp", 16_383)])
@@ -433,8 +436,8 @@ def test_images_too_large_for_a_format_are_refused_and_can_be_shrunk(suffix: str
     with pytest.raises(PictureError, match=f"{longest + 1} x 20 pixels.* at most {longest:,}") as caught:
         imaging.encode_image(wide, suffix)
     assert caught.value.fault is PictureFault.TOO_LARGE
-    for picture in (wide, wide.T, np.dstack([wide] * 3)):
-        shrunk = imaging.shrink_to_fit(picture, suffix)
+    for image in (wide, wide.T, np.dstack([wide] * 3)):
+        shrunk = imaging.shrink_to_fit(image, suffix)
         assert max(shrunk.shape[:2]) == longest
         assert imaging.decode_image(imaging.encode_image(shrunk, suffix), Channels.GREY).shape == shrunk.shape[:2]
     assert imaging.shrink_to_fit(wide[:, 1:], suffix).shape == (20, longest)

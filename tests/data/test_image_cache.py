@@ -1,3 +1,5 @@
+"""Image cache: batches, memory budget and broken images."""
+
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,55 +24,55 @@ def paths(tmp_path: Path) -> list[Path]:
 
 
 def expected(paths: Sequence[Path], channels: Channels) -> list[np.ndarray]:
-    pictures = [imaging.resize_image(imaging.load_image(path, channels), SIZE, SIZE) for path in paths]
-    return [picture.reshape(SIZE, SIZE, channels.depth) for picture in pictures]
+    images = [imaging.resize_image(imaging.load_image(path, channels), SIZE, SIZE) for path in paths]
+    return [image.reshape(SIZE, SIZE, channels.depth) for image in images]
 
 
 @pytest.mark.parametrize("channels", list(Channels))
-@pytest.mark.parametrize("kept", [0, 1, 3, 5, 9])
-def test_a_batch_does_not_depend_on_the_budget(paths: list[Path], channels: Channels, kept: int) -> None:
-    store = ImageCache(paths, size=SIZE, channels=channels, budget=kept * SIZE * SIZE * channels.depth)
+@pytest.mark.parametrize("cached", [0, 1, 3, 5, 9])
+def test_a_batch_does_not_depend_on_the_budget(paths: list[Path], channels: Channels, cached: int) -> None:
+    cache = ImageCache(paths, size=SIZE, channels=channels, budget=cached * SIZE * SIZE * channels.depth)
     rows = [4, 0, 3, 0]
 
-    batch = store.batch(rows)
+    batch = cache.batch(rows)
 
     assert batch.dtype == np.uint8
     assert batch.shape == (4, SIZE, SIZE, channels.depth)
     np.testing.assert_array_equal(batch, expected([paths[row] for row in rows], channels))
-    assert len(store) == 5
-    assert store.all_cached == (kept >= 5)
+    assert len(cache) == 5
+    assert cache.all_cached == (cached >= 5)
 
 
 def test_cached_images_are_decoded_once(paths: list[Path]) -> None:
-    store = ImageCache(paths, size=SIZE, channels=Channels.RGB, budget=10**6)
-    before = store.batch(range(5))
+    cache = ImageCache(paths, size=SIZE, channels=Channels.RGB, budget=10**6)
+    before = cache.batch(range(5))
     for path in paths:
         path.unlink()
 
-    np.testing.assert_array_equal(store.batch(range(5)), before)
+    np.testing.assert_array_equal(cache.batch(range(5)), before)
 
 
-def test_a_returned_batch_may_be_modified(paths: list[Path]) -> None:
-    store = ImageCache(paths, size=SIZE, channels=Channels.RGB, budget=10**6)
-    before = store.batch([0]).copy()
+def test_a_returned_batch_can_be_modified(paths: list[Path]) -> None:
+    cache = ImageCache(paths, size=SIZE, channels=Channels.RGB, budget=10**6)
+    before = cache.batch([0]).copy()
 
-    store.batch([0])[:] = 0
+    cache.batch([0])[:] = 0
 
-    np.testing.assert_array_equal(store.batch([0]), before)
+    np.testing.assert_array_equal(cache.batch([0]), before)
 
 
 def test_progress_counts_the_cached_images(paths: list[Path]) -> None:
-    seen: list[tuple[int, int]] = []
+    progress_calls: list[tuple[int, int]] = []
 
     ImageCache(
         paths,
         size=SIZE,
         channels=Channels.GREY,
         budget=3 * SIZE * SIZE,
-        progress=lambda done, everything: seen.append((done, everything)),
+        progress=lambda done, total: progress_calls.append((done, total)),
     )
 
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert progress_calls == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_the_description_counts_the_cached_images(paths: list[Path]) -> None:
@@ -82,7 +84,7 @@ def test_the_description_counts_the_cached_images(paths: list[Path]) -> None:
     assert "--cache-mb" in part.description
 
 
-def test_empty_stores_and_batches_are_allowed(paths: list[Path]) -> None:
+def test_empty_caches_and_batches_are_allowed(paths: list[Path]) -> None:
     assert len(ImageCache([], size=SIZE, channels=Channels.RGB, budget=0)) == 0
     assert ImageCache(paths, size=SIZE, channels=Channels.RGB, budget=0).batch([]).shape == (0, SIZE, SIZE, 3)
 
@@ -96,8 +98,8 @@ def test_a_broken_cached_image_is_named_at_once(paths: list[Path]) -> None:
 
 def test_a_broken_image_beyond_the_cache_is_named_on_use(paths: list[Path]) -> None:
     paths[3].unlink()
-    store = ImageCache(paths, size=SIZE, channels=Channels.RGB, budget=0)
+    cache = ImageCache(paths, size=SIZE, channels=Channels.RGB, budget=0)
 
-    assert store.batch([0, 1]).shape == (2, SIZE, SIZE, 3)
+    assert cache.batch([0, 1]).shape == (2, SIZE, SIZE, 3)
     with pytest.raises(PictureError, match=r"3\.png: no such file"):
-        store.batch([2, 3])
+        cache.batch([2, 3])

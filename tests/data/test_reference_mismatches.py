@@ -1,4 +1,4 @@
-"""Mismatched references are found, on drawn parts with known pairs."""
+"""Detection of mismatched references, on drawn parts with known pairs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,121 +20,127 @@ from clearcast.types import Label
 COUNT, SIDE = 24, 96
 
 
-def part(seed: int) -> ImageArray:
+def draw_part(seed: int) -> ImageArray:
     """Draw a bright disk with random holes."""
     rng = np.random.default_rng(seed)
     down, across = np.mgrid[:SIDE, :SIDE]
-    picture = np.where(np.hypot(down - 48, across - 48) < 40, 170.0, 40.0)
+    image = np.where(np.hypot(down - 48, across - 48) < 40, 170.0, 40.0)
     for angle, far, size in zip(rng.uniform(0, 6.28, 6), rng.uniform(8, 32, 6), rng.uniform(3, 7, 6), strict=True):
-        picture[np.hypot(down - 48 - far * np.sin(angle), across - 48 - far * np.cos(angle)) < size] = 80
-    return picture.astype(np.uint8)
+        image[np.hypot(down - 48 - far * np.sin(angle), across - 48 - far * np.cos(angle)) < size] = 80
+    return image.astype(np.uint8)
 
 
-def grain(picture: ImageArray, rng: np.random.Generator) -> ImageArray:
-    return np.asarray(np.clip(picture + rng.normal(0, 30, picture.shape), 0, 255), np.uint8)
+def add_gaussian_noise(image: ImageArray, rng: np.random.Generator) -> ImageArray:
+    return np.asarray(np.clip(image + rng.normal(0, 30, image.shape), 0, 255), np.uint8)
 
 
-def impulses(picture: ImageArray, rng: np.random.Generator) -> ImageArray:
-    struck, white = rng.random(picture.shape) < 0.3, rng.random(picture.shape) < 0.5
-    return np.where(struck, np.where(white, 255, 0), picture).astype(np.uint8)
+def impulses(image: ImageArray, rng: np.random.Generator) -> ImageArray:
+    hit, white = rng.random(image.shape) < 0.3, rng.random(image.shape) < 0.5
+    return np.where(hit, np.where(white, 255, 0), image).astype(np.uint8)
 
 
-def waves(picture: ImageArray, rng: np.random.Generator) -> ImageArray:
+def waves(image: ImageArray, rng: np.random.Generator) -> ImageArray:
     down, across = np.mgrid[:SIDE, :SIDE] / SIDE
     slow, fast = rng.uniform(1, 4, 2), rng.uniform(5, 12, 2)
     added = sum(80 * np.sin(6.28 * (a * down + b * across) + rng.uniform(0, 6)) for a, b in (slow, fast))
-    return np.asarray(np.clip(picture + added, 0, 255), np.uint8)
+    return np.asarray(np.clip(image + added, 0, 255), np.uint8)
 
 
-def found(noisy: Sequence[ImageArray], references: Sequence[ImageArray]) -> list[ReferenceMismatch]:
+def find_mismatches(noisy: Sequence[ImageArray], references: Sequence[ImageArray]) -> list[ReferenceMismatch]:
     rows = [
-        SheetRow(number=place, noisy=f"n{place}", noise_type=NoiseType.GAUSSIAN, reference=f"r{place}", label=Label.OK)
-        for place in range(len(noisy))
+        SheetRow(number=index, noisy=f"n{index}", noise_type=NoiseType.GAUSSIAN, reference=f"r{index}", label=Label.OK)
+        for index in range(len(noisy))
     ]
-    facts = {f"n{place}": ImageMetadata(thumbnail=make_comparison_thumbnail(each)) for place, each in enumerate(noisy)}
-    facts |= {
-        f"r{place}": ImageMetadata(thumbnail=make_comparison_thumbnail(each)) for place, each in enumerate(references)
+    metadata = {
+        f"n{index}": ImageMetadata(thumbnail=make_comparison_thumbnail(each)) for index, each in enumerate(noisy)
     }
-    return find_reference_mismatches(rows, facts)
+    metadata |= {
+        f"r{index}": ImageMetadata(thumbnail=make_comparison_thumbnail(each)) for index, each in enumerate(references)
+    }
+    return find_reference_mismatches(rows, metadata)
 
 
-@pytest.fixture(params=[grain, impulses, waves])
+@pytest.fixture(params=[add_gaussian_noise, impulses, waves])
 def noisy(request: pytest.FixtureRequest) -> list[ImageArray]:
-    return [request.param(part(place), np.random.default_rng(place)) for place in range(COUNT)]
+    return [request.param(draw_part(index), np.random.default_rng(index)) for index in range(COUNT)]
 
 
-PARTS = [part(place) for place in range(COUNT)]
+PARTS = [draw_part(index) for index in range(COUNT)]
 
 
-def test_true_pairs_raise_no_alarm(noisy: list[ImageArray]) -> None:
-    assert found(noisy, PARTS) == []
+def test_correct_pairs_are_no_mismatches(noisy: list[ImageArray]) -> None:
+    assert find_mismatches(noisy, PARTS) == []
 
 
-def test_shifted_references_are_found_and_the_right_ones_named(noisy: list[ImageArray]) -> None:
-    mismatches = found(noisy, PARTS[1:] + PARTS[:1])
+def test_shifted_references_are_found_with_the_matching_ones(noisy: list[ImageArray]) -> None:
+    mismatches = find_mismatches(noisy, PARTS[1:] + PARTS[:1])
     assert len(mismatches) >= COUNT - 1
     assert all(each.reference == f"r{(each.row.number - 1) % COUNT}" for each in mismatches)
     assert {each.orientation for each in mismatches} == {0}
 
 
 @pytest.mark.parametrize(
-    ("turn", "words"),
+    ("transform", "description"),
     [
-        (lambda it: np.rot90(it, 3), "rotated by 90 degrees counterclockwise"),
-        (lambda it: np.rot90(it, 2), "rotated by 180 degrees"),
-        (lambda it: np.rot90(it, 1), "rotated by 90 degrees clockwise"),
+        (lambda image: np.rot90(image, 3), "rotated by 90 degrees counterclockwise"),
+        (lambda image: np.rot90(image, 2), "rotated by 180 degrees"),
+        (lambda image: np.rot90(image, 1), "rotated by 90 degrees clockwise"),
         (np.fliplr, "mirrored left to right"),
         (np.flipud, "mirrored top to bottom"),
         (np.transpose, "rotated by 90 degrees counterclockwise and mirrored left to right"),
     ],
 )
-def test_turned_references_are_found(noisy: list[ImageArray], turn: object, words: str) -> None:
+def test_rotated_and_mirrored_references_are_found(
+    noisy: list[ImageArray], transform: object, description: str
+) -> None:
     """References rotated clockwise match after a counterclockwise rotation."""
-    assert callable(turn)
-    if turn is np.transpose:
-        words = "mirrored"
-    mismatches = found(noisy, [np.ascontiguousarray(turn(each)) for each in PARTS])
+    assert callable(transform)
+    if transform is np.transpose:
+        description = "mirrored"
+    mismatches = find_mismatches(noisy, [np.ascontiguousarray(transform(each)) for each in PARTS])
     assert len(mismatches) >= COUNT - 1
     assert all(each.reference == each.row.reference for each in mismatches)
-    assert all(words in each.message for each in mismatches)
+    assert all(description in each.message for each in mismatches)
 
 
-def test_parts_that_look_the_same_when_turned_raise_no_alarm() -> None:
+def test_rotationally_symmetric_parts_are_no_mismatches() -> None:
     down, across = np.mgrid[:SIDE, :SIDE] - 47.5
-    rings = [(128 + 80 * np.cos(np.hypot(down, across) / (3 + place / 8))).astype(np.uint8) for place in range(8)]
-    spoilt = [grain(each, np.random.default_rng(place)) for place, each in enumerate(rings)]
-    assert found(spoilt, [np.rot90(each) for each in rings]) == []
+    rings = [(128 + 80 * np.cos(np.hypot(down, across) / (3 + index / 8))).astype(np.uint8) for index in range(8)]
+    noisy_images = [add_gaussian_noise(each, np.random.default_rng(index)) for index, each in enumerate(rings)]
+    assert find_mismatches(noisy_images, [np.rot90(each) for each in rings]) == []
 
 
 def test_uniform_images_are_no_mismatches() -> None:
-    plain = [np.full((SIDE, SIDE), 90, np.uint8) for _ in range(COUNT)]
-    spoilt = [grain(each, np.random.default_rng(place)) for place, each in enumerate(plain)]
-    assert found(spoilt, plain) == []
-    assert found(spoilt, PARTS) == []
+    uniform = [np.full((SIDE, SIDE), 90, np.uint8) for _ in range(COUNT)]
+    noisy_images = [add_gaussian_noise(each, np.random.default_rng(index)) for index, each in enumerate(uniform)]
+    assert find_mismatches(noisy_images, uniform) == []
+    assert find_mismatches(noisy_images, PARTS) == []
 
 
-def test_copies_of_one_reference_are_as_good_as_each_other() -> None:
+def test_copies_of_one_reference_are_interchangeable() -> None:
     rng = np.random.default_rng(0)
     copies = [
-        np.clip(part(1).astype(int) + rng.integers(-1, 2, (SIDE, SIDE)), 0, 255).astype(np.uint8) for _ in range(9)
+        np.clip(draw_part(1).astype(int) + rng.integers(-1, 2, (SIDE, SIDE)), 0, 255).astype(np.uint8) for _ in range(9)
     ]
-    assert found([grain(each, rng) for each in copies], copies[1:] + copies[:1]) == []
+    assert find_mismatches([add_gaussian_noise(each, rng) for each in copies], copies[1:] + copies[:1]) == []
 
 
 def test_large_sheets_are_searched_for_the_most_suspicious_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clearcast.data.reference_mismatches._MAX_COMPARISONS", 8 * COUNT * 6)  # six rows
-    noisy = [grain(each, np.random.default_rng(place)) for place, each in enumerate(PARTS)]
+    noisy = [add_gaussian_noise(each, np.random.default_rng(index)) for index, each in enumerate(PARTS)]
     swapped = [PARTS[1], PARTS[0], *PARTS[2:]]
-    assert [(each.row.number, each.reference) for each in found(noisy, swapped)] == [(0, "r1"), (1, "r0")]
+    assert [(each.row.number, each.reference) for each in find_mismatches(noisy, swapped)] == [(0, "r1"), (1, "r0")]
 
 
 def sheet_of(folder: Path, order: Sequence[int]) -> Sheet:
     """Return rows whose noisy images show parts 0, 1, ... and whose references show the parts in the given order."""
     lines = ["Denoise Image,Noise Type,Noisy Image"]
-    for place, other in enumerate(order):
-        imaging.save_image(folder / f"clean/{place}_ok.png", PARTS[place])
-        imaging.save_image(folder / f"noisy/{place}_ok.png", grain(PARTS[place], np.random.default_rng(place)))
-        lines.append(f"clean/{other}_ok.png,gaussian,noisy/{place}_ok.png")
+    for index, other in enumerate(order):
+        imaging.save_image(folder / f"clean/{index}_ok.png", PARTS[index])
+        imaging.save_image(
+            folder / f"noisy/{index}_ok.png", add_gaussian_noise(PARTS[index], np.random.default_rng(index))
+        )
+        lines.append(f"clean/{other}_ok.png,gaussian,noisy/{index}_ok.png")
     (folder / "sheet.csv").write_text("\n".join(lines))
     return read_sheet(folder / "sheet.csv")
 

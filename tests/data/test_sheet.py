@@ -64,7 +64,7 @@ def read_one(folder: Path, noisy: object, reference: object = "ok.png", noise: o
 
 
 @pytest.mark.parametrize("name", ["Labels.xlsx", "Labels.csv", "Labels.parquet"])
-def test_the_reports_layout_is_read_from_every_format(tmp_path: Path, name: str) -> None:
+def test_the_published_layout_is_read_from_every_format(tmp_path: Path, name: str) -> None:
     sheet = read_sheet(write(tmp_path / name, RECORDS))
 
     assert [fields(row) for row in sheet.rows] == UNDERSTOOD
@@ -91,7 +91,7 @@ def test_an_old_workbook_is_read_with_its_blank_row_and_numbers() -> None:
     assert "neither ok nor def" in numbered.problems[0]
 
 
-def test_a_suffix_in_capitals_is_understood(tmp_path: Path) -> None:
+def test_a_suffix_in_capitals_is_accepted(tmp_path: Path) -> None:
     write(tmp_path / "Labels.csv", RECORDS).rename(tmp_path / "LABELS.CSV")
 
     assert len(read_sheet(tmp_path / "LABELS.CSV").rows) == 3
@@ -116,7 +116,7 @@ def test_other_column_names_and_a_label_column(tmp_path: Path) -> None:
     ]
 
 
-def test_the_label_column_outweighs_the_words_of_the_path(tmp_path: Path) -> None:
+def test_the_label_column_takes_precedence_over_the_path(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [["def_1.png", "Salt", "def_1.png", "good"]], [*HEADER, "Label"])
 
     assert read_sheet(path, columns=SheetColumns(label="label")).rows[0].label is Label.OK
@@ -125,25 +125,25 @@ def test_the_label_column_outweighs_the_words_of_the_path(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "header", [["DENOISE IMAGE", "noise type", " Noisy Image "], [" Denoise Image", "Noise Type\t", "noisy image"]]
 )
-def test_capitals_and_spaces_of_the_header_do_not_matter(tmp_path: Path, header: list[str]) -> None:
+def test_case_and_spaces_of_the_header_are_ignored(tmp_path: Path, header: list[str]) -> None:
     assert [fields(row) for row in read_sheet(write(tmp_path / "a.xlsx", RECORDS, header)).rows] == UNDERSTOOD
 
 
 @pytest.mark.parametrize("name", ["a.xlsx", "a.csv"])
-@pytest.mark.parametrize("twin", ["NOISY IMAGE", "Noisy Image"])
-def test_two_columns_of_a_wanted_name_are_refused(tmp_path: Path, name: str, twin: str) -> None:
-    path = write(tmp_path / name, [["ok_1.png", "Salt", "ok_2.png", "ok_3.png"]], [*HEADER, twin])
+@pytest.mark.parametrize("duplicate", ["NOISY IMAGE", "Noisy Image"])
+def test_two_columns_of_a_wanted_name_are_refused(tmp_path: Path, name: str, duplicate: str) -> None:
+    path = write(tmp_path / name, [["ok_1.png", "Salt", "ok_2.png", "ok_3.png"]], [*HEADER, duplicate])
 
     assert "2 columns are named 'Noisy Image'; expected one" in refusal(path)
 
 
-def test_two_columns_of_another_name_do_not_matter(tmp_path: Path) -> None:
+def test_duplicate_names_of_other_columns_are_ignored(tmp_path: Path) -> None:
     path = write(tmp_path / "a.xlsx", [["note", *RECORDS[0], "note"]], ["Note", *HEADER, "Note"])
 
     assert [fields(row) for row in read_sheet(path).rows] == UNDERSTOOD[:1]
 
 
-def test_one_column_cannot_be_two_things(tmp_path: Path) -> None:
+def test_one_column_cannot_have_two_roles(tmp_path: Path) -> None:
     with pytest.raises(
         SheetError, match="column 'noisy image' is named for noisy and for reference; name another with"
     ):
@@ -166,7 +166,7 @@ def test_blank_rows_above_the_header_are_skipped_and_counted(tmp_path: Path, nam
     assert [(row.number - 2, *fields(row)[1:]) for row in read] == UNDERSTOOD
 
 
-def test_notes_beside_a_workbooks_table_do_not_matter(tmp_path: Path) -> None:
+def test_notes_beside_the_table_of_a_workbook_are_ignored(tmp_path: Path) -> None:
     rows: Cells = [[*HEADER, None, None], [*RECORDS[0], None, "checked"]]
     pd.DataFrame(rows).to_excel(tmp_path / "a.xlsx", index=False, header=False)
 
@@ -188,7 +188,7 @@ def test_a_line_of_more_cells_than_the_header_is_a_problem_of_that_row(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("noisy", "reference", "said"),
+    ("noisy", "reference", "message"),
     [
         ("def_2.png", "ok_1.png", "the paths contradict each other: 'def_2.png' means defect, 'ok_1.png' means ok; "),
         ("n/1.png", "def_ok.png", "the path 'def_ok.png' names both ok and defect; "),
@@ -207,11 +207,11 @@ def test_a_line_of_more_cells_than_the_header_is_a_problem_of_that_row(tmp_path:
         ("1.png", "2.png", "the path '1.png' names neither ok nor def(ect); "),
     ],
 )
-def test_paths_without_a_clear_label_are_named(tmp_path: Path, noisy: str, reference: str, said: str) -> None:
+def test_paths_without_a_clear_label_are_named(tmp_path: Path, noisy: str, reference: str, message: str) -> None:
     row = read_one(tmp_path, noisy, reference)
 
     assert row.label is None
-    assert row.problems == (f"{said}rename the file or name a --label-column",)
+    assert row.problems == (f"{message}rename the file or name a --label-column",)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_folders_with_the_same_or_no_label_are_not_noted(tmp_path: Path, noisy: 
     assert (sheet.rows[0].label, sheet.notes) == (Label.OK, ())
 
 
-def test_folders_do_not_matter_beside_a_column_of_labels(tmp_path: Path) -> None:
+def test_folders_are_ignored_if_there_is_a_label_column(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", [["ok/1.png", "Salt", "ok/def_1.png", "bad"]], [*HEADER, "Label"])
 
     sheet = read_sheet(path, columns=SheetColumns(label="Label"))
@@ -269,7 +269,9 @@ def test_folders_do_not_matter_beside_a_column_of_labels(tmp_path: Path) -> None
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_csv_of_every_country(tmp_path: Path, separator: str, encoding: str, newline: str) -> None:
+def test_csv_with_any_separator_encoding_and_line_end(
+    tmp_path: Path, separator: str, encoding: str, newline: str
+) -> None:
     text = newline.join(separator.join(line) for line in [HEADER, *RECORDS])
 
     rows = read_sheet(write_text(tmp_path / "a.csv", text, encoding)).rows
@@ -335,13 +337,13 @@ def test_blank_rows_are_skipped_and_still_counted(tmp_path: Path, make: Callable
 
 
 @pytest.mark.parametrize("column", ["Label", "Ratio", "Fault"])
-def test_typed_labels_of_parquet_are_understood_and_their_gaps_are_blank(tmp_path: Path, column: str) -> None:
+def test_typed_labels_of_parquet_are_parsed_and_missing_values_are_blank(tmp_path: Path, column: str) -> None:
     rows = read_sheet(blank_parquet(tmp_path), columns=SheetColumns(label=column)).rows
 
     assert [(row.number, row.label) for row in rows] == [(2, Label.OK), (6, Label.DEFECT)]
 
 
-def test_numbers_as_paths_read_as_a_person_typed_them(tmp_path: Path) -> None:
+def test_numbers_as_paths_are_read_as_typed(tmp_path: Path) -> None:
     row = read_one(tmp_path, 12.0, reference=7)
 
     assert (row.noisy, row.reference) == ("12", "7")
@@ -435,7 +437,7 @@ odd_paths = st.lists(odd_pieces | st.text(max_size=4), min_size=1, max_size=8).f
 @given(text=odd_paths | st.text(min_size=1))
 @example(text="\ud800/../..")
 @example(text="/")
-def test_no_text_leads_out_of_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_no_path_leads_outside_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     line = TableLine(2, (text.strip(), "Salt", "ok.png"))
     table = ColumnTable(columns=("Noisy Image", "Noise Type", "Denoise Image"), lines=(line,))
     monkeypatch.setattr(sheets, "read_columns", lambda *_, **__: table)  # a workbook cannot store every text
@@ -454,7 +456,7 @@ def test_no_text_leads_out_of_the_root(tmp_path: Path, monkeypatch: pytest.Monke
     assert inside or sheet.rows[0].problems
 
 
-def test_links_inside_the_root_are_the_owners_choice(tmp_path: Path) -> None:
+def test_links_inside_the_root_are_followed(tmp_path: Path) -> None:
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     root.mkdir()
     elsewhere.mkdir()
@@ -469,7 +471,7 @@ def test_links_inside_the_root_are_the_owners_choice(tmp_path: Path) -> None:
     assert sheet.rows[1].noisy == "ok.png"  # by the text, not by the link
 
 
-def test_a_root_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pictures").mkdir()
     (tmp_path / "lists").mkdir()
     path = write(tmp_path / "lists" / "a.csv", [[str(tmp_path / "pictures" / "ok.png"), "Salt", "ok.png"]])
@@ -491,7 +493,7 @@ def refusal(path: Path, **options: Path) -> str:
     return str(caught.value)
 
 
-def test_no_sheet_is_refused(tmp_path: Path) -> None:
+def test_a_missing_sheet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.xlsx").mkdir()
 
     assert "no such sheet; expected a file that ends in .xlsx, .xls, .csv, .parquet" in refusal(tmp_path / "a.xlsx")
@@ -510,7 +512,7 @@ def test_a_missing_root_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.xlsx", "a.csv", "a.parquet"])
-def test_wrong_columns_are_named_with_those_that_are_there(tmp_path: Path, name: str) -> None:
+def test_missing_columns_are_reported_with_the_existing_ones(tmp_path: Path, name: str) -> None:
     message = refusal(write(tmp_path / name, RECORDS, ["Denoise Image", "Kind", "Path"]))
 
     assert "no column 'Noisy Image', 'Noise Type'; the sheet has 'Denoise Image', 'Kind', 'Path'" in message
@@ -538,14 +540,14 @@ def test_an_empty_workbook_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".xlsx", ".xls", ".parquet"])
-def test_text_in_the_clothes_of_a_sheet_is_refused(tmp_path: Path, suffix: str) -> None:
+def test_text_with_the_suffix_of_a_sheet_is_refused(tmp_path: Path, suffix: str) -> None:
     path = write_text(tmp_path / f"a{suffix}", ",".join(HEADER) + "\nok.png,Salt,ok.png\n")
 
     assert f"cannot be read as {suffix}" in refusal(path)
 
 
 @pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
-def test_a_cut_sheet_is_refused(tmp_path: Path, suffix: str) -> None:
+def test_a_truncated_sheet_is_refused(tmp_path: Path, suffix: str) -> None:
     path = write(tmp_path / f"a{suffix}", RECORDS)
     path.write_bytes(path.read_bytes()[:-100])
 
@@ -566,11 +568,11 @@ def test_a_csv_with_a_broken_line_is_refused(tmp_path: Path, line: str) -> None:
     assert "cannot be read as .csv" in refusal(path)
 
 
-def test_a_sheet_shows_itself_without_its_rows(tmp_path: Path) -> None:
+def test_the_repr_of_a_sheet_omits_its_rows(tmp_path: Path) -> None:
     assert "rows" not in repr(Sheet(path=tmp_path, root=tmp_path, sha256="", rows=()))
 
 
-def test_reading_parquet_runs_no_code_from_the_folder_that_it_lies_in(tmp_path: Path) -> None:
+def test_reading_parquet_runs_no_code_from_its_folder(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", RECORDS)
     for name in ("json", "struct", "pyarrow", "numpy", "clearcast"):
         (tmp_path / f"{name}.py").write_text("open('was_run', 'w').close()\n")
@@ -582,7 +584,7 @@ def test_reading_parquet_runs_no_code_from_the_folder_that_it_lies_in(tmp_path: 
     assert not (tmp_path / "was_run").exists()
 
 
-def test_parquet_without_its_package_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_without_its_package_reports_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.parquet", RECORDS)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
 
@@ -591,7 +593,7 @@ def test_parquet_without_its_package_names_what_to_install(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("word", ["unknown", " Unknown "])
-def test_a_reference_may_be_unknown(tmp_path: Path, word: str) -> None:
+def test_a_reference_can_be_unknown(tmp_path: Path, word: str) -> None:
     row = read_one(tmp_path, "ok.png", reference=word)
 
     assert (row.reference, row.label, row.problems) == ("", Label.OK, ())

@@ -1,10 +1,13 @@
+"""Words for labels, noise types and subsets, in cells and in paths."""
+
 import string
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clearcast.data.vocabulary import DEFAULT_LABEL_VOCABULARY, find_labels_in_path, parse_noise_type
+from clearcast.core.errors import SheetError
+from clearcast.data.vocabulary import LabelVocabulary, find_labels_in_path, parse_noise_type
 from clearcast.noise.registry import NoiseType
 from clearcast.types import Label
 
@@ -47,12 +50,12 @@ def test_contradicting_or_negated_words_count_as_both_labels(path: str) -> None:
         *("not-ok", "nogood", "nichtInOrdnung", "cast_n_ok_7.png"),
     ],
 )
-def test_any_separators_stand_in_negated_words_that_are_known(name: str) -> None:
+def test_known_negated_words_can_have_any_separators(name: str) -> None:
     assert find_labels_in_path(f"{name}/1.png") == {Label.DEFECT}
 
 
 @pytest.mark.parametrize("name", ["i.O.", "i-O", "i_o_7.png", "IO", "o.k.", "O-K", "Kamera_i.O._7"])
-def test_any_separators_stand_in_words_for_ok(name: str) -> None:
+def test_words_for_ok_can_have_any_separators(name: str) -> None:
     assert find_labels_in_path(f"{name}/1.png") == {Label.OK}
 
 
@@ -101,7 +104,7 @@ def test_a_number_is_no_negation() -> None:
     folder=st.text(string.ascii_letters + "_", min_size=1, max_size=8),
     capitals=st.booleans(),
 )
-def test_any_separators_and_capitals_set_a_word_off(
+def test_any_separators_and_case_changes_delimit_a_word(
     word: str, before: str, after: str, folder: str, *, capitals: bool
 ) -> None:
     name = f"{before}{word}{after}"
@@ -112,7 +115,7 @@ def test_any_separators_and_capitals_set_a_word_off(
 
 
 @given(st.text())
-def test_any_text_can_be_asked_for_labels(path: str) -> None:
+def test_any_text_can_be_searched_for_labels(path: str) -> None:
     assert find_labels_in_path(path) <= set(Label)
 
 
@@ -121,7 +124,7 @@ def test_any_text_can_be_asked_for_labels(path: str) -> None:
     ["ok", " OK ", "Good", "pass", "0", "False", "i.O.", "i. O.", "IO", "P", "合格", "gut", "0.0", "ＯＫ", "o.k."],
 )
 def test_spellings_of_ok(text: str) -> None:
-    assert DEFAULT_LABEL_VOCABULARY.parse(text) is Label.OK
+    assert LabelVocabulary().parse(text) is Label.OK
 
 
 @pytest.mark.parametrize(
@@ -146,12 +149,12 @@ def test_spellings_of_ok(text: str) -> None:
     ],
 )
 def test_spellings_of_defect(text: str) -> None:
-    assert DEFAULT_LABEL_VOCABULARY.parse(text) is Label.DEFECT
+    assert LabelVocabulary().parse(text) is Label.DEFECT
 
 
 @pytest.mark.parametrize("text", ["1,", "1,0", "1,00", "1.", "1.0", "1.000", "+1,0"])
-def test_a_number_may_end_in_zeros_behind_its_point(text: str) -> None:
-    assert DEFAULT_LABEL_VOCABULARY.parse(text) is Label.DEFECT
+def test_a_number_can_end_in_zeros_after_its_point(text: str) -> None:
+    assert LabelVocabulary().parse(text) is Label.DEFECT
 
 
 @pytest.mark.parametrize(
@@ -176,7 +179,7 @@ def test_a_number_may_end_in_zeros_behind_its_point(text: str) -> None:
     ],
 )
 def test_other_labels_are_unknown(text: str) -> None:
-    assert DEFAULT_LABEL_VOCABULARY.parse(text) is None
+    assert LabelVocabulary().parse(text) is None
 
 
 @pytest.mark.parametrize(
@@ -205,8 +208,58 @@ def test_other_noise_types_are_unknown(text: str) -> None:
 
 
 @given(kind=st.sampled_from(list(NoiseType)), separator=st.sampled_from(["_", "-", " ", " / "]), capitals=st.booleans())
-def test_every_noise_type_is_understood_by_its_own_names(kind: NoiseType, separator: str, *, capitals: bool) -> None:
+def test_every_noise_type_is_parsed_from_its_own_names(kind: NoiseType, separator: str, *, capitals: bool) -> None:
     name = kind.value.replace("_", separator)
 
     assert parse_noise_type(name.upper() if capitals else f"  {name}\t") is kind
     assert parse_noise_type(kind.display_name) is kind
+
+
+@pytest.mark.parametrize(
+    ("path", "label"),
+    [
+        ("good/1.png", Label.OK),
+        ("part_bad_1.png", Label.DEFECT),
+        ("NG/1.png", Label.DEFECT),
+        ("i.O./1.png", Label.OK),
+        ("n.i.O._3.png", Label.DEFECT),
+        ("nio 7.png", Label.DEFECT),
+        ("IO/1.png", Label.OK),
+        ("不合格/1.png", Label.DEFECT),
+        ("合格_1.png", Label.OK),
+        ("NOT_OK/1.png", Label.DEFECT),
+        ("no good/1.png", Label.DEFECT),
+        ("N.OK_1.png", Label.DEFECT),
+        ("schlecht1.png", Label.DEFECT),
+        ("ＯＫ/1.png", Label.OK),
+    ],
+)
+def test_labels_in_paths_are_recognised_as_in_columns(path: str, label: Label) -> None:
+    assert find_labels_in_path(path) == {label}
+
+
+@pytest.mark.parametrize(
+    "path", ["book/1.png", "P/1.png", "f_1.png", "goods/1.png", "violet.png", "ngultrum.png", "1/0.png", "radio.png"]
+)
+def test_other_words_in_paths_are_no_labels(path: str) -> None:
+    assert find_labels_in_path(path) == frozenset()
+
+
+def test_user_values_take_precedence_over_built_in_ones() -> None:
+    vocabulary = LabelVocabulary(("1", "Klasse A"), ("0", "Kratzer"))
+
+    assert [vocabulary.parse(text) for text in ("1.0", "0", "klasse-a", "OK")] == [
+        *(Label.OK, Label.DEFECT, Label.OK, Label.OK),
+    ]
+    assert vocabulary.in_path("Kratzer_7.png") == {Label.DEFECT}
+    assert vocabulary.in_path("klasse_a/7.png") == {Label.OK}
+    assert vocabulary.in_path("1/0.png") == frozenset()  # numbers are everywhere in paths
+
+
+@pytest.mark.parametrize(
+    ("ok", "defect", "message"),
+    [("A", "a ", "named by both --ok-value and"), ("-", "B", "expected a word that means ok, got an empty text")],
+)
+def test_ambiguous_label_values_are_refused(ok: str, defect: str, message: str) -> None:
+    with pytest.raises(SheetError, match=message):
+        LabelVocabulary((ok,), (defect,))

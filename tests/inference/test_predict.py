@@ -24,6 +24,7 @@ from clearcast.cli import build_application
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import ClearcastError, OutputError
+from clearcast.core.files import find_image_files
 from clearcast.inference import image_outputs as beside_module
 from clearcast.inference.drift_statistics import REFERENCE_FILE
 from clearcast.inference.image_outputs import ImageOutputs, ImageOutputWriter
@@ -32,7 +33,7 @@ from clearcast.inference.sinks import open_results_writer
 from clearcast.inference.sources import SourceError, iterate_source
 from clearcast.inference.sources.folders import pattern_items
 from clearcast.types import Verdict
-from tests.core import image_bombs as picture_bombs
+from tests.core import image_bombs
 from tests.inference.handmade import flat, pictures_of, restored_of, write_bundle
 
 MAIN = "from clearcast.cli import main; main()"
@@ -83,7 +84,7 @@ def test_image_outputs_are_written(bundle: Path, tmp_path: Path) -> None:
     made = pictures_of(folder, 3) | {f"b/{name}": each for name, each in pictures_of(folder / "b", 2, seed=5).items()}
     done = predict(bundle, folder, "--out", tmp_path / "r.csv", "--denoised", restored, "--heatmaps", heat)
     assert done.exit_code == 0, done.output
-    assert {path.relative_to(restored).as_posix() for path in imaging.find_image_files(restored)} == set(made)
+    assert {path.relative_to(restored).as_posix() for path in find_image_files(restored)} == set(made)
     for name, picture in made.items():
         np.testing.assert_array_equal(imaging.load_image(restored / name, Channels.GREY), restored_of(picture))
         assert imaging.load_image(heat / f"{name}.jpg", Channels.RGB).shape == (*picture.shape, 3)
@@ -96,7 +97,7 @@ def test_denoised_images_as_jpeg(bundle: Path, tmp_path: Path) -> None:
     pictures_of(tmp_path / "parts", 1)
     asked = (bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--denoised", tmp_path / "d")
     assert predict(*asked, "--denoised-format", "jpg").exit_code == 0
-    assert [path.name for path in imaging.find_image_files(tmp_path / "d")] == ["0000.png.jpg"]
+    assert [path.name for path in find_image_files(tmp_path / "d")] == ["0000.png.jpg"]
 
 
 def test_images_with_the_same_stem_do_not_overwrite_each_other(bundle: Path, tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_no_image_is_written_outside_its_folder(bundle: Path, tmp_path: Path, ke
     writer = ImageOutputWriter(ImageOutputs(denoised=tmp_path / "in" / "d"))
     result = writer(inspector.inspect(item, restored=True), key)
     assert result.restored is None
-    (written,) = imaging.find_image_files(tmp_path)
+    (written,) = find_image_files(tmp_path)
     assert written.is_relative_to(tmp_path / "in" / "d")
     assert written.name == "a.png.png"  # an array has no suffix of its own
     assert result.denoised == str(written)
@@ -139,8 +140,8 @@ def test_an_image_too_large_for_a_format_keeps_its_verdict_and_is_reported(bundl
     said = " ".join(done.output.split())
     assert "1 output file of denoised images and heat maps could not be written" in said
     assert "parts/a.png: 65600 x 16 pixels; .jpg allows at most 65,500 pixels per side" in said
-    assert len(imaging.find_image_files(tmp_path / "d")) == 1
-    shapes = sorted(imaging.load_image(path, Channels.RGB).shape for path in imaging.find_image_files(tmp_path / "h"))
+    assert len(find_image_files(tmp_path / "d")) == 1
+    shapes = sorted(imaging.load_image(path, Channels.RGB).shape for path in find_image_files(tmp_path / "h"))
     assert shapes == [(15, 65_500, 3), (16, 40, 3)], "a heat map is for looking at, so it may be shrunk"
 
 
@@ -171,7 +172,7 @@ def test_a_full_disk_stops_the_run_and_resume_leaves_no_gaps(
     assert "--resume" in str(done.exception)
 
     assert predict(*asked).exit_code == 0
-    assert len(rows_of(tmp_path / "r.csv")) == len(imaging.find_image_files(tmp_path / "d")) == 3
+    assert len(rows_of(tmp_path / "r.csv")) == len(find_image_files(tmp_path / "d")) == 3
 
 
 def _refusing(number: int) -> Callable[[Path], NoReturn]:
@@ -193,14 +194,14 @@ def test_names_of_maximum_length_work(bundle: Path, tmp_path: Path, name: str) -
     assert done.exit_code == 0, done.output
     (row,) = rows_of(tmp_path / "r.csv")
     assert row["verdict"]
-    assert len(imaging.find_image_files(tmp_path / "d")) == len(imaging.find_image_files(tmp_path / "h")) == 1
+    assert len(find_image_files(tmp_path / "d")) == len(find_image_files(tmp_path / "h")) == 1
 
 
 def test_no_file_stops_a_batch(bundle: Path, tmp_path: Path) -> None:
     """Decompression bombs, multi-page files and damaged ones: each is an error in its own row."""
     (tmp_path / "parts").mkdir()
-    several = {kind: data for kind, (data, _) in picture_bombs.of_several_pictures().items()}
-    files = picture_bombs.bombs() | several | picture_bombs.damaged()
+    several = {kind: data for kind, (data, _) in image_bombs.files_of_several_images().items()}
+    files = image_bombs.decompression_bombs() | several | image_bombs.damaged_files()
     for number, data in enumerate(files.values()):
         (tmp_path / "parts" / f"{number:03}.png").write_bytes(data)
     imaging.save_image(tmp_path / "parts/good.png", flat(90, 32, 32))
@@ -480,7 +481,7 @@ def test_no_row_is_lost_or_duplicated_by_kill_9(bundle: Path, tmp_path: Path) ->
             file.write(b'parts/half,"a li')  # what a kill within a write would leave
     subprocess.run(command, input=paths, check=True, stdout=subprocess.DEVNULL)
     assert [Path(row["path"]).name for row in rows_of(out)] == list(made)
-    restored = [path.name for path in imaging.find_image_files(tmp_path / "d")]
+    restored = [path.name for path in find_image_files(tmp_path / "d")]
     assert [name for name in restored if not name.startswith(".")] == list(made)  # a kill may leave a hidden half
     assert not growing.exists()
 

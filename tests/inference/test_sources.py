@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import ImageArray
 from clearcast.core.errors import PictureError, PictureFault, SheetError
-from clearcast.core.files import is_image_file
+from clearcast.core.files import find_image_files, is_image_file
 from clearcast.inference.sources import (
     Shard,
     Source,
@@ -77,9 +77,7 @@ def archive(path: Path, entries: Iterable[tuple[str, bytes]], compression: int =
 def test_a_folder_lists_its_images_sorted_by_path(tmp_path: Path) -> None:
     make(tmp_path, "b.png", "a/z.JPG", "a/b/c.tiff", "a.webp", "c.bmp", "png.txt", "B.jpeg")
 
-    assert [item.name for item in iterate_source(tmp_path)] == [
-        path.as_posix() for path in imaging.find_image_files(tmp_path)
-    ]
+    assert [item.name for item in iterate_source(tmp_path)] == [path.as_posix() for path in find_image_files(tmp_path)]
     assert keys(str(tmp_path)) == ["B.jpeg", "a/b/c.tiff", "a/z.JPG", "a.webp", "b.png", "c.bmp"]
     assert keys(tmp_path, recursive=False) == ["B.jpeg", "a.webp", "b.png", "c.bmp"]
     assert {content(item) for item in iterate_source(tmp_path)} == {PNG}
@@ -195,7 +193,7 @@ def test_patterns_match_as_in_pathlib(tmp_path: Path, pattern: str) -> None:
     make(tmp_path, "a.png", "b.png", "ab.png", "a/1.png", "a/b/1.jpg", "a/b/c/2.png", "b/b/1.png", "b/notes.txt")
     truth = {path for path in tmp_path.glob(pattern) if path.is_file() and path.suffix != ".txt"}
     if pattern == "**":  # to pathlib: all folders
-        truth = set(imaging.find_image_files(tmp_path))
+        truth = set(find_image_files(tmp_path))
 
     found = [item.name for item in iterate_source(str(tmp_path / pattern))]
 

@@ -22,6 +22,7 @@ from clearcast.cli.watch import watch as watch_command
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import OutputError, PictureError
+from clearcast.core.files import find_image_files
 from clearcast.inference import alerts as alarms_module
 from clearcast.inference import alerts as hooks_module
 from clearcast.inference import watch as watching_module
@@ -517,7 +518,7 @@ def test_the_command_inspects_existing_images_and_resumes_after_a_restart(
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "results.csv"
     folder.mkdir()
-    pictures = imaging.find_image_files(noisy_folder / "With-Noise")[:3]
+    pictures = find_image_files(noisy_folder / "With-Noise")[:3]
     for picture in pictures[:2]:
         (folder / picture.name).write_bytes(picture.read_bytes())
     watch_command(bundle, folder, out, once=True, threads=1)

@@ -1,3 +1,5 @@
+"""Estimation of the strongest wave of periodic noise."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

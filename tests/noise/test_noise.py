@@ -19,7 +19,7 @@ from clearcast.noise.registry import NoiseType
 
 SEEDS = st.integers(0, 2**32 - 1)
 SHAPES = [(48, 64), (48, 64, 3)]
-LEVELS: list[NoiseParameters] = [
+PARAMETERS: list[NoiseParameters] = [
     GaussianNoise(0.3),
     GaussianNoise(0.3, per_channel=False),
     ImpulseNoise(0.2, 0.3),
@@ -33,29 +33,29 @@ def mid_grey(*shape: int) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("level", LEVELS, ids=str)
-def test_noise_is_pure_seeded_and_stays_in_range(level: NoiseParameters, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("parameters", PARAMETERS, ids=str)
+def test_noise_is_pure_seeded_and_stays_in_range(parameters: NoiseParameters, shape: tuple[int, ...]) -> None:
     image = np.random.default_rng(1).random(shape, np.float32)
     before = image.copy()
     image.setflags(write=False)
 
-    first = noise.add_noise(image, level, np.random.default_rng(7))
-    again = noise.add_noise(image, level, np.random.default_rng(7))
+    first = noise.add_noise(image, parameters, np.random.default_rng(7))
+    second = noise.add_noise(image, parameters, np.random.default_rng(7))
 
     assert first.shape == shape
     assert first.dtype == np.float32
     assert first.min() >= 0
     assert first.max() <= 1
     assert not np.shares_memory(first, image)
-    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(image, before)
     assert (first != image).any()
 
 
-@pytest.mark.parametrize("level", LEVELS[:3], ids=str)
-def test_another_seed_gives_other_noise(level: NoiseParameters) -> None:
+@pytest.mark.parametrize("parameters", PARAMETERS[:3], ids=str)
+def test_another_seed_gives_other_noise(parameters: NoiseParameters) -> None:
     image = mid_grey(64, 64)
-    one, two = (noise.add_noise(image, level, np.random.default_rng(seed)) for seed in (1, 2))
+    one, two = (noise.add_noise(image, parameters, np.random.default_rng(seed)) for seed in (1, 2))
     assert (one != two).any()
 
 
@@ -74,10 +74,10 @@ def test_gaussian_has_the_stated_mean_and_deviation(sigma: float, seed: int) -> 
 
 def test_gaussian_is_independent_per_channel_or_common() -> None:
     image = mid_grey(128, 128, 3)
-    apart = noise.add_gaussian_noise(image, GaussianNoise(0.1), np.random.default_rng(3)).reshape(-1, 3)
+    independent = noise.add_gaussian_noise(image, GaussianNoise(0.1), np.random.default_rng(3)).reshape(-1, 3)
     common = noise.add_gaussian_noise(image, GaussianNoise(0.1, per_channel=False), np.random.default_rng(3))
-    correlation = np.asarray(np.corrcoef(apart.T))[np.triu_indices(3, 1)]
-    assert np.abs(correlation).max() < 6 / math.sqrt(len(apart))
+    correlation = np.asarray(np.corrcoef(independent.T))[np.triu_indices(3, 1)]
+    assert np.abs(correlation).max() < 6 / math.sqrt(len(independent))
     np.testing.assert_array_equal(common, np.repeat(common[:, :, :1], 3, axis=2))
     assert common.std() == pytest.approx(0.1, rel=0.05)
 
@@ -92,15 +92,15 @@ def test_gaussian_is_white() -> None:
 
 @FAST
 @given(density=st.floats(0, 1), share=st.floats(0, 1), seed=SEEDS)
-def test_impulses_strike_within_binomial_bounds(density: float, share: float, seed: int) -> None:
+def test_the_number_of_impulses_is_within_binomial_bounds(density: float, share: float, seed: int) -> None:
     image = np.random.default_rng(5).uniform(0.1, 0.9, (100, 120, 3)).astype(np.float32)
     noisy = noise.add_impulse_noise(image, ImpulseNoise(density, share), np.random.default_rng(seed))
     white, black = (noisy == 1).all(axis=2), (noisy == 0).all(axis=2)
     count = white.size
     for found, chance in ((white.sum(), density * share), (black.sum(), density * (1 - share))):
         assert abs(found - count * chance) <= 6 * math.sqrt(count * chance * (1 - chance)) + 1
-    spared = ~(white | black)
-    np.testing.assert_array_equal(noisy[spared], image[spared])
+    unchanged = ~(white | black)
+    np.testing.assert_array_equal(noisy[unchanged], image[unchanged])
 
 
 @FAST
@@ -132,8 +132,8 @@ def test_one_wave_is_one_fourier_peak(along_x: int, along_y: int, amplitude: flo
     size = 64
     period = size / math.hypot(along_x, along_y)
     orientation = math.degrees(math.atan2(along_y, along_x))
-    level = PeriodicNoise((Wave(amplitude, period, orientation, phase),))
-    noisy = noise.add_periodic_noise(mid_grey(size, size), level).astype(np.float64)
+    parameters = PeriodicNoise((Wave(amplitude, period, orientation, phase),))
+    noisy = noise.add_periodic_noise(mid_grey(size, size), parameters).astype(np.float64)
     spectrum = np.fft.fft2(noisy - 0.5) / (size * size / 2)
     peak = spectrum[along_y % size, along_x % size]
     assert abs(peak) == pytest.approx(amplitude, rel=1e-3)
@@ -142,11 +142,11 @@ def test_one_wave_is_one_fourier_peak(along_x: int, along_y: int, amplitude: flo
 
 
 def test_orientation_0_makes_vertical_stripes_and_90_horizontal_ones() -> None:
-    upright = noise.render_waves((Wave(0.5, 10, 0),), 20, 30)
-    level = noise.render_waves((Wave(0.5, 10, 90),), 20, 30)
-    assert np.ptp(upright, axis=0).max() < 1e-6
-    assert np.ptp(level, axis=1).max() < 1e-6
-    np.testing.assert_allclose(upright[0, [0, 5, 10]], [0.5, -0.5, 0.5], atol=1e-6)  # a crest on the first pixel
+    vertical = noise.render_waves((Wave(0.5, 10, 0),), 20, 30)
+    horizontal = noise.render_waves((Wave(0.5, 10, 90),), 20, 30)
+    assert np.ptp(vertical, axis=0).max() < 1e-6
+    assert np.ptp(horizontal, axis=1).max() < 1e-6
+    np.testing.assert_allclose(vertical[0, [0, 5, 10]], [0.5, -0.5, 0.5], atol=1e-6)  # a crest on the first pixel
 
 
 def test_strong_stripes_clip() -> None:
@@ -158,18 +158,18 @@ def test_strong_stripes_clip() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_corrupt_rounds_to_the_nearest_grey_level(shape: tuple[int, ...]) -> None:
     image = np.arange(math.prod(shape)).reshape(shape).astype(np.uint8)
-    level = PeriodicNoise((Wave(0.2, 9, 25),))
-    field = noise.render_waves(level.waves, *shape[:2]).astype(np.float64)
+    parameters = PeriodicNoise((Wave(0.2, 9, 25),))
+    field = noise.render_waves(parameters.waves, *shape[:2]).astype(np.float64)
     exact = np.clip(image / 255 + (field if len(shape) == 2 else field[:, :, None]), 0, 1) * 255
-    noisy = noise.corrupt_image(image, level, np.random.default_rng(0))
+    noisy = noise.corrupt_image(image, parameters, np.random.default_rng(0))
     assert noisy.dtype == np.uint8
     assert np.abs(noisy - exact).max() <= 0.5 + 1e-3
 
 
-@pytest.mark.parametrize("level", [GaussianNoise(0), ImpulseNoise(0), PeriodicNoise((Wave(0, 10),))], ids=str)
-def test_no_noise_leaves_every_grey_level_as_it_is(level: NoiseParameters) -> None:
+@pytest.mark.parametrize("parameters", [GaussianNoise(0), ImpulseNoise(0), PeriodicNoise((Wave(0, 10),))], ids=str)
+def test_no_noise_leaves_every_grey_level_as_it_is(parameters: NoiseParameters) -> None:
     image = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    np.testing.assert_array_equal(noise.corrupt_image(image, level, np.random.default_rng(0)), image)
+    np.testing.assert_array_equal(noise.corrupt_image(image, parameters, np.random.default_rng(0)), image)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -224,37 +224,37 @@ def test_other_shapes_are_rejected(shape: tuple[int, ...]) -> None:
 
 def test_the_two_scales_cannot_be_confused() -> None:
     grey_levels, unit = np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.float32)
-    for level in LEVELS:
+    for parameters in PARAMETERS:
         with pytest.raises(PictureError, match=r"expected an array of float32 on the 0\.\.1 scale, .* got uint8"):
-            noise.add_noise(grey_levels, level, np.random.default_rng(0))  # type: ignore[arg-type]
+            noise.add_noise(grey_levels, parameters, np.random.default_rng(0))  # type: ignore[arg-type]
     with pytest.raises(PictureError, match=r"expected an array of uint8 on the 0\.\.255 scale, .* got float32"):
-        noise.corrupt_image(unit, LEVELS[0], np.random.default_rng(0))  # type: ignore[arg-type]
+        noise.corrupt_image(unit, PARAMETERS[0], np.random.default_rng(0))  # type: ignore[arg-type]
     with pytest.raises(PictureError, match="expected an array of uint8"):
         noise.compress_as_jpeg(unit, 80)  # type: ignore[arg-type]
 
 
 @FAST
 @given(seed=SEEDS, height=st.integers(1, 300), width=st.integers(1, 300))
-def test_drawn_levels_lie_in_their_ranges(seed: int, height: int, width: int) -> None:
+def test_sampled_parameters_lie_in_their_ranges(seed: int, height: int, width: int) -> None:
     shape = (height, width, 3)
     for noise_type, levels in noise.DEFAULT_NOISE_RANGES.items():
-        level = noise.sample_noise(levels, np.random.default_rng(seed), shape)
-        assert level == noise.sample_noise(levels, np.random.default_rng(seed), shape)
-        assert noise.noise_type_of(level) is noise_type
-        assert json.loads(json.dumps(dataclasses.asdict(level)))  # plain numbers, fit for a log
-        match level:
+        parameters = noise.sample_noise(levels, np.random.default_rng(seed), shape)
+        assert parameters == noise.sample_noise(levels, np.random.default_rng(seed), shape)
+        assert noise.noise_type_of(parameters) is noise_type
+        assert json.loads(json.dumps(dataclasses.asdict(parameters)))  # plain numbers, fit for a log
+        match parameters:
             case GaussianNoise():
-                assert 0.04 <= level.sigma <= 0.22
+                assert 0.04 <= parameters.sigma <= 0.22
             case ImpulseNoise():
-                assert 0.03 <= level.density <= 0.15
-                assert level.salt_share == 0.5
+                assert 0.03 <= parameters.density <= 0.15
+                assert parameters.salt_share == 0.5
             case PeriodicNoise(waves=(wave,)):
                 shorter = min(height, width)
                 assert 0.155 <= wave.amplitude <= 0.4
                 assert max(2, 0.04 * shorter) <= wave.period <= max(2, 0.23 * shorter)
             case PeriodicNoise():
-                rms = math.sqrt(sum(wave.amplitude**2 for wave in level.waves) / 2)
-                assert 8 <= len(level.waves) <= 48
+                rms = math.sqrt(sum(wave.amplitude**2 for wave in parameters.waves) / 2)
+                assert 8 <= len(parameters.waves) <= 48
                 assert 0.08 - 1e-9 <= rms <= 0.2 + 1e-9
 
 
@@ -265,9 +265,9 @@ def test_clouds_scale_with_the_image_and_average_to_zero(shape: tuple[int, int])
     rng = np.random.default_rng(11)
     reached: set[int] = set()
     for _ in range(8):
-        level = noise.sample_noise(levels, rng, shape)
-        assert isinstance(level, PeriodicNoise)
-        spectrum = np.abs(np.fft.fft2(noise.render_waves(level.waves, *shape))) / math.prod(shape)
+        parameters = noise.sample_noise(levels, rng, shape)
+        assert isinstance(parameters, PeriodicNoise)
+        spectrum = np.abs(np.fft.fft2(noise.render_waves(parameters.waves, *shape))) / math.prod(shape)
         assert spectrum[0, 0] < 1e-4
         y, x = np.nonzero(spectrum > 1e-3)
         y, x = (np.minimum(at, side - at) for at, side in zip((y, x), shape, strict=True))
@@ -277,10 +277,10 @@ def test_clouds_scale_with_the_image_and_average_to_zero(shape: tuple[int, int])
     assert 14 * shape[1] // min(shape) in reached
 
 
-def test_both_kinds_of_periodic_noise_are_drawn() -> None:
+def test_both_kinds_of_periodic_noise_are_sampled() -> None:
     rng = np.random.default_rng(0)
     levels = [noise.sample_noise(noise.PeriodicRange(), rng, (64, 64)) for _ in range(400)]
-    stripes = sum(isinstance(level, PeriodicNoise) and len(level.waves) == 1 for level in levels)
+    stripes = sum(isinstance(parameters, PeriodicNoise) and len(parameters.waves) == 1 for parameters in levels)
     assert abs(stripes - 200) < 60
 
 

@@ -12,8 +12,8 @@ import torch
 from rich.console import Console
 
 from clearcast import load
-from clearcast.core import imaging
 from clearcast.core.errors import OutputError
+from clearcast.core.files import find_image_files
 from clearcast.data.sheet import read_sheet
 from clearcast.inference.verification import verify_bundle
 from clearcast.nn.published import Activation, PublishedClassifier, PublishedDenoiser
@@ -96,6 +96,6 @@ def test_a_run_is_exported_as_a_bundle(noisy_folder: Path, tmp_path: Path) -> No
         weights = (run / stage / "model.safetensors").read_bytes()
         assert (out / f"{stage}.safetensors").read_bytes() == weights
     said = list(load(out, threads=1).predict(noisy_folder / "With-Noise"))
-    assert len(said) == len(imaging.find_image_files(noisy_folder / "With-Noise"))
+    assert len(said) == len(find_image_files(noisy_folder / "With-Noise"))
     assert {each.verdict for each in said} <= {Verdict.OK, Verdict.DEFECT}
     assert {each.error for each in said} == {""}

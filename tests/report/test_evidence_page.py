@@ -178,7 +178,7 @@ def test_a_warning_that_resembles_the_one_of_shared_parts_is_shown(
 
 @pytest.mark.usefixtures("undrawn")
 def test_wrong_references_stand_out(sample: SampleRun, evidence: Evidence, tmp_path: Path) -> None:
-    rows = UsableRows(sheet=cast(Sheet, None), facts={}, left_out=("row 2: ...", "row 3: ..."), wrong_references=2)
+    rows = UsableRows(sheet=cast(Sheet, None), metadata={}, left_out=("row 2: ...", "row 3: ..."), wrong_references=2)
 
     def warn(info: RunInfo) -> None:
         info["warnings"] = wrong_reference_warnings(rows)

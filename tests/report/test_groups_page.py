@@ -39,12 +39,12 @@ def test_contradictions_come_before_doubtful_matches_and_these_before_the_rest(s
     rows[4] = replace(rows[4], label=Label.DEFECT)
     mixed = replace(sheet, rows=tuple(rows))
     paths = [row.reference for row in rows]
-    doubtful = ComparedImages(one=paths[0], other=paths[1], agreement=0.91)
-    sure = ComparedImages(one=paths[6], other=paths[7], agreement=0.99)
-    near = ComparedImages(one=paths[0], other=paths[3], agreement=0.87)
-    far = ComparedImages(one=paths[6], other=paths[3], agreement=0.2)
+    doubtful = ComparedImages(one=paths[0], other=paths[1], match_score=0.91)
+    sure = ComparedImages(one=paths[6], other=paths[7], match_score=0.99)
+    near = ComparedImages(one=paths[0], other=paths[3], match_score=0.87)
+    far = ComparedImages(one=paths[6], other=paths[3], match_score=0.2)
 
-    page = written(mixed, in_threes(mixed, joins=(sure, doubtful), refused=(near, far)), tmp_path)
+    page = written(mixed, in_threes(mixed, matches=(sure, doubtful), non_matches=(near, far)), tmp_path)
 
     places = [page.index(f'<section id="{name}">') for name in ("contradictions", "doubts", "misses", "groups")]
     assert places == sorted(places)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.core import image_bombs as picture_bombs
+from tests.core import image_bombs
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><script>alert(2)</script></svg>'
 LAUGHS = b'<!DOCTYPE l [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]><svg xmlns="http://www.w3.org/2000/svg">&b;</svg>'
@@ -173,7 +173,7 @@ def files() -> dict[str, bytes]:
         "a column": saved(grain(20_000, 1), "PNG"),
         "a thin strip": saved(grain(9, 6000), "PNG"),
         "too many bytes": jpeg + bytes(70_000_000),
-        **picture_bombs.bombs(),
-        **picture_bombs.damaged(),
-        **{kind: data for kind, (data, _) in picture_bombs.of_several_pictures().items()},
+        **image_bombs.decompression_bombs(),
+        **image_bombs.damaged_files(),
+        **{kind: data for kind, (data, _) in image_bombs.files_of_several_images().items()},
     }

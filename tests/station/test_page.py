@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from clearcast.core import imaging
+from clearcast.core.files import find_image_files
 from clearcast.station.api import Station
 from clearcast.station.image_store import ImageStore
 from clearcast.station.log import open_log
@@ -45,7 +45,7 @@ def answer(page: Page, words: str, operator: str = "Ana") -> None:
 def test_upload_to_export_with_a_real_bundle(
     browser: Browser, bundle: Path, noisy_folder: Path, tmp_path: Path
 ) -> None:
-    path = imaging.find_image_files(noisy_folder / "With-Noise")[0]
+    path = find_image_files(noisy_folder / "With-Noise")[0]
     log, shelf = open_log(tmp_path / "log.sqlite"), ImageStore(tmp_path / "pictures")
     station = Station(
         service=InspectionService(bundle, log=log, shelf=shelf), log=log, image_store=shelf, name="line 1", hosts=LOCAL

@@ -8,6 +8,7 @@ import pytest
 from clearcast.bundle.archive import open_package
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
+from clearcast.core.files import find_image_files
 from clearcast.inference.inspector import Inspector
 from clearcast.inference.sources.item import make_file_item
 from clearcast.station.image_store import ImageStore
@@ -28,7 +29,7 @@ def log(tmp_path: Path) -> Iterator[InspectionLog]:
 
 @pytest.fixture
 def pictures(noisy_folder: Path) -> list[Path]:
-    return imaging.find_image_files(noisy_folder / "With-Noise")[:6]
+    return find_image_files(noisy_folder / "With-Noise")[:6]
 
 
 def uploads(pictures: list[Path]) -> list[ImageUpload]:

@@ -22,9 +22,9 @@ from clearcast.synth.corruption import NOISE_LEVEL_COLUMNS, DegradationResult, d
 
 def rendered(size: int = 48, *, grey: bool = False) -> ImageArray:
     """A bright ring on grey, as a camera would see a turned part."""
-    picture = np.full((size, size), 110, np.uint8)
-    cv2.circle(picture, (size // 2, size // 2), size // 3, 190, size // 8)
-    return picture if grey else np.repeat(picture[:, :, None], 3, axis=2)
+    image = np.full((size, size), 110, np.uint8)
+    cv2.circle(image, (size // 2, size // 2), size // 3, 190, size // 8)
+    return image if grey else np.repeat(image[:, :, None], 3, axis=2)
 
 
 def fill(folder: Path, *names: str) -> Path:
@@ -47,7 +47,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_layout_is_that_of_the_reports_data(tmp_path: Path) -> None:
+def test_the_layout_is_that_of_the_published_data(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", "cast_ok_0.jpeg", "cast_def_1.png", "line 2/cast_ok_0.jpg")
     out = tmp_path / "out"
     calls: list[tuple[int, int]] = []
@@ -67,9 +67,12 @@ def test_layout_is_that_of_the_reports_data(tmp_path: Path) -> None:
     ]
     for reference, _, noisy in rows:
         assert (out / reference).read_bytes() == (folder / reference.removeprefix("Without-Noise/")).read_bytes()
-        clean, spoilt = imaging.load_image(out / reference, Channels.RGB), imaging.load_image(out / noisy, Channels.RGB)
-        assert clean.shape == spoilt.shape
-        assert (clean != spoilt).any()
+        clean, noisy_image = (
+            imaging.load_image(out / reference, Channels.RGB),
+            imaging.load_image(out / noisy, Channels.RGB),
+        )
+        assert clean.shape == noisy_image.shape
+        assert (clean != noisy_image).any()
     assert sorted(path.name for path in out.iterdir()) == ["Labels.xlsx", "With-Noise", "Without-Noise", "levels.csv"]
     assert calls == [(1, 3), (2, 3), (3, 3)]
     assert result == DegradationResult(
@@ -97,13 +100,13 @@ def test_levels_list_the_noise_of_each_image(tmp_path: Path) -> None:
             assert float(row["sigma"]) == level["sigma"]
             assert rms / 255 == pytest.approx(level["sigma"], rel=0.15)  # clipping reduces it slightly
         elif row["noise_type"] == "salt_and_pepper":
-            struck = (clean != noisy).all(axis=2).mean()
-            assert struck == pytest.approx(float(row["density"]), abs=6 * math.sqrt(0.15 / 48**2))
+            impulses = (clean != noisy).all(axis=2).mean()
+            assert impulses == pytest.approx(float(row["density"]), abs=6 * math.sqrt(0.15 / 48**2))
         else:
             assert int(row["waves"]) == len(level["waves"])
             strongest = max(level["waves"], key=lambda wave: wave["amplitude"])
-            spelt = [float(row[name]) for name in ("amplitude", "period_px", "orientation_deg", "phase_deg")]
-            assert spelt == [strongest[name] for name in ("amplitude", "period", "orientation", "phase")]
+            values = [float(row[name]) for name in ("amplitude", "period_px", "orientation_deg", "phase_deg")]
+            assert values == [strongest[name] for name in ("amplitude", "period", "orientation", "phase")]
             assert row["sigma"] == ""
 
 
@@ -112,8 +115,8 @@ def test_the_seed_determines_the_images(tmp_path: Path) -> None:
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         degrade_folder(folder, tmp_path / name, seed=seed)
     a, b, c = (files(tmp_path / name) for name in "abc")
-    for made in (a, b, c):
-        made.pop("Labels.xlsx")  # a workbook states when it was made
+    for contents in (a, b, c):
+        contents.pop("Labels.xlsx")  # a workbook states when it was created
     assert a == b
     noisy = [name for name in a if name.startswith("With-Noise")]
     assert all(a[name] != c[name] for name in noisy)
@@ -140,7 +143,7 @@ def test_types_are_balanced(tmp_path: Path, count: int) -> None:
     assert sorted(kinds.values()) == sorted(written.values())
 
 
-def test_bad_images_are_reported_and_do_not_stop_the_run(tmp_path: Path) -> None:
+def test_unusable_images_are_reported_and_do_not_stop_the_run(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", "good.jpeg", "cut.jpeg")
     whole = (folder / "cut.jpeg").read_bytes()
     (folder / "cut.jpeg").write_bytes(whole[: len(whole) // 2])
@@ -202,13 +205,13 @@ def test_a_rotated_photograph_and_its_noisy_image_match(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 2)])
-def test_tiny_images_get_noise_too(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_tiny_images_get_noise(tmp_path: Path, size: tuple[int, int]) -> None:
     for at in range(12):
         imaging.save_image(tmp_path / f"in/{at}.png", np.full((*size, 3), 128, np.uint8))
     assert not degrade_folder(tmp_path / "in", tmp_path / "out", seed=7).failures
 
 
-def test_names_are_text_never_a_formula(tmp_path: Path) -> None:
+def test_names_are_text_and_never_a_formula(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", "=1+1.png", "@sum, x.png", "Wärme 件.png")
     degrade_folder(folder, tmp_path / "out", seed=7)
     with zipfile.ZipFile(tmp_path / "out/Labels.xlsx") as book:
@@ -220,7 +223,7 @@ def test_names_are_text_never_a_formula(tmp_path: Path) -> None:
     ]
 
 
-def test_names_that_no_sheet_can_hold_are_reported(tmp_path: Path) -> None:
+def test_names_that_a_sheet_cannot_store_are_reported(tmp_path: Path) -> None:
     names = ["bell\x07.png", "new\nline.png", "back\\slash.png", "\udcff.png"]
     try:
         folder = fill(tmp_path / "in", "good.png", *names)
@@ -242,7 +245,7 @@ def disks(tmp_path: Path) -> Path:
     return folder
 
 
-def test_of_a_disks_folder_the_listed_images_are_taken_with_their_parts(disks: Path, tmp_path: Path) -> None:
+def test_the_listed_images_of_a_disks_folder_are_used_with_their_parts(disks: Path, tmp_path: Path) -> None:
     with (disks / "parts.csv").open("a") as lines:
         lines.write("pictures/lost.png,C,ok\n../outside.png,C,ok\n")
     fill(tmp_path, "outside.png")
@@ -313,7 +316,7 @@ def test_outputs_are_not_overwritten_or_read_as_inputs(tmp_path: Path) -> None:
     assert degrade_folder(folder, tmp_path / "new", seed=7).labels.is_file()  # an empty folder is fine
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = fill(tmp_path / "in", "0.png")
 
     def full_disk(*_: object) -> None:
@@ -336,7 +339,7 @@ def test_an_interrupted_run_does_not_look_finished(tmp_path: Path) -> None:
     assert not (tmp_path / "out/Labels.xlsx").exists()
 
 
-def test_choices_without_a_meaning_are_refused(tmp_path: Path) -> None:
+def test_invalid_options_are_refused(tmp_path: Path) -> None:
     folder, out = fill(tmp_path / "in", "0.png"), tmp_path / "out"
     with pytest.raises(RecipeError, match="expected a seed of 0 or more, got -1"):
         degrade_folder(folder, out, seed=-1)
@@ -351,7 +354,7 @@ def test_choices_without_a_meaning_are_refused(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_chosen_types_are_dealt_at_the_chosen_levels(tmp_path: Path) -> None:
+def test_chosen_noise_types_are_assigned_with_the_chosen_ranges(tmp_path: Path) -> None:
     folder = fill(tmp_path / "in", *(f"{at}.png" for at in range(6)))
     ranges: dict[NoiseType, NoiseRange] = {
         NoiseType.SALT_AND_PEPPER: ImpulseRange(density=(0.5, 0.5), salt_share=(1, 1)),

@@ -18,7 +18,7 @@ def without_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), depth=st.sampled_from([1, 3]))
-def test_shape_and_type_are_kept_and_the_seed_decides(seed: int, depth: int) -> None:
+def test_shape_and_dtype_are_kept_and_the_seed_determines_the_result(seed: int, depth: int) -> None:
     clean = np.random.default_rng(seed).integers(0, 256, (64, 80) if depth == 1 else (64, 80, 3)).astype(np.uint8)
     one, other = (degrade(clean, np.random.default_rng(seed)) for _ in range(2))
     assert one.noisy.shape == clean.shape
@@ -28,7 +28,7 @@ def test_shape_and_type_are_kept_and_the_seed_decides(seed: int, depth: int) -> 
 
 
 @pytest.mark.usefixtures("without_jpeg")
-def test_levels_and_waves_are_the_truth() -> None:
+def test_levels_and_waves_are_the_true_ones() -> None:
     kinds = set()
     for seed in range(60):
         degraded = degrade(FLAT, np.random.default_rng(seed))
@@ -62,13 +62,13 @@ def test_two_noises_at_once_both_have_a_level(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(("width", "views"), [(6, 8), (8, 4)])
 def test_a_pair_is_flipped_and_rotated_alike_and_keeps_its_shape(width: int, views: int) -> None:
     first = np.arange(6 * width, dtype=np.uint8).reshape(6, width)
-    seen = set()
+    corners = set()
     for seed in range(60):
         one, other = flip_and_rotate([first, first + 100], np.random.default_rng(seed))
         np.testing.assert_array_equal(other, one + 100)
         assert one.shape == first.shape
-        seen.add((int(one[0, 0]), int(one[0, -1])))
-    assert len(seen) == views
+        corners.add((int(one[0, 0]), int(one[0, -1])))
+    assert len(corners) == views
 
 
 def test_jitter_keeps_the_shape_and_stays_close() -> None:

@@ -12,8 +12,8 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
+from clearcast.core.files import find_image_files
 from clearcast.data.images import ImageCache
 from clearcast.train.datasets import (
     EPOCH_STEPS,
@@ -57,7 +57,7 @@ def trainer_config(devices: int) -> TrainerConfig:
 
 def fit_rows(folder: Path, devices: int) -> None:
     noisy, clean = (
-        ImageCache(imaging.find_image_files(folder / name), size=SIDE, channels=Channels.RGB, budget=10**8)
+        ImageCache(find_image_files(folder / name), size=SIDE, channels=Channels.RGB, budget=10**8)
         for name in ("noisy", "clean")
     )
     torch.manual_seed(0)

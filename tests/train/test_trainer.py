@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
+from clearcast.core.files import find_image_files
 from clearcast.data.images import ImageCache
 from clearcast.nn.published import Activation, PublishedClassifier, PublishedDenoiser
 from clearcast.train import trainer
@@ -34,7 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ImageCache:
         imaging.save_image(
             folder / f"{row:02}.png", rng.integers(level - 40, level + 40, (SIZE, SIZE, 3), dtype=np.uint8)
         )
-    return ImageCache(imaging.find_image_files(folder), size=SIZE, channels=Channels.RGB, budget=10**8)
+    return ImageCache(find_image_files(folder), size=SIZE, channels=Channels.RGB, budget=10**8)
 
 
 TARGETS = [row % 2 for row in range(ROWS)]

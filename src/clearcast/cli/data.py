@@ -18,17 +18,17 @@ from clearcast.data.groups import (
     detect_row_groups,
     find_label_errors,
     select_group_images,
-    write_group_doubts,
     write_groups_table,
+    write_match_scores,
 )
 from clearcast.data.groups.row_groups import resolve_row_parts
 from clearcast.data.images import ImageMetadata, read_image_metadata
 from clearcast.data.row_checks import FindingSeverity
 from clearcast.data.sheet import Sheet
 from clearcast.data.validation import (
-    GROUP_DOUBTS_FILE,
     GROUPS_FILE,
     GROUPS_PAGE_FILE,
+    MATCH_SCORES_FILE,
     SheetCheck,
     check_sheet,
     describe_unlisted_files,
@@ -104,9 +104,9 @@ def check(
     rows = options.read(sheet, notes=False)  # notes are among the findings
     print_line(f"Read {rows.place}.")
     with show_progress(console, "Reading images") as progress:
-        facts = read_image_metadata(rows, progress=progress)
-    result = check_sheet(rows, facts=facts)
-    groups = _groups(rows, facts) if out is not None else None
+        metadata = read_image_metadata(rows, progress=progress)
+    result = check_sheet(rows, metadata=metadata)
+    groups = _groups(rows, metadata) if out is not None else None
     if groups is not None:
         result = replace(result, findings=(*result.findings, *find_label_errors(rows.rows, groups.of_rows)))
     _print_check(result)
@@ -116,20 +116,20 @@ def check(
         _print_groups(groups)
         write_findings(result, out, force=force)
         write_groups_table(rows, groups.of_rows, out / GROUPS_FILE)
-        write_group_doubts(groups, out / GROUP_DOUBTS_FILE)
+        write_match_scores(groups, out / MATCH_SCORES_FILE)
         write_groups_page(rows, groups, out / GROUPS_PAGE_FILE)
         print_line(f"Findings: {out}")
     if not result.fit:
         raise typer.Exit(1)
 
 
-def _groups(rows: Sheet, facts: dict[str, ImageMetadata]) -> RowGroups:
+def _groups(rows: Sheet, metadata: dict[str, ImageMetadata]) -> RowGroups:
     """The groups of the sheet's group column or, without one, those found in the images."""
     if any(row.group for row in rows.rows):
-        named = resolve_row_parts(rows, None, find=tuple).of_rows
-        return RowGroups(of_rows=named, images=select_group_images(rows, facts))
+        named = resolve_row_parts(rows, None, detect=tuple).of_rows
+        return RowGroups(of_rows=named, images=select_group_images(rows, metadata))
     with show_progress(console, "Finding images of one part") as progress:
-        return detect_row_groups(rows, facts, progress=progress)
+        return detect_row_groups(rows, metadata, progress=progress)
 
 
 def _print_groups(groups: RowGroups) -> None:
@@ -140,12 +140,12 @@ def _print_groups(groups: RowGroups) -> None:
             f"{shows}; one part is in {max(sizes.values())} of them. A random split would put images of one part into "
             "training and test, and inflate the figures."
         )
-    doubts, misses = groups.doubtful_joins, groups.near_misses
+    doubts, misses = groups.doubtful_matches, groups.near_misses
     if doubts:
-        span = f"{doubts[0].agreement:.2f} to {doubts[-1].agreement:.2f}"
+        span = f"{doubts[0].match_score:.2f} to {doubts[-1].match_score:.2f}"
         print_line(f"{len(doubts)} joins are doubtful (match score {span}); see {GROUPS_PAGE_FILE}")
     if misses:
-        span = f"{misses[-1].agreement:.2f} to {misses[0].agreement:.2f}"
+        span = f"{misses[-1].match_score:.2f} to {misses[0].match_score:.2f}"
         print_line(f"{len(misses)} pairs of groups were nearly joined (match score {span}); see {GROUPS_PAGE_FILE}")
 
 

@@ -1,1 +1,1 @@
-"""The base that everything stands on: types, errors, image decoding and encoding, files, console output."""
+"""Basic modules: errors, images and their decoding, files, console, numbers, spreadsheets and schemas."""

@@ -1,4 +1,6 @@
-r"""Escaping of control characters in terminal output and logs, against terminal escape injection by file names.
+r"""Terminal output and log records: escaping of control characters, and progress bars.
+
+File names can contain terminal escape sequences (terminal escape injection).
 
 Every console of the program is a ``TerminalConsole``. It prints control characters, bidirectional overrides and bytes
 that are not text as escapes such as ``\x1b``.
@@ -12,11 +14,21 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.segment import Segment
 
-_SPECIAL = re.compile(r"[^\x20-\x7e\n\t]")
+ProgressCallback = Callable[[int, int], None]
+"""Progress callback: called with (done, total); total is 0 if unknown."""
+
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\n\t]")  # candidates: some of them are printable, such as letters
 
 
 def escape_unprintable(text: str, *, lines: bool = True) -> str:
@@ -29,7 +41,7 @@ def escape_unprintable(text: str, *, lines: bool = True) -> str:
     >>> print(escape_unprintable("a\x1b[31m\u202egpj.exe"), escape_unprintable("a\nb", lines=False))
     a\x1b[31m\u202egpj.exe a\nb
     """
-    escaped = _SPECIAL.sub(_escape, text)
+    escaped = _UNPRINTABLE.sub(_escape, text)
     return escaped if lines else escaped.replace("\n", "\\n").replace("\t", "\\t")
 
 
@@ -62,10 +74,6 @@ class EscapedLogRecord(logging.LogRecord):
         return escape_unprintable(super().getMessage())
 
 
-ProgressCallback = Callable[[int, int], None]
-"""Progress callback: called with (done, total); total is 0 if unknown."""
-
-
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> str:
         return f"{task.speed:.1f} per second" if task.speed else ""
@@ -81,6 +89,6 @@ def show_progress(console: Console, title: str, *, rate: bool = False) -> Iterat
     columns += [_Rate()] if rate else []
     if not console.is_terminal:
         console.print(f"{title} ...", highlight=False)
-    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total or None)

@@ -1,4 +1,4 @@
-"""Stages of a study: order, headings, dependencies and published results."""
+"""Stages of a study with their published results, and the schema of ``evidence.json``."""
 
 from enum import StrEnum
 from typing import NotRequired, TypedDict
@@ -57,12 +57,12 @@ def parse_stages(text: str) -> tuple[Stage, ...]:
     ['noisy', 'denoised']
     """
     names = {str(number): stage for number, stage in enumerate(_NUMBERED)} | {stage.value: stage for stage in _NUMBERED}
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    unknown = [word for word in words if word not in names]
-    if unknown or not words:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    unknown = [part for part in parts if part not in names]
+    if unknown or not parts:
         raise RecipeError(f"unknown stage {', '.join(unknown) or repr(text)}; expected one of {', '.join(names)}")
-    wanted = {names[word] for word in words}
-    return tuple(stage for stage in Stage if stage in wanted)
+    selected = {names[part] for part in parts}
+    return tuple(stage for stage in Stage if stage in selected)
 
 
 class ValueWithCI(TypedDict):
@@ -101,7 +101,7 @@ class ReliabilityBin(TypedDict):
 class CalibrationResult(TypedDict):
     """Temperature scaling fitted on validation images, by fold, and measured on test images."""
 
-    temperatures: list[float]  # one a fold
+    temperatures: list[float]  # one per fold
     validation_images: int
     error_before: ValueWithCI  # expected calibration error, 0..1
     error_after: ValueWithCI
@@ -112,7 +112,7 @@ class CalibrationResult(TypedDict):
 class OperatingPoint(TypedDict):
     """Rates of a threshold on the test images. Escape: a defect called ok. Overkill: an ok part called defect."""
 
-    thresholds: list[float]  # of the (calibrated) probability of defect, one a fold
+    thresholds: list[float]  # of the (calibrated) probability of defect, one per fold
     defects: int
     escapes: int
     escape: ValueWithCI  # escapes / defects
@@ -150,7 +150,7 @@ class RetakeResult(TypedDict):
     """
 
     asked: str  # such as "at most 2% wrong verdicts among those given"
-    cutoffs: list[float]  # log-odds from the threshold, one a fold; images nearer to it are retaken
+    cutoffs: list[float]  # log-odds from the threshold, one per fold; images nearer to it are retaken
     retaken: int
     coverage: ValueWithCI
     risk: ValueWithCI

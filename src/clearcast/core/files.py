@@ -1,4 +1,8 @@
-"""Atomic file replacement and file permissions."""
+"""Files: atomic replacement, permissions, escaping of names, and recognition of image files.
+
+An image file is recognised by its suffix or its signature (first bytes). Hidden files and those of operating systems
+are ignored.
+"""
 
 import hashlib
 import logging
@@ -11,7 +15,36 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
+SIGNATURE_BYTES = 16  # length of the longest signature
+
 _LONGEST_NAME = 255  # bytes; the limit of nearly all file systems
+_ESCAPES = re.compile(r"\\u(005c|d[89a-f][0-9a-f]{2})")
+_UNSAFE = re.compile(r"\\(?=u005c|ud[89a-f][0-9a-f]{2})|[\ud800-\udfff]")
+
+_IGNORED_NAMES = frozenset(
+    {
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "system volume information",
+        "__macosx",
+        "thumbs.db",
+        "desktop.ini",
+        ".ds_store",
+    }
+)
+_JPEG = b"\xff\xd8\xff"
+_SIGNATURES = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|II\*\x00|MM\x00\*|RIFF....WEBP|BM....\x00\x00\x00\x00", re.DOTALL
+)
+_UNFINISHED = frozenset(
+    {".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".upload", ".lock"}
+)
+_MOTION_JPEG = frozenset({".mjpeg", ".mjpg"})  # videos with the signature of JPEG
+_SHOWN_SUFFIX = re.compile(r"\.[^\s.]{1,15}")
+_SHOWN_KINDS = 10
+
 _logger = logging.getLogger(__name__)
 
 
@@ -55,17 +88,13 @@ def restrict_to_owner(path: Path) -> None:
         _logger.warning("%s: was readable by every user of this machine; restricted it to its owner", path)
 
 
-_ESCAPED = re.compile(r"\\u(005c|d[89a-f][0-9a-f]{2})")
-_TO_ESCAPE = re.compile(r"\\(?=u005c|ud[89a-f][0-9a-f]{2})|[\ud800-\udfff]")
-
-
 def escape_name(name: str) -> str:
     r"""Escape a file name to text without surrogates; ``unescape_name`` is the inverse.
 
     >>> print(escape_name("bad\udcff.jpg"), escape_name(r"bad\udcff.jpg"), escape_name(r"a\b.jpg"))
     bad\udcff.jpg bad\u005cudcff.jpg a\b.jpg
     """
-    return _TO_ESCAPE.sub(lambda match: f"\\u{ord(match[0]):04x}", name)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", name)
 
 
 def unescape_name(text: str) -> str:
@@ -74,41 +103,16 @@ def unescape_name(text: str) -> str:
     >>> unescape_name(r"bad\u005cudcff.jpg") == r"bad\udcff.jpg"
     True
     """
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+    return _ESCAPES.sub(lambda match: chr(int(match[1], 16)), text)
 
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"})
-SIGNATURE_BYTES = 16  # length of the longest signature
-
-_LITTER = frozenset(
-    {
-        "@eadir",
-        "#recycle",
-        "$recycle.bin",
-        "system volume information",
-        "__macosx",
-        "thumbs.db",
-        "desktop.ini",
-        ".ds_store",
-    }
-)
-_JPEG = b"\xff\xd8\xff"
-_MAGIC = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|II\*\x00|MM\x00\*|RIFF....WEBP|BM....\x00\x00\x00\x00", re.DOTALL)
-_UNFINISHED = frozenset(
-    {".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".upload", ".lock"}
-)
-_MOTION_JPEG = frozenset({".mjpeg", ".mjpg"})  # videos with the signature of JPEG
-_SHOWN_SUFFIX = re.compile(r"\.[^\s.]{1,15}")
-_SHOWN_KINDS = 10
-
-
-def is_litter(name: str) -> bool:
+def is_ignored_name(name: str) -> bool:
     """Whether a file or folder is hidden, or left behind by an operating system, by its name.
 
-    >>> is_litter("Thumbs.db"), is_litter("._part.jpg"), is_litter("part.jpg")
+    >>> is_ignored_name("Thumbs.db"), is_ignored_name("._part.jpg"), is_ignored_name("part.jpg")
     (True, True, False)
     """
-    return name.startswith(".") or name.casefold() in _LITTER
+    return name.startswith(".") or name.casefold() in _IGNORED_NAMES
 
 
 def has_image_suffix(name: str) -> bool:
@@ -145,7 +149,7 @@ def is_image_file(name: str, head: Callable[[], bytes]) -> bool:
         first_bytes = head()
     except Exception:  # zips and object stores raise many types; an unreadable file is not an image
         return False
-    return first_bytes.startswith(_JPEG) if suffix else _MAGIC.match(first_bytes) is not None
+    return first_bytes.startswith(_JPEG) if suffix else _SIGNATURES.match(first_bytes) is not None
 
 
 def read_first_bytes(path: str | Path) -> bytes:
@@ -196,12 +200,15 @@ def format_file_kinds(counts: Counter[str]) -> str:
     return ", ".join(f"{kind} {counts[kind]:,}" for kind in shown) + (f" and {more} more kinds" if more else "")
 
 
-def find_images_below(folder: Path, others: OtherFileCounts | None = None) -> list[Path]:
-    """List all images below a folder, sorted by path, and count other files. Links to folders are not followed."""
+def find_image_files(folder: Path, others: OtherFileCounts | None = None) -> list[Path]:
+    """List all images below a folder, sorted by path, and count other files in ``others``.
+
+    Links to folders are not followed.
+    """
     found: list[Path] = []
     for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_litter(name)]
-        for name in filter(_is_not_litter, names):
+        folders[:] = [name for name in folders if not is_ignored_name(name)]
+        for name in filter(_is_not_ignored, names):
             path = Path(parent, name)
             if not path.is_file():
                 continue
@@ -213,13 +220,13 @@ def find_images_below(folder: Path, others: OtherFileCounts | None = None) -> li
 
 
 def list_files(folder: Path) -> Iterator[str]:
-    """Iterate over the names of the files in a folder without litter, sorted; empty if the folder cannot be listed."""
+    """Iterate over the names of the files in a folder, sorted; see ``is_ignored_name``. Ignore an unreadable folder."""
     try:
         with os.scandir(folder) as entries:
-            yield from sorted(entry.name for entry in entries if _is_not_litter(entry.name) and entry.is_file())
+            yield from sorted(entry.name for entry in entries if _is_not_ignored(entry.name) and entry.is_file())
     except OSError:
         return
 
 
-def _is_not_litter(name: str) -> bool:
-    return not is_litter(name)
+def _is_not_ignored(name: str) -> bool:
+    return not is_ignored_name(name)

@@ -1,4 +1,4 @@
-"""Image decoding, resizing and encoding, shared by training and inspection.
+"""Images: reading, decoding, resizing, encoding and writing, shared by training and inspection.
 
 An image is a uint8 array of shape (height, width, 3) in RGB order, or (height, width) for grey, with values 0..255.
 Networks get these values divided by 255, without further normalisation.
@@ -9,17 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from clearcast.core.decoding.image_info import Channels as Channels
-from clearcast.core.decoding.image_info import DecodingError, ImageStructure
-from clearcast.core.decoding.image_info import ImageArray as ImageArray
-from clearcast.core.decoding.image_info import ImageHeader as ImageHeader
+from clearcast.core.decoding.image_info import Channels, DecodingError, ImageArray, ImageHeader, ImageStructure
 from clearcast.core.decoding.isolation import decode_in_sandbox
 from clearcast.core.decoding.pixels import decode_pixels, read_image_header
 from clearcast.core.decoding.structure import read_image_structure
 from clearcast.core.errors import PictureError, PictureFault, first_error_line
-from clearcast.core.files import IMAGE_SUFFIXES, OtherFileCounts, find_images_below
 
-READABLE_SUFFIXES = IMAGE_SUFFIXES
 MAX_IMAGE_PIXELS = 100_000_000  # six times 4096 x 4096; a few kilobytes can unpack to gigabytes
 MAX_IMAGE_SIDE = 2**20  # pixels; OpenCV's limit
 MAX_IMAGE_BYTES = 512 * 1024 * 1024
@@ -76,10 +71,10 @@ def decode_image(data: bytes, channels: Channels, name: str = "image") -> ImageA
 
     Raises:
         PictureError: the image is truncated, partly transparent, has more than 8 bits per channel, or is refused by
-            ``probe`` or a decoder.
+            ``probe_image`` or a decoder.
     """
-    structure, info = _examine(data, name)
-    _refuse_unknown_scale(info, name)
+    structure, header = _examine(data, name)
+    _refuse_unknown_scale(header, name)
     if structure.truncated:
         raise PictureError(
             PictureFault.TRUNCATED, f"{name}: truncated or damaged ({structure.truncated}); copy the file again"
@@ -87,8 +82,8 @@ def decode_image(data: bytes, channels: Channels, name: str = "image") -> ImageA
     strictly = structure.has_trailing_data
     try:
         if structure.bounded:
-            return decode_pixels(data, channels, strictly=strictly, transparent=info.transparent)
-        return decode_in_sandbox(data, structure, channels, strictly=strictly, transparent=info.transparent)
+            return decode_pixels(data, channels, strictly=strictly, transparent=header.transparent)
+        return decode_in_sandbox(data, structure, channels, strictly=strictly, transparent=header.transparent)
     except DecodingError as error:
         raise PictureError(error.fault, f"{name}: {error}") from None
     except Exception as error:  # decoders raise many types for a damaged file
@@ -96,7 +91,7 @@ def decode_image(data: bytes, channels: Channels, name: str = "image") -> ImageA
 
 
 def load_image(path: Path, channels: Channels) -> ImageArray:
-    """Read and decode one image file; see ``read_image_bytes`` and ``decode``."""
+    """Read and decode one image file; see ``read_image_bytes`` and ``decode_image``."""
     return decode_image(read_image_bytes(path), channels, str(path))
 
 
@@ -148,11 +143,6 @@ def save_image(path: Path, image: ImageArray, *, jpeg_quality: int = 95) -> None
     path.write_bytes(encode_image(image, path.suffix, jpeg_quality=jpeg_quality))
 
 
-def find_image_files(folder: Path, others: OtherFileCounts | None = None) -> list[Path]:
-    """List all image files below a folder, sorted by path, and count other files in ``others``; see ``file_kinds``."""
-    return find_images_below(folder, others)
-
-
 def _longest_side(suffix: str) -> int:
     return _LONGEST_SIDES.get(suffix.lower(), _LONGEST_SIDE)
 
@@ -163,10 +153,10 @@ def _examine(data: bytes, name: str) -> tuple[ImageStructure, ImageHeader]:
         structure = read_image_structure(data)
         if structure:
             _refuse_size(structure.width, structure.height)
-            info = read_image_header(data, structure)
-            _refuse_size(info.width, info.height)
+            header = read_image_header(data, structure)
+            _refuse_size(header.width, header.height)
             _refuse_several(structure)
-            return structure, info
+            return structure, header
     except DecodingError as error:
         raise PictureError(error.fault, f"{name}: {error}") from None
     except Exception:  # Pillow raises AssertionError, struct.error, RecursionError and more for damaged headers
@@ -203,15 +193,15 @@ def _refuse_several(structure: ImageStructure) -> None:
         )
 
 
-def _refuse_unknown_scale(info: ImageHeader, name: str) -> None:
+def _refuse_unknown_scale(header: ImageHeader, name: str) -> None:
     """Refuse pixel types whose full scale the file does not state, such as 12 bits in 16, floats and CMYK."""
-    if info.bits > 8:
+    if header.bits > 8:
         raise PictureError(
             PictureFault.UNSUPPORTED,
-            f"{name}: {info.format} with {info.bits} bits per channel; the full scale (10, 12 or 16 bits) is unknown: "
-            "convert it to 8-bit grey or RGB with your camera's scale",
+            f"{name}: {header.format} with {header.bits} bits per channel; the full scale (10, 12 or 16 bits) is "
+            "unknown: convert it to 8-bit grey or RGB with your camera's scale",
         )
-    if info.mode not in _MODES | _ALPHA_MODES:
+    if header.mode not in _MODES | _ALPHA_MODES:
         raise PictureError(
-            PictureFault.UNSUPPORTED, f"{name}: {info.format} of mode {info.mode}; save it as 8-bit grey or RGB"
+            PictureFault.UNSUPPORTED, f"{name}: {header.format} of mode {header.mode}; save it as 8-bit grey or RGB"
         )

@@ -1,4 +1,7 @@
-"""Range and finiteness checks for model outputs; a comparison with NaN is never true, so it rejects nothing."""
+"""Checks of the range and finiteness of model outputs, and log-odds of probabilities.
+
+The checks ask what is allowed and negate it, since every comparison with NaN is false.
+"""
 
 from typing import Final, overload
 
@@ -8,6 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from clearcast.core.errors import ModelOutputError
 
 PROBABILITY_ROUNDING = 1e-6  # by how much rounding may move a float32 probability outside 0..1
+PROBABILITY_CLAMP: Final = 1e-12  # probabilities nearer than this to 0 and 1 have the same log-odds, about -28 and 28
+FLOAT32_PROBABILITY_CLAMP: Final = 1e-7  # the same for probabilities in float32, which has no finer steps just below 1
+
+_Floats = NDArray[np.float64]
 
 
 def require_finite(name: str, values: ArrayLike, remedy: str = "") -> None:
@@ -60,12 +67,6 @@ def require_shares(name: str, values: NDArray[np.float32]) -> NDArray[np.float32
     if wrong.size:
         raise ModelOutputError(f"{name}: expected numbers from 0 to 1, got {wrong.flat[0]}")
     return np.clip(values, 0, 1)
-
-
-PROBABILITY_CLAMP: Final = 1e-12  # probabilities nearer than this to 0 and 1 have the same log-odds, about -28 and 28
-FLOAT32_PROBABILITY_CLAMP: Final = 1e-7  # the same for probabilities in float32, which has no finer steps just below 1
-
-_Floats = NDArray[np.float64]
 
 
 @overload

@@ -1,1 +1,1 @@
-"""From a sheet to what networks are fed: sheet, frames, split, images in memory."""
+"""Data sets: sheet, validation, groups, splits and image cache."""

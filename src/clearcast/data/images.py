@@ -1,4 +1,4 @@
-"""Thumbnails of images, for comparing them."""
+"""Images of a sheet: metadata with comparison thumbnails, and the cache of decoded images."""
 
 import hashlib
 import math
@@ -35,7 +35,7 @@ def make_comparison_thumbnail(grey: ImageArray) -> ThumbnailArray:
 class ImageMetadata:
     """Metadata of an image file: header, hash and thumbnail, or the reason why the file cannot be used."""
 
-    info: ImageHeader | None = None
+    header: ImageHeader | None = None
     sha256: str = ""
     thumbnail: ThumbnailArray | None = field(default=None, repr=False, compare=False)
     fault: PictureFault | None = None
@@ -43,38 +43,45 @@ class ImageMetadata:
 
 
 def read_image_metadata(sheet: Sheet, *, progress: ProgressCallback | None = None) -> dict[str, ImageMetadata]:
-    """Read and decode each image of the sheet once; the keys are the paths of the rows."""
+    """Read and decode each image of a sheet once.
+
+    Returns:
+        The metadata by the paths of the rows.
+    """
     paths = list(dict.fromkeys(path for row in sheet.rows for path in (row.noisy, row.reference) if path))
-    facts: dict[str, ImageMetadata] = {}
+    metadata: dict[str, ImageMetadata] = {}
     files = FileNameIndex(sheet.root)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, (path, fact) in enumerate(
-            zip(paths, pool.map(_read_metadata, map(sheet.resolve, paths)), strict=True), 1
-        ):
-            facts[path] = replace(fact, message=fact.message + files.advice(path)) if _is_missing(fact) else fact
+        read = pool.map(_read_metadata, map(sheet.resolve, paths))
+        for done, (path, entry) in enumerate(zip(paths, read, strict=True), 1):
+            metadata[path] = _with_advice(entry, path, files)
             if progress:
                 progress(done, len(paths))
-    return facts
+    return metadata
 
 
-def _is_missing(fact: ImageMetadata) -> bool:
-    return fact.fault is PictureFault.MISSING
+def _with_advice(entry: ImageMetadata, path: str, files: FileNameIndex) -> ImageMetadata:
+    """Add advice about the file name to the message about a missing file."""
+    missing = entry.fault is PictureFault.MISSING
+    return replace(entry, message=entry.message + files.advice(path)) if missing else entry
 
 
 def _read_metadata(path: Path) -> ImageMetadata:
     try:
         data = imaging.read_image_bytes(path)
-        info = imaging.probe_image(data, str(path))
+        header = imaging.probe_image(data, str(path))
         grey = imaging.decode_image(data, Channels.GREY, str(path))  # also verifies that the file is complete
     except PictureError as error:
         return ImageMetadata(fault=error.fault, message=str(error))
     height, width = grey.shape
-    info = replace(info, width=width, height=height)  # with the EXIF orientation applied
-    return ImageMetadata(info=info, sha256=hashlib.sha256(data).hexdigest(), thumbnail=make_comparison_thumbnail(grey))
+    header = replace(header, width=width, height=height)  # with the EXIF orientation applied
+    return ImageMetadata(
+        header=header, sha256=hashlib.sha256(data).hexdigest(), thumbnail=make_comparison_thumbnail(grey)
+    )
 
 
 class ImageCache:
-    """Image cache that returns batches, resized to one square size; images beyond the budget are decoded each time.
+    """Cache of decoded images, resized to one square size; images beyond the budget are decoded each time.
 
     Args:
         paths: the image files, indexed by row.
@@ -134,13 +141,13 @@ class ImageCache:
     def batch(self, rows: Sequence[int]) -> NDArray[np.uint8]:
         """Return the images of these rows: uint8 (len(rows), size, size, channels), values 0..255."""
         images = np.empty((len(rows), *self._cached.shape[1:]), np.uint8)
-        missing = [(place, row) for place, row in enumerate(rows) if row >= len(self._cached)]
-        for place, row in enumerate(rows):
+        missing = [(position, row) for position, row in enumerate(rows) if row >= len(self._cached)]
+        for position, row in enumerate(rows):
             if row < len(self._cached):
-                images[place] = self._cached[row]
+                images[position] = self._cached[row]
         decoded = self._pool.map(self._load, [row for _, row in missing])
-        for (place, _), image in zip(missing, decoded, strict=True):
-            images[place] = image
+        for (position, _), image in zip(missing, decoded, strict=True):
+            images[position] = image
         return images
 
     def _cache_row(self, row: int) -> None:

@@ -2,7 +2,7 @@
 
 Thumbnails are compared by their partially whitened spectrum, so that the few frequencies of periodic noise have little
 weight, however strong the noise is. Another reference or orientation is accepted only if it fits far better than noise
-explains. So similar parts and symmetric parts cause no false alarms.
+explains. So similar parts and symmetric parts cause no false positives.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +20,28 @@ _MAX_FREQUENCY = 12.0  # periods per image; above, noise dominates thumbnails
 _WHITENING = 0.75  # amplitudes are divided by this power of themselves: 0 changes nothing, 1 keeps only the phases
 _SIGNIFICANCE = 4.0  # standard deviations; correct pairs of castings reach 1.1, of magnetic tiles 3.1
 _MIN_CORRELATION = 0.4  # of an alternative with the noisy image; noise alone reaches 0.3
-_INDEPENDENT = 1 / 1.5**2  # share of independent frequencies: a Hann window has a noise bandwidth of 1.5 per axis
+_INDEPENDENT_SHARE = 1 / 1.5**2  # share of independent frequencies: a Hann window has a noise bandwidth of 1.5 per axis
 _MIN_GAIN = 0.05  # in correlation; smaller differences can be caused by encoding or focus
 _OWN_BONUS = 0.01  # in correlation; prefers the named reference, rotated, to another one that fits hardly better
 _ORIENTATIONS = 8
 _MAX_COMPARISONS = 5 * 10**8  # of vectors; some 25 seconds on one core
 _SAMPLE = 256  # references used to select the rows to compare, if there are too many for a full search
 _CHUNK = 512  # references compared at a time
+
+_ORIENTATION_NAMES = (
+    "",
+    "mirrored left to right",
+    "rotated by 90 degrees counterclockwise",
+    "rotated by 90 degrees counterclockwise and mirrored left to right",
+    "rotated by 180 degrees",
+    "mirrored top to bottom",
+    "rotated by 90 degrees clockwise",
+    "rotated by 90 degrees clockwise and mirrored left to right",
+)
+
+_WINDOW = np.outer(
+    np.hanning(COMPARISON_THUMBNAIL_SIDE + 2)[1:-1], np.hanning(COMPARISON_THUMBNAIL_SIDE + 2)[1:-1]
+).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,31 +71,21 @@ class ReferenceMismatch:
         )
 
 
-_ORIENTATION_NAMES = (
-    "",
-    "mirrored left to right",
-    "rotated by 90 degrees counterclockwise",
-    "rotated by 90 degrees counterclockwise and mirrored left to right",
-    "rotated by 180 degrees",
-    "mirrored top to bottom",
-    "rotated by 90 degrees clockwise",
-    "rotated by 90 degrees clockwise and mirrored left to right",
-)
-
-
-def find_reference_mismatches(rows: Sequence[SheetRow], facts: Mapping[str, ImageMetadata]) -> list[ReferenceMismatch]:
+def find_reference_mismatches(
+    rows: Sequence[SheetRow], metadata: Mapping[str, ImageMetadata]
+) -> list[ReferenceMismatch]:
     """Find the rows whose reference does not match while another one of the sheet does, in one of eight orientations.
 
     Each row is compared with its own reference, rotated and mirrored. In sheets of more than some 7,900 rows, only the
     most suspicious rows are compared with all references. Rows without a reference are skipped.
     """
-    thumbnails = {path: fact.thumbnail for path, fact in facts.items() if fact.thumbnail is not None}
+    thumbnails = {path: entry.thumbnail for path, entry in metadata.items() if entry.thumbnail is not None}
     paired = [row for row in rows if row.noisy in thumbnails and row.reference in thumbnails]
     if not paired:
         return []
     names = list(dict.fromkeys(row.reference for row in paired))
-    place = {name: number for number, name in enumerate(names)}
-    named = np.array([place[row.reference] for row in paired])
+    indices = {name: index for index, name in enumerate(names)}
+    named = np.array([indices[row.reference] for row in paired])
     noisy = _vectors(np.stack([thumbnails[row.noisy] for row in paired]))
     references = np.stack([thumbnails[name] for name in names])
     best = _BestMatches(noisy, _vectors(references[named]))
@@ -144,7 +149,7 @@ def _is_better(
     """
     gain = fit - own_fit
     distance = np.sqrt(np.maximum(2 - 2 * similarity, 1e-6))
-    noise = np.sqrt((1 - np.square(np.clip(fit, 0, 1))) / (count * _INDEPENDENT))
+    noise = np.sqrt((1 - np.square(np.clip(fit, 0, 1))) / (count * _INDEPENDENT_SHARE))
     better: NDArray[np.bool_] = (
         (fit > _MIN_CORRELATION) & (gain > _MIN_GAIN) & (gain > _SIGNIFICANCE * distance * noise)
     )
@@ -217,7 +222,4 @@ def _frequencies() -> NDArray[np.bool_]:
     return counted
 
 
-_WINDOW = np.outer(
-    np.hanning(COMPARISON_THUMBNAIL_SIDE + 2)[1:-1], np.hanning(COMPARISON_THUMBNAIL_SIDE + 2)[1:-1]
-).astype(np.float32)
 _FREQUENCIES = _frequencies()

@@ -33,16 +33,16 @@ class SheetFinding:
     path: str = ""
 
 
-def find_row_findings(rows: Sequence[SheetRow], facts: MetadataByPath) -> list[SheetFinding]:
+def find_row_findings(rows: Sequence[SheetRow], metadata: MetadataByPath) -> list[SheetFinding]:
     """Find all errors and warnings of single rows, their images, and rows that share images."""
     return [
-        *_row_problems(rows),
-        *_contradictions(rows),
-        *_broken_images(rows, facts),
-        *_size_mismatches(rows, facts),
-        *_wrong_references(rows, facts),
-        *_identical_files(rows, facts),
-        *_noise_free(rows, facts),
+        *_find_row_problems(rows),
+        *_find_contradictions(rows),
+        *_find_broken_images(rows, metadata),
+        *_find_size_mismatches(rows, metadata),
+        *_find_wrong_references(rows, metadata),
+        *_find_identical_files(rows, metadata),
+        *_find_noise_free_images(rows, metadata),
     ]
 
 
@@ -52,13 +52,13 @@ def _error(kind: str, message: str, row: SheetRow, path: str = "") -> SheetFindi
     )
 
 
-def _row_problems(rows: Iterable[SheetRow]) -> Iterator[SheetFinding]:
+def _find_row_problems(rows: Iterable[SheetRow]) -> Iterator[SheetFinding]:
     for row in rows:
         for problem in row.problems:
             yield _error("row not understood", problem, row)
 
 
-def _contradictions(rows: Iterable[SheetRow]) -> Iterator[SheetFinding]:
+def _find_contradictions(rows: Iterable[SheetRow]) -> Iterator[SheetFinding]:
     """Find noisy images listed in several rows: a contradiction if the rows differ, else a duplicate (leakage).
 
     Several noisy images may share a reference if they have the same label.
@@ -92,17 +92,17 @@ def _differences(one: SheetRow, other: SheetRow, *fields: str) -> str:
     )
 
 
-def _broken_images(rows: Iterable[SheetRow], facts: MetadataByPath) -> Iterator[SheetFinding]:
+def _find_broken_images(rows: Iterable[SheetRow], metadata: MetadataByPath) -> Iterator[SheetFinding]:
     for row in rows:
         for path in dict.fromkeys((row.noisy, row.reference)):
-            fact = facts.get(path)
-            if fact and fact.fault:
-                yield _error(f"{fact.fault} picture", fact.message, row, path)
+            entry = metadata.get(path)
+            if entry and entry.fault:
+                yield _error(f"{entry.fault} picture", entry.message, row, path)
 
 
-def _size_mismatches(rows: Iterable[SheetRow], facts: MetadataByPath) -> Iterator[SheetFinding]:
+def _find_size_mismatches(rows: Iterable[SheetRow], metadata: MetadataByPath) -> Iterator[SheetFinding]:
     for row in rows:
-        noisy, reference = (facts[path].info if path in facts else None for path in (row.noisy, row.reference))
+        noisy, reference = (metadata[path].header if path in metadata else None for path in (row.noisy, row.reference))
         if noisy and reference and (noisy.width, noisy.height) != (reference.width, reference.height):
             message = (
                 f"the noisy image has {noisy.width}x{noisy.height} pixels, but its reference {row.reference} has "
@@ -111,20 +111,20 @@ def _size_mismatches(rows: Iterable[SheetRow], facts: MetadataByPath) -> Iterato
             yield _error("unequal pair", message, row)
 
 
-def _wrong_references(rows: Sequence[SheetRow], facts: MetadataByPath) -> Iterator[SheetFinding]:
+def _find_wrong_references(rows: Sequence[SheetRow], metadata: MetadataByPath) -> Iterator[SheetFinding]:
     """Find references that show another part, or are rotated or mirrored: training on them would be wrong."""
-    for mismatch in find_reference_mismatches(rows, facts):
+    for mismatch in find_reference_mismatches(rows, metadata):
         yield _error(WRONG_REFERENCE_KIND, mismatch.message, mismatch.row)
 
 
-def _identical_files(rows: Iterable[SheetRow], facts: MetadataByPath) -> Iterator[SheetFinding]:
+def _find_identical_files(rows: Iterable[SheetRow], metadata: MetadataByPath) -> Iterator[SheetFinding]:
     """Find files with the same bytes under several names, among the noisy images and among the references."""
     for role in ("noisy", "reference"):
         by_hash: dict[str, dict[str, SheetRow]] = defaultdict(dict)
         for row in rows:
             path = getattr(row, role)
-            if path in facts and facts[path].sha256:
-                by_hash[facts[path].sha256].setdefault(path, row)
+            if path in metadata and metadata[path].sha256:
+                by_hash[metadata[path].sha256].setdefault(path, row)
         for copies in by_hash.values():
             yield from _compare_copies(role, list(copies.items()))
 
@@ -140,18 +140,18 @@ def _compare_copies(role: str, copies: list[tuple[str, SheetRow]]) -> Iterator[S
             yield _copy(f"identical to the {role} image {original} of row {first.number}, byte for byte", row, path)
 
 
-def find_noise_free_rows(rows: Sequence[SheetRow], facts: MetadataByPath) -> list[SheetRow]:
+def find_noise_free_rows(rows: Sequence[SheetRow], metadata: MetadataByPath) -> list[SheetRow]:
     """Find the rows with a noise type whose noisy image is identical to its reference, byte for byte."""
-    return [row for row in rows if row.noise_type is not NoiseType.NONE and _is_its_reference(row, facts)]
+    return [row for row in rows if row.noise_type is not NoiseType.NONE and _is_its_reference(row, metadata)]
 
 
-def _is_its_reference(row: SheetRow, facts: MetadataByPath) -> bool:
-    noisy, reference = (facts[path].sha256 if path in facts else "" for path in (row.noisy, row.reference))
+def _is_its_reference(row: SheetRow, metadata: MetadataByPath) -> bool:
+    noisy, reference = (metadata[path].sha256 if path in metadata else "" for path in (row.noisy, row.reference))
     return bool(noisy) and noisy == reference
 
 
-def _noise_free(rows: Sequence[SheetRow], facts: MetadataByPath) -> Iterator[SheetFinding]:
-    for row in find_noise_free_rows(rows, facts):
+def _find_noise_free_images(rows: Sequence[SheetRow], metadata: MetadataByPath) -> Iterator[SheetFinding]:
+    for row in find_noise_free_rows(rows, metadata):
         yield _copy(f"identical to its reference {row.reference}, byte for byte, so it has no noise", row, row.noisy)
 
 

@@ -1,4 +1,7 @@
-"""Parser for the rows of a sheet: paths, noise type, label, part and subset, with the problems of each row."""
+"""Sheets: reading options, and parsing of rows into paths, noise type, label, part and subset.
+
+Errors of a row are collected in its ``problems``; only errors of the whole sheet are raised.
+"""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +25,12 @@ from clearcast.data.vocabulary import LabelVocabulary, PathLabelParser, parse_no
 from clearcast.noise.registry import NoiseType
 from clearcast.types import Label, Subset
 
+SHEET_SUFFIXES = tuple(TABLE_READERS)
 UNKNOWN_REFERENCE = "unknown"  # in place of a reference's path: there is no noise-free image
-_PATHS = ("noisy", "reference")
-_REQUIRED = 3  # number of required columns, which come first: both paths and the noise type
+_PATH_ROLES = ("noisy", "reference")
+_REQUIRED_COLUMNS = 3  # number of required columns, which come first: both paths and the noise type
+_COLUMN_OPTIONS = "--noisy-column, --noise-column, --reference-column, --label-column, --group-column, --split-column"
+_DEFAULT_GROUP_COLUMN = "Group"  # a column of this name is used by default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,155 +58,9 @@ class SheetRow:
     problems: tuple[str, ...] = ()
 
 
-class SheetRowParser:
-    """Parser that converts the lines of a table to rows.
-
-    Args:
-        roles: the role of each column, in the order of the table.
-        files: the files below the root that paths are relative to.
-        prefixes: prefixes to remove from paths.
-        words: the vocabulary for labels.
-    """
-
-    def __init__(
-        self, roles: Sequence[str], files: FileNameIndex, prefixes: Sequence[str], words: LabelVocabulary
-    ) -> None:
-        self._roles = roles
-        self._files = files
-        self._prefixes = prefixes
-        self._words = words
-        self._path_labels = PathLabelParser(words)
-        self._foreign: dict[str, int] = {}
-
-    def parse(self, table: ColumnTable) -> tuple[tuple[SheetRow, ...], tuple[SheetNote, ...]]:
-        """Parse all lines; return the rows, and notes about all of them."""
-        paths = [path for line in table.lines for path in self._paths(line)]
-        outside = [path for path in paths if make_relative_to_root(path, self._files.root) is None]
-        self._foreign = find_foreign_prefixes(outside, self._files)
-        lines = [line for line in table.lines if any(line.cells) or line.faults or line.surplus]
-        rows = _mark_trailing_rows([self._row(line, table) for line in lines], lines)
-        return rows, (*self._notes(paths), *self._path_labels.notes())
-
-    def _paths(self, line: TableLine) -> Iterator[str]:
-        for role in _PATHS:
-            text = line.cells[self._roles.index(role)]
-            if text and not line.surplus and not (role == "reference" and text.casefold() == UNKNOWN_REFERENCE):
-                yield strip_path_prefix(normalise_path(text), self._prefixes)
-
-    def _row(self, line: TableLine, table: ColumnTable) -> SheetRow:
-        cells = dict(zip(self._roles, line.cells, strict=True))
-        if line.surplus:
-            return _invalid_row(line.number, f'{line.surplus}; put cells that contain the separator in "quotes"')
-        if all(map(_is_name, line.cells, table.columns)):
-            return _invalid_row(line.number, "the row repeats the header; remove it")
-        faults = {self._roles[at]: fault for at, fault in line.faults.items()}
-        problems = [f"the {role.replace('_', ' ')} cell {fault}" for role, fault in faults.items()]
-        noisy, reference = ("" if role in faults else self._path(cells[role], role, problems) for role in _PATHS)
-        noise_type = None if "noise_type" in faults else _noise_type(cells["noise_type"], problems)
-        return SheetRow(
-            number=line.number,
-            noisy=noisy,
-            noise_type=noise_type,
-            reference=reference,
-            label=None if "label" in faults else self._label(cells, noisy, reference, problems),
-            group=cells.get("group", ""),
-            subset=None if "subset" in faults else _subset(cells, problems),
-            problems=tuple(problems),
-        )
-
-    def _path(self, text: str, role: str, problems: list[str]) -> str:
-        """Make a path relative to the root; a path outside the root is a problem, and is never opened."""
-        if not text:
-            problems.append(f"the path of the {role} image is missing")
-        if not text or (role == "reference" and text.casefold() == UNKNOWN_REFERENCE):
-            return ""
-        path = strip_path_prefix(normalise_path(text), self._prefixes)
-        below = make_relative_to_root(path, self._files.root)
-        if below is None:
-            prefix = next((each for each in self._foreign if strip_path_prefix(path, [each]) != path), "")
-            other = f", or remove its prefix with {strip_prefix_option(prefix)}" if prefix else ""
-            root = self._files.root
-            problems.append(f"the {role} path {text!r} is outside the root {root}; set another root with --root{other}")
-            return ""
-        return self._files.find(below) or below
-
-    def _label(self, cells: Mapping[str, str], noisy: str, reference: str, problems: list[str]) -> Label | None:
-        if "label" not in cells:
-            return self._path_labels.parse(noisy, reference, problems)
-        label = self._words.parse(cells["label"])
-        if label is None:
-            known = self._words.description()
-            problems.append(
-                f"unknown label {cells['label']!r}; known words are for {known}; define yours with --ok-value and "
-                "--defect-value"
-            )
-        return label
-
-    def _notes(self, paths: Sequence[str]) -> Iterator[SheetNote]:
-        """Report prefixes of paths that should be removed, and file names that differ in case or Unicode form."""
-        inside = [make_relative_to_root(path, self._files.root) for path in paths]
-        missing = [path for path in inside if path is not None and self._files.find(path) is None]
-        below, _ = find_removable_prefixes(missing, self._files)
-        counts = self._foreign | below
-        renamed = sum(path is not None and self._files.find(path) not in (None, path) for path in inside)
-        if renamed:
-            message = (
-                f"{renamed} paths differ from file names only in case or Unicode normalisation; the files with these "
-                "names are used"
-            )
-            yield SheetNote("names of files", message)
-        for prefix, count in counts.items():
-            message = f"{count} paths begin with {prefix!r}; remove it with {strip_prefix_option(prefix)}"
-            yield SheetNote("paths from elsewhere", message)
-
-
-def _is_name(cell: str, name: str) -> bool:
-    return normalise_column_name(cell) == normalise_column_name(name)
-
-
-def _invalid_row(number: int, problem: str) -> SheetRow:
-    return SheetRow(number=number, noisy="", noise_type=None, reference="", label=None, problems=(problem,))
-
-
-def _noise_type(text: str, problems: list[str]) -> NoiseType | None:
-    noise_type = parse_noise_type(text)
-    if noise_type is None:
-        problems.append(f"unknown noise type {text!r}; expected one of {', '.join(NoiseType)}")
-    return noise_type
-
-
-def _subset(cells: Mapping[str, str], problems: list[str]) -> Subset | None:
-    if "subset" not in cells:
-        return None
-    subset = parse_subset(cells["subset"])
-    if subset is None:
-        problems.append(f"unknown subset {cells['subset']!r}; expected one of {', '.join(Subset)}")
-    return subset
-
-
-def _mark_trailing_rows(rows: list[SheetRow], lines: Sequence[TableLine]) -> tuple[SheetRow, ...]:
-    """Add a problem to incomplete rows below the last valid one: they may be totals or notes below the table."""
-    valid = [place for place, row in enumerate(rows) if not row.problems]
-    for place in range(valid[-1] + 1 if valid else len(rows), len(rows)):
-        required = lines[place].cells[:_REQUIRED]
-        if "" in required and not lines[place].surplus:
-            text = next(filter(None, lines[place].cells), "")
-            problem = f"the row is below the last complete row ({text!r}); if it is a total or a note, remove it"
-            row = replace(rows[place], problems=(*rows[place].problems, problem))
-            rows[place] = replace(row, noisy="", reference="") if required.count("") > 1 else row
-    return tuple(rows)
-
-
-__all__ = ["SHEET_SUFFIXES", "UNKNOWN_REFERENCE", "Sheet", "SheetColumns", "SheetReading", "SheetRow", "read_sheet"]
-
-SHEET_SUFFIXES = tuple(TABLE_READERS)
-_OPTIONS = "--noisy-column, --noise-column, --reference-column, --label-column, --group-column, --split-column"
-_GROUP = "Group"  # a column of this name is used by default
-
-
 @dataclass(frozen=True, kw_only=True)
 class SheetColumns:
-    """Column names of a sheet. The defaults are those of the report's data."""
+    """Column names of a sheet. The defaults are those of the published data."""
 
     noisy: str = "Noisy Image"
     noise_type: str = "Noise Type"
@@ -238,7 +98,7 @@ class SheetReading:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "SheetReading":
-        """Return the inverse of ``non_default``."""
+        """Create options from the result of ``non_default``."""
         known: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in values.items()}
         return cls(**known)
 
@@ -304,14 +164,14 @@ def read_sheet(
         SheetError: the file is missing, not a sheet or too large, a column is missing or not unique, or there are no
             rows.
     """
-    require_sheet(path)
-    words = LabelVocabulary(reading.ok_values, reading.defect_values)
+    _require_sheet(path)
+    vocabulary = LabelVocabulary(reading.ok_values, reading.defect_values)
     roles = _roles(columns)
     table = _read_role_columns(path, roles, reading.worksheet)
     root = (root or path.parent).absolute()
     if not root.is_dir():
         raise SheetError(f"{root}: no such folder; expected the root folder that the sheet's paths are relative to")
-    parser = SheetRowParser((*roles, "group")[: len(table.columns)], FileNameIndex(root), reading.strip_prefix, words)
+    parser = _RowParser((*roles, "group")[: len(table.columns)], FileNameIndex(root), reading.strip_prefix, vocabulary)
     rows, notes = parser.parse(table)
     if not rows:
         raise SheetError(f"{path}: the sheet has no rows below its header; expected one row per image")
@@ -330,7 +190,7 @@ def read_sheet(
     )
 
 
-def require_sheet(path: Path) -> None:
+def _require_sheet(path: Path) -> None:
     """Check that a sheet exists.
 
     Raises:
@@ -338,9 +198,8 @@ def require_sheet(path: Path) -> None:
     """
     if path.is_dir():
         raise SheetError(
-            f"{path}: expected a sheet that lists the images ({', '.join(SHEET_SUFFIXES)}), got a folder; 'clearcast "
-            f"corrupt "
-            f"{path} OUT' makes noisy images and their sheet from noise-free images"
+            f"{path}: expected a sheet that lists the images ({', '.join(SHEET_SUFFIXES)}), got a folder; "
+            f"'clearcast corrupt {path} OUT' makes noisy images and their sheet from noise-free images"
         )
     if not path.is_file():
         raise SheetError(f"{path}: no such sheet; expected a file that ends in {', '.join(SHEET_SUFFIXES)}")
@@ -348,12 +207,10 @@ def require_sheet(path: Path) -> None:
 
 def _read_role_columns(path: Path, roles: Mapping[str, str], worksheet: str | None) -> ColumnTable:
     """Read the columns of all roles, and the column "Group" if there is one and no role uses it."""
-    optional = (
-        []
-        if "group" in roles or normalise_column_name(_GROUP) in map(normalise_column_name, roles.values())
-        else [_GROUP]
-    )
-    hint = f"; name yours with {_OPTIONS}"
+    named = set(map(normalise_column_name, roles.values()))
+    is_free = "group" not in roles and normalise_column_name(_DEFAULT_GROUP_COLUMN) not in named
+    optional = [_DEFAULT_GROUP_COLUMN] if is_free else []
+    hint = f"; name yours with {_COLUMN_OPTIONS}"
     return read_columns(path, list(roles.values()), optional=optional, worksheet=worksheet, hint=hint)
 
 
@@ -369,5 +226,148 @@ def _roles(columns: SheetColumns) -> dict[str, str]:
     for name in roles.values():
         named = [role for role, other in roles.items() if normalise_column_name(other) == normalise_column_name(name)]
         if len(named) > 1:
-            raise SheetError(f"column {name!r} is named for {' and for '.join(named)}; name another with {_OPTIONS}")
+            raise SheetError(
+                f"column {name!r} is named for {' and for '.join(named)}; name another with {_COLUMN_OPTIONS}"
+            )
     return roles
+
+
+class _RowParser:
+    """Parser that converts the lines of a table to rows.
+
+    Args:
+        roles: the role of each column, in the order of the table.
+        files: the files below the root that paths are relative to.
+        prefixes: prefixes to remove from paths.
+        vocabulary: the words for labels.
+    """
+
+    def __init__(
+        self, roles: Sequence[str], files: FileNameIndex, prefixes: Sequence[str], vocabulary: LabelVocabulary
+    ) -> None:
+        self._roles = roles
+        self._files = files
+        self._prefixes = prefixes
+        self._vocabulary = vocabulary
+        self._path_labels = PathLabelParser(vocabulary)
+        self._outside_prefixes: dict[str, int] = {}  # prefixes of paths outside the root, with their counts
+
+    def parse(self, table: ColumnTable) -> tuple[tuple[SheetRow, ...], tuple[SheetNote, ...]]:
+        """Parse all lines; return the rows, and notes about all of them."""
+        paths = [path for line in table.lines for path in self._paths(line)]
+        outside = [path for path in paths if make_relative_to_root(path, self._files.root) is None]
+        self._outside_prefixes = find_foreign_prefixes(outside, self._files)
+        lines = [line for line in table.lines if any(line.cells) or line.faults or line.surplus]
+        rows = _mark_trailing_rows([self._row(line, table) for line in lines], lines)
+        return rows, (*self._notes(paths), *self._path_labels.notes())
+
+    def _paths(self, line: TableLine) -> Iterator[str]:
+        for role in _PATH_ROLES:
+            text = line.cells[self._roles.index(role)]
+            if text and not line.surplus and not (role == "reference" and text.casefold() == UNKNOWN_REFERENCE):
+                yield strip_path_prefix(normalise_path(text), self._prefixes)
+
+    def _row(self, line: TableLine, table: ColumnTable) -> SheetRow:
+        cells = dict(zip(self._roles, line.cells, strict=True))
+        if line.surplus:
+            return _invalid_row(line.number, f'{line.surplus}; put cells that contain the separator in "quotes"')
+        if all(map(_is_same_name, line.cells, table.columns)):
+            return _invalid_row(line.number, "the row repeats the header; remove it")
+        faults = {self._roles[at]: fault for at, fault in line.faults.items()}
+        problems = [f"the {role.replace('_', ' ')} cell {fault}" for role, fault in faults.items()]
+        noisy, reference = ("" if role in faults else self._path(cells[role], role, problems) for role in _PATH_ROLES)
+        noise_type = None if "noise_type" in faults else _noise_type(cells["noise_type"], problems)
+        return SheetRow(
+            number=line.number,
+            noisy=noisy,
+            noise_type=noise_type,
+            reference=reference,
+            label=None if "label" in faults else self._label(cells, noisy, reference, problems),
+            group=cells.get("group", ""),
+            subset=None if "subset" in faults else _subset(cells, problems),
+            problems=tuple(problems),
+        )
+
+    def _path(self, text: str, role: str, problems: list[str]) -> str:
+        """Make a path relative to the root; a path outside the root is a problem, and is never opened."""
+        if not text:
+            problems.append(f"the path of the {role} image is missing")
+        if not text or (role == "reference" and text.casefold() == UNKNOWN_REFERENCE):
+            return ""
+        path = strip_path_prefix(normalise_path(text), self._prefixes)
+        below = make_relative_to_root(path, self._files.root)
+        if below is None:
+            prefix = next((each for each in self._outside_prefixes if strip_path_prefix(path, [each]) != path), "")
+            advice = f", or remove its prefix with {strip_prefix_option(prefix)}" if prefix else ""
+            root = self._files.root
+            problems.append(
+                f"the {role} path {text!r} is outside the root {root}; set another root with --root{advice}"
+            )
+            return ""
+        return self._files.find(below) or below
+
+    def _label(self, cells: Mapping[str, str], noisy: str, reference: str, problems: list[str]) -> Label | None:
+        if "label" not in cells:
+            return self._path_labels.parse(noisy, reference, problems)
+        label = self._vocabulary.parse(cells["label"])
+        if label is None:
+            known = self._vocabulary.description()
+            problems.append(
+                f"unknown label {cells['label']!r}; known words are for {known}; define yours with --ok-value and "
+                "--defect-value"
+            )
+        return label
+
+    def _notes(self, paths: Sequence[str]) -> Iterator[SheetNote]:
+        """Report prefixes of paths that should be removed, and file names that differ in case or Unicode form."""
+        inside = [make_relative_to_root(path, self._files.root) for path in paths]
+        missing = [path for path in inside if path is not None and self._files.find(path) is None]
+        removable, _ = find_removable_prefixes(missing, self._files)
+        counts = self._outside_prefixes | removable
+        renamed = sum(path is not None and self._files.find(path) not in (None, path) for path in inside)
+        if renamed:
+            message = (
+                f"{renamed} paths differ from file names only in case or Unicode normalisation; the files with these "
+                "names are used"
+            )
+            yield SheetNote("names of files", message)
+        for prefix, count in counts.items():
+            message = f"{count} paths begin with {prefix!r}; remove it with {strip_prefix_option(prefix)}"
+            yield SheetNote("paths from elsewhere", message)
+
+
+def _is_same_name(cell: str, name: str) -> bool:
+    return normalise_column_name(cell) == normalise_column_name(name)
+
+
+def _invalid_row(number: int, problem: str) -> SheetRow:
+    return SheetRow(number=number, noisy="", noise_type=None, reference="", label=None, problems=(problem,))
+
+
+def _noise_type(text: str, problems: list[str]) -> NoiseType | None:
+    noise_type = parse_noise_type(text)
+    if noise_type is None:
+        problems.append(f"unknown noise type {text!r}; expected one of {', '.join(NoiseType)}")
+    return noise_type
+
+
+def _subset(cells: Mapping[str, str], problems: list[str]) -> Subset | None:
+    if "subset" not in cells:
+        return None
+    subset = parse_subset(cells["subset"])
+    if subset is None:
+        problems.append(f"unknown subset {cells['subset']!r}; expected one of {', '.join(Subset)}")
+    return subset
+
+
+def _mark_trailing_rows(rows: list[SheetRow], lines: Sequence[TableLine]) -> tuple[SheetRow, ...]:
+    """Add a problem to incomplete rows below the last valid one: they may be totals or notes below the table."""
+    valid = [place for place, row in enumerate(rows) if not row.problems]
+    for place in range(valid[-1] + 1 if valid else len(rows), len(rows)):
+        required = lines[place].cells[:_REQUIRED_COLUMNS]
+        if "" in required and not lines[place].surplus:
+            text = next(filter(None, lines[place].cells), "")
+            problem = f"the row is below the last complete row ({text!r}); if it is a total or a note, remove it"
+            row = replace(rows[place], problems=(*rows[place].problems, problem))
+            rows[place] = replace(row, noisy="", reference="") if required.count("") > 1 else row
+    return tuple(rows)

@@ -1,4 +1,4 @@
-"""Vocabulary of sheets and paths: words for labels, noise types and subsets, in several languages."""
+"""Vocabulary for labels, noise types and subsets in several languages; parsers for cells and for labels in paths."""
 
 import re
 import unicodedata
@@ -11,6 +11,8 @@ from clearcast.data.readers.grid import SheetNote
 from clearcast.noise import NOISES
 from clearcast.noise.registry import NoiseType
 from clearcast.types import Label, Subset
+
+_PathLabels = Sequence[tuple[str, frozenset[Label]]]  # labels by path component, the nearest to the file first
 
 # Words in columns and in paths. A dot or a space matches any separators, or none.
 _WORDS = {
@@ -71,9 +73,9 @@ class LabelVocabulary:
         own = {Label.OK: self.ok_values, Label.DEFECT: self.defect_values}
         _require_distinct(own)
         labels = _labels_by_key(_WORDS) | _labels_by_key(_COLUMN_WORDS) | _labels_by_key(own)
-        known = (word for words in _WORDS.values() for word in words)
-        named = (word for words in own.values() for word in words if re.search(_LETTER, word))
-        in_paths = {_folded(word).strip(): labels[_key(word)] for word in (*known, *named)}
+        built_in = (word for words in _WORDS.values() for word in words)
+        own_words = (word for words in own.values() for word in words if re.search(_LETTER, word))
+        in_paths = {_folded(word).strip(): labels[_key(word)] for word in (*built_in, *own_words)}
         object.__setattr__(self, "_labels", labels)
         object.__setattr__(self, "_pattern", _path_pattern(in_paths))
 
@@ -115,53 +117,6 @@ class LabelVocabulary:
         return frozenset(Label) if known is None else frozenset((known,))
 
 
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
-
-
-def _key(text: str) -> str:
-    """Normalise a word for comparison; 1.0 equals 1, but 1,000 does not."""
-    folded = _folded(text).strip()
-    if re.fullmatch(r"[-+]?[\d.,]+", folded):
-        return re.sub(r"\.0*$|,0{0,2}$", "", folded.removeprefix("+"))
-    return re.sub(r"[\W_]+", "", folded)
-
-
-def _labels_by_key(words: dict[Label, tuple[str, ...]]) -> dict[str, Label]:
-    return {_key(word): label for label, each in words.items() for word in each}
-
-
-def _path_pattern(words: Mapping[str, Label]) -> re.Pattern[str]:
-    """Compile a pattern that finds whole words, the longest first, with their negation.
-
-    Args:
-        words: the label of each case-folded word.
-    """
-    pieces = sorted(words, key=len, reverse=True)
-    patterns = (_word_pattern(word, words[word]) for word in pieces)
-    return re.compile(f"(?<!{_LETTER}){_NEGATION}(?:{'|'.join(patterns)})")
-
-
-def _word_pattern(word: str, label: Label) -> str:
-    """Return a pattern for a word; a word that begins or ends in a digit must not touch other digits."""
-    parts = [part for part in re.split(r"[\W_]+", word) if part]
-    before = r"(?<!\d)" if parts[0][0].isdigit() else ""
-    after = r"(?!\d)" if parts[-1][-1].isdigit() else f"(?!{_LETTER})"
-    ending = f"(?:{_ABSENCE}|{after})" if label is Label.DEFECT else after
-    return before + _GAP.join(parts) + ending
-
-
-def _require_distinct(own: dict[Label, tuple[str, ...]]) -> None:
-    for label, values in own.items():
-        if any(not _key(value) for value in values):
-            raise SheetError(f"--{label}-value: expected a word that means {label}, got an empty text")
-    if both := set(map(_key, own[Label.OK])) & set(map(_key, own[Label.DEFECT])):
-        raise SheetError(f"{min(both)!r} is named by both --ok-value and --defect-value; name it with one of them")
-
-
-DEFAULT_LABEL_VOCABULARY = LabelVocabulary()
-
-
 def find_labels_in_path(path: str) -> frozenset[Label]:
     """Find the labels named by a path, by words such as ``ok``, ``good``, ``def``, ``defect``, ``n.i.O.``.
 
@@ -172,7 +127,7 @@ def find_labels_in_path(path: str) -> frozenset[Label]:
     >>> sorted(find_labels_in_path("ok_front/def_front/7.png")), sorted(find_labels_in_path("look/7.png"))
     ([<Label.DEFECT: 'defect'>], [])
     """
-    return DEFAULT_LABEL_VOCABULARY.in_path(path)
+    return _DEFAULT_VOCABULARY.in_path(path)
 
 
 def parse_noise_type(text: str) -> NoiseType | None:
@@ -194,9 +149,6 @@ def parse_subset(text: str) -> Subset | None:
     return _SUBSET_VALUES.get(_folded(text).strip())
 
 
-_PathLabels = Sequence[tuple[str, frozenset[Label]]]  # labels by path component, the nearest to the file first
-
-
 class PathLabelParser:
     """Parser for labels in paths. The component nearest to the file decides.
 
@@ -205,17 +157,17 @@ class PathLabelParser:
     may be a misplaced file.
 
     Args:
-        words: the words that mean ok or defect.
+        vocabulary: the words for ok and defect.
     """
 
-    def __init__(self, words: LabelVocabulary) -> None:
-        self._words = words
+    def __init__(self, vocabulary: LabelVocabulary) -> None:
+        self._vocabulary = vocabulary
         self._ignored_folders: Counter[str] = Counter()
         self._examples: dict[str, str] = {}  # the first path in each ignored folder
 
     def parse(self, noisy: str, reference: str, problems: list[str]) -> Label | None:
         """Parse the label of a row from its paths; if there is none, return None and add a problem."""
-        by_path = {path: self._words.labels_by_component(path) for path in (noisy, reference) if path}
+        by_path = {path: self._vocabulary.labels_by_component(path) for path in (noisy, reference) if path}
         nearest = {path: names[0][1] if names else frozenset[Label]() for path, names in by_path.items()}
         labels = frozenset[Label]().union(*nearest.values())
         contradictions = [text for path, names in by_path.items() if (text := self._contradiction(path, names))]
@@ -256,7 +208,7 @@ class PathLabelParser:
         found = dict(names)
         if file not in found or parent not in found or found[file] == found[parent]:
             return ""
-        if self._words.parse(parent) is None:  # its name has other words too
+        if self._vocabulary.parse(parent) is None:  # its name has other words too
             return ""
         meanings = (f"{name!r} means {next(iter(found[name]))}" for name in (file, parent))
         return f"the path {path!r} contradicts itself: {', '.join(meanings)}"
@@ -266,3 +218,50 @@ class PathLabelParser:
             if folder := next((name for name, found in names if label not in found), ""):
                 self._examples.setdefault(folder, path)
                 self._ignored_folders[folder] += 1
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def _key(text: str) -> str:
+    """Normalise a word for comparison; 1.0 equals 1, but 1,000 does not."""
+    folded = _folded(text).strip()
+    if re.fullmatch(r"[-+]?[\d.,]+", folded):
+        return re.sub(r"\.0*$|,0{0,2}$", "", folded.removeprefix("+"))
+    return re.sub(r"[\W_]+", "", folded)
+
+
+def _labels_by_key(words: dict[Label, tuple[str, ...]]) -> dict[str, Label]:
+    return {_key(word): label for label, each in words.items() for word in each}
+
+
+def _path_pattern(words: Mapping[str, Label]) -> re.Pattern[str]:
+    """Compile a pattern that finds whole words, the longest first, with their negation.
+
+    Args:
+        words: the label of each case-folded word.
+    """
+    longest_first = sorted(words, key=len, reverse=True)
+    patterns = (_word_pattern(word, words[word]) for word in longest_first)
+    return re.compile(f"(?<!{_LETTER}){_NEGATION}(?:{'|'.join(patterns)})")
+
+
+def _word_pattern(word: str, label: Label) -> str:
+    """Return a pattern for a word; a word that begins or ends in a digit must not touch other digits."""
+    parts = [part for part in re.split(r"[\W_]+", word) if part]
+    before = r"(?<!\d)" if parts[0][0].isdigit() else ""
+    after = r"(?!\d)" if parts[-1][-1].isdigit() else f"(?!{_LETTER})"
+    ending = f"(?:{_ABSENCE}|{after})" if label is Label.DEFECT else after
+    return before + _GAP.join(parts) + ending
+
+
+def _require_distinct(own: dict[Label, tuple[str, ...]]) -> None:
+    for label, values in own.items():
+        if any(not _key(value) for value in values):
+            raise SheetError(f"--{label}-value: expected a word that means {label}, got an empty text")
+    if both := set(map(_key, own[Label.OK])) & set(map(_key, own[Label.DEFECT])):
+        raise SheetError(f"{min(both)!r} is named by both --ok-value and --defect-value; name it with one of them")
+
+
+_DEFAULT_VOCABULARY = LabelVocabulary()

@@ -16,7 +16,7 @@ from clearcast.core.console import show_progress
 from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.core.errors import OutputError, SheetError
 from clearcast.core.spreadsheets import restore_cell
-from clearcast.data.groups import detect_row_groups_only
+from clearcast.data.groups import detect_row_groups
 from clearcast.data.groups.row_groups import resolve_row_parts
 from clearcast.data.sheet import SheetRow
 from clearcast.data.validation import UsableRows
@@ -97,7 +97,7 @@ def _parts(known: dict[int, list[_SplitRow]], places: Iterable[int]) -> tuple[st
 def _find_parts(rows: UsableRows, groups: Path | None, console: Console) -> tuple[str, ...]:
     def find() -> tuple[str, ...]:
         with show_progress(console, "Grouping images by part") as progress:
-            return detect_row_groups_only(rows.sheet, rows.facts, progress=progress)
+            return detect_row_groups(rows.sheet, rows.metadata, progress=progress).of_rows
 
     return resolve_row_parts(rows.sheet, groups, find).of_rows
 

@@ -191,7 +191,7 @@ def _pixel_hash(picture: ImageArray) -> str:
 
 
 def _in_channels(picture: ImageArray, channels: Channels) -> ImageArray:
-    """Return an image in grey or colour; grey is weighted as in ``imaging.decode``."""
+    """Return an image in grey or colour; grey is weighted as in ``imaging.decode_image``."""
     if picture.ndim == (3 if channels is Channels.RGB else 2):
         return picture
     code = cv2.COLOR_GRAY2RGB if channels is Channels.RGB else cv2.COLOR_RGB2GRAY

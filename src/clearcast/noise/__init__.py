@@ -1,10 +1,10 @@
-"""Noise types: their parameters, how levels are drawn and applied, and how noise estimates are described.
+"""Noise types: their parameters and ranges, adding noise to images, and noise estimates.
 
 >>> import numpy as np
 >>> grey = np.full((4, 4), 128, np.uint8)
 >>> rng = np.random.default_rng(7)
->>> level = sample_noise(ImpulseRange(density=(1, 1), salt_share=(1, 1)), rng, grey.shape)
->>> int(corrupt_image(grey, level, rng).min())
+>>> parameters = sample_noise(ImpulseRange(density=(1, 1), salt_share=(1, 1)), rng, grey.shape)
+>>> int(corrupt_image(grey, parameters, rng).min())
 255
 """
 

@@ -1,6 +1,6 @@
-"""Ranges of noise levels from a TOML file: one table a noise type, unknown keys are rejected.
+"""Ranges of noise parameters from a TOML file, one table per noise type; unknown keys are rejected.
 
-A type without a table is not used; a key that is not given keeps its default. All tables and keys::
+A type without a table is not used. A missing key has its default value. All tables and keys::
 
     [gaussian]
     sigma = [0.04, 0.22]
@@ -39,10 +39,10 @@ _LARGEST = 1e15  # beyond it, whole numbers are no longer exact as float
 
 
 def load_noise_ranges(path: Path) -> Mapping[NoiseType, NoiseRange]:
-    """Read the ranges of a TOML file, by noise type; see this module's docstring for the format.
+    """Load the ranges of noise parameters from a TOML file, by noise type; see the module docstring for the format.
 
     Raises:
-        RecipeError: no such file, not UTF-8, not TOML, no noise type, an unknown key, or a value that is not allowed.
+        RecipeError: the file is missing, not UTF-8, not TOML, has no noise type, an unknown key or an invalid value.
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -54,24 +54,24 @@ def load_noise_ranges(path: Path) -> Mapping[NoiseType, NoiseRange]:
         raise RecipeError(f"{path}: not UTF-8 text; save the file again as UTF-8") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"{path}: not valid TOML ({error}); correct the file there") from None
-    defaults = {kind.value: levels for kind, levels in DEFAULT_NOISE_RANGES.items()}
+    defaults = {kind.value: noise_range for kind, noise_range in DEFAULT_NOISE_RANGES.items()}
     _require_known(tables, defaults, f"{path}:")
     if not tables:
-        raise RecipeError(f"{path}: expected one or more of {_tables(defaults)}, got no noise type")
+        raise RecipeError(f"{path}: expected one or more of {_format_tables(defaults)}, got no noise type")
     return MappingProxyType(
         {NoiseType(name): _parse(tables[name], defaults[name], name, path) for name in defaults if name in tables}
     )
 
 
-def _parse(table: object, default: _Record, place: str, path: Path) -> _Record:
-    """The default with the values of the table in place of its own."""
-    where = f"{path}: [{place}]"
+def _parse(table: object, default: _Record, table_path: str, path: Path) -> _Record:
+    """Return a copy of the default with the values of the table."""
+    where = f"{path}: [{table_path}]"
     if not isinstance(table, dict):
         raise RecipeError(f"{where}: expected a table with keys, got {table!r}")
     known = vars(default)
     _require_known(table, known, where)
     values = {
-        key: _parse(value, known[key], f"{place}.{key}", path)
+        key: _parse(value, known[key], f"{table_path}.{key}", path)
         if is_dataclass(known[key])
         else _value(value, known[key], f"{where} {key}")
         for key, value in table.items()
@@ -82,8 +82,8 @@ def _parse(table: object, default: _Record, place: str, path: Path) -> _Record:
         raise RecipeError(f"{where} {error}") from None
 
 
-def _value(value: Any, default: Any, where: str) -> Any:  # noqa: ANN401 -- one of the types named below
-    """The value, if it has the type of its default: boolean, whole number, number, or two of them."""
+def _value(value: Any, default: Any, where: str) -> Any:  # noqa: ANN401 -- one of the types of the cases
+    """Return the value if it has the type of its default: boolean, whole number, number, or two numbers."""
     match default:
         case bool():
             fits, expected = isinstance(value, bool), "true or false"
@@ -119,5 +119,5 @@ def _require_known(table: Mapping[str, object], known: Mapping[str, object], whe
         raise RecipeError(f"{where} has unknown {listed}; known are {', '.join(known)}; correct the spelling")
 
 
-def _tables(names: Mapping[str, object]) -> str:
+def _format_tables(names: Mapping[str, object]) -> str:
     return ", ".join(f"[{name}]" for name in names)

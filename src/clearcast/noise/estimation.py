@@ -1,4 +1,4 @@
-"""Noise estimates: what networks measured of an image's noise, in units that a person understands."""
+"""Noise estimates from the outputs of networks: noise type, levels and strongest wave, with units."""
 
 import math
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ from clearcast.core.numbers import require_finite
 from clearcast.noise.periodic import Wave, describe_wave
 from clearcast.noise.registry import NoiseType, noise_types_with_level
 
-_PADDING = 4  # size of the spectrum, in sides of the field: the resolution of the frequency
-_FLAT = 1e-6  # root mean square below which there are no waves
+_PADDING = 4  # zero-padding of the field, as a multiple of its sides: resolution of the frequency
+_FLAT_RMS = 1e-6  # root mean square below which there are no waves
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseEstimate:
-    """The noise of one image.
+    """Noise estimate of one image.
 
     Attributes:
-        noise_type: the likeliest.
-        probabilities: of every noise type that the network knows, in its order, adding up to 1.
-        levels: of each type whose level is a number, 0..1; several noises at once may each have a level.
-        wave: the strongest wave, see ``find_strongest_wave``; None if there is none or it was not estimated.
+        noise_type: the most probable noise type.
+        probabilities: probability of each noise type of the network, in its order, summing to 1.
+        levels: level of each type whose level is a number, 0..1; several noises can be present at once.
+        wave: the strongest wave, see ``find_strongest_wave``; None if there is none or it is not estimated.
     """
 
     noise_type: NoiseType
@@ -43,7 +43,7 @@ class NoiseEstimate:
 
     @property
     def level(self) -> str:
-        """The level of the likeliest noise, such as "standard deviation 25 grey levels"; empty without noise."""
+        """Level of the most probable noise, such as "standard deviation 25 grey levels"; empty without noise."""
         if self.noise_type in self.levels:
             return self.noise_type.estimate.describe(self.levels[self.noise_type])
         return describe_wave(self.wave) if self.noise_type is NoiseType.PERIODIC and self.wave else ""
@@ -57,16 +57,16 @@ def to_noise_estimate(
     width: int,
     noise_types: Sequence[NoiseType] = tuple(NoiseType),
 ) -> NoiseEstimate:
-    """Turn the outputs of networks for one image of (height, width) pixels into a noise estimate.
+    """Convert the outputs of networks for one image of (height, width) pixels to a noise estimate.
 
     Args:
-        probabilities: in the order of ``noise_types``, adding up to 1.
+        probabilities: in the order of ``noise_types``, summing to 1.
         levels: in the order of ``noise_types_with_level(noise_types)``, such as the standard deviation of Gaussian
             noise and the density of impulses, on the 0..1 scale; values outside are clipped.
-        waves: float32 (rows, columns), what periodic noise added to the image, at any size, on the 0..1 scale; or
-            amplitude, cycles down and cycles across of the strongest wave; None if not known or not needed.
-        height: of the image, in pixels.
-        width: likewise.
+        waves: float32 (rows, columns), the periodic noise of the image at any size, on the 0..1 scale; or amplitude,
+            vertical cycles and horizontal cycles of the strongest wave; None if unknown or not requested.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
         noise_types: the classes of the network.
 
     Raises:
@@ -96,15 +96,16 @@ def _wave(waves: NDArray[np.float32] | Sequence[float] | None, height: int, widt
 
 
 def find_strongest_wave(field: NDArray[np.float32], height: int, width: int) -> Wave | None:
-    """The strongest wave of a field that stands for an image of (height, width) pixels.
+    """Find the strongest wave in the periodic noise of an image of (height, width) pixels.
 
     Its frequency is the peak of the spectrum (with a Hann window, zero-padded). Its amplitude is that of one wave
-    with the power of the whole field: for stripes their own, for a cloud that of stripes equally disturbing.
+    with the power of the whole field: for stripes the true amplitude, for a cloud that of equally strong stripes.
 
     Args:
-        field: float32 (rows, columns) on the 0..1 scale, of the whole image, at any size; its mean does not matter.
-        height: of the image, in pixels.
-        width: likewise.
+        field: float32 (rows, columns) on the 0..1 scale, the periodic noise of the whole image at any size; its mean is
+            ignored.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
 
     Returns:
         The wave, with period and orientation in the image's pixels, and phase 0, which is not estimated; None if the
@@ -115,10 +116,10 @@ def find_strongest_wave(field: NDArray[np.float32], height: int, width: int) -> 
 
 
 def find_strongest_cycles(field: NDArray[np.float32]) -> tuple[float, float, float] | None:
-    """Amplitude, cycles down and cycles across of a field's strongest wave; see ``find_strongest_wave``."""
+    """Return amplitude, vertical and horizontal cycles of a field's strongest wave; see ``find_strongest_wave``."""
     level = field - field.mean(dtype=np.float64)
     power = float(np.mean(np.square(level)))
-    if math.sqrt(power) < _FLAT:
+    if math.sqrt(power) < _FLAT_RMS:
         return None
     rows, columns = field.shape
     window = np.outer(np.hanning(rows + 2)[1:-1], np.hanning(columns + 2)[1:-1])
@@ -129,14 +130,14 @@ def find_strongest_cycles(field: NDArray[np.float32]) -> tuple[float, float, flo
 
 
 def wave_from_cycles(amplitude: float, down: float, across: float, height: int, width: int) -> Wave | None:
-    """The wave with so many cycles down and across an image of (height, width) pixels; None if it has none.
+    """Return the wave with these cycles in an image of (height, width) pixels; None if both are 0.
 
     Args:
         amplitude: on the 0..1 scale; values above 1 are clipped.
         down: cycles along the height, of either sign; changing the sign of both cycles gives the same wave.
-        across: cycles along the width, likewise.
-        height: of the image, in pixels.
-        width: likewise.
+        across: cycles along the width, of either sign.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
     """
     frequency = math.hypot(down / height, across / width)  # cycles a pixel
     if not frequency:

@@ -1,4 +1,4 @@
-"""Gaussian noise: added values of mean zero, independent from pixel to pixel."""
+"""Gaussian noise: additive, of mean zero, independent from pixel to pixel."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class GaussianNoise(NoiseParameters):
 
     Attributes:
         sigma: standard deviation on the 0..1 scale, from 0 to 1, before clipping.
-        per_channel: whether each colour channel gets noise of its own; otherwise all share one, which stays grey.
+        per_channel: whether each colour channel gets independent noise; otherwise the noise is grey.
 
     Raises:
         RecipeError: ``sigma`` is outside 0..1.
@@ -42,7 +42,7 @@ class GaussianNoise(NoiseParameters):
 
 @dataclass(frozen=True)
 class GaussianRange(NoiseRange):
-    """``sigma``: lowest and highest standard deviation (0..1 scale), drawn uniformly; see ``GaussianNoise``."""
+    """``sigma``: lowest and highest standard deviation (0..1 scale), sampled uniformly; see ``GaussianNoise``."""
 
     sigma: ValueRange = (0.04, 0.22)
     per_channel: bool = True
@@ -51,28 +51,28 @@ class GaussianRange(NoiseRange):
         require_value_range("sigma", self.sigma, 0, 1)
 
 
-def add_gaussian_noise(image: FloatImage, level: GaussianNoise, rng: np.random.Generator) -> FloatImage:
-    """Add noise of mean zero and standard deviation ``level.sigma``, independent from pixel to pixel; then clip.
+def add_gaussian_noise(image: FloatImage, parameters: GaussianNoise, rng: np.random.Generator) -> FloatImage:
+    """Add noise of mean zero and standard deviation ``parameters.sigma``, independent from pixel to pixel; then clip.
 
     Raises:
         PictureError: see ``add_noise``.
     """
     require_float_image(image)
-    shape = image.shape if level.per_channel else (*image.shape[:2], *(1,) * (image.ndim - 2))
+    shape = image.shape if parameters.per_channel else (*image.shape[:2], *(1,) * (image.ndim - 2))
     noise = rng.standard_normal(shape, np.float32)
-    noise *= np.float32(level.sigma)
+    noise *= np.float32(parameters.sigma)
     return add_and_clip(image, noise)
 
 
-def _sample(levels: GaussianRange, rng: np.random.Generator, _: tuple[int, ...]) -> GaussianNoise:
-    return GaussianNoise(float(rng.uniform(*levels.sigma)), levels.per_channel)
+def _sample(noise_range: GaussianRange, rng: np.random.Generator, _: tuple[int, ...]) -> GaussianNoise:
+    return GaussianNoise(float(rng.uniform(*noise_range.sigma)), noise_range.per_channel)
 
 
 GAUSSIAN_NOISE = NoiseSpecification(
     display_name="Gaussian",
     sheet_word="Gaussian",
     words=("gaussian", "gauss", "awgn", "white", "whitegaussian"),
-    level=GaussianNoise,
+    parameters=GaussianNoise,
     default_range=GaussianRange(),
     training_range=GaussianRange(sigma=(0.02, 0.22)),
     second_range=GaussianRange(sigma=(0.02, 0.11)),
@@ -81,11 +81,11 @@ GAUSSIAN_NOISE = NoiseSpecification(
     robustness=RobustnessLevels(
         name="standard deviation (white is 1)",
         strengths=(0.04, 0.08, 0.14, 0.22, 0.32),
-        level=lambda strength, *_: GaussianNoise(strength),
+        parameters=lambda strength, *_: GaussianNoise(strength),
     ),
     estimate=NoiseLevelEstimate(
         name="sigma",
-        of=lambda level: level.sigma,
+        of=lambda parameters: parameters.sigma,
         describe=lambda sigma: f"standard deviation {255 * sigma:.0f} grey levels",
     ),
 )

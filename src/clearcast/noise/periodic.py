@@ -1,6 +1,6 @@
 """Periodic noise: a sum of sinusoids, one for stripes, many for a cloud.
 
-In ranges, lengths are shares of the image's shorter side, so that a small image gets the same pattern, only smaller.
+In ranges, lengths are shares of the image's shorter side: a small image gets the same pattern at a smaller scale.
 """
 
 import math
@@ -73,8 +73,8 @@ class StripesRange:
     """Range of stripes: one strong wave of any orientation and phase; see ``Wave``.
 
     Attributes:
-        amplitude: lowest and highest, above 0; drawn uniformly in its logarithm, as decibels are.
-        period: lowest and highest, as a share of the image's shorter side; drawn uniformly, 2 pixels at least.
+        amplitude: lowest and highest, above 0; sampled uniformly in its logarithm.
+        period: lowest and highest, as a share of the image's shorter side; sampled uniformly, at least 2 pixels.
     """
 
     amplitude: ValueRange = (0.155, 0.4)
@@ -87,13 +87,13 @@ class StripesRange:
 
 @dataclass(frozen=True)
 class CloudRange:
-    """Range of clouds: many weak waves, each with a whole number of cycles along either side of the image.
+    """Range of clouds: many weak waves, each with a whole number of cycles along each side of the image.
 
     Attributes:
-        waves: fewest and most waves, drawn uniformly.
-        rms: lowest and highest root mean square of their sum (0..1 scale), drawn uniformly, before clipping.
-        cycles: the most cycles along the shorter side; as many a pixel along the longer one. Each whole number up to
-            it is equally likely. No cycles along both sides would be no wave and become one cycle along x.
+        waves: fewest and most waves, sampled uniformly.
+        rms: lowest and highest root mean square of their sum (0..1 scale), sampled uniformly, before clipping.
+        cycles: the most cycles along the shorter side; along the longer side, as many per pixel. Each whole number up
+            to this is equally likely. Zero cycles along both sides are replaced by one cycle along x.
     """
 
     waves: tuple[int, int] = (8, 48)
@@ -118,22 +118,22 @@ class PeriodicRange(NoiseRange):
         require_in_range("cloud_share", self.cloud_share, 0, 1, "it is the share of clouds; the rest are stripes")
 
 
-def add_periodic_noise(image: FloatImage, level: PeriodicNoise) -> FloatImage:
-    """Add the waves of ``level``, which leave nothing to chance; then clip.
+def add_periodic_noise(image: FloatImage, parameters: PeriodicNoise) -> FloatImage:
+    """Add the waves of ``parameters``, without any randomness; then clip.
 
     Raises:
         PictureError: see ``add_noise``.
     """
     require_float_image(image)
-    waves = render_waves(level.waves, *image.shape[:2])
+    waves = render_waves(parameters.waves, *image.shape[:2])
     return add_and_clip(image, waves if image.ndim == 2 else waves[:, :, None])
 
 
 def render_waves(waves: tuple[Wave, ...], height: int, width: int) -> FloatImage:
-    """The sum of the waves, float32 of shape (height, width), not clipped: it may reach the sum of all amplitudes.
+    """Return the sum of the waves, float32 of shape (height, width), unclipped: at most the sum of all amplitudes.
 
     By ``cos(a + b) = cos a cos b - sin a sin b`` with a along y and b along x, the sum over all waves is one product
-    of a (height, 2 waves) and a (2 waves, width) matrix, in place of a cosine for every pixel of every wave.
+    of a (height, 2 waves) and a (2 waves, width) matrix, instead of a cosine for every pixel of every wave.
     """
     table = np.array([(w.amplitude, 2 * math.pi / w.period, w.orientation, w.phase) for w in waves], np.float64)
     amplitude, per_pixel, orientation, phase = table.T
@@ -146,17 +146,17 @@ def render_waves(waves: tuple[Wave, ...], height: int, width: int) -> FloatImage
 
 
 def describe_wave(wave: Wave) -> str:
-    """Amplitude, period and orientation in words."""
+    """Describe a wave by its amplitude, period and orientation, for messages."""
     return (
         f"amplitude {255 * wave.amplitude:.0f} grey levels, period {wave.period:.0f} pixels, "
         f"orientation {wave.orientation:.0f} degrees"
     )
 
 
-def _sample(levels: PeriodicRange, rng: np.random.Generator, shape: tuple[int, ...]) -> PeriodicNoise:
-    if rng.random() < levels.cloud_share:
-        return PeriodicNoise(_sample_cloud(levels.cloud, rng, shape))
-    return PeriodicNoise((_sample_stripes(levels.stripes, rng, shape),))
+def _sample(noise_range: PeriodicRange, rng: np.random.Generator, shape: tuple[int, ...]) -> PeriodicNoise:
+    if rng.random() < noise_range.cloud_share:
+        return PeriodicNoise(_sample_cloud(noise_range.cloud, rng, shape))
+    return PeriodicNoise((_sample_stripes(noise_range.stripes, rng, shape),))
 
 
 def _sample_stripes(stripes: StripesRange, rng: np.random.Generator, shape: tuple[int, ...]) -> Wave:
@@ -173,9 +173,8 @@ def _sample_cloud(cloud: CloudRange, rng: np.random.Generator, shape: tuple[int,
     along_y = _cycles_per_pixel(rng, count, cloud.cycles, height, min(height, width))
     along_x[(along_x == 0) & (along_y == 0)] = 1 / max(width, 2)
     share = rng.uniform(0.2, 1, count)
-    amplitude = (
-        share * rng.uniform(*cloud.rms) * math.sqrt(2 / float(share @ share))
-    )  # a wave's mean square is half its amplitude's
+    # The mean square of a wave is half the square of its amplitude.
+    amplitude = share * rng.uniform(*cloud.rms) * math.sqrt(2 / float(share @ share))
     phase = rng.uniform(0, 360, count)
     frequency, orientation = np.hypot(along_x, along_y), np.degrees(np.arctan2(along_y, along_x)) % 180
     return tuple(map(Wave, amplitude.tolist(), (1 / frequency).tolist(), orientation.tolist(), phase.tolist()))
@@ -189,17 +188,19 @@ def _cycles_per_pixel(
 
 
 def _with_rms(rms: float, rng: np.random.Generator, shape: tuple[int, ...]) -> PeriodicNoise:
-    """A drawn pattern, scaled to a root mean square."""
-    drawn = _sample(PeriodicRange(), rng, shape)
-    found = math.sqrt(sum(wave.amplitude**2 / 2 for wave in drawn.waves))
-    return PeriodicNoise(tuple(replace(wave, amplitude=min(1.0, wave.amplitude * rms / found)) for wave in drawn.waves))
+    """Sample a pattern and scale it to a root mean square."""
+    sampled = _sample(PeriodicRange(), rng, shape)
+    sampled_rms = math.sqrt(sum(wave.amplitude**2 / 2 for wave in sampled.waves))
+    return PeriodicNoise(
+        tuple(replace(wave, amplitude=min(1.0, wave.amplitude * rms / sampled_rms)) for wave in sampled.waves)
+    )
 
 
-def _cells(level: PeriodicNoise) -> dict[str, object]:
-    """The number of waves and the strongest one."""
-    wave = max(level.waves, key=lambda each: each.amplitude)
+def _cells(parameters: PeriodicNoise) -> dict[str, object]:
+    """Return the number of waves, and the strongest one."""
+    wave = max(parameters.waves, key=lambda each: each.amplitude)
     return {
-        "waves": len(level.waves),
+        "waves": len(parameters.waves),
         "amplitude": wave.amplitude,
         "period_px": wave.period,
         "orientation_deg": wave.orientation,
@@ -211,16 +212,18 @@ PERIODIC_NOISE = NoiseSpecification(
     display_name="Periodic",
     sheet_word="Periodic",
     words=("periodic", "sinusoidal", "stripe", "stripes"),
-    level=PeriodicNoise,
+    parameters=PeriodicNoise,
     default_range=PeriodicRange(),
     training_range=PeriodicRange(
         stripes=StripesRange(amplitude=(0.08, 0.5), period=(0.03, 0.3)),
         cloud=CloudRange(waves=(4, 64), rms=(0.04, 0.25)),
     ),
     sample=_sample,
-    apply=lambda image, level, _: add_periodic_noise(image, level),
+    apply=lambda image, parameters, _: add_periodic_noise(image, parameters),
     robustness=RobustnessLevels(
-        name="root mean square of the waves (white is 1)", strengths=(0.04, 0.08, 0.14, 0.22, 0.32), level=_with_rms
+        name="root mean square of the waves (white is 1)",
+        strengths=(0.04, 0.08, 0.14, 0.22, 0.32),
+        parameters=_with_rms,
     ),
     columns=("waves", "amplitude", "period_px", "orientation_deg", "phase_deg"),
     cells=_cells,

@@ -1,4 +1,4 @@
-"""Salt-and-pepper noise (impulses): some pixels turn white or black, the others keep their values."""
+"""Salt-and-pepper noise (impulses): some pixels become white or black, the others keep their values."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from clearcast.noise.specification import (
 
 @dataclass(frozen=True)
 class ImpulseNoise(NoiseParameters):
-    """Parameters of impulses: a pixel turns white (salt) or black (pepper), in all channels at once.
+    """Parameters of impulses: a pixel becomes white (salt) or black (pepper), in all channels at once.
 
     Attributes:
         density: the probability, 0..1, that a pixel becomes an impulse.
@@ -42,7 +42,7 @@ class ImpulseNoise(NoiseParameters):
 
 @dataclass(frozen=True)
 class ImpulseRange(NoiseRange):
-    """Lowest and highest density and salt share, drawn uniformly; see ``ImpulseNoise``."""
+    """Lowest and highest density and salt share, sampled uniformly; see ``ImpulseNoise``."""
 
     density: ValueRange = (0.03, 0.15)
     salt_share: ValueRange = (0.5, 0.5)
@@ -52,8 +52,8 @@ class ImpulseRange(NoiseRange):
         require_value_range("salt_share", self.salt_share, 0, 1)
 
 
-def add_impulse_noise(image: FloatImage, level: ImpulseNoise, rng: np.random.Generator) -> FloatImage:
-    """Turn each pixel white or black with the probabilities of ``level``; the others keep their values exactly.
+def add_impulse_noise(image: FloatImage, parameters: ImpulseNoise, rng: np.random.Generator) -> FloatImage:
+    """Make each pixel white or black with the probabilities of ``parameters``; the others keep their values exactly.
 
     Raises:
         PictureError: see ``add_noise``.
@@ -61,20 +61,20 @@ def add_impulse_noise(image: FloatImage, level: ImpulseNoise, rng: np.random.Gen
     require_float_image(image)
     chance = rng.random(image.shape[:2])
     noisy = image.copy()
-    noisy[chance < level.density] = 0
-    noisy[chance < level.density * level.salt_share] = 1
+    noisy[chance < parameters.density] = 0
+    noisy[chance < parameters.density * parameters.salt_share] = 1
     return noisy
 
 
-def _sample(levels: ImpulseRange, rng: np.random.Generator, _: tuple[int, ...]) -> ImpulseNoise:
-    return ImpulseNoise(float(rng.uniform(*levels.density)), float(rng.uniform(*levels.salt_share)))
+def _sample(noise_range: ImpulseRange, rng: np.random.Generator, _: tuple[int, ...]) -> ImpulseNoise:
+    return ImpulseNoise(float(rng.uniform(*noise_range.density)), float(rng.uniform(*noise_range.salt_share)))
 
 
 SALT_AND_PEPPER_NOISE = NoiseSpecification(
     display_name="Salt-and-pepper",
     sheet_word="Salt",
     words=("salt", "saltpepper", "saltandpepper", "saltnpepper", "sp", "sandp", "snp", "impulse"),
-    level=ImpulseNoise,
+    parameters=ImpulseNoise,
     default_range=ImpulseRange(),
     training_range=ImpulseRange(density=(0.005, 0.25), salt_share=(0.3, 0.7)),
     second_range=ImpulseRange(density=(0.005, 0.125)),
@@ -83,11 +83,11 @@ SALT_AND_PEPPER_NOISE = NoiseSpecification(
     robustness=RobustnessLevels(
         name="share of pixels struck",
         strengths=(0.02, 0.05, 0.1, 0.18, 0.3),
-        level=lambda strength, *_: ImpulseNoise(strength),
+        parameters=lambda strength, *_: ImpulseNoise(strength),
     ),
     estimate=NoiseLevelEstimate(
         name="density",
-        of=lambda level: level.density,
+        of=lambda parameters: parameters.density,
         describe=lambda density: f"{100 * density:.1f}% of the pixels",
         maximum=1.0,
     ),

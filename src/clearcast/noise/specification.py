@@ -1,4 +1,4 @@
-"""Checks of image arrays, and JPEG compression after the noise."""
+"""Specification of a noise type: parameters, ranges, level estimate; and checks of parameters and image arrays."""
 
 import math
 from collections.abc import Callable
@@ -20,100 +20,100 @@ ValueRange = tuple[float, float]
 
 @dataclass(frozen=True)
 class NoiseParameters:
-    """Base of the records that hold one noise's parameters; they reject values without a meaning."""
+    """Base class of the parameters of one noise; subclasses reject invalid values."""
 
 
 @dataclass(frozen=True)
 class NoiseRange:
-    """Base of the records from which levels are drawn; each field has a default."""
+    """Base class of the ranges that noise parameters are sampled from; each field has a default."""
 
 
-LevelT = TypeVar("LevelT", bound=NoiseParameters)
+ParametersT = TypeVar("ParametersT", bound=NoiseParameters)
 RangeT = TypeVar("RangeT", bound=NoiseRange)
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseLevelEstimate(Generic[LevelT]):
-    """How networks estimate the level of a noise type: as one number of 0 or more on the 0..1 scale.
+class NoiseLevelEstimate(Generic[ParametersT]):
+    """Noise level that networks estimate for a noise type: one number on the 0..1 scale, at least 0.
 
     Attributes:
-        name: of the number, such as "sigma"; the name of its column.
-        of: the number of a known level.
-        describe: the number in words, such as "standard deviation 25 grey levels".
-        maximum: the highest value that is possible; higher estimates are clipped.
+        name: name of the level, such as "sigma"; also of its column.
+        of: returns the level of known parameters.
+        describe: formats a level for messages, such as "standard deviation 25 grey levels".
+        maximum: highest possible level; higher estimates are clipped.
     """
 
     name: str
-    of: Callable[[LevelT], float]
+    of: Callable[[ParametersT], float]
     describe: Callable[[float], str]
     maximum: float = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
-class RobustnessLevels(Generic[LevelT]):
-    """Levels at which a study measures robustness to a noise type.
+class RobustnessLevels(Generic[ParametersT]):
+    """Noise strengths at which a study measures robustness to a noise type.
 
     Attributes:
-        name: of the strength, with its unit.
-        strengths: from one that hardly shows to one beyond the default range.
-        level: a level of the given strength for an image of ``shape``; what the strength leaves open is random.
+        name: name of the strength, with its unit.
+        strengths: ascending, from hardly visible to beyond the default range.
+        parameters: samples parameters of a strength for an image of ``shape``.
     """
 
     name: str
     strengths: tuple[float, ...]
-    level: Callable[[float, np.random.Generator, tuple[int, ...]], LevelT]
+    parameters: Callable[[float, np.random.Generator, tuple[int, ...]], ParametersT]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseSpecification(Generic[LevelT, RangeT]):
-    """A noise type: its parameters, how they are drawn and applied, its level and unit, and its words.
+class NoiseSpecification(Generic[ParametersT, RangeT]):
+    """Specification of a noise type.
 
     Attributes:
-        display_name: for tables and figures, such as "Salt-and-pepper".
-        sheet_word: what ``clearcast corrupt`` writes into the noise column.
+        display_name: name in tables and figures, such as "Salt-and-pepper".
+        sheet_word: word that ``clearcast corrupt`` writes into the noise column.
         words: spellings accepted in sheets, in lower-case letters only; "&" counts as "and", a trailing "noise" is cut.
-        level: the record of the parameters.
-        default_range: for ``clearcast corrupt``.
-        training_range: for the degradation of training images; wider than what is common.
-        second_range: likewise, for noise that comes on top of another; None: ``training_range``.
-        sample: draws a level from a range for an image of ``shape`` (height, width, ...) in pixels.
-        apply: adds the noise to an image and clips to 0..1; leaves the given image unchanged.
-        robustness: the levels of the study's robustness curves.
-        estimate: the level that networks estimate; None: they estimate none.
-        comes_last: whether the noise strikes after all others, such as impulses of a sensor.
-        columns: of the table of levels that ``clearcast corrupt`` writes; None: the fields of ``level``.
-        cells: the values of ``columns`` by name; None: the fields of ``level``.
+        parameters: class of the parameters.
+        default_range: range for ``clearcast corrupt``.
+        training_range: range for the degradation of training images; wider than usual.
+        second_range: the same for noise that is added to another noise; None: ``training_range``.
+        sample: samples parameters from a range for an image of ``shape`` (height, width, ...) in pixels.
+        apply: adds the noise to a copy of an image and clips to 0..1.
+        robustness: strengths of the study's robustness curves.
+        estimate: the level that networks estimate; None if they estimate none.
+        comes_last: whether the noise is added after all others, such as impulses of a sensor.
+        columns: columns of ``levels.csv``, which ``clearcast corrupt`` writes; None: the fields of ``parameters``.
+        cells: returns the values of ``columns`` by name; None: the fields of ``parameters``.
     """
 
     display_name: str
     sheet_word: str
     words: tuple[str, ...]
-    level: type[LevelT]
+    parameters: type[ParametersT]
     default_range: RangeT
     training_range: RangeT
     second_range: RangeT | None = None
-    sample: Callable[[RangeT, np.random.Generator, tuple[int, ...]], LevelT]
-    apply: Callable[[FloatImage, LevelT, np.random.Generator], FloatImage]
-    robustness: RobustnessLevels[LevelT]
-    estimate: NoiseLevelEstimate[LevelT] | None = None
+    sample: Callable[[RangeT, np.random.Generator, tuple[int, ...]], ParametersT]
+    apply: Callable[[FloatImage, ParametersT, np.random.Generator], FloatImage]
+    robustness: RobustnessLevels[ParametersT]
+    estimate: NoiseLevelEstimate[ParametersT] | None = None
     comes_last: bool = False
     columns: tuple[str, ...] | None = None
-    cells: Callable[[LevelT], dict[str, object]] | None = None
+    cells: Callable[[ParametersT], dict[str, object]] | None = None
 
-    def level_columns(self) -> tuple[str, ...]:
-        """The columns of the table of levels that describe this noise type."""
-        return self.columns if self.columns is not None else tuple(each.name for each in fields(self.level))
+    def table_columns(self) -> tuple[str, ...]:
+        """Return the columns of ``levels.csv`` that describe this noise type."""
+        return self.columns if self.columns is not None else tuple(each.name for each in fields(self.parameters))
 
-    def level_cells(self, level: LevelT) -> dict[str, object]:
-        """The values of ``level_columns`` by name."""
-        return self.cells(level) if self.cells else vars(level)
+    def table_cells(self, parameters: ParametersT) -> dict[str, object]:
+        """Return the values of ``table_columns`` by name."""
+        return self.cells(parameters) if self.cells else vars(parameters)
 
 
 AnySpecification = NoiseSpecification[Any, Any]
 
 
 def add_and_clip(image: FloatImage, noise: FloatImage) -> FloatImage:
-    """Image plus noise, clipped to 0..1."""
+    """Return image plus noise, clipped to 0..1."""
     total = image + noise
     return np.clip(total, 0, 1, out=total)
 
@@ -122,7 +122,7 @@ def require_in_range(name: str, value: float, low: float, high: float, meaning: 
     """Reject a number outside low..high, and one that is not finite.
 
     Raises:
-        RecipeError: with the name, the value, what is allowed and the number's meaning.
+        RecipeError: the number is out of range; the message explains it by ``meaning``.
     """
     if not (math.isfinite(value) and low <= value <= high):
         span = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of at least {low:g}"
@@ -134,7 +134,7 @@ def require_value_range(name: str, span: ValueRange, low: float, high: float) ->
     """Reject a range whose ends lie outside low..high or are in the wrong order.
 
     Raises:
-        RecipeError: see ``require``.
+        RecipeError: see ``require_in_range``.
     """
     for value in span:
         require_in_range(name, value, low, high, "both ends of the range must lie there")
@@ -143,13 +143,13 @@ def require_value_range(name: str, span: ValueRange, low: float, high: float) ->
 
 
 def compress_as_jpeg(image: ImageArray, quality: int) -> ImageArray:
-    """The uint8 image after encoding and decoding as JPEG of ``quality`` 1..100; shape and range are kept.
+    """Encode and decode a uint8 image as JPEG of ``quality`` 1..100; its shape does not change.
 
-    It gives noise that is made in memory, as in training, what a file does to it.
+    Training images are degraded in memory; this adds the compression that image files have.
 
     Raises:
         RecipeError: the quality is outside 1..100.
-        PictureError: see ``corrupt``.
+        PictureError: see ``corrupt_image``.
     """
     require_jpeg_quality(quality)
     require_uint8_image(image)
@@ -158,22 +158,22 @@ def compress_as_jpeg(image: ImageArray, quality: int) -> ImageArray:
 
 
 def require_jpeg_quality(quality: int) -> None:
-    """Reject a JPEG quality outside 1..100 (``RecipeError``)."""
+    """Raise ``RecipeError`` for a JPEG quality outside 1..100."""
     require_in_range("jpeg_quality", quality, 1, 100, "100 keeps most detail, and 80 is common in cameras")
 
 
 def require_float_image(image: FloatImage) -> None:
-    """Reject what is not a float32 image (``PictureError``)."""
+    """Raise ``PictureError`` for an array that is not a float32 image."""
     _require_layout(image, np.float32)
 
 
 def require_uint8_image(image: ImageArray) -> None:
-    """Reject what is not a uint8 image (``PictureError``)."""
+    """Raise ``PictureError`` for an array that is not a uint8 image."""
     _require_layout(image, np.uint8)
 
 
 def _require_layout(pixels: NDArray[np.generic], dtype: type[np.generic]) -> None:
-    """Guard against a common slip: values in 0..255, given where 0..1 is expected, would come back nearly all white."""
+    """Reject another dtype: values of 0..255 in place of 0..1 would be clipped to white."""
     fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
     if pixels.dtype != dtype or not fits:
         scale = "0..255" if dtype is np.uint8 else "0..1"

@@ -80,7 +80,7 @@ def refuse_small_images(rows: UsableRows) -> None:
         SheetError: one is.
     """
     for row in rows.sheet.rows:
-        info = rows.facts[row.noisy].info
+        info = rows.metadata[row.noisy].header
         if info and min(info.width, info.height) < MIN_IMAGE_SIDE:
             raise SheetError(
                 f"{rows.sheet.path}: row {row.number}: {row.noisy}: expected at least {MIN_IMAGE_SIDE} x "

@@ -47,7 +47,7 @@ class PairCard:
     """Two images side by side, the first aligned with the second, and the names of their groups."""
 
     names: tuple[str, ...]
-    agreement: float
+    match_score: float
     images: tuple[GroupThumbnail, GroupThumbnail]
 
 
@@ -74,8 +74,8 @@ def write_groups_page(sheet: Sheet, groups: RowGroups, path: Path) -> None:
         largest=len(largest[0][1]) if largest else 0,
         contradictions=_groups(sheet, groups, labels, mixed[:MAX_CONTRADICTIONS]),
         contradicted=len(mixed),
-        doubts=_pairs(sheet, groups, labels, groups.doubtful_joins[:MAX_DOUBTFUL_MATCHES]),
-        doubted=len(groups.doubtful_joins),
+        doubts=_pairs(sheet, groups, labels, groups.doubtful_matches[:MAX_DOUBTFUL_MATCHES]),
+        doubted=len(groups.doubtful_matches),
         misses=_pairs(sheet, groups, labels, groups.near_misses[:MAX_NEAR_MISSES]),
         missed=len(groups.near_misses),
         groups=_groups(sheet, groups, labels, by_size[:MAX_GROUPS]),
@@ -108,9 +108,9 @@ def _labels_of(paths: Iterable[str], labels: dict[str, set[Label]]) -> set[Label
 
 def _groups(sheet: Sheet, groups: RowGroups, labels: dict[str, set[Label]], names: Iterable[str]) -> list[GroupCard]:
     weakest: dict[str, float] = {}
-    for link in groups.joins:
+    for link in groups.matches:
         name = groups.group_of_image[link.one]
-        weakest[name] = min(link.agreement, weakest.get(name, 1.0))
+        weakest[name] = min(link.match_score, weakest.get(name, 1.0))
     members = _members(groups)
     return [
         GroupCard(
@@ -138,7 +138,7 @@ def _pairs(
     return [
         PairCard(
             names=tuple(dict.fromkeys(groups.group_of_image[path] for path in (link.one, link.other))),
-            agreement=link.agreement,
+            match_score=link.match_score,
             images=_aligned_pair(sheet, labels, link),
         )
         for link in links

@@ -184,7 +184,7 @@ class StudyContext:
 
     def _not_square(self) -> list[DataWarning]:
         """Warn about images whose proportions change when they are resized to a square."""
-        infos = [self.rows.facts[row.noisy].info for row in self.sheet.rows]
+        infos = [self.rows.metadata[row.noisy].header for row in self.sheet.rows]
         count = sum(info is not None and info.width != info.height for info in infos)
         if not count:
             return []

@@ -97,7 +97,7 @@ def noise_of_strength(
 
     A periodic pattern is drawn and scaled to it.
     """
-    level: NoiseParameters = kind.specification.robustness.level(strength, rng, shape)
+    level: NoiseParameters = kind.specification.robustness.parameters(strength, rng, shape)
     return level
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from clearcast.core.console import show_progress
 from clearcast.core.errors import OutputError, RecipeError, SheetError
-from clearcast.data.groups import detect_row_groups_only
+from clearcast.data.groups import detect_row_groups
 from clearcast.data.groups.row_groups import GroupSource, RowParts, resolve_row_parts
 from clearcast.data.sheet import Sheet, SheetRow
 from clearcast.data.splits import (
@@ -169,13 +169,13 @@ def _draw_split(
     sheet: Sheet, parts: RowParts, choice: SplitChoice, kind: SplitKind, shares: SplitShares, seed: int
 ) -> Split:
     """Draw a split by groups or by rows, or one of its folds."""
-    traits = [(row.label, row.noise_type) for row in sheet.rows]
+    strata = [(row.label, row.noise_type) for row in sheet.rows]
     validation = _validation_share(choice, shares)
     if choice.fold is not None:
         singletons = tuple(f"row {row.number}" for row in sheet.rows)
         split = make_fold_split(
             parts.of_rows if kind is SplitKind.GROUPED else singletons,
-            traits,
+            strata,
             folds=choice.folds,
             fold=choice.fold,
             validation_share=validation,
@@ -186,8 +186,8 @@ def _draw_split(
         return replace(split, description=f"fold {choice.fold} of {choice.folds}, rows at random, seed {seed}")
     test = shares.test_share
     if kind is SplitKind.GROUPED:
-        return make_grouped_split(parts.of_rows, traits, test_share=test, validation_share=validation, seed=seed)
-    return make_random_split(traits, test_share=test, validation_share=validation, seed=seed)
+        return make_grouped_split(parts.of_rows, strata, test_share=test, validation_share=validation, seed=seed)
+    return make_random_split(strata, test_share=test, validation_share=validation, seed=seed)
 
 
 def _validation_share(choice: SplitChoice, shares: SplitShares) -> float:
@@ -214,7 +214,7 @@ def resolve_groups(rows: UsableRows, split: SplitChoice, console: Console) -> Ro
 
     def find() -> tuple[str, ...]:
         with show_progress(console, "Looking for images of the same part") as progress:
-            return detect_row_groups_only(rows.sheet, rows.facts, progress=progress)
+            return detect_row_groups(rows.sheet, rows.metadata, progress=progress).of_rows
 
     return resolve_row_parts(rows.sheet, split.groups, find)
 

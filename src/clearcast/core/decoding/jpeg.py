@@ -1,4 +1,7 @@
-"""Parser for the segments of JPEG files."""
+"""Structure parser for JPEG files: their segments, and further images in the same file.
+
+Further images are listed in the index of a multi-picture file (MPF), or concatenated, as in motion JPEG.
+"""
 
 import re
 import struct
@@ -18,9 +21,22 @@ _OTHER_FRAMES = frozenset({0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(
 _STANDALONE = frozenset({0x01, 0xD8})  # markers without a length
 _SCAN, _END, _APP1, _APP2 = 0xDA, 0xD9, 0xE1, 0xE2
 
+_INDEX_TAG = 0xB002  # tag of the index that lists the images
+_INDEX_ENTRY = 16  # bytes: type and flags, size, offset, two numbers that are not used here
+_MAX_LISTED = 100
+_MAX_FOLLOWING = 100_000  # images in a file without an index; a minute of film has 1,500
+_PADDING = re.compile(rb"[\x00\xff]{0,64}?(?=\xff\xd8\xff)")
+_HEAD = 2**20  # bytes read of a further image
+_KIND = 0xFFFFFF  # bits of the type in an entry
+_VIEWS = frozenset({0x020001, 0x020002, 0x020003})  # panorama, disparity, angles
+_PRIMARY, _UNDEFINED = 0x030000, 0x000000
+
+_MAX_WORK = 1_000_000_000  # pixels times scans; takes some seconds
+_MAX_PADDING = 64  # bytes after the end marker
+
 
 @dataclass
-class JpegSegments:
+class _Segments:
     """Summary of a JPEG's segments. ``end`` is the offset after the end marker; None if there is no end marker."""
 
     size: tuple[int, int] | None = None
@@ -34,13 +50,32 @@ class JpegSegments:
     end: int | None = None
 
 
-def read_jpeg_segments(data: bytes, start: int = 0) -> JpegSegments:
+def read_jpeg_structure(data: bytes) -> ImageStructure:
+    """Parse the segments of a JPEG file, and those of further images in it."""
+    segments = _read_segments(data)
+    require_bounded_exif(b"".join(segments.exif))
+    if segments.size is None:
+        raise damage_error("the frame header is missing")
+    width, height = segments.size
+    return ImageStructure(
+        format="JPEG",
+        width=width,
+        height=height,
+        frames=_count_images(data, segments),
+        unit="image",
+        truncated="" if segments.end else "the end marker is missing",
+        bounded=segments.huffman and width * height * max(segments.scans, 1) <= _MAX_WORK,
+        has_trailing_data=segments.end is not None and len(data) - segments.end > _MAX_PADDING,
+    )
+
+
+def _read_segments(data: bytes, start: int = 0) -> _Segments:
     """Parse the segments from the start marker at offset ``start`` to its end marker.
 
     Raises:
         DecodingError: there are more segments, scans or EXIF data than the limits allow.
     """
-    segments = JpegSegments()
+    segments = _Segments()
     for kind, begin, end in _iterate_segments(data, start + 2):
         if kind == _END:
             segments.end = end
@@ -49,21 +84,21 @@ def read_jpeg_segments(data: bytes, start: int = 0) -> JpegSegments:
     return segments
 
 
-def _iterate_segments(data: bytes, place: int) -> Iterator[tuple[int, int, int]]:
+def _iterate_segments(data: bytes, position: int) -> Iterator[tuple[int, int, int]]:
     """Iterate over the marker, begin and end of each segment; skip the entropy-coded pixels."""
-    while found := _MARKER.search(data, place):
-        kind, place = data[found.end() - 1], found.end()
+    while found := _MARKER.search(data, position):
+        kind, position = data[found.end() - 1], found.end()
         if kind == _END:
-            yield kind, place, place
+            yield kind, position, position
         elif kind not in _STANDALONE:
-            length = int.from_bytes(data[place : place + 2])
+            length = int.from_bytes(data[position : position + 2])
             if length < 2:
                 raise damage_error("a segment has no length")
-            yield kind, place + 2, place + length
-            place += length
+            yield kind, position + 2, position + length
+            position += length
 
 
-def _add_segment(segments: JpegSegments, kind: int, data: bytes, begin: int, end: int) -> None:
+def _add_segment(segments: _Segments, kind: int, data: bytes, begin: int, end: int) -> None:
     segments.scans += kind == _SCAN
     segments.segments += kind != _SCAN
     if segments.scans > _MAX_SCANS:
@@ -81,7 +116,7 @@ def _add_segment(segments: JpegSegments, kind: int, data: bytes, begin: int, end
     segments.has_gain_map |= kind in {_APP1, _APP2} and _declares_gain_map(data[begin:end])
 
 
-def _add_exif(segments: JpegSegments, content: bytes) -> None:
+def _add_exif(segments: _Segments, content: bytes) -> None:
     if content.startswith(b"Exif\0\0"):
         segments.exif.append(content.removeprefix(b"Exif\0\0"))
         if sum(map(len, segments.exif)) > _MAX_EXIF:
@@ -92,18 +127,7 @@ def _declares_gain_map(content: bytes) -> bool:
     return any(mark in content for mark in (b"hdrgm:", b"HDRGainMap", b"urn:iso:std:iso:ts:21496:-1"))
 
 
-_ENTRIES = 0xB002  # tag of the index that lists the images
-_ENTRY = 16  # bytes: type and flags, size, offset, two numbers that are not used here
-_MAX_LISTED = 100
-_MAX_FOLLOWING = 100_000  # images in a file without an index; a minute of film has 1,500
-_PADDING = re.compile(rb"[\x00\xff]{0,64}?(?=\xff\xd8\xff)")
-_HEAD = 2**20  # bytes read of a further image
-_KIND = 0xFFFFFF
-_VIEWS = frozenset({0x020001, 0x020002, 0x020003})  # panorama, disparity, angles
-_PRIMARY, _UNDEFINED = 0x030000, 0x000000
-
-
-def count_jpeg_images(data: bytes, first: JpegSegments) -> int:
+def _count_images(data: bytes, first: _Segments) -> int:
     """Count the images in a JPEG file, without previews, gain maps, depth maps and originals of the same image.
 
     Args:
@@ -112,14 +136,14 @@ def count_jpeg_images(data: bytes, first: JpegSegments) -> int:
     """
     if not first.index:
         return 1 + _count_following(data, first)
-    return 1 + sum(_is_own_image(kind, data, place, first) for kind, place in list(_list_index(first))[1:])
+    return 1 + sum(_is_own_image(kind, data, position, first) for kind, position in list(_list_index(first))[1:])
 
 
-def _count_following(data: bytes, first: JpegSegments) -> int:
+def _count_following(data: bytes, first: _Segments) -> int:
     """Count the concatenated images after the first one that have its size."""
     count, last = 0, first
     while last.end is not None and not last.has_gain_map and (padding := _PADDING.match(data, last.end)):
-        last = read_jpeg_segments(data, padding.end())
+        last = _read_segments(data, padding.end())
         if last.size != first.size or last.has_gain_map:
             break
         count += 1
@@ -128,24 +152,24 @@ def _count_following(data: bytes, first: JpegSegments) -> int:
     return count
 
 
-def _list_index(first: JpegSegments) -> Iterator[tuple[int, int]]:
+def _list_index(first: _Segments) -> Iterator[tuple[int, int]]:
     """Iterate over the type and file offset of each image in the index."""
     with suppress_damage_errors():
         reader = TiffDirectoryReader(first.index)
         tags, _ = reader.read(reader.start)
-        entries = next((tag for tag in tags if tag.number == _ENTRIES), None)
+        entries = next((tag for tag in tags if tag.number == _INDEX_TAG), None)
         if entries is None:
             return
-        count = min(entries.size, len(first.index) - entries.offset) // _ENTRY
+        count = min(entries.size, len(first.index) - entries.offset) // _INDEX_ENTRY
         if count > _MAX_LISTED:
             raise cost_error(f"the index lists {count:,} images; the limit is {_MAX_LISTED}")
         order = "<" if first.index.startswith(b"II") else ">"
         for number in range(count):
-            kind, _, place = struct.unpack_from(f"{order}III", first.index, entries.offset + number * _ENTRY)
-            yield kind & _KIND, first.index_offset + place
+            kind, _, position = struct.unpack_from(f"{order}III", first.index, entries.offset + number * _INDEX_ENTRY)
+            yield kind & _KIND, first.index_offset + position
 
 
-def _is_own_image(kind: int, data: bytes, place: int, first: JpegSegments) -> bool:
+def _is_own_image(kind: int, data: bytes, position: int, first: _Segments) -> bool:
     """Whether an image in the index is a separate image.
 
     Phones list gain maps and depth maps with an undefined type, and some programs list further images so. A gain map is
@@ -153,32 +177,9 @@ def _is_own_image(kind: int, data: bytes, place: int, first: JpegSegments) -> bo
     """
     if kind != _UNDEFINED:
         return kind in _VIEWS or kind == _PRIMARY
-    if first.has_gain_map or data[place : place + 2] != b"\xff\xd8":
+    if first.has_gain_map or data[position : position + 2] != b"\xff\xd8":
         return False
     with suppress_damage_errors():
-        other = read_jpeg_segments(data[place : place + _HEAD])
+        other = _read_segments(data[position : position + _HEAD])
         return other.size == first.size and not other.has_gain_map
     return False
-
-
-_MAX_WORK = 1_000_000_000  # pixels times scans; takes some seconds
-_MAX_PADDING = 64  # bytes after the end marker
-
-
-def read_jpeg_structure(data: bytes) -> ImageStructure:
-    """Parse the segments of a JPEG file, and those of further images in it."""
-    segments = read_jpeg_segments(data)
-    require_bounded_exif(b"".join(segments.exif))
-    if segments.size is None:
-        raise damage_error("the frame header is missing")
-    width, height = segments.size
-    return ImageStructure(
-        format="JPEG",
-        width=width,
-        height=height,
-        frames=count_jpeg_images(data, segments),
-        unit="image",
-        truncated="" if segments.end else "the end marker is missing",
-        bounded=segments.huffman and width * height * max(segments.scans, 1) <= _MAX_WORK,
-        has_trailing_data=segments.end is not None and len(data) - segments.end > _MAX_PADDING,
-    )

@@ -92,23 +92,25 @@ def read_png_structure(data: bytes) -> ImageStructure:
 
 def _walk(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Iterate over the type and content of each chunk, up to the end marker or a truncated chunk."""
-    view, place, kind = memoryview(data), 8, b""
-    while kind != b"IEND" and place + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, place)
-        if place + 12 + size > len(data):
+    view, position, kind = memoryview(data), 8, b""
+    while kind != b"IEND" and position + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, position)
+        if position + 12 + size > len(data):
             return
-        yield kind, view[place + 8 : place + 8 + size]
-        place += 12 + size
+        yield kind, view[position + 8 : position + 8 + size]
+        position += 12 + size
 
 
 def _unpacked_size(kind: bytes, content: bytes, most: int) -> int:
     """Return the unpacked size of a chunk's text or profile in bytes, at most ``most``; 0 if it is not compressed."""
-    place = content.find(b"\0") + 2  # after the keyword and the compression method
+    position = content.find(b"\0") + 2  # after the keyword and the compression method
     if kind == b"iTXt":
-        if content[place - 1 : place] != b"\1":
+        if content[position - 1 : position] != b"\1":
             return 0
-        place = content.find(b"\0", content.find(b"\0", place + 1) + 1) + 1  # after language and translated keyword
+        position = (
+            content.find(b"\0", content.find(b"\0", position + 1) + 1) + 1
+        )  # after language and translated keyword
     try:
-        return len(zlib.decompressobj().decompress(content[place:], most))
+        return len(zlib.decompressobj().decompress(content[position:], most))
     except zlib.error:
         return 0

@@ -1,4 +1,4 @@
-"""Parser for TIFF tag directories (IFDs), which EXIF and the index of multi-picture JPEGs use too."""
+"""Structure parser for TIFF files, and for tag directories (IFDs), which EXIF and multi-picture JPEGs use too."""
 
 import struct
 from collections.abc import Iterator, Sequence
@@ -23,13 +23,54 @@ _SLACK = 64 * 1024  # bytes; tags may share small values, such as two equal reso
 
 _ENTRY = np.dtype([("number", "u2"), ("type", "u2"), ("count", "u4"), ("value", "u4")])
 _BIG_ENTRY = np.dtype([("number", "u2"), ("type", "u2"), ("count", "u8"), ("value", "u8")])
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_BYTES = frozenset({1, 2, 6, 7})  # tag types of bytes and text
+_TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_BYTE_TYPES = frozenset({1, 2, 6, 7})  # tag types of bytes and text
 _INTEGER_DTYPES = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}  # by tag type
+
+_POINTER_TAGS = frozenset({34665, 34853, 40965})  # tags that point to the EXIF, GPS and interoperability directories
+
+_MAX_DIRECTORIES = 10_000
+_MAX_SAMPLES = 6
+_SMALL_TILE = 4 * 2**20  # pixels; a larger tile must not be much larger than the image
+_BOUNDED_COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946})  # compression: none, LZW, deflate, PackBits, old deflate
+
+_KIND, _OLD_KIND, _WIDTH, _HEIGHT, _COMPRESSION = 254, 255, 256, 257, 259
+_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANES = 273, 277, 278, 279, 284
+_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES = 322, 323, 324, 325
+_SUB_DIRECTORIES = 330
+_REDUCED, _MASK = 1, 4  # bits of _KIND
+_OLD_REDUCED = 2
+
+
+def read_tiff_structure(data: bytes) -> ImageStructure:
+    """Parse the directories of a TIFF file, and the layout of the first page's pixels."""
+    reader = TiffDirectoryReader(data)
+    first, following = _read(reader, reader.start)
+    width, height = first.number(_WIDTH, 0), first.number(_HEIGHT, 0)
+    if not width or not height:
+        raise damage_error("the width or height is missing")
+    samples = first.number(_SAMPLES, 1)
+    if samples > _MAX_SAMPLES:
+        raise DecodingError(
+            PictureFault.UNSUPPORTED, f"expected 1 (grey) or 3 (colour) samples per pixel, got {samples:,}"
+        )
+    pages = int(not first.is_auxiliary) + _count_pages(reader, reader.start, following)
+    if first.is_auxiliary and (following or _SUB_DIRECTORIES in first.tags):
+        raise damage_error("the first page is a smaller copy or a mask of another page")
+    _require_bounded_directories(reader, list(first.tags.values()))
+    return ImageStructure(
+        format="TIFF",
+        width=width,
+        height=height,
+        frames=max(pages, 1),
+        unit="page",
+        truncated=_require_bounded_pieces(first, width, height, len(data)),
+        bounded=first.number(_COMPRESSION, 1) in _BOUNDED_COMPRESSIONS,
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class TiffTag:
+class _Tag:
     """TIFF tag: its number, the type and count of its values, and their offset in the file."""
 
     number: int
@@ -40,7 +81,7 @@ class TiffTag:
     @property
     def size(self) -> int:
         """Size of all values in bytes; 0 for unknown types, which readers skip."""
-        return self.count * _SIZES.get(self.type, 0)
+        return self.count * _TYPE_SIZES.get(self.type, 0)
 
 
 class TiffDirectoryReader:
@@ -71,7 +112,7 @@ class TiffDirectoryReader:
         """Offset of the first directory."""
         return self._unpack("Q", 8) if self._big else self._unpack("I", 4)
 
-    def read(self, offset: int) -> tuple[list[TiffTag], int]:
+    def read(self, offset: int) -> tuple[list[_Tag], int]:
         """Read the directory at an offset.
 
         Returns:
@@ -91,7 +132,7 @@ class TiffDirectoryReader:
         tags = list(self._tags(offset + head, count))
         return tags, self._unpack(pointer, end) if end + struct.calcsize(pointer) <= len(self._data) else 0
 
-    def values(self, tag: TiffTag | None) -> list[int]:
+    def values(self, tag: _Tag | None) -> list[int]:
         """Return the integers of a tag; an empty list if the tag is missing or of another type."""
         if tag is None or tag.type not in _INTEGER_DTYPES:
             return []
@@ -102,15 +143,15 @@ class TiffDirectoryReader:
         dtype = np.dtype(_INTEGER_DTYPES[tag.type]).newbyteorder(self._order)
         return [int(value) for value in np.frombuffer(self._data, dtype, tag.count, tag.offset)]
 
-    def _tags(self, begin: int, count: int) -> Iterator[TiffTag]:
+    def _tags(self, begin: int, count: int) -> Iterator[_Tag]:
         entry, pointer, inline = (_BIG_ENTRY, "Q", 8) if self._big else (_ENTRY, "I", 4)  # bytes within the tag itself
         entries = np.frombuffer(self._data, entry.newbyteorder(self._order), count, begin)
         for position, (number, kind, values, _) in enumerate(entries.tolist(), 1):
             offset = begin + position * entry.itemsize - inline
-            tag = TiffTag(number, kind, values, offset)
+            tag = _Tag(number, kind, values, offset)
             if tag.size > inline:
-                tag = TiffTag(number, kind, values, self._unpack(pointer, offset))
-                self._claim(max(0, min(tag.size, len(self._data) - tag.offset)), numbers=kind not in _BYTES)
+                tag = _Tag(number, kind, values, self._unpack(pointer, offset))
+                self._claim(max(0, min(tag.size, len(self._data) - tag.offset)), numbers=kind not in _BYTE_TYPES)
             yield tag
 
     def _claim(self, size: int, *, numbers: bool = False) -> None:
@@ -129,10 +170,7 @@ class TiffDirectoryReader:
         return int(value)
 
 
-_POINTERS = frozenset({34665, 34853, 40965})  # tags that point to the EXIF, GPS and interoperability directories
-
-
-def require_bounded_directories(reader: TiffDirectoryReader, tags: Sequence[TiffTag]) -> None:
+def _require_bounded_directories(reader: TiffDirectoryReader, tags: Sequence[_Tag]) -> None:
     """Check that the directories which tags point to can be read in bounded time and memory.
 
     Damaged EXIF is accepted, since the pixels can still be valid.
@@ -158,24 +196,11 @@ def require_bounded_exif(data: bytes) -> None:
     with suppress_damage_errors():
         reader = TiffDirectoryReader(data)
         tags, _ = reader.read(reader.start)
-        require_bounded_directories(reader, tags)
+        _require_bounded_directories(reader, tags)
 
 
-def _directory_offsets(reader: TiffDirectoryReader, tags: Sequence[TiffTag]) -> set[int]:
-    return {value for tag in tags if tag.number in _POINTERS for value in reader.values(tag)[:1]}
-
-
-_MAX_DIRECTORIES = 10_000
-_MAX_SAMPLES = 6
-_SMALL_TILE = 4 * 2**20  # pixels; a larger tile must not be much larger than the image
-_BOUNDED = frozenset({1, 5, 8, 32773, 32946})  # compression: none, LZW, deflate, PackBits, old deflate
-
-_KIND, _OLD_KIND, _WIDTH, _HEIGHT, _COMPRESSION = 254, 255, 256, 257, 259
-_STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANES = 273, 277, 278, 279, 284
-_TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_SIZES = 322, 323, 324, 325
-_SUB_DIRECTORIES = 330
-_REDUCED, _MASK = 1, 4  # bits of _KIND
-_OLD_REDUCED = 2
+def _directory_offsets(reader: TiffDirectoryReader, tags: Sequence[_Tag]) -> set[int]:
+    return {value for tag in tags if tag.number in _POINTER_TAGS for value in reader.values(tag)[:1]}
 
 
 @dataclass(frozen=True)
@@ -183,7 +208,7 @@ class _Directory:
     """Tags of a directory, read as numbers."""
 
     reader: TiffDirectoryReader
-    tags: dict[int, TiffTag]
+    tags: dict[int, _Tag]
 
     def numbers(self, number: int) -> list[int]:
         return self.reader.values(self.tags.get(number))
@@ -197,51 +222,24 @@ class _Directory:
         return bool(self.number(_KIND, 0) & (_REDUCED | _MASK)) or self.number(_OLD_KIND, 0) == _OLD_REDUCED
 
 
-def read_tiff_structure(data: bytes) -> ImageStructure:
-    """Parse the directories of a TIFF file, and the layout of the first page's pixels."""
-    reader = TiffDirectoryReader(data)
-    first, following = _read(reader, reader.start)
-    width, height = first.number(_WIDTH, 0), first.number(_HEIGHT, 0)
-    if not width or not height:
-        raise damage_error("the width or height is missing")
-    samples = first.number(_SAMPLES, 1)
-    if samples > _MAX_SAMPLES:
-        raise DecodingError(
-            PictureFault.UNSUPPORTED, f"expected 1 (grey) or 3 (colour) samples per pixel, got {samples:,}"
-        )
-    pages = int(not first.is_auxiliary) + _count_pages(reader, reader.start, following)
-    if first.is_auxiliary and (following or _SUB_DIRECTORIES in first.tags):
-        raise damage_error("the first page is a smaller copy or a mask of another page")
-    require_bounded_directories(reader, list(first.tags.values()))
-    return ImageStructure(
-        format="TIFF",
-        width=width,
-        height=height,
-        frames=max(pages, 1),
-        unit="page",
-        truncated=_require_bounded_pieces(first, width, height, len(data)),
-        bounded=first.number(_COMPRESSION, 1) in _BOUNDED,
-    )
-
-
-def _read(reader: TiffDirectoryReader, place: int) -> tuple[_Directory, int]:
-    tags, following = reader.read(place)
+def _read(reader: TiffDirectoryReader, position: int) -> tuple[_Directory, int]:
+    tags, following = reader.read(position)
     named = {tag.number: tag for tag in tags}
     if len(named) < len(tags):
         raise damage_error("a tag occurs twice")
     return _Directory(reader, named), following
 
 
-def _count_pages(reader: TiffDirectoryReader, first: int, place: int) -> int:
+def _count_pages(reader: TiffDirectoryReader, first: int, position: int) -> int:
     """Count the pages after the first one."""
     visited, pages = {first}, 0
-    while place:
-        if place in visited:
+    while position:
+        if position in visited:
             raise damage_error("the list of pages is circular")
         if len(visited) >= _MAX_DIRECTORIES:
             raise cost_error(f"more than {_MAX_DIRECTORIES:,} pages")
-        visited.add(place)
-        directory, place = _read(reader, place)
+        visited.add(position)
+        directory, position = _read(reader, position)
         pages += not directory.is_auxiliary
     return pages
 
@@ -250,28 +248,28 @@ def _require_bounded_pieces(directory: _Directory, width: int, height: int, size
     """Check the number and size of strips or tiles; return why the file is truncated, or ""."""
     if directory.number(_TILE_WIDTH, 0):
         across, down = directory.number(_TILE_WIDTH, 0), directory.number(_TILE_HEIGHT, 0)
-        places, sizes = directory.numbers(_TILES), directory.numbers(_TILE_SIZES)
+        positions, sizes = directory.numbers(_TILES), directory.numbers(_TILE_SIZES)
     else:
         across, down = width, min(directory.number(_ROWS_PER_STRIP, height), height)
-        places, sizes = directory.numbers(_STRIPS), directory.numbers(_STRIP_SIZES)
+        positions, sizes = directory.numbers(_STRIPS), directory.numbers(_STRIP_SIZES)
     if not across or not down:
         raise damage_error("the tiles or strips have no size")
     if across * down > max(_SMALL_TILE, 4 * width * height):
         raise cost_error(f"tiles of {across:,} x {down:,} pixels for an image of {width:,} x {height:,}")
     planes = directory.number(_SAMPLES, 1) if directory.number(_PLANES, 1) == 2 else 1
     expected = -(-width // across) * -(-height // down) * planes
-    if len(places) > expected or len(sizes) > expected:
-        raise cost_error(f"expected {expected:,} strips or tiles, got {max(len(places), len(sizes)):,}")
-    return _require_distinct_bytes(places, sizes, expected, size, packed=directory.number(_COMPRESSION, 1) != 1)
+    if len(positions) > expected or len(sizes) > expected:
+        raise cost_error(f"expected {expected:,} strips or tiles, got {max(len(positions), len(sizes)):,}")
+    return _require_distinct_bytes(positions, sizes, expected, size, packed=directory.number(_COMPRESSION, 1) != 1)
 
 
 def _require_distinct_bytes(
-    places: Sequence[int], sizes: Sequence[int], expected: int, size: int, *, packed: bool
+    positions: Sequence[int], sizes: Sequence[int], expected: int, size: int, *, packed: bool
 ) -> str:
     """Check that strips or tiles do not share bytes; return why the file is truncated, or ""."""
-    if len(places) < expected or (packed and len(sizes) < expected):
-        return f"expected {expected:,} strips or tiles, got {min(len(places), len(sizes)):,}"
-    if any(place + length > size for place, length in zip(places, sizes or [0] * expected, strict=False)):
+    if len(positions) < expected or (packed and len(sizes) < expected):
+        return f"expected {expected:,} strips or tiles, got {min(len(positions), len(sizes)):,}"
+    if any(position + length > size for position, length in zip(positions, sizes or [0] * expected, strict=False)):
         return "strips or tiles lie outside the file"
     if sum(sizes) > size:
         raise cost_error("strips or tiles share bytes")

@@ -6,11 +6,10 @@ from clearcast.data.groups.row_groups import (
     ComparedImages,
     RowGroups,
     detect_row_groups,
-    detect_row_groups_only,
     find_label_errors,
     select_group_images,
-    write_group_doubts,
     write_groups_table,
+    write_match_scores,
 )
 
 __all__ = [
@@ -20,9 +19,8 @@ __all__ = [
     "align_images",
     "detect_groups",
     "detect_row_groups",
-    "detect_row_groups_only",
     "find_label_errors",
     "select_group_images",
-    "write_group_doubts",
     "write_groups_table",
+    "write_match_scores",
 ]

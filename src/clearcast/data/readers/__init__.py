@@ -1,1 +1,1 @@
-"""Readers of sheets, one module a format: each gives the grids of cells that a file holds, within bounds of memory."""
+"""Readers of sheets, one module per format; each opens a file as grids of cells, with bounded memory."""

@@ -1,4 +1,4 @@
-"""CSV reader for files with comma, semicolon or tab, as the local conventions have it."""
+"""CSV reader for files with comma, semicolon or tab as the separator."""
 
 import csv
 from collections.abc import Collection, Iterator
@@ -41,8 +41,8 @@ class _Delimited(CellGrid):
         for _ in range(self._skipped):
             next(lines, None)
         for number, row in enumerate(csv.reader(lines, delimiter=self._separator, strict=True), 1):
-            filled = [place for place, text in enumerate(row) if text and not text.isspace()]
-            cells = {place: row[place].strip() for place in filled if columns is None or place in columns}
+            filled = [index for index, text in enumerate(row) if text and not text.isspace()]
+            cells = {index: row[index].strip() for index in filled if columns is None or index in columns}
             if filled:
                 yield GridRow(number, cells, fields=len(row), last_field=filled[-1] + 1)
 

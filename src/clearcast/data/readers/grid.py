@@ -1,4 +1,7 @@
-"""Size limits for sheets, against denial of service by memory or time (zip bombs)."""
+"""Grids of cells: the common interface of all readers, their size limits, and the lines of a table.
+
+The limits prevent denial of service by memory or time (zip bombs).
+"""
 
 import math
 from abc import ABC, abstractmethod
@@ -23,33 +26,12 @@ MAX_LINES = 2_000_000
 MAX_TEXT = 2**28  # characters in all wanted cells
 MAX_MERGED = 100_000
 
-
-def refuse_oversized(what: str, most: int, unit: str) -> NoReturn:
-    """Refuse a sheet that exceeds a limit.
-
-    Raises:
-        SheetError: always.
-    """
-    raise SheetError(
-        f"{what} more than {most:,} {unit}, which is the limit; save only the list of images as a new sheet, or as "
-        "'CSV UTF-8'"
-    )
-
-
-def require_file_size(path: Path, most: int | None = None) -> None:
-    """Check that a file has at most ``most`` bytes (default ``MAX_FILE_BYTES``).
-
-    Raises:
-        SheetError: the file is larger.
-    """
-    most = MAX_FILE_BYTES if most is None else most
-    if path.stat().st_size > most:
-        refuse_oversized("the file has", most // 2**20, "MB")
-
-
 NO_CELL_FAULTS: Mapping[int, str] = {}
 LAST_ROW, LAST_COLUMN = 2**20, 2**14  # of a worksheet, from 1
 UNCALCULATED_FAULT = "has a formula that was never calculated; open the workbook in Excel or LibreOffice and save it"
+
+_MAX_FILLED = 20_000_000  # cells visited while merged cells are filled
+_SHOWN_ROWS = 10  # row numbers that a note lists
 
 
 class GridRow(NamedTuple):
@@ -105,19 +87,6 @@ class CellGrid(ABC):
         """
 
 
-def format_number_cell(number: float) -> str:
-    """Format a number as a person would type it: 1.0 as '1'.
-
-    >>> format_number_cell(1.0), format_number_cell(0.25)
-    ('1', '0.25')
-    """
-    return str(int(number)) if math.isfinite(number) and number == int(number) else str(number)
-
-
-_MAX_FILLED = 20_000_000  # cells visited while merged cells are filled
-_SHOWN = 10  # row numbers that a note lists
-
-
 class SheetNote(NamedTuple):
     """Note for the user about reading a sheet: its kind, and a message."""
 
@@ -143,61 +112,93 @@ class TableLine(NamedTuple):
     surplus: str = ""
 
 
-def read_table_lines(grid: CellGrid, header: GridRow, places: Sequence[int]) -> tuple[TableLine, ...]:
+def refuse_oversized(what: str, limit: int, unit: str) -> NoReturn:
+    """Refuse a sheet that exceeds a limit.
+
+    Raises:
+        SheetError: always.
+    """
+    raise SheetError(
+        f"{what} more than {limit:,} {unit}, which is the limit; save only the list of images as a new sheet, or as "
+        "'CSV UTF-8'"
+    )
+
+
+def require_file_size(path: Path, limit: int | None = None) -> None:
+    """Check that a file has at most ``limit`` bytes (default ``MAX_FILE_BYTES``).
+
+    Raises:
+        SheetError: the file is larger.
+    """
+    limit = MAX_FILE_BYTES if limit is None else limit
+    if path.stat().st_size > limit:
+        refuse_oversized("the file has", limit // 2**20, "MB")
+
+
+def format_number_cell(number: float) -> str:
+    """Format a number as a person would type it: 1.0 as '1'.
+
+    >>> format_number_cell(1.0), format_number_cell(0.25)
+    ('1', '0.25')
+    """
+    return str(int(number)) if math.isfinite(number) and number == int(number) else str(number)
+
+
+def read_table_lines(grid: CellGrid, header: GridRow, indices: Sequence[int]) -> tuple[TableLine, ...]:
     """Read the rows below a header that are not empty, also those without text in the wanted columns.
 
     Args:
         grid: the grid of cells.
         header: the header row.
-        places: indices of the wanted columns.
+        indices: indices of the wanted columns.
 
     Raises:
         SheetError: there are too many rows or characters.
     """
     lines: list[TableLine] = []
     characters = 0
-    for row in grid.rows(frozenset(places)):
+    for row in grid.rows(frozenset(indices)):
         if row.number <= header.number:
             continue
-        line = _line(row, header, places)
+        line = _to_table_line(row, header, indices)
         lines.append(line)
         characters += sum(map(len, line.cells))
         if len(lines) > MAX_LINES:
             refuse_oversized("the table has", MAX_LINES, "rows")
         if characters > MAX_TEXT:
             refuse_oversized("the wanted columns have", MAX_TEXT, "characters")
-    _fill_merged(lines, grid.merged, header.number, places)
+    _fill_merged(lines, grid.merged, header.number, indices)
     return tuple(lines)
 
 
-def _line(row: GridRow, header: GridRow, places: Sequence[int]) -> TableLine:
-    cells = tuple(row.cells.get(place, "") for place in places)
+def _to_table_line(row: GridRow, header: GridRow, indices: Sequence[int]) -> TableLine:
+    cells = tuple(row.cells.get(index, "") for index in indices)
     surplus = ""
     if row.last_field > header.fields:
         surplus = f"the line has {row.fields} cells, but the header {header.fields}, so cells may be in wrong columns"
-    faults = {at: row.faults[place] for at, place in enumerate(places) if place in row.faults} if row.faults else {}
+    faults = {at: row.faults[index] for at, index in enumerate(indices) if index in row.faults} if row.faults else {}
     return TableLine(row.number, cells, faults or NO_CELL_FAULTS, row.hidden, surplus)
 
 
-def _fill_merged(lines: list[TableLine], merged: Sequence[MergedCells], header: int, places: Sequence[int]) -> None:
+def _fill_merged(lines: list[TableLine], merged: Sequence[MergedCells], header: int, indices: Sequence[int]) -> None:
     """Fill the cells of merged blocks with the text of their first cell, except in otherwise empty rows."""
     numbers = [line.number for line in lines]
     visited = 0
     for area in merged:
-        covered = [at for at, place in enumerate(places) if area.left <= place <= area.right]
+        covered = [at for at, index in enumerate(indices) if area.left <= index <= area.right]
         first = bisect_left(numbers, area.top)
-        if not covered or area.left not in places or area.top <= header or numbers[first : first + 1] != [area.top]:
+        if not covered or area.left not in indices or area.top <= header or numbers[first : first + 1] != [area.top]:
             continue
-        source, at = lines[first], list(places).index(area.left)
+        source, at = lines[first], list(indices).index(area.left)
         span = range(first, bisect_right(numbers, area.bottom))
         visited += len(span) * len(covered)
         if visited > _MAX_FILLED:
             refuse_oversized("merged cells cover", _MAX_FILLED, "cells")
-        for place in span:
-            lines[place] = _filled(lines[place], covered, source.cells[at], source.faults.get(at))
+        for index in span:
+            lines[index] = _fill_line(lines[index], covered, source.cells[at], source.faults.get(at))
 
 
-def _filled(line: TableLine, covered: Sequence[int], text: str, fault: str | None) -> TableLine:
+def _fill_line(line: TableLine, covered: Sequence[int], text: str, fault: str | None) -> TableLine:
     empty = [at for at in covered if not line.cells[at] and at not in line.faults]
     if not empty or not any(line.cells):
         return line
@@ -217,13 +218,13 @@ def find_hidden_notes(grid: CellGrid, lines: Sequence[TableLine], columns: Mappi
     notes = []
     used = [line for line in lines if any(line.cells)]
     if hidden := [str(line.number) for line in used if line.hidden]:
-        more = f" and {len(hidden) - _SHOWN} more" if len(hidden) > _SHOWN else ""
+        more = f" and {len(hidden) - _SHOWN_ROWS} more" if len(hidden) > _SHOWN_ROWS else ""
         message = (
             f"{len(hidden)} of {len(used)} rows are hidden (by a filter or by hand) but used: rows "
-            f"{', '.join(hidden[:_SHOWN])}{more}; delete them to exclude them"
+            f"{', '.join(hidden[:_SHOWN_ROWS])}{more}; delete them to exclude them"
         )
         notes.append(SheetNote("hidden rows", message))
-    if names := [name for place, name in columns.items() if place in grid.hidden_columns]:
+    if names := [name for index, name in columns.items() if index in grid.hidden_columns]:
         message = f"hidden columns are used: {', '.join(map(repr, names))}"
         notes.append(SheetNote("hidden columns", message))
     return notes

@@ -62,19 +62,19 @@ class _ParquetTable(CellGrid):
 
     def rows(self, columns: Collection[int] | None = None) -> Iterator[GridRow]:
         names = dict(enumerate(self._names))
-        yield GridRow(1, {place: name for place, name in names.items() if columns is None or place in columns})
+        yield GridRow(1, {index: name for index, name in names.items() if columns is None or index in columns})
         if columns is not None:
             yield from self._body(sorted(columns))
 
-    def _body(self, places: list[int]) -> Iterator[GridRow]:
+    def _body(self, indices: list[int]) -> Iterator[GridRow]:
         assert self._process.stdin
-        self._process.stdin.write(f"{json.dumps(places)}\n")
+        self._process.stdin.write(f"{json.dumps(indices)}\n")
         self._process.stdin.flush()
         number = 1
         while (rows := self._receive()) is not None:
             for values in rows:
                 number += 1
-                yield GridRow(number, {place: text for place, text in zip(places, values, strict=True) if text})
+                yield GridRow(number, {index: text for index, text in zip(indices, values, strict=True) if text})
 
     def _receive(self) -> Any:  # noqa: ANN401 -- any JSON value
         assert self._process.stdout

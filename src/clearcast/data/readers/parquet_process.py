@@ -28,9 +28,9 @@ def run_parquet_process() -> None:
                 grid.refuse_oversized("the file declares", grid.MAX_LINES, "rows")
             _send(list(map(str, file.schema_arrow.names)))
             for request in sys.stdin:
-                places = json.loads(request)
-                _require_size(file, places)
-                for rows in _batches(parquet, sys.argv[1], file.schema_arrow, places):
+                indices = json.loads(request)
+                _require_size(file, indices)
+                for rows in _batches(parquet, sys.argv[1], file.schema_arrow, indices):
                     _send(rows)
                 _send(None)
     except SheetError as error:
@@ -44,19 +44,19 @@ def _limit_memory() -> None:
         import resource
     except ImportError:  # Windows
         return
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, most))
+    _, limit = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, limit))
 
 
 def _send(value: object) -> None:
     print(json.dumps(value), flush=True)
 
 
-def _require_size(file: Any, places: list[int]) -> None:  # noqa: ANN401 -- pyarrow has no types
+def _require_size(file: Any, indices: list[int]) -> None:  # noqa: ANN401 -- pyarrow has no types
     kinds = import_module("pyarrow.types")
-    names = {file.schema_arrow.names[place] for place in places}
-    for place in places:
-        field = file.schema_arrow.field(place)
+    names = {file.schema_arrow.names[index] for index in indices}
+    for index in indices:
+        field = file.schema_arrow.field(index)
         if kinds.is_nested(field.type):
             raise SheetError(f"column {field.name!r}: expected text or numbers, got {field.type}")
     groups = [file.metadata.row_group(each) for each in range(file.metadata.num_row_groups)]
@@ -65,8 +65,8 @@ def _require_size(file: Any, places: list[int]) -> None:  # noqa: ANN401 -- pyar
         grid.refuse_oversized("the wanted columns unpack to", grid.MAX_STRING_BYTES // 2**20, "MB")
 
 
-def _batches(parquet: Any, path: str, schema: Any, places: list[int]) -> Iterator[list[list[str]]]:  # noqa: ANN401
-    names = [schema.names[place] for place in places]
+def _batches(parquet: Any, path: str, schema: Any, indices: list[int]) -> Iterator[list[list[str]]]:  # noqa: ANN401
+    names = [schema.names[index] for index in indices]
     characters = 0
     # strings stay in their dictionary: a few bytes may stand for a million long strings
     with parquet.ParquetFile(path, read_dictionary=names, pre_buffer=False) as file:

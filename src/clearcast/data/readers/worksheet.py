@@ -1,4 +1,7 @@
-"""Streaming XML parser for the parts of a workbook, with a size limit and without document types and entities."""
+"""Streaming XML parsers for the parts of a workbook, with size limits and without document types and entities.
+
+``WorksheetParser`` collects the rows of a worksheet.
+"""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -19,10 +22,13 @@ from clearcast.data.readers.grid import (
     format_number_cell,
 )
 
-_CHUNK = 2**16
-
 XmlElement = tuple[str, dict[str, str]]
 """Tag without its namespace prefix, and attributes."""
+
+_CHUNK = 2**16  # bytes
+_FREQUENT = frozenset(("c", "v", "row", "t", "is"))  # frequent tags, which nearly all programs write without a prefix
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # escape of characters that XML does not allow
+_AREA = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7}):\$?([A-Z]{1,3})\$?([0-9]{1,7})")
 
 
 def new_xml_parser() -> expat.XMLParserType:
@@ -33,18 +39,18 @@ def new_xml_parser() -> expat.XMLParserType:
     return parser
 
 
-def feed_xml(parser: expat.XMLParserType, stream: IO[bytes], most: int, what: str) -> Iterator[None]:
+def feed_xml(parser: expat.XMLParserType, stream: IO[bytes], limit: int, what: str) -> Iterator[None]:
     """Parse a stream in chunks; yield after each, so that the caller can take the results.
 
     Raises:
-        SheetError: the stream has more than ``most`` bytes.
+        SheetError: the stream has more than ``limit`` bytes.
         ExpatError: the stream is not XML.
     """
     read = 0
     while chunk := stream.read(_CHUNK):
         read += len(chunk)
-        if read > most:
-            grid.refuse_oversized(f"{what} unpacks to", most // 2**20, "MB")
+        if read > limit:
+            grid.refuse_oversized(f"{what} unpacks to", limit // 2**20, "MB")
         parser.Parse(chunk, False)
         yield
     parser.Parse(b"", True)
@@ -73,11 +79,6 @@ def xml_attribute(attributes: dict[str, str], name: str) -> str:
 
 def _refuse_doctype(*_: object) -> None:
     raise SheetError("the workbook's XML has a document type, which is not allowed; save the sheet again")
-
-
-_FREQUENT = frozenset(("c", "v", "row", "t", "is"))  # frequent tags, which nearly all programs write without a prefix
-_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")  # escape of characters that XML does not allow
-_AREA = re.compile(r"\$?([A-Z]{1,3})\$?([0-9]{1,7}):\$?([A-Z]{1,3})\$?([0-9]{1,7})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ class WorksheetParser:
         self._text: list[str] = []
         self._length = 0
         self._collecting = self._formula = self._phonetic = self._has_others = False
-        self._places: dict[str, int] = {}
+        self._indices_by_letters: dict[str, int] = {}
 
     def take_rows(self) -> list[GridRow]:
         """Return the complete rows, each once."""
@@ -180,10 +181,10 @@ class WorksheetParser:
             grid.refuse_oversized("the worksheet has", grid.MAX_CELLS, "cells")
         if "r" in attributes:
             letters = attributes["r"].rstrip("0123456789")
-            place = self._places.get(letters)
-            if place is None:
-                place = self._places[letters] = _column_index(letters)
-            self._column = place
+            index = self._indices_by_letters.get(letters)
+            if index is None:
+                index = self._indices_by_letters[letters] = _column_index(letters)
+            self._column = index
         else:
             self._column += 1
         self._cell = attributes if self._columns is None or self._column in self._columns else None
@@ -237,12 +238,12 @@ class WorksheetParser:
 
 
 def _column_index(letters: str) -> int:
-    place = 0
+    index = 0
     for letter in letters.upper():
-        place = 26 * place + ord(letter) - ord("A") + 1
-    if not (letters.isascii() and letters.isalpha() and 1 <= place <= LAST_COLUMN):
+        index = 26 * index + ord(letter) - ord("A") + 1
+    if not (letters.isascii() and letters.isalpha() and 1 <= index <= LAST_COLUMN):
         raise SheetError(f"the worksheet has a cell in column {letters[:10]!r}; the last allowed is XFD")
-    return place - 1
+    return index - 1
 
 
 def _string_index(text: str, count: int) -> int:

@@ -31,7 +31,7 @@ def open_xls(path: Path) -> Iterator[list[CellGrid]]:
     except Exception:  # formats are only used for hidden and merged cells: ignore damage in them
         book = xlrd.open_workbook(str(path), **options)
     with book:
-        yield [_Worksheet(book, place) for place in range(book.nsheets)]
+        yield [_Worksheet(book, index) for index in range(book.nsheets)]
 
 
 def is_encrypted_package(path: Path) -> bool:
@@ -41,20 +41,20 @@ def is_encrypted_package(path: Path) -> bool:
 
 
 class _Worksheet(CellGrid):
-    def __init__(self, book: xlrd.Book, place: int) -> None:
-        super().__init__(book.sheet_names()[place], visible=not book._sheet_visibility[place])
+    def __init__(self, book: xlrd.Book, index: int) -> None:
+        super().__init__(book.sheet_names()[index], visible=not book._sheet_visibility[index])
         self._book = book
-        self._place = place
+        self._index = index
 
     def rows(self, columns: Collection[int] | None = None) -> Iterator[GridRow]:
-        sheet = self._book.sheet_by_index(self._place)
+        sheet = self._book.sheet_by_index(self._index)
         self.merged = [MergedCells(top + 1, left, bottom, right - 1) for top, bottom, left, right in sheet.merged_cells]
-        self.hidden_columns = {place for place, info in sheet.colinfo_map.items() if info.hidden}
-        for place in range(sheet.nrows):
+        self.hidden_columns = {index for index, info in sheet.colinfo_map.items() if info.hidden}
+        for index in range(sheet.nrows):
             cells: dict[int, str] = {}
             faults: dict[int, str] = {}
             has_others = False
-            for column, cell in enumerate(sheet.row(place)):
+            for column, cell in enumerate(sheet.row(index)):
                 if columns is not None and column not in columns:
                     has_others = has_others or cell.ctype not in _EMPTY
                 elif cell.ctype == xlrd.XL_CELL_ERROR:
@@ -63,8 +63,8 @@ class _Worksheet(CellGrid):
                 elif text := self._text(cell):
                     cells[column] = text
             if cells or faults or has_others:
-                info = sheet.rowinfo_map.get(place)
-                yield GridRow(place + 1, cells, faults or NO_CELL_FAULTS, bool(info and info.hidden))
+                info = sheet.rowinfo_map.get(index)
+                yield GridRow(index + 1, cells, faults or NO_CELL_FAULTS, bool(info and info.hidden))
 
     def _text(self, cell: xlrd.sheet.Cell) -> str:
         if cell.ctype in _EMPTY:

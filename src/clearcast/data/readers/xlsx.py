@@ -49,10 +49,10 @@ def _require_small_directory(path: Path) -> None:
         file.seek(max(0, path.stat().st_size - _TAIL))
         tail = file.read()
     for mark, at, kind in ((b"PK\5\6", 12, "<I"), (b"PK\6\6", 40, "<Q")):
-        place = tail.rfind(mark)
-        if place < 0 or len(tail) < place + at + struct.calcsize(kind):
+        index = tail.rfind(mark)
+        if index < 0 or len(tail) < index + at + struct.calcsize(kind):
             continue
-        if struct.unpack_from(kind, tail, place + at)[0] > grid.MAX_SMALL_PART_BYTES:
+        if struct.unpack_from(kind, tail, index + at)[0] > grid.MAX_SMALL_PART_BYTES:
             grid.refuse_oversized("the workbook has", grid.MAX_PARTS, "parts")
 
 
@@ -93,7 +93,7 @@ class _Workbook:
         if len(missing) == len(names):
             raise SheetError(f"the workbook has no worksheet ({len(missing)} of {len(names)} are missing in the file)")
 
-    def open(self, part: str, most: int) -> IO[bytes]:
+    def open(self, part: str, limit: int) -> IO[bytes]:
         """Open a part; its bytes are unpacked while they are read."""
         info = self._parts.get(part.casefold())
         if info is None:
@@ -102,8 +102,8 @@ class _Workbook:
             raise SheetError("the workbook is password-protected; save it without a password")
         if info.compress_type not in _DEFLATED:
             raise SheetError(f"the workbook's part {part} has an unsupported compression; save the sheet again")
-        if info.file_size > most:
-            grid.refuse_oversized(f"the workbook's part {part} unpacks to", most // 2**20, "MB")
+        if info.file_size > limit:
+            grid.refuse_oversized(f"the workbook's part {part} unpacks to", limit // 2**20, "MB")
         return self._archive.open(info)
 
     def _read_shared_strings(self) -> list[str]:
@@ -111,7 +111,10 @@ class _Workbook:
         if part.casefold() not in self._parts:
             return []
         with self.open(part, grid.MAX_STRING_BYTES) as stream:
-            return _read_strings(stream)
+            parser = _SharedStringsParser()
+            for _ in feed_xml(parser.expat, stream, grid.MAX_STRING_BYTES, "the shared strings of the workbook"):
+                pass
+            return parser.strings
 
     def _read_number_formats(self) -> NumberFormats:
         part = next((target for kind, target in self._related.values() if kind == "styles"), "")
@@ -162,39 +165,37 @@ class _Worksheet(CellGrid):
         self.merged, self.hidden_columns = parser.merged, parser.hidden_columns
 
 
-def _read_strings(stream: IO[bytes]) -> list[str]:
-    """Parse the shared strings, without phonetic hints."""
-    strings: list[str] = []
-    pieces: list[str] = []
-    skipped = inside = False
+class _SharedStringsParser:
+    """Parser that collects the shared strings of a workbook, without phonetic hints."""
 
-    def start(tag: str, _: dict[str, str]) -> None:
-        nonlocal skipped, inside
+    def __init__(self) -> None:
+        self.strings: list[str] = []
+        self.expat = new_xml_parser()
+        self.expat.StartElementHandler = self._start
+        self.expat.EndElementHandler = self._end
+        self.expat.CharacterDataHandler = self._data
+        self._pieces: list[str] = []
+        self._is_phonetic = self._is_text = False
+
+    def _start(self, tag: str, _: dict[str, str]) -> None:
         name = local_tag(tag)
-        skipped = skipped or name == "rPh"
-        inside = name == "t" and not skipped
+        self._is_phonetic = self._is_phonetic or name == "rPh"
+        self._is_text = name == "t" and not self._is_phonetic
         if name == "si":
-            pieces.clear()
+            self._pieces = []
 
-    def end(tag: str) -> None:
-        nonlocal skipped, inside
-        name, inside = local_tag(tag), False
+    def _end(self, tag: str) -> None:
+        name, self._is_text = local_tag(tag), False
         if name == "rPh":
-            skipped = False
+            self._is_phonetic = False
         elif name == "si":
-            strings.append("".join(pieces))
-            if len(strings) > grid.MAX_STRINGS:
+            self.strings.append("".join(self._pieces))
+            if len(self.strings) > grid.MAX_STRINGS:
                 grid.refuse_oversized("the workbook has", grid.MAX_STRINGS, "strings")
 
-    def data(text: str) -> None:
-        if inside:
-            pieces.append(text)
-
-    parser = new_xml_parser()
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, data
-    for _ in feed_xml(parser, stream, grid.MAX_STRING_BYTES, "the shared strings of the workbook"):
-        pass
-    return strings
+    def _data(self, text: str) -> None:
+        if self._is_text:
+            self._pieces.append(text)
 
 
 def _date_styles(styles: list[XmlElement]) -> frozenset[str]:
@@ -202,7 +203,7 @@ def _date_styles(styles: list[XmlElement]) -> frozenset[str]:
     own = {each.get("numFmtId"): each.get("formatCode", "") for tag, each in styles if tag == "numFmt"}
     dates = {str(number) for number in _BUILTIN_DATES} - own.keys()
     dates |= {str(number) for number, code in own.items() if re.search("[dmyhs]", _NOT_A_DATE.sub("", code).lower())}
-    begin = next((place for place, (tag, _) in enumerate(styles) if tag == "cellXfs"), len(styles))
-    end = next((place for place, (tag, _) in enumerate(styles) if place > begin and tag == "cellStyles"), len(styles))
+    begin = next((index for index, (tag, _) in enumerate(styles) if tag == "cellXfs"), len(styles))
+    end = next((index for index, (tag, _) in enumerate(styles) if index > begin and tag == "cellStyles"), len(styles))
     cells = [each for tag, each in styles[begin:end] if tag == "xf"]
-    return frozenset(str(place) for place, each in enumerate(cells) if each.get("numFmtId") in dates)
+    return frozenset(str(index) for index, each in enumerate(cells) if each.get("numFmtId") in dates)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from clearcast.core.errors import PictureError, PictureFault
-from clearcast.core.files import SIGNATURE_BYTES, OtherFileCounts, is_image_file, is_litter
+from clearcast.core.files import SIGNATURE_BYTES, OtherFileCounts, is_ignored_name, is_image_file
 from clearcast.core.imaging import MAX_IMAGE_BYTES
 from clearcast.inference.sources.item import FileState, SourceError, SourceItem
 
@@ -20,7 +20,7 @@ _MAX_RATIO = 100  # of a larger entry; images are compressed already, zip bombs 
 def archive_items(path: Path, others: OtherFileCounts | None = None) -> Iterator[SourceItem]:
     """List the images of a .zip, sorted by name; of several entries with one name the last counts, as for any unpacker.
 
-    Images are recognised as in folders, see ``file_kinds``; entries of other types are counted in ``others``.
+    Images are recognised as in folders, see ``core/files``; entries of other types are counted in ``others``.
 
     Raises:
         SourceError: the file is not a .zip, or is damaged.
@@ -51,7 +51,7 @@ def _items(
 
 def _is_visible(entry: zipfile.ZipInfo) -> bool:
     parts = (part for part in entry.filename.split("/") if part not in {".", ".."})
-    return not entry.is_dir() and not any(is_litter(part) for part in parts)
+    return not entry.is_dir() and not any(is_ignored_name(part) for part in parts)
 
 
 def _state(entry: zipfile.ZipInfo) -> FileState:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from clearcast.core import imaging
 from clearcast.core.decoding.image_info import ImageArray
-from clearcast.core.files import OtherFileCounts, is_image_file, read_first_bytes
+from clearcast.core.files import IMAGE_SUFFIXES, OtherFileCounts, is_image_file, read_first_bytes
 from clearcast.data import sheet
 from clearcast.data.sheet import SheetColumns, SheetReading
 from clearcast.inference.sources import archives, videos
@@ -45,8 +44,8 @@ def iterate_source(
     """Iterate lazily over the images of a source, always in the same order.
 
     An existing file or folder takes precedence over any other meaning of its name. Images of a folder, pattern, zip or
-    store are recognised by their suffix or their first bytes, and litter is skipped; see ``file_kinds``. Videos and
-    archives within a folder are not opened.
+    store are recognised by their suffix or their first bytes, and files of operating systems are skipped; see
+    ``core/files``. Videos and archives within a folder are not opened.
 
     Args:
         source: an image, a folder, a pattern (``parts/**/*.png``), a sheet (.xlsx, .xlsm, .xls, .csv, .parquet), a
@@ -109,7 +108,7 @@ def _select(
             yield item
     if empty:
         name = source if isinstance(source, str | Path) else "the given source"
-        expected = f"expected files of type {', '.join(sorted(imaging.READABLE_SUFFIXES))}"
+        expected = f"expected files of type {', '.join(sorted(IMAGE_SUFFIXES))}"
         raise SourceError(f"{name}: contains no images; {expected}" + f". {others.sentence}" * bool(others.counts))
 
 
@@ -165,7 +164,7 @@ def _camera(source: Source) -> int | None:
 
 
 _KINDS = (
-    f"an image ({', '.join(sorted(imaging.READABLE_SUFFIXES))}), a folder, a pattern, a sheet "
+    f"an image ({', '.join(sorted(IMAGE_SUFFIXES))}), a folder, a pattern, a sheet "
     f"({', '.join(sheet.SHEET_SUFFIXES)}), "
     f"a .zip, a video ({', '.join(sorted(videos.VIDEO_SUFFIXES))}), the URL of an object store, the number of a "
     f"camera, "

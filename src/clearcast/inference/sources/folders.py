@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from clearcast.core.files import OtherFileCounts, is_image_file, is_litter, read_first_bytes
+from clearcast.core.files import OtherFileCounts, is_ignored_name, is_image_file, read_first_bytes
 from clearcast.inference.sources.item import (
     SourceError,
     SourceItem,
@@ -19,7 +19,7 @@ from clearcast.inference.sources.item import (
 PathParts = tuple[str, ...]
 
 HeadReader = Callable[[str], bytes]
-"""Function that reads the first bytes of a file, see ``file_kinds.read_first_bytes``."""
+"""Function that reads the first bytes of a file, see ``files.read_first_bytes``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class _Walk:
 def folder_items(
     folder: Path, *, recursive: bool = True, others: OtherFileCounts | None = None, heads: HeadReader = read_first_bytes
 ) -> Iterator[SourceItem]:
-    """List the images of a folder, sorted by path; files of other types (see ``file_kinds``) are counted in ``others``.
+    """List the images of a folder, sorted by path; files of other types (see ``core/files``) are counted in ``others``.
 
     Linked folders are followed, except for cycles. A folder that cannot be listed becomes an item that raises when it
     is read.
@@ -133,7 +133,7 @@ def _list(folder: Path) -> tuple[list[str], set[str]]:
     folders: set[str] = set()
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not is_litter(entry.name):
+            if not is_ignored_name(entry.name):
                 names.append(entry.name)
                 if _is_folder(entry):
                     folders.add(entry.name)

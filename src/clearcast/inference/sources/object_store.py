@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any, Protocol
 
 from clearcast.core.errors import MissingDependencyError, PictureError, PictureFault
-from clearcast.core.files import SIGNATURE_BYTES, OtherFileCounts, is_image_file, is_litter
+from clearcast.core.files import SIGNATURE_BYTES, OtherFileCounts, is_ignored_name, is_image_file
 from clearcast.core.imaging import MAX_IMAGE_BYTES
 from clearcast.inference.sources.item import FileState, SourceError, SourceItem, make_unreadable_item
 
@@ -40,7 +40,7 @@ def is_url(source: str) -> bool:
 def store_items(url: str, *, recursive: bool = True, others: OtherFileCounts | None = None) -> Iterator[SourceItem]:
     """List the images of a store's folder, sorted by name within each folder; or the single image of a URL.
 
-    Images are recognised as in folders, see ``file_kinds``; files of other types are counted in ``others``. A folder
+    Images are recognised as in folders, see ``core/files``; files of other types are counted in ``others``. A folder
     that cannot be listed becomes an item that raises when it is read.
 
     Raises:
@@ -64,7 +64,7 @@ def _walk(
     for entry in entries:
         path = entry["name"]
         name = path.rpartition("/")[2]
-        if is_litter(name):
+        if is_ignored_name(name):
             continue
         if entry["type"] != "directory":
             if is_image_file(name, partial(store.cat_file, path, 0, SIGNATURE_BYTES)):

@@ -1,4 +1,4 @@
-"""A seed gives the same noise in every version: hashes of the pixels that the first version made."""
+"""A seed gives the same noise in every version: hashes of the pixels of the first version."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from clearcast import noise
 from clearcast.core import imaging
+from clearcast.core.decoding.image_info import Channels
 from clearcast.noise.registry import NoiseType
 from clearcast.synth import augmentation
 from clearcast.synth.corruption import degrade_folder
@@ -48,15 +49,13 @@ def test_corrupted_images_stay_the_same(noise_type: NoiseType) -> None:
 
 
 def test_degraded_training_images_stay_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        augmentation, "compress_as_jpeg", lambda picture, _: picture
-    )  # encoders differ from version to version
-    drawn: dict[NoiseType, list[NDArray[np.uint8]]] = {}
+    monkeypatch.setattr(augmentation, "compress_as_jpeg", lambda image, _: image)  # encoders differ between versions
+    by_type: dict[NoiseType, list[NDArray[np.uint8]]] = {}
     for seed in range(60):
         degraded = augmentation.degrade(image(48, 64, 3) if seed % 2 else image(48, 64), np.random.default_rng(seed))
-        drawn.setdefault(degraded.noise_type, []).append(degraded.noisy)
+        by_type.setdefault(degraded.noise_type, []).append(degraded.noisy)
 
-    assert {noise_type: digest(images) for noise_type, images in drawn.items()} == DEGRADED
+    assert {noise_type: digest(images) for noise_type, images in by_type.items()} == DEGRADED
 
 
 def test_corrupted_folders_stay_the_same(tmp_path: Path) -> None:
@@ -66,4 +65,4 @@ def test_corrupted_folders_stay_the_same(tmp_path: Path) -> None:
     degrade_folder(tmp_path / "clean", tmp_path / "noisy", seed=7, jpeg_quality=None)
 
     noisy = sorted((tmp_path / "noisy" / "With-Noise").glob("*.png"))
-    assert digest(imaging.load_image(path, imaging.Channels.GREY) for path in noisy) == FOLDER
+    assert digest(imaging.load_image(path, Channels.GREY) for path in noisy) == FOLDER

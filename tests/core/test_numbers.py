@@ -1,3 +1,5 @@
+"""Log-odds and sigmoid."""
+
 import math
 
 import numpy as np

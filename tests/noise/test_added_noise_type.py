@@ -1,4 +1,4 @@
-"""A noise type is added with one file and one line: in a copy of the package, tried by a fresh interpreter."""
+"""A new noise type requires one file and one line: tested in a copy of the package, in a new interpreter."""
 
 import json
 import os
@@ -44,32 +44,37 @@ class SpeckleRange(NoiseRange):
     spread: tuple[float, float] = (0.1, 0.3)
 
 
-def add_speckle(image, level, rng):
+def add_speckle(image, parameters, rng):
     """Multiply each pixel."""
-    return np.clip(image * (1 + level.spread * rng.standard_normal(image.shape, np.float32)), 0, 1).astype(np.float32)
+    factors = 1 + parameters.spread * rng.standard_normal(image.shape, np.float32)
+    return np.clip(image * factors, 0, 1).astype(np.float32)
 
 
 SPECKLE_NOISE = NoiseSpecification(
     display_name="Speckle",
     sheet_word="Speckle",
     words=("speckle", "multiplicative"),
-    level=SpeckleNoise,
+    parameters=SpeckleNoise,
     default_range=SpeckleRange(),
     training_range=SpeckleRange(spread=(0.05, 0.4)),
-    sample=lambda levels, rng, shape: SpeckleNoise(float(rng.uniform(*levels.spread))),
+    sample=lambda noise_range, rng, shape: SpeckleNoise(float(rng.uniform(*noise_range.spread))),
     apply=add_speckle,
-    robustness=RobustnessLevels(name="spread", strengths=(0.1, 0.2), level=lambda strength, *_: SpeckleNoise(strength)),
-    estimate=NoiseLevelEstimate(name="spread", of=lambda level: level.spread, describe="spread {:.2f}".format),
+    robustness=RobustnessLevels(
+        name="spread", strengths=(0.1, 0.2), parameters=lambda strength, *_: SpeckleNoise(strength)
+    ),
+    estimate=NoiseLevelEstimate(
+        name="spread", of=lambda parameters: parameters.spread, describe="spread {:.2f}".format
+    ),
 )
 '''
-IMPORT = "from clearcast.noise.specification import AnySpecification"
+IMPORT = "from clearcast.noise.specification import ("
 LAST = '    PERIODIC = "periodic", PERIODIC_NOISE\n'
 LINE = '    SPECKLE = "speckle", SPECKLE_NOISE\n'
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the package with one file and one line, and its import, more."""
+    """Copy of the package with one more file, one more line and its import."""
     folder = tmp_path_factory.mktemp("added")
     shutil.copytree(Path(clearcast.__file__).parent, folder / "clearcast", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "clearcast/noise/speckle.py").write_text(SPECIFICATION, "utf-8")
@@ -81,8 +86,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def result_of(package: Path, code: str, *arguments: object) -> Any:  # noqa: ANN401 -- whatever the code gives as JSON
-    """What a fresh interpreter prints last, with the copy in place of the package."""
+def result_of(package: Path, code: str, *arguments: object) -> Any:  # noqa: ANN401 -- any JSON value
+    """Return the last line that a new interpreter prints, with the copy in place of the package."""
     environment = os.environ | {"PYTHONPATH": str(package)}
     command = [sys.executable, "-c", f"import json, sys\nimport numpy as np\n{code}", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -119,7 +124,7 @@ from clearcast.data.sheet import read_sheet
 from clearcast.data.vocabulary import parse_noise_type
 folder = Path(sys.argv[1])
 for number in range(8):
-    imaging.save(folder / "in" / f"{number}.png", np.full((32, 32), 20 * number + 40, np.uint8))
+    imaging.save_image(folder / "in" / f"{number}.png", np.full((32, 32), 20 * number + 40, np.uint8))
 ranges = noise.load_noise_ranges(folder / "levels.toml")
 done = degrade_folder(folder / "in", folder / "out", seed=1, ranges=ranges)
 rows = read_sheet(folder / "out" / "Labels.xlsx").rows
@@ -145,12 +150,13 @@ from clearcast.inference.prediction import decode_predictions
 from clearcast.bundle.manifest import noise_types_of
 from clearcast.synth.augmentation import degrade
 flat = np.full((32, 32), 128, np.uint8)
-drawn = {degraded.noise_type: degraded for degraded in (degrade(flat, np.random.default_rng(seed)) for seed in
-range(99))} old = noise_types_of({})
+samples = [degrade(flat, np.random.default_rng(seed)) for seed in range(99)]
+drawn = {degraded.noise_type: degraded for degraded in samples}
+old = noise_types_of({})
 outputs = {}
 for kinds in (tuple(NoiseType), old):
-    _, seen = ClearDenoiser(noise_types=kinds)(torch.rand(1, 1, 32, 32))
-    p_noise, levels = seen.scores.softmax(1).detach().numpy(), seen.levels.clamp(0, 1).detach().numpy()
+    _, estimate = ClearDenoiser(noise_types=kinds)(torch.rand(1, 1, 32, 32))
+    p_noise, levels = estimate.scores.softmax(1).detach().numpy(), estimate.levels.clamp(0, 1).detach().numpy()
     raw = {"p_noise": p_noise, "levels": levels}
     (prediction,) = decode_predictions(raw, (1, 32, 32, 1), threshold=None, noise_types=kinds)
     outputs[len(kinds)] = [len(prediction.noise.probabilities), list(prediction.noise.levels)]
@@ -183,12 +189,12 @@ import clearcast
 from clearcast.pipelines.networks import load_networks
 folder = Path(sys.argv[1])
 loaded = clearcast.load(folder)
-said = [(each.noise_type, each.p_noise) for each in loaded.predict(folder / "golden")]
-print(json.dumps([loaded.noise_types, load_networks(folder)[0].restorer.noise_types, said, clearcast.__file__]))
+predicted = [(each.noise_type, each.p_noise) for each in loaded.predict(folder / "golden")]
+print(json.dumps([loaded.noise_types, load_networks(folder)[0].restorer.noise_types, predicted, clearcast.__file__]))
 """
-    inspected, networks, said, file = result_of(package, code, bundle)
+    inspected, networks, predicted, file = result_of(package, code, bundle)
 
     expected = clearcast.load(bundle).predict(bundle / "golden")
     assert Path(file).is_relative_to(package)
     assert inspected == networks == ["gaussian", "salt_and_pepper", "periodic", "none"]
-    assert said == [[each.noise_type, each.p_noise] for each in expected]
+    assert predicted == [[each.noise_type, each.p_noise] for each in expected]
