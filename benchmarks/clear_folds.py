@@ -29,7 +29,7 @@ def main() -> None:
         sheet = read_sheet(options.sheet)
         requests = [fold_request(sheet, options, fold) for fold in range(1, options.folds + 1)]
         for request in requests:  # before hours of training: existing folds must have the same configuration
-            open_run(request.out, request.question(), resume=True, force=False)
+            open_run(request.out, request.configuration(), resume=True, force=False)
         for request in requests:
             if not (request.out / MANIFEST_FILE).exists():
                 train_bundle(request)

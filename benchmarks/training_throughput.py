@@ -102,7 +102,7 @@ def _step(
 ) -> Callable[[tuple[torch.Tensor, torch.Tensor]], None]:
     def step(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
         optimizer.zero_grad()
-        torch.autograd.backward(module.measures(batch)["loss"])
+        torch.autograd.backward(module.compute_metrics(batch)["loss"])
         optimizer.step()
 
     return step
