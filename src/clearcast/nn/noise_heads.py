@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clearcast.nn.blocks import FourierBlock, ResidualBlock, fill_impulses, median_filter_3x3, resize_area
+from clearcast.nn.blocks import (
+    FourierBlock,
+    ResidualBlock,
+    fill_impulses,
+    median_filter_3x3,
+    resize_area,
+    zero_initialise,
+)
 from clearcast.nn.weights import accept_renamed_weights
 from clearcast.noise import noise_types_with_level
 from clearcast.noise.registry import NoiseType
@@ -120,8 +127,7 @@ class PeriodicNoiseHead(nn.Module):
         self.from_middle = nn.Conv2d(middle, 4 * top, 1)
         self.top_out = nn.Sequential(FourierBlock(top, side), ResidualBlock(top))
         self.output_conv = nn.Conv2d(top, 4 * 2, 3, padding=1)
-        nn.init.zeros_(self.output_conv.weight)
-        nn.init.zeros_(torch.as_tensor(self.output_conv.bias))
+        zero_initialise(self.output_conv)
         axis = torch.linspace(-1, 1, side)
         self.register_buffer(
             "coordinates", torch.stack(torch.meshgrid(axis, axis, indexing="ij"))[None], persistent=False
@@ -138,7 +144,7 @@ class PeriodicNoiseHead(nn.Module):
             The waves before clipping, float (batch, 1, side, side) with side ``THUMBNAIL_SIDE``; the denoised
             thumbnail, of the same shape, about 0..1; and the global features, (batch, features).
         """
-        small = clipping_thumbnail(noisy)
+        small = _clipping_thumbnail(noisy)
         top = self.top_in(self.input_conv(self._inputs(small)))
         middle = self.middle_in(self.to_middle(top))
         bottom = self.bottom(self.to_bottom(middle))
@@ -153,7 +159,7 @@ class PeriodicNoiseHead(nn.Module):
         return torch.cat([cells, self.get_buffer("coordinates").expand(cells.shape[0], -1, -1, -1)], dim=1)
 
 
-def clipping_thumbnail(noisy: Tensor) -> Tensor:
+def _clipping_thumbnail(noisy: Tensor) -> Tensor:
     """Shrink to mean, share of black and share of white pixels: (batch, 1, height, width) to (batch, 3, side, side)."""
     black = ((_CLIPPED - noisy) / _CLIPPED).clamp(0, 1)
     white = ((noisy - 1 + _CLIPPED) / _CLIPPED).clamp(0, 1)

@@ -23,6 +23,7 @@ from clearcast.nn.blocks import (
     resize_cubic,
     to_luma,
     to_unit_range,
+    zero_initialise,
 )
 from clearcast.nn.noise_heads import NOISE_LEVEL_SCALE, NoiseHead, PeriodicNoiseHead, conditioning_size
 from clearcast.nn.weights import accept_renamed_weights
@@ -30,10 +31,19 @@ from clearcast.noise.estimation import NoiseEstimate, to_noise_estimate
 from clearcast.noise.registry import NoiseType
 
 DETAIL_STRIDE = 8  # the detail U-Net takes heights and widths that are multiples of this
-TILE_SIDE = 1024  # pixels a side
-TILE_HALO = 64  # pixels around a tile that its denoised pixels can depend on, rounded up to a multiple of DETAIL_STRIDE
+_TILE_SIDE = 1024  # pixels a side
+_TILE_HALO = (
+    64  # pixels around a tile that its denoised pixels can depend on, rounded up to a multiple of DETAIL_STRIDE
+)
 SMALLEST_IMAGE_SIDE = 16  # pixels a side; smaller images show too little
-_BASES = 3
+_BASES = 3  # images that the mix head blends
+_EARLIER_DETAIL_NAMES = {
+    "enter": "input_conv",
+    "hear": "hint_conv",
+    "correct": "residual_head",
+    "weigh": "mix_head",
+    "told": "film",
+}
 
 
 class DetailConfig(NamedTuple):
@@ -135,19 +145,9 @@ class DetailUNet(nn.Module):
         self.residual_head = nn.ConvTranspose2d(top, depth, kernel_size, stride=2, padding=kernel_size // 2 - 1)
         self.mix_head = nn.Conv2d(top, _BASES, config.mix_kernel_size, padding=config.mix_kernel_size // 2)
         self.film = nn.ModuleList(nn.Linear(conditioning, 2 * width) for width in config.channels)
-        for head in (self.residual_head, self.mix_head):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(torch.as_tensor(head.bias))
-        accept_renamed_weights(
-            self,
-            {
-                "enter": "input_conv",
-                "hear": "hint_conv",
-                "correct": "residual_head",
-                "weigh": "mix_head",
-                "told": "film",
-            },
-        )
+        zero_initialise(self.residual_head)
+        zero_initialise(self.mix_head)
+        accept_renamed_weights(self, _EARLIER_DETAIL_NAMES)
 
     def forward(self, noisy: Tensor, waves: Tensor, thumbnail: Tensor, conditioning: Tensor) -> Tensor:
         """Denoise images.
@@ -260,7 +260,7 @@ def describe_noise(
 
 @torch.inference_mode()
 def denoise_tiled(
-    denoiser: ClearDenoiser, image: ImageArray, *, noise: tuple[Tensor, Tensor] | None = None, tile: int = TILE_SIDE
+    denoiser: ClearDenoiser, image: ImageArray, *, noise: tuple[Tensor, Tensor] | None = None, tile: int = _TILE_SIDE
 ) -> tuple[ImageArray, GlobalContext]:
     """Denoise an image; in tiles the result is the same as in one piece.
 
@@ -313,4 +313,4 @@ def _span(start: int, length: int, end: int) -> slice:
 
 
 def _with_halo(span: slice, end: int) -> slice:
-    return slice(max(0, span.start - TILE_HALO), min(span.stop + TILE_HALO, end))
+    return slice(max(0, span.start - _TILE_HALO), min(span.stop + _TILE_HALO, end))

@@ -42,8 +42,8 @@ _DIVERGED = "its training diverged; use a smaller --learning-rate"
 def run_classification_stage(stage: Stage, context: StudyContext, config: TrainerConfig) -> None:
     """Train a classifier for stage 0, 1, 2 or 4, and save the stage's result."""
     context.refuse_leaks()
-    images = stage_images(stage, context)
-    class_targets = stage_targets(stage, context)
+    images = _stage_images(stage, context)
+    class_targets = _stage_targets(stage, context)
     settings = context.recipe.classifier
     network = _make_classifier(context, class_targets, config.seed)
     record = fit_network(
@@ -67,7 +67,7 @@ def run_transfer_stage(context: StudyContext) -> None:
 
 def load_stage_classifier(stage: Stage, context: StudyContext) -> PublishedClassifier:
     """Load the classifier that a stage trained."""
-    network = _make_classifier(context, stage_targets(stage, context), seed=0)
+    network = _make_classifier(context, _stage_targets(stage, context), seed=0)
     load_weights(network, context.folder.stage(stage))
     return network.eval()
 
@@ -80,14 +80,14 @@ def predict_defect(network: PublishedClassifier, images: NDArray[np.uint8]) -> P
     return np.asarray(probabilities[:, LABEL_CLASSES.index(Label.DEFECT)], np.float64)
 
 
-def stage_images(stage: Stage, context: StudyContext) -> ImageCache:
+def _stage_images(stage: Stage, context: StudyContext) -> ImageCache:
     """Return the images that a stage's classifier is trained and evaluated on."""
     if stage is Stage.REFERENCE:
         return context.references
     return context.denoised if stage in {Stage.DENOISED, Stage.TRANSFER} else context.noisy
 
 
-def stage_targets(stage: Stage, context: StudyContext) -> ClassificationTargets:
+def _stage_targets(stage: Stage, context: StudyContext) -> ClassificationTargets:
     """Return the classes and targets of a stage."""
     return make_noise_type_targets(context.sheet) if stage is Stage.NOISE_TYPE else make_label_targets(context.sheet)
 
@@ -147,8 +147,8 @@ def _softmax(logits: Probabilities) -> Probabilities:
 
 def _evaluate(stage: Stage, context: StudyContext, network: PublishedClassifier, training: TrainingInfo | None) -> None:
     """Evaluate a classifier on the test rows, and save the stage's result and predictions."""
-    class_targets = stage_targets(stage, context)
-    logits = _predict_logits(network, stage_images(stage, context), context.test)
+    class_targets = _stage_targets(stage, context)
+    logits = _predict_logits(network, _stage_images(stage, context), context.test)
     probabilities = _softmax(logits)
     targets = np.array([class_targets.targets[row] for row in context.test])
     result: ClassificationResult = {
@@ -163,14 +163,14 @@ def _evaluate(stage: Stage, context: StudyContext, network: PublishedClassifier,
     }
     validation_table = None
     if context.validation:
-        validation_logits = _predict_logits(network, stage_images(stage, context), context.validation)
+        validation_logits = _predict_logits(network, _stage_images(stage, context), context.validation)
         validation_table = _prediction_table(stage, context, context.validation, validation_logits)
     context.folder.save_stage(stage, result, _prediction_table(stage, context, context.test, logits), validation_table)
 
 
 def _prediction_table(stage: Stage, context: StudyContext, rows: Sequence[int], logits: Probabilities) -> pd.DataFrame:
     """Make the table of a stage's predictions for some rows."""
-    classes = stage_targets(stage, context).classes
+    classes = _stage_targets(stage, context).classes
     probabilities = _softmax(logits)
     table = pd.DataFrame({"row": [context.sheet.rows[row].number for row in rows]})
     if is_ok_defect(classes):

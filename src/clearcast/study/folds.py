@@ -52,9 +52,9 @@ def run_cross_validation(request: StudyRequest) -> StudyMetrics:
     were_detected = groups.exists()
     split = replace(request.split, groups=groups) if were_detected else request.split
     if request.repeat:  # in all folds at once: if the first is interrupted, the others must not keep their results
-        for fold in started_folds(folder):
+        for fold in _started_folds(folder):
             prepare_stages(request, fold)  # checks before anything is deleted
-        for run in (folder, *started_folds(folder)):
+        for run in (folder, *_started_folds(folder)):
             run.delete_tables()
             delete_repeated_stages(request, run)
     runs = [_run_fold(replace(request, split=split), folder, fold) for fold in range(1, split.folds + 1)]
@@ -77,19 +77,19 @@ def _begin_folds(request: StudyRequest, configuration: dict[str, Any]) -> RunDir
 
 
 def _run_fold(request: StudyRequest, folder: RunDirectory, fold: int) -> tuple[RunDirectory, StudyMetrics]:
-    out = fold_directory(folder, fold)
+    out = _fold_directory(folder, fold)
     request.console.rule(f"Fold {fold} of {request.split.folds}")
     split = replace(request.split, fold=fold)
     resume = out.path.exists()
     return out, run_study(replace(request, out=out.path, split=split, resume=resume, repeat=False, force=False))
 
 
-def started_folds(folder: RunDirectory) -> list[RunDirectory]:
+def _started_folds(folder: RunDirectory) -> list[RunDirectory]:
     """List the run directories of the folds that were started."""
     return [RunDirectory(path=path) for path in sorted(folder.path.glob("fold-*"))]
 
 
-def fold_directory(folder: RunDirectory, fold: int) -> RunDirectory:
+def _fold_directory(folder: RunDirectory, fold: int) -> RunDirectory:
     """Return the run directory of a fold."""
     return RunDirectory(path=folder.path / f"fold-{fold}")
 

@@ -24,7 +24,7 @@ from clearcast.study.context import StudyContext
 from clearcast.study.denoise import denoise_images, drop_grey_axis, load_stage_denoiser
 
 SWEEP_IMAGES = 150  # of the test rows, spread over the parts: enough for curves, within minutes
-SWEEP_JPEG_QUALITY = 80  # after the noise, as cameras do and as `clearcast corrupt` does
+_SWEEP_JPEG_QUALITY = 80  # after the noise, as cameras do and as `clearcast corrupt` does
 SWEPT_STAGES = frozenset({Stage.NOISY, Stage.DENOISING, Stage.DENOISED})  # the stages whose networks are evaluated
 SWEEP_LEVELS: Mapping[NoiseType, tuple[float, ...]] = MappingProxyType(
     {noise_type: noise_type.specification.robustness.strengths for noise_type in NOISES}
@@ -149,7 +149,7 @@ def _degrade_references(
         image = imaging.decode_image(data, channels, reference)
         rng = np.random.default_rng([seed, row, list(SWEEP_LEVELS).index(noise_type), round(level * 1e6)])
         noisy = corrupt_image(image, noise_of_strength(noise_type, level, image.shape, rng), rng)
-        encoded = imaging.encode_image(noisy, ".jpeg", jpeg_quality=SWEEP_JPEG_QUALITY)
+        encoded = imaging.encode_image(noisy, ".jpeg", jpeg_quality=_SWEEP_JPEG_QUALITY)
         pixels = imaging.resize_image(imaging.decode_image(encoded, inputs.channels), inputs.size, inputs.size)
         return pixels.reshape(inputs.size, inputs.size, inputs.channels.depth)
 

@@ -48,7 +48,7 @@ _DEFECT_SHIFT = 4  # OpenCV takes coordinates in 1/16 pixel
 # Degradation.
 _NO_NOISE, _TWO_AT_ONCE, _JPEG = 0.1, 0.08, 0.85  # probabilities
 
-PixelPoint = NDArray[np.float64]
+_PixelPoint = NDArray[np.float64]
 """x and y in pixels."""
 
 
@@ -163,12 +163,12 @@ def add_synthetic_defects(clean: ImageArray, rng: np.random.Generator) -> ImageA
     return np.asarray(np.rint(np.clip(defective, 0, 255)), np.uint8)
 
 
-def _draw_pinhole(mask: ImageArray, middle: PixelPoint, rng: np.random.Generator) -> None:
+def _draw_pinhole(mask: ImageArray, middle: _PixelPoint, rng: np.random.Generator) -> None:
     radius = rng.uniform(*_RADIUS)
     cv2.circle(mask, _fixed_point(middle), int(radius * 2**_DEFECT_SHIFT), 255, cv2.FILLED, cv2.LINE_AA, _DEFECT_SHIFT)
 
 
-def _draw_scratch(mask: ImageArray, middle: PixelPoint, rng: np.random.Generator) -> None:
+def _draw_scratch(mask: ImageArray, middle: _PixelPoint, rng: np.random.Generator) -> None:
     position = np.linspace(-0.5, 0.5, 12)
     angle = rng.uniform(0, np.pi)
     curve = np.stack([position, rng.normal(0, _BEND) * (1 - 4 * position**2)], axis=1) * rng.uniform(*_LENGTH)
@@ -177,7 +177,7 @@ def _draw_scratch(mask: ImageArray, middle: PixelPoint, rng: np.random.Generator
     cv2.polylines(mask, [points], isClosed=False, color=255, thickness=1, lineType=cv2.LINE_AA, shift=_DEFECT_SHIFT)
 
 
-def _fixed_point(point: PixelPoint) -> tuple[int, int]:
+def _fixed_point(point: _PixelPoint) -> tuple[int, int]:
     x, y = np.rint(point * 2**_DEFECT_SHIFT).astype(int).tolist()
     return x, y
 

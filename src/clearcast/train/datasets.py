@@ -186,7 +186,7 @@ class SeededStepDataset(Dataset[TensorBatch]):
         return self._make(np.random.default_rng((self._seed, step, *([rank] if rank else []))))
 
 
-class StepSampler(Sampler[int]):
+class _StepSampler(Sampler[int]):
     """Sampler of the numbers of an epoch's steps."""
 
     def __init__(self) -> None:
@@ -208,7 +208,7 @@ def step_loader(make: MakeBatch, seed: int) -> DataLoader[TensorBatch]:
     return DataLoader(
         SeededStepDataset(make, seed),
         batch_size=None,
-        sampler=StepSampler(),
+        sampler=_StepSampler(),
         generator=torch.Generator().manual_seed(0),
     )
 

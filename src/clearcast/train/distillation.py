@@ -47,14 +47,12 @@ _MIN_SCALE = 0.05  # added to the scale of a channel, which may be nearly consta
 _SHEET_PAIR = 0.5  # probability that an image without augmentation comes with the sheet's own noise
 _DEFECTS = 0.35  # probability of synthetic defects on an augmented image
 _EXTREMES, _TYPE, _LEVEL = 0.3, 0.3, 0.3  # loss weights; those of the features are 1
-_WAVES_SIDE, _MAX_WAVES_SIDE = (
-    128,
-    512,
-)  # pixels of the shorter side and, at most, of the longer side to find the wave in
+_WAVES_SIDE = 128  # pixels of the shorter side that waves are resized to, to find the strongest
+_MAX_WAVES_SIDE = 512  # pixels of the longer side, at most
 _LARGEST = 1024  # pixels a side; larger images are shrunk before augmentation and degradation
 _MIN_WAVES = 1e-3  # root mean square on the 0..1 scale below which periodic noise has no direction
 
-NoiseLevels = NDArray[np.float32]
+_NoiseLevels = NDArray[np.float32]
 """Targets of ``StudentOutput.raw_levels``, float32 (``RAW_LEVELS``,); NaN if unknown."""
 
 
@@ -196,7 +194,7 @@ class DistillationBatches:
         for row in rng.integers(len(self._views.pairs), size=DISTILLATION_BATCH).tolist():
             noisy, noise_type, row_levels = self._sample(row, view, rng)
             images.append(resize_for_student(noisy, self._views.shape).reshape(*self._views.shape, -1))
-            noise_statistics.append(noise_statistics_of(to_planes(noisy))[0])
+            noise_statistics.append(noise_statistics_of(_to_planes(noisy))[0])
             rows.append(row)
             noise_types.append(noise_type)
             levels.append(row_levels)
@@ -211,7 +209,7 @@ class DistillationBatches:
             torch.from_numpy(np.stack(levels)),
         )
 
-    def _sample(self, row: int, view: int, rng: np.random.Generator) -> tuple[ImageArray, int, NoiseLevels]:
+    def _sample(self, row: int, view: int, rng: np.random.Generator) -> tuple[ImageArray, int, _NoiseLevels]:
         """Sample a noisy image at full size, the index of its noise type, and its noise levels."""
         pair = self._views.pairs[row]
         if view == 0 and pair.noisy and pair.noise_type and rng.random() < _SHEET_PAIR:
@@ -272,17 +270,17 @@ def resize_for_student(image: ImageArray, shape: tuple[int, int]) -> ImageArray:
     """Resize an image as the student classifier does, and round to grey levels."""
     if image.shape[:2] == shape:
         return image
-    resized = resize_linear(to_planes(image), shape)[0].permute(1, 2, 0)
+    resized = resize_linear(_to_planes(image), shape)[0].permute(1, 2, 0)
     return resized.round().clamp(0, 255).to(torch.uint8).reshape(*shape, *image.shape[2:]).numpy()
 
 
-def to_planes(image: ImageArray) -> Tensor:
+def _to_planes(image: ImageArray) -> Tensor:
     """Convert an image to a batch of one, float (1, depth, height, width) in 0..255."""
     pixels = torch.from_numpy(np.ascontiguousarray(image)).reshape(*image.shape[:2], -1)
     return pixels.permute(2, 0, 1)[None].float()
 
 
-def _level_targets(noise_levels: Sequence[float | None], waves: NDArray[np.float32]) -> NoiseLevels:
+def _level_targets(noise_levels: Sequence[float | None], waves: NDArray[np.float32]) -> _NoiseLevels:
     """Compute the targets of ``StudentOutput.raw_levels``; the direction is NaN without periodic noise."""
     levels = np.full(RAW_LEVELS, np.nan, np.float32)
     power = float(waves.std())

@@ -24,8 +24,8 @@ from clearcast.nn.defect_classifier import POOLING_SHARPNESS, DefectHead, log_me
 from clearcast.train.feature_cache import CachedFeatures, MakeView, cache_features
 from clearcast.types import Label
 
-Float64Array = NDArray[np.float64]
-RowIndices = NDArray[np.int64]
+_Float64Array = NDArray[np.float64]
+_RowIndices = NDArray[np.int64]
 
 _DECAY = 0.03  # of the global head: times the sum of squared weights of the standardised extremes
 _LBFGS_STEPS = 80
@@ -48,7 +48,7 @@ class FittedClassifier:
     """
 
     head: DefectHead
-    logits: Float64Array | None
+    logits: _Float64Array | None
     temperature: float
     threshold: float
 
@@ -102,7 +102,7 @@ def fit_defect_head(
     )
 
 
-def most_accurate_threshold(logits: Float64Array, defect: NDArray[np.bool_]) -> float:
+def most_accurate_threshold(logits: _Float64Array, defect: NDArray[np.bool_]) -> float:
     """Choose the threshold with the fewest errors; of several the one nearest to 0. Logits above it mean defect.
 
     Raises:
@@ -121,9 +121,9 @@ class _Targets:
     """Labels and group indices of rows."""
 
     defect: NDArray[np.bool_]
-    groups: RowIndices
+    groups: _RowIndices
 
-    def weights(self, rows: RowIndices) -> Float64Array:
+    def weights(self, rows: _RowIndices) -> _Float64Array:
         """Compute weights of some rows, 1 on average: labels weigh the same, a group as the root of its row count.
 
         Several images of a part carry less information than images of as many parts, and more than one image.
@@ -161,7 +161,7 @@ def _extract_views(
     return features
 
 
-def _cross_validate(features: list[CachedFeatures], targets: _Targets, seed: int) -> Float64Array | None:
+def _cross_validate(features: list[CachedFeatures], targets: _Targets, seed: int) -> _Float64Array | None:
     """Compute the logits of view 0 of each row by a head that was not fitted on its group; None if impossible."""
     fewest = min(len(np.unique(targets.groups[targets.defect == label])) for label in (False, True))
     folds = min(_FOLDS, fewest)
@@ -182,12 +182,12 @@ def _cross_validate(features: list[CachedFeatures], targets: _Targets, seed: int
 
 
 @torch.inference_mode()
-def _predict(head: DefectHead, features: CachedFeatures, rows: RowIndices) -> Float64Array:
+def _predict(head: DefectHead, features: CachedFeatures, rows: _RowIndices) -> _Float64Array:
     batches = [head(features.features(rows[first : first + _BATCH])).logit for first in range(0, len(rows), _BATCH)]
     return np.asarray(torch.cat(batches).double().numpy(), np.float64)
 
 
-def _fit_head(features: list[CachedFeatures], targets: _Targets, rows: RowIndices, seed: int) -> DefectHead:
+def _fit_head(features: list[CachedFeatures], targets: _Targets, rows: _RowIndices, seed: int) -> DefectHead:
     weights = targets.weights(rows)
     shares = weights / weights.sum()
     head = DefectHead()
@@ -199,9 +199,9 @@ def _fit_head(features: list[CachedFeatures], targets: _Targets, rows: RowIndice
 def _fit_global_probe(
     head: DefectHead,
     features: Sequence[CachedFeatures],
-    rows: RowIndices,
+    rows: _RowIndices,
     defect: NDArray[np.bool_],
-    shares: Float64Array,
+    shares: _Float64Array,
 ) -> None:
     """Fit the global head: logistic regression on standardised extremes of all views, a convex problem.
 
@@ -237,9 +237,9 @@ def _fit_global_probe(
 def _fit_local_probe(
     head: DefectHead,
     features: Sequence[CachedFeatures],
-    rows: RowIndices,
+    rows: _RowIndices,
     defect: NDArray[np.bool_],
-    shares: Float64Array,
+    shares: _Float64Array,
     seed: int,
 ) -> None:
     """Fit the local head from image labels, by AdamW through log-mean-exp pooling, with dropout of channels.
@@ -263,9 +263,7 @@ def _fit_local_probe(
         batch = features[int(rng.integers(len(features)))].features(rows[sampled])
         kept = torch.from_numpy((rng.random(len(mean)) >= _DROPOUT) / (1 - _DROPOUT)).float()
         scaled = slope * kept / scale
-        logits = POOLING_SHARPNESS * log_mean_exp_pool(
-            _local_evidence(batch, scaled, offset - scaled @ mean) / POOLING_SHARPNESS
-        )
+        logits = _local_logits(batch, scaled, offset - scaled @ mean)
         loss = functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(defect[sampled]).float())
         optimizer.zero_grad()
         torch.autograd.backward(loss)
@@ -285,6 +283,11 @@ def channel_moments(features: BackboneFeatures) -> tuple[Tensor, Tensor]:
     channels = [values.transpose(0, 1).flatten(1) for values in features]
     means = torch.cat([each.mean(dim=1) for each in channels])
     return means, torch.cat([each.std(dim=1) + _MIN_SCALE for each in channels])
+
+
+def _local_logits(features: BackboneFeatures, slope: Tensor, offset: Tensor) -> Tensor:
+    """Compute the logits of a local head with these weights, pooled with sharpness 1, float (n,)."""
+    return POOLING_SHARPNESS * log_mean_exp_pool(_local_evidence(features, slope, offset) / POOLING_SHARPNESS)
 
 
 def _local_evidence(features: BackboneFeatures, slope: Tensor, offset: Tensor) -> Tensor:

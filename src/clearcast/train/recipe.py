@@ -12,9 +12,9 @@ from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import RecipeError
 from clearcast.nn.published import Activation
 
-RecipeShare = Annotated[float, Field(ge=0, lt=1)]
-RecipeCount = Annotated[int, Field(ge=1)]
-RecipeRate = Annotated[float, Field(gt=0, lt=1)]
+_Share = Annotated[float, Field(ge=0, lt=1)]
+_Count = Annotated[int, Field(ge=1)]
+_LearningRate = Annotated[float, Field(gt=0, lt=1)]
 
 _FOLDER = resources.files("clearcast.train") / "recipes"
 
@@ -44,7 +44,7 @@ class SplitShares(_Strict):
     """
 
     test_share: Annotated[float, Field(gt=0, lt=1)]
-    validation_share: RecipeShare | None = None
+    validation_share: _Share | None = None
 
 
 class FitSettings(_Strict):
@@ -54,10 +54,10 @@ class FitSettings(_Strict):
     None trains all epochs and keeps the last.
     """
 
-    learning_rate: RecipeRate
-    batch: RecipeCount
-    epochs: RecipeCount
-    patience: RecipeCount | None = None
+    learning_rate: _LearningRate
+    batch: _Count
+    epochs: _Count
+    patience: _Count | None = None
 
 
 class ClassifierSettings(FitSettings):

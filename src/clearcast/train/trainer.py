@@ -147,11 +147,11 @@ def require_device(accelerator: str, devices: int = 1) -> None:
         RecipeError: a GPU was requested and there is none, or more devices than there are.
     """
     if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        raise RecipeError("a GPU was asked for, but PyTorch finds none; use --device cpu or --device auto")
+        raise RecipeError("a GPU was requested, but PyTorch finds none; use --device cpu or --device auto")
     available = torch.cuda.device_count() if torch.cuda.is_available() else 1  # Apple's is one
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     if devices > available and accelerator != "cpu" and has_gpu:
-        raise RecipeError(f"{devices} devices were asked for, but PyTorch finds {available}; use --devices {available}")
+        raise RecipeError(f"{devices} devices were requested, but PyTorch finds {available}; use --devices {available}")
 
 
 def describe_device(accelerator: str, devices: int = 1) -> str:

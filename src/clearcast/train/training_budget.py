@@ -25,7 +25,7 @@ from clearcast.train.restorer_training import (
     make_global_batch,
 )
 
-SHORTEST_BUDGET = 2.0  # minutes
+_SHORTEST_BUDGET = 2.0  # minutes
 DISTILLATION_VIEWS = 4  # of each row, for the student and again for its classifier
 _MEASUREMENTS = 3  # denoised images and features of each test row when recipe clear is measured
 _MIN_VIEWS = 2  # the denoised image and the noise-free one
@@ -79,7 +79,7 @@ class DistillationPlan:
     @property
     def summary(self) -> str:
         """A sentence on what is trained how long, for messages."""
-        return f"{self.glance} steps of the student, from {self.rows} rows, and {self.detail} of the detail network"
+        return f"{self.glance} steps of the student, from {self.rows} rows, and {self.detail} of the detail U-Net"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +147,9 @@ def refuse_short_budget(minutes: float) -> None:
     Raises:
         RecipeError: with the shortest one.
     """
-    if not minutes >= SHORTEST_BUDGET:
+    if not minutes >= _SHORTEST_BUDGET:
         raise RecipeError(
-            f"a budget of {minutes:g} minutes is too short to learn anything; give {SHORTEST_BUDGET:g} or more"
+            f"a budget of {minutes:g} minutes is too short to learn anything; give {_SHORTEST_BUDGET:g} or more"
         )
 
 

@@ -18,16 +18,16 @@ from clearcast.synth.disks.rendering import render_part
 from clearcast.synth.disks.sampling import PART_MARGIN, sample_part
 from clearcast.types import Label
 
-PARTS_FILE = "parts.csv"
-PARTS_COLUMNS = ("path", "mask", "part", "label", "defects")
+_PARTS_FILE = "parts.csv"
+_PARTS_COLUMNS = ("path", "mask", "part", "label", "defects")
 _SIZES = (64, 4096)  # pixels a side
 _MIN_VISIBLE = 5  # pixels; a part whose defects change fewer is drawn again
 _LABEL_WORDS = {Label.OK: "ok", Label.DEFECT: "def"}  # in file names
 _MIN_STRETCH, _MAX_STRETCH = 0.82, 1.15  # along an axis
 _MASKED = 255 // 8  # a pixel is masked from an eighth on, so that a single masked pixel survives the least stretch
 
-PartsRow = tuple[str, str, str, str, str]
-"""Row of the sheet, in the order of ``PARTS_COLUMNS``."""
+_PartsRow = tuple[str, str, str, str, str]
+"""Row of the sheet, in the order of ``_PARTS_COLUMNS``."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def write_disks(
         ClearcastError: another argument is out of its range.
     """
     _require_arguments(parts, seed, size, views, defect_share)
-    rows: list[PartsRow] = []
+    rows: list[_PartsRow] = []
     try:
         _make_folder(out)
         for index in range(parts):
@@ -140,11 +140,11 @@ def write_disks(
             rows += _write_part(out, index, rng, label, size, int(rng.integers(views[0], views[1] + 1)))
             if progress is not None:
                 progress(index + 1, parts)
-        _write_sheet(out / PARTS_FILE, rows)
+        _write_sheet(out / _PARTS_FILE, rows)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error}); free space or choose another folder") from None
     defect_parts = sum(_label_of_part(index, defect_share) is Label.DEFECT for index in range(parts))
-    return DiskSummary(out / PARTS_FILE, parts, defect_parts, len(rows))
+    return DiskSummary(out / _PARTS_FILE, parts, defect_parts, len(rows))
 
 
 def _require_arguments(parts: int, seed: int, size: int, views: tuple[int, int], defect_share: float) -> None:
@@ -175,7 +175,7 @@ def _label_of_part(index: int, defect_share: float) -> Label:
     return Label.DEFECT if int((index + 1) * defect_share) > int(index * defect_share) else Label.OK
 
 
-def _write_part(out: Path, index: int, rng: Generator, label: Label, size: int, count: int) -> list[PartsRow]:
+def _write_part(out: Path, index: int, rng: Generator, label: Label, size: int, count: int) -> list[_PartsRow]:
     part, image, mask = _sample_visible_part(rng, label, size)
     kinds = "; ".join(f"{defect.kind} {defect.size * size / UNITS_PER_IMAGE:.1f}" for defect in part.defects)
     rows = []
@@ -202,8 +202,8 @@ def _sample_visible_part(
             return part, image, mask
 
 
-def _write_sheet(path: Path, rows: list[PartsRow]) -> None:
+def _write_sheet(path: Path, rows: list[_PartsRow]) -> None:
     with replace_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(PARTS_COLUMNS)
+        writer.writerow(_PARTS_COLUMNS)
         writer.writerows(rows)

@@ -76,7 +76,7 @@ def render_part(part: RenderedPart, size: int = 512) -> tuple[NDArray[np.uint8],
 
 
 def _expose(brightness: PixelMap) -> PixelMap:
-    """Camera model: lens blur, tone curve with compressed highlights and lifted shadows; grey levels 0..255."""
+    """Apply the camera model: lens blur, tone curve with compressed highlights and lifted shadows; grey levels 0..255."""
     blurred = gaussian_blur(brightness, _LENS_BLUR)
     compressed = np.where(blurred > 0.8, 0.8 + 0.2 * np.tanh((blurred - 0.8) / 0.2), blurred)
     return np.asarray(compressed * 247 + 8, np.float32)
@@ -115,7 +115,7 @@ def _shade_surface(surface: SurfaceMaps, scene: _SceneTextures, light: Lighting,
 
 
 def _ambient_occlusion(height: PixelMap, scale: float) -> PixelMap:
-    """Ambient occlusion of a height map: the visible share of the sky, 0..1, low where the surroundings are higher."""
+    """Compute the ambient occlusion of a height map: the visible share of the sky, 0..1, low where the surroundings are higher."""
     half = cv2.resize(height, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     eighth = cv2.resize(height, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
     wide = cv2.resize(gaussian_blur(np.asarray(half, np.float32), 5 * scale), height.shape[::-1])
@@ -127,7 +127,7 @@ def _ambient_occlusion(height: PixelMap, scale: float) -> PixelMap:
 
 
 def _shadow(height: PixelMap, light: Lighting, scale: float) -> PixelMap:
-    """Heightfield shadow: 0 if the lamp is visible, 1 in full shadow, where the height map blocks its ray."""
+    """Compute the heightfield shadow: 0 if the lamp is visible, 1 in full shadow, where the height map blocks its ray."""
     half = np.asarray(cv2.resize(height, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32)
     far = _blocked_height(half, light, scale / 2, (6, 9, 12, 16, 20, 24, 29))
     soft = gaussian_blur(
@@ -149,7 +149,7 @@ def _blocked_height(height: PixelMap, light: Lighting, scale: float, distances: 
 
 
 def _ring_table(rng: Generator) -> PixelMap:
-    """Turning marks as a function of the radius: fine noise, coarser bands, a few single deep rings; zero mean."""
+    """Make turning marks as a function of the radius: fine noise, coarser bands, a few single deep rings; zero mean."""
     count = UNITS_PER_IMAGE * _STEPS
     fine, knots = rng.standard_normal(count), np.arange(0, count, 24)
     coarse = np.interp(np.arange(count), knots, rng.standard_normal(len(knots)))
@@ -159,7 +159,7 @@ def _ring_table(rng: Generator) -> PixelMap:
 
 
 def _highlights(light: Lighting, grid: PixelGrid, ring: PixelMap) -> PixelMap:
-    """Anisotropic highlights: circular grooves are bright where they are perpendicular to a lamp."""
+    """Compute anisotropic highlights: circular grooves are bright where they are perpendicular to a lamp."""
     angles = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
     table = np.zeros(_ANGLES)
     for fan in light.fans:
@@ -171,7 +171,7 @@ def _highlights(light: Lighting, grid: PixelGrid, ring: PixelMap) -> PixelMap:
 
 
 def _machining_marks(finish: SurfaceFinish, grid: PixelGrid, ring: PixelMap, fan: PixelMap, rng: Generator) -> PixelMap:
-    """Rings, streaks along the circle, feed grooves (finer than pixels, with moiré), stains and specks."""
+    """Make rings, streaks along the circle, feed grooves (finer than pixels, with moiré), stains and specks."""
     fine = _streaks(grid, rng)
     pixels = grid.radius * np.float32(grid.scale)
     grooves = np.sin(pixels * np.float32(2 * np.pi / finish.pitch)) * np.float32(finish.grooves)
@@ -183,7 +183,7 @@ def _machining_marks(finish: SurfaceFinish, grid: PixelGrid, ring: PixelMap, fan
 
 
 def _streaks(grid: PixelGrid, rng: Generator) -> PixelMap:
-    """Anisotropic noise: fine across the grooves and long along them; zero mean, variance about 0.1."""
+    """Make anisotropic noise: fine across the grooves and long along them; zero mean, variance about 0.1."""
     count, ends = 128, 12
     noise = np.pad(rng.standard_normal((UNITS_PER_IMAGE, count), np.float32), ((0, 0), (ends, ends)), mode="wrap")
     streak = cv2.GaussianBlur(noise, (0, 0), sigmaX=2.5, sigmaY=0.6)
@@ -192,7 +192,7 @@ def _streaks(grid: PixelGrid, rng: Generator) -> PixelMap:
 
 
 def _background(backdrop: Background, grid: PixelGrid, rng: Generator) -> PixelMap:
-    """Background texture: a gradient, vignetting, faint mottling and grains of dust."""
+    """Make the background texture: a gradient, vignetting, faint mottling and grains of dust."""
     across = (np.cos(backdrop.direction) * grid.x + np.sin(backdrop.direction) * grid.y) * np.float32(
         2 / UNITS_PER_IMAGE
     )

@@ -25,7 +25,7 @@ from clearcast.synth.disks.part import (
 from clearcast.types import Label
 
 PART_MARGIN = 14.0  # units kept free around the part, so that burrs stay in the image
-DEFECT_SIZES: dict[DefectKind, tuple[float, float]] = {  # lowest and highest, in units
+_DEFECT_SIZES: dict[DefectKind, tuple[float, float]] = {  # lowest and highest, in units
     DefectKind.BLOWHOLE: (5, 30),
     DefectKind.PINHOLE: (3, 5),
     DefectKind.CHIPPED_EDGE: (12, 48),
@@ -83,7 +83,7 @@ def sample_part(rng: Generator, label: Label) -> RenderedPart:
 def sample_defect(rng: Generator, part: RenderedPart, kind: DefectKind | None = None) -> RenderedDefect:
     """Draw one defect, of a random kind unless one is given, at a position where that kind occurs."""
     defect_kind = DefectKind(rng.choice(list(DefectKind))) if kind is None else kind
-    low, high = DEFECT_SIZES[defect_kind]
+    low, high = _DEFECT_SIZES[defect_kind]
     size = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     seed = int(rng.integers(2**32))
     if defect_kind in _EDGE_KINDS:

@@ -87,7 +87,7 @@ def build_surface(part: RenderedPart, grid: PixelGrid) -> SurfaceMaps:
 
 
 def _build_rings(zones: tuple[RingZone, ...], radius: PixelMap, thickness: float, scale: float) -> SurfaceMaps:
-    """Look the zones up by radius; between zones, the values are those of the nearest zone and ``cover`` is 0.
+    """Look up the zones by radius; between zones, the values are those of the nearest zone and ``cover`` is 0.
 
     In an image of fewer than ``UNITS_PER_IMAGE`` pixels, gaps narrower than a pixel would alias and make circles look
     dashed; the tables are therefore averaged over a pixel's neighbourhood first.
@@ -177,7 +177,7 @@ class _LocalCoordinates:
         return past if self.defect.side is EdgeSide.OUTSIDE else -past
 
     def rough(self, cells: int, octaves: int) -> PixelMap:
-        """Fractal noise over the window; zero mean, about unit variance."""
+        """Make fractal noise over the window; zero mean, about unit variance."""
         return fractal_noise(self.rng, self.out.shape, cells, octaves)
 
 
