@@ -34,7 +34,7 @@ from clearcast.study import (
     run_study,
     write_evidence,
 )
-from clearcast.study.robustness import SWEEP_IMAGES, SWEEP_LEVELS, noise_of_strength, sample_rows_across_groups
+from clearcast.study.robustness import SWEEP_IMAGES, SWEEP_LEVELS, make_noise_of_strength, sample_rows_across_groups
 from clearcast.train.recipe import load_recipe, override_recipe, parse_recipe
 from clearcast.train.split_choice import SplitKind
 
@@ -498,7 +498,7 @@ def test_noise_level_has_the_requested_strength(kind: NoiseType) -> None:
     grey = np.full((256, 256), 128, np.uint8)
     for strength in SWEEP_LEVELS[kind][:3]:
         rng = np.random.default_rng(3)
-        noisy = corrupt_image(grey, noise_of_strength(kind, strength, grey.shape, rng), rng) / 255
+        noisy = corrupt_image(grey, make_noise_of_strength(kind, strength, grey.shape, rng), rng) / 255
         if kind is NoiseType.SALT_AND_PEPPER:
             assert np.isin(noisy, (0, 1)).mean() == pytest.approx(strength, rel=0.1)
         else:

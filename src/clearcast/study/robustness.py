@@ -86,7 +86,7 @@ def sample_rows_across_groups(rows: Sequence[int], parts: Sequence[str], seed: i
     return sorted(row for _, row in keyed[:SWEEP_IMAGES])
 
 
-def noise_of_strength(
+def make_noise_of_strength(
     noise_type: NoiseType, strength: float, shape: tuple[int, ...], rng: np.random.Generator
 ) -> NoiseParameters:
     """Make noise parameters of the given strength (see ``SWEEP_LEVELS``).
@@ -148,7 +148,7 @@ def _degrade_references(
         channels = Channels.GREY if imaging.probe_image(data, reference).is_grey else Channels.RGB
         image = imaging.decode_image(data, channels, reference)
         rng = np.random.default_rng([seed, row, list(SWEEP_LEVELS).index(noise_type), round(level * 1e6)])
-        noisy = corrupt_image(image, noise_of_strength(noise_type, level, image.shape, rng), rng)
+        noisy = corrupt_image(image, make_noise_of_strength(noise_type, level, image.shape, rng), rng)
         encoded = imaging.encode_image(noisy, ".jpeg", jpeg_quality=_SWEEP_JPEG_QUALITY)
         pixels = imaging.resize_image(imaging.decode_image(encoded, inputs.channels), inputs.size, inputs.size)
         return pixels.reshape(inputs.size, inputs.size, inputs.channels.depth)

@@ -27,7 +27,7 @@ _TIMEOUT = 5.0  # seconds; MLflow itself would retry for minutes
 
 
 class SeedEachEpoch(Callback):
-    """Seeds dropout from seed and epoch alone, so that a resumed run draws the same random numbers.
+    """Callback that seeds dropout from seed and epoch alone, so that a resumed run draws the same random numbers.
 
     In a distributed fit each process has a seed of its own.
     """
@@ -41,7 +41,7 @@ class SeedEachEpoch(Callback):
 
 
 class HistoryWriter(Callback):
-    """Keeps the metrics of every epoch, also in checkpoints, and writes them to a CSV file after each epoch."""
+    """Callback that keeps the metrics of every epoch, also in checkpoints, and writes them to a CSV file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -77,7 +77,7 @@ class HistoryWriter(Callback):
 
 
 class BestWeights(Callback):
-    """Writes the weights of the epoch with the lowest held-out loss.
+    """Callback that writes the weights of the epoch with the lowest held-out loss.
 
     Unlike Lightning's ``ModelCheckpoint`` it stores no paths, so that a run can be moved before it is resumed.
     """

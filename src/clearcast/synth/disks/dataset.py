@@ -92,7 +92,7 @@ class DiskSummary:
     sheet: Path
     parts: int
     defect_parts: int
-    pictures: int
+    images: int
 
 
 def write_disks(

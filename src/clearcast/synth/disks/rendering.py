@@ -76,7 +76,7 @@ def render_part(part: RenderedPart, size: int = 512) -> tuple[NDArray[np.uint8],
 
 
 def _expose(brightness: PixelMap) -> PixelMap:
-    """Apply the camera model: lens blur, tone curve with compressed highlights and lifted shadows; grey levels 0..255."""
+    """Apply the camera model: lens blur, and a tone curve that compresses highlights; grey levels 0..255."""
     blurred = gaussian_blur(brightness, _LENS_BLUR)
     compressed = np.where(blurred > 0.8, 0.8 + 0.2 * np.tanh((blurred - 0.8) / 0.2), blurred)
     return np.asarray(compressed * 247 + 8, np.float32)
@@ -115,7 +115,7 @@ def _shade_surface(surface: SurfaceMaps, scene: _SceneTextures, light: Lighting,
 
 
 def _ambient_occlusion(height: PixelMap, scale: float) -> PixelMap:
-    """Compute the ambient occlusion of a height map: the visible share of the sky, 0..1, low where the surroundings are higher."""
+    """Compute the ambient occlusion: the visible share of the sky, 0..1, low where the surroundings are higher."""
     half = cv2.resize(height, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     eighth = cv2.resize(height, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
     wide = cv2.resize(gaussian_blur(np.asarray(half, np.float32), 5 * scale), height.shape[::-1])
@@ -127,7 +127,7 @@ def _ambient_occlusion(height: PixelMap, scale: float) -> PixelMap:
 
 
 def _shadow(height: PixelMap, light: Lighting, scale: float) -> PixelMap:
-    """Compute the heightfield shadow: 0 if the lamp is visible, 1 in full shadow, where the height map blocks its ray."""
+    """Compute the heightfield shadow: 0 if the lamp is visible, 1 where the height map blocks its ray."""
     half = np.asarray(cv2.resize(height, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32)
     far = _blocked_height(half, light, scale / 2, (6, 9, 12, 16, 20, 24, 29))
     soft = gaussian_blur(
