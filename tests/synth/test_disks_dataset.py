@@ -1,4 +1,4 @@
-"""The write_small_disks data set: names, sheet, masks, and rejected arguments."""
+"""Written data set: names, sheet, masks, and rejected arguments."""
 
 import csv
 from collections import Counter

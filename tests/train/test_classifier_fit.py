@@ -1,4 +1,4 @@
-"""Fitting the defect head on fitted_toy images: accuracy, localisation, seeds, weights, threshold and temperature."""
+"""Fitting the defect head on toy images: accuracy, localisation, seeds, weights, threshold and temperature."""
 
 from pathlib import Path
 
@@ -139,9 +139,9 @@ def test_one_label_is_refused(backbone: Backbone, tmp_path: Path) -> None:
 
 
 def test_labels_weigh_the_same_and_groups_by_the_root_of_their_rows() -> None:
-    is_defect = linear_probes._Targets(np.array([True] * 5 + [False]), np.array([0, 0, 0, 0, 1, 2]))
+    targets = linear_probes._Targets(np.array([True] * 5 + [False]), np.array([0, 0, 0, 0, 1, 2]))
 
-    weights = is_defect.weights(np.arange(6))
+    weights = targets.weights(np.arange(6))
 
     np.testing.assert_allclose(weights, [0.5, 0.5, 0.5, 0.5, 1.0, 3.0])
 

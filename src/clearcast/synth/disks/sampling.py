@@ -55,7 +55,7 @@ class _PartGeometry:
 def sample_part(rng: Generator, label: Label) -> RenderedPart:
     """Draw a part; a defect part gets one to three defects, of log-uniform sizes.
 
-    The part itself is defect_kind before its defects: the same generator state gives the same part without defects for
+    The part itself is sampled before its defects: the same generator state gives the same part without defects for
     ``Label.OK``.
     """
     family = PartFamily(rng.choice(list(_FAMILY_SHARES), p=list(_FAMILY_SHARES.values())))
