@@ -59,8 +59,8 @@ def test_denoising_does_not_depend_on_the_rest_of_the_batch() -> None:
     torch.manual_seed(0)
     denoiser = with_random_weights(ClearDenoiser())
     images = random_images(72, 64)
-    together, _ = denoiser(images)
-    for one, expected in zip(images, together, strict=True):
+    batch_output, _ = denoiser(images)
+    for one, expected in zip(images, batch_output, strict=True):
         torch.testing.assert_close(denoiser(one[None])[0][0], expected, atol=1e-5, rtol=0)
 
 
@@ -160,16 +160,16 @@ def test_median_filter_equals_scipy() -> None:
 @pytest.mark.parametrize("depth", [1, 3])
 def test_impulses_are_filled_alike_in_uint8_and_float(depth: int) -> None:
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, depth, 20, 31)).astype(np.uint8))
-    for found, expected in zip(fill_impulses(pixels), fill_impulses(pixels.float() / 255), strict=True):
-        torch.testing.assert_close(found, expected, atol=0, rtol=0)
+    for actual, expected in zip(fill_impulses(pixels), fill_impulses(pixels.float() / 255), strict=True):
+        torch.testing.assert_close(actual, expected, atol=0, rtol=0)
 
 
 def test_filling_weights_neighbours_binomially() -> None:
-    lone = torch.full((1, 1, 9, 9), 0.5)
-    lone[0, 0, 4, 4], lone[0, 0, 3, 4], lone[0, 0, 4, 3] = 1.0, 0.8, 0.2
-    filled, _ = fill_impulses(lone)
-    around = ndimage.correlate(lone[0, 0].numpy(), np.outer([1, 2, 1], [1, 2, 1]))[4, 4] - 4 * 1.0
-    assert filled[0, 0, 4, 4] == pytest.approx(around / 12, abs=1e-3)
+    impulses = torch.full((1, 1, 9, 9), 0.5)
+    impulses[0, 0, 4, 4], impulses[0, 0, 3, 4], impulses[0, 0, 4, 3] = 1.0, 0.8, 0.2
+    filled, _ = fill_impulses(impulses)
+    neighbour_sum = ndimage.correlate(impulses[0, 0].numpy(), np.outer([1, 2, 1], [1, 2, 1]))[4, 4] - 4 * 1.0
+    assert filled[0, 0, 4, 4] == pytest.approx(neighbour_sum / 12, abs=1e-3)
 
 
 def test_only_impulses_are_filled() -> None:
