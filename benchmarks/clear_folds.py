@@ -29,13 +29,13 @@ def main() -> None:
         sheet = read_sheet(options.sheet)
         requests = [fold_request(sheet, options, fold) for fold in range(1, options.folds + 1)]
         for request in requests:  # before hours of training: existing folds must have the same configuration
-            open_run(request.out, request.question(), resume=True, force=False)
+            open_run(request.out, request.configuration(), resume=True, force=False)
         for request in requests:
             if not (request.out / MANIFEST_FILE).exists():
                 train_bundle(request)
     except ClearcastError as error:
         raise SystemExit(str(error)) from None
-    report(options.out, options.folds)
+    print_report(options.out, options.folds)
 
 
 def fold_request(sheet: Sheet, options: argparse.Namespace, fold: int) -> TrainRequest:
@@ -47,7 +47,7 @@ def fold_request(sheet: Sheet, options: argparse.Namespace, fold: int) -> TrainR
     )
 
 
-def report(folder: Path, folds: int) -> None:
+def print_report(folder: Path, folds: int) -> None:
     """Print the metrics of all folds together, with confidence intervals over parts."""
     tables = {name: concatenate_folds(folder, folds, name) for name in ("predictions.csv", "validation.csv")}
     evidence = build_evidence(tables["predictions.csv"], tables["validation.csv"], None, DecisionPolicy())

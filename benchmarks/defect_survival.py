@@ -6,7 +6,7 @@ A defect is detected in an image if its pixels differ from a ring around it by a
 ring's own spread (both by medians), with the same sign as in the reference image. For the bundle and for a median
 filter (three passes of 3 x 3) there are two shares, each with the number of defects:
 
-- again: of the defects detected in the reference image, those detected in the denoised one (noise and denoiser);
+- end-to-end: of the defects detected in the reference image, those detected in the denoised one (noise and denoiser);
 - kept: of those detected in the noisy image too, those detected in the denoised one (the denoiser alone).
 
 Noise is drawn from the default ranges, then JPEG of quality 90 follows.
@@ -30,69 +30,78 @@ from clearcast.noise import DEFAULT_NOISE_RANGES, compress_as_jpeg, corrupt_imag
 from clearcast.pipelines.networks import load_networks
 from clearcast.synth.disks import write_disks
 
-FINE = {"pinhole", "scratch"}
-LEAST, SPREADS = 6.0, 3.0  # grey levels; times the ring's spread
+FINE_KINDS = {"pinhole", "scratch"}
+MIN_CONTRAST, MIN_SPREADS = 6.0, 3.0  # grey levels; times the ring's spread
 Mask = NDArray[np.bool_]
+Method = Callable[[ImageArray], ImageArray]
 
 
 def main() -> None:
-    """Render, add noise, denoise, count."""
-    options = arguments()
+    """Render parts, add noise, denoise, and print the shares of defects that survive."""
+    options = parse_arguments()
     networks, _ = load_networks(options.bundle)
-    methods: dict[str, Callable[[ImageArray], ImageArray]] = {
+    methods: dict[str, Method] = {
         "noisy": lambda image: image,
         "bundle": lambda image: denoise_tiled(networks.restorer, image)[0],
         "median": CLASSICAL_DENOISERS["median"],
     }
-    found: dict[tuple[str, str], list[tuple[bool, bool]]] = {}  # of each visible defect: in noisy, in denoised
+    detections: dict[tuple[str, str], list[tuple[bool, bool]]] = {}  # by method and noise: in noisy, in denoised
     with tempfile.TemporaryDirectory() as folder:
         write_disks(Path(folder), parts=options.parts, size=options.size, seed=options.seed)
-        for number, (image, defects) in enumerate(fine_defects(Path(folder))):
-            visible = [(defect, side) for defect in defects if (side := contrast(image, defect, defects))]
-            for kind, levels in DEFAULT_NOISE_RANGES.items():
+        for number, (image, defects) in enumerate(iterate_fine_defects(Path(folder))):
+            for noise_type, levels in DEFAULT_NOISE_RANGES.items():
                 rng = np.random.default_rng((options.seed, number))
                 noisy = compress_as_jpeg(corrupt_image(image, sample_noise(levels, rng, image.shape), rng), 90)
-                before = [contrast(noisy, defect, defects) == side for defect, side in visible]
                 for name, method in methods.items():
-                    denoised = method(noisy)
-                    after = [contrast(denoised, defect, defects) == side for defect, side in visible]
-                    for noise in ("all", kind.value):
-                        found.setdefault((name, noise), []).extend(zip(before, after, strict=True))
-    for (name, noise), hits in sorted(found.items()):
-        again, kept = [after for _, after in hits], [after for before, after in hits if before]
-        print(f"{name}, {noise}: again {share(again)}, kept {share(kept)}")
+                    hits = detect_before_and_after(image, noisy, method(noisy), defects)
+                    for noise in ("all", noise_type.value):
+                        detections.setdefault((name, noise), []).extend(hits)
+    for (name, noise), hits in sorted(detections.items()):
+        end_to_end, kept = [after for _, after in hits], [after for before, after in hits if before]
+        print(f"{name}, {noise}: end-to-end {format_share(end_to_end)}, kept {format_share(kept)}")
 
 
-def share(hits: list[bool]) -> str:
-    """Such as "0.750 of 4"."""
+def detect_before_and_after(
+    reference: ImageArray, noisy: ImageArray, denoised: ImageArray, defects: list[Mask]
+) -> list[tuple[bool, bool]]:
+    """Detect each defect that is visible in the reference image in the noisy and in the denoised image."""
+    visible = [(defect, sign) for defect in defects if (sign := detect_defect(reference, defect, defects))]
+    return [
+        (detect_defect(noisy, defect, defects) == sign, detect_defect(denoised, defect, defects) == sign)
+        for defect, sign in visible
+    ]
+
+
+def format_share(hits: list[bool]) -> str:
+    """Format a share and its count, such as "0.750 of 4"."""
     return f"{np.mean(hits):.3f} of {len(hits)}" if hits else "none of 0"
 
 
-def contrast(image: ImageArray, defect: Mask, defects: list[Mask]) -> int:
+def detect_defect(image: ImageArray, defect: Mask, defects: list[Mask]) -> int:
     """Detect a defect: 1 if it is brighter than its surroundings, -1 if it is darker, 0 if it is not detected."""
     marked = np.any(defects, axis=0).astype(np.uint8)
-    ring = dilated(defect.astype(np.uint8), 8) & ~dilated(marked, 2)
+    ring = dilate(defect.astype(np.uint8), 8) & ~dilate(marked, 2)
     if not ring.any():
         return 0
-    around = image[ring].astype(float)
-    middle = np.median(around)
-    difference = float(np.median(image[defect]) - middle)
-    spread = 1.4826 * float(np.median(np.abs(around - middle)))
-    return int(np.sign(difference)) if abs(difference) >= max(LEAST, SPREADS * spread) else 0
+    surroundings = image[ring].astype(float)
+    median = np.median(surroundings)
+    difference = float(np.median(image[defect]) - median)
+    spread = 1.4826 * float(np.median(np.abs(surroundings - median)))
+    return int(np.sign(difference)) if abs(difference) >= max(MIN_CONTRAST, MIN_SPREADS * spread) else 0
 
 
-def dilated(mask: NDArray[np.uint8], pixels: int) -> Mask:
+def dilate(mask: NDArray[np.uint8], pixels: int) -> Mask:
     """Dilate a mask by a number of pixels."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
     return np.asarray(cv2.dilate(mask, kernel) > 0, np.bool_)
 
 
-def fine_defects(folder: Path) -> Iterator[tuple[ImageArray, list[Mask]]]:
-    """Grey images whose defects are all fine, with a mask of each connected defect."""
+def iterate_fine_defects(folder: Path) -> Iterator[tuple[ImageArray, list[Mask]]]:
+    """Iterate over grey images whose defects are all fine, with a mask of each connected defect."""
     with (folder / "parts.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             kinds = {defect.split()[0] for defect in row["defects"].split(";") if defect.strip()}
-            if row["mask"] and kinds and kinds <= FINE:
+            if row["mask"] and kinds and kinds <= FINE_KINDS:
                 mask = imaging.load_image(folder / row["mask"], Channels.GREY) > 127
                 count, labels = cv2.connectedComponents(mask.astype(np.uint8))
                 masks = [labels == label for label in range(1, count)]
@@ -102,7 +111,7 @@ def fine_defects(folder: Path) -> Iterator[tuple[ImageArray, list[Mask]]]:
                 )
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)

@@ -1,4 +1,4 @@
-"""Precision, recall and speed of finding images of the same part, on rendered disks with known groups.
+"""Precision, recall and speed of group detection, on rendered disks with known groups.
 
 Run with nothing else on the machine::
 
@@ -38,7 +38,7 @@ def main() -> None:
         paths, parts = _render(folder, max(options.images), options.size, options.seed, noisy=options.noisy)
         print(f"{os.cpu_count()} cores, {options.size} pixels a side, {'noisy' if options.noisy else 'noise-free'}")
         for count in options.images:
-            _measure(paths[:count], parts[:count], noisy=options.noisy)
+            _measure_detection(paths[:count], parts[:count], noisy=options.noisy)
 
 
 def _render(folder: Path, images: int, size: int, seed: int, *, noisy: bool) -> tuple[list[Path], list[str]]:
@@ -48,23 +48,23 @@ def _render(folder: Path, images: int, size: int, seed: int, *, noisy: bool) -> 
         write_disks(disks, parts=-(-2 * images // sum(VIEWS)) + 25, seed=seed, size=size, views=VIEWS)
     if noisy and not (degraded / "Labels.xlsx").exists():
         degrade_folder(disks, degraded, seed=seed)
-    listed = pd.read_csv(disks / "parts.csv")
-    places = [degraded / NOISY_FOLDER / path if noisy else disks / path for path in listed["path"]]
-    return places, listed["part"].tolist()
+    table = pd.read_csv(disks / "parts.csv")
+    image_paths = [degraded / NOISY_FOLDER / path if noisy else disks / path for path in table["path"]]
+    return image_paths, table["part"].tolist()
 
 
-def _measure(paths: Sequence[Path], parts: Sequence[str], *, noisy: bool) -> None:
-    start, start_of_work = time.perf_counter(), time.process_time()
-    found = detect_groups(paths, noisy=[noisy] * len(paths)).groups
-    seconds, work = time.perf_counter() - start, time.process_time() - start_of_work
+def _measure_detection(paths: Sequence[Path], parts: Sequence[str], *, noisy: bool) -> None:
+    start, cpu_start = time.perf_counter(), time.process_time()
+    groups = detect_groups(paths, noisy=[noisy] * len(paths)).groups
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     correct, found_pairs, true_pairs = (
-        _count_pairs(Counter(names)) for names in (zip(parts, found, strict=True), found, parts)
+        _count_pairs(Counter(names)) for names in (zip(parts, groups, strict=True), groups, parts)
     )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     print(
         f"{len(paths):6} images of {len(set(parts)):5} parts: precision {correct / max(found_pairs, 1):.4f}, "
-        f"recall {correct / max(true_pairs, 1):.4f}, {len(set(found)):5} groups, "
-        f"{seconds:7.1f} s ({work:.1f} s of CPU time), peak memory {memory:.0f} MB",
+        f"recall {correct / max(true_pairs, 1):.4f}, {len(set(groups)):5} groups, "
+        f"{seconds:7.1f} s ({cpu_seconds:.1f} s of CPU time), peak memory {memory:.0f} MB",
         flush=True,
     )
 

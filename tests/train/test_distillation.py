@@ -44,11 +44,11 @@ def backbone() -> Backbone:
 
 
 @pytest.fixture(scope="module")
-def lessons(
+def distillation_batches(
     pairs: list[ImagePair], backbone: Backbone, tmp_path_factory: pytest.TempPathFactory
 ) -> DistillationBatches:
     views = NoiseFreeViews(pairs, Channels.GREY, SHAPE, seed=1)
-    look = partial(
+    cache_view = partial(
         cache_features,
         backbone,
         views,
@@ -57,7 +57,7 @@ def lessons(
         device=torch.device("cpu"),
         progress=lambda *_: None,
     )
-    return DistillationBatches(views, [look(view=view) for view in (0, 1)])
+    return DistillationBatches(views, [cache_view(view=view) for view in (0, 1)])
 
 
 def test_first_view_is_the_noise_free_image_and_the_others_are_augmentations(pairs: list[ImagePair]) -> None:
@@ -77,9 +77,11 @@ def test_first_noisy_view_is_the_noisy_image(pairs: list[ImagePair]) -> None:
         np.testing.assert_array_equal(
             views(0, view), resize_for_student(imaging.load_image(path, Channels.GREY), SHAPE)
         )
-    lone = NoisyViews([ImagePair(noisy=pairs[0].noisy, noise_type=NoiseType.GAUSSIAN)], Channels.GREY, SHAPE, seed=1)
+    without_clean = NoisyViews(
+        [ImagePair(noisy=pairs[0].noisy, noise_type=NoiseType.GAUSSIAN)], Channels.GREY, SHAPE, seed=1
+    )
     for view in range(4):
-        np.testing.assert_array_equal(lone(0, view), views(0, 0))
+        np.testing.assert_array_equal(without_clean(0, view), views(0, 0))
 
 
 def test_level_targets_equal_the_closed_form() -> None:
@@ -95,25 +97,30 @@ def test_level_targets_equal_the_closed_form() -> None:
     assert np.isnan(_level_targets([0.1, 0.0], np.zeros((64, 64), np.float32))[3:]).all()
 
 
-def test_batch_depends_on_its_random_numbers_alone(lessons: DistillationBatches) -> None:
-    batches = [lessons.batch(np.random.default_rng(seed)) for seed in (3, 3, 4)]
+def test_batch_depends_on_its_random_numbers_alone(distillation_batches: DistillationBatches) -> None:
+    batches = [distillation_batches.batch(np.random.default_rng(seed)) for seed in (3, 3, 4)]
     assert batches[0][0].shape == (DISTILLATION_BATCH, *SHAPE, 1)
     assert all(one.equal(two) or one.isnan().any() for one, two in zip(batches[0], batches[1], strict=True))
     assert not batches[0][0].equal(batches[2][0])
 
 
-def test_steps_bring_student_features_nearer_to_the_teachers(lessons: DistillationBatches, backbone: Backbone) -> None:
+def test_steps_bring_student_features_nearer_to_the_teachers(
+    distillation_batches: DistillationBatches, backbone: Backbone
+) -> None:
     torch.manual_seed(0)
     module = StudentModule(
-        StudentEncoder(backbone), estimate_feature_scales(lessons.features[0]), learning_rate=1e-4, steps=10
+        StudentEncoder(backbone),
+        estimate_feature_scales(distillation_batches.features[0]),
+        learning_rate=1e-4,
+        steps=10,
     )
-    batch = lessons.batch(np.random.default_rng(1))
+    batch = distillation_batches.batch(np.random.default_rng(1))
     optimizer = torch.optim.Adam(module.network.parameters(), lr=1e-4)
-    before = module.measures(batch)
+    before = module.compute_metrics(batch)
     for _ in range(10):
         optimizer.zero_grad()
-        torch.autograd.backward(module.measures(batch)["loss"])
+        torch.autograd.backward(module.compute_metrics(batch)["loss"])
         optimizer.step()
-    after = module.measures(batch)
+    after = module.compute_metrics(batch)
     assert after["features"] < 0.9 * before["features"]
     assert after["loss"] < 0.9 * before["loss"]

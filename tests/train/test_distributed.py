@@ -14,21 +14,21 @@ from clearcast.core import imaging
 from clearcast.core.errors import RecipeError
 from clearcast.train.datasets import EPOCH_STEPS, shard_batch
 from clearcast.train.trainer import require_device
-from tests.train import fit_together
-from tests.train.fit_together import BATCH, ROWS, SEED, SIDE
+from tests.train import distributed_fit
+from tests.train.distributed_fit import BATCH, ROWS, SEED, SIDE
 
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("together")
+    folder = tmp_path_factory.mktemp("distributed")
     rng = np.random.default_rng(0)
     for row in range(ROWS):
         clean = rng.integers(40, 200, (SIDE, SIDE, 3)).astype(np.uint8)
         imaging.save_image(folder / "clean" / f"{row:02}.png", clean)
         noisy = np.clip(clean + rng.normal(0, 30, clean.shape), 0, 255).astype(np.uint8)
         imaging.save_image(folder / "noisy" / f"{row:02}.png", noisy)
-    fit_together.fit_rows(folder, 1)
-    command = [sys.executable, fit_together.__file__, str(folder), "2"]
+    distributed_fit.fit_rows(folder, 1)
+    command = [sys.executable, distributed_fit.__file__, str(folder), "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return folder
@@ -43,14 +43,14 @@ def test_two_processes_give_the_weights_and_metrics_of_one(fitted: Path) -> None
     one, two = (load_file(fitted / f"rows-{devices}" / "model.safetensors") for devices in (1, 2))
     for name, weights in one.items():
         torch.testing.assert_close(two[name], weights, rtol=1e-4, atol=1e-6)
-    for alone, together in zip(history(fitted / "rows-1"), history(fitted / "rows-2"), strict=True):
-        assert {**together, "seconds": 0} == pytest.approx({**alone, "seconds": 0}, rel=1e-5)
+    for single, distributed in zip(history(fitted / "rows-1"), history(fitted / "rows-2"), strict=True):
+        assert {**distributed, "seconds": 0} == pytest.approx({**single, "seconds": 0}, rel=1e-5)
 
 
 def test_each_process_gets_its_own_batches(fitted: Path) -> None:
-    first, second = (np.loadtxt(fitted / f"given-2-{number}.txt", dtype=np.float32) for number in (0, 1))
-    alone = [np.random.default_rng((SEED, step)).random(3, dtype=np.float32) for step in range(EPOCH_STEPS)]
-    np.testing.assert_array_equal(first, np.concatenate(alone))
+    first, second = (np.loadtxt(fitted / f"batches-2-{number}.txt", dtype=np.float32) for number in (0, 1))
+    single = [np.random.default_rng((SEED, step)).random(3, dtype=np.float32) for step in range(EPOCH_STEPS)]
+    np.testing.assert_array_equal(first, np.concatenate(single))
     assert len(second) == len(first)
     assert not set(second) & set(first)
     (line,) = history(fitted / "steps-2")

@@ -1,3 +1,5 @@
+"""Image pairs of recipe clear: shapes, cropping, cache and samples."""
+
 from pathlib import Path
 
 import numpy as np
@@ -24,38 +26,38 @@ def gradient(number: int) -> ImageArray:
 @pytest.fixture
 def pairs(tmp_path: Path) -> list[ImagePair]:
     """Pairs of several sizes, whose noisy image is the negative."""
-    listed = []
+    image_pairs = []
     for number in range(len(SIZES)):
         clean, noisy = tmp_path / f"{number}-clean.png", tmp_path / f"{number}-noisy.png"
         imaging.save_image(clean, gradient(number))
         imaging.save_image(noisy, 255 - gradient(number))
-        listed.append(ImagePair(clean=clean, noisy=noisy, noise_type=NoiseType.GAUSSIAN))
-    return listed
+        image_pairs.append(ImagePair(clean=clean, noisy=noisy, noise_type=NoiseType.GAUSSIAN))
+    return image_pairs
 
 
 @pytest.mark.parametrize("channels", Channels)
 def test_batches_of_images_of_many_sizes_have_one_shape(pairs: list[ImagePair], channels: Channels) -> None:
-    made = PairedImageCache(pairs, channels)
-    assert made.shape == SIZES[0]
+    cache = PairedImageCache(pairs, channels)
+    assert cache.shape == SIZES[0]
     for seed in range(8):
-        noisy, clean, *_ = make_global_batch(made, np.random.default_rng(seed))
+        noisy, clean, *_ = make_global_batch(cache, np.random.default_rng(seed))
         assert noisy.shape == clean.shape == (len(noisy), *SIZES[0], channels.depth)
-        noisy, clean, corners = make_detail_batch(made, crop_side(made), np.random.default_rng(seed))
+        noisy, clean, corners = make_detail_batch(cache, crop_side(cache), np.random.default_rng(seed))
         assert noisy.shape[1:] == clean.shape[1:] == (*SIZES[0], channels.depth)
         assert (corners >= 0).all()
-        assert (corners[:, 1] <= SIZES[0][1] - crop_side(made)).all()
+        assert (corners[:, 1] <= SIZES[0][1] - crop_side(cache)).all()
 
 
 def test_a_pair_is_cropped_but_never_resized(pairs: list[ImagePair], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paired_images, "_PAIRS", 1.0)
+    monkeypatch.setattr(paired_images, "_SHEET_PAIR", 1.0)
     for number, size in enumerate(SIZES):
-        drawn = PairedImageCache([pairs[number]], Channels.RGB, shape=SIZES[0]).draw(np.random.default_rng(number))
+        sample = PairedImageCache([pairs[number]], Channels.RGB, shape=SIZES[0]).sample(np.random.default_rng(number))
         if size < SIZES[0]:
-            levels = drawn.levels  # too small: only its noise-free image is used, with synthetic noise
+            levels = sample.levels  # too small: only its noise-free image is used, with synthetic noise
             assert levels[NoiseType.GAUSSIAN] is not None
         else:
-            assert (drawn.noise_type, drawn.levels[NoiseType.GAUSSIAN]) == (NoiseType.GAUSSIAN, None)
-            np.testing.assert_array_equal(drawn.noisy, 255 - drawn.clean)
+            assert (sample.noise_type, sample.levels[NoiseType.GAUSSIAN]) == (NoiseType.GAUSSIAN, None)
+            np.testing.assert_array_equal(sample.noisy, 255 - sample.clean)
 
 
 def test_images_without_colour_are_grey_also_in_colour_files(tmp_path: Path, pairs: list[ImagePair]) -> None:
@@ -66,18 +68,20 @@ def test_images_without_colour_are_grey_also_in_colour_files(tmp_path: Path, pai
     assert detect_channels([tmp_path / "grey.jpg", pairs[0].clean]) is Channels.RGB
 
 
-@pytest.mark.parametrize("kept", [0, 2])
-def test_samples_do_not_depend_on_the_cache(pairs: list[ImagePair], monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+@pytest.mark.parametrize("cached", [0, 2])
+def test_samples_do_not_depend_on_the_cache(
+    pairs: list[ImagePair], monkeypatch: pytest.MonkeyPatch, cached: int
+) -> None:
     whole = PairedImageCache(pairs, Channels.RGB)
-    monkeypatch.setattr(paired_images, "_BUDGET", kept * 2 * 96 * 160 * 3)
+    monkeypatch.setattr(paired_images, "_BUDGET", cached * 2 * 96 * 160 * 3)
     reported: list[tuple[int, int]] = []
-    part = PairedImageCache(pairs, Channels.RGB, progress=lambda done, of: reported.append((done, of)))
-    assert (whole.kept, part.kept, len(part)) == (len(pairs), kept, len(pairs))
-    assert reported == [(done, kept) for done in range(1, kept + 1)]
+    part = PairedImageCache(pairs, Channels.RGB, progress=lambda done, total: reported.append((done, total)))
+    assert (whole.cached_count, part.cached_count, len(part)) == (len(pairs), cached, len(pairs))
+    assert reported == [(done, cached) for done in range(1, cached + 1)]
     for seed in range(20):
-        one, other = (made.draw(np.random.default_rng(seed)) for made in (whole, part))
-        np.testing.assert_array_equal(one.noisy, other.noisy)
-        np.testing.assert_array_equal(one.clean, other.clean)
+        first, second = (cache.sample(np.random.default_rng(seed)) for cache in (whole, part))
+        np.testing.assert_array_equal(first.noisy, second.noisy)
+        np.testing.assert_array_equal(first.clean, second.clean)
 
 
 def test_no_image_to_learn_from_is_refused() -> None:
@@ -86,8 +90,8 @@ def test_no_image_to_learn_from_is_refused() -> None:
 
 
 def test_pairs_without_a_noise_free_image_are_left_out(pairs: list[ImagePair]) -> None:
-    blind = [ImagePair(noisy=pair.noisy, noise_type=pair.noise_type) for pair in pairs]
+    noisy_only = [ImagePair(noisy=pair.noisy, noise_type=pair.noise_type) for pair in pairs]
 
-    assert len(PairedImageCache([*blind, *pairs[:2]], Channels.GREY)) == 2
+    assert len(PairedImageCache([*noisy_only, *pairs[:2]], Channels.GREY)) == 2
     with pytest.raises(SheetError, match="expected at least one noise-free image"):
-        PairedImageCache(blind, Channels.GREY)
+        PairedImageCache(noisy_only, Channels.GREY)

@@ -46,38 +46,38 @@ def test_batch_depends_on_its_step_alone(steps: list[int]) -> None:
     minutes=st.floats(2, 600),
     survey=st.floats(0.01, 5),
     detail=st.floats(0.01, 5),
-    look=st.floats(0.001, 2),
+    view_seconds=st.floats(0.001, 2),
     rows=st.integers(1, 5000),
     measured=st.integers(1, 1000),
 )
 def test_plan_uses_the_budget_and_no_more(
-    minutes: float, survey: float, detail: float, look: float, rows: int, measured: int
+    minutes: float, survey: float, detail: float, view_seconds: float, rows: int, measured: int
 ) -> None:
-    times = StepTimes(steps={"survey": survey, "detail": detail}, view=look, measurement=look)
+    times = StepTimes(steps={"survey": survey, "detail": detail}, view=view_seconds, measurement=view_seconds)
     plan = plan_training(minutes, times, rows=rows, test_rows=measured)
     assert plan.survey % EPOCH_STEPS == plan.detail % EPOCH_STEPS == 0
     assert 2 <= plan.views <= CLASSIFIER_VIEWS
-    judged = rows if plan.rows is None else plan.rows
-    assert min(rows, 100) <= judged <= rows
-    assert plan.views == 2 or judged == rows
+    classifier_rows = rows if plan.rows is None else plan.rows
+    assert min(rows, 100) <= classifier_rows <= rows
+    assert plan.views == 2 or classifier_rows == rows
     epochs = EPOCH_STEPS * (survey + detail)
-    taken = plan.survey * survey + plan.detail * detail + (plan.views * judged + 3 * measured) * look
-    least = epochs + (2 * min(rows, 100) + 3 * measured) * look
+    taken = plan.survey * survey + plan.detail * detail + (plan.views * classifier_rows + 3 * measured) * view_seconds
+    least = epochs + (2 * min(rows, 100) + 3 * measured) * view_seconds
     assert taken <= max(60 * minutes, least) + epochs
     if 60 * minutes > least + epochs:
         assert taken >= 60 * minutes - epochs
-    if judged < rows:  # views take no more than their share, if that is enough for the fewest rows
-        assert judged == 100 or 2 * judged * look <= 0.25 * 60 * minutes
+    if classifier_rows < rows:  # views take no more than their share, if that is enough for the fewest rows
+        assert classifier_rows == 100 or 2 * classifier_rows * view_seconds <= 0.25 * 60 * minutes
 
 
 def test_step_times_are_measured_on_copies(pair: ImagePair) -> None:
-    gallery = PairedImageCache([pair] * 3, Channels.GREY)
-    restorer = ClearDenoiser()
-    before = {name: weights.clone() for name, weights in restorer.state_dict().items()}
-    times = time_training(restorer, Backbone(), gallery, device=torch.device("cpu"))
+    images = PairedImageCache([pair] * 3, Channels.GREY)
+    denoiser = ClearDenoiser()
+    before = {name: weights.clone() for name, weights in denoiser.state_dict().items()}
+    times = time_training(denoiser, Backbone(), images, device=torch.device("cpu"))
     assert min(*times.steps.values(), times.view) > 0
     assert times.measurement == times.view
-    assert all(torch.equal(before[name], weights) for name, weights in restorer.state_dict().items())
+    assert all(torch.equal(before[name], weights) for name, weights in denoiser.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -88,67 +88,67 @@ def test_step_times_are_measured_on_copies(pair: ImagePair) -> None:
         (600, TrainingPlan(survey=38700, detail=48000, views=4)),
     ],
 )
-def test_a_budget_gives_the_same_plan_as_ever(minutes: float, plan: TrainingPlan) -> None:
+def test_plans_of_known_budgets(minutes: float, plan: TrainingPlan) -> None:
     times = StepTimes(steps={"survey": 0.5, "detail": 0.33}, view=0.13, measurement=0.13)
     assert plan_training(minutes, times, rows=1500, test_rows=20) == plan
 
 
-def test_what_is_not_known_of_a_pair_teaches_nothing() -> None:
+def test_unknown_targets_do_not_count_in_the_loss() -> None:
     torch.manual_seed(0)
     module = GlobalEncoderModule(ClearDenoiser().global_encoder, learning_rate=1e-3, steps=1)
     images = torch.randint(0, 256, (2, 64, 64, 1), dtype=torch.uint8)
     unknown, levels = torch.full((2, 1, 128, 128), torch.nan), torch.full((2, 2), torch.nan)
-    measured = module.measures((images, images, unknown, torch.tensor([0, 1]), levels))
+    measured = module.compute_metrics((images, images, unknown, torch.tensor([0, 1]), levels))
     assert measured["waves"] == 0
     assert torch.isfinite(measured["loss"])
     levels[1, 0], unknown[1] = 0.0, 0.25
-    half = module.measures((images, images, unknown, torch.tensor([0, 1]), levels))
+    half = module.compute_metrics((images, images, unknown, torch.tensor([0, 1]), levels))
     assert half["waves"].item() == pytest.approx(0.25)  # the encoder finds no waves yet; the mean is over known ones
     assert half["loss"] > measured["loss"]
 
 
 def test_classifier_views_are_denoised_and_noise_free_images(pair: ImagePair) -> None:
     torch.manual_seed(0)
-    restorer = ClearDenoiser().eval()
-    view_of = DenoisedViews([pair], Channels.GREY, (64, 96), restorer, seed=1)
+    denoiser = ClearDenoiser().eval()
+    make_view = DenoisedViews([pair], Channels.GREY, (64, 96), denoiser, seed=1)
     assert pair.noisy
     assert pair.clean
     noisy, clean = (imaging.load_image(path, Channels.GREY) for path in (pair.noisy, pair.clean))
-    np.testing.assert_array_equal(view_of(0, 0), denoise_tiled(restorer, noisy)[0])
-    np.testing.assert_array_equal(view_of(0, 1), clean)
+    np.testing.assert_array_equal(make_view(0, 0), denoise_tiled(denoiser, noisy)[0])
+    np.testing.assert_array_equal(make_view(0, 1), clean)
     for view in (2, 3, 4):
-        augmented = view_of(0, view)
+        augmented = make_view(0, view)
         assert augmented.shape == clean.shape
         assert (augmented != clean).any()
-        np.testing.assert_array_equal(view_of(0, view), augmented)
+        np.testing.assert_array_equal(make_view(0, view), augmented)
 
 
 def test_denoised_image_replaces_a_missing_noise_free_image(pair: ImagePair) -> None:
     torch.manual_seed(0)
-    restorer = ClearDenoiser().eval()
+    denoiser = ClearDenoiser().eval()
     assert pair.noisy
-    view_of = DenoisedViews([replace(pair, clean=None)], Channels.GREY, (64, 96), restorer, seed=1)
-    restored, _ = denoise_tiled(restorer, imaging.load_image(pair.noisy, Channels.GREY))
-    np.testing.assert_array_equal(view_of(0, 0), restored)
-    np.testing.assert_array_equal(view_of(0, 1), restored)
+    make_view = DenoisedViews([replace(pair, clean=None)], Channels.GREY, (64, 96), denoiser, seed=1)
+    denoised, _ = denoise_tiled(denoiser, imaging.load_image(pair.noisy, Channels.GREY))
+    np.testing.assert_array_equal(make_view(0, 0), denoised)
+    np.testing.assert_array_equal(make_view(0, 1), denoised)
     for view in (2, 3):
-        assert (view_of(0, view) != restored).any()
+        assert (make_view(0, view) != denoised).any()
 
 
-class Recording(AnnealedModule):
+class RateRecorder(AnnealedModule):
     """Records the learning rate of each step."""
 
     def __init__(self, steps: int) -> None:
         super().__init__(torch.nn.Linear(1, 1), learning_rate=0.1, steps=steps)
         self.rates: list[float] = []
 
-    def measures(self, batch: TensorBatch) -> dict[str, torch.Tensor]:
+    def compute_metrics(self, batch: TensorBatch) -> dict[str, torch.Tensor]:
         self.rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
         return {"loss": torch.as_tensor(self.network(batch[0])).square().mean()}
 
 
 def test_the_learning_rate_rises_and_falls_along_half_a_cosine(tmp_path: Path) -> None:
-    module = Recording(steps=400)
+    module = RateRecorder(steps=400)
     batches = DataLoader(TensorDataset(torch.ones(400, 1)), batch_size=1)
     trainer = Trainer(
         accelerator="cpu",

@@ -1,3 +1,5 @@
+"""Targets of training from a sheet: labels, noise types and references."""
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,49 +22,49 @@ def sheet(*kinds: tuple[Label, NoiseType]) -> Sheet:
     return Sheet(path=ROOT / "Labels.xlsx", root=ROOT, sha256="", rows=rows)
 
 
-THREE = sheet(
+THREE_ROWS = sheet(
     (Label.DEFECT, NoiseType.PERIODIC), (Label.OK, NoiseType.GAUSSIAN), (Label.DEFECT, NoiseType.SALT_AND_PEPPER)
 )
-PICTURES = tuple(ROOT / "n" / f"{number}.png" for number in (2, 3, 4))
+IMAGES = tuple(ROOT / "n" / f"{number}.png" for number in (2, 3, 4))
 
 
 def test_noisy_images_to_labels_with_defect_as_the_positive_class() -> None:
-    frame = make_label_targets(THREE)
+    targets = make_label_targets(THREE_ROWS)
 
-    assert frame.classes == LABEL_CLASSES == ("ok", "defect")
-    assert frame.targets == (1, 0, 1)
-    assert frame.images == PICTURES
+    assert targets.classes == LABEL_CLASSES == ("ok", "defect")
+    assert targets.targets == (1, 0, 1)
+    assert targets.images == IMAGES
 
 
 def test_noisy_images_to_noise_types() -> None:
-    frame = make_noise_type_targets(THREE)
+    targets = make_noise_type_targets(THREE_ROWS)
 
-    assert frame.classes == ("gaussian", "salt_and_pepper", "periodic")
-    assert [frame.classes[target] for target in frame.targets] == ["periodic", "gaussian", "salt_and_pepper"]
-    assert frame.images == PICTURES
+    assert targets.classes == ("gaussian", "salt_and_pepper", "periodic")
+    assert [targets.classes[target] for target in targets.targets] == ["periodic", "gaussian", "salt_and_pepper"]
+    assert targets.images == IMAGES
 
 
 def test_noise_types_that_the_sheet_lacks_are_no_classes() -> None:
-    frame = make_noise_type_targets(sheet((Label.OK, NoiseType.NONE), (Label.OK, NoiseType.PERIODIC)))
+    targets = make_noise_type_targets(sheet((Label.OK, NoiseType.NONE), (Label.OK, NoiseType.PERIODIC)))
 
-    assert frame.classes == ("periodic", "none")
-    assert frame.targets == (1, 0)
+    assert targets.classes == ("periodic", "none")
+    assert targets.targets == (1, 0)
 
 
 def test_noisy_images_to_references() -> None:
-    frame = make_denoising_targets(THREE)
+    targets = make_denoising_targets(THREE_ROWS)
 
-    assert frame.images == PICTURES
-    assert frame.references == tuple(ROOT / "c" / f"{number}.png" for number in (2, 3, 4))
+    assert targets.images == IMAGES
+    assert targets.references == tuple(ROOT / "c" / f"{number}.png" for number in (2, 3, 4))
 
 
 @pytest.mark.parametrize("make", [make_label_targets, make_noise_type_targets, make_denoising_targets])
 def test_unusable_rows_are_counted_and_the_first_is_named(make: type) -> None:
-    good, *others = THREE.rows
+    good, *others = THREE_ROWS.rows
     bad = tuple(replace(row, label=None, problems=("unknown label 'x'", "another")) for row in others)
 
     with pytest.raises(
         SheetError,
         match=r"2 of 3 rows cannot be used; the first is row 3: unknown label 'x'; see all with 'clearcast check'",
     ):
-        make(replace(THREE, rows=(good, *bad)))
+        make(replace(THREE_ROWS, rows=(good, *bad)))

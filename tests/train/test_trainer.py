@@ -26,7 +26,7 @@ SIZE, ROWS = 32, 24
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> ImageCache:
+def images(tmp_path_factory: pytest.TempPathFactory) -> ImageCache:
     """Alternating dark and bright images, whose class is easy to learn."""
     folder = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
@@ -48,14 +48,14 @@ def settings(epochs: int, patience: int | None = None) -> FitSettings:
 
 
 def fit_classifier(
-    store: ImageCache, folder: Path, epochs: int, patience: int | None = None
+    images: ImageCache, folder: Path, epochs: int, patience: int | None = None
 ) -> tuple[PublishedClassifier, FitRecord]:
     torch.manual_seed(3)
     network = PublishedClassifier(size=SIZE, channels=3, classes=2, activation=Activation.RELU)
     fitted = fit_network(
         PublishedClassifierModule(network, learning_rate=1e-3, loss_on=LossInput.LOGITS),
-        training_loader(ClassDataset(store, TARGETS, TRAIN), batch=5, seed=3),
-        evaluation_loader(ClassDataset(store, TARGETS, HELDOUT)),
+        training_loader(ClassDataset(images, TARGETS, TRAIN), batch=5, seed=3),
+        evaluation_loader(ClassDataset(images, TARGETS, HELDOUT)),
         folder,
         settings=settings(epochs, patience),
         title="test",
@@ -69,8 +69,8 @@ def history(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_fit_learns_and_writes_weights_and_history(store: ImageCache, tmp_path: Path) -> None:
-    network, fitted = fit_classifier(store, tmp_path, epochs=12)
+def test_fit_learns_and_writes_weights_and_history(images: ImageCache, tmp_path: Path) -> None:
+    network, fitted = fit_classifier(images, tmp_path, epochs=12)
     lines = history(tmp_path)
     assert fitted.epochs == len(lines) == 12
     assert [line["epoch"] for line in lines] == [str(epoch) for epoch in range(1, 13)]
@@ -80,9 +80,9 @@ def test_fit_learns_and_writes_weights_and_history(store: ImageCache, tmp_path: 
 
 
 def test_resumed_fit_equals_an_uninterrupted_one(
-    store: ImageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: ImageCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straight, _ = fit_classifier(store, tmp_path / "straight", epochs=4)
+    straight, _ = fit_classifier(images, tmp_path / "straight", epochs=4)
 
     class Stop(Callback):
         def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -92,43 +92,43 @@ def test_resumed_fit_equals_an_uninterrupted_one(
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "ProgressLine", lambda *_: Stop())
         with pytest.raises(KeyboardInterrupt):
-            fit_classifier(store, tmp_path / "stopped", epochs=4)
+            fit_classifier(images, tmp_path / "stopped", epochs=4)
     assert len(history(tmp_path / "stopped")) == 2
-    resumed, fitted = fit_classifier(store, tmp_path / "stopped", epochs=4)
+    resumed, fitted = fit_classifier(images, tmp_path / "stopped", epochs=4)
     assert fitted.epochs == 4
     assert all(torch.equal(a, b) for a, b in zip(straight.parameters(), resumed.parameters(), strict=True))
     for one, other in zip(history(tmp_path / "straight"), history(tmp_path / "stopped"), strict=True):
         assert {**one, "seconds": ""} == {**other, "seconds": ""}
 
 
-def test_early_stopping_keeps_the_best_epoch(store: ImageCache, tmp_path: Path) -> None:
-    network, fitted = fit_classifier(store, tmp_path, epochs=60, patience=2)
+def test_early_stopping_keeps_the_best_epoch(images: ImageCache, tmp_path: Path) -> None:
+    network, fitted = fit_classifier(images, tmp_path, epochs=60, patience=2)
     losses = [float(line["heldout_loss"]) for line in history(tmp_path)]
     assert fitted.epochs == len(losses) < 60
     assert losses.index(min(losses)) == len(losses) - 3
     network.eval()
     with torch.no_grad():
-        scores = network.logits(images_to_float(torch.from_numpy(store.batch(HELDOUT))))
+        scores = network.logits(images_to_float(torch.from_numpy(images.batch(HELDOUT))))
     loss = torch.nn.functional.cross_entropy(scores, torch.tensor(TARGETS[16:]))
     assert float(loss) == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_denoiser_module_measures_mean_squared_error(store: ImageCache) -> None:
+def test_denoiser_module_measures_mean_squared_error(images: ImageCache) -> None:
     module = PublishedDenoiserModule(PublishedDenoiser(channels=3), learning_rate=1e-4)
-    batch = next(iter(evaluation_loader(PairDataset(store, store, HELDOUT))))
-    clean = module.network(images_to_float(batch[0])).detach().numpy()
-    wanted = np.mean((clean - batch[1].numpy().transpose(0, 3, 1, 2) / 255) ** 2)
-    assert float(module.measures(batch)["loss"].detach()) == pytest.approx(float(wanted), rel=1e-5)
+    batch = next(iter(evaluation_loader(PairDataset(images, images, HELDOUT))))
+    denoised = module.network(images_to_float(batch[0])).detach().numpy()
+    expected = np.mean((denoised - batch[1].numpy().transpose(0, 3, 1, 2) / 255) ** 2)
+    assert float(module.compute_metrics(batch)["loss"].detach()) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_literal_loss_is_the_cross_entropy_of_probabilities(store: ImageCache) -> None:
+def test_literal_loss_is_the_cross_entropy_of_probabilities(images: ImageCache) -> None:
     network = PublishedClassifier(size=SIZE, channels=3, classes=2, activation=Activation.NONE).eval()
     module = PublishedClassifierModule(network, learning_rate=1e-4, loss_on=LossInput.PROBABILITIES)
-    batch = next(iter(evaluation_loader(ClassDataset(store, TARGETS, HELDOUT))))
+    batch = next(iter(evaluation_loader(ClassDataset(images, TARGETS, HELDOUT))))
     p = network(images_to_float(batch[0])).detach().double().numpy()
     again = np.exp(p) / np.exp(p).sum(axis=1, keepdims=True)  # the loss applies a softmax of its own
-    wanted = -np.log(again[np.arange(len(p)), TARGETS[16:]]).mean()
-    assert float(module.measures(batch)["loss"].detach()) == pytest.approx(float(wanted), rel=1e-5)
+    expected = -np.log(again[np.arange(len(p)), TARGETS[16:]]).mean()
+    assert float(module.compute_metrics(batch)["loss"].detach()) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_order_of_rows_depends_on_seed_and_epoch_alone() -> None:

@@ -53,7 +53,7 @@ def disks(
     """Render images of machined and cast disks, with masks of their defects."""
     with show_progress(console, f"Rendering {parts} parts") as progress:
         summary = write_disks(out, parts=parts, seed=seed, size=size, progress=progress)
-    console.print(f"{summary.pictures} images of {summary.parts} parts, {summary.defect_parts} with defects.")
+    console.print(f"{summary.images} images of {summary.parts} parts, {summary.defect_parts} with defects.")
     print_line(f"Sheet: {summary.sheet}")
 
 

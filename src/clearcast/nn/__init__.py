@@ -1,1 +1,1 @@
-"""Networks only: no data, no training."""
+"""Networks in PyTorch, without data and training, and their weights files."""

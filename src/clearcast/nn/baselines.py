@@ -23,11 +23,11 @@ class DnCnn(nn.Module):
 
     def __init__(self, *, channels: int, width: int = 64, depth: int = 17) -> None:
         super().__init__()
-        middle = [layer for _ in range(depth - 2) for layer in _normalized(width)]
+        middle_layers = [layer for _ in range(depth - 2) for layer in _normalized_conv(width)]
         self.layers = nn.Sequential(
             nn.Conv2d(channels, width, kernel_size=3, padding=1),
             nn.ReLU(inplace=True),
-            *middle,
+            *middle_layers,
             nn.Conv2d(width, channels, kernel_size=3, padding=1),
         )
 
@@ -92,8 +92,11 @@ class ResNet18(nn.Module):
         )
         widths = (64, 64, 128, 256, 512)
         blocks = []
-        for inside, outside in pairwise(widths):
-            blocks += [_Residual(inside, outside, stride=outside // inside), _Residual(outside, outside, stride=1)]
+        for in_channels, out_channels in pairwise(widths):
+            blocks += [
+                _Residual(in_channels, out_channels, stride=out_channels // in_channels),
+                _Residual(out_channels, out_channels, stride=1),
+            ]
         self.blocks = nn.Sequential(*blocks)
         self.linear = nn.Linear(512, classes)
         self.softmax = nn.Softmax(dim=1)
@@ -114,33 +117,33 @@ class ResNet18(nn.Module):
 class _Residual(nn.Module):
     """Residual block of two convolutions; the shortcut is projected if the shape changes."""
 
-    def __init__(self, inside: int, outside: int, *, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
         super().__init__()
         self.residual = nn.Sequential(
-            nn.Conv2d(inside, outside, kernel_size=3, stride=stride, padding=1, bias=False),
-            nn.BatchNorm2d(outside),
+            nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
-            nn.Conv2d(outside, outside, kernel_size=3, padding=1, bias=False),
-            nn.BatchNorm2d(outside),
+            nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False),
+            nn.BatchNorm2d(out_channels),
         )
         self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or inside != outside:
-            projected = nn.Conv2d(inside, outside, kernel_size=1, stride=stride, bias=False)
-            self.shortcut = nn.Sequential(projected, nn.BatchNorm2d(outside))
+        if stride != 1 or in_channels != out_channels:
+            projected = nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=stride, bias=False)
+            self.shortcut = nn.Sequential(projected, nn.BatchNorm2d(out_channels))
         accept_renamed_weights(self, {"change": "residual", "keep": "shortcut"})
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.relu(self.shortcut(x) + self.residual(x))
 
 
-def _normalized(width: int) -> tuple[nn.Module, ...]:
+def _normalized_conv(width: int) -> tuple[nn.Module, ...]:
     return nn.Conv2d(width, width, kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
 
 
-def _double_conv(inside: int, outside: int) -> nn.Sequential:
+def _double_conv(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inside, outside, kernel_size=3, padding=1),
+        nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1),
         nn.ReLU(inplace=True),
-        nn.Conv2d(outside, outside, kernel_size=3, padding=1),
+        nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1),
         nn.ReLU(inplace=True),
     )

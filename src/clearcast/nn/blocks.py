@@ -1,4 +1,8 @@
-"""Building blocks of recipe ``clear``: residual and Fourier blocks, a 3x3 median, filling of impulses."""
+"""Building blocks of the networks of recipe ``clear``.
+
+Residual and Fourier blocks, the 3x3 median filter, filling of impulses, conversion to grey (luma), and resizing: area
+averaging to shrink, cubic interpolation to enlarge.
+"""
 
 import math
 
@@ -11,6 +15,10 @@ from torch.nn import functional
 _NEAR_EXTREME, _FROM_MEDIAN = 0.16, 0.12
 _LUMA = 0.299, 0.587, 0.114  # weights of red, green and blue, ITU-R BT.601
 _TINY = 1e-3  # weight of the pixel itself if all of its neighbours are impulses
+_BAND = 8  # rows of the small image, at most, that one matrix product computes
+
+PixelWindow = tuple[slice, slice]
+"""Rows and columns of an image."""
 
 
 class ResidualBlock(nn.Module):
@@ -26,8 +34,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map features, float (batch, channels, height, width), to features of the same shape."""
-        change: Tensor = self.second(functional.relu(self.first(features)))
-        return features + change
+        residual: Tensor = self.second(functional.relu(self.first(features)))
+        return features + residual
 
 
 class FourierBlock(nn.Module):
@@ -41,8 +49,8 @@ class FourierBlock(nn.Module):
     sine: Tensor
     half_cosine: Tensor
     half_sine: Tensor
-    back_cosine: Tensor
-    back_sine: Tensor
+    inverse_cosine: Tensor
+    inverse_sine: Tensor
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
@@ -57,8 +65,8 @@ class FourierBlock(nn.Module):
         """Map features, float (batch, channels, side, side), to features of the same shape."""
         real, imaginary = self.transform(features)
         real, imaginary = self.mix(torch.cat([real, imaginary], dim=1)).chunk(2, dim=1)
-        change: Tensor = self.out(self.inverse(real, imaginary))
-        return features + change
+        residual: Tensor = self.out(self.inverse(real, imaginary))
+        return features + residual
 
     def transform(self, signal: Tensor) -> tuple[Tensor, Tensor]:
         """Compute real and imaginary part of the orthonormal 2-D DFT of a real signal, as ``torch.fft.rfft2``.
@@ -69,14 +77,14 @@ class FourierBlock(nn.Module):
         Returns:
             Two tensors, float (..., side, side // 2 + 1).
         """
-        across = signal @ self.half_cosine, -(signal @ self.half_sine)
-        real = self.cosine @ across[0] + self.sine @ across[1]
-        return real, self.cosine @ across[1] - self.sine @ across[0]
+        row_transform = signal @ self.half_cosine, -(signal @ self.half_sine)
+        real = self.cosine @ row_transform[0] + self.sine @ row_transform[1]
+        return real, self.cosine @ row_transform[1] - self.sine @ row_transform[0]
 
     def inverse(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """Invert ``transform``: two tensors (..., side, side // 2 + 1) to a real signal (..., side, side)."""
-        down = self.cosine @ real - self.sine @ imaginary, self.cosine @ imaginary + self.sine @ real
-        return down[0] @ self.back_cosine - down[1] @ self.back_sine
+        column_transform = self.cosine @ real - self.sine @ imaginary, self.cosine @ imaginary + self.sine @ real
+        return column_transform[0] @ self.inverse_cosine - column_transform[1] @ self.inverse_sine
 
 
 def _dft_matrices(side: int) -> dict[str, Tensor]:
@@ -93,9 +101,15 @@ def _dft_matrices(side: int) -> dict[str, Tensor]:
         "sine": angle.sin() * norm,
         "half_cosine": angle[:, :half].cos() * norm,
         "half_sine": angle[:, :half].sin() * norm,
-        "back_cosine": twice[:, None] * angle[:half].cos() * norm,
-        "back_sine": twice[:, None] * angle[:half].sin() * norm,
+        "inverse_cosine": twice[:, None] * angle[:half].cos() * norm,
+        "inverse_sine": twice[:, None] * angle[:half].sin() * norm,
     }
+
+
+def zero_initialise(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Set weight and bias to zero, so that a residual branch starts without effect."""
+    nn.init.zeros_(convolution.weight)
+    nn.init.zeros_(torch.as_tensor(convolution.bias))
 
 
 def median_filter_3x3(images: Tensor) -> Tensor:
@@ -155,11 +169,6 @@ def _smooth(images: Tensor) -> Tensor:
     padded = functional.pad(images, (1, 1, 1, 1), mode="replicate")
     # The mean of two neighbours, applied twice, is the kernel 1 2 1.
     return functional.avg_pool2d(functional.avg_pool2d(padded, 2, stride=1), 2, stride=1)
-
-
-PixelWindow = tuple[slice, slice]  # of rows and columns
-
-_BAND = 8  # rows of the small image, at most, that one product computes
 
 
 def resize_area(images: Tensor, height: int, width: int) -> Tensor:

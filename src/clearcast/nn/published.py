@@ -31,7 +31,7 @@ class PublishedClassifier(nn.Module):
 
     def __init__(self, *, size: int, channels: int, classes: int, activation: Activation) -> None:
         super().__init__()
-        side = _strided(_strided(size, padding=1), padding=0)
+        side = _strided_side(_strided_side(size, padding=1), padding=0)
         self.conv1 = nn.Conv2d(channels, 16, kernel_size=3, stride=4, padding=1)
         self.activation1 = activation.layer()
         self.conv2 = nn.Conv2d(16, 32, kernel_size=3, stride=4)
@@ -74,15 +74,15 @@ class PublishedDenoiser(nn.Module):
         return torch.as_tensor(self.decoder(self.encoder(images)))  # through (batch, 256, height/8, width/8)
 
 
-def _down(inside: int, outside: int) -> tuple[nn.Module, nn.Module]:
-    return nn.Conv2d(inside, outside, kernel_size=3, stride=2, padding=1), nn.ReLU()
+def _down(in_channels: int, out_channels: int) -> tuple[nn.Module, nn.Module]:
+    return nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1), nn.ReLU()
 
 
-def _up(inside: int, outside: int) -> nn.Module:
-    return nn.ConvTranspose2d(inside, outside, kernel_size=3, stride=2, padding=1, output_padding=1)
+def _up(in_channels: int, out_channels: int) -> nn.Module:
+    return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=3, stride=2, padding=1, output_padding=1)
 
 
-def _strided(side: int, *, padding: int) -> int:
+def _strided_side(side: int, *, padding: int) -> int:
     """Compute the side of the output of a convolution with kernel 3 and stride 4."""
     return (side + 2 * padding - 3) // 4 + 1
 

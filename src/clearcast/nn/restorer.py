@@ -1,4 +1,8 @@
-"""The denoiser of recipe ``clear``: a global encoder for periodic noise and noise levels, and a detail U-Net."""
+"""Denoiser of recipe ``clear``: global encoder, detail U-Net, both as one network, and denoising in tiles.
+
+The global encoder estimates periodic noise and noise levels from the whole image. The detail U-Net denoises at full
+resolution, conditioned on them.
+"""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -19,6 +23,7 @@ from clearcast.nn.blocks import (
     resize_cubic,
     to_luma,
     to_unit_range,
+    zero_initialise,
 )
 from clearcast.nn.noise_heads import NOISE_LEVEL_SCALE, NoiseHead, PeriodicNoiseHead, conditioning_size
 from clearcast.nn.weights import accept_renamed_weights
@@ -26,7 +31,19 @@ from clearcast.noise.estimation import NoiseEstimate, to_noise_estimate
 from clearcast.noise.registry import NoiseType
 
 DETAIL_STRIDE = 8  # the detail U-Net takes heights and widths that are multiples of this
-_BASES = 3
+_TILE_SIDE = 1024  # pixels a side
+_TILE_HALO = (
+    64  # pixels around a tile that its denoised pixels can depend on, rounded up to a multiple of DETAIL_STRIDE
+)
+SMALLEST_IMAGE_SIDE = 16  # pixels a side; smaller images show too little
+_BASES = 3  # images that the mix head blends
+_EARLIER_DETAIL_NAMES = {
+    "enter": "input_conv",
+    "hear": "hint_conv",
+    "correct": "residual_head",
+    "weigh": "mix_head",
+    "told": "film",
+}
 
 
 class DetailConfig(NamedTuple):
@@ -34,29 +51,29 @@ class DetailConfig(NamedTuple):
 
     Attributes:
         channels: of its three levels, at cells of 2 x 2, 4 x 4 and 8 x 8 pixels.
-        reach: kernel size in pixels of the first convolution and of the residual head; even.
-        weighing: kernel size in cells of the mix head; odd.
+        kernel_size: kernel size in pixels of the first convolution and of the residual head; even.
+        mix_kernel_size: kernel size in cells of the mix head; odd.
     """
 
     channels: tuple[int, int, int]
-    reach: int
-    weighing: int
+    kernel_size: int
+    mix_kernel_size: int
 
 
-FULL_DETAIL = DetailConfig(channels=(16, 32, 48), reach=6, weighing=3)
-SMALL_DETAIL = DetailConfig(channels=(8, 16, 32), reach=4, weighing=1)  # takes half the time
+FULL_DETAIL = DetailConfig(channels=(16, 32, 48), kernel_size=6, mix_kernel_size=3)
+SMALL_DETAIL = DetailConfig(channels=(8, 16, 32), kernel_size=4, mix_kernel_size=1)  # takes half the time
 
 
 class GlobalContext(NamedTuple):
     """Output of the global encoder, which the detail U-Net is conditioned on.
 
     Attributes:
-        waves, small: periodic noise and denoised thumbnail; see ``PeriodicNoiseHead``.
+        waves, thumbnail: periodic noise and denoised thumbnail; see ``PeriodicNoiseHead``.
         scores, levels: noise type scores and noise levels; see ``NoiseHead``.
     """
 
     waves: Tensor
-    small: Tensor
+    thumbnail: Tensor
     scores: Tensor
     levels: Tensor
 
@@ -82,13 +99,13 @@ class GlobalEncoder(nn.Module):
     def __init__(self, noise_types: Sequence[NoiseType] = tuple(NoiseType)) -> None:
         super().__init__()
         self.periodic_head = PeriodicNoiseHead()
-        self.noise_head = NoiseHead(self.periodic_head.features, noise_types)
+        self.noise_head = NoiseHead(self.periodic_head.feature_count, noise_types)
         accept_renamed_weights(self, {"finder": "periodic_head", "sense": "noise_head"})
 
     def forward(self, noisy: Tensor) -> GlobalContext:
         """Encode noisy images, float (batch, 1, height, width) in 0..1, of any height and width."""
-        waves, small, features = self.periodic_head(noisy)
-        return GlobalContext(waves, small, *self.noise_head(noisy, waves, features))
+        waves, thumbnail, features = self.periodic_head(noisy)
+        return GlobalContext(waves, thumbnail, *self.noise_head(noisy, waves, features))
 
 
 class DetailUNet(nn.Module):
@@ -101,21 +118,21 @@ class DetailUNet(nn.Module):
 
     Args:
         depth: 1 for grey images, 3 for colour.
-        build: its size.
+        config: its configuration.
         conditioning: length of the conditioning vector.
     """
 
     def __init__(
         self,
         depth: int = 1,
-        build: DetailConfig = FULL_DETAIL,
+        config: DetailConfig = FULL_DETAIL,
         *,
         conditioning: int = conditioning_size(tuple(NoiseType)),
     ) -> None:
         super().__init__()
         self.depth = depth
-        (top, middle, bottom), reach = build.channels, build.reach
-        self.input_conv = nn.Conv2d(4 * depth, top, reach, stride=2, padding=reach // 2 - 1)
+        (top, middle, bottom), kernel_size = config.channels, config.kernel_size
+        self.input_conv = nn.Conv2d(4 * depth, top, kernel_size, stride=2, padding=kernel_size // 2 - 1)
         self.hint_conv = nn.Conv2d(2, top, 3, padding=1, bias=False)
         self.to_middle = nn.Conv2d(top, middle, 2, stride=2)
         self.middle_in = ResidualBlock(middle)
@@ -125,40 +142,30 @@ class DetailUNet(nn.Module):
         self.middle_out = ResidualBlock(middle)
         self.from_middle = nn.ConvTranspose2d(middle, top, 2, stride=2)
         self.top_out = ResidualBlock(top)
-        self.residual_head = nn.ConvTranspose2d(top, depth, reach, stride=2, padding=reach // 2 - 1)
-        self.mix_head = nn.Conv2d(top, _BASES, build.weighing, padding=build.weighing // 2)
-        self.film = nn.ModuleList(nn.Linear(conditioning, 2 * width) for width in build.channels)
-        for head in (self.residual_head, self.mix_head):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(torch.as_tensor(head.bias))
-        accept_renamed_weights(
-            self,
-            {
-                "enter": "input_conv",
-                "hear": "hint_conv",
-                "correct": "residual_head",
-                "weigh": "mix_head",
-                "told": "film",
-            },
-        )
+        self.residual_head = nn.ConvTranspose2d(top, depth, kernel_size, stride=2, padding=kernel_size // 2 - 1)
+        self.mix_head = nn.Conv2d(top, _BASES, config.mix_kernel_size, padding=config.mix_kernel_size // 2)
+        self.film = nn.ModuleList(nn.Linear(conditioning, 2 * width) for width in config.channels)
+        zero_initialise(self.residual_head)
+        zero_initialise(self.mix_head)
+        accept_renamed_weights(self, _EARLIER_DETAIL_NAMES)
 
-    def forward(self, noisy: Tensor, waves: Tensor, small: Tensor, conditioning: Tensor) -> Tensor:
+    def forward(self, noisy: Tensor, waves: Tensor, thumbnail: Tensor, conditioning: Tensor) -> Tensor:
         """Denoise images.
 
         Args:
             noisy: uint8, or float in 0..1, (batch, depth, height, width); height and width multiples of
                 ``DETAIL_STRIDE``.
             waves: the periodic noise at the same size, float (batch, 1, height, width).
-            small: the denoised thumbnail enlarged to the same size, float (batch, 1, height, width).
+            thumbnail: the denoised thumbnail enlarged to the same size, float (batch, 1, height, width).
             conditioning: float (batch, types + levels); see ``conditioning_vector``.
 
         Returns:
             Float (batch, depth, height, width), about 0..1, not clipped.
         """
         filled, kept = fill_impulses(noisy)
-        middling = median_filter_3x3(filled) - waves
-        bases = [filled - waves, middling, small + (middling - to_luma(middling)) if self.depth > 1 else small]
-        residual, scores = self._unet([to_unit_range(noisy), *bases[:2], kept], [waves, small], conditioning)
+        median = median_filter_3x3(filled) - waves
+        bases = [filled - waves, median, thumbnail + (median - to_luma(median)) if self.depth > 1 else thumbnail]
+        residual, scores = self._unet([to_unit_range(noisy), *bases[:2], kept], [waves, thumbnail], conditioning)
         denoised = residual  # (batch, depth, height, width)
         for base, weight in zip(bases, _softmax(scores.chunk(_BASES, dim=1)), strict=True):
             denoised = denoised + base * functional.interpolate(weight, scale_factor=2.0, mode="nearest")
@@ -195,16 +202,16 @@ class ClearDenoiser(nn.Module):
 
     Args:
         depth: 1 for grey images, 3 for colour.
-        build: of the detail U-Net.
+        config: configuration of the detail U-Net.
         noise_types: the classes of the noise head, in the order of its outputs.
     """
 
     def __init__(
-        self, depth: int = 1, build: DetailConfig = FULL_DETAIL, noise_types: Sequence[NoiseType] = tuple(NoiseType)
+        self, depth: int = 1, config: DetailConfig = FULL_DETAIL, noise_types: Sequence[NoiseType] = tuple(NoiseType)
     ) -> None:
         super().__init__()
         self.global_encoder = GlobalEncoder(noise_types)
-        self.detail = DetailUNet(depth, build, conditioning=conditioning_size(noise_types))
+        self.detail = DetailUNet(depth, config, conditioning=conditioning_size(noise_types))
         accept_renamed_weights(self, {"survey": "global_encoder"})
 
     @property
@@ -235,37 +242,32 @@ def enlarge_context(
     Returns:
         Two tensors, float (batch, 1, height, width).
     """
-    both = resize_cubic(torch.cat([context.waves, context.small], dim=1), height, width, window)
-    return both[:, :1], both[:, 1:]
+    enlarged = resize_cubic(torch.cat([context.waves, context.thumbnail], dim=1), height, width, window)
+    return enlarged[:, :1], enlarged[:, 1:]
 
 
 def describe_noise(
-    seen: GlobalContext, height: int, width: int, noise_types: Sequence[NoiseType] = tuple(NoiseType)
+    context: GlobalContext, height: int, width: int, noise_types: Sequence[NoiseType] = tuple(NoiseType)
 ) -> NoiseEstimate:
-    """Describe the noise of one image of (height, width) pixels; ``seen`` must be of a batch of one.
+    """Describe the noise of one image of (height, width) pixels; ``context`` must be of a batch of one.
 
     ``noise_types`` are the classes of the network.
     """
-    chances = seen.scores[0].softmax(dim=0).tolist()
-    waves = np.asarray(seen.waves[0, 0].cpu().numpy(), np.float32)
-    return to_noise_estimate(chances, seen.levels[0].tolist(), waves, height, width, noise_types)
-
-
-TILE_SIDE = 1024  # pixels a side
-TILE_HALO = 64  # pixels around a tile that its denoised pixels can depend on, rounded up to a multiple of STRIDE
-SMALLEST_IMAGE_SIDE = 16  # pixels a side; smaller images show too little
+    probabilities = context.scores[0].softmax(dim=0).tolist()
+    waves = np.asarray(context.waves[0, 0].cpu().numpy(), np.float32)
+    return to_noise_estimate(probabilities, context.levels[0].tolist(), waves, height, width, noise_types)
 
 
 @torch.inference_mode()
 def denoise_tiled(
-    restorer: ClearDenoiser, image: ImageArray, *, noise: tuple[Tensor, Tensor] | None = None, tile: int = TILE_SIDE
+    denoiser: ClearDenoiser, image: ImageArray, *, noise: tuple[Tensor, Tensor] | None = None, tile: int = _TILE_SIDE
 ) -> tuple[ImageArray, GlobalContext]:
     """Denoise an image; in tiles the result is the same as in one piece.
 
     Args:
-        restorer: fitted, in evaluation mode, for images of this depth.
+        denoiser: fitted, in evaluation mode, for images of this depth.
         image: uint8 (height, width), or (height, width, 3) if the denoiser is one for colour.
-        noise: scores of the noise types and noise levels, as in ``Seen``, if another network estimated them.
+        noise: scores of the noise types and noise levels, as in ``GlobalContext``, if another network estimated them.
         tile: the largest side that is denoised at once, in pixels; a multiple of ``DETAIL_STRIDE``.
 
     Returns:
@@ -274,31 +276,31 @@ def denoise_tiled(
     Raises:
         ModelOutputError: a denoised pixel is not finite.
     """
-    device = next(restorer.parameters()).device
+    device = next(denoiser.parameters()).device
     pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device)
     noisy = pixels.reshape(*image.shape[:2], -1).permute(2, 0, 1)[None]  # (1, depth, height, width)
-    context: GlobalContext = restorer.global_encoder(to_luma(noisy.float() / 255))
+    context: GlobalContext = denoiser.global_encoder(to_luma(noisy.float() / 255))
     if noise is not None:
         context = context._replace(scores=noise[0].to(device), levels=noise[1].to(device))
     denoised = torch.empty_like(noisy)
     height, width = image.shape[:2]
     for top in range(0, height, tile):
         for left in range(0, width, tile):
-            _denoise_tile(restorer, noisy, denoised, context, (_span(top, tile, height), _span(left, tile, width)))
+            _denoise_tile(denoiser, noisy, denoised, context, (_span(top, tile, height), _span(left, tile, width)))
     return denoised[0].permute(1, 2, 0).reshape(image.shape).cpu().numpy(), context
 
 
 def _denoise_tile(
-    restorer: ClearDenoiser, noisy: Tensor, denoised: Tensor, context: GlobalContext, tile: PixelWindow
+    denoiser: ClearDenoiser, noisy: Tensor, denoised: Tensor, context: GlobalContext, tile: PixelWindow
 ) -> None:
     """Denoise a tile with its halo and write its pixels, as uint8, into ``denoised``."""
     height, width = noisy.shape[-2:]
     rows, columns = _with_halo(tile[0], height), _with_halo(tile[1], width)
-    waves, small = enlarge_context(context, height, width, (rows, columns))
+    waves, thumbnail = enlarge_context(context, height, width, (rows, columns))
     window = noisy[..., rows, columns].float() / 255
     padding = (0, -window.shape[-1] % DETAIL_STRIDE, 0, -window.shape[-2] % DETAIL_STRIDE)
-    window, waves, small = (functional.pad(each, padding, mode="replicate") for each in (window, waves, small))
-    output = restorer.detail(window, waves, small, context.conditioning)
+    window, waves, thumbnail = (functional.pad(each, padding, mode="replicate") for each in (window, waves, thumbnail))
+    output = denoiser.detail(window, waves, thumbnail, context.conditioning)
     inner = output[..., tile[0].start - rows.start :, tile[1].start - columns.start :]
     inner = inner[..., : tile[0].stop - tile[0].start, : tile[1].stop - tile[1].start]
     if not bool(inner.isfinite().all()):  # converted to bytes, they would look like an image
@@ -311,4 +313,4 @@ def _span(start: int, length: int, end: int) -> slice:
 
 
 def _with_halo(span: slice, end: int) -> slice:
-    return slice(max(0, span.start - TILE_HALO), min(span.stop + TILE_HALO, end))
+    return slice(max(0, span.start - _TILE_HALO), min(span.stop + _TILE_HALO, end))

@@ -1,7 +1,7 @@
-"""Student encoder: features and noise of a noisy image in one pass, without denoising it.
+"""Student networks: features, noise and prediction of a noisy image in one pass, without denoising it.
 
-The student is the backbone with fewer blocks, on a small image. It is distilled to extract from a noisy image the
-features that the teacher, the whole backbone, extracts from the noise-free one (Hinton et al. 2015, "Distilling the
+The student encoder is the backbone with fewer blocks, on a small image. It is distilled to extract from a noisy image
+the features that the teacher, the whole backbone, extracts from the noise-free one (Hinton et al. 2015, "Distilling the
 Knowledge in a Neural Network"; by features, as in Romero et al. 2015, "FitNets"). So a prediction needs no denoised
 image, and the classifier gets the same kind of features. Downsampling hides noise, so statistics of windows at full
 resolution are a second input.
@@ -25,13 +25,12 @@ from clearcast.noise.registry import NoiseType
 WAVE_NUMBERS = ("rms", "cycles", "cosine", "sine")  # outputs for periodic noise; see ``StudentOutput.raw_levels``
 RAW_LEVELS = len(noise_types_with_level()) + len(WAVE_NUMBERS)  # noise level outputs; see ``StudentOutput.raw_levels``
 STUDENT_LEVEL_UNIT, CYCLES_UNIT, TURN_UNIT = 0.2, 4.0, 0.5  # scale the outputs to about 1
-
 STUDENT_BLOCKS = (1, 2, 2, 2, 2, 1)  # of each stage; all blocks of the backbone are no more accurate and a third slower
 
-_MULTIPLE = 32  # pixels
+_MULTIPLE = 32  # pixels; sides are multiples of it
 _WINDOW = 64  # pixels a side of the windows for statistics
-_HIDDEN = 96
-_MOST_CYCLES = 10.0  # logarithm to base 2; more cycles than any image has
+_HIDDEN = 96  # width of the noise head's hidden layer
+_MAX_CYCLES = 10.0  # logarithm to base 2; more cycles than any image has
 
 
 class StudentOutput(NamedTuple):
@@ -42,8 +41,8 @@ class StudentOutput(NamedTuple):
         scores: float (batch, types), of the noise types, in the order of the network's classes.
         raw_levels: float (batch, levels + 4), noise levels in the order of ``noise_types_with_level``, such as the
             standard deviation of Gaussian noise and the density of impulses, then the root mean square of periodic
-            noise, on the 0..1 scale and in ``LEVEL_UNIT``; of the strongest wave the logarithm to base 2 of its cycles
-            a side in ``CYCLES_UNIT``, and cosine and sine of its doubled orientation in ``TURN_UNIT``.
+            noise, on the 0..1 scale and in ``STUDENT_LEVEL_UNIT``; of the strongest wave the logarithm to base 2 of its
+            cycles a side in ``CYCLES_UNIT``, and cosine and sine of its doubled orientation in ``TURN_UNIT``.
     """
 
     features: BackboneFeatures
@@ -63,7 +62,7 @@ class StudentOutput(NamedTuple):
         """
         rms, cycles, cosine, sine = self.raw_levels[:, -len(WAVE_NUMBERS) :].unbind(dim=1)
         amplitude = 2**0.5 * (rms * STUDENT_LEVEL_UNIT).clamp(0, 1)
-        cycles = torch.exp2((CYCLES_UNIT * cycles).clamp(max=_MOST_CYCLES))
+        cycles = torch.exp2((CYCLES_UNIT * cycles).clamp(max=_MAX_CYCLES))
         cosine = cosine / (cosine.square() + sine.square()).sqrt().clamp(min=1e-6)
         across, down = (((1 + sign * cosine) / 2).clamp(min=0).sqrt() for sign in (1, -1))  # of half the angle
         return torch.stack([amplitude, cycles * torch.where(sine < 0, -down, down), cycles * across], dim=1)
@@ -107,10 +106,10 @@ class StudentEncoder(nn.Module):
 
 
 class StudentPrediction(NamedTuple):
-    """Output of a ``StudentClassifier``: of its defect head and of its student encoder."""
+    """Output of a ``StudentClassifier``: ``classification`` of its defect head, ``encoding`` of its student encoder."""
 
-    judgement: DefectHeadOutput
-    glimpse: StudentOutput
+    classification: DefectHeadOutput
+    encoding: StudentOutput
 
 
 class StudentClassifier(nn.Module):

@@ -1,4 +1,4 @@
-"""Migration of saved weights: networks also load state dicts that were written under earlier submodule names."""
+"""Weights files of networks, and migration: networks also load weights saved under earlier submodule names."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from clearcast.core.errors import OutputError
 from clearcast.core.files import replace_file
+
+MODEL_WEIGHTS_FILE = "model.safetensors"
+_DIGITS = 12  # of a hash of weights
 
 
 def accept_renamed_weights(network: nn.Module, renamed: Mapping[str, str]) -> None:
@@ -32,10 +35,6 @@ def _rename(renamed: dict[str, str], _: nn.Module, state_dict: dict[str, Tensor]
             name, dot, rest = key[len(prefix) :].partition(".")
             if name in renamed:
                 state_dict[f"{prefix}{renamed[name]}{dot}{rest}"] = state_dict.pop(key)
-
-
-MODEL_WEIGHTS_FILE = "model.safetensors"
-_DIGITS = 12
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
@@ -62,10 +61,10 @@ def load_weights(network: nn.Module, folder: Path, name: str = MODEL_WEIGHTS_FIL
         raise OutputError(f"{folder / name} cannot be used ({reason}); {recovery_hint(folder)}") from None
 
 
-def _serialise(network: nn.Module) -> bytes:
-    return save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
-
-
 def recovery_hint(folder: Path) -> str:
     """Explain how to recover from a damaged file in a stage's folder, as the end of a message."""
     return f"delete the folder {folder} and resume with --resume"
+
+
+def _serialise(network: nn.Module) -> bytes:
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})

@@ -65,9 +65,9 @@ class DistillRequest(TrainRequest):
                 f"{STUDENT_SIDE}; got {self.side}"
             )
 
-    def question(self) -> dict[str, Any]:
+    def configuration(self) -> dict[str, Any]:
         """See ``TrainRequest``."""
-        return super().question() | {
+        return super().configuration() | {
             "recipe": "glance",
             "side": self.side,
             "teacher": self.fingerprint,

@@ -51,7 +51,7 @@ class GlobalEncoderGraph(nn.Module):
         """Run the network; see the class."""
         seen: GlobalContext = self.survey(to_luma(_to_float(pictures)))
         about, types = seen.conditioning, seen.scores.shape[1]
-        return seen.waves[:, 0], seen.small[:, 0], about[:, :types], seen.levels.clamp(0, 1), about
+        return seen.waves[:, 0], seen.thumbnail[:, 0], about[:, :types], seen.levels.clamp(0, 1), about
 
 
 class PeriodicNoiseGraph(nn.Module):

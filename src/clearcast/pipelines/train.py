@@ -105,7 +105,7 @@ def _fit_restorer(
         seed=request.seed, console=request.console, accelerator=request.accelerator, devices=request.devices
     )
     fitted = fit_clear_denoiser(
-        restorer, *galleries, work, survey_steps=plan.survey, detail_steps=plan.detail, around=around
+        restorer, *galleries, work, global_steps=plan.survey, detail_steps=plan.detail, config=around
     )
     timer.minutes |= {name: round(fit.seconds / 60, 2) for name, fit in zip(("survey", "detail"), fitted, strict=True)}
 

@@ -61,7 +61,7 @@ class TrainRequest:
         """The device of networks that Lightning does not fit."""
         return torch.device("cuda" if self.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
-    def question(self) -> dict[str, Any]:
+    def configuration(self) -> dict[str, Any]:
         """The configuration that determines the bundle, apart from the machine; JSON values."""
         return {
             "recipe": "clear",
@@ -69,7 +69,7 @@ class TrainRequest:
             "seed": self.seed,
             "skip_bad": self.skip_bad,
             "budget": self.budget,
-            "split": self.split.question(),
+            "split": self.split.configuration(),
         }
 
 
@@ -133,9 +133,10 @@ class TrainingData:
     def galleries(self, console: Console) -> tuple[PairedImageCache, PairedImageCache]:
         """The training images, and images to monitor the fit: of validation rows or, without any, the same."""
         training = self._gallery(self.rows_of(Subset.TRAIN), None, console)
-        if training.kept < len(training):
+        cached = training.cached_count
+        if cached < len(training):
             console.print(
-                f"  {training.kept} of {len(training)} images are kept in memory; the others are read at each use",
+                f"  {cached} of {len(training)} images are kept in memory; the others are read at each use",
                 highlight=False,
             )
         validation = [row for row in self.rows_of(Subset.VALIDATION) if row.reference][:_WATCHED]
@@ -192,7 +193,7 @@ def prepare_training_data(request: TrainRequest) -> TrainingData:
     require_device(request.accelerator, request.devices)
     if request.budget is not None:
         refuse_short_budget(request.budget)
-    question = request.question()
+    question = request.configuration()
     if not request.force and (request.out / MANIFEST_FILE).exists():
         raise OutputError(
             f"{request.out} is a complete bundle; choose another --out, or delete it and train again with --force"

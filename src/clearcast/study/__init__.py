@@ -1,16 +1,14 @@
 """Study: the stages of the published report on one sheet and one split, resumable and repeatable."""
 
-from clearcast.core.evidence_schema import Stage, parse_stages
+from clearcast.core.evidence_schema import parse_stages
 from clearcast.study.context import StudyRequest
 from clearcast.study.folds import run_cross_validation
 from clearcast.study.stage_runner import run_study
 from clearcast.study.run_tables import has_evidence_inputs, write_evidence
-from clearcast.train.split_choice import SplitChoice, SplitKind, parse_split_option
+from clearcast.train.split_choice import SplitChoice, parse_split_option
 
 __all__ = [
     "SplitChoice",
-    "SplitKind",
-    "Stage",
     "StudyRequest",
     "has_evidence_inputs",
     "parse_split_option",

@@ -42,20 +42,22 @@ _DIVERGED = "its training diverged; use a smaller --learning-rate"
 def run_classification_stage(stage: Stage, context: StudyContext, config: TrainerConfig) -> None:
     """Train a classifier for stage 0, 1, 2 or 4, and save the stage's result."""
     context.refuse_leaks()
-    images = stage_images(stage, context)
-    frame = stage_targets(stage, context)
+    images = _stage_images(stage, context)
+    class_targets = _stage_targets(stage, context)
     settings = context.recipe.classifier
-    network = _new_classifier(context, frame, config.seed)
-    fitted = fit_network(
+    network = _make_classifier(context, class_targets, config.seed)
+    record = fit_network(
         PublishedClassifierModule(network, learning_rate=settings.learning_rate, loss_on=settings.loss_on),
-        training_loader(ClassDataset(images, frame.targets, context.train), batch=settings.batch, seed=config.seed),
-        evaluation_loader(ClassDataset(images, frame.targets, context.heldout)),
+        training_loader(
+            ClassDataset(images, class_targets.targets, context.train), batch=settings.batch, seed=config.seed
+        ),
+        evaluation_loader(ClassDataset(images, class_targets.targets, context.heldout)),
         context.folder.stage(stage),
         settings=settings,
         title=stage.heading,
         config=config,
     )
-    _evaluate(stage, context, network, training_record(network, context, images, fitted))
+    _evaluate(stage, context, network, training_record(network, context, images, record))
 
 
 def run_transfer_stage(context: StudyContext) -> None:
@@ -65,7 +67,7 @@ def run_transfer_stage(context: StudyContext) -> None:
 
 def load_stage_classifier(stage: Stage, context: StudyContext) -> PublishedClassifier:
     """Load the classifier that a stage trained."""
-    network = _new_classifier(context, stage_targets(stage, context), seed=0)
+    network = _make_classifier(context, _stage_targets(stage, context), seed=0)
     load_weights(network, context.folder.stage(stage))
     return network.eval()
 
@@ -78,29 +80,29 @@ def predict_defect(network: PublishedClassifier, images: NDArray[np.uint8]) -> P
     return np.asarray(probabilities[:, LABEL_CLASSES.index(Label.DEFECT)], np.float64)
 
 
-def stage_images(stage: Stage, context: StudyContext) -> ImageCache:
+def _stage_images(stage: Stage, context: StudyContext) -> ImageCache:
     """Return the images that a stage's classifier is trained and evaluated on."""
     if stage is Stage.REFERENCE:
         return context.references
     return context.denoised if stage in {Stage.DENOISED, Stage.TRANSFER} else context.noisy
 
 
-def stage_targets(stage: Stage, context: StudyContext) -> ClassificationTargets:
+def _stage_targets(stage: Stage, context: StudyContext) -> ClassificationTargets:
     """Return the classes and targets of a stage."""
     return make_noise_type_targets(context.sheet) if stage is Stage.NOISE_TYPE else make_label_targets(context.sheet)
 
 
-def training_record(network: nn.Module, context: StudyContext, images: ImageCache, fitted: FitRecord) -> TrainingInfo:
+def training_record(network: nn.Module, context: StudyContext, images: ImageCache, record: FitRecord) -> TrainingInfo:
     """Describe a network's training and its layers, for the results."""
     inputs = context.recipe.input
     layers = summarize_network(network, (inputs.channels.depth, inputs.size, inputs.size))
     return {
-        "epochs": fitted.epochs,
+        "epochs": record.epochs,
         "train_images": len(context.train),
-        "seconds": fitted.seconds,
-        "device": fitted.device,
+        "seconds": record.seconds,
+        "device": record.device,
         "cache": images.description,
-        "images_per_second": fitted.epochs * len(context.train) / max(fitted.seconds, 1e-9),
+        "images_per_second": record.epochs * len(context.train) / max(record.seconds, 1e-9),
         "parameters": count_parameters(network),
         "layers": [_as_layer(layer) for layer in layers],
     }
@@ -116,19 +118,19 @@ def _as_layer(layer: LayerSummary) -> LayerInfo:
     }
 
 
-def _new_classifier(context: StudyContext, frame: ClassificationTargets, seed: int) -> PublishedClassifier:
+def _make_classifier(context: StudyContext, class_targets: ClassificationTargets, seed: int) -> PublishedClassifier:
     torch.manual_seed(seed)
     recipe = context.recipe
     return PublishedClassifier(
         size=recipe.input.size,
         channels=recipe.input.channels.depth,
-        classes=len(frame.classes),
+        classes=len(class_targets.classes),
         activation=recipe.classifier.activation,
     )
 
 
 @torch.no_grad()
-def _logits(network: PublishedClassifier, images: ImageCache, rows: Sequence[int]) -> Probabilities:
+def _predict_logits(network: PublishedClassifier, images: ImageCache, rows: Sequence[int]) -> Probabilities:
     """Predict the scores before the softmax, float64 (rows, classes)."""
     network.eval()
     batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
@@ -145,29 +147,30 @@ def _softmax(logits: Probabilities) -> Probabilities:
 
 def _evaluate(stage: Stage, context: StudyContext, network: PublishedClassifier, training: TrainingInfo | None) -> None:
     """Evaluate a classifier on the test rows, and save the stage's result and predictions."""
-    frame = stage_targets(stage, context)
-    logits = _logits(network, stage_images(stage, context), context.test)
+    class_targets = _stage_targets(stage, context)
+    logits = _predict_logits(network, _stage_images(stage, context), context.test)
     probabilities = _softmax(logits)
-    targets = np.array([frame.targets[row] for row in context.test])
+    targets = np.array([class_targets.targets[row] for row in context.test])
     result: ClassificationResult = {
         "kind": "classification",
         "title": stage.heading,
-        "classes": list(frame.classes),
-        "metrics": classification_metrics(targets, probabilities, frame.classes),
+        "classes": list(class_targets.classes),
+        "metrics": classification_metrics(targets, probabilities, class_targets.classes),
         "published": PUBLISHED_RESULTS.get(stage),
-        "confusion": confusion_matrix(targets, probabilities, frame.classes),
-        "roc": roc_curves(targets, probabilities, frame.classes),
+        "confusion": confusion_matrix(targets, probabilities, class_targets.classes),
+        "roc": roc_curves(targets, probabilities, class_targets.classes),
         "training": training,
     }
-    validation = None
+    validation_table = None
     if context.validation:
-        validation_logits = _logits(network, stage_images(stage, context), context.validation)
-        validation = _predictions(stage, context, context.validation, validation_logits)
-    context.folder.save(stage, result, _predictions(stage, context, context.test, logits), validation)
+        validation_logits = _predict_logits(network, _stage_images(stage, context), context.validation)
+        validation_table = _prediction_table(stage, context, context.validation, validation_logits)
+    context.folder.save_stage(stage, result, _prediction_table(stage, context, context.test, logits), validation_table)
 
 
-def _predictions(stage: Stage, context: StudyContext, rows: Sequence[int], logits: Probabilities) -> pd.DataFrame:
-    classes = stage_targets(stage, context).classes
+def _prediction_table(stage: Stage, context: StudyContext, rows: Sequence[int], logits: Probabilities) -> pd.DataFrame:
+    """Make the table of a stage's predictions for some rows."""
+    classes = _stage_targets(stage, context).classes
     probabilities = _softmax(logits)
     table = pd.DataFrame({"row": [context.sheet.rows[row].number for row in rows]})
     if is_ok_defect(classes):

@@ -1,4 +1,7 @@
-"""Study request: data, recipe, split and options of a study."""
+"""Study request and study context: the options of a study, and the data that its stages share.
+
+Also the data warnings for readers of the results, and the checks before training.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -58,14 +61,14 @@ class StudyRequest:
     mlflow_uri: str | None = None
     console: Console = field(default_factory=Console)
 
-    def question(self) -> dict[str, Any]:
+    def configuration(self) -> dict[str, Any]:
         """Return everything that results depend on, except the machine; ready for JSON."""
         return {
             **self.sheet.fingerprint(),
             "seed": self.seed,
             "skip_bad": self.skip_bad,
             "recipe": self.recipe.model_dump(mode="json"),
-            "split": self.split.question(),
+            "split": self.split.configuration(),
         }
 
 
@@ -74,12 +77,12 @@ class StudyContext:
     """Rows, split, recipe and run directory of a study, and its images, which are decoded at first use."""
 
     rows: UsableRows
-    division: ResolvedSplit
+    resolved_split: ResolvedSplit
     recipe: Recipe
     folder: RunDirectory
     cache_bytes: int
     console: Console
-    _stores: dict[str, ImageCache] = field(default_factory=dict)
+    _image_caches: dict[str, ImageCache] = field(default_factory=dict)
 
     @property
     def sheet(self) -> Sheet:
@@ -89,22 +92,22 @@ class StudyContext:
     @cached_property
     def noisy(self) -> ImageCache:
         """The noisy images."""
-        return self._store("noisy", make_label_targets(self.sheet).images)
+        return self._load_images("noisy", make_label_targets(self.sheet).images)
 
     @cached_property
     def references(self) -> ImageCache:
         """The reference images."""
-        return self._store("reference", make_denoising_targets(self.sheet).references)
+        return self._load_images("reference", make_denoising_targets(self.sheet).references)
 
     @cached_property
     def denoised(self) -> ImageCache:
         """The denoised images that stage 3 wrote."""
-        return self._store("denoised", [self.folder.denoised(row.number, row.noisy) for row in self.sheet.rows])
+        return self._load_images("denoised", [self.folder.denoised(row.number, row.noisy) for row in self.sheet.rows])
 
     @property
     def train(self) -> list[int]:
         """Indices of the training rows."""
-        return self.division.split.rows(Subset.TRAIN)
+        return self.resolved_split.split.rows(Subset.TRAIN)
 
     @property
     def heldout(self) -> list[int]:
@@ -114,12 +117,12 @@ class StudyContext:
     @property
     def validation(self) -> list[int]:
         """Indices of the validation rows; there may be none."""
-        return self.division.split.rows(Subset.VALIDATION)
+        return self.resolved_split.split.rows(Subset.VALIDATION)
 
     @property
     def test(self) -> list[int]:
         """Indices of the test rows."""
-        return self.division.split.rows(Subset.TEST)
+        return self.resolved_split.split.rows(Subset.TEST)
 
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
         """Count the rows of each subset by label and by noise type."""
@@ -129,28 +132,28 @@ class StudyContext:
                 "noise": dict(Counter(str(self.sheet.rows[row].noise_type) for row in rows)),
             }
             for subset in Subset
-            if (rows := self.division.split.rows(subset))
+            if (rows := self.resolved_split.split.rows(subset))
         }
 
     def warnings(self) -> list[DataWarning]:
-        """List the data warnings for readers of the results."""
+        """List the data warnings of the report."""
         return [
             *wrong_reference_warnings(self.rows),
-            *self._shared_parts(),
-            *self._shared_files(),
-            *self._untested_labels(),
-            *self._not_square(),
+            *self._shared_part_warnings(),
+            *self._shared_file_warnings(),
+            *self._untested_label_warnings(),
+            *self._stretched_image_warnings(),
         ]
 
     def refuse_leaks(self) -> None:
         """Check a grouped split for leakage; see ``ResolvedSplit.refuse_leaks``."""
-        self.division.refuse_leaks(self.sheet.rows, self.rows.hashes())
+        self.resolved_split.refuse_leaks(self.sheet.rows, self.rows.hashes())
 
-    def _shared_parts(self) -> list[DataWarning]:
+    def _shared_part_warnings(self) -> list[DataWarning]:
         """Warn about test images whose part is also in the training or the validation subset."""
-        warnings = leakage_warnings(len(self.division.leaked_test_rows()), len(self.test))
-        parts = self.division.parts.of_rows
-        if leaked := len(self.division.split.leaked(parts, into=Subset.TEST, known=Subset.VALIDATION)):
+        warnings = leakage_warnings(len(self.resolved_split.leaked_test_rows()), len(self.test))
+        parts = self.resolved_split.parts.of_rows
+        if leaked := len(self.resolved_split.split.leaked(parts, into=Subset.TEST, known=Subset.VALIDATION)):
             text = (
                 f"{leaked} of {len(self.test)} test images show a part that thresholds were also chosen on: the rates "
                 "of escapes and overkills at these thresholds are too low."
@@ -158,7 +161,7 @@ class StudyContext:
             warnings.append(make_data_warning(WarningKind.CHOSEN_ON_TESTED, text))
         return warnings
 
-    def _shared_files(self) -> list[DataWarning]:
+    def _shared_file_warnings(self) -> list[DataWarning]:
         """Warn about identical image files in the training and the test subset."""
         return [
             make_data_warning(
@@ -167,10 +170,10 @@ class StudyContext:
                 "row's: the results are too optimistic.",
             )
             for role, hashes in self.rows.hashes().items()
-            if (leaked := self.division.split.leaked(hashes, into=Subset.TEST))
+            if (leaked := self.resolved_split.split.leaked(hashes, into=Subset.TEST))
         ]
 
-    def _untested_labels(self) -> list[DataWarning]:
+    def _untested_label_warnings(self) -> list[DataWarning]:
         """Warn about labels that no test row has."""
         tested = {self.sheet.rows[row].label for row in self.test}
         return [
@@ -182,7 +185,7 @@ class StudyContext:
             if label not in tested
         ]
 
-    def _not_square(self) -> list[DataWarning]:
+    def _stretched_image_warnings(self) -> list[DataWarning]:
         """Warn about images whose proportions change when they are resized to a square."""
         infos = [self.rows.metadata[row.noisy].header for row in self.sheet.rows]
         count = sum(info is not None and info.width != info.height for info in infos)
@@ -191,19 +194,19 @@ class StudyContext:
         text = f"{count} of {len(infos)} noisy images are not square; they were resized to a square."
         return [make_data_warning(WarningKind.STRETCHED, text)]
 
-    def _store(self, name: str, paths: Sequence[Path]) -> ImageCache:
-        taken = sum(store.cached_bytes for store in self._stores.values())
+    def _load_images(self, name: str, paths: Sequence[Path]) -> ImageCache:
+        used_bytes = sum(cache.cached_bytes for cache in self._image_caches.values())
         with show_progress(self.console, f"Reading {name} images") as progress:
-            store = ImageCache(
+            cache = ImageCache(
                 paths,
                 size=self.recipe.input.size,
                 channels=self.recipe.input.channels,
-                budget=self.cache_bytes - taken,
+                budget=self.cache_bytes - used_bytes,
                 progress=progress,
             )
-        self._stores[name] = store
-        self.console.print(f"  {store.description}", highlight=False, soft_wrap=True)
-        return store
+        self._image_caches[name] = cache
+        self.console.print(f"  {cache.description}", highlight=False, soft_wrap=True)
+        return cache
 
 
 def leakage_warnings(leaked: int, tested: int) -> list[DataWarning]:
@@ -222,14 +225,13 @@ def wrong_reference_warnings(rows: UsableRows) -> list[DataWarning]:
     if not rows.wrong_references:
         return []
     text = (
-        f"{format_count(rows.wrong_references, 'row')} had a reference that does not show the same as the noisy "
-        f"image, and "
-        "were left out; some of the other references may also be wrong."
+        f"{format_count(rows.wrong_references, 'row')} had a reference that does not show the same as the noisy image, "
+        "and were left out; some of the other references may also be wrong."
     )
     return [make_data_warning(WarningKind.WRONG_REFERENCE, text)]
 
 
-def check_trainable(rows: UsableRows, division: ResolvedSplit, recipe: Recipe, stages: Sequence[Stage]) -> None:
+def check_trainable(rows: UsableRows, resolved_split: ResolvedSplit, recipe: Recipe, stages: Sequence[Stage]) -> None:
     """Check that a split is fit for training, before a run is started or an older one deleted.
 
     Raises:
@@ -237,14 +239,14 @@ def check_trainable(rows: UsableRows, division: ResolvedSplit, recipe: Recipe, s
             validation rows for early stopping and there are none, or the split leaks (see
             ``ResolvedSplit.refuse_leaks``).
     """
-    if (recipe.classifier.patience or recipe.denoiser.patience) and not division.split.rows(Subset.VALIDATION):
+    if (recipe.classifier.patience or recipe.denoiser.patience) and not resolved_split.split.rows(Subset.VALIDATION):
         raise SheetError(
             f"{rows.sheet.path}: recipe {recipe.name} needs validation rows for early stopping, but of "
             f"{len(rows.sheet.rows)} rows none is for validation; raise --validation-share, or remove patience from "
             "the recipe"
         )
-    _refuse_missing_classes(rows.sheet, division.split, stages)
-    division.refuse_leaks(rows.sheet.rows, rows.hashes())
+    _refuse_missing_classes(rows.sheet, resolved_split.split, stages)
+    resolved_split.refuse_leaks(rows.sheet.rows, rows.hashes())
 
 
 def _refuse_missing_classes(sheet: Sheet, split: Split, stages: Sequence[Stage]) -> None:
@@ -254,14 +256,14 @@ def _refuse_missing_classes(sheet: Sheet, split: Split, stages: Sequence[Stage])
         _refuse_untrained_classes(make_noise_type_targets(sheet), split, "noise type", sheet.path)
 
 
-def _refuse_untrained_classes(frame: ClassificationTargets, split: Split, what: str, sheet: Path) -> None:
+def _refuse_untrained_classes(targets: ClassificationTargets, split: Split, what: str, sheet: Path) -> None:
     training = split.rows(Subset.TRAIN)
-    trained = {frame.targets[row] for row in training}
-    absent = [name for index, name in enumerate(frame.classes) if index not in trained]
-    if absent or len(frame.classes) < 2:
+    trained = {targets.targets[row] for row in training}
+    absent = [name for index, name in enumerate(targets.classes) if index not in trained]
+    if absent or len(targets.classes) < 2:
         problem = f"no training row has the {what} {', '.join(absent)}" if absent else f"all rows have one {what}"
         raise SheetError(
-            f"{sheet}: {problem} (of {len(frame.targets)} rows, {len(training)} are for training); expected several "
+            f"{sheet}: {problem} (of {len(targets.targets)} rows, {len(training)} are for training); expected several "
             f"rows of each of at least two; add such images, or with --stages run only stages that do not learn the "
             f"{what}"
         )

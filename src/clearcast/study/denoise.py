@@ -28,9 +28,10 @@ from clearcast.train.datasets import PairDataset, evaluation_loader, training_lo
 from clearcast.train.modules import PublishedDenoiserModule, images_to_float
 from clearcast.train.trainer import TrainerConfig, fit_network
 
-LoadLpips = Callable[[], LoadedLpips]
 _BATCH = 16  # images, for predictions
 _DECIMALS = 6
+
+LoadLpips = Callable[[], LoadedLpips]
 
 
 def run_denoising_stage(context: StudyContext, config: TrainerConfig, load_metric: LoadLpips) -> None:
@@ -40,7 +41,7 @@ def run_denoising_stage(context: StudyContext, config: TrainerConfig, load_metri
     noisy, references = context.noisy, context.references
     torch.manual_seed(config.seed)
     network = PublishedDenoiser(channels=context.recipe.input.channels.depth)
-    fitted = fit_network(
+    record = fit_network(
         PublishedDenoiserModule(network, learning_rate=settings.learning_rate),
         training_loader(PairDataset(noisy, references, context.train), batch=settings.batch, seed=config.seed),
         evaluation_loader(PairDataset(noisy, references, context.heldout)),
@@ -50,7 +51,7 @@ def run_denoising_stage(context: StudyContext, config: TrainerConfig, load_metri
         config=config,
     )
     _denoise_all(network, context)
-    measure_denoising(context, training_record(network, context, noisy, fitted), load_metric)
+    measure_denoising(context, training_record(network, context, noisy, record), load_metric)
 
 
 def measure_denoising(context: StudyContext, training: TrainingInfo | None, load_metric: LoadLpips) -> None:
@@ -72,7 +73,7 @@ def measure_denoising(context: StudyContext, training: TrainingInfo | None, load
         "lpips_note": note,
         "training": training,
     }
-    context.folder.save(Stage.DENOISING, result, _predictions(before, after, context))
+    context.folder.save_stage(Stage.DENOISING, result, _quality_table(before, after, context))
 
 
 def load_stage_denoiser(context: StudyContext) -> PublishedDenoiser:
@@ -115,43 +116,47 @@ def _measure_quality(
     """Measure the test rows' noisy and denoised images; the note explains a missing LPIPS."""
     test = context.test
     with show_progress(context.console, "Measuring images") as progress:
-        before = _fidelities(context.noisy, context.references, test)
+        before = _measure_images(context.noisy, context.references, test)
         progress(len(test), 2 * len(test))
-        after = _fidelities(context.denoised, context.references, test)
+        after = _measure_images(context.denoised, context.references, test)
         progress(2 * len(test), 2 * len(test))
     try:
         loaded = load_metric()
     except MissingDependencyError as error:
         return before, after, str(error)
     with show_progress(context.console, "Measuring LPIPS") as progress:
-        before = _with_lpips(loaded.metric, before, context.noisy, context.references, test)
+        before = _add_lpips(loaded.metric, before, context.noisy, context.references, test)
         progress(len(test), 2 * len(test))
-        after = _with_lpips(loaded.metric, after, context.denoised, context.references, test)
+        after = _add_lpips(loaded.metric, after, context.denoised, context.references, test)
     return before, after, loaded.note
 
 
-def _fidelities(images: ImageCache, references: ImageCache, rows: Sequence[int]) -> list[ImageQuality]:
+def _measure_images(images: ImageCache, references: ImageCache, rows: Sequence[int]) -> list[ImageQuality]:
+    """Measure PSNR, SSIM and MSE of some rows' images."""
+
     def measure(row: int) -> ImageQuality:
-        image, reference = (store.batch([row])[0] for store in (images, references))
+        image, reference = (cache.batch([row])[0] for cache in (images, references))
         return measure_image_quality(drop_grey_axis(image), drop_grey_axis(reference))
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(measure, rows))
 
 
-def _with_lpips(
+def _add_lpips(
     metric: Lpips, measured: list[ImageQuality], images: ImageCache, references: ImageCache, rows: Sequence[int]
 ) -> list[ImageQuality]:
+    """Add LPIPS to the measured qualities of some rows."""
     distances: list[float] = []
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]
-        pair = (images_to_float(torch.from_numpy(store.batch(batch))) for store in (images, references))
+        pixels = (images_to_float(torch.from_numpy(cache.batch(batch))) for cache in (images, references))
         shape = (len(batch), 3, -1, -1)  # a grey image is the same in all three channels
-        distances += metric(*(pixels.expand(shape) for pixels in pair)).tolist()
+        distances += metric(*(each.expand(shape) for each in pixels)).tolist()
     return [replace(image, lpips=distance) for image, distance in zip(measured, distances, strict=True)]
 
 
-def _predictions(before: list[ImageQuality], after: list[ImageQuality], context: StudyContext) -> pd.DataFrame:
+def _quality_table(before: list[ImageQuality], after: list[ImageQuality], context: StudyContext) -> pd.DataFrame:
+    """Make the table of the test rows' image quality."""
     rows = [context.sheet.rows[row] for row in context.test]
     table = pd.DataFrame({"row": [row.number for row in rows]})
     for name, images in (("noisy", before), ("denoised", after)):

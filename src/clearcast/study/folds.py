@@ -25,7 +25,7 @@ from clearcast.metrics.results import (
 from clearcast.study.context import StudyRequest, check_trainable, leakage_warnings
 from clearcast.study.stage_runner import (
     check_repeat_option,
-    discard_repeated_stages,
+    delete_repeated_stages,
     prepare_stages,
     run_metadata,
     run_study,
@@ -44,58 +44,59 @@ def run_cross_validation(request: StudyRequest) -> StudyMetrics:
         ClearcastError: see ``run_study``.
     """
     check_repeat_option(request)
-    question = request.question()
-    folder = open_run(request.out, question, resume=request.resume, force=request.force)
+    configuration = request.configuration()
+    folder = open_run(request.out, configuration, resume=request.resume, force=request.force)
     if folder is None:
-        folder = _begin(request, question)
+        folder = _begin_folds(request, configuration)
     groups = folder.path / _GROUPS
-    found = groups.exists()
-    split = replace(request.split, groups=groups) if found else request.split
-    if request.repeat:  # discard in all folds at once: if the first is interrupted, the others must not keep theirs
-        for fold in started_folds(folder):
-            prepare_stages(request, fold)  # checks before anything is discarded
-        for run in (folder, *started_folds(folder)):
-            run.forget_tables()
-            discard_repeated_stages(request, run)
+    were_detected = groups.exists()
+    split = replace(request.split, groups=groups) if were_detected else request.split
+    if request.repeat:  # in all folds at once: if the first is interrupted, the others must not keep their results
+        for fold in _started_folds(folder):
+            prepare_stages(request, fold)  # checks before anything is deleted
+        for run in (folder, *_started_folds(folder)):
+            run.delete_tables()
+            delete_repeated_stages(request, run)
     runs = [_run_fold(replace(request, split=split), folder, fold) for fold in range(1, split.folds + 1)]
-    return _pool(folder, runs, found=found)
+    return _pool_folds(folder, runs, detected=were_detected)
 
 
-def _begin(request: StudyRequest, question: dict[str, Any]) -> RunDirectory:
-    """Start the run of all folds; if groups must be searched for, that happens once."""
+def _begin_folds(request: StudyRequest, configuration: dict[str, Any]) -> RunDirectory:
+    """Start the run of all folds; if groups must be detected, that happens once."""
     prepare_stages(request, None)
     rows = filter_usable_rows(request.sheet, skip_bad=request.skip_bad, console=request.console)
     parts = resolve_groups(rows, request.split, request.console)
     for fold in range(1, request.split.folds + 1):  # now rather than after hours in the first folds
         choice = replace(request.split, fold=fold)
-        division = split_rows(rows.sheet, parts, choice, request.recipe.split, seed=request.seed)
-        check_trainable(rows, division, request.recipe, request.stages)
-    folder = begin_run(request.out, question, **run_metadata(request))
+        resolved = split_rows(rows.sheet, parts, choice, request.recipe.split, seed=request.seed)
+        check_trainable(rows, resolved, request.recipe, request.stages)
+    folder = begin_run(request.out, configuration, **run_metadata(request))
     if parts.source is GroupSource.FOUND:
         write_groups_table(rows.sheet, parts.of_rows, folder.path / _GROUPS)
     return folder
 
 
 def _run_fold(request: StudyRequest, folder: RunDirectory, fold: int) -> tuple[RunDirectory, StudyMetrics]:
-    out = fold_directory(folder, fold)
+    out = _fold_directory(folder, fold)
     request.console.rule(f"Fold {fold} of {request.split.folds}")
     split = replace(request.split, fold=fold)
     resume = out.path.exists()
     return out, run_study(replace(request, out=out.path, split=split, resume=resume, repeat=False, force=False))
 
 
-def started_folds(folder: RunDirectory) -> list[RunDirectory]:
+def _started_folds(folder: RunDirectory) -> list[RunDirectory]:
     """List the run directories of the folds that were started."""
     return [RunDirectory(path=path) for path in sorted(folder.path.glob("fold-*"))]
 
 
-def fold_directory(folder: RunDirectory, fold: int) -> RunDirectory:
+def _fold_directory(folder: RunDirectory, fold: int) -> RunDirectory:
     """Return the run directory of a fold."""
     return RunDirectory(path=folder.path / f"fold-{fold}")
 
 
-def _pool(folder: RunDirectory, runs: list[tuple[RunDirectory, StudyMetrics]], *, found: bool) -> StudyMetrics:
-    tables = {subset: _concatenated(runs, subset) for subset in (Subset.TEST, Subset.VALIDATION)}
+def _pool_folds(folder: RunDirectory, runs: list[tuple[RunDirectory, StudyMetrics]], *, detected: bool) -> StudyMetrics:
+    """Pool the folds' tables and metrics, and write them; ``detected``: whether the groups were detected in images."""
+    tables = {subset: _concatenate_tables(runs, subset) for subset in (Subset.TEST, Subset.VALIDATION)}
     sweeps = [(fold, run.robustness) for fold, (run, _) in enumerate(runs, 1) if run.robustness.exists()]
     if len(sweeps) == len(runs):
         folder.save_robustness(pd.concat([read_run_csv(path).assign(fold=fold) for fold, path in sweeps]))
@@ -103,14 +104,14 @@ def _pool(folder: RunDirectory, runs: list[tuple[RunDirectory, StudyMetrics]], *
         folder.robustness.unlink(missing_ok=True)
     first = runs[0][1]
     common = [stage for stage in Stage if all(stage in metrics["stages"] for _, metrics in runs)]
-    stages = {stage.value: _pooled(first["stages"][stage], tables[Subset.TEST], stage) for stage in common}
-    info = _info(folder, [metrics["run"] for _, metrics in runs], found=found)
+    stages = {stage.value: _pool_stage(first["stages"][stage], tables[Subset.TEST], stage) for stage in common}
+    info = _pool_run_info(folder, [metrics["run"] for _, metrics in runs], detected=detected)
     metrics: StudyMetrics = {"format": first["format"], "run": info, "stages": stages}
     folder.save_metrics(metrics, tables[Subset.TEST], tables[Subset.VALIDATION])
     return metrics
 
 
-def _concatenated(runs: list[tuple[RunDirectory, StudyMetrics]], subset: Subset) -> pd.DataFrame:
+def _concatenate_tables(runs: list[tuple[RunDirectory, StudyMetrics]], subset: Subset) -> pd.DataFrame:
     """Concatenate the folds' tables, with a column for the fold; image paths are relative to the study's folder."""
     tables = []
     for fold, (run, _) in enumerate(runs, 1):
@@ -121,13 +122,13 @@ def _concatenated(runs: list[tuple[RunDirectory, StudyMetrics]], subset: Subset)
     return pd.concat(tables, ignore_index=True)
 
 
-def _pooled(first: StageResult, table: pd.DataFrame, stage: Stage) -> StageResult:
+def _pool_stage(first: StageResult, table: pd.DataFrame, stage: Stage) -> StageResult:
     if first["kind"] == "classification":
-        return _pooled_classification(first, table, stage)
-    return _pooled_restoration(first, table)
+        return _pool_classification(first, table, stage)
+    return _pool_denoising(first, table)
 
 
-def _pooled_classification(first: ClassificationResult, table: pd.DataFrame, stage: Stage) -> ClassificationResult:
+def _pool_classification(first: ClassificationResult, table: pd.DataFrame, stage: Stage) -> ClassificationResult:
     classes = first["classes"]
     truth = table["label"] if is_ok_defect(classes) else table["noise_type"]
     targets = np.array([classes.index(name) for name in truth])
@@ -145,16 +146,16 @@ def _pooled_classification(first: ClassificationResult, table: pd.DataFrame, sta
     }
 
 
-def _pooled_restoration(first: DenoisingResult, table: pd.DataFrame) -> DenoisingResult:
+def _pool_denoising(first: DenoisingResult, table: pd.DataFrame) -> DenoisingResult:
     return {
         **first,
-        "noisy": summarize_quality_by_noise(_fidelities(table, "noisy"), table["noise_type"].tolist()),
-        "denoised": summarize_quality_by_noise(_fidelities(table, "denoised"), table["noise_type"].tolist()),
+        "noisy": summarize_quality_by_noise(_quality_from_table(table, "noisy"), table["noise_type"].tolist()),
+        "denoised": summarize_quality_by_noise(_quality_from_table(table, "denoised"), table["noise_type"].tolist()),
         "training": None,
     }
 
 
-def _fidelities(table: pd.DataFrame, which: str) -> list[ImageQuality]:
+def _quality_from_table(table: pd.DataFrame, which: str) -> list[ImageQuality]:
     columns = [table[f"{measure}_{which}"].to_numpy(float) for measure in ("psnr", "ssim", "mse", "lpips")]
     return [
         ImageQuality(psnr=psnr, ssim=ssim, mse=mse, lpips=None if np.isnan(lpips) else lpips)
@@ -162,11 +163,11 @@ def _fidelities(table: pd.DataFrame, which: str) -> list[ImageQuality]:
     ]
 
 
-def _info(folder: RunDirectory, runs: list[RunInfo], *, found: bool) -> RunInfo:
+def _pool_run_info(folder: RunDirectory, runs: list[RunInfo], *, detected: bool) -> RunInfo:
     first, groups = runs[0], [run["groups"] for run in runs if "groups" in run]
     pooled: GroupCounts = {
         **groups[0],
-        "source": GroupSource.FOUND.value if found else groups[0]["source"],
+        "source": GroupSource.FOUND.value if detected else groups[0]["source"],
         "leaked_test_images": sum(each["leaked_test_images"] for each in groups),
         "test_images": sum(each["test_images"] for each in groups),
     }
@@ -179,12 +180,12 @@ def _info(folder: RunDirectory, runs: list[RunInfo], *, found: bool) -> RunInfo:
         "split": f"{len(runs)} folds, so that each row tests once; the first: {first_split}",
         "groups": pooled,
         "folds": len(runs),
-        "counts": {"test": _added([run["counts"]["test"] for run in runs])},
+        "counts": {"test": _sum_counts([run["counts"]["test"] for run in runs])},
         "warnings": [*leaked, *others.values()],
         "started": str(folder.metadata["started"]),
         "seconds": sum(run["seconds"] for run in runs),
     }
 
 
-def _added(counts: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+def _sum_counts(counts: list[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
     return {key: dict(sum((Counter(each[key]) for each in counts), Counter())) for key in counts[0]}

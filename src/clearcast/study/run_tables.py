@@ -1,4 +1,8 @@
-"""Tables of a whole run, rewritten after each stage: metrics, predictions of test and of validation rows."""
+"""Tables and evidence of a whole run.
+
+``metrics.json`` and the predictions of test and validation rows are rewritten after each stage. ``evidence.json`` is
+computed from them by a decision policy.
+"""
 
 import json
 import platform
@@ -23,6 +27,13 @@ from clearcast.train.run_directory import RunDirectory, read_run_csv, write_json
 from clearcast.types import Subset
 
 _PACKAGES = ("torch", "lightning", "numpy", "opencv-python-headless", "scikit-learn", "scikit-image")
+_EVIDENCE, _POLICY = "evidence.json", "wishes.json"
+_ALTERNATIVES = {  # the targets that a target replaces
+    "escape_cost": ("max_escape",),
+    "overkill_cost": ("max_escape",),
+    "max_risk": ("min_coverage",),
+    "min_coverage": ("max_risk",),
+}
 
 
 def write_study_tables(context: StudyContext, request: StudyRequest) -> StudyMetrics:
@@ -39,9 +50,9 @@ def write_study_tables(context: StudyContext, request: StudyRequest) -> StudyMet
         "device": "; ".join(dict.fromkeys(training["device"] for training in trainings)),
         "versions": {"python": platform.python_version(), "clearcast": __version__}
         | {name: version(name) for name in _PACKAGES},
-        "split": context.division.split.description,
-        "split_kind": context.division.kind.value,
-        "groups": _groups(context),
+        "split": context.resolved_split.split.description,
+        "split_kind": context.resolved_split.kind.value,
+        "groups": _count_groups(context),
         "counts": context.counts(),
         "left_out": list(context.rows.left_out),
         "warnings": context.warnings(),
@@ -50,18 +61,18 @@ def write_study_tables(context: StudyContext, request: StudyRequest) -> StudyMet
         "seconds": sum(training["seconds"] for training in trainings),
     }
     metrics: StudyMetrics = {"format": 1, "run": run, "stages": stages}
-    folder.save_metrics(metrics, _joined(context, Subset.TEST), _joined(context, Subset.VALIDATION))
+    folder.save_metrics(metrics, _join_predictions(context, Subset.TEST), _join_predictions(context, Subset.VALIDATION))
     return metrics
 
 
-def _groups(context: StudyContext) -> GroupCounts:
-    parts = context.division.parts
+def _count_groups(context: StudyContext) -> GroupCounts:
+    parts = context.resolved_split.parts
     return {
         "source": parts.source.value,
         "parts": parts.count,
         "rows": len(parts.of_rows),
         "largest": max(Counter(parts.of_rows).values()),
-        "leaked_test_images": len(context.division.leaked_test_rows()),
+        "leaked_test_images": len(context.resolved_split.leaked_test_rows()),
         "test_images": len(context.test),
     }
 
@@ -74,16 +85,16 @@ def _row_table(context: StudyContext, indices: Sequence[int]) -> pd.DataFrame:
             "row": [row.number for row in rows],
             "noisy": [row.noisy for row in rows],
             "reference": [row.reference for row in rows],
-            "part": [context.division.parts.of_rows[index] for index in indices],
+            "part": [context.resolved_split.parts.of_rows[index] for index in indices],
             "label": [str(row.label) for row in rows],
             "noise_type": [str(row.noise_type) for row in rows],
         }
     )
 
 
-def _joined(context: StudyContext, subset: Subset) -> pd.DataFrame:
+def _join_predictions(context: StudyContext, subset: Subset) -> pd.DataFrame:
     """Join the rows of a subset with the predictions of every finished stage."""
-    table = _row_table(context, context.division.split.rows(subset))
+    table = _row_table(context, context.resolved_split.split.rows(subset))
     for stage in Stage:
         predictions = context.folder.predictions(stage, subset) if context.folder.is_done(stage) else None
         if predictions is not None:
@@ -91,21 +102,12 @@ def _joined(context: StudyContext, subset: Subset) -> pd.DataFrame:
     return table
 
 
-_ALTERNATIVES = {  # the targets that a target takes the place of
-    "escape_cost": ("max_escape",),
-    "overkill_cost": ("max_escape",),
-    "max_risk": ("min_coverage",),
-    "min_coverage": ("max_risk",),
-}
-_EVIDENCE, _WISHES = "evidence.json", "wishes.json"
-
-
-def write_evidence(run: Path, named: Mapping[str, float], console: Console) -> Evidence:
-    """Write ``evidence.json`` of a run, and ``wishes.json`` with its operating targets.
+def write_evidence(run: Path, targets: Mapping[str, float], console: Console) -> Evidence:
+    """Write ``evidence.json`` of a run, and ``wishes.json`` with its decision policy.
 
     Args:
         run: the run directory, with its ``predictions.csv``.
-        named: operating targets by their names (see ``DecisionPolicy``); the others keep their last values or the
+        targets: operating targets by their names (see ``DecisionPolicy``); the others keep their last values or the
             defaults.
         console: shows progress.
 
@@ -116,7 +118,7 @@ def write_evidence(run: Path, named: Mapping[str, float], console: Console) -> E
     folder = RunDirectory(path=run)
     if not (run / "predictions.csv").exists():
         raise OutputError(f"{run}: has no predictions.csv; expected a run directory with at least one finished stage")
-    targets = _update_targets(_load_targets(run), named)
+    policy = _update_policy(_load_policy(run), targets)
     test = folder.table(Subset.TEST)
     if "part" not in test:
         raise OutputError(f"{run}: predictions.csv of an older version has no column part; run the study again")
@@ -125,11 +127,11 @@ def write_evidence(run: Path, named: Mapping[str, float], console: Console) -> E
             test,
             folder.table(Subset.VALIDATION),
             read_run_csv(folder.robustness) if folder.robustness.exists() else None,
-            targets,
+            policy,
             seed=int(folder.metadata["question"]["seed"]),
             progress=progress,
         )
-    write_json(run / _WISHES, asdict(targets))
+    write_json(run / _POLICY, asdict(policy))
     write_json(run / _EVIDENCE, evidence)
     return evidence
 
@@ -140,18 +142,18 @@ def has_evidence_inputs(run: Path) -> bool:
     return path.exists() and "part" in read_run_csv(path)
 
 
-def _update_targets(last: DecisionPolicy, named: Mapping[str, float]) -> DecisionPolicy:
-    """Replace the named targets; each clears the alternatives that it takes the place of."""
+def _update_policy(last: DecisionPolicy, targets: Mapping[str, float]) -> DecisionPolicy:
+    """Replace the given targets of a policy; each clears the alternatives that it replaces."""
     merged = asdict(last)
-    for name in named:
+    for name in targets:
         merged |= dict.fromkeys(_ALTERNATIVES.get(name, ()))
-    return DecisionPolicy(**(merged | dict(named)))
+    return DecisionPolicy(**(merged | dict(targets)))
 
 
-def _load_targets(run: Path) -> DecisionPolicy:
+def _load_policy(run: Path) -> DecisionPolicy:
     try:
-        return DecisionPolicy(**json.loads((run / _WISHES).read_text(encoding="utf-8")))
+        return DecisionPolicy(**json.loads((run / _POLICY).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return DecisionPolicy()
     except (OSError, ValueError, TypeError) as error:
-        raise OutputError(f"{run / _WISHES} is damaged ({error}); delete it and give your targets again") from None
+        raise OutputError(f"{run / _POLICY} is damaged ({error}); delete it and give your targets again") from None

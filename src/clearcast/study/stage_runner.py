@@ -14,6 +14,7 @@ from clearcast.study.context import StudyContext, StudyRequest, check_trainable
 from clearcast.study.denoise import LoadLpips, measure_denoising, run_denoising_stage
 from clearcast.study.robustness import SWEPT_STAGES, sweep_noise_levels
 from clearcast.study.run_tables import write_study_tables
+from clearcast.train.callbacks import MlflowTracker
 from clearcast.train.run_directory import RunDirectory, StageResult, open_run
 from clearcast.train.split_choice import begin_split_run, resolve_split
 from clearcast.train.trainer import TrainerConfig, keep_freed_memory, require_device
@@ -28,37 +29,37 @@ def run_study(request: StudyRequest) -> StudyMetrics:
     """
     keep_freed_memory()
     check_repeat_option(request)
-    question = request.question()
-    folder = open_run(request.out, question, resume=request.resume, force=request.force)
+    configuration = request.configuration()
+    folder = open_run(request.out, configuration, resume=request.resume, force=request.force)
     config, load_metric = prepare_stages(request, folder)
-    context = _open_context(request, folder, question)
+    context = _open_context(request, folder, configuration)
     for warning in context.warnings():
-        text = f"Beware: {warning['text']}"
+        text = f"Warning: {warning['text']}"
         request.console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
     todo = _stages_to_run(request, context.folder)
-    if request.repeat:  # if interrupted from here on, the tables must not show stages that were discarded
-        context.folder.forget_tables()
+    if request.repeat:  # if interrupted from here on, the tables must not show stages that were deleted
+        context.folder.delete_tables()
         if any(map(context.folder.is_done, Stage)):
             write_study_tables(context, request)
     for stage in todo:
         _run_stage(stage, context, config, load_metric)
         write_study_tables(context, request)
-    _run_robustness(context, request)
+    _run_robustness_sweep(context, request)
     _add_lpips(context, load_metric)
     return write_study_tables(context, request)
 
 
-def _open_context(request: StudyRequest, folder: RunDirectory | None, question: dict[str, Any]) -> StudyContext:
+def _open_context(request: StudyRequest, folder: RunDirectory | None, configuration: dict[str, Any]) -> StudyContext:
     """Read and split the rows, check that they are fit for training, and start the run unless it is resumed."""
     rows = filter_usable_rows(request.sheet, skip_bad=request.skip_bad, console=request.console)
     shares, console = request.recipe.split, request.console
-    division = resolve_split(folder, rows, request.split, shares, seed=request.seed, console=console)
-    check_trainable(rows, division, request.recipe, request.stages)
+    split = resolve_split(folder, rows, request.split, shares, seed=request.seed, console=console)
+    check_trainable(rows, split, request.recipe, request.stages)
     if folder is None or not folder.split.exists():  # only after all checks: a failed check creates and deletes nothing
-        folder = begin_split_run(request.out, question, rows, division, **run_metadata(request))
+        folder = begin_split_run(request.out, configuration, rows, split, **run_metadata(request))
     return StudyContext(
         rows=rows,
-        division=division,
+        resolved_split=split,
         recipe=request.recipe,
         folder=folder,
         cache_bytes=request.cache_bytes,
@@ -87,11 +88,11 @@ def prepare_stages(request: StudyRequest, folder: RunDirectory | None) -> tuple[
     Raises:
         ClearcastError: stages depend on others that are not done, or the machine lacks something.
     """
-    _refuse_missing_needs(request, folder)
+    _refuse_missing_stages(request, folder)
     return _trainer_config(request), _metric_loader(request)
 
 
-def _refuse_missing_needs(request: StudyRequest, folder: RunDirectory | None) -> None:
+def _refuse_missing_stages(request: StudyRequest, folder: RunDirectory | None) -> None:
     for stage in request.stages:
         missing = [need for need in stage.needs if need not in request.stages and not (folder and folder.is_done(need))]
         if missing:
@@ -106,9 +107,7 @@ def _trainer_config(request: StudyRequest) -> TrainerConfig:
     require_device(request.accelerator)
     tracker = None
     if request.mlflow_uri is not None:
-        from clearcast.train.callbacks import MlflowTracker
-
-        tracker = MlflowTracker(request.mlflow_uri, request.question())
+        tracker = MlflowTracker(request.mlflow_uri, request.configuration())
     return TrainerConfig(seed=request.seed, console=request.console, accelerator=request.accelerator, tracker=tracker)
 
 
@@ -120,11 +119,11 @@ def _metric_loader(request: StudyRequest) -> LoadLpips:
     return partial(load_lpips, download=not request.offline)
 
 
-def discard_repeated_stages(request: StudyRequest, folder: RunDirectory) -> set[Stage]:
+def delete_repeated_stages(request: StudyRequest, folder: RunDirectory) -> set[Stage]:
     """Delete the stages to repeat and the stages that depend on them, and return the latter."""
     following = {stage for stage in Stage if set(request.stages).intersection(stage.needs) and folder.is_done(stage)}
     for stage in following.union(request.stages):
-        folder.discard(stage)
+        folder.delete_stage(stage)
     return following
 
 
@@ -132,7 +131,7 @@ def _stages_to_run(request: StudyRequest, folder: RunDirectory) -> list[Stage]:
     """List the stages to run: requested and not done, or repeated, with their dependants, and the transfer."""
     todo = {stage for stage in request.stages if request.repeat or not folder.is_done(stage)}
     if request.repeat:
-        following = discard_repeated_stages(request, folder)
+        following = delete_repeated_stages(request, folder)
         if following:
             listed = ", ".join(stage for stage in Stage if stage in following)
             request.console.print(f"These stages depend on them and run again too: {listed}")
@@ -157,7 +156,7 @@ def _run_stage(stage: Stage, context: StudyContext, config: TrainerConfig, load_
         config.tracker.finish(_scalar_metrics(context.folder.result(stage)))
 
 
-def _run_robustness(context: StudyContext, request: StudyRequest) -> None:
+def _run_robustness_sweep(context: StudyContext, request: StudyRequest) -> None:
     if request.robustness and context.folder.is_done(Stage.NOISY) and not context.folder.robustness.exists():
         context.console.rule("Robustness: rising noise levels")
         context.folder.save_robustness(sweep_noise_levels(context, request.seed))

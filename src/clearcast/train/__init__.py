@@ -1,1 +1,1 @@
-"""Recipes, and the Lightning modules that fit networks by them."""
+"""Training: recipes, data sets, splits, run directories, and the Lightning modules that fit networks."""

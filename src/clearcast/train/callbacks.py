@@ -1,4 +1,4 @@
-"""Lightning callbacks: seeding of each epoch, history file, best weights, progress line."""
+"""Lightning callbacks and MLflow tracking: seeding of each epoch, history file, best weights, progress line."""
 
 import csv
 import math
@@ -21,11 +21,13 @@ from clearcast.core.files import replace_file
 from clearcast.nn.weights import save_weights
 from clearcast.train.datasets import EPOCH_SEEDS
 
-_RANK_SEEDS = 2**52  # the distance of two processes
+_RANK_SEEDS = 2**52  # the distance of the seeds of two processes
+_EXPERIMENT = "clearcast"  # of MLflow
+_TIMEOUT = 5.0  # seconds; MLflow itself would retry for minutes
 
 
 class SeedEachEpoch(Callback):
-    """Seeds dropout from seed and epoch alone, so that a resumed run draws the same random numbers.
+    """Callback that seeds dropout from seed and epoch alone, so that a resumed run draws the same random numbers.
 
     In a distributed fit each process has a seed of its own.
     """
@@ -39,11 +41,11 @@ class SeedEachEpoch(Callback):
 
 
 class HistoryWriter(Callback):
-    """Keeps the metrics of every epoch, also in checkpoints, and writes them to a CSV file after each epoch."""
+    """Callback that keeps the metrics of every epoch, also in checkpoints, and writes them to a CSV file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._start = self._seconds = 0.0
+        self._start = self._training_seconds = 0.0
         self.epochs: list[dict[str, float]] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -60,12 +62,12 @@ class HistoryWriter(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Stop the clock; called by Lightning between the epoch's training and its evaluation."""
-        self._seconds = time.perf_counter() - self._start
+        self._training_seconds = time.perf_counter() - self._start
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Write the history; called by Lightning after the epoch's evaluation on held-out rows."""
-        measures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.epochs.append({"epoch": trainer.current_epoch + 1, "seconds": round(self._seconds, 3), **measures})
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.epochs.append({"epoch": trainer.current_epoch + 1, "seconds": round(self._training_seconds, 3), **metrics})
         if not trainer.is_global_zero:
             return
         with replace_file(self._path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
@@ -75,28 +77,28 @@ class HistoryWriter(Callback):
 
 
 class BestWeights(Callback):
-    """Writes the weights of the epoch with the lowest held-out loss.
+    """Callback that writes the weights of the epoch with the lowest held-out loss.
 
     Unlike Lightning's ``ModelCheckpoint`` it stores no paths, so that a run can be moved before it is resumed.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._least = math.inf
+        self._lowest_loss = math.inf
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint."""
-        return {"least": self._least}
+        return {"least": self._lowest_loss}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the state from a checkpoint."""
-        self._least = float(state_dict["least"])
+        self._lowest_loss = float(state_dict["least"])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the weights if they are the best so far; called by Lightning."""
         loss = float(trainer.callback_metrics["heldout_loss"])
-        if loss < self._least:
-            self._least = loss
+        if loss < self._lowest_loss:
+            self._lowest_loss = loss
             if trainer.is_global_zero:
                 save_weights(cast(nn.Module, pl_module.network), self._path)
 
@@ -111,7 +113,7 @@ class ProgressLine(Callback):
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("epochs  {task.fields[measures]}"),
+            TextColumn("epochs  {task.fields[metrics]}"),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
@@ -121,24 +123,20 @@ class ProgressLine(Callback):
         """Show the bar; called by Lightning."""
         epochs = trainer.max_epochs or 0
         self._bar.start()
-        self._task = self._bar.add_task(self._title, total=epochs, completed=trainer.current_epoch, measures="")
+        self._task = self._bar.add_task(self._title, total=epochs, completed=trainer.current_epoch, metrics="")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
         """Advance the bar or print a line; called by Lightning."""
         done, epochs = trainer.current_epoch + 1, trainer.max_epochs or 0
         named = {name.replace("_", " "): float(value) for name, value in sorted(trainer.callback_metrics.items())}
-        measures = ", ".join(f"{name} {value:.4f}" for name, value in named.items())
-        self._bar.update(self._task, completed=done, measures=measures)
+        metrics = ", ".join(f"{name} {value:.4f}" for name, value in named.items())
+        self._bar.update(self._task, completed=done, metrics=metrics)
         if not self._console.is_terminal and done * 10 // epochs != (done - 1) * 10 // epochs:
-            self._console.print(f"{self._title}: epoch {done}/{epochs}, {measures}", highlight=False, soft_wrap=True)
+            self._console.print(f"{self._title}: epoch {done}/{epochs}, {metrics}", highlight=False, soft_wrap=True)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Remove the bar; called by Lightning, also after an interruption."""
         self._bar.stop()
-
-
-_EXPERIMENT = "clearcast"
-_TIMEOUT = 5.0  # seconds; MLflow itself would retry for minutes
 
 
 class MlflowTracker:
@@ -156,21 +154,21 @@ class MlflowTracker:
     def __init__(self, uri: str, settings: Mapping[str, object]) -> None:
         self._uri = uri
         self._settings = dict(settings)
-        self._last: MLFlowLogger | None = None
+        self._logger: MLFlowLogger | None = None
         _require_server(uri)
         _require_store(uri)
 
     def logger(self, title: str) -> MLFlowLogger:
         """Make a logger for one network, a new MLflow run of this title."""
-        self._last = MLFlowLogger(experiment_name=_EXPERIMENT, run_name=title, tracking_uri=self._uri)
-        self._last.log_hyperparams(self._settings)
-        return self._last
+        self._logger = MLFlowLogger(experiment_name=_EXPERIMENT, run_name=title, tracking_uri=self._uri)
+        self._logger.log_hyperparams(self._settings)
+        return self._logger
 
     def finish(self, metrics: Mapping[str, float]) -> None:
         """Log the test metrics of the last network, unless its weights were only loaded."""
-        if self._last is not None:
-            self._last.log_metrics({f"test_{name}": value for name, value in metrics.items()})
-        self._last = None
+        if self._logger is not None:
+            self._logger.log_metrics({f"test_{name}": value for name, value in metrics.items()})
+        self._logger = None
 
 
 def _require_server(uri: str) -> None:

@@ -1,4 +1,8 @@
-"""Training targets from a sheet, one table per task: noisy -> ok/defect, noisy -> noise type, noisy -> reference."""
+"""Training data: targets from a sheet, data sets, samplers and loaders, and sharding of batches.
+
+Targets map noisy images to ok or defect, to noise types, or to reference images. Data sets read rows of a sheet, or
+make the batch of each step from random numbers. All loaders give the same batches when training is resumed.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +23,14 @@ from clearcast.noise.registry import NoiseType
 from clearcast.types import Label
 
 LABEL_CLASSES = (Label.OK.value, Label.DEFECT.value)  # class order in the whole package; defect is the positive class
+EPOCH_STEPS = 50  # steps; after each epoch the fit is validated and saved as a checkpoint
+EPOCH_SEEDS = 1_000_003  # the distance of two seeds: no two of them share an epoch's order
+_PREFETCHED = 3  # batches made in advance
+_THREADS = 2
+_HELDOUT_STEP = 2**40  # the seed of a held-out batch: a number that no step has
+
+TensorBatch = tuple[Tensor, ...]
+MakeBatch = Callable[[np.random.Generator], TensorBatch]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +51,21 @@ class DenoisingTargets:
 
 
 def make_label_targets(sheet: Sheet) -> ClassificationTargets:
-    """Return the targets ok or defect of the noisy images."""
+    """Make the targets ok or defect of the noisy images."""
     targets = tuple(LABEL_CLASSES.index(row.label) for row in _valid_rows(sheet) if row.label)
     return ClassificationTargets(images=_noisy_paths(sheet), targets=targets, classes=LABEL_CLASSES)
 
 
 def make_noise_type_targets(sheet: Sheet) -> ClassificationTargets:
-    """Return the noise types of the noisy images. Classes are those in the sheet, in the order of ``NoiseType``."""
+    """Make the noise-type targets of the noisy images. Classes are in the order of ``NoiseType``."""
     present = {row.noise_type for row in _valid_rows(sheet)}
-    classes = tuple(kind.value for kind in NoiseType if kind in present)
+    classes = tuple(noise_type.value for noise_type in NoiseType if noise_type in present)
     targets = tuple(classes.index(row.noise_type) for row in sheet.rows if row.noise_type)
     return ClassificationTargets(images=_noisy_paths(sheet), targets=targets, classes=classes)
 
 
 def make_denoising_targets(sheet: Sheet) -> DenoisingTargets:
-    """Return the references of the noisy images."""
+    """Make the targets of denoising: the references of the noisy images."""
     references = tuple(sheet.resolve(row.reference) for row in _valid_rows(sheet))
     return DenoisingTargets(images=_noisy_paths(sheet), references=references)
 
@@ -70,30 +82,6 @@ def _valid_rows(sheet: Sheet) -> tuple[SheetRow, ...]:
             f"{bad[0].problems[0]}; see all with 'clearcast check'"
         )
     return sheet.rows
-
-
-def process_rank() -> int:
-    """Return the rank of this process in a distributed fit; 0 without one."""
-    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
-
-
-def is_worker_rank() -> bool:
-    """Return whether this process is a worker of a distributed fit: it writes nothing and ends with the fit."""
-    return int(os.environ.get("LOCAL_RANK", "0")) > 0
-
-
-def shard_batch(tensor: Tensor, number: int, total: int) -> Tensor:
-    """Take every ``total``-th row of a batch from row ``number`` on; if there is none, the first row, with weight 0.
-
-    >>> [shard_batch(torch.arange(3), number, 2).tolist() for number in (0, 1)]
-    [[0, 2], [1]]
-    """
-    return tensor[number::total] if number < len(tensor) else tensor[:1]
-
-
-TensorBatch = tuple[Tensor, ...]
-
-EPOCH_SEEDS = 1_000_003  # the distance of two seeds: no two of them share an epoch's order
 
 
 class ClassDataset(Dataset[TensorBatch]):
@@ -167,24 +155,16 @@ def _loader(dataset: Any, batch: int, sampler: Sampler[int] | None) -> DataLoade
     # No worker processes: images come decoded from memory, or from the cache's own threads.
     # Its own generator: a loader draws from it at each start, which must not change the random numbers of dropout.
     return DataLoader(
-        dataset, batch_size=batch, sampler=sampler, collate_fn=_as_is, generator=torch.Generator().manual_seed(0)
+        dataset, batch_size=batch, sampler=sampler, collate_fn=_identity, generator=torch.Generator().manual_seed(0)
     )
 
 
-def _as_is(batch: Any) -> Any:  # noqa: ANN401
+def _identity(batch: Any) -> Any:  # noqa: ANN401
     return batch
 
 
-EPOCH_STEPS = 50  # steps; after each epoch the fit is validated and saved as a checkpoint
-_AHEAD = 3  # batches made in advance
-_THREADS = 2
-_HELDOUT_STEP = 2**40  # the seed of a held-out batch: a number that no step has
-
-MakeBatch = Callable[[np.random.Generator], TensorBatch]
-
-
 class SeededStepDataset(Dataset[TensorBatch]):
-    """Makes the batch of a step, and in threads the batches of the next steps."""
+    """Data set that makes the batch of a step, and in threads the batches of the next steps."""
 
     def __init__(self, make: MakeBatch, seed: int) -> None:
         self._make = make
@@ -194,19 +174,20 @@ class SeededStepDataset(Dataset[TensorBatch]):
 
     def __getitem__(self, step: int) -> TensorBatch:
         """Return the batch of a step."""
-        for ahead in range(step, step + _AHEAD):
-            if ahead not in self._pending:
-                self._pending[ahead] = self._pool.submit(self._make_batch, ahead)
+        for future_step in range(step, step + _PREFETCHED):
+            if future_step not in self._pending:
+                self._pending[future_step] = self._pool.submit(self._make_batch, future_step)
         batch = self._pending.pop(step).result()
         self._pending = {number: pending for number, pending in self._pending.items() if number > step}
         return batch
 
     def _make_batch(self, step: int) -> TensorBatch:
-        return self._make(np.random.default_rng((self._seed, step, *([process_rank()] if process_rank() else []))))
+        rank = _process_rank()
+        return self._make(np.random.default_rng((self._seed, step, *([rank] if rank else []))))
 
 
-class StepSampler(Sampler[int]):
-    """The numbers of an epoch's steps."""
+class _StepSampler(Sampler[int]):
+    """Sampler of the numbers of an epoch's steps."""
 
     def __init__(self) -> None:
         self._epoch = 0
@@ -227,7 +208,7 @@ def step_loader(make: MakeBatch, seed: int) -> DataLoader[TensorBatch]:
     return DataLoader(
         SeededStepDataset(make, seed),
         batch_size=None,
-        sampler=StepSampler(),
+        sampler=_StepSampler(),
         generator=torch.Generator().manual_seed(0),
     )
 
@@ -247,3 +228,22 @@ class _FixedBatches(Dataset[TensorBatch]):
 
     def __getitem__(self, index: int) -> TensorBatch:
         return self._batches[index]
+
+
+def shard_batch(tensor: Tensor, number: int, total: int) -> Tensor:
+    """Take every ``total``-th row of a batch from row ``number`` on; if there is none, the first row, with weight 0.
+
+    >>> [shard_batch(torch.arange(3), number, 2).tolist() for number in (0, 1)]
+    [[0, 2], [1]]
+    """
+    return tensor[number::total] if number < len(tensor) else tensor[:1]
+
+
+def _process_rank() -> int:
+    """Return the rank of this process in a distributed fit; 0 without one."""
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
+def is_worker_rank() -> bool:
+    """Return whether this process is a worker of a distributed fit: it writes nothing and ends with the fit."""
+    return int(os.environ.get("LOCAL_RANK", "0")) > 0

@@ -1,4 +1,8 @@
-"""Distillation: fit the student encoder to extract from noisy images the backbone's features of noise-free ones."""
+"""Distillation: fit the student encoder to extract from noisy images the teacher's features of noise-free ones.
+
+The teacher is the whole backbone. Its features come from a feature cache of noise-free views; each batch pairs them
+with noisy versions of the same views.
+"""
 
 import math
 from collections.abc import Sequence
@@ -39,19 +43,21 @@ DISTILLATION_BATCH = 8  # images
 DISTILLATION_RATE = 6e-4  # learning rate
 _HELDOUT = 4  # batches
 _SAMPLES = 128  # rows that feature scales are estimated from
-_LEAST_SCALE = 0.05  # added to the scale of a channel, which may be nearly constant
-_PAIRS = 0.5  # probability that an image without augmentation comes with the sheet's own noise
-_SCARRED = 0.35  # probability of synthetic defects on an augmented image
+_MIN_SCALE = 0.05  # added to the scale of a channel, which may be nearly constant
+_SHEET_PAIR = 0.5  # probability that an image without augmentation comes with the sheet's own noise
+_DEFECTS = 0.35  # probability of synthetic defects on an augmented image
 _EXTREMES, _TYPE, _LEVEL = 0.3, 0.3, 0.3  # loss weights; those of the features are 1
-_FIELD, _LONGEST_FIELD = 128, 512  # pixels of the shorter side and, at most, of the longer side to find the wave in
+_WAVES_SIDE = 128  # pixels of the shorter side that waves are resized to, to find the strongest
+_MAX_WAVES_SIDE = 512  # pixels of the longer side, at most
 _LARGEST = 1024  # pixels a side; larger images are shrunk before augmentation and degradation
-_LEAST_WAVES = 1e-3  # root mean square on the 0..1 scale below which periodic noise has no direction
+_MIN_WAVES = 1e-3  # root mean square on the 0..1 scale below which periodic noise has no direction
 
-NoiseLevels = NDArray[np.float32]
+_NoiseLevels = NDArray[np.float32]
+"""Targets of ``StudentOutput.raw_levels``, float32 (``RAW_LEVELS``,); NaN if unknown."""
 
 
 class NoiseFreeViews:
-    """Noise-free views of rows, which the teacher extracts features from; see ``seeing.MakeView``.
+    """Noise-free views of rows, which the teacher extracts features from; a ``MakeView``.
 
     View 0 is the image itself, the others are augmentations of it, some with synthetic defects.
 
@@ -76,12 +82,12 @@ class NoiseFreeViews:
         """Make a view of a row at the image's own size, at which noise is added."""
         path = self.pairs[row].clean
         assert path, "distillation needs a noise-free image of each row"
-        clean = _bounded(imaging.load_image(path, self.channels))
+        clean = _limit_size(imaging.load_image(path, self.channels))
         if view == 0:
             return clean
         rng = np.random.default_rng((self._seed, row, view))
-        varied = augment_image(clean, rng)
-        return add_synthetic_defects(varied, rng) if rng.random() < _SCARRED else varied
+        augmented = augment_image(clean, rng)
+        return add_synthetic_defects(augmented, rng) if rng.random() < _DEFECTS else augmented
 
 
 class NoisyViews:
@@ -111,7 +117,7 @@ class NoisyViews:
         image = imaging.load_image(path, self._channels)
         rng = np.random.default_rng((self._seed, row, view))
         if pair.clean and (view >= 2 or (view == 0 and not pair.noisy)):
-            clean = _bounded(image)
+            clean = _limit_size(image)
             image = degrade(augment_image(clean, rng) if view >= 2 else clean, rng).noisy
         return resize_for_student(image, self._shape)
 
@@ -119,7 +125,7 @@ class NoisyViews:
 class FeatureScales(NamedTuple):
     """Feature scales: standard deviations over images, by which feature errors are divided.
 
-    ``fine`` and ``coarse`` float (channels, 1, 1), ``extremes`` float (``judge.EXTREME_FEATURES``,).
+    ``fine`` and ``coarse`` float (channels, 1, 1), ``extremes`` float (``EXTREME_FEATURES``,).
     """
 
     fine: Tensor
@@ -134,27 +140,28 @@ class StudentModule(AnnealedModule):
     error of the noise levels.
 
     A batch is: noisy images, uint8 (batch, height, width, depth); their noise statistics, see ``noise_statistics_of``;
-        the
-    teacher's features of the noise-free images, float16, fine and coarse (batch, channels, h, w), and their extremes,
-    float; noise types, int64 (batch,); noise levels, float (batch, ``RAW_LEVELS``), NaN if unknown.
+    the teacher's features of the noise-free images, float16, fine and coarse (batch, channels, h, w), and their
+    extremes, float; noise types, int64 (batch,); noise levels, float (batch, ``RAW_LEVELS``), NaN if unknown.
 
     Args:
         network: the student encoder.
-        spreads: scales of the teacher's features.
+        feature_scales: of the teacher's features.
         learning_rate, steps: see ``AnnealedModule``.
     """
 
     memory_format = torch.channels_last
     network: StudentEncoder
 
-    def __init__(self, network: StudentEncoder, spreads: FeatureScales, *, learning_rate: float, steps: int) -> None:
+    def __init__(
+        self, network: StudentEncoder, feature_scales: FeatureScales, *, learning_rate: float, steps: int
+    ) -> None:
         super().__init__(network, learning_rate=learning_rate, steps=steps)
-        for name, scale in spreads._asdict().items():
+        for name, scale in feature_scales._asdict().items():
             self.register_buffer(f"scale_of_{name}", scale, persistent=False)
 
-    def measures(self, batch: TensorBatch) -> dict[str, Tensor]:
+    def compute_metrics(self, batch: TensorBatch) -> dict[str, Tensor]:
         """Compute the loss, the error of the features as a share of their variance, and the noise type's accuracy."""
-        noisy, noise_statistics, *targets, kinds, levels = batch
+        noisy, noise_statistics, *targets, noise_types, levels = batch
         output = self.network(self.inputs(noisy), noise_statistics)
         features = dict(zip(FeatureScales._fields, (*output.features, minmax_pool(output.features)), strict=True))
         errors = {
@@ -162,9 +169,9 @@ class StudentModule(AnnealedModule):
             for name, target in zip(FeatureScales._fields, targets, strict=True)
         }
         loss = errors["fine"] + errors["coarse"] + _EXTREMES * errors["extremes"]
-        loss = loss + _TYPE * functional.cross_entropy(output.scores, kinds)
+        loss = loss + _TYPE * functional.cross_entropy(output.scores, noise_types)
         loss = loss + _LEVEL * masked_mean_absolute_error(output.raw_levels, levels)
-        accuracy = (output.scores.argmax(dim=1) == kinds).float().mean()
+        accuracy = (output.scores.argmax(dim=1) == noise_types).float().mean()
         return {"loss": loss, "features": (errors["fine"] + errors["coarse"]) / 2, "noise_type": accuracy}
 
 
@@ -182,14 +189,14 @@ class DistillationBatches:
 
     def batch(self, rng: np.random.Generator) -> TensorBatch:
         """Make a batch; see ``StudentModule``."""
-        images, noise_statistics, rows, kinds, levels = [], [], [], [], []
+        images, noise_statistics, rows, noise_types, levels = [], [], [], [], []
         view = int(rng.integers(len(self.features)))  # one for the whole batch, whose features are in one file
         for row in rng.integers(len(self._views.pairs), size=DISTILLATION_BATCH).tolist():
-            noisy, kind, row_levels = self._sample(row, view, rng)
+            noisy, noise_type, row_levels = self._sample(row, view, rng)
             images.append(resize_for_student(noisy, self._views.shape).reshape(*self._views.shape, -1))
-            noise_statistics.append(noise_statistics_of(to_planes(noisy))[0])
+            noise_statistics.append(noise_statistics_of(_to_planes(noisy))[0])
             rows.append(row)
-            kinds.append(kind)
+            noise_types.append(noise_type)
             levels.append(row_levels)
         targets = self.features[view]
         return (
@@ -198,14 +205,14 @@ class DistillationBatches:
             torch.from_numpy(targets.fine[rows]),
             torch.from_numpy(targets.coarse[rows]),
             torch.from_numpy(targets.extremes[rows]),
-            torch.tensor(kinds),
+            torch.tensor(noise_types),
             torch.from_numpy(np.stack(levels)),
         )
 
-    def _sample(self, row: int, view: int, rng: np.random.Generator) -> tuple[ImageArray, int, NoiseLevels]:
+    def _sample(self, row: int, view: int, rng: np.random.Generator) -> tuple[ImageArray, int, _NoiseLevels]:
         """Sample a noisy image at full size, the index of its noise type, and its noise levels."""
         pair = self._views.pairs[row]
-        if view == 0 and pair.noisy and pair.noise_type and rng.random() < _PAIRS:
+        if view == 0 and pair.noisy and pair.noise_type and rng.random() < _SHEET_PAIR:
             noisy = imaging.load_image(pair.noisy, self._views.channels)
             return noisy, TRAINED_NOISE_TYPES.index(pair.noise_type), np.full(RAW_LEVELS, np.nan, np.float32)
         sample = degrade(self._views.full_size(row, view), rng)
@@ -215,15 +222,15 @@ class DistillationBatches:
 
 
 def fit_student(
-    glance: StudentEncoder, lessons: DistillationBatches, folder: Path, *, steps: int, config: TrainerConfig
+    student: StudentEncoder, batches: DistillationBatches, folder: Path, *, steps: int, config: TrainerConfig
 ) -> FitRecord:
     """Fit the student encoder in ``folder``; resumes an interrupted call.
 
     Args:
-        glance: fitted in place.
-        lessons: the batches to learn from.
+        student: fitted in place.
+        batches: the batches to learn from.
         folder: for checkpoints.
-        steps: a multiple of ``EPOCH``.
+        steps: a multiple of ``EPOCH_STEPS``.
         config: of the trainer.
 
     Raises:
@@ -232,10 +239,10 @@ def fit_student(
     """
     return fit_network(
         StudentModule(
-            glance, estimate_feature_scales(lessons.features[0]), learning_rate=DISTILLATION_RATE, steps=steps
+            student, estimate_feature_scales(batches.features[0]), learning_rate=DISTILLATION_RATE, steps=steps
         ),
-        step_loader(lessons.batch, config.seed),
-        heldout_loader(lessons.batch, config.seed, _HELDOUT),
+        step_loader(batches.batch, config.seed),
+        heldout_loader(batches.batch, config.seed, _HELDOUT),
         folder,
         settings=FitSettings(learning_rate=DISTILLATION_RATE, batch=DISTILLATION_BATCH, epochs=steps // EPOCH_STEPS),
         title="Student encoder",
@@ -247,12 +254,13 @@ def estimate_feature_scales(features: CachedFeatures) -> FeatureScales:
     """Estimate the scales of cached features."""
     rows = len(features.fine)
     _, deviation = channel_moments(features.features(np.arange(0, rows, max(1, rows // _SAMPLES))))
-    local, fine = deviation[:, None, None] + _LEAST_SCALE, features.fine.shape[1]
-    extreme = torch.from_numpy(features.extremes.std(axis=0))
-    return FeatureScales(local[:fine], local[fine:], extreme + 2 * _LEAST_SCALE)
+    scales, fine = deviation[:, None, None] + _MIN_SCALE, features.fine.shape[1]
+    extremes = torch.from_numpy(features.extremes.std(axis=0))
+    return FeatureScales(scales[:fine], scales[fine:], extremes + 2 * _MIN_SCALE)
 
 
-def _bounded(image: ImageArray) -> ImageArray:
+def _limit_size(image: ImageArray) -> ImageArray:
+    """Shrink an image that is larger than ``_LARGEST`` on a side."""
     height, width = image.shape[:2]
     scale = _LARGEST / max(height, width)
     return imaging.resize_image(image, round(scale * height), round(scale * width)) if scale < 1 else image
@@ -262,29 +270,29 @@ def resize_for_student(image: ImageArray, shape: tuple[int, int]) -> ImageArray:
     """Resize an image as the student classifier does, and round to grey levels."""
     if image.shape[:2] == shape:
         return image
-    resized = resize_linear(to_planes(image), shape)[0].permute(1, 2, 0)
+    resized = resize_linear(_to_planes(image), shape)[0].permute(1, 2, 0)
     return resized.round().clamp(0, 255).to(torch.uint8).reshape(*shape, *image.shape[2:]).numpy()
 
 
-def to_planes(image: ImageArray) -> Tensor:
+def _to_planes(image: ImageArray) -> Tensor:
     """Convert an image to a batch of one, float (1, depth, height, width) in 0..255."""
     pixels = torch.from_numpy(np.ascontiguousarray(image)).reshape(*image.shape[:2], -1)
     return pixels.permute(2, 0, 1)[None].float()
 
 
-def _level_targets(noise_levels: Sequence[float | None], waves: NDArray[np.float32]) -> NoiseLevels:
+def _level_targets(noise_levels: Sequence[float | None], waves: NDArray[np.float32]) -> _NoiseLevels:
     """Compute the targets of ``StudentOutput.raw_levels``; the direction is NaN without periodic noise."""
     levels = np.full(RAW_LEVELS, np.nan, np.float32)
     power = float(waves.std())
     levels[: -len(WAVE_NUMBERS)] = np.array(noise_levels, np.float64) / STUDENT_LEVEL_UNIT  # None becomes NaN
     levels[-len(WAVE_NUMBERS)] = power / STUDENT_LEVEL_UNIT
-    if power <= _LEAST_WAVES:
+    if power <= _MIN_WAVES:
         return levels
-    rows, columns = (min(side, _LONGEST_FIELD, _FIELD * side // min(waves.shape)) for side in waves.shape)
-    field = np.asarray(cv2.resize(waves, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
-    found = find_strongest_cycles(field)
-    if found and (cycles := math.hypot(*found[1:])):
-        turn = 2 * math.atan2(*found[1:])
+    rows, columns = (min(side, _MAX_WAVES_SIDE, _WAVES_SIDE * side // min(waves.shape)) for side in waves.shape)
+    resized = np.asarray(cv2.resize(waves, (columns, rows), interpolation=cv2.INTER_AREA), np.float32)
+    strongest = find_strongest_cycles(resized)
+    if strongest and (cycles := math.hypot(*strongest[1:])):
+        turn = 2 * math.atan2(*strongest[1:])
         levels[1 - len(WAVE_NUMBERS) :] = (
             math.log2(cycles) / CYCLES_UNIT,
             TURN_UNIT * math.cos(turn),

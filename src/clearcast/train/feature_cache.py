@@ -29,8 +29,8 @@ _BATCH = 8  # images
 class CachedFeatures:
     """Cached features of one view of all rows.
 
-    ``fine`` and ``coarse`` are those of ``backbone.BackboneFeatures``, memory-mapped float16 (rows, channels, h, w);
-    ``extremes`` is float32 (rows, ``judge.EXTREME_FEATURES``).
+    ``fine`` and ``coarse`` are those of ``BackboneFeatures``, memory-mapped float16 (rows, channels, h, w);
+    ``extremes`` is float32 (rows, ``EXTREME_FEATURES`` of ``nn.defect_classifier``).
     """
 
     fine: NDArray[np.float16]
@@ -44,7 +44,7 @@ class CachedFeatures:
 
 def cache_features(
     backbone: FeatureExtractor,
-    view_of: MakeView,
+    make_view: MakeView,
     *,
     view: int,
     rows: int,
@@ -56,7 +56,7 @@ def cache_features(
 
     Args:
         backbone: the feature extractor.
-        view_of: makes the images.
+        make_view: makes the images.
         view: number of the view.
         rows: number of rows.
         folder: for the cache; must be for these images and this backbone alone.
@@ -69,16 +69,16 @@ def cache_features(
             temporary = [stack.enter_context(replace_file(path)) for path in paths]
             files: list[NDArray[np.generic]] = []
             for first in range(0, rows, _BATCH):
-                batch = np.stack([view_of(row, view) for row in range(first, min(first + _BATCH, rows))])
-                values = _extract(backbone, batch, device)
-                files = files or [_create_file(path, rows, each) for path, each in zip(temporary, values, strict=True)]
-                for file, each in zip(files, values, strict=True):
-                    file[first : first + len(batch)] = each
-                progress(first + len(batch), rows)
+                images = np.stack([make_view(row, view) for row in range(first, min(first + _BATCH, rows))])
+                arrays = _extract(backbone, images, device)
+                files = files or [_create_file(path, rows, each) for path, each in zip(temporary, arrays, strict=True)]
+                for file, array in zip(files, arrays, strict=True):
+                    file[first : first + len(images)] = array
+                progress(first + len(images), rows)
             files.clear()  # closes the files before they are moved into place
     progress(rows, rows)
-    fine, coarse, extreme = paths
-    return CachedFeatures(fine=np.load(fine, "r"), coarse=np.load(coarse, "r"), extremes=np.load(extreme))
+    fine, coarse, extremes = paths
+    return CachedFeatures(fine=np.load(fine, "r"), coarse=np.load(coarse, "r"), extremes=np.load(extremes))
 
 
 @torch.inference_mode()

@@ -1,7 +1,7 @@
-"""Linear probes: fit the global and the local head of the defect classifier on cached features.
+"""Linear probes: fit the defect head on cached features, and calibrate it by cross-validation over groups.
 
-Arguments of both: ``rows`` are the rows to learn from, ``defect`` (rows,) their labels, and ``shares`` (rows,) their
-weights, which sum to 1.
+The global probe is a logistic regression on the extremes of each channel. The local probe is fitted by gradient steps
+through log-mean-exp pooling. Threshold and temperature follow from cross-validated log-odds.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,110 +24,17 @@ from clearcast.nn.defect_classifier import POOLING_SHARPNESS, DefectHead, log_me
 from clearcast.train.feature_cache import CachedFeatures, MakeView, cache_features
 from clearcast.types import Label
 
-Float64Array = NDArray[np.float64]
-RowIndices = NDArray[np.int64]
+_Float64Array = NDArray[np.float64]
+_RowIndices = NDArray[np.int64]
 
 _DECAY = 0.03  # of the global head: times the sum of squared weights of the standardised extremes
 _LBFGS_STEPS = 80
 _STEPS, _FEATURE_BATCH, _RATE = 300, 32, 3e-3  # of the local head
 _LOCAL_DECAY, _DROPOUT, _WARMUP_SHARE = 0.3, 0.3, 0.15
 _SCALE_ROWS = 128  # rows that the scales of the channels are estimated from
-_LEAST_SCALE = 1e-3  # added to standard deviations that may be 0
-
-
-def fit_global_probe(
-    head: DefectHead,
-    features: Sequence[CachedFeatures],
-    rows: RowIndices,
-    defect: NDArray[np.bool_],
-    shares: Float64Array,
-) -> None:
-    """Fit the global head: logistic regression on standardised extremes of all views, a convex problem."""
-    values = torch.from_numpy(np.concatenate([view.extremes[rows] for view in features])).double()
-    mean, scale = values.mean(dim=0), values.std(dim=0, correction=0) + _LEAST_SCALE
-    values = (values - mean) / scale  # (views * rows, EXTREMES)
-    signs = torch.from_numpy(np.where(defect, 1.0, -1.0)).repeat(len(features))
-    weights = torch.from_numpy(shares).repeat(len(features)) / len(features)
-    slope = torch.zeros(values.shape[1], dtype=torch.float64, requires_grad=True)
-    offset = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([slope, offset], max_iter=_LBFGS_STEPS, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = weights @ functional.softplus(-signs * (values @ slope + offset)) + _DECAY * slope.square().sum()
-        torch.autograd.backward(loss)
-        return loss
-
-    step: Callable[[Callable[[], Tensor]], object] = optimizer.step  # which PyTorch leaves untyped
-    step(closure)
-    with torch.no_grad():
-        head.global_head.weight.copy_((slope / scale)[None])
-        head.global_head.bias.copy_(offset - (slope / scale) @ mean)
-
-
-def fit_local_probe(
-    head: DefectHead,
-    features: Sequence[CachedFeatures],
-    rows: RowIndices,
-    defect: NDArray[np.bool_],
-    shares: Float64Array,
-    seed: int,
-) -> None:
-    """Fit the local head from image labels, by AdamW through log-mean-exp pooling, with dropout of channels.
-
-    It is fitted as if it were the whole logit with sharpness 1, and then counts half: it adds the place of a defect to
-    the global head rather than its presence.
-    """
-    rng = np.random.default_rng(seed)
-    mean, scale = channel_moments(features[0].features(rows[:: max(len(rows) // _SCALE_ROWS, 1)]))
-    slope = torch.zeros_like(mean, requires_grad=True)
-    offset = torch.zeros(1, requires_grad=True)
-    optimizer = torch.optim.AdamW([slope, offset], _RATE, weight_decay=_LOCAL_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=_STEPS, pct_start=_WARMUP_SHARE)
-    for _ in range(_STEPS):
-        drawn = rng.choice(len(rows), _FEATURE_BATCH, p=shares)
-        batch = features[int(rng.integers(len(features)))].features(rows[drawn])
-        kept = torch.from_numpy((rng.random(len(mean)) >= _DROPOUT) / (1 - _DROPOUT)).float()
-        scaled = slope * kept / scale
-        logits = POOLING_SHARPNESS * log_mean_exp_pool(
-            _local_evidence(batch, scaled, offset - scaled @ mean) / POOLING_SHARPNESS
-        )
-        loss = functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(defect[drawn]).float())
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        scaled = slope / scale / POOLING_SHARPNESS
-        fine = head.fine.in_channels
-        head.fine.weight.copy_(scaled[None, :fine, None, None])
-        head.coarse.weight.copy_(scaled[None, fine:, None, None])
-        assert head.coarse.bias is not None
-        head.coarse.bias.copy_(offset / POOLING_SHARPNESS - scaled @ mean)
-
-
-def _local_evidence(features: BackboneFeatures, slope: Tensor, offset: Tensor) -> Tensor:
-    """Compute the evidence of a local head with these weights, float (n, h, w)."""
-    channels = features.fine.shape[1]
-    fine, coarse = _project(features.fine, slope[:channels]), _project(features.coarse, slope[channels:])
-    return (fine + upsample_nearest(coarse, fine))[:, 0] + offset
-
-
-def _project(channels: Tensor, weights: Tensor) -> Tensor:
-    """Convolve 1x1 to one channel, as a matrix product, which trains five times as fast on a CPU."""
-    count, _, height, width = channels.shape
-    return torch.bmm(weights.expand(count, 1, -1), channels.flatten(2)).reshape(count, 1, height, width)
-
-
-def channel_moments(features: BackboneFeatures) -> tuple[Tensor, Tensor]:
-    """Compute mean and standard deviation of each channel, fine channels first."""
-    channels = [values.transpose(0, 1).flatten(1) for values in features]
-    means = torch.cat([each.mean(dim=1) for each in channels])
-    return means, torch.cat([each.std(dim=1) + _LEAST_SCALE for each in channels])
-
-
+_MIN_SCALE = 1e-3  # added to standard deviations that may be 0
 _FOLDS = 5
-_BATCH = 32  # images
+_BATCH = 32  # images, for predictions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +48,7 @@ class FittedClassifier:
     """
 
     head: DefectHead
-    logits: Float64Array | None
+    logits: _Float64Array | None
     temperature: float
     threshold: float
 
@@ -149,7 +56,7 @@ class FittedClassifier:
 def fit_defect_head(
     labels: Sequence[Label],
     groups: Sequence[str],
-    view_of: MakeView,
+    make_view: MakeView,
     *,
     backbone: FeatureExtractor,
     folder: Path,
@@ -163,7 +70,7 @@ def fit_defect_head(
     Args:
         labels: of each row.
         groups: the group (part) of each row.
-        view_of: makes the images; see ``MakeView``.
+        make_view: makes the images; see ``MakeView``.
         backbone: the feature extractor; it is not changed.
         folder: of the feature cache, about 0.33 MB a view of 512 x 512 pixels. Views that an earlier call finished are
             read from it, so it must be for these images and this backbone alone.
@@ -181,7 +88,7 @@ def fit_defect_head(
             f"all {len(defect)} rows to learn from are {'defect' if len(defect) and defect.all() else 'ok'}; expected "
             "images of both labels: add some to the sheet, or correct the labels"
         )
-    features = _extract_views(backbone, view_of, len(defect), views, folder, device, progress)
+    features = _extract_views(backbone, make_view, len(defect), views, folder, device, progress)
     targets = _Targets(defect, np.unique(np.asarray(groups), return_inverse=True)[1])
     logits = _cross_validate(features, targets, seed)
     head = _fit_head(features, targets, np.arange(len(defect)), seed)
@@ -195,7 +102,7 @@ def fit_defect_head(
     )
 
 
-def most_accurate_threshold(logits: Float64Array, defect: NDArray[np.bool_]) -> float:
+def most_accurate_threshold(logits: _Float64Array, defect: NDArray[np.bool_]) -> float:
     """Choose the threshold with the fewest errors; of several the one nearest to 0. Logits above it mean defect.
 
     Raises:
@@ -214,9 +121,9 @@ class _Targets:
     """Labels and group indices of rows."""
 
     defect: NDArray[np.bool_]
-    groups: RowIndices
+    groups: _RowIndices
 
-    def weights(self, rows: RowIndices) -> Float64Array:
+    def weights(self, rows: _RowIndices) -> _Float64Array:
         """Compute weights of some rows, 1 on average: labels weigh the same, a group as the root of its row count.
 
         Several images of a part carry less information than images of as many parts, and more than one image.
@@ -231,7 +138,7 @@ class _Targets:
 
 def _extract_views(
     backbone: FeatureExtractor,
-    view_of: MakeView,
+    make_view: MakeView,
     rows: int,
     views: int,
     folder: Path,
@@ -249,12 +156,12 @@ def _extract_views(
                 progress(before + done, views * rows)
 
         features.append(
-            cache_features(backbone, view_of, view=view, rows=rows, folder=folder, device=device, progress=report)
+            cache_features(backbone, make_view, view=view, rows=rows, folder=folder, device=device, progress=report)
         )
     return features
 
 
-def _cross_validate(features: list[CachedFeatures], targets: _Targets, seed: int) -> Float64Array | None:
+def _cross_validate(features: list[CachedFeatures], targets: _Targets, seed: int) -> _Float64Array | None:
     """Compute the logits of view 0 of each row by a head that was not fitted on its group; None if impossible."""
     fewest = min(len(np.unique(targets.groups[targets.defect == label])) for label in (False, True))
     folds = min(_FOLDS, fewest)
@@ -275,15 +182,122 @@ def _cross_validate(features: list[CachedFeatures], targets: _Targets, seed: int
 
 
 @torch.inference_mode()
-def _predict(head: DefectHead, features: CachedFeatures, rows: RowIndices) -> Float64Array:
+def _predict(head: DefectHead, features: CachedFeatures, rows: _RowIndices) -> _Float64Array:
     batches = [head(features.features(rows[first : first + _BATCH])).logit for first in range(0, len(rows), _BATCH)]
     return np.asarray(torch.cat(batches).double().numpy(), np.float64)
 
 
-def _fit_head(features: list[CachedFeatures], targets: _Targets, rows: RowIndices, seed: int) -> DefectHead:
+def _fit_head(features: list[CachedFeatures], targets: _Targets, rows: _RowIndices, seed: int) -> DefectHead:
     weights = targets.weights(rows)
     shares = weights / weights.sum()
     head = DefectHead()
-    fit_global_probe(head, features, rows, targets.defect[rows], shares)
-    fit_local_probe(head, features, rows, targets.defect[rows], shares, seed)
+    _fit_global_probe(head, features, rows, targets.defect[rows], shares)
+    _fit_local_probe(head, features, rows, targets.defect[rows], shares, seed)
     return head.eval()
+
+
+def _fit_global_probe(
+    head: DefectHead,
+    features: Sequence[CachedFeatures],
+    rows: _RowIndices,
+    defect: NDArray[np.bool_],
+    shares: _Float64Array,
+) -> None:
+    """Fit the global head: logistic regression on standardised extremes of all views, a convex problem.
+
+    Args:
+        head: its global head is fitted in place.
+        features: of each view of all rows.
+        rows: indices of the rows to learn from.
+        defect: bool (rows,), their labels.
+        shares: float (rows,), their weights, which sum to 1.
+    """
+    values = torch.from_numpy(np.concatenate([view.extremes[rows] for view in features])).double()
+    mean, scale = values.mean(dim=0), values.std(dim=0, correction=0) + _MIN_SCALE
+    values = (values - mean) / scale  # (views * rows, EXTREMES)
+    signs = torch.from_numpy(np.where(defect, 1.0, -1.0)).repeat(len(features))
+    weights = torch.from_numpy(shares).repeat(len(features)) / len(features)
+    slope = torch.zeros(values.shape[1], dtype=torch.float64, requires_grad=True)
+    offset = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([slope, offset], max_iter=_LBFGS_STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = weights @ functional.softplus(-signs * (values @ slope + offset)) + _DECAY * slope.square().sum()
+        torch.autograd.backward(loss)
+        return loss
+
+    step: Callable[[Callable[[], Tensor]], object] = optimizer.step  # which PyTorch leaves untyped
+    step(closure)
+    with torch.no_grad():
+        head.global_head.weight.copy_((slope / scale)[None])
+        head.global_head.bias.copy_(offset - (slope / scale) @ mean)
+
+
+def _fit_local_probe(
+    head: DefectHead,
+    features: Sequence[CachedFeatures],
+    rows: _RowIndices,
+    defect: NDArray[np.bool_],
+    shares: _Float64Array,
+    seed: int,
+) -> None:
+    """Fit the local head from image labels, by AdamW through log-mean-exp pooling, with dropout of channels.
+
+    It is fitted as if it were the whole logit with sharpness 1, and then counts half: it adds the place of a defect to
+    the global head rather than its presence.
+
+    Args:
+        head: its local head is fitted in place.
+        features, rows, defect, shares: see ``_fit_global_probe``.
+        seed: for the samples and the dropout.
+    """
+    rng = np.random.default_rng(seed)
+    mean, scale = channel_moments(features[0].features(rows[:: max(len(rows) // _SCALE_ROWS, 1)]))
+    slope = torch.zeros_like(mean, requires_grad=True)
+    offset = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.AdamW([slope, offset], _RATE, weight_decay=_LOCAL_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=_STEPS, pct_start=_WARMUP_SHARE)
+    for _ in range(_STEPS):
+        sampled = rng.choice(len(rows), _FEATURE_BATCH, p=shares)
+        batch = features[int(rng.integers(len(features)))].features(rows[sampled])
+        kept = torch.from_numpy((rng.random(len(mean)) >= _DROPOUT) / (1 - _DROPOUT)).float()
+        scaled = slope * kept / scale
+        logits = _local_logits(batch, scaled, offset - scaled @ mean)
+        loss = functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(defect[sampled]).float())
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        schedule.step()
+    with torch.no_grad():
+        scaled = slope / scale / POOLING_SHARPNESS
+        fine = head.fine.in_channels
+        head.fine.weight.copy_(scaled[None, :fine, None, None])
+        head.coarse.weight.copy_(scaled[None, fine:, None, None])
+        assert head.coarse.bias is not None
+        head.coarse.bias.copy_(offset / POOLING_SHARPNESS - scaled @ mean)
+
+
+def channel_moments(features: BackboneFeatures) -> tuple[Tensor, Tensor]:
+    """Compute mean and standard deviation of each channel, fine channels first."""
+    channels = [values.transpose(0, 1).flatten(1) for values in features]
+    means = torch.cat([each.mean(dim=1) for each in channels])
+    return means, torch.cat([each.std(dim=1) + _MIN_SCALE for each in channels])
+
+
+def _local_logits(features: BackboneFeatures, slope: Tensor, offset: Tensor) -> Tensor:
+    """Compute the logits of a local head with these weights, pooled with sharpness 1, float (n,)."""
+    return POOLING_SHARPNESS * log_mean_exp_pool(_local_evidence(features, slope, offset) / POOLING_SHARPNESS)
+
+
+def _local_evidence(features: BackboneFeatures, slope: Tensor, offset: Tensor) -> Tensor:
+    """Compute the evidence of a local head with these weights, float (n, h, w)."""
+    channels = features.fine.shape[1]
+    fine, coarse = _project(features.fine, slope[:channels]), _project(features.coarse, slope[channels:])
+    return (fine + upsample_nearest(coarse, fine))[:, 0] + offset
+
+
+def _project(channels: Tensor, weights: Tensor) -> Tensor:
+    """Convolve 1x1 to one channel, as a matrix product, which trains five times as fast on a CPU."""
+    count, _, height, width = channels.shape
+    return torch.bmm(weights.expand(count, 1, -1), channels.flatten(2)).reshape(count, 1, height, width)

@@ -17,7 +17,9 @@ def images_to_float(images: Tensor) -> Tensor:
 
 
 class TrainingModule(LightningModule):
-    """A network with its loss and Adam. Logs means over epochs: ``train_*``, and ``heldout_*`` on held-out rows.
+    """Base class: a network with its loss and Adam.
+
+    Logs means over epochs: ``train_*``, and ``heldout_*`` on held-out rows.
 
     In a distributed fit, all processes get the same batch and each takes its share, unless ``own_batches``: then each
     process gets training batches of its own.
@@ -32,22 +34,22 @@ class TrainingModule(LightningModule):
         self.network = network
         self.learning_rate = learning_rate
 
-    def measures(self, batch: TensorBatch) -> dict[str, Tensor]:
+    def compute_metrics(self, batch: TensorBatch) -> dict[str, Tensor]:
         """Compute the loss and other metrics, each a mean over the batch."""
         raise NotImplementedError
 
     def training_step(self, batch: TensorBatch, _: int) -> Tensor:
         """Compute and log the loss of a training batch."""
-        measures = self.measures(batch) if self.own_batches else self._measures_of_share(batch)
-        self._log_means("train", measures, len(batch[0]))
-        return measures["loss"]
+        metrics = self.compute_metrics(batch) if self.own_batches else self._sharded_metrics(batch)
+        self._log_means("train", metrics, len(batch[0]))
+        return metrics["loss"]
 
     def validation_step(self, batch: TensorBatch, _: int) -> None:
         """Log the metrics of a held-out batch."""
-        self._log_means("heldout", self._measures_of_share(batch), len(batch[0]))
+        self._log_means("heldout", self._sharded_metrics(batch), len(batch[0]))
 
-    def share(self, batch: TensorBatch, number: int, total: int) -> TensorBatch:
-        """Take one process's share of a batch."""
+    def shard(self, batch: TensorBatch, number: int, total: int) -> TensorBatch:
+        """Take one process's shard of a batch."""
         return tuple(shard_batch(tensor, number, total) for tensor in batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -58,16 +60,16 @@ class TrainingModule(LightningModule):
         """Convert uint8 images to the network's input, in the memory format that it convolves fastest."""
         return images_to_float(images).contiguous(memory_format=self.memory_format)
 
-    def _measures_of_share(self, batch: TensorBatch) -> dict[str, Tensor]:
+    def _sharded_metrics(self, batch: TensorBatch) -> dict[str, Tensor]:
         """Weight the metrics so that their mean over all processes, also of gradients, is that of the whole batch."""
         number, total = self.global_rank, self.trainer.world_size
         if total == 1:
-            return self.measures(batch)
+            return self.compute_metrics(batch)
         weight = len(range(number, len(batch[0]), total)) * total / len(batch[0])
-        return {name: weight * value for name, value in self.measures(self.share(batch, number, total)).items()}
+        return {name: weight * value for name, value in self.compute_metrics(self.shard(batch, number, total)).items()}
 
-    def _log_means(self, subset: str, measures: dict[str, Tensor], count: int) -> None:
-        named = {f"{subset}_{name}": value.detach() for name, value in measures.items()}
+    def _log_means(self, subset: str, metrics: dict[str, Tensor], count: int) -> None:
+        named = {f"{subset}_{name}": value.detach() for name, value in metrics.items()}
         self.log_dict(named, on_step=False, on_epoch=True, batch_size=count, sync_dist=True)
 
 
@@ -81,7 +83,7 @@ class PublishedClassifierModule(TrainingModule):
         super().__init__(network, learning_rate=learning_rate)
         self.loss_on = loss_on
 
-    def measures(self, batch: TensorBatch) -> dict[str, Tensor]:
+    def compute_metrics(self, batch: TensorBatch) -> dict[str, Tensor]:
         """Compute cross-entropy and accuracy."""
         images, targets = batch
         scores = self.network.logits(self.inputs(images))
@@ -93,7 +95,7 @@ class PublishedClassifierModule(TrainingModule):
 class PublishedDenoiserModule(TrainingModule):
     """Fits a denoiser by mean squared error."""
 
-    def measures(self, batch: TensorBatch) -> dict[str, Tensor]:
+    def compute_metrics(self, batch: TensorBatch) -> dict[str, Tensor]:
         """Compute the mean squared error on the 0..1 scale."""
         noisy, reference = batch
         return {"loss": functional.mse_loss(self.network(self.inputs(noisy)), images_to_float(reference))}

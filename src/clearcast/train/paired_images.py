@@ -1,4 +1,7 @@
-"""Paired dataset of recipe ``clear``: noise-free images and, if a sheet has them, their noisy counterparts."""
+"""Image pairs of recipe ``clear``: noise-free images and, if a sheet has them, their noisy counterparts.
+
+``PairedImageCache`` samples pairs to fit the denoiser. ``DenoisedViews`` makes the images to fit the classifier.
+"""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,12 +29,14 @@ from clearcast.synth.augmentation import (
     photometric_jitter,
 )
 
+CLASSIFIER_VIEWS = 4
 _BUDGET = 2 * 1024**3  # bytes of decoded images kept in memory
 _LARGEST = 1024  # pixels a side; larger images are cropped to a window, which shows the same noise
 _MULTIPLE = 32  # pixels; sides are multiples of it
 _GREY = 2.0  # mean difference of the channels, in grey levels, up to which an image counts as grey
 _SAMPLES = 32  # images, about, that decide shape and channels of all
-_PAIRS, _JITTERED, _SCARRED = 0.25, 0.6, 0.35  # probabilities of sheet pairs, photometric jitter, synthetic defects
+_SHEET_PAIR, _JITTER, _DEFECTS = 0.25, 0.6, 0.35  # probabilities of sheet pairs, photometric jitter, synthetic defects
+_CLASSIFIER_SHARE, _CLASSIFIER_MIN = 0.8, 384  # share of an image's sides to classify at; fewest pixels to shrink to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,21 +95,21 @@ class PairedImageCache:
         return len(self._pairs)
 
     @property
-    def kept(self) -> int:
+    def cached_count(self) -> int:
         """Number of pairs in memory."""
         return len(self._cached)
 
-    def draw(self, rng: np.random.Generator) -> DegradedSample:
+    def sample(self, rng: np.random.Generator) -> DegradedSample:
         """Sample a noisy image with its noise-free image: a pair of the sheet, or one with synthetic noise."""
         row = int(rng.integers(len(self)))
-        clean, noisy = self._cached[row] if row < self.kept else self._read(row)
-        kind = self._pairs[row].noise_type
-        if noisy is not None and kind is not None and rng.random() < _PAIRS:
-            turned_noisy, turned = flip_and_rotate([noisy, clean], rng)
-            return _sheet_sample(turned_noisy, turned, kind)
-        (turned,) = flip_and_rotate([clean], rng)
-        varied = photometric_jitter(turned, rng) if rng.random() < _JITTERED else turned
-        return degrade(add_synthetic_defects(varied, rng) if rng.random() < _SCARRED else varied, rng)
+        clean, noisy = self._cached[row] if row < self.cached_count else self._read(row)
+        noise_type = self._pairs[row].noise_type
+        if noisy is not None and noise_type is not None and rng.random() < _SHEET_PAIR:
+            flipped_noisy, flipped = flip_and_rotate([noisy, clean], rng)
+            return _sheet_sample(flipped_noisy, flipped, noise_type)
+        (flipped,) = flip_and_rotate([clean], rng)
+        jittered = photometric_jitter(flipped, rng) if rng.random() < _JITTER else flipped
+        return degrade(add_synthetic_defects(jittered, rng) if rng.random() < _DEFECTS else jittered, rng)
 
     def _read(self, row: int) -> tuple[ImageArray, ImageArray | None]:
         pair = self._pairs[row]
@@ -134,14 +139,82 @@ def detect_channels(images: Sequence[Path]) -> Channels:
     return Channels.GREY
 
 
-def _sheet_sample(noisy: ImageArray, clean: ImageArray, kind: NoiseType) -> DegradedSample:
+def classifier_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    """Choose the (height, width) in pixels that images of a shape are classified at.
+
+    A compromise: compared with the full 512 x 512 pixels, half the side misses many fine defects; three quarters of it
+    is slightly less accurate, in half the time.
+    """
+    height, width = (
+        min(side, max(_CLASSIFIER_MIN, round(_CLASSIFIER_SHARE * side / _MULTIPLE) * _MULTIPLE)) for side in shape
+    )
+    return height, width
+
+
+class DenoisedViews:
+    """Denoised views of rows for ``fit_defect_head``, all of one shape.
+
+    View 0 is the denoised noisy image, as in inspection. View 1 is the noise-free image, view 2 an augmentation of it,
+    view 3 an augmentation with synthetic noise, denoised; further views alternate like 2 and 3. Without a noise-free
+    image, the denoised image takes its place.
+
+    Args:
+        pairs: the rows.
+        channels: those of the denoiser.
+        shape: (height, width) in pixels that images are classified at.
+        denoiser: fitted, in evaluation mode.
+        seed: decides augmentation and noise, together with row and view.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[ImagePair],
+        channels: Channels,
+        shape: tuple[int, int],
+        denoiser: ClearDenoiser,
+        *,
+        seed: int,
+    ) -> None:
+        self._pairs = pairs
+        self._channels = channels
+        self._shape = shape
+        self._denoiser = denoiser
+        self._seed = seed
+
+    def __call__(self, row: int, view: int) -> ImageArray:
+        """Make a view of a row, uint8 of the given shape; the same at each call."""
+        pair = self._pairs[row]
+        rng = np.random.default_rng((self._seed, row, view))
+        if view == 0 and pair.noisy:
+            return self._resize(self._denoise(pair.noisy))
+        image = imaging.load_image(pair.clean, self._channels) if pair.clean else self._denoise(pair.noisy)
+        if view >= 2:
+            image = augment_image(image, rng)
+        if view == 0 or (view % 2 and view > 1):
+            image, _ = denoise_tiled(self._denoiser, degrade(image, rng).noisy)
+        return self._resize(image)
+
+    def _denoise(self, noisy: Path | None) -> ImageArray:
+        assert noisy, "a pair has at least one image"
+        return denoise_tiled(self._denoiser, imaging.load_image(noisy, self._channels))[0]
+
+    def _resize(self, image: ImageArray) -> ImageArray:
+        """Resize as the classifier does, and round to grey levels."""
+        if image.shape[:2] == self._shape:
+            return image
+        channels = torch.from_numpy(image.reshape(*image.shape[:2], -1)).permute(2, 0, 1)
+        resized = resize_area(channels[None].float(), *self._shape)[0].permute(1, 2, 0)
+        return resized.round().to(torch.uint8).reshape(*self._shape, *image.shape[2:]).numpy()
+
+
+def _sheet_sample(noisy: ImageArray, clean: ImageArray, noise_type: NoiseType) -> DegradedSample:
     """Make a sample of a sheet's pair: the level of its noise type is unknown, those of the other types are 0."""
     return DegradedSample(
         noisy,
         clean,
-        kind,
-        levels={each: None if each is kind else 0.0 for each in noise_types_with_level()},
-        waves=None if kind is NoiseType.PERIODIC else np.zeros(clean.shape[:2], np.float32),
+        noise_type,
+        levels={each: None if each is noise_type else 0.0 for each in noise_types_with_level()},
+        waves=None if noise_type is NoiseType.PERIODIC else np.zeros(clean.shape[:2], np.float32),
     )
 
 
@@ -165,74 +238,3 @@ def _to_shape(
         window = slice(top, top + height), slice(left, left + width)
         return clean[window].copy(), noisy[window].copy()  # a view would keep the whole of a large image in memory
     return imaging.resize_image(clean, height, width), None
-
-
-CLASSIFIER_VIEWS = 4
-_SHARE, _ENOUGH = 0.8, 384  # share of an image's sides to classify at, unless that leaves fewer pixels than this
-
-
-def classifier_shape(shape: tuple[int, int]) -> tuple[int, int]:
-    """Choose the (height, width) in pixels that images of a shape are classified at.
-
-    A compromise: compared with the full 512 x 512 pixels, half the side misses many fine defects; three quarters of it
-    is slightly less accurate, in half the time.
-    """
-    height, width = (
-        side if side <= _ENOUGH else max(_ENOUGH, round(_SHARE * side / _MULTIPLE) * _MULTIPLE) for side in shape
-    )
-    return height, width
-
-
-class DenoisedViews:
-    """Denoised views of rows for ``fit_defect_head``, all of one shape.
-
-    View 0 is the denoised noisy image, as in inspection. View 1 is the noise-free image, view 2 an augmentation of it,
-    view 3 an augmentation with synthetic noise, denoised; further views alternate like 2 and 3. Without a noise-free
-    image, the denoised image takes its place.
-
-    Args:
-        pairs: the rows.
-        channels: those of the denoiser.
-        shape: (height, width) in pixels that images are classified at.
-        restorer: fitted, in evaluation mode.
-        seed: decides augmentation and noise, together with row and view.
-    """
-
-    def __init__(
-        self,
-        pairs: Sequence[ImagePair],
-        channels: Channels,
-        shape: tuple[int, int],
-        restorer: ClearDenoiser,
-        *,
-        seed: int,
-    ) -> None:
-        self._pairs = pairs
-        self._channels = channels
-        self._shape = shape
-        self._restorer = restorer
-        self._seed = seed
-
-    def __call__(self, row: int, view: int) -> ImageArray:
-        """Make a view of a row, uint8 of the given shape; the same at each call."""
-        pair = self._pairs[row]
-        rng = np.random.default_rng((self._seed, row, view))
-        if view == 0 and pair.noisy:
-            return self._resize(self._denoise(pair.noisy))
-        clean = imaging.load_image(pair.clean, self._channels) if pair.clean else self._denoise(pair.noisy)
-        varied = augment_image(clean, rng) if view >= 2 else clean
-        if view == 0 or (view % 2 and view > 1):
-            varied, _ = denoise_tiled(self._restorer, degrade(varied, rng).noisy)
-        return self._resize(varied)
-
-    def _denoise(self, noisy: Path | None) -> ImageArray:
-        assert noisy, "a pair has at least one image"
-        return denoise_tiled(self._restorer, imaging.load_image(noisy, self._channels))[0]
-
-    def _resize(self, image: ImageArray) -> ImageArray:
-        """Resize as the classifier does, and round to grey levels."""
-        if image.shape[:2] == self._shape:
-            return image
-        channels = torch.from_numpy(image.reshape(*image.shape[:2], -1)).permute(2, 0, 1)
-        resized = resize_area(channels[None].float(), *self._shape)[0].permute(1, 2, 0)
-        return resized.round().to(torch.uint8).reshape(*self._shape, *image.shape[2:]).numpy()

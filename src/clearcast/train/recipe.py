@@ -12,9 +12,9 @@ from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import RecipeError
 from clearcast.nn.published import Activation
 
-RecipeShare = Annotated[float, Field(ge=0, lt=1)]
-RecipeCount = Annotated[int, Field(ge=1)]
-RecipeRate = Annotated[float, Field(gt=0, lt=1)]
+_Share = Annotated[float, Field(ge=0, lt=1)]
+_Count = Annotated[int, Field(ge=1)]
+_LearningRate = Annotated[float, Field(gt=0, lt=1)]
 
 _FOLDER = resources.files("clearcast.train") / "recipes"
 
@@ -44,7 +44,7 @@ class SplitShares(_Strict):
     """
 
     test_share: Annotated[float, Field(gt=0, lt=1)]
-    validation_share: RecipeShare | None = None
+    validation_share: _Share | None = None
 
 
 class FitSettings(_Strict):
@@ -54,10 +54,10 @@ class FitSettings(_Strict):
     None trains all epochs and keeps the last.
     """
 
-    learning_rate: RecipeRate
-    batch: RecipeCount
-    epochs: RecipeCount
-    patience: RecipeCount | None = None
+    learning_rate: _LearningRate
+    batch: _Count
+    epochs: _Count
+    patience: _Count | None = None
 
 
 class ClassifierSettings(FitSettings):
@@ -123,7 +123,7 @@ def parse_recipe(values: dict[str, Any], name: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(f"recipe {name}: " + "; ".join(_message(fault) for fault in error.errors())) from None
+        raise RecipeError(f"recipe {name}: " + "; ".join(_message(detail) for detail in error.errors())) from None
 
 
 def override_recipe(
@@ -140,19 +140,19 @@ def override_recipe(
         RecipeError: a value that is not allowed.
     """
     fit_values = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
-    given = {key: value for key, value in fit_values.items() if value is not None}
+    changed = {key: value for key, value in fit_values.items() if value is not None}
     values = recipe.model_dump(mode="json")
     if size is not None:
         values["input"]["size"] = size
-    values["classifier"] |= given
-    values["denoiser"] |= given
+    values["classifier"] |= changed
+    values["denoiser"] |= changed
     return parse_recipe(values, recipe.name)
 
 
-def _message(fault: Any) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails
-    key = ".".join(str(part) for part in fault["loc"]) or "values"
-    if fault["type"] == "extra_forbidden":
+def _message(detail: Any) -> str:  # noqa: ANN401 -- pydantic's ErrorDetails
+    key = ".".join(str(part) for part in detail["loc"]) or "values"
+    if detail["type"] == "extra_forbidden":
         return f"unknown key {key}; remove it or correct its spelling"
-    if fault["type"] == "missing":
+    if detail["type"] == "missing":
         return f"{key} is missing"
-    return f"{key} = {fault['input']!r}: {fault['msg']}" if not isinstance(fault["input"], dict) else fault["msg"]
+    return f"{key} = {detail['input']!r}: {detail['msg']}" if not isinstance(detail["input"], dict) else detail["msg"]

@@ -1,4 +1,7 @@
-"""Lightning modules of recipe ``clear``: losses of global encoder and detail U-Net, and the learning-rate schedule."""
+"""Fitting of the denoiser of recipe ``clear``: global encoder first, then detail U-Net.
+
+Lightning modules with the losses and the learning-rate schedule, the batches, and the functions that fit.
+"""
 
 import math
 import shutil
@@ -20,10 +23,15 @@ from clearcast.train.paired_images import PairedImageCache
 from clearcast.train.recipe import FitSettings
 from clearcast.train.trainer import FitRecord, TrainerConfig, fit_network, is_fitted
 
+_GLOBAL_BATCH, _DETAIL_BATCH = 8, 4  # images
+_CROPS_PER_IMAGE = 4
+_CROP_SIDE = 160  # pixels a side, at most
+_RATE = 2e-3  # learning rate
+_HELDOUT = 4  # batches
 _WARMUP = 100  # steps
 _FINAL_SHARE = 0.02  # of the learning rate, at the last step
 _WEIGHT_DECAY, _GRADIENT_NORM = 1e-4, 0.5
-_TYPE, _LEVEL = 0.02, 0.2  # loss weights; that of the images is 1
+_TYPE_WEIGHT, _LEVEL_WEIGHT = 0.02, 0.2  # loss weights; that of the images is 1
 _MSE_FLOOR = 1e-5  # mean squared error, 50 dB, below which a crop hardly counts
 _PSNR_FLOOR = 1e-10  # mean squared error, 100 dB, the highest PSNR that is logged
 
@@ -64,21 +72,22 @@ class GlobalEncoderModule(AnnealedModule):
     The loss is the mean absolute error of periodic noise, denoised thumbnail and noise levels, and the cross-entropy of
     the noise type.
 
-    A batch is: noisy and noise-free images, uint8 (batch, height, width, depth); periodic noise, float (batch, 1, SIDE,
-    SIDE), NaN if unknown; noise types, int64 (batch,); noise levels, float (batch, 2), NaN if unknown.
+    A batch is: noisy and noise-free images, uint8 (batch, height, width, depth); periodic noise, float (batch, 1, side,
+    side) with side ``THUMBNAIL_SIDE``, NaN if unknown; noise types, int64 (batch,); noise levels, float (batch, 2), NaN
+    if unknown.
     """
 
     network: GlobalEncoder
 
-    def measures(self, batch: TensorBatch) -> dict[str, Tensor]:
+    def compute_metrics(self, batch: TensorBatch) -> dict[str, Tensor]:
         """Compute the loss, the accuracy of the noise type, and the mean absolute error of known periodic noise."""
-        noisy, clean, waves, kinds, levels = batch
+        noisy, clean, waves, noise_types, levels = batch
         output = self.network(to_luma(self.inputs(noisy)))
-        small = resize_area(to_luma(images_to_float(clean)), THUMBNAIL_SIDE, THUMBNAIL_SIDE)  # (batch, 1, SIDE, SIDE)
-        loss = masked_mean_absolute_error(output.waves, waves) + (output.small - small).abs().mean()
-        loss = loss + _TYPE * functional.cross_entropy(output.scores, kinds)
-        loss = loss + _LEVEL * masked_mean_absolute_error(output.levels, levels)
-        accuracy = (output.scores.argmax(dim=1) == kinds).float().mean()
+        thumbnail = resize_area(to_luma(images_to_float(clean)), THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+        loss = masked_mean_absolute_error(output.waves, waves) + (output.thumbnail - thumbnail).abs().mean()
+        loss = loss + _TYPE_WEIGHT * functional.cross_entropy(output.scores, noise_types)
+        loss = loss + _LEVEL_WEIGHT * masked_mean_absolute_error(output.levels, levels)
+        accuracy = (output.scores.argmax(dim=1) == noise_types).float().mean()
         return {"loss": loss, "noise_type": accuracy, "waves": masked_mean_absolute_error(output.waves, waves)}
 
 
@@ -106,25 +115,26 @@ class DetailUNetModule(AnnealedModule):
         self.crop = crop
         accept_renamed_weights(self, {"survey": "global_encoder"})
 
-    def measures(self, batch: TensorBatch) -> dict[str, Tensor]:
+    def compute_metrics(self, batch: TensorBatch) -> dict[str, Tensor]:
         """Compute the loss, and PSNR in dB as a mean over crops."""
         noisy, clean, corners = batch
         images, targets = self.inputs(noisy), images_to_float(clean)
         with torch.no_grad():
             context = self.global_encoder(to_luma(images))
-            waves, small = enlarge_context(context, *images.shape[-2:])
-        cropped = [self._crops(each, corners) for each in (images, waves, small)]  # (crops * batch, ..., crop, crop)
+            waves, thumbnail = enlarge_context(context, *images.shape[-2:])
+        cropped = [self._crops(each, corners) for each in (images, waves, thumbnail)]
         denoised = self.network(*cropped, context.conditioning.repeat(len(corners), 1))
         error = (denoised - self._crops(targets, corners)).square().mean(dim=(1, 2, 3))
         loss = (error + _MSE_FLOOR).log10().mean()
         return {"loss": loss, "psnr": -10 * error.detach().clamp(min=_PSNR_FLOOR).log10().mean()}
 
-    def share(self, batch: TensorBatch, number: int, total: int) -> TensorBatch:
-        """Take one process's share of the images, with all of their crops."""
+    def shard(self, batch: TensorBatch, number: int, total: int) -> TensorBatch:
+        """Take one process's shard of the images, with all of their crops."""
         noisy, clean, corners = batch
-        return *super().share((noisy, clean), number, total), corners
+        return *super().shard((noisy, clean), number, total), corners
 
     def _crops(self, images: Tensor, corners: Tensor) -> Tensor:
+        """Cut crops at the corners: (batch, channels, height, width) to (crops * batch, channels, crop, crop)."""
         cropped = [images[..., y : y + self.crop, x : x + self.crop] for y, x in corners.tolist()]
         return torch.cat(cropped).contiguous(memory_format=self.memory_format)
 
@@ -136,33 +146,25 @@ def masked_mean_absolute_error(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - filled).abs().sum() / (~unknown).sum().clamp(min=1)
 
 
-GLOBAL_BATCH = 8  # images
-DETAIL_BATCH = 4  # images
-CROPS_PER_IMAGE = 4  # of each image
-CROP_SIDE = 160  # pixels a side, at most
-_RATE = 2e-3  # learning rate
-_HELDOUT = 4  # batches
-
-
 def fit_clear_denoiser(
-    restorer: ClearDenoiser,
+    denoiser: ClearDenoiser,
     training: PairedImageCache,
     heldout: PairedImageCache,
     folder: Path,
     *,
-    survey_steps: int,
+    global_steps: int,
     detail_steps: int,
-    around: TrainerConfig,
+    config: TrainerConfig,
 ) -> tuple[FitRecord, FitRecord]:
     """Fit global encoder and detail U-Net in subfolders of ``folder``; resumes an interrupted call.
 
     Args:
-        restorer: fitted in place.
+        denoiser: fitted in place.
         training: images to learn from.
         heldout: images of the same shape, of other parts, which only show the progress.
         folder: for checkpoints.
-        survey_steps, detail_steps: of each network, multiples of ``steps.EPOCH``.
-        around: the seed, and where the work is shown.
+        global_steps, detail_steps: of each network, multiples of ``EPOCH_STEPS``.
+        config: of the trainer.
 
     Raises:
         OutputError: a checkpoint is damaged.
@@ -170,20 +172,21 @@ def fit_clear_denoiser(
     """
     if not is_fitted(folder / "survey"):  # a detail U-Net is fitted to its global encoder
         shutil.rmtree(folder / "detail", ignore_errors=True)
-    survey = fit_network(
-        GlobalEncoderModule(restorer.global_encoder, learning_rate=2e-3, steps=survey_steps),
-        step_loader(lambda rng: make_global_batch(training, rng), around.seed),
-        heldout_loader(lambda rng: make_global_batch(heldout, rng), around.seed, _HELDOUT),
+    global_record = fit_network(
+        GlobalEncoderModule(denoiser.global_encoder, learning_rate=_RATE, steps=global_steps),
+        step_loader(lambda rng: make_global_batch(training, rng), config.seed),
+        heldout_loader(lambda rng: make_global_batch(heldout, rng), config.seed, _HELDOUT),
         folder / "survey",
-        settings=FitSettings(learning_rate=2e-3, batch=GLOBAL_BATCH, epochs=survey_steps // EPOCH_STEPS),
-        title="Survey",
-        config=around,
+        settings=FitSettings(learning_rate=_RATE, batch=_GLOBAL_BATCH, epochs=global_steps // EPOCH_STEPS),
+        title="Global encoder",
+        config=config,
     )
-    return survey, fit_detail_unet(restorer, training, heldout, folder / "detail", steps=detail_steps, config=around)
+    detail_record = fit_detail_unet(denoiser, training, heldout, folder / "detail", steps=detail_steps, config=config)
+    return global_record, detail_record
 
 
 def fit_detail_unet(
-    restorer: ClearDenoiser,
+    denoiser: ClearDenoiser,
     training: PairedImageCache,
     heldout: PairedImageCache,
     folder: Path,
@@ -194,47 +197,47 @@ def fit_detail_unet(
     """Fit the detail U-Net to a fitted global encoder, in ``folder``; see ``fit_clear_denoiser``."""
     crop = crop_side(training)
     return fit_network(
-        DetailUNetModule(restorer.detail, restorer.global_encoder, learning_rate=_RATE, steps=steps, crop=crop),
+        DetailUNetModule(denoiser.detail, denoiser.global_encoder, learning_rate=_RATE, steps=steps, crop=crop),
         step_loader(lambda rng: make_detail_batch(training, crop, rng), config.seed),
         heldout_loader(lambda rng: make_detail_batch(heldout, crop, rng), config.seed, _HELDOUT),
         folder,
-        settings=FitSettings(learning_rate=_RATE, batch=DETAIL_BATCH * CROPS_PER_IMAGE, epochs=steps // EPOCH_STEPS),
+        settings=FitSettings(learning_rate=_RATE, batch=_DETAIL_BATCH * _CROPS_PER_IMAGE, epochs=steps // EPOCH_STEPS),
         title="Detail U-Net",
         config=config,
     )
 
 
-def crop_side(gallery: PairedImageCache) -> int:
+def crop_side(images: PairedImageCache) -> int:
     """Choose the side of the crops that the detail U-Net learns from, in pixels."""
-    return min(CROP_SIDE, *gallery.shape)
+    return min(_CROP_SIDE, *images.shape)
 
 
-def make_global_batch(gallery: PairedImageCache, rng: np.random.Generator) -> TensorBatch:
+def make_global_batch(images: PairedImageCache, rng: np.random.Generator) -> TensorBatch:
     """Make a batch for the global encoder; see ``GlobalEncoderModule``."""
-    samples = [gallery.draw(rng) for _ in range(GLOBAL_BATCH)]
+    samples = [images.sample(rng) for _ in range(_GLOBAL_BATCH)]
     noisy, clean = _image_tensors(samples)
-    waves = torch.stack([_shrunk_waves(sample) for sample in samples])
-    kinds = torch.tensor([TRAINED_NOISE_TYPES.index(sample.noise_type) for sample in samples])
+    waves = torch.stack([_waves_thumbnail(sample) for sample in samples])
+    noise_types = torch.tensor([TRAINED_NOISE_TYPES.index(sample.noise_type) for sample in samples])
     levels = torch.tensor([[_nan_if_unknown(level) for level in sample.levels.values()] for sample in samples])
-    return noisy, clean, waves, kinds, levels
+    return noisy, clean, waves, noise_types, levels
 
 
-def make_detail_batch(gallery: PairedImageCache, crop: int, rng: np.random.Generator) -> TensorBatch:
+def make_detail_batch(images: PairedImageCache, crop: int, rng: np.random.Generator) -> TensorBatch:
     """Make a batch for the detail U-Net; see ``DetailUNetModule``."""
-    noisy, clean = _image_tensors([gallery.draw(rng) for _ in range(DETAIL_BATCH)])
+    noisy, clean = _image_tensors([images.sample(rng) for _ in range(_DETAIL_BATCH)])
     room = np.array(noisy.shape[1:3]) - crop
-    return noisy, clean, torch.from_numpy(rng.integers(0, room + 1, (CROPS_PER_IMAGE, 2)))
+    return noisy, clean, torch.from_numpy(rng.integers(0, room + 1, (_CROPS_PER_IMAGE, 2)))
 
 
-def _image_tensors(samples: list[DegradedSample]) -> tuple[torch.Tensor, torch.Tensor]:
+def _image_tensors(samples: list[DegradedSample]) -> tuple[Tensor, Tensor]:
     """Stack noisy and noise-free images, each uint8 (batch, height, width, depth)."""
     noisy, clean = np.stack([each.noisy for each in samples]), np.stack([each.clean for each in samples])
     shape = (*noisy.shape[:3], -1)
     return torch.from_numpy(noisy.reshape(shape)), torch.from_numpy(clean.reshape(shape))
 
 
-def _shrunk_waves(sample: DegradedSample) -> torch.Tensor:
-    """Shrink the periodic noise to (1, SIDE, SIDE); NaN if it is unknown."""
+def _waves_thumbnail(sample: DegradedSample) -> Tensor:
+    """Shrink the periodic noise to a thumbnail, (1, side, side); NaN if it is unknown."""
     if sample.waves is None:
         return torch.full((1, THUMBNAIL_SIDE, THUMBNAIL_SIDE), torch.nan)
     return resize_area(torch.from_numpy(sample.waves)[None, None], THUMBNAIL_SIDE, THUMBNAIL_SIDE)[0]

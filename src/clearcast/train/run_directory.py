@@ -1,4 +1,7 @@
-"""Run directory: created once, resumed only with the same configuration, never overwritten by accident."""
+"""Run directory: created once, resumed only with the same configuration, never overwritten by accident.
+
+``RunDirectory`` knows the files of a run; ``open_run`` and ``begin_run`` resume or start one.
+"""
 
 import json
 import shutil
@@ -17,10 +20,12 @@ from clearcast.core.spreadsheets import protect_table, restore_table
 from clearcast.metrics.results import ClassificationResult, DenoisingResult, StudyMetrics
 from clearcast.types import Subset
 
-_RUN = "run.json"
 PREDICTION_FILES = {Subset.TEST: "predictions.csv", Subset.VALIDATION: "validation.csv"}
+_RUN, _RESULT, _METRICS = "run.json", "result.json", "metrics.json"
 _FORMAT = 1
-_LONGEST_STEM = 80  # letters of the noisy image's name in the denoised image's: file systems allow 255 bytes
+_MAX_STEM = 80  # letters of the noisy image's name in the denoised image's: file systems allow 255 bytes
+_RECOVERY = "run the stage again with --resume --repeat --stages, or start over with --force"
+
 StageResult = ClassificationResult | DenoisingResult
 ReadT = TypeVar("ReadT")
 
@@ -37,17 +42,17 @@ class RunDirectory:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Content of ``run.json``: ``started`` (ISO 8601 with time zone), ``question`` and other metadata."""
+        """Content of ``run.json``: ``started`` (ISO 8601 with time zone), ``question`` (the configuration), others."""
         return _read_run(self.path)
 
     @property
     def split(self) -> Path:
-        """The file with the subset of each row."""
+        """Path of the file with the subset of each row."""
         return self.path / "split.csv"
 
     @property
     def robustness(self) -> Path:
-        """The table of predictions at rising noise levels."""
+        """Path of the table of predictions at rising noise levels."""
         return self.path / "robustness.csv"
 
     def save_robustness(self, table: pd.DataFrame) -> None:
@@ -56,29 +61,29 @@ class RunDirectory:
 
     def denoised(self, row: int, noisy: str) -> Path:
         """Return the path of the denoised image of a row."""
-        return self.path / "denoised_pictures" / f"{row}-{Path(noisy).stem[:_LONGEST_STEM]}.png"
+        return self.path / "denoised_pictures" / f"{row}-{Path(noisy).stem[:_MAX_STEM]}.png"
 
     def is_done(self, stage: Stage) -> bool:
         """Return whether a stage has its result, which is written last."""
-        return (self.stage(stage) / "result.json").exists()
+        return (self.stage(stage) / _RESULT).exists()
 
-    def discard(self, stage: Stage) -> None:
+    def delete_stage(self, stage: Stage) -> None:
         """Delete the files of a stage."""
         if self.stage(stage).exists():
             shutil.rmtree(self.stage(stage))
 
-    def save(
+    def save_stage(
         self, stage: Stage, result: StageResult, predictions: pd.DataFrame, validation: pd.DataFrame | None = None
     ) -> None:
         """Write a stage's predictions of test and validation rows, and last its result, which marks it as done."""
         write_run_csv(self.stage(stage) / PREDICTION_FILES[Subset.TEST], predictions)
         if validation is not None:
             write_run_csv(self.stage(stage) / PREDICTION_FILES[Subset.VALIDATION], validation)
-        write_json(self.stage(stage) / "result.json", result)
+        write_json(self.stage(stage) / _RESULT, result)
 
     def result(self, stage: Stage) -> StageResult:
         """Read a stage's result."""
-        path = self.stage(stage) / "result.json"
+        path = self.stage(stage) / _RESULT
         return cast(StageResult, _read(path, lambda: dict(json.loads(path.read_text(encoding="utf-8")))))
 
     def predictions(self, stage: Stage, subset: Subset = Subset.TEST) -> pd.DataFrame | None:
@@ -95,27 +100,24 @@ class RunDirectory:
         """Read the table of all stages: predictions of test rows or of validation rows."""
         return read_run_csv(self.path / PREDICTION_FILES[subset])
 
-    def forget_tables(self) -> None:
+    def delete_tables(self) -> None:
         """Delete the tables of the whole run and what was computed from them, before their stages run again."""
-        for name in (*PREDICTION_FILES.values(), "metrics.json", "evidence.json"):
+        for name in (*PREDICTION_FILES.values(), _METRICS, "evidence.json"):
             (self.path / name).unlink(missing_ok=True)
 
     def save_metrics(self, metrics: StudyMetrics, test: pd.DataFrame, validation: pd.DataFrame) -> None:
         """Write the tables and metrics of the whole run."""
         write_run_csv(self.path / PREDICTION_FILES[Subset.TEST], test)
         write_run_csv(self.path / PREDICTION_FILES[Subset.VALIDATION], validation)
-        write_json(self.path / "metrics.json", metrics)
+        write_json(self.path / _METRICS, metrics)
 
 
-_RECOVERY = "run the stage again with --resume --repeat --stages, or start over with --force"
-
-
-def open_run(path: Path, question: dict[str, Any], *, resume: bool, force: bool) -> RunDirectory | None:
+def open_run(path: Path, configuration: dict[str, Any], *, resume: bool, force: bool) -> RunDirectory | None:
     """Find the run to resume, or check that a new run may start here. Nothing is written or deleted yet.
 
     Args:
         path: the folder; a folder that is no run directory is never touched, not even with ``force``.
-        question: the configuration that must be equal for results to belong together, ready for JSON.
+        configuration: the options that must be equal for results to belong together, ready for JSON.
         resume: resume an existing run, or start one if there is none.
         force: allow a new run to replace an existing run of the same kind.
 
@@ -138,13 +140,13 @@ def open_run(path: Path, question: dict[str, Any], *, resume: bool, force: bool)
         raise OutputError(f"{path} already holds a run; resume it with --resume, or replace it with --force")
     existing = _read_run(path)
     if force:
-        _refuse_other_kind(path, _kind(existing["question"]), _kind(question))
+        _refuse_other_kind(path, _kind(existing["question"]), _kind(configuration))
         return None
-    _refuse_other_configuration(path, existing["question"], question)
+    _refuse_other_configuration(path, existing["question"], configuration)
     return RunDirectory(path=path)
 
 
-def begin_run(path: Path, question: dict[str, Any], **metadata: str) -> RunDirectory:
+def begin_run(path: Path, configuration: dict[str, Any], **metadata: str) -> RunDirectory:
     """Start a new run that ``open_run`` allowed; the files of an older run are deleted.
 
     ``metadata`` is written next to the configuration: information that results do not depend on.
@@ -153,7 +155,7 @@ def begin_run(path: Path, question: dict[str, Any], **metadata: str) -> RunDirec
         for old in path.iterdir():  # not the folder itself, which may be a link or not ours to delete
             shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     started = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
-    write_json(path / _RUN, {"format": _FORMAT, "started": started, **metadata, "question": question})
+    write_json(path / _RUN, {"format": _FORMAT, "started": started, **metadata, "question": configuration})
     return RunDirectory(path=path)
 
 
@@ -216,10 +218,10 @@ def _refuse_other_kind(path: Path, old: str, new: str) -> None:
         raise OutputError(f"{path} holds {old}, which --force does not replace by {new}; name another with --out")
 
 
-def _kind(question: dict[str, Any]) -> str:
-    if "benchmark" in question:
+def _kind(configuration: dict[str, Any]) -> str:
+    if "benchmark" in configuration:
         return "a benchmark"
-    return "a study" if isinstance(question.get("recipe"), dict) else "a bundle"
+    return "a study" if isinstance(configuration.get("recipe"), dict) else "a bundle"
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Split choice: the user's options for train, validation and test subsets, and the resulting split."""
+"""Split choice: the user's options for the split, and the split that they resolve to.
+
+A split assigns each row to the train, validation or test subset. A run saves its split and is resumed with it.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -93,7 +96,7 @@ class SplitChoice:
         if (self.file is None) != (self.kind is not SplitKind.FILE):
             raise RecipeError(f"a split by {self.kind} and the file {self.file} contradict each other")
 
-    def question(self) -> dict[str, Any]:
+    def configuration(self) -> dict[str, Any]:
         """Return the options that results depend on, ready for JSON."""
         return {
             "kind": self.kind and self.kind.value,
@@ -172,9 +175,9 @@ def _draw_split(
     strata = [(row.label, row.noise_type) for row in sheet.rows]
     validation = _validation_share(choice, shares)
     if choice.fold is not None:
-        singletons = tuple(f"row {row.number}" for row in sheet.rows)
+        rows = tuple(f"row {row.number}" for row in sheet.rows)
         split = make_fold_split(
-            parts.of_rows if kind is SplitKind.GROUPED else singletons,
+            parts.of_rows if kind is SplitKind.GROUPED else rows,
             strata,
             folds=choice.folds,
             fold=choice.fold,
@@ -191,9 +194,9 @@ def _draw_split(
 
 
 def _validation_share(choice: SplitChoice, shares: SplitShares) -> float:
-    given = choice.validation_share if choice.validation_share is not None else shares.validation_share
-    if given is not None:
-        return given
+    share = choice.validation_share if choice.validation_share is not None else shares.validation_share
+    if share is not None:
+        return share
     return 0.0 if choice.kind is SplitKind.RANDOM else _VALIDATION_SHARE
 
 
@@ -212,11 +215,11 @@ def resolve_groups(rows: UsableRows, split: SplitChoice, console: Console) -> Ro
     if split.file and not split.groups:
         return RowParts(of_rows=load_split(split.file, rows.sheet.rows)[1], source=GroupSource.SPLIT)
 
-    def find() -> tuple[str, ...]:
+    def detect() -> tuple[str, ...]:
         with show_progress(console, "Looking for images of the same part") as progress:
             return detect_row_groups(rows.sheet, rows.metadata, progress=progress).of_rows
 
-    return resolve_row_parts(rows.sheet, split.groups, find)
+    return resolve_row_parts(rows.sheet, split.groups, detect)
 
 
 def resolve_split(
@@ -230,26 +233,26 @@ def resolve_split(
 ) -> ResolvedSplit:
     """Read the split that a run was started with, or make a new one."""
     if folder is not None and folder.split.exists():
-        return _saved_division(folder, rows)
+        return _load_saved_split(folder, rows)
     return split_rows(rows.sheet, resolve_groups(rows, split, console), split, shares, seed=seed)
 
 
 def begin_split_run(
-    path: Path, question: dict[str, Any], rows: UsableRows, division: ResolvedSplit, **metadata: str
+    path: Path, configuration: dict[str, Any], rows: UsableRows, resolved: ResolvedSplit, **metadata: str
 ) -> RunDirectory:
     """Start a run that ``open_run`` allowed, and save its split."""
     described = {
-        "split": division.split.description,
-        "split_kind": division.kind.value,
-        "parts_source": division.parts.source.value,
-        "split_sha256": _split_hash(division.split, division.parts.of_rows),
+        "split": resolved.split.description,
+        "split_kind": resolved.kind.value,
+        "parts_source": resolved.parts.source.value,
+        "split_sha256": _split_hash(resolved.split, resolved.parts.of_rows),
     }
-    folder = begin_run(path, question, **metadata, **described)
-    save_split(division.split, rows.sheet.rows, division.parts.of_rows, folder.split, hashes=rows.hashes()["noisy"])
+    folder = begin_run(path, configuration, **metadata, **described)
+    save_split(resolved.split, rows.sheet.rows, resolved.parts.of_rows, folder.split, hashes=rows.hashes()["noisy"])
     return folder
 
 
-def _saved_division(folder: RunDirectory, rows: UsableRows) -> ResolvedSplit:
+def _load_saved_split(folder: RunDirectory, rows: UsableRows) -> ResolvedSplit:
     split, of_rows = load_split(folder.split, rows.sheet.rows)
     if _split_hash(split, of_rows) != folder.metadata.get("split_sha256"):
         raise OutputError(

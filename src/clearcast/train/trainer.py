@@ -1,4 +1,4 @@
-"""Tuning of glibc's malloc: keep freed blocks in the process between training steps."""
+"""Trainer: fit one network with Lightning, resumable after each epoch; devices; tuning of glibc's malloc."""
 
 import ctypes
 import json
@@ -26,25 +26,15 @@ from clearcast.train.datasets import TensorBatch
 from clearcast.train.modules import TrainingModule
 from clearcast.train.recipe import FitSettings
 
+_HISTORY = "history.csv"
+_BEST = "best.safetensors"
+_FITTED = "fitted.json"
+_LAST = "last"  # checkpoint
+
 # Parameters from glibc's malloc.h. Training frees and allocates the same large tensors at each step. By default each is
 # a new mapping that the kernel fills with zeros page by page, which costs as much as the arithmetic.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _TRIM_THRESHOLD, _TOP_PAD = 2**31 - 1, 2**28  # bytes
-
-
-def keep_freed_memory() -> bool:
-    """Keep freed memory in this process until it ends; returns whether that is possible (with glibc only)."""
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    mallopt = ctypes.CDLL(None).mallopt
-    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _TRIM_THRESHOLD), (_M_TOP_PAD, _TOP_PAD))
-    return all(mallopt(parameter, value) == 1 for parameter, value in settings)
-
-
-_HISTORY = "history.csv"
-_BEST = "best.safetensors"
-_FITTED = "fitted.json"
-_LAST = "last"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +84,9 @@ def fit_network(
         load_weights(module.network, folder)
         return FitRecord(**json.loads((folder / _FITTED).read_text(encoding="utf-8")))
     history = HistoryWriter(folder / _HISTORY)
-    with _quiet():
-        trainer = _trainer(folder, history, settings, title, config)
-        _run_trainer(trainer, module, training, heldout, _checkpoint(folder))
+    with _silence_lightning():
+        trainer = _make_trainer(folder, history, settings, title, config)
+        _run_trainer(trainer, module, training, heldout, _find_checkpoint(folder))
     module.to("cpu")
     if settings.patience:
         trainer.strategy.barrier()
@@ -112,7 +102,9 @@ def fit_network(
     return fitted
 
 
-def _trainer(folder: Path, history: HistoryWriter, settings: FitSettings, title: str, config: TrainerConfig) -> Trainer:
+def _make_trainer(
+    folder: Path, history: HistoryWriter, settings: FitSettings, title: str, config: TrainerConfig
+) -> Trainer:
     callbacks: list[Callback] = [SeedEachEpoch(config.seed), history, ProgressLine(title, config.console)]
     if settings.patience:
         callbacks += [EarlyStopping("heldout_loss", patience=settings.patience), BestWeights(folder / _BEST)]
@@ -139,6 +131,15 @@ def is_fitted(folder: Path) -> bool:
     return (folder / _FITTED).exists()
 
 
+def keep_freed_memory() -> bool:
+    """Keep freed memory in this process until it ends; returns whether that is possible (with glibc only)."""
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _TRIM_THRESHOLD), (_M_TOP_PAD, _TOP_PAD))
+    return all(mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
 def require_device(accelerator: str, devices: int = 1) -> None:
     """Check that the requested devices exist.
 
@@ -146,11 +147,11 @@ def require_device(accelerator: str, devices: int = 1) -> None:
         RecipeError: a GPU was requested and there is none, or more devices than there are.
     """
     if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        raise RecipeError("a GPU was asked for, but PyTorch finds none; use --device cpu or --device auto")
+        raise RecipeError("a GPU was requested, but PyTorch finds none; use --device cpu or --device auto")
     available = torch.cuda.device_count() if torch.cuda.is_available() else 1  # Apple's is one
     has_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     if devices > available and accelerator != "cpu" and has_gpu:
-        raise RecipeError(f"{devices} devices were asked for, but PyTorch finds {available}; use --devices {available}")
+        raise RecipeError(f"{devices} devices were requested, but PyTorch finds {available}; use --devices {available}")
 
 
 def describe_device(accelerator: str, devices: int = 1) -> str:
@@ -167,7 +168,7 @@ def _device_name(accelerator: str) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
-def _checkpoint(folder: Path) -> Path | None:
+def _find_checkpoint(folder: Path) -> Path | None:
     """Find the checkpoint to resume from, and check that it is complete."""
     path = folder / f"{_LAST}.ckpt"
     if not path.exists():
@@ -206,7 +207,7 @@ def _precision(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_lightning() -> Iterator[None]:
     """Silence Lightning's hints on loaders, devices and folders, which are chosen deliberately here."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]

@@ -25,28 +25,27 @@ from clearcast.train.restorer_training import (
     make_global_batch,
 )
 
-SHORTEST_BUDGET = 2.0  # minutes
+_SHORTEST_BUDGET = 2.0  # minutes
 DISTILLATION_VIEWS = 4  # of each row, for the student and again for its classifier
 _MEASUREMENTS = 3  # denoised images and features of each test row when recipe clear is measured
-_FEWEST_VIEWS = 2  # the denoised image and the noise-free one
-_FEWEST_ROWS = 100  # that a classifier or a student learns from, if there are so many
+_MIN_VIEWS = 2  # the denoised image and the noise-free one
+_MIN_ROWS = 100  # that a classifier or a student learns from, if there are so many
 _CLASSIFIER_SHARE = 0.25  # of a training budget, at most, for the classifier's views
-_SURVEY_SHARE = 0.55  # of the rest; the detail network gets what is left
+_GLOBAL_SHARE = 0.55  # of the rest; the detail U-Net gets what is left
 _STUDENT_VIEW_SHARE, _STUDENT_CLASSIFIER_SHARE = 0.15, 0.2  # of a distillation budget, at most
 _STUDENT_DETAIL_SHARE = 0.25  # of the rest
 _DISTILLATION_OVERHEAD = 75.0  # seconds to write the graphs and to check their parity
 _TIMED = 4  # steps and images that are timed, after one that warms up
-
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """The steps of recipe ``clear``.
+    """Training plan of recipe ``clear``: steps and views.
 
     Attributes:
-        survey, detail: steps of each network, multiples of ``EPOCH``.
+        survey, detail: steps of the global encoder and of the detail U-Net, multiples of ``EPOCH_STEPS``.
         views: of each row, for the classifier.
         rows: that the classifier learns from; None: all.
     """
@@ -58,18 +57,18 @@ class TrainingPlan:
 
     @property
     def summary(self) -> str:
-        """What is trained how long, for people."""
+        """A sentence on what is trained how long, for messages."""
         views = f"{self.views} views" if self.rows is None else f"{self.views} views of {self.rows} rows"
         return f"{self.survey} and {self.detail} steps and {views}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationPlan:
-    """The steps of a distillation.
+    """Distillation plan: steps and rows.
 
     Attributes:
-        glance, detail: steps of the student and of the detail network, multiples of ``EPOCH``.
-        rows, judged: that the student and its classifier learn from.
+        glance, detail: steps of the student and of the detail U-Net, multiples of ``EPOCH_STEPS``.
+        rows, judged: numbers of rows that the student and its classifier learn from.
     """
 
     glance: int
@@ -79,16 +78,13 @@ class DistillationPlan:
 
     @property
     def summary(self) -> str:
-        """What is trained how long, for people."""
-        return f"{self.glance} steps of the student, from {self.rows} rows, and {self.detail} of the detail network"
-
-
-CLEAR_PLAN = TrainingPlan(survey=3600, detail=3200)
+        """A sentence on what is trained how long, for messages."""
+        return f"{self.glance} steps of the student, from {self.rows} rows, and {self.detail} of the detail U-Net"
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepTimes:
-    """Seconds on this machine.
+    """Measured times in seconds, on this machine.
 
     Attributes:
         steps: of one training step of each network, by its name.
@@ -119,13 +115,13 @@ class ViewShare:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingWorkload:
-    """What shares a budget.
+    """Workload that shares a budget.
 
     Attributes:
         views: by the name of what learns from them.
         steps: shares of the time that views and measurements leave, by the name of the network.
         measurements: how often ``StepTimes.measurement`` counts.
-        overhead: seconds for all else.
+        overhead: seconds for everything else.
     """
 
     views: Mapping[str, ViewShare]
@@ -136,10 +132,13 @@ class TrainingWorkload:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetAllotment:
-    """What fits into a budget: views of each row and rows, and steps in multiples of ``EPOCH``; by name."""
+    """What fits into a budget: views of each row and rows, and steps in multiples of ``EPOCH_STEPS``; by name."""
 
     views: Mapping[str, tuple[int, int]]
     steps: Mapping[str, int]
+
+
+CLEAR_PLAN = TrainingPlan(survey=3600, detail=3200)
 
 
 def refuse_short_budget(minutes: float) -> None:
@@ -148,16 +147,16 @@ def refuse_short_budget(minutes: float) -> None:
     Raises:
         RecipeError: with the shortest one.
     """
-    if not minutes >= SHORTEST_BUDGET:
+    if not minutes >= _SHORTEST_BUDGET:
         raise RecipeError(
-            f"a budget of {minutes:g} minutes is too short to learn anything; give {SHORTEST_BUDGET:g} or more"
+            f"a budget of {minutes:g} minutes is too short to learn anything; give {_SHORTEST_BUDGET:g} or more"
         )
 
 
 def allot_budget(minutes: float, times: StepTimes, workload: TrainingWorkload) -> BudgetAllotment:
     """Turn minutes into views and steps: measurements first, then views, then steps.
 
-    Each network gets one epoch at least, and views of ``_FEWEST_ROWS`` rows, however short the budget is.
+    Each network gets one epoch at least, and views of ``_MIN_ROWS`` rows, however short the budget is.
     """
     seconds = 60 * minutes - workload.overhead - workload.measurements * times.measurement
     views = {name: _views_within(each.share * seconds, each, times.view) for name, each in workload.views.items()}
@@ -169,15 +168,15 @@ def allot_budget(minutes: float, times: StepTimes, workload: TrainingWorkload) -
     return BudgetAllotment(views=views, steps=steps)
 
 
-def _views_within(seconds: float, wanted: ViewShare, view: float) -> tuple[int, int]:
-    """Views of each row, and rows: fewer rows only if the fewest views of all of them take too long."""
+def _views_within(seconds: float, view_share: ViewShare, view: float) -> tuple[int, int]:
+    """Compute views of each row, and rows: fewer rows only if the fewest views of all of them take too long."""
     affordable = max(int(seconds / view), 0)
-    count = min(max(affordable // wanted.rows, wanted.fewest), wanted.most)
-    return count, min(wanted.rows, max(affordable // count, _FEWEST_ROWS))
+    count = min(max(affordable // view_share.rows, view_share.fewest), view_share.most)
+    return count, min(view_share.rows, max(affordable // count, _MIN_ROWS))
 
 
 def plan_training(minutes: float, times: StepTimes, *, rows: int, test_rows: int) -> TrainingPlan:
-    """The steps and views of recipe ``clear`` that fit into a budget.
+    """Plan the steps and views of recipe ``clear`` that fit into a budget.
 
     Args:
         minutes: the budget.
@@ -185,19 +184,19 @@ def plan_training(minutes: float, times: StepTimes, *, rows: int, test_rows: int
         rows: how many the classifier may learn from.
         test_rows: how many are measured.
     """
-    views = ViewShare(share=_CLASSIFIER_SHARE, rows=rows, fewest=_FEWEST_VIEWS, most=CLASSIFIER_VIEWS)
+    views = ViewShare(share=_CLASSIFIER_SHARE, rows=rows, fewest=_MIN_VIEWS, most=CLASSIFIER_VIEWS)
     workload = TrainingWorkload(
         views={"classifier": views},
-        steps={"survey": _SURVEY_SHARE, "detail": 1 - _SURVEY_SHARE},
+        steps={"survey": _GLOBAL_SHARE, "detail": 1 - _GLOBAL_SHARE},
         measurements=_MEASUREMENTS * test_rows,
     )
-    found = allot_budget(minutes, times, workload)
-    count, chosen = found.views["classifier"]
-    return TrainingPlan(**found.steps, views=count, rows=chosen if chosen < rows else None)
+    allotment = allot_budget(minutes, times, workload)
+    count, chosen = allotment.views["classifier"]
+    return TrainingPlan(**allotment.steps, views=count, rows=chosen if chosen < rows else None)
 
 
 def plan_distillation(minutes: float, times: StepTimes, most: DistillationPlan, *, test_rows: int) -> DistillationPlan:
-    """The steps and rows of a distillation that fit into a budget.
+    """Plan the steps and rows of a distillation that fit into a budget.
 
     Args:
         minutes: the budget.
@@ -215,80 +214,80 @@ def plan_distillation(minutes: float, times: StepTimes, most: DistillationPlan, 
         measurements=test_rows,
         overhead=_DISTILLATION_OVERHEAD,
     )
-    found = allot_budget(minutes, times, workload)
-    return DistillationPlan(**found.steps, **{name: rows for name, (_, rows) in found.views.items()})
+    allotment = allot_budget(minutes, times, workload)
+    return DistillationPlan(**allotment.steps, **{name: rows for name, (_, rows) in allotment.views.items()})
 
 
 def time_training(
-    restorer: ClearDenoiser, backbone: Backbone, gallery: PairedImageCache, *, device: torch.device
+    denoiser: ClearDenoiser, backbone: Backbone, images: PairedImageCache, *, device: torch.device
 ) -> StepTimes:
     """Measure the step times of recipe ``clear`` on copies of its networks."""
     rng = np.random.default_rng(0)
-    tried = copy.deepcopy(restorer).to(device)
-    crop = crop_side(gallery)
-    survey = time_step(
+    copied = copy.deepcopy(denoiser).to(device)
+    crop = crop_side(images)
+    global_step = time_step(
         lambda network: GlobalEncoderModule(network, learning_rate=1e-4, steps=_TIMED),
-        tried.global_encoder,
-        lambda: make_global_batch(gallery, rng),
+        copied.global_encoder,
+        lambda: make_global_batch(images, rng),
         device,
     )
-    detail = time_step(
-        lambda network: DetailUNetModule(network, tried.global_encoder, learning_rate=1e-4, steps=_TIMED, crop=crop),
-        tried.detail,
-        lambda: make_detail_batch(gallery, crop, rng),
+    detail_step = time_step(
+        lambda network: DetailUNetModule(network, copied.global_encoder, learning_rate=1e-4, steps=_TIMED, crop=crop),
+        copied.detail,
+        lambda: make_detail_batch(images, crop, rng),
         device,
     )
-    view = _time_view(tried, backbone, gallery, device)
-    return StepTimes(steps={"survey": survey, "detail": detail}, view=view, measurement=view)
+    view = _time_view(copied, backbone, images, device)
+    return StepTimes(steps={"survey": global_step, "detail": detail_step}, view=view, measurement=view)
 
 
 def time_step(
-    module_of: Callable[[NetworkT], AnnealedModule],
+    make_module: Callable[[NetworkT], AnnealedModule],
     network: NetworkT,
     make_batch: Callable[[], TensorBatch],
     device: torch.device,
 ) -> float:
-    """Seconds of one training step, measured on a copy of the network; the first step, which warms up, is left out.
+    """Measure the seconds of one training step on a copy of the network; the first step, which warms up, is left out.
 
     Args:
-        module_of: makes the module that fits a network, with a harmless learning rate.
+        make_module: makes the module that fits a network, with a harmless learning rate.
         network: is not changed.
         make_batch: makes one batch.
         device: where the network is fitted.
     """
-    module = module_of(copy.deepcopy(network))
+    module = make_module(copy.deepcopy(network))
     module.to(device)
     optimizer = torch.optim.AdamW(module.network.parameters())
-    begun = 0.0
+    start = 0.0
     for step in range(_TIMED + 1):
         if step == 1:
-            begun = time.perf_counter()
+            start = time.perf_counter()
         batch = tuple(tensor.to(device) for tensor in make_batch())
         optimizer.zero_grad()
-        torch.autograd.backward(module.measures(batch)["loss"])
+        torch.autograd.backward(module.compute_metrics(batch)["loss"])
         optimizer.step()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return (time.perf_counter() - begun) / _TIMED
+    return (time.perf_counter() - start) / _TIMED
 
 
 def time_call(work: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
-    begun = time.perf_counter()
+    """Measure the seconds that a call takes."""
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
-def _time_view(restorer: ClearDenoiser, backbone: Backbone, gallery: PairedImageCache, device: torch.device) -> float:
-    """Seconds to denoise an image, as is done for half of the views, and to compute its features, as for all."""
+def _time_view(denoiser: ClearDenoiser, backbone: Backbone, images: PairedImageCache, device: torch.device) -> float:
+    """Measure the seconds to denoise an image, for half of the views, and to compute its features, for all."""
     rng = np.random.default_rng(0)
     backbone.to(device)
 
     def view() -> None:
-        denoised, _ = denoise_tiled(restorer, gallery.draw(rng).noisy)
+        denoised, _ = denoise_tiled(denoiser, images.sample(rng).noisy)
         with torch.inference_mode():
-            pixels = torch.from_numpy(denoised.reshape(*gallery.shape, -1)).to(device).permute(2, 0, 1)
-            backbone(resize_area(pixels[None].float() / 255, *classifier_shape(gallery.shape)))
+            pixels = torch.from_numpy(denoised.reshape(*images.shape, -1)).to(device).permute(2, 0, 1)
+            backbone(resize_area(pixels[None].float() / 255, *classifier_shape(images.shape)))
 
     view()  # warms up
     return sum(time_call(view) for _ in range(_TIMED)) / _TIMED

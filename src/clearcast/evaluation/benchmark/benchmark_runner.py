@@ -86,7 +86,7 @@ def run_benchmark(request: BenchmarkRequest) -> BenchmarkResult:
     keep_freed_memory()
     _refuse_same_names(request)
     study, console = request.study, request.study.console
-    question = study.question() | {"benchmark": {"limit": request.limit}}
+    question = study.configuration() | {"benchmark": {"limit": request.limit}}
     folder = open_run(study.out, question, resume=study.resume, force=study.force)
     rows = filter_usable_rows(study.sheet, skip_bad=True, console=console)
     division = resolve_split(folder, rows, study.split, study.recipe.split, seed=study.seed, console=console)

@@ -89,7 +89,7 @@ def fit_baseline_classifier(
     """
 
     def make(rng: np.random.Generator) -> TensorBatch:
-        noisy = [gallery.draw(rng).noisy for gallery in (ok, defect) for _ in range(_IMAGES)]
+        noisy = [gallery.sample(rng).noisy for gallery in (ok, defect) for _ in range(_IMAGES)]
         images = images_to_float(torch.from_numpy(np.stack(noisy).reshape(len(noisy), *noisy[0].shape[:2], -1)))
         labels = torch.arange(2).repeat_interleave(_IMAGES)
         return functional.interpolate(images, (BASELINE_CLASSIFIER_SIDE, BASELINE_CLASSIFIER_SIDE), mode="area"), labels

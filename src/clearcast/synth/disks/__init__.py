@@ -1,7 +1,7 @@
 """Renderer of synthetic parts: machined and cast disks with defects, as a camera sees them from above.
 
-``sample_part`` draws a part at random, ``render`` renders its image and defect mask from a height map and an albedo
-map, ``look`` makes augmented images of it, and ``write_disks`` writes a whole data set.
+``sample_part`` draws a part at random, ``render_part`` renders its image and defect mask from a height map and an
+albedo map, ``sample_view`` and ``apply_view`` make augmented images of it, and ``write_disks`` writes a whole data set.
 """
 
 from clearcast.synth.disks.dataset import DiskSummary, RenderedView, apply_view, sample_view, write_disks

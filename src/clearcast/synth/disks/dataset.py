@@ -1,4 +1,4 @@
-"""Augmented images of one part: mirrored, stretched, shifted, brighter or darker."""
+"""Data set of rendered parts: augmented views of each part, masks of its defects, and a sheet of all images."""
 
 import csv
 from dataclasses import dataclass
@@ -18,8 +18,16 @@ from clearcast.synth.disks.rendering import render_part
 from clearcast.synth.disks.sampling import PART_MARGIN, sample_part
 from clearcast.types import Label
 
-_LEAST_STRETCH, _MOST_STRETCH = 0.82, 1.15  # along an axis
+_PARTS_FILE = "parts.csv"
+_PARTS_COLUMNS = ("path", "mask", "part", "label", "defects")
+_SIZES = (64, 4096)  # pixels a side
+_MIN_VISIBLE = 5  # pixels; a part whose defects change fewer is drawn again
+_LABEL_WORDS = {Label.OK: "ok", Label.DEFECT: "def"}  # in file names
+_MIN_STRETCH, _MAX_STRETCH = 0.82, 1.15  # along an axis
 _MASKED = 255 // 8  # a pixel is masked from an eighth on, so that a single masked pixel survives the least stretch
+
+_PartsRow = tuple[str, str, str, str, str]
+"""Row of the sheet, in the order of ``_PARTS_COLUMNS``."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ def sample_view(rng: Generator, part: RenderedPart) -> RenderedView:
     mirrored, flipped = bool(rng.random() < 0.5), bool(rng.random() < 0.5)
     middle = (-part.centre[0] if mirrored else part.centre[0], -part.centre[1] if flipped else part.centre[1])
     reach = part.radius * max(part.roundness, 1.0) + PART_MARGIN
-    stretch = rng.uniform(_LEAST_STRETCH, min(_MOST_STRETCH, UNITS_PER_IMAGE / 2 / reach), 2)
+    stretch = rng.uniform(_MIN_STRETCH, min(_MAX_STRETCH, UNITS_PER_IMAGE / 2 / reach), 2)
     slack = UNITS_PER_IMAGE / 2 - reach * stretch
     shift = rng.uniform(-slack, slack) - stretch * middle
     return RenderedView(
@@ -71,30 +79,20 @@ def apply_view(
     middle = (size - 1) / 2
     factors = np.array(view.stretch) * np.where((view.mirrored, view.flipped), -1, 1)
     offsets = middle - factors * middle + np.array(view.shift) * size / UNITS_PER_IMAGE
-    move = np.array([[factors[0], 0, offsets[0]], [0, factors[1], offsets[1]]])
-    moved = cv2.warpAffine(image, move, (size, size), borderMode=cv2.BORDER_REPLICATE)
-    marked = cv2.warpAffine(mask, move, (size, size)) > _MASKED
-    return np.asarray(cv2.convertScaleAbs(moved, alpha=view.gain), np.uint8), marked.astype(np.uint8) * np.uint8(255)
-
-
-PARTS_FILE = "parts.csv"
-PARTS_COLUMNS = ("path", "mask", "part", "label", "defects")
-
-_SIZES = (64, 4096)
-_LEAST_VISIBLE = 5  # pixels; a part whose defects change fewer is drawn again
-_WORDS = {Label.OK: "ok", Label.DEFECT: "def"}
-
-PartsRow = tuple[str, str, str, str, str]
+    affine = np.array([[factors[0], 0, offsets[0]], [0, factors[1], offsets[1]]])
+    warped = cv2.warpAffine(image, affine, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    masked = cv2.warpAffine(mask, affine, (size, size)) > _MASKED
+    return np.asarray(cv2.convertScaleAbs(warped, alpha=view.gain), np.uint8), masked.astype(np.uint8) * np.uint8(255)
 
 
 @dataclass(frozen=True)
 class DiskSummary:
-    """The sheet's path, and the number of parts, of parts with defects, and of images that were written."""
+    """Summary of a written data set: the sheet's path, and the numbers of parts, of defect parts, and of images."""
 
     sheet: Path
     parts: int
     defect_parts: int
-    pictures: int
+    images: int
 
 
 def write_disks(
@@ -133,20 +131,20 @@ def write_disks(
         ClearcastError: another argument is out of its range.
     """
     _require_arguments(parts, seed, size, views, defect_share)
-    rows: list[PartsRow] = []
+    rows: list[_PartsRow] = []
     try:
         _make_folder(out)
         for index in range(parts):
             rng = np.random.default_rng([seed, index])
-            label = _label(index, defect_share)
+            label = _label_of_part(index, defect_share)
             rows += _write_part(out, index, rng, label, size, int(rng.integers(views[0], views[1] + 1)))
             if progress is not None:
                 progress(index + 1, parts)
-        _write_sheet(out / PARTS_FILE, rows)
+        _write_sheet(out / _PARTS_FILE, rows)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error}); free space or choose another folder") from None
-    defect_parts = sum(_label(index, defect_share) is Label.DEFECT for index in range(parts))
-    return DiskSummary(out / PARTS_FILE, parts, defect_parts, len(rows))
+    defect_parts = sum(_label_of_part(index, defect_share) is Label.DEFECT for index in range(parts))
+    return DiskSummary(out / _PARTS_FILE, parts, defect_parts, len(rows))
 
 
 def _require_arguments(parts: int, seed: int, size: int, views: tuple[int, int], defect_share: float) -> None:
@@ -172,38 +170,40 @@ def _make_folder(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _label(index: int, defect_share: float) -> Label:
+def _label_of_part(index: int, defect_share: float) -> Label:
     """Spread the parts with defects evenly over the numbers."""
     return Label.DEFECT if int((index + 1) * defect_share) > int(index * defect_share) else Label.OK
 
 
-def _write_part(out: Path, index: int, rng: Generator, label: Label, size: int, count: int) -> list[PartsRow]:
-    part, image, mask = _visible_part(rng, label, size)
+def _write_part(out: Path, index: int, rng: Generator, label: Label, size: int, count: int) -> list[_PartsRow]:
+    part, image, mask = _sample_visible_part(rng, label, size)
     kinds = "; ".join(f"{defect.kind} {defect.size * size / UNITS_PER_IMAGE:.1f}" for defect in part.defects)
     rows = []
     for number in range(1, count + 1):
         view = RenderedView() if number == 1 else sample_view(rng, part)
-        viewed, marked = apply_view(image, mask, view)
-        stem = f"disk_{_WORDS[label]}_{index:04d}_{number}"
+        view_image, view_mask = apply_view(image, mask, view)
+        stem = f"disk_{_LABEL_WORDS[label]}_{index:04d}_{number}"
         path, mask_path = f"pictures/{stem}.jpeg", f"masks/{stem}.png" if part.defects else ""
-        imaging.save_image(out / path, np.repeat(viewed[:, :, None], 3, axis=2))
+        imaging.save_image(out / path, np.repeat(view_image[:, :, None], 3, axis=2))
         if mask_path:
-            imaging.save_image(out / mask_path, marked)
+            imaging.save_image(out / mask_path, view_mask)
         rows.append((path, mask_path, f"disk_{index:04d}", label.value, kinds))
     return rows
 
 
-def _visible_part(rng: Generator, label: Label, size: int) -> tuple[RenderedPart, NDArray[np.uint8], NDArray[np.uint8]]:
+def _sample_visible_part(
+    rng: Generator, label: Label, size: int
+) -> tuple[RenderedPart, NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw a part until its defects are visible: in a small image, a pinhole may be lost between pixels."""
     while True:
         part = sample_part(rng, label)
         image, mask = render_part(part, size)
-        if label is Label.OK or np.count_nonzero(mask) >= _LEAST_VISIBLE:
+        if label is Label.OK or np.count_nonzero(mask) >= _MIN_VISIBLE:
             return part, image, mask
 
 
-def _write_sheet(path: Path, rows: list[PartsRow]) -> None:
+def _write_sheet(path: Path, rows: list[_PartsRow]) -> None:
     with replace_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(PARTS_COLUMNS)
+        writer.writerow(_PARTS_COLUMNS)
         writer.writerows(rows)

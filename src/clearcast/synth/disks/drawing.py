@@ -1,4 +1,4 @@
-"""Pixel grid of a rendered part, and procedural textures: value noise and fractal noise."""
+"""Drawing of rendered parts: pixel grid, procedural noise, and the lines of scratches and cracks."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,12 @@ from clearcast.synth.disks.part import UNITS_PER_IMAGE, RenderedPart
 
 PixelMap = NDArray[np.float32]
 """One value for each pixel: float32 of shape (size, size)."""
+
+LinePath = NDArray[np.float64]
+"""Points of shape (n, 2): units out from and along the circle, relative to the defect's centre."""
+
+_SUPERSAMPLING = 4  # drawn pixels per image pixel, in each direction
+_SHIFT = 4  # OpenCV takes coordinates in 1/16 pixel
 
 
 @dataclass(frozen=True)
@@ -32,14 +38,14 @@ class PixelGrid:
         return int(self.x.shape[0])
 
     def near(self, radius: float, angle: float, reach: float) -> tuple[slice, slice]:
-        """Rows and columns of the pixels within ``reach`` units of a position, in x and in y."""
+        """Find the rows and columns of the pixels within ``reach`` units of a position, in x and in y."""
         bounds = []
         for axis, middle in ((self.y[:, 0], radius * np.sin(angle)), (self.x[0], radius * np.cos(angle))):
             bounds.append(slice(*(int(bound) for bound in np.searchsorted(axis, (middle - reach, middle + reach)))))
         return bounds[0], bounds[1]
 
     def window(self, rows: slice, columns: slice) -> "PixelGrid":
-        """A view of some rows and columns of the grid."""
+        """Return a view of some rows and columns of the grid."""
         cut = (rows, columns)
         return PixelGrid(self.x[cut], self.y[cut], self.radius[cut], self.angle[cut], self.scale)
 
@@ -55,13 +61,13 @@ def make_pixel_grid(part: RenderedPart, size: int) -> PixelGrid:
 
 
 def value_noise(rng: Generator, shape: tuple[int, int], cells: int) -> PixelMap:
-    """Value noise: smooth, of zero mean and about unit variance, with features about 1/cells of the image wide."""
+    """Make value noise: smooth, of zero mean and about unit variance, with features about 1/cells of the image wide."""
     coarse = rng.standard_normal((cells, cells), np.float32)
     return np.asarray(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def fractal_noise(rng: Generator, shape: tuple[int, int], cells: int, octaves: int) -> PixelMap:
-    """Fractal noise: octaves of value noise, each twice as fine and 0.6 times as strong; about unit variance."""
+    """Make fractal noise: octaves of value noise, each twice as fine and 0.6 times as strong; about unit variance."""
     total = np.zeros(shape, np.float32)
     weights = 0.6 ** np.arange(octaves)
     for octave, weight in enumerate(weights / np.hypot.reduce(weights)):
@@ -70,50 +76,45 @@ def fractal_noise(rng: Generator, shape: tuple[int, int], cells: int, octaves: i
 
 
 def smooth_step(distance: PixelMap, width: float) -> PixelMap:
-    """Antialiased step: 0 below -width/2, 1 above width/2, linear between."""
+    """Compute an antialiased step: 0 below -width/2, 1 above width/2, linear between."""
     return np.asarray(np.clip(distance / width + 0.5, 0, 1), np.float32)
 
 
 def gaussian_blur(values: PixelMap, sigma: float) -> PixelMap:
-    """Gaussian blur; ``sigma`` in pixels."""
+    """Blur by a Gaussian; ``sigma`` in pixels."""
     return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-LinePath = NDArray[np.float64]
-"""Points of shape (n, 2): units out from and along the circle, relative to the defect's centre."""
-
-_SUPERSAMPLING = 4  # drawn pixels per image pixel, in each direction
-_SHIFT = 4  # OpenCV takes coordinates in 1/16 pixel
-
-
 def sample_scratch(rng: Generator, length: float, width: float) -> tuple[list[LinePath], list[float]]:
-    """Random straight or curved line of a scratch, cut into pieces, with widths that taper at both ends."""
+    """Sample the straight or curved line of a scratch, cut into pieces, with widths that taper at both ends."""
     position = np.linspace(-0.5, 0.5, 24)
-    turn, bow = rng.uniform(0, np.pi), rng.normal(0, 0.04)
-    straight = np.stack([position, bow * (1 - 4 * position**2)], axis=1) * length
-    cos, sin = np.cos(turn), np.sin(turn)
+    angle, bend = rng.uniform(0, np.pi), rng.normal(0, 0.04)
+    straight = np.stack([position, bend * (1 - 4 * position**2)], axis=1) * length
+    cos, sin = np.cos(angle), np.sin(angle)
     arc = straight @ np.array([[cos, sin], [-sin, cos]])
     widths = width * np.sqrt(1 - (position[:-1] + position[1:]) ** 2)
     return [arc[i : i + 2] for i in range(len(arc) - 1)], widths.tolist()
 
 
 def sample_crack(rng: Generator, length: float) -> tuple[list[LinePath], list[float]]:
-    """Random jagged crack of the given length with up to three branches, cut into pieces, and each piece's width."""
-    main = _jagged(rng, np.zeros(2), rng.uniform(0, 2 * np.pi), length)
+    """Sample a jagged crack of the given length with up to three branches, cut into pieces, and each piece's width."""
+    main = _sample_jagged_line(rng, np.zeros(2), rng.uniform(0, 2 * np.pi), length)
     main -= (main[0] + main[-1]) / 2
     stems = [(main, rng.uniform(1.0, 1.9))]
     for _ in range(int(rng.integers(0, 4))):
         start = int(rng.integers(1, len(main) - 1))
         heading = np.arctan2(*(main[start + 1] - main[start])[::-1]) + rng.choice((-1, 1)) * rng.uniform(0.5, 1.0)
-        stems.append((_jagged(rng, main[start], heading, length * rng.uniform(0.15, 0.4)), rng.uniform(0.8, 1.1)))
+        stems.append(
+            (_sample_jagged_line(rng, main[start], heading, length * rng.uniform(0.15, 0.4)), rng.uniform(0.8, 1.1))
+        )
     pieces = [
         (stem[i : i + 2], width * (1 - 0.6 * i / len(stem))) for stem, width in stems for i in range(len(stem) - 1)
     ]
     return [piece for piece, _ in pieces], [width for _, width in pieces]
 
 
-def _jagged(rng: Generator, start: LinePath, heading: float, length: float) -> LinePath:
-    """Random walk of short steps that zigzags around its heading."""
+def _sample_jagged_line(rng: Generator, start: LinePath, heading: float, length: float) -> LinePath:
+    """Sample a random walk of short steps that zigzags around its heading."""
     count = max(4, int(length / 3.5))
     headings = heading + rng.normal(0, 0.55, count) + np.cumsum(rng.normal(0, 0.08, count))
     steps = np.stack([np.cos(headings), np.sin(headings)], axis=1) * (length / count)

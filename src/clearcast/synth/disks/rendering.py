@@ -1,4 +1,8 @@
-"""Shading of a surface: normals, diffuse key light, ambient occlusion, heightfield shadows, anisotropic highlights."""
+"""Rendering of a part: image and defect mask.
+
+Shading (normals, diffuse key light, ambient occlusion, heightfield shadows, anisotropic highlights), procedural
+textures, and a camera model.
+"""
 
 from dataclasses import dataclass
 
@@ -19,14 +23,17 @@ from clearcast.synth.disks.drawing import (
 from clearcast.synth.disks.part import UNITS_PER_IMAGE, Background, Lighting, RenderedPart, SurfaceFinish
 from clearcast.synth.disks.surface import SurfaceMaps, add_rendered_defects, build_surface
 
+VISIBLE_DIFFERENCE = 8.0  # grey levels; pixels that a defect changes by less are not marked
 _ANGLES = 4096  # entries of a table over the full circle
 _STEPS = 4  # entries of the ring tables per unit of length
 _CORNER = 0.7  # pixels: blur of the height map before its gradient is taken, against jagged rims
 _SKIN = 0.07  # texture of a raw casting, as a share of its brightness
+_LENS_BLUR = 0.55  # standard deviation in pixels
+_SENSOR_NOISE = 1.1  # standard deviation in grey levels
 
 
 @dataclass(frozen=True)
-class SceneTextures:
+class _SceneTextures:
     """Textures of a part; float32 fields of shape (size, size), brightness 0..1.
 
     ``fan`` is the anisotropic highlight of turned grooves, ``marks`` multiplies the brightness of machined faces,
@@ -39,18 +46,54 @@ class SceneTextures:
     backdrop: PixelMap
 
 
-def make_textures(part: RenderedPart, grid: PixelGrid) -> SceneTextures:
+def render_part(part: RenderedPart, size: int = 512) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Render a part's image and the mask of its defects.
+
+    Args:
+        part: its lengths are scaled to the image.
+        size: the width and height in pixels.
+
+    Returns:
+        The grey image, uint8 of shape (size, size), 0..255; and the mask, uint8 of the same shape, 255 where the same
+        part without its defects would differ by more than ``VISIBLE_DIFFERENCE`` grey levels (and in gaps of a pixel
+        between such pixels), else 0. The same part and size always give the same bytes.
+    """
+    grid = make_pixel_grid(part, size)
+    textures, intact = _make_textures(part, grid), build_surface(part, grid)
+    defective = intact.copy()
+    add_rendered_defects(defective, part, grid)
+    exposed = _expose(_shade_surface(defective, textures, part.light, grid.scale))
+    if part.defects:
+        changed = (
+            np.abs(exposed - _expose(_shade_surface(intact, textures, part.light, grid.scale))) > VISIBLE_DIFFERENCE
+        )
+        mask = cv2.morphologyEx(changed.astype(np.uint8) * 255, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    else:
+        mask = np.zeros((size, size), np.uint8)
+    noise = np.random.default_rng([part.seed, 1]).standard_normal((size, size), np.float32)
+    image = np.clip(np.rint(exposed + np.float32(_SENSOR_NOISE) * noise), 0, 255).astype(np.uint8)
+    return image, np.asarray(mask, np.uint8)
+
+
+def _expose(brightness: PixelMap) -> PixelMap:
+    """Apply the camera model: lens blur, and a tone curve that compresses highlights; grey levels 0..255."""
+    blurred = gaussian_blur(brightness, _LENS_BLUR)
+    compressed = np.where(blurred > 0.8, 0.8 + 0.2 * np.tanh((blurred - 0.8) / 0.2), blurred)
+    return np.asarray(compressed * 247 + 8, np.float32)
+
+
+def _make_textures(part: RenderedPart, grid: PixelGrid) -> _SceneTextures:
     """Generate a part's procedural textures; they depend on its seed, not on its defects."""
     rng = np.random.default_rng(part.seed)
     rings = _ring_table(rng)
     ring = np.take(rings, (grid.radius * _STEPS).astype(np.int32))
-    fan = _fans(part.light, grid, ring)
-    marks = _marks(part.finish, grid, ring, fan, rng)
+    fan = _highlights(part.light, grid, ring)
+    marks = _machining_marks(part.finish, grid, ring, fan, rng)
     skin = 1 + np.float32(_SKIN) * fractal_noise(rng, fan.shape, grid.size // 6, 2)
-    return SceneTextures(fan, marks, skin, _background(part.backdrop, grid, rng))
+    return _SceneTextures(fan, marks, skin, _background(part.backdrop, grid, rng))
 
 
-def shade_surface(surface: SurfaceMaps, scene: SceneTextures, light: Lighting, scale: float) -> PixelMap:
+def _shade_surface(surface: SurfaceMaps, scene: _SceneTextures, light: Lighting, scale: float) -> PixelMap:
     """Shade a surface: the brightness of each pixel, about 0..1, above in strong light; float32 (size, size)."""
     smoothed = gaussian_blur(surface.height, _CORNER)
     slope_x = cv2.Sobel(smoothed, cv2.CV_32F, 1, 0, ksize=3, scale=scale / 8)
@@ -72,7 +115,7 @@ def shade_surface(surface: SurfaceMaps, scene: SceneTextures, light: Lighting, s
 
 
 def _ambient_occlusion(height: PixelMap, scale: float) -> PixelMap:
-    """Ambient occlusion of a height map: the visible share of the sky, 0..1, low where the surroundings are higher."""
+    """Compute the ambient occlusion: the visible share of the sky, 0..1, low where the surroundings are higher."""
     half = cv2.resize(height, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     eighth = cv2.resize(height, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
     wide = cv2.resize(gaussian_blur(np.asarray(half, np.float32), 5 * scale), height.shape[::-1])
@@ -84,7 +127,7 @@ def _ambient_occlusion(height: PixelMap, scale: float) -> PixelMap:
 
 
 def _shadow(height: PixelMap, light: Lighting, scale: float) -> PixelMap:
-    """Heightfield shadow: 0 if the lamp is visible, 1 in full shadow, where the height map blocks its ray."""
+    """Compute the heightfield shadow: 0 if the lamp is visible, 1 where the height map blocks its ray."""
     half = np.asarray(cv2.resize(height, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.float32)
     far = _blocked_height(half, light, scale / 2, (6, 9, 12, 16, 20, 24, 29))
     soft = gaussian_blur(
@@ -95,34 +138,28 @@ def _shadow(height: PixelMap, light: Lighting, scale: float) -> PixelMap:
 
 
 def _blocked_height(height: PixelMap, light: Lighting, scale: float, distances: tuple[float, ...]) -> PixelMap:
-    """By how many units the height map rises above the ray to the lamp, at most, sampled at the given distances."""
+    """Compute by how many units the height map rises above the ray to the lamp, at most, at the given distances."""
     highest = np.zeros_like(height)
     for distance in distances:
         x, y = distance * scale * np.cos(light.azimuth), distance * scale * np.sin(light.azimuth)
-        move = np.array([[1, 0, -x], [0, 1, -y]], np.float32)
-        shifted = cv2.warpAffine(height, move, height.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+        affine = np.array([[1, 0, -x], [0, 1, -y]], np.float32)
+        shifted = cv2.warpAffine(height, affine, height.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
         np.maximum(highest, shifted - height - np.float32(distance * np.tan(light.elevation)), out=highest)
     return highest
 
 
 def _ring_table(rng: Generator) -> PixelMap:
-    """Turning marks as a function of the radius: fine noise, coarser bands, a few single deep rings; zero mean."""
+    """Make turning marks as a function of the radius: fine noise, coarser bands, a few single deep rings; zero mean."""
     count = UNITS_PER_IMAGE * _STEPS
-    fine, coarse = (
-        rng.standard_normal(count),
-        np.interp(np.arange(count), np.arange(0, count, 24), _walk(rng, count, 24)),
-    )
+    fine, knots = rng.standard_normal(count), np.arange(0, count, 24)
+    coarse = np.interp(np.arange(count), knots, rng.standard_normal(len(knots)))
     single = (rng.random(count) < 0.006) * rng.normal(0, 2.5, count)
     soft = np.convolve(fine + single, np.ones(3) / 1.7, mode="same")
     return np.asarray(0.7 * soft + 0.35 * coarse, np.float32)
 
 
-def _walk(rng: Generator, count: int, step: int) -> NDArray[np.float64]:
-    return rng.standard_normal(len(range(0, count, step)))
-
-
-def _fans(light: Lighting, grid: PixelGrid, ring: PixelMap) -> PixelMap:
-    """Anisotropic highlights: circular grooves are bright where they are perpendicular to a lamp."""
+def _highlights(light: Lighting, grid: PixelGrid, ring: PixelMap) -> PixelMap:
+    """Compute anisotropic highlights: circular grooves are bright where they are perpendicular to a lamp."""
     angles = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
     table = np.zeros(_ANGLES)
     for fan in light.fans:
@@ -133,8 +170,8 @@ def _fans(light: Lighting, grid: PixelGrid, ring: PixelMap) -> PixelMap:
     return np.take(table.astype(np.float32), entry.astype(np.int32) % _ANGLES)
 
 
-def _marks(finish: SurfaceFinish, grid: PixelGrid, ring: PixelMap, fan: PixelMap, rng: Generator) -> PixelMap:
-    """Rings, streaks along the circle, feed grooves (finer than pixels, with moiré), stains and specks."""
+def _machining_marks(finish: SurfaceFinish, grid: PixelGrid, ring: PixelMap, fan: PixelMap, rng: Generator) -> PixelMap:
+    """Make rings, streaks along the circle, feed grooves (finer than pixels, with moiré), stains and specks."""
     fine = _streaks(grid, rng)
     pixels = grid.radius * np.float32(grid.scale)
     grooves = np.sin(pixels * np.float32(2 * np.pi / finish.pitch)) * np.float32(finish.grooves)
@@ -146,7 +183,7 @@ def _marks(finish: SurfaceFinish, grid: PixelGrid, ring: PixelMap, fan: PixelMap
 
 
 def _streaks(grid: PixelGrid, rng: Generator) -> PixelMap:
-    """Anisotropic noise: fine across the grooves and long along them; zero mean, variance about 0.1."""
+    """Make anisotropic noise: fine across the grooves and long along them; zero mean, variance about 0.1."""
     count, ends = 128, 12
     noise = np.pad(rng.standard_normal((UNITS_PER_IMAGE, count), np.float32), ((0, 0), (ends, ends)), mode="wrap")
     streak = cv2.GaussianBlur(noise, (0, 0), sigmaX=2.5, sigmaY=0.6)
@@ -155,7 +192,7 @@ def _streaks(grid: PixelGrid, rng: Generator) -> PixelMap:
 
 
 def _background(backdrop: Background, grid: PixelGrid, rng: Generator) -> PixelMap:
-    """Background texture: a gradient, vignetting, faint mottling and grains of dust."""
+    """Make the background texture: a gradient, vignetting, faint mottling and grains of dust."""
     across = (np.cos(backdrop.direction) * grid.x + np.sin(backdrop.direction) * grid.y) * np.float32(
         2 / UNITS_PER_IMAGE
     )
@@ -179,45 +216,3 @@ def _sprinkle(target: PixelMap, rng: Generator, count: int, strength: float) -> 
             patch += np.float32(strength * rng.uniform(0.3, 1)) * smooth_step(
                 np.asarray(reach - distance, np.float32), 1.0
             )
-
-
-VISIBLE_DIFFERENCE = 8.0  # grey levels; pixels that a defect changes by less are not marked
-
-_LENS_BLUR = 0.55  # standard deviation in pixels
-_SENSOR_NOISE = 1.1  # standard deviation in grey levels
-
-
-def render_part(part: RenderedPart, size: int = 512) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Render a part's image and the mask of its defects.
-
-    Args:
-        part: its lengths are scaled to the image.
-        size: the width and height in pixels.
-
-    Returns:
-        The grey image, uint8 of shape (size, size), 0..255; and the mask, uint8 of the same shape, 255 where the same
-        part without its defects would differ by more than ``VISIBLE_DIFFERENCE`` grey levels (and in gaps of a pixel
-        between such pixels), else 0. The same part and size always give the same bytes.
-    """
-    grid = make_pixel_grid(part, size)
-    textures, flawless = make_textures(part, grid), build_surface(part, grid)
-    defective = flawless.copy()
-    add_rendered_defects(defective, part, grid)
-    exposed = _expose(shade_surface(defective, textures, part.light, grid.scale))
-    if part.defects:
-        changed = (
-            np.abs(exposed - _expose(shade_surface(flawless, textures, part.light, grid.scale))) > VISIBLE_DIFFERENCE
-        )
-        mask = cv2.morphologyEx(changed.astype(np.uint8) * 255, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    else:
-        mask = np.zeros((size, size), np.uint8)
-    noise = np.random.default_rng([part.seed, 1]).standard_normal((size, size), np.float32)
-    image = np.clip(np.rint(exposed + np.float32(_SENSOR_NOISE) * noise), 0, 255).astype(np.uint8)
-    return image, np.asarray(mask, np.uint8)
-
-
-def _expose(brightness: PixelMap) -> PixelMap:
-    """Camera model: lens blur, tone curve with compressed highlights and lifted shadows; grey levels 0..255."""
-    blurred = gaussian_blur(brightness, _LENS_BLUR)
-    rolled = np.where(blurred > 0.8, 0.8 + 0.2 * np.tanh((blurred - 0.8) / 0.2), blurred)
-    return np.asarray(rolled * 247 + 8, np.float32)

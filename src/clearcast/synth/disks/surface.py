@@ -1,4 +1,4 @@
-"""Surface of a part as maps: height map, albedo map, turned finish and coverage."""
+"""Surface of a part as maps (height, albedo, turned finish, coverage), and models of the defects on it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class SurfaceMaps:
     cover: PixelMap
 
     def window(self, rows: slice, columns: slice) -> "SurfaceMaps":
-        """A view of some rows and columns; writing to it changes this surface."""
+        """Return a view of some rows and columns; writing to it changes this surface."""
         cut = (rows, columns)
         return SurfaceMaps(self.height[cut], self.albedo[cut], self.turned[cut], self.cover[cut])
 
@@ -62,32 +62,32 @@ class SurfaceMaps:
         self.cover += share * (cover - self.cover)
 
     def copy(self) -> "SurfaceMaps":
-        """A copy of all maps."""
+        """Copy all maps."""
         return SurfaceMaps(self.height.copy(), self.albedo.copy(), self.turned.copy(), self.cover.copy())
 
 
 def build_surface(part: RenderedPart, grid: PixelGrid) -> SurfaceMaps:
     """Build the surface of a part without defects: the rings over the deeper zones, then vanes, slots and holes."""
-    top = _rings(part.top, grid.radius, part.thickness, grid.scale)
+    top = _build_rings(part.top, grid.radius, part.thickness, grid.scale)
     lower = np.hypot(grid.x - np.float32(part.parallax[0]), grid.y - np.float32(part.parallax[1]))
-    result = _rings(part.deep, lower, part.thickness, grid.scale)
-    result.height += (result.cover - 1) * (result.height + part.thickness)  # only background beyond the part
+    surface = _build_rings(part.deep, lower, part.thickness, grid.scale)
+    surface.height += (surface.cover - 1) * (surface.height + part.thickness)  # only background beyond the part
     if part.vanes is not None:
-        _add_vanes(result, part.vanes, grid)
-    result.blend(top.cover, height=top.height, albedo=top.albedo, turned=0, cover=1)
-    result.turned += top.cover * top.turned
+        _add_vanes(surface, part.vanes, grid)
+    surface.blend(top.cover, height=top.height, albedo=top.albedo, turned=0, cover=1)
+    surface.turned += top.cover * top.turned
     for slot in part.slots:
         reach = (slot.outer - slot.inner) / 2 + abs(slot.sweep) * slot.outer / 2 + slot.width
-        cut = grid.near((slot.inner + slot.outer) / 2, slot.angle + slot.sweep / 2, reach)
-        _mill(result.window(*cut), slot, grid.window(*cut))
+        window = grid.near((slot.inner + slot.outer) / 2, slot.angle + slot.sweep / 2, reach)
+        _cut_slot(surface.window(*window), slot, grid.window(*window))
     for hole in part.holes:
-        cut = grid.near(hole.radius, hole.angle, hole.bore + 4)
-        _drill(result.window(*cut), hole, grid.window(*cut), part.thickness)
-    return result
+        window = grid.near(hole.radius, hole.angle, hole.bore + 4)
+        _cut_hole(surface.window(*window), hole, grid.window(*window), part.thickness)
+    return surface
 
 
-def _rings(zones: tuple[RingZone, ...], radius: PixelMap, thickness: float, scale: float) -> SurfaceMaps:
-    """Look the zones up by radius; between zones, the values are those of the nearest zone and ``cover`` is 0.
+def _build_rings(zones: tuple[RingZone, ...], radius: PixelMap, thickness: float, scale: float) -> SurfaceMaps:
+    """Look up the zones by radius; between zones, the values are those of the nearest zone and ``cover`` is 0.
 
     In an image of fewer than ``UNITS_PER_IMAGE`` pixels, gaps narrower than a pixel would alias and make circles look
     dashed; the tables are therefore averaged over a pixel's neighbourhood first.
@@ -107,7 +107,7 @@ def _rings(zones: tuple[RingZone, ...], radius: PixelMap, thickness: float, scal
 
 
 def _smooth(table: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """Moving average over ``width`` units; the table itself if that is less than an entry."""
+    """Average over ``width`` units; the table itself if that is less than an entry."""
     count = int(width * _STEPS) | 1
     padded = np.pad(table, count // 2, mode="edge")
     return np.convolve(padded, np.ones(count) / count, mode="valid")
@@ -124,7 +124,7 @@ def _add_vanes(deep: SurfaceMaps, vanes: Vanes, grid: PixelGrid) -> None:
     deep.albedo += np.float32(0.14) * blade * blade
 
 
-def _mill(target: SurfaceMaps, slot: Slot, grid: PixelGrid) -> None:
+def _cut_slot(target: SurfaceMaps, slot: Slot, grid: PixelGrid) -> None:
     """Cut a milled groove."""
     position = np.clip((grid.radius - np.float32(slot.inner)) / np.float32(slot.outer - slot.inner), 0, 1)
     middle = np.float32(slot.angle) + np.float32(slot.sweep) * position
@@ -134,7 +134,7 @@ def _mill(target: SurfaceMaps, slot: Slot, grid: PixelGrid) -> None:
     target.blend(smooth_step(np.float32(slot.width / 2) - distance, 1.5), height=-5.0, albedo=0.14, turned=0, cover=1)
 
 
-def _drill(target: SurfaceMaps, hole: Hole, grid: PixelGrid, thickness: float) -> None:
+def _cut_hole(target: SurfaceMaps, hole: Hole, grid: PixelGrid, thickness: float) -> None:
     """Cut a countersunk through hole: a bright bevel around a wall, and the background below."""
     x, y = hole.radius * np.cos(hole.angle), hole.radius * np.sin(hole.angle)
     distance = np.float32(hole.bore) - np.hypot(grid.x - np.float32(x), grid.y - np.float32(y))
@@ -149,10 +149,12 @@ def add_rendered_defects(target: SurfaceMaps, part: RenderedPart, grid: PixelGri
     for defect in part.defects:
         reach = defect.size * 0.75 + 30  # clusters of pinholes and the teeth of a burr extend beyond the size
         rows, columns = grid.near(defect.radius, defect.angle, reach)
-        _DEFECT_MODELS[defect.kind](target.window(rows, columns), _Local(defect, part, grid.window(rows, columns)))
+        _DEFECT_MODELS[defect.kind](
+            target.window(rows, columns), _LocalCoordinates(defect, part, grid.window(rows, columns))
+        )
 
 
-class _Local:
+class _LocalCoordinates:
     """Local coordinates of a defect in a window: ``out`` points away from the part's centre, ``along`` its circle."""
 
     def __init__(self, defect: RenderedDefect, part: RenderedPart, grid: PixelGrid) -> None:
@@ -175,12 +177,12 @@ class _Local:
         return past if self.defect.side is EdgeSide.OUTSIDE else -past
 
     def rough(self, cells: int, octaves: int) -> PixelMap:
-        """Fractal noise over the window; zero mean, about unit variance."""
+        """Make fractal noise over the window; zero mean, about unit variance."""
         return fractal_noise(self.rng, self.out.shape, cells, octaves)
 
 
-def _blowhole(target: SurfaceMaps, local: _Local) -> None:
-    """Gas pore that is cut open: a smooth rounded cavity with a dark floor and one bright wall."""
+def _add_blowhole(target: SurfaceMaps, local: _LocalCoordinates) -> None:
+    """Add a gas pore that is cut open: a smooth rounded cavity with a dark floor and one bright wall."""
     size, rng = local.defect.size, local.rng
     turn, aspect = rng.uniform(0, np.pi), rng.uniform(1.0, 1.5)
     cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
@@ -188,23 +190,23 @@ def _blowhole(target: SurfaceMaps, local: _Local) -> None:
     bearing = np.arctan2(minor, major)
     wobble = 1 + 0.08 * np.sin(2 * bearing + rng.uniform(0, 6)) + 0.06 * np.sin(3 * bearing + rng.uniform(0, 6))
     distance = np.hypot(major / np.float32(aspect**0.5), minor * np.float32(aspect**0.5)) / wobble
-    _hollow(target, np.asarray(distance, np.float32), size / 2, local.pixel, depth=1.0, floor=0.1, wall=0.75)
+    _cut_cavity(target, np.asarray(distance, np.float32), size / 2, local.pixel, depth=1.0, floor=0.1, wall=0.75)
 
 
-def _pinhole(target: SurfaceMaps, local: _Local) -> None:
-    """One tiny round gas pore, or a loose cluster of them."""
+def _add_pinhole(target: SurfaceMaps, local: _LocalCoordinates) -> None:
+    """Add one tiny round gas pore, or a loose cluster of them."""
     size, rng = local.defect.size, local.rng
     count = int(rng.choice((1, 3, 5, 8), p=(0.5, 0.2, 0.2, 0.1)))
     places = np.vstack([np.zeros((1, 2)), rng.normal(0, 2.2 * size, (count - 1, 2))])
     for out, along in np.clip(places, -26, 26):
         distance = np.hypot(local.out - np.float32(out), local.along - np.float32(along))
-        _hollow(target, distance, size / 2 * rng.uniform(0.9, 1.1), local.pixel, depth=1.4, floor=0.05, wall=0.08)
+        _cut_cavity(target, distance, size / 2 * rng.uniform(0.9, 1.1), local.pixel, depth=1.4, floor=0.05, wall=0.08)
 
 
-def _hollow(
+def _cut_cavity(
     target: SurfaceMaps, distance: PixelMap, radius: float, pixel: float, *, depth: float, floor: float, wall: float
 ) -> None:
-    """Round cavity: ``depth`` in radii, albedo from ``floor`` in the middle to ``wall`` at its rim."""
+    """Cut a round cavity: ``depth`` in radii, albedo from ``floor`` in the middle to ``wall`` at its rim."""
     bowl = np.sqrt(np.clip(1 - (distance / np.float32(radius)) ** 2, 0, 1))
     target.height -= np.float32(depth * radius) * bowl * target.cover
     inside = smooth_step(np.float32(radius) - distance, max(1.0, pixel)) * target.cover
@@ -212,8 +214,8 @@ def _hollow(
     target.blend(inside, height=target.height, albedo=grey, turned=0, cover=1)
 
 
-def _chipped_edge(target: SurfaceMaps, local: _Local) -> None:
-    """Missing piece of the edge: air where it is broken through, a rough fracture surface around it."""
+def _add_chipped_edge(target: SurfaceMaps, local: _LocalCoordinates) -> None:
+    """Remove a piece of the edge: air where it is broken through, a rough fracture surface around it."""
     size = local.defect.size
     ragged = local.rough(5, 4)
     chip_distance = np.hypot(local.out * np.float32(local.rng.uniform(1.0, 1.7)), local.along)
@@ -232,8 +234,8 @@ def _chipped_edge(target: SurfaceMaps, local: _Local) -> None:
         target.blend(air * metal, height=-12.0, albedo=0.08, turned=0, cover=1)
 
 
-def _burr(target: SurfaceMaps, local: _Local) -> None:
-    """Thin ragged flash of metal beyond the edge, bright and dark as it curls."""
+def _add_burr(target: SurfaceMaps, local: _LocalCoordinates) -> None:
+    """Add a thin ragged flash of metal beyond the edge, bright and dark as it curls."""
     half = local.defect.size / 2
     bearing = np.arctan2(local.along, np.float32(local.defect.radius) + local.out)
     position = bearing * np.float32(local.defect.radius / half)
@@ -248,8 +250,8 @@ def _burr(target: SurfaceMaps, local: _Local) -> None:
     target.blend(flash, height=-2 + np.float32(1.5) * curl, albedo=grey, turned=0, cover=1)
 
 
-def _scratch(target: SurfaceMaps, local: _Local) -> None:
-    """Straight or curved groove with tapered ends, dark or with bright flanks; it interrupts the turned finish."""
+def _add_scratch(target: SurfaceMaps, local: _LocalCoordinates) -> None:
+    """Add a straight or curved groove with tapered ends, dark or with bright flanks, on turned faces only."""
     rng, size = local.rng, local.defect.size
     width = float(rng.choice((0.9, 1.3, 2.0), p=(0.4, 0.4, 0.2)))
     stroke = rasterize_lines(*sample_scratch(rng, size, width), local.out, local.along, local.scale)
@@ -263,16 +265,16 @@ def _scratch(target: SurfaceMaps, local: _Local) -> None:
         target.blend(stroke, height=target.height, albedo=0.12, turned=0, cover=1)
 
 
-def _crack(target: SurfaceMaps, local: _Local) -> None:
-    """Thin dark jagged line that branches and tapers."""
+def _add_crack(target: SurfaceMaps, local: _LocalCoordinates) -> None:
+    """Add a thin dark jagged line that branches and tapers."""
     paths, widths = sample_crack(local.rng, local.defect.size)
     stroke = rasterize_lines(paths, widths, local.out, local.along, local.scale) * (target.turned > 0.05)
     target.height -= np.float32(3) * stroke
     target.blend(stroke, height=target.height, albedo=0.04, turned=0, cover=1)
 
 
-def _shrinkage(target: SurfaceMaps, local: _Local) -> None:
-    """Shrinkage porosity: a spongy patch of irregular dark pores between dendrites."""
+def _add_shrinkage(target: SurfaceMaps, local: _LocalCoordinates) -> None:
+    """Add shrinkage porosity: a spongy patch of irregular dark pores between dendrites."""
     half = local.defect.size / 2
     cells = max(4, round(local.out.shape[0] / (local.scale * 9)))
     outline = 1 - np.asarray(np.hypot(local.out, local.along), np.float32) / np.float32(half)
@@ -286,12 +288,12 @@ def _shrinkage(target: SurfaceMaps, local: _Local) -> None:
     target.blend(pores, height=target.height, albedo=0.06, turned=0, cover=1)
 
 
-_DEFECT_MODELS: dict[DefectKind, Callable[[SurfaceMaps, _Local], None]] = {
-    DefectKind.BLOWHOLE: _blowhole,
-    DefectKind.PINHOLE: _pinhole,
-    DefectKind.CHIPPED_EDGE: _chipped_edge,
-    DefectKind.BURR: _burr,
-    DefectKind.SCRATCH: _scratch,
-    DefectKind.CRACK: _crack,
-    DefectKind.SHRINKAGE: _shrinkage,
+_DEFECT_MODELS: dict[DefectKind, Callable[[SurfaceMaps, _LocalCoordinates], None]] = {
+    DefectKind.BLOWHOLE: _add_blowhole,
+    DefectKind.PINHOLE: _add_pinhole,
+    DefectKind.CHIPPED_EDGE: _add_chipped_edge,
+    DefectKind.BURR: _add_burr,
+    DefectKind.SCRATCH: _add_scratch,
+    DefectKind.CRACK: _add_crack,
+    DefectKind.SHRINKAGE: _add_shrinkage,
 }

@@ -1,4 +1,4 @@
-"""Fit two small networks in distributed processes: python fit_together.py FOLDER DEVICES. Every process runs it all.
+"""Fit two small networks in distributed processes: python distributed_fit.py FOLDER DEVICES. Each process runs it all.
 
 The first learns from rows, some of whose batches cannot be divided evenly; the second from batches of each process.
 """
@@ -33,21 +33,21 @@ SEED, SIDE, ROWS, BATCH = 3, 16, 15, 7  # batches of 7, 7 and 1
 HELDOUT = list(range(10, ROWS))
 
 
-class Adder(AnnealedModule):
+class BatchRecorder(AnnealedModule):
     """Records the training batches of each process."""
 
     def __init__(self) -> None:
         super().__init__(nn.Linear(1, 1), learning_rate=0.1, steps=EPOCH_STEPS)
-        self.given: list[float] = []
+        self.batches: list[float] = []
 
-    def measures(self, batch: TensorBatch) -> dict[str, Tensor]:
+    def compute_metrics(self, batch: TensorBatch) -> dict[str, Tensor]:
         if self.training:
-            self.given += batch[0].flatten().tolist()
+            self.batches += batch[0].flatten().tolist()
         difference = torch.as_tensor(self.network(batch[0])) - batch[0] - 1
         return {"loss": difference.square().mean(), "mean": batch[0].mean()}
 
 
-def made(rng: np.random.Generator) -> TensorBatch:
+def make_batch(rng: np.random.Generator) -> TensorBatch:
     return (torch.from_numpy(rng.random((3, 1), dtype=np.float32)),)
 
 
@@ -73,17 +73,17 @@ def fit_rows(folder: Path, devices: int) -> None:
 
 
 def fit_steps(folder: Path, devices: int) -> None:
-    module = Adder()
+    module = BatchRecorder()
     fit_network(
         module,
-        step_loader(made, SEED),
-        heldout_loader(made, SEED, 2),
+        step_loader(make_batch, SEED),
+        heldout_loader(make_batch, SEED, 2),
         folder / f"steps-{devices}",
         settings=FitSettings(learning_rate=0.1, batch=3, epochs=1),
         title="steps",
         config=trainer_config(devices),
     )
-    np.savetxt(folder / f"given-{devices}-{module.global_rank}.txt", module.given)
+    np.savetxt(folder / f"batches-{devices}-{module.global_rank}.txt", module.batches)
 
 
 if __name__ == "__main__":

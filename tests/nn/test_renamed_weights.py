@@ -18,9 +18,10 @@ from clearcast.nn.student import StudentClassifier, StudentEncoder
 from clearcast.nn.weights import load_weights
 from clearcast.train.restorer_training import DetailUNetModule, GlobalEncoderModule
 
-EARLIER = {  # keys as they were written, and as they are now
-    "restorer": {
-        "survey.finder.enter.weight": "global_encoder.periodic_head.enter.weight",
+EARLIER_KEYS = {  # keys as they were written, and as they are now
+    "denoiser": {
+        "survey.finder.enter.weight": "global_encoder.periodic_head.input_conv.weight",
+        "survey.finder.leave.bias": "global_encoder.periodic_head.output_conv.bias",
         "survey.sense.layers.1.weight": "global_encoder.noise_head.layers.1.weight",
         "detail.enter.weight": "detail.input_conv.weight",
         "detail.hear.weight": "detail.hint_conv.weight",
@@ -44,7 +45,9 @@ EARLIER = {  # keys as they were written, and as they are now
         "blocks.2.keep.0.weight": "blocks.2.shortcut.0.weight",
     },
 }
-PREFIXES = [  # names now and before, the longest first
+EARLIER_PREFIXES = [  # names now and before, the longest first
+    ("global_encoder.periodic_head.input_conv.", "survey.finder.enter."),
+    ("global_encoder.periodic_head.output_conv.", "survey.finder.leave."),
     ("global_encoder.periodic_head.", "survey.finder."),
     ("global_encoder.noise_head.", "survey.sense."),
     ("detail.input_conv.", "detail.enter."),
@@ -61,9 +64,9 @@ PREFIXES = [  # names now and before, the longest first
 ]
 
 
-def build(name: str) -> nn.Module:
+def make_network(name: str) -> nn.Module:
     networks: dict[str, Callable[[], nn.Module]] = {
-        "restorer": ClearDenoiser,
+        "denoiser": ClearDenoiser,
         "classifier": lambda: DefectClassifier(Backbone(), DefectHead(), (64, 64)),
         "student": lambda: StudentClassifier(StudentEncoder(Backbone()), DefectHead(), (64, 64)),
         "resnet18": lambda: ResNet18(channels=1, classes=2),
@@ -72,16 +75,16 @@ def build(name: str) -> nn.Module:
 
 
 def earlier_key(key: str) -> str:
-    for now, before in PREFIXES:
+    for now, before in EARLIER_PREFIXES:
         if key.startswith(now) or (now.startswith(".") and now in key):
             return key.replace(now, before, 1)
     return key
 
 
-def stirred(name: str) -> nn.Module:
-    """A network whose weights are no other network's, also where they are zero at first."""
+def network_with_random_weights(name: str) -> nn.Module:
+    """A network with random weights, also where they are initialised with zeros."""
     torch.manual_seed(1)
-    network = build(name)
+    network = make_network(name)
     for parameter in network.parameters():
         parameter.data = torch.randn(parameter.shape)
     return network
@@ -91,36 +94,40 @@ def earlier_weights(network: nn.Module, prefix: str = "") -> dict[str, Tensor]:
     return {prefix + earlier_key(key): value.clone() for key, value in network.state_dict().items()}
 
 
-@pytest.mark.parametrize("name", EARLIER)
+@pytest.mark.parametrize("name", EARLIER_KEYS)
 def test_earlier_weights_load(name: str, tmp_path: Path) -> None:
-    network = stirred(name)
+    network = network_with_random_weights(name)
     weights = earlier_weights(network)
-    for before, now in EARLIER[name].items():
+    for before, now in EARLIER_KEYS[name].items():
         assert weights[before].equal(network.state_dict()[now])
     save_file(weights, tmp_path / "model.safetensors")
 
-    loaded = copy.deepcopy(build(name))
+    loaded = copy.deepcopy(make_network(name))
     load_weights(loaded, tmp_path)
 
     for key, value in network.state_dict().items():
         assert loaded.state_dict()[key].equal(value), key
 
 
-def test_checkpoints_of_an_earlier_training_load() -> None:
-    restorer = stirred("restorer")
-    assert isinstance(restorer, ClearDenoiser)
-    weights = earlier_weights(restorer)
-    of_encoder = {key.replace("survey.", "network.", 1): value for key, value in weights.items() if "survey." in key}
-    of_detail = {key.replace("detail.", "network.", 1): value for key, value in weights.items()}  # and the encoder's
+def test_earlier_checkpoints_load() -> None:
+    denoiser = network_with_random_weights("denoiser")
+    assert isinstance(denoiser, ClearDenoiser)
+    weights = earlier_weights(denoiser)
+    encoder_weights = {
+        key.replace("survey.", "network.", 1): value for key, value in weights.items() if "survey." in key
+    }
+    detail_weights = {
+        key.replace("detail.", "network.", 1): value for key, value in weights.items()
+    }  # and the encoder's
 
-    one, other = ClearDenoiser(), ClearDenoiser()
-    GlobalEncoderModule(one.global_encoder, learning_rate=1e-3, steps=1).load_state_dict(of_encoder)
-    module = DetailUNetModule(other.detail, other.global_encoder, learning_rate=1e-3, steps=1, crop=8)
-    module.load_state_dict(of_detail)
+    first, second = ClearDenoiser(), ClearDenoiser()
+    GlobalEncoderModule(first.global_encoder, learning_rate=1e-3, steps=1).load_state_dict(encoder_weights)
+    module = DetailUNetModule(second.detail, second.global_encoder, learning_rate=1e-3, steps=1, crop=8)
+    module.load_state_dict(detail_weights)
 
-    for key, value in restorer.state_dict().items():
-        assert other.state_dict()[key].equal(value), key
-        assert key.startswith("detail.") or one.state_dict()[key].equal(value), key
+    for key, value in denoiser.state_dict().items():
+        assert second.state_dict()[key].equal(value), key
+        assert key.startswith("detail.") or first.state_dict()[key].equal(value), key
 
 
 def test_weights_of_another_network_are_still_refused(tmp_path: Path) -> None:

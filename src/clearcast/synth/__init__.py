@@ -1,0 +1,1 @@
+"""Synthetic data: rendered parts, degraded folders, augmentation and synthetic defects."""
