@@ -14,7 +14,7 @@ from clearcast.types import Inspection
 
 
 class Bundle:
-    """A loaded bundle, ready to inspect images; see ``clearcast.load``.
+    """Loaded bundle, ready to inspect images; see ``clearcast.load``.
 
     Attributes:
         name: the bundle's name and the first characters of its fingerprint, as in the results.
@@ -63,8 +63,8 @@ class Bundle:
             SheetError: the source is a sheet that cannot be read.
         """
         reading = SheetReading(worksheet=worksheet, strip_prefix=tuple(strip_prefix))
-        found = iterate_source(source, recursive=recursive, shard=shard, root=root, column=column, reading=reading)
-        return inspect_images(self.inspector, found, workers=self.threads, restored=restored, evidence=evidence)
+        items = iterate_source(source, recursive=recursive, shard=shard, root=root, column=column, reading=reading)
+        return inspect_images(self.inspector, items, workers=self.threads, denoise=restored, evidence=evidence)
 
     def __repr__(self) -> str:
         return f"<clearcast bundle {self.name}>"

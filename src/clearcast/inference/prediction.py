@@ -14,7 +14,7 @@ from clearcast.noise.estimation import NoiseEstimate, to_noise_estimate
 from clearcast.noise.registry import NoiseType
 
 _SUM_TOLERANCE = 1e-3  # by how much the sum of the noise-type probabilities may differ from 1
-_WAVES_SIDE = 128  # pixels
+_WAVES_SIDE = 128  # values a side
 
 _Floats = NDArray[np.float32]
 _Shape = tuple[int | None, ...]  # None: any size
@@ -22,7 +22,7 @@ _Shape = tuple[int | None, ...]  # None: any size
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a model says about one image, from ONNX graphs or from PyTorch networks; None: the model has no such output.
+    """Prediction of a model, ONNX or PyTorch, for one image; None: the model has no such output.
 
     Attributes:
         noise: noise type with probabilities, levels and the strongest wave.
@@ -82,7 +82,7 @@ def decode_predictions(
     images = None if denoised is None else _without_depth(require_pixels("restored", denoised, shape))
 
     def decode(place: int) -> Prediction:
-        chance = None if p_defect is None else float(p_defect[place])
+        probability = None if p_defect is None else float(p_defect[place])
         return Prediction(
             noise=to_noise_estimate(
                 p_noise[place].tolist(),
@@ -93,9 +93,9 @@ def decode_predictions(
                 noise_types=noise_types,
             ),
             has_noise_levels=levels is not None,
-            p_defect=chance,
-            log_odds=None if chance is None else log_odds(chance, FLOAT32_PROBABILITY_CLAMP),
-            defect=None if chance is None or threshold is None else chance > threshold,
+            p_defect=probability,
+            log_odds=None if probability is None else log_odds(probability, FLOAT32_PROBABILITY_CLAMP),
+            defect=None if probability is None or threshold is None else probability > threshold,
             evidence=None if evidence is None else evidence[place],
             denoised=None if images is None else images[place],
         )
@@ -136,13 +136,10 @@ def _noise_probabilities(outputs: Mapping[str, object], count: int, types: int) 
 
 
 def _periodic_noise(
-    likeliest: NoiseType, waves: _Floats | None, wave: _Floats | None, place: int
+    noise_type: NoiseType, waves: _Floats | None, wave: _Floats | None, place: int
 ) -> _Floats | list[float] | None:
-    """Return what is known of an image's waves, for ``to_noise_estimate``.
-
-    None unless periodic noise is the likeliest.
-    """
-    if likeliest is not NoiseType.PERIODIC:
+    """Return an image's waves or its strongest wave, for ``to_noise_estimate``; None unless its noise is periodic."""
+    if noise_type is not NoiseType.PERIODIC:
         return None  # finding the strongest wave takes a millisecond
     if waves is not None:
         return np.asarray(waves[place], np.float32)
