@@ -27,7 +27,7 @@ from clearcast.noise import GaussianNoise, ImpulseNoise, corrupt_image
 from clearcast.noise.estimation import to_noise_estimate
 from clearcast.pipelines.golden_samples import compute_drift_reference, drift_reference_row
 from clearcast.synth.disks import write_disks
-from tests.inference.handmade import flat, write_bundle
+from tests.inference.handmade import uniform_image, write_bundle
 
 SHAPE = (192, 256)
 DOWN, ACROSS = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -74,9 +74,9 @@ def test_noise_on_soft_shading_is_no_content(
     frame = pixels(level + slope * ACROSS / SHAPE[1] + noise)
     if quality:
         frame = imaging.decode_image(imaging.encode_image(frame, ".jpg", jpeg_quality=quality), Channels.GREY)
-    assert find_missing_content(frame, least=6.0)
+    assert find_missing_content(frame, min_contrast=6.0)
     assert measure_contrast(frame) < 1.5
-    if sigma <= 10:  # what is stronger may be a texture, if the bundle does not say what its parts show
+    if sigma <= 10:  # stronger noise may be a texture, if the bundle has no reference contrast
         assert find_missing_content(frame)
 
 
@@ -97,7 +97,7 @@ def test_sensor_noise_in_colour_is_no_content_for_any_bundle(level: int, sigma: 
     if quality:
         frame = imaging.decode_image(imaging.encode_image(frame, ".jpg", jpeg_quality=quality), Channels.RGB)
     assert find_missing_content(frame)
-    assert find_missing_content(frame, least=6.0)
+    assert find_missing_content(frame, min_contrast=6.0)
 
 
 def test_impulses_alone_are_no_content() -> None:
@@ -115,8 +115,10 @@ def test_an_incomplete_frame_is_detected(parts: list[ImageArray], fill: int, qua
         half[rows] = fill
         if quality:
             half = imaging.decode_image(imaging.encode_image(half, ".jpg", jpeg_quality=quality), Channels.GREY)
-        assert find_missing_content(half, widest=0.0).startswith(f"the {side} {'50%' if side == 'lower' else '38%'}")
-        assert find_missing_content(np.ascontiguousarray(half.T), widest=0.0).startswith(
+        assert find_missing_content(half, max_blank_band=0.0).startswith(
+            f"the {side} {'50%' if side == 'lower' else '38%'}"
+        )
+        assert find_missing_content(np.ascontiguousarray(half.T), max_blank_band=0.0).startswith(
             f"the {'right' if side == 'lower' else 'left'}"
         )
 
@@ -134,7 +136,7 @@ def test_parts_are_content_with_any_noise(parts: list[ImageArray], side: int) ->
 
 def test_an_image_framed_on_both_sides_is_complete(parts: list[ImageArray]) -> None:
     framed = cv2.copyMakeBorder(np.maximum(parts[0], 40), 40, 40, 0, 0, cv2.BORDER_CONSTANT, value=0)
-    assert find_missing_content(np.asarray(framed, np.uint8), widest=0.0) == ""
+    assert find_missing_content(np.asarray(framed, np.uint8), max_blank_band=0.0) == ""
 
 
 @pytest.mark.parametrize("fill", [0, 255])
@@ -148,7 +150,7 @@ def test_a_blank_band_is_compared_with_those_of_the_reference(parts: list[ImageA
     assert "frame is incomplete" in find_missing_content(padded, 5.0, 0.0)
     assert find_missing_content(padded, 5.0, measure_blank_band(padded)) == ""
     assert "the lower 50%" in find_missing_content(cut, 5.0, measure_blank_band(padded))
-    assert find_missing_content(cut, 5.0) == ""  # older bundles do not say what is usual
+    assert find_missing_content(cut, 5.0) == ""  # older bundles have no reference for it
 
 
 def test_the_reference_has_the_widest_blank_band(parts: list[ImageArray]) -> None:
@@ -158,7 +160,7 @@ def test_the_reference_has_the_widest_blank_band(parts: list[ImageArray]) -> Non
     noise = to_noise_estimate([1.0, 0.0, 0.0, 0.0], [0.0, 0.0], None, *padded.shape[:2])
     prediction = Prediction(noise=noise, has_noise_levels=False, denoised=padded)
     reference = compute_drift_reference(
-        pd.DataFrame([drift_reference_row(picture, prediction) for picture in (padded, noisy)]), "test"
+        pd.DataFrame([drift_reference_row(image, prediction) for image in (padded, noisy)]), "test"
     )
     assert reference["numbers"]["blank_band"]["quantiles"][0] == pytest.approx(40 / 128, abs=0.01)
     assert parse_drift_reference(json.dumps(reference).encode(), "bundle") == reference
@@ -181,64 +183,64 @@ def test_the_reference_contrast_decides_on_a_faint_image() -> None:
         90 + 4 * np.sign(np.sin(DOWN / 20) * np.sin(ACROSS / 20)) + np.random.default_rng(4).normal(0, 3, SHAPE)
     )
     assert find_missing_content(faint) == ""
-    assert find_missing_content(faint, least=5.0) == ""
-    assert "whether there is a part in view" in find_missing_content(faint, least=20.0)
+    assert find_missing_content(faint, min_contrast=5.0) == ""
+    assert "whether there is a part in view" in find_missing_content(faint, min_contrast=20.0)
 
 
 def test_bundles_of_uniform_parts_accept_images_without_contrast() -> None:
     even = pixels(np.random.default_rng(5).normal(90, 8, SHAPE))
     assert find_missing_content(even)
-    assert find_missing_content(even, least=0.2) == ""
-    assert find_missing_content(np.zeros(SHAPE, np.uint8), least=0.2)
+    assert find_missing_content(even, min_contrast=0.2) == ""
+    assert find_missing_content(np.zeros(SHAPE, np.uint8), min_contrast=0.2)
 
 
 def test_the_inspection_has_the_reason(tmp_path: Path) -> None:
     inspector = Inspector(open_package(write_bundle(tmp_path / "bundle")))
-    said = inspector.inspect(item("cap.png", np.zeros(SHAPE, np.uint8)))
-    assert said.error.startswith("cap.png: no content: all pixels have one colour (0 of 255)")
-    assert (said.verdict, said.p_defect, said.noise_type) == (None, None, None)
+    inspection = inspector.inspect(item("cap.png", np.zeros(SHAPE, np.uint8)))
+    assert inspection.error.startswith("cap.png: no content: all pixels have one colour (0 of 255)")
+    assert (inspection.verdict, inspection.p_defect, inspection.noise_type) == (None, None, None)
 
 
-def test_the_third_equal_picture_in_a_row_is_an_error(tmp_path: Path) -> None:
+def test_the_third_equal_image_in_a_row_is_an_error(tmp_path: Path) -> None:
     inspector = Inspector(open_package(write_bundle(tmp_path / "bundle")))
-    first, other = imaging.encode_image(flat(90), ".png"), imaging.encode_image(flat(91), ".png")
-    bmp = imaging.encode_image(flat(90), ".bmp")  # the same picture
+    first, other = imaging.encode_image(uniform_image(90), ".png"), imaging.encode_image(uniform_image(91), ".png")
+    bmp = imaging.encode_image(uniform_image(90), ".bmp")  # the same image
     shown = [first, other, first, bmp, first, first, other, first]
     repeats = RepeatDetector()
-    said = [repeats.check(inspector.inspect(item(f"{place}.png", data))) for place, data in enumerate(shown)]
-    assert [bool(each.error) for each in said] == [False, False, False, False, True, True, False, False]
-    assert said[5].error == "5.png: the same image for the 4th time in a row; is the camera frozen?"
-    assert (said[4].verdict, said[4].noise_type, repeats.total) == (None, None, 3)
-    copies = [replace(said[0], path=f"{name}.png") for name in "ghijklmnopqr"]  # named by a person
+    inspections = [repeats.check(inspector.inspect(item(f"{place}.png", data))) for place, data in enumerate(shown)]
+    assert [bool(each.error) for each in inspections] == [False, False, False, False, True, True, False, False]
+    assert inspections[5].error == "5.png: the same image for the 4th time in a row; is the camera frozen?"
+    assert (inspections[4].verdict, inspections[4].noise_type, repeats.total) == (None, None, 3)
+    copies = [replace(inspections[0], path=f"{name}.png") for name in "ghijklmnopqr"]  # named by a person
     assert [bool(repeats.check(each).error) for each in copies] == [False] * 8 + [True] * 4  # one was there before
-    unreadable = replace(said[0], pixels=None, error="unreadable")
+    unreadable = replace(inspections[0], pixels=None, error="unreadable")
     assert [repeats.check(unreadable).error for _ in range(4)] == ["unreadable"] * 4
 
 
-def test_the_row_of_a_frozen_camera_keeps_what_is_known_of_its_file(tmp_path: Path) -> None:
+def test_the_row_of_a_frozen_camera_describes_its_file(tmp_path: Path) -> None:
     inspector, repeats, known = (
         Inspector(open_package(write_bundle(tmp_path / "bundle"))),
         RepeatDetector(),
         InspectedIndex(),
     )
-    (tmp_path / "latest.png").write_bytes(imaging.encode_image(flat(90), ".png"))
+    (tmp_path / "latest.png").write_bytes(imaging.encode_image(uniform_image(90), ".png"))
     latest = make_file_item(tmp_path / "latest.png", "latest.png")
-    said = replace(inspector.inspect(latest), denoised="denoised/latest.png", heatmap="heatmaps/latest.png")
-    frozen = [repeats.check(said) for _ in range(3)][-1]
+    inspection = replace(inspector.inspect(latest), denoised="denoised/latest.png", heatmap="heatmaps/latest.png")
+    frozen = [repeats.check(inspection) for _ in range(3)][-1]
 
     assert "is the camera frozen?" in frozen.error
     kept = ("path", "sha256", "size", "modified", "denoised", "heatmap", "threshold", "model", "pixels")
-    assert [getattr(frozen, name) for name in kept] == [getattr(said, name) for name in kept]
+    assert [getattr(frozen, name) for name in kept] == [getattr(inspection, name) for name in kept]
     assert (frozen.verdict, frozen.p_defect, frozen.noise_type, frozen.ms, frozen.looks) == (None,) * 5
     known.add_row(complete_row(to_results_row(frozen)))
     assert known.covers(latest)
-    (tmp_path / "latest.png").write_bytes(imaging.encode_image(flat(91), ".png"))
+    (tmp_path / "latest.png").write_bytes(imaging.encode_image(uniform_image(91), ".png"))
     assert not known.covers(latest)
 
 
-def test_equal_frames_of_a_video_are_counted_and_judged(tmp_path: Path) -> None:
+def test_equal_frames_of_a_video_are_counted_and_inspected(tmp_path: Path) -> None:
     inspector, repeats = Inspector(open_package(write_bundle(tmp_path / "bundle"))), RepeatDetector()
-    frames = [inspector.inspect(item(f"belt.mp4#{place:06d}", flat(90))) for place in range(12)]
+    frames = [inspector.inspect(item(f"belt.mp4#{place:06d}", uniform_image(90))) for place in range(12)]
     assert [repeats.check(frame) for frame in frames] == frames
     assert repeats.total == 11
 
@@ -253,6 +255,6 @@ def test_equal_frames_of_a_video_are_counted_and_judged(tmp_path: Path) -> None:
         (["plain.png", "palette.png", "copy of plain.png"], False),
     ],
 )
-def test_a_series_is_told_by_names_that_differ_in_numbers_alone(names: list[str], frozen: bool) -> None:
+def test_names_that_differ_only_in_numbers_are_a_series(names: list[str], frozen: bool) -> None:
     repeats = RepeatDetector()
     assert [repeats.count(name, "the same") for name in names] == [None, None, 3 if frozen else None]

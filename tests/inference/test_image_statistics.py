@@ -11,8 +11,8 @@ def test_brightness_is_the_mean_grey_level() -> None:
 
 
 def test_sharpness_is_the_variance_of_the_laplacian() -> None:
-    picture = np.random.default_rng(3).integers(0, 256, (40, 50), dtype=np.uint8)
-    wide = np.pad(picture.astype(float), 1, mode="reflect")
-    laplacian = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:] - 4 * wide[1:-1, 1:-1]
-    assert measure_sharpness(picture) == pytest.approx(laplacian.var())
+    image = np.random.default_rng(3).integers(0, 256, (40, 50), dtype=np.uint8)
+    padded = np.pad(image.astype(float), 1, mode="reflect")
+    laplacian = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:] - 4 * padded[1:-1, 1:-1]
+    assert measure_sharpness(image) == pytest.approx(laplacian.var())
     assert measure_sharpness(np.full((20, 20), 7, np.uint8)) == 0
