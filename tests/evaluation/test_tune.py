@@ -324,7 +324,7 @@ def test_a_real_bundle_gives_retake_after_tuning(bundle: Path, noisy_folder: Pat
     done = invoke("tune", copy, tmp_path / "tuned.zip", "--max-risk", 0.1)
 
     assert done.exit_code == 0, done.output
-    assert verify_bundle(tmp_path / "tuned.zip").pictures == 4
+    assert verify_bundle(tmp_path / "tuned.zip").golden_samples == 4
     loaded = load(tmp_path / "tuned.zip")
     assert loaded.retake_distance
     assert loaded.threshold

@@ -205,9 +205,9 @@ def test_the_third_equal_image_in_a_row_is_an_error(tmp_path: Path) -> None:
     inspector = Inspector(open_package(write_bundle(tmp_path / "bundle")))
     first, other = imaging.encode_image(uniform_image(90), ".png"), imaging.encode_image(uniform_image(91), ".png")
     bmp = imaging.encode_image(uniform_image(90), ".bmp")  # the same image
-    shown = [first, other, first, bmp, first, first, other, first]
+    images = [first, other, first, bmp, first, first, other, first]
     repeats = RepeatDetector()
-    inspections = [repeats.check(inspector.inspect(item(f"{place}.png", data))) for place, data in enumerate(shown)]
+    inspections = [repeats.check(inspector.inspect(item(f"{place}.png", data))) for place, data in enumerate(images)]
     assert [bool(each.error) for each in inspections] == [False, False, False, False, True, True, False, False]
     assert inspections[5].error == "5.png: the same image for the 4th time in a row; is the camera frozen?"
     assert (inspections[4].verdict, inspections[4].noise_type, repeats.total) == (None, None, 3)

@@ -131,9 +131,9 @@ def test_no_image_is_written_outside_its_folder(bundle: Path, tmp_path: Path, ke
 def test_an_image_too_large_for_a_format_keeps_its_verdict_and_is_reported(bundle: Path, tmp_path: Path) -> None:
     imaging.save_image(tmp_path / "parts/a.png", uniform_image(90, 16, 65_600))
     imaging.save_image(tmp_path / "parts/b.png", uniform_image(90, 16, 40))
-    wanted = ("--denoised", tmp_path / "d", "--denoised-format", "jpg", "--heatmaps", tmp_path / "h")
+    options = ("--denoised", tmp_path / "d", "--denoised-format", "jpg", "--heatmaps", tmp_path / "h")
 
-    done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", *wanted, "--fail-on", "error")
+    done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", *options, "--fail-on", "error")
 
     assert done.exit_code == 0, done.output
     assert [(row["verdict"] != "", row["error"]) for row in rows_of(tmp_path / "r.csv")] == [(True, ""), (True, "")]
@@ -187,9 +187,9 @@ def _refusing(number: int) -> Callable[[Path], NoReturn]:
 @pytest.mark.parametrize("name", ["n" * 251 + ".png", "\u00e4" * 125 + ".png", "n" * 247 + ".png"])
 def test_names_of_maximum_length_work(bundle: Path, tmp_path: Path, name: str) -> None:
     imaging.save_image(tmp_path / "parts" / name, uniform_image(90, 32, 32))
-    wanted = ("--denoised", tmp_path / "d", "--heatmaps", tmp_path / "h")
+    options = ("--denoised", tmp_path / "d", "--heatmaps", tmp_path / "h")
 
-    done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", *wanted)
+    done = predict(bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", *options)
 
     assert done.exit_code == 0, done.output
     (row,) = rows_of(tmp_path / "r.csv")

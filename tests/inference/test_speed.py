@@ -42,22 +42,22 @@ def test_every_image_counts_once_and_bad_ones_do_not_stop_the_rest(bundle: Path,
 
     speed = measure(bundle, tmp_path)
 
-    assert (speed.pictures, speed.errors, speed.threads) == (13, 1, 2)
-    assert set(speed.stages) == {"read", "hash", "decode", "infer", "tell", "row"}
+    assert (speed.images, speed.errors, speed.threads) == (13, 1, 2)
+    assert set(speed.stages) == {"read", "hash", "decode", "infer", "statistics", "row"}
     assert min(speed.loading, speed.inspecting, speed.decoding, *speed.stages.values()) > 0
 
 
 def test_the_stages_are_those_of_an_inspection(bundle: Path, tmp_path: Path) -> None:
     write_images(tmp_path, 3)
 
-    assert "picture" in measure(bundle, tmp_path, suffix=".jpg").stages
+    assert "write" in measure(bundle, tmp_path, suffix=".jpg").stages
     assert len(list(tmp_path.iterdir())) == 3  # no file is left there
 
 
 def test_no_more_than_the_limit_is_measured(bundle: Path, tmp_path: Path) -> None:
     write_images(tmp_path, 7)
 
-    assert measure(bundle, tmp_path, limit=4).pictures == 4
+    assert measure(bundle, tmp_path, limit=4).images == 4
 
 
 def test_bad_images_have_rows_but_no_stages(bundle: Path, tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_the_command_prints_stages_rate_and_ratio(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_images(tmp_path / "parts", 3)
-    stages = {"read": 0.001, "decode": 0.001, "infer": 0.006, "picture": 0.002}
+    stages = {"read": 0.001, "decode": 0.001, "infer": 0.006, "write": 0.002}
     result = SpeedResult(
         model="castings 12345678",
-        pictures=100,
+        images=100,
         errors=1,
         threads=2,
         loading=0.5,

@@ -36,7 +36,7 @@ def test_an_unchanged_bundle_is_verified_as_folder_and_as_zip(bundle: Path, tmp_
     zip_bundle(bundle, tmp_path / "bundle.zip")
     for path in (bundle, tmp_path / "bundle.zip"):
         verified = verify_bundle(path)
-        assert verified.pictures == 4
+        assert verified.golden_samples == 4
         assert verified.files == len([path for path in bundle.rglob("*") if path.is_file()]) - 1
         assert verified.largest_difference < 1e-3
 
@@ -85,7 +85,7 @@ def test_a_borderline_verdict_may_differ(bundle: Path, tmp_path: Path) -> None:
         (folder / GOLDEN_FILE).write_text(json.dumps(golden), "utf-8")
         update_manifest(folder)
         if allowed:
-            assert verify_bundle(folder).pictures == 4
+            assert verify_bundle(folder).golden_samples == 4
         else:
             with pytest.raises(OutputError, match=r"expected the verdict defect for golden/0\.png, got ok"):
                 verify_bundle(folder)

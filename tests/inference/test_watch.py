@@ -516,17 +516,17 @@ def test_the_command_inspects_existing_images_and_resumes_after_a_restart(
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "results.csv"
     folder.mkdir()
-    pictures = imaging.find_image_files(noisy_folder / "With-Noise")[:3]
-    for picture in pictures[:2]:
-        (folder / picture.name).write_bytes(picture.read_bytes())
+    images = imaging.find_image_files(noisy_folder / "With-Noise")[:3]
+    for image in images[:2]:
+        (folder / image.name).write_bytes(image.read_bytes())
     watch_command(bundle, folder, out, once=True, threads=1)
     first = out.read_bytes()
-    (folder / pictures[2].name).write_bytes(pictures[2].read_bytes())
+    (folder / images[2].name).write_bytes(images[2].read_bytes())
 
     watch_command(bundle, folder, out, once=True, threads=1)
 
     assert out.read_bytes().startswith(first)
-    assert rows(out) == [picture.name for picture in pictures]
+    assert rows(out) == [image.name for image in images]
     assert "inspected before: 2 images" in capsys.readouterr().out
 
 

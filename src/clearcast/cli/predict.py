@@ -110,9 +110,9 @@ def predict(
 
 
 def _print_summary(summary: "PredictSummary") -> None:
-    rate = f", {summary.pictures / summary.seconds:.1f} a second" if summary.seconds else ""
+    rate = f", {summary.images / summary.seconds:.1f} a second" if summary.seconds else ""
     already = f"; {summary.before} inspected before" if summary.before else ""
-    inspected = format_count(summary.pictures, "image")
+    inspected = format_count(summary.images, "image")
     print_line(f"{inspected} inspected by {summary.model} in {summary.seconds:.1f} s{rate}{already}")
     if summary.others.counts:
         print_line(summary.others.sentence)

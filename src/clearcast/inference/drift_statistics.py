@@ -12,7 +12,7 @@ from clearcast.core.json_schema import matches_type, parse_json
 
 REFERENCE_FILE: Final = "reference.json"
 REFERENCE_PERCENTILES: Final = (0, 1, 5, 25, 50, 75, 95, 99, 100)
-MIN_IMAGES = 20  # images; with fewer, no change is reported
+_MIN_IMAGES = 20  # images; with fewer, no change is reported
 _FALSE_ALERT_PROBABILITY = 0.002  # largest one for one metric (Dvoretzky-Kiefer-Wolfowitz)
 _MIN_DISTANCE = 0.5  # spreads by which a metric must have moved
 _COMPARED_QUANTILES = np.linspace(0.05, 0.95, 91)  # without the tails, which limits the weight of outliers
@@ -112,7 +112,7 @@ def detect_shift(
         parts: how many parts the reference's images show, if the metric is a property of the part; None: it is not, or
             each image shows another part.
     """
-    if min(len(values), reference["count"]) < MIN_IMAGES:
+    if min(len(values), reference["count"]) < _MIN_IMAGES:
         return None
     quantiles = np.array(reference["quantiles"])
     low, high = np.interp((5, 95), REFERENCE_PERCENTILES, quantiles)
@@ -144,7 +144,7 @@ def has_share_shifted(count: int, images: int, reference: float, reference_size:
         reference: the share in the reference, 0..1.
         reference_size: how many images the reference has, or parts if the share is one of parts.
     """
-    if images < MIN_IMAGES:
+    if images < _MIN_IMAGES:
         return False
     effect_size = abs(_angle(count, images) - _angle(reference * reference_size, reference_size))
     return effect_size > max(_MIN_EFFECT_SIZE, _MIN_STANDARD_ERRORS * math.sqrt(1 / images + 1 / reference_size))

@@ -94,7 +94,7 @@ class ImageOutputWriter:
     """Writer of image outputs, named by ``image_output_path``; thread-safe."""
 
     def __init__(self, outputs: ImageOutputs) -> None:
-        self.failures = WriteFailures()
+        self.failures = _WriteFailures()
         self._outputs = outputs
         self._folds_names = cache(_make_folder)
 
@@ -154,7 +154,7 @@ def _make_folder(folder: Path) -> bool:
     return ignores_name_case(folder)
 
 
-class WriteFailures:
+class _WriteFailures:
     """Counter of images that could not be written; thread-safe.
 
     Attributes:

@@ -5,7 +5,6 @@ Brightness and sharpness change with camera, light and focus; contrast and blank
 
 from collections.abc import Iterator
 from operator import itemgetter
-from typing import Final
 
 import cv2
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from clearcast.core.decoding.image_info import ImageArray
 
-LOW_CONTRAST_FACTOR: Final = 3.0  # a contrast lower by this factor than the lowest of the bundle's images is too low
+_LOW_CONTRAST_FACTOR = 3.0  # a contrast lower by this factor than the lowest of the bundle's images is too low
 _UNIFORM_CONTRAST = 1.0  # grey levels of contrast
 _MIN_SIDE = 64  # pixels; cells of smaller images have too few pixels to separate a part from noise
 _GRID_SIDE = 16  # side of the grid of averaged cells
@@ -96,7 +95,7 @@ def find_missing_content(
             "there is a part in view"
         )
     contrast = _beyond_noise(float(cells.std()), noise)
-    if min_contrast is not None and contrast < min_contrast / LOW_CONTRAST_FACTOR:
+    if min_contrast is not None and contrast < min_contrast / _LOW_CONTRAST_FACTOR:
         return (
             f"the contrast is {contrast:.1f} grey levels, that of the images that the model was measured on at least "
             f"{min_contrast:.1f}; check whether there is a part in view, and the lamp"

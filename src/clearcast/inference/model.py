@@ -20,9 +20,9 @@ from clearcast.core.errors import OutputError, first_error_line
 from clearcast.core.numbers import require_finite
 from clearcast.inference.prediction import Prediction, decode_predictions, require_pixels, with_depth
 
-MAX_WHOLE_PIXELS = 1024 * 1024  # pixels; larger images are processed in tiles, if the bundle has the graphs for it
-INFERENCE_TILE_SIDE = 1024  # pixels a side
-INFERENCE_TILE_HALO = 64  # pixels around a tile that its denoised pixels can depend on
+_MAX_WHOLE_PIXELS = 1024 * 1024  # pixels; larger images are processed in tiles, if the bundle has the graphs for it
+_INFERENCE_TILE_SIDE = 1024  # pixels a side
+_INFERENCE_TILE_HALO = 64  # pixels around a tile that its denoised pixels can depend on
 MIN_IMAGE_SIDE = 16  # pixels a side; smaller images show nothing to inspect
 
 # The threads of one image spin for a short time while they wait for each other: sleeping costs an eighth of the time on
@@ -81,7 +81,7 @@ class OnnxModel:
         control: can terminate running graphs.
 
     Raises:
-        OutputError: a graph was changed, is missing, or cannot be used; see ``require_self_contained``.
+        OutputError: a graph was changed, is missing, or cannot be used, such as one with tensors in another file.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class OnnxModel:
         package: BundlePackage,
         *,
         threads: int = 1,
-        tile: int = INFERENCE_TILE_SIDE,
-        whole: int = MAX_WHOLE_PIXELS,
+        tile: int = _INFERENCE_TILE_SIDE,
+        whole: int = _MAX_WHOLE_PIXELS,
         control: RunControl | None = None,
     ) -> None:
         self.channels = Channels(package.manifest["trained_on"]["channels"])
@@ -102,7 +102,7 @@ class OnnxModel:
         self._control = control or RunControl()
         for name in package.names():
             if name.endswith(".onnx"):  # including those that are loaded only for the first large image
-                require_self_contained(package, name)
+                _require_self_contained(package, name)
         self._inspect_graph = self._session(INSPECT_GRAPH)
         self.output_names = frozenset(_output_names(self._inspect_graph))
         _require_outputs(self.output_names, package)
@@ -228,7 +228,7 @@ class OnnxModel:
             raise _unusable(self._package, name, first_error_line(error)) from None
 
 
-def require_self_contained(package: BundlePackage, name: str) -> None:
+def _require_self_contained(package: BundlePackage, name: str) -> None:
     """Require that a graph is unchanged and needs no other file.
 
     Raises:
@@ -327,4 +327,4 @@ def _tile(start: int, length: int, end: int) -> slice:
 
 
 def _with_halo(tile: slice, end: int) -> slice:
-    return slice(max(0, tile.start - INFERENCE_TILE_HALO), min(tile.stop + INFERENCE_TILE_HALO, end))
+    return slice(max(0, tile.start - _INFERENCE_TILE_HALO), min(tile.stop + _INFERENCE_TILE_HALO, end))

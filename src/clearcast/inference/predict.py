@@ -66,23 +66,23 @@ class PredictSummary:
 
     Attributes:
         model: name of the bundle.
-        pictures: images inspected by this call.
-        before: images with results before this call.
+        images: number of images inspected by this call.
+        before: number of images with results before this call.
         changed: how many of these were inspected again because their files had changed.
         seconds: from the start of the first image to the last row.
         verdicts, noise_types: number of images of each, in all results.
-        errors: images that could not be inspected, in all results.
-        unwritten: image outputs that this call could not write.
+        errors: number of images that could not be inspected, in all results.
+        unwritten: number of image outputs that this call could not write.
         unwritten_reason: why the first of them could not be written.
-        others: files of other types in the source, which were left out.
-        repeats: images of this call that equal the previous one.
+        others: counts of files of other types in the source, which were left out.
+        repeats: number of images of this call that equal the previous one.
         drift: sentences on how the images of this call differ from those that the bundle was measured on.
     """
 
     model: str
     before: int
     changed: int = 0
-    pictures: int = 0
+    images: int = 0
     seconds: float = 0.0
     verdicts: Counter[str] = field(default_factory=Counter)
     noise_types: Counter[str] = field(default_factory=Counter)
@@ -190,9 +190,9 @@ def _track_progress(
     with closing(inspections), show_progress(request.console, "Inspecting", rate=True) as progress:
         for inspection in inspections:
             yield inspection
-            summary.pictures += 1
+            summary.images += 1
             summary.seconds = time.perf_counter() - started
-            progress(summary.pictures, total)
+            progress(summary.images, total)
 
 
 def _iterate_items(request: PredictRequest, others: OtherFileCounts) -> Iterator[SourceItem]:

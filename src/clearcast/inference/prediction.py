@@ -72,35 +72,39 @@ def decode_predictions(
     """
     count, height, width, _ = shape
     p_noise = _noise_probabilities(outputs, count, len(noise_types))
-    estimated = noise_types_with_level(noise_types)
     p_defect = _shares(outputs, "p_defect", (count,))
-    levels = _shares(outputs, "levels", (count, len(estimated)))
+    levels = _shares(outputs, "levels", (count, len(noise_types_with_level(noise_types))))
     waves = _floats(outputs, "waves", (count, _WAVES_SIDE, _WAVES_SIDE))
     wave = _floats(outputs, "wave", (count, 3))
     evidence = _floats(outputs, "evidence", (count, None, None))
     denoised = outputs.get("restored")
     images = None if denoised is None else _without_depth(require_pixels("restored", denoised, shape))
 
-    def decode(place: int) -> Prediction:
-        probability = None if p_defect is None else float(p_defect[place])
+    def decode_noise(index: int) -> NoiseEstimate:
+        noise_type = noise_types[int(p_noise[index].argmax())]
+        no_levels = [0.0] * len(noise_types_with_level(noise_types))
+        return to_noise_estimate(
+            p_noise[index].tolist(),
+            no_levels if levels is None else levels[index].tolist(),
+            _periodic_noise(noise_type, waves, wave, index),
+            height,
+            width,
+            noise_types=noise_types,
+        )
+
+    def decode(index: int) -> Prediction:
+        probability = None if p_defect is None else float(p_defect[index])
         return Prediction(
-            noise=to_noise_estimate(
-                p_noise[place].tolist(),
-                [0.0] * len(estimated) if levels is None else levels[place].tolist(),
-                _periodic_noise(noise_types[int(p_noise[place].argmax())], waves, wave, place),
-                height,
-                width,
-                noise_types=noise_types,
-            ),
+            noise=decode_noise(index),
             has_noise_levels=levels is not None,
             p_defect=probability,
             log_odds=None if probability is None else log_odds(probability, FLOAT32_PROBABILITY_CLAMP),
             defect=None if probability is None or threshold is None else probability > threshold,
-            evidence=None if evidence is None else evidence[place],
-            denoised=None if images is None else images[place],
+            evidence=None if evidence is None else evidence[index],
+            denoised=None if images is None else images[index],
         )
 
-    return [decode(place) for place in range(count)]
+    return [decode(index) for index in range(count)]
 
 
 def require_pixels(name: str, value: object, shape: _Shape) -> NDArray[np.uint8]:
@@ -136,14 +140,14 @@ def _noise_probabilities(outputs: Mapping[str, object], count: int, types: int) 
 
 
 def _periodic_noise(
-    noise_type: NoiseType, waves: _Floats | None, wave: _Floats | None, place: int
+    noise_type: NoiseType, waves: _Floats | None, wave: _Floats | None, index: int
 ) -> _Floats | list[float] | None:
     """Return an image's waves or its strongest wave, for ``to_noise_estimate``; None unless its noise is periodic."""
     if noise_type is not NoiseType.PERIODIC:
         return None  # finding the strongest wave takes a millisecond
     if waves is not None:
-        return np.asarray(waves[place], np.float32)
-    return None if wave is None else list(map(float, wave[place]))
+        return np.asarray(waves[index], np.float32)
+    return None if wave is None else list(map(float, wave[index]))
 
 
 def _shares(outputs: Mapping[str, object], name: str, shape: _Shape) -> _Floats | None:

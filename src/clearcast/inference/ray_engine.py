@@ -84,7 +84,7 @@ class RayWorker:
         with suppress(OSError):
             os.chdir(folder)
         path, manifest, files = import_module("ray").get(bundle)
-        package = BundlePackage(path=path, manifest=manifest, unchecked=files.__getitem__)
+        package = BundlePackage(path=path, manifest=manifest, read_unchecked=files.__getitem__)
         self._inspector = Inspector(package, load_verified_model(package))
 
     def __call__(self, table: RayTable) -> RayTable:

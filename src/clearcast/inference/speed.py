@@ -67,7 +67,7 @@ class SpeedResult:
 
     Attributes:
         model: name of the bundle.
-        pictures: how many images were inspected.
+        images: how many images were inspected.
         errors: how many of them had an error.
         threads: how many were processed at a time.
         loading: seconds until the bundle was ready.
@@ -78,7 +78,7 @@ class SpeedResult:
     """
 
     model: str
-    pictures: int
+    images: int
     errors: int
     threads: int
     loading: float
@@ -110,7 +110,7 @@ def measure_speed(request: SpeedRequest) -> SpeedResult:
         stages = _measure_stages(items[:_PROFILED], package, threads, Path(folder), request.suffix)
     return SpeedResult(
         model=inspector.name,
-        pictures=len(items),
+        images=len(items),
         errors=errors,
         threads=threads,
         loading=loading,
@@ -228,12 +228,12 @@ def _time_stages(item: SourceItem, model: OnnxModel, folder: Path, suffix: str |
         return {}
     with _clock(seconds, "infer"):
         denoised = model.predict(image, denoise=bool(suffix)).denoised
-    with _clock(seconds, "tell"):
+    with _clock(seconds, "statistics"):
         measure_brightness(image)
         if denoised is not None and model.always_denoises:
             measure_sharpness(denoised)
     if suffix and denoised is not None:
-        with _clock(seconds, "picture"):
+        with _clock(seconds, "write"):
             imaging.save_image(folder / "stages" / f"{name}{suffix}", denoised)
     return seconds
 

@@ -47,7 +47,7 @@ class VerificationResult:
 
     manifest: Manifest
     files: int
-    pictures: int
+    golden_samples: int
     largest_difference: float
 
 
@@ -71,12 +71,12 @@ def verify_bundle(
     def compare(control: RunControl) -> float:
         _run_tile_graphs(package, control)
         model = OnnxModel(package, control=control)
-        return max(compare_golden_sample(package, model, each) for each in golden)
+        return max(_compare_golden_sample(package, model, each) for each in golden)
 
     return VerificationResult(
         manifest=package.manifest,
         files=len(package.names()),
-        pictures=len(golden),
+        golden_samples=len(golden),
         largest_difference=_run_with_timeout(timeout, package, compare),
     )
 
@@ -95,7 +95,7 @@ def load_verified_model(package: BundlePackage, *, timeout: float = VERIFICATION
     def load(control: RunControl) -> OnnxModel:
         model = OnnxModel(package, control=control)
         if GOLDEN_FILE in package.names():
-            compare_golden_sample(package, model, read_golden_samples(package)[0])
+            _compare_golden_sample(package, model, read_golden_samples(package)[0])
         return model
 
     return _run_with_timeout(timeout, package, load)
@@ -126,7 +126,7 @@ def _is_valid_sample(sample: object, package: BundlePackage) -> bool:
     return has_all_types and all(-PROBABILITY_ROUNDING <= each <= 1 + PROBABILITY_ROUNDING for each in probabilities)
 
 
-def compare_golden_sample(package: BundlePackage, model: OnnxModel, golden: GoldenSample) -> float:
+def _compare_golden_sample(package: BundlePackage, model: OnnxModel, golden: GoldenSample) -> float:
     """Return the largest difference between the probabilities here and those in ``golden.json``.
 
     Raises:
@@ -180,7 +180,7 @@ def _is_borderline(p_defect: float, rule: DecisionRule) -> bool:
 def _run_with_timeout(seconds: float, package: BundlePackage, work: Callable[[RunControl], ResultT]) -> ResultT:
     control = RunControl()
     try:
-        return call_with_timeout(seconds, lambda: work(control), control.terminate)
+        return _call_with_timeout(seconds, lambda: work(control), control.terminate)
     except TimeoutError:
         raise OutputError(
             f"{package.path}: the graphs did not finish within {seconds:g} s; do not use this bundle"
@@ -202,7 +202,7 @@ def _run_tile_graphs(package: BundlePackage, control: RunControl) -> None:
         ) from None
 
 
-def call_with_timeout(seconds: float, work: Callable[[], ResultT], stop: Callable[[], None]) -> ResultT:
+def _call_with_timeout(seconds: float, work: Callable[[], ResultT], stop: Callable[[], None]) -> ResultT:
     """Call a function in a separate thread, with a time limit.
 
     Args:

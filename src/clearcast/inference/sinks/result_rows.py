@@ -48,7 +48,7 @@ FILE_COLUMNS = ("size", "modified", "denoised", "heatmap")
 RESULTS_COLUMNS = (*VERDICT_COLUMNS, *FILE_COLUMNS)
 
 PARQUET_SUFFIX = ".parquet"
-RESULTS_SUFFIXES = (".csv", ".jsonl", ".ndjson", PARQUET_SUFFIX)
+_RESULTS_SUFFIXES = (".csv", ".jsonl", ".ndjson", PARQUET_SUFFIX)
 
 ResultsRow = dict[str, str | float | None]
 
@@ -93,7 +93,7 @@ def complete_row(row: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: it lacks a column or has an unknown one, has no path, or its size is not a number.
     """
-    require_results_columns(tuple(row))
+    _require_results_columns(tuple(row))
     if not isinstance(row["path"], str):
         raise ValueError("a row has no path")
     paths = {name: unescape_name(row[name]) for name in _PATH_COLUMNS if row.get(name)}
@@ -101,7 +101,7 @@ def complete_row(row: dict[str, Any]) -> dict[str, Any]:
     return dict.fromkeys(RESULTS_COLUMNS) | row | paths | {"size": size}
 
 
-def require_results_columns(columns: Sequence[str]) -> None:
+def _require_results_columns(columns: Sequence[str]) -> None:
     """Check that a file has the columns of results, of this version or an earlier one.
 
     Raises:
@@ -171,10 +171,10 @@ def _parse_json_line(line: str, _: Sequence[str]) -> dict[str, Any]:
     return row
 
 
-CSV_FORMAT = LineFormat(
+_CSV_FORMAT = LineFormat(
     header=",".join(RESULTS_COLUMNS) + "\n", encode=_format_csv_line, decode=_parse_csv_line, quotes=True
 )
-JSON_LINES_FORMAT = LineFormat(header="", encode=_format_json_line, decode=_parse_json_line, quotes=False)
+_JSON_LINES_FORMAT = LineFormat(header="", encode=_format_json_line, decode=_parse_json_line, quotes=False)
 
 
 def line_format_of(path: Path) -> LineFormat:
@@ -185,16 +185,18 @@ def line_format_of(path: Path) -> LineFormat:
         MissingDependencyError: Parquet without pyarrow.
     """
     suffix = path.suffix.lower()
-    if suffix not in RESULTS_SUFFIXES:
-        raise OutputError(f"{path}: expected a file type of {', '.join(RESULTS_SUFFIXES)}; got {suffix or 'no suffix'}")
+    if suffix not in _RESULTS_SUFFIXES:
+        raise OutputError(
+            f"{path}: expected a file type of {', '.join(_RESULTS_SUFFIXES)}; got {suffix or 'no suffix'}"
+        )
     if suffix == PARQUET_SUFFIX:
-        require_pyarrow(path)
-    return CSV_FORMAT if suffix == ".csv" else JSON_LINES_FORMAT
+        _require_pyarrow(path)
+    return _CSV_FORMAT if suffix == ".csv" else _JSON_LINES_FORMAT
 
 
 def read_raw_rows(path: Path, lines: LineFormat) -> Iterator[dict[str, Any]]:
     """Read the raw rows of a complete file: paths are escaped, and an older file lacks columns."""
-    return read_parquet_results(path) if path.suffix.lower() == PARQUET_SUFFIX else read_raw_lines(path, lines)
+    return _read_parquet_results(path) if path.suffix.lower() == PARQUET_SUFFIX else read_raw_lines(path, lines)
 
 
 def read_raw_lines(path: Path, lines: LineFormat) -> Iterator[dict[str, Any]]:
@@ -207,7 +209,7 @@ def read_raw_lines(path: Path, lines: LineFormat) -> Iterator[dict[str, Any]]:
         complete = lines.complete(file)
         columns = next(complete, b"").decode().rstrip("\n").split(",") if lines.header else []
         if columns and columns != [""]:
-            require_results_columns(columns)
+            _require_results_columns(columns)
         for line in complete:
             yield lines.decode(line.decode(), columns)
 
@@ -225,7 +227,7 @@ def count_complete_bytes(path: Path, lines: LineFormat) -> int:
         return sum(map(len, lines.complete(file)))
 
 
-def require_pyarrow(path: Path) -> None:
+def _require_pyarrow(path: Path) -> None:
     """Check early that Parquet can be written."""
     if find_spec("pyarrow") is None:
         raise MissingDependencyError(
@@ -247,7 +249,7 @@ def write_parquet_results(rows: Iterable[dict[str, Any]], path: Path) -> None:
             writer.write_table(arrow.Table.from_pylist(group, schema))
 
 
-def read_parquet_results(path: Path) -> Iterator[dict[str, Any]]:
+def _read_parquet_results(path: Path) -> Iterator[dict[str, Any]]:
     """Read the rows of a file.
 
     Raises:
@@ -255,7 +257,7 @@ def read_parquet_results(path: Path) -> Iterator[dict[str, Any]]:
     """
     _, parquet = _import_pyarrow()
     with parquet.ParquetFile(path) as file:
-        require_results_columns(file.schema_arrow.names)
+        _require_results_columns(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=_ROW_GROUP_SIZE):
             yield from batch.to_pylist()
 

@@ -28,7 +28,7 @@ from clearcast.inference.sources.object_store import is_url, store_items
 Source = str | Path | int | ImageArray | Iterable[ListedSource]
 """A path, a pattern, ``-``; a camera's number; one image; or paths, images (uint8) and items from Python."""
 
-STDIN_SOURCE = "-"
+_STDIN_SOURCE = "-"
 _DEFAULT_READING = SheetReading()
 _EXPECTED = (
     f"an image ({', '.join(sorted(imaging.READABLE_SUFFIXES))}), a folder, a pattern, a sheet "
@@ -93,7 +93,7 @@ def count_source(
     """
     if isinstance(source, str | Path):
         path = Path(source)
-        if source == STDIN_SOURCE or _camera_number(source) is not None:
+        if source == _STDIN_SOURCE or _camera_number(source) is not None:
             return None
         if path.suffix.lower() in videos.VIDEO_SUFFIXES and path.is_file():
             return videos.count_frames(path) if shard is None else None
@@ -123,7 +123,7 @@ def _open(
 ) -> Iterable[SourceItem]:
     if isinstance(source, np.ndarray):
         return [make_array_item(require_image_array(source, "the image"), "#000000")]
-    if isinstance(source, str) and source == STDIN_SOURCE:  # a table's column would be compared cell by cell
+    if isinstance(source, str) and source == _STDIN_SOURCE:  # a table's column would be compared cell by cell
         return stdin_items()
     if (camera := _camera_number(source)) is not None:
         return videos.camera_items(camera)

@@ -16,7 +16,7 @@ from clearcast.inference.sources.item import (
     read_file_state,
 )
 
-PathParts = tuple[str, ...]
+_PathParts = tuple[str, ...]
 
 HeadReader = Callable[[str], bytes]
 """Function that reads the first bytes of a file, see ``read_first_bytes``."""
@@ -27,12 +27,12 @@ class _FolderWalk:
     """Settings of a directory walk: the folders to enter, the files to select, and how to recognise images."""
 
     root: Path
-    enters: Callable[[PathParts], bool]
-    selects: Callable[[PathParts], bool]
+    enters: Callable[[_PathParts], bool]
+    selects: Callable[[_PathParts], bool]
     others: OtherFileCounts
     read_head: HeadReader = read_first_bytes
 
-    def is_image(self, parts: PathParts) -> bool:
+    def is_image(self, parts: _PathParts) -> bool:
         """Return whether a file is selected and an image; a selected file of another type is counted."""
         if not self.selects(parts):
             return False
@@ -93,14 +93,14 @@ def pattern_enters(pattern: Path, folder: Path) -> bool:
     return target.is_relative_to(base) and _matches(target.relative_to(base).parts, pattern_parts, prefix=True)
 
 
-def _split_pattern(pattern: Path) -> tuple[Path, PathParts]:
+def _split_pattern(pattern: Path) -> tuple[Path, _PathParts]:
     """Split a pattern into the folder before the first wildcard, and the remaining parts."""
     parts = pattern.parts
     fixed = next(index for index, part in enumerate(parts) if is_pattern(part))
     return Path(*parts[:fixed]), parts[fixed:]
 
 
-def _matches(parts: PathParts, pattern: PathParts, *, prefix: bool) -> bool:
+def _matches(parts: _PathParts, pattern: _PathParts, *, prefix: bool) -> bool:
     """Return whether a path's parts match those of a pattern or, if ``prefix``, whether a path below it can."""
     if not parts:
         return bool(pattern) if prefix else all(each == "**" for each in pattern)
@@ -111,7 +111,7 @@ def _matches(parts: PathParts, pattern: PathParts, *, prefix: bool) -> bool:
     return fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:], prefix=prefix)
 
 
-def _walk_folder(walk: _FolderWalk, below: PathParts, ancestors: frozenset[tuple[int, int]]) -> Iterator[SourceItem]:
+def _walk_folder(walk: _FolderWalk, below: _PathParts, ancestors: frozenset[tuple[int, int]]) -> Iterator[SourceItem]:
     """List the images below a folder of the walk; ``ancestors`` identifies the folders above it."""
     folder = walk.root.joinpath(*below)
     try:
