@@ -54,7 +54,7 @@ def test_a_folder_and_its_zip_give_the_same_files(folder: Path, tmp_path: Path) 
         assert {name: opened.read(name) for name in opened.names()} == FILES
         assert read_manifest(path) == opened.manifest
     assert (tmp_path / "castings.zip").read_bytes() == (tmp_path / "second.zip").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["second.zip", "castings", "castings.zip"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["castings", "castings.zip", "second.zip"]
 
 
 def test_a_bundle_becomes_a_zip_and_a_folder_again_and_nothing_is_overwritten(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_bundle_becomes_a_zip_and_a_folder_again_and_nothing_is_overwritten(tm
     (bundle / "survey.onnx").write_bytes(b"other")
     with pytest.raises(OutputError, match=r"survey\.onnx is not the file that was written"):
         copy_bundle(bundle, tmp_path / "damaged")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "bundle", "new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "copy", "new"]
 
 
 def test_a_file_that_is_not_listed_is_not_read(folder: Path) -> None:

@@ -19,7 +19,7 @@ from clearcast.cli.options import (
     with_sheet_options,
 )
 from clearcast.cli.output import console, print_line, print_warning, require_extra
-from clearcast.metrics.evidence.scores import format_count
+from clearcast.core.numbers import format_count
 
 if TYPE_CHECKING:
     from clearcast.evaluation.benchmark import BenchmarkClassifier, BenchmarkDenoiser

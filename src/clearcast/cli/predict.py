@@ -18,8 +18,8 @@ from clearcast.cli.options import (
     read_trust_option,
 )
 from clearcast.cli.output import console, print_line, print_warning
+from clearcast.core.numbers import format_count
 from clearcast.data.sheet import SheetColumns, SheetReading
-from clearcast.metrics.evidence.scores import format_count
 from clearcast.types import Verdict
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from clearcast.cli.options import BundleArgument, ThreadsOption, TrustOption, re
 from clearcast.cli.output import LinePrinter
 from clearcast.core.console import escape_unprintable
 from clearcast.core.files import escape_name
-from clearcast.metrics.evidence.scores import format_count
+from clearcast.core.numbers import format_count
 from clearcast.types import Inspection
 
 if TYPE_CHECKING:
