@@ -184,7 +184,7 @@ def test_a_bundle_without_golden_samples_is_loaded(bundle: Path, tmp_path: Path)
 def test_a_ray_worker_checks_the_golden_sample(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def sent_bundle(folder: Path) -> object:
         package = open_package(folder)
-        return package.path, package.manifest, ray_engine._files(package)
+        return package.path, package.manifest, ray_engine._required_files(package)
 
     def move(golden: GoldenSample) -> None:
         golden["p_noise"]["gaussian"] += 0.0011

@@ -409,9 +409,9 @@ def test_a_hook_gets_path_and_verdict_without_a_shell(tmp_path: Path) -> None:
 def test_a_failed_alert_is_reported_and_the_next_is_sent() -> None:
     reported: list[str] = []
     sent: list[str] = []
-    hooks = [HookAlert(f"'{sys.executable}' -c 'import sys; sys.exit(3)'"), lambda each: sent.append(each.path)]
+    hook = HookAlert(f"'{sys.executable}' -c 'import sys; sys.exit(3)'")
 
-    with AlertDispatcher(hooks, reported.append) as alerts:
+    with AlertDispatcher([hook, lambda each: sent.append(each.path)], reported.append) as alerts:
         alerts.send(inspection("a"))
         alerts.send(inspection("b"))
 
