@@ -148,8 +148,8 @@ def _parse_signature(text: bytes, where: str) -> tuple[bytes, bytes]:
         content = parse_json(text)
         if not matches_type(content, SignatureContent):
             raise ValueError("expected a key and a signature")
-        found = cast(SignatureContent, content)
-        return base64.b64decode(found["key"], validate=True), base64.b64decode(found["signature"], validate=True)
+        signed = cast(SignatureContent, content)
+        return base64.b64decode(signed["key"], validate=True), base64.b64decode(signed["signature"], validate=True)
     except (ValueError, RecursionError) as error:
         raise OutputError(f"{where}: the signature is damaged ({error}); copy the bundle again") from None
 

@@ -56,7 +56,7 @@ class Bundle:
             worksheet: of a workbook as source; None: the first one that has the column.
             strip_prefix: prefixes to remove from the paths of a sheet as source.
             restored: include the denoised image in each inspection.
-            evidence: include the log-odds of defect by place in each inspection.
+            evidence: include the log-odds of defect by position in each inspection.
 
         Raises:
             SourceError: the source does not exist, or has no images.

@@ -144,9 +144,9 @@ class ArrivalDetector:
         """List the images that should be complete by now; reused names come first, as they may be overwritten again."""
         now = self._clock()
         others = OtherFileCounts()
-        found = folder_items(self._folder, others=others, read_head=self._first_bytes)
+        items = folder_items(self._folder, others=others, read_head=self._first_bytes)
         before, self._pending = self._pending, {}
-        for item in found:
+        for item in items:
             if file := self._update(item, before.pop(item.name, None), now):
                 self._pending[item.name] = file
         for removed in before.values():

@@ -142,9 +142,9 @@ class DriftDetector:
         if len(sample) < _SAMPLE_SIZE:
             sample.append(value)
             return
-        place = self._rng.randrange(self._counts[name])
-        if place < _SAMPLE_SIZE:
-            sample[place] = value
+        index = self._rng.randrange(self._counts[name])
+        if index < _SAMPLE_SIZE:
+            sample[index] = value
 
     def _metric_changes(self) -> Iterator[str]:
         for name, text in _METRICS.items():

@@ -274,7 +274,7 @@ def scale_evidence(evidence: NDArray[np.float32], height: int, width: int) -> ND
     """Return the evidence relative to its mean, scaled to 0..1 and resized: float32 (height, width).
 
     Args:
-        evidence: float32 (h, w), log-odds of defect by place.
+        evidence: float32 (h, w), log-odds of defect by position.
         height, width: of the image in pixels.
     """
     heat = np.clip((evidence - evidence.mean() - _MIN_HEAT) / (_MAX_HEAT - _MIN_HEAT), 0, 1)
@@ -286,7 +286,7 @@ def draw_heat_map(image: ImageArray, evidence: NDArray[np.float32]) -> ImageArra
 
     Args:
         image: uint8 (height, width) or (height, width, 3).
-        evidence: float32 (h, w), log-odds of defect by place.
+        evidence: float32 (h, w), log-odds of defect by position.
     """
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     heat = scale_evidence(evidence, *grey.shape[:2])

@@ -83,7 +83,7 @@ class Inspector:
         Args:
             item: names and reads the image.
             denoise: whether the inspection must include the denoised image.
-            evidence: whether it must include the log-odds of defect by place.
+            evidence: whether it must include the log-odds of defect by position.
         """
         state = item.state()
         inspection = self._inspect(item, state, denoise=denoise, evidence=evidence)

@@ -273,35 +273,35 @@ def find_external_tensor(model: bytes) -> str | None:
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Yield number and value of each field of a message, except numbers of fixed width, which are not needed."""
-    place = 0
-    while place < len(message):
-        tag, place = _varint(message, place)
+    position = 0
+    while position < len(message):
+        tag, position = _varint(message, position)
         number, wire = tag >> 3, tag & 7
         if wire == _VARINT:
-            value, place = _varint(message, place)
+            value, position = _varint(message, position)
             yield number, value
         elif wire == _BYTES:
-            size, place = _varint(message, place)
-            yield number, message[place : place + size]
-            place += size
+            size, position = _varint(message, position)
+            yield number, message[position : position + size]
+            position += size
         elif wire in {_FIXED64, _FIXED32}:
-            place += 8 if wire == _FIXED64 else 4
+            position += 8 if wire == _FIXED64 else 4
         else:
             raise ValueError(f"expected a protobuf message, got wire type {wire}")
-    if place != len(message):
+    if position != len(message):
         raise ValueError("expected a complete protobuf message, got a truncated one")
 
 
-def _varint(message: memoryview, place: int) -> tuple[int, int]:
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
     """Return the number of variable length at a position, and the position after it."""
     value = 0
     for count in range(_LONGEST_VARINT):
-        if place + count >= len(message):
+        if position + count >= len(message):
             raise ValueError("expected a complete protobuf message, got a truncated one")
-        byte = message[place + count]
+        byte = message[position + count]
         value |= (byte & 0x7F) << (7 * count)
         if byte < 0x80:
-            return value, place + count + 1
+            return value, position + count + 1
     raise ValueError("expected a protobuf message, got a number of more than 10 bytes")
 
 

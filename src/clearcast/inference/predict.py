@@ -211,7 +211,7 @@ def _count_items(request: PredictRequest) -> int:
     """Count the images for the progress bar; 0 if unknown, or without a terminal."""
     if not request.console.is_terminal:
         return 0
-    known = count_source(
+    count = count_source(
         request.source,
         recursive=request.recursive,
         shard=request.shard,
@@ -219,7 +219,7 @@ def _count_items(request: PredictRequest) -> int:
         column=request.column,
         reading=request.reading,
     )
-    return known or 0
+    return count or 0
 
 
 def _require_outputs(inspector: Inspector, request: PredictRequest) -> None:

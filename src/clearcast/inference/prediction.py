@@ -30,7 +30,7 @@ class Prediction:
         p_defect: calibrated probability of defect, 0..1.
         log_odds: calibrated log-odds of defect, finite; from graphs, whose probabilities are float32, within 16.2 of 0.
         defect: whether ``log_odds`` exceed the model's threshold.
-        evidence: float32 (h, w), calibrated log-odds of defect by place.
+        evidence: float32 (h, w), calibrated log-odds of defect by position.
         denoised: uint8 of the image's shape, (height, width) or (height, width, 3); None also if it was not requested.
     """
 
@@ -171,7 +171,7 @@ def _require_array(name: str, value: object, dtype: np.dtype[np.generic], shape:
     if not isinstance(value, np.ndarray):
         raise ModelOutputError(f"{name}: expected {expected}, got {type(value).__name__}")
     fits = len(value.shape) == len(shape) and all(
-        size > 0 if wanted is None else size == wanted for size, wanted in zip(value.shape, shape, strict=True)
+        size > 0 if allowed is None else size == allowed for size, allowed in zip(value.shape, shape, strict=True)
     )
     if value.dtype != dtype or not fits:
         raise ModelOutputError(f"{name}: expected {expected}, got {value.dtype} {value.shape}")

@@ -130,12 +130,12 @@ def _measure_in_turns(
     with show_progress(request.console, "Measuring", rate=True) as progress:
         _decode_all(warm_up, inspector, threads)
         _inspect_all(warm_up, inspector, threads, folder / "warm-up", request.suffix, {})
-        for place in range(min(_BLOCKS, len(items))):
-            block = items[place::_BLOCKS]
+        for first in range(min(_BLOCKS, len(items))):
+            block = items[first::_BLOCKS]
             with _clock(seconds, "decoding"):
                 _decode_all(block, inspector, threads)
             with _clock(seconds, "inspecting"):
-                errors += _inspect_all(block, inspector, threads, folder / str(place), request.suffix, seconds)
+                errors += _inspect_all(block, inspector, threads, folder / str(first), request.suffix, seconds)
             done += len(block)
             progress(done, len(items))
     return seconds, errors
