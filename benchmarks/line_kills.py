@@ -22,8 +22,6 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from clearcast.core.files import find_image_files
-
 MAIN = "from clearcast.cli import main; main()"
 Expected = Counter[tuple[str, str]]
 """Number of expected rows by path and SHA-256."""
@@ -38,13 +36,15 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2000, help="images inspected by each command")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    pictures = [path.read_bytes() for path in find_image_files(args.folder)]
-    for command, kill in (("predict", kill_predict), ("watch", kill_watch)):
-        with tempfile.TemporaryDirectory() as folder:
-            place, rng = Path(folder), random.Random(args.seed)
-            (place / "in").mkdir()
-            expected, kills = kill(args.bundle, place, itertools.cycle(pictures), args.pictures, args.kills, rng)
-            found = rows_of(place / "r.csv")
+    images = [path.read_bytes() for path in imaging.find_image_files(args.folder)]
+    for command, kill_repeatedly in (("predict", kill_predict), ("watch", kill_watch)):
+        with tempfile.TemporaryDirectory() as name:
+            folder, rng = Path(name), random.Random(args.seed)
+            (folder / "in").mkdir()
+            expected, kills = kill_repeatedly(
+                args.bundle, folder, itertools.cycle(images), args.pictures, args.kills, rng
+            )
+            found = count_rows(folder / "r.csv")
         lost, duplicated = expected - found, found - expected
         print(
             f"{command}: {kills} kills, {expected.total()} images, {found.total()} rows, "
@@ -54,48 +54,48 @@ def main() -> None:
 
 
 def kill_predict(
-    bundle: Path, place: Path, pictures: Iterator[bytes], count: int, kills: int, rng: random.Random
+    bundle: Path, folder: Path, images: Iterator[bytes], count: int, kills: int, rng: random.Random
 ) -> tuple[Expected, int]:
     """Kill ``predict`` repeatedly; returns the expected rows, and the number of kills."""
-    expected = Expected(put(place, number, next(pictures)) for number in range(count))
-    command = [*program("predict", bundle, place), "--denoised", str(place / "denoised"), "--resume"]
-    killed = sum(is_killed(command, rng.uniform(0.5, 2.5)) for _ in range(kills))
+    expected = Expected(write_image(folder, number, next(images)) for number in range(count))
+    command = [*command_line("predict", bundle, folder), "--denoised", str(folder / "denoised"), "--resume"]
+    killed = sum(run_and_kill(command, rng.uniform(0.5, 2.5)) for _ in range(kills))
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return expected, killed
 
 
 def kill_watch(
-    bundle: Path, place: Path, pictures: Iterator[bytes], count: int, kills: int, rng: random.Random
+    bundle: Path, folder: Path, images: Iterator[bytes], count: int, kills: int, rng: random.Random
 ) -> tuple[Expected, int]:
     """Kill ``watch`` repeatedly while images arrive; see ``kill_predict``."""
-    expected, command, killed = Expected(), program("watch", bundle, place), 0
+    expected, command, killed = Expected(), command_line("watch", bundle, folder), 0
     for turn in range(kills):
         for number in range(turn * count // kills, (turn + 1) * count // kills):
-            expected[put(place, number, next(pictures))] += 1
-        killed += is_killed(command, rng.uniform(1.5, 4.0))
+            expected[write_image(folder, number, next(images))] += 1
+        killed += run_and_kill(command, rng.uniform(1.5, 4.0))
     subprocess.run([*command, "--once"], check=True, stdout=subprocess.DEVNULL)
     for number in range(0, count, 10):
-        expected[put(place, number, next(pictures) + b"\0")] += 1
-    killed += is_killed(command, 3.0)
+        expected[write_image(folder, number, next(images) + b"\0")] += 1
+    killed += run_and_kill(command, 3.0)
     subprocess.run([*command, "--once"], check=True, stdout=subprocess.DEVNULL)
     return expected, killed
 
 
-def program(command: str, bundle: Path, place: Path) -> list[str]:
+def command_line(command: str, bundle: Path, folder: Path) -> list[str]:
     """Command line of a program."""
-    return [sys.executable, "-c", MAIN, command, str(bundle), str(place / "in"), "--out", str(place / "r.csv")]
+    return [sys.executable, "-c", MAIN, command, str(bundle), str(folder / "in"), "--out", str(folder / "r.csv")]
 
 
-def put(place: Path, number: int, data: bytes) -> tuple[str, str]:
+def write_image(folder: Path, number: int, data: bytes) -> tuple[str, str]:
     """Write an image as cameras should: rename it when it is complete."""
-    path = place / "in" / f"{number:05}.png"
-    half = path.with_suffix(".part")
-    half.write_bytes(data)
-    shutil.move(half, path)
+    path = folder / "in" / f"{number:05}.png"
+    incomplete = path.with_suffix(".part")
+    incomplete.write_bytes(data)
+    shutil.move(incomplete, path)
     return path.as_posix(), hashlib.sha256(data).hexdigest()
 
 
-def is_killed(command: list[str], seconds: float) -> bool:
+def run_and_kill(command: list[str], seconds: float) -> bool:
     """Start a program and kill it; returns False if it ended before."""
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         time.sleep(seconds)
@@ -106,7 +106,7 @@ def is_killed(command: list[str], seconds: float) -> bool:
     return process.returncode < 0
 
 
-def rows_of(results: Path) -> Expected:
+def count_rows(results: Path) -> Expected:
     """Count the rows of a results file by path and SHA-256."""
     with results.open(encoding="utf-8", newline="") as file:
         return Expected((row["path"], row["sha256"]) for row in csv.DictReader(file))

@@ -34,7 +34,7 @@ from clearcast.inference.sources import SourceItem, iterate_source
 from clearcast.types import Inspection, Verdict
 
 SIDE = 224  # input size of ResNet-18 in pixels
-PARTS = 5  # blocks of images, on which the loops alternate
+BLOCKS = 5  # blocks of images, on which the loops alternate
 WARM_UP = 8  # images before the clock starts
 STARTS = 5  # runs, of which the median is printed
 
@@ -49,11 +49,11 @@ class ResNetInspector(Inspector):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        self._resnet = onnxruntime.InferenceSession(_resnet(), options, providers=["CPUExecutionProvider"])
+        self._resnet = onnxruntime.InferenceSession(_export_resnet(), options, providers=["CPUExecutionProvider"])
 
-    def inspect(self, item: SourceItem, *, restored: bool = False, evidence: bool = False) -> Inspection:
+    def inspect(self, item: SourceItem, *, denoise: bool = False, evidence: bool = False) -> Inspection:
         """Decode in colour, resize, and run the network; only the verdict is set."""
-        assert not restored
+        assert not denoise
         assert not evidence
         data = item.read()
         assert isinstance(data, bytes)
@@ -84,14 +84,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 1000], help="images of the runs of predict")
     args = parser.parse_args()
-    found = list(islice(iterate_source(args.folder), args.pictures))
+    items = list(islice(iterate_source(args.folder), args.pictures))
     with tempfile.TemporaryDirectory() as folder:
-        _print_starts(args.bundle, Path(found[0].name), Path(folder))
-        _print_growth(args.bundle, found, args.counts, args.threads, Path(folder))
-        _print_rates(found, open_package(args.bundle), args.threads, Path(folder))
+        _print_start_up(args.bundle, Path(items[0].name), Path(folder))
+        _print_run_times(args.bundle, items, args.counts, args.threads, Path(folder))
+        _print_rates(items, open_package(args.bundle), args.threads, Path(folder))
 
 
-def _print_rates(found: Sequence[SourceItem], package: BundlePackage, threads: int, folder: Path) -> None:
+def _print_rates(items: Sequence[SourceItem], package: BundlePackage, threads: int, folder: Path) -> None:
     inspector, resnet = Inspector(package), ResNetInspector(package)
     writer = ImageOutputWriter(ImageOutputs(denoised=folder / "denoised", suffix=".jpg"))
     loops: dict[str, Loop] = {
@@ -100,24 +100,26 @@ def _print_rates(found: Sequence[SourceItem], package: BundlePackage, threads: i
         "denoised images as JPEG": lambda block: _inspect(inspector, block, threads, finish=writer),
         f"ResNet-18 at {SIDE}": lambda block: _inspect(resnet, block, threads),
     }
-    rates = _rates(loops, found)
-    floor, _, _, rival = rates.values()
-    print(f"{len(found)} images, {threads} threads")
+    rates = _rates(loops, items)
+    decoding, _, _, baseline = rates.values()
+    print(f"{len(items)} images, {threads} threads")
     for name, rate in rates.items():
-        print(f"{name:32} {rate:8.2f} images/s, 1/{floor / rate:.1f} of decoding, {rate / rival:.2f} of ResNet-18")
+        print(
+            f"{name:32} {rate:8.2f} images/s, 1/{decoding / rate:.1f} of decoding, {rate / baseline:.2f} of ResNet-18"
+        )
 
 
-def _rates(loops: dict[str, Loop], found: Sequence[SourceItem]) -> dict[str, float]:
+def _rates(loops: dict[str, Loop], items: Sequence[SourceItem]) -> dict[str, float]:
     """Measure the images per second of each loop, after a warm-up."""
     spent = dict.fromkeys(loops, 0.0)
     for loop in loops.values():
-        loop(found[:WARM_UP])
-    for place in range(PARTS):
+        loop(items[:WARM_UP])
+    for place in range(BLOCKS):
         for name, loop in loops.items():
             started = time.perf_counter()
-            loop(found[place::PARTS])
+            loop(items[place::BLOCKS])
             spent[name] += time.perf_counter() - started
-    return {name: len(found) / seconds for name, seconds in spent.items()}
+    return {name: len(items) / seconds for name, seconds in spent.items()}
 
 
 def _decode(block: Sequence[SourceItem], channels: Channels, threads: int) -> None:
@@ -138,15 +140,15 @@ def _inspect(
     evidence: bool = False,
     finish: FinishInspection | None = None,
 ) -> None:
-    found = inspect_images(
-        inspector, block, workers=threads, restored=finish is not None, evidence=evidence, finish=finish
+    inspected = inspect_images(
+        inspector, block, workers=threads, denoise=finish is not None, evidence=evidence, finish=finish
     )
-    with closing(found) as inspections:
+    with closing(inspected) as inspections:
         for inspection in inspections:
             assert not inspection.error, inspection.error
 
 
-def _resnet() -> bytes:
+def _export_resnet() -> bytes:
     import torch  # after the other processes, which would inherit its memory in the measurement
 
     from clearcast.nn.baselines import ResNet18
@@ -161,16 +163,18 @@ def _resnet() -> bytes:
     return bytes(program.model_proto.SerializeToString())
 
 
-def _print_starts(bundle: Path, picture: Path, folder: Path) -> None:
-    seconds = sorted(_predict(bundle, picture, folder / f"start-{number}.csv")[0] for number in range(STARTS))
+def _print_start_up(bundle: Path, image: Path, folder: Path) -> None:
+    seconds = sorted(_predict(bundle, image, folder / f"start-{number}.csv")[0] for number in range(STARTS))
     print(f"{'start to the first verdict':32} {seconds[STARTS // 2]:8.2f} s (fastest {seconds[0]:.2f} s)")
 
 
-def _print_growth(bundle: Path, found: Sequence[SourceItem], counts: Sequence[int], threads: int, folder: Path) -> None:
+def _print_run_times(
+    bundle: Path, items: Sequence[SourceItem], counts: Sequence[int], threads: int, folder: Path
+) -> None:
     for count in counts:
-        source = folder / f"{count}-pictures"
+        source = folder / f"{count}-images"
         source.mkdir()
-        for number, item in enumerate(islice(cycle(found), count)):
+        for number, item in enumerate(islice(cycle(items), count)):
             path = Path(item.name).absolute()
             (source / f"{number:06d}{path.suffix}").symlink_to(path)
         seconds, peak = _predict(bundle, source, folder / f"{count}.csv", "--threads", str(threads))

@@ -17,7 +17,7 @@ from clearcast.bundle.manifest import (
 from clearcast.core.errors import OutputError
 from tests.inference.handmade import write_bundle
 
-FILES = {"inspect.onnx": b"graph", "golden/0.png": b"picture"}
+FILES = {"inspect.onnx": b"graph", "golden/0.png": b"image"}
 
 
 def manifest_of(files: dict[str, bytes]) -> dict[str, object]:
@@ -47,29 +47,29 @@ def zipped(path: Path, entries: list[tuple[str, bytes]]) -> Path:
 
 def test_a_folder_and_its_zip_give_the_same_files(folder: Path, tmp_path: Path) -> None:
     zip_bundle(folder, tmp_path / "castings.zip")
-    zip_bundle(folder, tmp_path / "again.zip")
+    zip_bundle(folder, tmp_path / "second.zip")
     for path in (folder, tmp_path / "castings.zip"):
         opened = open_package(path)
         assert opened.name == "castings"
         assert {name: opened.read(name) for name in opened.names()} == FILES
         assert read_manifest(path) == opened.manifest
-    assert (tmp_path / "castings.zip").read_bytes() == (tmp_path / "again.zip").read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.zip", "castings", "castings.zip"]
+    assert (tmp_path / "castings.zip").read_bytes() == (tmp_path / "second.zip").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["castings", "castings.zip", "second.zip"]
 
 
 def test_a_bundle_becomes_a_zip_and_a_folder_again_and_nothing_is_overwritten(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     copy_bundle(bundle, tmp_path / "new" / "one.zip")
-    copy_bundle(tmp_path / "new" / "one.zip", tmp_path / "again")
+    copy_bundle(tmp_path / "new" / "one.zip", tmp_path / "copy")
     files = {path.name: path.read_bytes() for path in bundle.iterdir()}
-    assert {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()} == files
+    assert {path.name: path.read_bytes() for path in (tmp_path / "copy").iterdir()} == files
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["one.zip"]
     with pytest.raises(OutputError, match="already exists"):
-        copy_bundle(bundle, tmp_path / "again")
+        copy_bundle(bundle, tmp_path / "copy")
     (bundle / "survey.onnx").write_bytes(b"other")
     with pytest.raises(OutputError, match=r"survey\.onnx is not the file that was written"):
         copy_bundle(bundle, tmp_path / "damaged")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "bundle", "new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "copy", "new"]
 
 
 def test_a_file_that_is_not_listed_is_not_read(folder: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_file_that_is_not_listed_is_not_read(folder: Path) -> None:
             opened.read(name)
 
 
-def test_another_format_is_refused(folder: Path) -> None:
+def test_another_format_is_rejected(folder: Path) -> None:
     (folder / MANIFEST_FILE).write_text(json.dumps(manifest_of(FILES) | {"format": 1}))
     with pytest.raises(OutputError, match=r"expected a bundle of format 2, got format 1"):
         open_package(folder)
@@ -97,7 +97,7 @@ def test_a_manifest_with_changed_hashes_is_rejected(folder: Path) -> None:
     "words", [('"threshold": 0.5', '"threshold": 0.9'), ('"grey"', '"rgb"'), ("every part", "No part")]
 )
 def test_a_changed_manifest_is_rejected(tmp_path: Path, words: tuple[str, str]) -> None:
-    bundle = write_bundle(tmp_path / "bundle", judges="every part" not in words)
+    bundle = write_bundle(tmp_path / "bundle", has_classifier="every part" not in words)
     text = (bundle / MANIFEST_FILE).read_text("utf-8")
     assert words[0] in text
     assert open_package(bundle).manifest == json.loads(text)
@@ -105,7 +105,7 @@ def test_a_changed_manifest_is_rejected(tmp_path: Path, words: tuple[str, str]) 
     with pytest.raises(OutputError, match=r"manifest\.json was changed \(seal\)"):
         open_package(bundle)
     (bundle / MANIFEST_FILE).write_text(json.dumps(json.loads(text), indent=7, sort_keys=True), "utf-8")
-    assert open_package(bundle).manifest == json.loads(text)  # the same words, written otherwise
+    assert open_package(bundle).manifest == json.loads(text)  # the same content in another format
 
 
 @pytest.mark.parametrize(
@@ -139,10 +139,10 @@ def test_a_zip_that_unpacks_to_too_many_bytes_is_rejected(tmp_path: Path, monkey
 
 
 def test_a_zip_never_unpacks_more_than_its_listed_sizes(folder: Path, tmp_path: Path) -> None:
-    path = tmp_path / "lie.zip"
+    path = tmp_path / "false.zip"
     zip_bundle(folder, path)
     data = bytearray(path.read_bytes())
-    place = data.rindex(b"inspect.onnx") - 46 + 24  # the size unpacked, in the central directory
+    place = data.rindex(b"inspect.onnx") - 46 + 24  # the unpacked size, in the central directory
     assert int.from_bytes(data[place : place + 4], "little") == len(b"graph")
     data[place] = 2
     path.write_bytes(data)

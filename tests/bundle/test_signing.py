@@ -39,10 +39,10 @@ from clearcast.bundle.signing import (
 )
 from clearcast.core.errors import OutputError
 from clearcast.station.service.lazy_bundle import LazyBundle
-from tests.inference.handmade import pictures_of, renew, write_bundle
+from tests.inference.handmade import update_manifest, write_bundle, write_images
 
 UNSIGNED = "is not signed, and only bundles signed by a trusted key are accepted"
-FOREIGN = "is signed by a key that is not trusted"
+UNTRUSTED = "is signed by a key that is not trusted"
 CHANGED = "the manifest was changed after it was signed"
 
 
@@ -70,8 +70,8 @@ def copied(signed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(signed, tmp_path / "copy"))
 
 
-def forged(folder: Path, edit: Callable[[Any], object]) -> Path:
-    """With another manifest, sealed as if it were genuine."""
+def forge_manifest(folder: Path, edit: Callable[[Any], object]) -> Path:
+    """Edit the manifest and renew its seal, as a forger would."""
     manifest = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
     edit(manifest)
     manifest["seal"] = manifest_seal(manifest)
@@ -91,9 +91,9 @@ def test_a_signed_bundle_is_accepted_with_its_key(signed: Path, keys: Path) -> N
     for trusted in (trust(keys, "line"), trust(keys, "other", "line"), None):
         assert open_package(signed, trusted).manifest == open_package(signed).manifest
     one = keys / "line.pub"
-    ways: list[str | Path | list[str | Path] | None] = [one, str(one), [one], [str(one), keys / "other.pub"], None]
-    for named in ways:
-        assert clearcast.load(signed, trust=named).manifest == open_package(signed).manifest
+    options: list[str | Path | list[str | Path] | None] = [one, str(one), [one], [str(one), keys / "other.pub"], None]
+    for trusted_keys in options:
+        assert clearcast.load(signed, trust=trusted_keys).manifest == open_package(signed).manifest
 
 
 def test_a_signature_stays_from_folder_to_zip_and_back(signed: Path, keys: Path, tmp_path: Path) -> None:
@@ -107,11 +107,11 @@ def test_a_signature_stays_from_folder_to_zip_and_back(signed: Path, keys: Path,
 def test_another_key_replaces_the_signature(signed: Path, keys: Path, tmp_path: Path) -> None:
     copy_bundle(signed, tmp_path / "b.zip", key=keys / "other.key")
     assert open_package(tmp_path / "b.zip", trust(keys, "other"))
-    with pytest.raises(OutputError, match=FOREIGN):
+    with pytest.raises(OutputError, match=UNTRUSTED):
         open_package(tmp_path / "b.zip", trust(keys, "line"))
 
 
-def test_an_unsigned_bundle_is_refused(signed: Path, keys: Path, tmp_path: Path) -> None:
+def test_an_unsigned_bundle_is_rejected(signed: Path, keys: Path, tmp_path: Path) -> None:
     folder = copied(signed, tmp_path)
     (folder / SIGNATURE_FILE).unlink()
     copy_bundle(folder, tmp_path / "copy.zip")
@@ -120,8 +120,8 @@ def test_an_unsigned_bundle_is_refused(signed: Path, keys: Path, tmp_path: Path)
             open_package(path, trust(keys, "line"))
 
 
-def test_a_bundle_signed_by_another_is_refused(signed: Path, keys: Path) -> None:
-    with pytest.raises(OutputError, match=FOREIGN):
+def test_a_bundle_signed_by_another_is_rejected(signed: Path, keys: Path) -> None:
+    with pytest.raises(OutputError, match=UNTRUSTED):
         open_package(signed, trust(keys, "other"))
 
 
@@ -134,20 +134,20 @@ def test_a_bundle_signed_by_another_is_refused(signed: Path, keys: Path) -> None
         lambda _: None,  # the same content in other bytes
     ],
 )
-def test_a_manifest_that_was_changed_is_refused(
+def test_a_manifest_that_was_changed_is_rejected(
     signed: Path, keys: Path, tmp_path: Path, edit: Callable[[Any], object]
 ) -> None:
-    folder = forged(copied(signed, tmp_path), edit)
-    assert open_package(folder), "without a signature nobody would notice"
+    folder = forge_manifest(copied(signed, tmp_path), edit)
+    assert open_package(folder), "without a required signature the change is not detected"
     with pytest.raises(OutputError, match=CHANGED):
         open_package(folder, trust(keys, "line"))
 
 
-def test_a_file_that_was_changed_with_its_hash_is_refused(signed: Path, keys: Path, tmp_path: Path) -> None:
+def test_a_file_that_was_changed_with_its_hash_is_rejected(signed: Path, keys: Path, tmp_path: Path) -> None:
     folder = copied(signed, tmp_path)
     kept = (folder / SIGNATURE_FILE).read_bytes()
     (folder / "inspect.onnx").write_bytes(b"another graph")
-    assert not (renew(folder) / SIGNATURE_FILE).exists(), "a manifest that is written anew is not signed"
+    assert not (update_manifest(folder) / SIGNATURE_FILE).exists(), "a manifest that is written again is not signed"
     with pytest.raises(OutputError, match=UNSIGNED):
         open_package(folder, trust(keys, "line"))
     (folder / SIGNATURE_FILE).write_bytes(kept)
@@ -162,7 +162,7 @@ def test_a_changed_file_is_rejected(signed: Path, keys: Path, tmp_path: Path) ->
         clearcast.load(folder, trust=keys / "line.pub")
 
 
-def test_a_signature_by_another_key_that_claims_to_be_the_trusted_one_is_refused(
+def test_a_signature_by_another_key_that_claims_to_be_the_trusted_one_is_rejected(
     signed: Path, keys: Path, tmp_path: Path
 ) -> None:
     folder = copied(signed, tmp_path)
@@ -191,7 +191,7 @@ def test_a_signature_by_another_key_that_claims_to_be_the_trusted_one_is_refused
 def test_an_invalid_signature_file_is_rejected(signed: Path, keys: Path, tmp_path: Path, text: bytes) -> None:
     folder = copied(signed, tmp_path)
     (folder / SIGNATURE_FILE).write_bytes(text)
-    with pytest.raises(OutputError, match=f"the signature is damaged|{FOREIGN}"):
+    with pytest.raises(OutputError, match=f"the signature is damaged|{UNTRUSTED}"):
         open_package(folder, trust(keys, "line"))
 
 
@@ -223,8 +223,8 @@ def test_a_file_that_is_not_an_ed25519_key_is_rejected(keys: Path, tmp_path: Pat
     rsa = generate_private_key(65537, 2048)
     (tmp_path / "rsa.pub").write_bytes(rsa.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     (tmp_path / "rsa.key").write_bytes(rsa.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    ours = load_pem_private_key((keys / "line.key").read_bytes(), None)
-    locked = ours.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word"))
+    key = load_pem_private_key((keys / "line.key").read_bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word"))
     (tmp_path / "locked.key").write_bytes(locked)
     (tmp_path / "junk").write_bytes(b"junk")
     for path, reason in (
@@ -253,22 +253,22 @@ def test_an_empty_list_of_trusted_keys_is_rejected(signed: Path) -> None:
 
 
 def test_the_station_checks_the_signature_at_every_load(signed: Path, keys: Path, tmp_path: Path) -> None:
-    place = LazyBundle(tmp_path / "copy", 1, trust(keys, "line"))
-    place.try_to_load()
-    assert "no such folder" in place.fault
+    lazy = LazyBundle(tmp_path / "copy", 1, trust(keys, "line"))
+    lazy.try_to_load()
+    assert "no such folder" in lazy.fault
     folder = copied(signed, tmp_path)
     kept = (folder / SIGNATURE_FILE).read_bytes()
     for content, reason in ((None, UNSIGNED), (b"{}", "the signature is damaged")):
         (folder / SIGNATURE_FILE).unlink(missing_ok=True)
         if content:
             (folder / SIGNATURE_FILE).write_bytes(content)
-        place.try_to_load()
-        assert place.loaded is None
-        assert reason in place.fault
+        lazy.try_to_load()
+        assert lazy.loaded is None
+        assert reason in lazy.fault
     (folder / SIGNATURE_FILE).write_bytes(kept)
-    place.try_to_load()
-    assert place.loaded
-    assert place.fault == ""
+    lazy.try_to_load()
+    assert lazy.loaded
+    assert lazy.fault == ""
 
 
 WITH_BUNDLES = ("predict", "watch", "serve", "verify", "evaluate", "compare", "benchmark", "tune", "distill", "export")
@@ -314,7 +314,7 @@ def test_no_command_accepts_an_unsigned_bundle_with_the_trust_option(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    pictures_of(tmp_path / "parts", 1)
+    write_images(tmp_path / "parts", 1)
     places = {
         "BUNDLE": write_bundle(tmp_path / "bundle"),
         "SIGNED": signed,
@@ -340,12 +340,12 @@ def test_keys_and_signatures_by_the_command_line(tmp_path: Path) -> None:
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
 
     write_bundle(tmp_path / "bundle")
-    pictures_of(tmp_path / "parts", 1)
+    write_images(tmp_path / "parts", 1)
     assert "line.key" in run("keygen", "line").stdout
     assert run("keygen", "line").returncode == 1
     assert run("export", "bundle", "signed.zip", "--sign", "line.key").returncode == 0
     predicted = run("predict", "signed.zip", "parts", "--out", "out.csv", "--trust", "line.pub")
     assert predicted.returncode == 0, predicted.stderr
-    refused = run("predict", "bundle", "parts", "--out", "other.csv", "--trust", "line.pub")
-    assert (refused.returncode, refused.stdout) == (1, "")
-    assert len(refused.stderr.splitlines()) == 1
+    rejected = run("predict", "bundle", "parts", "--out", "other.csv", "--trust", "line.pub")
+    assert (rejected.returncode, rejected.stdout) == (1, "")
+    assert len(rejected.stderr.splitlines()) == 1

@@ -64,7 +64,7 @@ def agree(new: dict[str, Any], old: dict[str, Any]) -> bool:
 
 
 def test_an_old_bundle_is_verified_and_inspects_as_before(made: Path) -> None:
-    assert verify_bundle(made / "bundle.zip").pictures == 4
+    assert verify_bundle(made / "bundle.zip").golden_samples == 4
 
     run("predict", "bundle.zip", "noisy/With-Noise", "--out", "new.csv")
 

@@ -23,7 +23,7 @@ from clearcast.data.sheet import SheetColumns, read_sheet
 from clearcast.evaluation.compare import CompareRequest, ComparisonResult, compare_bundles
 from clearcast.evaluation.evaluate import EvaluateRequest, evaluate_bundle
 from clearcast.report.terminal_tables import make_evaluation_tables
-from tests.inference.handmade import p_defect_of, restored_of, write_bundle
+from tests.inference.handmade import expected_denoised, expected_p_defect, write_bundle
 
 OTHER = 0.45  # threshold of the second bundle: it calls more pictures defects than the first, at 0.5
 
@@ -58,8 +58,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(40):
         grey = int(rng.integers(40, 230))
         noisy = rng.integers(grey - 20, grey + 20, (48, 64)).astype(np.uint8)
-        reference = restored_of(noisy) // 2 + 40
-        label = "defect" if p_defect_of(noisy) > 0.47 else "ok"
+        reference = expected_denoised(noisy) // 2 + 40
+        label = "defect" if expected_p_defect(noisy) > 0.47 else "ok"
         names = f"noisy/{number}.png", f"clean/{number}.png"
         for name, picture in zip(names, (noisy, reference), strict=True):
             imaging.save_image(folder / name, picture.astype(np.uint8))
@@ -84,7 +84,7 @@ def test_the_verdicts_that_change_are_those_between_the_thresholds(first: Path, 
     found = asked(first, second, data)
 
     sheet = pd.read_excel(data / "Labels.xlsx", engine="calamine")
-    chances = {name: p_defect_of(imaging.load_image(data / name, Channels.GREY)) for name in sheet["Noisy Image"]}
+    chances = {name: expected_p_defect(imaging.load_image(data / name, Channels.GREY)) for name in sheet["Noisy Image"]}
     between = [name for name, chance in chances.items() if OTHER < chance <= 0.5]
     assert between
     assert list(found.changed["noisy"]) == between
@@ -114,7 +114,9 @@ def test_images_that_one_bundle_retakes_are_changed_verdicts(first: Path, data: 
 
     found = asked(first, folder, data)
 
-    chances = [p_defect_of(imaging.load_image(data / f"noisy/{number}.png", Channels.GREY)) for number in range(40)]
+    chances = [
+        expected_p_defect(imaging.load_image(data / f"noisy/{number}.png", Channels.GREY)) for number in range(40)
+    ]
     near = [f"noisy/{number}.png" for number, p in enumerate(chances) if abs(np.log(p / (1 - p))) < 0.2]
     assert near
     assert list(found.changed["noisy"]) == near
@@ -129,7 +131,7 @@ def test_the_same_networks_denoise_alike(first: Path, second: Path, data: Path) 
     ratios = [
         peak_signal_noise_ratio(
             imaging.load_image(data / f"clean/{number}.png", Channels.GREY),
-            restored_of(imaging.load_image(data / f"noisy/{number}.png", Channels.GREY)),
+            expected_denoised(imaging.load_image(data / f"noisy/{number}.png", Channels.GREY)),
         )
         for number in range(40)
     ]
@@ -147,7 +149,7 @@ def test_colour_is_compared_with_grey_in_grey(first: Path, data: Path, tmp_path:
 
 
 def test_without_a_classifier_the_rest_is_compared(first: Path, data: Path, tmp_path: Path) -> None:
-    found = asked(ready(write_bundle(tmp_path / "mute", judges=False)), first, data, tmp_path / "out")
+    found = asked(ready(write_bundle(tmp_path / "mute", has_classifier=False)), first, data, tmp_path / "out")
 
     assert any(note.startswith("A gives no verdicts (every part is ok)") for note in found.notes)
     assert not any(said.startswith("Verdicts") for said in found.conclusions)

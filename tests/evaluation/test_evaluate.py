@@ -22,7 +22,7 @@ from clearcast.core.errors import OutputError, SheetError
 from clearcast.data.sheet import read_sheet
 from clearcast.evaluation.evaluate import EvaluateRequest, EvaluationResult, evaluate_bundle
 from clearcast.report.terminal_tables import make_evaluation_tables
-from tests.inference.handmade import THRESHOLD, p_defect_of, restored_of, write_bundle
+from tests.inference.handmade import THRESHOLD, expected_denoised, expected_p_defect, write_bundle
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +72,11 @@ def test_each_row_has_the_prediction_and_its_image_quality(evaluated: Evaluation
         noisy, reference = (
             imaging.load_image(noisy_folder / path, Channels.GREY) for path in (row.noisy, row.reference)
         )
-        restored = restored_of(noisy)
+        restored = expected_denoised(noisy)
         mean = noisy.mean() / 255
-        chance = p_defect_of(noisy)
+        chance = expected_p_defect(noisy)
         assert line["said_denoised"] == ("defect" if chance > THRESHOLD else "ok")
-        assert line["said_reference"] == ("defect" if p_defect_of(reference) > THRESHOLD else "ok")
+        assert line["said_reference"] == ("defect" if expected_p_defect(reference) > THRESHOLD else "ok")
         assert line["logit_denoised"] == pytest.approx(math.log(chance / (1 - chance)), abs=1e-3)
         assert line["p_salt_and_pepper"] == pytest.approx(mean * (1 - mean), abs=1e-4)
         for which, picture in (("noisy", noisy), ("denoised", restored)):
@@ -111,7 +111,7 @@ def test_the_tables_show_every_measure_and_each_image_once(evaluated: Evaluation
 
 
 def test_a_bundle_without_a_classifier_has_no_verdicts(noisy_folder: Path, groups: Path, tmp_path: Path) -> None:
-    bundle = _trained_on(write_bundle(tmp_path / "bundle", judges=False), "")
+    bundle = _trained_on(write_bundle(tmp_path / "bundle", has_classifier=False), "")
     found = evaluate_bundle(_request(bundle, noisy_folder, groups))
 
     assert set(found.evidence["classification"]) == {"noise_type"}

@@ -258,7 +258,9 @@ def test_log_odds_that_are_not_finite_are_rejected(tmp_path: Path, which: str, w
 
 def test_a_bundle_without_a_classifier_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"gives no verdicts \(every part is ok\), so there is nothing to tune"):
-        tune_bundle(write_bundle(tmp_path / "silent", judges=False), tmp_path / "out", DecisionPolicy(), console=QUIET)
+        tune_bundle(
+            write_bundle(tmp_path / "silent", has_classifier=False), tmp_path / "out", DecisionPolicy(), console=QUIET
+        )
 
 
 def test_a_target_that_cannot_be_met_is_rejected(tmp_path: Path) -> None:
@@ -322,7 +324,7 @@ def test_a_real_bundle_gives_retake_after_tuning(bundle: Path, noisy_folder: Pat
     done = invoke("tune", copy, tmp_path / "tuned.zip", "--max-risk", 0.1)
 
     assert done.exit_code == 0, done.output
-    assert verify_bundle(tmp_path / "tuned.zip").pictures == 4
+    assert verify_bundle(tmp_path / "tuned.zip").golden_samples == 4
     loaded = load(tmp_path / "tuned.zip")
     assert loaded.retake_distance
     assert loaded.threshold

@@ -1,8 +1,9 @@
-"""A bundle whose graphs are written by hand, and the same sums in NumPy: what any runtime must make of them.
+"""A bundle with hand-written ONNX graphs, and the same formulas in NumPy: the outputs expected of any runtime.
 
-Of a picture, ``top`` is the largest value among 9 x 9 neighbours. Restored is ``200 - top // 2``, and 1 more on every
-other square of 32 x 32 pixels of the whole picture. The probability of defect is 1 less the mean of the restored
-picture: bright is defect. Of a mean m (0..1) of the picture, p_noise is m^2, m (1 - m), 1 - m and 0.
+``top`` is the largest value among the 9 x 9 neighbours of a pixel. The denoised image is ``200 - top // 2``, and 1 more
+on every other square of 32 x 32 pixels. The probability of defect is 1 minus the mean of the denoised image (0..1):
+dark when denoised, so bright when noisy, is defect. With the mean m (0..1) of the noisy image, p_noise is m^2,
+m (1 - m), 1 - m and 0.
 """
 
 import json
@@ -25,29 +26,29 @@ WAVES = np.tile(0.2 * np.cos(2 * np.pi * np.arange(128) / 16), (128, 1)).astype(
 THRESHOLD = 0.5
 
 
-def flat(grey: int, *shape: int) -> ImageArray:
-    """A picture of one grey level but for one corner of it, or it would not be inspected."""
-    picture = np.full(shape or (32, 32), grey, np.uint8)
-    picture[0, 0] = grey - 1 if grey else 1
-    return picture
+def uniform_image(grey: int, *shape: int) -> ImageArray:
+    """Return an image of one grey level except for one pixel, since an image of one colour is rejected."""
+    image = np.full(shape or (32, 32), grey, np.uint8)
+    image[0, 0] = grey - 1 if grey else 1
+    return image
 
 
-def restored_of(picture: ImageArray) -> ImageArray:
-    """As the graphs restore it."""
-    size = (9, 9) if picture.ndim == 2 else (9, 9, 1)
-    top = ndimage.maximum_filter(picture, size=size, mode="nearest").astype(int)
-    rows, columns = np.indices(picture.shape[:2]) // 32
+def expected_denoised(image: ImageArray) -> ImageArray:
+    """Return the denoised image of the graphs."""
+    size = (9, 9) if image.ndim == 2 else (9, 9, 1)
+    top = ndimage.maximum_filter(image, size=size, mode="nearest").astype(int)
+    rows, columns = np.indices(image.shape[:2]) // 32
     squares = (rows + columns) % 2
-    return np.asarray(200 - top // 2 + squares.reshape(*picture.shape[:2], *[1] * (picture.ndim - 2)), np.uint8)
+    return np.asarray(200 - top // 2 + squares.reshape(*image.shape[:2], *[1] * (image.ndim - 2)), np.uint8)
 
 
-def p_defect_of(picture: ImageArray) -> float:
-    """As the graphs judge it."""
-    return 1 - float(restored_of(picture).mean()) / 255
+def expected_p_defect(image: ImageArray) -> float:
+    """Return the probability of defect of the graphs."""
+    return 1 - float(expected_denoised(image).mean()) / 255
 
 
 class Graph:
-    """Nodes of a graph, one after the other."""
+    """Builder of an ONNX graph."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -63,17 +64,17 @@ class Graph:
         self.constants.append(numpy_helper.from_array(np.array(values, kind), name))
         return name
 
-    def restore(self, pictures: str, first_row: str, first_column: str) -> str:
-        channels = self.add("Transpose", pictures, perm=[0, 3, 1, 2])
+    def denoise(self, images: str, first_row: str, first_column: str) -> str:
+        channels = self.add("Transpose", images, perm=[0, 3, 1, 2])
         tops = self.add("MaxPool", channels, kernel_shape=[9, 9], pads=[4, 4, 4, 4])
-        two, squares = self.constant(2, np.int64), self.squares(pictures, first_row, first_column)
+        two, squares = self.constant(2, np.int64), self.squares(images, first_row, first_column)
         halves = self.add("Div", self.add("Cast", tops, to=TensorProto.INT64), two)
         whole = self.add("Add", self.add("Sub", self.constant(200, np.int64), halves), squares)
         pixels = self.add("Cast", whole, to=TensorProto.UINT8)
         return self.add("Transpose", pixels, out="restored", perm=[0, 2, 3, 1])
 
-    def squares(self, pictures: str, first_row: str, first_column: str) -> str:
-        shape = self.add("Shape", pictures)
+    def squares(self, images: str, first_row: str, first_column: str) -> str:
+        shape = self.add("Shape", images)
         sides = []
         for axis, first in ((1, first_row), (2, first_column)):
             length = self.add("Gather", shape, self.constant(axis, np.int64))
@@ -82,8 +83,8 @@ class Graph:
         rows = self.add("Unsqueeze", sides[0], self.constant([1], np.int64))
         return self.add("Mod", self.add("Add", rows, sides[1]), self.constant(2, np.int64))
 
-    def judge(self, restored: str) -> None:
-        scaled = self.scaled(restored)
+    def classify(self, denoised: str) -> None:
+        scaled = self.scaled(denoised)
         mean = self.add("ReduceMean", scaled, self.constant([1, 2, 3], np.int64), keepdims=0)
         self.add("Sub", self.constant(1, np.float32), mean, out="p_defect")
         grey = self.add("ReduceMean", scaled, self.constant([3], np.int64), keepdims=0)
@@ -91,8 +92,8 @@ class Graph:
         places = self.add("AveragePool", channel, kernel_shape=[CELL, CELL], strides=[CELL, CELL])
         self.add("Squeeze", places, self.constant([1], np.int64), out="evidence")
 
-    def survey(self, pictures: str) -> None:
-        mean = self.add("ReduceMean", self.scaled(pictures), self.constant([1, 2, 3], np.int64), keepdims=0)
+    def estimate_noise(self, images: str) -> None:
+        mean = self.add("ReduceMean", self.scaled(images), self.constant([1, 2, 3], np.int64), keepdims=0)
         m = self.add("Unsqueeze", mean, self.constant([1], np.int64))
         rest = self.add("Sub", self.constant(1, np.float32), m)
         none = self.add("Sub", m, m)
@@ -100,8 +101,8 @@ class Graph:
         self.add("Concat", m, rest, out="levels", axis=1)
         self.add("Add", self.add("Unsqueeze", none, self.constant([2], np.int64)), self.waves(), out="waves")
 
-    def about(self, pictures: str) -> None:
-        size = self.add("Cast", self.add("Shape", pictures), to=TensorProto.FLOAT)
+    def condition(self, images: str) -> None:
+        size = self.add("Cast", self.add("Shape", images), to=TensorProto.FLOAT)
         both = self.add("Slice", size, self.constant([1], np.int64), self.constant([3], np.int64))
         six = self.add("Concat", both, both, both, axis=0)
         self.add("Expand", six, self.constant([1, 6], np.int64), out="about")
@@ -109,8 +110,8 @@ class Graph:
     def waves(self) -> str:
         return self.constant(WAVES[None], np.float32)
 
-    def scaled(self, pictures: str) -> str:
-        return self.add("Div", self.add("Cast", pictures, to=TensorProto.FLOAT), self.constant(255, np.float32))
+    def scaled(self, images: str) -> str:
+        return self.add("Div", self.add("Cast", images, to=TensorProto.FLOAT), self.constant(255, np.float32))
 
     def write(self, path: Path, inputs: Sequence[str], outputs: Sequence[str]) -> None:
         graph = helper.make_graph(
@@ -141,31 +142,31 @@ def _value(name: str) -> onnx.ValueInfoProto:
 
 
 def write_bundle(
-    folder: Path, *, channels: Channels = Channels.GREY, judges: bool = True, recipe: str = "clear"
+    folder: Path, *, channels: Channels = Channels.GREY, has_classifier: bool = True, recipe: str = "clear"
 ) -> Path:
-    """A bundle with graphs and a manifest, nothing else; one of recipe glance restores on demand alone."""
+    """Write a bundle with graphs and a manifest only; one of the recipe glance denoises only on request."""
     folder.mkdir(parents=True)
     clear = recipe != "report"
     inspect = Graph()
     zero = inspect.constant(0, np.int64)
-    restored = inspect.restore("pictures", zero, zero)
-    inspect.survey("pictures")
-    said = ["p_noise", *([] if recipe == "glance" else ["restored"]), *(["levels", "waves"] if clear else [])]
+    denoised = inspect.denoise("pictures", zero, zero)
+    inspect.estimate_noise("pictures")
+    outputs = ["p_noise", *([] if recipe == "glance" else ["restored"]), *(["levels", "waves"] if clear else [])]
     if recipe == "glance":
-        inspect.about("pictures")
-        said.append("about")
-    if judges:
-        inspect.judge(restored)
-        said += ["p_defect", *(["evidence"] if clear else [])]
-    inspect.write(folder / "inspect.onnx", ["pictures"], said)
+        inspect.condition("pictures")
+        outputs.append("about")
+    if has_classifier:
+        inspect.classify(denoised)
+        outputs += ["p_defect", *(["evidence"] if clear else [])]
+    inspect.write(folder / "inspect.onnx", ["pictures"], outputs)
     if clear:
-        _write_for_tiles(folder, told=recipe == "glance", judges=judges and recipe == "clear")
-    write_manifest(folder, _manifest(channels, judges=judges, recipe=recipe))
+        _write_tile_graphs(folder, conditioned=recipe == "glance", has_classifier=has_classifier and recipe == "clear")
+    write_manifest(folder, _manifest(channels, has_classifier=has_classifier, recipe=recipe))
     return folder
 
 
-def answer_constants(folder: Path, **outputs: NDArray[Any]) -> Path:
-    """Replace the bundle's main graph by one that gives the same arrays for every picture."""
+def replace_outputs(folder: Path, **outputs: NDArray[Any]) -> Path:
+    """Replace the bundle's main graph by one that returns the same arrays for every image."""
     graph = Graph()
     for name, array in outputs.items():
         graph.add("Constant", out=name, value=numpy_helper.from_array(array))
@@ -174,11 +175,11 @@ def answer_constants(folder: Path, **outputs: NDArray[Any]) -> Path:
         for name, array in outputs.items()
     ]
     write_model(folder / "inspect.onnx", helper.make_graph(graph.nodes, "constants", [_value("pictures")], given))
-    return renew(folder)
+    return update_manifest(folder)
 
 
-def renew(folder: Path) -> Path:
-    """Write the manifest with the hashes of the files as they are now, as whoever changes a bundle on purpose would."""
+def update_manifest(folder: Path) -> Path:
+    """Write the manifest again, with the hashes of the present files, as after an intended change of a bundle."""
     write_manifest(folder, json.loads((folder / MANIFEST_FILE).read_text("utf-8")))
     return folder
 
@@ -189,26 +190,26 @@ def write_model(path: Path, graph: onnx.GraphProto) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def _write_for_tiles(folder: Path, *, told: bool, judges: bool) -> None:
-    """``problem_responses``: whether another graph than the survey tells of the noise."""
-    survey = Graph()
-    survey.survey("pictures")
-    survey.add("Identity", "waves", out="small")
-    survey.about("pictures")
-    surveyed = ["waves", "small", *([] if told else ["p_noise", "levels", "about"])]
-    survey.write(folder / "survey.onnx", ["pictures"], surveyed)
+def _write_tile_graphs(folder: Path, *, conditioned: bool, has_classifier: bool) -> None:
+    """Write the graphs for tiles; ``conditioned``: the main graph gives noise and conditioning vector."""
+    encoder = Graph()
+    encoder.estimate_noise("pictures")
+    encoder.add("Identity", "waves", out="small")
+    encoder.condition("pictures")
+    outputs = ["waves", "small", *([] if conditioned else ["p_noise", "levels", "about"])]
+    encoder.write(folder / "survey.onnx", ["pictures"], outputs)
     detail = Graph()
     first = [detail.add("Gather", "place", detail.constant(place, np.int64)) for place in (2, 3)]
-    detail.restore("window", *first)
+    detail.denoise("window", *first)
     detail.write(folder / "detail.onnx", ["window", "waves", "small", "about", "place"], ["restored"])
-    if judges:
-        judge = Graph()
-        judge.judge("restored")
-        judge.write(folder / "judge.onnx", ["restored"], ["p_defect", "evidence"])
+    if has_classifier:
+        classifier = Graph()
+        classifier.classify("restored")
+        classifier.write(folder / "judge.onnx", ["restored"], ["p_defect", "evidence"])
 
 
-def _manifest(channels: Channels, *, judges: bool, recipe: str) -> Manifest:
-    facts = {"shape": [64, 64], "temperature": 1.0, "threshold": 0.0, "crossfitted": True}
+def _manifest(channels: Channels, *, has_classifier: bool, recipe: str) -> Manifest:
+    classifier = {"shape": [64, 64], "temperature": 1.0, "threshold": 0.0, "crossfitted": True}
     manifest: Any = {
         "format": BUNDLE_FORMAT,
         "recipe": recipe,
@@ -217,10 +218,10 @@ def _manifest(channels: Channels, *, judges: bool, recipe: str) -> Manifest:
         "files": {},
         "trained_on": {"sheet": "Labels.xlsx", "channels": channels.value, "shape": [64, 64]},
         "effort": {},
-        "judge": facts if judges else None,
-        "no_judge": None if judges else "every part is ok",
+        "judge": classifier if has_classifier else None,
+        "no_judge": None if has_classifier else "every part is ok",
         "measured": {},
-        "threshold": THRESHOLD if judges else None,
+        "threshold": THRESHOLD if has_classifier else None,
         "licence": "Apache-2.0",
         "fingerprint": "",
         "graphs": {},
@@ -231,14 +232,16 @@ def _manifest(channels: Channels, *, judges: bool, recipe: str) -> Manifest:
     return written
 
 
-def pictures_of(folder: Path, count: int, *, shape: tuple[int, ...] = (32, 48), seed: int = 0) -> dict[str, ImageArray]:
-    """Write pictures of rising brightness, as PNG; by name, in the order of the names."""
+def write_images(
+    folder: Path, count: int, *, shape: tuple[int, ...] = (32, 48), seed: int = 0
+) -> dict[str, ImageArray]:
+    """Write noisy images of rising brightness as PNG; returns them by name, in the order of the names."""
     from clearcast.core import imaging
 
     rng = np.random.default_rng(seed)
-    made: dict[str, NDArray[np.uint8]] = {}
+    images: dict[str, NDArray[np.uint8]] = {}
     for number in range(count):
-        bright = 200 * number // max(1, count - 1)
-        made[f"{number:04d}.png"] = rng.integers(bright, bright + 55, shape).astype(np.uint8)
-        imaging.save_image(folder / f"{number:04d}.png", made[f"{number:04d}.png"])
-    return made
+        lowest = 200 * number // max(1, count - 1)
+        images[f"{number:04d}.png"] = rng.integers(lowest, lowest + 55, shape).astype(np.uint8)
+        imaging.save_image(folder / f"{number:04d}.png", images[f"{number:04d}.png"])
+    return images

@@ -15,11 +15,10 @@ import pytest
 
 from clearcast.cli import output
 from clearcast.core import imaging
-from clearcast.inference import alerts as alarms_module
-from clearcast.inference import alerts as hooks_module
-from clearcast.inference.alerts import AlertDispatcher, make_hook_alert, make_webhook_alert
+from clearcast.inference import alerts as alerts_module
+from clearcast.inference.alerts import AlertDispatcher, HookAlert, WebhookAlert
 from clearcast.inference.sinks import read_results
-from tests.inference.handmade import flat, write_bundle
+from tests.inference.handmade import uniform_image, write_bundle
 from tests.inference.test_watch import inspection
 
 MAIN = "from clearcast.cli import main; main()"
@@ -28,74 +27,74 @@ MAIN = "from clearcast.cli import main; main()"
 def wait_until(done: Callable[[], bool], seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "the condition did not become true in time"
         time.sleep(0.01)
 
 
 @pytest.fixture
-def black_hole() -> Iterator[str]:
+def unresponsive_url() -> Iterator[str]:
     """A URL of a server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
 
 @pytest.fixture(autouse=True)
-def _short_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alarms_module, "_SHUTDOWN_SECONDS", 0.2)
+def _short_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts_module, "_SHUTDOWN_TIMEOUT", 0.2)
 
 
-def test_a_dead_webhook_delays_no_other_alert(black_hole: str) -> None:
-    heard: list[str] = []
+def test_a_dead_webhook_delays_no_other_alert(unresponsive_url: str) -> None:
+    sent: list[str] = []
     reported: list[str] = []
 
     with AlertDispatcher(
-        [make_webhook_alert(black_hole), lambda each: heard.append(each.path)], reported.append
-    ) as alarms:
+        [WebhookAlert(unresponsive_url), lambda each: sent.append(each.path)], reported.append
+    ) as alerts:
         for number in range(21):
-            alarms.send(inspection(str(number)))
-        wait_until(lambda: len(heard) == 21)
+            alerts.send(inspection(str(number)))
+        wait_until(lambda: len(sent) == 21)
 
-    assert heard == [str(number) for number in range(21)]
+    assert sent == [str(number) for number in range(21)]
     assert reported == ["webhook: not delivered for 0, 1, 2 and 18 more; their rows are in the results"]
 
 
 def test_alerts_never_block_and_the_newest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alarms_module, "_QUEUE_SIZE", 10)
-    free, heard, reported = threading.Event(), list[str](), list[str]()
+    monkeypatch.setattr(alerts_module, "_QUEUE_SIZE", 10)
+    free, sent, reported = threading.Event(), list[str](), list[str]()
 
     def slow(each: object) -> None:
         free.wait()
-        heard.append(each.path)  # type: ignore[attr-defined]
+        sent.append(each.path)  # type: ignore[attr-defined]
 
-    with AlertDispatcher([slow], reported.append) as alarms:
-        alarms.send(inspection("first"))
-        wait_until(lambda: not alarms._targets[0]._waiting)
+    with AlertDispatcher([slow], reported.append) as alerts:
+        alerts.send(inspection("first"))
+        wait_until(lambda: not alerts._queues[0]._pending)
         for number in range(100):
-            alarms.send(inspection(str(number)))
+            alerts.send(inspection(str(number)))
         free.set()
-        wait_until(lambda: len(heard) == 11)
+        wait_until(lambda: len(sent) == 11)
 
-    assert heard == ["first", *map(str, range(90, 100))]
+    assert sent == ["first", *map(str, range(90, 100))]
     assert reported == ["alert: too slow; the oldest 90 alerts were dropped"]
 
 
 def test_alerts_continue_if_failures_cannot_be_reported() -> None:
-    heard: list[str] = []
+    sent: list[str] = []
 
     def fail(each: object) -> None:
-        heard.append(each.path)  # type: ignore[attr-defined]
+        sent.append(each.path)  # type: ignore[attr-defined]
         raise OSError("no")
 
     def refuse(_: str) -> None:
         raise BrokenPipeError
 
-    with AlertDispatcher([fail], refuse) as alarms:
+    with AlertDispatcher([fail], refuse) as alerts:
         for name in "abc":
-            alarms.send(inspection(name))
-        wait_until(lambda: len(heard) == 3)
+            alerts.send(inspection(name))
+        wait_until(lambda: len(sent) == 3)
 
 
-STUBBORN = """
+UNTERMINATED_HOOK = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 for depth in range(2):
@@ -114,28 +113,28 @@ def is_running(process: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-@pytest.mark.parametrize("ended_by", ["time", "the end of the watch"])
+@pytest.mark.parametrize("timeout_of", ["hook", "watch"])
 def test_a_hook_that_times_out_ends_with_its_children(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_by: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timeout_of: str
 ) -> None:
-    monkeypatch.setattr(hooks_module, "_GRACE_SECONDS", 0.2)
-    monkeypatch.setattr(hooks_module, "_HOOK_SECONDS", 1.5 if ended_by == "time" else 60.0)
-    (tmp_path / "hook.py").write_text(STUBBORN)
+    monkeypatch.setattr(alerts_module, "_TERMINATION_TIMEOUT", 0.2)
+    monkeypatch.setattr(alerts_module, "_HOOK_TIMEOUT", 1.5 if timeout_of == "hook" else 60.0)
+    (tmp_path / "hook.py").write_text(UNTERMINATED_HOOK)
     (tmp_path / "started").mkdir()
     reported: list[str] = []
 
     with AlertDispatcher(
-        [make_hook_alert(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/started'")], reported.append
-    ) as alarms:
-        alarms.send(inspection("a"))
+        [HookAlert(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/started'")], reported.append
+    ) as alerts:
+        alerts.send(inspection("a"))
         wait_until(lambda: len(list((tmp_path / "started").iterdir())) == 3)
-        if ended_by == "time":
+        if timeout_of == "hook":
             wait_until(lambda: bool(reported))
 
     processes = [int(path.name) for path in (tmp_path / "started").iterdir()]
     wait_until(lambda: not any(map(is_running, processes)))
     (message,) = reported
-    assert ("timed out after 1.5 s" if ended_by == "time" else "not delivered for a;") in message
+    assert ("timed out after 1.5 s" if timeout_of == "hook" else "not delivered for a;") in message
 
 
 @pytest.fixture(scope="module")
@@ -144,29 +143,29 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """End the process also after a failure: the test would wait for it."""
+def killed_finally(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Kill the process also after a failure, since the test would wait for it."""
     try:
         yield
     finally:
         process.kill()
 
 
-def watching(bundle: Path, folder: Path, *options: str) -> list[str]:
-    asked = ["watch", str(bundle), str(folder / "in"), "--out", str(folder / "r.csv"), "--threads", "1"]
-    return [sys.executable, "-c", MAIN, *asked, *options]
+def watch_command(bundle: Path, folder: Path, *options: str) -> list[str]:
+    arguments = ["watch", str(bundle), str(folder / "in"), "--out", str(folder / "r.csv"), "--threads", "1"]
+    return [sys.executable, "-c", MAIN, *arguments, *options]
 
 
-def put(folder: Path, name: str, grey: int = 240) -> None:
-    """A defect for the handmade bundle; each grey level is another image."""
-    (folder / "in" / name).write_bytes(imaging.encode_image(flat(grey), ".png"))
+def add_defect(folder: Path, name: str, grey: int = 240) -> None:
+    """Write an image that the handmade bundle takes for a defect; each grey level is another image."""
+    (folder / "in" / name).write_bytes(imaging.encode_image(uniform_image(grey), ".png"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signals and pipes there")
 @pytest.mark.parametrize("terminal", ["broken", "full", "hung up"])
 def test_inspections_and_alerts_continue_without_a_terminal(bundle: Path, tmp_path: Path, terminal: str) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "heard").mkdir()
+    (tmp_path / "sent").mkdir()
     reader, writer = os.pipe()
     if terminal == "full":
         os.set_blocking(writer, False)
@@ -176,17 +175,17 @@ def test_inspections_and_alerts_continue_without_a_terminal(bundle: Path, tmp_pa
             except BlockingIOError:
                 break
         os.set_blocking(writer, True)
-    (tmp_path / "hook.sh").write_text(f"#!/bin/sh\ntouch '{tmp_path}/heard/'$(basename $1)\n")
+    (tmp_path / "hook.sh").write_text(f"#!/bin/sh\ntouch '{tmp_path}/sent/'$(basename $1)\n")
     (tmp_path / "hook.sh").chmod(0o755)
     hook = f"'{tmp_path}/hook.sh'"
-    command = watching(bundle, tmp_path, "--hook", hook)
-    with subprocess.Popen(command, stdout=writer, stderr=writer) as process, ended(process):
+    command = watch_command(bundle, tmp_path, "--hook", hook)
+    with subprocess.Popen(command, stdout=writer, stderr=writer) as process, killed_finally(process):
         os.close(writer)
         if terminal == "broken":
             os.close(reader)
         for number in range(3):
-            put(tmp_path, f"{number}.png", 240 + number)
-            wait_until(lambda number=number: (tmp_path / f"heard/{number}.png").exists())  # type: ignore[misc]
+            add_defect(tmp_path, f"{number}.png", 240 + number)
+            wait_until(lambda number=number: (tmp_path / f"sent/{number}.png").exists())  # type: ignore[misc]
             if terminal == "hung up":
                 process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGINT)

@@ -22,18 +22,18 @@ from clearcast.inference.drift_statistics import (
 )
 from clearcast.noise.registry import NoiseType
 from clearcast.types import ImageStats, Inspection, Verdict
-from tests.inference.handmade import pictures_of, write_bundle
+from tests.inference.handmade import write_bundle, write_images
 
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Floats]
 
-KINDS = tuple(NoiseType)
+NOISE_TYPES = tuple(NoiseType)
 DRAWS: dict[str, Draw] = {
     "normal": lambda rng, count: rng.normal(97, 8, count),
     "skewed": lambda rng, count: rng.lognormal(4, 1, count),
-    "two heaps": lambda rng, count: np.where(rng.random(count) < 0.4, rng.beta(1, 20, count), rng.beta(20, 1, count)),
-    "mostly nought": lambda rng, count: np.where(rng.random(count) < 0.7, 0.0, rng.uniform(0.02, 0.2, count)),
-    "whole numbers": lambda rng, count: rng.poisson(2, count).astype(float),
+    "bimodal": lambda rng, count: np.where(rng.random(count) < 0.4, rng.beta(1, 20, count), rng.beta(20, 1, count)),
+    "mostly zero": lambda rng, count: np.where(rng.random(count) < 0.7, 0.0, rng.uniform(0.02, 0.2, count)),
+    "integers": lambda rng, count: rng.poisson(2, count).astype(float),
 }
 
 
@@ -66,9 +66,9 @@ def inspection(
     )
 
 
-def line(rng: np.random.Generator, count: int, **changed: float) -> list[Inspection]:
-    """Pictures of a line, in which some numbers are moved by so many of their standard deviations."""
-    kinds = rng.choice(len(KINDS), count, p=[0.3, 0.3, 0.2, 0.2])
+def production_run(rng: np.random.Generator, count: int, **changed: float) -> list[Inspection]:
+    """Make the inspections of a run, in which some metrics are shifted by that many standard deviations."""
+    kinds = rng.choice(len(NOISE_TYPES), count, p=[0.3, 0.3, 0.2, 0.2])
     moved = {name: changed.get(name, 0.0) for name in ("brightness", "sharpness", "sigma", "density")}
     return [
         inspection(
@@ -77,105 +77,109 @@ def line(rng: np.random.Generator, count: int, **changed: float) -> list[Inspect
             sigma=0.1 + 0.02 * (rng.normal() + moved["sigma"]),
             density=0.05 + 0.01 * (rng.normal() + moved["density"]),
             p_defect=float(rng.beta(0.3, 0.5)),
-            noise_type=KINDS[kind],
+            noise_type=NOISE_TYPES[kind],
         )
         for kind in kinds
     ]
 
 
-def reference_of(pictures: list[Inspection]) -> DriftReference:
-    looks = [each.looks for each in pictures if each.looks]
-    numbers = {name: [getattr(look, name) for look in looks] for name in ("brightness", "sharpness")}
+def reference_of(inspections: list[Inspection]) -> DriftReference:
+    statistics = [each.looks for each in inspections if each.looks]
+    numbers = {name: [getattr(each, name) for each in statistics] for name in ("brightness", "sharpness")}
     of_type = {"sigma": NoiseType.GAUSSIAN, "density": NoiseType.SALT_AND_PEPPER}
     for name, kind in of_type.items():
-        numbers[name] = [
-            getattr(look, name) for look, each in zip(looks, pictures, strict=True) if each.noise_type is kind
-        ]
-    numbers["p_defect"] = [each.p_defect for each in pictures]
+        numbers[name] = [getattr(each.looks, name) for each in inspections if each.noise_type is kind]
+    numbers["p_defect"] = [each.p_defect for each in inspections]
     return {
         "pictures": "test",
         "numbers": {name: spread(np.array(values, float)) for name, values in numbers.items()},
         "noise_types": {
-            kind.value: sum(each.noise_type is kind for each in pictures) / len(pictures) for kind in KINDS
+            kind.value: sum(each.noise_type is kind for each in inspections) / len(inspections) for kind in NOISE_TYPES
         },
         "verdicts": {
-            verdict.value: sum(each.verdict is verdict for each in pictures) / len(pictures)
+            verdict.value: sum(each.verdict is verdict for each in inspections) / len(inspections)
             for verdict in (Verdict.OK, Verdict.DEFECT)
         },
     }
 
 
-def told(reference: DriftReference, pictures: list[Inspection]) -> list[str]:
+def drift_sentences(reference: DriftReference, inspections: list[Inspection]) -> list[str]:
     drift = DriftDetector(reference)
-    for each in pictures:
+    for each in inspections:
         drift.add(each)
     return drift.sentences()
 
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS.keys())
 @pytest.mark.parametrize("count", [20, 1000])
-@pytest.mark.parametrize("referenced", [60, 250])
-def test_no_shift_is_reported_for_the_same_distribution(draw: Draw, count: int, referenced: int) -> None:
-    rng = np.random.default_rng(count + referenced)
+@pytest.mark.parametrize("reference_size", [60, 250])
+def test_no_shift_is_reported_for_the_same_distribution(draw: Draw, count: int, reference_size: int) -> None:
+    rng = np.random.default_rng(count + reference_size)
 
-    alarms = sum(detect_shift(draw(rng, count), spread(draw(rng, referenced)), 1e-6) is not None for _ in range(300))
+    false_alerts = sum(
+        detect_shift(draw(rng, count), spread(draw(rng, reference_size)), 1e-6) is not None for _ in range(300)
+    )
 
-    assert alarms <= 3  # 0.2 % are allowed: 0.6, give or take chance
+    assert false_alerts <= 3  # 0.2 % are allowed: 0.6 expected
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.2, 0.5, 0.97])
 @pytest.mark.parametrize("count", [20, 200, 5000])
-@pytest.mark.parametrize("referenced", [60, 250])
-def test_no_shift_is_reported_for_an_unchanged_share(share: float, count: int, referenced: int) -> None:
+@pytest.mark.parametrize("reference_size", [60, 250])
+def test_no_shift_is_reported_for_an_unchanged_share(share: float, count: int, reference_size: int) -> None:
     rng = np.random.default_rng(7)
-    draws = zip(rng.binomial(count, share, 4_000), rng.binomial(referenced, share, 4_000) / referenced, strict=True)
+    draws = zip(
+        rng.binomial(count, share, 4_000), rng.binomial(reference_size, share, 4_000) / reference_size, strict=True
+    )
 
-    alarms = sum(has_share_shifted(int(drawn), count, float(known), referenced) for drawn, known in draws)
+    false_alerts = sum(has_share_shifted(int(drawn), count, float(known), reference_size) for drawn, known in draws)
 
-    assert alarms <= 8
+    assert false_alerts <= 8
 
 
 @pytest.mark.parametrize(("count", "runs"), [(20, 200), (100, 100), (5000, 4)])
 def test_no_drift_is_reported_for_a_run_of_the_same_line(count: int, runs: int) -> None:
     rng = np.random.default_rng(count)
-    known = [reference_of(line(rng, 250)) for _ in range(10)]
+    known = [reference_of(production_run(rng, 250)) for _ in range(10)]
 
-    alarms = [sentences for run in range(runs) if (sentences := told(known[run % 10], line(rng, count)))]
+    false_alerts = [
+        sentences for run in range(runs) if (sentences := drift_sentences(known[run % 10], production_run(rng, count)))
+    ]
 
-    assert len(alarms) <= runs // 100 + 1, alarms
+    assert len(false_alerts) <= runs // 100 + 1, false_alerts
 
 
 @pytest.mark.parametrize("name", ["brightness", "sharpness"])
 @pytest.mark.parametrize("spreads", [-1.0, 1.0])
 def test_a_shift_of_one_spread_is_reported_from_50_images_on(name: str, spreads: float) -> None:
     rng = np.random.default_rng(1)
-    known = reference_of(line(rng, 250))
+    known = reference_of(production_run(rng, 250))
 
-    heard = [told(known, line(rng, 50, **{name: spreads})) for _ in range(50)]
+    reports = [drift_sentences(known, production_run(rng, 50, **{name: spreads})) for _ in range(50)]
 
-    assert sum(any(each.lower().startswith(name) for each in sentences) for sentences in heard) >= 45
-    assert all(len(sentences) <= 2 for sentences in heard[:20])  # nothing else is told, but the closing one
+    assert sum(any(each.lower().startswith(name) for each in sentences) for sentences in reports) >= 45
+    assert all(len(sentences) <= 2 for sentences in reports[:20])  # no other change is reported; the closing sentence
 
 
-def test_a_trifle_is_never_reported_however_many_images() -> None:
+def test_a_small_shift_is_never_reported_however_many_images() -> None:
     rng = np.random.default_rng(2)
 
-    assert not told(reference_of(line(rng, 500)), line(rng, 5_000, brightness=0.25))
+    assert not drift_sentences(reference_of(production_run(rng, 500)), production_run(rng, 5_000, brightness=0.25))
 
 
 def test_a_noise_level_counts_only_for_images_of_that_type() -> None:
     rng = np.random.default_rng(3)
-    sentences = told(reference_of(line(rng, 500)), line(rng, 500, sigma=2.0))
+    sentences = drift_sentences(reference_of(production_run(rng, 500)), production_run(rng, 500, sigma=2.0))
 
     assert len(sentences) == 2
     assert sentences[0].startswith("Gaussian noise: 36 instead of 26 grey levels") or "Gaussian noise" in sentences[0]
 
 
 def test_no_drift_is_reported_for_few_images() -> None:
-    known = reference_of(line(np.random.default_rng(4), 250))
+    known = reference_of(production_run(np.random.default_rng(4), 250))
 
-    assert not told(known, [inspection(brightness=250.0)] * 19)
-    assert told(known, [inspection(brightness=250.0)] * 20)
+    assert not drift_sentences(known, [inspection(brightness=250.0)] * 19)
+    assert drift_sentences(known, [inspection(brightness=250.0)] * 20)
 
 
 def test_the_drift_report_in_full() -> None:
@@ -186,9 +190,11 @@ def test_the_drift_report_in_full() -> None:
         "noise_types": {"gaussian": 0.5, "periodic": 0.5},
         "verdicts": {"ok": 1.0, "defect": 0.0},
     }
-    pictures = [inspection(brightness=120.0 + number, p_defect=0.9 if number < 25 else 0.05) for number in range(100)]
+    inspections = [
+        inspection(brightness=120.0 + number, p_defect=0.9 if number < 25 else 0.05) for number in range(100)
+    ]
 
-    assert told(known, pictures) == [
+    assert drift_sentences(known, inspections) == [
         "Brightness: 170 instead of 100 grey levels in the middle; 74% of the images are brighter than 95% of those "
         "that the model was measured on; check the lamp and the camera's exposure.",
         "Noise types: 100% (97% to 100%) gaussian instead of 50%, 0% (0% to 3%) periodic instead of 50%; check what "
@@ -208,15 +214,15 @@ def test_more_retakes_are_reported() -> None:
         "verdicts": {"ok": 0.75, "defect": 0.2, "retake": 0.05},
     }
     kinds = [Verdict.DEFECT] * 20 + [Verdict.RETAKE] * 30 + [Verdict.OK] * 50
-    pictures = [replace(inspection(), verdict=kind) for kind in kinds]
+    inspections = [replace(inspection(), verdict=kind) for kind in kinds]
 
-    (sentence, _) = told(known, pictures)
+    (sentence, _) = drift_sentences(known, inspections)
 
     assert sentence == (
         "Verdicts: 30% (22% to 39%) retake instead of 5% of those that the model was measured on; inspect some "
         "of these parts by eye, unless you expected that."
     )
-    assert not told({**known, "verdicts": {"ok": 0.5, "defect": 0.2, "retake": 0.3}}, pictures)
+    assert not drift_sentences({**known, "verdicts": {"ok": 0.5, "defect": 0.2, "retake": 0.3}}, inspections)
 
 
 def test_a_larger_variance_is_reported_without_a_direction() -> None:
@@ -227,18 +233,18 @@ def test_a_larger_variance_is_reported_without_a_direction() -> None:
         "verdicts": {},
     }
 
-    sentences = told(known, [inspection(brightness=each) for each in np.linspace(60, 140, 200)])
+    sentences = drift_sentences(known, [inspection(brightness=each) for each in np.linspace(60, 140, 200)])
 
     assert "the middle half lies from 80 to 120, not from 98 to 102 grey levels" in sentences[0]
 
 
 def test_the_sample_is_bounded_and_uniform() -> None:
-    known = reference_of(line(np.random.default_rng(5), 250))
+    known = reference_of(production_run(np.random.default_rng(5), 250))
     drift = DriftDetector(known)
     for number in range(10_000):
         drift.add(inspection(brightness=97.0 if number < 3000 else 200.0))
 
-    assert {len(values) for values in drift._kept.values()} <= {0, 1000}
+    assert {len(values) for values in drift._samples.values()} <= {0, 1000}
     assert "% of the images are brighter" in drift.sentences()[0]
     share = float(drift.sentences()[0].split("middle; ")[1].split("%")[0])
     assert share == pytest.approx(70, abs=5)
@@ -259,7 +265,7 @@ def test_images_with_errors_are_not_counted() -> None:
         error="b.png: damaged",
     )
 
-    assert not told(reference_of(line(np.random.default_rng(6), 250)), [bad] * 100)
+    assert not drift_sentences(reference_of(production_run(np.random.default_rng(6), 250)), [bad] * 100)
 
 
 def test_the_interval_of_a_share_has_its_coverage() -> None:
@@ -271,46 +277,46 @@ def test_the_interval_of_a_share_has_its_coverage() -> None:
 
 def test_a_reference_of_few_parts_is_less_certain() -> None:
     rng = np.random.default_rng(9)
-    parts = np.repeat(rng.normal(97, 8, (300, 12)), 10, axis=1)  # ten pictures of each part
+    parts = np.repeat(rng.normal(97, 8, (300, 12)), 10, axis=1)  # ten images of each part
     runs = rng.normal(97, 8, (300, 200))
 
-    alarms = {
-        parts_said: sum(
-            detect_shift(run, spread(known), 1.0, parts_said) is not None
+    false_alerts = {
+        reference_parts: sum(
+            detect_shift(run, spread(known), 1.0, reference_parts) is not None
             for run, known in zip(runs, parts, strict=True)
         )
-        for parts_said in (None, 12)
+        for reference_parts in (None, 12)
     }
 
-    assert alarms[12] <= 3
-    assert alarms[None] > 20
+    assert false_alerts[12] <= 3
+    assert false_alerts[None] > 20
 
 
 def test_certainty_depends_on_parts_except_for_noise() -> None:
     rng = np.random.default_rng(10)
-    known = reference_of(line(rng, 250))
+    known = reference_of(production_run(rng, 250))
     sharpness = np.exp(rng.normal(5, 0.5, 30))
     changed = [
         inspection(brightness=107.0, sharpness=each, p_defect=0.9, noise_type=NoiseType.PERIODIC) for each in sharpness
     ]
 
-    everything, few = told(known, changed), told({**known, "parts": 3}, changed)
+    all_parts, few_parts = drift_sentences(known, changed), drift_sentences({**known, "parts": 3}, changed)
 
-    assert [each.split(":")[0] for each in everything[:-1]] == ["Brightness", "Noise types", "Verdicts"]
-    assert [each.split(":")[0] for each in few[:-1]] == ["Noise types"]
+    assert [each.split(":")[0] for each in all_parts[:-1]] == ["Brightness", "Noise types", "Verdicts"]
+    assert [each.split(":")[0] for each in few_parts[:-1]] == ["Noise types"]
 
 
 def test_predict_reports_brighter_images_and_nothing_else(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle")
-    made = [picture.mean() for picture in pictures_of(tmp_path / "parts", 24).values()]
-    for beware, moved in ((False, 0.0), (True, -150.0)):
-        numbers = {"brightness": spread(np.repeat(made, 10) + moved)}
+    brightness = [image.mean() for image in write_images(tmp_path / "parts", 24).values()]
+    for warned, moved in ((False, 0.0), (True, -150.0)):
+        numbers = {"brightness": spread(np.repeat(brightness, 10) + moved)}
         known = {"pictures": "test", "numbers": numbers, "noise_types": {"periodic": 1.0}, "verdicts": {}}
         (bundle / REFERENCE_FILE).write_text(json.dumps(known), encoding="utf-8")
         write_manifest(bundle, parse_manifest((bundle / MANIFEST_FILE).read_bytes(), str(bundle)))
 
-        asked = ["predict", str(bundle), str(tmp_path / "parts"), "--out", str(tmp_path / f"{beware}.csv")]
-        done = CliRunner().invoke(build_application(["predict"]), asked)
+        arguments = ["predict", str(bundle), str(tmp_path / "parts"), "--out", str(tmp_path / f"{warned}.csv")]
+        done = CliRunner().invoke(build_application(["predict"]), arguments)
 
         assert done.exit_code == 0, done.output
-        assert ("Beware: Brightness: " in done.output) is beware
+        assert ("Warning: Brightness: " in done.output) is warned

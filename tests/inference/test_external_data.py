@@ -17,7 +17,7 @@ from clearcast.bundle.archive import open_package
 from clearcast.core.errors import OutputError
 from clearcast.inference.model import OnnxModel, find_external_tensor
 from clearcast.inference.verification import verify_bundle
-from tests.inference.handmade import IR, OPSET, renew, write_bundle
+from tests.inference.handmade import IR, OPSET, update_manifest, write_bundle
 
 SECRET = "secret.bin"
 
@@ -73,33 +73,33 @@ def default_with(tensor: TensorProto) -> onnx.FunctionProto:
     return onnx.FunctionProto(name="f", domain="d", attribute_proto=[helper.make_attribute("a", tensor)])
 
 
-PLACES: dict[str, Callable[[TensorProto], onnx.ModelProto]] = {
-    "initializer": lambda it: model_of(graph_with(initializer=it)),
-    "second initializer": lambda it: model_of(
-        helper.make_graph([], "g", [], [], [inside("a"), it, inside("b")]),
+TENSOR_PLACES: dict[str, Callable[[TensorProto], onnx.ModelProto]] = {
+    "initializer": lambda tensor: model_of(graph_with(initializer=tensor)),
+    "second initializer": lambda tensor: model_of(
+        helper.make_graph([], "g", [], [], [inside("a"), tensor, inside("b")]),
     ),
-    "sparse values": lambda it: model_of(graph_with(sparse_initializer=sparse(it, inside()))),
-    "sparse indices": lambda it: model_of(graph_with(sparse_initializer=sparse(inside(), it))),
-    "constant": lambda it: model_of(graph_with(node_with(value=it))),
-    "tensors": lambda it: model_of(graph_with(node_with(values=[inside(), it]))),
-    "sparse constant": lambda it: model_of(graph_with(node_with(sparse_value=sparse(it, inside())))),
-    "sparse constants": lambda it: model_of(graph_with(node_with(values=[sparse(it, inside())]))),
-    "branch": lambda it: model_of(graph_with(node_with(body=graph_with(initializer=it)))),
-    "branches": lambda it: model_of(graph_with(node_with(bodies=[graph_with(), graph_with(initializer=it)]))),
-    "deep branch": lambda it: model_of(deep(it, 20)),
-    "function": lambda it: model_of(graph_with(), functions=function_with(node_with(value=it))),
-    "function's branch": lambda it: model_of(
-        graph_with(), functions=function_with(node_with(body=graph_with(initializer=it)))
+    "sparse values": lambda tensor: model_of(graph_with(sparse_initializer=sparse(tensor, inside()))),
+    "sparse indices": lambda tensor: model_of(graph_with(sparse_initializer=sparse(inside(), tensor))),
+    "constant": lambda tensor: model_of(graph_with(node_with(value=tensor))),
+    "tensors": lambda tensor: model_of(graph_with(node_with(values=[inside(), tensor]))),
+    "sparse constant": lambda tensor: model_of(graph_with(node_with(sparse_value=sparse(tensor, inside())))),
+    "sparse constants": lambda tensor: model_of(graph_with(node_with(values=[sparse(tensor, inside())]))),
+    "branch": lambda tensor: model_of(graph_with(node_with(body=graph_with(initializer=tensor)))),
+    "branches": lambda tensor: model_of(graph_with(node_with(bodies=[graph_with(), graph_with(initializer=tensor)]))),
+    "deep branch": lambda tensor: model_of(deep(tensor, 20)),
+    "function": lambda tensor: model_of(graph_with(), functions=function_with(node_with(value=tensor))),
+    "function's branch": lambda tensor: model_of(
+        graph_with(), functions=function_with(node_with(body=graph_with(initializer=tensor)))
     ),
-    "function's default": lambda it: model_of(graph_with(), functions=default_with(it)),
-    "training": lambda it: model_of(graph_with(), training_info=training_with(it)),
+    "function's default": lambda tensor: model_of(graph_with(), functions=default_with(tensor)),
+    "training": lambda tensor: model_of(graph_with(), training_info=training_with(tensor)),
 }
 
 
-@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("place", TENSOR_PLACES.values(), ids=TENSOR_PLACES)
 def test_external_data_is_found_in_every_kind_of_tensor(place: Callable[[TensorProto], onnx.ModelProto]) -> None:
     assert find_external_tensor(place(outside()).SerializeToString()) == "secret"
-    model = place(inside("the location"))  # the word alone is no file
+    model = place(inside("the location"))  # the word alone means no file
     model.doc_string = "location"
     assert find_external_tensor(model.SerializeToString()) is None
 
@@ -118,9 +118,9 @@ def test_a_graph_in_two_messages_is_checked_completely() -> None:
 
 
 @given(st.binary(max_size=60))
-def test_arbitrary_bytes_are_a_message_or_a_value_error(junk: bytes) -> None:
+def test_arbitrary_bytes_are_a_message_or_a_value_error(data: bytes) -> None:
     with suppress(ValueError):
-        find_external_tensor(b"location" + junk)
+        find_external_tensor(b"location" + data)
 
 
 @pytest.mark.parametrize("name", ["inspect.onnx", "survey.onnx", "detail.onnx", "judge.onnx"])
@@ -135,23 +135,23 @@ def test_every_command_rejects_a_graph_with_external_data(
         '[{"file": "a.png", "p_defect": null, "verdict": null, "noise_type": "none", "p_noise": {"gaussian": 1, '
         '"salt_and_pepper": 0, "periodic": 0, "none": 0}}]'
     )
-    renew(bundle)
+    update_manifest(bundle)
     np.zeros(400, np.float32).tofile(tmp_path / SECRET)
     monkeypatch.chdir(tmp_path)
 
-    for door in (
+    for load in (
         lambda: OnnxModel(open_package(bundle)),
         lambda: clearcast.load(bundle),
         lambda: verify_bundle(bundle),
     ):
         with pytest.raises(OutputError, match=rf"{name} keeps its tensor 'constant0' in another file"):
-            door()
+            load()
 
 
-@pytest.mark.parametrize("content", [b"", b"junk", b"\x08\x0a", b"\x00" * 40, b"\0\0\0\0ORTM" + b"\0" * 90])
+@pytest.mark.parametrize("content", [b"", b"text", b"\x08\x0a", b"\x00" * 40, b"\0\0\0\0ORTM" + b"\0" * 90])
 def test_a_file_that_is_not_a_graph_gives_one_clear_message(tmp_path: Path, content: bytes) -> None:
     bundle = write_bundle(tmp_path / "bundle")
     (bundle / "inspect.onnx").write_bytes(content)
 
     with pytest.raises(OutputError, match=r"bundle: inspect\.onnx cannot be loaded \([^\n]+\); recreate the bundle$"):
-        clearcast.load(renew(bundle))
+        clearcast.load(update_manifest(bundle))

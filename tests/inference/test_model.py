@@ -8,7 +8,7 @@ from clearcast.bundle.archive import open_package
 from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.inference.model import OnnxModel
 from clearcast.noise.registry import NoiseType
-from tests.inference.handmade import CELL, WAVES, p_defect_of, restored_of, write_bundle
+from tests.inference.handmade import CELL, WAVES, expected_denoised, expected_p_defect, write_bundle
 
 
 def noisy(height: int, width: int, depth: int = 1, count: int = 1) -> ImageArray:
@@ -17,7 +17,7 @@ def noisy(height: int, width: int, depth: int = 1, count: int = 1) -> ImageArray
 
 def denoised_of(image: ImageArray) -> ImageArray:
     """The denoised image, without the depth of a grey one."""
-    denoised = restored_of(image)
+    denoised = expected_denoised(image)
     return denoised[..., 0] if denoised.shape[-1] == 1 else denoised
 
 
@@ -29,8 +29,8 @@ def test_predictions_are_the_outputs_of_the_graphs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(outputs["waves"][1], WAVES)
     for place, (image, prediction) in enumerate(zip(images, predictions, strict=True)):
         assert prediction.denoised is not None
-        np.testing.assert_array_equal(prediction.denoised, restored_of(image))
-        p_defect = p_defect_of(image)
+        np.testing.assert_array_equal(prediction.denoised, expected_denoised(image))
+        p_defect = expected_p_defect(image)
         assert prediction.p_defect == pytest.approx(p_defect, abs=1e-6)
         assert prediction.log_odds == pytest.approx(math.log(p_defect / (1 - p_defect)), abs=1e-4)
         assert prediction.defect is (p_defect > 0.5)
@@ -49,7 +49,7 @@ def test_tiles_leave_no_seam(tmp_path: Path, height: int, width: int, depth: int
     package = open_package(write_bundle(tmp_path / "bundle", channels=Channels.GREY if depth == 1 else Channels.RGB))
     images = noisy(height, width, depth)
     whole, tiled = OnnxModel(package).run(images), OnnxModel(package, tile=128, whole=0).run(images)
-    np.testing.assert_array_equal(tiled["restored"][0], restored_of(images[0]))
+    np.testing.assert_array_equal(tiled["restored"][0], expected_denoised(images[0]))
     for name in ("p_defect", "p_noise", "levels", "waves", "evidence"):
         np.testing.assert_allclose(tiled[name], whole[name], atol=1e-6)
 
@@ -58,7 +58,7 @@ def test_only_images_beyond_a_size_go_in_tiles(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "bundle")
     package = open_package(folder)
     model = OnnxModel(package, whole=64 * 64)
-    (folder / "survey.onnx").unlink()  # read when it is needed first
+    (folder / "survey.onnx").unlink()  # read only when needed
     assert model.predict(noisy(64, 64)[0, ..., 0]).p_defect is not None
     with pytest.raises(Exception, match=r"survey\.onnx is missing"):
         model.predict(noisy(64, 65)[0, ..., 0])
@@ -82,9 +82,9 @@ def test_denoising_on_request_changes_nothing_else(tmp_path: Path, whole: int) -
     assert (always.always_denoises, model.always_denoises) == (True, False)
     images = noisy(200, 150)
     for denoise in (False, True):
-        outputs, known = model.run(images, denoise=denoise), always.run(images)
+        outputs, expected = model.run(images, denoise=denoise), always.run(images)
         for name in ("p_defect", "p_noise", "levels", "evidence"):
-            np.testing.assert_array_equal(outputs[name], known[name])
+            np.testing.assert_array_equal(outputs[name], expected[name])
         (prediction,) = model.predict_batch(images, denoise=denoise)
         if not denoise:
             assert prediction.denoised is None
@@ -94,7 +94,7 @@ def test_denoising_on_request_changes_nothing_else(tmp_path: Path, whole: int) -
 
 
 def test_without_a_classifier_there_is_no_probability(tmp_path: Path) -> None:
-    package = open_package(write_bundle(tmp_path / "bundle", judges=False))
+    package = open_package(write_bundle(tmp_path / "bundle", has_classifier=False))
     for model in (OnnxModel(package), OnnxModel(package, tile=128, whole=0)):
         (prediction,) = model.predict_batch(noisy(200, 64))
         assert prediction.p_defect is prediction.log_odds is None
@@ -104,7 +104,7 @@ def test_without_a_classifier_there_is_no_probability(tmp_path: Path) -> None:
         np.testing.assert_array_equal(prediction.denoised, denoised_of(noisy(200, 64)[0]))
 
 
-def test_a_changed_graph_is_refused(tmp_path: Path) -> None:
+def test_a_changed_graph_is_rejected(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "bundle")
     (folder / "inspect.onnx").write_bytes((folder / "inspect.onnx").read_bytes()[:-1])
     with pytest.raises(Exception, match=r"inspect\.onnx is not the file that was written"):

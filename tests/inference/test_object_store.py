@@ -10,18 +10,18 @@ import pytest
 from clearcast.core import imaging
 from clearcast.core.errors import MissingDependencyError, PictureError
 from clearcast.inference.sources import Shard, SourceError, count_source, iterate_source, object_store
-from tests.inference.handmade import flat
+from tests.inference.handmade import uniform_image
 
 fsspec = pytest.importorskip("fsspec", reason="needs fsspec, which comes with the extra ray")
 
 
 @pytest.fixture
 def parts() -> Iterator[dict[str, bytes]]:
-    """A store with images; returns these by key."""
+    """Fill a store with images; returns these by key."""
     store = fsspec.filesystem("memory")
     grey = {f"{number}.png": 20 * number for number in range(4)} | {"b/c/5.jpg": 200}
-    files = {key: imaging.encode_image(flat(level), Path(key).suffix) for key, level in grey.items()}
-    others = {"note.txt": b"no picture", ".hidden.png": b"x", ".trash/6.png": b"x"}
+    files = {key: imaging.encode_image(uniform_image(level), Path(key).suffix) for key, level in grey.items()}
+    others = {"note.txt": b"no image", ".hidden.png": b"x", ".trash/6.png": b"x"}
     store.pipe({f"/bucket/parts/{key}": data for key, data in (files | others).items()})
     yield files
     store.store.clear()
@@ -43,14 +43,14 @@ def test_a_store_is_read_like_a_folder(parts: dict[str, bytes], tmp_path: Path) 
 def test_a_single_image_of_a_store(parts: dict[str, bytes]) -> None:
     (item,) = iterate_source("memory://bucket/parts/b/c/5.jpg")
     assert (item.key, item.read()) == ("5.jpg", parts["b/c/5.jpg"])
-    assert pickle.loads(pickle.dumps(item)).read() == parts["b/c/5.jpg"]  # as it goes to the machines of a fleet
+    assert pickle.loads(pickle.dumps(item)).read() == parts["b/c/5.jpg"]  # as it is sent to the machines of a cluster
 
 
 def test_shards_of_a_store_equal_those_of_a_folder(parts: dict[str, bytes]) -> None:
-    dealt = [
+    sharded = [
         item.key for number in (1, 2, 3) for item in iterate_source("memory://bucket/parts", shard=Shard(number, 3))
     ]
-    assert sorted(dealt) == sorted(parts)
+    assert sorted(sharded) == sorted(parts)
 
 
 def test_an_invalid_image_stops_nothing(parts: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,10 +48,10 @@ def folded(name: str) -> str:
 @example(["a.png", "a.png/b.png", "../a.png", "/a.png", "./a.png", "%2f/a.png", "b//a.png", "b/a.png"], ".png", True)
 def test_no_two_keys_share_a_name(keys: list[str], suffix: str, folds: bool) -> None:
     names = [image_output_path(key, suffix, folds=folds).as_posix() for key in keys]
-    shown = [folded(name) for name in names] if folds else names
-    assert len(set(shown)) == len(keys)
-    for one in shown:  # nor is one a folder of another
-        assert not any(other.startswith(f"{one}/") for other in shown)
+    distinct = [folded(name) for name in names] if folds else names
+    assert len(set(distinct)) == len(keys)
+    for one in distinct:  # nor is one a folder of another
+        assert not any(other.startswith(f"{one}/") for other in distinct)
 
 
 @settings(max_examples=400, deadline=None)

@@ -15,7 +15,7 @@ from clearcast.cli.predict import Engine, predict
 from clearcast.core.errors import MissingDependencyError, OutputError
 from clearcast.inference import ray_engine
 from clearcast.inference.sources import SourceError, SourceItem
-from tests.inference.handmade import pictures_of, write_bundle
+from tests.inference.handmade import write_bundle, write_images
 
 MAIN = "from clearcast.cli import main; main()"
 
@@ -36,7 +36,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def actors_below(ancestor: int) -> list[int]:
-    """The descendants of this process that hold the model."""
+    """Find the descendants of a process that are Ray actors."""
     parents: dict[int, int] = {}
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -44,48 +44,48 @@ def actors_below(ancestor: int) -> list[int]:
             parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             if (folder / "cmdline").read_bytes().startswith(b"ray::MapWorker"):
                 found.append(int(folder.name))
-        except OSError:  # it has ended meanwhile
+        except OSError:  # it has ended
             continue
 
-    def comes(process: int) -> bool:
-        return process == ancestor or (process in parents and comes(parents[process]))
+    def descends(process: int) -> bool:
+        return process == ancestor or (process in parents and descends(parents[process]))
 
-    return [process for process in found if comes(process)]
+    return [process for process in found if descends(process)]
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray: pip install 'clearcast[ray]'")
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for Ray's processes in /proc")
 def test_rows_equal_those_of_one_machine_if_an_actor_is_killed(bundle: Path, tmp_path: Path) -> None:
-    pictures_of(tmp_path / "parts", 100)
-    subprocess.run(command(bundle, "fleet.csv"), cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
-    pictures_of(tmp_path / "parts" / "more", 500, shape=(96, 128), seed=3)
-    (tmp_path / "parts" / "bad.png").write_bytes(b"no picture")
+    write_images(tmp_path / "parts", 100)
+    subprocess.run(command(bundle, "cluster.csv"), cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    write_images(tmp_path / "parts" / "more", 500, shape=(96, 128), seed=3)
+    (tmp_path / "parts" / "bad.png").write_bytes(b"no image")
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    on_ray = command(bundle, "fleet.csv", "--engine", "ray", "--resume")
-    growing, pipe = tmp_path / "fleet.csv.partial", subprocess.PIPE
+    on_ray = command(bundle, "cluster.csv", "--engine", "ray", "--resume")
+    partial, pipe = tmp_path / "cluster.csv.partial", subprocess.PIPE
     with subprocess.Popen(on_ray, cwd=tmp_path, env=environment, text=True, stdout=pipe, stderr=pipe) as process:
-        while process.poll() is None and not (growing.exists() and growing.read_bytes().count(b"\n") > 101):
+        while process.poll() is None and not (partial.exists() and partial.read_bytes().count(b"\n") > 101):
             time.sleep(0.01)
         os.kill(actors_below(process.pid)[0], signal.SIGKILL)  # while it works on the next block
         out, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     assert "501 images inspected" in out
     assert "100 inspected before" in out
-    subprocess.run(command(bundle, "here.csv"), cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
-    assert rows_of(tmp_path / "fleet.csv") == rows_of(tmp_path / "here.csv")
-    assert len(rows_of(tmp_path / "here.csv")) == 601
+    subprocess.run(command(bundle, "local.csv"), cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    assert rows_of(tmp_path / "cluster.csv") == rows_of(tmp_path / "local.csv")
+    assert len(rows_of(tmp_path / "local.csv")) == 601
 
 
 def test_an_item_that_cannot_be_pickled_is_rejected() -> None:
-    lonely = SourceItem(name="belt.mp4#000001", key="#000001", read=lambda: b"")
+    unpicklable = SourceItem(name="belt.mp4#000001", key="#000001", read=lambda: b"")
     with pytest.raises(SourceError, match=r"belt.mp4#000001: .*leave out --engine ray"):
-        ray_engine._pickle_items([lonely])
+        ray_engine._pickle_items([unpicklable])
 
 
 def test_a_missing_ray_explains_how_to_install_it(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures_of(tmp_path / "parts", 1)
+    write_images(tmp_path / "parts", 1)
     monkeypatch.setattr(ray_engine, "find_spec", lambda _: None)
     with pytest.raises(MissingDependencyError, match=r"clearcast\[ray\]"):
         predict(bundle, str(tmp_path / "parts"), tmp_path / "r.csv", engine=Engine.RAY)

@@ -25,7 +25,7 @@ from clearcast.inference.sinks import (
     read_newest_results,
     read_results,
 )
-from clearcast.inference.sinks import result_rows as parquet_module
+from clearcast.inference.sinks import result_rows as result_rows_module
 from clearcast.inference.sinks.inspected import NameSet
 from clearcast.inference.sinks.result_rows import VERDICT_COLUMNS, to_results_row
 from clearcast.noise.registry import NoiseType
@@ -68,22 +68,22 @@ def named(*names: str) -> list[Inspection]:
 
 
 def write(path: Path, rows: Iterable[Inspection], *, resume: bool = False) -> InspectedIndex:
-    sink, done = open_results_writer(path, model=MODEL, resume=resume)
-    with sink:
+    writer, inspected = open_results_writer(path, model=MODEL, resume=resume)
+    with writer:
         for row in rows:
-            sink.write(row)
-    return done
+            writer.write(row)
+    return inspected
 
 
 def interrupt(path: Path, rows: Iterable[Inspection], *, resume: bool = False) -> None:
-    sink, _ = open_results_writer(path, model=MODEL, resume=resume)
+    writer, _ = open_results_writer(path, model=MODEL, resume=resume)
     for row in rows:
-        sink.write(row)
-    sink.stop()
+        writer.write(row)
+    writer.stop()
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows as read by other programs."""
+    """Read the rows as other programs do."""
     if path.suffix == ".csv":
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
@@ -160,9 +160,9 @@ def test_names_and_errors_round_trip(tmp_path: Path, names: list[str], error: st
         write(path, [replace(row, error=error) for row in named(*names)])
 
         assert [(row["path"], row["error"]) for row in read(path)] == [(name, error) for name in names]
-        done = write(path, [], resume=True)
-        assert len(done) == len(names)
-        assert all(name in done for name in names)
+        inspected = write(path, [], resume=True)
+        assert len(inspected) == len(names)
+        assert all(name in inspected for name in names)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -179,16 +179,16 @@ def test_a_name_that_is_not_unicode_is_escaped_and_recognised(tmp_path: Path, su
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_rows_go_to_a_partial_file_that_is_renamed_at_the_end(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / "new" / f"results{suffix}"
-    sink, done = open_results_writer(path, model=MODEL, resume=False)
+    writer, inspected = open_results_writer(path, model=MODEL, resume=False)
 
-    sink.write(ROW)
+    writer.write(ROW)
 
     assert not path.exists()
     assert b"a.png" in partial(path).read_bytes()
-    sink.close()
+    writer.close()
     assert files(path.parent) == [path.name]
     assert paths(path) == ["a.png"]
-    assert len(done) == 0
+    assert len(inspected) == 0
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -203,11 +203,11 @@ def test_an_interrupted_run_is_resumed(tmp_path: Path, suffix: str) -> None:
         write(path, until_stopped(), resume=True)
 
     assert not path.exists()
-    done = write(path, named("b.png"), resume=True)
+    inspected = write(path, named("b.png"), resume=True)
 
     assert paths(path) == ["a.png", "b.png"]
-    assert "a.png" in done
-    assert "b.png" not in done
+    assert "a.png" in inspected
+    assert "b.png" not in inspected
     assert files(tmp_path) == [path.name]
 
 
@@ -247,14 +247,14 @@ def test_nothing_is_overwritten(tmp_path: Path, suffix: str) -> None:
 
 def test_a_file_created_by_another_process_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
-    sink, _ = open_results_writer(path, model=MODEL, resume=False)
-    sink.write(ROW)
-    path.write_text("precious")
+    writer, _ = open_results_writer(path, model=MODEL, resume=False)
+    writer.write(ROW)
+    path.write_text("content")
 
     with pytest.raises(OutputError, match="was created by another process"):
-        sink.close()
+        writer.close()
 
-    assert path.read_text() == "precious"
+    assert path.read_text() == "content"
     assert b"a.png" in partial(path).read_bytes()
 
 
@@ -282,7 +282,7 @@ def test_rows_of_another_model_are_rejected_and_unchanged(tmp_path: Path, suffix
         ("results.jsonl", "[1]\n"),
         ("results.jsonl", "hello\n"),
         ("results.jsonl", json.dumps(dict.fromkeys(RESULTS_COLUMNS, 5) | {"model": MODEL}) + "\n"),
-        ("results.parquet", "hello"),
+        ("results.parquet", "text"),
     ],
 )
 def test_other_files_are_rejected_and_unchanged(tmp_path: Path, name: str, content: str | bytes) -> None:
@@ -328,7 +328,7 @@ def test_an_unwritable_path_is_reported(tmp_path: Path) -> None:
 
 
 def test_parquet_without_pyarrow_is_rejected_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_module, "find_spec", lambda _: None)
+    monkeypatch.setattr(result_rows_module, "find_spec", lambda _: None)
 
     with pytest.raises(MissingDependencyError, match=r"pip install 'clearcast\[parquet\]', or write \.csv"):
         open_results_writer(tmp_path / "results.parquet", model=MODEL, resume=False)
@@ -338,17 +338,17 @@ def test_parquet_without_pyarrow_is_rejected_early(tmp_path: Path, monkeypatch: 
 
 def test_two_processes_cannot_write_one_file(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
-    sink, _ = open_results_writer(path, model=MODEL, resume=False)
-    sink.write(ROW)
+    writer, _ = open_results_writer(path, model=MODEL, resume=False)
+    writer.write(ROW)
 
     with pytest.raises(OutputError, match=rf"another process \({os.getpid()}\) is writing it"):
         open_results_writer(path, model=MODEL, resume=True)
 
-    sink.close()
+    writer.close()
     assert paths(path) == ["a.png"]
 
 
-RACING = """
+RACING_PROCESS = """
 import sys
 from pathlib import Path
 from clearcast.types import Inspection
@@ -359,14 +359,15 @@ path, model, name = Path(sys.argv[1]), *sys.argv[2:]
 written = refused = 0
 while written < 10:
     try:
-        sink, done = open_results_writer(path, model=model, resume=True)
+        writer, inspected = open_results_writer(path, model=model, resume=True)
     except OutputError as error:
         assert "another process (" in str(error) or "another process is" in str(error), error
         refused += 1
         continue
-    with sink:
-        values = dict.fromkeys(COLUMNS) | {"path": f"{name}{written}", "model": model, "noise_level": "", "error": ""}
-        sink.write(Inspection(**values))
+    with writer:
+        values = dict.fromkeys(RESULTS_COLUMNS) | {"noise_level": "", "error": ""}
+        values |= {"path": f"{name}{written}", "model": model}
+        writer.write(Inspection(**values))
     written += 1
 """
 
@@ -374,7 +375,7 @@ while written < 10:
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_processes_racing_for_one_file_lose_no_row(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"results{suffix}"
-    racers = [subprocess.Popen([sys.executable, "-c", RACING, str(path), MODEL, name]) for name in "abc"]
+    racers = [subprocess.Popen([sys.executable, "-c", RACING_PROCESS, str(path), MODEL, name]) for name in "abc"]
     assert [racer.wait(120) for racer in racers] == [0, 0, 0]
     assert sorted(paths(path)) == sorted(f"{name}{number}" for name in "abc" for number in range(10))
     assert files(tmp_path) == [path.name]
@@ -391,10 +392,10 @@ def test_a_link_and_its_target_share_one_lock(tmp_path: Path) -> None:
     target, link = tmp_path / "a" / "results.csv", tmp_path / "link.csv"
     target.parent.mkdir()
     link.symlink_to(target)
-    sink, _ = open_results_writer(target, model=MODEL, resume=True, live=True)
+    writer, _ = open_results_writer(target, model=MODEL, resume=True, live=True)
     with pytest.raises(OutputError, match="is writing it; wait until it ends"):
         open_results_writer(link, model=MODEL, resume=True, live=True)
-    sink.close()
+    writer.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the system call of POSIX")
@@ -403,13 +404,13 @@ def test_a_drive_without_locks_is_reported(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    sink, _ = open_results_writer(tmp_path / "results.csv", model=MODEL, resume=False)
-    assert "this drive does not support locks" in sink.warning
-    sink.close()
+    writer, _ = open_results_writer(tmp_path / "results.csv", model=MODEL, resume=False)
+    assert "this drive does not support locks" in writer.warning
+    writer.close()
     assert files(tmp_path) == ["results.csv"]
 
 
-OLD = "path,sha256,verdict,p_defect,threshold,noise_type,noise_level,p_noise,ms,model,error"
+OLD_HEADER = "path,sha256,verdict,p_defect,threshold,noise_type,noise_level,p_noise,ms,model,error"
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -422,14 +423,16 @@ def test_files_of_the_first_version_are_resumed(tmp_path: Path, suffix: str, who
         pd.DataFrame([old]).to_parquet(path)
     elif suffix == ".csv":
         cells = [f"{old[name]:g}" if isinstance(old[name], float) else f'"{old[name]}"' for name in VERDICT_COLUMNS]
-        (path if whole else partial(path)).write_text(f"{OLD}\n{','.join(cells)}\n{'' if whole else 'half'}")
+        (path if whole else partial(path)).write_text(f"{OLD_HEADER}\n{','.join(cells)}\n{'' if whole else 'half'}")
     else:
         (path if whole else partial(path)).write_text(json.dumps(old) + "\n" + ("" if whole else "{"))
 
-    done = write(path, named("new"), resume=True)
+    inspected = write(path, named("new"), resume=True)
 
-    assert len(done) == 1
-    columns = VERDICT_COLUMNS if suffix in {".jsonl", ".ndjson"} else RESULTS_COLUMNS  # each line of JSON names its own
+    assert len(inspected) == 1
+    columns = (
+        VERDICT_COLUMNS if suffix in {".jsonl", ".ndjson"} else RESULTS_COLUMNS
+    )  # each line of JSON has its own columns
     assert [tuple(row) for row in read(path)] == [columns, RESULTS_COLUMNS]
     assert paths(path) == [old["path"], "new"]
     assert files(tmp_path) == [path.name]
@@ -443,9 +446,9 @@ def test_invalid_bytes_and_their_escapes_are_different_names(tmp_path: Path, suf
     assert names[1] not in write(path, named(*names[1:]), resume=True)
     assert [row["path"] for row in read_results(path)] == names
     assert len(set(paths(path))) == 4
-    done = write(path, [], resume=True)
-    assert all(name in done for name in names)
-    assert len(done) == 4
+    inspected = write(path, [], resume=True)
+    assert all(name in inspected for name in names)
+    assert len(inspected) == 4
 
 
 @settings(max_examples=300)
@@ -478,11 +481,11 @@ def test_a_file_truncated_at_any_byte_is_resumed_without_lost_or_duplicated_rows
 
     for end in range(0, len(whole) + 1, step):
         partial(path).write_bytes(whole[:end])
-        sink, done = open_results_writer(path, model=MODEL, resume=True)
-        with sink:
+        writer, inspected = open_results_writer(path, model=MODEL, resume=True)
+        with writer:
             for row in rows:
-                if row.path not in done:
-                    sink.write(row)
+                if row.path not in inspected:
+                    writer.write(row)
         assert paths(path) == [row.path for row in rows], end
         path.unlink()
 
@@ -490,17 +493,17 @@ def test_a_file_truncated_at_any_byte_is_resumed_without_lost_or_duplicated_rows
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
 def test_a_live_file_is_appended_in_place_and_repaired(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"results{suffix}"
-    sink, _ = open_results_writer(path, model=MODEL, resume=True, live=True)
-    sink.write(ROW)
+    writer, _ = open_results_writer(path, model=MODEL, resume=True, live=True)
+    writer.write(ROW)
     assert paths(path) == ["a.png"]
-    sink.stop()
+    writer.stop()
     path.write_bytes(path.read_bytes() + b"b.pn")
 
-    sink, done = open_results_writer(path, model=MODEL, resume=True, live=True)
-    sink.write(BROKEN)
-    sink.close()
+    writer, inspected = open_results_writer(path, model=MODEL, resume=True, live=True)
+    writer.write(BROKEN)
+    writer.close()
 
-    assert len(done) == 1
+    assert len(inspected) == 1
     assert paths(path) == ["a.png", "b.png"]
     assert files(tmp_path) == [path.name]
 
@@ -510,18 +513,18 @@ def test_parquet_is_rejected_as_a_live_file(tmp_path: Path) -> None:
         open_results_writer(tmp_path / "results.parquet", model=MODEL, resume=True, live=True)
 
 
-WRITING = """
+WRITING_PROCESS = """
 import sys
 from pathlib import Path
 from clearcast.types import Inspection
 from clearcast.inference.sinks import RESULTS_COLUMNS, open_results_writer
 
-sink, done = open_results_writer(Path(sys.argv[1]), model=sys.argv[2], resume=True)
+writer, inspected = open_results_writer(Path(sys.argv[1]), model=sys.argv[2], resume=True)
 for number in range(100_000):
     name = f"{number}.png"
-    if name not in done:
-        values = dict.fromkeys(COLUMNS) | {"path": name, "model": sys.argv[2], "error": "x" * 300}
-        sink.write(Inspection(**values))
+    if name not in inspected:
+        values = dict.fromkeys(RESULTS_COLUMNS) | {"path": name, "model": sys.argv[2], "error": "x" * 300}
+        writer.write(Inspection(**values))
         print(number, flush=True)
 """
 
@@ -531,7 +534,7 @@ def test_a_killed_process_loses_no_reported_row(tmp_path: Path) -> None:
     path = tmp_path / "results.csv"
     reported = -1
     for _ in range(3):
-        command = [sys.executable, "-c", WRITING, str(path), MODEL]
+        command = [sys.executable, "-c", WRITING_PROCESS, str(path), MODEL]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             for _ in range(50):
@@ -540,9 +543,9 @@ def test_a_killed_process_loses_no_reported_row(tmp_path: Path) -> None:
             *later, _ = process.stdout.read().split("\n")
             reported = int(later[-1]) if later else reported
 
-        sink, done = open_results_writer(path, model=MODEL, resume=True)
-        sink.stop()
-        assert all(f"{number}.png" in done for number in range(reported + 1))
+        writer, inspected = open_results_writer(path, model=MODEL, resume=True)
+        writer.stop()
+        assert all(f"{number}.png" in inspected for number in range(reported + 1))
 
     write(path, [], resume=True)
     assert paths(path) == [f"{number}.png" for number in range(len(paths(path)))]
@@ -550,24 +553,24 @@ def test_a_killed_process_loses_no_reported_row(tmp_path: Path) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.text(max_size=4)), st.lists(st.text(max_size=4)))
-def test_done_is_a_set_of_names(names: list[str], others: list[str]) -> None:
-    done = NameSet()
+def test_a_name_set_is_a_set(names: list[str], others: list[str]) -> None:
+    name_set = NameSet()
     for name in names:
-        done.add(name)
+        name_set.add(name)
 
-    assert len(done) == len(set(names))
-    assert all(name in done for name in names)
-    assert not any(name in done for name in set(others) - set(names))
+    assert len(name_set) == len(set(names))
+    assert all(name in name_set for name in names)
+    assert not any(name in name_set for name in set(others) - set(names))
 
 
-def test_done_holds_many_names() -> None:
-    done = NameSet()
+def test_a_name_set_holds_many_names() -> None:
+    name_set = NameSet()
     for number in range(100_000):
-        done.add(str(number))
+        name_set.add(str(number))
         if number % 3 == 0:
-            done.add(str(number // 2))
+            name_set.add(str(number // 2))
 
-    assert len(done) == 100_000
-    assert all(str(number) in done for number in range(0, 100_000, 7))
-    assert not any(str(number) in done for number in range(100_000, 101_000))
-    assert 5 not in done
+    assert len(name_set) == 100_000
+    assert all(str(number) in name_set for number in range(0, 100_000, 7))
+    assert not any(str(number) in name_set for number in range(100_000, 101_000))
+    assert 5 not in name_set

@@ -34,8 +34,8 @@ from clearcast.inference.sources import (
 from clearcast.inference.sources import archives as archives_module
 from clearcast.inference.sources import videos as videos_module
 
-PICTURE = np.random.default_rng(1).integers(0, 256, (16, 20), np.uint8)
-PNG = imaging.encode_image(PICTURE, ".png")
+IMAGE = np.random.default_rng(1).integers(0, 256, (16, 20), np.uint8)
+PNG = imaging.encode_image(IMAGE, ".png")
 NAMES = st.text(st.characters(blacklist_characters="/\x00", codec="utf-8"), min_size=1, max_size=8).filter(
     lambda name: name not in {".", ".."}
 )
@@ -191,13 +191,13 @@ def test_a_single_image_is_a_source_even_if_it_is_damaged(tmp_path: Path) -> Non
 )  # fmt: skip
 def test_patterns_match_as_in_pathlib(tmp_path: Path, pattern: str) -> None:
     make(tmp_path, "a.png", "b.png", "ab.png", "a/1.png", "a/b/1.jpg", "a/b/c/2.png", "b/b/1.png", "b/notes.txt")
-    truth = {path for path in tmp_path.glob(pattern) if path.is_file() and path.suffix != ".txt"}
+    expected = {path for path in tmp_path.glob(pattern) if path.is_file() and path.suffix != ".txt"}
     if pattern == "**":  # to pathlib: all folders
-        truth = set(find_image_files(tmp_path))
+        expected = set(imaging.find_image_files(tmp_path))
 
     found = [item.name for item in iterate_source(str(tmp_path / pattern))]
 
-    assert found == [path.as_posix() for path in sorted(truth)]
+    assert found == [path.as_posix() for path in sorted(expected)]
     assert found
 
 
@@ -206,11 +206,11 @@ def test_a_pattern_does_not_list_folders_that_cannot_match(tmp_path: Path, monke
     listed: list[str] = []
     scandir = os.scandir
 
-    def watched(path: Path) -> object:
+    def recording_scandir(path: Path) -> object:
         listed.append(path.name)
         return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", watched)
+    monkeypatch.setattr(os, "scandir", recording_scandir)
 
     assert keys(f"{tmp_path}/[ab]/*.png") == ["a/1.png"]
     assert listed == [tmp_path.name, "a", "b"]
@@ -255,25 +255,25 @@ def test_a_path_outside_the_root_is_a_row_and_never_opened(tmp_path: Path, path:
     make(tmp_path, "secret.png", "root/ok.png")
     pd.DataFrame({"Noisy Image": [path, "ok.png"]}).to_parquet(tmp_path / "root/Labels.parquet")
 
-    outside, fine = iterate_source(tmp_path / "root/Labels.parquet")
+    outside, valid = iterate_source(tmp_path / "root/Labels.parquet")
 
     assert outside.name == path
     with pytest.raises(PictureError, match="outside the root"):
         outside.read()
-    assert content(fine) == PNG
+    assert content(valid) == PNG
 
 
 def test_invalid_sheet_rows_become_items(tmp_path: Path) -> None:
     make(tmp_path, "a.png")
     (tmp_path / "Labels.csv").write_text("Noisy Image,Line\na.png,1\n,2\n,\nb.png,1,oops\n")
 
-    fine, nameless, torn = iterate_source(tmp_path / "Labels.csv")
+    valid, without_path, with_surplus = iterate_source(tmp_path / "Labels.csv")
 
-    assert content(fine) == PNG
+    assert content(valid) == PNG
     with pytest.raises(PictureError, match="#row 3: the row has no image path"):
-        nameless.read()
+        without_path.read()
     with pytest.raises(PictureError, match="#row 5: the line has 3 cells, but the header 2"):
-        torn.read()
+        with_surplus.read()
 
 
 # zips
@@ -323,11 +323,11 @@ def test_unusable_entries_become_items(tmp_path: Path) -> None:
     data[data.index(PNG) + 40] ^= 255
     path.write_bytes(data)
 
-    empty, damaged, fine = iterate_source(path)
+    empty, damaged, valid = iterate_source(path)
 
     assert fault(empty) is PictureFault.EMPTY
     assert fault(damaged) is PictureFault.UNREADABLE
-    assert content(fine) == PNG
+    assert content(valid) == PNG
 
 
 def test_a_zip_bomb_is_rejected_unopened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,17 +347,17 @@ def test_a_zip_bomb_is_rejected_unopened(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_an_entry_with_a_false_size_is_not_unpacked(tmp_path: Path, compression: int) -> None:
-    path = archive(tmp_path / "liar.zip", [("a.png", b"\0" * 20_000_000)], compression)
+    path = archive(tmp_path / "false.zip", [("a.png", b"\0" * 20_000_000)], compression)
     path.write_bytes(path.read_bytes().replace((20_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little")))
     (item,) = iterate_source(path)
 
     tracemalloc.start()
     found_fault = fault(item)
-    _, most = tracemalloc.get_traced_memory()
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
     assert found_fault is (PictureFault.UNREADABLE if compression == zipfile.ZIP_DEFLATED else PictureFault.UNSUPPORTED)
-    assert most < 2_000_000
+    assert peak < 2_000_000
 
 
 def test_an_encrypted_entry_is_reported(tmp_path: Path) -> None:
@@ -399,17 +399,17 @@ def test_a_damaged_zip_raises_only_user_errors(tmp_path_factory: pytest.TempPath
 # stdin and Python
 
 
-def say_on_stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    ours, theirs = os.pipe()
-    os.write(theirs, data)
-    os.close(theirs)
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(fileno=lambda: ours))
+def write_to_stdin(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, data)
+    os.close(writer)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(fileno=lambda: reader))
 
 
 def test_paths_come_from_stdin_one_per_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path, " b c.png", "ü.png")
     monkeypatch.chdir(tmp_path)
-    say_on_stdin(monkeypatch, " b c.png\n\r\nü.png\r\nmissing.png\n b c.png\n-".encode())
+    write_to_stdin(monkeypatch, " b c.png\n\r\nü.png\r\nmissing.png\n b c.png\n-".encode())
 
     found = list(iterate_source("-"))
 
@@ -420,7 +420,7 @@ def test_paths_come_from_stdin_one_per_line(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_empty_stdin_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    say_on_stdin(monkeypatch, b"\n \n")
+    write_to_stdin(monkeypatch, b"\n \n")
 
     with pytest.raises(SourceError, match="-: contains no images"):
         list(iterate_source("-"))
@@ -429,12 +429,12 @@ def test_empty_stdin_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sequence_may_have_paths_and_arrays(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "b.png")
     a, b = tmp_path / "a.png", tmp_path / "b.png"
-    listed: list[str | Path | ImageArray] = [a, PICTURE, str(b), str(a), np.zeros((4, 5, 3), np.uint8)]
+    listed: list[str | Path | ImageArray] = [a, IMAGE, str(b), str(a), np.zeros((4, 5, 3), np.uint8)]
 
     found = list(iterate_source(listed))
 
     assert [item.name for item in found] == [a.as_posix(), "#000001", b.as_posix(), "#000004"]
-    assert found[1].read() is PICTURE
+    assert found[1].read() is IMAGE
     assert count_source(listed) == 4
     assert keys(iter(listed)) == [item.key for item in found]
     assert keys(pd.Series([str(a), str(b)])) == [a.as_posix(), b.as_posix()]
@@ -443,10 +443,10 @@ def test_a_sequence_may_have_paths_and_arrays(tmp_path: Path) -> None:
 
 
 def test_an_array_is_one_image() -> None:
-    (item,) = iterate_source(PICTURE)
+    (item,) = iterate_source(IMAGE)
 
-    assert item.read() is PICTURE
-    assert count_source(PICTURE) == 1
+    assert item.read() is IMAGE
+    assert count_source(IMAGE) == 1
 
 
 @pytest.mark.parametrize(
@@ -463,7 +463,7 @@ def test_invalid_arrays_are_rejected(array: ImageArray) -> None:
     with pytest.raises(SourceError, match=r"expected an array of uint8 and shape \(height, width, 3\)"):
         list(iterate_source(array))
     with pytest.raises(SourceError, match="image 1: expected an array of"):
-        list(iterate_source([PICTURE, array]))
+        list(iterate_source([IMAGE, array]))
 
 
 def test_elements_of_other_types_are_rejected() -> None:
@@ -484,9 +484,9 @@ def test_an_empty_sequence_is_an_error() -> None:
 def video(path: Path, frames: int) -> Path:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
     for place in range(frames):
-        picture = np.zeros((48, 64, 3), np.uint8)
-        picture[..., 2] = 20 * place  # OpenCV writes blue, green, red
-        writer.write(picture)
+        frame = np.zeros((48, 64, 3), np.uint8)
+        frame[..., 2] = 20 * place  # OpenCV writes blue, green, red
+        writer.write(frame)
     writer.release()
     return path
 
@@ -543,10 +543,10 @@ class Camera:
     def __init__(self, source: int) -> None:
         assert source == 7
         self.isOpened = lambda: True
-        self.pictures = [np.full((2, 3, 3), value, np.uint8) for value in range(3)]
+        self.frames = [np.full((2, 3, 3), value, np.uint8) for value in range(3)]
 
     def read(self) -> tuple[bool, ImageArray | None]:
-        return (True, self.pictures.pop(0)) if self.pictures else (False, None)
+        return (True, self.frames.pop(0)) if self.frames else (False, None)
 
     def release(self) -> None:
         pass
@@ -564,9 +564,9 @@ def test_a_camera_delivers_frames_until_it_is_disconnected(monkeypatch: pytest.M
 
 def test_frames_of_a_camera_are_named_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
-    seeing = iterate_source("7")
+    frames = iterate_source("7")
 
-    found = [next(seeing) for _ in range(3)]
+    found = [next(frames) for _ in range(3)]
 
     assert len({item.name for item in found}) == 3
     assert found[0].name < found[1].name < found[2].name
@@ -636,7 +636,7 @@ def test_shards_are_even_and_stable() -> None:
     assert sum(sizes) == 4_000
     assert max(abs(size - 1000) for size in sizes) < 110  # four standard deviations
     first = [number for number in range(24) if Shard(1, 4).holds(SourceItem(name="", key=names[number], read=bytes))]
-    assert first == [2, 3, 7, 10, 13, 18, 20]  # machines of two versions must agree
+    assert first == [2, 3, 7, 10, 13, 18, 20]  # machines with different versions must agree
 
 
 def test_composed_and_decomposed_names_are_in_one_shard() -> None:

@@ -22,11 +22,9 @@ from clearcast.cli.watch import watch as watch_command
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import OutputError, PictureError
-from clearcast.core.files import find_image_files
-from clearcast.inference import alerts as alarms_module
-from clearcast.inference import alerts as hooks_module
-from clearcast.inference import watch as watching_module
-from clearcast.inference.alerts import AlertDispatcher, make_hook_alert, make_webhook_alert
+from clearcast.inference import alerts as alerts_module
+from clearcast.inference import watch as watch_module
+from clearcast.inference.alerts import AlertDispatcher, HookAlert, WebhookAlert
 from clearcast.inference.arrivals import ArrivalDetector, CompletionRule, resolve_watched_folder
 from clearcast.inference.sinks import RESULTS_COLUMNS, InspectedIndex, open_results_writer
 from clearcast.inference.sources import SourceError, SourceItem
@@ -35,8 +33,8 @@ from clearcast.inference.sources.item import read_file_state
 from clearcast.inference.watch import watch_folder
 from clearcast.types import Inspection, Verdict
 
-PICTURE = np.random.default_rng(1).integers(0, 256, (16, 20), np.uint8)
-PNG = imaging.encode_image(PICTURE, ".png")
+IMAGE = np.random.default_rng(1).integers(0, 256, (16, 20), np.uint8)
+PNG = imaging.encode_image(IMAGE, ".png")
 MODEL = "castings 0123abcd"
 
 
@@ -47,15 +45,15 @@ class Clock:
         return self.now
 
 
-class Judge:
-    """Inspector by name: images with "bad" in their name are defects, those with "doubt" are retakes."""
+class InspectorByName:
+    """Inspector by name: images with "bad" in their name are defects, those with "unsure" are retakes."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.inspected: list[str] = []
 
     def predict(self, source: Iterable[SourceItem], /) -> Generator[Inspection, None, None]:
         for item in source:
-            self.asked.append(Path(item.name).name)
+            self.inspected.append(Path(item.name).name)
             state, sha256 = item.state(), None
             try:
                 data = item.read()
@@ -63,8 +61,8 @@ class Judge:
                 sha256 = hashlib.sha256(data).hexdigest()
                 imaging.decode_image(data, Channels.GREY, item.name)
                 name = Path(item.name).name
-                doubted = Verdict.RETAKE if "doubt" in name else Verdict.OK
-                result = inspection(item.name, Verdict.DEFECT if "bad" in name else doubted)
+                otherwise = Verdict.RETAKE if "unsure" in name else Verdict.OK
+                result = inspection(item.name, Verdict.DEFECT if "bad" in name else otherwise)
             except PictureError as error:
                 result = inspection(item.name, None, str(error))
             result = replace(result, sha256=sha256)
@@ -80,7 +78,7 @@ def names(found: Sequence[SourceItem]) -> list[str]:
     return [Path(item.name).name for item in found]
 
 
-# what has arrived
+# arrivals
 
 
 def test_an_image_is_complete_when_it_has_not_changed_for_some_time(tmp_path: Path) -> None:
@@ -92,7 +90,7 @@ def test_an_image_is_complete_when_it_has_not_changed_for_some_time(tmp_path: Pa
     path.write_bytes(PNG[:80])
     assert arrivals.poll() == []
     clock.now = 1.5
-    os.utime(path, ns=(1, 1))  # of one size, but written to
+    os.utime(path, ns=(1, 1))  # the same size, but written to
     assert arrivals.poll() == []
     clock.now = 2.25
     assert arrivals.poll() == []
@@ -103,43 +101,43 @@ def test_an_image_is_complete_when_it_has_not_changed_for_some_time(tmp_path: Pa
 
 
 def test_an_undecodable_file_is_an_error_after_a_timeout(tmp_path: Path) -> None:
-    clock, path, judge = Clock(), tmp_path / "a.png", Judge()
+    clock, path, inspector = Clock(), tmp_path / "a.png", InspectorByName()
     arrivals = ArrivalDetector(tmp_path, InspectedIndex(), CompletionRule(settle=1.0, patience=10.0), clock)
     path.write_bytes(PNG[:50])
     arrivals.poll()
     clock.now = 1.0
-    (first,) = judge.predict(arrivals.poll())
-    assert not arrivals.take(first)
+    (first,) = inspector.predict(arrivals.poll())
+    assert not arrivals.accept(first)
     clock.now = 10.9
     assert arrivals.poll() == []
     assert arrivals.pending == 1
 
     clock.now = 11.0
-    (last,) = judge.predict(arrivals.poll())
+    (last,) = inspector.predict(arrivals.poll())
 
     assert "truncated" in last.error or "cannot" in last.error
-    assert arrivals.take(last)
+    assert arrivals.accept(last)
     assert arrivals.poll() == []
     assert arrivals.pending == 0
 
 
 def test_an_incomplete_file_is_inspected_when_it_is_complete(tmp_path: Path) -> None:
-    clock, path, judge = Clock(), tmp_path / "a.png", Judge()
+    clock, path, inspector = Clock(), tmp_path / "a.png", InspectorByName()
     arrivals = ArrivalDetector(tmp_path, InspectedIndex(), CompletionRule(settle=1.0, patience=10.0), clock)
     path.write_bytes(PNG[:50])
     arrivals.poll()
     clock.now = 1.0
-    (first,) = judge.predict(arrivals.poll())
-    assert not arrivals.take(first)
+    (first,) = inspector.predict(arrivals.poll())
+    assert not arrivals.accept(first)
 
     clock.now = 2.0
     path.write_bytes(PNG)
     assert arrivals.poll() == []
     clock.now = 3.0
-    (last,) = judge.predict(arrivals.poll())
+    (last,) = inspector.predict(arrivals.poll())
 
     assert last.verdict is Verdict.OK
-    assert arrivals.take(last)
+    assert arrivals.accept(last)
 
 
 def test_the_error_of_a_complete_file_is_final_at_once(tmp_path: Path) -> None:
@@ -150,20 +148,20 @@ def test_the_error_of_a_complete_file_is_final_at_once(tmp_path: Path) -> None:
     clock.now = 1.0
     (item,) = arrivals.poll()
 
-    assert arrivals.take(replace(inspection(item.name, None, "no content"), pixels="12ab"))
+    assert arrivals.accept(replace(inspection(item.name, None, "no content"), pixels="12ab"))
     assert arrivals.pending == 0
 
 
 @pytest.mark.parametrize("following", [PNG, PNG[:55] + b"other", PNG[:40], b"", PNG[:50], None])
 def test_the_error_of_an_overwritten_or_removed_image_is_written(tmp_path: Path, following: bytes | None) -> None:
-    clock, path, judge = Clock(), tmp_path / "a.png", Judge()
+    clock, path, inspector = Clock(), tmp_path / "a.png", InspectorByName()
     arrivals = ArrivalDetector(tmp_path, InspectedIndex(), CompletionRule(settle=1.0, patience=10.0), clock)
     path.write_bytes(b"broken" + PNG[6:50])
     arrivals.poll()
     clock.now = 1.0
-    (failed,) = judge.predict(arrivals.poll())
-    assert not arrivals.take(failed)
-    assert arrivals.take_lost() == []
+    (failed,) = inspector.predict(arrivals.poll())
+    assert not arrivals.accept(failed)
+    assert arrivals.pop_lost() == []
 
     clock.now = 2.0
     if following is None:
@@ -172,25 +170,25 @@ def test_the_error_of_an_overwritten_or_removed_image_is_written(tmp_path: Path,
         path.write_bytes(following)
 
     arrivals.poll()
-    assert arrivals.take_lost() == [failed]
-    assert arrivals.take_lost() == []
+    assert arrivals.pop_lost() == [failed]
+    assert arrivals.pop_lost() == []
     assert arrivals.pending == (following is not None)
 
 
 @pytest.mark.parametrize("begun", [b"", PNG[:50]])
 def test_a_file_that_only_grew_has_no_error(tmp_path: Path, begun: bytes) -> None:
-    clock, path, judge = Clock(), tmp_path / "a.png", Judge()
+    clock, path, inspector = Clock(), tmp_path / "a.png", InspectorByName()
     arrivals = ArrivalDetector(tmp_path, InspectedIndex(), CompletionRule(settle=1.0, patience=10.0), clock)
     path.write_bytes(begun)
     arrivals.poll()
     clock.now = 1.0
-    (failed,) = judge.predict(arrivals.poll())
-    assert not arrivals.take(failed)
+    (failed,) = inspector.predict(arrivals.poll())
+    assert not arrivals.accept(failed)
 
     path.write_bytes(PNG)
     arrivals.poll()
 
-    assert arrivals.take_lost() == []
+    assert arrivals.pop_lost() == []
     assert arrivals.pending == 1
 
 
@@ -232,12 +230,12 @@ def test_a_missing_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching_module, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(alarms_module, "_PAUSES", (0.0, 0.0))
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(alerts_module, "_RETRY_DELAYS", (0.0, 0.0))
 
 
-def watch_once(folder: Path, out: Path, judge: Judge, most: int | None = None) -> list[str]:
+def watch_once(folder: Path, out: Path, inspector: InspectorByName, most: int | None = None) -> list[str]:
     """Watch until nothing is pending, or until ``most`` images were inspected; returns the alerts."""
     reported: list[str] = []
     stop, written = threading.Event(), []
@@ -247,10 +245,10 @@ def watch_once(folder: Path, out: Path, judge: Judge, most: int | None = None) -
         if len(written) == most:
             stop.set()
 
-    sink, known = open_results_writer(out, model=MODEL, resume=True, live=True)
-    arrivals = ArrivalDetector(folder, known, CompletionRule(settle=0.02, patience=0.05))
-    with sink, AlertDispatcher([lambda each: reported.append(Path(each.path).name)], print) as alarms:
-        watch_folder(judge, arrivals, sink, alarms, stop=stop, once=True, on_inspection=on_inspection)
+    writer, inspected = open_results_writer(out, model=MODEL, resume=True, live=True)
+    arrivals = ArrivalDetector(folder, inspected, CompletionRule(settle=0.02, patience=0.05))
+    with writer, AlertDispatcher([lambda each: reported.append(Path(each.path).name)], print) as alerts:
+        watch_folder(inspector, arrivals, writer, alerts, stop=stop, once=True, on_inspection=on_inspection)
     return reported
 
 
@@ -259,32 +257,32 @@ def rows(out: Path) -> list[str]:
 
 
 def test_images_get_rows_and_all_but_ok_ones_alerts(tmp_path: Path) -> None:
-    folder, out, judge = tmp_path / "in", tmp_path / "results.csv", Judge()
+    folder, out, inspector = tmp_path / "in", tmp_path / "results.csv", InspectorByName()
     folder.mkdir()
-    for name in ("a.png", "bad.png", "c.png", "doubt.png"):
+    for name in ("a.png", "bad.png", "c.png", "unsure.png"):
         (folder / name).write_bytes(PNG)
     (folder / "bad half.png").write_bytes(PNG[:60])
 
-    assert watch_once(folder, out, judge) == ["bad.png", "doubt.png", "bad half.png"]  # nobody judged the last
+    assert watch_once(folder, out, inspector) == ["bad.png", "unsure.png", "bad half.png"]  # no verdict on the last
 
-    assert sorted(rows(out)) == ["a.png", "bad half.png", "bad.png", "c.png", "doubt.png"]
+    assert sorted(rows(out)) == ["a.png", "bad half.png", "bad.png", "c.png", "unsure.png"]
     assert pd.read_csv(out)["error"].notna().sum() == 1
-    assert judge.asked.count("bad half.png") == 2
-    assert judge.asked.count("a.png") == 1
+    assert inspector.inspected.count("bad half.png") == 2
+    assert inspector.inspected.count("a.png") == 1
 
 
 def test_overwritten_damaged_images_get_rows_and_alerts(tmp_path: Path) -> None:
     folder, out, path = tmp_path / "in", tmp_path / "r.csv", tmp_path / "in/latest.png"
     folder.mkdir()
 
-    class Camera(Judge):
+    class Camera(InspectorByName):
         """Write the next damaged image as soon as one was inspected, and finally a valid one."""
 
         def predict(self, source: Iterable[SourceItem], /) -> Generator[Inspection, None, None]:
             for result in super().predict(source):
                 yield result
-                if len(self.asked) <= 3:
-                    path.write_bytes(PNG if len(self.asked) == 3 else b"broken %d" % len(self.asked))
+                if len(self.inspected) <= 3:
+                    path.write_bytes(PNG if len(self.inspected) == 3 else b"broken %d" % len(self.inspected))
 
     path.write_bytes(b"broken 0")
 
@@ -302,10 +300,10 @@ def test_no_image_is_missed_or_duplicated_by_restarts(
     for number in range(5):
         (folder / f"{number}.png").write_bytes(PNG)
     for most in ends:
-        watch_once(folder, out, Judge(), most=most)
+        watch_once(folder, out, InspectorByName(), most=most)
         out.write_bytes(out.read_bytes()[: out.stat().st_size - cut])  # as if killed while it wrote
 
-    watch_once(folder, out, Judge())
+    watch_once(folder, out, InspectorByName())
 
     assert sorted(rows(out)) == [f"{number}.png" for number in range(5)]
 
@@ -313,54 +311,54 @@ def test_no_image_is_missed_or_duplicated_by_restarts(
 def test_a_folder_that_cannot_be_listed_gets_one_row_and_the_watch_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, out, judge = tmp_path / "in", tmp_path / "r.csv", Judge()
+    folder, out, inspector = tmp_path / "in", tmp_path / "r.csv", InspectorByName()
     (folder / "locked").mkdir(parents=True)
     (folder / "a.png").write_bytes(PNG)
-    list_folder = folders_module._list
+    list_folder = folders_module._list_folder
 
     def refuse_locked(each: Path) -> tuple[list[str], set[str]]:
         if each.name == "locked":
             raise PermissionError(13, "Permission denied")
         return list_folder(each)
 
-    monkeypatch.setattr(folders_module, "_list", refuse_locked)
+    monkeypatch.setattr(folders_module, "_list_folder", refuse_locked)
 
-    assert watch_once(folder, out, judge) == ["locked"]
+    assert watch_once(folder, out, inspector) == ["locked"]
 
     assert sorted(rows(out)) == ["a.png", "locked"]
-    assert sorted(judge.asked) == ["a.png", "locked", "locked"]
+    assert sorted(inspector.inspected) == ["a.png", "locked", "locked"]
 
 
 def test_the_watch_pauses_after_a_batch_without_a_final_inspection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that keeps growing is due at every poll."""
-    path, judge, stop = tmp_path / "a.png", Judge(), threading.Event()
+    path, inspector, stop = tmp_path / "a.png", InspectorByName(), threading.Event()
     path.write_bytes(PNG[:50])
     pauses: list[int] = []
 
     def pause(_: float) -> bool:
-        pauses.append(len(judge.asked))
+        pauses.append(len(inspector.inspected))
         path.write_bytes(path.read_bytes() + b"more")
-        if len(judge.asked) == 3:
+        if len(inspector.inspected) == 3:
             stop.set()
         return stop.is_set()
 
     monkeypatch.setattr(stop, "wait", pause)
     arrivals = ArrivalDetector(tmp_path, InspectedIndex(), CompletionRule(settle=0.0, patience=0.0))
-    sink, _ = open_results_writer(tmp_path / "r.csv", model=MODEL, resume=True, live=True)
-    with sink, AlertDispatcher([], print) as alarms:
-        watch_folder(judge, arrivals, sink, alarms, stop=stop, once=False, on_inspection=lambda _: None)
+    writer, _ = open_results_writer(tmp_path / "r.csv", model=MODEL, resume=True, live=True)
+    with writer, AlertDispatcher([], print) as alerts:
+        watch_folder(inspector, arrivals, writer, alerts, stop=stop, once=False, on_inspection=lambda _: None)
 
     assert pauses == [1, 2, 3]
 
 
 def test_images_that_arrive_during_the_watch_are_inspected(tmp_path: Path) -> None:
-    stop, judge, out = threading.Event(), Judge(), tmp_path / "results.csv"
+    stop, inspector, out = threading.Event(), InspectorByName(), tmp_path / "results.csv"
     folder = tmp_path / "in"
     folder.mkdir()
-    sink, known = open_results_writer(out, model=MODEL, resume=True, live=True)
-    arrivals = ArrivalDetector(folder, known, CompletionRule(settle=0.02))
+    writer, inspected = open_results_writer(out, model=MODEL, resume=True, live=True)
+    arrivals = ArrivalDetector(folder, inspected, CompletionRule(settle=0.02))
 
     def on_inspection(each: Inspection) -> None:
         following = {"a.png": "b.png", "b.png": "c.png"}.get(Path(each.path).name)
@@ -370,20 +368,20 @@ def test_images_that_arrive_during_the_watch_are_inspected(tmp_path: Path) -> No
             stop.set()
 
     (folder / "a.png").write_bytes(PNG)
-    with sink, AlertDispatcher([], print) as alarms:
-        watch_folder(judge, arrivals, sink, alarms, stop=stop, once=False, on_inspection=on_inspection)
+    with writer, AlertDispatcher([], print) as alerts:
+        watch_folder(inspector, arrivals, writer, alerts, stop=stop, once=False, on_inspection=on_inspection)
 
     assert rows(out) == ["a.png", "b.png", "c.png"]
 
 
-# alarms
+# alerts
 
 
-def raise_alarm(alarm: alarms_module.AlertFunction, each: Inspection) -> list[str]:
+def send_alert(alert: alerts_module.AlertFunction, each: Inspection) -> list[str]:
     """Send an alert; returns the reported failures."""
     reported: list[str] = []
-    with AlertDispatcher([alarm], reported.append) as alarms:
-        alarms.send(each)
+    with AlertDispatcher([alert], reported.append) as alerts:
+        alerts.send(each)
     return reported
 
 
@@ -392,11 +390,11 @@ def test_a_hook_gets_path_and_verdict_without_a_shell(tmp_path: Path) -> None:
     (tmp_path / "hook.py").write_text(code)
     name = "a b; touch x $(y) 'ü\".png"
 
-    reported = raise_alarm(
-        make_hook_alert(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/said.json'"), inspection(name)
+    reported = send_alert(
+        HookAlert(f"'{sys.executable}' '{tmp_path}/hook.py' '{tmp_path}/received.json'"), inspection(name)
     )
 
-    arguments, environment = json.loads((tmp_path / "said.json").read_text())
+    arguments, environment = json.loads((tmp_path / "received.json").read_text())
     assert reported == []
     assert arguments[-2:] == [name, "defect"]
     assert {key: value for key, value in environment.items() if key.startswith("CLEARCAST_")}.items() >= {
@@ -410,22 +408,22 @@ def test_a_hook_gets_path_and_verdict_without_a_shell(tmp_path: Path) -> None:
 
 def test_a_failed_alert_is_reported_and_the_next_is_sent() -> None:
     reported: list[str] = []
-    heard: list[str] = []
-    hooks = [make_hook_alert(f"'{sys.executable}' -c 'import sys; sys.exit(3)'"), lambda each: heard.append(each.path)]
+    sent: list[str] = []
+    hook = HookAlert(f"'{sys.executable}' -c 'import sys; sys.exit(3)'")
 
-    with AlertDispatcher(hooks, reported.append) as alarms:
-        alarms.send(inspection("a"))
-        alarms.send(inspection("b"))
+    with AlertDispatcher([hook, lambda each: sent.append(each.path)], reported.append) as alerts:
+        alerts.send(inspection("a"))
+        alerts.send(inspection("b"))
 
-    assert heard == ["a", "b"]
+    assert sent == ["a", "b"]
     assert [line[:2] for line in reported] == ["a:", "b:"]
     assert "exit status 3" in reported[0]
 
 
 def test_a_hanging_hook_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks_module, "_HOOK_SECONDS", 0.2)
+    monkeypatch.setattr(alerts_module, "_HOOK_TIMEOUT", 0.2)
 
-    (reported,) = raise_alarm(make_hook_alert(f"'{sys.executable}' -c 'import time; time.sleep(60)'"), inspection("a"))
+    (reported,) = send_alert(HookAlert(f"'{sys.executable}' -c 'import time; time.sleep(60)'"), inspection("a"))
 
     assert "timed out" in reported
 
@@ -433,27 +431,27 @@ def test_a_hanging_hook_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("command", ["", " ", "no-such-program-here", "'unclosed"])
 def test_a_missing_hook_is_rejected(command: str) -> None:
     with pytest.raises(OutputError, match=r"hook .* expected a program and its arguments"):
-        make_hook_alert(command)
+        HookAlert(command)
 
 
 @pytest.mark.parametrize("url", ["", "host/path", "file:///etc/passwd", "ftp://host/", "http://"])
 def test_an_invalid_url_is_rejected(url: str) -> None:
     with pytest.raises(OutputError, match="expected a URL such as https://host/path"):
-        make_webhook_alert(url)
+        WebhookAlert(url)
 
 
 class Listener:
     """A local server that responds with the given status codes, the last one for all further requests."""
 
     def __init__(self, *codes: int) -> None:
-        self.heard: list[tuple[str, str, bytes]] = []
+        self.sent: list[tuple[str, str, bytes]] = []
         listener = self
 
         class Handler(BaseHTTPRequestHandler):
-            def answer(self) -> None:
+            def respond(self) -> None:
                 data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                listener.heard.append((self.command, self.headers["Content-Type"], data))
-                code = codes[min(len(listener.heard), len(codes)) - 1]
+                listener.sent.append((self.command, self.headers["Content-Type"], data))
+                code = codes[min(len(listener.sent), len(codes)) - 1]
                 self.send_response(code)
                 if code == 302:
                     self.send_header("Location", "/elsewhere")
@@ -464,9 +462,9 @@ class Listener:
                 pass
 
         for method in ("do_POST", "do_GET"):
-            setattr(Handler, method, Handler.answer)
+            setattr(Handler, method, Handler.respond)
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/alarm"
+        self.url = f"http://127.0.0.1:{self.server.server_port}/alert"
 
     def __enter__(self) -> "Listener":
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -482,11 +480,11 @@ class Listener:
 @pytest.mark.parametrize("codes", [(200,), (500, 204), (503, 503, 200)])
 def test_a_webhook_posts_the_row_until_it_succeeds(codes: tuple[int, ...]) -> None:
     with Listener(*codes) as listener:
-        reported = raise_alarm(make_webhook_alert(listener.url), inspection("ü.png"))
+        reported = send_alert(WebhookAlert(listener.url), inspection("ü.png"))
 
     assert reported == []
-    assert len(listener.heard) == len(codes)
-    method, kind, data = listener.heard[-1]
+    assert len(listener.sent) == len(codes)
+    method, kind, data = listener.sent[-1]
     assert (method, kind) == ("POST", "application/json")
     assert tuple(json.loads(data)) == RESULTS_COLUMNS
     assert json.loads(data)["path"] == "ü.png"
@@ -495,17 +493,17 @@ def test_a_webhook_posts_the_row_until_it_succeeds(codes: tuple[int, ...]) -> No
 @pytest.mark.parametrize("code", [404, 500, 302])
 def test_a_failed_webhook_is_reported(code: int) -> None:
     with Listener(code) as listener:
-        (reported,) = raise_alarm(make_webhook_alert(listener.url), inspection("a"))
+        (reported,) = send_alert(WebhookAlert(listener.url), inspection("a"))
 
     assert reported.startswith("a: webhook: HTTP Error")
-    assert [method for method, *_ in listener.heard] == ["POST"] * 3
+    assert [method for method, *_ in listener.sent] == ["POST"] * 3
 
 
 def test_a_webhook_without_a_server_is_reported() -> None:
     with Listener(200) as listener:
         pass
 
-    (reported,) = raise_alarm(make_webhook_alert(listener.url), inspection("a"))
+    (reported,) = send_alert(WebhookAlert(listener.url), inspection("a"))
 
     assert "refused" in reported
 
@@ -518,17 +516,17 @@ def test_the_command_inspects_existing_images_and_resumes_after_a_restart(
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "results.csv"
     folder.mkdir()
-    pictures = find_image_files(noisy_folder / "With-Noise")[:3]
-    for picture in pictures[:2]:
-        (folder / picture.name).write_bytes(picture.read_bytes())
+    images = imaging.find_image_files(noisy_folder / "With-Noise")[:3]
+    for image in images[:2]:
+        (folder / image.name).write_bytes(image.read_bytes())
     watch_command(bundle, folder, out, once=True, threads=1)
     first = out.read_bytes()
-    (folder / pictures[2].name).write_bytes(pictures[2].read_bytes())
+    (folder / images[2].name).write_bytes(images[2].read_bytes())
 
     watch_command(bundle, folder, out, once=True, threads=1)
 
     assert out.read_bytes().startswith(first)
-    assert rows(out) == [picture.name for picture in pictures]
+    assert rows(out) == [image.name for image in images]
     assert "inspected before: 2 images" in capsys.readouterr().out
 
 
@@ -536,7 +534,7 @@ def test_the_command_inspects_existing_images_and_resumes_after_a_restart(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_the_command_cleanly(bundle: Path, tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in/a.png").write_bytes(imaging.encode_image(np.tile(PICTURE, (4, 4)), ".png"))
+    (tmp_path / "in/a.png").write_bytes(imaging.encode_image(np.tile(IMAGE, (4, 4)), ".png"))
     command = ["watch", str(bundle), str(tmp_path / "in"), "--out", str(tmp_path / "results.csv"), "--threads", "1"]
     code = "import clearcast.cli; clearcast.cli.main()"
 

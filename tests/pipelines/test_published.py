@@ -85,7 +85,7 @@ def test_a_run_is_exported_as_a_bundle(noisy_folder: Path, tmp_path: Path) -> No
     moved = shutil.copy(noisy_folder / "Labels.xlsx", tmp_path)
     export_bundle(run, out, data=SheetLocation(sheet=Path(moved), root=noisy_folder))
     found = verify_bundle(out)
-    assert found.pictures == 4
+    assert found.golden_samples == 4
     assert found.manifest["parity"]["pictures"] > 8
     reference = json.loads((out / "reference.json").read_text())
     assert reference["pictures"] == "test"

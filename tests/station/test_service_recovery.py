@@ -37,7 +37,7 @@ def uploads(pictures: list[Path]) -> list[ImageUpload]:
 
 
 def directly(bundle: Path, path: Path) -> Inspection:
-    return Inspector(open_package(bundle)).inspect(make_file_item(path, path.name), restored=True, evidence=True)
+    return Inspector(open_package(bundle)).inspect(make_file_item(path, path.name), denoise=True, evidence=True)
 
 
 def test_the_service_returns_and_logs_the_results_of_the_bundle(

@@ -21,11 +21,12 @@ from clearcast.core.errors import OutputError
 from clearcast.core.files import replace_file
 
 MAX_UNPACKED_BYTES = 1 << 30  # bytes of one unpacked file; those of a bundle have about ten million
-_MOST = 10_000  # entries of a zip
-_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # with other methods ``zipfile`` unpacks any amount at once
-_DATE = (1980, 1, 1, 0, 0, 0)  # of every entry, so that the same files give the same zip
+_MAX_ENTRIES = 10_000  # of a zip
+_COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # with other methods ``zipfile`` unpacks any amount at once
+_ENTRY_DATE = (1980, 1, 1, 0, 0, 0)  # of every entry, so that the same files give the same zip
 
 FileReader = Callable[[str], bytes]
+"""Function that returns the content of a file of a bundle, by its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,16 +36,16 @@ class BundlePackage:
     Attributes:
         path: of the folder or the zip.
         manifest: parsed and checked.
-        unchecked: reads a file without checking its hash.
+        read_unchecked: reads a file without checking its hash.
     """
 
     path: Path
     manifest: Manifest
-    unchecked: FileReader
+    read_unchecked: FileReader
 
     @property
     def name(self) -> str:
-        """The folder's name, or the zip's without its suffix."""
+        """Name of the folder, or of the zip without its suffix."""
         path = self.path.resolve()
         return path.stem if path.is_file() else path.name
 
@@ -58,7 +59,7 @@ class BundlePackage:
         Raises:
             OutputError: it is missing or was changed.
         """
-        return _read_checked(self.unchecked, name, self.manifest["files"], self.path)
+        return _read_checked(self.read_unchecked, name, self.manifest["files"], self.path)
 
     def check(self) -> None:
         """Check every file; see ``read``."""
@@ -83,7 +84,8 @@ def open_package(path: Path, trust: TrustedSigners | None = None) -> BundlePacka
     return BundlePackage(
         path=path,
         manifest=parse_manifest(text, str(path)),
-        unchecked=lambda name: text if name == MANIFEST_FILE else read(name),  # the bytes whose signature was checked
+        # The bytes of the manifest whose signature was checked; the file may have changed since.
+        read_unchecked=lambda name: text if name == MANIFEST_FILE else read(name),
     )
 
 
@@ -104,20 +106,6 @@ def read_manifest(path: Path) -> Manifest:
     package = open_package(path)
     package.check()
     return package.manifest
-
-
-def _read_checked(read: FileReader, name: str, files: dict[str, str], where: Path) -> bytes:
-    """Read a file and check its SHA-256, which ``files`` holds.
-
-    Raises:
-        OutputError: it is not listed, is missing, or was changed.
-    """
-    if name not in files:
-        raise OutputError(f"{where}: has no {name}; recreate the bundle, or use another")
-    data = read(name)
-    if sha256_hex(data) != files[name]:
-        raise OutputError(f"{where}: {name} is not the file that was written (SHA-256); copy the bundle again")
-    return data
 
 
 def open_reader(path: Path) -> FileReader:
@@ -147,67 +135,7 @@ def zip_bundle(folder: Path, path: Path) -> None:
         names.append(SIGNATURE_FILE)
     with replace_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in names:
-            archive.writestr(zipfile.ZipInfo(name, _DATE), (folder / name).read_bytes(), zipfile.ZIP_DEFLATED)
-
-
-def _read_from_folder(folder: Path, name: str) -> bytes:
-    path = folder / name
-    if not path.is_file():
-        raise OutputError(f"{folder}: {name} is missing; copy the bundle again")
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise OutputError(f"{folder}: {name} is a link to outside the bundle; copy the bundle with the file itself")
-    if path.stat().st_size > MAX_UNPACKED_BYTES:
-        raise OutputError(f"{folder}: {name} has more than {MAX_UNPACKED_BYTES:,} bytes; do not use this bundle")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be read ({error})") from None
-
-
-def _list_entries(path: Path) -> dict[str, zipfile.ZipInfo]:
-    """Return the entries of a zip by name, after checking that they can be those of a bundle."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise OutputError(f"{path}: neither a bundle's folder nor a complete zip ({error}); copy it again") from None
-    _require_no_outer_folder({info.filename for info in infos}, path)
-    if len(infos) > _MOST:
-        raise OutputError(f"{path}: holds {len(infos):,} files; do not use this bundle")
-    listed: dict[str, zipfile.ZipInfo] = {}
-    for info in infos:
-        if info.filename in listed:
-            raise OutputError(f"{path}: holds {info.filename!r} twice; do not use this bundle")
-        if not is_bundle_path(info.filename):
-            raise OutputError(f"{path}: holds {info.filename!r}, which is not a valid name in a bundle; do not use it")
-        if info.compress_type not in _METHODS:
-            raise OutputError(
-                f"{path}: {info.filename} uses an unsupported compression; zip it with 'clearcast export'"
-            )
-        listed[info.filename] = info
-    if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
-        raise OutputError(f"{path}: unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; do not use this bundle")
-    return listed
-
-
-def _require_no_outer_folder(names: set[str], path: Path) -> None:
-    """Reject a zip that has the bundle in a folder, as most programs make it, with a helpful message."""
-    outer = next((name for name in names if name.endswith(f"/{MANIFEST_FILE}") and MANIFEST_FILE not in names), None)
-    if outer:
-        raise OutputError(
-            f"{path}: not a bundle (expected {MANIFEST_FILE} at the top level, got {outer!r}); zip the content of the "
-            "folder, not the folder itself, or use 'clearcast export'"
-        )
-
-
-def _read_from_zip(path: Path, name: str, listed: dict[str, zipfile.ZipInfo]) -> bytes:
-    if name not in listed:
-        raise OutputError(f"{path}: {name} is missing; copy the bundle again")
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(listed[name]) as file:
-            return file.read(listed[name].file_size)  # never unpack more than the listed size
-    except Exception as error:  # zipfile raises exceptions of many types for a damaged file
-        raise OutputError(f"{path}: {name} cannot be unpacked ({error}); copy the bundle again") from None
+            archive.writestr(zipfile.ZipInfo(name, _ENTRY_DATE), (folder / name).read_bytes(), zipfile.ZIP_DEFLATED)
 
 
 def is_bundle(source: Path) -> bool:
@@ -235,12 +163,12 @@ def copy_bundle(source: Path, out: Path, *, trust: TrustedSigners | None = None,
         OutputError: the bundle is damaged or not signed by a trusted key, the key cannot be used, or ``out`` exists.
     """
     package = open_package(source, trust)
-    secret = read_private_key(key) if key else None
+    private_key = read_private_key(key) if key else None
     with create_bundle(out) as folder:
-        text = package.unchecked(MANIFEST_FILE)
+        text = package.read_unchecked(MANIFEST_FILE)
         (folder / MANIFEST_FILE).write_bytes(text)
         copy_bundle_files(package, folder)
-        signature = sign_manifest(text, secret) if secret else read_signature(package.unchecked)
+        signature = sign_manifest(text, private_key) if private_key else read_signature(package.read_unchecked)
         if signature:
             (folder / SIGNATURE_FILE).write_bytes(signature)
 
@@ -273,3 +201,77 @@ def create_bundle(out: Path) -> Iterator[Path]:
             folder.rename(out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read_checked(read: FileReader, name: str, files: dict[str, str], where: Path) -> bytes:
+    """Read a file and check its SHA-256, which ``files`` holds.
+
+    Raises:
+        OutputError: it is not listed, is missing, or was changed.
+    """
+    if name not in files:
+        raise OutputError(f"{where}: has no {name}; recreate the bundle, or use another")
+    data = read(name)
+    if sha256_hex(data) != files[name]:
+        raise OutputError(f"{where}: {name} is not the file that was written (SHA-256); copy the bundle again")
+    return data
+
+
+def _read_from_folder(folder: Path, name: str) -> bytes:
+    path = folder / name
+    if not path.is_file():
+        raise OutputError(f"{folder}: {name} is missing; copy the bundle again")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise OutputError(f"{folder}: {name} is a link to outside the bundle; copy the bundle with the file itself")
+    if path.stat().st_size > MAX_UNPACKED_BYTES:
+        raise OutputError(f"{folder}: {name} has more than {MAX_UNPACKED_BYTES:,} bytes; do not use this bundle")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read ({error})") from None
+
+
+def _list_entries(path: Path) -> dict[str, zipfile.ZipInfo]:
+    """Return the entries of a zip by name, after checking that they can be those of a bundle."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise OutputError(f"{path}: neither a bundle's folder nor a complete zip ({error}); copy it again") from None
+    _require_no_outer_folder({info.filename for info in infos}, path)
+    if len(infos) > _MAX_ENTRIES:
+        raise OutputError(f"{path}: holds {len(infos):,} files; do not use this bundle")
+    listed: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        if info.filename in listed:
+            raise OutputError(f"{path}: holds {info.filename!r} twice; do not use this bundle")
+        if not is_bundle_path(info.filename):
+            raise OutputError(f"{path}: holds {info.filename!r}, which is not a valid name in a bundle; do not use it")
+        if info.compress_type not in _COMPRESSIONS:
+            raise OutputError(
+                f"{path}: {info.filename} uses an unsupported compression; zip it with 'clearcast export'"
+            )
+        listed[info.filename] = info
+    if sum(info.file_size for info in infos) > MAX_UNPACKED_BYTES:
+        raise OutputError(f"{path}: unpacks to more than {MAX_UNPACKED_BYTES:,} bytes; do not use this bundle")
+    return listed
+
+
+def _require_no_outer_folder(names: set[str], path: Path) -> None:
+    """Reject a zip that has the bundle in a folder, as most programs make it, with a helpful message."""
+    outer = next((name for name in names if name.endswith(f"/{MANIFEST_FILE}") and MANIFEST_FILE not in names), None)
+    if outer:
+        raise OutputError(
+            f"{path}: not a bundle (expected {MANIFEST_FILE} at the top level, got {outer!r}); zip the content of the "
+            "folder, not the folder itself, or use 'clearcast export'"
+        )
+
+
+def _read_from_zip(path: Path, name: str, listed: dict[str, zipfile.ZipInfo]) -> bytes:
+    if name not in listed:
+        raise OutputError(f"{path}: {name} is missing; copy the bundle again")
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(listed[name]) as file:
+            return file.read(listed[name].file_size)  # never unpack more than the listed size
+    except Exception as error:  # zipfile raises exceptions of many types for a damaged file
+        raise OutputError(f"{path}: {name} cannot be unpacked ({error}); copy the bundle again") from None

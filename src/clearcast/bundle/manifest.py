@@ -15,7 +15,7 @@ from clearcast.noise.registry import NoiseType
 
 BUNDLE_FORMAT = 2
 MANIFEST_FILE = "manifest.json"
-LEGACY_NOISE_TYPES = ("gaussian", "salt_and_pepper", "periodic", "none")  # of bundles whose manifest lists none
+_LEGACY_NOISE_TYPES = ("gaussian", "salt_and_pepper", "periodic", "none")  # of bundles whose manifest lists none
 SIGNATURE_FILE = "manifest.sig"  # signs the bytes of the manifest; see ``signing``
 
 
@@ -33,7 +33,7 @@ class TrainingDataInfo(TypedDict):
 
 
 class TrainingEffort(TypedDict):
-    """Training of a bundle: seed, steps (see ``fitting.Plan``), minutes of each phase, device, and budget, if any."""
+    """Training of a bundle: seed, steps (see ``TrainingPlan``), minutes of each phase, device, and budget, if any."""
 
     seed: int
     plan: dict[str, int | None]
@@ -83,7 +83,7 @@ class TrainingManifest(TypedDict):
 
     ``files``: the SHA-256 of every other file, by name, such as ``inspect.onnx`` or ``golden/0.png``. ``judge``: None
     if no classifier could be trained; ``no_judge`` is the reason. ``measured``: figures on test rows, with confidence
-    intervals (see ``evaluation/evidence/contract.py``). ``noise_made_anew``: whether noise was added to the test rows
+    intervals (see ``core.evidence_schema``). ``noise_made_anew``: whether noise was added to the test rows
     because none is noisy; absent: no. ``distilled_from``: name and fingerprint of the teacher bundle. ``noise_types``:
     the classes of noise in the order of the networks' outputs; read them with ``noise_types_of``.
     """
@@ -127,7 +127,7 @@ class _TrainedOnFields(TypedDict):
 
 
 class _CheckedFields(TypedDict):
-    """Fields whose types are checked when a manifest is read; fingerprint and seal are checked apart."""
+    """Fields whose types are checked when a manifest is read; fingerprint and seal are checked separately."""
 
     recipe: str
     clearcast: str
@@ -145,8 +145,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     hidden ones, which belong to the system. An earlier signature is deleted.
     """
     (folder / SIGNATURE_FILE).unlink(missing_ok=True)
-    there = (*folder.iterdir(), *folder.glob("golden/*"))
-    paths = [path for path in there if path.is_file() and path.name != MANIFEST_FILE and not path.name.startswith(".")]
+    present = (*folder.iterdir(), *folder.glob("golden/*"))
+    paths = [
+        path for path in present if path.is_file() and path.name != MANIFEST_FILE and not path.name.startswith(".")
+    ]
     files = {path.relative_to(folder).as_posix(): sha256_hex(path.read_bytes()) for path in paths}
     manifest["files"] = dict(sorted(files.items()))
     manifest["fingerprint"] = bundle_fingerprint(manifest["files"])
@@ -175,40 +177,16 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
         raise OutputError(f"{where}: {MANIFEST_FILE} was changed (fingerprint); copy the bundle again")
     if manifest["seal"] != manifest_seal(manifest):
         raise OutputError(f"{where}: {MANIFEST_FILE} was changed (seal); copy the bundle again")
-    if wrong := invalid_fields(dict(manifest), _CheckedFields) or _out_of_range(manifest):
-        raise OutputError(f"{where}: {MANIFEST_FILE} has an invalid value for {', '.join(wrong)}; recreate the bundle")
+    if invalid := invalid_fields(dict(manifest), _CheckedFields) or _out_of_range(manifest):
+        raise OutputError(
+            f"{where}: {MANIFEST_FILE} has an invalid value for {', '.join(invalid)}; recreate the bundle"
+        )
     return manifest
 
 
-def _parse_format(text: bytes, where: str) -> Manifest:
-    """Parse a manifest of this format; its members are there, but their values are not checked."""
-    try:
-        manifest = parse_json(text)
-    except (ValueError, RecursionError) as error:
-        raise OutputError(f"{where}: {MANIFEST_FILE} is damaged ({error}); copy the bundle again") from None
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    if not isinstance(manifest, dict) or found != BUNDLE_FORMAT:
-        raise OutputError(f"{where}: expected a bundle of format {BUNDLE_FORMAT}, got format {found!r}")
-    _require_members(manifest, where)
-    _require_noise_types(manifest, where)
-    return cast(Manifest, manifest)
-
-
 def noise_types_of(manifest: TrainingManifest) -> tuple[NoiseType, ...]:
-    """The noise types that a bundle's networks tell apart, in the order of their outputs."""
-    return tuple(map(NoiseType, manifest.get("noise_types", LEGACY_NOISE_TYPES)))
-
-
-def _require_noise_types(manifest: Mapping[str, object], where: str) -> None:
-    """Reject classes that this version does not know; no bundle is read with the wrong classes."""
-    names = manifest.get("noise_types", [*LEGACY_NOISE_TYPES])
-    known = [kind.value for kind in NoiseType]
-    if not isinstance(names, list) or not names or any(names.count(name) > 1 or name not in known for name in names):
-        raise OutputError(
-            f"{where}: its {MANIFEST_FILE} lists the noise types {names!r}; expected some of {', '.join(known)}, each "
-            f"once. "
-            "Use the version of clearcast that made the bundle, or a later one"
-        )
+    """Return the noise types that a bundle's networks tell apart, in the order of their outputs."""
+    return tuple(map(NoiseType, manifest.get("noise_types", _LEGACY_NOISE_TYPES)))
 
 
 def bundle_fingerprint(files: dict[str, str]) -> str:
@@ -234,22 +212,47 @@ def is_bundle_path(name: str) -> bool:
     [True, True, False, False, False, False, False, False, False]
     """
     parts = PurePosixPath(name).parts
-    plain = name == "/".join(parts) and not set(name) & {"\\", ":", "\0"}
-    return plain and 1 <= len(parts) <= 2 and not {"/", "..", "."} & set(parts)
+    is_plain = name == "/".join(parts) and not set(name) & {"\\", ":", "\0"}
+    return is_plain and 1 <= len(parts) <= 2 and not {"/", "..", "."} & set(parts)
 
 
-def _out_of_range(manifest: Manifest) -> list[str]:
-    """Return the members that decide verdicts and are out of range."""
-    threshold, classifier = manifest["threshold"], manifest["judge"]
-    wrong = [] if threshold is None or 0 <= threshold <= 1 else ["threshold"]
-    if classifier and not (classifier["temperature"] > 0 and classifier.get("retake_distance", 0) >= 0):
-        wrong.append("judge")
-    return wrong
+def _parse_format(text: bytes, where: str) -> Manifest:
+    """Parse a manifest of this format, with all members; their values are not checked."""
+    try:
+        manifest = parse_json(text)
+    except (ValueError, RecursionError) as error:
+        raise OutputError(f"{where}: {MANIFEST_FILE} is damaged ({error}); copy the bundle again") from None
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if not isinstance(manifest, dict) or found != BUNDLE_FORMAT:
+        raise OutputError(f"{where}: expected a bundle of format {BUNDLE_FORMAT}, got format {found!r}")
+    _require_members(manifest, where)
+    _require_noise_types(manifest, where)
+    return cast(Manifest, manifest)
 
 
 def _require_members(manifest: Mapping[str, object], where: str) -> None:
     missing = sorted(Manifest.__required_keys__ - set(manifest))
     files = manifest.get("files")
     if missing or not isinstance(files, dict) or not all(isinstance(value, str) for value in files.values()):
-        lacking = ", ".join(missing) or "files"
-        raise OutputError(f"{where}: {MANIFEST_FILE} is damaged (it lacks {lacking}); copy the bundle again")
+        missing_names = ", ".join(missing) or "files"
+        raise OutputError(f"{where}: {MANIFEST_FILE} is damaged (it lacks {missing_names}); copy the bundle again")
+
+
+def _require_noise_types(manifest: Mapping[str, object], where: str) -> None:
+    """Reject noise types that this version does not know, since its outputs would be misread."""
+    names = manifest.get("noise_types", [*_LEGACY_NOISE_TYPES])
+    known = [kind.value for kind in NoiseType]
+    if not isinstance(names, list) or not names or any(names.count(name) > 1 or name not in known for name in names):
+        raise OutputError(
+            f"{where}: its {MANIFEST_FILE} lists the noise types {names!r}; expected some of {', '.join(known)}, each "
+            "once. Use the version of clearcast that made the bundle, or a later one"
+        )
+
+
+def _out_of_range(manifest: Manifest) -> list[str]:
+    """Return the members that decide verdicts and are out of range."""
+    threshold, classifier = manifest["threshold"], manifest["judge"]
+    invalid = [] if threshold is None or 0 <= threshold <= 1 else ["threshold"]
+    if classifier and not (classifier["temperature"] > 0 and classifier.get("retake_distance", 0) >= 0):
+        invalid.append("judge")
+    return invalid

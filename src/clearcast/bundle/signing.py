@@ -81,9 +81,9 @@ def generate_keys(private: Path, public: Path) -> None:
             raise OutputError(f"{path} already exists, and a key is never overwritten; choose another name")
     key = Ed25519PrivateKey.generate()
     encoding = serialization.Encoding.PEM
-    secret = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    shared = key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
-    for path, content, mode in ((private, secret, 0o600), (public, shared, 0o644)):
+    private_pem = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    public_pem = key.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+    for path, content, mode in ((private, private_pem, 0o600), (public, public_pem, 0o644)):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
@@ -148,8 +148,8 @@ def _parse_signature(text: bytes, where: str) -> tuple[bytes, bytes]:
         content = parse_json(text)
         if not matches_type(content, SignatureContent):
             raise ValueError("expected a key and a signature")
-        found = cast(SignatureContent, content)
-        return base64.b64decode(found["key"], validate=True), base64.b64decode(found["signature"], validate=True)
+        signed = cast(SignatureContent, content)
+        return base64.b64decode(signed["key"], validate=True), base64.b64decode(signed["signature"], validate=True)
     except (ValueError, RecursionError) as error:
         raise OutputError(f"{where}: the signature is damaged ({error}); copy the bundle again") from None
 

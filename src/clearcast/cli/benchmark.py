@@ -19,7 +19,7 @@ from clearcast.cli.options import (
     with_sheet_options,
 )
 from clearcast.cli.output import console, print_line, print_warning, require_extra
-from clearcast.metrics.evidence.scores import format_count
+from clearcast.core.numbers import format_count
 
 if TYPE_CHECKING:
     from clearcast.evaluation.benchmark import BenchmarkClassifier, BenchmarkDenoiser
@@ -45,8 +45,8 @@ _STAGES = {
     "hash": "its SHA-256",
     "decode": "decode",
     "infer": "networks: noise type, verdict, denoised image",
-    "tell": "noise level, brightness, sharpness",
-    "picture": "write the denoised image",
+    "statistics": "noise level, brightness, sharpness",
+    "write": "write the denoised image",
     "row": "write the row",
 }
 
@@ -228,9 +228,9 @@ def _print_speed(
     console.print(_stage_table(speed))
     ratio = speed.decoding / speed.inspecting
     print_line(
-        f"{format_count(speed.pictures, 'image')} by {speed.model} with {format_count(speed.threads, 'thread')}: "
-        f"{speed.pictures / speed.inspecting:.1f} a second, 1/{1 / ratio:.1f} of only reading and decoding them "
-        f"({speed.pictures / speed.decoding:.1f} a second)"
+        f"{format_count(speed.images, 'image')} by {speed.model} with {format_count(speed.threads, 'thread')}: "
+        f"{speed.images / speed.inspecting:.1f} a second, 1/{1 / ratio:.1f} of only reading and decoding them "
+        f"({speed.images / speed.decoding:.1f} a second)"
     )
     memory = "" if speed.peak is None else f"; at most {speed.peak / 2**20:.0f} MB of memory"
     print_line(f"Loading the bundle took {speed.loading:.2f} s{memory}")

@@ -187,6 +187,6 @@ def verify(
         f"{manifest['trained_on']['sheet']}"
     )
     print_line(
-        f"  {found.pictures} golden samples: the same verdicts; probabilities differ by at most "
+        f"  {found.golden_samples} golden samples: the same verdicts; probabilities differ by at most "
         f"{found.largest_difference:.1g}"
     )

@@ -25,7 +25,7 @@ def print_line(message: str) -> None:
 
 def print_warning(message: str) -> None:
     """Print a warning, in yellow."""
-    console.print(f"Beware: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Warning: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def remind_to_sign(source: Path, out: Path) -> None:

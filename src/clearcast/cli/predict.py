@@ -18,19 +18,19 @@ from clearcast.cli.options import (
     read_trust_option,
 )
 from clearcast.cli.output import console, print_line, print_warning
+from clearcast.core.numbers import format_count
 from clearcast.data.sheet import SheetColumns, SheetReading
-from clearcast.metrics.evidence.scores import format_count
 from clearcast.types import Verdict
 
 if TYPE_CHECKING:
     from clearcast.inference.predict import PredictSummary
 
 
-EXIT_FAILED = 3  # exit code if --fail-on found what it names
+EXIT_FAILED = 3  # exit code if a result is one of --fail-on
 
 
 class FailOn(StrEnum):
-    """The results that end the command with exit code ``EXIT_FAILED``."""
+    """Results that end the command with exit code ``EXIT_FAILED``."""
 
     DEFECT = "defect"
     RETAKE = "retake"
@@ -38,7 +38,7 @@ class FailOn(StrEnum):
 
 
 class Engine(StrEnum):
-    """Where the inspection runs."""
+    """Engine of the inspection: this process, or Ray."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -54,7 +54,7 @@ def predict(
             metavar="SOURCE",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The results, one row an image: .csv, .jsonl or .parquet.")],
+    out: Annotated[Path, typer.Option(help="The results, one row per image: .csv, .jsonl or .parquet.")],
     resume: Annotated[bool, typer.Option("--resume", help="Continue the results if the file exists.")] = False,
     denoised: Annotated[Path | None, typer.Option(help="Folder for the denoised images.")] = None,
     denoised_format: Annotated[ImageFormat, typer.Option(help="File format of the denoised images.")] = ImageFormat.PNG,
@@ -79,13 +79,12 @@ def predict(
     noisy_column: NoisyColumnOption = SheetColumns.noisy,
     trust: TrustOption = None,
 ) -> None:
-    """Inspect images: verdict, probability and noise type, one row an image."""
+    """Inspect images: verdict, probability and noise type, one row per image."""
     from clearcast.inference.image_outputs import ImageOutputs
-    from clearcast.inference.predict import PredictRequest
-    from clearcast.inference.predict import predict_source as inspect
+    from clearcast.inference.predict import PredictRequest, predict_source
     from clearcast.inference.sources import parse_shard
 
-    wanted = fail_on or []
+    failing = fail_on or []
     request = PredictRequest(
         bundle=bundle,
         source=source,
@@ -99,21 +98,21 @@ def predict(
         root=root,
         column=noisy_column,
         reading=SheetReading(worksheet=worksheet, strip_prefix=tuple(strip_prefix or ())),
-        required_verdicts=frozenset(Verdict(each) for each in wanted if each is not FailOn.ERROR),
+        required_verdicts=frozenset(Verdict(each) for each in failing if each is not FailOn.ERROR),
         trust=read_trust_option(trust),
         console=console,
     )
-    summary = inspect(request)
+    summary = predict_source(request)
     _print_summary(summary)
     print_line(f"Results: {out}")
-    if any(summary.errors if each is FailOn.ERROR else summary.verdicts[each.value] for each in wanted):
+    if any(summary.errors if each is FailOn.ERROR else summary.verdicts[each.value] for each in failing):
         raise typer.Exit(EXIT_FAILED)
 
 
 def _print_summary(summary: "PredictSummary") -> None:
-    rate = f", {summary.pictures / summary.seconds:.1f} a second" if summary.seconds else ""
+    rate = f", {summary.images / summary.seconds:.1f} a second" if summary.seconds else ""
     already = f"; {summary.before} inspected before" if summary.before else ""
-    inspected = format_count(summary.pictures, "image")
+    inspected = format_count(summary.images, "image")
     print_line(f"{inspected} inspected by {summary.model} in {summary.seconds:.1f} s{rate}{already}")
     if summary.others.counts:
         print_line(summary.others.sentence)

@@ -15,7 +15,7 @@ from clearcast.cli.options import (
 )
 from clearcast.cli.output import console, print_line, require_extra
 from clearcast.core.console import show_progress
-from clearcast.metrics.evidence.scores import format_count
+from clearcast.core.numbers import format_count
 
 if TYPE_CHECKING:
     from clearcast.station.feedback_rows import FeedbackSummary

@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,12 +16,12 @@ from clearcast.cli.options import BundleArgument, ThreadsOption, TrustOption, re
 from clearcast.cli.output import LinePrinter
 from clearcast.core.console import escape_unprintable
 from clearcast.core.files import escape_name
-from clearcast.metrics.evidence.scores import format_count
+from clearcast.core.numbers import format_count
 from clearcast.types import Inspection
 
 if TYPE_CHECKING:
+    from clearcast.inference.alerts import AlertFunction
     from clearcast.inference.drift import DriftDetector
-
 
 _DRIFT_INTERVAL = 100  # images between two checks for drift
 
@@ -44,9 +44,7 @@ def watch(
     ] = None,
     once: Annotated[
         bool,
-        typer.Option(
-            "--once", help="Inspect the images that are there, wait half a minute for unfinished ones, and exit."
-        ),
+        typer.Option("--once", help="Inspect the existing images, wait half a minute for unfinished ones, and exit."),
     ] = False,
     threads: ThreadsOption = None,
     trust: TrustOption = None,
@@ -54,94 +52,103 @@ def watch(
     """Inspect images as they arrive in a folder, until Ctrl-C."""
     from clearcast import load
     from clearcast.bundle.archive import open_package
-    from clearcast.inference.alerts import AlertDispatcher, make_hook_alert, make_webhook_alert
+    from clearcast.inference.alerts import AlertDispatcher, HookAlert, WebhookAlert
     from clearcast.inference.arrivals import ArrivalDetector, resolve_watched_folder, trusted_file_time
-    from clearcast.inference.predict import make_drift_monitor
+    from clearcast.inference.drift import make_drift_detector
     from clearcast.inference.sinks import open_results_writer
     from clearcast.inference.watch import watch_folder as watch_folder
 
-    wanted = [make_hook_alert(hook)] if hook else []
-    wanted += [make_webhook_alert(webhook)] if webhook else []
-    counts: Counter[str] = Counter()
-
+    targets: list[AlertFunction] = [HookAlert(hook)] if hook else []
+    targets += [WebhookAlert(webhook)] if webhook else []
     watched = resolve_watched_folder(folder)
     loaded = load(bundle, threads=threads, trust=trust or None)
-    drift = make_drift_monitor(open_package(bundle, read_trust_option(trust)))
+    drift = make_drift_detector(open_package(bundle, read_trust_option(trust)))
     trusted = trusted_file_time(out)
     stop = threading.Event()
-    with _ended_by_signals(stop), LinePrinter() as printer:
-
-        def report(inspection: Inspection) -> None:
-            counts["error" if inspection.error else inspection.verdict or "no verdict"] += 1
-            printer.say(_line(inspection))
-            reporter.add(inspection)
-
-        def show(sentence: str) -> None:
-            printer.say(escape_unprintable(sentence, lines=False))
-
-        sink, known = open_results_writer(out, model=loaded.name, resume=True, live=True)
-        reporter = _DriftReporter(drift, show)
-        with sink, AlertDispatcher(wanted, lambda failure: show(f"Alert failed: {failure}")) as alarms:
-            if sink.warning:
-                show(f"Beware: {sink.warning}")
-            show(f"Watching {folder}; inspected before: {format_count(len(known), 'image')}")
-            arrivals = ArrivalDetector(watched, known, trusted=trusted, tell=show)
-            repeats = watch_folder(loaded, arrivals, sink, alarms, stop=stop, once=once, on_inspection=report)
-        reporter.report()
-        if repeats:
-            show(f"{format_count(repeats, 'image')} identical to the previous one; is the camera frozen?")
-        show(f"Results: {out} ({', '.join(f'{count} {name}' for name, count in counts.items()) or 'nothing new'})")
+    with _stopped_by_signals(stop), LinePrinter() as printer:
+        reporter = _WatchReporter(printer, drift)
+        writer, inspected = open_results_writer(out, model=loaded.name, resume=True, live=True)
+        with writer, AlertDispatcher(targets, lambda failure: reporter.show(f"Alert failed: {failure}")) as alerts:
+            if writer.warning:
+                reporter.show(f"Warning: {writer.warning}")
+            reporter.show(f"Watching {folder}; inspected before: {format_count(len(inspected), 'image')}")
+            arrivals = ArrivalDetector(watched, inspected, trusted=trusted, report=reporter.show)
+            repeats = watch_folder(loaded, arrivals, writer, alerts, stop=stop, once=once, on_inspection=reporter.add)
+        reporter.finish(out, repeats)
 
 
-class _DriftReporter:
-    """Reports drift when it begins, changes or ends; ``drift`` is None for a bundle without a drift reference."""
+class _WatchReporter:
+    """Reporter of the watch: one line per inspection, drift when it begins, changes or ends, and a summary.
 
-    def __init__(self, drift: "DriftDetector | None", show: Callable[[str], None]) -> None:
+    Args:
+        printer: prints lines without blocking.
+        drift: the bundle's drift detector; None for a bundle without a drift reference.
+    """
+
+    def __init__(self, printer: LinePrinter, drift: "DriftDetector | None") -> None:
+        self._printer = printer
         self._drift = drift
-        self._show = show
-        self._count = 0
-        self._reported: list[str] = []  # the measures that drift, without values, which change with every image
+        self._counts: Counter[str] = Counter()
+        self._drifting: list[str] = []  # the metrics that drift, without values, which change with every image
+
+    def show(self, sentence: str) -> None:
+        """Print a sentence as one line."""
+        self._printer.say(escape_unprintable(sentence, lines=False))
 
     def add(self, inspection: Inspection) -> None:
-        """Add one image; check for drift at intervals."""
+        """Print one inspection and count it; check for drift at intervals."""
+        self._counts["error" if inspection.error else inspection.verdict or "no verdict"] += 1
+        self._printer.say(_format_inspection(inspection))
         if self._drift:
             self._drift.add(inspection)
-            self._count += 1
-            if self._count % _DRIFT_INTERVAL == 0:
-                self.report()
+            if self._counts.total() % _DRIFT_INTERVAL == 0:
+                self._report_drift()
 
-    def report(self) -> None:
+    def finish(self, out: Path, repeats: int) -> None:
+        """Print the summary.
+
+        Args:
+            out: the results file.
+            repeats: images that equal the previous one.
+        """
+        self._report_drift()
+        if repeats:
+            self.show(f"{format_count(repeats, 'image')} identical to the previous one; is the camera frozen?")
+        counts = ", ".join(f"{count} {name}" for name, count in self._counts.items())
+        self.show(f"Results: {out} ({counts or 'nothing new'})")
+
+    def _report_drift(self) -> None:
         """Report the drift if it is not the one reported last."""
         sentences = self._drift.sentences() if self._drift else []
-        measures = [sentence.partition(":")[0] for sentence in sentences]
-        if measures != self._reported:
-            self._reported = measures
+        drifting = [sentence.partition(":")[0] for sentence in sentences]
+        if drifting != self._drifting:
+            self._drifting = drifting
             for sentence in sentences:
-                self._show(f"Beware: {sentence}")
+                self.show(f"Warning: {sentence}")
             if not sentences:
-                self._show("No more drift: the images are again like those that the bundle was measured on.")
+                self.show("No more drift: the images are again like those that the bundle was measured on.")
 
 
-def _line(inspection: Inspection) -> str:
+def _format_inspection(inspection: Inspection) -> str:
     if inspection.error:
         return escape_unprintable(inspection.error, lines=False)
-    chance = "" if inspection.p_defect is None else f", defect with probability {inspection.p_defect:.3f}"
+    probability = "" if inspection.p_defect is None else f", defect with probability {inspection.p_defect:.3f}"
     name = escape_unprintable(escape_name(inspection.path), lines=False)
-    return f"{name}: {inspection.verdict or 'no verdict'}{chance}, noise {inspection.noise_type}"
+    return f"{name}: {inspection.verdict or 'no verdict'}{probability}, noise {inspection.noise_type}"
 
 
 @contextmanager
-def _ended_by_signals(stop: threading.Event) -> Iterator[None]:
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
     """Set ``stop`` on SIGINT or SIGTERM; a second one ends the program at once.
 
     SIGHUP (the terminal is closed) is ignored, since images keep arriving.
     """
 
-    def end(number: int, _: FrameType | None) -> None:
+    def stop_once(number: int, _: FrameType | None) -> None:
         stop.set()
         signal.signal(number, before[signal.Signals(number)])
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop_once) for number in (signal.SIGINT, signal.SIGTERM)}
     if sys.platform != "win32":
         before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: None)  # not SIG_IGN: hooks would inherit it
     try:

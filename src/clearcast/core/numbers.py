@@ -114,3 +114,12 @@ def sigmoid(log_odds: float | _Floats) -> float | _Floats:
     odds = np.exp(-np.abs(values))  # of the less likely outcome, so that exp never overflows
     found = np.where(values > 0, 1 / (1 + odds), odds / (1 + odds))
     return found if isinstance(log_odds, np.ndarray) else float(found)
+
+
+def format_count(number: int, noun: str) -> str:
+    """Format a count of a noun whose plural ends in s.
+
+    >>> format_count(1, "part"), format_count(1200, "image")
+    ('1 part', '1,200 images')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

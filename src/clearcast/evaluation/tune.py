@@ -19,7 +19,7 @@ from clearcast.bundle.signing import TrustedSigners
 from clearcast.core.console import show_progress
 from clearcast.core.errors import OutputError, RecipeError
 from clearcast.core.evidence_schema import Evidence, Stage
-from clearcast.core.numbers import log_odds, sigmoid
+from clearcast.core.numbers import format_count, log_odds, sigmoid
 from clearcast.inference.decision import DecisionRule, read_decision_rule
 from clearcast.inference.drift_statistics import REFERENCE_FILE, parse_drift_reference
 from clearcast.inference.verification import GOLDEN_FILE, read_golden_samples
@@ -30,7 +30,6 @@ from clearcast.metrics.evidence.scores import (
     VERDICT_STAGES,
     DecisionPolicy,
     StageScores,
-    format_count,
     format_limit,
     read_stage_scores,
 )

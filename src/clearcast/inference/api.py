@@ -14,7 +14,7 @@ from clearcast.types import Inspection
 
 
 class Bundle:
-    """A loaded bundle, ready to inspect images; see ``clearcast.load``.
+    """Loaded bundle, ready to inspect images; see ``clearcast.load``.
 
     Attributes:
         name: the bundle's name and the first characters of its fingerprint, as in the results.
@@ -56,15 +56,15 @@ class Bundle:
             worksheet: of a workbook as source; None: the first one that has the column.
             strip_prefix: prefixes to remove from the paths of a sheet as source.
             restored: include the denoised image in each inspection.
-            evidence: include the log-odds of defect by place in each inspection.
+            evidence: include the log-odds of defect by position in each inspection.
 
         Raises:
             SourceError: the source does not exist, or has no images.
             SheetError: the source is a sheet that cannot be read.
         """
         reading = SheetReading(worksheet=worksheet, strip_prefix=tuple(strip_prefix))
-        found = iterate_source(source, recursive=recursive, shard=shard, root=root, column=column, reading=reading)
-        return inspect_images(self.inspector, found, workers=self.threads, restored=restored, evidence=evidence)
+        items = iterate_source(source, recursive=recursive, shard=shard, root=root, column=column, reading=reading)
+        return inspect_images(self.inspector, items, workers=self.threads, denoise=restored, evidence=evidence)
 
     def __repr__(self) -> str:
         return f"<clearcast bundle {self.name}>"

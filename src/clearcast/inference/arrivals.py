@@ -1,4 +1,4 @@
-"""New images of a watched folder: detects them, and waits until they are complete.
+"""Arrival detection: finds new images in a watched folder, and waits until they are complete.
 
 The results file tells which files were inspected, by name, size and modification time. A file without a matching row is
 new, also under a known name, since cameras restart their numbering and overwrite files. A file that was only touched is
@@ -105,35 +105,35 @@ class ArrivalDetector:
 
     Args:
         folder: the watched folder.
-        known: index of the files inspected before.
-        waiting: rule for when an image counts as complete.
+        inspected: index of the files inspected before.
+        rule: rule for when an image counts as complete.
         clock: monotonic clock in seconds.
         trusted: see ``trusted_file_time``.
-        tell: called with messages for the user.
+        report: called with messages for the user.
     """
 
     def __init__(
         self,
         folder: Path,
-        known: InspectedIndex,
-        waiting: CompletionRule = CompletionRule(),
+        inspected: InspectedIndex,
+        rule: CompletionRule = CompletionRule(),
         clock: Callable[[], float] = time.monotonic,
         *,
         trusted: int = 0,
-        tell: MessageFunction = lambda _: None,
+        report: MessageFunction = lambda _: None,
     ) -> None:
         self._folder = folder
-        self._known = known
-        self._rule = waiting
+        self._inspected = inspected
+        self._rule = rule
         self._clock = clock
         self._trusted = trusted
-        self._tell = tell
+        self._report = report
         self._pending: dict[str, _PendingFile] = {}
         self._unchanged = NameSet()  # files with a row, by name and stat when that was verified
         self._unsettled: set[str] = set()  # names that were reported as rewritten again and again
         self._lost: list[Inspection] = []
-        self._heads = _HeadCache()
-        self._other_types = _OtherTypesNotice(tell)
+        self._first_bytes = _FirstBytesCache()
+        self._other_types = _OtherTypesNotice(report)
 
     @property
     def pending(self) -> int:
@@ -144,40 +144,41 @@ class ArrivalDetector:
         """List the images that should be complete by now; reused names come first, as they may be overwritten again."""
         now = self._clock()
         others = OtherFileCounts()
-        found = folder_items(self._folder, others=others, heads=self._heads)
+        items = folder_items(self._folder, others=others, read_head=self._first_bytes)
         before, self._pending = self._pending, {}
-        for item in found:
+        for item in items:
             if file := self._update(item, before.pop(item.name, None), now):
                 self._pending[item.name] = file
         for removed in before.values():
-            self._add_lost(removed)
-        self._heads.evict()
-        self._other_types.report(others)
+            self._lose(removed)
+        self._first_bytes.evict()
+        self._other_types.update(others)
         due = [file.item for file in list(self._pending.values()) if self._is_due(file, now)]
-        return sorted(due, key=lambda item: item.name not in self._known)
+        return sorted(due, key=lambda item: item.name not in self._inspected)
 
-    def take(self, inspection: Inspection) -> bool:
-        """Whether an inspection is final; it is not if the image cannot be decoded but may still be incomplete."""
+    def accept(self, inspection: Inspection) -> bool:
+        """Accept an inspection as final; returns False if the image cannot be decoded, but may still be incomplete."""
         file = self._pending[inspection.path]
         state = _state_of(inspection)
         is_complete = not inspection.error or inspection.pixels is not None
         if not is_complete and not (file.failed and state == file.stat.state):
             file.failed = inspection
             return False
-        self._known.add(inspection.path, state, inspection.sha256)
+        self._inspected.add(inspection.path, state, inspection.sha256)
         if state == file.stat.state:  # otherwise the file was replaced; the next poll checks it again
-            self._unchanged.add(_key(file.item.name, file.stat))
+            self._unchanged.add(_state_key(file.item.name, file.stat))
         del self._pending[inspection.path]
         return True
 
-    def take_lost(self) -> list[Inspection]:
+    def pop_lost(self) -> list[Inspection]:
         """Return the errors of images that were overwritten or removed before they were complete; they are final."""
         lost, self._lost = self._lost, []
         return lost
 
-    def _add_lost(self, file: _PendingFile) -> None:
+    def _lose(self, file: _PendingFile) -> None:
+        """Keep the error of an image that was overwritten or removed, if it had one."""
         if file.failed:
-            self._known.add(file.failed.path, _state_of(file.failed), file.failed.sha256)
+            self._inspected.add(file.failed.path, _state_of(file.failed), file.failed.sha256)
             self._lost.append(file.failed)
 
     def _update(self, item: SourceItem, before: _PendingFile | None, now: float) -> _PendingFile | None:
@@ -186,10 +187,10 @@ class ArrivalDetector:
         if before and before.stat == stat:
             return before
         if before and before.failed and not (stat and is_same_image_continued(before.failed, item, stat.state)):
-            self._add_lost(before)
+            self._lose(before)
         if stat is None:  # renamed or moved since the folder was listed
             return None
-        key = _key(item.name, stat)
+        key = _state_key(item.name, stat)
         if key in self._unchanged:
             return None
         has_row = self._has_row(item.name, stat)
@@ -202,17 +203,17 @@ class ArrivalDetector:
     def _has_row(self, name: str, stat: _Stat) -> bool:
         """Whether there is a row of this name with this size and time, or without any."""
         state = stat.state
-        if state is None or self._known.is_stateless(name):
-            return name in self._known
-        return self._known.has_state(name, state)
+        if state is None or self._inspected.is_stateless(name):
+            return name in self._inspected
+        return self._inspected.has_state(name, state)
 
     def _is_due(self, file: _PendingFile, now: float) -> bool:
         settle = max(self._rule.settle, _COARSE_SETTLE) if file.stat.is_coarse else self._rule.settle
         due = now - file.unchanged_since >= settle + (self._rule.patience if file.failed else 0)
         if not due and not self._never_settles(file, now):
             return False
-        if file.compare and self._has_known_bytes(file):
-            self._unchanged.add(_key(file.item.name, file.stat))
+        if file.compare and self._has_inspected_bytes(file):
+            self._unchanged.add(_state_key(file.item.name, file.stat))
             del self._pending[file.item.name]
             return False
         return True
@@ -223,23 +224,23 @@ class ArrivalDetector:
             return False
         if name not in self._unsettled:
             self._unsettled.add(name)
-            self._tell(
+            self._report(
                 f"{name}: is overwritten repeatedly before it can be inspected, so images are missed; configure the "
                 "camera to use a new name for each image"
             )
         return True
 
-    def _has_known_bytes(self, file: _PendingFile) -> bool:
+    def _has_inspected_bytes(self, file: _PendingFile) -> bool:
         if file.stat.size is None:
             return True  # the name has a row, and the file cannot be read
         try:
             data = file.item.read()
         except PictureError:
             return False
-        return isinstance(data, bytes) and self._known.has_content(file.item.name, hashlib.sha256(data).hexdigest())
+        return isinstance(data, bytes) and self._inspected.has_content(file.item.name, hashlib.sha256(data).hexdigest())
 
 
-class _HeadCache:
+class _FirstBytesCache:
     """Cache of the first bytes of unchanged files, so that not every poll opens them."""
 
     def __init__(self) -> None:
@@ -257,24 +258,24 @@ class _HeadCache:
 
 
 class _OtherTypesNotice:
-    """Reports files of other types when they appear, not at each poll."""
+    """Notice of files of other types, given when they appear and not at each poll."""
 
-    def __init__(self, tell: MessageFunction) -> None:
-        self._tell = tell
+    def __init__(self, report: MessageFunction) -> None:
+        self._report = report
         self._reported: set[str] = set()
         self._before: set[str] = set()
 
-    def report(self, others: OtherFileCounts) -> None:
+    def update(self, others: OtherFileCounts) -> None:
         """Report new types; those that are gone at the next poll, such as incomplete copies, are not reported."""
         lasting = set(others.counts) & self._before - self._reported
         self._before = set(others.counts)
         if lasting:
             self._reported |= lasting
             counts = Counter({kind: others.counts[kind] for kind in lasting})
-            self._tell(f"Files of other kinds are left out: {format_file_kinds(counts)}")
+            self._report(f"Files of other kinds are left out: {format_file_kinds(counts)}")
 
 
-def _key(name: str, stat: _Stat) -> str:
+def _state_key(name: str, stat: _Stat) -> str:
     return f"{name}\0{stat.size}\0{stat.written}\0{stat.changed}"
 
 

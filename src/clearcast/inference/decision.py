@@ -37,7 +37,7 @@ class DecisionRule:
             ModelOutputError: it is not a probability.
 
         >>> rule = DecisionRule(threshold=0.5, retake_distance=1.0)
-        >>> [rule.verdict(chance).value for chance in (0.0, 0.2, 0.3, 0.7, 0.8, 1.0)]
+        >>> [rule.verdict(p).value for p in (0.0, 0.2, 0.3, 0.7, 0.8, 1.0)]
         ['ok', 'ok', 'retake', 'retake', 'defect', 'defect']
         """
         require_probability("p_defect", p_defect)
@@ -49,7 +49,7 @@ class DecisionRule:
     def retake_range(self) -> tuple[float, float] | None:
         """The probabilities of defect, 0..1, between which the verdict is retake; None if it never is.
 
-        >>> [round(chance, 3) for chance in DecisionRule(threshold=0.5, retake_distance=1.0).retake_range]
+        >>> [round(p, 3) for p in DecisionRule(threshold=0.5, retake_distance=1.0).retake_range]
         [0.269, 0.731]
         """
         if not self.retake_distance:

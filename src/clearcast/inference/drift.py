@@ -1,4 +1,4 @@
-"""Drift monitoring: compare the images of a run with those that the bundle was measured on."""
+"""Drift detector: compares the images of a run with those that the bundle was measured on."""
 
 import random
 from collections import Counter
@@ -7,23 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clearcast.bundle.archive import BundlePackage
 from clearcast.inference.drift_statistics import (
+    REFERENCE_FILE,
     DistributionShift,
     DriftReference,
     arcsine_interval,
     detect_shift,
     has_share_shifted,
+    parse_drift_reference,
 )
 from clearcast.noise import noise_types_with_level
 from clearcast.noise.registry import NoiseType
 from clearcast.types import Inspection, Verdict
 
-_KEPT = 1000  # size of the uniform sample of images whose numbers are kept
+_SAMPLE_SIZE = 1000  # images in the uniform sample whose metrics are kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class _MetricText:
-    """Texts for a metric. ``scale``: factor to ``unit``. ``least``: smallest spread, before that factor."""
+    """Texts for a metric. ``scale``: factor to ``unit``. ``min_spread``: lower bound of the spread, unscaled."""
 
     title: str
     higher: str
@@ -32,7 +35,7 @@ class _MetricText:
     unit: str = ""
     scale: float = 1.0
     digits: int = 0
-    least: float
+    min_spread: float
 
 
 _METRICS = {
@@ -42,14 +45,14 @@ _METRICS = {
         higher="are brighter than",
         lower="are darker than",
         advice="check the lamp and the camera's exposure",
-        least=1.0,
+        min_spread=1.0,
     ),
     "sharpness": _MetricText(
         title="Sharpness (variance of the Laplacian)",
         higher="are sharper than",
         lower="are more blurred than",
         advice="check focus, lens and distance, and whether the camera vibrates",
-        least=1.0,
+        min_spread=1.0,
     ),
     "sigma": _MetricText(
         title="Gaussian noise",
@@ -58,7 +61,7 @@ _METRICS = {
         higher="with Gaussian noise have more of it than",
         lower="with Gaussian noise have less of it than",
         advice="check the light and the camera's gain",
-        least=1 / 255,
+        min_spread=1 / 255,
     ),
     "density": _MetricText(
         title="Salt and pepper",
@@ -68,7 +71,7 @@ _METRICS = {
         higher="with salt and pepper have more of it than",
         lower="with salt and pepper have less of it than",
         advice="check the camera and its cable",
-        least=0.005,
+        min_spread=0.005,
     ),
     "p_defect": _MetricText(
         title="Probability of defect",
@@ -76,10 +79,19 @@ _METRICS = {
         higher="have a higher one than",
         lower="have a lower one than",
         advice="inspect some of these parts by eye",
-        least=0.02,
+        min_spread=0.02,
     ),
 }
-_OF_TYPE = {kind.estimate.name: kind for kind in noise_types_with_level()}  # only images of that type count
+_NOISE_TYPE_OF_METRIC = {
+    kind.estimate.name: kind for kind in noise_types_with_level()
+}  # only images of that noise type count
+
+
+def make_drift_detector(package: BundlePackage) -> "DriftDetector | None":
+    """Create the drift detector of a bundle; None if the bundle has no drift reference."""
+    if REFERENCE_FILE not in package.names():
+        return None
+    return DriftDetector(parse_drift_reference(package.read(REFERENCE_FILE), str(package.path)))
 
 
 class DriftDetector:
@@ -87,12 +99,12 @@ class DriftDetector:
 
     Args:
         reference: the bundle's.
-        seed: of the random sample of images whose numbers are kept.
+        seed: of the random sample of images whose metrics are kept.
     """
 
     def __init__(self, reference: DriftReference, *, seed: int = 0) -> None:
         self._reference = reference
-        self._kept: dict[str, list[float]] = {name: [] for name in _METRICS}
+        self._samples: dict[str, list[float]] = {name: [] for name in _METRICS}
         self._counts = Counter[str]()
         self._noise_types = Counter[NoiseType]()
         self._verdicts = Counter[Verdict]()
@@ -105,9 +117,9 @@ class DriftDetector:
         if inspection.verdict:
             self._verdicts[inspection.verdict] += 1
         for name in _METRICS:
-            value = _metric(name, inspection)
+            value = _metric_value(name, inspection)
             if value is not None:
-                self._keep(name, value)
+                self._add_to_sample(name, value)
 
     def sentences(self) -> list[str]:
         """Return what changed, by how much and what to check, in one or two sentences each; empty without a change."""
@@ -123,91 +135,93 @@ class DriftDetector:
             )
         return changes
 
-    def _keep(self, name: str, value: float) -> None:
+    def _add_to_sample(self, name: str, value: float) -> None:
         """Keep each image of the run with the same probability (Vitter 1985, algorithm R)."""
-        kept = self._kept[name]
+        sample = self._samples[name]
         self._counts[name] += 1
-        if len(kept) < _KEPT:
-            kept.append(value)
+        if len(sample) < _SAMPLE_SIZE:
+            sample.append(value)
             return
-        place = self._rng.randrange(self._counts[name])
-        if place < _KEPT:
-            kept[place] = value
+        index = self._rng.randrange(self._counts[name])
+        if index < _SAMPLE_SIZE:
+            sample[index] = value
 
     def _metric_changes(self) -> Iterator[str]:
         for name, text in _METRICS.items():
-            known = self._reference["numbers"].get(name)
-            if known and not (name == "p_defect" and self._verdict_changes()):
-                parts = None if name in _OF_TYPE else self._parts  # noise varies from image to image
-                if shift := detect_shift(np.array(self._kept[name]).round(6), known, text.least, parts):
-                    yield f"{text.title}: {_describe(shift, text, self._referenced)}; {text.advice}."
+            reference = self._reference["numbers"].get(name)
+            if reference and not (name == "p_defect" and self._verdict_changes()):
+                # Noise varies from image to image, not from part to part.
+                parts = None if name in _NOISE_TYPE_OF_METRIC else self._reference_parts
+                if shift := detect_shift(np.array(self._samples[name]).round(6), reference, text.min_spread, parts):
+                    yield f"{text.title}: {_describe_shift(shift, text, self._reference_description)}; {text.advice}."
 
     def _noise_changes(self) -> str:
-        counts, known = self._noise_types, self._reference["noise_types"]
+        counts, reference = self._noise_types, self._reference["noise_types"]
         changed = [
             kind
             for kind in NoiseType
-            if has_share_shifted(counts[kind], counts.total(), known.get(kind, 0.0), self._pictures)
+            if has_share_shifted(counts[kind], counts.total(), reference.get(kind, 0.0), self._reference_images)
         ]
         if not changed:
             return ""
-        shares = [f"{_share_text(counts[kind], counts.total())} {kind.display_name.lower()}" for kind in changed]
-        before = [f"{known.get(kind, 0.0):.0%}" for kind in changed]
+        shares = [f"{_format_share(counts[kind], counts.total())} {kind.display_name.lower()}" for kind in changed]
+        before = [f"{reference.get(kind, 0.0):.0%}" for kind in changed]
         listed = ", ".join(f"{now} instead of {then}" for now, then in zip(shares, before, strict=True))
         return f"Noise types: {listed}; check what disturbs the camera, unless you selected such images."
 
     def _verdict_changes(self) -> str:
-        counts, known = self._verdicts, self._reference["verdicts"]
-        if not known:
+        counts, reference = self._verdicts, self._reference["verdicts"]
+        if not reference:
             return ""
-        referenced = self._parts or self._pictures
+        reference_size = self._reference_parts or self._reference_images
         changed = [
-            f"{_share_text(counts[verdict], counts.total())} {verdict} instead of {known.get(verdict, 0.0):.0%}"
+            f"{_format_share(counts[verdict], counts.total())} {verdict} instead of {reference.get(verdict, 0.0):.0%}"
             for verdict in (Verdict.DEFECT, Verdict.RETAKE)
-            if has_share_shifted(counts[verdict], counts.total(), known.get(verdict, 0.0), referenced)
+            if has_share_shifted(counts[verdict], counts.total(), reference.get(verdict, 0.0), reference_size)
         ]
         if not changed:
             return ""
         return (
-            f"Verdicts: {', '.join(changed)} of {self._referenced}; inspect some of these parts by eye, unless you "
-            "expected that."
+            f"Verdicts: {', '.join(changed)} of {self._reference_description}; inspect some of these parts by eye, "
+            "unless you expected that."
         )
 
     @property
-    def _pictures(self) -> int:
+    def _reference_images(self) -> int:
         return self._reference["numbers"]["brightness"]["count"]
 
     @property
-    def _parts(self) -> int | None:
+    def _reference_parts(self) -> int | None:
         return self._reference.get("parts")
 
     @property
-    def _referenced(self) -> str:
+    def _reference_description(self) -> str:
         tested = self._reference["pictures"] == "test"
         return f"those that the model was {'measured' if tested else 'trained'} on"
 
 
-def _metric(name: str, inspection: Inspection) -> float | None:
+def _metric_value(name: str, inspection: Inspection) -> float | None:
     if name == "p_defect":
         return inspection.p_defect
-    if inspection.looks is None or _OF_TYPE.get(name, inspection.noise_type) != inspection.noise_type:
+    if inspection.looks is None or _NOISE_TYPE_OF_METRIC.get(name, inspection.noise_type) != inspection.noise_type:
         return None
     value: float | None = getattr(inspection.looks, name)
     return value
 
 
-def _describe(shift: DistributionShift, text: _MetricText, referenced: str) -> str:
-    now, then = (
-        [f"{text.scale * value:.{text.digits}f}" for value in quantiles] for quantiles in (shift.now, shift.then)
+def _describe_shift(shift: DistributionShift, text: _MetricText, reference: str) -> str:
+    current, before = (
+        [f"{text.scale * value:.{text.digits}f}" for value in quantiles]
+        for quantiles in (shift.quartiles, shift.reference_quartiles)
     )
-    if abs(shift.moved) < shift.spreads / 2:
-        return f"the middle half lies from {now[0]} to {now[2]}, not from {then[0]} to {then[2]}{text.unit}"
-    up = shift.moved > 0
-    share, compared = (shift.above, text.higher) if up else (shift.below, text.lower)
-    middle = f"{now[1]} instead of {then[1]}{text.unit} in the middle"
-    return f"{middle}; {share:.0%} of the images {compared} 95% of {referenced}"
+    if abs(shift.signed_distance) < shift.distance / 2:
+        return f"the middle half lies from {current[0]} to {current[2]}, not from {before[0]} to {before[2]}{text.unit}"
+    higher = shift.signed_distance > 0
+    share, compared = (shift.above, text.higher) if higher else (shift.below, text.lower)
+    middle = f"{current[1]} instead of {before[1]}{text.unit} in the middle"
+    return f"{middle}; {share:.0%} of the images {compared} 95% of {reference}"
 
 
-def _share_text(count: int, pictures: int) -> str:
-    low, high = arcsine_interval(count / pictures, pictures)
-    return f"{count / pictures:.0%} ({low:.0%} to {high:.0%})"
+def _format_share(count: int, images: int) -> str:
+    low, high = arcsine_interval(count / images, images)
+    return f"{count / images:.0%} ({low:.0%} to {high:.0%})"

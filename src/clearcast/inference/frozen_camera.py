@@ -1,12 +1,12 @@
-"""Detection of repeated images, which a frozen camera delivers under new names."""
+"""Detection of a frozen camera, which delivers the same image repeatedly under new names."""
 
 import re
 from dataclasses import replace
 
 from clearcast.types import Inspection
 
-_ALLOWED = 2  # equal images in a row within one series: one that is sent again, or the first frame of two cameras
-_ALLOWED_UNNAMED = 9  # outside a series: people copy images, but not so often
+_MAX_EQUAL = 2  # equal images in a row within one series: one that is sent twice, or the first frame of two cameras
+_MAX_EQUAL_OUTSIDE = 9  # outside a series: people copy images, but not so often
 _COUNTER = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{4,}|[0-9]+", re.IGNORECASE)  # a number, a time, a hash
 
 
@@ -22,8 +22,8 @@ class RepeatDetector:
 
     def __init__(self) -> None:
         self.total = 0
-        self._pixels: str | None = None
-        self._series = ""
+        self._previous_pixels: str | None = None
+        self._previous_series = ""
         self._equal = 0  # images in a row
         self._equal_in_series = 0
 
@@ -38,12 +38,12 @@ class RepeatDetector:
             Its position in the run of equal images, from 1, if the camera seems frozen; else None.
         """
         series = _COUNTER.sub("0", name)
-        same = pixels is not None and pixels == self._pixels
-        self._equal = self._equal + 1 if same else 1
-        self._equal_in_series = self._equal_in_series + 1 if same and series == self._series else 1
-        self._pixels, self._series = pixels, series
-        self.total += same
-        frozen = self._equal_in_series > _ALLOWED or self._equal > _ALLOWED_UNNAMED
+        is_equal = pixels is not None and pixels == self._previous_pixels
+        self._equal = self._equal + 1 if is_equal else 1
+        self._equal_in_series = self._equal_in_series + 1 if is_equal and series == self._previous_series else 1
+        self._previous_pixels, self._previous_series = pixels, series
+        self.total += is_equal
+        frozen = self._equal_in_series > _MAX_EQUAL or self._equal > _MAX_EQUAL_OUTSIDE
         return self._equal if frozen else None
 
     def check(self, inspection: Inspection) -> Inspection:

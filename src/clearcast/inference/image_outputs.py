@@ -1,4 +1,4 @@
-"""Heat maps: the evidence of a defect, drawn over the image."""
+"""Image outputs of an inspection: denoised images and heat maps, their file names, and the errors of writing them."""
 
 import errno
 import hashlib
@@ -23,45 +23,11 @@ from clearcast.core.files import has_image_suffix, replace_file
 from clearcast.inference.sources.folders import is_pattern, pattern_enters
 from clearcast.types import Inspection
 
-_FAINT, _SURE = 1.0, 4.0  # log-odds above the image's mean at which the colour begins, and is full
-_OPAQUE = 0.6  # opacity of the full colour
-_BAND = 256  # rows coloured at a time, so that large images need little memory
-
-
-def scale_evidence(evidence: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Return the evidence relative to its mean, scaled to 0..1 and resized: float32 (height, width).
-
-    Args:
-        evidence: float32 (h, w), log-odds of defect by place.
-        height, width: of the image in pixels.
-    """
-    over = np.clip((evidence - evidence.mean() - _FAINT) / (_SURE - _FAINT), 0, 1)
-    return np.asarray(cv2.resize(over, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def draw_heat_map(image: ImageArray, evidence: NDArray[np.float32]) -> ImageArray:
-    """Return the image in grey with the heat map in red to yellow: uint8 (height, width, 3) in RGB order.
-
-    Args:
-        image: uint8 (height, width) or (height, width, 3).
-        evidence: float32 (h, w), log-odds of defect by place.
-    """
-    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    heat = scale_evidence(evidence, *grey.shape[:2])
-    drawn = np.empty((*grey.shape, 3), np.uint8)
-    for top in range(0, grey.shape[0], _BAND):
-        rows = slice(top, top + _BAND)
-        drawn[rows] = _blend(grey[rows], heat[rows])
-    return drawn
-
-
-def _blend(grey: ImageArray, heat: NDArray[np.float32]) -> NDArray[np.float32]:
-    colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_AUTUMN)[..., ::-1]  # OpenCV's are BGR
-    share = _OPAQUE * heat[..., None]
-    return np.asarray(np.rint((1 - share) * grey[..., None] + share * colours), np.float32)
-
-
-_MAX_BYTES = 255  # of UTF-8 in a name, on nearly all file systems
+_HEATMAP_SUFFIX = ".jpg"
+_MIN_HEAT, _MAX_HEAT = 1.0, 4.0  # log-odds above the image's mean at which the colour begins, and is full
+_MAX_OPACITY = 0.6  # of the full colour
+_ROWS_AT_A_TIME = 256  # rows coloured at a time, so that large images need little memory
+_MAX_NAME_BYTES = 255  # of UTF-8 in a name, on nearly all file systems
 _HASH_DIGITS = 10
 _NO_SUFFIX = ".file"
 _FORBIDDEN = re.compile(
@@ -74,6 +40,160 @@ _FORBIDDEN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_SINGLE_FILE_ERRORS = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})  # names that a file system rejects
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOutputs:
+    """Folders of image outputs; None: not written.
+
+    Attributes:
+        denoised: folder of the denoised images.
+        suffix: of the denoised images, such as ``.png``.
+        heatmaps: folder of the heat maps: JPEGs drawn over the denoised images or, if there are none, over the noisy
+            images.
+    """
+
+    denoised: Path | None = None
+    suffix: str = ".png"
+    heatmaps: Path | None = None
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders that are set."""
+        return [folder for folder in (self.denoised, self.heatmaps) if folder]
+
+    def require_free(self, source: Path, *, resume: bool) -> None:
+        """Check that outputs neither overwrite files nor are inspected as inputs.
+
+        Args:
+            source: of the images; it need not be a folder, and may be a pattern.
+            resume: whether the folders may contain outputs of earlier runs.
+
+        Raises:
+            OutputError: a folder lies within the source, is given twice, or is not empty.
+        """
+        if self.denoised and self.heatmaps and self.denoised.resolve() == self.heatmaps.resolve():
+            raise OutputError(f"{self.denoised}: given for denoised images and for heat maps; choose two folders")
+        for folder in self.folders:
+            if _is_inside(folder, source):
+                raise OutputError(f"{folder} lies within {source}, which is inspected; choose a folder outside")
+            if folder.exists() and not folder.is_dir():
+                raise OutputError(f"{folder}: not a folder; choose a folder for the images")
+            if not resume and folder.exists() and any(folder.iterdir()):
+                raise OutputError(f"{folder} is not empty; choose another folder, or continue a run with --resume")
+
+
+def _is_inside(folder: Path, source: Path) -> bool:
+    if is_pattern(str(source)) and not source.exists():
+        return pattern_enters(source, folder)
+    return folder.resolve().is_relative_to(source.resolve())
+
+
+class ImageOutputWriter:
+    """Writer of image outputs, named by ``image_output_path``; thread-safe."""
+
+    def __init__(self, outputs: ImageOutputs) -> None:
+        self.failures = _WriteFailures()
+        self._outputs = outputs
+        self._folds_names = cache(_make_folder)
+
+    def __call__(self, inspection: Inspection, key: str) -> Inspection:
+        """Write the outputs of an inspection; returns it with the paths of its images instead of the arrays.
+
+        An image that cannot be written, such as one too large for JPEG, is counted in ``failures``; the verdict stays.
+
+        Args:
+            inspection: with the requested images, unless it has an error.
+            key: of its item; it determines the names of the images.
+
+        Raises:
+            OutputError: nothing can be written there any more, such as on a full disk.
+        """
+        return replace(
+            inspection,
+            restored=None,
+            evidence=None,
+            picture=None,
+            denoised=self._write_denoised(inspection, key),
+            heatmap=self._write_heat_map(inspection, key),
+        )
+
+    def _write_denoised(self, inspection: Inspection, key: str) -> str | None:
+        folder, denoised = self._outputs.denoised, inspection.restored
+        if folder is None or denoised is None:
+            return None
+        with self.failures.counting(inspection.path):
+            data = imaging.encode_image(denoised, self._outputs.suffix)
+            return self._write(folder, self._outputs.suffix, inspection, key, data)
+        return None
+
+    def _write_heat_map(self, inspection: Inspection, key: str) -> str | None:
+        folder, evidence = self._outputs.heatmaps, inspection.evidence
+        background = inspection.picture if inspection.restored is None else inspection.restored
+        if folder is None or evidence is None or background is None:
+            return None
+        with self.failures.counting(inspection.path):
+            heat_map = imaging.shrink_to_fit(draw_heat_map(background, evidence), _HEATMAP_SUFFIX)
+            data = imaging.encode_image(heat_map, _HEATMAP_SUFFIX)
+            return self._write(folder, _HEATMAP_SUFFIX, inspection, key, data)
+        return None
+
+    def _write(self, folder: Path, suffix: str, inspection: Inspection, key: str, data: bytes) -> str:
+        """Write an image, replacing that of an earlier run; returns its path, with the folder."""
+        is_file = inspection.sha256 is not None
+        path = folder / image_output_path(key, suffix, is_file=is_file, folds=self._folds_names(folder))
+        with replace_file(path) as temporary:
+            temporary.write_bytes(data)
+        return path.as_posix()
+
+
+def _make_folder(folder: Path) -> bool:
+    """Create a folder; returns whether it ignores case in names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return ignores_name_case(folder)
+
+
+class _WriteFailures:
+    """Counter of images that could not be written; thread-safe.
+
+    Attributes:
+        count: number of images.
+        reason: why the first could not be written.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.reason = ""
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def counting(self, name: str) -> Iterator[None]:
+        """Count an image that cannot be written within the block, if the error affects only this one.
+
+        Args:
+            name: of the inspected image.
+
+        Raises:
+            OutputError: the error affects all following images, such as a full disk. Continuing would leave permanent
+                gaps, since an image with a row is not inspected again.
+        """
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _SINGLE_FILE_ERRORS:
+                raise OutputError(
+                    f"cannot write images beside the results ({error}); free some space or choose another folder, then "
+                    "continue with --resume"
+                ) from error
+            self._add(f"{name}: {error.strerror}")
+        except (PictureError, MemoryError) as error:
+            self._add(f"{name}: {error or 'not enough memory'}")
+
+    def _add(self, reason: str) -> None:
+        with self._lock:
+            self.count += 1
+            self.reason = self.reason or reason
 
 
 def image_output_path(key: str, suffix: str, *, is_file: bool = True, folds: bool = False) -> PurePosixPath:
@@ -139,10 +259,10 @@ def _percent_encode(character: str) -> str:
 def _unique_name(stem: str, suffix: str, name: str, *, folds: bool) -> str:
     """Join stem and suffix, with a hash of the name between them if it is needed to keep names distinct."""
     data = stem.encode()
-    if len(data) + len(suffix) <= _MAX_BYTES and not (folds and stem != _fold_case(stem)):
+    if len(data) + len(suffix) <= _MAX_NAME_BYTES and not (folds and stem != _fold_case(stem)):
         return stem + suffix
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_HASH_DIGITS]
-    cut = data[: _MAX_BYTES - len(suffix) - _HASH_DIGITS - 1].decode(errors="ignore")
+    cut = data[: _MAX_NAME_BYTES - len(suffix) - _HASH_DIGITS - 1].decode(errors="ignore")
     return f"{cut}~{digest}{suffix}"
 
 
@@ -150,145 +270,34 @@ def _fold_case(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-_SINGLE_FILE_ERRORS = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})  # names that a file system rejects
+def scale_evidence(evidence: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Return the evidence relative to its mean, scaled to 0..1 and resized: float32 (height, width).
 
-
-class WriteFailures:
-    """Counter of images that could not be written; thread-safe.
-
-    Attributes:
-        count: number of images.
-        reason: why the first could not be written.
+    Args:
+        evidence: float32 (h, w), log-odds of defect by position.
+        height, width: of the image in pixels.
     """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.reason = ""
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def counting(self, name: str) -> Iterator[None]:
-        """Count an image that cannot be written within the block, if the error affects only this one.
-
-        Args:
-            name: of the inspected image.
-
-        Raises:
-            OutputError: the error affects all following images, such as a full disk. Continuing would leave permanent
-                gaps, since an image with a row is not inspected again.
-        """
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in _SINGLE_FILE_ERRORS:
-                raise OutputError(
-                    f"cannot write images beside the results ({error}); free some space or choose another folder, then "
-                    "continue with --resume"
-                ) from error
-            self._add(f"{name}: {error.strerror}")
-        except (PictureError, MemoryError) as error:
-            self._add(f"{name}: {error or 'not enough memory'}")
-
-    def _add(self, reason: str) -> None:
-        with self._lock:
-            self.count += 1
-            self.reason = self.reason or reason
+    heat = np.clip((evidence - evidence.mean() - _MIN_HEAT) / (_MAX_HEAT - _MIN_HEAT), 0, 1)
+    return np.asarray(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-_HEAT_SUFFIX = ".jpg"
+def draw_heat_map(image: ImageArray, evidence: NDArray[np.float32]) -> ImageArray:
+    """Return the image in grey with the heat map in red to yellow: uint8 (height, width, 3) in RGB order.
 
-
-@dataclass(frozen=True, kw_only=True)
-class ImageOutputs:
-    """Folders of image outputs; None: not written.
-
-    Attributes:
-        denoised: folder of the denoised images.
-        suffix: of the denoised images, such as ``.png``.
-        heatmaps: folder of the heat maps: JPEGs drawn over the denoised images or, if there are none, over the noisy
-            images.
+    Args:
+        image: uint8 (height, width) or (height, width, 3).
+        evidence: float32 (h, w), log-odds of defect by position.
     """
-
-    denoised: Path | None = None
-    suffix: str = ".png"
-    heatmaps: Path | None = None
-
-    @property
-    def folders(self) -> list[Path]:
-        """The folders that are set."""
-        return [folder for folder in (self.denoised, self.heatmaps) if folder]
-
-    def require_free(self, source: Path, *, resume: bool) -> None:
-        """Check that outputs neither overwrite files nor are inspected as inputs.
-
-        Args:
-            source: of the images; it need not be a folder, and may be a pattern.
-            resume: whether the folders may contain outputs of earlier runs.
-
-        Raises:
-            OutputError: a folder lies within the source, is given twice, or is not empty.
-        """
-        if self.denoised and self.heatmaps and self.denoised.resolve() == self.heatmaps.resolve():
-            raise OutputError(f"{self.denoised}: given for denoised images and for heat maps; choose two folders")
-        for folder in self.folders:
-            if _is_inside(folder, source):
-                raise OutputError(f"{folder} lies within {source}, which is inspected; choose a folder outside")
-            if folder.exists() and not folder.is_dir():
-                raise OutputError(f"{folder}: not a folder; choose a folder for the images")
-            if not resume and folder.exists() and any(folder.iterdir()):
-                raise OutputError(f"{folder} is not empty; choose another folder, or continue a run with --resume")
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    heat = scale_evidence(evidence, *grey.shape[:2])
+    drawn = np.empty((*grey.shape, 3), np.uint8)
+    for top in range(0, grey.shape[0], _ROWS_AT_A_TIME):
+        rows = slice(top, top + _ROWS_AT_A_TIME)
+        drawn[rows] = _blend(grey[rows], heat[rows])
+    return drawn
 
 
-def _is_inside(folder: Path, source: Path) -> bool:
-    if is_pattern(str(source)) and not source.exists():
-        return pattern_enters(source, folder)
-    return folder.resolve().is_relative_to(source.resolve())
-
-
-class ImageOutputWriter:
-    """Writer of image outputs, named by ``picture_names``; thread-safe."""
-
-    def __init__(self, outputs: ImageOutputs) -> None:
-        self.unwritten = WriteFailures()
-        self._outputs = outputs
-        self._folds_names = cache(_make_folder)
-
-    def __call__(self, inspection: Inspection, key: str) -> Inspection:
-        """Write the outputs of an inspection; returns it with the paths of its images instead of the arrays.
-
-        An image that cannot be written, such as one too large for JPEG, is counted in ``unwritten``; the verdict stays.
-
-        Args:
-            inspection: with the requested images, unless it has an error.
-            key: of its item; it determines the names of the images.
-
-        Raises:
-            OutputError: nothing can be written there any more, such as on a full disk.
-        """
-        restored, evidence = inspection.restored, inspection.evidence
-        denoised = heatmap = None
-        if restored is not None and self._outputs.denoised:
-            with self.unwritten.counting(inspection.path):
-                data = imaging.encode_image(restored, self._outputs.suffix)
-                denoised = self._write(self._outputs.denoised, self._outputs.suffix, inspection, key, data)
-        background = inspection.picture if restored is None else restored
-        if background is not None and evidence is not None and self._outputs.heatmaps:
-            with self.unwritten.counting(inspection.path):
-                overlay = imaging.shrink_to_fit(draw_heat_map(background, evidence), _HEAT_SUFFIX)
-                data = imaging.encode_image(overlay, _HEAT_SUFFIX)
-                heatmap = self._write(self._outputs.heatmaps, _HEAT_SUFFIX, inspection, key, data)
-        return replace(inspection, restored=None, evidence=None, picture=None, denoised=denoised, heatmap=heatmap)
-
-    def _write(self, folder: Path, suffix: str, inspection: Inspection, key: str, data: bytes) -> str:
-        """Write an image, replacing that of an earlier run; returns its path, with the folder."""
-        is_file = inspection.sha256 is not None
-        path = folder / image_output_path(key, suffix, is_file=is_file, folds=self._folds_names(folder))
-        with replace_file(path) as temporary:
-            temporary.write_bytes(data)
-        return path.as_posix()
-
-
-def _make_folder(folder: Path) -> bool:
-    """Create a folder; returns whether it ignores case in names."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return ignores_name_case(folder)
+def _blend(grey: ImageArray, heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    colours = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_AUTUMN)[..., ::-1]  # OpenCV's are BGR
+    opacity = _MAX_OPACITY * heat[..., None]
+    return np.asarray(np.rint((1 - opacity) * grey[..., None] + opacity * colours), np.float32)

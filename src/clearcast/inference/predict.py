@@ -15,8 +15,7 @@ from clearcast.core.console import show_progress
 from clearcast.core.errors import OutputError
 from clearcast.core.files import OtherFileCounts
 from clearcast.data.sheet import SheetReading
-from clearcast.inference.drift import DriftDetector
-from clearcast.inference.drift_statistics import REFERENCE_FILE, parse_drift_reference
+from clearcast.inference.drift import DriftDetector, make_drift_detector
 from clearcast.inference.frozen_camera import RepeatDetector
 from clearcast.inference.image_outputs import ImageOutputs, ImageOutputWriter
 from clearcast.inference.inspector import Inspector, available_cores, inspect_images
@@ -33,12 +32,12 @@ class PredictRequest:
 
     Attributes:
         bundle: its folder or zip.
-        source, recursive, shard, root, column, reading: see ``sources.items``.
+        source, recursive, shard, root, column, reading: see ``sources.iterate_source``.
         out: the results file; see ``sinks.open_results_writer``.
         resume: continue an existing results file, or start a new one.
         outputs: folders of image outputs.
         threads: images processed in parallel; None: as many as there are cores.
-        on_ray: inspect on the machines of a Ray cluster; see ``fleet.inspect_on_ray``.
+        on_ray: inspect on the machines of a Ray cluster; see ``ray_engine.inspect_on_ray``.
         required_verdicts: verdicts that the bundle must be able to return.
         trust: trusted signers of the bundle; None: no signature is required.
         console: shows progress.
@@ -67,23 +66,23 @@ class PredictSummary:
 
     Attributes:
         model: name of the bundle.
-        pictures: images inspected by this call.
-        before: images with results before this call.
+        images: number of images inspected by this call.
+        before: number of images with results before this call.
         changed: how many of these were inspected again because their files had changed.
         seconds: from the start of the first image to the last row.
         verdicts, noise_types: number of images of each, in all results.
-        errors: images that could not be inspected, in all results.
-        unwritten: image outputs that this call could not write.
+        errors: number of images that could not be inspected, in all results.
+        unwritten: number of image outputs that this call could not write.
         unwritten_reason: why the first of them could not be written.
-        others: files of other types in the source, which were left out.
-        repeats: images of this call that equal the previous one.
-        drift: sentences on how the images of this call differ from the training images.
+        others: counts of files of other types in the source, which were left out.
+        repeats: number of images of this call that equal the previous one.
+        drift: sentences on how the images of this call differ from those that the bundle was measured on.
     """
 
     model: str
     before: int
     changed: int = 0
-    pictures: int = 0
+    images: int = 0
     seconds: float = 0.0
     verdicts: Counter[str] = field(default_factory=Counter)
     noise_types: Counter[str] = field(default_factory=Counter)
@@ -119,89 +118,84 @@ def predict_source(request: PredictRequest) -> PredictSummary:
     inspector = Inspector(package, load_verified_model(package))
     _require_outputs(inspector, request)
     others = OtherFileCounts()
-    found = _items(request, others)
-    drift = make_drift_monitor(package)
-    sink, inspected = open_results_writer(request.out, model=inspector.name, resume=request.resume)
+    items = _iterate_items(request, others)
+    drift = make_drift_detector(package)
+    results, inspected = open_results_writer(request.out, model=inspector.name, resume=request.resume)
     summary = PredictSummary(inspector.name, before=len(inspected), others=others)
-    writer = ImageOutputWriter(request.outputs) if request.outputs.folders else None
-    with sink:
-        if sink.warning:
-            request.console.print(f"Beware: {sink.warning}", style="yellow", markup=False, soft_wrap=True)
-        pending = _pending(found, inspected, summary)
-        results = _inspections(inspector, package, pending, request, writer)
-        with closing(_counted(results, summary, request)) as inspections:
-            summary.repeats = _write(inspections, sink, drift, ordered=not request.on_ray)
+    images = ImageOutputWriter(request.outputs) if request.outputs.folders else None
+    with results:
+        if results.warning:
+            request.console.print(f"Warning: {results.warning}", style="yellow", markup=False, soft_wrap=True)
+        pending = _pending_items(items, inspected, summary)
+        inspections = _inspect_items(inspector, package, pending, request, images)
+        with closing(_track_progress(inspections, summary, request)) as tracked:
+            summary.repeats = _write_rows(tracked, results, drift, ordered=not request.on_ray)
     for row in read_newest_results(request.out):
         summary.count(row["verdict"], row["noise_type"], row["error"])
-    if writer:
-        summary.unwritten, summary.unwritten_reason = writer.unwritten.count, writer.unwritten.reason
+    if images:
+        summary.unwritten, summary.unwritten_reason = images.failures.count, images.failures.reason
     summary.drift = drift.sentences() if drift else []
     return summary
 
 
-def _write(
-    inspections: Iterator[Inspection], sink: ResultsWriter, drift: DriftDetector | None, *, ordered: bool
+def _write_rows(
+    inspections: Iterator[Inspection], results: ResultsWriter, drift: DriftDetector | None, *, ordered: bool
 ) -> int:
     """Write the rows; returns how many images equal the previous one, which needs the order of the source."""
     repeats = RepeatDetector()
     for inspection in inspections:
         checked = repeats.check(inspection) if ordered else inspection
-        sink.write(checked)
+        results.write(checked)
         if drift:
             drift.add(checked)
     return repeats.total
 
 
-def _pending(found: Iterator[SourceItem], inspected: InspectedIndex, summary: PredictSummary) -> Iterator[SourceItem]:
-    """The images without a row for their current file."""
-    for item in found:
+def _pending_items(
+    items: Iterator[SourceItem], inspected: InspectedIndex, summary: PredictSummary
+) -> Iterator[SourceItem]:
+    """Yield the images without a row for their current file."""
+    for item in items:
         if not inspected.covers(item):
             summary.changed += item.name in inspected
             yield item
 
 
-def _inspections(
+def _inspect_items(
     inspector: Inspector,
     package: BundlePackage,
-    found: Iterator[SourceItem],
+    items: Iterator[SourceItem],
     request: PredictRequest,
-    writer: ImageOutputWriter | None,
+    images: ImageOutputWriter | None,
 ) -> Generator[Inspection]:
     if request.on_ray:
-        return inspect_on_ray(package, found, workers=request.threads)
+        return inspect_on_ray(package, items, workers=request.threads)
     outputs = request.outputs
     return inspect_images(
         inspector,
-        found,
+        items,
         workers=request.threads or available_cores(),
-        restored=outputs.denoised is not None or (bool(outputs.folders) and inspector.always_denoises),
+        denoise=outputs.denoised is not None or (bool(outputs.folders) and inspector.always_denoises),
         evidence=outputs.heatmaps is not None,
-        finish=writer,
+        finish=images,
     )
 
 
-def _counted(
+def _track_progress(
     inspections: Generator[Inspection], summary: PredictSummary, request: PredictRequest
 ) -> Generator[Inspection]:
-    """Pass inspections on, and update the progress bar and the summary."""
-    total = max(0, _count(request) - summary.before)
+    """Yield the inspections, and update the progress bar and the summary."""
+    total = max(0, _count_items(request) - summary.before)
     started = time.perf_counter()
     with closing(inspections), show_progress(request.console, "Inspecting", rate=True) as progress:
         for inspection in inspections:
             yield inspection
-            summary.pictures += 1
+            summary.images += 1
             summary.seconds = time.perf_counter() - started
-            progress(summary.pictures, total)
+            progress(summary.images, total)
 
 
-def make_drift_monitor(package: BundlePackage) -> DriftDetector | None:
-    """Create the drift monitor of a bundle; None if the bundle has no drift reference."""
-    if REFERENCE_FILE not in package.names():
-        return None
-    return DriftDetector(parse_drift_reference(package.read(REFERENCE_FILE), str(package.path)))
-
-
-def _items(request: PredictRequest, others: OtherFileCounts) -> Iterator[SourceItem]:
+def _iterate_items(request: PredictRequest, others: OtherFileCounts) -> Iterator[SourceItem]:
     return iterate_source(
         request.source,
         recursive=request.recursive,
@@ -213,11 +207,11 @@ def _items(request: PredictRequest, others: OtherFileCounts) -> Iterator[SourceI
     )
 
 
-def _count(request: PredictRequest) -> int:
-    """Number of images for the progress bar; 0 if unknown, or without a terminal."""
+def _count_items(request: PredictRequest) -> int:
+    """Count the images for the progress bar; 0 if unknown, or without a terminal."""
     if not request.console.is_terminal:
         return 0
-    known = count_source(
+    count = count_source(
         request.source,
         recursive=request.recursive,
         shard=request.shard,
@@ -225,7 +219,7 @@ def _count(request: PredictRequest) -> int:
         column=request.column,
         reading=request.reading,
     )
-    return known or 0
+    return count or 0
 
 
 def _require_outputs(inspector: Inspector, request: PredictRequest) -> None:

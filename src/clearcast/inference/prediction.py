@@ -14,7 +14,7 @@ from clearcast.noise.estimation import NoiseEstimate, to_noise_estimate
 from clearcast.noise.registry import NoiseType
 
 _SUM_TOLERANCE = 1e-3  # by how much the sum of the noise-type probabilities may differ from 1
-_WAVES_SIDE = 128  # pixels
+_WAVES_SIDE = 128  # values a side
 
 _Floats = NDArray[np.float32]
 _Shape = tuple[int | None, ...]  # None: any size
@@ -22,7 +22,7 @@ _Shape = tuple[int | None, ...]  # None: any size
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a model says about one image, from ONNX graphs or from PyTorch networks; None: the model has no such output.
+    """Prediction of a model, ONNX or PyTorch, for one image; None: the model has no such output.
 
     Attributes:
         noise: noise type with probabilities, levels and the strongest wave.
@@ -30,7 +30,7 @@ class Prediction:
         p_defect: calibrated probability of defect, 0..1.
         log_odds: calibrated log-odds of defect, finite; from graphs, whose probabilities are float32, within 16.2 of 0.
         defect: whether ``log_odds`` exceed the model's threshold.
-        evidence: float32 (h, w), calibrated log-odds of defect by place.
+        evidence: float32 (h, w), calibrated log-odds of defect by position.
         denoised: uint8 of the image's shape, (height, width) or (height, width, 3); None also if it was not requested.
     """
 
@@ -72,35 +72,39 @@ def decode_predictions(
     """
     count, height, width, _ = shape
     p_noise = _noise_probabilities(outputs, count, len(noise_types))
-    estimated = noise_types_with_level(noise_types)
     p_defect = _shares(outputs, "p_defect", (count,))
-    levels = _shares(outputs, "levels", (count, len(estimated)))
+    levels = _shares(outputs, "levels", (count, len(noise_types_with_level(noise_types))))
     waves = _floats(outputs, "waves", (count, _WAVES_SIDE, _WAVES_SIDE))
     wave = _floats(outputs, "wave", (count, 3))
     evidence = _floats(outputs, "evidence", (count, None, None))
     denoised = outputs.get("restored")
     images = None if denoised is None else _without_depth(require_pixels("restored", denoised, shape))
 
-    def decode(place: int) -> Prediction:
-        chance = None if p_defect is None else float(p_defect[place])
-        return Prediction(
-            noise=to_noise_estimate(
-                p_noise[place].tolist(),
-                [0.0] * len(estimated) if levels is None else levels[place].tolist(),
-                _periodic_noise(noise_types[int(p_noise[place].argmax())], waves, wave, place),
-                height,
-                width,
-                noise_types=noise_types,
-            ),
-            has_noise_levels=levels is not None,
-            p_defect=chance,
-            log_odds=None if chance is None else log_odds(chance, FLOAT32_PROBABILITY_CLAMP),
-            defect=None if chance is None or threshold is None else chance > threshold,
-            evidence=None if evidence is None else evidence[place],
-            denoised=None if images is None else images[place],
+    def decode_noise(index: int) -> NoiseEstimate:
+        noise_type = noise_types[int(p_noise[index].argmax())]
+        no_levels = [0.0] * len(noise_types_with_level(noise_types))
+        return to_noise_estimate(
+            p_noise[index].tolist(),
+            no_levels if levels is None else levels[index].tolist(),
+            _periodic_noise(noise_type, waves, wave, index),
+            height,
+            width,
+            noise_types=noise_types,
         )
 
-    return [decode(place) for place in range(count)]
+    def decode(index: int) -> Prediction:
+        probability = None if p_defect is None else float(p_defect[index])
+        return Prediction(
+            noise=decode_noise(index),
+            has_noise_levels=levels is not None,
+            p_defect=probability,
+            log_odds=None if probability is None else log_odds(probability, FLOAT32_PROBABILITY_CLAMP),
+            defect=None if probability is None or threshold is None else probability > threshold,
+            evidence=None if evidence is None else evidence[index],
+            denoised=None if images is None else images[index],
+        )
+
+    return [decode(index) for index in range(count)]
 
 
 def require_pixels(name: str, value: object, shape: _Shape) -> NDArray[np.uint8]:
@@ -136,17 +140,14 @@ def _noise_probabilities(outputs: Mapping[str, object], count: int, types: int) 
 
 
 def _periodic_noise(
-    likeliest: NoiseType, waves: _Floats | None, wave: _Floats | None, place: int
+    noise_type: NoiseType, waves: _Floats | None, wave: _Floats | None, index: int
 ) -> _Floats | list[float] | None:
-    """Return what is known of an image's waves, for ``to_noise_estimate``.
-
-    None unless periodic noise is the likeliest.
-    """
-    if likeliest is not NoiseType.PERIODIC:
+    """Return an image's waves or its strongest wave, for ``to_noise_estimate``; None unless its noise is periodic."""
+    if noise_type is not NoiseType.PERIODIC:
         return None  # finding the strongest wave takes a millisecond
     if waves is not None:
-        return np.asarray(waves[place], np.float32)
-    return None if wave is None else list(map(float, wave[place]))
+        return np.asarray(waves[index], np.float32)
+    return None if wave is None else list(map(float, wave[index]))
 
 
 def _shares(outputs: Mapping[str, object], name: str, shape: _Shape) -> _Floats | None:
@@ -170,7 +171,7 @@ def _require_array(name: str, value: object, dtype: np.dtype[np.generic], shape:
     if not isinstance(value, np.ndarray):
         raise ModelOutputError(f"{name}: expected {expected}, got {type(value).__name__}")
     fits = len(value.shape) == len(shape) and all(
-        size > 0 if wanted is None else size == wanted for size, wanted in zip(value.shape, shape, strict=True)
+        size > 0 if allowed is None else size == allowed for size, allowed in zip(value.shape, shape, strict=True)
     )
     if value.dtype != dtype or not fits:
         raise ModelOutputError(f"{name}: expected {expected}, got {value.dtype} {value.shape}")

@@ -24,8 +24,10 @@ from clearcast.inference.sources import SourceError, SourceItem
 from clearcast.inference.verification import GOLDEN_FILE, load_verified_model, read_golden_samples
 from clearcast.types import Inspection
 
-_BLOCK = 64  # images that an actor gets at once; if it dies, they are inspected again
-_ROUND = 300  # blocks for each actor; each round starts new actors and holds no more names in memory
+_BLOCK_SIZE = 64  # images that an actor gets at once; if it dies, they are inspected again
+_BLOCKS_PER_ACTOR = (
+    300  # blocks of a round for each actor; each round starts new actors and holds no more names in memory
+)
 _PICKLED = "pickled"  # the only column of all tables
 _BLOCK_BYTES = 1 << 20  # upper bound of a block of rows; Ray expects 128 MB, and would make actors wait for memory
 _STORE_BYTES = 256 << 20  # shared memory on this machine; rows and names are small
@@ -61,12 +63,12 @@ def inspect_on_ray(
         MissingDependencyError: Ray is not installed.
         SourceError: an item can be read by this process only.
     """
-    with _cluster(workers) as ray:
-        bundle = ray.put((package.path, package.manifest, _files(package)))
+    with _connect(workers) as ray:
+        bundle = ray.put((package.path, package.manifest, _required_files(package)))
         actors = workers or int(ray.cluster_resources()["CPU"])
-        waiting = iter(items)
-        blocks = iter(lambda: list(islice(waiting, _BLOCK)), [])
-        while pickled := [_pickle_items(block) for block in islice(blocks, _ROUND * actors)]:
+        remaining = iter(items)
+        blocks = iter(lambda: list(islice(remaining, _BLOCK_SIZE)), [])
+        while pickled := [_pickle_items(block) for block in islice(blocks, _BLOCKS_PER_ACTOR * actors)]:
             yield from _run_round(pickled, bundle, actors)
 
 
@@ -82,16 +84,16 @@ class RayWorker:
         with suppress(OSError):
             os.chdir(folder)
         path, manifest, files = import_module("ray").get(bundle)
-        package = BundlePackage(path=path, manifest=manifest, unchecked=files.__getitem__)
+        package = BundlePackage(path=path, manifest=manifest, read_unchecked=files.__getitem__)
         self._inspector = Inspector(package, load_verified_model(package))
 
     def __call__(self, table: RayTable) -> RayTable:
         """Return a pyarrow table of pickled lists of inspections for one of pickled lists of items."""
         lists = (pickle.loads(pickled) for pickled in table[_PICKLED].to_pylist())
-        return _table([pickle.dumps([self._inspector.inspect(item) for item in found]) for found in lists])
+        return _table([pickle.dumps([self._inspector.inspect(item) for item in items]) for items in lists])
 
 
-def _files(package: BundlePackage) -> dict[str, bytes]:
+def _required_files(package: BundlePackage) -> dict[str, bytes]:
     """Return the files of a bundle that inspecting needs, with the first golden sample."""
     names = {name for name in package.names() if name.endswith(".onnx") or name == REFERENCE_FILE}
     if GOLDEN_FILE in package.names():
@@ -134,7 +136,7 @@ def _table(pickled: list[bytes]) -> RayTable:
 
 
 @contextmanager
-def _cluster(workers: int | None) -> Iterator[ModuleType]:
+def _connect(workers: int | None) -> Iterator[ModuleType]:
     """Ray, connected to a cluster while the context lasts."""
     if find_spec("ray") is None:
         raise MissingDependencyError(

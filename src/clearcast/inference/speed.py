@@ -41,7 +41,7 @@ class SpeedRequest:
 
     Attributes:
         bundle: its folder or zip.
-        source, root, column, reading: see ``sources.items``.
+        source, root, column, reading: see ``sources.iterate_source``.
         limit: largest number of images.
         threads: how many images are processed at a time; None: as many as there are cores.
         suffix: format of denoised images to write, such as ``.jpg``; None: none are written.
@@ -67,7 +67,7 @@ class SpeedResult:
 
     Attributes:
         model: name of the bundle.
-        pictures: how many images were inspected.
+        images: how many images were inspected.
         errors: how many of them had an error.
         threads: how many were processed at a time.
         loading: seconds until the bundle was ready.
@@ -78,7 +78,7 @@ class SpeedResult:
     """
 
     model: str
-    pictures: int
+    images: int
     errors: int
     threads: int
     loading: float
@@ -96,48 +96,48 @@ def measure_speed(request: SpeedRequest) -> SpeedResult:
         SourceError: the source does not exist, or has no files.
         SheetError: the source is a sheet that cannot be read.
     """
-    begun = time.perf_counter()
+    started = time.perf_counter()
     package = open_package(request.bundle, request.trust)
     inspector = Inspector(package, load_verified_model(package))
-    loading = time.perf_counter() - begun
+    loading = time.perf_counter() - started
     threads = request.threads or available_cores()
     listed = iterate_source(request.source, root=request.root, column=request.column, reading=request.reading)
-    found = list(islice(listed, request.limit))
-    _require_files(found)
+    items = list(islice(listed, request.limit))
+    _require_files(items)
     with tempfile.TemporaryDirectory() as folder:
-        seconds, errors = _measure_in_turns(found, inspector, threads, Path(folder), request)
+        seconds, errors = _measure_in_turns(items, inspector, threads, Path(folder), request)
         peak = measure_peak_memory()
-        stages = _stages(found[:_PROFILED], package, threads, Path(folder), request.suffix)
+        stages = _measure_stages(items[:_PROFILED], package, threads, Path(folder), request.suffix)
     return SpeedResult(
         model=inspector.name,
-        pictures=len(found),
+        images=len(items),
         errors=errors,
         threads=threads,
         loading=loading,
         inspecting=seconds["inspecting"],
         decoding=seconds["decoding"],
-        stages=stages | {"row": seconds["row"] / len(found)},
+        stages=stages | {"row": seconds["row"] / len(items)},
         peak=peak,
     )
 
 
 def _measure_in_turns(
-    found: Sequence[SourceItem], inspector: Inspector, threads: int, folder: Path, request: SpeedRequest
+    items: Sequence[SourceItem], inspector: Inspector, threads: int, folder: Path, request: SpeedRequest
 ) -> tuple[_Seconds, int]:
     """Return the seconds of decoding and of inspecting all images, and how many had an error."""
     seconds: _Seconds = {}
-    errors, done, first = 0, 0, found[: 4 * threads]
+    errors, done, warm_up = 0, 0, items[: 4 * threads]
     with show_progress(request.console, "Measuring", rate=True) as progress:
-        _decode_all(first, inspector, threads)
-        _inspect_all(first, inspector, threads, folder / "first", request.suffix, {})
-        for place in range(min(_BLOCKS, len(found))):
-            block = found[place::_BLOCKS]
+        _decode_all(warm_up, inspector, threads)
+        _inspect_all(warm_up, inspector, threads, folder / "warm-up", request.suffix, {})
+        for first in range(min(_BLOCKS, len(items))):
+            block = items[first::_BLOCKS]
             with _clock(seconds, "decoding"):
                 _decode_all(block, inspector, threads)
             with _clock(seconds, "inspecting"):
-                errors += _inspect_all(block, inspector, threads, folder / str(place), request.suffix, seconds)
+                errors += _inspect_all(block, inspector, threads, folder / str(first), request.suffix, seconds)
             done += len(block)
-            progress(done, len(found))
+            progress(done, len(items))
     return seconds, errors
 
 
@@ -152,12 +152,12 @@ def measure_peak_memory() -> int | None:
             return 1024 * int(found[1])
     import resource
 
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _require_files(found: Sequence[SourceItem]) -> None:
-    for item in found[:1]:
+def _require_files(items: Sequence[SourceItem]) -> None:
+    for item in items[:1]:
         try:
             data = item.read()
         except PictureError:
@@ -188,30 +188,30 @@ def _inspect_all(
         How many images had an error.
     """
     writer = ImageOutputWriter(ImageOutputs(denoised=folder / "denoised", suffix=suffix)) if suffix else None
-    sink, _ = open_results_writer(folder / "results.csv", model=inspector.name, resume=False)
+    results, _ = open_results_writer(folder / "results.csv", model=inspector.name, resume=False)
     errors = 0
     with (
-        sink,
-        closing(inspect_images(inspector, block, workers=threads, restored=bool(writer), finish=writer)) as inspections,
+        results,
+        closing(inspect_images(inspector, block, workers=threads, denoise=bool(writer), finish=writer)) as inspections,
     ):
         for inspection in inspections:
             with _clock(seconds, "row"):
-                sink.write(inspection)
+                results.write(inspection)
             errors += bool(inspection.error)
     return errors
 
 
-def _stages(
+def _measure_stages(
     block: Sequence[SourceItem], package: BundlePackage, threads: int, folder: Path, suffix: str | None
 ) -> _Seconds:
     """Return the seconds of an image in each stage of an inspection, one stage after the other in each thread."""
     model = OnnxModel(package)
     with ThreadPoolExecutor(threads) as pool:
-        each = list(filter(None, pool.map(lambda item: _steps(item, model, folder, suffix), block)))
+        each = list(filter(None, pool.map(lambda item: _time_stages(item, model, folder, suffix), block)))
     return {name: sum(seconds[name] for seconds in each) / len(each) for name in (each[0] if each else ())}
 
 
-def _steps(item: SourceItem, model: OnnxModel, folder: Path, suffix: str | None) -> _Seconds:
+def _time_stages(item: SourceItem, model: OnnxModel, folder: Path, suffix: str | None) -> _Seconds:
     """Return the seconds of each stage; empty if the image cannot be inspected."""
     seconds: _Seconds = {}
     try:
@@ -221,25 +221,25 @@ def _steps(item: SourceItem, model: OnnxModel, folder: Path, suffix: str | None)
         with _clock(seconds, "hash"):
             name = hashlib.sha256(data).hexdigest()
         with _clock(seconds, "decode"):
-            picture = imaging.decode_image(data, model.channels, item.name)
+            image = imaging.decode_image(data, model.channels, item.name)
     except PictureError:
         return {}
-    if min(picture.shape[:2]) < MIN_IMAGE_SIDE:
+    if min(image.shape[:2]) < MIN_IMAGE_SIDE:
         return {}
     with _clock(seconds, "infer"):
-        denoised = model.predict(picture, denoise=bool(suffix)).denoised
-    with _clock(seconds, "tell"):
-        measure_brightness(picture)
+        denoised = model.predict(image, denoise=bool(suffix)).denoised
+    with _clock(seconds, "statistics"):
+        measure_brightness(image)
         if denoised is not None and model.always_denoises:
             measure_sharpness(denoised)
     if suffix and denoised is not None:
-        with _clock(seconds, "picture"):
+        with _clock(seconds, "write"):
             imaging.save_image(folder / "stages" / f"{name}{suffix}", denoised)
     return seconds
 
 
 @contextmanager
 def _clock(seconds: _Seconds, name: str) -> Iterator[None]:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     yield
-    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - begun
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started

@@ -23,7 +23,7 @@ _BATCH_SECONDS = 1.0  # the folder is polled again after a batch of this duratio
 _BATCH_RATIO = 5.0  # ... or this many times that of a poll
 
 
-class PredictsImages(Protocol):
+class ImagePredictor(Protocol):
     """Interface of an inspector, as returned by ``clearcast.load``."""
 
     def predict(self, source: Iterable[SourceItem], /) -> Generator[Inspection, None, None]:
@@ -31,10 +31,10 @@ class PredictsImages(Protocol):
 
 
 def watch_folder(
-    inspector: PredictsImages,
+    inspector: ImagePredictor,
     arrivals: ArrivalDetector,
-    sink: ResultsWriter,
-    alarms: AlertDispatcher,
+    writer: ResultsWriter,
+    alerts: AlertDispatcher,
     *,
     stop: threading.Event,
     once: bool,
@@ -47,8 +47,8 @@ def watch_folder(
     Args:
         inspector: inspects images.
         arrivals: of the watched folder.
-        sink: a live results file.
-        alarms: alerts for all verdicts but ok.
+        writer: of a live results file.
+        alerts: send alerts for all verdicts but ok.
         stop: ends the watch after the current image.
         once: end when no image is pending.
         on_inspection: called with each inspection after its row is written; it must not block.
@@ -58,28 +58,28 @@ def watch_folder(
     """
     repeats = RepeatDetector()
 
-    def write(result: Inspection) -> None:
+    def record(result: Inspection) -> None:
         inspection = repeats.check(result)
-        sink.write(inspection)
+        writer.write(inspection)
         if inspection.error or inspection.verdict in {Verdict.DEFECT, Verdict.RETAKE}:
-            alarms.send(inspection)  # for an error too: no part passes uninspected
+            alerts.send(inspection)  # for an error too: no part passes uninspected
         on_inspection(inspection)
 
     while not stop.is_set():
         started = time.monotonic()
         ready = arrivals.poll()
         duration = time.monotonic() - started
-        for lost in arrivals.take_lost():
-            write(lost)
+        for lost in arrivals.pop_lost():
+            record(lost)
         if once and not arrivals.pending:
             break
-        batch = _within(ready, max(_BATCH_SECONDS, _BATCH_RATIO * duration))
-        if not ready or not _inspect(inspector.predict(batch), arrivals, write, stop):
+        batch = _take_for(ready, max(_BATCH_SECONDS, _BATCH_RATIO * duration))
+        if not ready or not _inspect_batch(inspector.predict(batch), arrivals, record, stop):
             stop.wait(max(POLL_SECONDS, _MIN_PAUSE_RATIO * duration))
     return repeats.total
 
 
-def _within(ready: Iterable[SourceItem], seconds: float) -> Iterator[SourceItem]:
+def _take_for(ready: Iterable[SourceItem], seconds: float) -> Iterator[SourceItem]:
     """Yield items for some seconds; then the folder is polled again, since a later file may be overwritten by now."""
     end = time.monotonic() + seconds
     for item in ready:
@@ -88,18 +88,18 @@ def _within(ready: Iterable[SourceItem], seconds: float) -> Iterator[SourceItem]
             return
 
 
-def _inspect(
+def _inspect_batch(
     inspections: Generator[Inspection, None, None],
     arrivals: ArrivalDetector,
-    write: Callable[[Inspection], None],
+    record: Callable[[Inspection], None],
     stop: threading.Event,
 ) -> int:
-    """Write the inspections that are final; returns their number."""
+    """Record the inspections that are final; returns their number."""
     written = 0
     with closing(inspections):
         for inspection in inspections:
-            if arrivals.take(inspection):
-                write(inspection)
+            if arrivals.accept(inspection):
+                record(inspection)
                 written += 1
             if stop.is_set():
                 break

@@ -239,7 +239,7 @@ def _threshold(judge: ClassifierMetadata | None) -> float | None:
 def _unverified(folder: Path, manifest: Manifest) -> BundlePackage:
     files = {name: sha256_hex((folder / name).read_bytes()) for name in manifest["graphs"]}
     return BundlePackage(
-        path=folder, manifest={**manifest, "files": files}, unchecked=lambda name: (folder / name).read_bytes()
+        path=folder, manifest={**manifest, "files": files}, read_unchecked=lambda name: (folder / name).read_bytes()
     )
 
 

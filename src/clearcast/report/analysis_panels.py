@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from clearcast.core.evidence_schema import DecisionResult, Evidence, OperatingPoint, RobustnessCurve, ValueWithCI
-from clearcast.metrics.evidence.scores import format_count
+from clearcast.core.numbers import format_count
 from clearcast.metrics.measures import CLASSIFICATION_MEASURES, DECISION_MEASURES
 from clearcast.metrics.results import RunInfo
 from clearcast.report.charts import evidence as charts

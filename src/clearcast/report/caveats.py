@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from clearcast.metrics.evidence.scores import format_count
+from clearcast.core.numbers import format_count
 from clearcast.metrics.results import RunInfo, StudyMetrics, WarningKind, parse_data_warnings
 from clearcast.report.formatting import format_decimal
 from clearcast.report.run_reader import RunResults, classification_stages, denoising_stage

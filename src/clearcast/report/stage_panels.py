@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 from markupsafe import Markup
 
-from clearcast.metrics.evidence.scores import format_count
+from clearcast.core.numbers import format_count
 from clearcast.metrics.results import ClassificationResult, DenoisingResult, LayerInfo, TrainingInfo
 from clearcast.report import caveats
 from clearcast.report.charts import stages as charts

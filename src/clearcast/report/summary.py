@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clearcast.core.evidence_schema import StageComparison, ValueWithCI
-from clearcast.metrics.evidence.scores import format_count
+from clearcast.core.numbers import format_count
 from clearcast.metrics.measures import CLASSIFICATION_MEASURES, QUALITY_MEASURES
 from clearcast.metrics.results import ClassificationResult, DenoisingResult, QualityMeasure
 from clearcast.report.caveats import LeakLevel, leak_level

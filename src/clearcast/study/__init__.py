@@ -3,8 +3,8 @@
 from clearcast.core.evidence_schema import parse_stages
 from clearcast.study.context import StudyRequest
 from clearcast.study.folds import run_cross_validation
-from clearcast.study.stage_runner import run_study
 from clearcast.study.run_tables import has_evidence_inputs, write_evidence
+from clearcast.study.stage_runner import run_study
 from clearcast.train.split_choice import SplitChoice, parse_split_option
 
 __all__ = [

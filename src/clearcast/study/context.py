@@ -15,11 +15,11 @@ from rich.console import Console
 from clearcast.core.console import show_progress
 from clearcast.core.errors import SheetError
 from clearcast.core.evidence_schema import Stage
+from clearcast.core.numbers import format_count
 from clearcast.data.images import ImageCache
 from clearcast.data.sheet import Sheet
 from clearcast.data.splits import Split
 from clearcast.data.validation import UsableRows
-from clearcast.metrics.evidence.scores import format_count
 from clearcast.metrics.results import DataWarning, WarningKind, make_data_warning
 from clearcast.train.datasets import (
     ClassificationTargets,

@@ -1,4 +1,4 @@
-"""Compact set of names, for the images that already have results."""
+"""Index of inspected files: compact sets of their names, file states and content hashes."""
 
 import hashlib
 from typing import Any
@@ -9,15 +9,15 @@ from clearcast.core.errors import PictureError
 from clearcast.core.files import escape_name
 from clearcast.inference.sources.item import FileState, SourceItem
 
-_BYTES = 16  # of a name's hash; two of a billion names collide with a probability of 1e-21
-_RECENT = 65_536
+_HASH_BYTES = 16  # of a name's hash; two of a billion names collide with a probability of 1e-21
+_MERGE_SIZE = 65_536  # recent names, at least, that are merged into the sorted array
 
 
 class NameSet:
     """Add-only set of names: 16 bytes per name, so that ten million take 160 MB instead of two gigabytes."""
 
     def __init__(self) -> None:
-        self._sorted = np.empty(0, f"S{_BYTES}")
+        self._sorted = np.empty(0, f"S{_HASH_BYTES}")
         self._recent: set[bytes] = set()
 
     def __len__(self) -> int:
@@ -36,7 +36,7 @@ class NameSet:
     def add(self, name: str) -> None:
         """Add a name; no effect if it is there already."""
         self._recent.add(_digest(name))
-        if len(self._recent) >= _RECENT + len(self._sorted) // 4:
+        if len(self._recent) >= _MERGE_SIZE + len(self._sorted) // 4:
             self._merge()
 
     def _merge(self) -> None:
@@ -46,8 +46,8 @@ class NameSet:
 
 
 def _digest(name: str) -> bytes:
-    """Hash of a name, without trailing zero bytes, which NumPy strips too."""
-    return hashlib.blake2b(escape_name(name).encode(), digest_size=_BYTES).digest().rstrip(b"\0")
+    """Return the hash of a name, without trailing zero bytes, which NumPy strips too."""
+    return hashlib.blake2b(escape_name(name).encode(), digest_size=_HASH_BYTES).digest().rstrip(b"\0")
 
 
 class InspectedIndex:
@@ -65,11 +65,11 @@ class InspectedIndex:
         self._contents = NameSet()
 
     def __len__(self) -> int:
-        """Number of images with a row."""
+        """Return the number of images with a row."""
         return len(self._stateless) + len(self._names)
 
     def __contains__(self, name: object) -> bool:
-        """Whether there is a row of this name, whatever its file contained."""
+        """Return whether there is a row of this name, whatever its file contained."""
         return name in self._names or name in self._stateless
 
     def add(self, name: str, state: FileState | None = None, sha256: str | None = None) -> None:
@@ -85,33 +85,36 @@ class InspectedIndex:
             self._contents.add(f"{name}\0{sha256}")
 
     def add_row(self, row: dict[str, Any]) -> None:
-        """Add a row as returned by ``rows.complete_row``."""
+        """Add a row as returned by ``result_rows.complete_row``."""
         size, modified = row["size"], row["modified"]
         state = FileState(size=size, modified=modified) if size is not None and modified else None
         self.add(row["path"], state, row["sha256"])
 
     def has_state(self, name: str, state: FileState) -> bool:
-        """Whether there is a row of a file of this name in this state."""
+        """Return whether there is a row of a file of this name in this state."""
         return f"{name}\0{state}" in self._states
 
     def has_content(self, name: str, sha256: str) -> bool:
-        """Whether there is a row of a file of this name with these bytes."""
+        """Return whether there is a row of a file of this name with these bytes."""
         return f"{name}\0{sha256}" in self._contents
 
     def is_stateless(self, name: str) -> bool:
-        """Whether the rows of this name have no file state."""
+        """Return whether the rows of this name have no file state."""
         return name in self._stateless and name not in self._names
 
     def covers(self, item: SourceItem) -> bool:
-        """Whether an image has a row for its current file; a file of equal size but another time is read to compare."""
+        """Return whether an image has a row for its current file.
+
+        A file of equal size but another time is read and compared.
+        """
         if item.name not in self:
             return False
         state = item.state()
         if state is None or self.is_stateless(item.name) or self.has_state(item.name, state):
             return True
-        return f"{item.name}\0{state.size}" in self._sizes and self._has_content_of(item)
+        return f"{item.name}\0{state.size}" in self._sizes and self._has_same_content(item)
 
-    def _has_content_of(self, item: SourceItem) -> bool:
+    def _has_same_content(self, item: SourceItem) -> bool:
         try:
             data = item.read()
         except PictureError:  # the inspection will report it

@@ -1,7 +1,8 @@
-"""Lock of a results file, so that only one process writes it; it is held on a separate file that is never replaced.
+"""Writer of a results file: appends rows, resumes an interrupted file, and locks it against other processes.
 
-The operating system holds the lock, and releases it whenever the process ends. The mere existence of a lock file, such
-as after a killed process, blocks nobody.
+Rows go to a partial file that is renamed at the end. The lock is held on a separate file that is never replaced. The
+operating system holds the lock, and releases it whenever the process ends. The mere existence of a lock file, such as
+after a killed process, blocks nobody.
 """
 
 import csv
@@ -37,6 +38,182 @@ _FREE, _HELD, _UNKNOWN = "free", "held", "unknown"
 _LOCKED_BYTE = 1 << 20  # on Windows nobody can read locked bytes; the text before it stays readable
 
 
+class ResultsWriter:
+    """Writer of an open results file, made by ``open_results_writer``.
+
+    As a context manager, it keeps the rows for resuming after an error.
+
+    Attributes:
+        warning: message for the user about the drive of the file, or "".
+    """
+
+    def __init__(self, path: Path, partial: Path, lines: LineFormat, file: FileIO, lock: "ResultsLock") -> None:
+        self.warning = lock.warning
+        self._lock = lock
+        self._path = path
+        self._partial = partial
+        self._lines = lines
+        self._extends_existing = path.exists()
+        self._file = file
+        if os.fstat(file.fileno()).st_size == 0:
+            self._append(lines.header)
+
+    def write(self, inspection: Inspection) -> None:
+        """Append one row."""
+        self._append(self._lines.encode(to_results_row(inspection)))
+
+    def close(self) -> None:
+        """Complete the file: rename it to its final name.
+
+        Raises:
+            OutputError: another process has created a file of that name.
+        """
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if self._partial != self._path:
+                self._finalise()
+        finally:
+            self._lock.release()
+
+    def stop(self) -> None:
+        """Keep the rows so far for resuming; if there are none, remove the file."""
+        try:
+            empty = os.fstat(self._file.fileno()).st_size <= len(self._lines.header)
+            self._file.close()
+            if empty and self._partial != self._path:
+                self._partial.unlink()
+        finally:
+            self._lock.release()
+
+    def _finalise(self) -> None:
+        if self._path.exists() and not self._extends_existing:
+            raise OutputError(
+                f"{self._path}: was created by another process and will not be overwritten; the rows are in "
+                f"{self._partial}"
+            )
+        if self._path.suffix.lower() != PARQUET_SUFFIX:
+            self._partial.replace(self._path)
+            return
+        with replace_file(self._path) as temporary:
+            write_parquet_results(read_raw_lines(self._partial, self._lines), temporary)
+        self._partial.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.stop()
+
+    def _append(self, text: str) -> None:
+        remaining = memoryview(text.encode("utf-8"))
+        while remaining:
+            remaining = remaining[self._file.write(remaining) :]
+
+
+def open_results_writer(
+    path: Path, *, model: str, resume: bool, live: bool = False
+) -> tuple[ResultsWriter, InspectedIndex]:
+    """Open a results file for writing, and index the images that it already has.
+
+    A file of an earlier version is upgraded with the columns that it lacks, empty in its rows.
+
+    Args:
+        path: ends in .csv, .jsonl or .ndjson (JSON lines), or .parquet.
+        model: value of the column ``model`` of all rows.
+        resume: continue an existing file, complete or not, or start a new one.
+        live: write to ``path`` itself, for a file that is never complete; not for Parquet, which cannot be appended to.
+
+    Returns:
+        The open file, and the index of its images.
+
+    Raises:
+        OutputError: an unknown suffix; the file exists, without ``resume``; with it, it has other columns or another
+            model; another process is writing it; or it cannot be written.
+        MissingDependencyError: Parquet without pyarrow.
+    """
+    lines = line_format_of(path)
+    if live and path.suffix.lower() == PARQUET_SUFFIX:
+        raise OutputError(f"{path}: cannot append rows to Parquet; choose .csv or .jsonl")
+    partial = path if live else path.with_name(f"{path.name}.partial")
+    with ExitStack() as opened:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = ResultsLock(path)
+            opened.callback(lock.release)
+            if not resume:
+                _require_new(path, partial)
+            if not live and path.exists():
+                _copy_complete_rows(path, partial, lines, model)
+            if partial.exists() and not has_all_columns(partial, lines):
+                _copy_rows(partial, partial, lines)
+            file = opened.enter_context(partial.open("ab", buffering=0))
+            inspected = _index_rows(_parse_rows(read_raw_lines(partial, lines), partial, model))
+            file.truncate(count_complete_bytes(partial, lines))
+            writer = ResultsWriter(path, partial, lines, file, lock)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot write ({error}); free some space or choose another place") from None
+        opened.pop_all()
+    return writer, inspected
+
+
+def _require_new(path: Path, partial: Path) -> None:
+    if path.exists():
+        raise OutputError(
+            f"{path}: already exists and will not be overwritten; extend it with --resume, or choose another file"
+        )
+    if partial.exists():
+        raise OutputError(f"{partial}: has rows of an interrupted run; continue it with --resume, or remove the file")
+
+
+def _copy_complete_rows(path: Path, partial: Path, lines: LineFormat, model: str) -> None:
+    """Make the partial file start with the rows of a complete file."""
+    existing = _parse_rows(read_raw_rows(path, lines), path, model)
+    if not partial.exists():
+        for _ in existing:  # check everything before writing anything
+            pass
+        _copy_rows(path, partial, lines)
+        return
+    inspected = _index_rows(_parse_rows(read_raw_lines(partial, lines), partial, model))
+    if any(row["path"] not in inspected for row in existing):
+        raise OutputError(f"{path} has rows that {partial} lacks; remove the outdated one of the two")
+
+
+def _copy_rows(path: Path, partial: Path, lines: LineFormat) -> None:
+    """Copy complete rows, with all columns; the target is replaced atomically."""
+    with replace_file(partial) as temporary:
+        if path.suffix.lower() != PARQUET_SUFFIX and has_all_columns(path, lines):
+            shutil.copyfile(path, temporary)
+            os.truncate(temporary, count_complete_bytes(temporary, lines))
+            return
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(lines.header)
+            file.writelines(lines.encode(row) for row in read_raw_rows(path, lines))
+
+
+def _parse_rows(rows: Iterable[dict[str, Any]], path: Path, model: str) -> Iterator[dict[str, Any]]:
+    """Decode rows, with paths as the system knows them; raise if one is of another model."""
+    try:
+        for row in map(complete_row, rows):
+            if row["model"] != escape_name(model):
+                raise OutputError(
+                    f"{path}: expected rows of the model {model!r}, got {row['model']!r}; choose another file"
+                )
+            yield row
+    except (ValueError, csv.Error) as error:  # ValueError: also text that is not UTF-8, JSON, Parquet
+        raise OutputError(f"{path}: cannot resume from this file ({error}); choose another") from None
+
+
+def _index_rows(rows: Iterable[dict[str, Any]]) -> InspectedIndex:
+    inspected = InspectedIndex()
+    for row in rows:
+        inspected.add_row(row)
+    return inspected
+
+
 class ResultsLock:
     """Exclusive lock on a results file, from construction to ``release``.
 
@@ -59,7 +236,7 @@ class ResultsLock:
                 owner = _read_owner(self._file)
                 self._file.close()
                 raise OutputError(f"{results}: {owner} is writing it; wait until it ends, or choose another file")
-            if _is_at(self._file, self._path):
+            if _has_path(self._file, self._path):
                 break
             self._file.close()  # the previous owner removed it between our opening and our locking
         if state == _UNKNOWN:
@@ -82,8 +259,8 @@ class ResultsLock:
                 self._path.unlink()
 
 
-def _is_at(file: FileIO, path: Path) -> bool:
-    """Whether an open file still has that path; if not, a third process may have locked a new one."""
+def _has_path(file: FileIO, path: Path) -> bool:
+    """Return whether an open file still has that path; if not, a third process may have locked a new one."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -125,179 +302,3 @@ else:
         except OSError:  # some network drives do not support locks
             return _UNKNOWN
         return _FREE
-
-
-class ResultsWriter:
-    """Open results file, made by ``open_results_writer``.
-
-    As a context manager, it keeps the rows for resuming after an error.
-
-    Attributes:
-        warning: message for the user about the drive of the file, or "".
-    """
-
-    def __init__(self, path: Path, growing: Path, lines: LineFormat, file: FileIO, lock: ResultsLock) -> None:
-        self.warning = lock.warning
-        self._lock = lock
-        self._path = path
-        self._growing = growing
-        self._lines = lines
-        self._extends = path.exists()
-        self._file = file
-        if os.fstat(file.fileno()).st_size == 0:
-            self._append(lines.header)
-
-    def write(self, inspection: Inspection) -> None:
-        """Append one row."""
-        self._append(self._lines.encode(to_results_row(inspection)))
-
-    def close(self) -> None:
-        """Complete the file: rename it to its final name.
-
-        Raises:
-            OutputError: another process has created a file of that name.
-        """
-        try:
-            os.fsync(self._file.fileno())
-            self._file.close()
-            if self._growing != self._path:
-                self._finalise()
-        finally:
-            self._lock.release()
-
-    def stop(self) -> None:
-        """Keep the rows so far for resuming; if there are none, remove the file."""
-        try:
-            empty = os.fstat(self._file.fileno()).st_size <= len(self._lines.header)
-            self._file.close()
-            if empty and self._growing != self._path:
-                self._growing.unlink()
-        finally:
-            self._lock.release()
-
-    def _finalise(self) -> None:
-        if self._path.exists() and not self._extends:
-            raise OutputError(
-                f"{self._path}: was created by another process and will not be overwritten; the rows are in "
-                f"{self._growing}"
-            )
-        if self._path.suffix.lower() != PARQUET_SUFFIX:
-            self._growing.replace(self._path)
-            return
-        with replace_file(self._path) as temporary:
-            write_parquet_results(read_raw_lines(self._growing, self._lines), temporary)
-        self._growing.unlink()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.stop()
-
-    def _append(self, text: str) -> None:
-        rest = memoryview(text.encode("utf-8"))
-        while rest:
-            rest = rest[self._file.write(rest) :]
-
-
-def open_results_writer(
-    path: Path, *, model: str, resume: bool, live: bool = False
-) -> tuple[ResultsWriter, InspectedIndex]:
-    """Open a results file for writing, and index the images that it already has.
-
-    A file of an earlier version is upgraded with the columns that it lacks, empty in its rows.
-
-    Args:
-        path: ends in .csv, .jsonl or .ndjson (JSON lines), or .parquet.
-        model: value of the column ``model`` of all rows.
-        resume: continue an existing file, complete or not, or start a new one.
-        live: write to ``path`` itself, for a file that is never complete; not for Parquet, which cannot be appended to.
-
-    Returns:
-        The open file, and the index of its images.
-
-    Raises:
-        OutputError: an unknown suffix; the file exists, without ``resume``; with it, it has other columns or another
-            model; another process is writing it; or it cannot be written.
-        MissingDependencyError: Parquet without pyarrow.
-    """
-    lines = line_format_of(path)
-    if live and path.suffix.lower() == PARQUET_SUFFIX:
-        raise OutputError(f"{path}: cannot append rows to Parquet; choose .csv or .jsonl")
-    growing = path if live else path.with_name(f"{path.name}.partial")
-    with ExitStack() as opened:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = ResultsLock(path)
-            opened.callback(lock.release)
-            if not resume:
-                _require_new(path, growing)
-            if not live and path.exists():
-                _carry_over(path, growing, lines, model)
-            if growing.exists() and not has_all_columns(growing, lines):
-                _copy(growing, growing, lines)
-            file = opened.enter_context(growing.open("ab", buffering=0))
-            inspected = _index(_checked(read_raw_lines(growing, lines), growing, model))
-            file.truncate(count_complete_bytes(growing, lines))
-            sink = ResultsWriter(path, growing, lines, file, lock)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot write ({error}); free some space or choose another place") from None
-        opened.pop_all()
-    return sink, inspected
-
-
-def _require_new(path: Path, growing: Path) -> None:
-    if path.exists():
-        raise OutputError(
-            f"{path}: already exists and will not be overwritten; extend it with --resume, or choose another file"
-        )
-    if growing.exists():
-        raise OutputError(f"{growing}: has rows of an interrupted run; continue it with --resume, or remove the file")
-
-
-def _carry_over(path: Path, growing: Path, lines: LineFormat, model: str) -> None:
-    """Make ``growing`` start with the rows of a complete file."""
-    existing = _checked(read_raw_rows(path, lines), path, model)
-    if not growing.exists():
-        for _ in existing:  # check everything before writing anything
-            pass
-        _copy(path, growing, lines)
-        return
-    inspected = _index(_checked(read_raw_lines(growing, lines), growing, model))
-    if any(row["path"] not in inspected for row in existing):
-        raise OutputError(f"{path} has rows that {growing} lacks; remove the outdated one of the two")
-
-
-def _copy(path: Path, growing: Path, lines: LineFormat) -> None:
-    """Copy complete rows, with all columns; the target is replaced atomically."""
-    with replace_file(growing) as temporary:
-        if path.suffix.lower() != PARQUET_SUFFIX and has_all_columns(path, lines):
-            shutil.copyfile(path, temporary)
-            os.truncate(temporary, count_complete_bytes(temporary, lines))
-            return
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(lines.header)
-            file.writelines(lines.encode(row) for row in read_raw_rows(path, lines))
-
-
-def _checked(rows: Iterable[dict[str, Any]], path: Path, model: str) -> Iterator[dict[str, Any]]:
-    """Decode rows, with paths as the system knows them; raise if one is of another model."""
-    try:
-        for row in map(complete_row, rows):
-            if row["model"] != escape_name(model):
-                raise OutputError(
-                    f"{path}: expected rows of the model {model!r}, got {row['model']!r}; choose another file"
-                )
-            yield row
-    except (ValueError, csv.Error) as error:  # ValueError: also text that is not UTF-8, JSON, Parquet
-        raise OutputError(f"{path}: cannot resume from this file ({error}); choose another") from None
-
-
-def _index(rows: Iterable[dict[str, Any]]) -> InspectedIndex:
-    inspected = InspectedIndex()
-    for row in rows:
-        inspected.add_row(row)
-    return inspected

@@ -20,7 +20,7 @@ _MAX_RATIO = 100  # of a larger entry; images are compressed already, zip bombs 
 def archive_items(path: Path, others: OtherFileCounts | None = None) -> Iterator[SourceItem]:
     """List the images of a .zip, sorted by name; of several entries with one name the last counts, as for any unpacker.
 
-    Images are recognised as in folders, see ``core/files``; entries of other types are counted in ``others``.
+    Images are recognised as in folders, see ``core.files``; entries of other types are counted in ``others``.
 
     Raises:
         SourceError: the file is not a .zip, or is damaged.
@@ -38,7 +38,7 @@ def _items(
 ) -> Iterator[SourceItem]:
     lock = threading.Lock()
     for name in sorted(entries):
-        if is_image_file(name, partial(_head, archive, entries[name], lock)):
+        if is_image_file(name, partial(_read_head, archive, entries[name], lock)):
             yield SourceItem(
                 name=f"{path.as_posix()}!{name}",
                 key=name,
@@ -60,7 +60,7 @@ def _state(entry: zipfile.ZipInfo) -> FileState:
     return FileState(size=entry.file_size, modified=f"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 
 
-def _head(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, lock: threading.Lock) -> bytes:
+def _read_head(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, lock: threading.Lock) -> bytes:
     """Read the first bytes of an entry; b"" if it is encrypted or uses an unsupported method."""
     if entry.flag_bits & 1 or entry.compress_type not in _METHODS:
         return b""
@@ -97,6 +97,5 @@ def _require_readable(entry: zipfile.ZipInfo, name: str) -> None:
         raise PictureError(
             PictureFault.TOO_LARGE,
             f"{name}: {entry.compress_size:,} bytes would unpack to {entry.file_size:,}; the limit is "
-            f"{MAX_IMAGE_BYTES:,}, "
-            f"and a compression ratio of {_MAX_RATIO} beyond {_UNCHECKED_BYTES:,}",
+            f"{MAX_IMAGE_BYTES:,}, and a compression ratio of {_MAX_RATIO} beyond {_UNCHECKED_BYTES:,}",
         )

@@ -1,4 +1,4 @@
-"""Detection of a source's type, and iteration over its images."""
+"""Image source: detects its type, iterates over its images, and counts them."""
 
 import re
 from collections.abc import Iterable, Iterator, Sized
@@ -27,8 +27,13 @@ from clearcast.inference.sources.object_store import is_url, store_items
 Source = str | Path | int | ImageArray | Iterable[ListedSource]
 """A path, a pattern, ``-``; a camera's number; one image; or paths, images (uint8) and items from Python."""
 
-STDIN_SOURCE = "-"
+_STDIN_SOURCE = "-"
 _DEFAULT_READING = SheetReading()
+_EXPECTED = (
+    f"an image ({', '.join(sorted(imaging.READABLE_SUFFIXES))}), a folder, a pattern, a sheet "
+    f"({', '.join(sheet.SHEET_SUFFIXES)}), a .zip, a video ({', '.join(sorted(videos.VIDEO_SUFFIXES))}), the URL of an "
+    "object store, the number of a camera, or - for paths from stdin"
+)
 
 
 def iterate_source(
@@ -44,8 +49,8 @@ def iterate_source(
     """Iterate lazily over the images of a source, always in the same order.
 
     An existing file or folder takes precedence over any other meaning of its name. Images of a folder, pattern, zip or
-    store are recognised by their suffix or their first bytes, and files of operating systems are skipped; see
-    ``core/files``. Videos and archives within a folder are not opened.
+    store are recognised by their suffix or their first bytes, and litter is skipped; see ``core.files``. Videos and
+    archives within a folder are not opened.
 
     Args:
         source: an image, a folder, a pattern (``parts/**/*.png``), a sheet (.xlsx, .xlsm, .xls, .csv, .parquet), a
@@ -65,10 +70,10 @@ def iterate_source(
         SheetError: a sheet cannot be read, or lacks the column.
     """
     others = OtherFileCounts() if others is None else others
-    found = _open(source, recursive=recursive, root=root, column=column, reading=reading, others=others)
-    if shard is not None and _camera(source) is not None:
+    items = _open(source, recursive=recursive, root=root, column=column, reading=reading, others=others)
+    if shard is not None and _camera_number(source) is not None:
         raise SourceError("a camera cannot be divided into shards; leave out --shard")
-    return _select(found, source, shard, others)
+    return _select(items, source, shard, others)
 
 
 def count_source(
@@ -82,27 +87,27 @@ def count_source(
 ) -> int | None:
     """Count the images of a source, for a progress bar; None if unknown: stdin, a camera, a generator.
 
-    A folder is walked for it; for a video, it is the declared number of frames. Raises as ``items`` does, except that
-    a source may be empty.
+    A folder is walked for it; for a video, it is the declared number of frames. Raises as ``iterate_source`` does,
+    except that a source may be empty.
     """
     if isinstance(source, str | Path):
         path = Path(source)
-        if source == STDIN_SOURCE or _camera(source) is not None:
+        if source == _STDIN_SOURCE or _camera_number(source) is not None:
             return None
         if path.suffix.lower() in videos.VIDEO_SUFFIXES and path.is_file():
             return videos.count_frames(path) if shard is None else None
     elif not isinstance(source, Sized):
         return None
-    found = _open(source, recursive=recursive, root=root, column=column, reading=reading, others=OtherFileCounts())
-    return sum(1 for item in found if shard is None or shard.holds(item))
+    items = _open(source, recursive=recursive, root=root, column=column, reading=reading, others=OtherFileCounts())
+    return sum(1 for item in items if shard is None or shard.holds(item))
 
 
 def _select(
-    found: Iterable[SourceItem], source: Source, shard: Shard | None, others: OtherFileCounts
+    items: Iterable[SourceItem], source: Source, shard: Shard | None, others: OtherFileCounts
 ) -> Iterator[SourceItem]:
     """Yield the items of a shard, and raise at the end if the source contained none at all."""
     empty = True
-    for item in found:
+    for item in items:
         empty = False
         if shard is None or shard.holds(item):
             yield item
@@ -117,13 +122,13 @@ def _open(
 ) -> Iterable[SourceItem]:
     if isinstance(source, np.ndarray):
         return [make_array_item(require_image_array(source, "the image"), "#000000")]
-    if isinstance(source, str) and source == STDIN_SOURCE:  # a table's column would be compared cell by cell
+    if isinstance(source, str) and source == _STDIN_SOURCE:  # a table's column would be compared cell by cell
         return stdin_items()
-    if (camera := _camera(source)) is not None:
+    if (camera := _camera_number(source)) is not None:
         return videos.camera_items(camera)
     if not isinstance(source, str | Path):
         if not isinstance(source, Iterable):
-            raise SourceError(f"expected {_KINDS}; got {type(source).__name__}")
+            raise SourceError(f"expected {_EXPECTED}; got {type(source).__name__}")
         return listed_items(source)
     if isinstance(source, str) and is_url(source):
         return store_items(source, recursive=recursive, others=others)
@@ -137,7 +142,7 @@ def _open(
         pass
     if is_pattern(str(source)):
         return pattern_items(path, others)
-    raise SourceError(f"{source}: no such file or folder; expected {_KINDS}")
+    raise SourceError(f"{source}: no such file or folder; expected {_EXPECTED}")
 
 
 def _open_file(
@@ -152,21 +157,12 @@ def _open_file(
         return archives.archive_items(path, others)
     if suffix in videos.VIDEO_SUFFIXES:
         return videos.video_items(path)
-    raise SourceError(f"{path}: unknown file type {suffix or '(no suffix)'}; expected {_KINDS}")
+    raise SourceError(f"{path}: unknown file type {suffix or '(no suffix)'}; expected {_EXPECTED}")
 
 
-def _camera(source: Source) -> int | None:
-    """A camera's number, unless a file or folder of that name exists."""
+def _camera_number(source: Source) -> int | None:
+    """Return a camera's number; None for another source, or if a file or folder of that name exists."""
     if isinstance(source, int):
         return source
-    named = isinstance(source, str) and re.fullmatch("[0-9]{1,3}", source) and not Path(source).exists()
-    return int(source) if isinstance(source, str) and named else None
-
-
-_KINDS = (
-    f"an image ({', '.join(sorted(IMAGE_SUFFIXES))}), a folder, a pattern, a sheet "
-    f"({', '.join(sheet.SHEET_SUFFIXES)}), "
-    f"a .zip, a video ({', '.join(sorted(videos.VIDEO_SUFFIXES))}), the URL of an object store, the number of a "
-    f"camera, "
-    "or - for paths from stdin"
-)
+    is_number = isinstance(source, str) and re.fullmatch("[0-9]{1,3}", source)
+    return int(source) if isinstance(source, str) and is_number and not Path(source).exists() else None

@@ -1,4 +1,4 @@
-"""Item: one image to inspect, not read yet; and the error of a source without images."""
+"""Items of a source (images to inspect, not read yet), their file states, shards, and the error of a source."""
 
 import hashlib
 import re
@@ -105,8 +105,8 @@ class Shard:
 
     The assignment depends only on a hash of the item's key. So the shards of all machines cover the source exactly,
     even if mount points or the order of files differ, or while images are added. (With a round robin, one more file on
-    one machine would shift all that follow.) The price: the sizes of shards differ by chance, by about their square
-    root. Names are normalised to Unicode's composed form, since some systems decompose them.
+    one machine would shift all that follow.) The sizes of shards differ by chance, by about their square root. Names
+    are normalised to Unicode's composed form, since some systems decompose them.
 
     Paths from stdin or a Python sequence count as written: give relative paths if mount points differ.
     """
@@ -121,7 +121,7 @@ class Shard:
             )
 
     def holds(self, item: SourceItem) -> bool:
-        """Whether an item belongs to this shard."""
+        """Return whether an item belongs to this shard."""
         key = unicodedata.normalize("NFC", item.key).encode("utf-8", "surrogateescape")
         digest = hashlib.blake2b(key, digest_size=8).digest()
         return int.from_bytes(digest) % self.total == self.number - 1
@@ -143,7 +143,7 @@ def parse_shard(text: str) -> Shard:
 
 
 def is_same_image_continued(failed: Inspection, item: SourceItem, state: FileState | None) -> bool:
-    """Whether a changed file is still the same image that failed, not another one.
+    """Return whether a changed file is still the same image that failed, not another one.
 
     It is if it only grew, or if it could not be read and only its permissions changed.
 

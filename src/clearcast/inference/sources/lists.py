@@ -52,7 +52,7 @@ def stdin_items() -> Iterator[SourceItem]:
 
     It uses its own buffer: Python cannot exit while a thread waits for a line in the buffer of ``sys.stdin``.
     """
-    return _unique(Path(line) for line in _stdin_lines() if line.strip())
+    return _unique_items(Path(line) for line in _stdin_lines() if line.strip())
 
 
 def _stdin_lines() -> Iterator[str]:
@@ -66,7 +66,7 @@ def listed_items(listed: Iterable[ListedSource]) -> Iterator[SourceItem]:
     Raises:
         SourceError: an element is of another type, or an array is not an image.
     """
-    return _unique(listed)
+    return _unique_items(listed)
 
 
 def require_image_array(array: object, name: str) -> ImageArray:
@@ -86,9 +86,9 @@ def require_image_array(array: object, name: str) -> ImageArray:
     return array
 
 
-def _unique(listed: Iterable[ListedSource]) -> Iterator[SourceItem]:
+def _unique_items(listed: Iterable[ListedSource]) -> Iterator[SourceItem]:
     """Skip repeated names, which would give two rows, or one after an interruption; keeps 16 bytes of each name."""
-    known: set[bytes] = set()
+    known_names: set[bytes] = set()
     for index, each in enumerate(listed):
         if not isinstance(each, str | Path | SourceItem):
             image = require_image_array(each, f"image {index}")
@@ -96,8 +96,8 @@ def _unique(listed: Iterable[ListedSource]) -> Iterator[SourceItem]:
             continue
         item = each if isinstance(each, SourceItem) else make_file_item(Path(each), Path(each).as_posix())
         digest = hashlib.blake2b(os.fsencode(item.name), digest_size=16).digest()
-        if digest not in known:
-            known.add(digest)
+        if digest not in known_names:
+            known_names.add(digest)
             yield item
 
 
@@ -120,7 +120,7 @@ def _row_item(sheet: Path, files: FileNameIndex, prefixes: Sequence[str], line: 
 
 
 def _file_below(files: FileNameIndex, text: str, path: str) -> SourceItem:
-    """Make the item of a path in a sheet; whether it is below the root follows from its text, as in ``data.sheet``."""
+    """Make the item of a path in a sheet; whether it is below the root follows from its text, as in ``data.paths``."""
     relative = make_relative_to_root(path, files.root)
     if relative is None:
         reason = f"outside the root {files.root}, so not opened; choose another --root{files.advice_outside(path)}"

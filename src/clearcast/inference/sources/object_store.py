@@ -29,7 +29,7 @@ class ObjectStore(Protocol):
 
 
 def is_url(source: str) -> bool:
-    """Whether a source is a URL, such as ``s3://bucket/parts``.
+    """Return whether a source is a URL, such as ``s3://bucket/parts``.
 
     >>> is_url("s3://bucket/parts"), is_url("C:/parts")
     (True, False)
@@ -40,25 +40,25 @@ def is_url(source: str) -> bool:
 def store_items(url: str, *, recursive: bool = True, others: OtherFileCounts | None = None) -> Iterator[SourceItem]:
     """List the images of a store's folder, sorted by name within each folder; or the single image of a URL.
 
-    Images are recognised as in folders, see ``core/files``; files of other types are counted in ``others``. A folder
+    Images are recognised as in folders, see ``core.files``; files of other types are counted in ``others``. A folder
     that cannot be listed becomes an item that raises when it is read.
 
     Raises:
         SourceError: there is no such store or folder, or it cannot be reached.
         MissingDependencyError: a package for this type of store is not installed.
     """
-    store, root = _store(url)
+    store, root = _open_store(url)
     try:
-        entries = _entries(store, root)
+        entries = _list_entries(store, root)
     except Exception as error:  # each type of store raises its own
         reason = str(error) or type(error).__name__
         raise SourceError(f"{url}: cannot list ({reason}); check the URL and the access rights") from None
     if [entry["name"] for entry in entries] == [root]:
-        return iter([_item(store, entries[0], root.rpartition("/")[0])])
-    return _walk(store, root, entries, OtherFileCounts() if others is None else others, recursive=recursive)
+        return iter([_make_item(store, entries[0], root.rpartition("/")[0])])
+    return _walk_store(store, root, entries, OtherFileCounts() if others is None else others, recursive=recursive)
 
 
-def _walk(
+def _walk_store(
     store: ObjectStore, root: str, entries: list[dict[str, Any]], others: OtherFileCounts, *, recursive: bool
 ) -> Iterator[SourceItem]:
     for entry in entries:
@@ -68,20 +68,20 @@ def _walk(
             continue
         if entry["type"] != "directory":
             if is_image_file(name, partial(store.cat_file, path, 0, SIGNATURE_BYTES)):
-                yield _item(store, entry, root)
+                yield _make_item(store, entry, root)
             else:
                 others.add(name)
         elif recursive:
             try:
-                below = _entries(store, path)
+                below = _list_entries(store, path)
             except Exception as error:  # each type of store raises its own
                 reason = f"cannot list the folder ({error})"
                 yield make_unreadable_item(store.unstrip_protocol(path), _key(path, root), reason)
                 continue
-            yield from _walk(store, root, below, others, recursive=True)
+            yield from _walk_store(store, root, below, others, recursive=True)
 
 
-def _entries(store: ObjectStore, path: str) -> list[dict[str, Any]]:
+def _list_entries(store: ObjectStore, path: str) -> list[dict[str, Any]]:
     """List a folder, sorted; some stores list the folder itself too, and end folders' names with a slash."""
     listed = [{**entry, "name": entry["name"].rstrip("/")} for entry in store.ls(path, detail=True)]
     return sorted(
@@ -90,7 +90,7 @@ def _entries(store: ObjectStore, path: str) -> list[dict[str, Any]]:
     )
 
 
-def _item(store: ObjectStore, entry: dict[str, Any], root: str) -> SourceItem:
+def _make_item(store: ObjectStore, entry: dict[str, Any], root: str) -> SourceItem:
     url = store.unstrip_protocol(entry["name"])
     read = partial(_read, url, entry["size"])
     return SourceItem(name=url, key=_key(entry["name"], root), read=read, state=partial(_state, entry))
@@ -114,13 +114,13 @@ def _read(url: str, size: int | None) -> bytes:
             PictureFault.TOO_LARGE, f"{url}: the file has {size:,} bytes; the limit is {MAX_IMAGE_BYTES:,}"
         )
     try:
-        store, path = _store(url)
+        store, path = _open_store(url)
         return store.cat_file(path)
     except Exception as error:  # each type of store raises its own
         raise PictureError(PictureFault.UNREADABLE, f"{url}: cannot read ({error})") from None
 
 
-def _store(url: str) -> tuple[ObjectStore, str]:
+def _open_store(url: str) -> tuple[ObjectStore, str]:
     """Get the store of a URL, which fsspec caches, and the path within it."""
     if find_spec("fsspec") is None:
         raise MissingDependencyError(

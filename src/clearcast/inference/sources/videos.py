@@ -13,7 +13,7 @@ from clearcast.inference.sources.item import SourceError, SourceItem, make_unrea
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"}
 )
-_MIN_COMPLETE = 0.98  # share of the declared frames, which some containers only estimate
+_MIN_FRAME_SHARE = 0.98  # share of the declared frames, which some containers only estimate
 
 
 def video_items(path: Path) -> Iterator[SourceItem]:
@@ -34,7 +34,7 @@ def video_items(path: Path) -> Iterator[SourceItem]:
                 index += 1
         finally:
             capture.release()
-        if index < _MIN_COMPLETE * declared - 1:
+        if index < _MIN_FRAME_SHARE * declared - 1:
             key = f"#{index:06d}"
             reason = f"the video should have {declared} frames, but only {index} can be read; copy it again"
             yield make_unreadable_item(path.as_posix() + key, key, reason)
@@ -43,7 +43,7 @@ def video_items(path: Path) -> Iterator[SourceItem]:
 
 
 def count_frames(path: Path) -> int | None:
-    """Number of frames that a video declares; None if it does not."""
+    """Return the number of frames that a video declares; None if it does not."""
     capture = cv2.VideoCapture(str(path))
     try:
         return _declared_frames(capture) or None

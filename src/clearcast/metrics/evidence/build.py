@@ -4,6 +4,7 @@ import pandas as pd
 
 from clearcast.core.console import ProgressCallback
 from clearcast.core.evidence_schema import DecisionResult, Evidence
+from clearcast.core.numbers import format_count
 from clearcast.metrics.bootstrap import ClusterBootstrap
 from clearcast.metrics.evidence.comparison import compare_stages
 from clearcast.metrics.evidence.decisions import measure_decision
@@ -13,7 +14,7 @@ from clearcast.metrics.evidence.figures import (
     estimate_gain,
     estimate_quality,
 )
-from clearcast.metrics.evidence.scores import VERDICT_STAGES, DecisionPolicy, format_count, read_stage_scores
+from clearcast.metrics.evidence.scores import VERDICT_STAGES, DecisionPolicy, read_stage_scores
 from clearcast.types import Label
 
 EVIDENCE_FORMAT = 1

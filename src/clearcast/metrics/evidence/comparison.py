@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from clearcast.core.evidence_schema import Stage, StageComparison, ValueWithCI
+from clearcast.core.numbers import format_count
 from clearcast.metrics.bootstrap import (
     BoolArray,
     ClusterBootstrap,
@@ -23,7 +24,7 @@ from clearcast.metrics.bootstrap import (
     share_interval,
 )
 from clearcast.metrics.evidence.figures import read_number_column
-from clearcast.metrics.evidence.scores import format_count, format_interval, value_with_ci
+from clearcast.metrics.evidence.scores import format_interval, value_with_ci
 from clearcast.metrics.measures import CLASSIFICATION_MEASURES, DECISION_MEASURES, QUALITY_MEASURES, MeasureInfo
 from clearcast.noise.registry import NoiseType
 from clearcast.types import Label, Verdict

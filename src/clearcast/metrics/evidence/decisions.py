@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 
 from clearcast.core.evidence_schema import DecisionResult, OperatingPoint, RetakeResult, ValueWithCI
+from clearcast.core.numbers import format_count
 from clearcast.metrics.bootstrap import BoolArray, ClusterBootstrap, share_interval
 from clearcast.metrics.calibration import fit_fold_temperatures, measure_calibration
 from clearcast.metrics.evidence.scores import (
     DecisionPolicy,
     StageScores,
-    format_count,
     format_limit,
     format_percent,
     format_share,

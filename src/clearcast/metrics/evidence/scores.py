@@ -75,15 +75,6 @@ def format_interval(figure: ValueWithCI) -> str:
     return f"95%: {100 * figure['low'] + 0.0:.1f} to {100 * figure['high'] + 0.0:.1f}"
 
 
-def format_count(number: int, noun: str) -> str:
-    """Format a count of a noun whose plural ends in s.
-
-    >>> format_count(1, "part"), format_count(1200, "image")
-    ('1 part', '1,200 images')
-    """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 @dataclass(frozen=True, kw_only=True)
 class DecisionPolicy:
     """Decision policy: the costs of mistakes, or the largest or smallest allowed rates.

@@ -3,12 +3,11 @@
 import numpy as np
 
 from clearcast.core.evidence_schema import OperatingCurve, OperatingPoint, RetakeResult, RiskCoverageCurve, ValueWithCI
-from clearcast.core.numbers import log_odds, require_finite
+from clearcast.core.numbers import format_count, log_odds, require_finite
 from clearcast.metrics.bootstrap import BoolArray, ClusterBootstrap, Estimates, FloatArray, share_interval
 from clearcast.metrics.evidence.scores import (
     DecisionPolicy,
     StageScores,
-    format_count,
     format_limit,
     format_share,
     value_with_ci,

@@ -35,7 +35,7 @@ class LoadedBundle:
     def inspect(self, item: SourceItem, *, alone: bool, evidence: bool) -> Inspection:
         """Inspect an image; the inspection holds the denoised image if the bundle always makes it."""
         inspector = self.wide if alone else self.inspector
-        return inspector.inspect(item, restored=inspector.always_denoises, evidence=evidence)
+        return inspector.inspect(item, denoise=inspector.always_denoises, evidence=evidence)
 
 
 def load_inspectors(path: Path, threads: int, trust: TrustedSigners | None = None) -> LoadedBundle:
@@ -95,7 +95,7 @@ class LazyBundle:
             return None
         inspector = self.loaded.inspector
         item = SourceItem(name="", key="", read=lambda: imaging.decode_image(data, inspector.channels))
-        return inspector.inspect(item, restored=True).restored
+        return inspector.inspect(item, denoise=True).restored
 
     def try_to_load(self) -> None:
         """Load the bundle unless it is loaded; on failure set ``fault``."""

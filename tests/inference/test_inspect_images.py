@@ -13,7 +13,7 @@ from clearcast.core.errors import PictureError, PictureFault
 from clearcast.inference.inspector import Inspector, inspect_images
 from clearcast.inference.sources import SourceItem
 from clearcast.types import Inspection
-from tests.inference.handmade import flat, p_defect_of, write_bundle
+from tests.inference.handmade import expected_p_defect, uniform_image, write_bundle
 
 
 @pytest.fixture(scope="module")
@@ -21,85 +21,87 @@ def inspector(tmp_path_factory: pytest.TempPathFactory) -> Inspector:
     return Inspector(open_package(write_bundle(tmp_path_factory.mktemp("made") / "bundle")))
 
 
-def even(grey: int, side: int = 16) -> ImageArray:
-    return flat(grey, side, side)
+def square(grey: int, side: int = 16) -> ImageArray:
+    return uniform_image(grey, side, side)
 
 
-def item(number: int, picture: ImageArray | None = None, wait: float = 0) -> SourceItem:
+def item(number: int, image: ImageArray | None = None, wait: float = 0) -> SourceItem:
     def read() -> ImageArray:
         time.sleep(wait)
-        return even(number % 256) if picture is None else picture
+        return square(number % 256) if image is None else image
 
     return SourceItem(name=f"{number}", key=f"key-{number}", read=read)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_inspections_come_in_the_sources_order(inspector: Inspector, workers: int) -> None:
-    slow_first = [item(number, even(number, 16 + number), wait=0.02 * (number % 4 == 0)) for number in range(20)]
-    said = list(inspect_images(inspector, slow_first, workers=workers))
-    assert [each.path for each in said] == [f"{number}" for number in range(20)]
-    expected = [p_defect_of(even(number, 16 + number)) for number in range(20)]
-    np.testing.assert_allclose([each.p_defect for each in said if each.p_defect is not None], expected, atol=1e-5)
+    slow_first = [item(number, square(number, 16 + number), wait=0.02 * (number % 4 == 0)) for number in range(20)]
+    inspections = list(inspect_images(inspector, slow_first, workers=workers))
+    assert [each.path for each in inspections] == [f"{number}" for number in range(20)]
+    expected = [expected_p_defect(square(number, 16 + number)) for number in range(20)]
+    np.testing.assert_allclose(
+        [each.p_defect for each in inspections if each.p_defect is not None], expected, atol=1e-5
+    )
 
 
 def test_a_bad_image_does_not_stop_the_others(inspector: Inspector) -> None:
     def refuse() -> bytes:
-        raise PictureError(PictureFault.MISSING, "it is gone")
+        raise PictureError(PictureFault.MISSING, "file not found")
 
-    said = list(
+    inspections = list(
         inspect_images(inspector, [item(0), SourceItem(name="bad", key="bad", read=refuse), item(2)], workers=2)
     )
-    assert [each.error for each in said] == ["", "it is gone", ""]
+    assert [each.error for each in inspections] == ["", "file not found", ""]
 
 
 def test_an_endless_source_is_read_only_a_little_ahead(inspector: Inspector) -> None:
-    taken = []
+    read = []
 
     def endless() -> Iterator[SourceItem]:
         for number in itertools.count():
-            taken.append(number)
+            read.append(number)
             yield item(number)
 
     inspections = inspect_images(inspector, endless(), workers=2)
-    said = [next(inspections) for _ in range(30)]
+    first = [next(inspections) for _ in range(30)]
     time.sleep(0.05)
-    assert [each.path for each in said] == [f"{number}" for number in range(30)]
-    assert len(taken) <= 30 + 6
+    assert [each.path for each in first] == [f"{number}" for number in range(30)]
+    assert len(read) <= 30 + 6
     inspections.close()
     time.sleep(0.05)
-    after = len(taken)
+    after = len(read)
     time.sleep(0.05)
-    assert len(taken) == after
+    assert len(read) == after
 
 
 def test_an_inspection_does_not_wait_for_the_next_image(inspector: Inspector) -> None:
-    came, over = threading.Event(), threading.Event()
+    arrived, exhausted = threading.Event(), threading.Event()
 
     def slow() -> Iterator[SourceItem]:
         yield item(0)
-        came.wait(10)
+        arrived.wait(10)
         yield item(1)
-        over.set()
+        exhausted.set()
 
     inspections = inspect_images(inspector, slow(), workers=1)
     assert next(inspections).path == "0"
-    assert not over.is_set()
-    came.set()
+    assert not exhausted.is_set()
+    arrived.set()
     assert [each.path for each in inspections] == ["1"]
 
 
-def test_what_is_wrong_with_a_source_is_raised_after_what_came_before(inspector: Inspector) -> None:
+def test_an_error_of_the_source_is_raised_after_the_images_before_it(inspector: Inspector) -> None:
     def broken() -> Iterator[SourceItem]:
         yield from map(item, range(5))
-        raise ValueError("the camera is gone")
+        raise ValueError("the camera is disconnected")
 
     inspections = inspect_images(inspector, broken(), workers=2)
     assert [next(inspections).path for _ in range(5)] == ["0", "1", "2", "3", "4"]
-    with pytest.raises(ValueError, match="the camera is gone"):
+    with pytest.raises(ValueError, match="the camera is disconnected"):
         next(inspections)
 
 
-def test_finishing_happens_in_the_workers_and_its_faults_are_raised(inspector: Inspector) -> None:
+def test_finish_runs_in_the_workers_and_its_errors_are_raised(inspector: Inspector) -> None:
     def finish(inspection: Inspection, key: str) -> Inspection:
         assert threading.current_thread().name.startswith("inspect")
         assert inspection.restored is not None
@@ -107,14 +109,14 @@ def test_finishing_happens_in_the_workers_and_its_faults_are_raised(inspector: I
             raise OSError("no space left")
         return replace(inspection, restored=None, path=key)
 
-    inspections = inspect_images(inspector, map(item, range(9)), workers=2, restored=True, finish=finish)
+    inspections = inspect_images(inspector, map(item, range(9)), workers=2, denoise=True, finish=finish)
     assert [next(inspections).path for _ in range(3)] == ["key-0", "key-1", "key-2"]
     with pytest.raises(OSError, match="no space left"):
         next(inspections)
 
 
 def test_images_do_not_accumulate_in_memory(inspector: Inspector) -> None:
-    """Whoever takes inspections slowly holds no more of them than are under way."""
+    """A slow consumer holds no more inspections than are in progress."""
     alive: list[int] = []
     most = 0
     lock = threading.Lock()
@@ -126,7 +128,7 @@ def test_images_do_not_accumulate_in_memory(inspector: Inspector) -> None:
             most = max(most, len(alive))
         return inspection
 
-    for _ in inspect_images(inspector, map(item, range(40)), workers=2, restored=True, finish=finish):
+    for _ in inspect_images(inspector, map(item, range(40)), workers=2, denoise=True, finish=finish):
         time.sleep(0.002)
         with lock:
             alive.pop()
