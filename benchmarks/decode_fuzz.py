@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from station_fuzz import damaged
+from station_fuzz import damage
 
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
@@ -193,7 +193,7 @@ def runs_of(grey: Image.Image) -> bytes:
 def file_of(seed: int, number: int, files: list[bytes]) -> bytes:
     """Return the damaged file with this number."""
     rng = random.Random(f"{seed} {number}")
-    data = damaged(rng, rng.choice(files), files)
+    data = damage(rng, rng.choice(files), files)
     return with_checksums(data) if data.startswith(b"\x89PNG") and rng.random() < 0.5 else data
 
 

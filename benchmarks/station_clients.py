@@ -1,4 +1,4 @@
-"""Station in a separate process, and clients that send it images: for the benchmarks of the station."""
+"""Station in a separate process, and clients that send images to it, for the benchmarks of the station."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-BOUNDARY = "a-line-that-no-picture-holds"
+BOUNDARY = "a-line-that-no-image-contains"
 
 
 @dataclass
@@ -47,21 +47,24 @@ class Station:
 class Client:
     """Client that sends images one by one over one connection, and records the responses.
 
-    ``seconds``: response times. ``answered``: the inspections. ``refused``: number of responses 429. ``errors``: all
-    other errors.
+    Attributes:
+        seconds: response times.
+        inspections: the returned inspections.
+        refused: number of responses 429.
+        errors: all other errors.
     """
 
     port: int
     seconds: list[float] = field(default_factory=list)
-    answered: list[dict[str, Any]] = field(default_factory=list)
+    inspections: list[dict[str, Any]] = field(default_factory=list)
     refused: int = 0
     errors: list[str] = field(default_factory=list)
 
-    def send(self, bodies: Iterator[bytes], until: float) -> None:
+    def send(self, bodies: Iterator[bytes], deadline: float) -> None:
         """Send until a time of ``time.perf_counter``, the end of the bodies, or the end of the server."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-        while time.perf_counter() < until and (body := next(bodies, None)):
+        while time.perf_counter() < deadline and (body := next(bodies, None)):
             started = time.perf_counter()
             try:
                 connection.request("POST", "/v1/inspect", body, headers)
@@ -77,7 +80,7 @@ class Client:
                 self.errors.append(f"{response.status} {content[:200]!r}")
             else:
                 self.seconds.append(time.perf_counter() - started)
-                self.answered += json.loads(content)["inspections"]
+                self.inspections += json.loads(content)["inspections"]
 
 
 @contextmanager

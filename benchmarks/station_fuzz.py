@@ -24,8 +24,8 @@ from pathlib import Path
 from PIL import Image
 from station_clients import BOUNDARY, Station, body_of, serving
 
-PATIENCE = 120.0  # seconds without a response that count as a hang
-FORMS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+HANG_TIMEOUT = 120.0  # seconds without a response that count as a hang
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 NUMBERS = [
     number.to_bytes(size, order)
     for size in (1, 2, 4)
@@ -44,8 +44,8 @@ class Results:
     hangs: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def note(self, status: int | None, number: int, request: bytes) -> None:
-        """Count one response; ``None``: none within ``PATIENCE``, 0: the connection was closed without one."""
+    def count(self, status: int | None, number: int, request: bytes) -> None:
+        """Count one response; ``None``: none within ``HANG_TIMEOUT``, 0: the connection was closed without one."""
         with self.lock:
             self.hangs += status is None
             self.closed += status == 0
@@ -57,29 +57,29 @@ class Results:
 
 def main() -> None:
     """Fuzz for some minutes and print the results."""
-    args = arguments()
+    args = parse_arguments()
     with tempfile.TemporaryDirectory() as folder:
         args.kept.mkdir(parents=True, exist_ok=True)
         results, numbers = Results(args.kept), itertools.count()
         with serving(args.bundle, Path(folder) / "data") as station:
-            files = seeds(args.folder)
+            files = make_seed_images(args.folder)
             fuzz(station, files, results, numbers, args, seconds=20)  # warm-up, before memory is measured
             before, end = station.memory, time.monotonic() + 60 * args.minutes
             fuzz(station, files, results, numbers, args, seconds=end - time.monotonic())
             alive = station.process.poll() is None
-            well = alive and station.get("/readyz") is not None
+            is_ready = alive and station.get("/readyz") is not None
             memory = station.memory if alive else 0.0
         output = (Path(folder) / "server.log").read_text(encoding="utf-8", errors="replace")
     failed = sum(count for status, count in results.statuses.items() if status >= 500)
     total = results.statuses.total() + results.closed + results.hangs
     print(f"{total} requests: {dict(sorted(results.statuses.items()))}, ", end="")
     print(f"closed without a response {results.closed} (damaged requests)")
-    print(f"5xx {failed}, hangs {results.hangs}, crashes {int(not well)}, ", end="")
+    print(f"5xx {failed}, hangs {results.hangs}, crashes {int(not is_ready)}, ", end="")
     print(f"tracebacks {output.count('Traceback')}; ", end="")
     print(f"memory {before:.0f} MB before, {memory:.0f} MB after")
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
@@ -91,16 +91,16 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def seeds(folder: Path) -> list[bytes]:
+def make_seed_images(folder: Path) -> list[bytes]:
     """Make small images from a few of a folder, in every format that the station accepts, grey and in colour."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})[:4]
-    made = [path.read_bytes() for path in paths]
-    for path, mode, form in itertools.product(paths, ("L", "RGB"), FORMS):
-        with Image.open(path) as picture:
+    images = [path.read_bytes() for path in paths]
+    for path, mode, form in itertools.product(paths, ("L", "RGB"), FORMATS):
+        with Image.open(path) as image:
             file = io.BytesIO()
-            picture.convert(mode).resize((96, 80)).save(file, form)
-            made.append(file.getvalue())
-    return made
+            image.convert(mode).resize((96, 80)).save(file, form)
+            images.append(file.getvalue())
+    return images
 
 
 def fuzz(
@@ -118,8 +118,8 @@ def fuzz(
     def send() -> None:
         while time.monotonic() < end and station.process.poll() is None:
             number = next(numbers)
-            head, body = request_of(random.Random(f"{args.seed} {number}"), files)
-            results.note(answer_of(station.port, head, body), number, head + body)
+            head, body = make_request(random.Random(f"{args.seed} {number}"), files)
+            results.count(send_request(station.port, head, body), number, head + body)
 
     senders = [threading.Thread(target=send) for _ in range(args.clients)]
     for sender in senders:
@@ -128,23 +128,23 @@ def fuzz(
         sender.join()
 
 
-def request_of(rng: random.Random, files: list[bytes]) -> tuple[bytes, bytes]:
+def make_request(rng: random.Random, files: list[bytes]) -> tuple[bytes, bytes]:
     """Make head and body of a request with a damaged image; sometimes its form or its head is damaged too."""
-    data = damaged(rng, rng.choice(files), files)
+    data = damage(rng, rng.choice(files), files)
     name = "".join(
         chr(rng.choice((rng.randrange(32, 127), rng.randrange(160, 0x2FFF)))) for _ in range(rng.randrange(20))
     )
     body = body_of(data, name.replace('"', "%22"))
     if rng.random() < 0.15:
-        body = damaged(rng, body, files)
+        body = damage(rng, body, files)
     head = (
         "POST /v1/inspect HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    return damaged(rng, head.encode(), files) if rng.random() < 0.1 else head.encode(), body
+    return damage(rng, head.encode(), files) if rng.random() < 0.1 else head.encode(), body
 
 
-def damaged(rng: random.Random, data: bytes, files: list[bytes]) -> bytes:
+def damage(rng: random.Random, data: bytes, files: list[bytes]) -> bytes:
     """Damage data in one to eight places, more often near the beginning, where formats have their headers."""
     found = bytearray(data)
     for _ in range(rng.randint(1, 8)):
@@ -171,17 +171,17 @@ def damaged(rng: random.Random, data: bytes, files: list[bytes]) -> bytes:
     return bytes(found)
 
 
-def answer_of(port: int, head: bytes, body: bytes) -> int | None:
+def send_request(port: int, head: bytes, body: bytes) -> int | None:
     """Send a request; returns the status, 0 if the connection was closed without one, None if nothing came in time."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as line:
+        with socket.create_connection(("127.0.0.1", port), timeout=HANG_TIMEOUT) as line:
             line.sendall(head + body)
-            if not head.endswith(b"Content-Length: %d\r\n\r\n" % len(body)):  # it may wait for more: hang up
+            if not head.endswith(b"Content-Length: %d\r\n\r\n" % len(body)):  # it may wait for more: close
                 line.shutdown(socket.SHUT_WR)
-            answer = http.client.HTTPResponse(line)
-            answer.begin()
-            answer.read()
-            return answer.status
+            response = http.client.HTTPResponse(line)
+            response.begin()
+            response.read()
+            return response.status
     except TimeoutError:
         return None
     except (OSError, http.client.HTTPException):

@@ -5,7 +5,7 @@ Run with nothing else on the machine::
     .venv/bin/python benchmarks/station_history.py
     .venv/bin/python benchmarks/station_history.py --db postgresql://USER@HOST/EMPTY_DATABASE
 
-The inspections of one year are synthetic and inserted in bulk; their roll-ups are computed afterwards, in SQL.
+The inspections of one year are synthetic and inserted in bulk; their rollups are computed afterwards, in SQL.
 Then all queries of the history page are timed: the first run, and the median of the following ones.
 """
 
@@ -41,9 +41,9 @@ from clearcast.types import Verdict
 
 YEAR = 365 * 86_400_000  # milliseconds
 BEGIN = 1_760_000_000_000
-AT_ONCE = 5000  # inspections inserted at once
-SAID = 2000  # inspections with feedback
-TIMES = 7  # runs of each query
+BATCH_SIZE = 5000  # inspections inserted at once
+FEEDBACK_COUNT = 2000  # inspections with feedback
+REPEATS = 7  # runs of each query
 
 FILTERS = {
     "nothing filtered": InspectionFilter(),
@@ -53,7 +53,7 @@ FILTERS = {
     "no verdict": InspectionFilter(verdicts=frozenset({None})),
     "noise type: periodic": InspectionFilter(noise_types=frozenset({NoiseType.PERIODIC})),
     "one model": InspectionFilter(model="casting 1"),
-    "a model that never was": InspectionFilter(model="casting 9"),
+    "an unknown model": InspectionFilter(model="casting 9"),
     "one station": InspectionFilter(station="line 3"),
     "open disagreements": InspectionFilter(disagreement=Disagreement.OPEN),
     "shadow differs": InspectionFilter(shadow_differs=True),
@@ -99,55 +99,57 @@ def _fill(log: InspectionLog, place: str, count: int) -> None:
     with writing_engine(engine).begin() as connection:
         entries = _entries(count)
         known: dict[Dimensions, int] = {}
-        while some := list(islice(entries, AT_ONCE)):
-            known |= dimension_ids(connection, {dimensions_of(entry) for entry in some} - known.keys())
+        while batch := list(islice(entries, BATCH_SIZE)):
+            known |= dimension_ids(connection, {dimensions_of(entry) for entry in batch} - known.keys())
             connection.execute(
-                inspections_table.insert(), [inspection_values(entry, known[dimensions_of(entry)]) for entry in some]
+                inspections_table.insert(), [inspection_values(entry, known[dimensions_of(entry)]) for entry in batch]
             )
         for width in ROLLUP_WIDTHS:
             _roll_up(connection, width)
-    _tidy(engine)
-    for number in Random(1).sample(range(1, count + 1), min(SAID, count)):
+    _analyse(engine)
+    for number in Random(1).sample(range(1, count + 1), min(FEEDBACK_COUNT, count)):
         says = FeedbackLabel.OK if number % 2 else FeedbackLabel.DEFECT
         log.add_feedback(number, Feedback(at=BEGIN + YEAR, says=says, note="", operator="Ana", settles=number % 5 == 0))
-    print(f"{count} inspections made in {time.perf_counter() - started:.0f} s\n")
+    print(f"{count} inspections inserted in {time.perf_counter() - started:.0f} s\n")
 
 
 def _entries(count: int) -> Iterator[InspectionEntry]:
     random = Random(1)
     for number in range(count):
-        p, threshold = random.random(), 0.43
-        verdict = Verdict.RETAKE if abs(p - threshold) < 0.02 else Verdict.DEFECT if p > threshold else Verdict.OK
-        entry = InspectionEntry(
-            at=BEGIN + number * YEAR // count + random.randrange(20_000),
-            name=f"IMG_{number:07d}_{random.getrandbits(24):06x}.JPG",
-            station=f"line {random.randrange(6)}",
-            sha256=f"{number:012x}{random.getrandbits(208):052x}",
-            size=23110,
-            width=512,
-            height=512,
-            verdict=verdict,
-            p_defect=p,
-            threshold=threshold,
-            noise_type=random.choice([*NoiseType]),
-            noise_level="standard deviation 25 grey levels",
-            p_noise=0.99,
-            ms=56.1,
-            model=f"casting {number * 4 // count}",
-            error="",
-            brightness=random.uniform(100, 150),
-            sharpness=random.uniform(50, 500),
-            sigma=0.098,
-            density=0.0,
-        )
+        entry = _random_entry(random, number, count)
         if number > 0.9 * count:
-            other = Verdict.OK if random.random() < 0.03 else verdict
-            entry = replace(
-                entry, shadow=ShadowResult(model="casting 5", verdict=other, p_defect=p, threshold=threshold)
-            )
+            other = Verdict.OK if random.random() < 0.03 else entry.verdict
+            shadow = ShadowResult(model="casting 5", verdict=other, p_defect=entry.p_defect, threshold=entry.threshold)
+            entry = replace(entry, shadow=shadow)
         if random.random() < 0.002:
             entry = replace(entry, verdict=None, p_defect=None, noise_type=None, brightness=None, error="damaged")
         yield entry
+
+
+def _random_entry(random: Random, number: int, count: int) -> InspectionEntry:
+    p, threshold = random.random(), 0.43
+    return InspectionEntry(
+        at=BEGIN + number * YEAR // count + random.randrange(20_000),
+        name=f"IMG_{number:07d}_{random.getrandbits(24):06x}.JPG",
+        station=f"line {random.randrange(6)}",
+        sha256=f"{number:012x}{random.getrandbits(208):052x}",
+        size=23110,
+        width=512,
+        height=512,
+        verdict=Verdict.RETAKE if abs(p - threshold) < 0.02 else Verdict.DEFECT if p > threshold else Verdict.OK,
+        p_defect=p,
+        threshold=threshold,
+        noise_type=random.choice([*NoiseType]),
+        noise_level="standard deviation 25 grey levels",
+        p_noise=0.99,
+        ms=56.1,
+        model=f"casting {number * 4 // count}",
+        error="",
+        brightness=random.uniform(100, 150),
+        sharpness=random.uniform(50, 500),
+        sigma=0.098,
+        density=0.0,
+    )
 
 
 def _roll_up(connection: Connection, width: int) -> None:
@@ -158,7 +160,7 @@ def _roll_up(connection: Connection, width: int) -> None:
     connection.execute(rollups_table.insert().from_select(["width", "start", "kind_id", *sums], counted))
 
 
-def _tidy(engine: Engine) -> None:
+def _analyse(engine: Engine) -> None:
     """Run what PostgreSQL does by itself within minutes."""
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -169,26 +171,26 @@ def _tidy(engine: Engine) -> None:
 def _print_table(log: InspectionLog) -> None:
     queries: dict[str, Callable[[InspectionFilter], object]] = {
         "page": log.page,
-        "later page": lambda wanted: log.page(wanted, after=f"n{BEGIN + YEAR // 3}_1"),
-        "least certain": lambda wanted: log.page(wanted, order=InspectionOrder.LEAST_CERTAIN),
+        "later page": lambda filters: log.page(filters, after=f"n{BEGIN + YEAR // 3}_1"),
+        "least certain": lambda filters: log.page(filters, order=InspectionOrder.LEAST_CERTAIN),
         "count": log.count,
         "trend": log.trend,
     }
     print(f"{'milliseconds: first / median of the next':42}" + "".join(f"{name:>16}" for name in queries) + "   found")
     slowest = 0.0
-    for name, wanted in FILTERS.items():
+    for name, filters in FILTERS.items():
         cells = []
         for query in queries.values():
-            first, *others = [_milliseconds(query, wanted) for _ in range(TIMES)]
+            first, *others = [_milliseconds(query, filters) for _ in range(REPEATS)]
             cells.append(f"{first:>9.0f} /{statistics.median(others):>5.0f}")
             slowest = max(slowest, statistics.median(others))
-        print(f"{name:42}" + "".join(cells) + f"{log.count(wanted).inspections:>8}", flush=True)
+        print(f"{name:42}" + "".join(cells) + f"{log.count(filters).inspections:>8}", flush=True)
     print(f"\nthe slowest: {slowest:.0f} ms")
 
 
-def _milliseconds(query: Callable[[InspectionFilter], object], wanted: InspectionFilter) -> float:
+def _milliseconds(query: Callable[[InspectionFilter], object], filters: InspectionFilter) -> float:
     started = time.perf_counter()
-    query(wanted)
+    query(filters)
     return 1000 * (time.perf_counter() - started)
 
 

@@ -30,24 +30,24 @@ def main() -> None:
     parser.add_argument("--serve", nargs="*", default=[], help="further options of clearcast serve")
     args = parser.parse_args()
     bodies, rng = bodies_of(args.folder, 100), random.Random(args.seed)
-    answered: list[dict[str, Any]] = []
+    returned: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         for _ in range(args.kills):
             with serving(args.bundle, data, *args.serve) as station:
-                answered += _until_killed(station, bodies, args.clients, rng.uniform(0.2, 4))
+                returned += _until_killed(station, bodies, args.clients, rng.uniform(0.2, 4))
         with serving(args.bundle, data, *args.serve) as station:
-            lost = [each["id"] for each in answered if not _is_logged(station, each)]
+            lost = [each["id"] for each in returned if not _is_logged(station, each)]
             logged = station.get("/v1/counts")["inspections"]
-    print(f"{args.kills} kills: {len(answered)} verdicts returned, {logged} in the log, {len(lost)} lost {lost[:5]}")
-    print(f"duplicate ids: {len(answered) - len({each['id'] for each in answered})}")
+    print(f"{args.kills} kills: {len(returned)} verdicts returned, {logged} in the log, {len(lost)} lost {lost[:5]}")
+    print(f"duplicate ids: {len(returned) - len({each['id'] for each in returned})}")
 
 
 def _until_killed(station: Station, bodies: list[bytes], count: int, seconds: float) -> list[dict[str, Any]]:
     clients = [Client(station.port) for _ in range(count)]
-    until = time.perf_counter() + 600
+    deadline = time.perf_counter() + 600
     threads = [
-        threading.Thread(target=client.send, args=(itertools.cycle(bodies[place:] + bodies[:place]), until))
+        threading.Thread(target=client.send, args=(itertools.cycle(bodies[place:] + bodies[:place]), deadline))
         for place, client in enumerate(clients)
     ]
     for thread in threads:
@@ -56,15 +56,15 @@ def _until_killed(station: Station, bodies: list[bytes], count: int, seconds: fl
     station.process.kill()
     for thread in threads:
         thread.join()
-    return [each for client in clients for each in client.answered]
+    return [each for client in clients for each in client.inspections]
 
 
-def _is_logged(station: Station, answer: dict[str, Any]) -> bool:
+def _is_logged(station: Station, inspection: dict[str, Any]) -> bool:
     try:
-        logged = station.get(f"/v1/inspections/{answer['id']}")
+        logged = station.get(f"/v1/inspections/{inspection['id']}")
     except AssertionError:
         return False
-    return all(logged[name] == answer[name] for name in FIELDS)
+    return all(logged[name] == inspection[name] for name in FIELDS)
 
 
 if __name__ == "__main__":

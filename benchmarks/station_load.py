@@ -1,4 +1,4 @@
-"""Load test of the station: response times, throughput and memory, compared with the runtime alone.
+"""Load test of the station: response times, throughput and memory, compared with the bundle alone.
 
 Run with nothing else on the machine; clients and server share its cores::
 
@@ -16,7 +16,7 @@ from station_clients import Client, Station, bodies_of, quantile, serving
 
 import clearcast
 
-ALONE = 200  # uploads of one client
+SINGLE_UPLOADS = 200  # uploads of one client
 WARM_UP = 20
 
 
@@ -31,24 +31,24 @@ def main() -> None:
     parser.add_argument("--serve", nargs="*", default=[], help="further options of clearcast serve")
     args = parser.parse_args()
     bodies = bodies_of(args.folder, args.pictures)
-    before = runtime_rate(args.bundle, args.folder, args.pictures)
+    before = bundle_rate(args.bundle, args.folder, args.pictures)
     with tempfile.TemporaryDirectory() as folder, serving(args.bundle, Path(folder) / "data", *args.serve) as station:
         load(station, bodies, clients=1, seconds=3600, most=WARM_UP)
-        (one,) = load(station, bodies, clients=1, seconds=3600, most=ALONE)
-        print(f"one client, {ALONE} uploads: median {1000 * quantile(one.seconds, 0.5):.1f} ms, ", end="")
+        (one,) = load(station, bodies, clients=1, seconds=3600, most=SINGLE_UPLOADS)
+        print(f"one client, {SINGLE_UPLOADS} uploads: median {1000 * quantile(one.seconds, 0.5):.1f} ms, ", end="")
         print(f"99th percentile {1000 * quantile(one.seconds, 0.99):.1f} ms, errors {one.errors}")
-        held = station.memory
+        before_load = station.memory
         started = time.perf_counter()
         clients = load(station, bodies, clients=args.clients, seconds=60 * args.minutes)
-        rate = sum(len(each.answered) for each in clients) / (time.perf_counter() - started)
+        rate = sum(len(each.inspections) for each in clients) / (time.perf_counter() - started)
         after = station.memory
-        tell(clients, rate)
-        print(f"memory: {held:.0f} MB before, {after:.0f} MB after ({after - held:+.0f} MB)")
+        print_results(clients, rate)
+        print(f"memory: {before_load:.0f} MB before, {after:.0f} MB after ({after - before_load:+.0f} MB)")
         logged = station.get("/v1/counts")["inspections"]
-        sent = WARM_UP + ALONE + sum(len(each.answered) for each in clients)
-        print(f"answered {sent}, in the log {logged}")
-    alone = (before + runtime_rate(args.bundle, args.folder, args.pictures)) / 2
-    print(f"runtime alone: {alone:.1f} images/s before and after; the station {rate / alone:.2f} of it")
+        sent = WARM_UP + SINGLE_UPLOADS + sum(len(each.inspections) for each in clients)
+        print(f"returned {sent}, in the log {logged}")
+    alone = (before + bundle_rate(args.bundle, args.folder, args.pictures)) / 2
+    print(f"bundle alone: {alone:.1f} images/s before and after; the station {rate / alone:.2f} of it")
 
 
 def load(
@@ -56,9 +56,9 @@ def load(
 ) -> list[Client]:
     """Let clients send images concurrently, for some seconds or until each has sent ``most``."""
     made = [Client(station.port) for _ in range(clients)]
-    until = time.perf_counter() + seconds
+    deadline = time.perf_counter() + seconds
     threads = [
-        threading.Thread(target=_send, args=(each, itertools.cycle(bodies[place:] + bodies[:place]), until, most))
+        threading.Thread(target=_send, args=(each, itertools.cycle(bodies[place:] + bodies[:place]), deadline, most))
         for place, each in enumerate(made)
     ]
     for thread in threads:
@@ -68,11 +68,11 @@ def load(
     return made
 
 
-def _send(client: Client, bodies: "itertools.cycle[bytes]", until: float, most: int | None) -> None:
-    client.send(iter(bodies) if most is None else itertools.islice(bodies, most), until)
+def _send(client: Client, bodies: "itertools.cycle[bytes]", deadline: float, most: int | None) -> None:
+    client.send(iter(bodies) if most is None else itertools.islice(bodies, most), deadline)
 
 
-def tell(clients: list[Client], rate: float) -> None:
+def print_results(clients: list[Client], rate: float) -> None:
     """Print the results of all clients."""
     seconds = [each for client in clients for each in client.seconds]
     errors = [each for client in clients for each in client.errors]
@@ -81,7 +81,7 @@ def tell(clients: list[Client], rate: float) -> None:
     print(f"429 responses {sum(client.refused for client in clients)}, errors {len(errors)} {errors[:3]}")
 
 
-def runtime_rate(bundle: Path, folder: Path, count: int) -> float:
+def bundle_rate(bundle: Path, folder: Path, count: int) -> float:
     """Measure the images per second of ``clearcast.load(bundle).predict`` in this process, without a server."""
     loaded = clearcast.load(bundle)
     inspected = 0

@@ -26,12 +26,12 @@ from clearcast.station.log import open_log
 from clearcast.station.records import InspectionEntry
 from clearcast.types import Verdict
 
-NAMES = 15_000  # of stations in the log
+STATION_NAMES = 15_000  # of stations in the log
 LARGE = (3000, 4000)  # pixels of the image whose heat map is requested
 SMALL = (300, 300)  # pixels of the images that are uploaded under load
-UPLOADS = 15  # per measurement, or as many as fit into LONGEST seconds
-LONGEST = 60
-PATIENCE = 60  # timeout of a client in seconds
+UPLOADS = 15  # per measurement, or as many as fit into MAX_SECONDS seconds
+MAX_SECONDS = 60
+CLIENT_TIMEOUT = 60  # timeout of a client in seconds
 UNFINISHED = 50  # incomplete uploads, each with FILES files of FILE_BYTES bytes
 FILES, FILE_BYTES = 25, 800_000
 
@@ -48,22 +48,22 @@ def main() -> None:
         data.mkdir()
         fill_log(data / "log.sqlite")
         with limited_descriptors(1024), serving(args.bundle, data) as station:
-            number = upload(station, picture(LARGE))[1]
+            number = upload(station, noise_jpeg(LARGE))[1]
             measure("alone", station, [])
             measure("60 heat maps of one image", station, 60 * [f"/v1/inspections/{number}/pictures/heat"])
             measure("20 trends", station, 20 * ["/v1/trend"])
             with idle_connections(station, 1100):
                 measure("1,100 idle connections", station, [])
         with serving(args.bundle, data) as station:
-            upload(station, picture(SMALL))
+            upload(station, noise_jpeg(SMALL))
             measure_memory(station)
 
 
 def fill_log(path: Path) -> None:
     """Create a log of inspections, each with a different station name."""
     log, begin = open_log(path), time.time_ns() // 1_000_000 - 30 * 86_400_000
-    entries = [_entry(n, begin + n * 172_000) for n in range(NAMES)]
-    for start in range(0, NAMES, 1000):
+    entries = [_entry(n, begin + n * 172_000) for n in range(STATION_NAMES)]
+    for start in range(0, STATION_NAMES, 1000):
         log.write(entries[start : start + 1000])
     log.close()
 
@@ -84,12 +84,12 @@ def _entry(number: int, at: int) -> InspectionEntry:
         noise_level="",
         p_noise=0.9,
         ms=1.0,
-        model="made up",
+        model="synthetic",
         error="",
     )
 
 
-def picture(shape: tuple[int, int]) -> bytes:
+def noise_jpeg(shape: tuple[int, int]) -> bytes:
     """Make a JPEG of random grey noise."""
     pixels = np.random.default_rng().normal(128, 20, shape).clip(0, 255).astype(np.uint8)
     return bytes(cv2.imencode(".jpg", pixels)[1])
@@ -97,7 +97,7 @@ def picture(shape: tuple[int, int]) -> bytes:
 
 def upload(station: Station, data: bytes) -> tuple[float, int | None]:
     """Upload an image; returns the response time in seconds, and its id, None if it was not inspected."""
-    connection = http.client.HTTPConnection("127.0.0.1", station.port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", station.port, timeout=CLIENT_TIMEOUT)
     headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Connection": "close"}
     started = time.perf_counter()
     try:
@@ -115,14 +115,17 @@ def upload(station: Station, data: bytes) -> tuple[float, int | None]:
 def measure(name: str, station: Station, paths: Sequence[str]) -> None:
     """Print the upload times while all the paths are requested concurrently and repeatedly."""
     over, statuses = threading.Event(), Counter[str]()
-    threads = [threading.Thread(target=_ask, args=(station, path, over, statuses), daemon=True) for path in paths]
+    threads = [
+        threading.Thread(target=_request_repeatedly, args=(station, path, over, statuses), daemon=True)
+        for path in paths
+    ]
     for thread in threads:
         thread.start()
     time.sleep(1 if paths else 0)
     results = list(_uploads(station))
     over.set()
     for thread in threads:
-        thread.join(2 * PATIENCE)
+        thread.join(2 * CLIENT_TIMEOUT)
     seconds = sorted(seconds for seconds, _ in results)
     failed = sum(number is None for _, number in results)
     print(f"{name}: median {seconds[len(seconds) // 2]:.3f} s, maximum {seconds[-1]:.3f} s, ", end="")
@@ -131,23 +134,23 @@ def measure(name: str, station: Station, paths: Sequence[str]) -> None:
 
 def _uploads(station: Station) -> Iterator[tuple[float, int | None]]:
     """Upload one image after the other, until there are enough or the time is over."""
-    until = time.perf_counter() + LONGEST
+    deadline = time.perf_counter() + MAX_SECONDS
     for _ in range(UPLOADS):
-        yield upload(station, picture(SMALL))
-        if time.perf_counter() > until:
+        yield upload(station, noise_jpeg(SMALL))
+        if time.perf_counter() > deadline:
             return
 
 
-def _ask(station: Station, path: str, over: threading.Event, statuses: "Counter[str]") -> None:
+def _request_repeatedly(station: Station, path: str, over: threading.Event, statuses: "Counter[str]") -> None:
     while not over.is_set():
-        connection = http.client.HTTPConnection("127.0.0.1", station.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", station.port, timeout=CLIENT_TIMEOUT)
         try:
             connection.request("GET", path)
-            answer = connection.getresponse()
-            answer.read()
-            statuses[str(answer.status)] += 1
-            if answer.status == 429:
-                over.wait(float(answer.headers["Retry-After"]))
+            response = connection.getresponse()
+            response.read()
+            statuses[str(response.status)] += 1
+            if response.status == 429:
+                over.wait(float(response.headers["Retry-After"]))
         except (OSError, http.client.HTTPException) as error:
             statuses[type(error).__name__] += 1
         finally:
@@ -191,7 +194,7 @@ def measure_memory(station: Station) -> None:
                 line.sendall(request + FILES * part)
         time.sleep(2)
         held = station.memory
-        seconds, number = upload(station, picture(SMALL))
+        seconds, number = upload(station, noise_jpeg(SMALL))
     sent = UNFINISHED * FILES * FILE_BYTES / 1e6
     print(f"{UNFINISHED} incomplete uploads of {sent:.0f} MB: {held - before:+.0f} MB in memory, ", end="")
     print(f"another upload {'failed' if number is None else f'took {seconds:.3f} s'}")

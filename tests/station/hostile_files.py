@@ -19,14 +19,14 @@ HTML = b"<!doctype html><script>fetch('/v1/inspections')</script>"
 _RNG = np.random.default_rng(7)
 
 
-def grain(*shape: int) -> NDArray[np.uint8]:
+def random_pixels(*shape: int) -> NDArray[np.uint8]:
     return _RNG.integers(0, 256, shape, np.uint8)
 
 
-def saved(pixels: Image.Image | NDArray[Any], form: str, **options: Any) -> bytes:  # noqa: ANN401 - Pillow's own
+def encode_image(pixels: Image.Image | NDArray[Any], form: str, **options: Any) -> bytes:  # noqa: ANN401 - Pillow's own
     file = io.BytesIO()
-    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    picture.save(file, form, **options)
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(file, form, **options)
     return file.getvalue()
 
 
@@ -64,26 +64,26 @@ def zipped(name: str, data: bytes) -> bytes:
     return file.getvalue()
 
 
-def many(form: str) -> bytes:
-    frames = [Image.fromarray(grain(48, 64)) for _ in range(4)]
-    return saved(frames[0], form, save_all=True, append_images=frames[1:])
+def encode_frames(form: str) -> bytes:
+    frames = [Image.fromarray(random_pixels(48, 64)) for _ in range(4)]
+    return encode_image(frames[0], form, save_all=True, append_images=frames[1:])
 
 
-def files() -> dict[str, bytes]:
-    """All hostile files, by what is wrong with them."""
-    grey, colour = grain(96, 128), grain(96, 128, 3)
-    jpeg, plain_png, webp, tif = (saved(grey, form) for form in ("JPEG", "PNG", "WEBP", "TIFF"))
-    bitmap, large = saved(grey, "BMP"), saved(grain(900, 1200), "JPEG")
+def hostile_files() -> dict[str, bytes]:
+    """Return all hostile files by their defect."""
+    grey, colour = random_pixels(96, 128), random_pixels(96, 128, 3)
+    jpeg, plain_png, webp, tif = (encode_image(grey, form) for form in ("JPEG", "PNG", "WEBP", "TIFF"))
+    bitmap, large = encode_image(grey, "BMP"), encode_image(random_pixels(900, 1200), "JPEG")
     flipped = bytearray(large)
     for place in range(700, len(flipped), 97):
         flipped[place] ^= 0x5A
     wide = [(256, 4, 1, 64), (257, 4, 1, 64), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
     return {
-        # of no kind
+        # of no image format
         "empty": b"",
         "one byte": b"\xff",
         "zeros": bytes(4096),
-        "random": grain(5000).tobytes(),
+        "random": random_pixels(5000).tobytes(),
         "text": b"just a note\n" * 20,
         "html": HTML,
         "svg with a script": SVG,
@@ -93,16 +93,16 @@ def files() -> dict[str, bytes]:
         "program": b"\x7fELF\x02\x01\x01" + bytes(200),
         "pickle": b"\x80\x04\x95\x1a\0\0\0\0\0\0\0\x8c\x05posix\x8c\x06system\x93",
         "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%id) (w) file\n",
-        # pictures of other kinds
-        "gif": saved(grey, "GIF"),
-        "moving gif": many("GIF"),
-        "ico": saved(grain(32, 32, 3), "ICO"),
-        "ppm": saved(colour, "PPM"),
+        # images of unsupported formats
+        "gif": encode_image(grey, "GIF"),
+        "moving gif": encode_frames("GIF"),
+        "ico": encode_image(random_pixels(32, 32, 3), "ICO"),
+        "ppm": encode_image(colour, "PPM"),
         "jpeg 2000": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(100),
         "heic": b"\0\0\0\x18ftypheic\0\0\0\0" + bytes(100),
         "psd": b"8BPS\0\x01" + bytes(100),
         "dicom": bytes(128) + b"DICM" + bytes(100),
-        # of two kinds
+        # of two formats
         "jpeg and html": jpeg + HTML,
         "jpeg and zip": jpeg + zipped("evil.js", HTML),
         "jpeg with html in a comment": jpeg[:2] + b"\xff\xfe" + struct.pack(">H", len(HTML) + 2) + HTML + jpeg[2:],
@@ -110,15 +110,15 @@ def files() -> dict[str, bytes]:
         "bmp that is html": b"BM/*" + HTML + bytes(60),
         "png and pdf": plain_png + b"%PDF-1.7",
         "gif that is jpeg": b"GIF89a" + jpeg,
-        "webp that is not": b"RIFF\x10\0\0\0WEBPVP8 " + grain(200).tobytes(),
-        # cut and damaged
+        "webp that is not": b"RIFF\x10\0\0\0WEBPVP8 " + random_pixels(200).tobytes(),
+        # truncated and damaged
         "half a jpeg": jpeg[: len(jpeg) // 2],
         "head of a jpeg": jpeg[:20],
         "three bytes of a jpeg": jpeg[:3],
         "jpeg filled up with zeros": large[: len(large) // 2] + bytes(len(large) // 2),
         "jpeg of flipped bits": bytes(flipped),
         "jpeg without tables": jpeg[:2] + jpeg[jpeg.index(b"\xff\xc0") :],
-        "jpeg with broken exif": saved(grey, "JPEG", exif=b"Exif\0\0II*\0" + grain(300).tobytes()),
+        "jpeg with broken exif": encode_image(grey, "JPEG", exif=b"Exif\0\0II*\0" + random_pixels(300).tobytes()),
         "half a png": plain_png[: len(plain_png) // 2],
         "png with a wrong checksum": plain_png[:40] + b"\0" + plain_png[41:],
         "png without pixels": png(64, 64),
@@ -127,14 +127,14 @@ def files() -> dict[str, bytes]:
         "png of unknown bits": png(64, 64, bits=7, rows=bytes(65 * 64)),
         "png of unknown colour": png(64, 64, colour=5, rows=bytes(65 * 64)),
         "half a bmp": bitmap[: len(bitmap) // 2],
-        "bmp of packed nonsense": bmp(64, 64, bits=8, packing=1, rest=grain(500).tobytes()),
+        "bmp of packed nonsense": bmp(64, 64, bits=8, packing=1, rest=random_pixels(500).tobytes()),
         "half a tiff": tif[: len(tif) // 2],
         "tiff that goes round": tiff(wide, following=8),
         "tiff without strips": tiff(wide),
         "tiff with strips elsewhere": tiff([*wide, (273, 4, 1, 2**31), (279, 4, 1, 4096)]),
         "tiff of too many tags": tiff([(n, 4, 2**30, 2**31) for n in range(300, 900)]),
         "half a webp": webp[: len(webp) // 2],
-        # bombs and liars
+        # decompression bombs and false headers
         "png that claims all": png(2**31 - 1, 2**31 - 1, rows=b"\0"),
         "png bomb": png(30_000, 30_000, bits=1, rows=bytes(3751 * 300)),
         "png of nothing": png(0, 0),
@@ -149,29 +149,29 @@ def files() -> dict[str, bytes]:
         "bmp of negative size": bmp(-64, -64, rest=bytes(64 * 64 * 3)),
         "tiff that claims all": tiff([(256, 4, 1, 2**31), (257, 4, 1, 2**31), *wide[2:]]),
         "webp that claims all": b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff" * 6,
-        # what has no one meaning, or is odd
-        "png of 16 bits": saved(_RNG.integers(0, 65535, (48, 64)).astype(np.uint16), "PNG"),
-        "tiff of 16 bits": saved(_RNG.integers(0, 65535, (48, 64)).astype(np.uint16), "TIFF"),
-        "tiff of floats": saved(_RNG.random((48, 64)).astype(np.float32), "TIFF"),
-        "rgba": saved(grain(48, 64, 4), "PNG"),
-        "grey and transparent": saved(Image.fromarray(grey).convert("LA"), "PNG"),
-        "transparent palette": saved(Image.fromarray(grey).convert("P"), "PNG", transparency=0),
-        "webp and transparent": saved(grain(48, 64, 4), "WEBP", lossless=True),
-        "cmyk jpeg": saved(Image.fromarray(colour).convert("CMYK"), "JPEG"),
-        "cmyk tiff": saved(Image.fromarray(colour).convert("CMYK"), "TIFF"),
-        "one bit": saved(Image.fromarray(grey).convert("1"), "PNG"),
-        "moving png": many("PNG"),
-        "moving webp": many("WEBP"),
-        "tiff of several pages": many("TIFF"),
-        "mpo": many("MPO"),
-        "progressive": saved(colour, "JPEG", progressive=True),
-        "turned by exif": saved(
+        # ambiguous or unusual images
+        "png of 16 bits": encode_image(_RNG.integers(0, 65535, (48, 64)).astype(np.uint16), "PNG"),
+        "tiff of 16 bits": encode_image(_RNG.integers(0, 65535, (48, 64)).astype(np.uint16), "TIFF"),
+        "tiff of floats": encode_image(_RNG.random((48, 64)).astype(np.float32), "TIFF"),
+        "rgba": encode_image(random_pixels(48, 64, 4), "PNG"),
+        "grey and transparent": encode_image(Image.fromarray(grey).convert("LA"), "PNG"),
+        "transparent palette": encode_image(Image.fromarray(grey).convert("P"), "PNG", transparency=0),
+        "webp and transparent": encode_image(random_pixels(48, 64, 4), "WEBP", lossless=True),
+        "cmyk jpeg": encode_image(Image.fromarray(colour).convert("CMYK"), "JPEG"),
+        "cmyk tiff": encode_image(Image.fromarray(colour).convert("CMYK"), "TIFF"),
+        "one bit": encode_image(Image.fromarray(grey).convert("1"), "PNG"),
+        "moving png": encode_frames("PNG"),
+        "moving webp": encode_frames("WEBP"),
+        "tiff of several pages": encode_frames("TIFF"),
+        "mpo": encode_frames("MPO"),
+        "progressive": encode_image(colour, "JPEG", progressive=True),
+        "turned by exif": encode_image(
             grey, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
         ),
-        "one pixel": saved(grain(1, 1), "PNG"),
-        "a line": saved(grain(1, 20_000), "PNG"),
-        "a column": saved(grain(20_000, 1), "PNG"),
-        "a thin strip": saved(grain(9, 6000), "PNG"),
+        "one pixel": encode_image(random_pixels(1, 1), "PNG"),
+        "a line": encode_image(random_pixels(1, 20_000), "PNG"),
+        "a column": encode_image(random_pixels(20_000, 1), "PNG"),
+        "a thin strip": encode_image(random_pixels(9, 6000), "PNG"),
         "too many bytes": jpeg + bytes(70_000_000),
         **image_bombs.decompression_bombs(),
         **image_bombs.damaged_files(),

@@ -65,54 +65,56 @@ UNREADABLE = replace(
 )
 
 
-def said(says: FeedbackLabel = FeedbackLabel.OK, *, settles: bool = False) -> Feedback:
+def make_feedback(label: FeedbackLabel = FeedbackLabel.OK, *, settles: bool = False) -> Feedback:
     """Create feedback."""
-    return Feedback(at=BEGIN + 1, says=says, note="looked at it", operator="Ana", settles=settles)
+    return Feedback(at=BEGIN + 1, says=label, note="looked at it", operator="Ana", settles=settles)
 
 
-def fill(log: InspectionLog, *, count: int, within: int, seed: int = 1) -> list[InspectionRecord]:
+def fill_log(log: InspectionLog, *, count: int, within: int, seed: int = 1) -> list[InspectionRecord]:
     """Log random inspections within ``within`` milliseconds and random feedback; return the expected records."""
     random = Random(seed)
-    there: dict[int, InspectionRecord] = {}
-    left = [_any_entry(random, number, BEGIN + random.randrange(within)) for number in range(count)]
-    while left:
-        batch, left = left[:50], left[50:]
-        there |= {
+    logged: dict[int, InspectionRecord] = {}
+    remaining = [_random_entry(random, number, BEGIN + random.randrange(within)) for number in range(count)]
+    while remaining:
+        batch, remaining = remaining[:50], remaining[50:]
+        logged |= {
             number: InspectionRecord(id=number, entry=one) for number, one in zip(log.write(batch), batch, strict=True)
         }
-        for number in random.sample(sorted(there), 10):
-            word = said(random.choice([*FeedbackLabel]), settles=random.random() < 0.3)
-            log.add_feedback(number, word)
-            there[number] = hears(there[number], word)
-    return list(there.values())
+        for number in random.sample(sorted(logged), 10):
+            feedback = make_feedback(random.choice([*FeedbackLabel]), settles=random.random() < 0.3)
+            log.add_feedback(number, feedback)
+            logged[number] = apply_feedback(logged[number], feedback)
+    return list(logged.values())
 
 
-def hears(record: InspectionRecord, word: Feedback) -> InspectionRecord:
+def apply_feedback(record: InspectionRecord, feedback: Feedback) -> InspectionRecord:
     """Return a record with feedback added and its disagreement state updated."""
     verdict = record.entry.verdict
-    pairs = {
+    contradictions = {
         (FeedbackLabel.OK, Verdict.DEFECT),
         (FeedbackLabel.DEFECT, Verdict.OK),
         *((FeedbackLabel.BAD_PICTURE, any_) for any_ in Verdict),
     }
-    if word.settles and ((word.says, verdict) in pairs or record.disagreement is not Disagreement.NONE):
+    if feedback.settles and (
+        (feedback.says, verdict) in contradictions or record.disagreement is not Disagreement.NONE
+    ):
         state = Disagreement.SETTLED
     else:
-        state = Disagreement.OPEN if (word.says, verdict) in pairs else Disagreement.NONE
-    return replace(record, feedback=(*record.feedback, word), disagreement=state)
+        state = Disagreement.OPEN if (feedback.says, verdict) in contradictions else Disagreement.NONE
+    return replace(record, feedback=(*record.feedback, feedback), disagreement=state)
 
 
-def those(
+def filter_records(
     records: Sequence[InspectionRecord], filters: InspectionFilter, order: InspectionOrder = InspectionOrder.NEWEST
 ) -> list[InspectionRecord]:
     """Return the records that match a filter, in order."""
-    found = [record for record in records if all(test(record, filters) for test in _TESTS)]
+    found = [record for record in records if all(matches(record, filters) for matches in _CONDITIONS)]
     if order is InspectionOrder.NEWEST:
         return sorted(found, key=lambda record: (record.entry.at, record.id), reverse=True)
-    return sorted((record for record in found if record.entry.p_defect is not None), key=_doubt)
+    return sorted((record for record in found if record.entry.p_defect is not None), key=_margin_and_id)
 
 
-_TESTS: tuple[Callable[[InspectionRecord, InspectionFilter], bool], ...] = (
+_CONDITIONS: tuple[Callable[[InspectionRecord, InspectionFilter], bool], ...] = (
     lambda record, filters: filters.since is None or filters.since <= record.entry.at,
     lambda record, filters: filters.until is None or record.entry.at < filters.until,
     lambda record, filters: not filters.verdicts or record.entry.verdict in filters.verdicts,
@@ -122,11 +124,11 @@ _TESTS: tuple[Callable[[InspectionRecord, InspectionFilter], bool], ...] = (
     lambda record, filters: filters.disagreement in (None, record.disagreement),
     lambda record, filters: not filters.shadow_differs or _shadow_differs(record.entry),
     lambda record, filters: filters.feedback in (None, bool(record.feedback)),
-    lambda record, filters: _has(record.entry, filters.text.casefold()),
+    lambda record, filters: _matches_text(record.entry, filters.text.casefold()),
 )
 
 
-def _has(entry: InspectionEntry, text: str) -> bool:
+def _matches_text(entry: InspectionEntry, text: str) -> bool:
     hexadecimal = len(text) >= 8 and set(text) <= set("0123456789abcdef")
     return text in entry.name.casefold() or (hexadecimal and entry.sha256.startswith(text))
 
@@ -135,14 +137,14 @@ def _shadow_differs(entry: InspectionEntry) -> bool:
     return entry.shadow is not None and entry.shadow.verdict not in (None, entry.verdict)
 
 
-def _doubt(record: InspectionRecord) -> tuple[float, int]:
+def _margin_and_id(record: InspectionRecord) -> tuple[float, int]:
     p, threshold = record.entry.p_defect, record.entry.threshold
     assert p is not None
     assert threshold is not None
     return abs(math.log(p / (1 - p)) - math.log(threshold / (1 - threshold))), record.id
 
 
-def _any_entry(random: Random, number: int, at: int) -> InspectionEntry:
+def _random_entry(random: Random, number: int, at: int) -> InspectionEntry:
     known = replace(
         ENTRY,
         at=at,
@@ -157,14 +159,14 @@ def _any_entry(random: Random, number: int, at: int) -> InspectionEntry:
         sharpness=random.uniform(0, 1000),
     )
     if random.random() < 0.3:
-        known = replace(known, shadow=_any_opinion(random))
+        known = replace(known, shadow=_random_shadow_result(random))
     if random.random() < 0.1:
         blank = replace(UNREADABLE, at=at, name=known.name, station=known.station, sha256=known.sha256)
         return replace(blank, model=known.model)
     return known
 
 
-def _any_opinion(random: Random) -> ShadowResult:
+def _random_shadow_result(random: Random) -> ShadowResult:
     if random.random() < 0.2:
         return ShadowResult(model="shadow", verdict=None, p_defect=None, threshold=None, error="it failed")
     return ShadowResult(model="shadow", verdict=random.choice([*Verdict]), p_defect=random.random(), threshold=0.5)

@@ -12,28 +12,28 @@ from pathlib import Path
 
 import httpx
 
-from tests.station.services import PATIENCE
-from tests.station.stations import until
+from tests.station.services import TIMEOUT
+from tests.station.stations import wait_until
 
 
 @dataclass(frozen=True)
-class Running:
-    """A running station; ``output`` is its output."""
+class StationProcess:
+    """A station in a separate process; ``output`` is the file of its output."""
 
     process: subprocess.Popen[bytes]
     output: Path
 
-    def printed(self) -> str:
+    def read_output(self) -> str:
         return self.output.read_text("utf-8")
 
     @property
     def port(self) -> int:
-        found = re.search(r"Open http://\S+:(\d+) ", self.printed())
-        assert found, self.printed()
+        found = re.search(r"Open http://\S+:(\d+) ", self.read_output())
+        assert found, self.read_output()
         return int(found[1])
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=2 * PATIENCE, trust_env=False)
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=2 * TIMEOUT, trust_env=False)
 
     def memory(self) -> int:
         """Resident memory in bytes."""
@@ -43,10 +43,10 @@ class Running:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Stop it; returns the exit code."""
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
 
-def start(bundle: Path, folder: Path, *options: str) -> Running:
+def start_station(bundle: Path, folder: Path, *options: str) -> StationProcess:
     """Start a station on a free port, with its data in a folder, without waiting for it."""
     folder.mkdir(exist_ok=True)
     output = folder / "output.txt"
@@ -65,17 +65,17 @@ def start(bundle: Path, folder: Path, *options: str) -> Running:
     ]
     with output.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-    return Running(process=process, output=output)
+    return StationProcess(process=process, output=output)
 
 
 @contextmanager
-def running(bundle: Path, folder: Path, *options: str) -> Iterator[Running]:
+def running_station(bundle: Path, folder: Path, *options: str) -> Iterator[StationProcess]:
     """Start a station, and wait until it is ready."""
-    started = start(bundle, folder, *options)
+    station = start_station(bundle, folder, *options)
     try:
-        until(lambda: "\nReady: " in started.printed() or started.process.poll() is not None)
-        assert started.process.poll() is None, started.printed()
-        yield started
+        wait_until(lambda: "\nReady: " in station.read_output() or station.process.poll() is not None)
+        assert station.process.poll() is None, station.read_output()
+        yield station
     finally:
-        started.process.kill()
-        started.process.wait()
+        station.process.kill()
+        station.process.wait()

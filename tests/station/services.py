@@ -1,4 +1,4 @@
-"""Fakes of a bundle and a log for tests of the inspection service, and a service with them."""
+"""Fake bundles and a fake log, and an inspection service with them."""
 
 import asyncio
 import threading
@@ -23,35 +23,37 @@ from clearcast.noise.registry import NoiseType
 from clearcast.station.image_store import ImageStore
 from clearcast.station.log import InspectionLog, LogUnavailable
 from clearcast.station.records import InspectionEntry
-from clearcast.station.service import ImageUpload, InspectionService
-from clearcast.station.service import lazy_bundle as bundles_module
-from clearcast.station.service import queue as desk_module
+from clearcast.station.service import ImageUpload, InspectionService, lazy_bundle
+from clearcast.station.service import queue as queue_module
 from clearcast.station.service.lazy_bundle import LoadedBundle
 from clearcast.types import ImageStats, Inspection, Verdict
 
-PATIENCE = 60.0  # seconds; generous, for busy machines
+TIMEOUT = 60.0  # seconds; generous, for busy machines
 
 
-def picture(brightness: int) -> bytes:
-    """A PNG of 20 x 16 pixels of one grey level."""
-    return imaging.encode_image(np.full((16, 20), brightness, np.uint8), ".png")
+def grey_png(level: int) -> bytes:
+    """Return a PNG of 20 x 16 pixels of one grey level."""
+    return imaging.encode_image(np.full((16, 20), level, np.uint8), ".png")
 
 
-def upload(brightness: int = 100, name: str = "part.png", station: str = "") -> ImageUpload:
-    return ImageUpload(data=picture(brightness), name=name, station=station)
+def upload(level: int = 100, name: str = "part.png", station: str = "") -> ImageUpload:
+    return ImageUpload(data=grey_png(level), name=name, station=station)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
+async def wait_until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(TIMEOUT):
         while not condition():
             await asyncio.sleep(0.002)
 
 
 @dataclass
-class Bright:
+class BrightnessInspector:
     """A fake inspector whose defect probability is the image's mean brightness.
 
-    ``open``: inspections block while it is not set. ``asked``: names, in order. ``fails``: exceptions by name.
+    Attributes:
+        unblocked: inspections block while it is not set.
+        inspected: names of the images, in order.
+        errors: exceptions to raise, by name of the image.
     """
 
     name: str = "bright 12345678"
@@ -59,25 +61,25 @@ class Bright:
     has_evidence: bool = True
     always_denoises: bool = True
     channels: Channels = Channels.GREY
-    open: threading.Event = field(default_factory=threading.Event)
-    asked: list[str] = field(default_factory=list)
-    fails: dict[str, Exception] = field(default_factory=dict)
+    unblocked: threading.Event = field(default_factory=threading.Event)
+    inspected: list[str] = field(default_factory=list)
+    errors: dict[str, Exception] = field(default_factory=dict)
     manifest: Manifest = field(default_factory=lambda: cast(Manifest, {"fingerprint": "12345678"}))
 
     def __post_init__(self) -> None:
-        self.open.set()
+        self.unblocked.set()
 
     def inspect(self, item: SourceItem, *, restored: bool = False, evidence: bool = False) -> Inspection:
-        self.asked.append(item.name)
-        assert self.open.wait(PATIENCE)
-        if item.name in self.fails:
-            raise self.fails[item.name]
+        self.inspected.append(item.name)
+        assert self.unblocked.wait(TIMEOUT)
+        if item.name in self.errors:
+            raise self.errors[item.name]
         try:
             pixels = item.read()
         except PictureError as error:
-            return said(self, item.name, None, str(error))
+            return make_inspection(self, item.name, None, str(error))
         assert isinstance(pixels, np.ndarray)
-        inspection = said(self, item.name, float(pixels.mean()) / 255)
+        inspection = make_inspection(self, item.name, float(pixels.mean()) / 255)
         return Inspection(
             **{
                 **vars(inspection),
@@ -89,65 +91,71 @@ class Bright:
         )
 
 
-def said(by: Bright, name: str, p_defect: float | None, error: str = "") -> Inspection:
+def make_inspection(inspector: BrightnessInspector, name: str, p_defect: float | None, error: str = "") -> Inspection:
     return Inspection(
         path=name,
         sha256=None,
-        verdict=None if p_defect is None else Verdict.DEFECT if p_defect > by.threshold else Verdict.OK,
+        verdict=None if p_defect is None else Verdict.DEFECT if p_defect > inspector.threshold else Verdict.OK,
         p_defect=p_defect,
-        threshold=by.threshold,
+        threshold=inspector.threshold,
         noise_type=None if error else NoiseType.NONE,
         noise_level="",
         p_noise=None if error else 0.75,
         ms=None if error else 1.5,
-        model=by.name,
+        model=inspector.name,
         error=error,
     )
 
 
 @dataclass
-class Shop:
-    """A fake of ``bundles.load`` with bundles by folder name; others are missing."""
+class FakeBundleLoader:
+    """A fake of ``load_inspectors`` with bundles by folder name; others are missing."""
 
-    there: dict[str, LoadedBundle] = field(default_factory=dict)
-    tried: list[str] = field(default_factory=list)
+    bundles: dict[str, LoadedBundle] = field(default_factory=dict)
+    requested: list[str] = field(default_factory=list)
 
     def load(self, path: Path, threads: int, _: TrustedSigners | None = None) -> LoadedBundle:
         assert threads >= 1
-        self.tried.append(path.name)
-        if path.name not in self.there:
+        self.requested.append(path.name)
+        if path.name not in self.bundles:
             raise OutputError(f"{path}: no such folder or file; expected a bundle")
-        return self.there[path.name]
+        return self.bundles[path.name]
 
 
-def loaded(inspector: Bright, *, wide: Bright | None = None, reference: DriftReference | None = None) -> LoadedBundle:
+def loaded_bundle(
+    inspector: BrightnessInspector, *, wide: BrightnessInspector | None = None, reference: DriftReference | None = None
+) -> LoadedBundle:
     both = cast(Inspector, inspector), cast(Inspector, wide or inspector)
     return LoadedBundle(inspector=both[0], wide=both[1], reference=reference)
 
 
 @dataclass
-class Ledger:
+class FakeLog:
     """A fake log in memory.
 
-    ``open``: writes block while it is not set. ``away``: whether the database is unavailable. ``refused``: names of
-    entries that it rejects. ``writes``: names per requested transaction.
+    Attributes:
+        unblocked: writes block while it is not set.
+        is_unavailable: whether the database is unavailable.
+        rejected_names: names of entries that it rejects.
+        writes: names per requested transaction.
+        latest_calls: number of calls of ``latest``.
     """
 
     entries: list[InspectionEntry] = field(default_factory=list)
-    open: threading.Event = field(default_factory=threading.Event)
-    away: bool = False
-    refused: set[str] = field(default_factory=set)
+    unblocked: threading.Event = field(default_factory=threading.Event)
+    is_unavailable: bool = False
+    rejected_names: set[str] = field(default_factory=set)
     writes: list[list[str]] = field(default_factory=list)
-    looked: int = 0
+    latest_calls: int = 0
 
     def __post_init__(self) -> None:
-        self.open.set()
+        self.unblocked.set()
 
     def write(self, entries: Sequence[InspectionEntry]) -> list[int]:
         self.writes.append([entry.name for entry in entries])
-        assert self.open.wait(PATIENCE)
+        assert self.unblocked.wait(TIMEOUT)
         self.ping()
-        if self.refused & {entry.name for entry in entries}:
+        if self.rejected_names & {entry.name for entry in entries}:
             raise ValueError("the log rejects this")
         first = len(self.entries) + 1
         self.entries.extend(entries)
@@ -155,63 +163,63 @@ class Ledger:
 
     def latest(self, model: str, count: int) -> list[InspectionEntry]:
         self.ping()
-        self.looked += 1
+        self.latest_calls += 1
         return [entry for entry in reversed(self.entries) if entry.model == model and not entry.error][:count]
 
     def ping(self) -> None:
-        if self.away:
-            self.refuse()
+        if self.is_unavailable:
+            self.raise_unavailable()
 
     def check_writable(self) -> None:
         self.ping()
 
-    def refuse(self, *_: object) -> NoReturn:
+    def raise_unavailable(self, *_: object) -> NoReturn:
         raise LogUnavailable("the log cannot be reached; start the database")
 
     @property
-    def log(self) -> InspectionLog:
+    def as_log(self) -> InspectionLog:
         return cast(InspectionLog, self)
 
 
 @dataclass
-class Scene:
+class ServiceSetup:
     """An inspection service with fakes and a real image store."""
 
     folder: Path
-    ledger: Ledger = field(default_factory=Ledger)
-    inspector: Bright = field(default_factory=Bright)
-    shop: Shop = field(default_factory=Shop)
+    log: FakeLog = field(default_factory=FakeLog)
+    inspector: BrightnessInspector = field(default_factory=BrightnessInspector)
+    bundle_loader: FakeBundleLoader = field(default_factory=FakeBundleLoader)
 
     def __post_init__(self) -> None:
-        self.shelf = ImageStore(self.folder / "pictures")
-        self.shop.there["bundle"] = loaded(self.inspector)
+        self.image_store = ImageStore(self.folder / "pictures")
+        self.bundle_loader.bundles["bundle"] = loaded_bundle(self.inspector)
 
     @asynccontextmanager
-    async def desk(
+    async def service(
         self, *, ready: bool = True, shadow: Path | None = None, threads: int = 2, waiting: int = 64
     ) -> AsyncIterator[InspectionService]:
-        desk = InspectionService(
+        service = InspectionService(
             self.folder / "bundle",
-            log=self.ledger.log,
-            shelf=self.shelf,
+            log=self.log.as_log,
+            image_store=self.image_store,
             shadow=shadow,
             threads=threads,
             waiting=waiting,
         )
-        desk.start()
+        service.start()
         try:
             if ready:
-                await until(lambda: desk.state().ready)
-            yield desk
+                await wait_until(lambda: service.state().ready)
+            yield service
         finally:
-            self.inspector.open.set()
-            self.ledger.open.set()
-            await desk.close()
+            self.inspector.unblocked.set()
+            self.log.unblocked.set()
+            await service.close()
 
 
-def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+def make_service_setup(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ServiceSetup:
     """A setup with fake bundles and frequent reconnection attempts."""
-    scene = Scene(folder)
-    monkeypatch.setattr(desk_module, "_PAUSE", 0.01)
-    monkeypatch.setattr(bundles_module, "load_inspectors", scene.shop.load)
-    return scene
+    setup = ServiceSetup(folder)
+    monkeypatch.setattr(queue_module, "_RETRY_INTERVAL", 0.01)
+    monkeypatch.setattr(lazy_bundle, "load_inspectors", setup.bundle_loader.load)
+    return setup

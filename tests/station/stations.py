@@ -1,4 +1,4 @@
-"""Stations with a fake bundle that listen on a real socket, and images to send them."""
+"""Stations with a fake bundle that listen on a real socket, and helpers to send images to them."""
 
 import socket
 import threading
@@ -17,9 +17,8 @@ from clearcast.station.api import Station, StationTokens, UploadLimits
 from clearcast.station.api.server import make_server
 from clearcast.station.image_store import ImageStore
 from clearcast.station.log import InspectionLog, open_log
-from clearcast.station.service import InspectionService
-from clearcast.station.service import lazy_bundle as bundles_module
-from tests.station.services import PATIENCE, Bright, Shop, loaded, picture
+from clearcast.station.service import InspectionService, lazy_bundle
+from tests.station.services import TIMEOUT, BrightnessInspector, FakeBundleLoader, grey_png, loaded_bundle
 
 MEASURED = {"images": 100, "parts": 50, "decisions": {}}
 LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -27,30 +26,32 @@ TOKENS = StationTokens(operator="the operator's token", reader="the reader's tok
 
 
 @dataclass
-class Scene:
+class StationSetup:
     """Components of a station; a test may change them before it starts one."""
 
     folder: Path
-    inspector: Bright = field(default_factory=lambda: Bright(manifest=cast(Manifest, {"measured": MEASURED})))
-    shop: Shop = field(default_factory=Shop)
+    inspector: BrightnessInspector = field(
+        default_factory=lambda: BrightnessInspector(manifest=cast(Manifest, {"measured": MEASURED}))
+    )
+    bundle_loader: FakeBundleLoader = field(default_factory=FakeBundleLoader)
     limits: UploadLimits = field(default_factory=UploadLimits)
     tokens: StationTokens | None = None
     hosts: frozenset[str] | None = LOCAL
     waiting: int = 64
 
     def __post_init__(self) -> None:
-        self.shop.there["bundle"] = loaded(self.inspector)
+        self.bundle_loader.bundles["bundle"] = loaded_bundle(self.inspector)
         self.log: InspectionLog = open_log(self.folder / "log.sqlite")
-        self.shelf = ImageStore(self.folder / "pictures")
+        self.image_store = ImageStore(self.folder / "pictures")
 
     def station(self) -> Station:
-        desk = InspectionService(
-            self.folder / "bundle", log=self.log, shelf=self.shelf, threads=2, waiting=self.waiting
+        service = InspectionService(
+            self.folder / "bundle", log=self.log, image_store=self.image_store, threads=2, waiting=self.waiting
         )
         return Station(
-            service=desk,
+            service=service,
             log=self.log,
-            image_store=self.shelf,
+            image_store=self.image_store,
             name="line 1",
             limits=self.limits,
             tokens=self.tokens,
@@ -59,21 +60,21 @@ class Scene:
         )
 
     @contextmanager
-    def open(self, *, ready: bool = True) -> Iterator[httpx.Client]:
+    def start(self, *, ready: bool = True) -> Iterator[httpx.Client]:
         """Start the station; yields a client."""
         with serving(self.station()) as client:
             if ready:
-                until(lambda: client.get("/readyz").status_code == 200)
+                wait_until(lambda: client.get("/readyz").status_code == 200)
             yield client
-            self.inspector.open.set()
+            self.inspector.unblocked.set()
 
 
 @contextmanager
-def scene_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    scene = Scene(folder)
-    monkeypatch.setattr(bundles_module, "load_inspectors", scene.shop.load)
-    yield scene
-    scene.log.close()
+def make_station_setup(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StationSetup]:
+    setup = StationSetup(folder)
+    monkeypatch.setattr(lazy_bundle, "load_inspectors", setup.bundle_loader.load)
+    yield setup
+    setup.log.close()
 
 
 @contextmanager
@@ -84,9 +85,9 @@ def serving(station: Station) -> Iterator[httpx.Client]:
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
-        until(lambda: server.started or not thread.is_alive())
+        wait_until(lambda: server.started or not thread.is_alive())
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with httpx.Client(base_url=address, timeout=PATIENCE, trust_env=False) as client:
+        with httpx.Client(base_url=address, timeout=TIMEOUT, trust_env=False) as client:
             yield client
     finally:
         server.should_exit = True
@@ -94,31 +95,31 @@ def serving(station: Station) -> Iterator[httpx.Client]:
         listener.close()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < end, "timed out"
         time.sleep(0.005)
 
 
-def files_of(*pictures: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes, str]]]:
-    return [("files", (name, data, "image/png")) for name, data in pictures]
+def form_files(*images: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes, str]]]:
+    return [("files", (name, data, "image/png")) for name, data in images]
 
 
-def send(client: httpx.Client, *brightnesses: int, **fields: str) -> list[dict[str, Any]]:
+def send_images(client: httpx.Client, *levels: int, **fields: str) -> list[dict[str, Any]]:
     """Send images of one grey level each, named after it; those above 127 are defects."""
-    files = files_of(*((f"part {level}.png", picture(level)) for level in brightnesses))
-    answer = client.post("/v1/inspect", files=files, data=fields)
-    assert answer.status_code == 200, answer.text
-    inspections: list[dict[str, Any]] = answer.json()["inspections"]
+    files = form_files(*((f"part {level}.png", grey_png(level)) for level in levels))
+    response = client.post("/v1/inspect", files=files, data=fields)
+    assert response.status_code == 200, response.text
+    inspections: list[dict[str, Any]] = response.json()["inspections"]
     return inspections
 
 
-def problem_of(answer: httpx.Response, status: int) -> dict[str, Any]:
-    """The problem (RFC 9457) of a response."""
-    assert answer.status_code == status, (answer.status_code, answer.text)
-    assert answer.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = answer.json()
+def check_problem(response: httpx.Response, status: int) -> dict[str, Any]:
+    """Check that a response is a problem (RFC 9457) with this status, and return its JSON."""
+    assert response.status_code == status, (response.status_code, response.text)
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
     assert body["status"] == status
     assert body["title"]
     assert body["detail"]

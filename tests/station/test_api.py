@@ -1,3 +1,5 @@
+"""The REST API: inspections, feedback, filters, CSV export, metrics, and temporary failures."""
+
 import asyncio
 import csv
 import gc
@@ -8,7 +10,6 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import cv2
 import httpx
@@ -30,24 +31,19 @@ from clearcast.station.api.workers import WorkerPool
 from clearcast.station.log import LogUnavailable
 from clearcast.station.records import InspectionFilter, InspectionRecord
 from tests.station.logged import ENTRY
-from tests.station.services import picture
-from tests.station.stations import Scene, files_of, problem_of, scene_in, send, serving, until
-
-
-@pytest.fixture
-def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    with scene_in(tmp_path, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
-def client(scene: Scene) -> Iterator[httpx.Client]:
-    with scene.open() as opened:
-        yield opened
+from tests.station.services import grey_png
+from tests.station.stations import (
+    StationSetup,
+    check_problem,
+    form_files,
+    send_images,
+    serving,
+    wait_until,
+)
 
 
 def test_inspections_are_returned_in_order_and_logged(client: httpx.Client) -> None:
-    dark, bright = send(client, 40, 220)
+    dark, bright = send_images(client, 40, 220)
 
     assert (dark["name"], dark["verdict"]) == ("part 40.png", "ok")
     assert (bright["name"], bright["verdict"]) == ("part 220.png", "defect")
@@ -59,7 +55,7 @@ def test_inspections_are_returned_in_order_and_logged(client: httpx.Client) -> N
 
 
 def test_an_inspection_has_the_documented_fields(client: httpx.Client) -> None:
-    (result,) = send(client, 200, station="line 7")
+    (result,) = send_images(client, 200, station="line 7")
 
     assert list(result) == [
         *("id", "at", "name", "station", "sha256", "size", "width", "height", "verdict", "p_defect", "threshold"),
@@ -72,30 +68,30 @@ def test_an_inspection_has_the_documented_fields(client: httpx.Client) -> None:
 
 
 def test_images_can_be_downloaded(client: httpx.Client) -> None:
-    (result,) = send(client, 200)
+    (result,) = send_images(client, 200)
     assert all(result["pictures"].values()), result["pictures"]
-    answers = {kind: client.get(path) for kind, path in result["pictures"].items()}
+    responses = {kind: client.get(path) for kind, path in result["pictures"].items()}
 
-    assert answers["noisy"].content == picture(200)
-    assert answers["noisy"].headers["content-type"] == "image/png"
-    assert {kind: answer.headers["content-type"] for kind, answer in answers.items()} == {
+    assert responses["noisy"].content == grey_png(200)
+    assert responses["noisy"].headers["content-type"] == "image/png"
+    assert {kind: response.headers["content-type"] for kind, response in responses.items()} == {
         "noisy": "image/png",
         "restored": "image/jpeg",
         "heat": "image/png",
         "thumbnail": "image/jpeg",
     }
-    assert imaging.decode_image(answers["restored"].content, Channels.GREY).mean() == pytest.approx(200, abs=2)
-    for answer in answers.values():
-        assert "sandbox" in answer.headers["content-security-policy"]
-        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert imaging.decode_image(responses["restored"].content, Channels.GREY).mean() == pytest.approx(200, abs=2)
+    for response in responses.values():
+        assert "sandbox" in response.headers["content-security-policy"]
+        assert response.headers["x-content-type-options"] == "nosniff"
 
 
 def test_an_invalid_image_among_valid_ones_is_an_inspection_with_an_error(client: httpx.Client) -> None:
-    files = files_of(("a.png", picture(20)), ("b.txt", b"no picture"), ("c.png", picture(230)[:-30]))
-    answer = client.post("/v1/inspect", files=files)
-    good, text, cut = answer.json()["inspections"]
+    files = form_files(("a.png", grey_png(20)), ("b.txt", b"no image"), ("c.png", grey_png(230)[:-30]))
+    response = client.post("/v1/inspect", files=files)
+    good, text, cut = response.json()["inspections"]
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert good["verdict"] == "ok"
     assert "not an image" in text["error"]
     assert text["verdict"] is None
@@ -108,31 +104,31 @@ def test_an_invalid_image_among_valid_ones_is_an_inspection_with_an_error(client
 
 
 @pytest.mark.parametrize(
-    ("data", "status", "words"),
+    ("data", "status", "message"),
     [
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "not an image"),
         (b"", 422, "empty"),
-        (picture(3)[:40], 422, "p.png"),
+        (grey_png(3)[:40], 422, "p.png"),
         (imaging.encode_image(np.zeros((300, 400), np.uint8), ".png"), 413, "pixels exceed the limit of 100,000"),
         (imaging.encode_image(np.zeros((200, 200, 3), np.uint8), ".bmp"), 413, "bytes exceed the limit of 100,000"),
         (bytes(cv2.imencode(".png", np.zeros((20, 20), np.uint16))[1]), 422, "16 bits"),
     ],
-    ids=("no picture", "empty", "cut", "pixels", "bytes", "16 bits"),
+    ids=("no image", "empty", "cut", "pixels", "bytes", "16 bits"),
 )
 def test_if_nothing_can_be_inspected_the_problem_gives_the_reason(
-    scene: Scene, data: bytes, status: int, words: str
+    station_setup: StationSetup, data: bytes, status: int, message: str
 ) -> None:
-    scene.limits = UploadLimits(bytes=100_000, pixels=100_000)
-    with scene.open() as client:
-        body = problem_of(client.post("/v1/inspect", files=files_of(("p.png", data))), status)
+    station_setup.limits = UploadLimits(bytes=100_000, pixels=100_000)
+    with station_setup.start() as client:
+        body = check_problem(client.post("/v1/inspect", files=form_files(("p.png", data))), status)
         (logged,) = client.get("/v1/inspections").json()["inspections"]
 
-    assert words in body["detail"]
+    assert message in body["detail"]
     assert body["inspections"] == [logged]
 
 
 def test_feedback_is_stored_and_opens_a_disagreement(client: httpx.Client) -> None:
-    (result,) = send(client, 220)
+    (result,) = send_images(client, 220)
     path = f"/v1/inspections/{result['id']}/feedback"
     first = client.post(path, json={"says": "ok", "note": "a <b>reflection</b>\nnot a crack", "operator": "Ana"})
     open_ones = client.get("/v1/inspections?disagreement=open").json()["inspections"]
@@ -143,13 +139,13 @@ def test_feedback_is_stored_and_opens_a_disagreement(client: httpx.Client) -> No
     assert [one["id"] for one in open_ones] == [result["id"]]
     assert second.json()["disagreement"] == "settled"
     assert client.get(f"/v1/inspections/{result['id']}").json() == second.json()
-    problem_of(client.post("/v1/inspections/999/feedback", json={"says": "ok"}), 404)
+    check_problem(client.post("/v1/inspections/999/feedback", json={"says": "ok"}), 404)
     for wrong in ({"says": "maybe"}, {}, {"says": "ok", "note": "n" * 2001}, {"says": "ok", "who": "Ana"}):
-        problem_of(client.post(path, json=wrong), 422)
+        check_problem(client.post(path, json=wrong), 422)
 
 
 def test_the_log_is_paginated(client: httpx.Client) -> None:
-    ids = [one["id"] for level in range(0, 250, 25) for one in send(client, level)]
+    ids = [one["id"] for level in range(0, 250, 25) for one in send_images(client, level)]
     pages, path = [], "/v1/inspections?limit=3"
     while path:
         page = client.get(path).json()
@@ -163,13 +159,13 @@ def test_the_log_is_paginated(client: httpx.Client) -> None:
 
 
 def test_filters_select_the_matching_inspections(client: httpx.Client) -> None:
-    send(client, 10, 20, station="line 7")
-    (late,) = send(client, 220)
+    send_images(client, 10, 20, station="line 7")
+    (late,) = send_images(client, 220)
 
-    def names(**asked: str | list[str]) -> set[str]:
-        answer = client.get("/v1/inspections", params=asked)
-        assert answer.status_code == 200, answer.text
-        return {one["name"] for one in answer.json()["inspections"]}
+    def names(**params: str | list[str]) -> set[str]:
+        response = client.get("/v1/inspections", params=params)
+        assert response.status_code == 200, response.text
+        return {one["name"] for one in response.json()["inspections"]}
 
     assert names(verdict="defect") == {"part 220.png"}
     assert names(verdict=["defect", "ok"]) == {"part 10.png", "part 20.png", "part 220.png"}
@@ -200,17 +196,17 @@ def test_filters_select_the_matching_inspections(client: httpx.Client) -> None:
     ],
 )
 def test_an_invalid_filter_is_rejected(client: httpx.Client, query: str) -> None:
-    body = problem_of(client.get(f"/v1/inspections?{query}"), 422)
+    body = check_problem(client.get(f"/v1/inspections?{query}"), 422)
     assert query.partition("=")[0] in body["detail"]
 
 
 def test_the_csv_export_has_exactly_the_filtered_inspections(client: httpx.Client) -> None:
-    send(client, *range(0, 250, 10))
+    send_images(client, *range(0, 250, 10))
     formula = "=1+1, x.png"
-    client.post("/v1/inspect", files=files_of((formula, picture(251))))
-    wanted = {"verdict": "defect", "station": "line 1"}
-    rows = list(csv.DictReader(io.StringIO(client.get("/v1/inspections.csv", params=wanted).text)))
-    listed = client.get("/v1/inspections", params={**wanted, "limit": "200"}).json()["inspections"]
+    client.post("/v1/inspect", files=form_files((formula, grey_png(251))))
+    filters = {"verdict": "defect", "station": "line 1"}
+    rows = list(csv.DictReader(io.StringIO(client.get("/v1/inspections.csv", params=filters).text)))
+    listed = client.get("/v1/inspections", params={**filters, "limit": "200"}).json()["inspections"]
 
     assert [int(row["id"]) for row in rows] == [one["id"] for one in listed]
     assert [row["at"] for row in rows] == [one["at"] for one in listed]
@@ -223,7 +219,9 @@ def test_the_csv_export_has_exactly_the_filtered_inspections(client: httpx.Clien
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_no_cell_of_the_csv_export_is_a_formula_with_any_separator(client: httpx.Client, separator: str) -> None:
     for name in ("=1+1.png", "part;=1+1.png", 'a;"@SUM(1)".png', " -1.png"):
-        client.post("/v1/inspect", files=files_of((name, picture(251))), data={"station": "line;+2"}).raise_for_status()
+        client.post(
+            "/v1/inspect", files=form_files((name, grey_png(251))), data={"station": "line;+2"}
+        ).raise_for_status()
     note = "a scratch\n=1+1\t@x;-3\r\n+4"
     client.post(
         "/v1/inspections/1/feedback", json={"says": "ok", "note": note, "operator": "\t=Ana"}
@@ -239,48 +237,48 @@ def test_no_cell_of_the_csv_export_is_a_formula_with_any_separator(client: httpx
 
 @pytest.fixture
 def pool() -> Iterator[WorkerPool]:
-    made = WorkerPool("tables", threads=1, queue_size=0)
-    made.start()
-    yield made
-    made.stop()
+    pool = WorkerPool("exports", threads=1, queue_size=0)
+    pool.start()
+    yield pool
+    pool.stop()
 
 
 def test_every_chunk_of_an_export_is_read_by_the_pool_even_if_it_was_full(
-    scene: Scene, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+    station_setup: StationSetup, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_module, "_FULL_PAUSE", 0.01)
     monkeypatch.setattr(export_module, "_CHUNK_ROWS", 2)
     readers = set()
-    numbers = scene.log.write(5 * [ENTRY])
-    go_on = threading.Event()
+    numbers = station_setup.log.write(5 * [ENTRY])
+    resume = threading.Event()
 
     def records() -> Generator[InspectionRecord]:
-        for record in scene.log.export(InspectionFilter()):
+        for record in station_setup.log.export(InspectionFilter()):
             readers.add(threading.current_thread().name)
             yield record
 
     async def read() -> bytes:
-        table = await pool.run(lambda: CsvExportResponse(records(), pool))
-        busy = asyncio.create_task(pool.run(lambda: go_on.wait(60)))
-        asyncio.get_running_loop().call_later(0.1, go_on.set)
+        export = await pool.run(lambda: CsvExportResponse(records(), pool))
+        busy = asyncio.create_task(pool.run(lambda: resume.wait(60)))
+        asyncio.get_running_loop().call_later(0.1, resume.set)
         await asyncio.sleep(0)
-        text = b"".join([bytes(piece) async for piece in table.body_iterator])  # type: ignore[arg-type]
+        text = b"".join([bytes(chunk) async for chunk in export.body_iterator])  # type: ignore[arg-type]
         assert await busy
         return text
 
     rows = list(csv.DictReader(io.StringIO(asyncio.run(read()).decode(), newline="")))
     assert [int(row["id"]) for row in rows] == numbers[::-1]
-    assert readers == {"tables"}
+    assert readers == {"exports"}
 
 
 def test_an_export_closed_while_a_thread_reads_it_releases_the_log() -> None:
-    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+    started, resume, ended = threading.Event(), threading.Event(), threading.Event()
 
     def records() -> Generator[InspectionRecord]:
         try:
             yield from 200 * [InspectionRecord(id=1, entry=ENTRY)]
-            begun.set()
-            go_on.wait(60)
+            started.set()
+            resume.wait(60)
             yield from 200 * [InspectionRecord(id=1, entry=ENTRY)]
         finally:
             ended.set()
@@ -288,18 +286,18 @@ def test_an_export_closed_while_a_thread_reads_it_releases_the_log() -> None:
     reader = export_module._CsvReader(records())
     with ThreadPoolExecutor(1) as threads:
         chunks = [threads.submit(reader._next) for _ in range(4)]
-        assert begun.wait(60)
+        assert started.wait(60)
         reader.close()
         assert not ended.is_set()
-        go_on.set()
+        resume.set()
         assert chunks[-1].result() is None
     assert ended.is_set()
 
 
-def test_concurrent_exports_are_limited(client: httpx.Client, scene: Scene) -> None:
-    send(client, 10, 20)
+def test_concurrent_exports_are_limited(client: httpx.Client, station_setup: StationSetup) -> None:
+    send_images(client, 10, 20)
     exports = ExportLimit()
-    first, second, third, fourth = (exports.limit(scene.log.export(InspectionFilter())) for _ in range(4))
+    first, second, third, fourth = (exports.limit(station_setup.log.export(InspectionFilter())) for _ in range(4))
     for records in (first, second, third):
         next(records)
 
@@ -308,25 +306,25 @@ def test_concurrent_exports_are_limited(client: httpx.Client, scene: Scene) -> N
     assert error.value.status_code == 429
     assert error.value.headers
     assert int(error.value.headers["Retry-After"]) >= 1
-    first.close()  # its reader went away
+    first.close()  # its client disconnected
     assert len(list(second)) == 1
-    assert [len(list(exports.limit(scene.log.export(InspectionFilter())))) for _ in range(5)] == 5 * [2]
+    assert [len(list(exports.limit(station_setup.log.export(InspectionFilter())))) for _ in range(5)] == 5 * [2]
 
 
 def test_an_export_whose_client_disconnects_releases_the_log(
-    client: httpx.Client, scene: Scene, pool: WorkerPool
+    client: httpx.Client, station_setup: StationSetup, pool: WorkerPool
 ) -> None:
-    send(client, *range(10, 30))
+    send_images(client, *range(10, 30))
     ended = []
 
     def records() -> Generator[InspectionRecord]:
         try:
             while True:
-                yield from scene.log.export(InspectionFilter())
+                yield from station_setup.log.export(InspectionFilter())
         finally:
             ended.append(True)
 
-    async def gone() -> Message:
+    async def disconnected() -> Message:
         return {"type": "http.disconnect"}
 
     async def never_read(_: Message) -> None:
@@ -335,21 +333,23 @@ def test_an_export_whose_client_disconnects_releases_the_log(
     gc.disable()
     try:
         asyncio.run(
-            CsvExportResponse(records(), pool)({"type": "http", "asgi": {"spec_version": "2.3"}}, gone, never_read)
+            CsvExportResponse(records(), pool)(
+                {"type": "http", "asgi": {"spec_version": "2.3"}}, disconnected, never_read
+            )
         )
-        until(lambda: ended != [])  # the thread that reads may have a piece to finish
+        wait_until(lambda: ended != [])  # the thread that reads may have a chunk to finish
     finally:
         gc.enable()
 
 
 def test_an_export_to_a_stalled_client_is_aborted_and_frees_its_slot(
     client: httpx.Client,
-    scene: Scene,
+    station_setup: StationSetup,
     pool: WorkerPool,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    send(client, *range(10, 30))
+    send_images(client, *range(10, 30))
     monkeypatch.setattr(export_module, "_CHUNK_TIMEOUT", 0.05)
     exports = ExportLimit()
 
@@ -361,100 +361,105 @@ def test_an_export_to_a_stalled_client_is_aborted_and_frees_its_slot(
         await asyncio.Event().wait()
 
     for version in ("2.3", "2.4"):
-        for _ in range(4):  # more than may be sent at a time
-            table = CsvExportResponse(exports.limit(scene.log.export(InspectionFilter())), pool)
-            asyncio.run(table({"type": "http", "asgi": {"spec_version": version}}, connected, never_read))
-    assert len(list(exports.limit(scene.log.export(InspectionFilter())))) == 20
+        for _ in range(4):  # more than the limit
+            export = CsvExportResponse(exports.limit(station_setup.log.export(InspectionFilter())), pool)
+            asyncio.run(export({"type": "http", "asgi": {"spec_version": version}}, connected, never_read))
+    assert len(list(exports.limit(station_setup.log.export(InspectionFilter())))) == 20
     assert "did not read it to the end" in caplog.text
 
 
-def test_a_full_queue_returns_retry_after(scene: Scene) -> None:
-    scene.waiting = 2
-    with scene.open() as client, ThreadPoolExecutor(2) as others:
-        scene.inspector.open.clear()
-        held = [others.submit(send, client, level) for level in (10, 20)]
-        until(lambda: "clearcast_waiting 2.0" in client.get("/metrics").text)
-        answer = client.post("/v1/inspect", files=files_of(("c.png", picture(30)), ("d.txt", b"none")))
-        scene.inspector.open.set()
+def test_a_full_queue_returns_retry_after(station_setup: StationSetup) -> None:
+    station_setup.waiting = 2
+    with station_setup.start() as client, ThreadPoolExecutor(2) as others:
+        station_setup.inspector.unblocked.clear()
+        held = [others.submit(send_images, client, level) for level in (10, 20)]
+        wait_until(lambda: "clearcast_waiting 2.0" in client.get("/metrics").text)
+        response = client.post("/v1/inspect", files=form_files(("c.png", grey_png(30)), ("d.txt", b"none")))
+        station_setup.inspector.unblocked.set()
         answered = [one.result()[0]["name"] for one in held]
         logged = client.get("/v1/inspections").json()["inspections"]
 
-    assert "queue is full" in problem_of(answer, 429)["detail"]
-    assert int(answer.headers["retry-after"]) >= 1
+    assert "queue is full" in check_problem(response, 429)["detail"]
+    assert int(response.headers["retry-after"]) >= 1
     assert sorted(answered) == sorted(one["name"] for one in logged) == ["part 10.png", "part 20.png"]
 
 
-def test_uploads_beyond_the_memory_budget_are_rejected_temporarily(scene: Scene) -> None:
-    scene.limits = UploadLimits(held_bytes=150)
-    with scene.open() as client, ThreadPoolExecutor(1) as others:
-        scene.inspector.open.clear()
-        held = others.submit(send, client, 10)
-        until(lambda: "clearcast_waiting 1.0" in client.get("/metrics").text)
-        answer = client.post("/v1/inspect", files=files_of(("c.png", picture(30))))
-        scene.inspector.open.set()
+def test_uploads_beyond_the_memory_budget_are_rejected_temporarily(station_setup: StationSetup) -> None:
+    station_setup.limits = UploadLimits(held_bytes=150)
+    with station_setup.start() as client, ThreadPoolExecutor(1) as others:
+        station_setup.inspector.unblocked.clear()
+        held = others.submit(send_images, client, 10)
+        wait_until(lambda: "clearcast_waiting 1.0" in client.get("/metrics").text)
+        response = client.post("/v1/inspect", files=form_files(("c.png", grey_png(30))))
+        station_setup.inspector.unblocked.set()
         assert held.result()[0]["verdict"] == "ok"
-        assert send(client, 30)[0]["verdict"] == "ok"
+        assert send_images(client, 30)[0]["verdict"] == "ok"
 
-    problem_of(answer, 429)
-    assert answer.headers["retry-after"] == "1"
+    check_problem(response, 429)
+    assert response.headers["retry-after"] == "1"
 
 
-def test_a_station_without_its_bundle_reports_it_and_recovers(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clearcast.station.service.queue._PAUSE", 0.01)
-    there = dict(scene.shop.there)
-    scene.shop.there.clear()
-    with scene.open(ready=False) as client:
+def test_a_station_without_its_bundle_reports_it_and_recovers(
+    station_setup: StationSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clearcast.station.service.queue._RETRY_INTERVAL", 0.01)
+    bundles = dict(station_setup.bundle_loader.bundles)
+    station_setup.bundle_loader.bundles.clear()
+    with station_setup.start(ready=False) as client:
         for path in ("/readyz", "/v1/inspect"):
-            answer = client.get(path) if path == "/readyz" else client.post(path, files=files_of(("a", picture(1))))
-            assert "bundle" in problem_of(answer, 503)["detail"]
-            assert int(answer.headers["retry-after"]) >= 1
+            response = (
+                client.get(path) if path == "/readyz" else client.post(path, files=form_files(("a", grey_png(1))))
+            )
+            assert "bundle" in check_problem(response, 503)["detail"]
+            assert int(response.headers["retry-after"]) >= 1
         assert client.get("/healthz").status_code == 200
         assert client.get("/v1/inspections").json()["inspections"] == []
         facts = client.get("/v1/station").json()
-        scene.shop.there.update(there)
-        until(lambda: client.get("/readyz").status_code == 200)
-        assert send(client, 3)[0]["verdict"] == "ok"
+        station_setup.bundle_loader.bundles.update(bundles)
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        assert send_images(client, 3)[0]["verdict"] == "ok"
 
     assert (facts["ready"], facts["model"]) == (False, None)
     assert facts["reasons"]
 
 
-@pytest.mark.parametrize("away", [LogUnavailable("the log is away"), OSError(28, "No space left on device")])
+@pytest.mark.parametrize("error", [LogUnavailable("the log is unavailable"), OSError(28, "No space left on device")])
 def test_an_unavailable_log_is_a_temporary_problem(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, away: Exception
+    station_setup: StationSetup, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise away
+        raise error
 
-    with scene.open() as client:
-        (result,) = send(client, 3)
+    with station_setup.start() as client:
+        (result,) = send_images(client, 3)
         with monkeypatch.context() as patch:
             for name in ("page", "record", "count", "trend", "models", "export", "add_feedback"):
-                patch.setattr(type(scene.log), name, fail)
+                patch.setattr(type(station_setup.log), name, fail)
             for path in ("inspections", f"inspections/{result['id']}", "counts", "trend", "choices", "inspections.csv"):
-                answer = client.get(f"/v1/{path}")
-                problem_of(answer, 503)
-                assert int(answer.headers["retry-after"]) >= 1
+                response = client.get(f"/v1/{path}")
+                check_problem(response, 503)
+                assert int(response.headers["retry-after"]) >= 1
         assert client.get("/v1/inspections").json()["inspections"] == [result]
 
 
-def test_an_unexpected_exception_is_a_problem(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_is_a_problem(station_setup: StationSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a secret of the inside")
 
-    with scene.open() as client:
-        monkeypatch.setattr(type(scene.log), "count", fail)
-        answer = client.get("/v1/counts")
+    with station_setup.start() as client:
+        monkeypatch.setattr(type(station_setup.log), "count", fail)
+        response = client.get("/v1/counts")
 
-        counted = httpx.get(client.base_url.join("/metrics"), trust_env=False).text.splitlines()  # the line was closed
+        # Not with the client: its connection was closed.
+        counted = httpx.get(client.base_url.join("/metrics"), trust_env=False).text.splitlines()
 
-    assert "secret" not in problem_of(answer, 500)["detail"]
-    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "secret" not in check_problem(response, 500)["detail"]
+    assert response.headers["x-content-type-options"] == "nosniff"
     assert 'clearcast_refused_total{status="500"} 1.0' in counted
 
 
 def test_metrics_count_verdicts_noise_types_and_errors(client: httpx.Client) -> None:
-    send(client, 10, 20, 220)
+    send_images(client, 10, 20, 220)
     client.get("/v1/inspections?limit=0")
     client.get("/v1/counts", headers={"Host": "elsewhere.example"})
     lines = client.get("/metrics").text.splitlines()
@@ -469,10 +474,10 @@ def test_metrics_count_verdicts_noise_types_and_errors(client: httpx.Client) -> 
 
 
 def test_unknown_addresses_and_methods_are_problems(client: httpx.Client) -> None:
-    problem_of(client.get("/v2/inspect"), 404)
-    problem_of(client.get("/v1/inspections/77"), 404)
-    problem_of(client.get("/v1/inspections/77/pictures/noisy"), 404)
-    assert problem_of(client.put("/v1/inspect"), 405)["detail"]
+    check_problem(client.get("/v2/inspect"), 404)
+    check_problem(client.get("/v1/inspections/77"), 404)
+    check_problem(client.get("/v1/inspections/77/pictures/noisy"), 404)
+    assert check_problem(client.put("/v1/inspect"), 405)["detail"]
     assert client.put("/v1/session").headers["allow"] == "DELETE, POST"
 
 
@@ -484,55 +489,59 @@ def test_a_form_in_an_unknown_encoding_is_a_client_error(client: httpx.Client, e
     assert client.post("/v1/inspect", content=form, headers={"Content-Type": kind}).status_code in {400, 415, 422}
 
 
-def test_a_hanging_retention_task_does_not_delay_the_shutdown(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    swept, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+def test_a_hanging_retention_task_does_not_delay_the_shutdown(
+    station_setup: StationSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called, resume, ended = threading.Event(), threading.Event(), threading.Event()
 
     def hang(*_: object, **__: object) -> None:
-        swept.set()
-        go_on.wait(60)
+        called.set()
+        resume.wait(60)
         ended.set()
 
-    monkeypatch.setattr(type(scene.shelf), "apply_retention", hang)
-    with serving(replace(scene.station(), retention=RetentionLimits(days=1))):
-        assert swept.wait(60)
+    monkeypatch.setattr(type(station_setup.image_store), "apply_retention", hang)
+    with serving(replace(station_setup.station(), retention=RetentionLimits(days=1))):
+        assert called.wait(60)
     assert not ended.is_set()
     assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
-    go_on.set()
+    resume.set()
 
 
-def test_a_failing_retention_task_does_not_prevent_the_shutdown(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    swept = threading.Event()
+def test_a_failing_retention_task_does_not_prevent_the_shutdown(
+    station_setup: StationSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = threading.Event()
 
     def fail(*_: object, **__: object) -> None:
-        swept.set()
+        called.set()
         raise ZeroDivisionError
 
-    monkeypatch.setattr(type(scene.shelf), "apply_retention", fail)
-    station = replace(scene.station(), retention=RetentionLimits(days=1))
+    monkeypatch.setattr(type(station_setup.image_store), "apply_retention", fail)
+    station = replace(station_setup.station(), retention=RetentionLimits(days=1))
     with serving(station):
-        assert swept.wait(60)
+        assert called.wait(60)
 
     assert "the station is closing" in station.service.state().reasons
 
 
-def test_deleted_images_return_gone(scene: Scene) -> None:
-    with scene.open() as client:
-        (result,) = send(client, 3)
-        scene.shelf.apply_retention(keep_days=None, keep_bytes=0, needed=lambda _: set())
+def test_deleted_images_return_gone(station_setup: StationSetup) -> None:
+    with station_setup.start() as client:
+        (result,) = send_images(client, 3)
+        station_setup.image_store.apply_retention(keep_days=None, keep_bytes=0, needed=lambda _: set())
         later = client.get(f"/v1/inspections/{result['id']}").json()
-        answer = client.get(result["pictures"]["noisy"])
+        response = client.get(result["pictures"]["noisy"])
 
     assert set(later["pictures"].values()) == {None}
-    assert "no longer stored" in problem_of(answer, 410)["detail"]
+    assert "no longer stored" in check_problem(response, 410)["detail"]
 
 
-def test_a_silent_sender_times_out(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_sender_times_out(station_setup: StationSetup, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_module, "RequestGuardMiddleware", partial(RequestGuardMiddleware, idle_timeout=0.2))
-    with scene.open() as client:
-        with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60) as line:
+    with station_setup.start() as client:
+        with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=60) as sock:
             head = b"POST /v1/inspect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n"
-            line.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
-            answer = line.recv(100)
-        assert send(client, 3)[0]["verdict"] == "ok"
+            sock.sendall(head + b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n")
+            response = sock.recv(100)
+        assert send_images(client, 3)[0]["verdict"] == "ok"
 
-    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert response.startswith(b"HTTP/1.1 408 ")

@@ -30,13 +30,13 @@ from clearcast.types import Label, Verdict
 MODEL = "casting 1234abcd"
 
 
-class Shift:
+class StationData:
     """A station's log and images, and feedback on them; times increase."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.log: InspectionLog = open_log(folder / "log.sqlite")
-        self.shelf = ImageStore(folder / "pictures")
+        self.image_store = ImageStore(folder / "pictures")
         self.log.set_image_folder(folder / "pictures")
         self._now = 1_700_000_000_000
 
@@ -47,14 +47,14 @@ class Shift:
     def inspect(
         self,
         data: bytes,
-        *said: FeedbackLabel,
+        *labels: FeedbackLabel,
         name: str = "part.png",
         verdict: Verdict = Verdict.OK,
         noise_type: NoiseType | None = NoiseType.NONE,
-        restored: ImageArray | None = None,
+        denoised: ImageArray | None = None,
     ) -> int:
         """Log an image and feedback on it; return its id."""
-        sha256 = self.shelf.put(data)
+        sha256 = self.image_store.put(data)
         entry = InspectionEntry(
             at=self.now(),
             name=name,
@@ -74,118 +74,121 @@ class Shift:
             error="" if noise_type else "too small",
         )
         (number,) = self.log.write([entry])
-        if restored is not None:
-            self.shelf.put_outputs(sha256, MODEL, restored=restored, evidence=None)
-        for each in said:
-            self.say(number, each)
+        if denoised is not None:
+            self.image_store.put_outputs(sha256, MODEL, denoised=denoised, evidence=None)
+        for label in labels:
+            self.add_feedback(number, label)
         return number
 
-    def say(self, number: int, said: FeedbackLabel) -> None:
-        self.log.add_feedback(number, Feedback(at=self.now(), says=said, note="", operator="Ana"))
+    def add_feedback(self, number: int, label: FeedbackLabel) -> None:
+        self.log.add_feedback(number, Feedback(at=self.now(), says=label, note="", operator="Ana"))
 
 
-def picture(number: int) -> ImageArray:
+def noise_image(number: int) -> ImageArray:
     return np.random.default_rng(number).integers(0, 256, (32, 48)).astype(np.uint8)
 
 
-def png(number: int) -> bytes:
-    return imaging.encode_image(picture(number), ".png")
+def noise_png(number: int) -> bytes:
+    return imaging.encode_image(noise_image(number), ".png")
 
 
 @pytest.fixture
-def shift(tmp_path: Path) -> Iterator[Shift]:
-    made = Shift(tmp_path / "station")
-    yield made
-    made.log.close()
+def data(tmp_path: Path) -> Iterator[StationData]:
+    station_data = StationData(tmp_path / "station")
+    yield station_data
+    station_data.log.close()
 
 
-def back(shift: Shift, out: Path, *, beside: Sheet | None = None) -> FeedbackSummary:
-    return export_feedback(shift.log, shift.shelf, out, beside=beside)
+def export(data: StationData, out: Path, *, beside: Sheet | None = None) -> FeedbackSummary:
+    return export_feedback(data.log, data.image_store, out, beside=beside)
 
 
-def labelled(path: Path) -> Sheet:
+def read_labelled(path: Path) -> Sheet:
     return read_sheet(path, columns=SheetColumns(label="Label"))
 
 
-def command(*arguments: object) -> Result:
+def run_command(*arguments: object) -> Result:
     return CliRunner().invoke(build_application(["feedback"]), ["feedback", *map(str, arguments)])
 
 
-def test_images_are_exported_with_the_label_of_their_feedback(shift: Shift, tmp_path: Path) -> None:
-    shift.inspect(png(1), FeedbackLabel.DEFECT, name="cast_ok_7.jpeg")
-    shift.inspect(png(2), FeedbackLabel.OK, name="cast_def_0_8.png", verdict=Verdict.DEFECT)
-    shift.inspect(png(3), FeedbackLabel.OK)
-    shift.inspect(png(4))  # no feedback
+def test_images_are_exported_with_the_label_of_their_feedback(data: StationData, tmp_path: Path) -> None:
+    data.inspect(noise_png(1), FeedbackLabel.DEFECT, name="cast_ok_7.jpeg")
+    data.inspect(noise_png(2), FeedbackLabel.OK, name="cast_def_0_8.png", verdict=Verdict.DEFECT)
+    data.inspect(noise_png(3), FeedbackLabel.OK)
+    data.inspect(noise_png(4))  # no feedback
 
-    learned = back(shift, tmp_path / "Labels.xlsx")
+    summary = export(data, tmp_path / "Labels.xlsx")
 
-    assert learned.labels == {Label.DEFECT: 1, Label.OK: 2}
-    assert learned.contradicting == 2
-    assert not learned.left_out
-    rows = labelled(tmp_path / "Labels.xlsx").rows
-    told = {(tmp_path / row.noisy).read_bytes(): row for row in rows}
-    assert {data: row.label for data, row in told.items()} == {
-        png(1): Label.DEFECT,
-        png(2): Label.OK,
-        png(3): Label.OK,
+    assert summary.labels == {Label.DEFECT: 1, Label.OK: 2}
+    assert summary.contradicting == 2
+    assert not summary.left_out
+    rows = read_labelled(tmp_path / "Labels.xlsx").rows
+    by_content = {(tmp_path / row.noisy).read_bytes(): row for row in rows}
+    assert {content: row.label for content, row in by_content.items()} == {
+        noise_png(1): Label.DEFECT,
+        noise_png(2): Label.OK,
+        noise_png(3): Label.OK,
     }
     assert all(row.reference == row.noisy and row.noise_type is NoiseType.NONE for row in rows)
 
 
-def test_check_accepts_the_sheet_with_and_without_its_label_column(shift: Shift, tmp_path: Path) -> None:
+def test_check_accepts_the_sheet_with_and_without_its_label_column(data: StationData, tmp_path: Path) -> None:
     """The words of the paths agree with the label column, whatever the senders' names."""
     for number in range(6):
-        said = FeedbackLabel.DEFECT if number % 2 else FeedbackLabel.OK
-        shift.inspect(png(number), said, name="not_ok_def_front.png", verdict=Verdict.DEFECT)
+        label = FeedbackLabel.DEFECT if number % 2 else FeedbackLabel.OK
+        data.inspect(noise_png(number), label, name="not_ok_def_front.png", verdict=Verdict.DEFECT)
     out = tmp_path / "Labels.xlsx"
-    back(shift, out)
+    export(data, out)
 
-    by_column, by_words = labelled(out), read_sheet(out)
+    by_column, by_words = read_labelled(out), read_sheet(out)
     assert check_sheet(by_column).findings == ()
     assert check_sheet(by_words).findings == ()
     assert [row.label for row in by_column.rows] == [row.label for row in by_words.rows]
 
 
-def test_the_latest_feedback_on_any_inspection_of_an_image_counts(shift: Shift, tmp_path: Path) -> None:
-    first = shift.inspect(png(1), FeedbackLabel.OK)
-    shift.inspect(png(1), FeedbackLabel.OK)  # the same image again
-    shift.inspect(png(2), FeedbackLabel.DEFECT, FeedbackLabel.BAD_PICTURE, FeedbackLabel.OK)
-    shift.say(first, FeedbackLabel.DEFECT)
+def test_the_latest_feedback_on_any_inspection_of_an_image_counts(data: StationData, tmp_path: Path) -> None:
+    first = data.inspect(noise_png(1), FeedbackLabel.OK)
+    data.inspect(noise_png(1), FeedbackLabel.OK)  # the same image again
+    data.inspect(noise_png(2), FeedbackLabel.DEFECT, FeedbackLabel.BAD_PICTURE, FeedbackLabel.OK)
+    data.add_feedback(first, FeedbackLabel.DEFECT)
 
-    learned = back(shift, tmp_path / "Labels.xlsx")
+    summary = export(data, tmp_path / "Labels.xlsx")
 
-    assert learned.labels == {Label.DEFECT: 1, Label.OK: 1}
-    rows = labelled(tmp_path / "Labels.xlsx").rows
-    assert {(tmp_path / row.noisy).read_bytes(): row.label for row in rows} == {png(1): Label.DEFECT, png(2): Label.OK}
+    assert summary.labels == {Label.DEFECT: 1, Label.OK: 1}
+    rows = read_labelled(tmp_path / "Labels.xlsx").rows
+    assert {(tmp_path / row.noisy).read_bytes(): row.label for row in rows} == {
+        noise_png(1): Label.DEFECT,
+        noise_png(2): Label.OK,
+    }
 
 
-def test_unusable_images_are_left_out_and_counted(shift: Shift, tmp_path: Path) -> None:
-    shift.inspect(png(1), FeedbackLabel.OK)
-    shift.inspect(png(2), FeedbackLabel.OK, FeedbackLabel.BAD_PICTURE)
-    shift.inspect(png(4), FeedbackLabel.OK, noise_type=None)
-    shift.inspect(b"no picture", FeedbackLabel.DEFECT)
-    shift.inspect(png(6), FeedbackLabel.DEFECT)
-    shutil.rmtree(shift.folder / "pictures" / (gone := hashlib.sha256(png(6)).hexdigest())[:2] / gone)
+def test_unusable_images_are_left_out_and_counted(data: StationData, tmp_path: Path) -> None:
+    data.inspect(noise_png(1), FeedbackLabel.OK)
+    data.inspect(noise_png(2), FeedbackLabel.OK, FeedbackLabel.BAD_PICTURE)
+    data.inspect(noise_png(4), FeedbackLabel.OK, noise_type=None)
+    data.inspect(b"no image", FeedbackLabel.DEFECT)
+    data.inspect(noise_png(6), FeedbackLabel.DEFECT)
+    shutil.rmtree(data.folder / "pictures" / (gone := hashlib.sha256(noise_png(6)).hexdigest())[:2] / gone)
 
-    learned = back(shift, tmp_path / "Labels.xlsx")
+    summary = export(data, tmp_path / "Labels.xlsx")
 
-    assert learned.labels == {Label.OK: 1}
-    assert learned.left_out == dict.fromkeys(
+    assert summary.labels == {Label.OK: 1}
+    assert summary.left_out == dict.fromkeys(
         (LeftOutReason.BAD, LeftOutReason.UNKNOWN, LeftOutReason.UNREADABLE, LeftOutReason.GONE), 1
     )
     assert len(list((tmp_path / "Labels-pictures").rglob("*.*"))) == 1
 
 
-def test_noisy_images_have_an_unknown_reference_that_check_accepts(shift: Shift, tmp_path: Path) -> None:
-    shift.inspect(png(1), FeedbackLabel.OK, noise_type=NoiseType.SALT_AND_PEPPER, restored=picture(10))
-    shift.inspect(png(2), FeedbackLabel.DEFECT)
+def test_noisy_images_have_an_unknown_reference_that_check_accepts(data: StationData, tmp_path: Path) -> None:
+    data.inspect(noise_png(1), FeedbackLabel.OK, noise_type=NoiseType.SALT_AND_PEPPER, denoised=noise_image(10))
+    data.inspect(noise_png(2), FeedbackLabel.DEFECT)
 
-    back(shift, tmp_path / "Labels.xlsx")
+    export(data, tmp_path / "Labels.xlsx")
 
-    sheet = labelled(tmp_path / "Labels.xlsx")
+    sheet = read_labelled(tmp_path / "Labels.xlsx")
     references = {row.noise_type: row.reference for row in sheet.rows}
     assert references[NoiseType.SALT_AND_PEPPER] == ""
-    assert (tmp_path / references[NoiseType.NONE]).read_bytes() == png(2)
+    assert (tmp_path / references[NoiseType.NONE]).read_bytes() == noise_png(2)
     assert [finding.kind for finding in check_sheet(sheet).findings] == ["no reference"]
     assert check_sheet(sheet).fit
 
@@ -215,86 +218,86 @@ def test_file_names_are_safe_and_contain_the_label(name: str, label: Label) -> N
 
 
 def test_nothing_is_overwritten_and_failures_leave_no_files(
-    shift: Shift, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: StationData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shift.inspect(png(1), FeedbackLabel.OK)
+    data.inspect(noise_png(1), FeedbackLabel.OK)
     out = tmp_path / "Labels.xlsx"
     (tmp_path / "Labels-pictures").mkdir()
     with pytest.raises(OutputError, match="Labels-pictures exists and will not be overwritten"):
-        back(shift, out)
+        export(data, out)
     (tmp_path / "Labels-pictures").rmdir()
     out.write_text("mine")
     with pytest.raises(OutputError, match=r"Labels\.xlsx exists and will not be overwritten"):
-        back(shift, out)
+        export(data, out)
     assert out.read_text() == "mine"
     with pytest.raises(OutputError, match=r"expected a name that ends in \.xlsx"):
-        back(shift, tmp_path / "Labels.csv")
+        export(data, tmp_path / "Labels.csv")
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Workbook, "save", full)
     with pytest.raises(OutputError, match=r"cannot be written.*No space left"):
-        back(shift, tmp_path / "other.xlsx")
+        export(data, tmp_path / "other.xlsx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Labels.xlsx", "station"]
 
 
-def test_without_usable_feedback_nothing_is_written(shift: Shift, tmp_path: Path) -> None:
+def test_without_usable_feedback_nothing_is_written(data: StationData, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no image has feedback"):
-        back(shift, tmp_path / "Labels.xlsx")
-    shift.inspect(png(1), FeedbackLabel.BAD_PICTURE)
+        export(data, tmp_path / "Labels.xlsx")
+    data.inspect(noise_png(1), FeedbackLabel.BAD_PICTURE)
     with pytest.raises(OutputError, match="1: the feedback is 'bad image'"):
-        back(shift, tmp_path / "Labels.xlsx")
+        export(data, tmp_path / "Labels.xlsx")
     assert [path.name for path in tmp_path.iterdir()] == ["station"]
 
 
 @pytest.fixture
-def taught(tmp_path: Path) -> Path:
+def training_sheet(tmp_path: Path) -> Path:
     """The bundle's training sheet: two noisy images with references."""
-    lines = []
+    rows = []
     for number, label in ((1, "ok"), (2, "def")):
         names = f"noisy/{label}_{number}.png", f"clean/{number}.png"
-        imaging.save_image(tmp_path / names[0], picture(number))
-        imaging.save_image(tmp_path / names[1], picture(100 + number))
-        lines.append({"Noisy Image": names[0], "Denoise Image": names[1], "Noise Type": "Gaussian", "Group": number})
-    pd.DataFrame(lines).to_excel(tmp_path / "Old.xlsx", index=False)
+        imaging.save_image(tmp_path / names[0], noise_image(number))
+        imaging.save_image(tmp_path / names[1], noise_image(100 + number))
+        rows.append({"Noisy Image": names[0], "Denoise Image": names[1], "Noise Type": "Gaussian", "Group": number})
+    pd.DataFrame(rows).to_excel(tmp_path / "Old.xlsx", index=False)
     return tmp_path / "Old.xlsx"
 
 
-def test_a_sheet_is_continued_and_its_labels_corrected(shift: Shift, taught: Path, tmp_path: Path) -> None:
+def test_a_sheet_is_continued_and_its_labels_corrected(data: StationData, training_sheet: Path, tmp_path: Path) -> None:
     """A continued sheet keeps its reference images."""
-    shift.inspect(png(1), FeedbackLabel.DEFECT, noise_type=NoiseType.GAUSSIAN)
-    shift.inspect(png(2), FeedbackLabel.DEFECT, noise_type=NoiseType.GAUSSIAN)
-    shift.inspect(png(3), FeedbackLabel.OK, name="new.png")
+    data.inspect(noise_png(1), FeedbackLabel.DEFECT, noise_type=NoiseType.GAUSSIAN)
+    data.inspect(noise_png(2), FeedbackLabel.DEFECT, noise_type=NoiseType.GAUSSIAN)
+    data.inspect(noise_png(3), FeedbackLabel.OK, name="new.png")
 
-    learned = back(shift, tmp_path / "Labels.xlsx", beside=read_sheet(taught))
+    summary = export(data, tmp_path / "Labels.xlsx", beside=read_sheet(training_sheet))
 
-    assert (learned.corrected, learned.left_out) == (1, {LeftOutReason.LISTED: 1})
-    first, second, third = labelled(tmp_path / "Labels.xlsx").rows
+    assert (summary.corrected, summary.left_out) == (1, {LeftOutReason.LISTED: 1})
+    first, second, third = read_labelled(tmp_path / "Labels.xlsx").rows
     assert (first.label, second.label, third.label) == (Label.DEFECT, Label.DEFECT, Label.OK)
     assert (first.reference, second.reference) == ("clean/1.png", "clean/2.png")
     assert first.noisy.startswith("Labels-pictures/noisy/defect_1_")
-    assert (tmp_path / first.noisy).read_bytes() == png(1)
+    assert (tmp_path / first.noisy).read_bytes() == noise_png(1)
     assert second.noisy == "noisy/def_2.png"
     assert [row.group for row in (first, second, third)] == ["1", "2", ""]
-    assert check_sheet(labelled(tmp_path / "Labels.xlsx")).fit
+    assert check_sheet(read_labelled(tmp_path / "Labels.xlsx")).fit
     assert [row.label for row in read_sheet(tmp_path / "Labels.xlsx").rows] == [Label.DEFECT, Label.DEFECT, Label.OK]
 
 
-def test_no_cell_of_the_sheet_is_a_formula(shift: Shift, tmp_path: Path) -> None:
+def test_no_cell_of_the_sheet_is_a_formula(data: StationData, tmp_path: Path) -> None:
     """A continued sheet may have any names and groups; text stays text in a workbook."""
     names = ["=1+1.png", "@SUM(A1);=2.png"]
     for number, name in enumerate(names):
-        imaging.save_image(tmp_path / name, picture(number))
+        imaging.save_image(tmp_path / name, noise_image(number))
     group = '=HYPERLINK("http://x")'
-    lines = [
+    rows = [
         {"Noisy Image": name, "Denoise Image": name, "Noise Type": "None", "Label": "ok", "Group": group}
         for name in names
     ]
-    pd.DataFrame(lines).to_csv(tmp_path / "old.csv", index=False)
+    pd.DataFrame(rows).to_csv(tmp_path / "old.csv", index=False)
     known = read_sheet(tmp_path / "old.csv", columns=SheetColumns(label="Label", group="Group"))
-    shift.inspect(png(7), FeedbackLabel.DEFECT, name="=cmd|' /C calc'!A0.png")
-    back(shift, tmp_path / "Labels.xlsx", beside=known)
+    data.inspect(noise_png(7), FeedbackLabel.DEFECT, name="=cmd|' /C calc'!A0.png")
+    export(data, tmp_path / "Labels.xlsx", beside=known)
 
     written = load_workbook(tmp_path / "Labels.xlsx").active
     cells = [cell for row in written.iter_rows() for cell in row if cell.value is not None]
@@ -305,9 +308,9 @@ def test_no_cell_of_the_sheet_is_a_formula(shift: Shift, tmp_path: Path) -> None
     assert [row.noisy for row in again.rows][:2] == names
 
 
-def test_values_that_no_workbook_can_hold_are_reported(shift: Shift, tmp_path: Path) -> None:
-    shift.inspect(png(7), FeedbackLabel.DEFECT)
-    imaging.save_image(tmp_path / "bell.png", picture(1))
+def test_values_that_no_workbook_can_hold_are_reported(data: StationData, tmp_path: Path) -> None:
+    data.inspect(noise_png(7), FeedbackLabel.DEFECT)
+    imaging.save_image(tmp_path / "bell.png", noise_image(1))
     row = {
         "Noisy Image": "bell.png",
         "Denoise Image": "bell.png",
@@ -318,32 +321,32 @@ def test_values_that_no_workbook_can_hold_are_reported(shift: Shift, tmp_path: P
     pd.DataFrame([row]).to_csv(tmp_path / "old.csv", index=False)
     sheet = read_sheet(tmp_path / "old.csv", columns=SheetColumns(label="Label", group="Group"))
     with pytest.raises(OutputError, match=r"'a\\x07' has characters that a workbook cannot store"):
-        back(shift, tmp_path / "Labels.xlsx", beside=sheet)
+        export(data, tmp_path / "Labels.xlsx", beside=sheet)
     assert not (tmp_path / "Labels-pictures").exists()
 
 
-def test_invalid_sheets_are_not_continued(shift: Shift, taught: Path, tmp_path: Path) -> None:
-    shift.inspect(png(1), FeedbackLabel.OK)
+def test_invalid_sheets_are_not_continued(data: StationData, training_sheet: Path, tmp_path: Path) -> None:
+    data.inspect(noise_png(1), FeedbackLabel.OK)
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(SheetError, match=r"its image paths are relative to .*; choose one there with --out"):
-        back(shift, tmp_path / "elsewhere" / "Labels.xlsx", beside=read_sheet(taught))
-    sheet = read_sheet(taught)
+        export(data, tmp_path / "elsewhere" / "Labels.xlsx", beside=read_sheet(training_sheet))
+    sheet = read_sheet(training_sheet)
     faulty = replace(sheet, rows=(replace(sheet.rows[0], problems=("unknown noise type 'x'",)),))
     with pytest.raises(SheetError, match="1 rows are invalid; the first is row 2: unknown noise type 'x'"):
-        back(shift, tmp_path / "Labels.xlsx", beside=faulty)
+        export(data, tmp_path / "Labels.xlsx", beside=faulty)
 
 
-def test_the_command_finds_the_log_and_the_images(shift: Shift, tmp_path: Path) -> None:
-    shift.inspect(png(1), FeedbackLabel.DEFECT)
-    shift.inspect(png(2), FeedbackLabel.OK, noise_type=NoiseType.GAUSSIAN, restored=picture(20))
-    shift.inspect(png(3), FeedbackLabel.BAD_PICTURE)
+def test_the_command_finds_the_log_and_the_images(data: StationData, tmp_path: Path) -> None:
+    data.inspect(noise_png(1), FeedbackLabel.DEFECT)
+    data.inspect(noise_png(2), FeedbackLabel.OK, noise_type=NoiseType.GAUSSIAN, denoised=noise_image(20))
+    data.inspect(noise_png(3), FeedbackLabel.BAD_PICTURE)
 
-    for number, place in enumerate((shift.folder, shift.folder / "log.sqlite")):
-        done = command(place, "--out", tmp_path / f"Labels{number}.xlsx")
+    for number, place in enumerate((data.folder, data.folder / "log.sqlite")):
+        done = run_command(place, "--out", tmp_path / f"Labels{number}.xlsx")
         assert done.exit_code == 0, done.output
-        told = " ".join(done.output.split())
-        assert "2 images with feedback: 1 defect, 1 ok; 1 with another verdict." in told
-        assert "Left out: 1, since the feedback is 'bad image'." in told
+        output = " ".join(done.output.split())
+        assert "2 images with feedback: 1 defect, 1 ok; 1 with another verdict." in output
+        assert "Left out: 1, since the feedback is 'bad image'." in output
 
 
 def test_a_missing_log_is_not_created(tmp_path: Path) -> None:
@@ -353,9 +356,9 @@ def test_a_missing_log_is_not_created(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_moved_images_are_found_beside_the_log_or_by_option(shift: Shift, tmp_path: Path) -> None:
-    shift.log.close()
-    moved = shift.folder.rename(tmp_path / "moved")
+def test_moved_images_are_found_beside_the_log_or_by_option(data: StationData, tmp_path: Path) -> None:
+    data.log.close()
+    moved = data.folder.rename(tmp_path / "moved")
     open_station_data(str(moved))[0].close()
     (moved / "pictures").rename(tmp_path / "apart")
     with pytest.raises(OutputError, match="the station's images were not found; give their folder with --pictures"):

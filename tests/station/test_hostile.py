@@ -11,14 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.core import image_bombs
-from tests.station.hostile_files import files, grain, saved
-from tests.station.running import Running, running
+from tests.core import image_bombs as picture_bombs
+from tests.station.hostile_files import encode_image, hostile_files, random_pixels
+from tests.station.running import StationProcess, running_station
 
-_FILES = {200, 413, 415, 422}
+_ALLOWED_STATUSES = {200, 413, 415, 422}
 _BOUNDARY = b"----frontier"
-_PICTURE = saved(grain(64, 64), "PNG")
-KINDS = tuple(files())
+_IMAGE = encode_image(random_pixels(64, 64), "PNG")
+KINDS = tuple(hostile_files())
 NAMES = (
     "../../../../etc/passwd",
     "..\\..\\Windows\\win.ini",
@@ -49,19 +49,19 @@ NAMES = (
 
 
 @pytest.fixture(scope="module")
-def station(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def station(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StationProcess]:
     folder = tmp_path_factory.mktemp("hostile")
-    with running(bundle, folder) as started:
+    with running_station(bundle, folder) as started:
         yield started
         with started.client() as client:
-            good = client.post("/v1/inspect", files={"files": ("good.png", _PICTURE)})
+            good = client.post("/v1/inspect", files={"files": ("good.png", _IMAGE)})
             assert good.json()["inspections"][0]["verdict"] in {"ok", "defect", "retake"}
         assert started.stop() == 0
-    assert "Traceback" not in started.printed()
+    assert "Traceback" not in started.read_output()
 
 
 @pytest.fixture
-def client(station: Running) -> Iterator[httpx.Client]:
+def client(station: StationProcess) -> Iterator[httpx.Client]:
     """Check after every test that the station works, so that the test that broke it is known."""
     with station.client() as opened:
         yield opened
@@ -69,76 +69,76 @@ def client(station: Running) -> Iterator[httpx.Client]:
 
 
 @cache
-def _files() -> dict[str, bytes]:
-    return files()
+def _hostile_files() -> dict[str, bytes]:
+    return hostile_files()
 
 
-def _shown(client: httpx.Client, answer: httpx.Response) -> list[dict[str, Any]]:
+def _check_inspections(client: httpx.Client, response: httpx.Response) -> list[dict[str, Any]]:
     """The inspections of a response; all must be in the log, with valid images."""
-    inspections: list[dict[str, Any]] = answer.json()["inspections"]
+    inspections: list[dict[str, Any]] = response.json()["inspections"]
     for result in inspections:
         assert client.get(f"/v1/inspections/{result['id']}").json() == result
         assert bool(result["error"]) is (result["verdict"] is None)
         for kind in ("noisy", "restored", "heat", "thumbnail"):
-            picture = client.get(f"/v1/inspections/{result['id']}/pictures/{kind}")
-            assert picture.status_code in {200, 410}
-            if picture.status_code == 200:
-                assert picture.headers["content-type"] in {"image/jpeg", "image/png", "image/webp"}
-                assert picture.headers["x-content-type-options"] == "nosniff"
-                assert "sandbox" in picture.headers["content-security-policy"]
-            assert result["pictures"][kind] is None or picture.status_code == 200
+            image = client.get(f"/v1/inspections/{result['id']}/pictures/{kind}")
+            assert image.status_code in {200, 410}
+            if image.status_code == 200:
+                assert image.headers["content-type"] in {"image/jpeg", "image/png", "image/webp"}
+                assert image.headers["x-content-type-options"] == "nosniff"
+                assert "sandbox" in image.headers["content-security-policy"]
+            assert result["pictures"][kind] is None or image.status_code == 200
     return inspections
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_hostile_files(client: httpx.Client, kind: str) -> None:
-    answer = client.post(
-        "/v1/inspect", files={"files": ("file.jpg", _files()[kind], "image/jpeg")}, data={"station": kind}
+    response = client.post(
+        "/v1/inspect", files={"files": ("file.jpg", _hostile_files()[kind], "image/jpeg")}, data={"station": kind}
     )
 
-    assert answer.status_code in _FILES, answer.text
-    if answer.status_code != 200:
-        assert answer.headers["content-type"] == "application/problem+json"
-    (result,) = _shown(client, answer)
-    assert (answer.status_code == 200) is (result["error"] == "")
+    assert response.status_code in _ALLOWED_STATUSES, response.text
+    if response.status_code != 200:
+        assert response.headers["content-type"] == "application/problem+json"
+    (result,) = _check_inspections(client, response)
+    assert (response.status_code == 200) is (result["error"] == "")
     assert "/" not in result["error"].replace("8-bit grey or RGB", ""), "an error shows no path"
 
 
 BAD = {
-    "palette without colours": image_bombs.damaged_files()["palette without colours"],
-    "bomb": image_bombs.decompression_bombs()["tiff: tags share a block"],
-    "two pages": image_bombs.files_of_several_images()["tiff of two pages"][0],
-    "cut": _PICTURE[: len(_PICTURE) // 2],
+    "palette without colours": picture_bombs.damaged()["palette without colours"],
+    "bomb": picture_bombs.bombs()["tiff: tags share a block"],
+    "two pages": picture_bombs.of_several_pictures()["tiff of two pages"][0],
+    "cut": _IMAGE[: len(_IMAGE) // 2],
     "text": b"just a note",
 }
 
 
 @pytest.mark.parametrize("kind", BAD)
 def test_an_invalid_file_does_not_affect_the_others_of_a_request(client: httpx.Client, kind: str) -> None:
-    sent = [("files", ("first.png", _PICTURE)), ("files", ("bad.png", BAD[kind])), ("files", ("last.png", _PICTURE))]
+    files = [("files", ("first.png", _IMAGE)), ("files", ("bad.png", BAD[kind])), ("files", ("last.png", _IMAGE))]
 
-    answer = client.post("/v1/inspect", files=sent)
+    response = client.post("/v1/inspect", files=files)
 
-    assert answer.status_code == 200, answer.text
-    first, bad, last = _shown(client, answer)
+    assert response.status_code == 200, response.text
+    first, bad, last = _check_inspections(client, response)
     assert first["verdict"]
     assert last["verdict"]
     assert bad["error"].startswith("bad.png: ")
 
 
 def test_a_multi_page_file_reports_its_pages(client: httpx.Client) -> None:
-    for kind, (data, count) in image_bombs.files_of_several_images().items():
-        answer = client.post("/v1/inspect", files={"files": ("a.tif", data)})
-        assert answer.status_code == 422, kind
-        assert f"with {count}, of which only one" in answer.json()["detail"], kind
+    for kind, (data, count) in picture_bombs.of_several_pictures().items():
+        response = client.post("/v1/inspect", files={"files": ("a.tif", data)})
+        assert response.status_code == 422, kind
+        assert f"with {count}, of which only one" in response.json()["detail"], kind
 
 
 @pytest.mark.parametrize("shape", [(16, 65_600), (65_600, 16)])
 def test_an_image_too_large_for_jpeg_gets_a_verdict(client: httpx.Client, shape: tuple[int, int]) -> None:
-    answer = client.post("/v1/inspect", files={"files": ("long.png", saved(grain(*shape), "PNG"))})
+    response = client.post("/v1/inspect", files={"files": ("long.png", encode_image(random_pixels(*shape), "PNG"))})
 
-    assert answer.status_code == 200, answer.text
-    (result,) = _shown(client, answer)
+    assert response.status_code == 200, response.text
+    (result,) = _check_inspections(client, response)
     assert result["verdict"]
     for kind in ("noisy", "restored", "heat", "thumbnail"):
         assert client.get(f"/v1/inspections/{result['id']}/pictures/{kind}").status_code == 200, kind
@@ -146,23 +146,27 @@ def test_an_image_too_large_for_jpeg_gets_a_verdict(client: httpx.Client, shape:
 
 def test_a_file_that_is_not_an_image_is_reported(client: httpx.Client) -> None:
     none = KINDS[1 : KINDS.index("jpeg and html")]
-    sent = {kind: client.post("/v1/inspect", files={"files": ("a", _files()[kind])}).status_code for kind in none}
+    statuses = {
+        kind: client.post("/v1/inspect", files={"files": ("a", _hostile_files()[kind])}).status_code for kind in none
+    }
 
     assert len(none) > 15
-    assert set(sent.values()) == {415}, sent
+    assert set(statuses.values()) == {415}, statuses
 
 
 def test_decompression_bombs_are_not_unpacked(client: httpx.Client) -> None:
     for kind in ("png that claims all", "png bomb", "bmp that claims all", "jpeg that claims all"):
-        assert client.post("/v1/inspect", files={"files": ("a", _files()[kind])}).status_code in {413, 422}, kind
+        assert client.post("/v1/inspect", files={"files": ("a", _hostile_files()[kind])}).status_code in {413, 422}, (
+            kind
+        )
 
 
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
-def test_hostile_names(station: Running, client: httpx.Client, name: str) -> None:
-    answer = _send_raw(station, _form((name.replace('"', "%22"), _PICTURE)))
+def test_hostile_names(station: StationProcess, client: httpx.Client, name: str) -> None:
+    response = _send_raw(station, _form((name.replace('"', "%22"), _IMAGE)))
     (result,) = client.get("/v1/inspections?limit=1").json()["inspections"]
 
-    assert answer == 200
+    assert response == 200
     assert len(result["name"]) <= 255
     assert result["name"].isprintable()
     assert result["name"]
@@ -190,25 +194,25 @@ def _request(body: bytes, *headers: bytes, boundary: bytes = _BOUNDARY, length: 
     return b"\r\n".join(line for line in lines if line) + b"\r\n\r\n" + body
 
 
-def _send_raw(station: Running, data: bytes, *, hang_up: bool = False) -> int | None:
+def _send_raw(station: StationProcess, data: bytes, *, hang_up: bool = False) -> int | None:
     """Send raw bytes; returns the status of the response, None if the connection was closed without one."""
-    with socket.create_connection(("127.0.0.1", station.port), timeout=120) as line:
+    with socket.create_connection(("127.0.0.1", station.port), timeout=120) as sock:
         try:
-            line.sendall(data)
+            sock.sendall(data)
             if hang_up:
                 return None
-            answer = HTTPResponse(line)
-            answer.begin()
-            return answer.status
-        except (BadStatusLine, BrokenPipeError, ConnectionResetError):  # it had heard enough
+            response = HTTPResponse(sock)
+            response.begin()
+            return response.status
+        except (BadStatusLine, BrokenPipeError, ConnectionResetError):  # the server closed it early
             return None
 
 
-def _chunked(*pieces: bytes) -> bytes:
-    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+def _chunked(*chunks: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
 
 
-_WHOLE = _part(b"a.png", _PICTURE) + b"--%b--\r\n" % _BOUNDARY
+_WHOLE = _part(b"a.png", _IMAGE) + b"--%b--\r\n" % _BOUNDARY
 _CHUNKED = b"Transfer-Encoding: chunked"
 REQUESTS: dict[str, tuple[bytes, set[int | None]]] = {
     "chunked, without a length": (_request(_chunked(_WHOLE[:99], _WHOLE[99:]), length=_CHUNKED), {200}),
@@ -227,7 +231,7 @@ REQUESTS: dict[str, tuple[bytes, set[int | None]]] = {
     "another boundary": (_request(_WHOLE, boundary=b"other"), {400, 422}),
     "boundary of one sign": (_request(_WHOLE, boundary=b"-"), {400, 422}),
     "endless boundary": (_request(_WHOLE, boundary=b"b" * 30_000), {400, 422}),
-    "never ending": (_request(_part(b"a.png", _PICTURE)), {200, 400, 422}),
+    "never ending": (_request(_part(b"a.png", _IMAGE)), {200, 400, 422}),
     "cut in a head": (_request(_WHOLE[:60]), {400, 422}),
     "no name": (_request(_WHOLE.replace(b'name="files"; ', b"")), {400}),
     "no disposition": (_request(_WHOLE.replace(b"Content-Disposition", b"X-Nothing")), {400, 422}),
@@ -245,7 +249,7 @@ REQUESTS: dict[str, tuple[bytes, set[int | None]]] = {
     "3,000 files": (_form(*((f"{n}.png", b"x") for n in range(3000))), {400, 413}),
     "100 fields": (_request(_WHOLE.replace(b"; filename", b"; x") * 1 + _part(b"", b"") * 100), {400, 413, 422}),
     "a huge field": (_request(_part(b"a", bytes(2_000_000)).replace(b'; filename="a"', b"")), {422}),
-    "a station of a file": (_request(_part(b"a.png", _PICTURE, b"station") + _WHOLE), {422}),
+    "a station of a file": (_request(_part(b"a.png", _IMAGE, b"station") + _WHOLE), {422}),
     "forms in a form": (_request(_part(b"a.png", _WHOLE)), {200, 400, 415, 422}),
     "said to be zipped": (_request(_WHOLE, b"Content-Encoding: gzip"), {200, 415}),
     "json": (_request(b'{"files": []}').replace(b"multipart/form-data", b"application/json"), {415}),
@@ -291,7 +295,7 @@ REQUESTS: dict[str, tuple[bytes, set[int | None]]] = {
 
 
 @pytest.mark.parametrize("kind", REQUESTS)
-def test_hostile_requests(station: Running, client: httpx.Client, kind: str) -> None:
+def test_hostile_requests(station: StationProcess, client: httpx.Client, kind: str) -> None:
     data, allowed = REQUESTS[kind]
 
     assert client.get("/healthz").status_code == 200
@@ -299,8 +303,8 @@ def test_hostile_requests(station: Running, client: httpx.Client, kind: str) -> 
 
 
 @pytest.mark.parametrize("part", [10, 200, 400, 3000])
-def test_senders_who_disconnect(station: Running, client: httpx.Client, part: int) -> None:
-    data = _form(("a.png", saved(grain(300, 300), "PNG")))
+def test_senders_who_disconnect(station: StationProcess, client: httpx.Client, part: int) -> None:
+    data = _form(("a.png", encode_image(random_pixels(300, 300), "PNG")))
 
     _send_raw(station, data[:part], hang_up=True)
     _send_raw(station, data, hang_up=True)
@@ -308,17 +312,17 @@ def test_senders_who_disconnect(station: Running, client: httpx.Client, part: in
     assert client.get("/healthz").status_code == 200
 
 
-def test_an_endless_body_is_rejected_while_it_streams_in(station: Running, client: httpx.Client) -> None:
+def test_an_endless_body_is_rejected_while_it_streams_in(station: StationProcess, client: httpx.Client) -> None:
     """It has no Content-Length, and far exceeds the memory limit."""
 
     def endless() -> Iterator[bytes]:
-        yield _part(b"a.png", _PICTURE)[:-2]
+        yield _part(b"a.png", _IMAGE)[:-2]
         for _ in range(5000):
             yield bytes(65_536)
 
     before = station.memory()
     headers = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY.decode()}"}
-    answer = client.post("/v1/inspect", content=endless(), headers=headers)
+    response = client.post("/v1/inspect", content=endless(), headers=headers)
 
-    assert answer.status_code == 413
+    assert response.status_code == 413
     assert station.memory() - before < 100_000_000

@@ -18,7 +18,7 @@ from clearcast.station.image_store import ImageStore
 from clearcast.station.log import LogUnavailable, open_log
 from clearcast.station.log.backup import back_up_log
 from clearcast.station.records import InspectionFilter
-from tests.station.logged import ENTRY, fill, said
+from tests.station.logged import ENTRY, fill_log, make_feedback
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def data(tmp_path: Path) -> Path:
     """A station's folder with a log of 200 inspections."""
     folder = tmp_path / "data"
     with closing(open_log(folder / "log.sqlite")) as log:
-        fill(log, count=200, within=10_000)
+        fill_log(log, count=200, within=10_000)
     return folder
 
 
@@ -47,13 +47,13 @@ def test_a_backup_has_the_content_of_the_log(data: Path, tmp_path: Path) -> None
 
 
 def test_a_backup_during_writes_is_one_snapshot(data: Path, tmp_path: Path) -> None:
-    over = threading.Event()
+    stop = threading.Event()
 
     def write() -> None:
         with closing(open_log(data / "log.sqlite")) as log:  # connections of its own, as another process has
-            while not over.is_set():
+            while not stop.is_set():
                 for number in log.write([ENTRY] * 7):
-                    log.add_feedback(number, said())
+                    log.add_feedback(number, make_feedback())
 
     with closing(open_log(data / "log.sqlite")) as log:
         log.write([ENTRY] * 30_000)  # so that a copy takes several steps
@@ -64,7 +64,7 @@ def test_a_backup_during_writes_is_one_snapshot(data: Path, tmp_path: Path) -> N
             for number in range(3):
                 back_up_log(str(data / "log.sqlite"), tmp_path / f"{number}.sqlite")
         finally:
-            over.set()
+            stop.set()
             for thread in writers:
                 thread.join()
 
@@ -79,12 +79,12 @@ def test_a_backup_during_writes_is_one_snapshot(data: Path, tmp_path: Path) -> N
 
 
 def test_existing_files_are_not_overwritten(data: Path, tmp_path: Path) -> None:
-    (tmp_path / "there").write_text("a file")
+    (tmp_path / "file").write_text("a file")
     (tmp_path / "link").symlink_to("nowhere")
-    for out in ("there", "link", "data"):
+    for out in ("file", "link", "data"):
         with pytest.raises(OutputError, match="will not be overwritten"):
             back_up_log(str(data), tmp_path / out)
-    assert (tmp_path / "there").read_text() == "a file"
+    assert (tmp_path / "file").read_text() == "a file"
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -98,9 +98,9 @@ def test_other_files_are_refused_and_left_unchanged(tmp_path: Path) -> None:
     for name in ("text", "empty", "other", "missing", "."):
         with pytest.raises(OutputError, match=r"log"):
             back_up_log(str(tmp_path / name), tmp_path / "copy")
-    with pytest.raises(OutputError, match="pg_dump") as told:
+    with pytest.raises(OutputError, match="pg_dump") as error:
         back_up_log("postgresql://ana:secret@db/inspections", tmp_path / "copy")
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(error.value)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -124,7 +124,7 @@ def test_the_command_backs_up_and_explains_how_to_restore(data: Path, tmp_path: 
 
     assert done.exit_code == 0, done.output
     assert "To restore it, stop the station" in done.output
-    for path in data.iterdir():  # as it says
+    for path in data.iterdir():  # as the message says
         path.rename(tmp_path / path.name)
     (tmp_path / "copy.sqlite").rename(data / "log.sqlite")
     with closing(open_log(data / "log.sqlite")) as log:
@@ -132,22 +132,22 @@ def test_the_command_backs_up_and_explains_how_to_restore(data: Path, tmp_path: 
 
 
 @pytest.fixture
-def pictures(data: Path) -> Path:
-    shelf = ImageStore(data / "pictures")
-    shelf.put(b"a picture")
+def image_folder(data: Path) -> Path:
+    image_store = ImageStore(data / "pictures")
+    image_store.put(b"an image")
     return data / "pictures"
 
 
-def test_an_emptied_log_with_images_is_refused(data: Path, pictures: Path) -> None:
+def test_an_emptied_log_with_images_is_refused(data: Path, image_folder: Path) -> None:
     for content in (b"", _without_tables(data)):
         (data / "log.sqlite").write_bytes(content)
-        with pytest.raises(OutputError, match=r"has no tables.*log\.sqlite-wal.*log backup") as told:
-            open_log(data / "log.sqlite", pictures=pictures)
-        assert str(pictures) in str(told.value)
+        with pytest.raises(OutputError, match=r"has no tables.*log\.sqlite-wal.*log backup") as error:
+            open_log(data / "log.sqlite", image_folder=image_folder)
+        assert str(image_folder) in str(error.value)
         assert (data / "log.sqlite").read_bytes() == content
         (data / "log.sqlite").write_bytes(content)
-    (data / "log.sqlite").unlink()  # as it says
-    open_log(data / "log.sqlite", pictures=pictures).close()
+    (data / "log.sqlite").unlink()  # as the message says
+    open_log(data / "log.sqlite", image_folder=image_folder).close()
 
 
 def _without_tables(data: Path) -> bytes:
@@ -173,20 +173,20 @@ def test_a_journal_removed_after_kill_9_is_detected(data: Path, tmp_path: Path) 
 
     with pytest.raises(OutputError, match=r"log\.sqlite-wal was removed.*the latest entries are missing"):
         open_log(killed / "log.sqlite")
-    (killed / "log.sqlite-shm").unlink()  # as it says
+    (killed / "log.sqlite-shm").unlink()  # as the message says
     with closing(open_log(killed / "log.sqlite")) as log:
         assert log.count(InspectionFilter()).inspections == 200
 
 
 def test_a_new_log_without_journal_and_index_after_kill_9_is_refused(tmp_path: Path) -> None:
-    ImageStore(tmp_path / "pictures").put(b"a picture")
+    ImageStore(tmp_path / "pictures").put(b"an image")
     (tmp_path / "killed").mkdir()
     with closing(open_log(tmp_path / "log.sqlite")) as log:
         log.write([ENTRY])
         (tmp_path / "killed" / "log.sqlite").write_bytes((tmp_path / "log.sqlite").read_bytes())
 
     with pytest.raises(OutputError, match="has no tables"):
-        open_log(tmp_path / "killed" / "log.sqlite", pictures=tmp_path / "pictures")
+        open_log(tmp_path / "killed" / "log.sqlite", image_folder=tmp_path / "pictures")
 
 
 def test_entries_survive_removal_of_the_journal_during_use(
@@ -218,14 +218,14 @@ def test_a_journal_without_its_log_is_refused(data: Path) -> None:
     assert not (data / "log.sqlite").exists()
 
 
-def test_a_new_log_beside_images_is_reported(data: Path, pictures: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_new_log_beside_images_is_reported(data: Path, image_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     for path in data.glob("log.sqlite*"):
         path.unlink()
     with caplog.at_level(logging.WARNING):
-        open_log(data / "log.sqlite", pictures=pictures).close()
+        open_log(data / "log.sqlite", image_folder=image_folder).close()
     assert "starting a new log" in caplog.text
     caplog.clear()
-    open_log(data / "log.sqlite", pictures=pictures).close()
+    open_log(data / "log.sqlite", image_folder=image_folder).close()
     assert not caplog.messages
 
 
@@ -241,8 +241,8 @@ def test_a_log_is_readable_by_its_owner_only(tmp_path: Path, caplog: pytest.LogC
     path = tmp_path / "data" / "log.sqlite"
     with closing(open_log(path)) as log:
         log.write([ENTRY])
-        there = {each.name: mode_of(each) for each in path.parent.iterdir()}
-        assert there == dict.fromkeys(("log.sqlite", "log.sqlite-wal", "log.sqlite-shm"), 0o600)
+        modes = {each.name: mode_of(each) for each in path.parent.iterdir()}
+        assert modes == dict.fromkeys(("log.sqlite", "log.sqlite-wal", "log.sqlite-shm"), 0o600)
         assert mode_of(path.parent) == 0o700
         assert not caplog.messages
         for each in path.parent.iterdir():

@@ -1,3 +1,5 @@
+"""The log after crashes, with a full disk, a stopped server, and databases that are not a log."""
+
 import sqlite3
 import subprocess
 import sys
@@ -13,14 +15,14 @@ from sqlalchemy import text
 from clearcast.core.errors import OutputError
 from clearcast.station.log import InspectionLog, LogUnavailable, open_log
 from clearcast.station.log.database import create_log_engine
-from clearcast.station.log.database import log_url as url_of
+from clearcast.station.log.database import log_url as parse_log_url
 from clearcast.station.log.schema import metadata
 from clearcast.station.records import InspectionFilter
 from tests.servers import Postgres
-from tests.station.logged import ENTRY, said
+from tests.station.logged import ENTRY, make_feedback
 
 HERE = Path(__file__).parent
-WRITER = """
+WRITER_SCRIPT = """
 import sys
 from dataclasses import replace
 from logged import ENTRY
@@ -34,7 +36,7 @@ while True:
 """
 
 
-FULL = """
+FULL_DISK_SCRIPT = """
 import resource
 import sys
 from logged import ENTRY
@@ -63,27 +65,27 @@ print("recovered")
 
 
 def test_answered_inspections_survive_kill_9(log_url: str) -> None:
-    answered: list[int] = []
+    printed: list[int] = []
     for lines in (1, 5, 12):
-        command = [sys.executable, "-c", WRITER, log_url]
+        command = [sys.executable, "-c", WRITER_SCRIPT, log_url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE) as writer:
             assert writer.stdout
-            heard = [writer.stdout.readline() for _ in range(lines)]
+            lines_read = [writer.stdout.readline() for _ in range(lines)]
             writer.kill()
-            heard += writer.stdout.readlines()
-        answered += [int(number) for line in heard if line.endswith("\n") for number in line.split()]
+            lines_read += writer.stdout.readlines()
+        printed += [int(number) for line in lines_read if line.endswith("\n") for number in line.split()]
 
         log = open_log(log_url)
-        there = [record.id for record in log.export(InspectionFilter())]
-        assert set(answered) <= set(there)
-        assert log.count(InspectionFilter()).inspections == len(there)  # roll-ups are of the same transactions
-        assert len(there) % 3 == 0
+        logged = [record.id for record in log.export(InspectionFilter())]
+        assert set(printed) <= set(logged)
+        assert log.count(InspectionFilter()).inspections == len(logged)  # roll-ups are of the same transactions
+        assert len(logged) % 3 == 0
         log.close()
-    assert len(answered) >= 3 * (1 + 5 + 12)
+    assert len(printed) >= 3 * (1 + 5 + 12)
 
 
 def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", FULL, str(tmp_path / "log.sqlite")]
+    command = [sys.executable, "-c", FULL_DISK_SCRIPT, str(tmp_path / "log.sqlite")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=HERE, check=False)
 
     assert (done.stdout, done.stderr) == ("recovered\n", "")
@@ -99,7 +101,7 @@ def test_a_log_recovers_with_its_server(postgres: Postgres) -> None:
             lambda: log.write([ENTRY]),
             log.ping,
             log.check_writable,
-            lambda: log.add_feedback(number, said()),
+            lambda: log.add_feedback(number, make_feedback()),
             log.models,
             lambda: list(log.export(InspectionFilter())),
         ):
@@ -119,7 +121,7 @@ def test_a_log_recovers_with_its_server(postgres: Postgres) -> None:
 def test_migrations_create_the_declared_tables(log: InspectionLog, log_url: str) -> None:
     log.ping()
     options = {"include_name": lambda name, kind, _: kind != "table" or name != "clearcast_version"}
-    engine = create_log_engine(url_of(log_url))
+    engine = create_log_engine(parse_log_url(log_url))
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, metadata) == []
@@ -149,7 +151,7 @@ def test_a_new_log_can_be_opened_concurrently(log_url: str) -> None:
 
 def test_a_log_of_a_newer_version_is_refused(log: InspectionLog, log_url: str) -> None:
     log.write([ENTRY])
-    engine = create_log_engine(url_of(log_url))
+    engine = create_log_engine(parse_log_url(log_url))
     with engine.begin() as connection:
         connection.execute(text("UPDATE clearcast_version SET version_num = '9999'"))
     engine.dispose()
@@ -160,7 +162,7 @@ def test_a_log_of_a_newer_version_is_refused(log: InspectionLog, log_url: str) -
 
 
 def test_a_database_with_other_tables_is_refused(log_url: str) -> None:
-    engine = create_log_engine(url_of(log_url))
+    engine = create_log_engine(parse_log_url(log_url))
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE customers (name TEXT)"))
     engine.dispose()

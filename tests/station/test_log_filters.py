@@ -1,3 +1,5 @@
+"""Filters of the log, compared with a reference implementation in plain Python."""
+
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from itertools import pairwise
@@ -20,13 +22,13 @@ from clearcast.station.records import (
 )
 from clearcast.types import Verdict
 from tests.servers import Postgres
-from tests.station.logged import BEGIN, ENTRY, MODELS, NAMES, STATIONS, fill, said, those
+from tests.station.logged import BEGIN, ENTRY, MODELS, NAMES, STATIONS, fill_log, filter_records, make_feedback
 
-WITHIN = 3 * 86_400_000  # of the inspections to filter: so their roll-ups are of minutes, hours and days
+WITHIN = 3 * 86_400_000  # time range of the inspections in milliseconds: rollups of minutes, hours and days
 TIMES = st.integers(BEGIN - 1000, BEGIN + WITHIN + 1000) | st.sampled_from([-(2**70), 0, 2**70])
 TEXTS = st.sampled_from([name.format(number) for name in NAMES for number in ("", 1, 17)]) | st.text(max_size=3)
 
-WANTED = st.builds(
+ALL_FILTERS = st.builds(
     InspectionFilter,
     since=st.none() | TIMES,
     until=st.none() | TIMES,
@@ -39,12 +41,12 @@ WANTED = st.builds(
     feedback=st.none() | st.booleans(),
     text=st.just("") | TEXTS | TEXTS.map(str.upper),
 )
-FEW = st.sampled_from([field.name for field in fields(InspectionFilter)])
-# Few filters at once, since nothing is left of most combinations.
-SOME = st.builds(
+FILTER_NAMES = st.sampled_from([field.name for field in fields(InspectionFilter)])
+# Few filters at once, since most combinations match nothing.
+FEW_FILTERS = st.builds(
     lambda filters, names: replace(InspectionFilter(), **{name: getattr(filters, name) for name in names}),
-    WANTED,
-    st.frozensets(FEW, max_size=3),
+    ALL_FILTERS,
+    st.frozensets(FILTER_NAMES, max_size=3),
 )
 
 Filled = tuple[InspectionLog, list[InspectionRecord]]
@@ -52,23 +54,23 @@ Filled = tuple[InspectionLog, list[InspectionRecord]]
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    """A log with inspections of three days, and what is in it. Not to be changed."""
+    """A log with inspections of three days, and its records. Not to be changed."""
     place: str | Path = tmp_path_factory.mktemp("log") / "log.sqlite"
     if request.param == "postgresql":
         server: Postgres = request.getfixturevalue("postgres")
         place = server.make("filters")
     log = open_log(place)
-    yield log, fill(log, count=400, within=WITHIN)
+    yield log, fill_log(log, count=400, within=WITHIN)
     log.close()
 
 
 @settings(deadline=None, max_examples=80, derandomize=True)
-@given(filters=SOME, order=st.sampled_from(InspectionOrder), limit=st.integers(20, 150))
+@given(filters=FEW_FILTERS, order=st.sampled_from(InspectionOrder), limit=st.integers(20, 150))
 def test_pages_have_all_matches_once_and_in_order(
     filled: Filled, filters: InspectionFilter, order: InspectionOrder, limit: int
 ) -> None:
-    log, there = filled
-    expected = those(there, filters, order)
+    log, logged = filled
+    expected = filter_records(logged, filters, order)
     found: list[InspectionRecord] = []
     after: str | None = None
     for _ in range(len(expected) // limit + 1):
@@ -83,20 +85,20 @@ def test_pages_have_all_matches_once_and_in_order(
 
 
 @settings(deadline=None, max_examples=80, derandomize=True)
-@given(filters=SOME)
+@given(filters=FEW_FILTERS)
 def test_counts_include_all_matches(filled: Filled, filters: InspectionFilter) -> None:
-    log, there = filled
-    expected = those(there, filters)
+    log, logged = filled
+    expected = filter_records(logged, filters)
 
-    check(log.count(filters), expected)
+    check_counts(log.count(filters), expected)
     assert sorted(record.id for record in log.export(filters)) == sorted(record.id for record in expected)
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
-@given(filters=SOME, spans=st.integers(1, 60))
+@given(filters=FEW_FILTERS, spans=st.integers(1, 60))
 def test_a_trend_has_counts_of_equal_spans(filled: Filled, filters: InspectionFilter, spans: int) -> None:
-    log, there = filled
-    expected = those(there, filters)
+    log, logged = filled
+    expected = filter_records(logged, filters)
     trend = log.trend(filters, spans=spans)
 
     assert sum(one.inspections for one in trend) == len(expected)
@@ -104,13 +106,13 @@ def test_a_trend_has_counts_of_equal_spans(filled: Filled, filters: InspectionFi
     assert len({after.start - before.start for before, after in pairwise(trend)}) <= 1
     ends = [*(one.start for one in trend[1:]), 2**70]
     for one, end in zip(trend, ends, strict=False):
-        check(one, [record for record in expected if one.start <= record.entry.at < end])
+        check_counts(one, [record for record in expected if one.start <= record.entry.at < end])
     if expected and filters.since is None and not filters.text:
         assert 0 <= min(record.entry.at for record in expected) - trend[0].start < 86_400_000
 
 
-def check(found: InspectionCounts, expected: list[InspectionRecord]) -> None:
-    """Whether a count is that of these inspections."""
+def check_counts(found: InspectionCounts, expected: list[InspectionRecord]) -> None:
+    """Check that counts are those of these inspections."""
     entries = [record.entry for record in expected]
     assert found.inspections == len(entries)
     assert found.verdicts == {one: sum(entry.verdict is one for entry in entries) for one in (*Verdict, None)}
@@ -122,8 +124,8 @@ def check(found: InspectionCounts, expected: list[InspectionRecord]) -> None:
 
 
 def mean(values: list[float | None]) -> object:
-    there = [value for value in values if value is not None]
-    return pytest.approx(sum(there) / len(there), rel=1e-9) if there else None
+    known = [value for value in values if value is not None]
+    return pytest.approx(sum(known) / len(known), rel=1e-9) if known else None
 
 
 @pytest.mark.parametrize(
@@ -179,11 +181,11 @@ def test_feedback_changes_which_filters_match(log: InspectionLog) -> None:
     open_ones = InspectionFilter(disagreement=Disagreement.OPEN)
     assert log.count(open_ones).inspections == 0
 
-    log.add_feedback(number, said(FeedbackLabel.OK))
+    log.add_feedback(number, make_feedback(FeedbackLabel.OK))
     assert [record.id for record in log.page(open_ones).records] == [number]
     assert log.count(open_ones).inspections == 1
 
-    log.add_feedback(number, said(FeedbackLabel.OK, settles=True))
+    log.add_feedback(number, make_feedback(FeedbackLabel.OK, settles=True))
     assert log.page(open_ones).records == ()
     assert log.count(open_ones).inspections == 0
     assert log.count(InspectionFilter()).disagreements == 1

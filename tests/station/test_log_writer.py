@@ -15,47 +15,47 @@ from clearcast.station.service.log_writer import FinishedJob, FinishedQueue, Ins
 from clearcast.station.service.monitors import RepeatedImageCounter
 from clearcast.types import Verdict
 from tests.station.logged import ENTRY
-from tests.station.services import PATIENCE, Ledger, upload
+from tests.station.services import TIMEOUT, FakeLog, upload
 
 
 @pytest.mark.parametrize("queued", [True, False])
 def test_finished_jobs_are_logged_together_while_others_wait(queued: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_writer, "_BATCH_WAIT", PATIENCE)
-    ledger, jobs = Ledger(), [InspectionJob(upload=upload(), at=0) for _ in range(3)]
-    line: FinishedQueue = SimpleQueue()
+    monkeypatch.setattr(log_writer, "_BATCH_WAIT", TIMEOUT)
+    fake_log, jobs = FakeLog(), [InspectionJob(upload=upload(), at=0) for _ in range(3)]
+    finished: FinishedQueue = SimpleQueue()
 
     def finish() -> None:
         for job in jobs:
-            line.put(FinishedJob(job=job, entry=ENTRY))
+            finished.put(FinishedJob(job=job, entry=ENTRY))
             if not queued:
-                job.answer.result(PATIENCE)  # nothing else is finished before it is answered
-        line.put(None)
+                job.future.result(TIMEOUT)  # nothing else is finished before it is logged
+        finished.put(None)
 
     worker = threading.Thread(target=finish)
     worker.start()
     log_finished_jobs(
-        line,
-        ledger.log,
+        finished,
+        fake_log.as_log,
         RepeatedImageCounter(),
         queued=lambda: queued,
         log_failed=lambda error: pytest.fail(str(error)),
     )
     worker.join()
-    assert [job.answer.result(timeout=0).id for job in jobs] == [1, 2, 3]
-    assert [len(names) for names in ledger.writes] == ([3] if queued else [1, 1, 1])
+    assert [job.future.result(timeout=0).id for job in jobs] == [1, 2, 3]
+    assert [len(names) for names in fake_log.writes] == ([3] if queued else [1, 1, 1])
 
 
 def test_frozen_cameras_are_detected_by_station_from_logged_images_only() -> None:
     repeats = RepeatedImageCounter()
     frozen, moving = (replace(ENTRY, station=name, error="") for name in ("frozen", "moving"))
 
-    def sent(place: int) -> list[InspectionEntry]:
-        return [replace(frozen, pixels="same"), replace(moving, pixels=str(place))]
+    def entries_of(step: int) -> list[InspectionEntry]:
+        return [replace(frozen, pixels="same"), replace(moving, pixels=str(step))]
 
-    def log(place: int, *, fails: bool = False) -> list[bool]:
-        with repeats.mark_repeats(sent(place)) as entries:
+    def log(step: int, *, fails: bool = False) -> list[bool]:
+        with repeats.mark_repeats(entries_of(step)) as entries:
             if fails:
-                raise LogUnavailable("away")
+                raise LogUnavailable("unavailable")
         return ["for the" in entry.error for entry in entries]
 
     assert log(0) == [False, False]
@@ -65,15 +65,15 @@ def test_frozen_cameras_are_detected_by_station_from_logged_images_only() -> Non
     assert log(1) == [False, False]
     assert log(2) == log(3) == [True, False]
     assert repeats.total == 3
-    with repeats.mark_repeats(sent(4)) as (last, _):
+    with repeats.mark_repeats(entries_of(4)) as (last, _):
         assert last.error == f"{ENTRY.name}: the same image for the 5th time in a row; is the camera frozen?"
         assert (last.verdict, last.p_defect, last.noise_type, last.brightness) == (None, None, None, None)
 
 
 def test_a_frozen_camera_gets_no_verdict_from_either_bundle(tmp_path: Path) -> None:
-    opinion = ShadowResult(model="other", verdict=Verdict.OK, p_defect=0.1, threshold=0.5, error="")
-    sent = replace(ENTRY, verdict=Verdict.OK, shadow=opinion, pixels="same", error="")
-    with RepeatedImageCounter().mark_repeats(5 * [sent]) as entries, closing(open_log(tmp_path / "log.sqlite")) as log:
+    shadow_result = ShadowResult(model="other", verdict=Verdict.OK, p_defect=0.1, threshold=0.5, error="")
+    entry = replace(ENTRY, verdict=Verdict.OK, shadow=shadow_result, pixels="same", error="")
+    with RepeatedImageCounter().mark_repeats(5 * [entry]) as entries, closing(open_log(tmp_path / "log.sqlite")) as log:
         log.write(entries)
         differing = log.page(InspectionFilter(shadow_differs=True)).records
     last = entries[-1]

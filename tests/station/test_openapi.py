@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from clearcast.station.api import access
-from tests.station.stations import TOKENS, Scene, scene_in, send
+from tests.station.stations import TOKENS, StationSetup, make_station_setup, send_images
 
 BEARER = {"Authorization": f"Bearer {TOKENS.operator}"}
-# In schemathesis' words. What the document cannot say: which bytes are a picture, which are a page's "next", and which
-# pictures are still kept.
+# Configuration of schemathesis. The document cannot say which bytes are an image, which texts are a page's "next", and
+# which images are still stored.
 CONFIG = f"""
 seed = 1
 color = false
@@ -30,18 +30,18 @@ checks = {{ positive_data_acceptance = {{ enabled = false }} }}
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with pytest.MonkeyPatch.context() as patch, scene_in(tmp_path_factory.mktemp("station"), patch) as made:
+def station_setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StationSetup]:
+    with pytest.MonkeyPatch.context() as patch, make_station_setup(tmp_path_factory.mktemp("station"), patch) as made:
         made.tokens = TOKENS
-        patch.setattr(access, "_FREE", 1000)  # schemathesis sends many wrong tokens
+        patch.setattr(access, "_FREE_TRIES", 1000)  # schemathesis sends many wrong tokens
         yield made
 
 
 @pytest.fixture(scope="module")
-def client(scene: Scene) -> Iterator[httpx.Client]:
-    with scene.open() as opened:
+def client(station_setup: StationSetup) -> Iterator[httpx.Client]:
+    with station_setup.start() as opened:
         opened.headers.update(BEARER)
-        send(opened, 40, 220)
+        send_images(opened, 40, 220)
         yield opened
 
 
@@ -64,6 +64,6 @@ def test_the_openapi_document_has_examples_problems_and_tokens(client: httpx.Cli
         open_to_all = path in {"/healthz", "/readyz", "/v1/session"}
         assert ("security" in operation) is not open_to_all, path
         assert operation.get("description"), path
-        for status, answer in operation["responses"].items():
-            assert answer["description"]
-            assert int(status) < 400 or list(answer["content"]) == ["application/problem+json"]
+        for status, response in operation["responses"].items():
+            assert response["description"]
+            assert int(status) < 400 or list(response["content"]) == ["application/problem+json"]

@@ -10,20 +10,20 @@ import pytest
 
 from clearcast.core import imaging
 from clearcast.station.image_store import ImageStore
-from tests.station.test_image_store import GREY, MODEL, came, files, none_needed
+from tests.station.test_image_store import GREY, MODEL, none_needed, read_files, set_age
 
-OLD = b"an old picture"
-NEW = b"a new picture"
+OLD = b"an old image"
+NEW = b"a new image"
 
 
-def put_stray_file(shard: Path, picture: Path, _: Path) -> None:
-    for folder in (shard.parent, shard, picture, shard.parent / "incoming"):
+def put_stray_file(shard: Path, image_folder: Path, _: Path) -> None:
+    for folder in (shard.parent, shard, image_folder, shard.parent / "incoming"):
         for name in (".DS_Store", "Thumbs.db", "README.txt", "a0", "ff" * 32):
             (folder / name).write_bytes(b"somebody's")
 
 
-def put_stray_folder(shard: Path, picture: Path, _: Path) -> None:
-    for folder in (shard.parent, shard, picture, shard.parent / "incoming"):
+def put_stray_folder(shard: Path, image_folder: Path, _: Path) -> None:
+    for folder in (shard.parent, shard, image_folder, shard.parent / "incoming"):
         (folder / "@eaDir" / "SYNO@.fileindexdb").mkdir(parents=True)
         (folder / "@eaDir" / "noisy").write_bytes(b"somebody's")
     (shard / ("00" * 32)).mkdir()  # an image's folder in the wrong shard
@@ -32,16 +32,16 @@ def put_stray_folder(shard: Path, picture: Path, _: Path) -> None:
     (shard / (shard.name + "11" * 31) / "noisy" / "note").write_bytes(b"somebody's")
 
 
-def put_links(shard: Path, picture: Path, outside: Path) -> None:
+def put_links(shard: Path, image_folder: Path, outside: Path) -> None:
     name = shard.name + "22" * 31
     (outside / name).mkdir(parents=True)
-    for kept in (outside / "noisy", outside / name / "noisy", outside / "tmp_file"):
-        kept.write_bytes(b"somebody's")
-        os.utime(kept, (0, 0))
+    for file in (outside / "noisy", outside / name / "noisy", outside / "tmp_file"):
+        file.write_bytes(b"somebody's")
+        os.utime(file, (0, 0))
     (shard / name).symlink_to(outside / name)
     (shard.parent / "00").symlink_to(outside)
-    (picture / "0123456789abcdef.jpg").symlink_to(outside / "noisy")
-    (picture / "thumbnail.jpg").symlink_to("nowhere")
+    (image_folder / "0123456789abcdef.jpg").symlink_to(outside / "noisy")
+    (image_folder / "thumbnail.jpg").symlink_to("nowhere")
     (shard.parent / "incoming" / "tmp_link").symlink_to(outside / "tmp_file")
 
 
@@ -49,38 +49,38 @@ def put_links(shard: Path, picture: Path, outside: Path) -> None:
 def test_retention_skips_stray_files(
     put: Callable[[Path, Path, Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shelf = ImageStore(tmp_path / "pictures")
-    old, new = shelf.put(OLD), shelf.put(NEW)
-    shelf.check_writable()
+    image_store = ImageStore(tmp_path / "pictures")
+    old, new = image_store.put(OLD), image_store.put(NEW)
+    image_store.check_writable()
     shard = tmp_path / "pictures" / old[:2]
     put(shard, shard / old, tmp_path / "outside")
-    came(tmp_path, old, days=30)
-    before = {name: data for name, data in files(tmp_path).items() if not name.endswith(f"{old}/noisy")}
+    set_age(tmp_path, old, days=30)
+    before = {name: data for name, data in read_files(tmp_path).items() if not name.endswith(f"{old}/noisy")}
 
     with caplog.at_level(logging.WARNING):
-        assert shelf.apply_retention(keep_days=7, keep_bytes=None, needed=none_needed) == 1
-        assert shelf.apply_retention(keep_days=7, keep_bytes=len(NEW), needed=none_needed) == 0
+        assert image_store.apply_retention(keep_days=7, keep_bytes=None, needed=none_needed) == 1
+        assert image_store.apply_retention(keep_days=7, keep_bytes=len(NEW), needed=none_needed) == 0
 
-    assert (shelf.noisy(old), shelf.noisy(new)) == (None, NEW)
-    assert files(tmp_path) == before, "stray files are left unchanged"
-    (told,) = caplog.messages
-    assert "not the station's own" in told
+    assert (image_store.noisy(old), image_store.noisy(new)) == (None, NEW)
+    assert read_files(tmp_path) == before, "stray files are left unchanged"
+    (message,) = caplog.messages
+    assert "not the station's own" in message
 
 
 def test_new_stray_files_are_reported_once_and_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    shelf = ImageStore(tmp_path / "pictures")
+    image_store = ImageStore(tmp_path / "pictures")
 
-    def sweep() -> None:
-        shelf.apply_retention(keep_days=1, keep_bytes=None, needed=none_needed)
+    def apply_retention() -> None:
+        image_store.apply_retention(keep_days=1, keep_bytes=None, needed=none_needed)
 
-    sweep()
+    apply_retention()
     assert not caplog.messages
     (tmp_path / "pictures" / ".DS_Store").touch()
-    sweep()
+    apply_retention()
     for number in range(1000):
         (tmp_path / "pictures" / f"IMG_{number}.jpg").touch()
-    sweep()
-    sweep()
+    apply_retention()
+    apply_retention()
 
     first, second = caplog.messages
     assert "1 x .DS_Store" in first
@@ -93,10 +93,10 @@ def test_unreadable_files_are_skipped_and_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Simulate OS errors, since root may read and remove anything."""
-    shelf = ImageStore(tmp_path / "pictures")
-    locked, unreadable, free = sorted((shelf.put(b"%d" % number) for number in range(3)), reverse=True)
+    image_store = ImageStore(tmp_path / "pictures")
+    locked, unreadable, free = sorted((image_store.put(b"%d" % number) for number in range(3)), reverse=True)
     for days, sha256 in enumerate((locked, unreadable, free)):
-        came(tmp_path, sha256, days=30 - days)
+        set_age(tmp_path, sha256, days=30 - days)
     unlink, scandir = Path.unlink, os.scandir
 
     def refuse_unlink(path: Path, missing_ok: bool = False) -> None:
@@ -112,46 +112,46 @@ def test_unreadable_files_are_skipped_and_reported(
     with monkeypatch.context() as context:
         context.setattr(Path, "unlink", refuse_unlink)
         context.setattr(os, "scandir", refuse_scandir)
-        assert shelf.apply_retention(keep_days=7, keep_bytes=None, needed=none_needed) == 1
+        assert image_store.apply_retention(keep_days=7, keep_bytes=None, needed=none_needed) == 1
 
-    assert shelf.noisy(free) is None
-    assert shelf.noisy(locked)
-    assert shelf.noisy(unreadable)
+    assert image_store.noisy(free) is None
+    assert image_store.noisy(locked)
+    assert image_store.noisy(unreadable)
     assert "Permission denied" in caplog.text
-    assert shelf.apply_retention(keep_days=7, keep_bytes=None, needed=none_needed) == 2
+    assert image_store.apply_retention(keep_days=7, keep_bytes=None, needed=none_needed) == 2
 
 
 def test_stray_files_do_not_count_towards_the_size(tmp_path: Path) -> None:
-    shelf = ImageStore(tmp_path / "pictures")
-    sha256 = shelf.put(b"1" * 1000)
+    image_store = ImageStore(tmp_path / "pictures")
+    sha256 = image_store.put(b"1" * 1000)
     for folder in (tmp_path / "pictures", tmp_path / "pictures" / sha256[:2] / sha256):
         (folder / "video.mp4").write_bytes(bytes(100_000))
 
-    assert shelf.apply_retention(keep_days=None, keep_bytes=1000, needed=none_needed) == 0
-    assert shelf.noisy(sha256)
+    assert image_store.apply_retention(keep_days=None, keep_bytes=1000, needed=none_needed) == 0
+    assert image_store.noisy(sha256)
 
 
 def test_images_with_feedback_are_kept_beside_stray_files(tmp_path: Path) -> None:
-    shelf = ImageStore(tmp_path / "pictures")
-    sha256 = shelf.put(OLD)
-    came(tmp_path, sha256, days=30)
+    image_store = ImageStore(tmp_path / "pictures")
+    sha256 = image_store.put(OLD)
+    set_age(tmp_path, sha256, days=30)
     (tmp_path / "pictures" / sha256[:2] / sha256 / ".DS_Store").touch()
 
-    def needed(some: Sequence[str]) -> set[str]:
-        return set(some)
+    def needed(hashes: Sequence[str]) -> set[str]:
+        return set(hashes)
 
-    assert shelf.apply_retention(keep_days=7, keep_bytes=0, needed=needed) == 0
-    assert shelf.noisy(sha256) == OLD
+    assert image_store.apply_retention(keep_days=7, keep_bytes=0, needed=needed) == 0
+    assert image_store.noisy(sha256) == OLD
 
 
 def test_a_stray_in_place_of_a_file_is_no_image(tmp_path: Path) -> None:
-    shelf = ImageStore(tmp_path / "pictures")
+    image_store = ImageStore(tmp_path / "pictures")
     sha256 = "ab" * 32
     (tmp_path / "pictures" / "ab" / sha256 / "noisy").mkdir(parents=True)
     (tmp_path / "pictures" / "cd").write_bytes(b"a file")
 
-    assert shelf.noisy(sha256) is shelf.noisy("cd" * 32) is None
-    assert shelf.available(sha256, MODEL) == shelf.available("cd" * 32, MODEL) == frozenset()
+    assert image_store.noisy(sha256) is image_store.noisy("cd" * 32) is None
+    assert image_store.available(sha256, MODEL) == image_store.available("cd" * 32, MODEL) == frozenset()
 
 
 def modes(folder: Path) -> set[tuple[bool, int]]:
@@ -168,9 +168,9 @@ def open_umask() -> Iterator[None]:
 
 @pytest.mark.usefixtures("open_umask")
 def test_images_are_readable_by_their_owner_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    shelf = ImageStore(tmp_path / "pictures")
-    sha256 = shelf.put(imaging.encode_image(GREY, ".png"))
-    shelf.thumbnail(sha256)
+    image_store = ImageStore(tmp_path / "pictures")
+    sha256 = image_store.put(imaging.encode_image(GREY, ".png"))
+    image_store.thumbnail(sha256)
     assert modes(tmp_path / "pictures") == {(True, 0o700), (False, 0o600)}
     assert not caplog.messages
 

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from clearcast.station.api.workers import WorkerPool
-from tests.station.services import until
+from tests.station.services import wait_until
 
 Run = Callable[..., Coroutine[Any, Any, int]]
 
@@ -25,11 +25,11 @@ Run = Callable[..., Coroutine[Any, Any, int]]
 async def pool_of(**options: Any) -> AsyncIterator[tuple[Run, threading.Event, list[int]]]:  # noqa: ANN401
     """A pool of one thread, an event that its jobs wait for, and the jobs that have started."""
     pool = WorkerPool("test", **{"threads": 1, "queue_size": 2, **options})
-    go_on, begun = threading.Event(), list[int]()
+    resume, started = threading.Event(), list[int]()
 
     def job(number: int) -> int:
-        begun.append(number)
-        assert go_on.wait(60)
+        started.append(number)
+        assert resume.wait(60)
         return number
 
     async def run(number: int, **more: Any) -> int:  # noqa: ANN401
@@ -37,17 +37,17 @@ async def pool_of(**options: Any) -> AsyncIterator[tuple[Run, threading.Event, l
 
     pool.start()
     try:
-        yield run, go_on, begun
+        yield run, resume, started
     finally:
-        go_on.set()
+        resume.set()
         pool.stop()
 
 
-def request(gone: asyncio.Event) -> Request:
+def request(disconnected: asyncio.Event) -> Request:
     """A request whose client disconnects when the event is set."""
 
     async def receive() -> Message:
-        await gone.wait()
+        await disconnected.wait()
         return {"type": "http.disconnect"}
 
     return Request({"type": "http"}, receive)
@@ -55,7 +55,7 @@ def request(gone: asyncio.Event) -> Request:
 
 def test_a_full_queue_rejects_jobs_at_once() -> None:
     async def run() -> None:
-        async with pool_of() as (job, go_on, _):
+        async with pool_of() as (job, resume, _):
             tasks = [asyncio.create_task(job(number)) for number in range(3)]
             await asyncio.sleep(0)
             with pytest.raises(HTTPException) as error:
@@ -63,7 +63,7 @@ def test_a_full_queue_rejects_jobs_at_once() -> None:
             assert error.value.status_code == 429
             assert error.value.headers
             assert int(error.value.headers["Retry-After"]) >= 1
-            go_on.set()
+            resume.set()
             assert await asyncio.gather(*tasks) == [0, 1, 2]
             assert await job(4) == 4, "there is room again"
 
@@ -72,41 +72,41 @@ def test_a_full_queue_rejects_jobs_at_once() -> None:
 
 def test_a_disconnect_cancels_a_job_unless_it_has_started() -> None:
     async def run() -> None:
-        async with pool_of(queue_size=1) as (job, go_on, begun):
-            gone = [asyncio.Event(), asyncio.Event()]
-            tasks = [asyncio.create_task(job(n, request=request(gone[n]))) for n in range(2)]
-            await until(lambda: begun == [0])
-            for event, task in zip(gone, tasks, strict=True):
+        async with pool_of(queue_size=1) as (job, resume, started):
+            disconnected = [asyncio.Event(), asyncio.Event()]
+            tasks = [asyncio.create_task(job(n, request=request(disconnected[n]))) for n in range(2)]
+            await wait_until(lambda: started == [0])
+            for event, task in zip(disconnected, tasks, strict=True):
                 event.set()
                 with pytest.raises(ClientDisconnect):
                     await task
             third = asyncio.create_task(job(2))
             await asyncio.sleep(0)
             with pytest.raises(HTTPException):
-                await job(3)  # the first is still being done
-            go_on.set()
+                await job(3)  # the first is still running
+            resume.set()
             assert await third == 2
-            assert begun == [0, 2]
+            assert started == [0, 2]
 
     asyncio.run(run())
 
 
 def test_jobs_with_one_key_run_once_and_share_the_result() -> None:
     async def run() -> None:
-        async with pool_of() as (job, go_on, begun):
-            leaves = asyncio.Event()
-            first = asyncio.create_task(job(1, key="a", request=request(leaves)))
+        async with pool_of() as (job, resume, started):
+            disconnects = asyncio.Event()
+            first = asyncio.create_task(job(1, key="a", request=request(disconnects)))
             others = [asyncio.create_task(job(n, key="a")) for n in range(2, 30)]
             different = asyncio.create_task(job(50, key="b"))
-            await until(lambda: begun == [1])
-            leaves.set()
+            await wait_until(lambda: started == [1])
+            disconnects.set()
             with pytest.raises(ClientDisconnect):
                 await first
-            go_on.set()
+            resume.set()
             assert await asyncio.gather(*others) == 28 * [1]
             assert await different == 50
-            assert await job(60, key="a") == 60, "what is done is not kept"
-            assert begun == [1, 50, 60]
+            assert await job(60, key="a") == 60, "results are not cached"
+            assert started == [1, 50, 60]
 
     asyncio.run(run())
 
@@ -119,9 +119,9 @@ class Work:
 
 
 def test_cancelled_jobs_are_released() -> None:
-    pool = WorkerPool("given up", threads=1, queue_size=2)  # not started, so that all wait
+    pool = WorkerPool("cancelled", threads=1, queue_size=2)  # not started, so that all wait
 
-    async def give_up() -> weakref.ref[Work]:
+    async def submit_and_cancel() -> weakref.ref[Work]:
         work = Work()
         task = asyncio.create_task(pool.run(work))
         await asyncio.sleep(0)
@@ -131,10 +131,10 @@ def test_cancelled_jobs_are_released() -> None:
         return weakref.ref(work)
 
     async def run() -> None:
-        given_up = [await give_up() for _ in range(100)]
+        references = [await submit_and_cancel() for _ in range(100)]
         await asyncio.sleep(0.01)  # the event loop holds the last for a moment
         gc.collect()
-        assert [place for place, work in enumerate(given_up) if work()] == []
+        assert [place for place, work in enumerate(references) if work()] == []
         last = asyncio.create_task(pool.run(Work()))
         pool.start()
         assert await last == 7
@@ -151,36 +151,36 @@ def test_a_stopping_pool_finishes_its_queue() -> None:
         pool.start()
         pool.stop()
         assert await asyncio.gather(*tasks) == 5 * [7]
-        await until(lambda: all(thread.name != "stopping" for thread in threading.enumerate()))
+        await wait_until(lambda: all(thread.name != "stopping" for thread in threading.enumerate()))
 
     asyncio.run(run())
 
 
 def test_the_sharers_of_a_job_are_limited() -> None:
     async def run() -> None:
-        async with pool_of() as (job, go_on, begun):
+        async with pool_of() as (job, resume, started):
             tasks = [asyncio.create_task(job(0, key="a")) for _ in range(100)]
             done, waiting = await asyncio.wait(tasks, timeout=0.2)
             errors = [task.exception() for task in done]
             assert {error.status_code for error in errors if isinstance(error, HTTPException)} == {429}
             assert len(waiting) == 32
-            go_on.set()
+            resume.set()
             assert await asyncio.gather(*waiting) == 32 * [0]
-            assert begun == [0]
+            assert started == [0]
 
     asyncio.run(run())
 
 
 def test_jobs_time_out() -> None:
     async def run() -> None:
-        async with pool_of(timeout=0.05) as (job, go_on, begun):
+        async with pool_of(timeout=0.05) as (job, resume, started):
             for number in range(2):
                 with pytest.raises(HTTPException) as error:
                     await job(number)
                 assert error.value.status_code == 503
-            go_on.set()
+            resume.set()
             assert await job(2) == 2
-            assert begun == [0, 2], "the second had not begun"
+            assert started == [0, 2], "the second had not started"
 
     asyncio.run(run())
 

@@ -1,4 +1,4 @@
-"""Command ``serve``; it never needs torch."""
+"""Commands of the inspection station: ``serve``, ``feedback`` and ``log backup``; they never import torch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,6 @@ from clearcast.core.numbers import format_count
 
 if TYPE_CHECKING:
     from clearcast.station.feedback_rows import FeedbackSummary
-
 
 _GB = 1_000_000_000
 
@@ -99,21 +98,21 @@ def feedback(
     with require_extra("station"):
         from clearcast.station.feedback_export import LABEL_COLUMN, export_feedback, open_station_data
     known = options.read(beside) if beside else None
-    log, shelf = open_station_data(db, pictures)
+    log, image_store = open_station_data(db, pictures)
     with show_progress(console, "Copying images") as progress:
-        learned = export_feedback(log, shelf, out, beside=known, progress=progress)
+        summary = export_feedback(log, image_store, out, beside=known, progress=progress)
     log.close()
-    _print_counts(learned)
+    _print_summary(summary)
     print_line(f"Sheet: {out}; next: clearcast check {out} --label-column {LABEL_COLUMN}")
 
 
-def _print_counts(learned: "FeedbackSummary") -> None:
-    labels = ", ".join(f"{count} {label}" for label, count in sorted(learned.labels.items()))
-    images = format_count(learned.labels.total(), "image")
-    print_line(f"{images} with feedback: {labels}; {learned.contradicting} with another verdict.")
-    if learned.corrected:
-        print_line(f"{learned.corrected} of them are rows of the sheet of --with; their labels are corrected.")
-    for reason, count in learned.left_out.items():
+def _print_summary(summary: "FeedbackSummary") -> None:
+    labels = ", ".join(f"{count} {label}" for label, count in sorted(summary.labels.items()))
+    images = format_count(summary.labels.total(), "image")
+    print_line(f"{images} with feedback: {labels}; {summary.contradicting} with another verdict.")
+    if summary.corrected:
+        print_line(f"{summary.corrected} of them are rows of the sheet of --with; their labels are corrected.")
+    for reason, count in summary.left_out.items():
         print_line(f"Left out: {count}, since {reason}.")
 
 

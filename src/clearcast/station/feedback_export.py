@@ -31,12 +31,12 @@ _GROUP = "Group"
 _IMAGE_FOLDER = "pictures"
 
 
-def open_station_data(place: str, pictures: Path | None = None) -> tuple[InspectionLog, ImageStore]:
+def open_station_data(place: str, image_folder: Path | None = None) -> tuple[InspectionLog, ImageStore]:
     """Open the log and image store of a station, running or not.
 
     Args:
         place: the station's folder, its SQLite log file, or a database URL.
-        pictures: folder of the images; None: as recorded in the log, or beside it.
+        image_folder: folder of the images; None: as recorded in the log, or beside it.
 
     Raises:
         OutputError: there is no log or no folder of images.
@@ -50,8 +50,8 @@ def open_station_data(place: str, pictures: Path | None = None) -> tuple[Inspect
             f"{path}: no such log; expected a station's folder with its {LOG_FILE}, such a file, or a database URL"
         )
     beside = None if "://" in place else path.parent / _IMAGE_FOLDER
-    log = open_log(place if "://" in place else path, pictures=pictures or beside)
-    folders = [pictures] if pictures else [log.image_folder, beside]
+    log = open_log(place if "://" in place else path, image_folder=image_folder or beside)
+    folders = [image_folder] if image_folder else [log.image_folder, beside]
     found = next((folder for folder in folders if folder and folder.is_dir()), None)
     if found is None:
         log.close()
@@ -79,7 +79,7 @@ def latest_feedback(records: Iterable[InspectionRecord]) -> dict[str, LatestFeed
 
 def export_feedback(
     log: InspectionLog,
-    shelf: ImageStore,
+    image_store: ImageStore,
     out: Path,
     *,
     beside: Sheet | None = None,
@@ -89,7 +89,7 @@ def export_feedback(
 
     Args:
         log: source of the feedback.
-        shelf: source of the images.
+        image_store: source of the images.
         out: the new sheet, .xlsx; neither it nor its image folder may exist.
         beside: a sheet in the same folder that the new one continues: its rows come first, with corrected labels.
         progress: called with (done, all) images.
@@ -99,11 +99,11 @@ def export_feedback(
         SheetError: ``beside`` is in another folder, or has invalid rows.
         LogUnavailable, StoreUnavailable: the log or the images cannot be read.
     """
-    pictures = out.parent / f"{spreadsheet_safe_name(out.stem)}-pictures"
-    _require_new(out, pictures)
+    image_folder = out.parent / f"{spreadsheet_safe_name(out.stem)}-pictures"
+    _require_new(out, image_folder)
     known = _rows_to_continue(beside, out) if beside else []
     latest = latest_feedback(log.export(InspectionFilter(feedback=True)))
-    exporter = FeedbackExporter(shelf, pictures)
+    exporter = FeedbackExporter(image_store, image_folder)
     try:
         handled: set[str] = set()
         rows = [_correct_row(each, out.parent, latest, exporter, handled) for each in known]
@@ -116,17 +116,17 @@ def export_feedback(
         _require_rows(exporter.summary)
         _write_sheet(out, rows)
     except BaseException as error:
-        shutil.rmtree(pictures, ignore_errors=True)
+        shutil.rmtree(image_folder, ignore_errors=True)
         if isinstance(error, OSError):
             raise OutputError(f"{out}: cannot be written ({error}); choose another folder") from None
         raise
     return exporter.summary
 
 
-def _require_new(out: Path, pictures: Path) -> None:
+def _require_new(out: Path, image_folder: Path) -> None:
     if out.suffix.lower() != ".xlsx":
         raise OutputError(f"{out}: expected a name that ends in .xlsx, such as Labels.xlsx")
-    for path in (out, pictures):
+    for path in (out, image_folder):
         if path.exists():
             raise OutputError(f"{path} exists and will not be overwritten; choose another sheet with --out")
 

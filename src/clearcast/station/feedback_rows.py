@@ -1,4 +1,4 @@
-"""Safe file names for images whose label is known."""
+"""Rows and image files of a feedback export, with file names that are safe and agree with the label."""
 
 import re
 from collections import Counter
@@ -18,41 +18,6 @@ from clearcast.types import Label
 
 _MAX_STEM = 40  # characters kept of the original stem
 _HASH_DIGITS = 12
-
-
-def labelled_file_stem(name: str, label: Label, sha256: str) -> str:
-    """Return a file stem: the label, the readable words of the name, and digits of the hash.
-
-    Without a label column, a sheet's labels are taken from the words of the paths. So words of other labels are left
-    out, and the hash is written in decimal digits: hexadecimal ones may spell a label.
-
-    Args:
-        name: the sender's name of the image; any text.
-        label: the image's label.
-        sha256: hash of the image, in hexadecimal.
-
-    >>> labelled_file_stem("../cast_def_0_100.jpeg", Label.OK, "00" * 31 + "2a")
-    'ok_cast_0_100_000000000042'
-    >>> labelled_file_stem("é/=1+1 - Kopie.png", Label.OK, "ff")
-    'ok_1_1_Kopie_000000000255'
-    """
-    digits = f"{int(sha256, 16) % 10**_HASH_DIGITS:0{_HASH_DIGITS}}"
-    stem = PurePosixPath(name.replace("\\", "/")).stem
-    words = [word for word in re.split(r"[\W_]+", stem) if word and not find_labels_in_path(word)]
-    kept = "_".join(words)[:_MAX_STEM].strip("_")
-    whole = "_".join(filter(None, (label.value, kept, digits)))
-    return whole if find_labels_in_path(whole) == {label} else f"{label.value}_{digits}"
-
-
-def spreadsheet_safe_name(text: str) -> str:
-    """Return the letters, digits, hyphens and underscores of a text, so that no spreadsheet takes it for a formula.
-
-    >>> spreadsheet_safe_name("=Labels 2"), spreadsheet_safe_name("...")
-    ('Labels_2', 'feedback')
-    """
-    return re.sub(r"[^\w-]+", "_", text).strip("_-") or "feedback"
-
-
 _LABELS = {FeedbackLabel.OK: Label.OK, FeedbackLabel.DEFECT: Label.DEFECT}
 _SUFFIXES = {"PNG": ".png", "BMP": ".bmp", "TIFF": ".tiff", "WEBP": ".webp"}  # all other formats are JPEG
 
@@ -112,13 +77,13 @@ class FeedbackExporter:
     """Makes sheet rows and writes their images into a folder.
 
     Args:
-        shelf: source of the images.
+        image_store: source of the images.
         folder: created when the first image is written; paths in rows are relative to its parent folder.
     """
 
-    def __init__(self, shelf: ImageStore, folder: Path) -> None:
+    def __init__(self, image_store: ImageStore, folder: Path) -> None:
         self.summary = FeedbackSummary()
-        self._shelf = shelf
+        self._image_store = image_store
         self._folder = folder
 
     def export_row(self, latest: LatestFeedback) -> FeedbackRow | None:
@@ -154,7 +119,7 @@ class FeedbackExporter:
         entry, label = latest.entry, latest.label
         if label is None:
             return LeftOutReason.BAD
-        data = self._shelf.noisy(entry.sha256)
+        data = self._image_store.noisy(entry.sha256)
         if data is None:
             return LeftOutReason.GONE
         suffix = _suffix(data)
@@ -177,6 +142,39 @@ class FeedbackExporter:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return path.relative_to(self._folder.parent).as_posix()
+
+
+def labelled_file_stem(name: str, label: Label, sha256: str) -> str:
+    """Return a file stem: the label, the readable words of the name, and digits of the hash.
+
+    Without a label column, a sheet's labels are taken from the words of the paths. So words of other labels are left
+    out, and the hash is written in decimal digits: hexadecimal ones may spell a label.
+
+    Args:
+        name: the sender's name of the image; any text.
+        label: the image's label.
+        sha256: hash of the image, in hexadecimal.
+
+    >>> labelled_file_stem("../cast_def_0_100.jpeg", Label.OK, "00" * 31 + "2a")
+    'ok_cast_0_100_000000000042'
+    >>> labelled_file_stem("é/=1+1 - Kopie.png", Label.OK, "ff")
+    'ok_1_1_Kopie_000000000255'
+    """
+    digits = f"{int(sha256, 16) % 10**_HASH_DIGITS:0{_HASH_DIGITS}}"
+    stem = PurePosixPath(name.replace("\\", "/")).stem
+    words = [word for word in re.split(r"[\W_]+", stem) if word and not find_labels_in_path(word)]
+    kept = "_".join(words)[:_MAX_STEM].strip("_")
+    whole = "_".join(filter(None, (label.value, kept, digits)))
+    return whole if find_labels_in_path(whole) == {label} else f"{label.value}_{digits}"
+
+
+def spreadsheet_safe_name(text: str) -> str:
+    """Return the letters, digits, hyphens and underscores of a text, so that no spreadsheet takes it for a formula.
+
+    >>> spreadsheet_safe_name("=Labels 2"), spreadsheet_safe_name("...")
+    ('Labels_2', 'feedback')
+    """
+    return re.sub(r"[^\w-]+", "_", text).strip("_-") or "feedback"
 
 
 def _suffix(data: bytes) -> str | None:

@@ -16,12 +16,12 @@ _BROWSER_FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP"})  # MPO is a JPEG of
 def make_thumbnail(data: bytes) -> bytes | None:
     """Return a thumbnail as JPEG, at most 160 pixels on its longer side."""
     try:
-        picture = imaging.decode_image(data, Channels.RGB)
+        image = imaging.decode_image(data, Channels.RGB)
     except PictureError:
         return None
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = min(1.0, _THUMBNAIL_SIDE / max(height, width))
-    small = imaging.resize_image(picture, max(1, round(scale * height)), max(1, round(scale * width)))
+    small = imaging.resize_image(image, max(1, round(scale * height)), max(1, round(scale * width)))
     return imaging.encode_image(small, ".jpg")
 
 
@@ -44,7 +44,7 @@ def render_heat_map(shown: bytes, evidence: bytes) -> bytes | None:
     """
     try:
         log_odds = np.load(io.BytesIO(evidence), allow_pickle=False).astype(np.float32)
-        picture = imaging.decode_image(shown, Channels.RGB)
+        image = imaging.decode_image(shown, Channels.RGB)
     except (ValueError, EOFError, PictureError):
         return None
-    return imaging.encode_image(imaging.shrink_to_fit(draw_heat_map(picture, log_odds), ".png"), ".png")
+    return imaging.encode_image(imaging.shrink_to_fit(draw_heat_map(image, log_odds), ".png"), ".png")

@@ -48,7 +48,7 @@ class StoreUnavailable(ClearcastError):  # noqa: N818 - named by the state
 
 
 class OnDemandDenoiser(Protocol):
-    """Denoises images on demand; see ``Place``."""
+    """Denoises images on demand; see ``ImageStore.denoiser``."""
 
     def denoises_on_demand(self, model: str) -> bool:
         """Return whether ``model`` is this bundle and it denoises on demand only."""
@@ -99,14 +99,14 @@ class ImageStore:
         return sha256
 
     def put_outputs(
-        self, sha256: str, model: str, *, restored: ImageArray | None, evidence: NDArray[np.float32] | None
+        self, sha256: str, model: str, *, denoised: ImageArray | None, evidence: NDArray[np.float32] | None
     ) -> None:
         """Store a bundle's output images.
 
         Args:
             sha256: hash of the original, from ``put``.
             model: the bundle's name, as in inspections.
-            restored: denoised image, uint8 (height, width) or (height, width, 3) in RGB order; stored as JPEG of
+            denoised: denoised image, uint8 (height, width) or (height, width, 3) in RGB order; stored as JPEG of
                 quality 95, shrunk to the largest size of JPEG; None if not made.
             evidence: float32 (h, w), log-odds of defect per position; None if the bundle gives none.
 
@@ -115,8 +115,8 @@ class ImageStore:
         """
         image_path, evidence_path = (self._path(sha256, f"{_bundle_key(model)}{suffix}") for suffix in (".jpg", ".npy"))
         with _translate_errors():
-            if restored is not None and not _has_bytes(image_path):
-                self._write(image_path, _encode_jpeg(restored))
+            if denoised is not None and not _has_bytes(image_path):
+                self._write(image_path, _encode_jpeg(denoised))
             if evidence is not None and not _has_bytes(evidence_path):
                 file = io.BytesIO()
                 np.save(file, evidence.astype(np.float16), allow_pickle=False)
@@ -138,12 +138,12 @@ class ImageStore:
         with self._denoising:
             made = self._read(sha256, f"{_bundle_key(model)}.jpg")  # another thread may have made it
             data = self.noisy(sha256)
-            restored = self.denoiser.denoise(data) if data and made is None else None
-            if restored is None:
+            denoised = self.denoiser.denoise(data) if data and made is None else None
+            if denoised is None:
                 return made
             with contextlib.suppress(StoreUnavailable):  # it can be returned now and made again later
-                self.put_outputs(sha256, model, restored=restored, evidence=None)
-        return _encode_jpeg(restored)
+                self.put_outputs(sha256, model, denoised=denoised, evidence=None)
+        return _encode_jpeg(denoised)
 
     def heat(self, sha256: str, model: str) -> bytes | None:
         """Return the heat map as PNG; None also if the bundle gives none.
@@ -222,8 +222,8 @@ class ImageStore:
         with _translate_errors():
             strays = StrayFiles(self._strays_reported)
             remove_stale_temporaries(self._incoming, strays)
-            rule = RetentionPolicy(days=keep_days, size=keep_bytes, needed=needed)
-            deleted = delete_expired_images(self._folder, rule, self._lock, strays)
+            policy = RetentionPolicy(days=keep_days, size=keep_bytes, needed=needed)
+            deleted = delete_expired_images(self._folder, policy, self._lock, strays)
             strays.report()
             return deleted
 
@@ -297,8 +297,8 @@ def _translate_errors() -> Iterator[None]:
         ) from error
 
 
-def _encode_jpeg(restored: ImageArray) -> bytes:
-    return imaging.encode_image(imaging.shrink_to_fit(restored, ".jpg"), ".jpg")
+def _encode_jpeg(image: ImageArray) -> bytes:
+    return imaging.encode_image(imaging.shrink_to_fit(image, ".jpg"), ".jpg")
 
 
 def _flush_directory(folder: Path) -> None:

@@ -1,4 +1,7 @@
-"""File and folder names of the image store; any other name is a stray file."""
+"""Retention: deletion of images beyond a limit of age or size, oldest first, and the layout of the image store.
+
+Files and folders with other names than those of the layout are stray files: they are left alone and reported.
+"""
 
 import contextlib
 import errno
@@ -21,29 +24,32 @@ THUMBNAIL_FILE: Final = "thumbnail.jpg"
 INCOMING_FOLDER: Final = "incoming"  # folder of files being written
 TEMPORARY_PREFIX: Final = "tmp"  # prefix of the names in it
 
-SHARD_PATTERN = re.compile(r"[0-9a-f]{2}")
+_SHARD_PATTERN = re.compile(r"[0-9a-f]{2}")
 SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
-_FILE = re.compile(rf"{ORIGINAL_FILE}|{re.escape(THUMBNAIL_FILE)}|[0-9a-f]{{16}}\.(?:jpg|npy)")
+_FILE_PATTERN = re.compile(rf"{ORIGINAL_FILE}|{re.escape(THUMBNAIL_FILE)}|[0-9a-f]{{16}}\.(?:jpg|npy)")
+
+_BATCH_SIZE = 500  # images whose feedback is looked up together
+_IMAGE_DTYPE = np.dtype([("at", np.int64), ("size", np.int64), ("sha256", "V32")])  # compact: there may be millions
+_TEMPORARY_AGE = 3600  # seconds after which a partially written file is abandoned
+_MAX_NAMES = 20  # names reported; a folder somebody put there may hold a million files
+_OTHER_NAMES = "other names"
+_FOREIGN = "of another name or kind"
+_logger = logging.getLogger(__name__)
 
 
 def is_shard_name(name: str) -> bool:
     """Return whether a name is that of a shard: the folder of images whose SHA-256 begins with it."""
-    return SHARD_PATTERN.fullmatch(name) is not None
+    return _SHARD_PATTERN.fullmatch(name) is not None
 
 
-def is_image_folder_name(name: str, shard: str) -> bool:
+def _is_image_folder_name(name: str, shard: str) -> bool:
     """Return whether a name is that of an image's folder within a shard."""
     return SHA256_PATTERN.fullmatch(name) is not None and name.startswith(shard)
 
 
-def is_image_file_name(name: str) -> bool:
+def _is_image_file_name(name: str) -> bool:
     """Return whether a name is that of a file in an image's folder."""
-    return _FILE.fullmatch(name) is not None
-
-
-_MAX_NAMES = 20  # names reported; a folder somebody put there may hold a million files
-_OTHER_NAMES = "other names"
-_logger = logging.getLogger(__name__)
+    return _FILE_PATTERN.fullmatch(name) is not None
 
 
 class StrayFiles:
@@ -77,12 +83,6 @@ class StrayFiles:
         )
 
 
-_BATCH_SIZE = 500  # images whose feedback is looked up together
-_IMAGE_DTYPE = np.dtype([("at", np.int64), ("size", np.int64), ("sha256", "V32")])  # compact: there may be millions
-_FOREIGN = "of another name or kind"
-_TEMPORARY_AGE = 3600  # seconds after which a partially written file is abandoned
-
-
 @dataclass(frozen=True, kw_only=True)
 class RetentionPolicy:
     """Retention limits.
@@ -98,12 +98,12 @@ class RetentionPolicy:
     needed: Callable[[Sequence[str]], set[str]]
 
 
-def delete_expired_images(folder: Path, rule: RetentionPolicy, lock: threading.Lock, strays: StrayFiles) -> int:
+def delete_expired_images(folder: Path, policy: RetentionPolicy, lock: threading.Lock, strays: StrayFiles) -> int:
     """Delete images beyond the retention limits, oldest first.
 
     Args:
-        folder: the image store's folder; see ``shelf``.
-        rule: the retention limits.
+        folder: the image store's folder; see ``image_store``.
+        policy: the retention limits.
         lock: held while an image is deleted.
         strays: counts files that are not the station's own, or cannot be read or removed.
 
@@ -117,15 +117,15 @@ def delete_expired_images(folder: Path, rule: RetentionPolicy, lock: threading.L
         [np.zeros(0, _IMAGE_DTYPE), *(_list_images(path, strays) for path in _shards(folder, strays))]
     )
     images = images[np.argsort(images["at"])]
-    cutoff = 0 if rule.days is None else time.time_ns() - int(rule.days * 86_400e9)
-    excess = 0 if rule.size is None else int(images["size"].sum()) - rule.size
+    cutoff = 0 if policy.days is None else time.time_ns() - int(policy.days * 86_400e9)
+    excess = 0 if policy.size is None else int(images["size"].sum()) - policy.size
     deleted = 0
     for start in range(0, len(images), _BATCH_SIZE):
         batch = images[start : start + _BATCH_SIZE]
         if batch["at"][0] >= cutoff and excess <= 0:
             break
         names = [sha256.tobytes().hex() for sha256 in batch["sha256"]]
-        keep = rule.needed(names)
+        keep = policy.needed(names)
         for name, at, size in zip(names, batch["at"].tolist(), batch["size"].tolist(), strict=True):
             expired = name not in keep and (at < cutoff or excess > 0)
             if expired and _remove(folder / name[:2] / name, at, lock, strays):
@@ -182,7 +182,7 @@ def _list_images(shard: Path, strays: StrayFiles) -> NDArray[np.void]:
         for entry in entries:
             path = Path(entry)
             with _skip_errors(path, strays):
-                if not (is_image_folder_name(entry.name, shard.name) and _is_folder(entry)):
+                if not (_is_image_folder_name(entry.name, shard.name) and _is_folder(entry)):
                     strays.add(path, _FOREIGN)
                 elif row := _image_row(entry, strays):
                     rows.append(row)
@@ -196,9 +196,9 @@ def _image_row(folder: os.DirEntry[str], strays: StrayFiles) -> tuple[int, int, 
         strays.add(Path(folder) / name, _FOREIGN)
     if others and not own:
         return None
-    facts = {name: entry.stat(follow_symlinks=False) for name, entry in own.items()}
-    at = facts.get(ORIGINAL_FILE, folder.stat(follow_symlinks=False)).st_mtime_ns
-    return at, sum(each.st_size for each in facts.values()), bytes.fromhex(folder.name)
+    stats = {name: entry.stat(follow_symlinks=False) for name, entry in own.items()}
+    at = stats.get(ORIGINAL_FILE, folder.stat(follow_symlinks=False)).st_mtime_ns
+    return at, sum(each.st_size for each in stats.values()), bytes.fromhex(folder.name)
 
 
 def _files(folder: Path) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
@@ -206,7 +206,7 @@ def _files(folder: Path) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
     own, others = {}, []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if is_image_file_name(entry.name) and entry.is_file(follow_symlinks=False):
+            if _is_image_file_name(entry.name) and entry.is_file(follow_symlinks=False):
                 own[entry.name] = entry
             else:
                 others.append(entry.name)

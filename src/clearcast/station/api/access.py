@@ -1,4 +1,4 @@
-"""Rate limits on wrong tokens, by address and in total, and on new sessions."""
+"""Access control: roles of requests, rate limits on wrong tokens and new sessions, and routes to sign in and out."""
 
 import time
 from collections import OrderedDict
@@ -15,18 +15,24 @@ from clearcast.station.api.settings import Station
 from clearcast.station.api.tokens import SESSION_SECONDS, PageSession, RevokedSessions, Role, StationTokens
 from clearcast.station.api.workers import WorkerPoolsDep
 
-_FREE = 10  # wrong tokens of one address without a delay
-_FREE_IN_TOTAL = 200  # per minute, of all addresses together
+_FREE_TRIES = 10  # wrong tokens of one address without a delay
+_FREE_TRIES_IN_TOTAL = 200  # per minute, of all addresses together
 _RESET_SECONDS = 900.0  # after the last wrong token of an address
 _MINUTE = 60.0
 _MAX_WAIT = 300.0  # seconds
 _MAX_ADDRESSES = 10_000  # in memory
 _SESSION_BURST = 200  # new sessions at once
 _SESSION_INTERVAL = 18.0  # seconds per further session: 34,000 in the week for which a revoked one is kept
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="clearcast"'}
+_HOW_TO_SIGN_IN = "enter one on the page, or send 'Authorization: Bearer TOKEN'"
+
+router = APIRouter(tags=["session"])
 
 
 @dataclass
 class _Tries:
+    """Number of wrong tokens, and the time of the last one."""
+
     count: int = 0
     last: float = 0.0
 
@@ -52,18 +58,18 @@ class WrongTokenLimiter:
         self._by_address[address] = tries  # most recent last
         if len(self._by_address) > _MAX_ADDRESSES:
             self._by_address.popitem(last=False)
-        return max(_backoff(tries.count - _FREE), self._total_wait(now))
+        return max(_backoff(tries.count - _FREE_TRIES), self._total_wait(now))
 
     def _total_wait(self, now: float) -> float:
         """Count a wrong token of any address in the current minute; return the seconds to wait."""
         if now - self._total.last > _MINUTE:
             self._total = _Tries(last=now)
         self._total.count += 1
-        return _MINUTE if self._total.count > _FREE_IN_TOTAL else 0.0
+        return _MINUTE if self._total.count > _FREE_TRIES_IN_TOTAL else 0.0
 
 
 def _backoff(excess: int) -> float:
-    """Exponential backoff in seconds."""
+    """Return an exponential backoff in seconds."""
     return min(2.0 ** min(excess, 20), _MAX_WAIT) if excess > 0 else 0.0
 
 
@@ -83,18 +89,6 @@ class SessionLimiter:
             return (1 - self._free) * _SESSION_INTERVAL
         self._free -= 1
         return 0.0
-
-
-_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="clearcast"'}
-_HOW_TO_SIGN_IN = "enter one on the page, or send 'Authorization: Bearer TOKEN'"
-
-
-async def get_station(request: Request) -> Station:
-    """Get the station of the application, as a FastAPI dependency."""
-    return cast(Station, request.app.state.station)
-
-
-StationDep = Annotated[Station, Depends(get_station)]
 
 
 class AccessControl:
@@ -143,13 +137,13 @@ class AccessControl:
         return role
 
     def session_of(self, request: Request) -> PageSession | None:
-        """The valid session in the cookie of a request, if there is one."""
+        """Return the valid session in the cookie of a request; None if there is none."""
         session = self.tokens.parse_session(request.cookies.get(_cookie_name(request), "")) if self.tokens else None
         return None if session is None or session in self.revoked else session
 
 
 def _client_address(request: Request) -> str:
-    """IP address by which wrong tokens are counted, "" if there is none.
+    """Return the IP address by which wrong tokens are counted, "" if there is none.
 
     A proxy's header X-Forwarded-For may contain any text, and an IPv6 address any text after ``%``.
     """
@@ -158,6 +152,14 @@ def _client_address(request: Request) -> str:
         return str(ip_address(host.partition("%")[0]))
     except ValueError:
         return ""
+
+
+async def get_station(request: Request) -> Station:
+    """Get the station of the application, as a FastAPI dependency."""
+    return cast(Station, request.app.state.station)
+
+
+StationDep = Annotated[Station, Depends(get_station)]
 
 
 def get_access_control(request: Request) -> AccessControl:
@@ -210,11 +212,8 @@ def clear_session_cookie(request: Request, response: Response) -> None:
 
 
 def _cookie_name(request: Request) -> str:
-    """Name with the port: cookies ignore ports, and two stations may run on one machine."""
+    """Return the cookie's name, with the port: cookies ignore ports, and two stations may run on one machine."""
     return f"clearcast-session-{request.url.port or 0}"
-
-
-router = APIRouter(tags=["session"])
 
 
 @router.post("/v1/session", status_code=204, responses=problem_responses(400, 401, 408, 413, 422, 429))

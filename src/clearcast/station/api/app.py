@@ -8,7 +8,6 @@ from functools import partial
 
 from fastapi import FastAPI
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clearcast import __version__
 from clearcast.core.errors import ClearcastError
@@ -17,7 +16,7 @@ from clearcast.station.api.access import AccessControl
 from clearcast.station.api.health_routes import StationMetrics
 from clearcast.station.api.log_export import ExportLimit
 from clearcast.station.api.memory_budget import ResponseMemoryBudget, UploadMemoryBudget
-from clearcast.station.api.middleware import RequestGuardMiddleware
+from clearcast.station.api.middleware import ErrorCounterMiddleware, RequestGuardMiddleware
 from clearcast.station.api.problems import DocumentedApp, install_error_handlers
 from clearcast.station.api.settings import Station
 from clearcast.station.api.tokens import RevokedSessions
@@ -25,7 +24,7 @@ from clearcast.station.api.upload_checks import StationNameRegistry
 from clearcast.station.api.workers import WorkerPool, WorkerPools
 
 _ROUTE_MODULES = (inspect_routes, log_routes, image_routes, health_routes, access, page_routes)
-_SWEEP_SECONDS = 3600.0
+_RETENTION_SECONDS = 3600.0  # between two retention runs
 _logger = logging.getLogger("uvicorn.error")
 
 
@@ -37,22 +36,21 @@ def create_app(station: Station) -> FastAPI:
     Args:
         station: its components; the inspection service must not be started yet.
     """
-    pools, answering = WorkerPools(), inspect_routes.make_response_pool()
+    pools, response_pool = WorkerPools(), inspect_routes.make_response_pool()
     app = DocumentedApp(
         title="Clearcast station",
         version=__version__,
-        lifespan=_lifespan(station, pools, answering),
+        lifespan=_lifespan(station, pools, response_pool),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would lack the path prefix of a proxy
     )
-    app.state.pools, app.state.answering = pools, answering
+    app.state.pools, app.state.response_pool = pools, response_pool
     _set_state(app, station)
     install_error_handlers(app)
     app.add_middleware(RequestGuardMiddleware, hosts=station.hosts, image_request_bytes=station.limits.request_bytes)
-    app.add_middleware(
-        ErrorCounterMiddleware, metrics=app.state.metrics
-    )  # added last, so outermost: it counts the guard's refusals
+    # Added last, so outermost: it also counts the refusals of the request guard.
+    app.add_middleware(ErrorCounterMiddleware, count_error=app.state.metrics.count_error)
     for module in _ROUTE_MODULES:
         app.include_router(module.router)
     page_routes.mount_static_files(app)
@@ -60,18 +58,18 @@ def create_app(station: Station) -> FastAPI:
 
 
 def _lifespan(
-    station: Station, pools: WorkerPools, answering: WorkerPool
+    station: Station, pools: WorkerPools, response_pool: WorkerPool
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """The lifespan handler: starts and stops the inspection service, the worker pools and the retention task."""
-    sweeper = WorkerPool("sweeping", threads=1, queue_size=0, background=True, timeout=_SWEEP_SECONDS)
+    """Return the lifespan handler; it starts and stops the inspection service, worker pools and retention task."""
+    retention_pool = WorkerPool("retention", threads=1, queue_size=0, background=True, timeout=_RETENTION_SECONDS)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         station.service.start()
         pools.start()
-        answering.start()
-        sweeper.start()
-        retention = asyncio.create_task(_apply_retention(station, sweeper))
+        response_pool.start()
+        retention_pool.start()
+        retention = asyncio.create_task(_apply_retention(station, retention_pool))
         try:
             yield
         finally:
@@ -80,8 +78,8 @@ def _lifespan(
                 await retention
             await station.service.close()
             pools.stop()
-            answering.stop()
-            sweeper.stop()
+            response_pool.stop()
+            retention_pool.stop()
 
     return lifespan
 
@@ -100,43 +98,18 @@ def _set_state(app: FastAPI, station: Station) -> None:
     app.state.metrics = StationMetrics(station.service)
 
 
-class ErrorCounterMiddleware:
-    """Middleware that counts error responses by HTTP status."""
-
-    def __init__(self, app: ASGIApp, *, metrics: StationMetrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        started = False
-
-        async def counting_send(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                if message["status"] >= 400:
-                    self._metrics.count_error(message["status"])
-            await send(message)
-
-        try:
-            await self._app(scope, receive, counting_send)
-        except Exception:  # a bug, answered with 500 by an outer middleware
-            if not started:
-                self._metrics.count_error(500)
-            raise
-
-
 async def _apply_retention(station: Station, pool: WorkerPool) -> None:
     """Delete images that exceed the retention limits, every hour; a failure is logged and retried."""
-    keep = station.retention
+    limits = station.retention
     needed = station.log.hashes_with_feedback
-    sweep = partial(station.image_store.apply_retention, keep_days=keep.days, keep_bytes=keep.bytes, needed=needed)
-    while keep.days is not None or keep.bytes is not None:
+    delete_expired = partial(
+        station.image_store.apply_retention, keep_days=limits.days, keep_bytes=limits.bytes, needed=needed
+    )
+    while limits.days is not None or limits.bytes is not None:
         try:
-            await pool.run(sweep)  # on a daemon thread: a hanging drive must not keep the process from ending
+            await pool.run(delete_expired)  # on a daemon thread: a hanging drive must not keep the process from ending
         except (ClearcastError, OSError) as error:
             _logger.warning("Cannot delete old images: %s", error)
         except Exception:  # a bug: it must neither end the retention task nor keep the service from closing
             _logger.exception("Cannot delete old images")
-        await asyncio.sleep(_SWEEP_SECONDS)
+        await asyncio.sleep(_RETENTION_SECONDS)

@@ -1,6 +1,6 @@
 """HTTP/1.1 protocol with timeouts for request heads and stalled responses, and a limit on open connections.
 
-uvicorn has neither, so a thousand idle connections would block a station. The middleware in ``guard`` limits the time
+uvicorn has neither, so a thousand idle connections would block a station. ``RequestGuardMiddleware`` limits the time
 of request bodies.
 """
 
@@ -135,7 +135,7 @@ class LimitedHttpProtocol(H11Protocol):
         self._timer = self.loop.call_later(_CHECK_SECONDS, self._check_deadlines)
 
     def _is_stalled(self, now: float) -> bool:
-        """Whether the client reads a response too slowly; this includes a connection that is closing."""
+        """Return whether the client reads a response too slowly; this includes a connection that is closing."""
         left = self.transport.get_write_buffer_size()
         if not left:
             self._stalled = None
@@ -168,9 +168,9 @@ def make_protocol(limits: ConnectionLimits) -> type[LimitedHttpProtocol]:
 
 
 def max_connections(wanted: int = ConnectionLimits.most) -> int:
-    """Number of connections that leave enough file descriptors for log and images.
+    """Return the number of connections that leave enough file descriptors for log and images.
 
-    Raises the soft limit of the process if the hard limit allows it.
+    It raises the soft limit of the process if the hard limit allows it.
     """
     if sys.platform == "win32":
         return wanted

@@ -1,4 +1,4 @@
-"""JSON schemas of the station's status: model, readiness, limits, measured rates."""
+"""Routes for health, Prometheus metrics and the status of the station, with their schemas."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self, cast
@@ -19,6 +19,12 @@ from clearcast.station.api.tokens import Role
 from clearcast.station.api.workers import WorkerPoolsDep
 from clearcast.station.records import InspectionRecord
 from clearcast.station.service import InspectionService
+
+_RETRY_SECONDS = 5
+_BUCKETS = (0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
+_RATE_NAMES: tuple[Literal["accuracy", "escape", "overkill"], ...] = ("accuracy", "escape", "overkill")
+
+router = APIRouter(tags=["station"])
 
 
 class UploadLimitsStatus(BaseModel):
@@ -50,15 +56,12 @@ class MeasuredRates(BaseModel):
     overkill: MeasuredRate | None = None
 
     @classmethod
-    def of(cls, measured: Evidence) -> Self:
+    def of(cls, evidence: Evidence) -> Self:
         """Convert from the evidence in a bundle's manifest, for verdicts on noisy images."""
-        decision = measured["decisions"].get(Stage.DENOISED)
+        decision = evidence["decisions"].get(Stage.DENOISED)
         point = (decision["chosen"] or decision["plain"]) if decision else None
-        figures = {name: MeasuredRate(**point[name]) for name in _MEASURES} if point else {}
-        return cls(images=measured["images"], parts=measured["parts"], **figures)
-
-
-_MEASURES: tuple[Literal["accuracy", "escape", "overkill"], ...] = ("accuracy", "escape", "overkill")
+        rates = {name: MeasuredRate(**point[name]) for name in _RATE_NAMES} if point else {}
+        return cls(images=evidence["images"], parts=evidence["parts"], **rates)
 
 
 class StationStatus(BaseModel):
@@ -86,9 +89,6 @@ class Health(BaseModel):
     status: Literal["ok", "ready"]
 
 
-_BUCKETS = (0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-
-
 class StationMetrics:
     """Metrics since the start of the station."""
 
@@ -100,7 +100,10 @@ class StationMetrics:
             "clearcast_inspections", "Images by verdict and noise type", ["verdict", "noise_type"], registry=registry
         )
         self._responses = Histogram(
-            "clearcast_answer_seconds", "From a complete request to its response", buckets=_BUCKETS, registry=registry
+            "clearcast_answer_seconds",
+            "From a complete request to its response",
+            buckets=_BUCKETS,
+            registry=registry,
         )
         self._inference = Histogram(
             "clearcast_inference_seconds", "Inference time of an image", buckets=_BUCKETS, registry=registry
@@ -141,11 +144,6 @@ async def get_metrics(request: Request) -> StationMetrics:
 MetricsDep = Annotated[StationMetrics, Depends(get_metrics)]
 
 
-_RETRY_SECONDS = 5
-
-router = APIRouter(tags=["station"])
-
-
 @router.get("/healthz")
 async def healthz() -> Health:
     """Liveness: whether the station runs."""
@@ -169,9 +167,9 @@ async def readyz(request: Request, station: StationDep) -> Health | JSONResponse
     response_class=PlainTextResponse,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problem_responses(429, 503)},
 )
-async def metrics(request: Request, measured: MetricsDep, pools: WorkerPoolsDep) -> PlainTextResponse:
+async def metrics(request: Request, station_metrics: MetricsDep, pools: WorkerPoolsDep) -> PlainTextResponse:
     """Prometheus metrics."""
-    text = await pools.lookups.run(measured.render, request=request)
+    text = await pools.lookups.run(station_metrics.render, request=request)
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
 
@@ -180,10 +178,10 @@ async def facts(
     request: Request, station: StationDep, pools: WorkerPoolsDep, role: Annotated[Role, Depends(require_reader)]
 ) -> StationStatus:
     """Status of the station: model, readiness, upload limits, measured rates, and the role of the client."""
-    return await pools.lookups.run(lambda: _facts(station, role), request=request)
+    return await pools.lookups.run(lambda: _station_status(station, role), request=request)
 
 
-def _facts(station: Station, role: Role) -> StationStatus:
+def _station_status(station: Station, role: Role) -> StationStatus:
     state, limits = station.service.state(), station.limits
     return StationStatus(
         version=__version__,
@@ -195,7 +193,7 @@ def _facts(station: Station, role: Role) -> StationStatus:
         reasons=list(state.reasons),
         role=role,
         limits=UploadLimitsStatus(bytes=limits.bytes, pixels=limits.pixels, files=limits.files),
-        drift=_drift(station),
+        drift=_drift_findings(station),
         repeats=state.repeats,
         noise_types=list(NoiseType),
         station=station.name,
@@ -203,8 +201,8 @@ def _facts(station: Station, role: Role) -> StationStatus:
     )
 
 
-def _drift(station: Station) -> list[str]:
-    """Drift findings; none if the log is unavailable, which the readiness reports already."""
+def _drift_findings(station: Station) -> list[str]:
+    """Return the drift findings; none if the log is unavailable, which the readiness reports already."""
     try:
         return station.service.drift()
     except ClearcastError:

@@ -1,4 +1,4 @@
-"""Image responses sent in chunks, so that large ones neither block the event loop nor are copied for each client."""
+"""Routes of images, and their responses, sent in chunks so that large ones do not block the event loop."""
 
 import asyncio
 from collections.abc import Mapping
@@ -20,6 +20,22 @@ from clearcast.station.api.workers import WorkerPools, WorkerPoolsDep
 from clearcast.station.image_store import ImageStore
 
 _CHUNK = 256 * 1024  # bytes
+_IMMUTABLE = f"private, max-age={365 * 24 * 3600}, immutable"  # the uploaded bytes, which the URL identifies
+_ONE_HOUR = "private, max-age=3600"  # derived images, which another version may render differently
+_REVALIDATE = "private, no-cache"  # by id, which may refer to another image later
+
+_IMAGE_RESPONSES: ResponseDocs = {
+    200: {"content": {f"image/{kind}": {"schema": {"type": "string"}} for kind in ("jpeg", "png", "webp")}},
+    304: {"description": "The image has not changed (If-None-Match)"},
+}
+
+router = APIRouter(tags=["history"], dependencies=[Depends(require_reader)])
+ImageKind = Literal["noisy", "restored", "heat", "thumbnail"]
+ContentHash = Annotated[str, Path(alias="sha256", pattern="^[0-9a-f]{64}$", description="of the uploaded bytes")]
+_RENDERED = frozenset({"restored", "heat"})  # may take seconds
+ModelQuery = Annotated[
+    StorableText, Query(max_length=1000, description="bundle that made the denoised image or heat map")
+]
 
 
 class ImageResponse(Response):
@@ -47,28 +63,11 @@ class ImageResponse(Response):
                 await asyncio.sleep(0)  # let other tasks run even if the client reads at once
 
 
-_IMMUTABLE = f"private, max-age={365 * 24 * 3600}, immutable"  # the uploaded bytes, which the URL identifies
-_ONE_HOUR = "private, max-age=3600"  # derived images, which another version may render differently
-_REVALIDATE = "private, no-cache"  # by id, which may refer to another image later
-
-router = APIRouter(tags=["history"], dependencies=[Depends(require_reader)])
-ImageKind = Literal["noisy", "restored", "heat", "thumbnail"]
-ContentHash = Annotated[str, Path(alias="sha256", pattern="^[0-9a-f]{64}$", description="of the uploaded bytes")]
-_RENDERED = frozenset({"restored", "heat"})  # may take seconds
-ModelQuery = Annotated[
-    StorableText, Query(max_length=1000, description="bundle that made the denoised image or heat map")
-]
-
-
 async def _get_response_budget(request: Request) -> ResponseMemoryBudget:
     return cast(ResponseMemoryBudget, request.app.state.response_budget)
 
 
 ResponseBudgetDep = Annotated[ResponseMemoryBudget, Depends(_get_response_budget)]
-_IMAGE_RESPONSES: ResponseDocs = {
-    200: {"content": {f"image/{kind}": {"schema": {"type": "string"}} for kind in ("jpeg", "png", "webp")}},
-    304: {"description": "The image has not changed (If-None-Match)"},
-}
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def _respond(request: Request, image: _LoadedImage, name: str, caching: str, bud
 
 
 def _matches(if_none_match: str, tag: str) -> bool:
-    """Whether a header If-None-Match contains an ETag (RFC 9110, 13.1.2: weak ones too).
+    """Return whether a header If-None-Match contains an ETag (RFC 9110, 13.1.2: weak ones too).
 
     >>> _matches('W/"a", "b"', '"a"'), _matches("*", '"a"'), _matches('"c"', '"a"'), _matches("", '"a"')
     (True, True, False, False)

@@ -67,13 +67,13 @@ def make_response_pool() -> WorkerPool:
     return WorkerPool("answering", threads=4, queue_size=64, timeout=_STORE_SECONDS)
 
 
-async def _get_answering_pool(request: Request) -> WorkerPool:
-    return cast(WorkerPool, request.app.state.answering)
+async def _get_response_pool(request: Request) -> WorkerPool:
+    return cast(WorkerPool, request.app.state.response_pool)
 
 
 UploadBudgetDep = Annotated[UploadMemoryBudget, Depends(_get_upload_budget)]
 StationNamesDep = Annotated[StationNameRegistry, Depends(_get_station_names)]
-ResponsePoolDep = Annotated[WorkerPool, Depends(_get_answering_pool)]
+ResponsePoolDep = Annotated[WorkerPool, Depends(_get_response_pool)]
 
 
 @router.post(
@@ -90,7 +90,7 @@ async def inspect(
     budget: UploadBudgetDep,
     names: StationNamesDep,
     pools: WorkerPoolsDep,
-    answering: ResponsePoolDep,
+    response_pool: ResponsePoolDep,
     prefix: PathPrefixDep,
 ) -> Response:
     """Inspect one or more images; all of them are logged before the response.
@@ -112,10 +112,10 @@ async def inspect(
         except ServiceUnavailable as error:
             if not error.logged:
                 raise
-            partial = await _to_json(error.logged, station, prefix, answering)
+            partial = await _to_json(error.logged, station, prefix, response_pool)
             return unavailable_response(error, members=partial.model_dump(mode="json"))
     metrics.count_inspections(records, time.perf_counter() - started)
-    result = await _to_json(records, station, prefix, answering)
+    result = await _to_json(records, station, prefix, response_pool)
     if any(record.entry.width is not None for record in records):  # decoded: a success, even if the camera is frozen
         return Response(result.model_dump_json(), media_type="application/json")  # not validated a second time
     members = result.model_dump(mode="json")
@@ -156,7 +156,7 @@ async def _inspect(
 def _log_rejected(
     station: Station, rejections: Sequence[tuple[RejectedUpload, ReceivedFile]]
 ) -> list[InspectionRecord]:
-    entries = [make_rejected_entry(refusal, file, station) for refusal, file in rejections]
+    entries = [make_rejected_entry(rejected, file, station) for rejected, file in rejections]
     ids = station.log.write(entries)
     return [InspectionRecord(id=number, entry=entry) for number, entry in zip(ids, entries, strict=True)]
 
@@ -174,6 +174,6 @@ def _inspections(records: Sequence[InspectionRecord], store: ImageStore | None, 
 
 
 def _error_status(checked: Sequence[ImageUpload | RejectedUpload]) -> int:
-    """HTTP status if nothing could be inspected: the common one of all files, else 422."""
+    """Return the HTTP status if nothing could be inspected: the common one of all files, else 422."""
     statuses = {one.status if isinstance(one, RejectedUpload) else 422 for one in checked}
     return statuses.pop() if len(statuses) == 1 else 422

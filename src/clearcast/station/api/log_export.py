@@ -1,6 +1,6 @@
 """CSV export of the log: the columns of ``clearcast predict``, plus those that only a station has.
 
-Image names and notes come from outside: ``cells.protect_cell`` escapes those that a spreadsheet would evaluate as a
+Image names and notes come from outside: ``protect_cell`` escapes those that a spreadsheet would evaluate as a
 formula.
 """
 

@@ -1,4 +1,4 @@
-"""Query parameters that filter, page and group the inspections of the log."""
+"""Routes of the log: pages, counts, trend, CSV export and feedback, with the query parameters of their filters."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -26,6 +26,9 @@ from clearcast.station.api.upload_checks import MAX_STATION_NAMES
 from clearcast.station.api.workers import WorkerPoolsDep
 from clearcast.station.records import Disagreement, Feedback, InspectionFilter, InspectionOrder, InspectionRecord
 from clearcast.types import Verdict
+
+router = APIRouter(tags=["history"], dependencies=[Depends(require_reader)])
+InspectionId = Annotated[int, Path(alias="id", ge=1, le=2**63 - 1)]
 
 _ShortText = Annotated[StorableText, Field(max_length=255)]
 
@@ -102,11 +105,7 @@ def _milliseconds(when: datetime | None) -> int | None:
     return None if when is None else (when - UNIX_EPOCH) // timedelta(milliseconds=1)
 
 
-router = APIRouter(tags=["history"], dependencies=[Depends(require_reader)])
-InspectionId = Annotated[int, Path(alias="id", ge=1, le=2**63 - 1)]
-
-
-async def _exports(request: Request) -> ExportLimit:
+async def _get_export_limit(request: Request) -> ExportLimit:
     return cast(ExportLimit, request.app.state.exports)
 
 
@@ -140,12 +139,12 @@ async def inspections_csv(
     station: StationDep,
     pools: WorkerPoolsDep,
     query: InspectionQueryParams,
-    exports: Annotated[ExportLimit, Depends(_exports)],
+    export_limit: Annotated[ExportLimit, Depends(_get_export_limit)],
 ) -> CsvExportResponse:
     """All matching inspections as CSV, newest first."""
 
     def start_export() -> CsvExportResponse:
-        return CsvExportResponse(exports.limit(station.log.export(query.to_filter())), pools.trends)
+        return CsvExportResponse(export_limit.limit(station.log.export(query.to_filter())), pools.trends)
 
     return await pools.trends.run(start_export, request=request)
 
@@ -160,7 +159,7 @@ async def counts(request: Request, station: StationDep, pools: WorkerPoolsDep, q
 async def trend(request: Request, station: StationDep, pools: WorkerPoolsDep, query: TrendQueryParams) -> Trend:
     """Counts of matching inspections by time span."""
     spans = await pools.trends.run(lambda: station.log.trend(query.to_filter(), spans=query.spans), request=request)
-    return Trend(spans=[Count.of(tally) for tally in spans])
+    return Trend(spans=[Count.of(span) for span in spans])
 
 
 @router.get("/v1/choices", responses=problem_responses(429, 503))

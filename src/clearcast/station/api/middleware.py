@@ -1,10 +1,11 @@
-"""Security middleware: checks of host and origin, limits on request bodies, and security headers of every response.
+"""Middleware: checks of host and origin, limits on request bodies, security headers, and a counter of error responses.
 
 It is plain ASGI, so that it sees a body while it streams in, also one without a Content-Length.
 """
 
 import asyncio
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -13,11 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clearcast.station.api.problems import SECURITY_HEADERS, http_error, problem_response
 
 MAX_OTHER_BODY_BYTES = 64 * 1024  # of a request without images
-BODY_IDLE_TIMEOUT = 30.0  # idle timeout: seconds without a byte
-BODY_TIMEOUTS = (300.0, 15.0)  # body timeouts: of a request with images, of any other
-BODY_RATE_GRACE = 20.0  # seconds before the minimum rate applies
+_IDLE_TIMEOUT = 30.0  # seconds without a byte
+_BODY_TIMEOUTS = (300.0, 15.0)  # seconds for the body of a request with images, and of any other
+_RATE_GRACE = 20.0  # seconds before the minimum rate applies
 _MIN_RATE = 8 * 1024  # average bytes per second
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
 class RequestGuardMiddleware:
@@ -39,9 +41,9 @@ class RequestGuardMiddleware:
         *,
         hosts: frozenset[str] | None,
         image_request_bytes: int,
-        idle_timeout: float = BODY_IDLE_TIMEOUT,
-        body_timeouts: tuple[float, float] = BODY_TIMEOUTS,
-        grace: float = BODY_RATE_GRACE,
+        idle_timeout: float = _IDLE_TIMEOUT,
+        body_timeouts: tuple[float, float] = _BODY_TIMEOUTS,
+        grace: float = _RATE_GRACE,
     ) -> None:
         self._app = app
         self._hosts = hosts
@@ -68,7 +70,7 @@ class RequestGuardMiddleware:
             await self._app(scope, self._limited(receive, limit, timeout), _with_headers(send))
 
     def _rejection(self, method: str, headers: Headers) -> str:
-        """Why a request is rejected; "" if it is not."""
+        """Return why a request is rejected; "" if it is not."""
         host = headers.get("host", "")
         if self._hosts is not None and _host_name(host) not in self._hosts:
             names = ", ".join(sorted(self._hosts))
@@ -104,6 +106,33 @@ class RequestGuardMiddleware:
         return limited
 
 
+class ErrorCounterMiddleware:
+    """Middleware that counts error responses: calls ``count_error`` with the HTTP status of each."""
+
+    def __init__(self, app: ASGIApp, *, count_error: Callable[[int], None]) -> None:
+        self._app = app
+        self._count_error = count_error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        started = False
+
+        async def counting_send(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                if message["status"] >= 400:
+                    self._count_error(message["status"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, counting_send)
+        except Exception:  # a bug, answered with 500 by an outer middleware
+            if not started:
+                self._count_error(500)
+            raise
+
+
 def _with_headers(send: Send) -> Send:
     """Wrap ``send`` so that every response gets the security headers that it does not set itself."""
 
@@ -118,7 +147,7 @@ def _with_headers(send: Send) -> Send:
 
 
 def _is_same_origin(headers: Headers) -> bool:
-    """Whether a request that changes something was not sent by a page of another origin.
+    """Return whether a request that changes something was not sent by a page of another origin.
 
     Browsers report this in Sec-Fetch-Site, also if a proxy before the station rewrote the header Host. Those that do
     not (old ones, or if the address is neither https nor of this machine) send Origin. No page of another origin can
@@ -132,13 +161,13 @@ def _is_same_origin(headers: Headers) -> bool:
 
 
 def _host_name(host: str) -> str:
-    """A Host header without its port; an IPv6 address keeps its brackets."""
+    """Return a Host header without its port; an IPv6 address keeps its brackets."""
     name, colon, port = host.lower().rpartition(":")
     return name if colon and port.isdecimal() else host.lower()
 
 
 def _origin_host(origin: str) -> str:
-    """Host and port of an origin; "" if it has none, such as the origin of a sandboxed page."""
+    """Return host and port of an origin; "" if it has none, such as the origin of a sandboxed page."""
     try:
         return urlsplit(origin.lower()).netloc
     except ValueError:
@@ -147,6 +176,3 @@ def _origin_host(origin: str) -> str:
 
 def _too_large(limit: int) -> str:
     return f"The request is too large; the limit is {limit:,} bytes"
-
-
-_HEADERS = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]

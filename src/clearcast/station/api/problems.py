@@ -1,4 +1,4 @@
-"""Security headers of responses, such as the Content-Security-Policy."""
+"""Error responses (RFC 9457) and their OpenAPI documentation, error handlers, and security headers of responses."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -49,6 +49,32 @@ SECURITY_HEADERS = {
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 _RETRY_SECONDS = 5
+_FRAMEWORK_DETAILS = {  # sentences for the framework's two-word messages
+    "Not Found": "There is nothing at this address",
+    "Method Not Allowed": "This address does not allow this method; the header Allow lists those it does",
+}
+
+_DESCRIPTIONS = {
+    400: "malformed request",
+    401: "missing or invalid token",
+    403: "not allowed with this token, from this origin or under this host name",
+    404: "no such inspection",
+    408: "the request took too long to arrive",
+    410: "the image is no longer stored, or cannot be shown",
+    413: "too large, or too many files",
+    415: "not an image, or not a form",
+    422: "invalid value, or damaged image",
+    429: "too many requests; the header Retry-After gives the seconds to wait",
+    503: "model, log or disk not available; the header Retry-After gives the seconds to wait",
+}
+_WITH_TOKEN = {401, 403, 429}
+_PUBLIC_PATHS = ("/healthz", "/readyz", "/v1/session")  # these need no token
+_PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+_DESCRIPTION = """The station logs every inspection before it responds.
+
+Errors are `application/problem+json` (RFC 9457). If the station has tokens, send `Authorization: Bearer TOKEN`."""
+
+ResponseDocs = dict[int | str, dict[str, Any]]
 _logger = logging.getLogger("uvicorn.error")
 
 
@@ -78,6 +104,11 @@ def retry_after_header(seconds: float) -> dict[str, str]:
     return {"Retry-After": str(max(1, round(seconds)))}
 
 
+def http_error(status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> HTTPException:
+    """Create an exception that is answered with ``problem_response(status, detail)``."""
+    return HTTPException(status, detail, dict(headers) if headers else None)
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Install the handlers that answer every exception of an application with an error response."""
     app.add_exception_handler(StarletteHTTPException, _handle_http_error)
@@ -97,7 +128,7 @@ def _handle_http_error(request: Request, error: Exception) -> ProblemResponse:
 
 
 def _allow_header(request: Request) -> dict[str, str]:
-    """The header Allow with all methods of a path; the framework lists only those of its first route."""
+    """Create the header Allow with all methods of a path; the framework lists only those of its first route."""
     routes: Sequence[Route] = request.app.state.routes
     known = [route.methods or set() for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     return {"Allow": ", ".join(sorted(set().union(*known)))} if known else {}
@@ -122,7 +153,7 @@ def _handle_queue_full(_: Request, error: Exception) -> ProblemResponse:
 
 
 def _handle_unavailable(_: Request, error: Exception) -> ProblemResponse:
-    """The full reason is logged only, not sent."""
+    """Answer with the public message; the full reason is logged only."""
     assert isinstance(error, ClearcastError)
     if isinstance(error, LogUnavailable):
         _logger.warning("%s", error)
@@ -135,12 +166,12 @@ def unavailable_response(error: ClearcastError, members: Mapping[str, Any] | Non
 
 
 def _handle_disconnect(_: Request, __: Exception) -> ProblemResponse:
-    """Only for the metrics: the client is gone."""
+    """Answer a client that has disconnected, for the metrics only."""
     return problem_response(400, "The client disconnected before the request was complete")
 
 
 def _handle_os_error(_: Request, error: Exception) -> ProblemResponse:
-    """Such as a full disk or too many open files: temporary, and not the sender's fault."""
+    """Answer an OS error, such as a full disk or too many open files: temporary, and not the sender's fault."""
     _logger.error("Operating system error", exc_info=error)
     reason = getattr(error, "strerror", None) or "cannot read or write a file"
     return problem_response(
@@ -149,47 +180,13 @@ def _handle_os_error(_: Request, error: Exception) -> ProblemResponse:
 
 
 def _handle_bug(_: Request, __: Exception) -> ProblemResponse:
-    """This response is sent outside the middleware that sets the security headers of all others."""
+    """Answer a bug, with security headers: the middleware that adds them to other responses is not involved."""
     return problem_response(500, "Internal error of the station; see its log for details", headers=SECURITY_HEADERS)
-
-
-def http_error(status: int, detail: str, *, headers: Mapping[str, str] | None = None) -> HTTPException:
-    """Create an exception that is answered with ``problem(status, detail)``."""
-    return HTTPException(status, detail, dict(headers) if headers else None)
-
-
-_FRAMEWORK_DETAILS = {  # sentences for the framework's two-word messages
-    "Not Found": "There is nothing at this address",
-    "Method Not Allowed": "This address does not allow this method; the header Allow lists those it does",
-}
-
-
-_DESCRIPTIONS = {
-    400: "malformed request",
-    401: "missing or invalid token",
-    403: "not allowed with this token, from this origin or under this host name",
-    404: "no such inspection",
-    408: "the request took too long to arrive",
-    410: "the image is no longer stored, or cannot be shown",
-    413: "too large, or too many files",
-    415: "not an image, or not a form",
-    422: "invalid value, or damaged image",
-    429: "too many requests; the header Retry-After gives the seconds to wait",
-    503: "model, log or disk not available; the header Retry-After gives the seconds to wait",
-}
-_WITH_TOKEN = {401, 403, 429}
-_PUBLIC_PATHS = ("/healthz", "/readyz", "/v1/session")  # these need no token
-_REF = {"$ref": "#/components/schemas/Problem"}
-_DESCRIPTION = """The station logs every inspection before it responds.
-
-Errors are `application/problem+json` (RFC 9457). If the station has tokens, send `Authorization: Bearer TOKEN`."""
-
-ResponseDocs = dict[int | str, dict[str, Any]]
 
 
 def problem_responses(*statuses: int) -> ResponseDocs:
     """Document the error responses of a route, for FastAPI's argument ``responses``."""
-    content = {PROBLEM_MEDIA_TYPE: {"schema": _REF}}
+    content = {PROBLEM_MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA}}
     return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in statuses}
 
 
@@ -197,7 +194,7 @@ class DocumentedApp(FastAPI):
     """Application whose OpenAPI document includes error responses and, if the station has tokens, the bearer scheme."""
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, generated once."""
+        """Return the OpenAPI document, generated once."""
         if self.openapi_schema is None:
             schema = get_openapi(title=self.title, version=self.version, description=_DESCRIPTION, routes=self.routes)
             tokens = self.state.station.tokens is not None

@@ -1,4 +1,4 @@
-"""Example values for the OpenAPI document."""
+"""Schemas of requests and responses, converted from the records of the log, with examples for the OpenAPI document."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, Self
@@ -18,8 +18,17 @@ from clearcast.station.records import (
 )
 from clearcast.types import Verdict
 
+UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = ((datetime(year, 1, 1, tzinfo=UTC) - UNIX_EPOCH) // timedelta(milliseconds=1) for year in (1, 9999))
+Timestamp = Annotated[str, Field(description="UTC, ISO 8601", json_schema_extra={"format": "date-time"})]
+StorableText = Annotated[str, Field(pattern=r"^[^\u0000]*$")]  # PostgreSQL cannot store NUL
+
+_ENTRY_FIELDS = (
+    *("name", "station", "sha256", "size", "width", "height", "verdict", "p_defect", "threshold", "noise_type"),
+    *("noise_level", "p_noise", "ms", "model", "error", "brightness", "sharpness", "sigma", "density"),
+)
 _SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-INSPECTION_EXAMPLE: dict[str, JsonValue] = {
+_INSPECTION_EXAMPLE: dict[str, JsonValue] = {
     "id": 17,
     "at": "2026-11-24T23:10:00.123Z",
     "name": "part.jpg",
@@ -53,24 +62,18 @@ INSPECTION_EXAMPLE: dict[str, JsonValue] = {
         "thumbnail": f"/v1/pictures/{_SHA256}/thumbnail",
     },
 }
-NEW_FEEDBACK_EXAMPLE: dict[str, JsonValue] = {
+_NEW_FEEDBACK_EXAMPLE: dict[str, JsonValue] = {
     "says": "ok",
     "note": "a reflection, not a crack",
     "operator": "Ana",
     "settles": False,
 }
-PROBLEM_EXAMPLE: dict[str, JsonValue] = {
+_PROBLEM_EXAMPLE: dict[str, JsonValue] = {
     "type": "about:blank",
     "title": "Unsupported Media Type",
     "status": 415,
     "detail": "notes.txt: not an image; expected a JPEG, PNG, BMP, TIFF or WebP file",
 }
-
-
-UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST, _LAST = ((datetime(year, 1, 1, tzinfo=UTC) - UNIX_EPOCH) // timedelta(milliseconds=1) for year in (1, 9999))
-Timestamp = Annotated[str, Field(description="UTC, ISO 8601", json_schema_extra={"format": "date-time"})]
-StorableText = Annotated[str, Field(pattern=r"^[^\u0000]*$")]  # PostgreSQL cannot store NUL
 
 
 def format_timestamp(at: int) -> str:
@@ -107,7 +110,7 @@ class GivenFeedback(BaseModel):
 class NewFeedback(BaseModel):
     """New feedback on an inspection; ``settles``: whether it resolves an open disagreement."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [NEW_FEEDBACK_EXAMPLE]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_NEW_FEEDBACK_EXAMPLE]})
 
     says: FeedbackLabel
     note: Annotated[StorableText, Field(max_length=2000)] = ""
@@ -125,14 +128,14 @@ class ShadowOpinion(BaseModel):
     error: str
 
     @classmethod
-    def of(cls, opinion: ShadowResult) -> Self:
+    def of(cls, result: ShadowResult) -> Self:
         """Convert from the log."""
         return cls(
-            model=opinion.model,
-            verdict=opinion.verdict,
-            p_defect=opinion.p_defect,
-            threshold=opinion.threshold,
-            error=opinion.error,
+            model=result.model,
+            verdict=result.verdict,
+            p_defect=result.p_defect,
+            threshold=result.threshold,
+            error=result.error,
         )
 
 
@@ -146,7 +149,7 @@ class Pictures(BaseModel):
 
     @classmethod
     def of(cls, record: InspectionRecord, store: ImageStore | None, prefix: str = "") -> Self:
-        """URLs of the images that the store still holds.
+        """Return the URLs of the images that the store still holds.
 
         While the store is unavailable, or if it is not to be asked (None), only the URL of the uploaded image is given;
         it works again with the store.
@@ -155,19 +158,19 @@ class Pictures(BaseModel):
         if entry.width is None:
             return cls()
         try:
-            kept = store.available(entry.sha256, entry.model) if store else frozenset({"noisy"})
+            available = store.available(entry.sha256, entry.model) if store else frozenset({"noisy"})
         except StoreUnavailable:
-            kept = frozenset({"noisy"})
+            available = frozenset({"noisy"})
         base = f"{prefix}/v1/pictures/{entry.sha256}"
         by_model = f"?model={quote(entry.model, safe='', errors='replace')}"
-        urls = {kind: f"{base}/{kind}{'' if kind == 'noisy' else by_model}" for kind in kept}
-        return cls(**urls, thumbnail=f"{base}/thumbnail" if "noisy" in kept else None)
+        urls = {kind: f"{base}/{kind}{'' if kind == 'noisy' else by_model}" for kind in available}
+        return cls(**urls, thumbnail=f"{base}/thumbnail" if "noisy" in available else None)
 
 
 class LoggedInspection(BaseModel):
     """One logged inspection."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [INSPECTION_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [_INSPECTION_EXAMPLE]})
 
     id: int
     at: Timestamp
@@ -213,12 +216,6 @@ class LoggedInspection(BaseModel):
         )
 
 
-_ENTRY_FIELDS = (
-    *("name", "station", "sha256", "size", "width", "height", "verdict", "p_defect", "threshold", "noise_type"),
-    *("noise_level", "p_noise", "ms", "model", "error", "brightness", "sharpness", "sigma", "density"),
-)
-
-
 class Inspections(BaseModel):
     """Inspections in the order of the uploaded files."""
 
@@ -244,20 +241,20 @@ class Count(BaseModel):
     p_defect: float | None
 
     @classmethod
-    def of(cls, tally: InspectionCounts) -> Self:
+    def of(cls, counts: InspectionCounts) -> Self:
         """Convert from the log; all verdicts and noise types are present, also with 0."""
         return cls(
-            start=format_timestamp(tally.start),
-            inspections=tally.inspections,
-            verdicts={**{v.value: tally.verdicts.get(v, 0) for v in Verdict}, "none": tally.verdicts.get(None, 0)},
+            start=format_timestamp(counts.start),
+            inspections=counts.inspections,
+            verdicts={**{v.value: counts.verdicts.get(v, 0) for v in Verdict}, "none": counts.verdicts.get(None, 0)},
             noise_types={
-                **{kind: tally.noise_types.get(kind, 0) for kind in NoiseType},
-                "unknown": tally.noise_types.get(None, 0),
+                **{kind: counts.noise_types.get(kind, 0) for kind in NoiseType},
+                "unknown": counts.noise_types.get(None, 0),
             },
-            disagreements=tally.disagreements,
-            brightness=tally.brightness,
-            sharpness=tally.sharpness,
-            p_defect=tally.p_defect,
+            disagreements=counts.disagreements,
+            brightness=counts.brightness,
+            sharpness=counts.sharpness,
+            p_defect=counts.p_defect,
         )
 
 
@@ -285,7 +282,7 @@ class Login(BaseModel):
 class Problem(BaseModel):
     """Error response (RFC 9457)."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [PROBLEM_EXAMPLE]})
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [_PROBLEM_EXAMPLE]})
 
     type: str
     title: str

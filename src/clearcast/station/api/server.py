@@ -1,4 +1,4 @@
-"""Server of the station: data folder, listening socket, tokens, uvicorn, graceful shutdown."""
+"""Server of the station: data folder, listening socket, tokens, uvicorn and graceful shutdown."""
 
 import asyncio
 import os
@@ -65,54 +65,59 @@ class ServerSettings:
     threads: int | None
 
 
-def run_station(hosting: ServerSettings, say: PrintLine) -> None:
+def run_station(settings: ServerSettings, print_line: PrintLine) -> None:
     """Run a station until Ctrl-C or SIGTERM; accepted images are still inspected and logged.
 
     Args:
-        hosting: settings.
-        say: prints a line.
+        settings: of the server.
+        print_line: prints a line.
 
     Raises:
         OutputError: the folder cannot be written or another station uses it, the address is in use, the token file is
             invalid, or it is missing although other machines can reach the station.
         LogUnavailable: the database is not available.
     """
-    if hosting.token_file is None and not _is_local(hosting.host):
+    if settings.token_file is None and not _is_local(settings.host):
         raise OutputError(
-            f"--host {hosting.host}: other machines can reach the station, so it needs tokens; give a file with "
+            f"--host {settings.host}: other machines can reach the station, so it needs tokens; give a file with "
             "--token-file (it is created if it does not exist), or leave out --host"
         )
     with ExitStack() as resources:
-        resources.enter_context(_locked(hosting.data))
-        listener = resources.enter_context(_listener(hosting.host, hosting.port))
-        tokens = _load_tokens(hosting, say)
-        images = hosting.data.resolve() / "pictures"
-        log = open_log(hosting.db or hosting.data / "log.sqlite", pictures=images)
+        resources.enter_context(_locked(settings.data))
+        listener = resources.enter_context(_listener(settings.host, settings.port))
+        tokens = _load_tokens(settings, print_line)
+        image_folder = settings.data.resolve() / "pictures"
+        log = open_log(settings.db or settings.data / "log.sqlite", image_folder=image_folder)
         resources.enter_context(closing(log))
-        store = ImageStore(images)
-        log.set_image_folder(images)
-        station = _make_station(hosting, log, store, tokens)
-        say(f"Open {_address(listener)} in a browser; the API is documented at {_address(listener)}/docs")
-        say(f"Log and images: {hosting.data.resolve()}" + (" (log in the database)" if hosting.db else ""))
-        _serve(station, listener, say)
-    say("Stopped. All accepted images are inspected and logged.")
+        store = ImageStore(image_folder)
+        log.set_image_folder(image_folder)
+        station = _make_station(settings, log, store, tokens)
+        print_line(f"Open {_address(listener)} in a browser; the API is documented at {_address(listener)}/docs")
+        print_line(f"Log and images: {settings.data.resolve()}" + (" (log in the database)" if settings.db else ""))
+        _serve(station, listener, print_line)
+    print_line("Stopped. All accepted images are inspected and logged.")
 
 
 def _make_station(
-    hosting: ServerSettings, log: InspectionLog, store: ImageStore, tokens: StationTokens | None
+    settings: ServerSettings, log: InspectionLog, store: ImageStore, tokens: StationTokens | None
 ) -> Station:
     service = InspectionService(
-        hosting.bundle, log=log, shelf=store, shadow=hosting.shadow, trust=hosting.trust, threads=hosting.threads
+        settings.bundle,
+        log=log,
+        image_store=store,
+        shadow=settings.shadow,
+        trust=settings.trust,
+        threads=settings.threads,
     )
     return Station(
         service=service,
         log=log,
         image_store=store,
-        name=hosting.name,
-        retention=hosting.keep,
+        name=settings.name,
+        retention=settings.keep,
         tokens=tokens,
-        hosts=_local_hosts(hosting.host) if tokens is None else None,
-        signed_out=hosting.data / "signed-out",
+        hosts=_local_hosts(settings.host) if tokens is None else None,
+        signed_out=settings.data / "signed-out",
     )
 
 
@@ -140,12 +145,12 @@ def make_server(station: Station, limits: ConnectionLimits | None = None) -> uvi
     )
 
 
-def _serve(station: Station, listener: socket.socket, say: PrintLine) -> None:
+def _serve(station: Station, listener: socket.socket, print_line: PrintLine) -> None:
     server = make_server(station)
     sys.setswitchinterval(_SWITCH_SECONDS)
 
     async def run() -> None:
-        reporting = asyncio.create_task(_report_readiness(station.service, say))
+        reporting = asyncio.create_task(_report_readiness(station.service, print_line))
         try:
             await server.serve(sockets=[listener])
         finally:
@@ -157,38 +162,41 @@ def _serve(station: Station, listener: socket.socket, say: PrintLine) -> None:
         server.should_exit = True
 
     loop_factory = server.config.get_loop_factory()
-    with _signals_to(stop), asyncio.Runner(loop_factory=loop_factory) as runner:  # the server raises signals again
+    with (
+        _handling_signals(stop),
+        asyncio.Runner(loop_factory=loop_factory) as runner,
+    ):  # the server raises signals again
         runner.run(run())
 
 
-async def _report_readiness(service: InspectionService, say: PrintLine) -> None:
+async def _report_readiness(service: InspectionService, print_line: PrintLine) -> None:
     """Print whether the station is ready, at the start and after each change."""
     last = None
     while True:
         state = service.state()
         line = f"Ready: {state.model}" if state.ready else f"Not ready: {'; '.join(state.reasons)}"
         if line != last:
-            say(line)
+            print_line(line)
             last = line
         await asyncio.sleep(_STATUS_SECONDS)
 
 
-def _load_tokens(hosting: ServerSettings, say: PrintLine) -> StationTokens | None:
+def _load_tokens(settings: ServerSettings, print_line: PrintLine) -> StationTokens | None:
     """Read or create the token file; None if the station has none."""
-    path = hosting.token_file
+    path = settings.token_file
     if path is None:
         return None
     if not path.exists():
         tokens = create_token_file(path)
-        say(f"{path}: created with one token for operators and one for readers; enter one of them on the page")
+        print_line(f"{path}: created with one token for operators and one for readers; enter one of them on the page")
         return tokens
     if is_readable_by_others(path):
-        say(f"{path}: other users of this machine can read the tokens; run 'chmod 600 {path}'")
+        print_line(f"{path}: other users of this machine can read the tokens; run 'chmod 600 {path}'")
     return read_token_file(path)
 
 
 def _local_hosts(host: str) -> frozenset[str] | None:
-    """Host names of a station that only this machine can reach; None if others can."""
+    """Return the host names of a station that only this machine can reach; None if others can."""
     return frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(host)}) if _is_local(host) else None
 
 
@@ -247,7 +255,8 @@ def _locked(data: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _signals_to(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+def _handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle SIGINT and SIGTERM within the block."""
     previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -1,4 +1,4 @@
-"""Path prefix of a reverse proxy (X-Forwarded-Prefix), so that URLs in responses lead back through it."""
+"""Components and settings of a station, and the path prefix of a reverse proxy (X-Forwarded-Prefix)."""
 
 import re
 from dataclasses import dataclass, field
@@ -12,20 +12,7 @@ from clearcast.station.image_store import ImageStore
 from clearcast.station.log import InspectionLog
 from clearcast.station.service import InspectionService
 
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){1,10}/?")
-
-
-async def get_path_prefix(request: Request) -> str:
-    """Read the path in X-Forwarded-Prefix, such as ``/clearcast``; "" if there is none.
-
-    A sender can only change the URLs in its own response. Anything but a plain path is ignored, such as one that begins
-    with two slashes, which browsers read as a host.
-    """
-    given = request.headers.get("x-forwarded-prefix", "")
-    return given.rstrip("/") if _PREFIX.fullmatch(given) else ""
-
-
-PathPrefixDep = Annotated[str, Depends(get_path_prefix)]
+_PREFIX_PATTERN = re.compile(r"(/[A-Za-z0-9._~-]{1,100}){1,10}/?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +24,7 @@ class UploadLimits:
         pixels: of one image, according to its header.
         files: of one request.
         request_bytes: of one request with images, and of all requests that are still arriving together; any other
-            request may have ``guard.MAX_OTHER_BODY_BYTES``.
+            request may have ``middleware.MAX_OTHER_BODY_BYTES``.
         held_bytes: of all complete requests whose images are in memory at one time, and likewise of all image
             responses.
     """
@@ -82,3 +69,18 @@ class Station:
     tokens: StationTokens | None = None
     hosts: frozenset[str] | None = None
     signed_out: Path | None = None
+
+
+async def get_path_prefix(request: Request) -> str:
+    """Read the path in X-Forwarded-Prefix, such as ``/clearcast``; "" if there is none.
+
+    With it, URLs in responses lead back through the proxy.
+
+    A sender can only change the URLs in its own response. Anything but a plain path is ignored, such as one that begins
+    with two slashes, which browsers read as a host.
+    """
+    given = request.headers.get("x-forwarded-prefix", "")
+    return given.rstrip("/") if _PREFIX_PATTERN.fullmatch(given) else ""
+
+
+PathPrefixDep = Annotated[str, Depends(get_path_prefix)]

@@ -1,4 +1,4 @@
-"""Tokens of operators and readers in a file, and signed session cookies of the page."""
+"""Tokens of operators and readers in a file, signed session cookies of the page, and revoked sessions."""
 
 import hashlib
 import hmac
@@ -22,6 +22,9 @@ _FILE_HEADER = """\
 # Tokens of a Clearcast station. Operators inspect images and give feedback; readers only view.
 # To change a token, replace it here and restart the station; this ends the sessions that were started with it.
 """
+_MIN_REWRITE_COUNT = 1000  # sessions; below, expired ones are not worth removing
+_MAX_TIME_DIGITS = 12  # of a Unix time
+_logger = logging.getLogger("uvicorn.error")
 
 
 class Role(StrEnum):
@@ -63,7 +66,7 @@ class StationTokens:
     def parse_session(self, text: str) -> PageSession | None:
         """Verify a session cookie; None if it has expired or its signature is wrong."""
         name, ends, number, signature = (text.split(".") + 4 * [""])[:4]
-        if name not in set(Role) or not (ends.isascii() and ends.isdecimal() and len(ends) <= 12):
+        if name not in set(Role) or not (ends.isascii() and ends.isdecimal() and len(ends) <= _MAX_TIME_DIGITS):
             return None
         expected = self._sign(Role(name), ends, number)
         is_valid = hmac.compare_digest(signature.encode("utf-8", "replace"), expected.encode())
@@ -100,14 +103,13 @@ def read_token_file(path: Path) -> StationTokens:
         raise OutputError(
             f"{path}: {weakness}; expected two lines, 'operator: TOKEN' and 'reader: TOKEN', with two different "
             f"tokens of at least {MIN_TOKEN_LENGTH} random characters, {_MIN_DIFFERENT} of them different; or remove "
-            f"the file "
-            "to have new tokens created"
+            "the file to have new tokens created"
         )
     return StationTokens(operator=operator, reader=reader)
 
 
 def _weakness(name: str, token: str) -> str:
-    """Why a token could be guessed; "" if it could not."""
+    """Return why a token could be guessed; "" if it could not."""
     if not token:
         return f"the token of the {name} is missing"
     if len(token) < MIN_TOKEN_LENGTH:
@@ -134,13 +136,8 @@ def create_token_file(path: Path) -> StationTokens:
 
 
 def is_readable_by_others(path: Path) -> bool:
-    """Whether other users of this machine can read a file."""
+    """Return whether other users of this machine can read a file."""
     return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
-
-
-_MIN_REWRITE = 1000  # sessions; below, expired ones are not worth removing
-_MAX_DIGITS = 12  # of a Unix time
-_logger = logging.getLogger("uvicorn.error")
 
 
 class RevokedSessions:
@@ -180,7 +177,7 @@ class RevokedSessions:
         if self._path:
             with replace_file(self._path) as temporary:
                 temporary.write_text("".join(map(_line, self._ends, self._ends.values())), "ascii")
-        self._rewrite_at = max(_MIN_REWRITE, 2 * len(self._ends))
+        self._rewrite_at = max(_MIN_REWRITE_COUNT, 2 * len(self._ends))
 
 
 def _line(number: str, ends: int) -> str:
@@ -202,7 +199,7 @@ def _read(path: Path) -> dict[str, int]:
     found, damaged = dict[str, int](), 0
     for line in lines:
         number, _, ends = line.strip().partition(" ")
-        if number and ends.isdecimal() and len(ends) <= _MAX_DIGITS:
+        if number and ends.isdecimal() and len(ends) <= _MAX_TIME_DIGITS:
             found[number] = int(ends)
         else:
             damaged += 1

@@ -1,4 +1,4 @@
-"""Limit on the number of station names in a log, so that they can be counted, charted and offered as filters."""
+"""Checks of uploads before decoding, and of the station names that come with them."""
 
 import io
 import re
@@ -19,39 +19,9 @@ from clearcast.station.records import InspectionEntry
 from clearcast.station.service import ImageUpload
 
 MAX_STATION_NAMES = 1000  # of stations in a log, which keeps counts by minute, verdict and noise type for each
-
-
-class StationNameRegistry:
-    """Registry of station names: admits those in the log, and new ones up to ``MAX_STATION_NAMES`` in total."""
-
-    def __init__(self, log: InspectionLog) -> None:
-        self._log = log
-        self._known: set[str] = set()
-        self._lock = threading.Lock()
-
-    def admit(self, name: str) -> None:
-        """Check a name; for an unknown one, the log is read.
-
-        Raises:
-            HTTPException: 422, the log has too many names already.
-            LogUnavailable: the log is not available.
-        """
-        if not name or name in self._known:
-            return
-        with self._lock:
-            self._known.update(self._log.stations())
-            if name not in self._known and len(self._known) >= MAX_STATION_NAMES:
-                raise http_error(
-                    422,
-                    f"The station {name!r} is new, but the log has {len(self._known):,} station names already; the "
-                    f"limit is {MAX_STATION_NAMES:,}. Use one of those, and distinguish parts by their file names",
-                )
-            self._known.add(name)
-
-
-MAX_NAME_LENGTH = 255
-MAX_STATION_LENGTH = 100
-_UNNAMED = "picture"
+_MAX_NAME_LENGTH = 255
+_MAX_STATION_LENGTH = 100
+_UNNAMED = "picture"  # name of an image whose sender gives none
 _SIGNATURES = {
     "image/jpeg": re.compile(rb"\xff\xd8\xff"),
     "image/png": re.compile(rb"\x89PNG\r\n\x1a\n"),
@@ -86,12 +56,13 @@ def check_upload(file: BinaryIO, name: str | None, station: str, limits: UploadL
         station: name of the sending station.
         limits: on pixels.
     """
-    upload = ImageUpload(data=file.read(), name=sanitise_name(name or "", MAX_NAME_LENGTH) or _UNNAMED, station=station)
+    upload = ImageUpload(
+        data=file.read(), name=sanitise_name(name or "", _MAX_NAME_LENGTH) or _UNNAMED, station=station
+    )
     name = upload.name
     if not upload.data:
-        return RejectedUpload(
-            upload=upload, status=422, reason=f"{name}: the file is empty (0 bytes); send the image again"
-        )
+        reason = f"{name}: the file is empty (0 bytes); send the image again"
+        return RejectedUpload(upload=upload, status=422, reason=reason)
     if detect_media_type(upload.data) is None:
         reason = f"{name}: not an image; expected a JPEG, PNG, BMP, TIFF or WebP file"
         return RejectedUpload(upload=upload, status=415, reason=reason)
@@ -118,7 +89,7 @@ def reject_oversized(name: str, size: int, station: str, limits: UploadLimits) -
         station: name of the sending station.
         limits: on bytes.
     """
-    upload = ImageUpload(data=b"", name=sanitise_name(name, MAX_NAME_LENGTH) or _UNNAMED, station=station)
+    upload = ImageUpload(data=b"", name=sanitise_name(name, _MAX_NAME_LENGTH) or _UNNAMED, station=station)
     reason = f"{upload.name}: {size:,} bytes exceed the limit of {limits.bytes:,}; send a smaller file"
     return RejectedUpload(upload=upload, status=413, reason=reason)
 
@@ -144,16 +115,44 @@ def sanitise_name(text: str, longest: int) -> str:
     return last[:longest].strip()
 
 
+class StationNameRegistry:
+    """Registry of station names: admits those in the log, and new ones up to ``MAX_STATION_NAMES`` in total."""
+
+    def __init__(self, log: InspectionLog) -> None:
+        self._log = log
+        self._known: set[str] = set()
+        self._lock = threading.Lock()
+
+    def admit(self, name: str) -> None:
+        """Check a name; for an unknown one, the log is read.
+
+        Raises:
+            HTTPException: 422, the log has too many names already.
+            LogUnavailable: the log is not available.
+        """
+        if not name or name in self._known:
+            return
+        with self._lock:
+            self._known.update(self._log.stations())
+            if name not in self._known and len(self._known) >= MAX_STATION_NAMES:
+                raise http_error(
+                    422,
+                    f"The station {name!r} is new, but the log has {len(self._known):,} station names already; the "
+                    f"limit is {MAX_STATION_NAMES:,}. Use one of those, and distinguish parts by their file names",
+                )
+            self._known.add(name)
+
+
 def resolve_station_name(form: ReceivedForm, station: Station) -> str:
-    """Name of the station that sent a form; by default this one.
+    """Return the name of the station that sent a form; by default this one.
 
     Raises:
         HTTPException: 422, the name is too long.
     """
     name = form.station
-    if len(name) > MAX_STATION_LENGTH:
-        raise http_error(422, f"The station's name has {len(name)} characters; the limit is {MAX_STATION_LENGTH}")
-    return sanitise_name(name, MAX_STATION_LENGTH) or station.name
+    if len(name) > _MAX_STATION_LENGTH:
+        raise http_error(422, f"The station's name has {len(name)} characters; the limit is {_MAX_STATION_LENGTH}")
+    return sanitise_name(name, _MAX_STATION_LENGTH) or station.name
 
 
 def check_uploads(files: Sequence[ReceivedFile], name: str, limits: UploadLimits) -> list[ImageUpload | RejectedUpload]:
@@ -167,9 +166,9 @@ def _check(file: ReceivedFile, name: str, limits: UploadLimits) -> ImageUpload |
     return check_upload(io.BytesIO(file.data), file.name, name, limits)
 
 
-def make_rejected_entry(refusal: RejectedUpload, file: ReceivedFile, station: Station) -> InspectionEntry:
+def make_rejected_entry(rejected: RejectedUpload, file: ReceivedFile, station: Station) -> InspectionEntry:
     """Create the log entry of a rejected file; its bytes are not stored."""
-    upload, state = refusal.upload, station.service.state()
+    upload, state = rejected.upload, station.service.state()
     return InspectionEntry(
         at=time.time_ns() // 1_000_000,
         name=upload.name,
@@ -186,5 +185,5 @@ def make_rejected_entry(refusal: RejectedUpload, file: ReceivedFile, station: St
         p_noise=None,
         ms=None,
         model=state.model or "",
-        error=refusal.reason,
+        error=rejected.reason,
     )

@@ -1,4 +1,4 @@
-"""Backup of an SQLite log with SQLite's backup API; stations may write meanwhile."""
+"""Backup of an SQLite log with SQLite's backup API; stations may write to the log at the same time."""
 
 import os
 import sqlite3
@@ -12,7 +12,7 @@ from clearcast.core.errors import OutputError
 from clearcast.station.log.database import VERSION_TABLE, LogUnavailable, describe_log_url, log_url
 
 LOG_FILE = "log.sqlite"  # in a station's folder
-_PAGES = 4096  # pages copied between two progress reports
+_BATCH_PAGES = 4096  # pages copied between two progress reports
 _LOCK_TIMEOUT = 30  # seconds
 
 
@@ -81,7 +81,7 @@ def _copy(source: Path, target: Path, progress: ProgressCallback | None) -> None
             log.execute("BEGIN")
             _require_log(log, source)
             copy.execute("PRAGMA synchronous = OFF")  # it is flushed once, when complete
-            log.backup(copy, pages=_PAGES, progress=report)
+            log.backup(copy, pages=_BATCH_PAGES, progress=report)
             copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is a single file
     except sqlite3.OperationalError as error:
         raise LogUnavailable(f"The log {source} could not be copied to {target.parent}: {error}; try again") from error
@@ -111,7 +111,9 @@ def _publish(temporary: Path, out: Path) -> None:
             os.fsync(file.fileno())
         os.link(temporary, out)
     except FileExistsError:
-        raise OutputError(f"{out} was created meanwhile and will not be overwritten; choose another file") from None
+        raise OutputError(
+            f"{out} was created during the backup and will not be overwritten; choose another file"
+        ) from None
     except OSError as error:
         if out.exists():
             raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another folder") from None

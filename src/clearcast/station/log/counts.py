@@ -14,7 +14,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from clearcast.noise.registry import NoiseType
 from clearcast.station.log.filters import clamp_time, dimension_conditions, has_dimensions, matches_text
-from clearcast.station.log.rollups import ROLLUP_WIDTHS, SUMMED_COLUMNS, parse_noise_type_column, parse_verdict_column
+from clearcast.station.log.rollups import ROLLUP_WIDTHS, SUMMED_COLUMNS
+from clearcast.station.log.row_mapping import parse_noise_type_column, parse_verdict_column
 from clearcast.station.log.schema import dimensions_table, inspections_table, rollups_table
 from clearcast.station.records import Disagreement, InspectionCounts, InspectionFilter
 from clearcast.types import Verdict
@@ -50,8 +51,9 @@ def split_time_range(since: int, until: int, widths: Sequence[int] = ROLLUP_WIDT
 def count_inspections(connection: Connection, filters: InspectionFilter, since: int, until: int) -> InspectionCounts:
     """Count the inspections in a time range."""
     pieces = split_time_range(since, until, () if filters.text else ROLLUP_WIDTHS)  # rollups do not contain names
-    counted = (_count_rollups(piece, filters) if piece.width else _count_single(piece, filters) for piece in pieces)
-    return _to_tally(since, [row for by_kind in counted for row in connection.execute(_group_by_dimensions(by_kind))])
+    queries = [_count_rollups(piece, filters) if piece.width else _count_single(piece, filters) for piece in pieces]
+    rows = [row for query in queries for row in connection.execute(_group_by_dimensions(query))]
+    return _to_counts(since, rows)
 
 
 def count_by_span(connection: Connection, filters: InspectionFilter, spans: int) -> list[InspectionCounts]:
@@ -87,11 +89,11 @@ def _extreme_minute(connection: Connection, filters: InspectionFilter, *, last: 
 
 
 def _group_by_dimensions(counted: Select[Any]) -> Select[Any]:
-    """Group counts and sums per dimension row by the dimensions of a ``Tally``."""
-    by_kind = counted.subquery()
+    """Group counts and sums per dimension row by the dimensions of ``InspectionCounts``."""
+    rows = counted.subquery()
     groups = [dimensions_table.c[name] for name in _DIMENSION_NAMES]
-    sums = (func.sum(by_kind.c[name]).label(name) for name in _SUMS)
-    return select(*groups, *sums).join(dimensions_table, dimensions_table.c.id == by_kind.c.kind_id).group_by(*groups)
+    sums = (func.sum(rows.c[name]).label(name) for name in _SUMS)
+    return select(*groups, *sums).join(dimensions_table, dimensions_table.c.id == rows.c.kind_id).group_by(*groups)
 
 
 def _count_rollups(piece: TimePiece, filters: InspectionFilter) -> Select[Any]:
@@ -134,7 +136,7 @@ def _compile_left_first(join: _LeftFirstJoin, compiler: SQLCompiler, **options: 
     return compiler.process(Join(join.left, join.right, join.onclause), **options).replace(" JOIN ", " CROSS JOIN ", 1)
 
 
-def _to_tally(start: int, rows: Sequence[Row[Any]]) -> InspectionCounts:
+def _to_counts(start: int, rows: Sequence[Row[Any]]) -> InspectionCounts:
     verdicts: Counter[Verdict | None] = Counter()
     noise_types: Counter[NoiseType | None] = Counter()
     for row in rows:

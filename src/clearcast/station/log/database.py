@@ -1,4 +1,4 @@
-"""Error of an unavailable log, and the translation of database errors to it."""
+"""Database of the log: URL, engines, migration of the tables, and the error of an unavailable database."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +14,17 @@ from clearcast.core.errors import ClearcastError, OutputError
 from clearcast.core.files import restrict_to_owner
 from clearcast.station.log.sqlite_files import JOURNAL_LIMIT_BYTES, journal_paths
 
+VERSION_TABLE = "clearcast_version"  # the table with the schema version
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x636C656172636173  # PostgreSQL's advisory lock for migrations: an arbitrary number
+_CONNECTION_TIMEOUT = 10  # seconds to wait for a connection
+_POSTGRESQL_OPTIONS = {  # detect a vanished server within seconds; the URL may override
+    "connect_timeout": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
 _BUGS = (exc.IntegrityError, exc.ProgrammingError, exc.DataError)  # bugs of this code, not failures of the database
 
 
@@ -36,19 +47,6 @@ def translate_database_errors(place: str) -> Iterator[None]:
         ) from error
 
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
-VERSION_TABLE = "clearcast_version"  # the table with the schema version
-_MIGRATION_LOCK = 0x636C656172636173  # PostgreSQL's advisory lock for migrations: an arbitrary number
-_PATIENCE = 10  # seconds to wait for a connection
-_POSTGRES = {  # detect a vanished server within seconds; the URL may override
-    "connect_timeout": "5",
-    "keepalives_idle": "5",
-    "keepalives_interval": "2",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "10000",
-}
-
-
 def log_url(place: str | Path) -> URL:
     """Return the URL of a log's database; a path or text without ``://`` is an SQLite file.
 
@@ -64,7 +62,7 @@ def log_url(place: str | Path) -> URL:
     if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
         return URL.create("sqlite", database=str(Path(url.database).absolute()))
     if url.get_backend_name() in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg").update_query_dict({**_POSTGRES, **url.query})
+        return url.set(drivername="postgresql+psycopg").update_query_dict({**_POSTGRESQL_OPTIONS, **url.query})
     raise OutputError(
         f"The log {describe_log_url(url)} is neither an SQLite file nor a PostgreSQL database; give a path, or "
         "a URL such as postgresql://USER@HOST/DATABASE"
@@ -85,7 +83,7 @@ def create_log_engine(url: URL) -> Engine:
         LogUnavailable: an SQLite file is missing and cannot be created.
     """
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_timeout=_PATIENCE)
+        return create_engine(url, pool_pre_ping=True, pool_timeout=_CONNECTION_TIMEOUT)
     assert url.database
     path = Path(url.database)
     try:
@@ -96,7 +94,7 @@ def create_log_engine(url: URL) -> Engine:
                 restrict_to_owner(file)
     except OSError as error:
         raise LogUnavailable(f"The log {path} cannot be opened or created: {error}") from error
-    engine = create_engine(url, pool_timeout=_PATIENCE, connect_args={"timeout": _PATIENCE})
+    engine = create_engine(url, pool_timeout=_CONNECTION_TIMEOUT, connect_args={"timeout": _CONNECTION_TIMEOUT})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -129,9 +127,8 @@ def migrate_tables(connection: Connection) -> None:
         OutputError: the database contains something else, or was written by a newer version.
     """
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(
-            f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"
-        )  # SQLite's write transactions lock anyway
+        # SQLite's write transactions lock anyway.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
     tables = inspect(connection).get_table_names()
     if tables and VERSION_TABLE not in tables:
         raise OutputError(

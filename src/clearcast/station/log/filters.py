@@ -1,4 +1,4 @@
-"""Filters of the log as SQL conditions."""
+"""Filters of the log as SQL conditions, and pages of matching inspections."""
 
 import re
 from typing import Any
@@ -11,25 +11,28 @@ from clearcast.station.log.schema import dimensions_table, fold_case, inspection
 from clearcast.station.records import InspectionFilter, InspectionOrder, InspectionPage
 from clearcast.types import Verdict
 
-_HASH = re.compile("[0-9a-f]{8,64}")
+_HASH_PREFIX = re.compile("[0-9a-f]{8,64}")
 _MAX_TEXT = 1000  # characters of a search text; no name has as many
+_NEWEST_CURSOR = re.compile(r"n(-?\d{1,18})_(\d{1,18})", re.ASCII)
+_LEAST_CERTAIN_CURSOR = re.compile(r"c(\d{1,4}\.\d{1,20}|\d\.?\d{0,20}e-\d{1,3})_(\d{1,18})", re.ASCII)
+_FEW = 5000  # inspections up to which collecting and sorting is faster than scanning an index
 
 
 def has_dimensions(kind_id: ColumnElement[int], filters: InspectionFilter) -> ColumnElement[bool]:
-    """Condition that a row's ``kind_id`` matches the filter's dimensions; for scans in an index's order.
+    """Return the condition that a row's ``kind_id`` matches the filter's dimensions; for scans in an index's order.
 
     The "+ 0" keeps databases from collecting all matching rows first and sorting them.
     """
-    return (kind_id + 0).in_(_matching_kinds(filters)) if dimension_conditions(filters) else true()
+    return (kind_id + 0).in_(_matching_dimension_ids(filters)) if dimension_conditions(filters) else true()
 
 
 def has_few_dimensions(filters: InspectionFilter) -> ColumnElement[bool]:
-    """Condition that an inspection matches the filter's dimensions; for few matches, which are collected and sorted."""
-    return inspections_table.c.kind_id.in_(_matching_kinds(filters))
+    """Return the condition that an inspection matches the filter's dimensions; for few matches, which are sorted."""
+    return inspections_table.c.kind_id.in_(_matching_dimension_ids(filters))
 
 
 def dimension_conditions(filters: InspectionFilter) -> list[ColumnElement[bool]]:
-    """Conditions that a row of ``kinds`` matches the filter; empty if all match."""
+    """Return the conditions that a row of ``kinds`` matches the filter; empty if all match."""
     return [
         *(
             [dimensions_table.c.verdict.in_([_verdict_text(verdict) for verdict in filters.verdicts])]
@@ -49,12 +52,12 @@ def dimension_conditions(filters: InspectionFilter) -> list[ColumnElement[bool]]
     ]
 
 
-def _matching_kinds(filters: InspectionFilter) -> Select[Any]:
+def _matching_dimension_ids(filters: InspectionFilter) -> Select[Any]:
     return select(dimensions_table.c.id).where(*dimension_conditions(filters))
 
 
 def in_time_range(filters: InspectionFilter) -> ColumnElement[bool]:
-    """Condition that an inspection is within the filter's time range."""
+    """Return the condition that an inspection is within the filter's time range."""
     at = inspections_table.c.at
     since = true() if filters.since is None else at >= clamp_time(filters.since)
     return since if filters.until is None else since & (at < clamp_time(filters.until))
@@ -66,7 +69,7 @@ def clamp_time(at: int) -> int:
 
 
 def matches_text(text: str) -> ColumnElement[bool]:
-    """Condition that an inspection's name contains ``text``, or its SHA-256 begins with it."""
+    """Return the condition that an inspection's name contains ``text``, or its SHA-256 begins with it."""
     pattern = fold_case(text)
     if not pattern:
         return true()
@@ -74,7 +77,7 @@ def matches_text(text: str) -> ColumnElement[bool]:
         return false()
     escaped = pattern.replace("/", "//").replace("%", "/%").replace("_", "/_")
     name = inspections_table.c.folded.like(f"%{escaped}%", escape="/")
-    return or_(name, inspections_table.c.id.in_(_ids_by_hash(pattern))) if _HASH.fullmatch(pattern) else name
+    return or_(name, inspections_table.c.id.in_(_ids_by_hash(pattern))) if _HASH_PREFIX.fullmatch(pattern) else name
 
 
 def _ids_by_hash(prefix: str) -> Select[Any]:
@@ -86,11 +89,6 @@ def _ids_by_hash(prefix: str) -> Select[Any]:
 
 def _verdict_text(verdict: Verdict | None) -> str:
     return verdict.value if verdict else ""
-
-
-_NEWEST = re.compile(r"n(-?\d{1,18})_(\d{1,18})", re.ASCII)
-_CERTAIN = re.compile(r"c(\d{1,4}\.\d{1,20}|\d\.?\d{0,20}e-\d{1,3})_(\d{1,18})", re.ASCII)
-_FEW = 5000  # inspections up to which collecting and sorting is faster than scanning an index
 
 
 def fetch_page(
@@ -134,14 +132,14 @@ def _matches_few(connection: Connection, filters: InspectionFilter) -> bool:
 def _older(after: str | None) -> ColumnElement[bool]:
     if after is None:
         return true()
-    at, number = (int(part) for part in _parse_cursor(_NEWEST, after))
+    at, number = (int(part) for part in _parse_cursor(_NEWEST_CURSOR, after))
     return tuple_(inspections_table.c.at, inspections_table.c.id) < tuple_(at, number)
 
 
 def _more_certain(after: str | None) -> ColumnElement[bool]:
     if after is None:
         return inspections_table.c.margin.is_not(None)
-    margin, number = _parse_cursor(_CERTAIN, after)
+    margin, number = _parse_cursor(_LEAST_CERTAIN_CURSOR, after)
     return tuple_(inspections_table.c.margin, inspections_table.c.id) > tuple_(float(margin), int(number))
 
 

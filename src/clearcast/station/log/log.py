@@ -1,4 +1,4 @@
-"""The log: reading and writing inspections, one transaction per method."""
+"""The log of inspections and feedback: reading and writing, one transaction per method."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +9,6 @@ from threading import Lock
 from sqlalchemy import Connection, Engine, exc, func, select
 
 from clearcast.core.errors import OutputError
-from clearcast.station.log import row_mapping, schema
 from clearcast.station.log.counts import count_by_span, count_inspections
 from clearcast.station.log.database import (
     LogUnavailable,
@@ -23,8 +22,14 @@ from clearcast.station.log.database import (
 )
 from clearcast.station.log.filters import clamp_time, fetch_page, has_dimensions
 from clearcast.station.log.rollups import MAX_TIME, add_to_rollups, dimension_ids, dimensions_of, insert_into
-from clearcast.station.log.row_mapping import fetch_records, inspection_values, parse_entry, select_inspections
-from clearcast.station.log.schema import dimensions_table, inspections_table, settings_table
+from clearcast.station.log.row_mapping import (
+    fetch_records,
+    insert_feedback,
+    inspection_values,
+    parse_entry,
+    select_inspections,
+)
+from clearcast.station.log.schema import dimensions_table, feedback_table, inspections_table, settings_table
 from clearcast.station.log.sqlite_files import SqliteJournal, require_complete_log
 from clearcast.station.records import (
     Feedback,
@@ -42,19 +47,20 @@ _IMAGE_FOLDER = "pictures"  # the setting with the folder of the images
 _LAST_WRITE_CHECK = "tried"  # the setting with the time of the last write check
 
 
-def open_log(url: str | Path, *, pictures: Path | None = None) -> "InspectionLog":
+def open_log(url: str | Path, *, image_folder: Path | None = None) -> "InspectionLog":
     """Open a log; create it if it is missing, and migrate its tables.
 
     Args:
         url: a path or text without ``://`` is an SQLite file; otherwise ``postgresql://USER@HOST/DATABASE``.
-        pictures: folder of the station's images, if known: if it contains images, a log file without tables is refused.
+        image_folder: folder of the station's images, if known; if it contains images, a log file without tables is
+            refused.
 
     Raises:
         LogUnavailable: the log cannot be reached or written at the moment.
         OutputError: the database is no log, is one of a newer version, or is incomplete.
     """
     place = log_url(url)
-    require_complete_log(place, pictures)
+    require_complete_log(place, image_folder)
     engine = create_log_engine(place)
     log = InspectionLog(engine)
     try:
@@ -148,7 +154,7 @@ class InspectionLog:
         if id_ not in _VALID_IDS:
             return None
         with self._writing() as connection:
-            row_mapping.insert_feedback(connection, id_, feedback)
+            insert_feedback(connection, id_, feedback)
             return _record(connection, id_)
 
     def count(self, filters: InspectionFilter) -> InspectionCounts:
@@ -174,17 +180,17 @@ class InspectionLog:
     def export(self, filters: InspectionFilter) -> Iterator[InspectionRecord]:
         """Yield all matching inspections logged up to the first request, newest first, in bounded memory.
 
-        Each page is read in its own transaction, and none is open while the caller works: meanwhile SQLite could not
-        truncate its journal. So feedback given during the export may be included or not.
+        Each page is read in its own transaction, and none is open while the caller works: an open one would keep
+        SQLite from truncating its journal. So feedback given during the export may be included or not.
         """
         with self._reading() as connection:
             last = connection.scalar(select(func.max(inspections_table.c.id)))
         after: str | None = None
         while last is not None:
             with self._reading() as connection:
-                part = fetch_page(connection, filters, InspectionOrder.NEWEST, after, _BATCH_SIZE, last=last)
-            yield from part.records
-            after = part.next
+                page = fetch_page(connection, filters, InspectionOrder.NEWEST, after, _BATCH_SIZE, last=last)
+            yield from page.records
+            after = page.next
             if after is None:
                 return
 
@@ -217,7 +223,7 @@ class InspectionLog:
             for begin in range(0, len(hashes), _BATCH_SIZE):
                 batch = inspections_table.c.sha256.in_(hashes[begin : begin + _BATCH_SIZE])
                 query = select(inspections_table.c.sha256).where(
-                    batch, inspections_table.c.id.in_(select(schema.feedback_table.c.inspection_id))
+                    batch, inspections_table.c.id.in_(select(feedback_table.c.inspection_id))
                 )
                 found.update(connection.scalars(query))
         return found

@@ -1,4 +1,4 @@
-"""Dimension rows: each combination of the values that inspections are filtered and counted by."""
+"""Dimension rows (combinations of the values that inspections are filtered and counted by), and rollups by them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -7,10 +7,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from clearcast.noise.registry import NoiseType
 from clearcast.station.log.schema import dimensions_table, finite_or_none, rollups_table, to_database_text
 from clearcast.station.records import Disagreement, InspectionEntry
-from clearcast.types import Verdict
+
+ROLLUP_WIDTHS = (86_400_000, 3_600_000, 60_000)  # milliseconds of a day, an hour, a minute
+MAX_TIME = ROLLUP_WIDTHS[0] * 10**9  # all times are between -MAX_TIME and MAX_TIME
+SUMMED_COLUMNS = ("brightness", "sharpness", "p_defect")  # columns whose sums are kept
+
+_KEY = ("width", "start", "kind_id")
 
 UpsertStatement = postgresql.Insert | sqlite.Insert
 
@@ -61,37 +65,20 @@ def parse_dimensions(row: Row[Any]) -> Dimensions:
 
 def dimension_ids(connection: Connection, rows: Iterable[Dimensions]) -> dict[Dimensions, int]:
     """Return the ids of dimension rows; insert rows that are missing."""
-    return {kind: _get_or_insert(connection, kind) for kind in sorted(set(rows))}  # sorted, to avoid deadlocks
+    return {row: _get_or_insert(connection, row) for row in sorted(set(rows))}  # sorted, to avoid deadlocks
 
 
-def _get_or_insert(connection: Connection, kind: Dimensions) -> int:
+def _get_or_insert(connection: Connection, dimensions: Dimensions) -> int:
     find = select(dimensions_table.c.id).where(
-        *(column == value for column, value in zip(DIMENSION_COLUMNS, astuple(kind), strict=True))
+        *(column == value for column, value in zip(DIMENSION_COLUMNS, astuple(dimensions), strict=True))
     )
     number: int | None = connection.scalar(find)
     if number is None:
-        values = dict(zip((column.name for column in DIMENSION_COLUMNS), astuple(kind), strict=True))
+        values = dict(zip((column.name for column in DIMENSION_COLUMNS), astuple(dimensions), strict=True))
         connection.execute(insert_into(connection, dimensions_table).values(values).on_conflict_do_nothing())
         number = connection.scalar(find)
     assert number is not None
     return number
-
-
-def parse_verdict_column(text: str) -> Verdict | None:
-    """Parse the verdict in a column."""
-    return Verdict(text) if text else None
-
-
-def parse_noise_type_column(text: str) -> NoiseType | None:
-    """Parse the noise type in a column."""
-    return NoiseType(text) if text else None
-
-
-ROLLUP_WIDTHS = (86_400_000, 3_600_000, 60_000)  # milliseconds of a day, an hour, a minute
-MAX_TIME = ROLLUP_WIDTHS[0] * 10**9  # all times are between -FAR and FAR
-SUMMED_COLUMNS = ("brightness", "sharpness", "p_defect")  # columns whose sums are kept
-
-_KEY = ("width", "start", "kind_id")
 
 
 def add_to_rollups(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:

@@ -1,4 +1,4 @@
-"""Conversion between records and rows of the log's tables."""
+"""Conversion between records and rows of the log's tables, and the disagreement state after feedback."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,13 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select
 
 from clearcast.core.numbers import log_odds
+from clearcast.noise.registry import NoiseType
 from clearcast.station.log.rollups import (
     DIMENSION_COLUMNS,
     dimension_ids,
     move_in_rollups,
     parse_dimensions,
-    parse_noise_type_column,
-    parse_verdict_column,
 )
 from clearcast.station.log.schema import (
     dimensions_table,
@@ -33,7 +32,7 @@ from clearcast.station.records import (
 )
 from clearcast.types import Verdict
 
-_CLAMP = 1e-9  # smallest distance of a probability from 0 and 1 in log-odds
+_MIN_PROBABILITY = 1e-9  # smallest distance of a probability from 0 and 1 in log-odds
 _BATCH_SIZE = 500  # ids per query
 _UNCHANGED = ("at", "size", "width", "height")  # columns with the entry's own values
 _TEXTS = ("name", "sha256", "noise_level", "error")
@@ -58,15 +57,15 @@ def inspection_values(entry: InspectionEntry, kind_id: int) -> dict[str, object]
     }
 
 
-def feedback_values(inspection_id: int, given: Feedback) -> dict[str, object]:
+def feedback_values(inspection_id: int, feedback: Feedback) -> dict[str, object]:
     """Return the values of a row in ``feedback``."""
     return {
         "inspection_id": inspection_id,
-        "at": given.at,
-        "says": given.says.value,
-        "note": to_database_text(given.note),
-        "operator": to_database_text(given.operator),
-        "settles": given.settles,
+        "at": feedback.at,
+        "says": feedback.says.value,
+        "note": to_database_text(feedback.note),
+        "operator": to_database_text(feedback.operator),
+        "settles": feedback.settles,
     }
 
 
@@ -78,7 +77,9 @@ def threshold_margin(p_defect: float | None, threshold: float | None) -> float |
     """
     if p_defect is None:
         return None
-    return abs(log_odds(p_defect, _CLAMP) - log_odds(0.5 if threshold is None else threshold, _CLAMP))
+    return abs(
+        log_odds(p_defect, _MIN_PROBABILITY) - log_odds(0.5 if threshold is None else threshold, _MIN_PROBABILITY)
+    )
 
 
 def fetch_records(connection: Connection, ids: Sequence[int]) -> list[InspectionRecord]:
@@ -86,7 +87,7 @@ def fetch_records(connection: Connection, ids: Sequence[int]) -> list[Inspection
     found: dict[int, InspectionRecord] = {}
     for begin in range(0, len(ids), _BATCH_SIZE):
         batch = ids[begin : begin + _BATCH_SIZE]
-        by_id = _feedback(connection, batch)
+        by_id = _fetch_feedback(connection, batch)
         for row in connection.execute(select_inspections().where(inspections_table.c.id.in_(batch))):
             found[row.id] = parse_record(row, by_id.get(row.id, ()))
     return [found[id_] for id_ in ids if id_ in found]
@@ -99,7 +100,7 @@ def select_inspections() -> Select[Any]:
     )
 
 
-def _feedback(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[Feedback, ...]]:
+def _fetch_feedback(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[Feedback, ...]]:
     query = select(feedback_table).where(feedback_table.c.inspection_id.in_(ids)).order_by(feedback_table.c.id)
     by_id: dict[int, tuple[Feedback, ...]] = {}
     for row in connection.execute(query):
@@ -110,15 +111,15 @@ def _feedback(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[Fee
     return by_id
 
 
-def parse_record(row: Row[Any], given: tuple[Feedback, ...]) -> InspectionRecord:
-    """Return the record of a row of ``rows`` with its feedback."""
+def parse_record(row: Row[Any], feedback: tuple[Feedback, ...]) -> InspectionRecord:
+    """Return the record of a row of ``select_inspections`` with its feedback."""
     return InspectionRecord(
-        id=row.id, entry=parse_entry(row), feedback=given, disagreement=Disagreement(row.disagreement)
+        id=row.id, entry=parse_entry(row), feedback=feedback, disagreement=Disagreement(row.disagreement)
     )
 
 
 def parse_entry(row: Row[Any]) -> InspectionEntry:
-    """Return the entry of a row of ``rows``."""
+    """Return the entry of a row of ``select_inspections``."""
     return InspectionEntry(
         **{name: row._mapping[name] for name in (*_UNCHANGED, *_TEXTS, *_NUMBERS)},
         model=row.model,
@@ -127,6 +128,16 @@ def parse_entry(row: Row[Any]) -> InspectionEntry:
         noise_type=parse_noise_type_column(row.noise_type),
         shadow=_shadow_result(row),
     )
+
+
+def parse_verdict_column(text: str) -> Verdict | None:
+    """Parse the verdict in a column."""
+    return Verdict(text) if text else None
+
+
+def parse_noise_type_column(text: str) -> NoiseType | None:
+    """Parse the noise type in a column."""
+    return NoiseType(text) if text else None
 
 
 def _shadow_result(row: Row[Any]) -> ShadowResult | None:
@@ -141,30 +152,30 @@ def _shadow_result(row: Row[Any]) -> ShadowResult | None:
     )
 
 
-def insert_feedback(connection: Connection, inspection_id: int, given: Feedback) -> None:
+def insert_feedback(connection: Connection, inspection_id: int, feedback: Feedback) -> None:
     """Add feedback to an inspection, and update its dimensions and the rollups; ignore an unknown id."""
     query = select_inspections().where(inspections_table.c.id == inspection_id).with_for_update(of=inspections_table)
     row = connection.execute(query).one_or_none()
     if row is None:
         return
-    state = next_disagreement(parse_verdict_column(row.verdict), Disagreement(row.disagreement), given)
-    kind = replace(parse_dimensions(row), disagreement=state.value, has_feedback=True)
-    kind_id = dimension_ids(connection, [kind])[kind]
-    connection.execute(feedback_table.insert().values(feedback_values(inspection_id, given)))
+    state = next_disagreement(parse_verdict_column(row.verdict), Disagreement(row.disagreement), feedback)
+    dimensions = replace(parse_dimensions(row), disagreement=state.value, has_feedback=True)
+    kind_id = dimension_ids(connection, [dimensions])[dimensions]
+    connection.execute(feedback_table.insert().values(feedback_values(inspection_id, feedback)))
     connection.execute(
         inspections_table.update().where(inspections_table.c.id == inspection_id).values(kind_id=kind_id)
     )
     move_in_rollups(connection, row._asdict(), kind_id)
 
 
-def next_disagreement(verdict: Verdict | None, before: Disagreement, given: Feedback) -> Disagreement:
+def next_disagreement(verdict: Verdict | None, before: Disagreement, feedback: Feedback) -> Disagreement:
     """Return the disagreement state after feedback.
 
     The latest feedback counts: it opens a disagreement if it contradicts the verdict, and ends one if not. Feedback
     that settles makes an earlier disagreement, or its own, settled.
     """
-    contradicted = contradicts_verdict(given.says, verdict)
-    if given.settles:
+    contradicted = contradicts_verdict(feedback.says, verdict)
+    if feedback.settles:
         return Disagreement.SETTLED if contradicted or before is not Disagreement.NONE else Disagreement.NONE
     return Disagreement.OPEN if contradicted else Disagreement.NONE
 

@@ -1,4 +1,4 @@
-"""Values in a form that every database accepts."""
+"""Tables of the log, and values in a form that every database accepts."""
 
 import math
 
@@ -17,39 +17,12 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-
-def to_database_text(text: str) -> str:
-    r"""Replace characters that databases cannot store: NUL and lone surrogates.
-
-    >>> to_database_text("part\x00.jpg")
-    'part�.jpg'
-    """
-    return text.replace("\x00", "�").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def fold_case(text: str) -> str:
-    """Return the case-folded text, for searching.
-
-    >>> fold_case("Straße.JPG")
-    'strasse.jpg'
-    """
-    return to_database_text(text).casefold()
-
-
-def finite_or_none(value: float | None) -> float | None:
-    """Return a finite value, else None: NaN or infinity would invalidate every mean.
-
-    >>> finite_or_none(float("nan")) is None
-    True
-    """
-    return value if value is not None and math.isfinite(value) else None
-
-
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite increments "INTEGER" keys only
 _HASH = String(64).with_variant(String(64, collation="C"), "postgresql")  # so that a prefix is a range
 
 metadata = MetaData()
 
+# Logs keep the names of their first version: "kinds" has the dimension rows, "tallies" the rollups.
 dimensions_table = Table(
     "kinds",
     metadata,
@@ -148,3 +121,30 @@ settings_table = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+
+def to_database_text(text: str) -> str:
+    r"""Replace characters that databases cannot store: NUL and lone surrogates.
+
+    >>> to_database_text("part\x00.jpg")
+    'part�.jpg'
+    """
+    return text.replace("\x00", "�").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def fold_case(text: str) -> str:
+    """Return the case-folded text, for searching.
+
+    >>> fold_case("Straße.JPG")
+    'strasse.jpg'
+    """
+    return to_database_text(text).casefold()
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """Return a finite value, else None: NaN or infinity would invalidate every mean.
+
+    >>> finite_or_none(float("nan")) is None
+    True
+    """
+    return value if value is not None and math.isfinite(value) else None

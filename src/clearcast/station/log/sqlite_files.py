@@ -1,4 +1,4 @@
-"""Detection of incomplete SQLite logs, whose files were separated or removed; they are refused, not recreated."""
+"""Files of an SQLite log: a log with missing files is refused, and a large journal is truncated."""
 
 import logging
 import os
@@ -12,7 +12,9 @@ from sqlalchemy import URL, Engine, QueuePool, exc
 from clearcast.core.errors import OutputError
 from clearcast.station.retention import is_shard_name
 
+JOURNAL_LIMIT_BYTES: Final = 32 * 1024 * 1024
 _LOCK_TIMEOUT = 10  # seconds
+_CHECKPOINT_TIMEOUT = 1000  # milliseconds to wait for readers, while writers are blocked
 _logger = logging.getLogger(__name__)
 
 
@@ -21,12 +23,12 @@ def journal_paths(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
 
 
-def require_complete_log(url: URL, pictures: Path | None) -> None:
+def require_complete_log(url: URL, image_folder: Path | None) -> None:
     """Refuse an incomplete SQLite log, instead of starting a new one.
 
     Args:
         url: URL of the log; PostgreSQL is not checked.
-        pictures: folder of the station's images; None: unknown.
+        image_folder: folder of the station's images; None: unknown.
 
     Raises:
         OutputError: the file is missing but its journal exists; the journal was removed; or the file has no tables,
@@ -43,9 +45,9 @@ def require_complete_log(url: URL, pictures: Path | None) -> None:
                 "missing. Put it back; if that is impossible, restore a backup made by 'clearcast log backup', or "
                 f"remove {index.name} to continue without them"
             )
-        if pictures and _contains_images(pictures) and not has_sqlite_tables(path):
+        if image_folder and _contains_images(image_folder) and not has_sqlite_tables(path):
             raise OutputError(
-                f"The log {path} has no tables, though images of earlier inspections are in {pictures}: it was "
+                f"The log {path} has no tables, though images of earlier inspections are in {image_folder}: it was "
                 f"emptied, or its journal {journal.name}, which is part of it, was removed. Put {journal.name} back, "
                 f"or restore a backup made by 'clearcast log backup'; to start a new log, move {path.name} away"
             )
@@ -54,7 +56,7 @@ def require_complete_log(url: URL, pictures: Path | None) -> None:
             f"The log {path} is missing, but its journal {journal.name} exists: put {path.name} back beside it, or "
             f"replace both by a backup; to start a new log, move {journal.name} away too"
         )
-    elif pictures and _contains_images(pictures):
+    elif image_folder and _contains_images(image_folder):
         _logger.warning("%s is missing, though images of earlier inspections exist: starting a new log", path)
 
 
@@ -86,10 +88,6 @@ def _contains_images(folder: Path) -> bool:
             return any(is_shard_name(entry.name) for entry in entries)
     except OSError:
         return False
-
-
-JOURNAL_LIMIT_BYTES: Final = 32 * 1024 * 1024
-_PATIENCE = 1000  # milliseconds to wait for readers, while writers are blocked
 
 
 class SqliteJournal:
@@ -135,7 +133,7 @@ class SqliteJournal:
         with suppress(sqlite3.Error, exc.SQLAlchemyError), closing(self._connected.raw_connection()) as connection:
             cursor = connection.cursor()
             (before,) = cursor.execute("PRAGMA busy_timeout").fetchone() or (0,)
-            cursor.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
+            cursor.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_TIMEOUT}")
             try:
                 (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() or (1, 0, 0)
             finally:

@@ -1,10 +1,14 @@
-"""Job runner: inspects an upload, stores its images and returns the entry to log."""
+"""Job runner, which inspects an upload and stores its images, and the thread pool that writes them to the disk."""
 
 import logging
+import threading
 import unicodedata
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache, partial
+from queue import SimpleQueue
+from typing import ParamSpec, TypeVar
 
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels, ImageArray
@@ -13,7 +17,6 @@ from clearcast.inference.sources import SourceItem
 from clearcast.station.image_store import ImageStore, StoreUnavailable
 from clearcast.station.records import InspectionEntry, ShadowResult
 from clearcast.station.service.lazy_bundle import LazyBundle, LoadedBundle
-from clearcast.station.service.log_writer import DaemonExecutor
 from clearcast.station.service.state import ImageUpload
 from clearcast.types import Inspection
 
@@ -21,6 +24,49 @@ _MAX_NAME = 255  # characters
 _logger = logging.getLogger(__name__)
 
 DecodeFunction = Callable[[Channels], ImageArray]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class DaemonExecutor:
+    """Thread pool with daemon threads, so that a disk that hangs does not keep the process from ending.
+
+    (Python waits for the threads of ``ThreadPoolExecutor`` at exit.)
+
+    Args:
+        threads: number of threads.
+        name: name of the threads.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, work: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Run a function on a thread of the pool."""
+        future: Future[_T] = Future()
+
+        def do() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(work(*args, **kwargs))
+                except BaseException as error:  # passed to the caller by the future
+                    future.set_exception(error)
+
+        self._jobs.put(do)
+        return future
+
+    def shutdown(self) -> None:
+        """End the threads after the work submitted so far, without waiting for them."""
+        for _ in self._threads:
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while job := self._jobs.get():
+            job()
+            del job  # release it before waiting for the next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,14 +74,14 @@ class JobRunner:
     """Inspects uploads and stores their images. Thread-safe.
 
     Attributes:
-        shelf: stores the images.
+        image_store: stores the images.
         shadow: the shadow bundle; None if there is none.
-        writer: writes an image to the disk while it is inspected, since a flush takes milliseconds.
+        disk_writer: writes an image to the disk while it is inspected, since a flush takes milliseconds.
     """
 
-    shelf: ImageStore
+    image_store: ImageStore
     shadow: LazyBundle | None
-    writer: DaemonExecutor
+    disk_writer: DaemonExecutor
 
     def run(self, upload: ImageUpload, at: int, bundle: LoadedBundle, *, alone: bool) -> InspectionEntry:
         """Inspect an upload with a bundle and the shadow bundle; its images are stored when this returns.
@@ -49,7 +95,7 @@ class JobRunner:
         Raises:
             StoreUnavailable: the images cannot be stored.
         """
-        stored = self.writer.submit(self.shelf.put, upload.data)
+        stored = self.disk_writer.submit(self.image_store.put, upload.data)
         name = printable_name(upload.name)
         decode = cache(partial(_decode, upload.data, name))
         inspection = _inspect(bundle, name, decode, alone=alone, evidence=bundle.inspector.has_evidence)
@@ -62,7 +108,9 @@ class JobRunner:
     def _store_outputs(self, sha256: str, name: str, inspection: Inspection) -> None:
         """Store the bundle's output images; a failure to encode them never costs the verdict."""
         try:
-            self.shelf.put_outputs(sha256, inspection.model, restored=inspection.restored, evidence=inspection.evidence)
+            self.image_store.put_outputs(
+                sha256, inspection.model, denoised=inspection.restored, evidence=inspection.evidence
+            )
         except StoreUnavailable:
             raise
         except Exception:

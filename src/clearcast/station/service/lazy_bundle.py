@@ -1,4 +1,4 @@
-"""Loading of bundles: a bundle that is loaded as soon as it becomes available."""
+"""Bundles of the inspection service, loaded as soon as they become available."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,12 +105,8 @@ class LazyBundle:
             self.loaded = load_inspectors(self.path, self._threads, self._trust)
         except Exception as error:  # ONNX Runtime's errors have no common base; the bundle may be repaired later
             text = str(error) if isinstance(error, OutputError) else (str(error).splitlines() or [repr(error)])[0]
-            for path in (
-                self.path.resolve(),
-                self.path.absolute(),
-                self.path,
-            ):  # public message: no folders
-                text = text.replace(str(path), path.name)
+            for path in (self.path.resolve(), self.path.absolute(), self.path):
+                text = text.replace(str(path), path.name)  # public message: no folders
             self.fault = text
         else:
             self.fault = ""

@@ -1,12 +1,11 @@
-"""Drift monitor: compares the latest inspections of the log with the bundle's drift reference."""
+"""Monitors of the inspection service: drift from the bundle's reference, and repeated images of frozen cameras."""
 
-import contextlib
 import math
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import replace
 
@@ -17,8 +16,9 @@ from clearcast.station.records import InspectionEntry
 from clearcast.station.service.lazy_bundle import LoadedBundle
 from clearcast.types import ImageStats, Inspection
 
-_WINDOW = 500  # images
-_REFRESH_INTERVAL = 60.0  # seconds
+_WINDOW = 500  # latest inspections to compare with the drift reference
+_REFRESH_INTERVAL = 60.0  # seconds between two computations of drift
+_MAX_STATIONS = 1000  # senders to remember, the most recent ones
 
 
 class DriftMonitor:
@@ -38,7 +38,7 @@ class DriftMonitor:
         if time.monotonic() >= self._refresh_at and bundle.reference and self._lock.acquire(blocking=False):
             try:
                 self._refresh_at = time.monotonic() + _REFRESH_INTERVAL
-                with contextlib.suppress(LogUnavailable):
+                with suppress(LogUnavailable):
                     self._sentences = self._compute(bundle.inspector.name, DriftDetector(bundle.reference))
             finally:
                 self._lock.release()
@@ -73,9 +73,6 @@ def _to_inspection(entry: InspectionEntry) -> Inspection:
     )
 
 
-_MAX_STATIONS = 1000  # senders to remember, the most recent ones
-
-
 class RepeatedImageCounter:
     """Counts identical images in a row per station name. Only the log writer's thread may update it; others may read.
 
@@ -100,18 +97,18 @@ class RepeatedImageCounter:
                 changed[entry.station] = copy(self._by_station.get(entry.station, RepeatDetector()))
             marked.append(_with_repeat_error(entry, changed[entry.station].count(entry.name, entry.pixels)))
         yield marked
-        for station, repeats in changed.items():
+        for station, detector in changed.items():
             before = self._by_station.pop(station, None)
-            self._by_station[station] = repeats
-            self.total += repeats.total - (before.total if before else 0)
+            self._by_station[station] = detector
+            self.total += detector.total - (before.total if before else 0)
         while len(self._by_station) > _MAX_STATIONS:
             self._by_station.popitem(last=False)
 
 
-def _with_repeat_error(entry: InspectionEntry, place: int | None) -> InspectionEntry:
-    if place is None or entry.error:
+def _with_repeat_error(entry: InspectionEntry, count: int | None) -> InspectionEntry:
+    if count is None or entry.error:
         return entry
-    error = f"{entry.name}: {frozen_camera_message(place)}"
+    error = f"{entry.name}: {frozen_camera_message(count)}"
     shadow = entry.shadow and replace(entry.shadow, verdict=None, p_defect=None, error=error)
     return replace(
         entry,

@@ -15,10 +15,9 @@ from clearcast.inference.inspector import available_cores
 from clearcast.station.image_store import ImageStore, StoreUnavailable
 from clearcast.station.log import InspectionLog
 from clearcast.station.records import InspectionRecord
-from clearcast.station.service.jobs import JobRunner
+from clearcast.station.service.jobs import DaemonExecutor, JobRunner
 from clearcast.station.service.lazy_bundle import LazyBundle
 from clearcast.station.service.log_writer import (
-    DaemonExecutor,
     FinishedJob,
     FinishedQueue,
     InspectionJob,
@@ -27,11 +26,11 @@ from clearcast.station.service.log_writer import (
 from clearcast.station.service.monitors import DriftMonitor, RepeatedImageCounter
 from clearcast.station.service.state import HealthProbe, ImageUpload, QueueFull, ServiceStatus, ServiceUnavailable
 
-_PAUSE = 2.0  # seconds between two attempts to reconnect
+_RETRY_INTERVAL = 2.0  # seconds between two attempts to reconnect a back end or to load a bundle
 _SHUTDOWN_TIMEOUT = 30.0  # seconds for the threads to finish accepted jobs; they may hang with a disk
 _MAX_RETRY_AFTER = 60  # seconds
-_logger = logging.getLogger("uvicorn.error")
 _SMOOTHING = 0.9  # weight of the previous value in the moving average of an image's duration
+_logger = logging.getLogger("uvicorn.error")
 
 
 class InspectionService:
@@ -40,11 +39,11 @@ class InspectionService:
     Args:
         bundle: gives the verdicts; loaded in the background as soon as it becomes available.
         log: receives the inspections.
-        shelf: receives the images.
+        image_store: receives the images.
         shadow: a second bundle, whose result is logged too.
         trust: the signature that both bundles must have; None: none.
         threads: number of workers; None: one per CPU core.
-        waiting: number of unanswered images from which further requests are refused.
+        waiting: number of images without a result from which further requests are refused.
     """
 
     def __init__(
@@ -52,17 +51,17 @@ class InspectionService:
         bundle: Path,
         *,
         log: InspectionLog,
-        shelf: ImageStore,
+        image_store: ImageStore,
         shadow: Path | None = None,
         trust: TrustedSigners | None = None,
         threads: int | None = None,
         waiting: int = 64,
     ) -> None:
-        self._log, self._shelf = log, shelf
+        self._log = log
         self._workers_count = threads or available_cores()
         self._queue_limit = waiting
         self._bundle = LazyBundle(bundle, self._workers_count, trust)
-        shelf.denoiser = self._bundle
+        image_store.denoiser = self._bundle
         self._shadow = LazyBundle(shadow, self._workers_count, trust) if shadow else None
         self._drift = DriftMonitor(log)
         self._repeats = RepeatedImageCounter()
@@ -72,13 +71,13 @@ class InspectionService:
         self._waiting = 0
         self._mean_seconds = 0.1  # moving average of an image's duration
         self._probes = {
-            "log": HealthProbe("the log", lambda: log.check_writable(), _PAUSE),
-            "shelf": HealthProbe("the image store", lambda: shelf.check_writable(), _PAUSE),
+            "log": HealthProbe("the log", lambda: log.check_writable(), _RETRY_INTERVAL),
+            "image store": HealthProbe("the image store", lambda: image_store.check_writable(), _RETRY_INTERVAL),
         }
         self._queue: SimpleQueue[InspectionJob | None] = SimpleQueue()
         self._finished: FinishedQueue = SimpleQueue()
         self._disk_writer = DaemonExecutor(self._workers_count, "disk")
-        self._runner = JobRunner(shelf=shelf, shadow=self._shadow, writer=self._disk_writer)
+        self._runner = JobRunner(image_store=image_store, shadow=self._shadow, disk_writer=self._disk_writer)
         self._workers: list[threading.Thread] = []
         self._log_writers: list[threading.Thread] = []
         self._connectors: list[threading.Thread] = []
@@ -103,9 +102,9 @@ class InspectionService:
         at = time.time_ns() // 1_000_000
         jobs = [InspectionJob(upload=upload, at=at) for upload in uploads]
         self._accept(jobs)
-        answers = await asyncio.gather(*(asyncio.wrap_future(job.answer) for job in jobs), return_exceptions=True)
-        records = [answer for answer in answers if not isinstance(answer, BaseException)]
-        for fault in answers:
+        results = await asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs), return_exceptions=True)
+        records = [result for result in results if not isinstance(result, BaseException)]
+        for fault in results:
             if isinstance(fault, ServiceUnavailable):
                 raise ServiceUnavailable(str(fault), records)
             if isinstance(fault, BaseException):
@@ -146,8 +145,8 @@ class InspectionService:
                 raise QueueFull(self._waiting, min(max(wait, 1), _MAX_RETRY_AFTER))
             self._waiting += len(jobs)
             for job in jobs:
-                job.answer.set_running_or_notify_cancel()  # from here on it cannot be cancelled: it will be logged
-                job.answer.add_done_callback(self._decrement_waiting)
+                job.future.set_running_or_notify_cancel()  # from here on it cannot be cancelled: it will be logged
+                job.future.add_done_callback(self._decrement_waiting)
                 self._queue.put(job)
 
     def _decrement_waiting(self, _: Future[InspectionRecord]) -> None:
@@ -167,9 +166,9 @@ class InspectionService:
             try:
                 entry = self._runner.run(job.upload, job.at, self._bundle.loaded, alone=self._waiting == 1)
             except StoreUnavailable as error:
-                job.answer.set_exception(ServiceUnavailable(self._probes["shelf"].report_failure(error)))
-            except Exception as error:  # a bug: report it to the caller and go on with the next job
-                job.answer.set_exception(error)
+                job.future.set_exception(ServiceUnavailable(self._probes["image store"].report_failure(error)))
+            except Exception as error:  # a bug: report it to the caller and continue with the next job
+                job.future.set_exception(error)
             else:
                 self._finished.put(FinishedJob(job=job, entry=entry))
             self._mean_seconds = _SMOOTHING * self._mean_seconds + (1 - _SMOOTHING) * (time.perf_counter() - started)
@@ -189,7 +188,7 @@ class InspectionService:
             self._bundle.try_to_load()
             if self._shadow:
                 self._shadow.try_to_load()
-            self._stopping.wait(_PAUSE)
+            self._stopping.wait(_RETRY_INTERVAL)
 
     def _close(self) -> None:
         with self._lock:
@@ -202,8 +201,8 @@ class InspectionService:
         end = time.monotonic() + _SHUTDOWN_TIMEOUT
         _join(self._workers, end)
         self._finished.put(None)
-        _join(self._log_writers, max(end, time.monotonic() + _PAUSE))
-        _join(self._connectors, time.monotonic() + _PAUSE)
+        _join(self._log_writers, max(end, time.monotonic() + _RETRY_INTERVAL))
+        _join(self._connectors, time.monotonic() + _RETRY_INTERVAL)
         self._disk_writer.shutdown()
 
 

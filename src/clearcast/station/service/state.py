@@ -1,4 +1,4 @@
-"""Request, status and error types of the inspection service."""
+"""Uploads, status, errors and health probes of the inspection service."""
 
 import logging
 import threading
@@ -12,6 +12,9 @@ from clearcast.station.log import LogUnavailable
 from clearcast.station.records import InspectionRecord
 
 LOG_UNAVAILABLE_MESSAGE = "the log cannot be reached or written at the moment; the station's own output has the reason"
+_INTERVAL = 15.0  # seconds between two probes while the back end works
+_TIMEOUT = 5.0  # seconds after which a running probe counts as a fault
+_logger = logging.getLogger("uvicorn.error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +84,6 @@ class ServiceUnavailable(ClearcastError):  # noqa: N818 - as above
 def public_message(error: ClearcastError) -> str:
     """Return an error's public message, without paths, addresses and users of the log's database."""
     return LOG_UNAVAILABLE_MESSAGE if isinstance(error, LogUnavailable) else str(error)
-
-
-_INTERVAL = 15.0  # seconds between two probes while the back end works
-_TIMEOUT = 5.0  # seconds after which a running probe counts as a fault
-_logger = logging.getLogger("uvicorn.error")
 
 
 class HealthProbe:

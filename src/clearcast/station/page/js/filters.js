@@ -1,7 +1,7 @@
 /** Filters of the history: form controls, page address and the API's query parameters. */
 
 import { button, el, icon, newId } from "./dom.js";
-import { NOISE_LABELS, PERIODS, periodStart, VERDICT_LABELS } from "./format.js";
+import { noiseLabels, PERIODS, periodStart, VERDICT_LABELS } from "./format.js";
 
 const SHARED_NAMES = ["verdict", "noise_type", "model", "station", "disagreement", "feedback", "shadow_differs", "q"]; // the same in the page's address and the API
 const SEARCH_DELAY = 300; // milliseconds after the last keystroke
@@ -13,8 +13,8 @@ export function filterParams(query) {
   return [...pairs, ...["since", "until"].map((name) => [name, query.get(name) ? new Date(query.get(name)).toISOString() : ""])];
 }
 
-/** Create the filter form with the values of `query`; `changed` gets the new query. */
-export function filterForm(query, { models, stations }, hasShadow, changed) {
+/** Create the filter form with the values of `query`, from the choices in the log and the status of the station (null: unknown); `changed` gets the new query. */
+export function filterForm(query, { models, stations }, status, changed) {
   const form = el("form", { class: "filters", role: "search", "aria-label": "Filters", onsubmit: (event) => event.preventDefault() });
   const between = betweenFields(query);
   let typing = 0;
@@ -34,13 +34,13 @@ export function filterForm(query, { models, stations }, hasShadow, changed) {
     selectField("period", "Time", periods, query.get("period") ?? "any"),
     between,
     checkboxGroup("verdict", "Verdict", VERDICT_LABELS, query),
-    checkboxGroup("noise_type", "Noise", NOISE_LABELS, query),
+    checkboxGroup("noise_type", "Noise", noiseLabels(status?.noise_types), query),
     selectField("disagreement", "Disagreement", { "": "All", open: "Open", settled: "Settled", none: "None" }, query.get("disagreement")),
     selectField("feedback", "Feedback", { "": "All", true: "With feedback", false: "Without" }, query.get("feedback")),
     ...[
       stations.length > 1 && selectField("station", "Station", nameOptions(stations), query.get("station")),
       models.length > 1 && selectField("model", "Model", nameOptions(models), query.get("model")),
-      hasShadow && checkboxGroup("shadow_differs", "Trial model", { true: "Differs" }, query),
+      status?.shadow && checkboxGroup("shadow_differs", "Trial model", { true: "Differs" }, query),
     ].filter(Boolean),
     el("div", { class: "field" }, button({ class: "plain", onclick: () => (clearForm(form), apply()) }, "Clear filters")),
   );

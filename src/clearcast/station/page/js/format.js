@@ -1,7 +1,7 @@
 /** Labels and formatting of verdicts, noise types, numbers, times and periods. */
 
 export const VERDICT_LABELS = { ok: "OK", defect: "DEFECT", retake: "RETAKE", none: "No verdict" };
-export const NOISE_LABELS = {
+const NOISE_LABELS = {
   gaussian: "Gaussian noise",
   salt_and_pepper: "Salt-and-pepper noise",
   periodic: "Periodic noise",
@@ -57,11 +57,16 @@ export function explainVerdict(inspection) {
   return `Probability of a defect ${chance}, ${p > threshold ? "above" : "not above"} the threshold of ${bar}.`;
 }
 
+/** Return the labels of the station's noise types, by name; a type without a label is shown by its name. */
+export function noiseLabels(types = Object.keys(NOISE_LABELS)) {
+  return Object.fromEntries(types.map((type) => [type, NOISE_LABELS[type] ?? type.replaceAll("_", " ")]));
+}
+
 /** Describe the noise type and its level; "" if unknown. */
 export function describeNoise(inspection) {
   if (!inspection.noise_type) return "";
   const level = inspection.noise_level ? `, ${inspection.noise_level}` : "";
-  return `${NOISE_LABELS[inspection.noise_type] ?? inspection.noise_type}${level}`;
+  return `${noiseLabels([inspection.noise_type])[inspection.noise_type]}${level}`;
 }
 
 /** Format a rate with its 95% interval, if it has one; a dash if the rate is undefined. */

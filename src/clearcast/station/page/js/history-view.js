@@ -28,7 +28,7 @@ export function historyView({ query }, signal) {
   };
   const wide = matchMedia("(min-width: 60rem)").matches || [...query].length > 0;
   const filters = asyncRegion(async () => {
-    const form = filterForm(query, await requestJson("v1/choices", { signal }), station.status?.shadow, changed);
+    const form = filterForm(query, await requestJson("v1/choices", { signal }), station.status, changed);
     return el("details", { class: "filter-box", open: wide }, el("summary", {}, "Search and filters"), form);
   }, signal);
   showResults(query);

@@ -3,7 +3,8 @@
 import { queryString, requestJson } from "./api.js";
 import { asyncRegion } from "./async-region.js";
 import { el, svg } from "./dom.js";
-import { formatTime, NOISE_LABELS, pluralise } from "./format.js";
+import { formatTime, noiseLabels, pluralise } from "./format.js";
+import { station } from "./station-status.js";
 
 const SPANS = 36;
 const MIN_RANGES = { rate: 10, brightness: 40, sharpness: 0.5 }; // of the axes, so that small changes look small: percent, grey levels, share of the largest
@@ -25,7 +26,7 @@ function charts(spans) {
   const line = (title, values, more) => figure(title, values.some((value) => value !== null) && lineChart({ starts, values, label: `${title} over time. ${range(values)}`, ...more }));
   return [
     line("Defect rate", rates, { unit: "%", minRange: MIN_RANGES.rate, tooltip: tooltip((span) => `${span.verdicts.defect} of ${withVerdict(span)} defect`) }),
-    figure("Noise", shareChart({ starts, counts: spans.map((span) => span.noise_types), kinds: Object.keys(NOISE_LABELS), label: "Shares of noise types over time", tooltip: tooltip(noiseCounts) }), legend()),
+    figure("Noise", shareChart({ starts, counts: spans.map((span) => span.noise_types), kinds: Object.keys(noiseLabels(station.status?.noise_types)), label: "Shares of noise types over time", tooltip: tooltip(noiseCounts) }), legend()),
     line("Brightness", spans.map((span) => span.brightness), { minRange: MIN_RANGES.brightness, tooltip: tooltip((span) => rounded(span.brightness)) }),
     line("Sharpness", sharpness, { minRange: MIN_RANGES.sharpness * Math.max(1, ...sharpness), tooltip: tooltip((span) => rounded(span.sharpness)) }),
   ];
@@ -36,7 +37,7 @@ function withVerdict({ verdicts }) {
 }
 
 function noiseCounts({ noise_types: types }) {
-  return Object.entries(NOISE_LABELS).filter(([kind]) => types[kind]).map(([kind, words]) => `${words} ${types[kind]}`).join(", ") || "none";
+  return Object.entries(noiseLabels(station.status?.noise_types)).filter(([kind]) => types[kind]).map(([kind, words]) => `${words} ${types[kind]}`).join(", ") || "none";
 }
 
 function rounded(value) {
@@ -53,7 +54,7 @@ function figure(title, chart, more) {
 }
 
 function legend() {
-  return el("ul", { class: "legend" }, ...Object.entries(NOISE_LABELS).map(([kind, words]) => el("li", {}, el("span", { class: `swatch ${kind}` }), kind === "none" ? "None" : words.replace(" noise", ""))));
+  return el("ul", { class: "legend" }, ...Object.entries(noiseLabels(station.status?.noise_types)).map(([kind, words]) => el("li", {}, el("span", { class: `swatch ${kind}` }), kind === "none" ? "None" : words.replace(" noise", ""))));
 }
 
 /** The data of the charts as a table, for screen readers and exact numbers. */

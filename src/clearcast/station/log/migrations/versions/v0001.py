@@ -13,11 +13,11 @@ _HASH = sa.String(64).with_variant(sa.String(64, collation="C"), "postgresql")
 
 
 def upgrade() -> None:
-    """Make the tables."""
-    _make_kinds()
-    _make_inspections()
-    _make_feedback()
-    _make_tallies()
+    """Create the tables."""
+    _create_kinds()
+    _create_inspections()
+    _create_feedback()
+    _create_tallies()
     op.create_table("settings", sa.Column("name", sa.Text, primary_key=True), _text("value"))
 
 
@@ -25,19 +25,19 @@ def _text(name: str) -> sa.Column[str]:
     return sa.Column(name, sa.Text, nullable=False)
 
 
-def _make_kinds() -> None:
-    said = ("verdict", "noise_type", "model", "station", "disagreement")
+def _create_kinds() -> None:
+    texts = ("verdict", "noise_type", "model", "station", "disagreement")
     flags = ("shadow_differs", "has_feedback", "has_brightness", "has_sharpness", "has_p_defect")
     op.create_table(
         "kinds",
         sa.Column("id", _NUMBER, primary_key=True),
-        *(_text(name) for name in said),
+        *(_text(name) for name in texts),
         *(sa.Column(name, sa.Boolean, nullable=False) for name in flags),
         sa.UniqueConstraint("model", "station", "verdict", "noise_type", "disagreement", *flags, name="kinds_once"),
     )
 
 
-def _make_inspections() -> None:
+def _create_inspections() -> None:
     op.create_table(
         "inspections",
         sa.Column("id", _NUMBER, primary_key=True),
@@ -66,7 +66,7 @@ def _make_inspections() -> None:
     op.create_index("inspections_by_hash", "inspections", ["sha256"])
 
 
-def _make_feedback() -> None:
+def _create_feedback() -> None:
     op.create_table(
         "feedback",
         sa.Column("id", _NUMBER, primary_key=True),
@@ -79,7 +79,7 @@ def _make_feedback() -> None:
     op.create_index("feedback_by_inspection", "feedback", ["inspection_id", "id"])
 
 
-def _make_tallies() -> None:
+def _create_tallies() -> None:
     op.create_table(
         "tallies",
         *(sa.Column(name, sa.BigInteger, primary_key=True, autoincrement=False) for name in ("width", "start")),
