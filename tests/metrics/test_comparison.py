@@ -198,7 +198,7 @@ def test_without_verdicts_of_both_only_the_rest_is_compared() -> None:
 
     assert {each.aspect for each in measure_differences(table, 1)} == {
         ComparisonAspect.NOISE_TYPES,
-        ComparisonAspect.RESTORING,
+        ComparisonAspect.DENOISED_IMAGES,
     }
     assert list_changed_verdicts(table).empty
     assert describe_differences(measure_differences(table, 1), list_changed_verdicts(table))[0].startswith(

@@ -14,6 +14,37 @@ from clearcast.report.run_reader import RunResults, classification_stages, displ
 from clearcast.report.study_tables import INTERVAL_HEADING, TextTable, select_main_comparison
 from clearcast.report.summary import comparison_name, to_points
 
+_SPLITS = {
+    "grouped": "by whole parts",
+    "random": "at random",
+    "column": "a column of the sheet",
+    "file": "a saved split",
+}
+_SOURCES = {
+    "found": "found by comparing the images",
+    "file": "given in a file",
+    "column": "a column of the sheet",
+    "split": "listed in the saved split",
+}
+_UNFOLDED = ("noisy", "denoised")  # the images that a line has; the panels of the other stages are collapsed
+_CALIBRATION_INTRO = (
+    "If calibrated, images with a probability of 0.8 are defects eight times in ten. A temperature divides the "
+    "network's logits; it is fitted on validation images and measured on test images. A dot's area is its share of the "
+    "images."
+)
+_OPERATING_INTRO = (
+    "A lower threshold lets fewer defects escape and calls more ok parts defect. Bands are 95% intervals; in the right "
+    "chart, those of the escape rate."
+)
+_RETAKE_INTRO = (
+    "Giving a verdict only on the images of highest confidence, and retaking the others, lowers the share of wrong "
+    "verdicts. The curve shows this share from all images (right) to few (left)."
+)
+_ROBUSTNESS_INTRO = (
+    "Noise of rising level was added to the reference images of the test set, which were then classified at the "
+    "threshold 0.5. Bands are 95% intervals."
+)
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -34,20 +65,6 @@ class AnalysisSection:
     intro: str
     panels: tuple[Panel, ...]
     folded: tuple[Panel, ...] = ()
-
-
-_SPLITS = {
-    "grouped": "by whole parts",
-    "random": "at random",
-    "column": "a column of the sheet",
-    "file": "a saved split",
-}
-_SOURCES = {
-    "found": "found by comparing the images",
-    "file": "given in a file",
-    "column": "a column of the sheet",
-    "split": "listed in the saved split",
-}
 
 
 def make_parts_section(run: RunResults) -> list[AnalysisSection]:
@@ -100,26 +117,6 @@ def _comparison_panel(evidence: Evidence) -> Panel:
     return Panel(
         "Stages compared on the same images", others, (TextTable("Accuracy, image by image", columns, rows),), ()
     )
-
-
-_UNFOLDED = ("noisy", "denoised")  # the images that a line has; the panels of the other stages are collapsed
-_CALIBRATION_INTRO = (
-    "If calibrated, images with a probability of 0.8 are defects eight times in ten. A temperature divides the "
-    "network's logits; it is fitted on validation images and measured on test images. A dot's area is its share of the "
-    "images."
-)
-_OPERATING_INTRO = (
-    "A lower threshold lets fewer defects escape and calls more ok parts defect. Bands are 95% intervals; in the right "
-    "chart, those of the escape rate."
-)
-_RETAKE_INTRO = (
-    "Giving a verdict only on the images of highest confidence, and retaking the others, lowers the share of wrong "
-    "verdicts. The curve shows this share from all images (right) to few (left)."
-)
-_ROBUSTNESS_INTRO = (
-    "Noise of rising level was added to the reference images of the test set, which were then classified at the "
-    "threshold 0.5. Bands are 95% intervals."
-)
 
 
 def make_analysis_sections(run: RunResults) -> list[AnalysisSection]:

@@ -9,6 +9,11 @@ from clearcast.metrics.results import RunInfo, StudyMetrics, WarningKind, parse_
 from clearcast.report.formatting import format_decimal
 from clearcast.report.run_reader import RunResults, classification_stages, denoising_stage
 
+FEW_PARTS_OF_A_LABEL = 15
+FEW_PARTS = 50  # parts; with fewer the intervals are wide, and still somewhat too narrow
+_GRAVE_KINDS = {WarningKind.WRONG_REFERENCE}
+MAX_CALIBRATION_ERROR = 0.05  # expected calibration error from which there is a caveat
+
 
 class LeakLevel(Enum):
     """Share of the test images that show a part of the training set."""
@@ -78,12 +83,6 @@ def _chooses_epoch(run: RunInfo, table: str) -> bool:
 def _heldout_rows(run: RunInfo) -> str:
     """Subset that was measured after each epoch: validation, or test if there are no validation rows."""
     return "validation" if "validation" in run["counts"] else "test"
-
-
-FEW_PARTS_OF_A_LABEL = 15
-FEW_PARTS = 50  # parts; with fewer the intervals are wide, and still somewhat too narrow
-_GRAVE_KINDS = {WarningKind.WRONG_REFERENCE}
-MAX_CALIBRATION_ERROR = 0.05  # expected calibration error from which there is a caveat
 
 
 @dataclass(frozen=True)

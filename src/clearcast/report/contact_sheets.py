@@ -23,6 +23,12 @@ from clearcast.report.formatting import DASH, format_decimal, format_value_with_
 from clearcast.report.terminal_tables import add_quality_rows
 
 _IMAGE_MEASURES = {"psnr": QUALITY_MEASURES["psnr"], "ssim": QUALITY_MEASURES["ssim"]}
+SAMPLES_FIGURE = "samples.png"
+_VERDICTS = {
+    Stage.REFERENCE: "verdict on noise-free images",
+    Stage.NOISY: "verdict on noisy images",
+    Stage.DENOISED: "verdict on denoised images",
+}
 
 
 def make_benchmark_tables(result: BenchmarkResult) -> list[Table]:
@@ -93,14 +99,6 @@ def _draw_image(axes: Axes, path: Path, title: str) -> None:
     axes.set_title(title, fontsize=9)
     if path.exists():
         axes.imshow(imaging.load_image(path, Channels.GREY), cmap="gray", vmin=0, vmax=255)
-
-
-SAMPLES_FIGURE = "samples.png"
-_VERDICTS = {
-    Stage.REFERENCE: "verdict on noise-free images",
-    Stage.NOISY: "verdict on noisy images",
-    Stage.DENOISED: "verdict on denoised images",
-}
 
 
 def bundle_metrics_table(manifest: Manifest) -> Table:

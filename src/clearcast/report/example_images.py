@@ -21,6 +21,11 @@ PredictionRecord = Mapping[Hashable, Any]  # one line of predictions.csv
 
 _CAPTIONS = {"noisy": "Noisy", "denoised": "Denoised", "reference": "Reference"}
 _JPEG_QUALITY = 85
+# For each noise type. The numbers keep the page small enough to send by mail.
+GALLERY_SPREAD, GALLERY_WORST, GALLERY_BEST = 8, 8, 4
+_GALLERY_SIDE = 256
+MAX_WRONG_VERDICTS = 24  # of each kind; the others are in predictions.csv
+_MISTAKE_SIDE = 144
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,6 @@ def _thumbnail(caption: str, loaded: ImageArray | str, size: tuple[int, int]) ->
         return Thumbnail(caption, "", loaded)
     data = imaging.encode_image(imaging.resize_image(loaded, *size), ".jpg", jpeg_quality=_JPEG_QUALITY)
     return Thumbnail(caption, "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii"), "")
-
-
-# For each noise type. The numbers keep the page small enough to send by mail.
-GALLERY_SPREAD, GALLERY_WORST, GALLERY_BEST = 8, 8, 4
-_GALLERY_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -125,10 +125,6 @@ def _sample(run: RunResults, record: PredictionRecord, views: dict[str, int]) ->
         views=views,
         images=make_triptych(run, record, _GALLERY_SIDE),
     )
-
-
-MAX_WRONG_VERDICTS = 24  # of each kind; the others are in predictions.csv
-_MISTAKE_SIDE = 144
 
 
 @dataclass(frozen=True)

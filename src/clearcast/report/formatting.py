@@ -10,6 +10,8 @@ from clearcast.core.evidence_schema import ValueWithCI
 from clearcast.metrics.bootstrap import wilson_interval
 from clearcast.metrics.results import MeanAndStd
 
+DASH = "–"
+
 
 def render_template(template: str, **context: object) -> Markup:
     """Render one of the templates of this package."""
@@ -21,9 +23,6 @@ def render_template(template: str, **context: object) -> Markup:
         lstrip_blocks=True,
     )
     return Markup(environment.get_template(template).render(context))
-
-
-DASH = "–"
 
 
 def format_decimal(value: float | None, digits: int = 4, *, sign: bool = False) -> str:

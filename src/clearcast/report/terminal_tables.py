@@ -17,6 +17,18 @@ from clearcast.report.formatting import DASH, format_decimal, format_value_with_
 from clearcast.types import Label
 
 MAX_CHANGED_VERDICTS = 20  # changed verdicts in the terminal
+_STAGES = {
+    Stage.REFERENCE: "verdict, noise-free",
+    Stage.DENOISED: "verdict, noisy",
+    Stage.NOISE_TYPE: "noise type",
+}
+_ROWS = {  # field of Outcome -> name
+    "escapes": DECISION_MEASURES["escape"].name,
+    "overkills": DECISION_MEASURES["overkill"].name,
+    "retaken": DECISION_MEASURES["retake"].name,
+    "wrong": DECISION_MEASURES["risk"].name,
+}
+_CAPTION = "escapes: defects called ok; overkills: ok images called defect; wrong verdicts: of those given"
 
 
 def make_difference_table(found: list[BundleDifference]) -> Table:
@@ -44,13 +56,6 @@ def make_changed_verdicts_table(changes: pd.DataFrame) -> Table:
         table.caption = f"... and {len(changes) - MAX_CHANGED_VERDICTS} more; --out DIR writes all of them"
         table.caption_justify = "left"
     return table
-
-
-_STAGES = {
-    Stage.REFERENCE: "verdict, noise-free",
-    Stage.DENOISED: "verdict, noisy",
-    Stage.NOISE_TYPE: "noise type",
-}
 
 
 def make_evaluation_tables(table: pd.DataFrame, evidence: Evidence) -> list[Table]:
@@ -102,15 +107,6 @@ def _confusion_table(title: str, true: "pd.Series[str]", predicted: "pd.Series[s
         if (true == name).any():
             table.add_row(name, *(str(int(((true == name) & (predicted == each)).sum())) for each in names))
     return table
-
-
-_ROWS = {  # field of Outcome -> name
-    "escapes": DECISION_MEASURES["escape"].name,
-    "overkills": DECISION_MEASURES["overkill"].name,
-    "retaken": DECISION_MEASURES["retake"].name,
-    "wrong": DECISION_MEASURES["risk"].name,
-}
-_CAPTION = "escapes: defects called ok; overkills: ok images called defect; wrong verdicts: of those given"
 
 
 def make_tuning_table(tuned: TuningResult) -> Table:

@@ -31,6 +31,9 @@ _LEAST_AMPLITUDE = 5.0  # grey levels: weaker waves are kept
 _MOST = 24  # waves a round
 _ROUNDS = 2  # strong waves hide weak ones
 _NEIGHBOURS = 5  # a peak is the largest in a square of so many frequencies a side
+BM3D_NAME = "bm3d"
+_PASSES = 3
+_LEAST_SIGMA = 0.002  # standard deviation; half a grey level is rounding, and BM3D would divide by it
 
 
 class SpectralPeak(NamedTuple):
@@ -136,11 +139,6 @@ def _low_pass(image: GreyArray) -> GreyArray:
     for _ in range(3):
         image = cv2.blur(image, (sides[1], sides[0]), borderType=cv2.BORDER_REFLECT)
     return image
-
-
-BM3D_NAME = "bm3d"
-_PASSES = 3
-_LEAST_SIGMA = 0.002  # standard deviation; half a grey level is rounding, and BM3D would divide by it
 
 
 def median_filter(picture: ImageArray) -> ImageArray:

@@ -20,7 +20,7 @@ from clearcast.core.files import replace_file
 from clearcast.core.numbers import log_odds, require_finite
 from clearcast.evaluation.benchmark.entrants import BenchmarkClassifier, BenchmarkDenoiser
 from clearcast.metrics.bootstrap import BoolArray, ClusterBootstrap
-from clearcast.metrics.evidence.figures import estimate_classification, estimate_mean
+from clearcast.metrics.evidence.estimates import estimate_classification, estimate_mean
 from clearcast.metrics.image_quality import measure_image_quality
 from clearcast.noise.registry import NoiseType
 from clearcast.types import Label
@@ -29,6 +29,13 @@ ALL_TYPES_KEY = "all"
 BEST_BY_TYPE = "best by type"
 BENCHMARK_COLUMNS = ("contender", "measure", "noise_type", "value", "low", "high", "images", "parts", "ms")
 CLASSIFICATION_METRICS = ("roc_area", "accuracy", "sensitivity", "specificity")
+DENOISER_COLUMNS = ("psnr", "ssim", "ms")
+CLASSIFIER_COLUMNS = ("p_defect", "ms")
+_KEYS = ("row", "version")
+_SMALLEST = 11  # pixels a side: the window of SSIM
+_DIGITS = 6  # in the table and in memory, so that a resumed benchmark gives the same results
+MeasuredT = TypeVar("MeasuredT")
+RowMetrics = dict[str, float]
 
 
 def choose_best_by_type(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -101,15 +108,6 @@ def _by_noise_type(table: pd.DataFrame) -> Iterator[tuple[str, BoolArray]]:
         rows = (table["noise_type"] == kind.value).to_numpy(bool)
         if rows.any():
             yield kind.value, rows
-
-
-DENOISER_COLUMNS = ("psnr", "ssim", "ms")
-CLASSIFIER_COLUMNS = ("p_defect", "ms")
-_KEYS = ("row", "version")
-_SMALLEST = 11  # pixels a side: the window of SSIM
-_DIGITS = 6  # in the table and in memory, so that a resumed benchmark gives the same results
-MeasuredT = TypeVar("MeasuredT")
-RowMetrics = dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -54,6 +54,17 @@ apply_style = mpl.rc_context(
         "legend.edgecolor": "none",
     }
 )
+# The names of all charts that any run can have. Other files in the folder of figures are not ours.
+_STAGE_CHARTS = ("confusion", "roc", "learning", "calibration", "operating", "retake")
+CHART_NAMES = frozenset(
+    {
+        "accuracy",
+        "denoising-gain",
+        "differences",
+        *(f"{stage}-{figure}" for stage in Stage for figure in _STAGE_CHARTS),
+        *(f"robustness-{noise}" for noise in NoiseType),
+    }
+)
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Axes]:
@@ -94,19 +105,6 @@ def save_png_and_svg(figure: Figure, path: Path) -> Markup:
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, variable)
     return Markup(svg.replace("xlink:href", "href"))
-
-
-# The names of all charts that any run can have. Other files in the folder of figures are not ours.
-_STAGE_CHARTS = ("confusion", "roc", "learning", "calibration", "operating", "retake")
-CHART_NAMES = frozenset(
-    {
-        "accuracy",
-        "denoising-gain",
-        "differences",
-        *(f"{stage}-{figure}" for stage in Stage for figure in _STAGE_CHARTS),
-        *(f"robustness-{noise}" for noise in NoiseType),
-    }
-)
 
 
 @dataclass(frozen=True)
