@@ -152,7 +152,7 @@ def test_interrupted_benchmark_can_be_resumed(study: StudyRequest) -> None:
         file.write("7,,3")  # cut off in the middle
     again = Counting()
     result = run(replace(study, resume=True), [BenchmarkDenoiser(name="slow", denoise=again)])
-    tested = result.about["measured_images"]
+    tested = result.metadata["measured_images"]
     assert again.count == tested - 3 + 1
     assert figure(result, "slow", "psnr") == figure(result, "noisy", "psnr")
     other = Counting()
@@ -163,9 +163,9 @@ def test_interrupted_benchmark_can_be_resumed(study: StudyRequest) -> None:
 def test_limited_rows_are_spread_over_noise_types_and_parts(study: StudyRequest) -> None:
     whole = run(study)
     part = run(replace(study, out=study.out.with_name("few")), limit=4)
-    assert part.about["measured_images"] == 4
+    assert part.metadata["measured_images"] == 4
     assert set(part.figures.noise_type) == set(whole.figures.noise_type)
-    assert part.about["measured_parts"] > 1
+    assert part.metadata["measured_parts"] > 1
 
 
 def test_bad_image_is_left_out_and_named(study: StudyRequest, noisy_folder: Path, tmp_path: Path) -> None:
@@ -177,8 +177,8 @@ def test_bad_image_is_left_out_and_named(study: StudyRequest, noisy_folder: Path
     small = imaging.resize_image(imaging.load_image(sheet.resolve(other.noisy), Channels.RGB), 40, 40)
     imaging.save_image(sheet.resolve(other.noisy), small)
     result = run(replace(study, sheet=sheet))
-    assert any(f"row {bad.number}" in line for line in result.about["left_out"])
-    everywhere = str(result.about["left_out"]) + str(result.about["left_out_while_measuring"])
+    assert any(f"row {bad.number}" in line for line in result.metadata["left_out"])
+    everywhere = str(result.metadata["left_out"]) + str(result.metadata["left_out_while_measuring"])
     assert f"row {other.number}" in everywhere
     assert not {bad.number, other.number} & set(pd.read_csv(study.out / "rows" / "noisy.csv").row)
 
@@ -232,7 +232,7 @@ def test_entrant_trained_on_another_sheet_gets_a_warning(study: StudyRequest, tm
     about = {"format": 1, "started": "", "question": {"recipe": "clear", "sheet_sha256": "0"}}
     (other / "run.json").write_text(json.dumps(about))
     result = run_benchmark(BenchmarkRequest(study=study, denoisers=[], trained_in=[other], limit=3))
-    assert any("trained on another sheet" in warning["text"] for warning in result.about["warnings"])
+    assert any("trained on another sheet" in warning["text"] for warning in result.metadata["warnings"])
 
 
 def test_learned_baselines_are_trained_once(study: StudyRequest) -> None:

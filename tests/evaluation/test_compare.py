@@ -228,7 +228,7 @@ def test_torch_is_not_needed(first: Path, second: Path, data: Path) -> None:
     words = ["clearcast", "compare", str(first), str(second), str(data / "Labels.xlsx"), "--label-column", "Label"]
     code = (
         f"import sys; sys.argv = {words!r}\n"
-        "from clearcast.cli import command_line; command_line(['compare'])(standalone_mode=False)\n"
+        "from clearcast.cli import build_application; build_application(['compare'])(standalone_mode=False)\n"
         "assert not {'torch', 'lightning'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

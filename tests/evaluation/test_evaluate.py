@@ -93,7 +93,7 @@ def test_figures_are_those_of_the_rows_with_intervals_over_parts(evaluated: Eval
     assert accuracy["value"] == pytest.approx(right)
     assert evidence["parts"] == table["part"].nunique() == math.ceil(len(table) / 2)
     assert evidence["restoration"]["denoised"]["all"]["psnr"]["value"] == pytest.approx(table["psnr_denoised"].mean())
-    assert not evaluated.learned
+    assert not evaluated.used_rows
 
 
 def test_the_tables_show_every_measure_and_each_image_once(evaluated: EvaluationResult) -> None:
@@ -148,7 +148,7 @@ def test_on_the_sheet_it_was_trained_on_only_test_rows_are_measured(
     found = evaluate_bundle(_request(bundle, noisy_folder, None))
 
     tested = [place for place, subset in enumerate(subsets) if subset == "test"]
-    assert found.learned == len(sheet.rows) - len(tested)
+    assert found.used_rows == len(sheet.rows) - len(tested)
     assert list(found.table["row"]) == [sheet.rows[place].number for place in tested]
     assert list(found.table["part"]) == [f"p{place // 4}" for place in tested]
 
@@ -180,7 +180,7 @@ def test_torch_is_not_needed(bundle: Path, noisy_folder: Path, groups: Path) -> 
     code = (
         f"import sys; sys.argv = ['clearcast', 'evaluate', {str(bundle)!r}, {str(noisy_folder / 'Labels.xlsx')!r}, "
         f"'--groups', {str(groups)!r}]\n"
-        "from clearcast.cli import command_line; command_line(['evaluate'])(standalone_mode=False)\n"
+        "from clearcast.cli import build_application; build_application(['evaluate'])(standalone_mode=False)\n"
         "assert not {'torch', 'lightning'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

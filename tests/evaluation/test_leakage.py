@@ -77,7 +77,7 @@ def test_an_edited_sheet_is_recognised_by_its_images(noisy_folder: Path, tmp_pat
 
     tested = [name for name, used in zip(table["Noisy Image"], subsets(len(table)), strict=True) if used == "test"]
     assert [row.noisy for row in rest.rows] == tested[::-1]
-    assert rest.learned == (len(table) - len(tested),)
+    assert rest.used == (len(table) - len(tested),)
     assert set(rest.parts) <= {f"p{number}" for number in range(len(table))}  # as the bundle lists them
 
 
@@ -105,7 +105,7 @@ def test_other_images_of_the_same_names_are_not_mistaken(noisy_folder: Path, tmp
     rest = found([bundle], tmp_path / "other" / "Labels.xlsx")
 
     assert len(rest.rows) == len(table)
-    assert rest.learned == (0,)
+    assert rest.used == (0,)
     assert list(rest.parts) == list(table["Group"])
 
 
@@ -157,7 +157,7 @@ def test_training_rows_of_either_bundle_are_left_out(noisy_folder: Path, tmp_pat
     with pytest.raises(SheetError, match="bundle0 and bundle1 were trained on all of its rows"):
         found(bundles, noisy_folder / "Labels.xlsx")
     same = found([bundles[0], bundles[0]], noisy_folder / "Labels.xlsx")
-    assert same.learned[0] == same.learned[1] == len(table_of(noisy_folder)) - len(same.rows)
+    assert same.used[0] == same.used[1] == len(table_of(noisy_folder)) - len(same.rows)
 
 
 def test_given_groups_override_those_of_a_bundle(noisy_folder: Path, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def measure_differences(table: pd.DataFrame, seed: int) -> list[BundleDifference
 
 
 def list_changed_verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """List the images whose verdict differs: ``row, noisy, label, part``, both verdicts, and which bundle is right, if any.
+    """List the images whose verdict differs: ``row, noisy, label, part``, both verdicts, and the right one, if any.
 
     It is empty if one of the bundles gives no verdicts.
     """
