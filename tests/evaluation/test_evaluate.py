@@ -171,7 +171,7 @@ def test_the_command_writes_tables_and_overwrites_none(
 def test_images_that_are_too_small_are_named(
     bundle: Path, noisy_folder: Path, groups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clearcast.pipelines.training_data.MIN_IMAGE_SIDE", 65)
+    monkeypatch.setattr("clearcast.metrics.prediction_table.MIN_IMAGE_SIDE", 65)
     with pytest.raises(SheetError, match=r"row 2: .*: expected at least 65 x 65 pixels, got 64 x 64"):
         evaluate_bundle(_request(bundle, noisy_folder, groups))
 

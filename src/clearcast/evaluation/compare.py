@@ -39,7 +39,7 @@ from clearcast.metrics.evidence.comparison import (
     measure_differences,
 )
 from clearcast.metrics.image_quality import measure_image_quality
-from clearcast.pipelines.training_data import refuse_small_images
+from clearcast.metrics.prediction_table import refuse_small_images
 from clearcast.types import Verdict
 
 _SIDES = ("a", "b")
@@ -185,14 +185,14 @@ def _notes(bundles: list[_LoadedBundle], held_out: HeldOutRows, count: int) -> l
     for name, bundle in zip("AB", bundles, strict=True):
         if bundle.package.manifest["threshold"] is None:
             reason = bundle.package.manifest["no_judge"]
-            notes.append(f"{name} gives no verdicts ({reason}); verdicts are not result.")
+            notes.append(f"{name} gives no verdicts ({reason}); verdicts are not compared.")
     if bundles[0].model.channels is not bundles[1].model.channels:
         notes.append("One bundle uses colour and the other grey: denoised images are compared in grey.")
     if any(held_out.used):
         used = " and ".join(f"{name} used {number}" for name, number in zip("AB", held_out.used, strict=True))
         notes.append(
             f"Of the sheet's {count} rows, {used} for training or for choosing the threshold; only the "
-            f"{len(held_out.rows)} others are result."
+            f"{len(held_out.rows)} others are compared."
         )
     return notes
 

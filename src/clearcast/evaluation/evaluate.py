@@ -29,8 +29,7 @@ from clearcast.inference.prediction import Prediction
 from clearcast.inference.verification import load_verified_model
 from clearcast.metrics.evidence.build import build_evidence
 from clearcast.metrics.evidence.scores import DecisionPolicy
-from clearcast.pipelines.measurement import prediction_row
-from clearcast.pipelines.training_data import refuse_small_images
+from clearcast.metrics.prediction_table import prediction_columns, refuse_small_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +127,7 @@ def _prediction_row(model: OnnxModel, sheet: Sheet, row: SheetRow, part: str) ->
     columns: dict[Hashable, Any] = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
     columns |= {"label": str(row.label), "noise_type": str(row.noise_type)}
     predict = partial(predict_for_measuring, model, row.noisy)
-    return columns | prediction_row(noisy, predict(noisy), reference, predict)
+    return columns | prediction_columns(noisy, predict(noisy), reference, predict)
 
 
 def predict_for_measuring(model: OnnxModel, name: str, image: ImageArray) -> Prediction:

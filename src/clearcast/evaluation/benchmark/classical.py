@@ -1,8 +1,8 @@
 """Classical denoisers as baselines: notch filter, median, non-local means, wavelet shrinkage, BM3D.
 
-Each is a pure function from a uint8 image of shape (height, width) or (height, width, 3), see ``imaging``, to one
-of the same shape. They know neither the type nor the level of the noise. Their parameters were tuned on training images of
-castings (the docstrings name the values that were tried), so that the comparison is fair.
+Each is a pure function from a uint8 image of shape (height, width) or (height, width, 3), see ``imaging``, to one of
+the same shape. They know neither the type nor the level of the noise. Their parameters were tuned on training images
+of castings (the docstrings name the values that were tried), so that the comparison is fair.
 """
 
 import math
