@@ -59,9 +59,9 @@ def run(
     return run_benchmark(BenchmarkRequest(study=study, denoisers=denoisers, classifiers=classifiers, limit=limit))
 
 
-def figure(result: BenchmarkResult, contender: str, measure: str, kind: str = "all") -> float:
+def value_of(result: BenchmarkResult, entrant: str, measure: str, kind: str = "all") -> float:
     lines = result.figures.set_index(["contender", "measure", "noise_type"])["value"]
-    return float(lines[contender, measure, kind])
+    return float(lines[entrant, measure, kind])
 
 
 class Counting:
@@ -71,11 +71,11 @@ class Counting:
         self.count = 0
         self.stop_after = stop_after
 
-    def __call__(self, picture: ImageArray) -> ImageArray:
+    def __call__(self, image: ImageArray) -> ImageArray:
         self.count += 1
         if self.count > self.stop_after:
             raise KeyboardInterrupt
-        return picture
+        return image
 
 
 def test_noisy_input_is_measured_in_grey_on_test_rows_only(study: StudyRequest) -> None:
@@ -89,7 +89,7 @@ def test_noisy_input_is_measured_in_grey_on_test_rows_only(study: StudyRequest) 
         np.asarray(Image.open(study.sheet.resolve(path)).convert("L"), float) for path in (row.noisy, row.reference)
     )
     assert kept.psnr[0] == pytest.approx(10 * np.log10(255**2 / np.mean((noisy - reference) ** 2)), abs=0.1)
-    assert figure(result, "noisy", "psnr") == pytest.approx(kept.psnr.mean(), abs=1e-5)
+    assert value_of(result, "noisy", "psnr") == pytest.approx(kept.psnr.mean(), abs=1e-5)
     saved = json.loads((study.out / "benchmark.json").read_text("utf-8"))
     assert saved["figures"][0]["value"] == pytest.approx(kept.psnr.mean(), abs=1e-5)
     assert saved["about"]["measured_images"] == len(kept)
@@ -105,11 +105,11 @@ def test_a_perfect_and_a_colour_denoiser(study: StudyRequest) -> None:
         study,
         [
             BenchmarkDenoiser(name="oracle", denoise=lambda _: queue.pop(0)),
-            BenchmarkDenoiser(name="colour", denoise=lambda picture: picture, channels=Channels.RGB),
+            BenchmarkDenoiser(name="colour", denoise=lambda image: image, channels=Channels.RGB),
         ],
     )
-    assert figure(result, "oracle", "ssim") == pytest.approx(1)
-    assert figure(result, "colour", "psnr") == pytest.approx(figure(result, "noisy", "psnr"), abs=0.1)
+    assert value_of(result, "oracle", "ssim") == pytest.approx(1)
+    assert value_of(result, "colour", "psnr") == pytest.approx(value_of(result, "noisy", "psnr"), abs=0.1)
 
 
 def _tested(study: StudyRequest) -> set[int]:
@@ -120,18 +120,20 @@ def _tested(study: StudyRequest) -> set[int]:
 
 def test_best_by_type_is_the_best_untrained_method_of_each_type(study: StudyRequest) -> None:
     names = ["median", "notch"]
-    flat = BenchmarkDenoiser(name="trained", denoise=lambda picture: np.full_like(picture, 128))
+    flat = BenchmarkDenoiser(name="trained", denoise=lambda image: np.full_like(image, 128))
     result = run(study, [*classical_baselines(names), flat])
     for kind in {str(row.noise_type) for row in study.sheet.rows if row.number in _tested(study)}:
-        best = max(figure(result, name, "psnr", kind) for name in ("noisy", *names))
-        assert figure(result, BEST_BY_TYPE, "psnr", kind) == pytest.approx(best)
+        best = max(value_of(result, name, "psnr", kind) for name in ("noisy", *names))
+        assert value_of(result, BEST_BY_TYPE, "psnr", kind) == pytest.approx(best)
 
 
 def test_classifiers_get_their_roc_area(study: StudyRequest) -> None:
     run(study)  # gives the order of the test rows
     labels = {row.number: row.label for row in study.sheet.rows}
-    said = [0.9 if labels[row] is Label.DEFECT else 0.2 for row in pd.read_csv(study.out / "rows" / "noisy.csv").row]
-    queue = [said[0], *said]
+    probabilities = [
+        0.9 if labels[row] is Label.DEFECT else 0.2 for row in pd.read_csv(study.out / "rows" / "noisy.csv").row
+    ]
+    queue = [probabilities[0], *probabilities]
     result = run(
         replace(study, resume=True),
         classifiers=[
@@ -139,9 +141,9 @@ def test_classifiers_get_their_roc_area(study: StudyRequest) -> None:
             BenchmarkClassifier(name="half", probability=lambda _: 0.5),
         ],
     )
-    assert figure(result, "knows", "roc_area") == 1
-    assert figure(result, "knows", "accuracy") == 1
-    assert figure(result, "half", "roc_area") == 0.5
+    assert value_of(result, "knows", "roc_area") == 1
+    assert value_of(result, "knows", "accuracy") == 1
+    assert value_of(result, "half", "roc_area") == 0.5
 
 
 def test_interrupted_benchmark_can_be_resumed(study: StudyRequest) -> None:
@@ -154,7 +156,7 @@ def test_interrupted_benchmark_can_be_resumed(study: StudyRequest) -> None:
     result = run(replace(study, resume=True), [BenchmarkDenoiser(name="slow", denoise=again)])
     tested = result.metadata["measured_images"]
     assert again.count == tested - 3 + 1
-    assert figure(result, "slow", "psnr") == figure(result, "noisy", "psnr")
+    assert value_of(result, "slow", "psnr") == value_of(result, "noisy", "psnr")
     other = Counting()
     run(replace(study, resume=True), [BenchmarkDenoiser(name="slow", denoise=other, version="other weights")])
     assert other.count == tested + 1
@@ -236,11 +238,11 @@ def test_entrant_trained_on_another_sheet_gets_a_warning(study: StudyRequest, tm
 
 
 def test_learned_baselines_are_trained_once(study: StudyRequest) -> None:
-    asked = BenchmarkRequest(study=study, denoisers=[], budget=0.01, limit=4)
-    first = run_benchmark(asked)
+    request = BenchmarkRequest(study=study, denoisers=[], budget=0.01, limit=4)
+    first = run_benchmark(request)
     assert {"dncnn", "unet", "resnet18"} <= set(first.figures.contender)
     assert (study.out / "rivals" / "dncnn-0.01-minutes.safetensors").exists()
-    again = run_benchmark(replace(asked, study=replace(study, resume=True)))
+    again = run_benchmark(replace(request, study=replace(study, resume=True)))
     pd.testing.assert_frame_equal(again.figures, first.figures)  # milliseconds too: nothing was measured again
 
 

@@ -33,7 +33,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def groups(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two rows a part, so that nothing is looked for."""
+    """Two rows a part, so that no groups are detected."""
     path = tmp_path_factory.mktemp("groups") / "groups.csv"
     rows = read_sheet(noisy_folder / "Labels.xlsx").rows
     pd.DataFrame(
@@ -72,15 +72,15 @@ def test_each_row_has_the_prediction_and_its_image_quality(evaluated: Evaluation
         noisy, reference = (
             imaging.load_image(noisy_folder / path, Channels.GREY) for path in (row.noisy, row.reference)
         )
-        restored = restored_of(noisy)
+        denoised = restored_of(noisy)
         mean = noisy.mean() / 255
-        chance = p_defect_of(noisy)
-        assert line["said_denoised"] == ("defect" if chance > THRESHOLD else "ok")
+        probability = p_defect_of(noisy)
+        assert line["said_denoised"] == ("defect" if probability > THRESHOLD else "ok")
         assert line["said_reference"] == ("defect" if p_defect_of(reference) > THRESHOLD else "ok")
-        assert line["logit_denoised"] == pytest.approx(math.log(chance / (1 - chance)), abs=1e-3)
+        assert line["logit_denoised"] == pytest.approx(math.log(probability / (1 - probability)), abs=1e-3)
         assert line["p_salt_and_pepper"] == pytest.approx(mean * (1 - mean), abs=1e-4)
-        for which, picture in (("noisy", noisy), ("denoised", restored)):
-            mse = np.mean((picture / 255.0 - reference / 255.0) ** 2)
+        for which, image in (("noisy", noisy), ("denoised", denoised)):
+            mse = np.mean((image / 255.0 - reference / 255.0) ** 2)
             assert line[f"mse_{which}"] == pytest.approx(mse, abs=1e-5)
             assert line[f"psnr_{which}"] == pytest.approx(-10 * math.log10(mse), abs=1e-4)
 
@@ -156,14 +156,14 @@ def test_on_the_sheet_it_was_trained_on_only_test_rows_are_measured(
 def test_the_command_writes_tables_and_overwrites_none(
     bundle: Path, noisy_folder: Path, groups: Path, tmp_path: Path
 ) -> None:
-    asked = bundle, noisy_folder / "Labels.xlsx", "--groups", groups, "--out", tmp_path / "out"
-    done = command(*asked)
+    arguments = bundle, noisy_folder / "Labels.xlsx", "--groups", groups, "--out", tmp_path / "out"
+    done = command(*arguments)
 
     assert done.exit_code == 0, done.output
     assert "Denoised images" in done.output
     evidence = json.loads((tmp_path / "out" / "evidence.json").read_text(encoding="utf-8"))
     assert evidence["images"] == len(pd.read_csv(tmp_path / "out" / "predictions.csv"))
-    again = command(*asked)
+    again = command(*arguments)
     assert isinstance(again.exception, OutputError)
     assert "expected a new or empty folder" in str(again.exception)
 

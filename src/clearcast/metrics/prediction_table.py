@@ -54,7 +54,7 @@ def prediction_columns(
     if reference is not None:
         of_reference = predict(reference)
         columns |= {"said_noise_type_reference": of_reference.noise.noise_type.value}
-        columns |= _verdict_columns(Stage.REFERENCE, of_reference.log_odds, of_reference.defect)
+        columns |= verdict_columns(Stage.REFERENCE, of_reference.log_odds, of_reference.defect)
     columns |= {f"p_{kind}": probability for kind, probability in noise.probabilities.items()}
     columns |= {"said_noise_type": noise.noise_type.value}
     if prediction.has_noise_levels:
@@ -66,7 +66,7 @@ def prediction_columns(
     }
     images = (noisy, denoised) if reference is None else (noisy, denoised, reference)
     columns |= {"blank_band": max(map(measure_blank_band, images))}  # noise may hide it
-    return columns | _verdict_columns(Stage.DENOISED, prediction.log_odds, prediction.defect)
+    return columns | verdict_columns(Stage.DENOISED, prediction.log_odds, prediction.defect)
 
 
 def _quality_columns(name: str, image: ImageArray, reference: ImageArray | None) -> dict[Hashable, Any]:
@@ -75,7 +75,7 @@ def _quality_columns(name: str, image: ImageArray, reference: ImageArray | None)
     return {f"{measure}_{name}": getattr(quality, measure, math.nan) for measure in ("psnr", "ssim", "mse")}
 
 
-def _verdict_columns(stage: Stage, log_odds: float | None, defect: bool | None) -> dict[Hashable, Any]:
+def verdict_columns(stage: Stage, log_odds: float | None, defect: bool | None) -> dict[Hashable, Any]:
     """Make the verdict columns of one stage; none without a verdict.
 
     Args:

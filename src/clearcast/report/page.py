@@ -65,38 +65,59 @@ def _make_content(run: RunResults) -> _Content:
 
 
 def _render(run: RunResults, content: _Content) -> str:
-    info = run.metrics["run"]
-    has_gallery = "denoising" in run.metrics["stages"]
     return render_template(
         "page.html.j2",
-        subject=Path(info["sheet"]).name,
-        recipe=str(info["recipe"].get("name", "")),
-        started=_time_text(info["started"]),
-        folds=_folds(run),
-        headline=summary.write_headline(run),
-        verdicts=summary.make_verdict_grid(run),
-        quality=summary.make_quality_grid(run),
         denoising_effect=content.denoising_effect,
-        caveats=list_caveats(run),
-        remarks=list_remarks(run),
-        facts=_facts(info),
-        settings=list(_flatten(info["recipe"])),
-        left_out=info["left_out"],
-        counts=make_row_counts_table(info),
-        has_evidence=run.evidence is not None,
         overview=content.overview,
         analyses=content.analyses,
         stages=content.stages,
-        gallery=example_images.make_gallery(run) if has_gallery else [],
-        noises={noise: display_name(noise) for noise in run.predictions["noise_type"].unique()},
-        sizes={
+        **_summary_context(run),
+        **_example_context(run),
+        **_details_context(run),
+    )
+
+
+def _summary_context(run: RunResults) -> dict[str, object]:
+    """Template variables of the header and the first screen, apart from charts."""
+    info = run.metrics["run"]
+    return {
+        "subject": Path(info["sheet"]).name,
+        "recipe": str(info["recipe"].get("name", "")),
+        "started": _time_text(info["started"]),
+        "folds": _folds(run),
+        "headline": summary.write_headline(run),
+        "verdicts": summary.make_verdict_grid(run),
+        "quality": summary.make_quality_grid(run),
+        "caveats": list_caveats(run),
+    }
+
+
+def _example_context(run: RunResults) -> dict[str, object]:
+    """Template variables of the gallery and the wrong verdicts."""
+    return {
+        "gallery": example_images.make_gallery(run) if "denoising" in run.metrics["stages"] else [],
+        "noises": {noise: display_name(noise) for noise in run.predictions["noise_type"].unique()},
+        "sizes": {
             "spread": example_images.GALLERY_SPREAD,
             "worst": example_images.GALLERY_WORST,
             "best": example_images.GALLERY_BEST,
         },
-        images=len(run.predictions),
-        mistakes=example_images.list_wrong_verdicts(run),
-    )
+        "images": len(run.predictions),
+        "mistakes": example_images.list_wrong_verdicts(run),
+    }
+
+
+def _details_context(run: RunResults) -> dict[str, object]:
+    """Template variables of the run details and the footer."""
+    info = run.metrics["run"]
+    return {
+        "facts": _facts(info),
+        "settings": list(_flatten(info["recipe"])),
+        "remarks": list_remarks(run),
+        "left_out": info["left_out"],
+        "counts": make_row_counts_table(info),
+        "has_evidence": run.evidence is not None,
+    }
 
 
 def _folds(run: RunResults) -> list[tuple[str, str]]:
