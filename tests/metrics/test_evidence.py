@@ -164,7 +164,7 @@ def rising_noise(table: pd.DataFrame, wrong: dict[float, float], which: str = "n
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ({0.0: 0.1, 0.1: 0.12, 0.2: 0.4}, "at max_images 5 points less up to level 0.1."),
+        ({0.0: 0.1, 0.1: 0.12, 0.2: 0.4}, "at most 5 points less up to level 0.1."),
         ({0.0: 0.1, 0.1: 0.3, 0.2: 0.1}, "falls by more than 5 points at the first level measured, 0.1."),
         ({0.0: 0.1, 0.1: 0.1, 0.2: 0.12}, "at every level measured, up to 0.2."),
     ],
