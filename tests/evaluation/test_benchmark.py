@@ -59,9 +59,9 @@ def run(
     return run_benchmark(BenchmarkRequest(study=study, denoisers=denoisers, classifiers=classifiers, limit=limit))
 
 
-def figure(result: BenchmarkResult, contender: str, measure: str, kind: str = "all") -> float:
+def value_of(result: BenchmarkResult, entrant: str, measure: str, kind: str = "all") -> float:
     lines = result.figures.set_index(["contender", "measure", "noise_type"])["value"]
-    return float(lines[contender, measure, kind])
+    return float(lines[entrant, measure, kind])
 
 
 class Counting:
@@ -71,11 +71,11 @@ class Counting:
         self.count = 0
         self.stop_after = stop_after
 
-    def __call__(self, picture: ImageArray) -> ImageArray:
+    def __call__(self, image: ImageArray) -> ImageArray:
         self.count += 1
         if self.count > self.stop_after:
             raise KeyboardInterrupt
-        return picture
+        return image
 
 
 def test_noisy_input_is_measured_in_grey_on_test_rows_only(study: StudyRequest) -> None:
@@ -89,7 +89,7 @@ def test_noisy_input_is_measured_in_grey_on_test_rows_only(study: StudyRequest) 
         np.asarray(Image.open(study.sheet.resolve(path)).convert("L"), float) for path in (row.noisy, row.reference)
     )
     assert kept.psnr[0] == pytest.approx(10 * np.log10(255**2 / np.mean((noisy - reference) ** 2)), abs=0.1)
-    assert figure(result, "noisy", "psnr") == pytest.approx(kept.psnr.mean(), abs=1e-5)
+    assert value_of(result, "noisy", "psnr") == pytest.approx(kept.psnr.mean(), abs=1e-5)
     saved = json.loads((study.out / "benchmark.json").read_text("utf-8"))
     assert saved["figures"][0]["value"] == pytest.approx(kept.psnr.mean(), abs=1e-5)
     assert saved["about"]["measured_images"] == len(kept)
@@ -105,11 +105,11 @@ def test_a_perfect_and_a_colour_denoiser(study: StudyRequest) -> None:
         study,
         [
             BenchmarkDenoiser(name="oracle", denoise=lambda _: queue.pop(0)),
-            BenchmarkDenoiser(name="colour", denoise=lambda picture: picture, channels=Channels.RGB),
+            BenchmarkDenoiser(name="colour", denoise=lambda image: image, channels=Channels.RGB),
         ],
     )
-    assert figure(result, "oracle", "ssim") == pytest.approx(1)
-    assert figure(result, "colour", "psnr") == pytest.approx(figure(result, "noisy", "psnr"), abs=0.1)
+    assert value_of(result, "oracle", "ssim") == pytest.approx(1)
+    assert value_of(result, "colour", "psnr") == pytest.approx(value_of(result, "noisy", "psnr"), abs=0.1)
 
 
 def _tested(study: StudyRequest) -> set[int]:
@@ -120,18 +120,20 @@ def _tested(study: StudyRequest) -> set[int]:
 
 def test_best_by_type_is_the_best_untrained_method_of_each_type(study: StudyRequest) -> None:
     names = ["median", "notch"]
-    flat = BenchmarkDenoiser(name="trained", denoise=lambda picture: np.full_like(picture, 128))
+    flat = BenchmarkDenoiser(name="trained", denoise=lambda image: np.full_like(image, 128))
     result = run(study, [*classical_baselines(names), flat])
     for kind in {str(row.noise_type) for row in study.sheet.rows if row.number in _tested(study)}:
-        best = max(figure(result, name, "psnr", kind) for name in ("noisy", *names))
-        assert figure(result, BEST_BY_TYPE, "psnr", kind) == pytest.approx(best)
+        best = max(value_of(result, name, "psnr", kind) for name in ("noisy", *names))
+        assert value_of(result, BEST_BY_TYPE, "psnr", kind) == pytest.approx(best)
 
 
 def test_classifiers_get_their_roc_area(study: StudyRequest) -> None:
     run(study)  # gives the order of the test rows
     labels = {row.number: row.label for row in study.sheet.rows}
-    said = [0.9 if labels[row] is Label.DEFECT else 0.2 for row in pd.read_csv(study.out / "rows" / "noisy.csv").row]
-    queue = [said[0], *said]
+    probabilities = [
+        0.9 if labels[row] is Label.DEFECT else 0.2 for row in pd.read_csv(study.out / "rows" / "noisy.csv").row
+    ]
+    queue = [probabilities[0], *probabilities]
     result = run(
         replace(study, resume=True),
         classifiers=[
@@ -139,9 +141,9 @@ def test_classifiers_get_their_roc_area(study: StudyRequest) -> None:
             BenchmarkClassifier(name="half", probability=lambda _: 0.5),
         ],
     )
-    assert figure(result, "knows", "roc_area") == 1
-    assert figure(result, "knows", "accuracy") == 1
-    assert figure(result, "half", "roc_area") == 0.5
+    assert value_of(result, "knows", "roc_area") == 1
+    assert value_of(result, "knows", "accuracy") == 1
+    assert value_of(result, "half", "roc_area") == 0.5
 
 
 def test_interrupted_benchmark_can_be_resumed(study: StudyRequest) -> None:
@@ -152,9 +154,9 @@ def test_interrupted_benchmark_can_be_resumed(study: StudyRequest) -> None:
         file.write("7,,3")  # cut off in the middle
     again = Counting()
     result = run(replace(study, resume=True), [BenchmarkDenoiser(name="slow", denoise=again)])
-    tested = result.about["measured_images"]
+    tested = result.metadata["measured_images"]
     assert again.count == tested - 3 + 1
-    assert figure(result, "slow", "psnr") == figure(result, "noisy", "psnr")
+    assert value_of(result, "slow", "psnr") == value_of(result, "noisy", "psnr")
     other = Counting()
     run(replace(study, resume=True), [BenchmarkDenoiser(name="slow", denoise=other, version="other weights")])
     assert other.count == tested + 1
@@ -163,9 +165,9 @@ def test_interrupted_benchmark_can_be_resumed(study: StudyRequest) -> None:
 def test_limited_rows_are_spread_over_noise_types_and_parts(study: StudyRequest) -> None:
     whole = run(study)
     part = run(replace(study, out=study.out.with_name("few")), limit=4)
-    assert part.about["measured_images"] == 4
+    assert part.metadata["measured_images"] == 4
     assert set(part.figures.noise_type) == set(whole.figures.noise_type)
-    assert part.about["measured_parts"] > 1
+    assert part.metadata["measured_parts"] > 1
 
 
 def test_bad_image_is_left_out_and_named(study: StudyRequest, noisy_folder: Path, tmp_path: Path) -> None:
@@ -177,8 +179,8 @@ def test_bad_image_is_left_out_and_named(study: StudyRequest, noisy_folder: Path
     small = imaging.resize_image(imaging.load_image(sheet.resolve(other.noisy), Channels.RGB), 40, 40)
     imaging.save_image(sheet.resolve(other.noisy), small)
     result = run(replace(study, sheet=sheet))
-    assert any(f"row {bad.number}" in line for line in result.about["left_out"])
-    everywhere = str(result.about["left_out"]) + str(result.about["left_out_while_measuring"])
+    assert any(f"row {bad.number}" in line for line in result.metadata["left_out"])
+    everywhere = str(result.metadata["left_out"]) + str(result.metadata["left_out_while_measuring"])
     assert f"row {other.number}" in everywhere
     assert not {bad.number, other.number} & set(pd.read_csv(study.out / "rows" / "noisy.csv").row)
 
@@ -232,15 +234,15 @@ def test_entrant_trained_on_another_sheet_gets_a_warning(study: StudyRequest, tm
     about = {"format": 1, "started": "", "question": {"recipe": "clear", "sheet_sha256": "0"}}
     (other / "run.json").write_text(json.dumps(about))
     result = run_benchmark(BenchmarkRequest(study=study, denoisers=[], trained_in=[other], limit=3))
-    assert any("trained on another sheet" in warning["text"] for warning in result.about["warnings"])
+    assert any("trained on another sheet" in warning["text"] for warning in result.metadata["warnings"])
 
 
 def test_learned_baselines_are_trained_once(study: StudyRequest) -> None:
-    asked = BenchmarkRequest(study=study, denoisers=[], budget=0.01, limit=4)
-    first = run_benchmark(asked)
+    request = BenchmarkRequest(study=study, denoisers=[], budget=0.01, limit=4)
+    first = run_benchmark(request)
     assert {"dncnn", "unet", "resnet18"} <= set(first.figures.contender)
     assert (study.out / "rivals" / "dncnn-0.01-minutes.safetensors").exists()
-    again = run_benchmark(replace(asked, study=replace(study, resume=True)))
+    again = run_benchmark(replace(request, study=replace(study, resume=True)))
     pd.testing.assert_frame_equal(again.figures, first.figures)  # milliseconds too: nothing was measured again
 
 

@@ -33,7 +33,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def groups(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two rows a part, so that nothing is looked for."""
+    """Two rows a part, so that no groups are detected."""
     path = tmp_path_factory.mktemp("groups") / "groups.csv"
     rows = read_sheet(noisy_folder / "Labels.xlsx").rows
     pd.DataFrame(
@@ -72,15 +72,15 @@ def test_each_row_has_the_prediction_and_its_image_quality(evaluated: Evaluation
         noisy, reference = (
             imaging.load_image(noisy_folder / path, Channels.GREY) for path in (row.noisy, row.reference)
         )
-        restored = expected_denoised(noisy)
+        denoised = restored_of(noisy)
         mean = noisy.mean() / 255
-        chance = expected_p_defect(noisy)
-        assert line["said_denoised"] == ("defect" if chance > THRESHOLD else "ok")
-        assert line["said_reference"] == ("defect" if expected_p_defect(reference) > THRESHOLD else "ok")
-        assert line["logit_denoised"] == pytest.approx(math.log(chance / (1 - chance)), abs=1e-3)
+        probability = p_defect_of(noisy)
+        assert line["said_denoised"] == ("defect" if probability > THRESHOLD else "ok")
+        assert line["said_reference"] == ("defect" if p_defect_of(reference) > THRESHOLD else "ok")
+        assert line["logit_denoised"] == pytest.approx(math.log(probability / (1 - probability)), abs=1e-3)
         assert line["p_salt_and_pepper"] == pytest.approx(mean * (1 - mean), abs=1e-4)
-        for which, picture in (("noisy", noisy), ("denoised", restored)):
-            mse = np.mean((picture / 255.0 - reference / 255.0) ** 2)
+        for which, image in (("noisy", noisy), ("denoised", denoised)):
+            mse = np.mean((image / 255.0 - reference / 255.0) ** 2)
             assert line[f"mse_{which}"] == pytest.approx(mse, abs=1e-5)
             assert line[f"psnr_{which}"] == pytest.approx(-10 * math.log10(mse), abs=1e-4)
 
@@ -93,7 +93,7 @@ def test_figures_are_those_of_the_rows_with_intervals_over_parts(evaluated: Eval
     assert accuracy["value"] == pytest.approx(right)
     assert evidence["parts"] == table["part"].nunique() == math.ceil(len(table) / 2)
     assert evidence["restoration"]["denoised"]["all"]["psnr"]["value"] == pytest.approx(table["psnr_denoised"].mean())
-    assert not evaluated.learned
+    assert not evaluated.used_rows
 
 
 def test_the_tables_show_every_measure_and_each_image_once(evaluated: EvaluationResult) -> None:
@@ -148,7 +148,7 @@ def test_on_the_sheet_it_was_trained_on_only_test_rows_are_measured(
     found = evaluate_bundle(_request(bundle, noisy_folder, None))
 
     tested = [place for place, subset in enumerate(subsets) if subset == "test"]
-    assert found.learned == len(sheet.rows) - len(tested)
+    assert found.used_rows == len(sheet.rows) - len(tested)
     assert list(found.table["row"]) == [sheet.rows[place].number for place in tested]
     assert list(found.table["part"]) == [f"p{place // 4}" for place in tested]
 
@@ -156,14 +156,14 @@ def test_on_the_sheet_it_was_trained_on_only_test_rows_are_measured(
 def test_the_command_writes_tables_and_overwrites_none(
     bundle: Path, noisy_folder: Path, groups: Path, tmp_path: Path
 ) -> None:
-    asked = bundle, noisy_folder / "Labels.xlsx", "--groups", groups, "--out", tmp_path / "out"
-    done = command(*asked)
+    arguments = bundle, noisy_folder / "Labels.xlsx", "--groups", groups, "--out", tmp_path / "out"
+    done = command(*arguments)
 
     assert done.exit_code == 0, done.output
     assert "Denoised images" in done.output
     evidence = json.loads((tmp_path / "out" / "evidence.json").read_text(encoding="utf-8"))
     assert evidence["images"] == len(pd.read_csv(tmp_path / "out" / "predictions.csv"))
-    again = command(*asked)
+    again = command(*arguments)
     assert isinstance(again.exception, OutputError)
     assert "expected a new or empty folder" in str(again.exception)
 
@@ -171,7 +171,7 @@ def test_the_command_writes_tables_and_overwrites_none(
 def test_images_that_are_too_small_are_named(
     bundle: Path, noisy_folder: Path, groups: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clearcast.pipelines.training_data.MIN_IMAGE_SIDE", 65)
+    monkeypatch.setattr("clearcast.metrics.prediction_table.MIN_IMAGE_SIDE", 65)
     with pytest.raises(SheetError, match=r"row 2: .*: expected at least 65 x 65 pixels, got 64 x 64"):
         evaluate_bundle(_request(bundle, noisy_folder, groups))
 
@@ -180,7 +180,7 @@ def test_torch_is_not_needed(bundle: Path, noisy_folder: Path, groups: Path) -> 
     code = (
         f"import sys; sys.argv = ['clearcast', 'evaluate', {str(bundle)!r}, {str(noisy_folder / 'Labels.xlsx')!r}, "
         f"'--groups', {str(groups)!r}]\n"
-        "from clearcast.cli import command_line; command_line(['evaluate'])(standalone_mode=False)\n"
+        "from clearcast.cli import build_application; build_application(['evaluate'])(standalone_mode=False)\n"
         "assert not {'torch', 'lightning'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

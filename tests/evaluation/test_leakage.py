@@ -23,7 +23,7 @@ from tests.inference.handmade import write_bundle
 QUIET = Console(quiet=True)
 
 
-def table_of(folder: Path) -> pd.DataFrame:
+def read_table(folder: Path) -> pd.DataFrame:
     return pd.read_excel(folder / "Labels.xlsx", engine="calamine")
 
 
@@ -34,7 +34,7 @@ def subsets(count: int, tested: int = 0) -> list[str]:
     return listed
 
 
-GOLDEN_PICTURE = {
+GOLDEN_SAMPLE = {
     "file": "golden/0.png",
     "p_defect": None,
     "verdict": None,
@@ -43,8 +43,8 @@ GOLDEN_PICTURE = {
 }
 
 
-def trained(folder: Path, data: Path, *, tested: int = 0, golden: bool = True) -> Path:
-    """A bundle that lists the data set's rows, and shows some that it learned from as golden pictures."""
+def write_trained_bundle(folder: Path, data: Path, *, tested: int = 0, golden: bool = True) -> Path:
+    """A bundle that lists the data set's rows, and has a training image as golden sample."""
     bundle = write_bundle(folder)
     sheet = read_sheet(data / "Labels.xlsx")
     names, used = [row.noisy for row in sheet.rows], subsets(len(sheet.rows), tested)
@@ -56,85 +56,87 @@ def trained(folder: Path, data: Path, *, tested: int = 0, golden: bool = True) -
     if golden:
         place = used.index("train")
         imaging.save_image(bundle / "golden" / "0.png", imaging.load_image(data / names[place], Channels.GREY))
-        (bundle / "golden.json").write_text(json.dumps([GOLDEN_PICTURE]))
+        (bundle / "golden.json").write_text(json.dumps([GOLDEN_SAMPLE]))
     manifest = read_manifest(bundle)
     manifest["trained_on"]["sheet_sha256"] = sheet.sha256
     write_manifest(bundle, manifest)
     return bundle
 
 
-def found(bundles: list[Path], sheet: Path, *, root: Path | None = None, groups: Path | None = None) -> HeldOutRows:
+def held_out_rows(
+    bundles: list[Path], sheet: Path, *, root: Path | None = None, groups: Path | None = None
+) -> HeldOutRows:
     rows = filter_usable_rows(read_sheet(sheet, root=root), skip_bad=False, console=QUIET, paired=False)
     return find_held_out_rows([open_package(bundle) for bundle in bundles], rows, groups, QUIET)
 
 
 def test_an_edited_sheet_is_recognised_by_its_images(noisy_folder: Path, tmp_path: Path) -> None:
-    bundle = trained(tmp_path / "bundle", noisy_folder)
-    table = table_of(noisy_folder)
+    bundle = write_trained_bundle(tmp_path / "bundle", noisy_folder)
+    table = read_table(noisy_folder)
     table.iloc[::-1].to_csv(tmp_path / "again.csv", index=False)  # in another format, place and order
 
-    rest = found([bundle], tmp_path / "again.csv", root=noisy_folder)
+    held_out = held_out_rows([bundle], tmp_path / "again.csv", root=noisy_folder)
 
     tested = [name for name, used in zip(table["Noisy Image"], subsets(len(table)), strict=True) if used == "test"]
-    assert [row.noisy for row in rest.rows] == tested[::-1]
-    assert rest.learned == (len(table) - len(tested),)
-    assert set(rest.parts) <= {f"p{number}" for number in range(len(table))}  # as the bundle lists them
+    assert [row.noisy for row in held_out.rows] == tested[::-1]
+    assert held_out.used == (len(table) - len(tested),)
+    assert set(held_out.parts) <= {f"p{number}" for number in range(len(table))}  # as the bundle lists them
 
 
 def test_a_sheet_in_a_parent_folder_is_recognised(noisy_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(noisy_folder, tmp_path / "line" / "castings")
-    bundle = trained(tmp_path / "bundle", noisy_folder)
-    table = table_of(noisy_folder)
+    bundle = write_trained_bundle(tmp_path / "bundle", noisy_folder)
+    table = read_table(noisy_folder)
     for column in ("Noisy Image", "Denoise Image"):
         table[column] = "castings/" + table[column]
     table.to_excel(tmp_path / "line" / "all.xlsx", index=False)
 
-    assert len(found([bundle], tmp_path / "line" / "all.xlsx").rows) == subsets(len(table)).count("test")
+    assert len(held_out_rows([bundle], tmp_path / "line" / "all.xlsx").rows) == subsets(len(table)).count("test")
 
 
 def test_other_images_of_the_same_names_are_not_mistaken(noisy_folder: Path, tmp_path: Path) -> None:
-    bundle = trained(tmp_path / "bundle", noisy_folder)
+    bundle = write_trained_bundle(tmp_path / "bundle", noisy_folder)
     shutil.copytree(noisy_folder, tmp_path / "other")
-    table = table_of(noisy_folder)
+    table = read_table(noisy_folder)
     rng = np.random.default_rng(3)
     for name in table["Noisy Image"]:
         imaging.save_image(tmp_path / "other" / name, rng.integers(0, 256, (64, 64)).astype(np.uint8))
     table["Group"] = [f"g{number // 2}" for number in range(len(table))]
     table.to_excel(tmp_path / "other" / "Labels.xlsx", index=False)
 
-    rest = found([bundle], tmp_path / "other" / "Labels.xlsx")
+    held_out = held_out_rows([bundle], tmp_path / "other" / "Labels.xlsx")
 
-    assert len(rest.rows) == len(table)
-    assert rest.learned == (0,)
-    assert list(rest.parts) == list(table["Group"])
+    assert len(held_out.rows) == len(table)
+    assert held_out.used == (0,)
+    assert list(held_out.parts) == list(table["Group"])
 
 
 def test_images_that_the_bundle_does_not_know_are_measured(noisy_folder: Path, tmp_path: Path) -> None:
-    """A sheet joined with pictures from the line."""
-    bundle = trained(tmp_path / "bundle", noisy_folder)
+    """A sheet joined with images from production."""
+    bundle = write_trained_bundle(tmp_path / "bundle", noisy_folder)
     shutil.copytree(noisy_folder, tmp_path / "joined")
-    table = table_of(noisy_folder)
+    table = read_table(noisy_folder)
     new = "With-Noise/from_the_line_ok.png"
     imaging.save_image(tmp_path / "joined" / new, np.full((64, 64), 90, np.uint8))
     table.loc[len(table)] = {"Noisy Image": new, "Noise Type": "none", "Denoise Image": new}
     table["Group"] = [f"g{number}" for number in range(len(table))]
     table.to_excel(tmp_path / "joined" / "Labels.xlsx", index=False)
 
-    rest = found([bundle], tmp_path / "joined" / "Labels.xlsx")
+    held_out = held_out_rows([bundle], tmp_path / "joined" / "Labels.xlsx")
 
-    assert new in [row.noisy for row in rest.rows]
-    assert len(rest.rows) == subsets(len(table) - 1).count("test") + 1
-    assert rest.parts[-1] == f"g{len(table) - 1}"
+    assert new in [row.noisy for row in held_out.rows]
+    assert len(held_out.rows) == subsets(len(table) - 1).count("test") + 1
+    assert held_out.parts[-1] == f"g{len(table) - 1}"
 
 
 def test_copies_under_other_names_are_recognised_by_content(noisy_folder: Path, tmp_path: Path) -> None:
-    """What people corrected at a station comes back under the names of its pictures' hashes."""
-    bundle = trained(tmp_path / "bundle", noisy_folder, golden=False)
+    """A station exports corrected images under the names of their hashes."""
+    bundle = write_trained_bundle(tmp_path / "bundle", noisy_folder, golden=False)
     split = pd.read_csv(bundle / "split.csv")
     split["sha256"] = [hashlib.sha256((noisy_folder / name).read_bytes()).hexdigest() for name in split["noisy"]]
     split.to_csv(bundle / "split.csv", index=False)
     write_manifest(bundle, open_package(bundle).manifest)
-    table = table_of(noisy_folder)
+    table = read_table(noisy_folder)
     for number, name in enumerate(table["Noisy Image"]):
         path = tmp_path / "corrected" / f"{number}-ok{Path(name).suffix}"
         path.parent.mkdir(exist_ok=True)
@@ -143,39 +145,39 @@ def test_copies_under_other_names_are_recognised_by_content(noisy_folder: Path, 
     table["Denoise Image"], table["Group"] = "unknown", [f"g{number}" for number in range(len(table))]
     table.to_excel(tmp_path / "corrected" / "Labels.xlsx", index=False)
 
-    rest = found([bundle], tmp_path / "corrected" / "Labels.xlsx")
+    held_out = held_out_rows([bundle], tmp_path / "corrected" / "Labels.xlsx")
 
     tested = [number for number, used in enumerate(split["split"]) if used == "test"]
-    assert [int(row.noisy.split("-")[0]) for row in rest.rows] == tested
-    assert list(rest.parts) == [split["part"][number] for number in tested]
+    assert [int(row.noisy.split("-")[0]) for row in held_out.rows] == tested
+    assert list(held_out.parts) == [split["part"][number] for number in tested]
 
 
 def test_training_rows_of_either_bundle_are_left_out(noisy_folder: Path, tmp_path: Path) -> None:
-    """One tests the rows 0, 3, ... and the other 1, 4, ...: each learned from the other's."""
-    bundles = [trained(tmp_path / f"bundle{tested}", noisy_folder, tested=tested) for tested in (0, 1)]
+    """One tests the rows 0, 3, ... and the other 1, 4, ...: each was trained on the other's."""
+    bundles = [write_trained_bundle(tmp_path / f"bundle{tested}", noisy_folder, tested=tested) for tested in (0, 1)]
 
     with pytest.raises(SheetError, match="bundle0 and bundle1 were trained on all of its rows"):
-        found(bundles, noisy_folder / "Labels.xlsx")
-    same = found([bundles[0], bundles[0]], noisy_folder / "Labels.xlsx")
-    assert same.learned[0] == same.learned[1] == len(table_of(noisy_folder)) - len(same.rows)
+        held_out_rows(bundles, noisy_folder / "Labels.xlsx")
+    same = held_out_rows([bundles[0], bundles[0]], noisy_folder / "Labels.xlsx")
+    assert same.used[0] == same.used[1] == len(read_table(noisy_folder)) - len(same.rows)
 
 
 def test_given_groups_override_those_of_a_bundle(noisy_folder: Path, tmp_path: Path) -> None:
-    bundle = trained(tmp_path / "bundle", noisy_folder, golden=False)
-    names = table_of(noisy_folder)["Noisy Image"]
+    bundle = write_trained_bundle(tmp_path / "bundle", noisy_folder, golden=False)
+    names = read_table(noisy_folder)["Noisy Image"]
     pd.DataFrame({"path": names, "group": [f"own {number}" for number in range(len(names))]}).to_csv(
         tmp_path / "groups.csv", index=False
     )
 
-    rest = found([bundle], noisy_folder / "Labels.xlsx", groups=tmp_path / "groups.csv")
+    held_out = held_out_rows([bundle], noisy_folder / "Labels.xlsx", groups=tmp_path / "groups.csv")
 
-    assert rest.parts == tuple(f"own {list(names).index(row.noisy)}" for row in rest.rows)
+    assert held_out.parts == tuple(f"own {list(names).index(row.noisy)}" for row in held_out.rows)
 
 
 def test_an_unreadable_split_is_named(noisy_folder: Path, tmp_path: Path) -> None:
-    bundle = trained(tmp_path / "bundle", noisy_folder)
+    bundle = write_trained_bundle(tmp_path / "bundle", noisy_folder)
     (bundle / "split.csv").write_text("row,noisy,part,split\n2,a.png,p,exam\n")
     write_manifest(bundle, open_package(bundle).manifest)
 
     with pytest.raises(OutputError, match=r"bundle: split\.csv cannot be read"):
-        found([bundle], noisy_folder / "Labels.xlsx")
+        held_out_rows([bundle], noisy_folder / "Labels.xlsx")

@@ -1,4 +1,4 @@
-"""``clearcast tune`` against tables whose right threshold and band are known, and from end to end on a real bundle."""
+"""``clearcast tune`` against tables with a known threshold and retake distance, and on a real bundle."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ from tests.evaluation.tunable import TEMPERATURE, add_tables, verdict_table, wri
 from tests.inference.handmade import write_bundle
 
 QUIET = Console(quiet=True)
-APART = verdict_table([1, 2, 3, 4], [-1, -2, -3, -4])  # nobody is misjudged at 0, so that calibration leaves it alone
+APART = verdict_table([1, 2, 3, 4], [-1, -2, -3, -4])  # all are correct at 0, so the temperature is 1
 TESTED = verdict_table([0.9, 1.2, 1.4, 1.5, 2.5], [-1, 1.3, 5])
 FILES = ("inspect.onnx", "survey.onnx", "detail.onnx", "judge.onnx")
 
@@ -36,9 +36,9 @@ def sigmoid(logit: float) -> float:
 
 
 def tuned(
-    tmp_path: Path, wishes: DecisionPolicy, test: pd.DataFrame = TESTED, known: pd.DataFrame = APART
+    tmp_path: Path, policy: DecisionPolicy, test: pd.DataFrame = TESTED, out_of_fold: pd.DataFrame = APART
 ) -> TuningResult:
-    return tune_bundle(write_tunable(tmp_path / "before", test, known), tmp_path / "after", wishes, console=QUIET)
+    return tune_bundle(write_tunable(tmp_path / "before", test, out_of_fold), tmp_path / "after", policy, console=QUIET)
 
 
 def manifest_of(path: Path) -> Manifest:
@@ -51,7 +51,7 @@ def invoke(*arguments: object) -> Result:
 
 
 def overlapping(seed: int, parts: int = 60) -> pd.DataFrame:
-    """Defects and oks whose log-odds overlap and are too sure of themselves, three images a part."""
+    """Defects and oks whose log-odds overlap and are overconfident, three images a part."""
     rng = np.random.default_rng(seed)
     true = np.repeat(rng.normal(0, 2, 2 * parts), 3) + rng.normal(0, 0.5, 6 * parts)
     defect = np.repeat(rng.random(2 * parts) < 1 / (1 + np.exp(-true[::3])), 3)
@@ -64,32 +64,32 @@ def overlapping(seed: int, parts: int = 60) -> pd.DataFrame:
 
 
 def test_threshold_and_retake_distance_equal_those_worked_out_by_hand(tmp_path: Path) -> None:
-    found = tuned(tmp_path, DecisionPolicy(max_escape=0.25, max_risk=0.0))
+    result = tuned(tmp_path, DecisionPolicy(max_escape=0.25, max_risk=0.0))
 
     # One defect of four may escape, that at 1: the threshold is the middle of the probabilities of 1 and 2. That one is
     # wrong, so it is retaken and no other: the band ends in the middle between its distance and that of 2.
     threshold = (sigmoid(1) + sigmoid(2)) / 2
-    assert found.after.threshold == pytest.approx(threshold)
-    assert found.after.retake_distance == pytest.approx(0.5)
+    assert result.after.threshold == pytest.approx(threshold)
+    assert result.after.retake_distance == pytest.approx(0.5)
     manifest = manifest_of(tmp_path / "after")
     assert manifest["judge"]
-    assert read_decision_rule(manifest) == found.after
+    assert read_decision_rule(manifest) == result.after
     assert manifest["judge"]["threshold"] == pytest.approx(TEMPERATURE * np.log(threshold / (1 - threshold)))
     assert manifest["judge"]["temperature"] == TEMPERATURE
 
 
 def test_outcomes_on_test_images_are_counted_before_and_after(tmp_path: Path) -> None:
-    found = tuned(tmp_path, DecisionPolicy(max_escape=0.25, max_risk=0.0))
+    result = tuned(tmp_path, DecisionPolicy(max_escape=0.25, max_risk=0.0))
 
     # The band reaches from 0.94 to 1.94: the defect at 0.9 escapes, three defects and an ok are retaken, the ok at 5 is
-    # called defect. Before, at 0, all defects were found, and two of three oks were called defect.
+    # called defect. Before, at 0, all defects were result, and two of three oks were called defect.
     names = ("escapes", "overkills", "retaken", "wrong")
     counts = {
-        when: [(tally.count, tally.images) for tally in (getattr(outcome, name) for name in names)]
-        for when, outcome in (("before", found.outcome_before), ("after", found.outcome_after))
+        when: [(rate.count, rate.images) for rate in (getattr(outcome, name) for name in names)]
+        for when, outcome in (("before", result.outcome_before), ("after", result.outcome_after))
     }
     assert counts == {"before": [(0, 5), (2, 3), (0, 8), (2, 8)], "after": [(1, 5), (1, 3), (4, 8), (2, 4)]}
-    share = found.outcome_after.wrong.share
+    share = result.outcome_after.wrong.share
     assert share["value"] == 0.5
     assert share["low"] is not None
     assert share["high"] is not None
@@ -97,10 +97,10 @@ def test_outcomes_on_test_images_are_counted_before_and_after(tmp_path: Path) ->
 
 
 def test_equal_costs_separate_separable_classes(tmp_path: Path) -> None:
-    found = tuned(tmp_path, DecisionPolicy(), known=verdict_table([1, 2], [-3, -4]))
+    result = tuned(tmp_path, DecisionPolicy(), out_of_fold=verdict_table([1, 2], [-3, -4]))
 
-    assert found.after.threshold == pytest.approx((sigmoid(1) + sigmoid(-3)) / 2)
-    assert found.after.retake_distance is None
+    assert result.after.threshold == pytest.approx((sigmoid(1) + sigmoid(-3)) / 2)
+    assert result.after.retake_distance is None
     judge = manifest_of(tmp_path / "after")["judge"]
     assert judge
     assert "retake_distance" not in judge
@@ -108,53 +108,57 @@ def test_equal_costs_separate_separable_classes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("escape", "overkill"), [(1.0, 1.0), (20.0, 1.0), (1.0, 7.0)])
 def test_no_other_threshold_costs_less(tmp_path: Path, escape: float, overkill: float) -> None:
-    known = overlapping(1)
-    found = tuned(tmp_path, DecisionPolicy(escape_cost=escape, overkill_cost=overkill), known=known)
-    defect, chance = known["label"] == "defect", known["p_defect_denoised"]
+    out_of_fold = overlapping(1)
+    result = tuned(tmp_path, DecisionPolicy(escape_cost=escape, overkill_cost=overkill), out_of_fold=out_of_fold)
+    defect, chance = out_of_fold["label"] == "defect", out_of_fold["p_defect_denoised"]
 
     def cost(threshold: float) -> float:
-        said = chance > threshold
-        return escape * float((defect & ~said).sum()) + overkill * float((said & ~defect).sum())
+        predicted = chance > threshold
+        return escape * float((defect & ~predicted).sum()) + overkill * float((predicted & ~defect).sum())
 
-    assert cost(found.after.threshold) == min(cost(threshold) for threshold in [0.0, *chance])
+    assert cost(result.after.threshold) == min(cost(threshold) for threshold in [0.0, *chance])
 
 
 @pytest.mark.parametrize("most", [0.0, 0.01, 0.1])
 def test_max_escape_chooses_the_highest_threshold(tmp_path: Path, most: float) -> None:
-    known = overlapping(2)
-    found = tuned(tmp_path, DecisionPolicy(max_escape=most), known=known)
-    chances = known.loc[known["label"] == "defect", "p_defect_denoised"].sort_values().to_numpy()
+    out_of_fold = overlapping(2)
+    result = tuned(tmp_path, DecisionPolicy(max_escape=most), out_of_fold=out_of_fold)
+    probabilities = out_of_fold.loc[out_of_fold["label"] == "defect", "p_defect_denoised"].sort_values().to_numpy()
 
-    assert (chances <= found.after.threshold).mean() <= most
-    following = chances[chances > found.after.threshold][0]
-    assert (chances <= following).mean() > most
+    assert (probabilities <= result.after.threshold).mean() <= most
+    following = probabilities[probabilities > result.after.threshold][0]
+    assert (probabilities <= following).mean() > most
 
 
-@pytest.mark.parametrize("wishes", [DecisionPolicy(max_risk=0.1), DecisionPolicy(max_escape=0.05, max_risk=0.1)])
-def test_max_risk_chooses_the_smallest_retake_distance(tmp_path: Path, wishes: DecisionPolicy) -> None:
-    known = overlapping(3)
-    found = tuned(tmp_path, wishes, known=known)
-    threshold, distance = found.after.threshold, found.after.retake_distance
+@pytest.mark.parametrize("policy", [DecisionPolicy(max_risk=0.1), DecisionPolicy(max_escape=0.05, max_risk=0.1)])
+def test_max_risk_chooses_the_smallest_retake_distance(tmp_path: Path, policy: DecisionPolicy) -> None:
+    out_of_fold = overlapping(3)
+    result = tuned(tmp_path, policy, out_of_fold=out_of_fold)
+    threshold, distance = result.after.threshold, result.after.retake_distance
     assert distance
-    true, chances = known["label"].to_numpy(), known["p_defect_denoised"].to_numpy()
+    true, probabilities = out_of_fold["label"].to_numpy(), out_of_fold["p_defect_denoised"].to_numpy()
 
     def risk(band: float) -> float:
-        given = [DecisionRule(threshold=threshold, retake_distance=band).verdict(chance) for chance in chances]
-        return float(np.mean([said != each for said, each in zip(given, true, strict=True) if said != Verdict.RETAKE]))
+        given = [DecisionRule(threshold=threshold, retake_distance=band).verdict(chance) for chance in probabilities]
+        return float(
+            np.mean(
+                [predicted != each for predicted, each in zip(given, true, strict=True) if predicted != Verdict.RETAKE]
+            )
+        )
 
-    distances = np.unique(np.abs(known["logit_denoised"] - np.log(threshold / (1 - threshold))))
+    distances = np.unique(np.abs(out_of_fold["logit_denoised"] - np.log(threshold / (1 - threshold))))
     assert risk(distance) <= 0.1
-    bands = np.array([0.0, *(distances[:-1] + distances[1:]) / 2])  # no other ones retake other pictures
+    bands = np.array([0.0, *(distances[:-1] + distances[1:]) / 2])  # no other ones retake other images
     assert all(risk(band) > 0.1 for band in bands[bands < distance - 1e-5])
 
 
 @pytest.mark.parametrize("least", [0.5, 0.9])
 def test_min_coverage_chooses_the_largest_retake_distance(tmp_path: Path, least: float) -> None:
-    known = overlapping(4)
-    after = tuned(tmp_path, DecisionPolicy(min_coverage=least), known=known).after
-    given = [after.verdict(chance) is not Verdict.RETAKE for chance in known["p_defect_denoised"]]
+    out_of_fold = overlapping(4)
+    after = tuned(tmp_path, DecisionPolicy(min_coverage=least), out_of_fold=out_of_fold).after
+    given = [after.verdict(chance) is not Verdict.RETAKE for chance in out_of_fold["p_defect_denoised"]]
 
-    assert least <= np.mean(given) < least + 2 / len(known)
+    assert least <= np.mean(given) < least + 2 / len(out_of_fold)
 
 
 # the bundle
@@ -164,41 +168,41 @@ def test_all_files_of_the_new_bundle_agree(tmp_path: Path) -> None:
     test = overlapping(5).assign(
         logit_reference=lambda table: table["logit_denoised"] + 1, said_reference="ok", brightness=97.5
     )
-    found = tuned(tmp_path, DecisionPolicy(max_escape=0.02, max_risk=0.1), test=test, known=overlapping(6))
+    result = tuned(tmp_path, DecisionPolicy(max_escape=0.02, max_risk=0.1), test=test, out_of_fold=overlapping(6))
     before, package = open_package(tmp_path / "before"), open_package(tmp_path / "after")
     package.check()
     assert package.manifest["fingerprint"] != before.manifest["fingerprint"]
     for name in FILES:
         assert package.read(name) == before.read(name)
     evidence = json.loads(package.read("evidence.json"))
-    assert evidence == package.manifest["measured"] == found.evidence
+    assert evidence == package.manifest["measured"] == result.evidence
     decision = evidence["decisions"]["denoised"]
     assert decision["asked"] == "at most 2% escapes"
-    wishes = json.loads(package.read("wishes.json"))
-    assert (wishes["max_escape"], wishes["max_risk"], wishes["min_coverage"]) == (0.02, 0.1, None)
-    # What the evidence says of its own threshold, which is of cooled probabilities, holds of the bundle's.
+    policy = json.loads(package.read("wishes.json"))
+    assert (policy["max_escape"], policy["max_risk"], policy["min_coverage"]) == (0.02, 0.1, None)
+    # The rates in the evidence, at a threshold of calibrated probabilities, equal those of the bundle's threshold.
     table = pd.read_csv(tmp_path / "after/predictions.csv")
-    verdicts = np.array([found.after.verdict(chance) for chance in table["p_defect_denoised"]])
-    said = (table["p_defect_denoised"] > found.after.threshold).to_numpy()
+    verdicts = np.array([result.after.verdict(chance) for chance in table["p_defect_denoised"]])
+    predicted = (table["p_defect_denoised"] > result.after.threshold).to_numpy()
     defect = (table["label"] == "defect").to_numpy()
     assert (decision["chosen"]["escapes"], decision["chosen"]["overkills"]) == (
-        (defect & ~said).sum(),
-        (said & ~defect).sum(),
+        (defect & ~predicted).sum(),
+        (predicted & ~defect).sum(),
     )
-    assert decision["retake"]["retaken"] == (verdicts == "retake").sum() == found.outcome_after.retaken.count > 0
-    assert found.outcome_after.wrong.share == decision["retake"]["risk"]
+    assert decision["retake"]["retaken"] == (verdicts == "retake").sum() == result.outcome_after.retaken.count > 0
+    assert result.outcome_after.wrong.share == decision["retake"]["risk"]
     accuracy = evidence["classification"]["denoised"]["accuracy"]["value"]
-    assert accuracy == pytest.approx((said == defect).mean())
+    assert accuracy == pytest.approx((predicted == defect).mean())
     # The tables name the verdicts of the new threshold, and are otherwise as they were.
-    assert (table["said_denoised"] == np.where(said, "defect", "ok")).all()
-    threshold = np.log(found.after.threshold / (1 - found.after.threshold))
+    assert (table["said_denoised"] == np.where(predicted, "defect", "ok")).all()
+    threshold = np.log(result.after.threshold / (1 - result.after.threshold))
     assert (table["said_reference"] == np.where(table["logit_reference"] > threshold, "defect", "ok")).all()
     old = pd.read_csv(tmp_path / "before/predictions.csv")
     verdicts_said = ["said_denoised", "said_reference"]
     pd.testing.assert_frame_equal(old.drop(columns=verdicts_said), table.drop(columns=verdicts_said))
-    # Golden pictures and drift expect the new verdicts.
+    # Golden samples and the drift reference have the new verdicts.
     golden = json.loads(package.read("golden.json"))
-    expected = [found.after.verdict(chance) for chance in (0.2, 0.6, 0.95)]
+    expected = [result.after.verdict(chance) for chance in (0.2, 0.6, 0.95)]
     assert [each["verdict"] for each in golden] == [*expected, None]
     shares = json.loads(package.read("reference.json"))["verdicts"]
     assert shares == {kind: pytest.approx((verdicts == kind).mean()) for kind in ("ok", "defect", "retake")}
@@ -207,20 +211,20 @@ def test_all_files_of_the_new_bundle_agree(tmp_path: Path) -> None:
 def test_tuning_twice_equals_tuning_once(tmp_path: Path) -> None:
     bundle = write_tunable(tmp_path / "bundle", overlapping(7), overlapping(8))
     tune_bundle(bundle, tmp_path / "other", DecisionPolicy(max_escape=0.5, min_coverage=0.5), console=QUIET)
-    wishes = DecisionPolicy(escape_cost=10)
-    tune_bundle(bundle, tmp_path / "once", wishes, console=QUIET)
-    found = tune_bundle(tmp_path / "other", tmp_path / "twice.zip", wishes, console=QUIET)
+    policy = DecisionPolicy(escape_cost=10)
+    tune_bundle(bundle, tmp_path / "once", policy, console=QUIET)
+    result = tune_bundle(tmp_path / "other", tmp_path / "twice.zip", policy, console=QUIET)
 
-    assert found.before.retake_distance
-    assert found.outcome_before.retaken.count
+    assert result.before.retake_distance
+    assert result.outcome_before.retaken.count
     assert manifest_of(tmp_path / "twice.zip") == manifest_of(tmp_path / "once")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "once", "other", "twice.zip"]
 
 
 def test_a_bundle_tuned_to_the_same_rule_has_another_fingerprint(tmp_path: Path) -> None:
     bundle = write_tunable(tmp_path / "bundle", TESTED, APART)
-    for name, wishes in (("a", DecisionPolicy()), ("b", DecisionPolicy(escape_cost=1.01))):
-        tune_bundle(bundle, tmp_path / name, wishes, console=QUIET)
+    for name, policy in (("a", DecisionPolicy()), ("b", DecisionPolicy(escape_cost=1.01))):
+        tune_bundle(bundle, tmp_path / name, policy, console=QUIET)
 
     prints = {manifest_of(tmp_path / name)["fingerprint"] for name in ("bundle", "a", "b")}
     assert len(prints) == 3
@@ -246,12 +250,12 @@ def test_a_bundle_that_cannot_be_tuned_is_rejected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, "much"])
-@pytest.mark.parametrize("which", ["test", "known"])
+@pytest.mark.parametrize("which", ["test", "out_of_fold"])
 def test_log_odds_that_are_not_finite_are_rejected(tmp_path: Path, which: str, wrong: float | str) -> None:
-    tables = {"test": TESTED, "known": TESTED}
-    spoiled = TESTED.astype({"logit_denoised": object})
-    spoiled.loc[0, "logit_denoised"] = wrong
-    bundle = write_tunable(tmp_path / "bundle", **tables | {which: spoiled})
+    tables = {"test": TESTED, "out_of_fold": TESTED}
+    damaged = TESTED.astype({"logit_denoised": object})
+    damaged.loc[0, "logit_denoised"] = wrong
+    bundle = write_tunable(tmp_path / "bundle", **tables | {which: damaged})
     with pytest.raises(OutputError, match="has rows without finite log-odds of defect"):
         tune_bundle(bundle, tmp_path / "out", DecisionPolicy(), console=QUIET)
 
@@ -264,12 +268,12 @@ def test_a_bundle_without_a_classifier_is_rejected(tmp_path: Path) -> None:
 
 
 def test_a_target_that_cannot_be_met_is_rejected(tmp_path: Path) -> None:
-    upside_down = verdict_table([-9, 1, 2], [9, -1, -2])  # the surest are wrong
+    upside_down = verdict_table([-9, 1, 2], [9, -1, -2])  # the most confident are wrong
     with pytest.raises(
         RecipeError,
         match="even the most confident out-of-fold verdicts, on 6 images, are wrong more often",
     ):
-        tuned(tmp_path, DecisionPolicy(max_risk=0.001), known=upside_down)
+        tuned(tmp_path, DecisionPolicy(max_risk=0.001), out_of_fold=upside_down)
     assert not (tmp_path / "after").exists()
 
 
@@ -313,13 +317,13 @@ def test_tuning_needs_no_torch(tmp_path: Path) -> None:
 
 def test_a_real_bundle_gives_retake_after_tuning(bundle: Path, noisy_folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(bundle, tmp_path / "bundle"))
-    pictures = noisy_folder / "With-Noise"
-    said = [each.p_defect for each in load(copy).predict(str(pictures))]
-    logits = sorted(np.log(chance / (1 - chance)) for chance in said if chance is not None)
+    images = noisy_folder / "With-Noise"
+    predicted = [each.p_defect for each in load(copy).predict(str(images))]
+    logits = sorted(np.log(chance / (1 - chance)) for chance in predicted if chance is not None)
     middle, reach = float(np.median(logits)), float(np.std(logits))
     spread = np.linspace(-1, 1, 9) * reach
-    known = verdict_table([*(middle + spread + reach / 2)], [*(middle + spread - reach / 2)])
-    add_tables(copy, known, known)
+    out_of_fold = verdict_table([*(middle + spread + reach / 2)], [*(middle + spread - reach / 2)])
+    add_tables(copy, out_of_fold, out_of_fold)
 
     done = invoke("tune", copy, tmp_path / "tuned.zip", "--max-risk", 0.1)
 
@@ -332,15 +336,15 @@ def test_a_real_bundle_gives_retake_after_tuning(bundle: Path, noisy_folder: Pat
     low, high = rule.retake_range or (0, 0)
     expected = [
         "retake" if low < chance < high else "defect" if chance > loaded.threshold else "ok"
-        for chance in said
+        for chance in predicted
         if chance
     ]
-    assert [each.verdict for each in loaded.predict(str(pictures))] == expected
+    assert [each.verdict for each in loaded.predict(str(images))] == expected
     assert len(set(expected)) == 3
-    asked = ("predict", tmp_path / "tuned.zip", pictures, "--out", tmp_path / "r.csv")
+    asked = ("predict", tmp_path / "tuned.zip", images, "--out", tmp_path / "r.csv")
     done = invoke(*asked, "--fail-on", "retake")
     assert done.exit_code == 3
     assert f"{expected.count('retake')} retake" in done.output
     assert pd.read_csv(tmp_path / "r.csv")["verdict"].tolist() == expected
-    refused = invoke("predict", copy, pictures, "--out", tmp_path / "s.csv", "--fail-on", "retake")
+    refused = invoke("predict", copy, images, "--out", tmp_path / "s.csv", "--fail-on", "retake")
     assert "never returns retake; enable it with 'clearcast tune'" in str(refused.exception)

@@ -16,7 +16,7 @@ P_NOISE = {"gaussian": 0.1, "salt_and_pepper": 0.2, "periodic": 0.7, "none": 0.0
 
 
 def verdict_table(defects: list[float], oks: list[float]) -> pd.DataFrame:
-    """Images of parts of their own with these log-odds, in the columns that training writes; judged at 0."""
+    """Images of parts of their own with these log-odds, in the columns that training writes; the threshold is 0."""
     logits = np.array([*defects, *oks], float)
     return pd.DataFrame(
         {
@@ -31,27 +31,33 @@ def verdict_table(defects: list[float], oks: list[float]) -> pd.DataFrame:
     )
 
 
-def add_tables(folder: Path, test: pd.DataFrame, known: pd.DataFrame | None) -> Path:
-    """Give a bundle the tables of its test rows and of its cross-fitted rows, as training would have written them."""
+def add_tables(folder: Path, test: pd.DataFrame, out_of_fold: pd.DataFrame | None) -> Path:
+    """Give a bundle the tables of its test rows and out-of-fold predictions, as training writes them."""
     manifest: Manifest = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
     manifest["effort"] = {"seed": 3, "plan": {}, "minutes": {}, "device": "cpu", "budget_minutes": None}
     test.round(6).to_csv(folder / "predictions.csv", index=False)
-    if known is not None:
-        known.round(6).to_csv(folder / "validation.csv", index=False)
+    if out_of_fold is not None:
+        out_of_fold.round(6).to_csv(folder / "validation.csv", index=False)
     write_manifest(folder, manifest)
     return folder
 
 
-def write_tunable(folder: Path, test: pd.DataFrame, known: pd.DataFrame | None) -> Path:
-    """A bundle whose threshold is the probability 0.5; its golden pictures are only named."""
+def write_tunable(folder: Path, test: pd.DataFrame, out_of_fold: pd.DataFrame | None) -> Path:
+    """A bundle whose threshold is the probability 0.5; its golden samples have no files."""
     write_bundle(folder)
     manifest: Manifest = json.loads((folder / MANIFEST_FILE).read_text("utf-8"))
     assert manifest["judge"]
-    manifest["judge"] |= {"temperature": TEMPERATURE, "crossfitted": known is not None}
+    manifest["judge"] |= {"temperature": TEMPERATURE, "crossfitted": out_of_fold is not None}
     write_manifest(folder, manifest)
     golden = [
-        {"file": "golden/0.png", "p_defect": chance, "verdict": verdict, "noise_type": "periodic", "p_noise": P_NOISE}
-        for chance, verdict in ((0.2, "ok"), (0.6, "defect"), (0.95, "defect"), (None, None))
+        {
+            "file": "golden/0.png",
+            "p_defect": probability,
+            "verdict": verdict,
+            "noise_type": "periodic",
+            "p_noise": P_NOISE,
+        }
+        for probability, verdict in ((0.2, "ok"), (0.6, "defect"), (0.95, "defect"), (None, None))
     ]
     (folder / GOLDEN_FILE).write_text(json.dumps(golden), "utf-8")
     reference: DriftReference = {
@@ -61,4 +67,4 @@ def write_tunable(folder: Path, test: pd.DataFrame, known: pd.DataFrame | None) 
         "verdicts": {"ok": 0.5, "defect": 0.5},
     }
     (folder / REFERENCE_FILE).write_text(json.dumps(reference), "utf-8")
-    return add_tables(folder, test, known)
+    return add_tables(folder, test, out_of_fold)

@@ -1,4 +1,4 @@
-"""Measures of verdicts against hand-made cases and torchmetrics."""
+"""Classification measures against hand-made cases and torchmetrics."""
 
 import numpy as np
 import pytest
@@ -17,11 +17,11 @@ def binary(*p_defect: float) -> np.ndarray:
     return np.array([[1 - p, p] for p in p_defect])
 
 
-def test_hand_made_verdicts() -> None:
+def test_measures_of_hand_made_predictions() -> None:
     targets = np.array([1, 1, 1, 0, 0])
-    said = binary(0.9, 0.8, 0.3, 0.6, 0.1)  # one escape, one false alarm
-    result = classification_metrics(targets, said, VERDICT)
-    assert confusion_matrix(targets, said, VERDICT) == [[1, 1], [1, 2]]
+    probabilities = binary(0.9, 0.8, 0.3, 0.6, 0.1)  # one escape, one overkill
+    result = classification_metrics(targets, probabilities, VERDICT)
+    assert confusion_matrix(targets, probabilities, VERDICT) == [[1, 1], [1, 2]]
     assert result["accuracy"] == pytest.approx(3 / 5)
     assert result["sensitivity"] == pytest.approx(2 / 3)
     assert result["specificity"] == pytest.approx(1 / 2)
@@ -38,14 +38,14 @@ def test_a_class_that_is_absent_has_no_curve() -> None:
     assert classification_metrics(np.array([0, 1, 1]), three, NOISES)["roc_area"] is None
 
 
-def test_what_has_no_denominator_is_not_defined() -> None:
+def test_measures_without_a_denominator_are_undefined() -> None:
     only_ok = classification_metrics(np.array([0, 0]), binary(0.1, 0.9), VERDICT)
     assert only_ok["sensitivity"] is only_ok["defect_f1"] is None  # no defect could be found
-    assert only_ok["defect_precision"] == 0  # one was said to be a defect, wrongly
+    assert only_ok["defect_precision"] == 0  # one was predicted to be a defect, wrongly
     assert only_ok["specificity"] == only_ok["accuracy"] == only_ok["recall"] == 0.5
     only_defect = classification_metrics(np.array([1, 1]), binary(0.1, 0.2), VERDICT)
     assert only_defect["specificity"] is None
-    assert only_defect["defect_precision"] is only_defect["precision"] is None  # none was said to be a defect
+    assert only_defect["defect_precision"] is only_defect["precision"] is None  # none was predicted to be a defect
     assert only_defect["sensitivity"] == only_defect["defect_f1"] == only_defect["f1"] == 0
 
 
@@ -58,7 +58,7 @@ def test_equals_torchmetrics(seed: int, classes: tuple[str, ...], images: int) -
     ours = classification_metrics(targets, probabilities, classes)
     p, t, n = torch.from_numpy(probabilities), torch.from_numpy(targets), len(classes)
     if len(set(probabilities.argmax(axis=1))) < n:
-        assert ours["precision"] is None  # torchmetrics says 0
+        assert ours["precision"] is None  # torchmetrics returns 0
         return
     for name, theirs in (
         ("accuracy", reference.multiclass_accuracy(p, t, n, average="micro")),

@@ -1,4 +1,4 @@
-"""Two bundles on the same images: every figure against one that is counted by hand or made by another package."""
+"""Comparison of two bundles on the same images: every value against a count by hand or another package."""
 
 import math
 
@@ -20,8 +20,10 @@ def verdict(defect: bool) -> str:
     return "defect" if defect else "ok"
 
 
-def table_of(defect: list[bool], first: list[bool], second: list[bool], parts: list[str] | None = None) -> pd.DataFrame:
-    """Images with these labels, of which the bundles said this; otherwise both bundles are alike."""
+def make_table(
+    defect: list[bool], first: list[bool], second: list[bool], parts: list[str] | None = None
+) -> pd.DataFrame:
+    """Make a table of images with these labels and the predictions of two bundles that are otherwise equal."""
     count = len(defect)
     table = pd.DataFrame(
         {
@@ -32,10 +34,10 @@ def table_of(defect: list[bool], first: list[bool], second: list[bool], parts: l
             "noise_type": ["gaussian" if number % 2 else "none" for number in range(count)],
         }
     )
-    for side, said in (("a", first), ("b", second)):
-        table[f"said_{side}"] = [verdict(each) for each in said]
-        table[f"p_defect_{side}"] = [0.9 if each else 0.1 for each in said]
-        table[f"logit_{side}"] = [2.2 if each else -2.2 for each in said]
+    for side, predicted in (("a", first), ("b", second)):
+        table[f"said_{side}"] = [verdict(each) for each in predicted]
+        table[f"p_defect_{side}"] = [0.9 if each else 0.1 for each in predicted]
+        table[f"logit_{side}"] = [2.2 if each else -2.2 for each in predicted]
         table[f"said_noise_type_{side}"] = table["noise_type"]
         table[f"psnr_{side}"], table[f"ssim_{side}"] = 30.0, 0.9
     return table
@@ -45,13 +47,13 @@ def by_name(table: pd.DataFrame) -> dict[str, BundleDifference]:
     return {f"{each.aspect} {each.measure} {each.noise}": each for each in measure_differences(table, seed=1)}
 
 
-def test_shares_are_those_counted_by_hand() -> None:
-    """Six defects, four oks. A lets three escape and kills one; B lets one escape and kills two."""
+def test_shares_equal_counts_by_hand() -> None:
+    """Six defects, four oks. A has three escapes and one overkill; B has one escape and two overkills."""
     defect = [True] * 6 + [False] * 4
     first = [False, False, False, True, True, True, True, False, False, False]
     second = [True, True, False, True, True, True, True, True, False, False]
 
-    found = by_name(table_of(defect, first, second))
+    found = by_name(make_table(defect, first, second))
 
     for name, one, two in (
         ("verdicts accuracy all", 6 / 10, 7 / 10),
@@ -66,10 +68,10 @@ def test_shares_are_those_counted_by_hand() -> None:
     assert (found["verdicts escapes all"].images, found["verdicts overkills all"].images) == (6, 4)
 
 
-def test_the_roc_area_is_that_of_another_package() -> None:
+def test_roc_area_equals_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(2)
     defect = rng.random(80) < 0.4
-    table = table_of(list(defect), list(defect), list(defect))
+    table = make_table(list(defect), list(defect), list(defect))
     for side, sharp in (("a", 0.5), ("b", 2.0)):
         table[f"logit_{side}"] = sharp * (defect - 0.5) + rng.normal(size=80)
 
@@ -80,61 +82,61 @@ def test_the_roc_area_is_that_of_another_package() -> None:
     assert area.difference["value"] == pytest.approx(two - one)
 
 
-def test_an_interval_is_the_textbooks_for_pairs_where_every_part_has_one_image() -> None:
+def test_paired_interval_equals_the_textbook_if_every_part_has_one_image() -> None:
     rng = np.random.default_rng(3)
     defect = rng.random(400) < 0.5
     first, second = (np.where(rng.random(400) < wrong, ~defect, defect) for wrong in (0.2, 0.1))
     gains = (second == defect).astype(float) - (first == defect)
 
-    accuracy = by_name(table_of(list(defect), list(first), list(second)))["verdicts accuracy all"].difference
+    accuracy = by_name(make_table(list(defect), list(first), list(second)))["verdicts accuracy all"].difference
 
-    reach = 1.966 * gains.std(ddof=1) / math.sqrt(400)
-    assert accuracy["low"] == pytest.approx(gains.mean() - reach, abs=0.1 * reach)
-    assert accuracy["high"] == pytest.approx(gains.mean() + reach, abs=0.1 * reach)
+    half_width = 1.966 * gains.std(ddof=1) / math.sqrt(400)
+    assert accuracy["low"] == pytest.approx(gains.mean() - half_width, abs=0.1 * half_width)
+    assert accuracy["high"] == pytest.approx(gains.mean() + half_width, abs=0.1 * half_width)
 
 
-def test_images_of_one_part_count_as_little_more_than_one() -> None:
-    """Ten copies of each image say no more than the image."""
+def test_copies_of_images_do_not_narrow_the_interval() -> None:
+    """Ten copies of each image give no more evidence than the image."""
     rng = np.random.default_rng(4)
     defect, right = rng.random(30) < 0.5, rng.random(30) < 0.7
     once = list(defect), list(np.where(right, defect, ~defect)), list(defect)
     defects, first, second = (list(np.repeat(each, 10)) for each in once)
-    copies = table_of(defects, first, second, [f"p{number // 10}" for number in range(300)])
+    copies = make_table(defects, first, second, [f"p{number // 10}" for number in range(300)])
 
-    one, ten = (by_name(table)["verdicts accuracy all"].difference for table in (table_of(*once), copies))
+    one, ten = (by_name(table)["verdicts accuracy all"].difference for table in (make_table(*once), copies))
 
     assert ten["low"] == pytest.approx(one["low"], abs=0.01)
     assert ten["high"] == pytest.approx(one["high"], abs=0.01)
 
 
 @pytest.mark.parametrize("better", ["A", "B"])
-def test_who_is_better_follows_what_a_measure_means(better: str) -> None:
+def test_the_better_bundle_follows_the_direction_of_the_measure(better: str) -> None:
     """More escapes are worse, more accuracy is better."""
     defect = [True, False] * 40
     wrong = [not each if number % 3 else each for number, each in enumerate(defect)]
     both = (defect, wrong) if better == "A" else (wrong, defect)
 
-    found = by_name(table_of(defect, *both))
+    found = by_name(make_table(defect, *both))
 
     for name in ("accuracy", "escapes", "overkills"):
         assert found[f"verdicts {name} all"].better == better
-    said = describe_differences(list(found.values()), list_changed_verdicts(table_of(defect, *both)))
-    assert said[0].startswith(f"Verdicts: {better} is better: accuracy {'-' if better == 'A' else '+'}6")
+    sentences = describe_differences(list(found.values()), list_changed_verdicts(make_table(defect, *both)))
+    assert sentences[0].startswith(f"Verdicts: {better} is better: accuracy {'-' if better == 'A' else '+'}6")
 
 
 def test_equal_bundles_seldom_differ() -> None:
     """At most one in ten of comparisons by chance alone, where an interval of 95% allows one in twenty."""
     rng = np.random.default_rng(5)
-    told = 0
+    established = 0
     for _ in range(60):
         defect = rng.random(60) < 0.5
         first, second = (list(np.where(rng.random(60) < 0.15, ~defect, defect)) for _ in range(2))
-        told += by_name(table_of(list(defect), first, second))["verdicts accuracy all"].better is not None
-    assert told <= 6
+        established += by_name(make_table(list(defect), first, second))["verdicts accuracy all"].better is not None
+    assert established <= 6
 
 
-def test_denoised_images_are_compared_where_both_have_a_finite_figure() -> None:
-    table = table_of([True, False] * 10, [True] * 20, [True] * 20)
+def test_denoised_images_are_compared_if_both_have_a_finite_psnr() -> None:
+    table = make_table([True, False] * 10, [True] * 20, [True] * 20)
     gains = np.linspace(0.5, 1.5, 20)
     table["psnr_b"] = table["psnr_a"] + gains
     table.loc[0, "psnr_a"] = np.inf  # of noise "none", without an error
@@ -146,12 +148,12 @@ def test_denoised_images_are_compared_where_both_have_a_finite_figure() -> None:
     assert found["restored pictures PSNR none"].difference["value"] == pytest.approx(gains[2::2].mean())
     assert found["restored pictures PSNR gaussian"].difference["value"] == pytest.approx(gains[1::2].mean())
     assert "restored pictures PSNR periodic" not in found
-    said = describe_differences(list(found.values()), list_changed_verdicts(table))
-    assert said[-1].startswith("Denoised images: B is better: PSNR +1.03 dB (95%: +0.8")
+    sentences = describe_differences(list(found.values()), list_changed_verdicts(table))
+    assert sentences[-1].startswith("Denoised images: B is better: PSNR +1.03 dB (95%: +0.8")
 
 
 def test_changed_verdicts_are_listed_with_the_right_bundle() -> None:
-    table = table_of([True, True, False, False], [True, False, False, True], [True, True, True, True])
+    table = make_table([True, True, False, False], [True, False, False, True], [True, True, True, True])
 
     lines = list_changed_verdicts(table)
 
@@ -164,41 +166,42 @@ def test_changed_verdicts_are_listed_with_the_right_bundle() -> None:
 
 
 def test_no_difference_is_reported() -> None:
-    table = table_of([True, False] * 10, [True, False] * 10, [True, False] * 10)
+    table = make_table([True, False] * 10, [True, False] * 10, [True, False] * 10)
 
-    said = describe_differences(measure_differences(table, 1), list_changed_verdicts(table))
+    sentences = describe_differences(measure_differences(table, 1), list_changed_verdicts(table))
 
-    assert said[0].startswith("Verdicts: no difference beyond chance: accuracy +0.0 points (95%: -")
-    assert said[1] == "No verdict changes: A and B agree on all 20 images."
+    assert sentences[0].startswith("Verdicts: no difference beyond chance: accuracy +0.0 points (95%: -")
+    assert sentences[1] == "No verdict changes: A and B agree on all 20 images."
 
 
-def test_a_trade_is_not_called_better() -> None:
+def test_a_trade_off_is_not_called_better() -> None:
     """A calls every part ok, B calls every part a defect."""
-    table = table_of([True, False] * 50, [False] * 100, [True] * 100)
+    table = make_table([True, False] * 50, [False] * 100, [True] * 100)
 
-    said = describe_differences(measure_differences(table, 1), list_changed_verdicts(table))
+    sentences = describe_differences(measure_differences(table, 1), list_changed_verdicts(table))
 
-    assert said[0].startswith("Verdicts: neither is better throughout: A is better in overkills +100.0 points")
-    assert "; B is better in escapes -100.0 points" in said[0]
-    assert "choose by the cost of each mistake" in said[0]
+    assert sentences[0].startswith("Verdicts: neither is better throughout: A is better in overkills +100.0 points")
+    assert "; B is better in escapes -100.0 points" in sentences[0]
+    assert "choose by the cost of each mistake" in sentences[0]
 
 
-def test_one_part_says_nothing_of_others() -> None:
-    table = table_of([True, True], [True, False], [True, True], ["p", "p"])
+def test_one_part_establishes_no_difference() -> None:
+    table = make_table([True, True], [True, False], [True, True], ["p", "p"])
 
-    said = describe_differences(measure_differences(table, 1), list_changed_verdicts(table))
+    sentences = describe_differences(measure_differences(table, 1), list_changed_verdicts(table))
 
     assert (
-        said[0] == "Verdicts: no difference can be established, since all images show one part (accuracy +50.0 points)."
+        sentences[0]
+        == "Verdicts: no difference can be established, since all images show one part (accuracy +50.0 points)."
     )
 
 
 def test_without_verdicts_of_both_only_the_rest_is_compared() -> None:
-    table = table_of([True, False] * 5, [True] * 10, [True] * 10).drop(columns=["said_b", "logit_b", "p_defect_b"])
+    table = make_table([True, False] * 5, [True] * 10, [True] * 10).drop(columns=["said_b", "logit_b", "p_defect_b"])
 
     assert {each.aspect for each in measure_differences(table, 1)} == {
         ComparisonAspect.NOISE_TYPES,
-        ComparisonAspect.RESTORING,
+        ComparisonAspect.DENOISED_IMAGES,
     }
     assert list_changed_verdicts(table).empty
     assert describe_differences(measure_differences(table, 1), list_changed_verdicts(table))[0].startswith(
@@ -206,16 +209,16 @@ def test_without_verdicts_of_both_only_the_rest_is_compared() -> None:
     )
 
 
-def test_labels_of_one_kind_leave_out_what_is_not_defined() -> None:
-    found = by_name(table_of([False] * 6, [False] * 6, [True] * 3 + [False] * 3))
+def test_undefined_measures_are_left_out() -> None:
+    found = by_name(make_table([False] * 6, [False] * 6, [True] * 3 + [False] * 3))
 
     assert "verdicts escapes all" not in found
     assert "verdicts ROC area all" not in found
     assert found["verdicts overkills all"].difference["value"] == pytest.approx(0.5)
 
 
-def test_a_picture_to_retake_is_neither_right_nor_a_mistake() -> None:
-    table = table_of([True, True, False, False], [True, False, False, True], [True, True, True, False])
+def test_a_retaken_image_is_neither_correct_nor_a_mistake() -> None:
+    table = make_table([True, True, False, False], [True, False, False, True], [True, True, True, False])
     table["said_b"] = ["defect", "retake", "retake", "ok"]
 
     found, lines = by_name(table), list_changed_verdicts(table)

@@ -1,4 +1,4 @@
-"""Thresholds, retakes and calibration: choices against all choices tried one by one, and what the sentences promise."""
+"""Thresholds, retakes and calibration: choices against exhaustive search, and the sentences about them."""
 
 import math
 from itertools import pairwise
@@ -22,11 +22,11 @@ VERDICTS = st.lists(st.tuples(st.integers(1, 19), st.booleans()), min_size=2, ma
 
 
 def decide(
-    wishes: DecisionPolicy, test: pd.DataFrame = TEST, validation: pd.DataFrame | None = VALIDATION
+    policy: DecisionPolicy, test: pd.DataFrame = TEST, validation: pd.DataFrame | None = VALIDATION
 ) -> DecisionResult:
     others = ("_reference", "_denoised", "_transfer", "said_noise_type")
     table = test[[name for name in test if not str(name).endswith(others)]]
-    return build_evidence(table, validation, None, wishes)["decisions"]["noisy"]
+    return build_evidence(table, validation, None, policy)["decisions"]["noisy"]
 
 
 @settings(deadline=None, max_examples=30)
@@ -36,8 +36,8 @@ def test_no_threshold_costs_less(images: list[tuple[int, bool]], escape: float, 
     chosen = choose_threshold(probability, defect, DecisionPolicy(escape_cost=escape, overkill_cost=overkill))
 
     def cost(threshold: float) -> float:
-        said = probability >= threshold
-        return float(escape * (defect & ~said).sum() + overkill * (~defect & said).sum())
+        predicted = probability >= threshold
+        return float(escape * (defect & ~predicted).sum() + overkill * (~defect & predicted).sum())
 
     assert cost(chosen) <= min(cost(threshold) for threshold in np.linspace(0, 1, 201)) + 1e-9
     neighbours = [0.0, *sorted(set(probability)), 1.0]
@@ -59,21 +59,21 @@ def test_no_higher_threshold_lets_so_few_defects_escape(images: list[tuple[int, 
     assert chosen == pytest.approx(max(middle for middle in middles if escape(middle) <= most + 1e-9))
 
 
-def test_dear_escapes_lower_the_threshold() -> None:
-    cheap, dear = (decide(DecisionPolicy(escape_cost=cost)) for cost in (0.2, 20))
+def test_costly_escapes_lower_the_threshold() -> None:
+    cheap, costly = (decide(DecisionPolicy(escape_cost=cost)) for cost in (0.2, 20))
     assert cheap["chosen"]
-    assert dear["chosen"]
-    assert dear["chosen"]["thresholds"] < cheap["chosen"]["thresholds"]
-    assert dear["chosen"]["escapes"] < cheap["chosen"]["escapes"]
-    assert dear["chosen"]["overkills"] > cheap["chosen"]["overkills"]
+    assert costly["chosen"]
+    assert costly["chosen"]["thresholds"] < cheap["chosen"]["thresholds"]
+    assert costly["chosen"]["escapes"] < cheap["chosen"]["escapes"]
+    assert costly["chosen"]["overkills"] > cheap["chosen"]["overkills"]
 
 
-def test_equal_costs_take_the_middle_where_labels_lie_apart() -> None:
+def test_equal_costs_choose_the_middle_of_separable_labels() -> None:
     probability, defect = np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True])
     assert choose_threshold(probability, defect, DecisionPolicy()) == pytest.approx(0.5)
 
 
-def test_the_studys_verdicts_and_the_choice_are_counted() -> None:
+def test_escapes_and_overkills_are_counted_at_both_thresholds() -> None:
     test = small_table("noisy", "aabbccdd", "++++----", [2, 1, -1, 3, -2, 0.5, -1, -3])
     validation = small_table("noisy", "efgh", "+-+-", [0.9, -0.9, 0.3, 0.4])
     decision = decide(DecisionPolicy(max_escape=0.0), test, validation)
@@ -90,7 +90,7 @@ def test_the_studys_verdicts_and_the_choice_are_counted() -> None:
     assert (chosen["escapes"], chosen["overkills"]) == (1, 1)
 
 
-def test_sentences_promise_what_parts_can_support() -> None:
+def test_sentences_claim_what_the_parts_support() -> None:
     test = small_table("noisy", "aabbccdd", "++++----", [2, 1, 1, 3, -2, 0.5, -1, -3])
     validation = small_table("noisy", "eefgh", "+++--", [0.9, 0.9, 0.3, 0.4, -1])
     sentence = decide(DecisionPolicy(max_escape=0.01), test, validation)["sentence"]
@@ -105,7 +105,7 @@ def test_sentences_promise_what_parts_can_support() -> None:
 
 
 @pytest.mark.parametrize(
-    ("validation", "why"),
+    ("validation", "reason"),
     [
         (None, "No validation images: give --validation-share"),
         (VALIDATION.iloc[:0], "No validation images: give --validation-share"),
@@ -115,16 +115,16 @@ def test_sentences_promise_what_parts_can_support() -> None:
     ],
     ids=["none", "empty", "without the stage", "oks only", "defects only"],
 )
-def test_without_validation_nothing_is_chosen(validation: pd.DataFrame | None, why: str) -> None:
+def test_without_validation_nothing_is_chosen(validation: pd.DataFrame | None, reason: str) -> None:
     decision = decide(DecisionPolicy(max_risk=0.05), validation=validation)
 
     assert [decision["calibration"], decision["chosen"], decision["retake"]] == [None, None, None]
-    assert decision["sentence"].startswith(why)
+    assert decision["sentence"].startswith(reason)
     assert decision["curve"]
     assert decision["risk"]["coverage"][-1] == 1
 
 
-def test_curves_run_from_end_to_end_with_intervals_that_hold_them() -> None:
+def test_curves_are_complete_and_inside_their_intervals() -> None:
     decision = decide(DecisionPolicy())
     curve, risk = decision["curve"], decision["risk"]
     assert curve
@@ -142,7 +142,7 @@ def test_curves_run_from_end_to_end_with_intervals_that_hold_them() -> None:
     assert risk["risk"][-1] == pytest.approx(1 - (decision["chosen"]["accuracy"]["value"] or 0))
 
 
-def test_calibration_mends_overconfidence() -> None:
+def test_calibration_corrects_overconfidence() -> None:
     rng = np.random.default_rng(1)
 
     def table(prefix: str) -> pd.DataFrame:
@@ -172,8 +172,8 @@ def test_no_lower_cutoff_has_so_little_risk(images: list[tuple[int, bool]], most
     confidence, wrong = np.array([float(c) for c, _ in images]), np.array([each for _, each in images])
     cutoff = choose_retake_cutoff(confidence, wrong, DecisionPolicy(max_risk=most))
 
-    judged = confidence >= cutoff
-    assert wrong[judged].sum() <= most * judged.sum() + 1e-6
+    decided = confidence >= cutoff
+    assert wrong[decided].sum() <= most * decided.sum() + 1e-6
     for lower in (level for level in np.unique(confidence) if level < cutoff):
         assert wrong[confidence >= lower].mean() > most
 
@@ -201,24 +201,24 @@ def test_retaking_lowers_the_risk() -> None:
     assert decide(DecisionPolicy())["retake"] is None
 
 
-def test_where_nothing_is_sure_enough_all_are_retaken() -> None:
+def test_all_images_are_retaken_if_no_confidence_suffices() -> None:
     validation = small_table("noisy", "efgh", "+-+-", [-1, -5, 0.5, 5])
     retake = decide(DecisionPolicy(max_risk=0.0), validation=validation)["retake"]
     assert retake
     assert math.isfinite(retake["cutoffs"][0])
-    hopeless = small_table("noisy", "efgh", "+-+-", [-5, 5, -4, 4])
-    retake = decide(DecisionPolicy(max_risk=0.0, max_escape=1.0), validation=hopeless)["retake"]
+    unusable = small_table("noisy", "efgh", "+-+-", [-5, 5, -4, 4])
+    retake = decide(DecisionPolicy(max_risk=0.0, max_escape=1.0), validation=unusable)["retake"]
     assert retake
     assert retake["retaken"] == len(TEST)
     assert retake["risk"]["value"] is None
     assert "all would be retaken" in retake["sentence"]
 
 
-def test_folds_choose_for_themselves_and_are_pooled() -> None:
-    wishes = DecisionPolicy(escape_cost=3, min_coverage=0.8)
+def test_each_fold_has_its_own_choice_and_results_are_pooled() -> None:
+    policy = DecisionPolicy(escape_cost=3, min_coverage=0.8)
     test, validation = run_table(40, seed=3, folds=2), run_table(40, seed=4, folds=2)
-    pooled = decide(wishes, test, validation)
-    alone = [decide(wishes, test[test["fold"] == fold], validation[validation["fold"] == fold]) for fold in (1, 2)]
+    pooled = decide(policy, test, validation)
+    alone = [decide(policy, test[test["fold"] == fold], validation[validation["fold"] == fold]) for fold in (1, 2)]
 
     assert pooled["chosen"]
     assert pooled["calibration"]
@@ -228,13 +228,13 @@ def test_folds_choose_for_themselves_and_are_pooled() -> None:
     assert pooled["retake"]["retaken"] == sum(each["retake"]["retaken"] for each in alone if each["retake"])
     assert len(pooled["calibration"]["temperatures"]) == len(pooled["retake"]["cutoffs"]) == 2
     assert pooled["plain"]["thresholds"] == [0.5, 0.5]
-    lacking = decide(wishes, test, validation[validation["fold"] == 1])
+    lacking = decide(policy, test, validation[validation["fold"] == 1])
     assert lacking["sentence"].startswith("No validation images of fold 2: give --validation-share")
 
 
 @settings(max_examples=2, deadline=None)
 @given(st.integers(2, 6))
-def test_choices_never_see_test_images(seed: int) -> None:
+def test_choices_do_not_depend_on_test_images(seed: int) -> None:
     one, other = (
         decide(DecisionPolicy(escape_cost=5, max_risk=0.1), run_table(20, seed=seed + more)) for more in (0, 50)
     )

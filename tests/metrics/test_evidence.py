@@ -1,4 +1,4 @@
-"""The evidence as a whole: figures against the study's own measures, and tables with things missing."""
+"""Evidence as a whole: values against the study's own measures, and incomplete tables."""
 
 import json
 import math
@@ -13,10 +13,10 @@ from clearcast.core.evidence_schema import Evidence, ValueWithCI
 from clearcast.metrics.classification import classification_metrics
 from clearcast.metrics.evidence.build import build_evidence
 from clearcast.metrics.evidence.scores import DecisionPolicy
-from tests.metrics.run_tables import NOISES, SKILLS, judge_columns, run_table, small_table
+from tests.metrics.run_tables import NOISES, SKILLS, run_table, small_table, verdict_columns
 
 TEST = run_table(41, seed=1)
-FACTS = TEST[["row", "part", "label", "noise_type"]]  # a run without stages
+WITHOUT_STAGES = TEST[["row", "part", "label", "noise_type"]]  # of a run
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def contains_its_value(figure: ValueWithCI) -> bool:
 
 
 @pytest.mark.parametrize("stage", list(SKILLS))
-def test_verdicts_have_the_studys_measures(evidence: Evidence, stage: str) -> None:
+def test_verdict_measures_equal_those_of_the_study(evidence: Evidence, stage: str) -> None:
     p = TEST[f"p_defect_{stage}"].to_numpy()
     targets = np.array([int(label == "defect") for label in TEST["label"]])
     expected = classification_metrics(targets, np.stack([1 - p, p], axis=1), ("ok", "defect"))
@@ -50,7 +50,7 @@ def test_log_odds_are_ranked_if_all_probabilities_are_one() -> None:
     assert figures["roc_area"]["value"] == 0.75
 
 
-def test_noise_types_have_the_studys_measures() -> None:
+def test_noise_type_measures_equal_those_of_the_study() -> None:
     table = run_table(30, seed=3)
     probabilities = table[[f"p_{name}" for name in NOISES]].to_numpy()
     table["said_noise_type"] = [NOISES[index] for index in probabilities.argmax(axis=1)]
@@ -70,7 +70,7 @@ def test_counts_of_images_and_parts(evidence: Evidence) -> None:
     assert evidence["parts_by_label"] == {"ok": 11, "defect": 30}
     assert not evidence["independent"]
     assert "41 parts" in evidence["method"]
-    alone = build_evidence(run_table(30, seed=1, most=1), None, None, DecisionPolicy())
+    alone = build_evidence(run_table(30, seed=1, max_images=1), None, None, DecisionPolicy())
     assert alone["independent"]
     assert "Wilson" in alone["method"]
 
@@ -93,7 +93,7 @@ def test_image_quality_skips_identical_and_unmeasured_images() -> None:
     assert evidence["restoration"]["noisy"]["all"]["lpips"] == {"value": None, "low": None, "high": None}
 
 
-def test_a_paired_gain_is_surer_than_its_two_means() -> None:
+def test_the_paired_gain_has_a_narrower_interval_than_the_means() -> None:
     table = run_table(30, seed=5)
     table["psnr_denoised"] = table["psnr_noisy"] + 5 + 0.01 * (table["row"] % 3)
     evidence = build_evidence(table, None, None, DecisionPolicy())
@@ -106,11 +106,11 @@ def test_a_paired_gain_is_surer_than_its_two_means() -> None:
     assert width(evidence["gain"]["all"]["psnr"]) < 0.1 * width(evidence["restoration"]["denoised"]["all"]["psnr"])
 
 
-def test_comparisons_count_and_say_what_changed() -> None:
+def test_comparisons_count_changed_verdicts() -> None:
     parts, labels = "aabbccddeeff", "+-+-+-+-+-+-"
     right = [1, -1] * 6
     noisy = small_table("noisy", parts, labels, [-1, 1, *right[2:-1], 1])  # three are wrong
-    denoised = judge_columns("denoised", np.array([*right[:-2], -1, -1]))  # one is
+    denoised = verdict_columns("denoised", np.array([*right[:-2], -1, -1]))  # one is
 
     (only,) = build_evidence(noisy.assign(**denoised), None, None, DecisionPolicy())["comparisons"]
 
@@ -143,8 +143,8 @@ def test_comparisons_of_all_pairs(evidence: Evidence) -> None:
         assert each["established"] == (low > 0 or high < 0)
 
 
-def rising_noise(table: pd.DataFrame, wrong: dict[float, float], way: str = "noisy") -> pd.DataFrame:
-    """Judges of a share of wrong images at each level."""
+def rising_noise(table: pd.DataFrame, wrong: dict[float, float], which: str = "noisy") -> pd.DataFrame:
+    """Make a robustness table with a share of wrong images at each level."""
     tables = []
     for level, share in wrong.items():
         defect = table["label"] == "defect"
@@ -155,24 +155,24 @@ def rising_noise(table: pd.DataFrame, wrong: dict[float, float], way: str = "noi
                 level=level,
                 psnr_noisy=30 - level,
                 ssim_noisy=0.9,
-                **{f"p_defect_{way}": np.where(defect ^ mistaken, 0.9, 0.1)},
+                **{f"p_defect_{which}": np.where(defect ^ mistaken, 0.9, 0.1)},
             )
         )
     return pd.concat(tables, ignore_index=True)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "text"),
     [
         ({0.0: 0.1, 0.1: 0.12, 0.2: 0.4}, "at most 5 points less up to level 0.1."),
         ({0.0: 0.1, 0.1: 0.3, 0.2: 0.1}, "falls by more than 5 points at the first level measured, 0.1."),
         ({0.0: 0.1, 0.1: 0.1, 0.2: 0.12}, "at every level measured, up to 0.2."),
     ],
 )
-def test_robustness_reports_the_highest_level(wrong: dict[float, float], said: str) -> None:
-    curve = build_evidence(FACTS, None, rising_noise(TEST, wrong), DecisionPolicy())["robustness"]["gaussian"]
+def test_robustness_reports_the_highest_level(wrong: dict[float, float], text: str) -> None:
+    curve = build_evidence(WITHOUT_STAGES, None, rising_noise(TEST, wrong), DecisionPolicy())["robustness"]["gaussian"]
 
-    assert said in curve["sentence"]
+    assert text in curve["sentence"]
     assert "denoised" not in curve["sentence"]
     assert [point["level"] for point in curve["points"]] == [0.0, 0.1, 0.2]
     first, last = curve["points"][0], curve["points"][-1]
@@ -186,7 +186,7 @@ def test_robustness_with_denoising() -> None:
     both = rising_noise(TEST, {0.0: 0.1, 0.2: 0.4})
     both["p_defect_denoised"] = rising_noise(TEST, {0.0: 0.1, 0.2: 0.1}, "denoised")["p_defect_denoised"]
 
-    curve = build_evidence(FACTS, None, both, DecisionPolicy())["robustness"]["gaussian"]
+    curve = build_evidence(WITHOUT_STAGES, None, both, DecisionPolicy())["robustness"]["gaussian"]
 
     assert "On denoised images the accuracy is" in curve["sentence"]
     assert set(curve["points"][0]["escape"]) == {"noisy", "denoised"}
@@ -201,14 +201,14 @@ def test_robustness_with_denoising() -> None:
         small_table("noisy", "ab", "--", [math.inf, -math.inf]),
         small_table("noisy", "aabbb", "++---", [0, 0, 0, 0, 0]),
         run_table(8, seed=9)[["part", "label", "noise_type", "p_defect_noisy", "logit_noisy", "said_noisy"]],
-        FACTS,
+        WITHOUT_STAGES,
     ],
     ids=["one image", "one part", "defects only", "oks only", "all the same", "one stage", "no stage"],
 )
-@pytest.mark.parametrize("wishes", [DecisionPolicy(max_risk=0.05), DecisionPolicy(max_escape=0.0, min_coverage=0.5)])
-def test_little_data_makes_no_nan(table: pd.DataFrame, wishes: DecisionPolicy) -> None:
+@pytest.mark.parametrize("policy", [DecisionPolicy(max_risk=0.05), DecisionPolicy(max_escape=0.0, min_coverage=0.5)])
+def test_little_data_makes_no_nan(table: pd.DataFrame, policy: DecisionPolicy) -> None:
     for validation in (None, table.iloc[:0], table, run_table(5, seed=8)):
-        json.dumps(build_evidence(table, validation, None, wishes), allow_nan=False)
+        json.dumps(build_evidence(table, validation, None, policy), allow_nan=False)
 
 
 def test_one_label_has_no_rate_of_the_other() -> None:
@@ -241,21 +241,21 @@ def test_the_same_seed_gives_the_same_and_order_does_not_matter() -> None:
     assert accuracy == pytest.approx(again)
 
 
-def test_progress_ends_at_all() -> None:
-    seen: list[tuple[int, int]] = []
+def test_progress_ends_with_all_stages() -> None:
+    steps: list[tuple[int, int]] = []
     build_evidence(
         run_table(5, seed=1),
         None,
         None,
         DecisionPolicy(),
-        progress=lambda done, everything: seen.append((done, everything)),
+        progress=lambda done, everything: steps.append((done, everything)),
     )
 
-    assert seen[-1] == (4, 4)
+    assert steps[-1] == (4, 4)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("policy", "message"),
     [
         ({"escape_cost": 0.0}, "cost of an escape is 0.0; expected a number above 0"),
         ({"overkill_cost": math.inf}, "cost of an overkill is inf"),
@@ -265,6 +265,6 @@ def test_progress_ends_at_all() -> None:
         ({"max_risk": 0.1, "min_coverage": 0.9}, "max risk and min coverage are both given"),
     ],
 )
-def test_invalid_policies_are_refused(wishes: dict[str, float], message: str) -> None:
+def test_invalid_policies_are_refused(policy: dict[str, float], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        DecisionPolicy(**wishes)
+        DecisionPolicy(**policy)

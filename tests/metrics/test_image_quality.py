@@ -22,8 +22,8 @@ def test_a_constant_difference_has_a_closed_form() -> None:
 
 
 def test_identical_images_are_counted_and_left_out_of_the_mean() -> None:
-    picture = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
-    same = measure_image_quality(picture, picture)
+    image = np.arange(32 * 32 * 3, dtype=np.uint8).reshape(32, 32, 3)
+    same = measure_image_quality(image, image)
     assert (same.psnr, same.mse) == (math.inf, 0)
     assert same.ssim == pytest.approx(1)
     summary = summarize_quality(
@@ -46,5 +46,5 @@ def test_equals_torchmetrics(seed: int, shape: tuple[int, ...], spread: float) -
     x, y = (torch.from_numpy(p / 255).reshape(1, *shape[:2], -1).permute(0, 3, 1, 2) for p in (noisy, reference))
     assert ours.psnr == pytest.approx(float(peak_signal_noise_ratio(x, y, data_range=1.0)), abs=1e-4)
     _, everywhere = structural_similarity_index_measure(x, y, data_range=1.0, return_full_image=True)
-    inside = everywhere[..., 5:-5, 5:-5]  # where the window of 11 pixels lies within the picture, as Wang et al. do
+    inside = everywhere[..., 5:-5, 5:-5]  # where the window of 11 pixels lies within the image, as Wang et al. do
     assert ours.ssim == pytest.approx(float(inside.mean()), abs=1e-5)

@@ -1,4 +1,4 @@
-"""LPIPS against torchmetrics' own network, with a backbone of random weights; and what is said where there is none."""
+"""LPIPS against torchmetrics' own network, with a backbone of random weights; and messages without a backbone."""
 
 from pathlib import Path
 from urllib.error import URLError
@@ -46,8 +46,8 @@ def test_equals_torchmetrics(backbone: Path, features: nn.Sequential, monkeypatc
     theirs.load_state_dict(torch.load(heads, map_location="cpu", weights_only=True), strict=False)
     x, y = torch.rand(2, 3, 3, 96, 80)
     with torch.no_grad():
-        wanted = theirs(x, y, normalize=True).flatten()
-    torch.testing.assert_close(load_lpips(backbone).metric(x, y), wanted, atol=1e-6, rtol=1e-5)
+        expected = theirs(x, y, normalize=True).flatten()
+    torch.testing.assert_close(load_lpips(backbone).metric(x, y), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_identical_images_have_no_distance(backbone: Path) -> None:
@@ -55,7 +55,7 @@ def test_identical_images_have_no_distance(backbone: Path) -> None:
     assert load_lpips(backbone).metric(x, x).tolist() == [0, 0]
 
 
-def test_another_backbone_is_used_but_named(backbone: Path) -> None:
+def test_another_backbone_is_used_with_a_note(backbone: Path) -> None:
     note = load_lpips(backbone).note
     assert note is not None
     assert "not the published AlexNet" in note
@@ -74,7 +74,7 @@ def test_the_cache_must_hold_the_published_file(
     assert load_lpips().note is None
 
 
-def test_no_cache_and_no_network_says_what_to_fetch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise URLError("no route")
 
@@ -84,7 +84,7 @@ def test_no_cache_and_no_network_says_what_to_fetch(tmp_path: Path, monkeypatch:
         load_lpips()
 
 
-def test_nothing_is_downloaded_where_it_is_not_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_downloaded_if_it_is_not_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delattr(torch.hub, "download_url_to_file")
     with pytest.raises(MissingDependencyError, match="downloads are not allowed"):

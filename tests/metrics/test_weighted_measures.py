@@ -1,4 +1,4 @@
-"""Measures as functions of weights: a whole weight is a repeated image, so scikit-learn can judge repeated rows."""
+"""Measures as functions of weights: an integer weight is a repeated image, so scikit-learn on repeated rows agrees."""
 
 import numpy as np
 import pytest
@@ -21,31 +21,33 @@ SEEDS = st.integers(0, 2**32 - 1)
 @given(SEEDS, st.integers(2, 4))
 def test_weighted_precision_recall_and_f1(seed: int, classes: int) -> None:
     rng = np.random.default_rng(seed)
-    true, said = rng.integers(0, classes, (2, 30))
+    true, predicted = rng.integers(0, classes, (2, 30))
     weights = rng.integers(0, 4, (3, 30)) + np.eye(1, 30, dtype=int)
 
-    ours = precision_recall_f1_measure(true, said, classes)(weights.astype(float))
+    ours = precision_recall_f1_measure(true, predicted, classes)(weights.astype(float))
 
     for row, repeats in zip(ours, weights, strict=True):
-        true_ones, said_ones = np.repeat(true, repeats), np.repeat(said, repeats)
+        repeated_true, repeated_predictions = np.repeat(true, repeats), np.repeat(predicted, repeats)
         precision, *others, _ = metrics.precision_recall_fscore_support(
-            true_ones, said_ones, average="weighted", zero_division=0.0
+            repeated_true, repeated_predictions, average="weighted", zero_division=0.0
         )
         assert row[1:] == pytest.approx(others)
-        assert row[0] == pytest.approx(precision) if set(true_ones) <= set(said_ones) else np.isnan(row[0])
+        assert (
+            row[0] == pytest.approx(precision) if set(repeated_true) <= set(repeated_predictions) else np.isnan(row[0])
+        )
 
 
 @settings(deadline=None, max_examples=20)
 @given(SEEDS)
 def test_f1_of_the_defect_class(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    true, said = rng.random((2, 30)) < 0.5
+    true, predicted = rng.random((2, 30)) < 0.5
     true[0] = True
     repeats = rng.integers(0, 4, 30) + np.eye(1, 30, dtype=int)[0]
 
-    ours = f1_measure(true, said)(repeats[None].astype(float))
+    ours = f1_measure(true, predicted)(repeats[None].astype(float))
 
-    assert ours[0, 0] == pytest.approx(metrics.f1_score(np.repeat(true, repeats), np.repeat(said, repeats)))
+    assert ours[0, 0] == pytest.approx(metrics.f1_score(np.repeat(true, repeats), np.repeat(predicted, repeats)))
 
 
 @settings(deadline=None, max_examples=20)
@@ -62,12 +64,12 @@ def test_roc_area_with_ties(seed: int, levels: int) -> None:
     assert ours[0, 0] == pytest.approx(metrics.roc_auc_score(np.repeat(positive, repeats), np.repeat(scores, repeats)))
 
 
-def test_what_is_not_defined_is_nan() -> None:
+def test_undefined_measures_are_nan() -> None:
     everything = np.ones((1, 3))
-    ups = np.ones(3, bool)
-    assert np.isnan(roc_area_measure(ups[:, None], np.arange(3.0)[:, None])(everything)).all()
-    assert np.isnan(f1_measure(~ups, ~ups)(everything)).all()
-    assert np.isnan(f1_measure(~ups, ups)(everything)).all()
+    positives = np.ones(3, bool)
+    assert np.isnan(roc_area_measure(positives[:, None], np.arange(3.0)[:, None])(everything)).all()
+    assert np.isnan(f1_measure(~positives, ~positives)(everything)).all()
+    assert np.isnan(f1_measure(~positives, positives)(everything)).all()
     precision, *others = precision_recall_f1_measure(np.zeros(3, int), np.ones(3, int), 2)(everything)[0]
     assert np.isnan(precision)
     assert others == [0.0, 0.0]
@@ -76,7 +78,7 @@ def test_what_is_not_defined_is_nan() -> None:
 def test_calibration_error_by_hand() -> None:
     probability = np.array([0.05, 0.05, 0.95, 0.95, 1.0])
     defect = np.array([False, True, True, True, False])
-    # first bin: says 0.05 where half are defects; last: says 2.9 / 3 where 2 of 3 are
+    # first bin: mean 0.05, half are defects; last: mean 2.9 / 3, 2 of 3 are defects
     expected = 2 / 5 * 0.45 + 3 / 5 * abs(2.9 / 3 - 2 / 3)
 
     assert calibration_error_measure(probability, defect)(np.ones((1, 5)))[0, 0] == pytest.approx(expected)
@@ -99,7 +101,7 @@ def test_calibration_error_of_weights_is_that_of_repeated_images(seed: int) -> N
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
-def test_the_temperature_that_made_the_logits_is_found(temperature: float) -> None:
+def test_the_true_temperature_is_found(temperature: float) -> None:
     rng = np.random.default_rng(5)
     true_logits = rng.normal(0, 2, 20_000)
     defect = rng.random(20_000) < 1 / (1 + np.exp(-true_logits))
@@ -109,7 +111,7 @@ def test_the_temperature_that_made_the_logits_is_found(temperature: float) -> No
     )
 
 
-def test_the_temperature_is_the_best_of_all_tried() -> None:
+def test_the_temperature_has_the_lowest_loss() -> None:
     rng = np.random.default_rng(6)
     logits, defect = rng.normal(0, 4, 50), rng.random(50) < 0.5
     best = fit_grouped_temperature(logits, defect, np.arange(50))
@@ -120,7 +122,7 @@ def test_the_temperature_is_the_best_of_all_tried() -> None:
     assert loss(best) <= min(loss(t) for t in np.geomspace(0.05, 20, 400)) + 1e-6
 
 
-def test_a_part_with_many_copies_does_not_rule() -> None:
+def test_a_part_with_many_copies_does_not_dominate_the_temperature() -> None:
     rng = np.random.default_rng(7)
     defect = np.arange(60) % 2 == 0
     logits = np.where(defect, 2.0, -2.0) + rng.normal(0, 2, 60)
@@ -134,8 +136,8 @@ def test_a_part_with_many_copies_does_not_rule() -> None:
     assert as_if_independent > 2 * fit_grouped_temperature(*copied)
 
 
-def test_nothing_to_learn_changes_nothing_and_nonsense_stays_bounded() -> None:
+def test_temperature_is_1_without_information_and_bounded_otherwise() -> None:
     signs = np.array([1.0, -1, 2, -3])
-    assert fit_grouped_temperature(signs, signs > 0, np.arange(4)) == 1  # no image is misjudged
+    assert fit_grouped_temperature(signs, signs > 0, np.arange(4)) == 1  # no image is misclassified
     assert fit_grouped_temperature(signs, np.ones(4, bool), np.arange(4)) == 1  # one label only
-    assert 19 < fit_grouped_temperature(signs, signs < 0, np.arange(4)) <= 20  # all are misjudged
+    assert 19 < fit_grouped_temperature(signs, signs < 0, np.arange(4)) <= 20  # all are misclassified

@@ -16,7 +16,7 @@ from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import OutputError, RecipeError
 from clearcast.data.sheet import read_sheet
-from clearcast.evaluation.benchmark.entrants import entrants_of_bundle
+from clearcast.evaluation.benchmark.entrants import load_bundle_entrants
 from clearcast.inference.inspector import Inspector
 from clearcast.inference.verification import verify_bundle
 from clearcast.nn.restorer import SMALL_DETAIL, ClearDenoiser, denoise_tiled
@@ -201,7 +201,7 @@ def test_a_teacher_that_cannot_be_distilled_is_refused(
     with pytest.raises(OutputError, match="give its new place with --sheet"):
         make_distill_request(teacher, tmp_path / "out", SheetLocation(sheet=tmp_path / "Gone.xlsx"), console=QUIET)
     with pytest.raises(OutputError, match="got a distilled one; use the bundle"):
-        entrants_of_bundle(quick)
+        load_bundle_entrants(quick)
 
 
 def test_a_student_is_exported_to_a_zip_that_inspects(quick: Path, tmp_path: Path) -> None:

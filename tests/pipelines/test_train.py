@@ -16,7 +16,7 @@ from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import OutputError, RecipeError, SheetError
 from clearcast.data.sheet import read_sheet
 from clearcast.evaluation.benchmark import BenchmarkRequest, run_benchmark
-from clearcast.evaluation.benchmark.entrants import entrants_of_bundle
+from clearcast.evaluation.benchmark.entrants import load_bundle_entrants
 from clearcast.metrics.image_quality import measure_image_quality
 from clearcast.nn.restorer import denoise_tiled
 from clearcast.pipelines.networks import classify_image, load_networks
@@ -67,7 +67,7 @@ def test_predictions_are_those_of_the_bundle_on_held_out_parts(bundle: Path, noi
 def test_a_bundle_predicts_the_same_in_the_benchmark_as_on_its_test_rows(
     bundle: Path, noisy_folder: Path, tmp_path: Path
 ) -> None:
-    denoiser, (bundled,) = entrants_of_bundle(bundle)
+    denoiser, (bundled,) = load_bundle_entrants(bundle)
     study = StudyRequest(
         sheet=read_sheet(noisy_folder / "Labels.xlsx"),
         recipe=load_recipe("report"),

@@ -1,4 +1,4 @@
-"""Read a page back with the standard library's parser: its elements in order, each with its text."""
+"""HTML parser for tests: the elements of a page in order, each with its text."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -30,7 +30,7 @@ class Element:
 
 
 class PageParser(HTMLParser):
-    """Fails on a tag that is closed out of turn or never."""
+    """Parser that fails on a tag that is closed in the wrong order or never."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class PageParser(HTMLParser):
 
 
 def parse(page: str) -> Element:
-    """The page's tree."""
+    """Parse a page to its element tree."""
     parser = PageParser()
     parser.feed(page)
     parser.close()

@@ -23,7 +23,7 @@ from clearcast.core.evidence_schema import (
 from clearcast.metrics.results import ClassificationResult, DenoisingResult, StudyMetrics
 
 UNDEFINED = ValueWithCI(value=None, low=None, high=None)
-HELPED = "denoising raised accuracy by 4.0 points (95%: −0.8 to 8.9): not established on 41 parts"
+COMPARISON_SENTENCE = "denoising raised accuracy by 4.0 points (95%: −0.8 to 8.9): not established on 41 parts"
 _VERDICTS = ("reference", "noisy", "denoised", "transfer")
 
 
@@ -38,7 +38,7 @@ def evidence_of(metrics: StudyMetrics, predictions: pd.DataFrame, *, validation:
         parts_by_label={"ok": 17, "defect": 24},
         independent=False,
         method="Intervals are of 2,000 samples of whole parts (95%, bias-corrected).",
-        classification={key: _classified(stage) for key, stage in classes.items()},
+        classification={key: _classification(stage) for key, stage in classes.items()},
         restoration={},
         comparisons=_comparisons(verdicts, len(predictions)),
         decisions={key: _decision(predictions, key, validation=validation) for key in verdicts},
@@ -46,7 +46,7 @@ def evidence_of(metrics: StudyMetrics, predictions: pd.DataFrame, *, validation:
     )
     denoising = metrics["stages"].get("denoising")
     if denoising and denoising["kind"] == "restoration":
-        _add_restoration(evidence, denoising)
+        _add_image_quality(evidence, denoising)
     return evidence
 
 
@@ -54,20 +54,20 @@ def write_evidence(folder: Path, evidence: Evidence) -> None:
     (folder / "evidence.json").write_text(json.dumps(evidence), encoding="utf-8")
 
 
-def around(value: float, reach: float = 0.05) -> ValueWithCI:
+def around(value: float, half_width: float = 0.05) -> ValueWithCI:
     """A value with an interval that reaches as far on both sides, within 0..1."""
-    return ValueWithCI(value=value, low=max(0.0, value - reach), high=min(1.0, value + reach))
+    return ValueWithCI(value=value, low=max(0.0, value - half_width), high=min(1.0, value + half_width))
 
 
-def _robust(noise: str, *, denoised: bool) -> RobustnessCurve:
+def _robustness_curve(noise: str, *, denoised: bool) -> RobustnessCurve:
     return RobustnessCurve(
         level_name="standard deviation (white is 1)",
-        points=[_level(level, denoised=denoised) for level in (0.0, 0.05, 0.1, 0.2, 0.3)],
+        points=[_robustness_point(level, denoised=denoised) for level in (0.0, 0.05, 0.1, 0.2, 0.3)],
         sentence=f"Under {noise} noise accuracy stays above 0.8 up to 0.1; denoised, up to 0.2.",
     )
 
 
-def _level(level: float, *, denoised: bool) -> RobustnessPoint:
+def _robustness_point(level: float, *, denoised: bool) -> RobustnessPoint:
     slopes = {"noisy": 1.4} | ({"denoised": 0.7} if denoised else {})
     quality = {"noisy": 20 - 30 * level, "denoised": 27 - 15 * level}
     return RobustnessPoint(
@@ -80,7 +80,7 @@ def _level(level: float, *, denoised: bool) -> RobustnessPoint:
     )
 
 
-def _classified(stage: ClassificationResult) -> dict[str, ValueWithCI]:
+def _classification(stage: ClassificationResult) -> dict[str, ValueWithCI]:
     return {
         name: UNDEFINED if value is None else around(float(value))  # type: ignore[arg-type]
         for name, value in stage["metrics"].items()
@@ -88,13 +88,13 @@ def _classified(stage: ClassificationResult) -> dict[str, ValueWithCI]:
     }
 
 
-def _add_restoration(evidence: Evidence, stage: DenoisingResult) -> None:
-    reach = {"psnr": 0.7, "ssim": 0.03, "mse": 0.0008, "lpips": 0.02}
+def _add_image_quality(evidence: Evidence, stage: DenoisingResult) -> None:
+    half_width = {"psnr": 0.7, "ssim": 0.03, "mse": 0.0008, "lpips": 0.02}
     for which, by_noise in (("noisy", stage["noisy"]), ("denoised", stage["denoised"])):
         evidence["restoration"][which] = {
             noise: {
                 name: ValueWithCI(value=mean, low=mean - far, high=mean + far)
-                for name, far in reach.items()
+                for name, far in half_width.items()
                 if (spread := measures[name]) and (mean := spread["mean"]) is not None  # type: ignore[literal-required]
             }
             for noise, measures in by_noise.items()
@@ -107,7 +107,7 @@ def _add_restoration(evidence: Evidence, stage: DenoisingResult) -> None:
         and (added := after - before) is not None
     }
     evidence["robustness"] = {
-        noise: _robust(noise, denoised="denoised" in evidence["decisions"])
+        noise: _robustness_curve(noise, denoised="denoised" in evidence["decisions"])
         for noise in stage["denoised"]
         if noise != "all"
     }
@@ -130,7 +130,7 @@ def _comparisons(verdicts: list[str], images: int) -> list[StageComparison]:
             spoiled=5,
             mcnemar_p=0.2101,
             established=difference["low"] is not None and difference["low"] > 0,
-            sentence=HELPED if stage == "denoised" else f"{stage} <against> noisy: something else",
+            sentence=COMPARISON_SENTENCE if stage == "denoised" else f"{stage} <against> noisy: something else",
         )
         for stage, difference in differences.items()
         if "noisy" in verdicts and stage in verdicts
@@ -160,7 +160,7 @@ def _retake(stage: str, images: int) -> RetakeResult:
         retaken=images // 5,
         coverage=around(0.8),
         risk=around(0.06, 0.03),
-        sentence=f"One {stage} image in five would be taken again; of the others 6 % are judged wrongly.",
+        sentence=f"One {stage} image in five would be retaken; of the others 6 % have wrong verdicts.",
     )
 
 
@@ -219,12 +219,12 @@ def _curve(p_defect: np.ndarray, defect: np.ndarray) -> OperatingCurve:
 def _risk(p_defect: np.ndarray, defect: np.ndarray) -> RiskCoverageCurve:
     wrong = (p_defect >= 0.5) != defect
     order = np.argsort(-np.abs(p_defect - 0.5), kind="stable")
-    judged = np.arange(1, len(order) + 1)
-    risk = np.cumsum(wrong[order]) / judged
-    reach = 0.6 * np.sqrt(0.1 / judged)
+    decided = np.arange(1, len(order) + 1)
+    risk = np.cumsum(wrong[order]) / decided
+    half_width = 0.6 * np.sqrt(0.1 / decided)
     return RiskCoverageCurve(
-        coverage=(judged / len(order)).tolist(),
+        coverage=(decided / len(order)).tolist(),
         risk=risk.tolist(),
-        risk_low=np.maximum(risk - reach, 0).tolist(),
-        risk_high=np.minimum(risk + reach, 1).tolist(),
+        risk_low=np.maximum(risk - half_width, 0).tolist(),
+        risk_high=np.minimum(risk + half_width, 1).tolist(),
     )

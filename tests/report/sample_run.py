@@ -56,7 +56,7 @@ CLASSIFIER = [
     LayerInfo(name="dropout", kind="Dropout", details="rate 0.5", output=[256], parameters=0),
     LayerInfo(name="dense2", kind="Linear", details="256→2", output=[2], parameters=514),
 ]
-HOURGLASS = [
+DENOISER = [
     LayerInfo(
         name="encode.0", kind="Conv2d", details="3→32, kernel 3, padding 1", output=[32, 256, 256], parameters=896
     ),
@@ -92,7 +92,7 @@ HOURGLASS = [
 
 @dataclass(frozen=True)
 class SampleRun:
-    """Where the run was written, and what was written into it."""
+    """A written run: its folder, metrics and predictions."""
 
     folder: Path
     metrics: StudyMetrics
@@ -141,45 +141,45 @@ def _row(
         score = 1 / (1 + np.exp(-((2 if defect else -2) + 2.5 * ERRORS[stage] * rng.normal())))
         values |= {f"p_defect_{stage}": score, f"said_{stage}": "defect" if score >= 0.5 else "ok"}
     if "noise_type" in stages:
-        chances = rng.dirichlet([8 if kind is noise else 2 for kind in NOISES])
-        values |= {f"p_{kind.value}": chance for kind, chance in zip(NOISES, chances, strict=True)}
-        values["said_noise_type"] = NOISES[int(np.argmax(chances))].value
+        probabilities = rng.dirichlet([8 if kind is noise else 2 for kind in NOISES])
+        values |= {f"p_{kind.value}": probability for kind, probability in zip(NOISES, probabilities, strict=True)}
+        values["said_noise_type"] = NOISES[int(np.argmax(probabilities))].value
     if "denoising" in stages:
         values["denoised"] = f"denoised_pictures/{row + 2}-{Path(name).stem}.png"
         imaging.save_image(run / values["denoised"], denoised)
-        values |= _fidelity("noisy", noisy, reference) | _fidelity("denoised", denoised, reference)
+        values |= _quality_columns("noisy", noisy, reference) | _quality_columns("denoised", denoised, reference)
     return values
 
 
 def _disk(side: int, defect: bool, rng: np.random.Generator) -> ImageArray:
-    picture = np.full((side, side, 3), (38, 43, 48), np.uint8)
+    image = np.full((side, side, 3), (38, 43, 48), np.uint8)
     centre, radius = (side // 2, side // 2), int(side * 0.42)
-    cv2.circle(picture, centre, radius, (176, 180, 184), -1, cv2.LINE_AA)
-    cv2.circle(picture, centre, radius // 3, (88, 94, 100), -1, cv2.LINE_AA)
-    cv2.circle(picture, centre, radius // 5, (38, 43, 48), -1, cv2.LINE_AA)
+    cv2.circle(image, centre, radius, (176, 180, 184), -1, cv2.LINE_AA)
+    cv2.circle(image, centre, radius // 3, (88, 94, 100), -1, cv2.LINE_AA)
+    cv2.circle(image, centre, radius // 5, (38, 43, 48), -1, cv2.LINE_AA)
     for angle in np.arange(0, 2 * np.pi, np.pi / 3) + rng.uniform(0, 1):
         hole = (int(side / 2 + 0.68 * radius * np.cos(angle)), int(side / 2 + 0.68 * radius * np.sin(angle)))
-        cv2.circle(picture, hole, max(2, side // 32), (60, 66, 72), -1, cv2.LINE_AA)
+        cv2.circle(image, hole, max(2, side // 32), (60, 66, 72), -1, cv2.LINE_AA)
     if defect:
         start, end = rng.integers(side // 4, 3 * side // 4, (2, 2))
-        cv2.line(picture, start.tolist(), end.tolist(), (232, 205, 170), max(1, side // 64), cv2.LINE_AA)
-    return picture
+        cv2.line(image, start.tolist(), end.tolist(), (232, 205, 170), max(1, side // 64), cv2.LINE_AA)
+    return image
 
 
-def _degrade(picture: ImageArray, noise: NoiseType, rng: np.random.Generator) -> ImageArray:
-    values = picture.astype(np.float64)
+def _degrade(image: ImageArray, noise: NoiseType, rng: np.random.Generator) -> ImageArray:
+    values = image.astype(np.float64)
     if noise is NoiseType.GAUSSIAN:
         values += rng.normal(0, rng.uniform(15, 45), values.shape)
     elif noise is NoiseType.PERIODIC:
-        values += 35 * np.sin(np.arange(picture.shape[1]) * rng.uniform(0.3, 1.2))[None, :, None]
+        values += 35 * np.sin(np.arange(image.shape[1]) * rng.uniform(0.3, 1.2))[None, :, None]
     else:
-        dots = rng.random(picture.shape[:2])
+        dots = rng.random(image.shape[:2])
         values[dots < 0.06], values[dots > 0.94] = 0, 255
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
-def _fidelity(which: str, picture: ImageArray, reference: ImageArray) -> dict[str, float | None]:
-    mse = float(np.mean((picture / 255 - reference / 255) ** 2))
+def _quality_columns(which: str, image: ImageArray, reference: ImageArray) -> dict[str, float | None]:
+    mse = float(np.mean((image / 255 - reference / 255) ** 2))
     return {
         f"psnr_{which}": -10 * np.log10(mse),
         f"ssim_{which}": float(np.exp(-25 * mse)),  # not SSIM; any number between 0 and 1 will do
@@ -197,12 +197,12 @@ def _stage(stage: str, predictions: pd.DataFrame) -> ClassificationResult | Deno
             denoised=_spreads("denoised", predictions),
             published=PUBLISHED[stage],
             lpips_note=LPIPS_NOTE,
-            training=_training(HOURGLASS),
+            training=_training(DENOISER),
         )
     truth, scores = ("noise_type", None) if stage == "noise_type" else ("label", f"p_defect_{stage}")
     classes = [kind.value for kind in NOISES] if stage == "noise_type" else ["ok", "defect"]
-    said = predictions[f"said_{stage}"]
-    confusion = [[int(((predictions[truth] == a) & (said == b)).sum()) for b in classes] for a in classes]
+    predicted = predictions[f"said_{stage}"]
+    confusion = [[int(((predictions[truth] == a) & (predicted == b)).sum()) for b in classes] for a in classes]
     scored = {"defect": scores} if scores else {kind: f"p_{kind}" for kind in classes}
     roc = {kind: _roc(predictions[truth] == kind, predictions[column]) for kind, column in scored.items()}
     area = float(np.mean([curve["area"] for curve in roc.values()]))

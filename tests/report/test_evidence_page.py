@@ -1,4 +1,4 @@
-"""The page of a run with evidence: what its first screen says, and that every field of the schema is drawn."""
+"""Report page of a run with evidence: first screen, sections, charts and caveats."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ from clearcast.report.page import write_report
 from clearcast.report.run_reader import read_run_results
 from clearcast.study.context import leakage_warnings, wrong_reference_warnings
 from tests.report.parsed_page import Element, parse
-from tests.report.sample_evidence import HELPED, UNDEFINED, evidence_of, write_evidence
+from tests.report.sample_evidence import COMPARISON_SENTENCE, UNDEFINED, evidence_of, write_evidence
 from tests.report.sample_run import SampleRun, write_sample_run
 
 GROUPS = GroupCounts(source="found", parts=203, rows=120, largest=28, leaked_test_images=0, test_images=24)
@@ -40,9 +40,9 @@ def evidence(sample: SampleRun) -> Evidence:
 
 @pytest.fixture(scope="module")
 def folder(sample: SampleRun, evidence: Evidence, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run divided by parts, with all evidence there can be, and its page."""
+    """A run split by parts, with complete evidence, and its page."""
     folder = tmp_path_factory.mktemp("full") / "run"
-    _write(sample, folder, evidence, _divide_by_parts)
+    _write(sample, folder, evidence, _split_by_parts)
     return folder
 
 
@@ -63,7 +63,7 @@ def _write(
     write_report(folder)
 
 
-def _divide_by_parts(info: RunInfo) -> None:
+def _split_by_parts(info: RunInfo) -> None:
     info["split_kind"], info["groups"] = "grouped", GROUPS
 
 
@@ -104,7 +104,7 @@ def test_first_screen_has_the_headline_and_the_four_answers_in_order(tree: Eleme
     ]
 
 
-def test_verdicts_have_their_intervals_and_are_those_of_the_chosen_threshold(tree: Element, evidence: Evidence) -> None:
+def test_verdict_grid_has_intervals_and_rates_at_the_chosen_threshold(tree: Element, evidence: Evidence) -> None:
     block = _block(tree, "Verdict quality")
     rows = _cells(block)
     assert list(rows) == ["Noisy (stage 1)", "Denoised (stage 4)", "Noise-free (ceiling)"]
@@ -129,13 +129,13 @@ def test_denoising_has_its_gain_with_an_interval(tree: Element, evidence: Eviden
     assert set(rows) == {"PSNR, dB", "SSIM"}
 
 
-def test_the_comparison_is_on_the_page_once_and_drawn(tree: Element) -> None:
+def test_the_comparison_is_shown_once_and_drawn(tree: Element) -> None:
     block = _block(tree, "Does denoising help?")
-    said = HELPED[0].upper() + HELPED[1:] + "."
-    assert [item.text for item in block.find("p", **{"class": "answer"})] == [said]
-    assert tree.all_text().count(said) == 1
-    (picture,) = block.find("div", role="img")
-    assert "+4.0 (−0.8 to +8.9)" in (picture.attributes["aria-label"] or "")
+    sentence = COMPARISON_SENTENCE[0].upper() + COMPARISON_SENTENCE[1:] + "."
+    assert [item.text for item in block.find("p", **{"class": "answer"})] == [sentence]
+    assert tree.all_text().count(sentence) == 1
+    (chart,) = block.find("div", role="img")
+    assert "+4.0 (−0.8 to +8.9)" in (chart.attributes["aria-label"] or "")
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -168,7 +168,7 @@ def test_a_warning_that_resembles_the_one_of_shared_parts_is_shown(
     def leak(info: RunInfo) -> None:
         info["split_kind"], info["groups"] = "random", GroupCounts(**GROUPS | {"leaked_test_images": 3})
         kept = [old, chosen, make_data_warning(WarningKind.CHOSEN_ON_TESTED, f"{chosen} Indeed.")]
-        info["warnings"] = cast(list[DataWarning], kept)  # a run of before, and one of today
+        info["warnings"] = cast(list[DataWarning], kept)  # of an older run and of a present one
 
     _write(sample, tmp_path / "run", evidence, leak)
     caveats = _caveats(_read(tmp_path / "run"))
@@ -206,7 +206,7 @@ def test_few_parts_and_poor_calibration_are_caveats(
     assert "Robustness to stronger noise was not measured." in caveats
 
 
-def test_sections_and_their_figures_are_there(tree: Element, folder: Path) -> None:
+def test_sections_and_their_charts_are_complete(tree: Element, folder: Path) -> None:
     ids = [section.attributes["id"] for section in tree.find("section")]
     assert ids[:7] == ["results", "overview", "calibration", "operating", "retake", "robustness", "parts"]
     figures = {path.stem for path in (folder / "figures").iterdir()}
@@ -243,21 +243,21 @@ def test_tables_of_the_stages_have_the_intervals(tree: Element, evidence: Eviden
     assert captions[1] == "Denoising by noise type, mean (95% interval)"
 
 
-def test_no_sentence_stands_twice(tree: Element) -> None:
+def test_no_sentence_is_repeated(tree: Element) -> None:
     (body,) = tree.find("body")
-    said = [item.all_text().strip() for tag in ("p", "li") for item in body.find(tag) if "key" not in item.classes()]
-    long = [one for one in said if len(one) > 60 and "layers as stage" not in one]
+    texts = [item.all_text().strip() for tag in ("p", "li") for item in body.find(tag) if "key" not in item.classes()]
+    long = [one for one in texts if len(one) > 60 and "layers as stage" not in one]
     assert len(long) == len(set(long)), [one for one in long if long.count(one) > 1]
 
 
-def test_words_of_the_evidence_are_shown_and_not_obeyed(tree: Element, folder: Path) -> None:
+def test_texts_of_the_evidence_are_escaped(tree: Element, folder: Path) -> None:
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "<sic>" not in page
     assert "<against>" not in page
     assert "lets 4 of 126 defects escape <sic>." in tree.all_text()
 
 
-def test_page_needs_nothing_from_elsewhere_and_names_each_part_once(tree: Element, folder: Path) -> None:
+def test_page_is_self_contained_and_has_unique_ids(tree: Element, folder: Path) -> None:
     page = (folder / "report.html").read_text(encoding="utf-8")
     names = re.findall(r'\sid="([^"]*)"', page)
     assert len(names) == len(set(names))
@@ -310,7 +310,7 @@ def test_figures_without_values_are_drawn_with_gaps(evidence: Evidence) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_evidence_of_few_stages_makes_a_page_of_them(tmp_path: Path) -> None:
+def test_evidence_of_single_stages_gives_a_page(tmp_path: Path) -> None:
     for stages in (("noisy",), ("denoising",), ("noise_type",)):
         run = write_sample_run(tmp_path / stages[0], rows=6, side=16, stages=stages)
         write_evidence(run.folder, evidence_of(run.metrics, run.predictions))
@@ -322,7 +322,7 @@ def test_evidence_of_few_stages_makes_a_page_of_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_folds_lead_to_their_own_pages(sample: SampleRun, evidence: Evidence, tmp_path: Path) -> None:
+def test_folds_are_linked_to_their_own_pages(sample: SampleRun, evidence: Evidence, tmp_path: Path) -> None:
     def fold(info: RunInfo) -> None:
         info["folds"] = 3
 
@@ -353,7 +353,7 @@ def test_folds_lead_to_their_own_pages(sample: SampleRun, evidence: Evidence, tm
 
 @pytest.mark.usefixtures("undrawn")
 def test_groups_are_listed_without_evidence_too(sample: SampleRun, tmp_path: Path) -> None:
-    _write(sample, tmp_path / "run", None, _divide_by_parts)
+    _write(sample, tmp_path / "run", None, _split_by_parts)
     tree = _read(tmp_path / "run")
     (parts,) = tree.find("section", id="parts")
     assert "found by comparing the images" in parts.all_text()

@@ -66,9 +66,7 @@ def test_groups_without_doubtful_matches_have_no_such_sections(sheet: Sheet, tmp
     assert page.count("data:image/jpeg") == len(sheet.rows)
 
 
-def test_the_page_is_bounded_and_needs_nothing_from_elsewhere(
-    sheet: Sheet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_is_bounded_and_self_contained(sheet: Sheet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups_page, "MAX_GROUPS", 2)
     monkeypatch.setattr(groups_page, "MAX_IMAGES_PER_GROUP", 2)
 

@@ -22,7 +22,7 @@ from tests.report.sample_run import HOSTILE, LPIPS_NOTE, SampleRun, write_sample
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleRun:
-    """A full run of 24 test pictures, with its page written."""
+    """A full run of 24 test images, with its page written."""
     run = write_sample_run(tmp_path_factory.mktemp("sample"))
     write_report(run.folder)
     return run
@@ -68,19 +68,19 @@ def _page_of_changed(sample: SampleRun, folder: Path, change: Callable[[StudyMet
     return parse(write_report(folder / "run").read_text(encoding="utf-8"))
 
 
-def test_page_has_one_language_one_title_and_a_text_for_every_picture(tree: Element) -> None:
+def test_page_has_one_language_one_title_and_an_alternative_text_for_every_image(tree: Element) -> None:
     assert tree.find("html")[0].attributes["lang"] == "en"
     assert len(tree.find("h1")) == 1
     assert all(image.attributes["alt"] for image in tree.find("img"))
     assert all(figure.find("div", role="img")[0].attributes["aria-label"] for figure in tree.find("figure"))
 
 
-def test_page_names_each_part_once(page: str) -> None:
+def test_page_has_unique_ids(page: str) -> None:
     names = re.findall(r'\sid="([^"]*)"', page)
     assert len(names) == len(set(names))
 
 
-def test_page_needs_nothing_from_elsewhere(page: str, tree: Element) -> None:
+def test_page_is_self_contained(page: str, tree: Element) -> None:
     elements = [
         element for tag in ("img", "a", "link", "script", "use", "iframe", "image") for element in tree.find(tag)
     ]
@@ -97,7 +97,7 @@ def test_every_address_inside_the_page_has_its_target(page: str) -> None:
     assert set(re.findall(r"url\(#([^)]*)\)", page)) <= targets
 
 
-def test_hostile_names_are_shown_and_not_obeyed(page: str, tree: Element) -> None:
+def test_hostile_names_are_escaped(page: str, tree: Element) -> None:
     assert HOSTILE not in page
     assert any(HOSTILE in element.all_text() for element in tree.find("article"))
     assert any(HOSTILE in (image.attributes["alt"] or "") for image in tree.find("img"))
@@ -158,20 +158,20 @@ def test_denoising_tables_equal_the_metrics(sample: SampleRun, tree: Element) ->
             assert rows[f"{name}, {which}"] == expected
 
 
-def test_why_lpips_was_not_measured_is_below_its_table_and_that_it_was_not_in_the_caveats(tree: Element) -> None:
+def test_missing_lpips_is_explained_below_its_table_and_listed_as_a_caveat(tree: Element) -> None:
     (note,) = tree.find("p", **{"class": "note"})
     assert note.text == f"LPIPS was not measured: {LPIPS_NOTE}."
     assert "LPIPS was not measured. Table 3 gives the reason." in _caveats(tree)
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_measured_lpips_is_shown_with_what_to_know_about_it(sample: SampleRun, tmp_path: Path) -> None:
+def test_measured_lpips_is_shown_with_its_note(sample: SampleRun, tmp_path: Path) -> None:
     def measure(metrics: StudyMetrics) -> None:
         stage = cast(DenoisingResult, metrics["stages"]["denoising"])
         stage["lpips_note"] = "measured with mine.pth"
         for which in (stage["noisy"], stage["denoised"]):
-            for fidelities in which.values():
-                fidelities["lpips"] = {"mean": 0.25, "std": 0.125}
+            for qualities in which.values():
+                qualities["lpips"] = {"mean": 0.25, "std": 0.125}
 
     tree = _page_of_changed(sample, tmp_path, measure)
     assert _table(tree, "Table 3. Denoising")["LPIPS"] == ["0.2500 ± 0.1250", "0.2500 ± 0.1250", "0.2754"]
@@ -238,7 +238,7 @@ def test_wrong_verdicts_are_those_of_the_predictions(sample: SampleRun, tree: El
     assert lowest == sorted(lowest)
 
 
-def test_run_with_one_stage_makes_a_page_of_it(tmp_path: Path) -> None:
+def test_run_with_one_stage_gives_a_page(tmp_path: Path) -> None:
     run = write_sample_run(tmp_path, stages=("noise_type",))
     tree = parse(write_report(run.folder).read_text(encoding="utf-8"))
     assert [section.attributes["id"] for section in tree.find("section")] == ["results", "noise_type", "run"]
@@ -250,7 +250,7 @@ def test_run_with_one_stage_makes_a_page_of_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["reference", "noisy", "denoising", "transfer"])
-def test_each_stage_stands_alone(tmp_path: Path, stage: str) -> None:
+def test_each_stage_alone_gives_a_page(tmp_path: Path, stage: str) -> None:
     run = write_sample_run(tmp_path, rows=6, side=16, stages=(stage,))
     tree = parse(write_report(run.folder).read_text(encoding="utf-8"))
     assert tree.find("section", id=stage)
@@ -267,7 +267,7 @@ def test_each_stage_stands_alone(tmp_path: Path, stage: str) -> None:
         ((5, 5), False, "better than they would be on other images", "test rows, used to choose"),
     ],
 )
-def test_what_chose_the_epoch_is_reported(
+def test_the_choice_of_the_epoch_is_reported(
     sample: SampleRun,
     tmp_path: Path,
     patience: tuple[int | None, int | None],
@@ -333,11 +333,11 @@ def test_figures_of_an_earlier_page_are_removed_and_others_are_not(tmp_path: Pat
     assert {path.name for path in figures.iterdir()} == ours | {"mine.png", "noisy-roc.svg"}
 
 
-def test_every_figure_has_a_name_that_would_be_removed(sample: SampleRun) -> None:
+def test_every_chart_has_a_known_name(sample: SampleRun) -> None:
     assert {path.stem for path in (sample.folder / "figures").iterdir()} <= CHART_NAMES
 
 
-def test_pictures_without_noise_have_no_gain_and_an_infinite_psnr(tmp_path: Path) -> None:
+def test_images_without_noise_have_no_gain_and_an_infinite_psnr(tmp_path: Path) -> None:
     run = write_sample_run(tmp_path, rows=6, side=16, stages=("denoising",))
     run.predictions.assign(noise_type="none", psnr_noisy=float("inf")).to_csv(run.folder / "predictions.csv")
     stage = cast(DenoisingResult, run.metrics["stages"]["denoising"])
@@ -361,7 +361,7 @@ def test_figures_are_whole_png_files(sample: SampleRun) -> None:
         "denoising-gain",
     } <= set(figures)
     assert "transfer-learning" not in figures
-    assert all(picture is not None and picture.std() > 1 for picture in figures.values())
+    assert all(image is not None and image.std() > 1 for image in figures.values())
 
 
 def test_same_run_makes_the_same_page(tmp_path: Path) -> None:
@@ -392,7 +392,7 @@ def test_page_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
         write_report(run.folder)
 
 
-def test_picture_named_like_a_missing_value_keeps_its_name(tmp_path: Path) -> None:
+def test_image_named_like_a_missing_value_keeps_its_name(tmp_path: Path) -> None:
     run = write_sample_run(tmp_path, rows=6, side=16, stages=("noise_type",))
     run.predictions.assign(noisy="NA").to_csv(run.folder / "predictions.csv", index=False)
     assert read_run_results(run.folder).predictions["noisy"].tolist() == ["NA"] * 6

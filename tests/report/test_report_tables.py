@@ -5,7 +5,7 @@ import pytest
 import rich.console
 
 from clearcast.report.study_tables import make_row_counts_table, make_terminal_tables
-from tests.report.sample_evidence import HELPED, evidence_of
+from tests.report.sample_evidence import COMPARISON_SENTENCE, evidence_of
 from tests.report.sample_run import LPIPS_NOTE, SampleRun, write_sample_run
 
 
@@ -36,11 +36,11 @@ def test_terminal_prints_the_published_figure_beside_ours(sample: SampleRun) -> 
     assert ["LPIPS", "not measured", "not measured", "0.2754"] in lines
 
 
-def test_terminal_prints_why_lpips_was_not_measured(sample: SampleRun) -> None:
+def test_terminal_explains_missing_lpips(sample: SampleRun) -> None:
     assert f"LPIPS was not measured: {LPIPS_NOTE}." in " ".join(_printed(sample).split())
 
 
-def test_terminal_prints_intervals_and_the_comparison_where_there_is_evidence(sample: SampleRun) -> None:
+def test_terminal_prints_intervals_and_the_comparison_with_evidence(sample: SampleRun) -> None:
     console = rich.console.Console(file=io.StringIO(), width=100, record=True)
     evidence = evidence_of(sample.metrics, sample.predictions)
     for table in make_terminal_tables(sample.metrics, evidence):
@@ -48,10 +48,10 @@ def test_terminal_prints_intervals_and_the_comparison_where_there_is_evidence(sa
     text = console.export_text()
     accuracy = evidence["classification"]["noisy"]["accuracy"]
     assert f"{accuracy['low']:.3f} to {accuracy['high']:.3f}" in text
-    assert " ".join(text.split()).count(HELPED) == 1
+    assert " ".join(text.split()).count(COMPARISON_SENTENCE) == 1
 
 
-def test_counts_are_of_labels_and_noises_and_sum_up(sample: SampleRun) -> None:
+def test_row_counts_are_by_label_and_noise_and_have_a_total(sample: SampleRun) -> None:
     table = make_row_counts_table(sample.metrics["run"])
     assert table.columns == ("", "Train", "Test")
     assert ("Salt-and-pepper", "32", "8") in table.rows

@@ -163,7 +163,7 @@ def benchmark(
     )
     for table in make_benchmark_tables(result):
         console.print(table)
-    for warning in result.about["warnings"]:
+    for warning in result.metadata["warnings"]:
         print_warning(warning["text"])
     for path in write_contact_sheets(result):
         print_line(f"Sample images: {path}")
@@ -175,12 +175,12 @@ def _contenders(
 ) -> "tuple[list[BenchmarkDenoiser], list[BenchmarkClassifier]]":
     """The denoisers and classifiers of a study's run and of bundles."""
     from clearcast.evaluation.benchmark import load_study_entrants
-    from clearcast.evaluation.benchmark.entrants import entrants_of_bundle
+    from clearcast.evaluation.benchmark.entrants import load_bundle_entrants
 
     denoisers, classifiers = load_study_entrants(run) if run else ([], [])
     keys = read_trust_option(trust)
     for bundle in bundles:
-        denoiser, own = entrants_of_bundle(bundle, keys)
+        denoiser, own = load_bundle_entrants(bundle, keys)
         denoisers, classifiers = [*denoisers, denoiser], [*classifiers, *own]
     return denoisers, classifiers
 

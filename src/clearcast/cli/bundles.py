@@ -62,7 +62,8 @@ def train(
     with require_extra("train"):
         from clearcast.pipelines.train import train_bundle as train_bundle
         from clearcast.pipelines.training_data import TrainRequest
-        from clearcast.report.contact_sheets import SAMPLES_FIGURE, bundle_metrics_table, draw_sample_rows
+        from clearcast.report.contact_sheets import SAMPLES_FIGURE, draw_sample_rows
+        from clearcast.report.terminal_tables import make_bundle_metrics_table
         from clearcast.train.split_choice import SplitChoice, parse_split_option
     read = options.read(sheet, subset=split_column if split == "column" else None)
     manifest = train_bundle(
@@ -82,7 +83,7 @@ def train(
         ),
         draw_samples=lambda samples: draw_sample_rows(out, samples),
     )
-    console.print(bundle_metrics_table(manifest))
+    console.print(make_bundle_metrics_table(manifest))
     if manifest["no_judge"]:
         print_line(f"No verdicts: {manifest['no_judge']}")
     print_line(f"Sample images: {out / SAMPLES_FIGURE}")
@@ -110,7 +111,7 @@ def distill(
         from clearcast.pipelines.distill import distill_bundle as distill_bundle
         from clearcast.pipelines.distill import make_distill_request
         from clearcast.pipelines.export import SheetLocation
-        from clearcast.report.contact_sheets import bundle_metrics_table
+        from clearcast.report.terminal_tables import make_bundle_metrics_table
     request = make_distill_request(
         bundle,
         out,
@@ -124,7 +125,7 @@ def distill(
         console=console,
     )
     manifest = distill_bundle(request)
-    console.print(bundle_metrics_table(manifest))
+    console.print(make_bundle_metrics_table(manifest))
     print_line(f"Compare it with its teacher on images of other parts: clearcast compare {bundle} {out} SHEET")
     if (bundle / "wishes.json").exists():
         print_line("The teacher was tuned, but this bundle is not; tune it with the same options of 'clearcast tune'.")

@@ -61,10 +61,10 @@ def evaluate(
     )
     for table in make_evaluation_tables(found.table, found.evidence):
         console.print(table)
-    if found.learned:
+    if found.used_rows:
         print_line(
-            f"The bundle was trained on {found.learned} rows of this sheet; only the other {len(found.table)} rows are "
-            "measured."
+            f"The bundle was trained on {found.used_rows} rows of this sheet; only the other {len(found.table)} rows "
+            "are measured."
         )
     if out:
         print_line(f"Tables: {out}")

@@ -1,4 +1,4 @@
-"""Compare two bundles on the same labelled images: which is better, and which verdicts change; needs no torch."""
+"""Comparison of two bundles on the same labelled images (``clearcast compare``); needs no torch."""
 
 import math
 from collections.abc import Hashable
@@ -39,7 +39,7 @@ from clearcast.metrics.evidence.comparison import (
     measure_differences,
 )
 from clearcast.metrics.image_quality import measure_image_quality
-from clearcast.pipelines.training_data import refuse_small_images
+from clearcast.metrics.prediction_table import refuse_small_images
 from clearcast.types import Verdict
 
 _SIDES = ("a", "b")
@@ -79,9 +79,9 @@ class ComparisonResult:
     """Result of a comparison.
 
     Attributes:
-        table: a row for each image, see ``evidence/differences.py``.
-        differences: of every measure.
-        changed: the images whose verdict differs, see there.
+        table: a row for each image.
+        differences: of every measure, see ``measure_differences``.
+        changed: the images whose verdict differs, see ``list_changed_verdicts``.
         conclusions: sentences for the user, the one on verdicts first.
         notes: which bundle is A and which is B, what could not be compared, and which rows were left out.
     """
@@ -127,90 +127,92 @@ def compare_bundles(request: CompareRequest) -> ComparisonResult:
     packages = [open_package(path, request.trust) for path in (request.first, request.second)]
     if packages[0].manifest["seal"] == packages[1].manifest["seal"]:
         raise OutputError(f"expected two different bundles, got the same twice: {request.first} and {request.second}")
-    both = [_LoadedBundle(package=package, model=load_verified_model(package)) for package in packages]
+    bundles = [_LoadedBundle(package=package, model=load_verified_model(package)) for package in packages]
     require_empty_folder(request.out)
     rows = filter_usable_rows(request.sheet, skip_bad=request.skip_bad, console=request.console, paired=False)
     refuse_small_images(rows)
-    fresh = find_held_out_rows(packages, rows, request.groups, request.console)
+    held_out = find_held_out_rows(packages, rows, request.groups, request.console)
     table = build_prediction_table(
-        partial(_line, both, request.sheet), fresh, "Comparing", request.threads, request.console
+        partial(_prediction_row, bundles, request.sheet), held_out, "Comparing", request.threads, request.console
     )
-    found, changes = measure_differences(table, request.seed), list_changed_verdicts(table)
-    compared = ComparisonResult(
+    differences, changes = measure_differences(table, request.seed), list_changed_verdicts(table)
+    result = ComparisonResult(
         table=table,
-        differences=found,
+        differences=differences,
         changed=changes,
-        conclusions=describe_differences(found, changes),
-        notes=_notes(both, fresh, len(rows.sheet.rows)),
+        conclusions=describe_differences(differences, changes),
+        notes=_notes(bundles, held_out, len(rows.sheet.rows)),
     )
     if request.out:
-        _write_tables(compared, request.out)
-    return compared
+        _write_tables(result, request.out)
+    return result
 
 
-def _line(both: list[_LoadedBundle], sheet: Sheet, row: SheetRow, part: str) -> dict[Hashable, Any]:
-    channels = _common_channels(both)
+def _prediction_row(bundles: list[_LoadedBundle], sheet: Sheet, row: SheetRow, part: str) -> dict[Hashable, Any]:
+    channels = _common_channels(bundles)
     reference = imaging.load_image(sheet.resolve(row.reference), channels) if row.reference else None
-    line: dict[Hashable, Any] = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
-    line |= {"label": str(row.label), "noise_type": str(row.noise_type)}
-    for side, each in zip(_SIDES, both, strict=True):
-        prediction, denoised = each.predict(sheet.resolve(row.noisy), channels)
-        line |= {f"said_noise_type_{side}": prediction.noise.noise_type.value}
+    columns: dict[Hashable, Any] = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
+    columns |= {"label": str(row.label), "noise_type": str(row.noise_type)}
+    for side, bundle in zip(_SIDES, bundles, strict=True):
+        prediction, denoised = bundle.predict(sheet.resolve(row.noisy), channels)
+        columns |= {f"said_noise_type_{side}": prediction.noise.noise_type.value}
         quality = measure_image_quality(denoised, reference) if reference is not None else None
-        line |= {
+        columns |= {
             f"psnr_{side}": getattr(quality, "psnr", math.nan),
             f"ssim_{side}": getattr(quality, "ssim", math.nan),
         }
         if prediction.log_odds is not None and prediction.defect is not None:
-            line |= {f"p_defect_{side}": sigmoid(prediction.log_odds), f"logit_{side}": prediction.log_odds}
-            line |= {f"said_{side}": each.verdict(prediction.log_odds, defect=prediction.defect).value}
-    return line
+            columns |= {f"p_defect_{side}": sigmoid(prediction.log_odds), f"logit_{side}": prediction.log_odds}
+            columns |= {f"said_{side}": bundle.verdict(prediction.log_odds, defect=prediction.defect).value}
+    return columns
 
 
-def _common_channels(both: list[_LoadedBundle]) -> Channels:
+def _common_channels(bundles: list[_LoadedBundle]) -> Channels:
     """Return the channels in which denoised images are measured: the bundles' own or, if these differ, grey."""
-    return both[0].model.channels if both[0].model.channels is both[1].model.channels else Channels.GREY
+    first, second = (bundle.model.channels for bundle in bundles)
+    return first if first is second else Channels.GREY
 
 
-def _notes(both: list[_LoadedBundle], fresh: HeldOutRows, count: int) -> list[str]:
+def _notes(bundles: list[_LoadedBundle], held_out: HeldOutRows, count: int) -> list[str]:
     notes = []
-    for name, each in zip("AB", both, strict=True):
-        manifest, colour = each.package.manifest, each.model.channels is Channels.RGB
-        judges = f"threshold {manifest['threshold']:.6g}" if manifest["threshold"] is not None else "no verdicts"
+    for name, bundle in zip("AB", bundles, strict=True):
+        manifest, colour = bundle.package.manifest, bundle.model.channels is Channels.RGB
+        threshold = f"threshold {manifest['threshold']:.6g}" if manifest["threshold"] is not None else "no verdicts"
         notes.append(
-            f"{name}: {each.package.name} {manifest['fingerprint'][:8]}, {'colour' if colour else 'grey'}, {judges}"
+            f"{name}: {bundle.package.name} {manifest['fingerprint'][:8]}, "
+            f"{'colour' if colour else 'grey'}, {threshold}"
         )
-    for name, each in zip("AB", both, strict=True):
-        if each.package.manifest["threshold"] is None:
-            why = each.package.manifest["no_judge"]
-            notes.append(f"{name} gives no verdicts ({why}); verdicts are not compared.")
-    if both[0].model.channels is not both[1].model.channels:
+    for name, bundle in zip("AB", bundles, strict=True):
+        if bundle.package.manifest["threshold"] is None:
+            reason = bundle.package.manifest["no_judge"]
+            notes.append(f"{name} gives no verdicts ({reason}); verdicts are not compared.")
+    if bundles[0].model.channels is not bundles[1].model.channels:
         notes.append("One bundle uses colour and the other grey: denoised images are compared in grey.")
-    if any(fresh.learned):
-        learned = " and ".join(f"{name} used {number}" for name, number in zip("AB", fresh.learned, strict=True))
+    if any(held_out.used):
+        used = " and ".join(f"{name} used {number}" for name, number in zip("AB", held_out.used, strict=True))
         notes.append(
-            f"Of the sheet's {count} rows, {learned} for training or for choosing the threshold; only the "
-            f"{len(fresh.rows)} others are compared."
+            f"Of the sheet's {count} rows, {used} for training or for choosing the threshold; only the "
+            f"{len(held_out.rows)} others are compared."
         )
     return notes
 
 
-def _write_tables(compared: ComparisonResult, out: Path) -> None:
+def _write_tables(result: ComparisonResult, out: Path) -> None:
     """Write ``predictions.csv``, ``differences.csv``, ``changed.csv`` and ``conclusion.txt``."""
-    write_output_file(out / "predictions.csv", partial(protect_table(compared.table).to_csv, index=False))
-    write_output_file(out / "differences.csv", partial(_flat(compared.differences).to_csv, index=False))
-    write_output_file(out / "changed.csv", partial(protect_table(compared.changed).to_csv, index=False))
-    text = "\n".join([*compared.conclusions, "", *compared.notes]) + "\n"
+    write_output_file(out / "predictions.csv", partial(protect_table(result.table).to_csv, index=False))
+    write_output_file(out / "differences.csv", partial(_to_difference_table(result.differences).to_csv, index=False))
+    write_output_file(out / "changed.csv", partial(protect_table(result.changed).to_csv, index=False))
+    text = "\n".join([*result.conclusions, "", *result.notes]) + "\n"
     write_output_file(out / "conclusion.txt", lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def _flat(found: list[BundleDifference]) -> pd.DataFrame:
-    """Return a row for each measure: figures of A, of B and of B minus A with their intervals, and which is better."""
-    lines = []
-    for each in found:
-        line: dict[str, object] = {"aspect": each.aspect.value, "measure": each.measure, "noise": each.noise}
-        line |= {"images": each.images, "parts": each.parts}
-        for name, figure in (("a", each.first), ("b", each.second), ("difference", each.difference)):
-            line |= {name: figure["value"], f"{name}_low": figure["low"], f"{name}_high": figure["high"]}
-        lines.append(line | {"better": each.better or ""})
-    return pd.DataFrame(lines).round(6)
+def _to_difference_table(differences: list[BundleDifference]) -> pd.DataFrame:
+    """Make a row for each measure: the values of A, of B and of B minus A with intervals, and the better bundle."""
+    rows = []
+    for each in differences:
+        row: dict[str, object] = {"aspect": each.aspect.value, "measure": each.measure, "noise": each.noise}
+        row |= {"images": each.images, "parts": each.parts}
+        for name, value in (("a", each.first), ("b", each.second), ("difference", each.difference)):
+            row |= {name: value["value"], f"{name}_low": value["low"], f"{name}_high": value["high"]}
+        rows.append(row | {"better": each.better or ""})
+    return pd.DataFrame(rows).round(6)

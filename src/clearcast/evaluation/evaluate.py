@@ -1,4 +1,4 @@
-"""Evaluate a bundle on a labelled sheet with ONNX Runtime; needs no torch."""
+"""Evaluation of a bundle on a labelled sheet (``clearcast evaluate``), with ONNX Runtime; needs no torch."""
 
 import json
 from collections.abc import Callable, Hashable
@@ -29,8 +29,7 @@ from clearcast.inference.prediction import Prediction
 from clearcast.inference.verification import load_verified_model
 from clearcast.metrics.evidence.build import build_evidence
 from clearcast.metrics.evidence.scores import DecisionPolicy
-from clearcast.pipelines.measurement import prediction_row
-from clearcast.pipelines.training_data import refuse_small_images
+from clearcast.metrics.prediction_table import prediction_columns, refuse_small_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +65,13 @@ class EvaluationResult:
 
     Attributes:
         table: a row for each image, ``predictions.csv``.
-        evidence: figures with confidence intervals.
-        learned: how many rows were left out because the bundle was trained on them or its threshold was chosen on them.
+        evidence: measures with confidence intervals.
+        used_rows: how many rows were left out because the bundle was trained, or its threshold chosen, on them.
     """
 
     table: pd.DataFrame
     evidence: Evidence
-    learned: int
+    used_rows: int
 
 
 def evaluate_bundle(request: EvaluateRequest) -> EvaluationResult:
@@ -87,47 +86,52 @@ def evaluate_bundle(request: EvaluateRequest) -> EvaluationResult:
     require_empty_folder(request.out)
     rows = filter_usable_rows(request.sheet, skip_bad=request.skip_bad, console=request.console, paired=False)
     refuse_small_images(rows)
-    fresh = find_held_out_rows([package], rows, request.groups, request.console)
-    line = partial(_line, model, request.sheet)
-    table = build_prediction_table(line, fresh, "Measuring images", request.threads, request.console)
+    held_out = find_held_out_rows([package], rows, request.groups, request.console)
+    make_row = partial(_prediction_row, model, request.sheet)
+    table = build_prediction_table(make_row, held_out, "Measuring images", request.threads, request.console)
     evidence = build_evidence(table, None, None, DecisionPolicy(), seed=request.seed)
     if request.out:
         write_output_file(request.out / "predictions.csv", partial(protect_table(table).to_csv, index=False))
         text = json.dumps(evidence, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         write_output_file(request.out / "evidence.json", lambda path: path.write_text(text, encoding="utf-8"))
-    return EvaluationResult(table=table, evidence=evidence, learned=fresh.learned[0])
+    return EvaluationResult(table=table, evidence=evidence, used_rows=held_out.used[0])
 
 
 def build_prediction_table(
-    line: Callable[[SheetRow, str], dict[Hashable, Any]],
-    fresh: HeldOutRows,
+    make_row: Callable[[SheetRow, str], dict[Hashable, Any]],
+    held_out: HeldOutRows,
     title: str,
     threads: int | None,
     console: Console,
 ) -> pd.DataFrame:
-    """Return a table with a line for each row, made from the row and its group by several threads.
+    """Build a table of predictions for held-out rows by several threads.
 
-    ``title`` is the label of the progress bar.
+    Args:
+        make_row: makes the columns of a row of the table from a row of the sheet and its part.
+        held_out: rows of the sheet.
+        title: label of the progress bar.
+        threads: how many rows are processed at a time; None: as many as there are cores.
+        console: shows progress.
     """
-    lines: list[dict[Hashable, Any]] = []
+    rows: list[dict[Hashable, Any]] = []
     with ThreadPoolExecutor(threads or available_cores()) as pool, show_progress(console, title, rate=True) as progress:
-        for each in pool.map(line, fresh.rows, fresh.parts):
-            lines.append(each)
-            progress(len(lines), len(fresh.rows))
-    return pd.DataFrame(lines).round(6)
+        for row in pool.map(make_row, held_out.rows, held_out.parts):
+            rows.append(row)
+            progress(len(rows), len(held_out.rows))
+    return pd.DataFrame(rows).round(6)
 
 
-def _line(model: OnnxModel, sheet: Sheet, row: SheetRow, part: str) -> dict[Hashable, Any]:
+def _prediction_row(model: OnnxModel, sheet: Sheet, row: SheetRow, part: str) -> dict[Hashable, Any]:
     noisy = imaging.load_image(sheet.resolve(row.noisy), model.channels)
     reference = imaging.load_image(sheet.resolve(row.reference), model.channels) if row.reference else None
-    known: dict[Hashable, Any] = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
-    known |= {"label": str(row.label), "noise_type": str(row.noise_type)}
+    columns: dict[Hashable, Any] = {"row": row.number, "noisy": row.noisy, "reference": row.reference, "part": part}
+    columns |= {"label": str(row.label), "noise_type": str(row.noise_type)}
     predict = partial(predict_for_measuring, model, row.noisy)
-    return known | prediction_row(noisy, predict(noisy), reference, predict)
+    return columns | prediction_columns(noisy, predict(noisy), reference, predict)
 
 
 def predict_for_measuring(model: OnnxModel, name: str, image: ImageArray) -> Prediction:
-    """Return a bundle's prediction, with the denoised image, for an image that is uint8 in the bundle's channels.
+    """Predict with a bundle, with the denoised image, for an image that is uint8 in the bundle's channels.
 
     Raises:
         OutputError: an output is impossible; the message begins with the image's ``name``.

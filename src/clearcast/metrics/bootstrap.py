@@ -1,8 +1,8 @@
-"""Cluster bootstrap: test images in groups, resampled by whole groups.
+"""Cluster bootstrap of test images in groups: resamples, weighted measures, confidence intervals, McNemar's test.
 
 The images of one part form a group. They are right or wrong together, so groups are drawn with replacement, each with
 all of its images (Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 3.8). A resample is a
-weight for each image, so every measure is written as a function of weights.
+weight for each image, so every measure is written as a function of weights. Intervals use the variance over resamples.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +13,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+ClassIndices = NDArray[np.int64]
+WeightedMeasure = Callable[[FloatArray], FloatArray]
+"""From weights, shape (resamples, images), to values, (resamples, measures); NaN if a measure is not defined."""
+
 RESAMPLES = 2000
 _MAX_DRAWS = 10_000_000  # resamples * images; with more than 5,000 images there are fewer resamples, at least 200
 _MAX_WEIGHTS = 4_000_000  # weights of images that are held in memory at a time
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
-WeightedMeasure = Callable[[FloatArray], FloatArray]
-"""From weights, shape (resamples, images), to values, (resamples, measures); NaN if a measure is not defined."""
+CONFIDENCE_LEVEL = 0.95
+_Z = float(stats.norm.ppf((1 + CONFIDENCE_LEVEL) / 2))
+_PSEUDO_GROUPS = 0.25  # pseudo-groups that are entirely right, and as many that are entirely wrong
+_CHANGED_PSEUDO_GROUPS = 0.05  # pseudo-groups that change entirely from wrong to right, and as many from right to wrong
 
 
 @dataclass(frozen=True)
@@ -44,19 +49,26 @@ class Estimates:
     is_ratio: bool
 
 
+class ConfidenceInterval(NamedTuple):
+    """Bounds, each of shape (measures,); NaN if the value is not defined or comes from a single group."""
+
+    low: FloatArray
+    high: FloatArray
+
+
 class ClusterBootstrap:
     """Test images with their groups, and resamples of the groups that all measures share."""
 
-    def __init__(self, names: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> None:
-        """Draw resamples for images whose groups have these names, shape (images,).
+    def __init__(self, group_names: ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> None:
+        """Draw resamples of the groups of these names, one for each image, shape (images,).
 
         Raises:
             ValueError: there is no image.
         """
-        known, self.group_index = np.unique(np.asarray(names).astype(str), return_inverse=True)
-        if not len(known):
+        distinct, self.group_index = np.unique(np.asarray(group_names).astype(str), return_inverse=True)
+        if not len(distinct):
             raise ValueError("expected at least one image, got none")
-        self.images, self.groups = len(self.group_index), len(known)
+        self.images, self.groups = len(self.group_index), len(distinct)
         rng = np.random.default_rng(seed)
         self.resamples = min(resamples, max(_MAX_DRAWS // self.images, 200))
         shape = self.resamples, self.groups
@@ -68,26 +80,26 @@ class ClusterBootstrap:
         """Whether no group has two images."""
         return self.images == self.groups
 
-    def estimate_ratios(self, top: ArrayLike, bottom: ArrayLike | None = None) -> Estimates:
-        """Estimate sums over images divided by sums over images, such as right images / images.
+    def estimate_ratios(self, numerator: ArrayLike, denominator: ArrayLike | None = None) -> Estimates:
+        """Estimate sums over images divided by sums over images, such as correct images / images.
 
-        The estimand is the ratio of expectations over groups, E[sum of top in a group] / E[sum of bottom in a group].
-        For the accuracy it is the share of right images among all images of very many groups, in which a group with
-        more images has more weight.
+        The estimand is the ratio of expectations over groups, E[sum of numerators in a group] / E[sum of
+        denominators in a group]. For the accuracy it is the share of correct images among all images of very many
+        groups, in which a group with more images has more weight.
 
         Args:
-            top: shape (images,) or (images, measures); ignored wherever ``bottom`` is 0.
-            bottom: the same shape, 0 or 1: which images a measure is taken over; None for all.
+            numerator: shape (images,) or (images, measures); ignored wherever ``denominator`` is 0.
+            denominator: the same shape, 0 or 1: which images a measure is taken over; None for all.
         """
-        upper = np.asarray(top, float).reshape(self.images, -1)
-        among = np.ones_like(upper) if bottom is None else np.asarray(bottom, float).reshape(self.images, -1)
-        above, below = self._group_sums(np.where(among > 0, upper, 0.0)), self._group_sums(among)
+        values = np.asarray(numerator, float).reshape(self.images, -1)
+        among = np.ones_like(values) if denominator is None else np.asarray(denominator, float).reshape(self.images, -1)
+        sums, counts = self._group_sums(np.where(among > 0, values, 0.0)), self._group_sums(among)
         with np.errstate(invalid="ignore", divide="ignore"):
-            value = above.sum(axis=0) / below.sum(axis=0)
-            drawn = (self._draws @ above) / (self._draws @ below)
-        groups = (below > 0).sum(axis=0).astype(float)
-        variance = _variance(value, drawn, groups)
-        return Estimates(value, variance, below.sum(axis=0), groups, _effective_groups(below), is_ratio=True)
+            value = sums.sum(axis=0) / counts.sum(axis=0)
+            resampled = (self._draws @ sums) / (self._draws @ counts)
+        groups = (counts > 0).sum(axis=0).astype(float)
+        variance = _variance(value, resampled, groups)
+        return Estimates(value, variance, counts.sum(axis=0), groups, _effective_groups(counts), is_ratio=True)
 
     def estimate(self, measure: WeightedMeasure, among: Sequence[BoolArray] = ()) -> Estimates:
         """Estimate any function of weights.
@@ -100,11 +112,11 @@ class ClusterBootstrap:
         value = measure(np.ones((1, self.images)))[0]
         step = max(1, _MAX_WEIGHTS // self.images)
         chunks = [self._draws[start : start + step] for start in range(0, len(self._draws), step)]
-        drawn = np.concatenate([measure(chunk[:, self.group_index]) for chunk in chunks])
+        resampled = np.concatenate([measure(chunk[:, self.group_index]) for chunk in chunks])
         ones = np.ones(len(value))
         groups = min((len(np.unique(self.group_index[rows])) for rows in among), default=self.groups) * ones
         effective = _effective_groups(self._group_sums(np.ones((self.images, 1)))) * ones
-        variance = _variance(value, drawn, groups)
+        variance = _variance(value, resampled, groups)
         return Estimates(value, variance, self.images * ones, groups, effective, is_ratio=False)
 
     def _group_sums(self, values: FloatArray) -> FloatArray:
@@ -114,22 +126,23 @@ class ClusterBootstrap:
         return sums
 
 
-def _variance(value: FloatArray, drawn: FloatArray, groups: FloatArray) -> FloatArray:
-    defined = np.isfinite(drawn)
-    enough = (groups >= 2) & (2 * defined.sum(axis=0) > len(drawn)) & np.isfinite(value)
-    spread = np.where(defined & enough, drawn, 0.0).var(axis=0, where=defined | ~enough)
+def _variance(value: FloatArray, resampled: FloatArray, groups: FloatArray) -> FloatArray:
+    """Variance over the resamples in which a measure is defined; NaN if these are not more than half of them."""
+    defined = np.isfinite(resampled)
+    enough = (groups >= 2) & (2 * defined.sum(axis=0) > len(resampled)) & np.isfinite(value)
+    spread = np.where(defined & enough, resampled, 0.0).var(axis=0, where=defined | ~enough)
     # Drawing n groups with replacement underestimates the variance by the factor (n - 1) / n.
     variance: FloatArray = np.where(enough, spread * groups / np.maximum(groups - 1, 1), np.nan)
     return variance
 
 
-def _effective_groups(sums: FloatArray) -> FloatArray:
-    squares = (sums**2).sum(axis=0)
-    effective: FloatArray = np.divide(sums.sum(axis=0) ** 2, squares, out=np.zeros(sums.shape[1]), where=squares > 0)
+def _effective_groups(counts: FloatArray) -> FloatArray:
+    """Effective number of groups (see ``Estimates``) of image counts, shape (groups, measures)."""
+    squares = (counts**2).sum(axis=0)
+    effective: FloatArray = np.divide(
+        counts.sum(axis=0) ** 2, squares, out=np.zeros(counts.shape[1]), where=squares > 0
+    )
     return effective
-
-
-ClassIndices = NDArray[np.int64]
 
 
 def precision_recall_f1_measure(true: ClassIndices, predicted: ClassIndices, classes: int) -> WeightedMeasure:
@@ -147,21 +160,21 @@ def precision_recall_f1_measure(true: ClassIndices, predicted: ClassIndices, cla
 
     def measure(weights: FloatArray) -> FloatArray:
         table = _confusion_matrices(weights, true, predicted, classes)
-        hits, support, predictions = np.diagonal(table, axis1=1, axis2=2), table.sum(axis=2), table.sum(axis=1)
+        correct, support, predictions = np.diagonal(table, axis1=1, axis2=2), table.sum(axis=2), table.sum(axis=1)
         total = support.sum(axis=1, keepdims=True)
-        each = _divide(hits, predictions), _divide(hits, support), _divide(2 * hits, predictions + support)
-        counted = (np.where(support > 0, support * scores, 0.0) for scores in each)
-        return np.stack([scores.sum(axis=1) / total[:, 0] for scores in counted], axis=1)
+        by_class = _divide(correct, predictions), _divide(correct, support), _divide(2 * correct, predictions + support)
+        weighted = (np.where(support > 0, support * scores, 0.0) for scores in by_class)
+        return np.stack([scores.sum(axis=1) / total[:, 0] for scores in weighted], axis=1)
 
     return measure
 
 
 def f1_measure(true: BoolArray, predicted: BoolArray) -> WeightedMeasure:
     """Make a measure of the F1 of the positive class, shape (resamples, 1); NaN if no image is positive."""
-    top, bottom = 2.0 * (true & predicted), true.astype(float) + predicted
+    numerator, denominator = 2.0 * (true & predicted), true.astype(float) + predicted
 
     def measure(weights: FloatArray) -> FloatArray:
-        return np.where(weights @ true > 0, _divide(weights @ top, weights @ bottom), np.nan)[:, None]
+        return np.where(weights @ true > 0, _divide(weights @ numerator, weights @ denominator), np.nan)[:, None]
 
     return measure
 
@@ -178,14 +191,14 @@ def roc_area_measure(positive: BoolArray, scores: FloatArray) -> WeightedMeasure
     """
 
     def measure(weights: FloatArray) -> FloatArray:
-        areas = [_area(weights, positive[:, column], scores[:, column]) for column in range(scores.shape[1])]
+        areas = [_roc_area(weights, positive[:, column], scores[:, column]) for column in range(scores.shape[1])]
         mean: FloatArray = np.mean(areas, axis=0)
         return mean[:, None]
 
     return measure
 
 
-def _area(weights: FloatArray, positive: BoolArray, scores: FloatArray) -> FloatArray:
+def _roc_area(weights: FloatArray, positive: BoolArray, scores: FloatArray) -> FloatArray:
     """Share of pairs of a positive and a negative in the right order (Mann and Whitney 1947), shape (resamples,)."""
     order = np.argsort(scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
@@ -202,23 +215,12 @@ def _confusion_matrices(weights: FloatArray, true: ClassIndices, predicted: Clas
     return table
 
 
-def _divide(top: FloatArray, bottom: FloatArray) -> FloatArray:
+def _divide(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
     """Divide; NaN if the denominator is zero."""
-    quotient: FloatArray = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+    quotient: FloatArray = np.divide(
+        numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0
+    )
     return quotient
-
-
-CONFIDENCE_LEVEL = 0.95
-_Z = float(stats.norm.ppf((1 + CONFIDENCE_LEVEL) / 2))
-_PSEUDO = 0.25  # pseudo-groups that are entirely right, and as many that are entirely wrong
-_PSEUDO_CHANGED = 0.05  # pseudo-groups that change entirely from wrong to right, and as many from right to wrong
-
-
-class ConfidenceInterval(NamedTuple):
-    """Bounds, each of shape (measures,); NaN if the value is not defined or comes from a single group."""
-
-    low: FloatArray
-    high: FloatArray
 
 
 def wilson_interval(share: FloatArray, count: FloatArray, quantile: FloatArray | float = _Z) -> ConfidenceInterval:
@@ -230,11 +232,11 @@ def wilson_interval(share: FloatArray, count: FloatArray, quantile: FloatArray |
     """
     square = np.square(quantile)
     centre = share + square / (2 * count)
-    reach = quantile * np.sqrt(np.maximum(share * (1 - share), 0) / count + square / (4 * count**2))
+    half_width = quantile * np.sqrt(np.maximum(share * (1 - share), 0) / count + square / (4 * count**2))
     scale = 1 + square / count
     return ConfidenceInterval(
-        np.minimum(np.maximum((centre - reach) / scale, 0), share),
-        np.maximum(np.minimum((centre + reach) / scale, 1), share),
+        np.minimum(np.maximum((centre - half_width) / scale, 0), share),
+        np.maximum(np.minimum((centre + half_width) / scale, 1), share),
     )
 
 
@@ -247,14 +249,16 @@ def share_interval(estimates: Estimates) -> ConfidenceInterval:
     are added. So the interval has a width even if all images are right. With one image a group it is Wilson's own.
     """
     value, groups = estimates.value, np.maximum(estimates.effective, 1)
-    smooth = (value * groups + _PSEUDO) / (groups + 2 * _PSEUDO)
-    pseudo = _PSEUDO * (smooth**2 + (1 - smooth) ** 2)
-    variance = (estimates.variance * groups**2 + pseudo) / (groups + 2 * _PSEUDO) ** 2
-    count = np.minimum(smooth * (1 - smooth) / variance, estimates.images)
+    smoothed = (value * groups + _PSEUDO_GROUPS) / (groups + 2 * _PSEUDO_GROUPS)
+    pseudo = _PSEUDO_GROUPS * (smoothed**2 + (1 - smoothed) ** 2)
+    variance = (estimates.variance * groups**2 + pseudo) / (groups + 2 * _PSEUDO_GROUPS) ** 2
+    count = np.minimum(smoothed * (1 - smoothed) / variance, estimates.images)
     independent = (estimates.groups == estimates.images) & estimates.is_ratio
     known = np.isfinite(estimates.variance)
     count = np.where(independent & known, estimates.images, count)
-    return wilson_interval(value, np.where(known, count, np.nan), np.where(independent, _Z, _student(estimates.groups)))
+    return wilson_interval(
+        value, np.where(known, count, np.nan), np.where(independent, _Z, _t_quantile(estimates.groups))
+    )
 
 
 def difference_interval(estimates: Estimates) -> ConfidenceInterval:
@@ -264,21 +268,28 @@ def difference_interval(estimates: Estimates) -> ConfidenceInterval:
     the variance over groups. So the interval has a width even if no image changes.
     """
     groups = np.maximum(estimates.effective, 1)
-    variance = (estimates.variance * groups**2 + 2 * _PSEUDO_CHANGED) / (groups + 2 * _PSEUDO_CHANGED) ** 2
-    return _symmetric(estimates, _student(estimates.groups) * np.sqrt(variance), -1.0, 1.0)
+    variance = (estimates.variance * groups**2 + 2 * _CHANGED_PSEUDO_GROUPS) / (
+        groups + 2 * _CHANGED_PSEUDO_GROUPS
+    ) ** 2
+    return _symmetric_interval(estimates, _t_quantile(estimates.groups) * np.sqrt(variance), -1.0, 1.0)
 
 
 def mean_interval(estimates: Estimates, lowest: float = -np.inf, highest: float = np.inf) -> ConfidenceInterval:
     """Compute Student's t interval of means of values in ``lowest`` .. ``highest``, with the effective groups."""
-    reach = _student(estimates.effective) * np.sqrt(estimates.variance)
-    return _symmetric(estimates, reach, lowest, highest)
+    half_width = _t_quantile(estimates.effective) * np.sqrt(estimates.variance)
+    return _symmetric_interval(estimates, half_width, lowest, highest)
 
 
-def _symmetric(estimates: Estimates, reach: FloatArray, lowest: float, highest: float) -> ConfidenceInterval:
-    return ConfidenceInterval(np.maximum(estimates.value - reach, lowest), np.minimum(estimates.value + reach, highest))
+def _symmetric_interval(
+    estimates: Estimates, half_width: FloatArray, lowest: float, highest: float
+) -> ConfidenceInterval:
+    """Interval of a half-width on both sides of the values, within bounds."""
+    low, high = estimates.value - half_width, estimates.value + half_width
+    return ConfidenceInterval(np.maximum(low, lowest), np.minimum(high, highest))
 
 
-def _student(groups: FloatArray) -> FloatArray:
+def _t_quantile(groups: FloatArray) -> FloatArray:
+    """Quantile of Student's t with one degree of freedom fewer than groups."""
     quantile: FloatArray = stats.t.ppf((1 + CONFIDENCE_LEVEL) / 2, np.maximum(groups - 1, 1))
     return quantile
 

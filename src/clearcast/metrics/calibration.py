@@ -1,7 +1,6 @@
-"""Temperature scaling: calibrate log-odds of defect with one number."""
+"""Calibration of the probability of defect: temperature scaling, expected calibration error, reliability bins."""
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from clearcast.core.evidence_schema import CalibrationResult, ReliabilityBin, ValueWithCI
@@ -18,11 +17,10 @@ from clearcast.metrics.evidence.scores import StageScores, value_with_ci
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0  # temperatures outside mean that there was too little data
 _TOLERANCE = 1e-6  # of the logarithm of the temperature
+CALIBRATION_BINS = 10  # of equal width
 
 
-def fit_logit_temperature(
-    logits: NDArray[np.float64], defect: NDArray[np.bool_], weights: NDArray[np.float64]
-) -> float:
+def fit_logit_temperature(logits: FloatArray, defect: BoolArray, weights: FloatArray) -> float:
     """Fit the temperature T that maximises the likelihood of the labels under sigmoid(logit / T).
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks", with weighted images.
@@ -53,9 +51,6 @@ def fit_logit_temperature(
     return float(np.exp(best.x))
 
 
-CALIBRATION_BINS = 10
-
-
 def fit_grouped_temperature(logits: FloatArray, defect: BoolArray, groups: ClassIndices) -> float:
     """Fit a temperature as ``fit_logit_temperature`` does, with weights by group.
 
@@ -68,6 +63,27 @@ def fit_grouped_temperature(logits: FloatArray, defect: BoolArray, groups: Class
         groups: index of each image's group, shape (images,).
     """
     return fit_logit_temperature(logits, defect, _group_weights(defect, groups))
+
+
+def _group_weights(defect: BoolArray, groups: ClassIndices) -> FloatArray:
+    """Weight of each image, so that the groups within a label weigh the same."""
+    weights = np.empty(len(defect))
+    for label in np.unique(defect):
+        rows = defect == label
+        _, inverse, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
+        weights[rows] = rows.mean() / len(sizes) / sizes[inverse]
+    return weights
+
+
+def fit_fold_temperatures(validation: StageScores) -> dict[int, float]:
+    """Fit the temperature of each fold on its own validation images."""
+    return {fold: _fit_temperature(validation.of_fold(fold)) for fold in validation.folds}
+
+
+def _fit_temperature(validation: StageScores) -> float:
+    return fit_grouped_temperature(
+        validation.logits, validation.defect, np.unique(validation.part, return_inverse=True)[1]
+    )
 
 
 def calibration_error_measure(probability: FloatArray, defect: BoolArray) -> WeightedMeasure:
@@ -94,20 +110,6 @@ def bin_indices(probability: FloatArray) -> ClassIndices:
     return np.clip(np.floor(probability * CALIBRATION_BINS + 1e-9), 0, CALIBRATION_BINS - 1).astype(np.int64)
 
 
-def _group_weights(defect: BoolArray, groups: ClassIndices) -> FloatArray:
-    weights = np.empty(len(defect))
-    for label in np.unique(defect):
-        rows = defect == label
-        _, inverse, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
-        weights[rows] = rows.mean() / len(sizes) / sizes[inverse]
-    return weights
-
-
-def fit_fold_temperatures(validation: StageScores) -> dict[int, float]:
-    """Fit the temperature of each fold on its own validation images."""
-    return {fold: _temperature(validation.of_fold(fold)) for fold in validation.folds}
-
-
 def measure_calibration(
     test: StageScores, validation: StageScores, temperatures: dict[int, float], sample: ClusterBootstrap
 ) -> CalibrationResult:
@@ -116,24 +118,18 @@ def measure_calibration(
     return {
         "temperatures": list(temperatures.values()),
         "validation_images": len(validation.part),
-        "error_before": _error(test, sample),
-        "error_after": _error(after, sample),
-        "bins_before": _bins(test),
-        "bins_after": _bins(after),
+        "error_before": _calibration_error(test, sample),
+        "error_after": _calibration_error(after, sample),
+        "bins_before": _reliability_bins(test),
+        "bins_after": _reliability_bins(after),
     }
 
 
-def _temperature(validation: StageScores) -> float:
-    return fit_grouped_temperature(
-        validation.logits, validation.defect, np.unique(validation.part, return_inverse=True)[1]
-    )
-
-
-def _error(scores: StageScores, sample: ClusterBootstrap) -> ValueWithCI:
+def _calibration_error(scores: StageScores, sample: ClusterBootstrap) -> ValueWithCI:
     return value_with_ci(sample.estimate(calibration_error_measure(scores.probability, scores.defect)), share_interval)
 
 
-def _bins(scores: StageScores) -> list[ReliabilityBin]:
+def _reliability_bins(scores: StageScores) -> list[ReliabilityBin]:
     numbers = bin_indices(scores.probability)
     bins: list[ReliabilityBin] = []
     for number in range(CALIBRATION_BINS):

@@ -1,4 +1,4 @@
-"""Classification measures, computed with scikit-learn."""
+"""Classification measures of predicted probabilities: confusion matrix, ROC curves and the measures of the tables."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from clearcast.metrics.bootstrap import ClassIndices, FloatArray
 from clearcast.metrics.results import ClassificationMetrics, RocCurve
 from clearcast.types import Label
 
-Probabilities = FloatArray
+Probabilities = FloatArray  # shape (images, classes)
 
 
 def classification_metrics(

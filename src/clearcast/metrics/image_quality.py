@@ -50,29 +50,29 @@ def summarize_quality(images: Sequence[ImageQuality]) -> QualityMetrics:
     lpips = [image.lpips for image in images if image.lpips is not None]
     return {
         "images": len(images),
-        "psnr": _spread(image.psnr for image in images),
-        "ssim": _spread(image.ssim for image in images),
-        "mse": _spread(image.mse for image in images),
-        "lpips": _spread(lpips) if lpips else None,
+        "psnr": _mean_and_std(image.psnr for image in images),
+        "ssim": _mean_and_std(image.ssim for image in images),
+        "mse": _mean_and_std(image.mse for image in images),
+        "lpips": _mean_and_std(lpips) if lpips else None,
     }
 
 
 def summarize_quality_by_noise(images: Sequence[ImageQuality], types: Sequence[str]) -> dict[str, QualityMetrics]:
-    """Summarize all images, under "all", and those of each noise type; ``types``: the noise type of each image."""
+    """Summarise all images, under "all", and those of each noise type; ``types``: the noise type of each image."""
     groups = {"all": list(images)}
     for kind in NoiseType:
-        groups[kind.value] = [image for image, own in zip(images, types, strict=True) if own == kind]
+        groups[kind.value] = [image for image, noise_type in zip(images, types, strict=True) if noise_type == kind]
     return {name: summarize_quality(group) for name, group in groups.items() if group}
 
 
-def _spread(values: Iterable[float]) -> MeanAndStd:
+def _mean_and_std(values: Iterable[float]) -> MeanAndStd:
     """Compute mean and deviation; infinite values (PSNR of identical images) are counted and left out."""
     all_values = np.array(list(values), float)
     finite = all_values[np.isfinite(all_values)]
-    spread: MeanAndStd = {
+    result: MeanAndStd = {
         "mean": float(finite.mean()) if len(finite) else None,
         "std": float(finite.std(ddof=1)) if len(finite) > 1 else None,
     }
     if len(finite) < len(all_values):
-        spread["identical"] = len(all_values) - len(finite)
-    return spread
+        result["identical"] = len(all_values) - len(finite)
+    return result

@@ -58,7 +58,7 @@ class Lpips(nn.Module):
         distance = torch.zeros(len(images))
         pairs = zip(self._feature_levels(images), self._feature_levels(references), self.heads, strict=True)
         for features, reference, head in pairs:
-            weighted = head((_unit(features) - _unit(reference)) ** 2)  # (batch, 1, height, width)
+            weighted = head((_normalize(features) - _normalize(reference)) ** 2)  # (batch, 1, height, width)
             distance = distance + weighted.mean(dim=(1, 2, 3))
         return distance
 
@@ -96,9 +96,15 @@ def load_lpips(backbone: Path | None = None, *, download: bool = True) -> Loaded
         if backbone is None:
             raise MissingDependencyError(
                 f"{path} is not the published AlexNet (its SHA-256 does not begin with {LPIPS_BACKBONE_SHA256}); "
-                f"delete it"
+                "delete it"
             )
         note = f"measured with {path.name}, which is not the published AlexNet: not comparable to other LPIPS figures"
+    _load_backbone(metric, path)
+    _load_heads(metric)
+    return LoadedLpips(metric=metric, note=note)
+
+
+def _load_backbone(metric: Lpips, path: Path) -> None:
     weights = _read_weights(path)
     try:
         metric.features.load_state_dict(
@@ -108,24 +114,26 @@ def load_lpips(backbone: Path | None = None, *, download: bool = True) -> Loaded
         raise MissingDependencyError(
             f"{path} does not hold AlexNet's weights; expected {LPIPS_BACKBONE_FILE}"
         ) from None
+
+
+def _load_heads(metric: Lpips) -> None:
     heads = resources.files("torchmetrics") / "functional/image/lpips_models/alex.pth"
     with resources.as_file(heads) as file:
         values = _read_weights(file).values()
     metric.heads.load_state_dict({f"{index}.weight": value for index, value in enumerate(values)})
-    return LoadedLpips(metric=metric, note=note)
 
 
 def _cached_backbone(*, download: bool) -> Path:
+    """Return the weights in torch's cache, downloaded if need be."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE_FILE
     if path.is_file():
         return path
     if not download:
         raise MissingDependencyError(
             f"AlexNet's weights are not in {path}, and downloads are not allowed; fetch {LPIPS_BACKBONE_URL} and put "
-            f"the "
-            "file there, or give its path with --lpips-backbone"
+            "the file there, or give its path with --lpips-backbone"
         )
-    before = socket.getdefaulttimeout()
+    previous_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)  # torch's download has no time limit of its own
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,11 +144,12 @@ def _cached_backbone(*, download: bool) -> Path:
             "another machine and put the file there, or give its path with --lpips-backbone"
         ) from None
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(previous_timeout)
     return path
 
 
 def _is_published(path: Path) -> bool:
+    """Check whether a file is the published AlexNet, by its hash."""
     if not path.is_file():
         raise MissingDependencyError(f"{path}: no such file; expected AlexNet's weights, {LPIPS_BACKBONE_FILE}")
     with path.open("rb") as file:
@@ -156,6 +165,6 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     return dict(weights)
 
 
-def _unit(features: Tensor) -> Tensor:
+def _normalize(features: Tensor) -> Tensor:
     """Normalise the channel vector at each position to length 1."""
     return features / torch.sqrt(1e-8 + (features**2).sum(dim=1, keepdim=True))

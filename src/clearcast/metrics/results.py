@@ -1,9 +1,14 @@
-"""Data warnings: typed records of problems in the data behind a run's figures."""
+"""Schema of ``metrics.json``: results by stage, run information and data warnings."""
 
 import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal, NotRequired, TypedDict
+
+_SHARED_PARTS_TEXT = re.compile(
+    r"\d+ of \d+ test images show a part that was also trained on:"
+)  # how older texts began
+QualityMeasure = Literal["psnr", "ssim", "mse", "lpips"]  # the keys of QualityMetrics except ``images``
 
 
 class WarningKind(StrEnum):
@@ -32,15 +37,12 @@ def make_data_warning(kind: WarningKind, text: str) -> DataWarning:
 
 
 def parse_data_warnings(stored: Iterable[DataWarning | str]) -> list[DataWarning]:
-    """Read the warnings of a run as records; older runs stored only texts, mostly of unknown kind."""
-    return [_to_record(each) if isinstance(each, str) else each for each in stored]
+    """Convert the warnings of a run to records; older runs stored only texts, mostly of unknown kind."""
+    return [_parse_text(warning) if isinstance(warning, str) else warning for warning in stored]
 
 
-_SHARED_PARTS = re.compile(r"\d+ of \d+ test images show a part that was also trained on:")  # how older texts began
-
-
-def _to_record(text: str) -> DataWarning:
-    return make_data_warning(WarningKind.SHARED_PARTS if _SHARED_PARTS.match(text) else WarningKind.UNKNOWN, text)
+def _parse_text(text: str) -> DataWarning:
+    return make_data_warning(WarningKind.SHARED_PARTS if _SHARED_PARTS_TEXT.match(text) else WarningKind.UNKNOWN, text)
 
 
 class RocCurve(TypedDict):
@@ -71,9 +73,6 @@ class ClassificationMetrics(TypedDict):
     defect_f1: NotRequired[float | None]
     sensitivity: NotRequired[float | None]
     specificity: NotRequired[float | None]
-
-
-QualityMeasure = Literal["psnr", "ssim", "mse", "lpips"]  # the keys of QualityMetrics except ``images``
 
 
 class MeanAndStd(TypedDict):

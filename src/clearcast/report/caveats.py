@@ -1,4 +1,4 @@
-"""Leakage of the split: how many test images show a part that is also in the training set."""
+"""Caveats of a run: leakage, few parts, data warnings, choice of epochs, calibration; and general remarks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +9,19 @@ from clearcast.metrics.results import RunInfo, StudyMetrics, WarningKind, parse_
 from clearcast.report.formatting import format_decimal
 from clearcast.report.run_reader import RunResults, classification_stages, denoising_stage
 
+FEW_PARTS_OF_A_LABEL = 15
+FEW_PARTS = 50  # parts; with fewer the intervals are wide, and still somewhat too narrow
+_GRAVE_KINDS = {WarningKind.WRONG_REFERENCE}
+MAX_CALIBRATION_ERROR = 0.05  # expected calibration error from which there is a caveat
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """One caveat of one or two sentences; ``grave`` if it affects all figures of the page."""
+
+    text: str
+    grave: bool = False
+
 
 class LeakLevel(Enum):
     """Share of the test images that show a part of the training set."""
@@ -17,6 +30,32 @@ class LeakLevel(Enum):
     SOME = auto()
     MOST = auto()
     UNKNOWN = auto()
+
+
+def list_caveats(run: RunResults) -> list[Caveat]:
+    """List the caveats of a run, the most serious first."""
+    info = run.metrics["run"]
+    caveats = [*_leakage_caveats(info), *_few_parts_caveats(run), *_data_warning_caveats(info)]
+    if chose_epoch_on_test(run.metrics):
+        caveats.append(Caveat(epoch_choice_text(run.metrics), grave=True))
+    caveats += [*_calibration_caveats(run), *_missing_measure_caveats(run)]
+    if info["left_out"]:
+        rows = format_count(len(info["left_out"]), "row")
+        caveats.append(Caveat(f"{rows} skipped; the reasons are listed under Run details."))
+    return caveats
+
+
+def list_remarks(run: RunResults) -> list[str]:
+    """List remarks that hold for every study, and how the epochs were chosen."""
+    info = run.metrics["run"]
+    texts = [
+        f"One run with one seed ({info['seed']}): another seed changes every figure, possibly beyond its interval.",
+        "The published figures come from their authors' own test images. They are comparable only if the data and the "
+        "split are the same.",
+    ]
+    if not chose_epoch_on_test(run.metrics):
+        texts.append(epoch_choice_text(run.metrics))
+    return [text for text in texts if text]
 
 
 def leak_level(run: RunInfo) -> LeakLevel:
@@ -55,6 +94,84 @@ def chose_epoch_on_test(metrics: StudyMetrics) -> bool:
     return _heldout_rows(run) == "test" and any(_chooses_epoch(run, table) for table in _trained_tables(metrics))
 
 
+def _leakage_caveats(info: RunInfo) -> list[Caveat]:
+    groups = info.get("groups")
+    if groups is None:
+        text = (
+            "It is not known which images show the same part. If copies of one part are on both sides of the split, "
+            "the figures are too optimistic."
+        )
+        return [Caveat(text)]
+    if leak_level(info) is LeakLevel.NONE:
+        return []
+    text = (
+        f"Leakage: {groups['leaked_test_images']:,} of {format_count(groups['test_images'], 'test image')} show a "
+        "part that is also in the training set. Expect worse results on new parts; --split grouped measures them."
+    )
+    return [Caveat(text, grave=True)]
+
+
+def _data_warning_caveats(info: RunInfo) -> list[Caveat]:
+    """The study's warnings, grave ones first; without that on shared parts if ``_leakage_caveats`` covers it."""
+    covered = {WarningKind.SHARED_PARTS} if leak_level(info) in {LeakLevel.SOME, LeakLevel.MOST} else set()
+    caveats = [
+        Caveat(warning["text"], grave=warning["kind"] in _GRAVE_KINDS)
+        for warning in parse_data_warnings(info.get("warnings", []))
+        if warning["kind"] not in covered
+    ]
+    return sorted(caveats, key=lambda caveat: not caveat.grave)
+
+
+def _few_parts_caveats(run: RunResults) -> list[Caveat]:
+    if run.evidence is None:
+        stages = classification_stages(run.metrics)
+        if not stages:
+            return []
+        images = next(iter(stages.values()))["metrics"]["images"]
+        text = (
+            f"The intervals assume that all {format_count(images, 'test image')} are independent. They are too "
+            "narrow if several images show the same part."
+        )
+        return [Caveat(text)]
+    parts, tested = run.evidence["parts"], format_count(run.evidence["images"], "test image")
+    by_label = run.evidence["parts_by_label"]
+    if parts >= FEW_PARTS and min(by_label.values(), default=0) >= FEW_PARTS_OF_A_LABEL:
+        return []
+    labels = " and ".join(f"{count:,} {label}" for label, count in by_label.items())
+    return [Caveat(f"Few parts: {tested} of {labels} parts. Other parts could change every figure.")]
+
+
+def _calibration_caveats(run: RunResults) -> list[Caveat]:
+    """Problems of the probabilities and thresholds of the stage that production would use."""
+    decisions = run.evidence["decisions"] if run.evidence else {}
+    main = next((key for key in ("denoised", "noisy", "reference", "transfer") if key in decisions), None)
+    if main is None:
+        return []
+    calibration = decisions[main]["calibration"]
+    if calibration is None:
+        return [Caveat("There were no suitable validation images: no threshold, calibration or retakes were chosen.")]
+    error = calibration["error_after"]["value"]
+    if error is None or error < MAX_CALIBRATION_ERROR:
+        return []
+    return [
+        Caveat(
+            f"Even after calibration, the probabilities of defect ({main}) differ from the observed shares by "
+            f"{format_decimal(error, 3)} on average."
+        )
+    ]
+
+
+def _missing_measure_caveats(run: RunResults) -> list[Caveat]:
+    caveats = []
+    if run.evidence is not None and not run.evidence["robustness"]:
+        caveats.append(Caveat("Robustness to stronger noise was not measured."))
+    denoising = denoising_stage(run.metrics)
+    if denoising and denoising["denoised"]["all"]["lpips"] is None:
+        reason = " Table 3 gives the reason." if denoising["lpips_note"] else ""
+        caveats.append(Caveat(f"LPIPS was not measured.{reason}"))
+    return caveats
+
+
 def _trained_tables(metrics: StudyMetrics) -> set[str]:
     return {_recipe_table(key) for key, stage in metrics["stages"].items() if stage["training"] is not None}
 
@@ -78,123 +195,3 @@ def _chooses_epoch(run: RunInfo, table: str) -> bool:
 def _heldout_rows(run: RunInfo) -> str:
     """Subset that was measured after each epoch: validation, or test if there are no validation rows."""
     return "validation" if "validation" in run["counts"] else "test"
-
-
-FEW_PARTS_OF_A_LABEL = 15
-FEW_PARTS = 50  # parts; with fewer the intervals are wide, and still somewhat too narrow
-_GRAVE_KINDS = {WarningKind.WRONG_REFERENCE}
-MAX_CALIBRATION_ERROR = 0.05  # expected calibration error from which there is a caveat
-
-
-@dataclass(frozen=True)
-class Caveat:
-    """One caveat of one or two sentences; ``grave`` if it affects all figures of the page."""
-
-    text: str
-    grave: bool = False
-
-
-def list_caveats(run: RunResults) -> list[Caveat]:
-    """List the caveats of a run, the most serious first."""
-    info = run.metrics["run"]
-    found = [*_leakage(info), *_few_parts(run), *_data_warnings(info)]
-    if chose_epoch_on_test(run.metrics):
-        found.append(Caveat(epoch_choice_text(run.metrics), grave=True))
-    found += [*_calibration(run), *_unmeasured(run)]
-    if info["left_out"]:
-        rows = format_count(len(info["left_out"]), "row")
-        found.append(Caveat(f"{rows} skipped; the reasons are listed under Run details."))
-    return found
-
-
-def list_remarks(run: RunResults) -> list[str]:
-    """List remarks that hold for every study, and how the epochs were chosen."""
-    info = run.metrics["run"]
-    texts = [
-        f"One run with one seed ({info['seed']}): another seed changes every figure, possibly beyond its interval.",
-        "The published figures come from their authors' own test images. They are comparable only if the data and the "
-        "split are the same.",
-    ]
-    if not chose_epoch_on_test(run.metrics):
-        texts.append(epoch_choice_text(run.metrics))
-    return [text for text in texts if text]
-
-
-def _leakage(info: RunInfo) -> list[Caveat]:
-    groups = info.get("groups")
-    if groups is None:
-        text = (
-            "It is not known which images show the same part. If copies of one part are on both sides of the split, "
-            "the figures are too optimistic."
-        )
-        return [Caveat(text)]
-    if leak_level(info) is LeakLevel.NONE:
-        return []
-    text = (
-        f"Leakage: {groups['leaked_test_images']:,} of {format_count(groups['test_images'], 'test image')} show a "
-        f"part that "
-        "is also in the training set. Expect worse results on new parts; --split grouped measures them."
-    )
-    return [Caveat(text, grave=True)]
-
-
-def _data_warnings(info: RunInfo) -> list[Caveat]:
-    """The study's warnings, grave ones first; without that on shared parts if ``_leakage`` covers it."""
-    covered = {WarningKind.SHARED_PARTS} if leak_level(info) in {LeakLevel.SOME, LeakLevel.MOST} else set()
-    found = [
-        Caveat(warning["text"], grave=warning["kind"] in _GRAVE_KINDS)
-        for warning in parse_data_warnings(info.get("warnings", []))
-        if warning["kind"] not in covered
-    ]
-    return sorted(found, key=lambda caveat: not caveat.grave)
-
-
-def _few_parts(run: RunResults) -> list[Caveat]:
-    if run.evidence is None:
-        stages = classification_stages(run.metrics)
-        if not stages:
-            return []
-        images = next(iter(stages.values()))["metrics"]["images"]
-        text = (
-            f"The intervals assume that all {format_count(images, 'test image')} are independent. They are too narrow "
-            f"if "
-            "several images show the same part."
-        )
-        return [Caveat(text)]
-    parts, tested = run.evidence["parts"], format_count(run.evidence["images"], "test image")
-    by_label = run.evidence["parts_by_label"]
-    if parts >= FEW_PARTS and min(by_label.values(), default=0) >= FEW_PARTS_OF_A_LABEL:
-        return []
-    labels = " and ".join(f"{count:,} {label}" for label, count in by_label.items())
-    return [Caveat(f"Few parts: {tested} of {labels} parts. Other parts could change every figure.")]
-
-
-def _calibration(run: RunResults) -> list[Caveat]:
-    """Problems of the probabilities and thresholds of the stage that a line would use."""
-    decisions = run.evidence["decisions"] if run.evidence else {}
-    main = next((key for key in ("denoised", "noisy", "reference", "transfer") if key in decisions), None)
-    if main is None:
-        return []
-    calibration = decisions[main]["calibration"]
-    if calibration is None:
-        return [Caveat("There were no suitable validation images: no threshold, calibration or retakes were chosen.")]
-    error = calibration["error_after"]["value"]
-    if error is None or error < MAX_CALIBRATION_ERROR:
-        return []
-    return [
-        Caveat(
-            f"Even after calibration, the probabilities of defect ({main}) differ from the observed shares by "
-            f"{format_decimal(error, 3)} on average."
-        )
-    ]
-
-
-def _unmeasured(run: RunResults) -> list[Caveat]:
-    found = []
-    if run.evidence is not None and not run.evidence["robustness"]:
-        found.append(Caveat("Robustness to stronger noise was not measured."))
-    denoising = denoising_stage(run.metrics)
-    if denoising and denoising["denoised"]["all"]["lpips"] is None:
-        reason = " Table 3 gives the reason." if denoising["lpips_note"] else ""
-        found.append(Caveat(f"LPIPS was not measured.{reason}"))
-    return found

@@ -1,4 +1,4 @@
-"""Terminal tables and contact sheets of a benchmark."""
+"""Contact sheets of a benchmark and of a bundle's test rows, and the benchmark's terminal tables."""
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
@@ -8,57 +8,57 @@ from typing import Any
 from matplotlib.axes import Axes
 from rich.table import Table
 
-from clearcast.bundle.manifest import Manifest
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
-from clearcast.core.evidence_schema import Stage
-from clearcast.core.evidence_schema import ValueWithCI as Measured
-from clearcast.evaluation.benchmark.benchmark_runner import REFERENCE_NAME, BenchmarkResult
+from clearcast.core.evidence_schema import ValueWithCI
+from clearcast.evaluation.benchmark.run_benchmark import REFERENCE_NAME, BenchmarkResult
 from clearcast.evaluation.benchmark.scoring import ALL_TYPES_KEY, BEST_BY_TYPE, CLASSIFICATION_METRICS
 from clearcast.metrics.measures import CLASSIFICATION_MEASURES, QUALITY_MEASURES
 from clearcast.noise.registry import NoiseType
 from clearcast.pipelines.samples import SampleRow
 from clearcast.report.charts.style import IMAGE_SIDE, new_figure, save_png
 from clearcast.report.formatting import DASH, format_decimal, format_value_with_ci
-from clearcast.report.terminal_tables import add_quality_rows
 
 _IMAGE_MEASURES = {"psnr": QUALITY_MEASURES["psnr"], "ssim": QUALITY_MEASURES["ssim"]}
+SAMPLES_FIGURE = "samples.png"
 
 
 def make_benchmark_tables(result: BenchmarkResult) -> list[Table]:
     """Tabulate PSNR, SSIM and, if there are classifiers, their verdicts, with 95% intervals over parts."""
-    about = result.about
-    rows = f"{about['measured_images']} images of {about['measured_parts']} parts"
+    metadata = result.metadata
+    rows = f"{metadata['measured_images']} images of {metadata['measured_parts']} parts"
     tables = [
-        _table(f"{info.label} ({rows}, grey)", result, about["denoisers"], measure, info.decimals)
+        _benchmark_table(f"{info.label} ({rows}, grey)", result, metadata["denoisers"], measure, info.decimals)
         for measure, info in _IMAGE_MEASURES.items()
     ]
-    chosen = ", ".join(f"{name} for {NoiseType(kind).display_name}" for kind, name in about["best_by_type"].items())
+    chosen = ", ".join(f"{name} for {NoiseType(kind).display_name}" for kind, name in metadata["best_by_type"].items())
     tables[0].caption = f"{BEST_BY_TYPE}: {chosen}, chosen on these images for a known noise type."
-    for measure in CLASSIFICATION_METRICS if about["judges"] else ():
+    for measure in CLASSIFICATION_METRICS if metadata["judges"] else ():
         info = CLASSIFICATION_MEASURES[measure]
-        tables.append(_table(f"Verdicts: {info.name} ({rows})", result, about["judges"], measure, info.decimals))
-    threads = "threads: PyTorch {torch}, OpenCV {opencv}".format(**about["threads"])
+        tables.append(
+            _benchmark_table(f"Verdicts: {info.name} ({rows})", result, metadata["judges"], measure, info.decimals)
+        )
+    threads = "threads: PyTorch {torch}, OpenCV {opencv}".format(**metadata["threads"])
     tables[-1].caption = f"ms: median time of one image, in memory; {threads}."
     return tables
 
 
 def write_contact_sheets(result: BenchmarkResult) -> list[Path]:
     """Draw ``contact-TYPE.png`` for each noise type: test images, noisy, denoised by each method, and noise-free."""
-    names = [name for name in result.about["denoisers"] if name != BEST_BY_TYPE] + [REFERENCE_NAME]
+    names = [name for name in result.metadata["denoisers"] if name != BEST_BY_TYPE] + [REFERENCE_NAME]
     written = []
-    for kind, rows in result.about["examples"].items():
+    for kind, rows in result.metadata["examples"].items():
         sheet, _ = new_figure(IMAGE_SIDE * len(names), IMAGE_SIDE * len(rows) + 0.3, len(rows), len(names))
-        for place, axes in enumerate(sheet.axes):
-            row, name = rows[place // len(names)], names[place % len(names)]
-            _draw_image(axes, result.folder / "pictures" / f"{row}-{name}.png", name if place < len(names) else "")
+        for index, axes in enumerate(sheet.axes):
+            row, name = rows[index // len(names)], names[index % len(names)]
+            _draw_image(axes, result.folder / "pictures" / f"{row}-{name}.png", name if index < len(names) else "")
         path = result.folder / f"contact-{kind}.png"
         save_png(sheet, path)
         written.append(path)
     return written
 
 
-def _table(title: str, result: BenchmarkResult, names: list[str], measure: str, digits: int) -> Table:
+def _benchmark_table(title: str, result: BenchmarkResult, names: list[str], measure: str, digits: int) -> Table:
     noise_types = _noise_types(result)
     table = Table(title=title, title_justify="left", caption_justify="left")
     table.add_column("")
@@ -73,8 +73,8 @@ def _table(title: str, result: BenchmarkResult, names: list[str], measure: str, 
         if line["measure"] == measure
     }
     for name in names:
-        found = [lines.get((name, noise)) for noise in noise_types]
-        cells = [format_value_with_ci(_figure(line), digits) if line else DASH for line in found]
+        values = [lines.get((name, noise)) for noise in noise_types]
+        cells = [format_value_with_ci(_value_with_ci(line), digits) if line else DASH for line in values]
         table.add_row(name, format_decimal(lines[name, ALL_TYPES_KEY]["ms"], 1), *cells)
     return table
 
@@ -83,7 +83,7 @@ def _noise_types(result: BenchmarkResult) -> list[str]:
     return [noise for noise in (ALL_TYPES_KEY, *NoiseType) if (result.figures["noise_type"] == noise).any()]
 
 
-def _figure(line: Mapping[Hashable, Any]) -> Measured:
+def _value_with_ci(line: Mapping[Hashable, Any]) -> ValueWithCI:
     value, low, high = (None if math.isnan(line[end]) else float(line[end]) for end in ("value", "low", "high"))
     return {"value": value, "low": low, "high": high}
 
@@ -95,39 +95,12 @@ def _draw_image(axes: Axes, path: Path, title: str) -> None:
         axes.imshow(imaging.load_image(path, Channels.GREY), cmap="gray", vmin=0, vmax=255)
 
 
-SAMPLES_FIGURE = "samples.png"
-_VERDICTS = {
-    Stage.REFERENCE: "verdict on noise-free images",
-    Stage.NOISY: "verdict on noisy images",
-    Stage.DENOISED: "verdict on denoised images",
-}
-
-
-def bundle_metrics_table(manifest: Manifest) -> Table:
-    """Tabulate the test metrics with 95% confidence intervals over parts."""
-    evidence = manifest["measured"]
-    rows = f"{evidence['images']} test images of {evidence['parts']} parts"
-    added = ", with noise added, since none is noisy" if manifest.get("noise_made_anew") else ""
-    table = Table("", "noise", "noisy", "denoised", title=f"Measured on {rows}{added}", title_justify="left")
-    add_quality_rows(table, evidence, ("psnr", "ssim"))
-    stages = evidence["classification"]
-    table.add_row("noise type, accuracy", "all", format_value_with_ci(stages[Stage.NOISE_TYPE]["accuracy"], 3), DASH)
-    distilled = manifest["recipe"] == "glance"  # such a bundle classifies noisy images directly
-    titles = _VERDICTS | ({Stage.DENOISED: "verdict on noisy images, distilled"} if distilled else {})
-    for stage, title in titles.items():
-        for measure in ("roc_area", "accuracy") if stage in stages else ():
-            figure = format_value_with_ci(stages[stage][measure], 3)
-            cells = (DASH, figure) if stage is Stage.DENOISED and not distilled else (figure, DASH)
-            table.add_row(f"{title}, {measure.replace('_', ' ')}", "all", *cells)
-    return table
-
-
 def draw_sample_rows(folder: Path, samples: Sequence[SampleRow]) -> Path:
     """Draw sampled test rows into a folder: the noisy, denoised and noise-free images, and where a defect is found."""
     columns = 4 if samples[0].heat_map is not None else 3
     sheet, _ = new_figure(IMAGE_SIDE * columns, (IMAGE_SIDE + 0.25) * len(samples), len(samples), columns)
-    for place, sample in enumerate(samples):
-        _draw_row(sheet.axes[place * columns : (place + 1) * columns], sample)
+    for index, sample in enumerate(samples):
+        _draw_row(sheet.axes[index * columns : (index + 1) * columns], sample)
     save_png(sheet, folder / SAMPLES_FIGURE)
     return folder / SAMPLES_FIGURE
 

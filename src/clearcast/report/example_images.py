@@ -1,4 +1,4 @@
-"""Thumbnails of a test image, embedded in the page: noisy, denoised and reference side by side."""
+"""Example images of the page: noisy, denoised and reference thumbnails, the gallery, and wrong verdicts."""
 
 import base64
 from collections.abc import Hashable, Mapping
@@ -21,6 +21,11 @@ PredictionRecord = Mapping[Hashable, Any]  # one line of predictions.csv
 
 _CAPTIONS = {"noisy": "Noisy", "denoised": "Denoised", "reference": "Reference"}
 _JPEG_QUALITY = 85
+# For each noise type. The numbers keep the page small enough to send by mail.
+GALLERY_SPREAD, GALLERY_WORST, GALLERY_BEST = 8, 8, 4
+_GALLERY_SIDE = 256
+MAX_WRONG_VERDICTS = 24  # of each kind; the others are in predictions.csv
+_WRONG_VERDICT_SIDE = 144
 
 
 @dataclass(frozen=True)
@@ -38,14 +43,16 @@ def make_triptych(run: RunResults, record: PredictionRecord, side: int) -> tuple
     All take the shape of the denoised image, which is the networks' input size, so that they can be compared.
     """
     folders = {"denoised": run.folder, "noisy": run.root, "reference": run.root}
-    loaded = {column: _load(folder, record[column]) for column, folder in folders.items() if column in record}
-    height, width = next((found.shape[:2] for found in loaded.values() if not isinstance(found, str)), (side, side))
+    loaded = {
+        column: _load_or_explain(folder, record[column]) for column, folder in folders.items() if column in record
+    }
+    height, width = next((image.shape[:2] for image in loaded.values() if not isinstance(image, str)), (side, side))
     scale = min(1.0, side / max(height, width))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     return tuple(_thumbnail(caption, loaded[column], size) for column, caption in _CAPTIONS.items() if column in loaded)
 
 
-def _load(folder: Path, name: object) -> ImageArray | str:
+def _load_or_explain(folder: Path, name: object) -> ImageArray | str:
     """Load an image, or return the reason why it cannot be loaded, so that the page survives a missing image."""
     if not isinstance(name, str):
         return "the sheet lists none"
@@ -60,11 +67,6 @@ def _thumbnail(caption: str, loaded: ImageArray | str, size: tuple[int, int]) ->
         return Thumbnail(caption, "", loaded)
     data = imaging.encode_image(imaging.resize_image(loaded, *size), ".jpg", jpeg_quality=_JPEG_QUALITY)
     return Thumbnail(caption, "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii"), "")
-
-
-# For each noise type. The numbers keep the page small enough to send by mail.
-GALLERY_SPREAD, GALLERY_WORST, GALLERY_BEST = 8, 8, 4
-_GALLERY_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -88,15 +90,15 @@ def choose_gallery_rows(predictions: pd.DataFrame) -> dict[str, list[int]]:
     ``spread`` has even steps through each noise type from its lowest PSNR to its highest. ``worst`` and ``best`` have
     the extremes of each noise type, sorted by the PSNR of the denoised image.
     """
-    psnr = predictions.reset_index(drop=True).dropna(subset="psnr_denoised")
-    ascending = psnr.sort_values(["psnr_denoised", "row"])
+    measured = predictions.reset_index(drop=True).dropna(subset="psnr_denoised")
+    ascending = measured.sort_values(["psnr_denoised", "row"])
     groups = [group.index for _, group in ascending.groupby("noise_type")]
     steps = [
         np.unique(np.linspace(0, len(group) - 1, min(GALLERY_SPREAD, len(group))).round().astype(int))
         for group in groups
     ]
     return {
-        "spread": [int(place) for group, step in zip(groups, steps, strict=True) for place in group[step]],
+        "spread": [int(row) for group, step in zip(groups, steps, strict=True) for row in group[step]],
         "worst": ascending.groupby("noise_type").head(GALLERY_WORST).index.tolist(),
         "best": ascending[::-1].groupby("noise_type").head(GALLERY_BEST).index.tolist(),
     }
@@ -105,15 +107,15 @@ def choose_gallery_rows(predictions: pd.DataFrame) -> dict[str, list[int]]:
 def make_gallery(run: RunResults) -> list[GalleryImage]:
     """Make the gallery's images, each once, those of the spread first."""
     views = choose_gallery_rows(run.predictions)
-    places = dict.fromkeys(place for chosen in views.values() for place in chosen)
+    positions = dict.fromkeys(position for chosen in views.values() for position in chosen)
     records = run.predictions.to_dict("records")
     return [
-        _sample(run, records[place], {view: chosen.index(place) for view, chosen in views.items() if place in chosen})
-        for place in places
+        _gallery_image(run, records[row], {view: chosen.index(row) for view, chosen in views.items() if row in chosen})
+        for row in positions
     ]
 
 
-def _sample(run: RunResults, record: PredictionRecord, views: dict[str, int]) -> GalleryImage:
+def _gallery_image(run: RunResults, record: PredictionRecord, views: dict[str, int]) -> GalleryImage:
     return GalleryImage(
         row=record["row"],
         name=Path(record["noisy"]).name,
@@ -125,10 +127,6 @@ def _sample(run: RunResults, record: PredictionRecord, views: dict[str, int]) ->
         views=views,
         images=make_triptych(run, record, _GALLERY_SIDE),
     )
-
-
-MAX_WRONG_VERDICTS = 24  # of each kind; the others are in predictions.csv
-_MISTAKE_SIDE = 144
 
 
 @dataclass(frozen=True)
@@ -166,12 +164,12 @@ def list_wrong_verdicts(run: RunResults) -> list[WrongVerdicts]:
     if not _stages(run):
         return []
     return [
-        _mistakes_of_label(run, "Escapes: defects called ok", Label.DEFECT),
-        _mistakes_of_label(run, "Overkills: ok parts called defect", Label.OK),
+        _wrong_verdicts_of_label(run, "Escapes: defects called ok", Label.DEFECT),
+        _wrong_verdicts_of_label(run, "Overkills: ok parts called defect", Label.OK),
     ]
 
 
-def _mistakes_of_label(run: RunResults, title: str, label: Label) -> WrongVerdicts:
+def _wrong_verdicts_of_label(run: RunResults, title: str, label: Label) -> WrongVerdicts:
     rows = run.predictions[run.predictions["label"] == label]
     wrong = pd.DataFrame({stage: rows[f"said_{stage}"] != label for stage in _stages(run)})
     p_defect = pd.DataFrame({stage: rows[f"p_defect_{stage}"] for stage in _stages(run)})
@@ -179,10 +177,10 @@ def _mistakes_of_label(run: RunResults, title: str, label: Label) -> WrongVerdic
     order = confidence.sort_values(ascending=False, kind="stable").index
     shown = rows.loc[order[:MAX_WRONG_VERDICTS]].to_dict("records")
     by_stage = {stage: int(wrong[stage].sum()) for stage in _stages(run)}
-    return WrongVerdicts(title, tuple(_mistake(run, record) for record in shown), len(order), by_stage)
+    return WrongVerdicts(title, tuple(_wrong_verdict(run, record) for record in shown), len(order), by_stage)
 
 
-def _mistake(run: RunResults, record: PredictionRecord) -> WrongVerdict:
+def _wrong_verdict(run: RunResults, record: PredictionRecord) -> WrongVerdict:
     predictions = tuple(
         StagePrediction(
             stage, format_decimal(record[f"p_defect_{stage}"], 3), record[f"said_{stage}"] != record["label"]
@@ -190,7 +188,7 @@ def _mistake(run: RunResults, record: PredictionRecord) -> WrongVerdict:
         for stage in _stages(run)
     )
     name, noise = Path(record["noisy"]).name, display_name(record["noise_type"])
-    return WrongVerdict(record["row"], name, noise, predictions, make_triptych(run, record, _MISTAKE_SIDE))
+    return WrongVerdict(record["row"], name, noise, predictions, make_triptych(run, record, _WRONG_VERDICT_SIDE))
 
 
 def _stages(run: RunResults) -> list[str]:

@@ -1,4 +1,4 @@
-"""Rendering of the package's templates. All values are escaped, except markup that this package made."""
+"""Formatting of numbers, intervals and durations, and rendering of the package's templates."""
 
 import math
 
@@ -9,19 +9,6 @@ from markupsafe import Markup
 from clearcast.core.evidence_schema import ValueWithCI
 from clearcast.metrics.bootstrap import wilson_interval
 from clearcast.metrics.results import MeanAndStd
-
-
-def render_template(template: str, **context: object) -> Markup:
-    """Render one of the templates of this package."""
-    environment = Environment(
-        loader=PackageLoader("clearcast.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return Markup(environment.get_template(template).render(context))
-
 
 DASH = "–"
 
@@ -54,29 +41,29 @@ def format_mean_and_std(spread: MeanAndStd | None, digits: int = 4) -> str:
     return mean if spread["std"] is None else f"{mean} ± {format_decimal(spread['std'], digits)}"
 
 
-def format_bounds(figure: ValueWithCI | None, digits: int = 3, *, sign: bool = False) -> str:
-    """Format the bounds of a figure's interval.
+def format_bounds(value: ValueWithCI | None, digits: int = 3, *, sign: bool = False) -> str:
+    """Format the bounds of a value's interval.
 
     >>> format_bounds({"value": 0.84, "low": 0.7821, "high": 0.884})
     '0.782 to 0.884'
     >>> format_bounds({"value": None, "low": None, "high": None})
     '–'
     """
-    if figure is None or figure["low"] is None or figure["high"] is None:
+    if value is None or value["low"] is None or value["high"] is None:
         return DASH
-    return f"{format_decimal(figure['low'], digits, sign=sign)} to {format_decimal(figure['high'], digits, sign=sign)}"
+    return f"{format_decimal(value['low'], digits, sign=sign)} to {format_decimal(value['high'], digits, sign=sign)}"
 
 
-def format_value_with_ci(figure: ValueWithCI | None, digits: int = 4, *, sign: bool = False) -> str:
-    """Format a figure with its interval, as far as they are defined.
+def format_value_with_ci(value: ValueWithCI | None, digits: int = 4, *, sign: bool = False) -> str:
+    """Format a value with its interval, as far as they are defined.
 
     >>> format_value_with_ci({"value": 3.061, "low": 2.58, "high": 3.5}, 2, sign=True)
     '+3.06 (+2.58 to +3.50)'
     """
-    if figure is None or figure["value"] is None:
+    if value is None or value["value"] is None:
         return DASH
-    value, ends = format_decimal(figure["value"], digits, sign=sign), format_bounds(figure, digits, sign=sign)
-    return value if ends == DASH else f"{value} ({ends})"
+    text, ends = format_decimal(value["value"], digits, sign=sign), format_bounds(value, digits, sign=sign)
+    return text if ends == DASH else f"{text} ({ends})"
 
 
 def complete_sentence(words: str) -> str:
@@ -110,3 +97,15 @@ def independent_interval(share: float, images: int) -> tuple[float, float]:
     """
     low, high = wilson_interval(np.array([share]), np.array([float(images)]))
     return float(low[0]), float(high[0])
+
+
+def render_template(template: str, **context: object) -> Markup:
+    """Render one of the templates of this package; escapes all values except markup that the package made."""
+    environment = Environment(
+        loader=PackageLoader("clearcast.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return Markup(environment.get_template(template).render(context))

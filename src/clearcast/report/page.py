@@ -1,4 +1,4 @@
-"""Report page: one self-contained HTML file, and its figures as PNG."""
+"""Report page of a run: one self-contained HTML file, and its charts as PNG."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ def write_report(run: Path) -> Path:
     Raises:
         OutputError: the folder is not a run folder, or cannot be written.
     """
-    source = read_run_results(run)
+    results = read_run_results(run)
     page = run / "report.html"
-    unfinished = page.with_suffix(".part")
+    temporary = page.with_suffix(".part")
     try:
         (run / "figures").mkdir(exist_ok=True)
-        content = _content(source)
-        unfinished.write_text(_render(source, content), encoding="utf-8")
-        unfinished.replace(page)
+        content = _make_content(results)
+        temporary.write_text(_render(results, content), encoding="utf-8")
+        temporary.replace(page)
         remove_stale_charts(run / "figures", content.charts())
     except OSError as error:
         raise OutputError(f"{page}: cannot be written ({error}); free some space or correct the permissions") from None
@@ -39,22 +39,23 @@ def write_report(run: Path) -> Path:
 
 @dataclass(frozen=True)
 class _Content:
-    """The parts of the page with charts: effect of denoising, overview, analyses and stages."""
+    """The sections of the page with charts: effect of denoising, overview, analyses and stages."""
 
-    helped: summary.DenoisingEffect | None
+    denoising_effect: summary.DenoisingEffect | None
     overview: Chart | None
-    topics: list[AnalysisSection]
-    sections: list[StageSection]
+    analyses: list[AnalysisSection]
+    stages: list[StageSection]
 
     def charts(self) -> Iterator[Chart]:
         """All charts of the page."""
-        yield from (one for one in (self.helped and self.helped.chart, self.overview) if one)
-        for topic in self.topics:
-            yield from (one for panel in (*topic.panels, *topic.folded) for one in panel.charts)
-        yield from (one for section in self.sections for one in section.charts)
+        effect = self.denoising_effect
+        yield from (chart for chart in (effect and effect.chart, self.overview) if chart)
+        for analysis in self.analyses:
+            yield from (chart for panel in (*analysis.panels, *analysis.collapsed) for chart in panel.charts)
+        yield from (chart for stage in self.stages for chart in stage.charts)
 
 
-def _content(run: RunResults) -> _Content:
+def _make_content(run: RunResults) -> _Content:
     return _Content(
         summary.describe_denoising_effect(run),
         make_accuracy_chart(run),
@@ -64,38 +65,59 @@ def _content(run: RunResults) -> _Content:
 
 
 def _render(run: RunResults, content: _Content) -> str:
-    info = run.metrics["run"]
-    has_gallery = "denoising" in run.metrics["stages"]
     return render_template(
         "page.html.j2",
-        subject=Path(info["sheet"]).name,
-        recipe=str(info["recipe"].get("name", "")),
-        started=_time_text(info["started"]),
-        folds=_folds(run),
-        headline=summary.write_headline(run),
-        verdicts=summary.make_verdict_grid(run),
-        quality=summary.make_quality_grid(run),
-        helped=content.helped,
-        caveats=list_caveats(run),
-        remarks=list_remarks(run),
-        facts=_facts(info),
-        settings=list(_flatten(info["recipe"])),
-        left_out=info["left_out"],
-        counts=make_row_counts_table(info),
-        has_evidence=run.evidence is not None,
+        denoising_effect=content.denoising_effect,
         overview=content.overview,
-        topics=content.topics,
-        sections=content.sections,
-        gallery=example_images.make_gallery(run) if has_gallery else [],
-        noises={noise: display_name(noise) for noise in run.predictions["noise_type"].unique()},
-        sizes={
+        analyses=content.analyses,
+        stages=content.stages,
+        **_summary_context(run),
+        **_example_context(run),
+        **_details_context(run),
+    )
+
+
+def _summary_context(run: RunResults) -> dict[str, object]:
+    """Template variables of the header and the first screen, apart from charts."""
+    info = run.metrics["run"]
+    return {
+        "subject": Path(info["sheet"]).name,
+        "recipe": str(info["recipe"].get("name", "")),
+        "started": _time_text(info["started"]),
+        "folds": _folds(run),
+        "headline": summary.write_headline(run),
+        "verdicts": summary.make_verdict_grid(run),
+        "quality": summary.make_quality_grid(run),
+        "caveats": list_caveats(run),
+    }
+
+
+def _example_context(run: RunResults) -> dict[str, object]:
+    """Template variables of the gallery and the wrong verdicts."""
+    return {
+        "gallery": example_images.make_gallery(run) if "denoising" in run.metrics["stages"] else [],
+        "noises": {noise: display_name(noise) for noise in run.predictions["noise_type"].unique()},
+        "sizes": {
             "spread": example_images.GALLERY_SPREAD,
             "worst": example_images.GALLERY_WORST,
             "best": example_images.GALLERY_BEST,
         },
-        images=len(run.predictions),
-        mistakes=example_images.list_wrong_verdicts(run),
-    )
+        "images": len(run.predictions),
+        "mistakes": example_images.list_wrong_verdicts(run),
+    }
+
+
+def _details_context(run: RunResults) -> dict[str, object]:
+    """Template variables of the run details and the footer."""
+    info = run.metrics["run"]
+    return {
+        "facts": _facts(info),
+        "settings": list(_flatten(info["recipe"])),
+        "remarks": list_remarks(run),
+        "left_out": info["left_out"],
+        "counts": make_row_counts_table(info),
+        "has_evidence": run.evidence is not None,
+    }
 
 
 def _folds(run: RunResults) -> list[tuple[str, str]]:
@@ -107,6 +129,7 @@ def _folds(run: RunResults) -> list[tuple[str, str]]:
 
 
 def _facts(info: RunInfo) -> dict[str, str]:
+    """Run details by name, without those that older runs lack."""
     facts = {
         "Sheet": info["sheet"],
         "Sheet's SHA-256": info["sheet_sha256"],

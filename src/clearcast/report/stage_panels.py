@@ -1,4 +1,4 @@
-"""Drawing of a network from its list of layers: one block a layer, its height by the width of the output."""
+"""Sections of the page for the stages: tables, charts, and a drawing of the network."""
 
 import math
 import textwrap
@@ -40,7 +40,7 @@ _FAMILIES = {"transpose": "up", "upsample": "up", "shuffle": "up", "conv": "conv
 
 @dataclass(frozen=True)
 class LayerBlock:
-    """One drawn layer: a rectangle with lines of text below, as (words, style)."""
+    """One drawn layer: a rectangle with lines of text below, as (text, style)."""
 
     x: float
     y: float
@@ -63,13 +63,15 @@ class LayerRow:
 
 
 def draw_network(layers: list[LayerInfo], title: str) -> Markup:
-    """Draw a network as SVG: name, kind, details, output shape and parameters of each layer, and the total."""
+    """Draw a network as SVG: a block for each layer with name, kind, details, output shape and parameters."""
     count = math.ceil(len(layers) / _LAYERS_PER_ROW)
     per_row = math.ceil(len(layers) / count)
     rows: list[LayerRow] = []
     top = 0
     for start in range(0, len(layers), per_row):
-        blocks = tuple(_block(layer, place, layers) for place, layer in enumerate(layers[start : start + per_row]))
+        blocks = tuple(
+            _layer_block(layer, place, layers) for place, layer in enumerate(layers[start : start + per_row])
+        )
         rows.append(LayerRow(top, _MAX_HEIGHT / 2, _MAX_HEIGHT + 20, blocks))
         top += _MAX_HEIGHT + 40 + _LINE_HEIGHT * max(len(block.lines) for block in blocks)
     total = sum(layer["parameters"] for layer in layers)
@@ -86,17 +88,17 @@ def draw_network(layers: list[LayerInfo], title: str) -> Markup:
     )
 
 
-def format_shape(layer: LayerInfo) -> str:
+def _format_shape(layer: LayerInfo) -> str:
     """Format the output shape of a layer.
 
-    >>> format_shape({"name": "c", "kind": "Conv2d", "details": "", "output": [16, 64, 64], "parameters": 0})
+    >>> _format_shape({"name": "c", "kind": "Conv2d", "details": "", "output": [16, 64, 64], "parameters": 0})
     '16 × 64 × 64'
     """
     return " × ".join(str(size) for size in layer["output"])
 
 
-def _block(layer: LayerInfo, place: int, layers: list[LayerInfo]) -> LayerBlock:
-    width, height = _size(layer, layers)
+def _layer_block(layer: LayerInfo, place: int, layers: list[LayerInfo]) -> LayerBlock:
+    width, height = _block_size(layer, layers)
     middle = (place + 0.5) * _LAYER_WIDTH
     kind = layer["kind"].lower()
     return LayerBlock(
@@ -107,12 +109,12 @@ def _block(layer: LayerInfo, place: int, layers: list[LayerInfo]) -> LayerBlock:
         family=next((family for word, family in _FAMILIES.items() if word in kind), "other"),
         middle=middle,
         description=f"{layer['name']}: {layer['kind']} ({layer['details'] or 'no settings'}), "
-        f"output {format_shape(layer)}, {layer['parameters']:,} parameters",
-        lines=_lines(layer),
+        f"output {_format_shape(layer)}, {layer['parameters']:,} parameters",
+        lines=_text_lines(layer),
     )
 
 
-def _size(layer: LayerInfo, layers: list[LayerInfo]) -> tuple[float, float]:
+def _block_size(layer: LayerInfo, layers: list[LayerInfo]) -> tuple[float, float]:
     """Width and height of a block: by the logarithm of the channels and by pixels (or length, without pixels)."""
     channels, *pixels = layer["output"]
     if not pixels:
@@ -121,12 +123,12 @@ def _size(layer: LayerInfo, layers: list[LayerInfo]) -> tuple[float, float]:
     return 10 + 7 * math.log2(channels), max(4, _MAX_HEIGHT * math.sqrt(max(pixels) / largest))
 
 
-def _lines(layer: LayerInfo) -> tuple[tuple[str, str], ...]:
+def _text_lines(layer: LayerInfo) -> tuple[tuple[str, str], ...]:
     styled = [
         (layer["name"], "name"),
         (layer["kind"], "kind"),
         *((detail, "detail") for detail in layer["details"].split(", ") if detail),
-        (format_shape(layer), "shape"),
+        (_format_shape(layer), "shape"),
         (f"{layer['parameters']:,} param." if layer["parameters"] else "no parameters", "detail"),
     ]
     return tuple((words, style) for text, style in styled for words in textwrap.wrap(text, _MAX_LETTERS))
@@ -148,7 +150,9 @@ class StageSection:
 def make_stage_sections(run: RunResults) -> list[StageSection]:
     """Make the sections of all stages of the run, in the order of the study."""
     drawn: dict[str, str] = {}  # layers -> number of the stage that has their drawing
-    return [_section(run, key, table, drawn) for key, table in make_stage_tables(run.metrics, run.evidence).items()]
+    return [
+        _stage_section(run, key, table, drawn) for key, table in make_stage_tables(run.metrics, run.evidence).items()
+    ]
 
 
 def make_accuracy_chart(run: RunResults) -> Chart | None:
@@ -157,13 +161,13 @@ def make_accuracy_chart(run: RunResults) -> Chart | None:
     stages = {name: known[key] for key, name in VERDICT_STAGE_NAMES.items() if key in known}
     if not stages:
         return None
-    words = "; ".join(f"{name}: {format_decimal(stage['metrics']['accuracy'])}" for name, stage in stages.items())
+    description = "; ".join(f"{name}: {format_decimal(stage['metrics']['accuracy'])}" for name, stage in stages.items())
     kind = "its 95% interval" if run.evidence else "a 95% interval that assumes independent images"
     intervals = {
         name: _accuracy_interval(run, key, known[key]) for key, name in VERDICT_STAGE_NAMES.items() if key in known
     }
     figure = charts.draw_accuracies(stages, intervals, kind)
-    return make_chart(run, "accuracy", "Accuracy of ok or defect by stage", words, figure)
+    return make_chart(run, "accuracy", "Accuracy of ok or defect by stage", description, figure)
 
 
 def _accuracy_interval(run: RunResults, key: str, stage: ClassificationResult) -> tuple[float, float]:
@@ -175,12 +179,12 @@ def _accuracy_interval(run: RunResults, key: str, stage: ClassificationResult) -
     return (math.nan if ends[0] is None else ends[0], math.nan if ends[1] is None else ends[1])
 
 
-def _section(run: RunResults, key: str, table: TextTable, drawn: dict[str, str]) -> StageSection:
+def _stage_section(run: RunResults, key: str, table: TextTable, drawn: dict[str, str]) -> StageSection:
     denoising = denoising_stage(run.metrics) if key == "denoising" else None
     stage = denoising or classification_stages(run.metrics)[key]
-    figures = _fidelity_charts(run, denoising) if denoising else _class_charts(run, key)
+    figures = _quality_charts(run, denoising) if denoising else _classification_charts(run, key)
     folds = run.metrics["run"].get("folds", 1)
-    network, drawing = _network(key, stage["training"], drawn, folds)
+    network, drawing = _describe_network(key, stage["training"], drawn, folds)
     return StageSection(
         key=key,
         number=STAGE_NUMBERS[key],
@@ -192,27 +196,26 @@ def _section(run: RunResults, key: str, table: TextTable, drawn: dict[str, str])
     )
 
 
-def _class_charts(run: RunResults, key: str) -> list[Chart]:
+def _classification_charts(run: RunResults, key: str) -> list[Chart]:
     stage = classification_stages(run.metrics)[key]
-    drawn = [
-        make_chart(run, f"{key}-confusion", "Confusion matrix", _confusion_words(stage), charts.draw_confusion(stage))
-    ]
+    figure = charts.draw_confusion(stage)
+    drawn = [make_chart(run, f"{key}-confusion", "Confusion matrix", _describe_confusion(stage), figure)]
     if stage["roc"]:
         areas = [f"{display_name(name)} {format_decimal(curve['area'])}" for name, curve in stage["roc"].items()]
         drawn.append(make_chart(run, f"{key}-roc", "ROC curve", "Areas: " + ", ".join(areas), charts.draw_roc(stage)))
     return drawn + _learning_charts(run, key)
 
 
-def _fidelity_charts(run: RunResults, stage: DenoisingResult) -> list[Chart]:
+def _quality_charts(run: RunResults, stage: DenoisingResult) -> list[Chart]:
     learning = _learning_charts(run, "denoising")
     if psnr_gain(stage) is None:  # images without noise have an infinite PSNR and no gain
         return learning
     names = [name for name in stage["denoised"] if name != "all"]
-    words = "; ".join(
+    description = "; ".join(
         f"{display_name(name)}: {format_decimal(psnr_gain(stage, name), 2, sign=True)} dB" for name in names
     )
     caption = "Gain by noise type: each dot is one image, the box holds the middle half"
-    return [make_chart(run, "denoising-gain", caption, words, charts.draw_gains(run.predictions)), *learning]
+    return [make_chart(run, "denoising-gain", caption, description, charts.draw_gains(run.predictions)), *learning]
 
 
 def _learning_charts(run: RunResults, key: str) -> list[Chart]:
@@ -220,10 +223,12 @@ def _learning_charts(run: RunResults, key: str) -> list[Chart]:
     if history is None:
         return []
     caption = caveats.learning_curve_caption(run.metrics["run"], key)
-    return [make_chart(run, f"{key}-learning", caption, _learning_words(history), charts.draw_learning_curves(history))]
+    return [
+        make_chart(run, f"{key}-learning", caption, _describe_learning(history), charts.draw_learning_curves(history))
+    ]
 
 
-def _confusion_words(stage: ClassificationResult) -> str:
+def _describe_confusion(stage: ClassificationResult) -> str:
     names = [display_name(name) for name in stage["classes"]]
     rows = (
         f"{name} predicted as " + ", ".join(f"{other} {count}" for other, count in zip(names, counts, strict=True))
@@ -232,7 +237,7 @@ def _confusion_words(stage: ClassificationResult) -> str:
     return "; ".join(rows)
 
 
-def _learning_words(history: pd.DataFrame) -> str:
+def _describe_learning(history: pd.DataFrame) -> str:
     texts = []
     for column in history.columns.drop(["epoch", "seconds"], errors="ignore"):
         values = history[column].dropna()
@@ -243,7 +248,9 @@ def _learning_words(history: pd.DataFrame) -> str:
     return f"{format_count(len(history), 'epoch')}: " + ", ".join(texts)
 
 
-def _network(key: str, training: TrainingInfo | None, drawn: dict[str, str], folds: int) -> tuple[str, Markup | None]:
+def _describe_network(
+    key: str, training: TrainingInfo | None, drawn: dict[str, str], folds: int
+) -> tuple[str, Markup | None]:
     """Describe the training, and draw the network unless an earlier stage has the same."""
     if training is None and folds > 1 and key != "transfer":
         return f"Trained separately in each of the {folds} folds; the pages of the folds have its drawing.", None

@@ -51,7 +51,7 @@ def make_terminal_tables(metrics: StudyMetrics, evidence: Evidence | None = None
     comparison = select_main_comparison(evidence)
     if comparison and comparison["second"] in tables:
         tables[comparison["second"]] = replace(tables[comparison["second"]], note=comparison["sentence"])
-    return [_to_terminal(table) for table in tables.values()]
+    return [_to_rich_table(table) for table in tables.values()]
 
 
 def make_stage_tables(metrics: StudyMetrics, evidence: Evidence | None) -> dict[str, TextTable]:
@@ -63,15 +63,15 @@ def make_stage_tables(metrics: StudyMetrics, evidence: Evidence | None) -> dict[
     }
     denoising = denoising_stage(metrics)
     if denoising:
-        tables["denoising"] = _restoration_table(denoising, evidence)
+        tables["denoising"] = _denoising_table(denoising, evidence)
     return {key: tables[key] for key in STAGE_NUMBERS if key in tables}
 
 
 def select_main_comparison(evidence: Evidence | None) -> StageComparison | None:
     """Select the comparison that shows the effect of denoising: stage 4, or else ``transfer``, against stage 1."""
     comparisons = evidence["comparisons"] if evidence else []
-    found = {each["second"]: each for each in comparisons if each["first"] == "noisy"}
-    return found.get("denoised") or found.get("transfer")
+    by_second = {each["second"]: each for each in comparisons if each["first"] == "noisy"}
+    return by_second.get("denoised") or by_second.get("transfer")
 
 
 def make_noise_table(stage: DenoisingResult, evidence: Evidence | None) -> TextTable:
@@ -87,7 +87,7 @@ def make_noise_table(stage: DenoisingResult, evidence: Evidence | None) -> TextT
     return TextTable(f"Denoising by noise type, {content}", columns, rows)
 
 
-def lpips_note_text(stage: DenoisingResult) -> str:
+def _lpips_note_text(stage: DenoisingResult) -> str:
     """Write the note on LPIPS as a sentence; empty if there is none."""
     start = "LPIPS" if stage["denoised"]["all"]["lpips"] else "LPIPS was not measured"
     if stage["lpips_note"]:
@@ -119,20 +119,20 @@ def psnr_gain(stage: DenoisingResult, name: str = "all") -> float | None:
 
 def _noise_row(stage: DenoisingResult, name: str, which: _Images, evidence: Evidence | None) -> tuple[str, ...]:
     metrics = stage[which][name]
-    gained = ""
+    gain = ""
     if which == "denoised":
         figure = evidence.get("gain", {}).get(name, {}).get("psnr") if evidence else None
-        gained = (
+        gain = (
             format_value_with_ci(figure, 2, sign=True)
             if figure
             else format_decimal(psnr_gain(stage, name), 2, sign=True)
         )
     if evidence:
         figures = evidence["restoration"].get(which, {}).get(name, {})
-        psnr, *others = (_with_interval(metrics, measure, figures) for measure in QUALITY_MEASURES)
+        psnr, *others = (_mean_and_interval_cell(metrics, measure, figures) for measure in QUALITY_MEASURES)
     else:
-        psnr, *others = (_with_spread(metrics, measure) for measure in QUALITY_MEASURES)
-    return (f"{display_name(name)}, {which}", str(metrics["images"]), psnr, gained, *others)
+        psnr, *others = (_mean_and_std_cell(metrics, measure) for measure in QUALITY_MEASURES)
+    return (f"{display_name(name)}, {which}", str(metrics["images"]), psnr, gain, *others)
 
 
 def _classification_table(key: str, stage: ClassificationResult, figures: dict[str, ValueWithCI] | None) -> TextTable:
@@ -148,7 +148,9 @@ def _classification_table(key: str, stage: ClassificationResult, figures: dict[s
         if name in stage["metrics"]
     )
     return TextTable(
-        _title(key, stage["title"]), ("Measure", "Ours", *([INTERVAL_HEADING] if figures else []), "Published"), rows
+        _table_title(key, stage["title"]),
+        ("Measure", "Ours", *([INTERVAL_HEADING] if figures else []), "Published"),
+        rows,
     )
 
 
@@ -158,13 +160,13 @@ def _stage_value(stage: ClassificationResult, name: str, figures: dict[str, Valu
     return None if figure and figure["value"] is None else stage["metrics"][name]  # type: ignore[literal-required]
 
 
-def _restoration_table(stage: DenoisingResult, evidence: Evidence | None) -> TextTable:
+def _denoising_table(stage: DenoisingResult, evidence: Evidence | None) -> TextTable:
     published = stage["published"] or {}
     columns, cells_by_column = ["Mean ± standard deviation"], []
     headings: Mapping[_Images, str] = {"noisy": "Noisy", "denoised": "Denoised (ours)"}
     for which, heading in headings.items():
         columns.append(heading)
-        cells_by_column.append([_with_spread(stage[which]["all"], name) for name in QUALITY_MEASURES])
+        cells_by_column.append([_mean_and_std_cell(stage[which]["all"], name) for name in QUALITY_MEASURES])
         if evidence:
             figures = evidence["restoration"].get(which, {}).get("all", {})
             columns.append(INTERVAL_HEADING)
@@ -175,25 +177,25 @@ def _restoration_table(stage: DenoisingResult, evidence: Evidence | None) -> Tex
         (info.label, *cells, format_decimal(published.get(name), info.published_decimals))
         for (name, info), *cells in zip(QUALITY_MEASURES.items(), *cells_by_column, strict=True)
     )
-    return TextTable(_title("denoising", stage["title"]), (*columns, "Published"), rows, lpips_note_text(stage))
+    return TextTable(_table_title("denoising", stage["title"]), (*columns, "Published"), rows, _lpips_note_text(stage))
 
 
-def _title(key: str, title: str) -> str:
+def _table_title(key: str, title: str) -> str:
     return short_stage_title(title) if key == "transfer" else f"Table {STAGE_NUMBERS[key]}. {short_stage_title(title)}"
 
 
-def _with_spread(metrics: QualityMetrics, name: QualityMeasure) -> str:
+def _mean_and_std_cell(metrics: QualityMetrics, name: QualityMeasure) -> str:
     spread = metrics[name]
     return _NOT_MEASURED if spread is None else format_mean_and_std(spread, QUALITY_MEASURES[name].published_decimals)
 
 
-def _with_interval(metrics: QualityMetrics, name: QualityMeasure, figures: dict[str, ValueWithCI]) -> str:
+def _mean_and_interval_cell(metrics: QualityMetrics, name: QualityMeasure, figures: dict[str, ValueWithCI]) -> str:
     if metrics[name] is None:
         return _NOT_MEASURED
     return format_value_with_ci(figures.get(name), QUALITY_MEASURES[name].published_decimals)
 
 
-def _to_terminal(table: TextTable) -> rich.table.Table:
+def _to_rich_table(table: TextTable) -> rich.table.Table:
     note = Text(table.note) if table.note else None  # plain text: square brackets in it are no markup
     printed = rich.table.Table(title=table.title, title_justify="left", caption=note, caption_justify="left")
     printed.add_column(table.columns[0])

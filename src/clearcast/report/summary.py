@@ -27,7 +27,7 @@ _LEAKAGE_TEXTS = {
     LeakLevel.MOST: ", but most of them show parts that are also in the training set",
     LeakLevel.SOME: ", but some of them show parts that are also in the training set",
 }
-_FIRST_SCREEN_FIDELITY: tuple[QualityMeasure, ...] = ("psnr", "ssim", "lpips")
+_SUMMARY_QUALITY_MEASURES: tuple[QualityMeasure, ...] = ("psnr", "ssim", "lpips")
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,10 @@ def make_verdict_grid(run: RunResults) -> SummaryGrid | None:
     )
     note = _noise_type_text(run)
     if rows:
-        at = "at the chosen threshold, accuracy at 0.5" if _all_chosen(run) else "and accuracy at the threshold 0.5"
-        note = f"Escape (a defect called ok) and overkill (an ok part called defect) {at}. {note}".strip()
+        thresholds = (
+            "at the chosen threshold, accuracy at 0.5" if _all_chosen(run) else "and accuracy at the threshold 0.5"
+        )
+        note = f"Escape (a defect called ok) and overkill (an ok part called defect) {thresholds}. {note}".strip()
     if not note:
         return None
     chosen = ", chosen" if _all_chosen(run) else ""
@@ -99,8 +101,8 @@ def make_quality_grid(run: RunResults) -> SummaryGrid | None:
     if stage is None:
         return None
     rows = tuple(
-        (QUALITY_MEASURES[measure].label, _fidelity_cells(run, stage, measure))
-        for measure in _FIRST_SCREEN_FIDELITY
+        (QUALITY_MEASURES[measure].label, _quality_cells(run, stage, measure))
+        for measure in _SUMMARY_QUALITY_MEASURES
         if stage["denoised"]["all"][measure]
     )
     return SummaryGrid(("Noisy", "Denoised", "Gain"), rows, "")
@@ -147,7 +149,7 @@ def _correct_text(stages: dict[str, ClassificationResult], available: Sequence[s
 def _correct_count(stage: ClassificationResult) -> tuple[int, int]:
     """Number of correct images and of all images."""
     counts = stage["confusion"]
-    return sum(row[place] for place, row in enumerate(counts)), sum(map(sum, counts))
+    return sum(row[index] for index, row in enumerate(counts)), sum(map(sum, counts))
 
 
 def _verdict_cells(run: RunResults, key: str, stage: ClassificationResult) -> tuple[SummaryCell, ...]:
@@ -160,7 +162,7 @@ def _measure_cell(run: RunResults, key: str, stage: ClassificationResult, measur
     if run.evidence:
         figure = run.evidence["classification"].get(key, {}).get(measure, figure)
     elif measure == "accuracy":
-        figure = _independent_figure(stage["metrics"]["accuracy"], stage["metrics"]["images"])
+        figure = _value_of_independent_images(stage["metrics"]["accuracy"], stage["metrics"]["images"])
     return _cell(figure, published=(stage["published"] or {}).get(measure))
 
 
@@ -177,15 +179,15 @@ def _error_cells(run: RunResults, key: str, stage: ClassificationResult) -> tupl
 
 def _error_rate(stage: ClassificationResult, label: Label) -> ValueWithCI:
     """Share of a label's images that are predicted as the other, with the interval of independent images."""
-    place = stage["classes"].index(label)
-    counts = stage["confusion"][place]
+    index = stage["classes"].index(label)
+    counts = stage["confusion"][index]
     images = sum(counts)
     if not images:
         return _without_interval(None)
-    return _independent_figure(1 - counts[place] / images, images)
+    return _value_of_independent_images(1 - counts[index] / images, images)
 
 
-def _independent_figure(share: float, images: int) -> ValueWithCI:
+def _value_of_independent_images(share: float, images: int) -> ValueWithCI:
     low, high = independent_interval(share, images)
     return ValueWithCI(value=share, low=low, high=high)
 
@@ -204,7 +206,7 @@ def _noise_type_text(run: RunResults) -> str:
     return f"Noise type, accuracy: {cell.value} ({cell.interval}{published})."
 
 
-def _fidelity_cells(
+def _quality_cells(
     run: RunResults, stage: DenoisingResult, measure: QualityMeasure
 ) -> tuple[SummaryCell, SummaryCell, SummaryCell]:
     """Cells of one measure: noisy, denoised and gain."""
@@ -239,8 +241,7 @@ def _cell(figure: ValueWithCI, digits: int = 3, published: float | None = None, 
 def _changes_text(comparison: StageComparison) -> str:
     return (
         f"{format_count(comparison['mended'], 'verdict')} corrected, {comparison['spoiled']:,} made wrong. McNemar's "
-        f"test, "
-        f"which assumes independent images: p = {comparison['mcnemar_p']:.2g}."
+        f"test, which assumes independent images: p = {comparison['mcnemar_p']:.2g}."
     )
 
 
@@ -250,8 +251,8 @@ def _difference_chart(run: RunResults, comparisons: Sequence[StageComparison]) -
     shown = [one for one in comparisons if one["first"] == "noisy" and one["second"] in names]
     if not shown:
         return None
-    words = "; ".join(
+    description = "; ".join(
         f"{comparison_name(one)}: {format_value_with_ci(to_points(one['difference']), 1, sign=True)}" for one in shown
     )
     figure = charts.draw_differences(shown, [names[one["second"]] for one in shown])
-    return make_chart(run, "differences", "Denoised images compared with noisy ones", words, figure)
+    return make_chart(run, "differences", "Denoised images compared with noisy ones", description, figure)

@@ -1,9 +1,10 @@
-"""Terminal tables of a comparison of two bundles."""
+"""Terminal tables of comparing, evaluating, training and tuning bundles."""
 
 import pandas as pd
 from rich.markup import escape
 from rich.table import Table
 
+from clearcast.bundle.manifest import Manifest
 from clearcast.core.evidence_schema import Evidence, Stage
 from clearcast.evaluation.tune import TuningResult
 from clearcast.inference.decision import DecisionRule
@@ -16,15 +17,32 @@ from clearcast.noise.registry import NoiseType
 from clearcast.report.formatting import DASH, format_decimal, format_value_with_ci
 from clearcast.types import Label
 
-MAX_CHANGED_VERDICTS = 20  # changed verdicts in the terminal
+MAX_CHANGED_VERDICTS = 20  # rows of the table of changed verdicts
+_BUNDLE_STAGES = {
+    Stage.REFERENCE: "verdict on noise-free images",
+    Stage.NOISY: "verdict on noisy images",
+    Stage.DENOISED: "verdict on denoised images",
+}
+_EVALUATION_STAGES = {
+    Stage.REFERENCE: "verdict, noise-free",
+    Stage.DENOISED: "verdict, noisy",
+    Stage.NOISE_TYPE: "noise type",
+}
+_OUTCOME_RATES = {  # field of DecisionOutcome -> name
+    "escapes": DECISION_MEASURES["escape"].name,
+    "overkills": DECISION_MEASURES["overkill"].name,
+    "retaken": DECISION_MEASURES["retake"].name,
+    "wrong": DECISION_MEASURES["risk"].name,
+}
+_OUTCOME_CAPTION = "escapes: defects called ok; overkills: ok images called defect; wrong verdicts: of those given"
 
 
-def make_difference_table(found: list[BundleDifference]) -> Table:
+def make_difference_table(differences: list[BundleDifference]) -> Table:
     """Tabulate every measure of A, of B, and of B minus A, with 95% intervals over parts."""
     table = Table("", "", "noise", "A", "B", "B - A", "better", title="A compared with B", title_justify="left")
     table.caption = "95% intervals over parts, each measure by itself. Better: the difference's interval excludes 0."
     table.caption_justify = "left"
-    for each in found:
+    for each in differences:
         digits = each.info.decimals
         figures = format_value_with_ci(each.first, digits), format_value_with_ci(each.second, digits)
         signed = format_value_with_ci(each.difference, digits, sign=True)
@@ -46,13 +64,6 @@ def make_changed_verdicts_table(changes: pd.DataFrame) -> Table:
     return table
 
 
-_STAGES = {
-    Stage.REFERENCE: "verdict, noise-free",
-    Stage.DENOISED: "verdict, noisy",
-    Stage.NOISE_TYPE: "noise type",
-}
-
-
 def make_evaluation_tables(table: pd.DataFrame, evidence: Evidence) -> list[Table]:
     """Tabulate image quality, verdicts and noise types, with 95% intervals over parts, and confusion matrices.
 
@@ -61,9 +72,9 @@ def make_evaluation_tables(table: pd.DataFrame, evidence: Evidence) -> list[Tabl
         evidence: made from it.
     """
     rows = f"{evidence['images']} images of {evidence['parts']} parts"
-    restoration = Table("", "noise", "noisy", "denoised", title=f"Denoised images ({rows})", title_justify="left")
-    add_quality_rows(restoration, evidence, ("psnr", "ssim", "mse"))
-    tables = [restoration, _classification_table(evidence, rows)]
+    quality = Table("", "noise", "noisy", "denoised", title=f"Denoised images ({rows})", title_justify="left")
+    _add_quality_rows(quality, evidence, ("psnr", "ssim", "mse"))
+    tables = [quality, _classification_table(evidence, rows)]
     labels, noise_types = [label.value for label in Label], [noise.value for noise in NoiseType]
     if "said_denoised" in table:
         tables.append(_confusion_table("Verdicts on noisy images", table["label"], table["said_denoised"], labels))
@@ -71,18 +82,8 @@ def make_evaluation_tables(table: pd.DataFrame, evidence: Evidence) -> list[Tabl
     return tables
 
 
-def add_quality_rows(table: Table, evidence: Evidence, measures: tuple[QualityMeasure, ...]) -> None:
-    """Add a row for each noise type and measure: measure, noise type, and the figures of noisy and denoised images."""
-    restoration = evidence["restoration"]
-    for noise in restoration["denoised"]:
-        for measure in measures:
-            info = QUALITY_MEASURES[measure]
-            figures = (restoration[which][noise][measure] for which in ("noisy", "denoised"))
-            table.add_row(info.label, noise, *(format_value_with_ci(figure, info.decimals) for figure in figures))
-
-
 def _classification_table(evidence: Evidence, rows: str) -> Table:
-    stages = {stage: title for stage, title in _STAGES.items() if stage in evidence["classification"]}
+    stages = {stage: title for stage, title in _EVALUATION_STAGES.items() if stage in evidence["classification"]}
     table = Table("", *stages.values(), title=f"Verdicts and noise types ({rows})", title_justify="left")
     table.caption = evidence["method"]
     table.caption_justify = "left"
@@ -104,13 +105,23 @@ def _confusion_table(title: str, true: "pd.Series[str]", predicted: "pd.Series[s
     return table
 
 
-_ROWS = {  # field of Outcome -> name
-    "escapes": DECISION_MEASURES["escape"].name,
-    "overkills": DECISION_MEASURES["overkill"].name,
-    "retaken": DECISION_MEASURES["retake"].name,
-    "wrong": DECISION_MEASURES["risk"].name,
-}
-_CAPTION = "escapes: defects called ok; overkills: ok images called defect; wrong verdicts: of those given"
+def make_bundle_metrics_table(manifest: Manifest) -> Table:
+    """Tabulate the test metrics with 95% confidence intervals over parts."""
+    evidence = manifest["measured"]
+    rows = f"{evidence['images']} test images of {evidence['parts']} parts"
+    added = ", with noise added, since none is noisy" if manifest.get("noise_made_anew") else ""
+    table = Table("", "noise", "noisy", "denoised", title=f"Measured on {rows}{added}", title_justify="left")
+    _add_quality_rows(table, evidence, ("psnr", "ssim"))
+    stages = evidence["classification"]
+    table.add_row("noise type, accuracy", "all", format_value_with_ci(stages[Stage.NOISE_TYPE]["accuracy"], 3), DASH)
+    distilled = manifest["recipe"] == "glance"  # such a bundle classifies noisy images directly
+    titles = _BUNDLE_STAGES | ({Stage.DENOISED: "verdict on noisy images, distilled"} if distilled else {})
+    for stage, title in titles.items():
+        for measure in ("roc_area", "accuracy") if stage in stages else ():
+            figure = format_value_with_ci(stages[stage][measure], 3)
+            cells = (DASH, figure) if stage is Stage.DENOISED and not distilled else (figure, DASH)
+            table.add_row(f"{title}, {measure.replace('_', ' ')}", "all", *cells)
+    return table
 
 
 def make_tuning_table(tuned: TuningResult) -> Table:
@@ -118,13 +129,23 @@ def make_tuning_table(tuned: TuningResult) -> Table:
     evidence = tuned.evidence
     images = f"{evidence['images']} test images of {evidence['parts']} parts"
     table = Table("", "before", "after", title=f"Verdicts on {images}", title_justify="left")
-    table.caption, table.caption_justify = _CAPTION, "left"
+    table.caption, table.caption_justify = _OUTCOME_CAPTION, "left"
     rules = (tuned.before, tuned.after)
     table.add_row("threshold", *(format_decimal(rule.threshold) for rule in rules))
     table.add_row("retake between", *(_retake_range(rule) for rule in rules))
-    for field, name in _ROWS.items():
+    for field, name in _OUTCOME_RATES.items():
         table.add_row(name, *(_rate_text(getattr(each, field)) for each in (tuned.outcome_before, tuned.outcome_after)))
     return table
+
+
+def _add_quality_rows(table: Table, evidence: Evidence, measures: tuple[QualityMeasure, ...]) -> None:
+    """Add a row for each noise type and measure: measure, noise type, and the figures of noisy and denoised images."""
+    restoration = evidence["restoration"]
+    for noise in restoration["denoised"]:
+        for measure in measures:
+            info = QUALITY_MEASURES[measure]
+            figures = (restoration[which][noise][measure] for which in ("noisy", "denoised"))
+            table.add_row(info.label, noise, *(format_value_with_ci(figure, info.decimals) for figure in figures))
 
 
 def _retake_range(rule: DecisionRule) -> str:

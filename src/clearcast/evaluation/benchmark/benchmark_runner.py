@@ -1,4 +1,4 @@
-"""Run the benchmark: select test rows, measure each entrant, write the metrics of all."""
+"""Benchmark run: selection of test rows, measurement of each entrant, and the result files."""
 
 import itertools
 import platform
@@ -52,11 +52,13 @@ EXAMPLES_PER_TYPE = 3  # test images of each noise type that are kept for contac
 class BenchmarkRequest:
     """Entrants, test rows and options of a benchmark.
 
-    ``study``: the sheet, its split, the seed and the folder; rows that cannot be used are left out and reported.
-    ``denoisers`` and ``classifiers``: the entrants; the noisy input and the best method by noise type are added.
-    ``trained_in``: folders of runs or bundles that entrants come from; if trained on this sheet, their training rows
-    must not be test rows here. ``budget``: minutes to train each of the learned baselines; None for no learned
-    baselines. ``limit``: measure at most this many test rows, spread over noise types and parts; None for all.
+    Attributes:
+        study: the sheet, its split, the seed and the folder; rows that cannot be used are left out and reported.
+        denoisers, classifiers: the entrants; the noisy input and the best method by noise type are added.
+        trained_in: folders of runs or bundles that entrants come from; if trained on this sheet, their training rows
+            must not be test rows here.
+        budget: minutes to train each of the learned baselines; None for no learned baselines.
+        limit: measure at most this many test rows, spread over noise types and parts; None for all.
     """
 
     study: StudyRequest
@@ -69,11 +71,11 @@ class BenchmarkRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkResult:
-    """Benchmark result: ``figures`` with the columns of ``benchmark.csv``, and metadata about the measurement."""
+    """Benchmark result: ``figures`` with the columns of ``benchmark.csv``, and ``metadata`` of the measurement."""
 
     folder: Path
     figures: pd.DataFrame
-    about: dict[str, Any] = field(repr=False)
+    metadata: dict[str, Any] = field(repr=False)
 
 
 def run_benchmark(request: BenchmarkRequest) -> BenchmarkResult:
@@ -84,31 +86,31 @@ def run_benchmark(request: BenchmarkRequest) -> BenchmarkResult:
         KeyboardInterrupt: the user stopped it; with ``resume`` it continues after the last row.
     """
     keep_freed_memory()
-    _refuse_same_names(request)
+    _refuse_duplicate_names(request)
     study, console = request.study, request.study.console
     question = study.configuration() | {"benchmark": {"limit": request.limit}}
     folder = open_run(study.out, question, resume=study.resume, force=study.force)
     rows = filter_usable_rows(study.sheet, skip_bad=True, console=console)
-    division = resolve_split(folder, rows, study.split, study.recipe.split, seed=study.seed, console=console)
-    division.refuse_leaks(rows.sheet.rows, rows.hashes())
-    test_rows = _select_rows(rows, division, request)
+    resolved = resolve_split(folder, rows, study.split, study.recipe.split, seed=study.seed, console=console)
+    resolved.refuse_leaks(rows.sheet.rows, rows.hashes())
+    test_rows = _select_rows(rows, resolved, request)
     for trained in request.trained_in:
-        _refuse_trained_rows(trained, rows, division)
+        _refuse_trained_rows(trained, rows, resolved)
     if folder is None or not folder.split.exists():
-        folder = begin_split_run(study.out, question, rows, division, clearcast=__version__)
+        folder = begin_split_run(study.out, question, rows, resolved, clearcast=__version__)
     if request.budget is not None:
-        request = _with_learned(request, rows, division, folder.path, request.budget)
+        request = _add_learned_baselines(request, rows, resolved, folder.path, request.budget)
     figures, details = _measure_entrants(request, test_rows, BenchmarkResultStore(folder=folder.path))
-    about = _about(request, rows, division, test_rows) | details
+    metadata = _make_metadata(request, rows, resolved, test_rows) | details
     with replace_file(folder.path / BENCHMARK_TABLE) as temporary:
         protect_table(figures).to_csv(temporary, index=False, float_format="%.6g")
     records = figures.astype(object).where(figures.notna(), None).to_dict("records")
-    write_json(folder.path / BENCHMARK_JSON, {"format": 1, "about": about, "figures": records})
-    return BenchmarkResult(folder=folder.path, figures=figures, about=about)
+    write_json(folder.path / BENCHMARK_JSON, {"format": 1, "about": metadata, "figures": records})
+    return BenchmarkResult(folder=folder.path, figures=figures, metadata=metadata)
 
 
 def was_trained_on_sheet(folder: Path, sheet: Sheet) -> bool:
-    """Return whether a run or bundle was trained on this same sheet, so that its split names its training rows.
+    """Check whether a run or bundle was trained on this same sheet, so that its split names its training rows.
 
     Raises:
         OutputError: not a run, or a damaged one.
@@ -118,12 +120,12 @@ def was_trained_on_sheet(folder: Path, sheet: Sheet) -> bool:
     return bool(question.get("sheet_sha256") == sheet.sha256 and worksheet == sheet.reading.worksheet)
 
 
-def _with_learned(
-    request: BenchmarkRequest, rows: UsableRows, division: ResolvedSplit, folder: Path, minutes: float
+def _add_learned_baselines(
+    request: BenchmarkRequest, rows: UsableRows, resolved: ResolvedSplit, folder: Path, minutes: float
 ) -> BenchmarkRequest:
     study = request.study
     denoisers, classifiers = fit_learned_baselines(
-        rows, division, folder, minutes=minutes, seed=study.seed, console=study.console
+        rows, resolved, folder, minutes=minutes, seed=study.seed, console=study.console
     )
     return replace(
         request,
@@ -144,7 +146,7 @@ def _measure_entrants(
     for denoiser in (NOISY_INPUT, *request.denoisers):
         with show_progress(console, f"Denoising: {denoiser.name}") as progress:
             table = measure_denoiser(denoiser, rows, store, progress, faults)
-        _refuse_empty(table, faults)
+        _refuse_no_images(table, faults)
         lines += image_quality_lines(denoiser.name, table, seed)
         if denoiser.untrained:
             untrained[denoiser.name] = table
@@ -153,7 +155,7 @@ def _measure_entrants(
     for classifier in request.classifiers:
         with show_progress(console, f"Classifying: {classifier.name}") as progress:
             table = measure_classifier(classifier, rows, store, progress, faults)
-        _refuse_empty(table, faults)
+        _refuse_no_images(table, faults)
         lines += classification_lines(classifier.name, table, seed)
     distinct = list(dict.fromkeys(faults))
     for fault in distinct:
@@ -161,16 +163,16 @@ def _measure_entrants(
     return to_benchmark_table(lines), {"left_out_while_measuring": distinct, "best_by_type": chosen}
 
 
-def _select_rows(rows: UsableRows, division: ResolvedSplit, request: BenchmarkRequest) -> list[TestRow]:
+def _select_rows(rows: UsableRows, resolved: ResolvedSplit, request: BenchmarkRequest) -> list[TestRow]:
     """Select the test rows to measure, and examples among them, each of another part of its noise type."""
-    tested = division.split.rows(Subset.TEST)
+    tested = resolved.split.rows(Subset.TEST)
     if not tested:
         raise SheetError(f"{rows.sheet.path}: no row is in the test subset; choose another --split")
-    order = _stratified_order(tested, rows, division, request.study.seed)[: request.limit]
+    order = _stratified_order(tested, rows, resolved, request.study.seed)[: request.limit]
     example_parts: dict[str, set[str]] = defaultdict(set)  # by noise type
     selected = []
     for index in order:
-        row, part = rows.sheet.rows[index], division.parts.of_rows[index]
+        row, part = rows.sheet.rows[index], resolved.parts.of_rows[index]
         used = example_parts[str(row.noise_type)]
         example = part not in used and len(used) < EXAMPLES_PER_TYPE
         used.update([part] if example else [])
@@ -188,12 +190,12 @@ def _select_rows(rows: UsableRows, division: ResolvedSplit, request: BenchmarkRe
     return sorted(selected, key=lambda row: row.number)
 
 
-def _stratified_order(tested: Sequence[int], rows: UsableRows, division: ResolvedSplit, seed: int) -> list[int]:
+def _stratified_order(tested: Sequence[int], rows: UsableRows, resolved: ResolvedSplit, seed: int) -> list[int]:
     """Order the test rows so that every prefix is spread over noise types, and within them over parts."""
     turns: dict[tuple[str, str], int] = defaultdict(int)
     by_type: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for index in np.random.default_rng(seed).permutation(tested).tolist():
-        kind, part = str(rows.sheet.rows[index].noise_type), division.parts.of_rows[index]
+        kind, part = str(rows.sheet.rows[index].noise_type), resolved.parts.of_rows[index]
         by_type[kind].append((turns[kind, part], index))
         turns[kind, part] += 1
     columns = [[index for _, index in sorted(by_type[kind], key=lambda pair: pair[0])] for kind in sorted(by_type)]
@@ -208,23 +210,23 @@ def _save_references(rows: Sequence[TestRow], store: BenchmarkResultStore) -> No
             )
 
 
-def _refuse_same_names(request: BenchmarkRequest) -> None:
+def _refuse_duplicate_names(request: BenchmarkRequest) -> None:
     denoisers, classifiers = (NOISY_INPUT, *request.denoisers), request.classifiers
     names = [*(each.name for each in denoisers), *(each.name for each in classifiers)]
     if duplicates := {name for name in names if names.count(name) > 1}:
         raise RecipeError(f"two entrants have the name {min(duplicates)!r}; rename the folder of one of them")
 
 
-def _refuse_empty(table: pd.DataFrame, faults: Sequence[str]) -> None:
+def _refuse_no_images(table: pd.DataFrame, faults: Sequence[str]) -> None:
     if table.empty:
         raise SheetError(f"none of the test images can be used; the first: {faults[0]}")
 
 
-def _refuse_trained_rows(trained: Path, rows: UsableRows, division: ResolvedSplit) -> None:
+def _refuse_trained_rows(trained: Path, rows: UsableRows, resolved: ResolvedSplit) -> None:
     if not was_trained_on_sheet(trained, rows.sheet):
         return  # ``_warnings`` reports it
     split_file = RunDirectory(path=trained).split
-    tested = division.split.rows(Subset.TEST)
+    tested = resolved.split.rows(Subset.TEST)
     known = set(load_split(split_file, rows.sheet.rows)[0].rows(Subset.TRAIN)).intersection(tested)
     if known:
         raise SheetError(
@@ -233,8 +235,8 @@ def _refuse_trained_rows(trained: Path, rows: UsableRows, division: ResolvedSpli
         )
 
 
-def _warnings(request: BenchmarkRequest, rows: UsableRows, division: ResolvedSplit) -> list[DataWarning]:
-    shared = leakage_warnings(len(division.leaked_test_rows()), len(division.split.rows(Subset.TEST)))
+def _warnings(request: BenchmarkRequest, rows: UsableRows, resolved: ResolvedSplit) -> list[DataWarning]:
+    shared = leakage_warnings(len(resolved.leaked_test_rows()), len(resolved.split.rows(Subset.TEST)))
     others = [trained for trained in request.trained_in if not was_trained_on_sheet(trained, rows.sheet)]
     other_sheets = [
         make_data_warning(
@@ -246,18 +248,18 @@ def _warnings(request: BenchmarkRequest, rows: UsableRows, division: ResolvedSpl
     return [*wrong_reference_warnings(rows), *shared, *other_sheets]
 
 
-def _about(
-    request: BenchmarkRequest, rows: UsableRows, division: ResolvedSplit, measured: Sequence[TestRow]
+def _make_metadata(
+    request: BenchmarkRequest, rows: UsableRows, resolved: ResolvedSplit, measured: Sequence[TestRow]
 ) -> dict[str, Any]:
     """Describe data, machine and entrants, for ``benchmark.json``."""
-    tested = division.split.rows(Subset.TEST)
+    tested = resolved.split.rows(Subset.TEST)
     examples: dict[str, list[int]] = defaultdict(list)
     for row in measured:
         examples[row.noise_type] += [row.number] if row.example else []
     return {
         "sheet": str(request.study.sheet.path.absolute()),
         "sheet_sha256": request.study.sheet.sha256,
-        "split": division.split.description,
+        "split": resolved.split.description,
         "test_images": len(tested),
         "measured_images": len(measured),
         "measured_parts": len({row.part for row in measured}),
@@ -267,6 +269,6 @@ def _about(
         "denoisers": [NOISY_INPUT.name, *(denoiser.name for denoiser in request.denoisers), BEST_BY_TYPE],
         "judges": [classifier.name for classifier in request.classifiers],
         "left_out": list(rows.left_out),
-        "warnings": _warnings(request, rows, division),
+        "warnings": _warnings(request, rows, resolved),
         "examples": dict(examples),
     }

@@ -1,8 +1,8 @@
-"""Baselines: classical denoisers, each a pure function of an image.
+"""Classical denoisers as baselines: notch filter, median, non-local means, wavelet shrinkage, BM3D.
 
-All take a uint8 image of shape (height, width) or (height, width, 3), see ``imaging``, and return one of the same
-shape. They know neither the type nor the level of the noise. Their parameters were tuned on training images of
-castings (the docstrings name the values that were tried), so that the comparison is fair.
+Each is a pure function from a uint8 image of shape (height, width) or (height, width, 3), see ``imaging``, to one of
+the same shape. They know neither the type nor the level of the noise. Their parameters were tuned on training images
+of castings (the docstrings name the values that were tried), so that the comparison is fair.
 """
 
 import math
@@ -24,13 +24,16 @@ GreyArray = NDArray[np.float64]
 # Tried on training images of castings: thresholds of 1.7 to 5 deviations, widths of 0.5 to 3 periods an image, a lowest
 # frequency of 2 to 3, one and two rounds, and weighting the subtracted waves by local variance (Gonzalez and Woods'
 # optimum notch filter), which did not help. These remove waves best and leave images without waves unchanged.
-_THRESHOLD = 2.0  # of a peak above its ring of the log spectrum, in robust standard deviations
-_WIDTH = 0.8  # standard deviation of a notch, in periods an image
-_LOWEST = 3.0  # periods an image: lower frequencies belong to the part itself
-_LEAST_AMPLITUDE = 5.0  # grey levels: weaker waves are kept
-_MOST = 24  # waves a round
+_PEAK_THRESHOLD = 2.0  # of a peak above its ring of the log spectrum, in robust standard deviations
+_NOTCH_WIDTH = 0.8  # standard deviation of a notch, in periods an image
+_LOWEST_FREQUENCY = 3.0  # periods an image: lower frequencies belong to the part itself
+_MIN_AMPLITUDE = 5.0  # grey levels: weaker waves are kept
+_MAX_PEAKS = 24  # a round
 _ROUNDS = 2  # strong waves hide weak ones
-_NEIGHBOURS = 5  # a peak is the largest in a square of so many frequencies a side
+_NEIGHBOURHOOD = 5  # a peak is the largest in a square of so many frequencies a side
+BM3D_NAME = "bm3d"
+_MEDIAN_PASSES = 3
+_MIN_SIGMA = 0.002  # standard deviation; half a grey level is rounding, and BM3D would divide by it
 
 
 class SpectralPeak(NamedTuple):
@@ -40,21 +43,21 @@ class SpectralPeak(NamedTuple):
     across: float
 
 
-def notch_filter(picture: ImageArray) -> ImageArray:
+def notch_filter(image: ImageArray) -> ImageArray:
     """Remove the waves that ``find_spectral_peaks`` finds; an image without any is returned unchanged.
 
     Each notch is a Gaussian around the wave's frequency, applied as a low-pass filter to the image shifted by that
     frequency. The shifted wave is constant, so padding beyond the border causes no ringing: this gains 3 dB over a
     notch in the spectrum of the mirrored image.
     """
-    image = picture.astype(np.float64)
+    residual = image.astype(np.float64)
     found = False
     for _ in range(_ROUNDS):
-        waves = find_spectral_peaks(image if image.ndim == 2 else image @ (0.299, 0.587, 0.114))
-        found = found or bool(waves)
-        for wave in waves:
-            _subtract(image, wave)
-    return np.asarray(np.rint(image.clip(0, 255)), np.uint8) if found else picture
+        peaks = find_spectral_peaks(residual if residual.ndim == 2 else residual @ (0.299, 0.587, 0.114))
+        found = found or bool(peaks)
+        for peak in peaks:
+            _subtract_wave(residual, peak)
+    return np.asarray(np.rint(residual.clip(0, 255)), np.uint8) if found else image
 
 
 def find_spectral_peaks(image: GreyArray) -> list[SpectralPeak]:
@@ -74,11 +77,13 @@ def find_spectral_peaks(image: GreyArray) -> list[SpectralPeak]:
     down, across = np.fft.fftfreq(height)[:, None] * height, np.fft.fftfreq(width)[None] * width
     distance = np.hypot(down, across)
     half = (down > 0) | ((down == 0) & (across > 0))  # the other half is its mirror image
-    strong = half & (distance >= _LOWEST) & (2 * magnitude / window.sum() > _LEAST_AMPLITUDE)
-    if not strong.any():
+    candidates = half & (distance >= _LOWEST_FREQUENCY) & (2 * magnitude / window.sum() > _MIN_AMPLITUDE)
+    if not candidates.any():
         return []
-    rows, columns = np.nonzero(strong & _largest_nearby(magnitude) & (_deviations(logarithms, distance) > _THRESHOLD))
-    strongest = np.argsort(-magnitude[rows, columns], kind="stable")[:_MOST]
+    rows, columns = np.nonzero(
+        candidates & _local_maxima(magnitude) & (_robust_deviations(logarithms, distance) > _PEAK_THRESHOLD)
+    )
+    strongest = np.argsort(-magnitude[rows, columns], kind="stable")[:_MAX_PEAKS]
     return [
         SpectralPeak(
             float(down[row, 0]) + _peak_offset(logarithms[:, column], row),
@@ -88,8 +93,8 @@ def find_spectral_peaks(image: GreyArray) -> list[SpectralPeak]:
     ]
 
 
-def _deviations(logarithms: GreyArray, distance: GreyArray) -> GreyArray:
-    """How far each frequency lies above the median of the rings around it, in robust standard deviations."""
+def _robust_deviations(logarithms: GreyArray, distance: GreyArray) -> GreyArray:
+    """Height of each frequency above the median of the rings around it, in robust standard deviations."""
     ring = np.rint(distance).astype(np.int64).ravel()
     order = np.argsort(ring, kind="stable")
     values, rings = logarithms.ravel()[order], int(ring.max()) + 1
@@ -103,9 +108,10 @@ def _deviations(logarithms: GreyArray, distance: GreyArray) -> GreyArray:
     return excess.reshape(logarithms.shape)
 
 
-def _largest_nearby(magnitude: GreyArray) -> NDArray[np.bool_]:
+def _local_maxima(magnitude: GreyArray) -> NDArray[np.bool_]:
+    """Frequencies with the largest magnitude in their neighbourhood."""
     centred = np.fft.fftshift(magnitude)
-    largest = cv2.dilate(centred, np.ones((_NEIGHBOURS, _NEIGHBOURS)))
+    largest = cv2.dilate(centred, np.ones((_NEIGHBOURHOOD, _NEIGHBOURHOOD)))
     return np.asarray(np.fft.ifftshift(largest == centred), np.bool_)
 
 
@@ -116,11 +122,11 @@ def _peak_offset(logarithms: GreyArray, place: int) -> float:
     return float(np.clip((before - after) / (2 * bend), -0.5, 0.5)) if bend < 0 else 0.0
 
 
-def _subtract(image: GreyArray, wave: SpectralPeak) -> None:
+def _subtract_wave(image: GreyArray, peak: SpectralPeak) -> None:
     """Subtract a wave from each channel of the image, in place."""
     height, width = image.shape[:2]
-    down = np.exp(-2j * math.pi * wave.down / height * np.arange(height))
-    shift = np.outer(down, np.exp(-2j * math.pi * wave.across / width * np.arange(width)))
+    down = np.exp(-2j * math.pi * peak.down / height * np.arange(height))
+    shift = np.outer(down, np.exp(-2j * math.pi * peak.across / width * np.arange(width)))
     for channel in image.reshape(height, width, -1).transpose(2, 0, 1):  # views: the image itself is changed
         shifted = (channel - channel.mean()) * shift
         baseband = _low_pass(np.dstack([shifted.real, shifted.imag]))
@@ -128,32 +134,27 @@ def _subtract(image: GreyArray, wave: SpectralPeak) -> None:
 
 
 def _low_pass(image: GreyArray) -> GreyArray:
-    """Approximate Gaussian low-pass filter of ``_WIDTH`` periods an image: three box filters of the same variance."""
+    """Approximate a Gaussian low-pass filter of ``_NOTCH_WIDTH`` periods an image by three box filters."""
     sides = []
     for length in image.shape[:2]:
-        variance = (length / (2 * math.pi * _WIDTH)) ** 2
+        variance = (length / (2 * math.pi * _NOTCH_WIDTH)) ** 2
         sides.append(round(math.sqrt(12 * variance / 3 + 1)))
     for _ in range(3):
         image = cv2.blur(image, (sides[1], sides[0]), borderType=cv2.BORDER_REFLECT)
     return image
 
 
-BM3D_NAME = "bm3d"
-_PASSES = 3
-_LEAST_SIGMA = 0.002  # standard deviation; half a grey level is rounding, and BM3D would divide by it
-
-
-def median_filter(picture: ImageArray) -> ImageArray:
+def median_filter(image: ImageArray) -> ImageArray:
     """Median filter: three passes of 3 x 3, by OpenCV, each channel on its own.
 
     One pass leaves clusters of impulses, and larger windows blur: a single pass of 5 x 5 removes fine scratches.
     """
-    for _ in range(_PASSES):
-        picture = np.asarray(cv2.medianBlur(picture, 3), np.uint8)
-    return picture
+    for _ in range(_MEDIAN_PASSES):
+        image = np.asarray(cv2.medianBlur(image, 3), np.uint8)
+    return image
 
 
-def non_local_means(picture: ImageArray) -> ImageArray:
+def non_local_means(image: ImageArray) -> ImageArray:
     """Non-local means (Buades et al. 2005; Darbon et al. 2008 for the fast mode), by scikit-image.
 
     The standard deviation is estimated (Donoho and Johnstone 1994) and subtracted from the distances of patches. Of the
@@ -162,14 +163,16 @@ def non_local_means(picture: ImageArray) -> ImageArray:
     """
     from skimage.restoration import denoise_nl_means, estimate_sigma
 
-    image, axis = picture / 255.0, _channel_axis(picture)
-    sigma = float(estimate_sigma(image, channel_axis=axis, average_sigmas=True))
-    return _rounded(
-        denoise_nl_means(image, h=sigma, sigma=sigma, patch_size=5, patch_distance=6, fast_mode=True, channel_axis=axis)
+    scaled, axis = image / 255.0, _channel_axis(image)
+    sigma = float(estimate_sigma(scaled, channel_axis=axis, average_sigmas=True))
+    return _to_uint8(
+        denoise_nl_means(
+            scaled, h=sigma, sigma=sigma, patch_size=5, patch_distance=6, fast_mode=True, channel_axis=axis
+        )
     )
 
 
-def wavelet_shrinkage(picture: ImageArray) -> ImageArray:
+def wavelet_shrinkage(image: ImageArray) -> ImageArray:
     """Wavelet shrinkage: soft thresholds (BayesShrink, Chang et al. 2000), by scikit-image.
 
     Of the wavelets Haar, db2, sym4 and sym8, and the estimated standard deviation taken once or 1.5 times, these
@@ -177,17 +180,17 @@ def wavelet_shrinkage(picture: ImageArray) -> ImageArray:
     """
     from skimage.restoration import denoise_wavelet, estimate_sigma
 
-    image, axis = picture / 255.0, _channel_axis(picture)
-    sigma = 1.5 * np.asarray(estimate_sigma(image, channel_axis=axis))
+    scaled, axis = image / 255.0, _channel_axis(image)
+    sigma = 1.5 * np.asarray(estimate_sigma(scaled, channel_axis=axis))
     with warnings.catch_warnings():  # without any noise, it divides by a standard deviation of 0
         warnings.simplefilter("ignore", RuntimeWarning)
         denoised = denoise_wavelet(
-            image, sigma=sigma if axis else float(sigma), wavelet="sym4", channel_axis=axis, rescale_sigma=True
+            scaled, sigma=sigma if axis else float(sigma), wavelet="sym4", channel_axis=axis, rescale_sigma=True
         )
-    return _rounded(np.where(np.isfinite(denoised), denoised, image))
+    return _to_uint8(np.where(np.isfinite(denoised), denoised, scaled))
 
 
-def bm3d(picture: ImageArray) -> ImageArray:
+def bm3d(image: ImageArray) -> ImageArray:
     """Block-matching and 3D filtering (Dabov et al. 2007, here as in Mäkinen et al. 2020), by its authors' package.
 
     The standard deviation is estimated as for ``non_local_means``.
@@ -204,11 +207,20 @@ def bm3d(picture: ImageArray) -> ImageArray:
             "BM3D needs the package bm3d, which Clearcast does not include because its licence allows non-commercial "
             "use only. If your use is non-commercial: pip install bm3d; otherwise leave it out of --rivals"
         ) from None
-    image, axis = picture / 255.0, _channel_axis(picture)
-    sigma = float(estimate_sigma(image, channel_axis=axis, average_sigmas=True))
-    if sigma < _LEAST_SIGMA:
-        return picture
-    return _rounded((package.bm3d_rgb if axis else package.bm3d)(image, sigma))
+    scaled, axis = image / 255.0, _channel_axis(image)
+    sigma = float(estimate_sigma(scaled, channel_axis=axis, average_sigmas=True))
+    if sigma < _MIN_SIGMA:
+        return image
+    return _to_uint8((package.bm3d_rgb if axis else package.bm3d)(scaled, sigma))
+
+
+def _channel_axis(image: ImageArray) -> int | None:
+    return -1 if image.ndim == 3 else None
+
+
+def _to_uint8(scaled: NDArray[np.floating]) -> ImageArray:
+    """Convert from the 0..1 scale to the nearest of 0..255."""
+    return np.asarray(np.rint(np.clip(scaled, 0, 1) * 255), np.uint8)
 
 
 CLASSICAL_DENOISERS: Mapping[str, Callable[[ImageArray], ImageArray]] = MappingProxyType(
@@ -221,23 +233,3 @@ CLASSICAL_DENOISERS: Mapping[str, Callable[[ImageArray], ImageArray]] = MappingP
     }
 )
 """The classical denoisers by the names of the command line."""
-
-
-def _channel_axis(picture: ImageArray) -> int | None:
-    return -1 if picture.ndim == 3 else None
-
-
-def _rounded(image: NDArray[np.floating]) -> ImageArray:
-    """Convert from the 0..1 scale to the nearest of 0..255."""
-    return np.asarray(np.rint(np.clip(image, 0, 1) * 255), np.uint8)
-
-
-__all__ = [
-    "BM3D_NAME",
-    "CLASSICAL_DENOISERS",
-    "bm3d",
-    "median_filter",
-    "non_local_means",
-    "notch_filter",
-    "wavelet_shrinkage",
-]

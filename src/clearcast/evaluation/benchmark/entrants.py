@@ -57,7 +57,7 @@ class BenchmarkDenoiser:
 class BenchmarkClassifier:
     """A classifier in the benchmark: predicts the probability of defect, 0..1, of a noisy image.
 
-    The other attributes are those of ``Denoiser``.
+    The other attributes are those of ``BenchmarkDenoiser``.
     """
 
     name: str
@@ -83,10 +83,7 @@ def parse_baselines(text: str) -> tuple[str, ...]:
 
 
 def classical_baselines(names: Sequence[str]) -> list[BenchmarkDenoiser]:
-    """List the classical baselines of these names, see ``clearcast.evaluation.benchmark.classical_baselines``.
-
-    They get grey images.
-    """
+    """List the classical baselines of these names, see ``CLASSICAL_DENOISERS``; they get grey images."""
     return [BenchmarkDenoiser(name=name, denoise=CLASSICAL_DENOISERS[name], untrained=True) for name in names]
 
 
@@ -102,7 +99,7 @@ def load_study_entrants(run: Path) -> tuple[list[BenchmarkDenoiser], list[Benchm
     recipe = parse_recipe(folder.metadata["question"].get("recipe", {}), str(run))
     denoisers, classifiers = [], []
     if folder.is_done(Stage.NOISY):
-        classifiers.append(_classifier(folder, Stage.NOISY, recipe, _identity))
+        classifiers.append(_load_study_classifier(folder, Stage.NOISY, recipe, _identity))
     if folder.is_done(Stage.DENOISING):
         network = PublishedDenoiser(channels=recipe.input.channels.depth)
         load_weights(network, folder.stage(Stage.DENOISING))
@@ -110,19 +107,19 @@ def load_study_entrants(run: Path) -> tuple[list[BenchmarkDenoiser], list[Benchm
         denoisers.append(
             BenchmarkDenoiser(
                 name=recipe.name,
-                denoise=lambda image: _enlarge(denoise_images(network, _input_batch(image, recipe)), image),
+                denoise=lambda image: _resize_back(denoise_images(network, _input_batch(image, recipe)), image),
                 channels=recipe.input.channels,
-                version=_version(folder, Stage.DENOISING),
+                version=_study_version(folder, Stage.DENOISING),
             )
         )
         if folder.is_done(Stage.DENOISED):
-            classifiers.append(_classifier(folder, Stage.DENOISED, recipe, partial(denoise_images, network)))
+            classifiers.append(_load_study_classifier(folder, Stage.DENOISED, recipe, partial(denoise_images, network)))
     if not denoisers and not classifiers:
         raise OutputError(f"{run}: has no network for noisy images; expected a run with stage 1 or 3")
     return denoisers, classifiers
 
 
-def _classifier(
+def _load_study_classifier(
     folder: RunDirectory, stage: Stage, recipe: Recipe, prepare: Callable[[ImageArray], ImageArray]
 ) -> BenchmarkClassifier:
     """Load the classifier of a stage; ``prepare`` turns noisy images into those that it was trained on."""
@@ -131,7 +128,7 @@ def _classifier(
         name=f"{recipe.name}, {stage}",
         probability=lambda image: float(predict_defect(network, prepare(_input_batch(image, recipe)))[0]),
         channels=recipe.input.channels,
-        version="-".join(_version(folder, each) for each in (*stage.needs, stage)),
+        version="-".join(_study_version(folder, each) for each in (*stage.needs, stage)),
     )
 
 
@@ -150,7 +147,7 @@ def _load_network(folder: RunDirectory, stage: Stage, recipe: Recipe) -> Publish
     return network.eval()
 
 
-def _version(folder: RunDirectory, stage: Stage) -> str:
+def _study_version(folder: RunDirectory, stage: Stage) -> str:
     return hashlib.sha256((folder.stage(stage) / MODEL_WEIGHTS_FILE).read_bytes()).hexdigest()[:12]
 
 
@@ -160,15 +157,15 @@ def _input_batch(image: ImageArray, recipe: Recipe) -> ImageArray:
     return imaging.resize_image(image, size, size).reshape(1, size, size, recipe.input.channels.depth)
 
 
-def _enlarge(denoised: ImageArray, image: ImageArray) -> ImageArray:
+def _resize_back(denoised: ImageArray, image: ImageArray) -> ImageArray:
     """Resize a batch of one denoised image to the shape of the original image."""
     return imaging.resize_image(np.ascontiguousarray(drop_grey_axis(denoised[0])), *image.shape[:2])
 
 
-def entrants_of_bundle(
+def load_bundle_entrants(
     folder: Path, trust: TrustedSigners | None = None
 ) -> tuple[BenchmarkDenoiser, list[BenchmarkClassifier]]:
-    """Return the denoiser of a bundle, named after its folder, and its classifier of denoised images, if it has one.
+    """Load the denoiser of a bundle, named after its folder, and its classifier of denoised images, if it has one.
 
     Raises:
         OutputError: it is not a bundle, is damaged, or is not signed by a trusted key.
@@ -177,27 +174,27 @@ def entrants_of_bundle(
     name = folder.resolve().name
     denoiser = BenchmarkDenoiser(
         name=name,
-        denoise=lambda picture: denoise_tiled(networks.restorer, picture)[0],
+        denoise=lambda image: denoise_tiled(networks.restorer, image)[0],
         channels=networks.channels,
-        version=_bundle_version(folder, DENOISER_WEIGHTS),
+        version=_bundle_study_version(folder, DENOISER_WEIGHTS),
     )
     if networks.verdicts is None:
         return denoiser, []
-    verdicts = networks.verdicts
+    calibrated = networks.verdicts
     classifier = BenchmarkClassifier(
         name=f"{name}, {Stage.DENOISED}",
-        probability=lambda image: _probability(networks, verdicts, image),
+        probability=lambda image: _bundle_probability(networks, calibrated, image),
         channels=networks.channels,
-        version=_bundle_version(folder, DENOISER_WEIGHTS, CLASSIFIER_WEIGHTS),
+        version=_bundle_study_version(folder, DENOISER_WEIGHTS, CLASSIFIER_WEIGHTS),
     )
     return denoiser, [classifier]
 
 
-def _probability(networks: BundleNetworks, verdicts: CalibratedClassifier, image: ImageArray) -> float:
+def _bundle_probability(networks: BundleNetworks, classifier: CalibratedClassifier, image: ImageArray) -> float:
     """Return the probability of defect, shifted so that the bundle's threshold is 0.5, that of the benchmark."""
-    log_odds, _ = classify_image(verdicts, denoise_tiled(networks.restorer, image)[0])
-    return sigmoid(log_odds - verdicts.facts["threshold"] / verdicts.facts["temperature"])
+    log_odds, _ = classify_image(classifier, denoise_tiled(networks.restorer, image)[0])
+    return sigmoid(log_odds - classifier.facts["threshold"] / classifier.facts["temperature"])
 
 
-def _bundle_version(folder: Path, *names: str) -> str:
+def _bundle_study_version(folder: Path, *names: str) -> str:
     return hashlib.sha256(b"".join((folder / name).read_bytes() for name in names)).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Fit the learned baselines for a given time, on the same images and the same noise as recipe ``clear``."""
+"""Learned baselines (DnCNN, U-Net, ResNet-18), fitted for a given time on the images and noise of recipe ``clear``."""
 
 import hashlib
 import math
@@ -29,15 +29,15 @@ from clearcast.train.split_choice import ResolvedSplit
 from clearcast.types import Label, Subset
 
 BASELINE_CLASSIFIER_SIDE = 256  # pixels a side of the baseline classifier's input
-_RATE, _WARMUP, _FINAL_SHARE = 1e-3, 50, 0.02  # learning rate; steps in which it rises; share of it at the end
-_WEIGHT_DECAY, _GRADIENT_NORM = 1e-4, 0.5
-_IMAGES = 6  # of each label a step of the classifier
+_LEARNING_RATE, _WARMUP_STEPS, _FINAL_SHARE = 1e-3, 50, 0.02  # the share is of the learning rate, at the end
+_WEIGHT_DECAY, _MAX_GRADIENT_NORM = 1e-4, 0.5
+_IMAGES_PER_LABEL = 6  # in a step of the classifier
 _MSE_FLOOR = 1e-5  # mean squared error, 50 dB, below which a crop hardly counts
 
 
 def fit_baseline_denoiser(
     network: nn.Module,
-    gallery: PairedImageCache,
+    pairs: PairedImageCache,
     *,
     minutes: float,
     seed: int,
@@ -49,7 +49,7 @@ def fit_baseline_denoiser(
 
     Args:
         network: from float images (batch, channels, height, width) in 0..1 to the same.
-        gallery: image pairs with as many channels.
+        pairs: image pairs with as many channels.
         minutes: of wall time.
         seed: of the order of the images and their noise.
         progress: called with seconds done and total seconds.
@@ -57,19 +57,19 @@ def fit_baseline_denoiser(
     Returns:
         The number of steps. The network is left in evaluation mode.
     """
-    crop = crop_side(gallery)
+    crop = crop_side(pairs)
 
     def loss(batch: TensorBatch) -> Tensor:
-        noisy, clean, corners = batch
+        noisy, references, corners = batch
         inputs, targets = (
             torch.cat([images_to_float(pixels)[..., y : y + crop, x : x + crop] for y, x in corners.tolist()])
-            for pixels in (noisy, clean)
+            for pixels in (noisy, references)
         )
         error = torch.as_tensor(network(inputs) - targets).square().mean(dim=(1, 2, 3))
         return (error + _MSE_FLOOR).log10().mean()
 
     return _fit(
-        network, SeededStepDataset(lambda rng: make_detail_batch(gallery, crop, rng), seed), loss, minutes, progress
+        network, SeededStepDataset(lambda rng: make_detail_batch(pairs, crop, rng), seed), loss, minutes, progress
     )
 
 
@@ -84,21 +84,21 @@ def fit_baseline_classifier(
 ) -> int:
     """Fit a classifier (class 1 is defect) in place by cross-entropy, on equally many noisy images of each label.
 
-    Both galleries must have one shape; images are shrunk to 256 x 256 pixels. The other arguments and the result are
-    those of ``fit_baseline_denoiser``.
+    The images of both labels must have one shape; they are shrunk to 256 x 256 pixels. The other arguments and the
+    result are those of ``fit_baseline_denoiser``.
     """
 
-    def make(rng: np.random.Generator) -> TensorBatch:
-        noisy = [gallery.sample(rng).noisy for gallery in (ok, defect) for _ in range(_IMAGES)]
+    def make_batch(rng: np.random.Generator) -> TensorBatch:
+        noisy = [pairs.draw(rng).noisy for pairs in (ok, defect) for _ in range(_IMAGES_PER_LABEL)]
         images = images_to_float(torch.from_numpy(np.stack(noisy).reshape(len(noisy), *noisy[0].shape[:2], -1)))
-        labels = torch.arange(2).repeat_interleave(_IMAGES)
+        labels = torch.arange(2).repeat_interleave(_IMAGES_PER_LABEL)
         return functional.interpolate(images, (BASELINE_CLASSIFIER_SIDE, BASELINE_CLASSIFIER_SIDE), mode="area"), labels
 
     def loss(batch: TensorBatch) -> Tensor:
         images, labels = batch
         return functional.cross_entropy(network.logits(images), labels)
 
-    return _fit(network, SeededStepDataset(make, seed), loss, minutes, progress)
+    return _fit(network, SeededStepDataset(make_batch, seed), loss, minutes, progress)
 
 
 def _fit(
@@ -109,28 +109,29 @@ def _fit(
     progress: ProgressCallback | None,
 ) -> int:
     """Fit by AdamW with linear warm-up and cosine decay over the time."""
-    optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
     network.train()
     start, seconds, steps = time.perf_counter(), 60 * minutes, 0
-    while (passed := time.perf_counter() - start) < seconds:
-        cosine = 0.5 * (1 + math.cos(math.pi * passed / seconds))
+    while (elapsed := time.perf_counter() - start) < seconds:
+        warmup = min(1.0, (steps + 1) / _WARMUP_STEPS)
+        cosine = 0.5 * (1 + math.cos(math.pi * elapsed / seconds))
         for group in optimizer.param_groups:
-            group["lr"] = _RATE * min(1.0, (steps + 1) / _WARMUP) * (_FINAL_SHARE + (1 - _FINAL_SHARE) * cosine)
+            group["lr"] = _LEARNING_RATE * warmup * (_FINAL_SHARE + (1 - _FINAL_SHARE) * cosine)
         optimizer.zero_grad()
         torch.autograd.backward(loss(batches[steps]))
-        nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
+        nn.utils.clip_grad_norm_(network.parameters(), _MAX_GRADIENT_NORM)
         optimizer.step()
         steps += 1
         if progress:
-            progress(min(round(passed), round(seconds)), round(seconds))
+            progress(min(round(elapsed), round(seconds)), round(seconds))
     network.eval()
     return steps
 
 
 def fit_learned_baselines(
-    rows: UsableRows, division: ResolvedSplit, folder: Path, *, minutes: float, seed: int, console: Console
+    rows: UsableRows, resolved: ResolvedSplit, folder: Path, *, minutes: float, seed: int, console: Console
 ) -> tuple[list[BenchmarkDenoiser], list[BenchmarkClassifier]]:
-    """Fit each of the three for ``minutes``, or load the weights of an earlier call with the same minutes.
+    """Fit each of the three networks for ``minutes``, or load the weights of an earlier call with the same minutes.
 
     The denoisers' widths are chosen so that an image of 512 x 512 pixels costs 3 to 4 billion multiplications, somewhat
     more than the denoiser of recipe ``clear``: they are no smaller.
@@ -139,7 +140,7 @@ def fit_learned_baselines(
         SheetError: a label has no training row.
         OutputError: saved weights are damaged.
     """
-    train = division.split.rows(Subset.TRAIN)
+    train = resolved.split.rows(Subset.TRAIN)
     ok, defect = ([row for row in train if rows.sheet.rows[row].label is label] for label in (Label.OK, Label.DEFECT))
     if not ok or not defect:
         raise SheetError(
@@ -203,10 +204,6 @@ def _denoise(network: nn.Module, image: ImageArray) -> ImageArray:
 
 @torch.inference_mode()
 def _probability(network: nn.Module, image: ImageArray) -> float:
-    pixels = (
-        torch.from_numpy(imaging.resize_image(image, BASELINE_CLASSIFIER_SIDE, BASELINE_CLASSIFIER_SIDE))[
-            None, None
-        ].float()
-        / 255
-    )
+    resized = imaging.resize_image(image, BASELINE_CLASSIFIER_SIDE, BASELINE_CLASSIFIER_SIDE)
+    pixels = torch.from_numpy(resized)[None, None].float() / 255
     return float(network(pixels)[0, LABEL_CLASSES.index(Label.DEFECT)])

@@ -1,4 +1,4 @@
-"""Benchmark metrics with confidence intervals over parts, one line for each entrant, metric and noise type."""
+"""Benchmark measurement of each test row, resumable, and the metrics of each entrant with intervals over parts."""
 
 import csv
 import time
@@ -20,7 +20,7 @@ from clearcast.core.files import replace_file
 from clearcast.core.numbers import log_odds, require_finite
 from clearcast.evaluation.benchmark.entrants import BenchmarkClassifier, BenchmarkDenoiser
 from clearcast.metrics.bootstrap import BoolArray, ClusterBootstrap
-from clearcast.metrics.evidence.figures import estimate_classification, estimate_mean
+from clearcast.metrics.evidence.estimates import estimate_classification, estimate_mean
 from clearcast.metrics.image_quality import measure_image_quality
 from clearcast.noise.registry import NoiseType
 from clearcast.types import Label
@@ -29,85 +29,11 @@ ALL_TYPES_KEY = "all"
 BEST_BY_TYPE = "best by type"
 BENCHMARK_COLUMNS = ("contender", "measure", "noise_type", "value", "low", "high", "images", "parts", "ms")
 CLASSIFICATION_METRICS = ("roc_area", "accuracy", "sensitivity", "specificity")
-
-
-def choose_best_by_type(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Choose the best untrained method for each noise type, as a user who knows the noise type could.
-
-    The best has the highest mean PSNR on these same rows, which favours it.
-
-    Args:
-        tables: the rows of each untrained method, by its name.
-
-    Returns:
-        The rows of the chosen methods, and the name of the method by noise type.
-    """
-    kinds = next(iter(tables.values()))["noise_type"].unique().tolist()
-    chosen = {
-        kind: max(tables, key=lambda name: float(tables[name].loc[tables[name]["noise_type"] == kind, "psnr"].mean()))
-        for kind in kinds
-    }
-    rows = [tables[name][tables[name]["noise_type"] == kind] for kind, name in chosen.items()]
-    return pd.concat(rows).sort_values("row", ignore_index=True), chosen
-
-
-def image_quality_lines(name: str, table: pd.DataFrame, seed: int) -> list[dict[str, object]]:
-    """Compute PSNR (dB; identical images, which have none, are left out) and SSIM of a denoiser's rows."""
-    sample = ClusterBootstrap(table["part"].to_numpy(str), seed=seed)
-    return [
-        _figure_line(name, measure, kind, estimate_mean(table, measure, rows, sample), table[rows])
-        for measure in ("psnr", "ssim")
-        for kind, rows in _by_noise_type(table)
-    ]
-
-
-def classification_lines(name: str, table: pd.DataFrame, seed: int) -> list[dict[str, object]]:
-    """Compute ROC area, and at a threshold of 0.5 accuracy, sensitivity and specificity of a classifier's rows."""
-    probability = table["p_defect"].to_numpy(float)
-    require_finite(f"{name}: probabilities of defect", probability)
-    predicted = np.where(probability > 0.5, Label.DEFECT.value, Label.OK.value)
-    logits = log_odds(probability.clip(0, 1))
-    predictions = table.assign(**{f"logit_{Stage.NOISY}": logits, f"said_{Stage.NOISY}": predicted})
-    lines: list[dict[str, object]] = []
-    for kind, rows in _by_noise_type(table):
-        metrics = estimate_classification(predictions[rows], seed)[Stage.NOISY.value]
-        lines += [
-            _figure_line(name, measure, kind, metrics[measure], table[rows]) for measure in CLASSIFICATION_METRICS
-        ]
-    return lines
-
-
-def to_benchmark_table(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
-    """Make a tidy table of lines."""
-    return pd.DataFrame(lines, columns=BENCHMARK_COLUMNS)
-
-
-def _figure_line(name: str, measure: str, kind: str, figure: ValueWithCI, rows: pd.DataFrame) -> dict[str, object]:
-    return {
-        "contender": name,
-        "measure": measure,
-        "noise_type": kind,
-        **figure,
-        "images": len(rows),
-        "parts": rows["part"].nunique(),
-        "ms": round(float(rows["ms"].median()), 3),
-    }
-
-
-def _by_noise_type(table: pd.DataFrame) -> Iterator[tuple[str, BoolArray]]:
-    """Select all rows, and the rows of each noise type that has any."""
-    yield ALL_TYPES_KEY, np.ones(len(table), bool)
-    for kind in NoiseType:
-        rows = (table["noise_type"] == kind.value).to_numpy(bool)
-        if rows.any():
-            yield kind.value, rows
-
-
 DENOISER_COLUMNS = ("psnr", "ssim", "ms")
 CLASSIFIER_COLUMNS = ("p_defect", "ms")
-_KEYS = ("row", "version")
-_SMALLEST = 11  # pixels a side: the window of SSIM
-_DIGITS = 6  # in the table and in memory, so that a resumed benchmark gives the same results
+_KEY_COLUMNS = ("row", "version")
+_MIN_SIDE = 11  # pixels a side: the window of SSIM
+_DECIMALS = 6  # in the table and in memory, so that a resumed benchmark gives the same results
 MeasuredT = TypeVar("MeasuredT")
 RowMetrics = dict[str, float]
 
@@ -159,7 +85,7 @@ def measure_denoiser(
     Returns:
         A table with the columns ``row, part, label, noise_type`` and those of ``DENOISER_COLUMNS``.
     """
-    timed = _Timed(denoiser.denoise)
+    timed = _TimedCall(denoiser.denoise)
 
     def measure(row: TestRow) -> RowMetrics:
         noisy, reference = _load_pair(row, denoiser.channels)
@@ -184,7 +110,7 @@ def measure_classifier(
     faults: list[str],
 ) -> pd.DataFrame:
     """Classify each row's noisy image; see ``measure_denoiser``. The columns are those of ``CLASSIFIER_COLUMNS``."""
-    timed = _Timed(classifier.probability)
+    timed = _TimedCall(classifier.probability)
 
     def measure(row: TestRow) -> RowMetrics:
         probability, ms = timed(imaging.load_image(row.noisy, classifier.channels))
@@ -195,7 +121,58 @@ def measure_classifier(
     )
 
 
-class _Timed(Generic[MeasuredT]):
+def choose_best_by_type(tables: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Choose the best untrained method for each noise type, as a user who knows the noise type could.
+
+    The best has the highest mean PSNR on these same rows, which favours it.
+
+    Args:
+        tables: the rows of each untrained method, by its name.
+
+    Returns:
+        The rows of the chosen methods, and the name of the method by noise type.
+    """
+    kinds = next(iter(tables.values()))["noise_type"].unique().tolist()
+    chosen = {
+        kind: max(tables, key=lambda name: float(tables[name].loc[tables[name]["noise_type"] == kind, "psnr"].mean()))
+        for kind in kinds
+    }
+    rows = [tables[name][tables[name]["noise_type"] == kind] for kind, name in chosen.items()]
+    return pd.concat(rows).sort_values("row", ignore_index=True), chosen
+
+
+def image_quality_lines(name: str, table: pd.DataFrame, seed: int) -> list[dict[str, object]]:
+    """Compute PSNR (dB; identical images, which have none, are left out) and SSIM of a denoiser's rows."""
+    sample = ClusterBootstrap(table["part"].to_numpy(str), seed=seed)
+    return [
+        _metric_line(name, measure, kind, estimate_mean(table, measure, rows, sample), table[rows])
+        for measure in ("psnr", "ssim")
+        for kind, rows in _by_noise_type(table)
+    ]
+
+
+def classification_lines(name: str, table: pd.DataFrame, seed: int) -> list[dict[str, object]]:
+    """Compute ROC area, and at a threshold of 0.5 accuracy, sensitivity and specificity of a classifier's rows."""
+    probability = table["p_defect"].to_numpy(float)
+    require_finite(f"{name}: probabilities of defect", probability)
+    predicted = np.where(probability > 0.5, Label.DEFECT.value, Label.OK.value)
+    logits = log_odds(probability.clip(0, 1))
+    predictions = table.assign(**{f"logit_{Stage.NOISY}": logits, f"said_{Stage.NOISY}": predicted})
+    lines: list[dict[str, object]] = []
+    for kind, rows in _by_noise_type(table):
+        metrics = estimate_classification(predictions[rows], seed)[Stage.NOISY.value]
+        lines += [
+            _metric_line(name, measure, kind, metrics[measure], table[rows]) for measure in CLASSIFICATION_METRICS
+        ]
+    return lines
+
+
+def to_benchmark_table(lines: Sequence[dict[str, object]]) -> pd.DataFrame:
+    """Make the table of ``benchmark.csv``."""
+    return pd.DataFrame(lines, columns=BENCHMARK_COLUMNS)
+
+
+class _TimedCall(Generic[MeasuredT]):
     """Calls a function and measures milliseconds; the first call is repeated, since a first run is slow."""
 
     def __init__(self, call: Callable[[ImageArray], MeasuredT]) -> None:
@@ -221,22 +198,26 @@ def _measure_rows(
     faults: list[str],
 ) -> pd.DataFrame:
     """Measure the rows that a table does not have yet, and append each to it."""
-    done = _read_rows(path, version, columns)
+    done = _read_measured_rows(path, version, columns)
     with replace_file(path) as temporary:  # drops rows of other versions, and a row that was cut off
-        _write(temporary, "w", [_KEYS + tuple(columns), *(_line(number, version, done[number]) for number in done)])
+        _write_lines(
+            temporary,
+            "w",
+            [_KEY_COLUMNS + tuple(columns), *(_csv_line(number, version, done[number]) for number in done)],
+        )
     for count, row in enumerate(rows, 1):
         if row.number not in done:
             try:
-                done[row.number] = {name: round(value, _DIGITS) for name, value in measure(row).items()}
+                done[row.number] = {name: round(value, _DECIMALS) for name, value in measure(row).items()}
             except PictureError as error:
                 faults.append(f"row {row.number}: {error}")
                 continue
-            _write(path, "a", [_line(row.number, version, done[row.number])])
+            _write_lines(path, "a", [_csv_line(row.number, version, done[row.number])])
         progress(count, len(rows))
-    return _table([row for row in rows if row.number in done], done, columns)
+    return _to_row_table([row for row in rows if row.number in done], done, columns)
 
 
-def _table(rows: Sequence[TestRow], measured: dict[int, RowMetrics], columns: Sequence[str]) -> pd.DataFrame:
+def _to_row_table(rows: Sequence[TestRow], measured: dict[int, RowMetrics], columns: Sequence[str]) -> pd.DataFrame:
     keys = {
         "row": [row.number for row in rows],
         "part": [row.part for row in rows],
@@ -246,16 +227,16 @@ def _table(rows: Sequence[TestRow], measured: dict[int, RowMetrics], columns: Se
     return pd.DataFrame(keys | {name: [measured[row.number][name] for row in rows] for name in columns})
 
 
-def _line(number: int, version: str, values: RowMetrics) -> tuple[object, ...]:
+def _csv_line(number: int, version: str, values: RowMetrics) -> tuple[object, ...]:
     return (number, version, *values.values())
 
 
-def _write(path: Path, mode: str, lines: Sequence[Sequence[object]]) -> None:
+def _write_lines(path: Path, mode: str, lines: Sequence[Sequence[object]]) -> None:
     with path.open(mode, newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(lines)
 
 
-def _read_rows(path: Path, version: str, columns: Sequence[str]) -> dict[int, RowMetrics]:
+def _read_measured_rows(path: Path, version: str, columns: Sequence[str]) -> dict[int, RowMetrics]:
     """Read the rows of a version; skips a line that was cut off, which has too few cells or one that is no number."""
     if not path.exists():
         return {}
@@ -272,10 +253,10 @@ def _read_rows(path: Path, version: str, columns: Sequence[str]) -> dict[int, Ro
 
 def _load_pair(row: TestRow, channels: Channels) -> tuple[ImageArray, ImageArray]:
     noisy, reference = imaging.load_image(row.noisy, channels), imaging.load_image(row.reference, Channels.GREY)
-    if noisy.shape[:2] != reference.shape or min(reference.shape) < _SMALLEST:
+    if noisy.shape[:2] != reference.shape or min(reference.shape) < _MIN_SIDE:
         raise PictureError(
             PictureFault.UNSUPPORTED,
-            f"{row.noisy}: expected the size of its reference, at least {_SMALLEST} pixels a side; got "
+            f"{row.noisy}: expected the size of its reference, at least {_MIN_SIDE} pixels a side; got "
             f"{noisy.shape[1]} x {noisy.shape[0]} and a reference of {reference.shape[1]} x {reference.shape[0]}",
         )
     return noisy, reference
@@ -283,3 +264,24 @@ def _load_pair(row: TestRow, channels: Channels) -> tuple[ImageArray, ImageArray
 
 def _to_grey(image: ImageArray) -> ImageArray:
     return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _metric_line(name: str, measure: str, kind: str, value: ValueWithCI, rows: pd.DataFrame) -> dict[str, object]:
+    return {
+        "contender": name,
+        "measure": measure,
+        "noise_type": kind,
+        **value,
+        "images": len(rows),
+        "parts": rows["part"].nunique(),
+        "ms": round(float(rows["ms"].median()), 3),
+    }
+
+
+def _by_noise_type(table: pd.DataFrame) -> Iterator[tuple[str, BoolArray]]:
+    """Select all rows, and the rows of each noise type that has any."""
+    yield ALL_TYPES_KEY, np.ones(len(table), bool)
+    for kind in NoiseType:
+        rows = (table["noise_type"] == kind.value).to_numpy(bool)
+        if rows.any():
+            yield kind.value, rows

@@ -1,4 +1,4 @@
-"""Builder of a run's evidence from its tables."""
+"""Builder of ``evidence.json`` from the tables of a run."""
 
 import pandas as pd
 
@@ -8,7 +8,7 @@ from clearcast.core.numbers import format_count
 from clearcast.metrics.bootstrap import ClusterBootstrap
 from clearcast.metrics.evidence.comparison import compare_stages
 from clearcast.metrics.evidence.decisions import measure_decision
-from clearcast.metrics.evidence.figures import (
+from clearcast.metrics.evidence.estimates import (
     build_robustness_curves,
     estimate_classification,
     estimate_gain,
@@ -53,7 +53,7 @@ def build_evidence(
         "classification": estimate_classification(test, seed),
         "restoration": estimate_quality(test, sample),
         "comparisons": compare_stages(test, seed),
-        "decisions": _decisions(test, validation, policy, seed, progress),
+        "decisions": _measure_decisions(test, validation, policy, seed, progress),
         "robustness": {} if robustness is None else build_robustness_curves(robustness, seed),
     }
     if {"psnr_noisy", "psnr_denoised"} <= set(test):
@@ -61,7 +61,7 @@ def build_evidence(
     return evidence
 
 
-def _decisions(
+def _measure_decisions(
     test: pd.DataFrame,
     validation: pd.DataFrame | None,
     policy: DecisionPolicy,
@@ -89,7 +89,7 @@ def _method_text(sample: ClusterBootstrap) -> str:
         )
     return (
         f"The {format_count(sample.images, 'test image')} show {parts}. The 95% intervals account for this: their "
-        f"variance "
-        f"comes from {sample.resamples:,} resamples of parts, each with all its images (cluster bootstrap). Shares "
-        "have Wilson's interval with the effective number of independent images, differences and means Student's t."
+        f"variance comes from {sample.resamples:,} resamples of parts, each with all its images (cluster bootstrap). "
+        "Shares have Wilson's interval with the effective number of independent images, differences and means "
+        "Student's t."
     )

@@ -1,4 +1,4 @@
-"""Conversion of estimates to figures that JSON can hold."""
+"""Stage scores, decision policy, and values with intervals: for ``evidence.json`` and in sentences."""
 
 import math
 from collections.abc import Callable
@@ -14,10 +14,13 @@ from clearcast.metrics.bootstrap import BoolArray, ClassIndices, ConfidenceInter
 from clearcast.types import Label
 
 UNDEFINED_VALUE: ValueWithCI = {"value": None, "low": None, "high": None}
+VERDICT_STAGES = (Stage.REFERENCE, Stage.NOISY, Stage.DENOISED, Stage.TRANSFER)
+_MAX_LOGIT = 27.0  # beyond it the probability is 0 or 1 to twelve digits; log-odds are clipped for probabilities
+_MAX_STORED_LOGIT = 1e4  # larger log-odds, including infinite ones, are clipped
 
 
 def values_with_ci(estimates: Estimates, interval: Callable[[Estimates], ConfidenceInterval]) -> list[ValueWithCI]:
-    """Make one figure for each measure of the estimates."""
+    """Convert estimates to values with intervals, one for each measure; NaN becomes None."""
     low, high = interval(estimates)
     return [
         {"value": _finite_or_none(value), "low": _finite_or_none(below), "high": _finite_or_none(above)}
@@ -26,9 +29,9 @@ def values_with_ci(estimates: Estimates, interval: Callable[[Estimates], Confide
 
 
 def value_with_ci(estimates: Estimates, interval: Callable[[Estimates], ConfidenceInterval]) -> ValueWithCI:
-    """Make the figure of estimates of a single measure."""
-    (only,) = values_with_ci(estimates, interval)
-    return only
+    """Convert the estimates of a single measure."""
+    (value,) = values_with_ci(estimates, interval)
+    return value
 
 
 def _finite_or_none(value: float) -> float | None:
@@ -53,26 +56,26 @@ def format_limit(share: float) -> str:
     return f"{100 * share:.6g}%"
 
 
-def format_share(figure: ValueWithCI) -> str:
+def format_share(share: ValueWithCI) -> str:
     """Format a share with its interval.
 
     >>> format_share({"value": 0.025, "low": 0.008, "high": 0.08})
     '2.5%, 95%: 0.8 to 8.0'
     """
-    if figure["value"] is None:
+    if share["value"] is None:
         return "not defined"
-    return f"{format_percent(figure['value'])}, {format_interval(figure)}"
+    return f"{format_percent(share['value'])}, {format_interval(share)}"
 
 
-def format_interval(figure: ValueWithCI) -> str:
+def format_interval(share: ValueWithCI) -> str:
     """Format the interval of a share in percent.
 
     >>> format_interval({"value": 0.04, "low": -0.008, "high": 0.089})
     '95%: -0.8 to 8.9'
     """
-    if figure["low"] is None or figure["high"] is None:
+    if share["low"] is None or share["high"] is None:
         return "no interval: one part only"
-    return f"95%: {100 * figure['low'] + 0.0:.1f} to {100 * figure['high'] + 0.0:.1f}"
+    return f"95%: {100 * share['low'] + 0.0:.1f} to {100 * share['high'] + 0.0:.1f}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +112,6 @@ class DecisionPolicy:
             )
         if self.max_risk is not None and self.min_coverage is not None:
             raise RecipeError("max risk and min coverage are both given, but each follows from the other: give one")
-
-
-VERDICT_STAGES = (Stage.REFERENCE, Stage.NOISY, Stage.DENOISED, Stage.TRANSFER)
-_MAX_LOGIT = 27.0  # beyond it the probability is 0 or 1 to twelve digits; log-odds are clipped for probabilities
-_MAX_STORED_LOGIT = 1e4  # larger log-odds, including infinite ones, are clipped
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Thresholds of the probability of defect: the choice on validation images, and its rates on test images."""
+"""Thresholds and retake cut-offs: the choice on validation images, and rates and curves on test images."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from clearcast.metrics.evidence.scores import (
     values_by_fold,
 )
 
-CURVE_POINTS = 200
+_CURVE_POINTS = 200
 
 
 def choose_threshold(probability: FloatArray, defect: BoolArray, policy: DecisionPolicy) -> float:
@@ -40,9 +40,9 @@ def choose_threshold(probability: FloatArray, defect: BoolArray, policy: Decisio
         return float(candidates[escapes <= policy.max_escape * defect.sum() + 1e-6].max())
     overkills = (~defect).sum() - np.searchsorted(np.sort(probability[~defect]), candidates)
     cost = policy.escape_cost * escapes + policy.overkill_cost * overkills
-    best = candidates[cost <= cost.min() * (1 + 1e-12)]
-    implied = policy.overkill_cost / (policy.escape_cost + policy.overkill_cost)
-    return float(best[np.argmin(np.abs(best - implied))])
+    cheapest = candidates[cost <= cost.min() * (1 + 1e-12)]
+    optimal = policy.overkill_cost / (policy.escape_cost + policy.overkill_cost)
+    return float(cheapest[np.argmin(np.abs(cheapest - optimal))])
 
 
 def measure_operating_point(
@@ -66,11 +66,11 @@ def compute_operating_curve(test: StageScores, sample: ClusterBootstrap) -> Oper
     """Compute escape and overkill rates at up to 200 thresholds, with pointwise intervals (0..1 for a single part)."""
     if test.defect.all() or not test.defect.any():
         return None
-    thresholds = thin_values(_midpoints(test.probability))
+    thresholds = _thin_values(_midpoints(test.probability))
     predicted = test.probability[:, None] >= thresholds  # (images, thresholds)
     defect = np.broadcast_to(test.defect[:, None], predicted.shape)
     escape, overkill = sample.estimate_ratios(~predicted, defect), sample.estimate_ratios(predicted, ~defect)
-    (escape_low, escape_high), (overkill_low, overkill_high) = curve_bounds(escape), curve_bounds(overkill)
+    (escape_low, escape_high), (overkill_low, overkill_high) = _curve_bounds(escape), _curve_bounds(overkill)
     return {
         "threshold": thresholds.tolist(),
         "escape": escape.value.tolist(),
@@ -82,15 +82,15 @@ def compute_operating_curve(test: StageScores, sample: ClusterBootstrap) -> Oper
     }
 
 
-def curve_bounds(estimates: Estimates) -> tuple[list[float], list[float]]:
+def _curve_bounds(estimates: Estimates) -> tuple[list[float], list[float]]:
     """Compute intervals of shares for a curve: 0 to 1 if the interval is unknown, as for a single part."""
     low, high = share_interval(estimates)
     return np.nan_to_num(low, nan=0.0).tolist(), np.nan_to_num(high, nan=1.0).tolist()
 
 
-def thin_values(values: FloatArray) -> FloatArray:
+def _thin_values(values: FloatArray) -> FloatArray:
     """Thin values to at most 200, evenly by rank, keeping the first and the last."""
-    ranks = np.unique(np.linspace(0, len(values) - 1, CURVE_POINTS).round().astype(int))
+    ranks = np.unique(np.linspace(0, len(values) - 1, _CURVE_POINTS).round().astype(int))
     thinned: FloatArray = values[ranks]
     return thinned
 
@@ -103,16 +103,16 @@ def _midpoints(probability: FloatArray) -> FloatArray:
 
 
 def verdict_confidence(scores: StageScores, thresholds: dict[int, float]) -> FloatArray:
-    """Distance of each image's log-odds from those of its fold's threshold, shape (images,), at least 0."""
+    """Compute the distance of each image's log-odds from those of its fold's threshold, shape (images,), at least 0."""
     return np.abs(scores.logits - log_odds(values_by_fold(thresholds, scores.fold)))
 
 
 def compute_risk_curve(confidence: FloatArray, wrong: BoolArray, sample: ClusterBootstrap) -> RiskCoverageCurve:
     """Compute risk against coverage, most confident images first, at up to 200 points (El-Yaniv and Wiener 2010)."""
-    cutoffs = thin_values(np.unique(confidence)[::-1])
+    cutoffs = _thin_values(np.unique(confidence)[::-1])
     decided = confidence[:, None] >= cutoffs  # (images, cutoffs)
     risk = sample.estimate_ratios(np.broadcast_to(wrong[:, None], decided.shape), decided)
-    low, high = curve_bounds(risk)
+    low, high = _curve_bounds(risk)
     return {
         "coverage": decided.mean(axis=0).tolist(),
         "risk": risk.value.tolist(),
@@ -132,13 +132,13 @@ def choose_retake_cutoff(confidence: FloatArray, wrong: BoolArray, policy: Decis
     cutoffs = np.concatenate([[0.0], (levels[:-1] + levels[1:]) / 2])
     order = np.argsort(confidence)
     retaken = np.searchsorted(confidence[order], cutoffs)
-    given = len(confidence) - retaken
+    decided = len(confidence) - retaken
     if policy.min_coverage is not None:
-        return float(cutoffs[given >= policy.min_coverage * len(confidence) - 1e-6].max())
+        return float(cutoffs[decided >= policy.min_coverage * len(confidence) - 1e-6].max())
     assert policy.max_risk is not None
     mistakes = wrong.sum() - np.concatenate([[0], np.cumsum(wrong[order])])[retaken]
-    meets = cutoffs[mistakes <= policy.max_risk * given + 1e-6]
-    return float(meets.min()) if len(meets) else float(levels[-1] + 1)
+    sufficient = cutoffs[mistakes <= policy.max_risk * decided + 1e-6]
+    return float(sufficient.min()) if len(sufficient) else float(levels[-1] + 1)
 
 
 def measure_retake(
@@ -153,16 +153,16 @@ def measure_retake(
     decided = confidence >= values_by_fold(cutoffs, test.fold)
     risk = value_with_ci(sample.estimate_ratios(wrong, decided), share_interval)
     return {
-        "asked": _target_text(policy),
+        "asked": _retake_target_text(policy),
         "cutoffs": list(cutoffs.values()),
         "retaken": int((~decided).sum()),
         "coverage": value_with_ci(sample.estimate_ratios(decided), share_interval),
         "risk": risk,
-        "sentence": f"Target: {_target_text(policy)}. {_effect_text(wrong, decided, risk)}",
+        "sentence": f"Target: {_retake_target_text(policy)}. {_retake_effect_text(wrong, decided, risk)}",
     }
 
 
-def _effect_text(wrong: BoolArray, decided: BoolArray, risk: ValueWithCI) -> str:
+def _retake_effect_text(wrong: BoolArray, decided: BoolArray, risk: ValueWithCI) -> str:
     if not decided.any():
         return "No image reaches the required confidence: all would be retaken."
     retaken = f"{format_count(int((~decided).sum()), 'test image')} of {len(wrong):,} would be retaken"
@@ -173,7 +173,7 @@ def _effect_text(wrong: BoolArray, decided: BoolArray, risk: ValueWithCI) -> str
     return f"{retaken}; {remaining} ({format_share(risk)}), compared with {without}."
 
 
-def _target_text(policy: DecisionPolicy) -> str:
+def _retake_target_text(policy: DecisionPolicy) -> str:
     if policy.max_risk is not None:
         return f"at most {format_limit(policy.max_risk)} wrong verdicts among those given"
     assert policy.min_coverage is not None

@@ -54,6 +54,17 @@ apply_style = mpl.rc_context(
         "legend.edgecolor": "none",
     }
 )
+# Names of all charts that any run can have; other files in the folder of figures are not removed.
+_STAGE_CHARTS = ("confusion", "roc", "learning", "calibration", "operating", "retake")
+CHART_NAMES = frozenset(
+    {
+        "accuracy",
+        "denoising-gain",
+        "differences",
+        *(f"{stage}-{figure}" for stage in Stage for figure in _STAGE_CHARTS),
+        *(f"robustness-{noise}" for noise in NoiseType),
+    }
+)
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Axes]:
@@ -72,7 +83,7 @@ def save_png(figure: Figure, path: Path) -> None:
 
 def add_legend_below(figure: Figure, axes: Iterable[Axes], columns: int = 1) -> None:
     """Add one legend below the figure, where it hides no curve, with each name once."""
-    pairs = (zip(*reversed(one.get_legend_handles_labels()), strict=True) for one in axes)
+    pairs = (zip(*reversed(each.get_legend_handles_labels()), strict=True) for each in axes)
     marks = {name: mark for pair in pairs for name, mark in pair}
     figure.legend(marks.values(), marks.keys(), loc="outside lower left", fontsize=8, handlelength=1.4, ncols=columns)
 
@@ -96,34 +107,21 @@ def save_png_and_svg(figure: Figure, path: Path) -> Markup:
     return Markup(svg.replace("xlink:href", "href"))
 
 
-# The names of all charts that any run can have. Other files in the folder of figures are not ours.
-_STAGE_CHARTS = ("confusion", "roc", "learning", "calibration", "operating", "retake")
-CHART_NAMES = frozenset(
-    {
-        "accuracy",
-        "denoising-gain",
-        "differences",
-        *(f"{stage}-{figure}" for stage in Stage for figure in _STAGE_CHARTS),
-        *(f"robustness-{noise}" for noise in NoiseType),
-    }
-)
-
-
 @dataclass(frozen=True)
 class Chart:
-    """A chart inside the page, with a description in words. ``name`` is that of its file, without the suffix."""
+    """A chart inside the page, with a description for screen readers. ``name``: of its file, without the suffix."""
 
     name: str
     caption: str
-    words: str
+    description: str
     svg: Markup
     wide: bool
 
 
-def make_chart(run: RunResults, name: str, caption: str, words: str, figure: Figure) -> Chart:
+def make_chart(run: RunResults, name: str, caption: str, description: str, figure: Figure) -> Chart:
     """Write a figure into the run's folder of figures, and make its chart for the page."""
     svg = save_png_and_svg(figure, run.folder / "figures" / f"{name}.png")
-    return Chart(name, caption, words, svg, wide=bool(figure.get_figwidth() > MIDDLE))
+    return Chart(name, caption, description, svg, wide=bool(figure.get_figwidth() > MIDDLE))
 
 
 def remove_stale_charts(folder: Path, charts: Iterable[Chart]) -> None:
