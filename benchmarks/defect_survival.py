@@ -41,7 +41,7 @@ def main() -> None:
     networks, _ = load_networks(options.bundle)
     methods: dict[str, Callable[[ImageArray], ImageArray]] = {
         "noisy": lambda image: image,
-        "bundle": lambda image: denoise_tiled(networks.restorer, image)[0],
+        "bundle": lambda image: denoise_tiled(networks.denoiser, image)[0],
         "median": CLASSICAL_DENOISERS["median"],
     }
     found: dict[tuple[str, str], list[tuple[bool, bool]]] = {}  # of each visible defect: in noisy, in denoised

@@ -76,7 +76,7 @@ def test_an_old_bundle_is_verified_and_inspects_as_before(made: Path) -> None:
 def test_the_networks_of_an_old_bundle_are_read(made: Path) -> None:
     networks, _ = load_networks(made / "bundle.zip")
 
-    assert networks.verdicts is not None
+    assert networks.classifier is not None
 
 
 def test_an_old_bundle_is_evaluated_as_before(made: Path) -> None:

@@ -25,27 +25,22 @@ from clearcast.pipelines.export import SheetLocation, export_bundle
 from clearcast.pipelines.networks import freeze
 from clearcast.pipelines.train import train_bundle
 from clearcast.pipelines.training_data import TrainRequest
+from clearcast.train import datasets, distillation, restorer_training, training_budget
 from clearcast.train.training_budget import DistillationPlan, StepTimes, plan_distillation
-from tests.pipelines.short_training import shorten
+from tests.pipelines.short_training import shorten_training
 
 QUIET = Console(quiet=True)
 
 
-def shorten_distilling(patch: pytest.MonkeyPatch) -> None:
-    """Few and small steps; graphs are written and their parity is checked, since a student is made for speed."""
-    patch.setattr("clearcast.pipelines.distillation_setup.STUDENT_STEPS", 2)
-    patch.setattr("clearcast.pipelines.distillation_setup.STUDENT_DETAIL_STEPS", 2)
-    for module in (
-        "training.clear.planning",
-        "training.clear.fitting",
-        "training.clear.glancing",
-        "training.clear.steps",
-    ):
-        patch.setattr(f"clearcast.{module}.EPOCH", 1)
-    patch.setattr("clearcast.train.distillation.DISTILLATION_BATCH", 2)
+def shorten_distillation(patch: pytest.MonkeyPatch) -> None:
+    """Reduce steps and batches; graphs are written and their parity is checked, since a student is made for speed."""
+    for module in (distillation, restorer_training, datasets, training_budget):
+        patch.setattr(module, "EPOCH_STEPS", 1)
+    patch.setattr(distillation, "DISTILLATION_BATCH", 2)
     patch.setattr("clearcast.train.linear_probes._STEPS", 20)
-    for module in ("distilling", "teaching"):
-        patch.setattr(f"clearcast.bundle.{module}.DISTILLATION_VIEWS", 2)
+    for name in ("STUDENT_STEPS", "STUDENT_DETAIL_STEPS", "DISTILLATION_VIEWS"):
+        patch.setattr(f"clearcast.pipelines.distillation_setup.{name}", 2)
+    patch.setattr("clearcast.pipelines.distill.DISTILLATION_VIEWS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +48,7 @@ def teacher(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     out = tmp_path_factory.mktemp("bundles") / "teacher"
     sheet = read_sheet(noisy_folder / "Labels.xlsx")
     with pytest.MonkeyPatch.context() as patch:
-        shorten(patch)
+        shorten_training(patch)
         train_bundle(TrainRequest(sheet=sheet, out=out, seed=3, accelerator="cpu", console=QUIET))
     return out
 
@@ -68,7 +63,7 @@ def request(teacher: Path, out: Path, *, resume: bool = False, budget: float | N
 def quick(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundles") / "quick"
     with pytest.MonkeyPatch.context() as patch:
-        shorten_distilling(patch)
+        shorten_distillation(patch)
         distill_bundle(request(teacher, out))
     return out
 
@@ -128,7 +123,7 @@ def test_a_student_is_measured_on_the_test_rows_of_its_teacher(quick: Path, teac
 def test_a_resumed_distillation_gives_the_same_bundle(
     quick: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten_distilling(monkeypatch)
+    shorten_distillation(monkeypatch)
     monkeypatch.setattr(
         "clearcast.pipelines.bundle_writer.write_onnx_graphs", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     )
@@ -163,7 +158,7 @@ def test_a_budget_goes_to_views_and_then_to_steps() -> None:
 def test_the_plan_is_decided_once_from_measured_step_times(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten_distilling(monkeypatch)
+    shorten_distillation(monkeypatch)
     plans: list[DistillationPlan] = []
 
     def keep(minutes: float, times: StepTimes, most: DistillationPlan, *, test_rows: int) -> DistillationPlan:
@@ -198,7 +193,7 @@ def test_a_teacher_that_cannot_be_distilled_is_refused(
     assert read_manifest(teacher)["recipe"] == "clear", "it is still there"
     with pytest.raises(RecipeError, match=r"expected a side that is a multiple of 32 pixels .*; got 100"):
         replace(request(teacher, tmp_path / "out"), side=100)
-    with pytest.raises(OutputError, match="give its new place with --sheet"):
+    with pytest.raises(OutputError, match="give its new path with --sheet"):
         make_distill_request(teacher, tmp_path / "out", SheetLocation(sheet=tmp_path / "Gone.xlsx"), console=QUIET)
     with pytest.raises(OutputError, match="got a distilled one; use the bundle"):
         entrants_of_bundle(quick)

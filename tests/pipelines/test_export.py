@@ -44,28 +44,28 @@ def test_graphs_equal_the_networks_at_any_size(
     pictures = np.random.default_rng(2).integers(0, 256, (2, *shape, 1), dtype=np.uint8)
     outputs = model.run(pictures)
     for place, picture in enumerate(pictures[..., 0]):
-        restored, seen = denoise_tiled(networks.restorer, picture)
-        assert networks.verdicts is not None
-        log_odds, evidence = classify_image(networks.verdicts, restored)
+        restored, seen = denoise_tiled(networks.denoiser, picture)
+        assert networks.classifier is not None
+        log_odds, evidence = classify_image(networks.classifier, restored)
         assert outputs["p_defect"][place] == pytest.approx(1 / (1 + np.exp(-log_odds)), abs=1e-4)
         np.testing.assert_allclose(outputs["p_noise"][place], seen.scores[0].softmax(dim=0), atol=1e-5)
         np.testing.assert_allclose(outputs["levels"][place], seen.levels[0].clamp(0, 1), atol=1e-5)
         np.testing.assert_allclose(outputs["waves"][place], seen.waves[0, 0], atol=1e-4)
         np.testing.assert_array_less(np.abs(outputs["restored"][place, ..., 0].astype(int) - restored), 2)
-        temperature = networks.verdicts.facts["temperature"]
+        temperature = networks.classifier.metadata["temperature"]
         np.testing.assert_allclose(outputs["evidence"][place], evidence / temperature, atol=1e-3)
 
 
 def test_graphs_equal_the_networks_in_colour() -> None:
     networks = random_networks(Channels.RGB)
-    assert networks.verdicts is not None
+    assert networks.classifier is not None
     picture = random_images(3)[2]
     pixels = torch.from_numpy(picture)[None]
-    waves, small, _, _, about = GlobalEncoderGraph(networks.restorer)(pixels)
+    waves, small, _, _, about = GlobalEncoderGraph(networks.denoiser)(pixels)
     place = torch.tensor([*picture.shape[:2], 0, 0])
     with torch.inference_mode():
-        restored = DetailGraph(networks.restorer)(pixels, waves, small, about, place)
-        p_defect, _ = ClassifierGraph(networks.verdicts)(restored)
+        restored = DetailGraph(networks.denoiser)(pixels, waves, small, about, place)
+        p_defect, _ = ClassifierGraph(networks.classifier)(restored)
     expected = predict_image(networks, picture)
     np.testing.assert_array_less(np.abs(restored[0].numpy().astype(int) - expected.denoised), 2)
     assert float(p_defect[0]) == pytest.approx(expected.p_defect, abs=1e-3)

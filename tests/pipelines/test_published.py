@@ -77,13 +77,13 @@ def test_a_run_is_exported_as_a_bundle(noisy_folder: Path, tmp_path: Path) -> No
     write_evidence(run, {}, asked.console)
     (tmp_path / "other.csv").write_text("Noisy Image,Noise Type,Denoise Image\na_OK.png,none,b_OK.png\n")
     with pytest.raises(OutputError, match="is not the sheet that"):
-        export_bundle(run, out, data=SheetLocation(sheet=tmp_path / "other.csv"))
-    with pytest.raises(OutputError, match=r"its sheet, .*, is not at .*nowhere.*--sheet"):
-        export_bundle(run, out, data=SheetLocation(sheet=Path("/nowhere/Labels.xlsx")))
+        export_bundle(run, out, location=SheetLocation(sheet=tmp_path / "other.csv"))
+    with pytest.raises(OutputError, match=r"its sheet is not at .*nowhere.*; give its new path with --sheet"):
+        export_bundle(run, out, location=SheetLocation(sheet=Path("/nowhere/Labels.xlsx")))
     assert not out.exists()
     assert not list(tmp_path.glob(".*"))
     moved = shutil.copy(noisy_folder / "Labels.xlsx", tmp_path)
-    export_bundle(run, out, data=SheetLocation(sheet=Path(moved), root=noisy_folder))
+    export_bundle(run, out, location=SheetLocation(sheet=Path(moved), root=noisy_folder))
     found = verify_bundle(out)
     assert found.pictures == 4
     assert found.manifest["parity"]["pictures"] > 8

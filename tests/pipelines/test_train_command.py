@@ -17,13 +17,13 @@ from clearcast.inference.image_outputs import scale_evidence
 from clearcast.inference.verification import verify_bundle
 from clearcast.metrics.image_quality import measure_image_quality
 from clearcast.pipelines.measurement import load_row_images
-from tests.pipelines.short_training import shorten
+from tests.pipelines.short_training import shorten_training
 
 
 def test_training_prints_metrics_and_writes_sample_images(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch, graphs=True)
+    shorten_training(monkeypatch, graphs=True)
     out = tmp_path / "bundle"
     result = CliRunner().invoke(
         build_application(["train"]), ["train", str(noisy_folder / "Labels.xlsx"), "--out", str(out), "--device", "cpu"]
@@ -45,7 +45,7 @@ def test_training_prints_metrics_and_writes_sample_images(
 def test_noise_is_added_to_measure_a_sheet_of_noise_free_images(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch)
+    shorten_training(monkeypatch)
     rows = pd.read_excel(noisy_folder / "Labels.xlsx", engine="calamine")
     rows["Noisy Image"], rows["Noise Type"] = rows["Denoise Image"], "none"
     rows.to_csv(tmp_path / "clean.csv", index=False)

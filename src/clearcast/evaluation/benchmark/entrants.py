@@ -177,26 +177,26 @@ def entrants_of_bundle(
     name = folder.resolve().name
     denoiser = BenchmarkDenoiser(
         name=name,
-        denoise=lambda picture: denoise_tiled(networks.restorer, picture)[0],
+        denoise=lambda picture: denoise_tiled(networks.denoiser, picture)[0],
         channels=networks.channels,
         version=_bundle_version(folder, DENOISER_WEIGHTS),
     )
-    if networks.verdicts is None:
+    if networks.classifier is None:
         return denoiser, []
-    verdicts = networks.verdicts
+    calibrated = networks.classifier
     classifier = BenchmarkClassifier(
         name=f"{name}, {Stage.DENOISED}",
-        probability=lambda image: _probability(networks, verdicts, image),
+        probability=lambda image: _probability(networks, calibrated, image),
         channels=networks.channels,
         version=_bundle_version(folder, DENOISER_WEIGHTS, CLASSIFIER_WEIGHTS),
     )
     return denoiser, [classifier]
 
 
-def _probability(networks: BundleNetworks, verdicts: CalibratedClassifier, image: ImageArray) -> float:
+def _probability(networks: BundleNetworks, classifier: CalibratedClassifier, image: ImageArray) -> float:
     """Return the probability of defect, shifted so that the bundle's threshold is 0.5, that of the benchmark."""
-    log_odds, _ = classify_image(verdicts, denoise_tiled(networks.restorer, image)[0])
-    return sigmoid(log_odds - verdicts.facts["threshold"] / verdicts.facts["temperature"])
+    log_odds, _ = classify_image(classifier, denoise_tiled(networks.denoiser, image)[0])
+    return sigmoid(log_odds - classifier.metadata["threshold"] / classifier.metadata["temperature"])
 
 
 def _bundle_version(folder: Path, *names: str) -> str:
