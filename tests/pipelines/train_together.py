@@ -1,4 +1,4 @@
-"""Train in a few small steps: python train_together.py SHEET OUT DEVICES. Every process runs all of it."""
+"""Distributed training in a few short steps: python train_together.py SHEET OUT DEVICES; each process runs it."""
 
 import sys
 from pathlib import Path
