@@ -22,7 +22,7 @@ from clearcast.cli.output import console, print_line, print_warning, require_ext
 from clearcast.metrics.evidence.scores import format_count
 
 if TYPE_CHECKING:
-    from clearcast.evaluation.benchmark import BenchmarkClassifier, BenchmarkDenoiser
+    from clearcast.evaluation.benchmark import BenchmarkClassifier, BenchmarkDenoiser, BenchmarkResult
     from clearcast.inference.speed import SpeedResult
 
 
@@ -133,20 +133,19 @@ def benchmark(
             run_benchmark,
             was_trained_on_sheet,
         )
-        from clearcast.report.contact_sheets import make_benchmark_tables, write_contact_sheets
         from clearcast.study import SplitChoice, StudyRequest, parse_split_option
         from clearcast.train.recipe import load_recipe
     read = options.read(subject, subset=split_column if split == "column" else None)
     denoisers, classifiers = _load_entrants(run, bundle or [], trust)
     trained = [run, *(bundle or [])] if run else bundle or []
     of_sheet = [folder for folder in trained if was_trained_on_sheet(folder, read)]
-    chosen = parse_split_option(split or (str(of_sheet[0] / "split.csv") if of_sheet else ""))
+    split_options = parse_split_option(split or (str(of_sheet[0] / "split.csv") if of_sheet else ""))
     study = StudyRequest(
         sheet=read,
         recipe=load_recipe("report"),
         out=out or Path("runs") / f"{subject.stem}-benchmark",
         seed=seed,
-        split=SplitChoice(**chosen, column=split_column, groups=groups),
+        split=SplitChoice(**split_options, column=split_column, groups=groups),
         resume=resume,
         force=force,
         console=console,
@@ -161,6 +160,12 @@ def benchmark(
             limit=limit,
         )
     )
+    _print_quality(result)
+
+
+def _print_quality(result: "BenchmarkResult") -> None:
+    from clearcast.report.contact_sheets import make_benchmark_tables, write_contact_sheets
+
     for table in make_benchmark_tables(result):
         console.print(table)
     for warning in result.about["warnings"]:
