@@ -122,7 +122,7 @@ def check(
 
 
 def _groups(rows: Sheet, facts: dict[str, ImageMetadata]) -> RowGroups:
-    """The groups of the sheet's group column or, without one, those found in the images."""
+    """Return the groups of the sheet's group column or, without one, detect them in the images."""
     if any(row.group for row in rows.rows):
         named = resolve_row_parts(rows, None, find=tuple).of_rows
         return RowGroups(of_rows=named, images=select_group_images(rows, facts))

@@ -155,7 +155,7 @@ def _policy_options(
     max_risk: float | None,
     min_coverage: float | None,
 ) -> dict[str, float]:
-    """The decision policy's options that were given; refused before hours of training if they make no sense."""
+    """Return the options of the decision policy that were given; invalid ones are refused before hours of training."""
     from clearcast.metrics.evidence.scores import DecisionPolicy
 
     options = {
@@ -171,7 +171,7 @@ def _policy_options(
 
 
 def _write_evidence(run: Path, policy: dict[str, float]) -> "Evidence":
-    """Write the evidence of a run and, before it, the evidence and the page of each of its folds."""
+    """Write the evidence of a run, after the evidence and the page of each of its folds."""
     from clearcast.report.page import write_report
     from clearcast.study import has_evidence_inputs, write_evidence
 

@@ -177,7 +177,7 @@ def distill_bundle(request: DistillRequest) -> Manifest:
 
 
 def _small_denoiser(denoiser: ClearDenoiser, channels: Channels) -> ClearDenoiser:
-    """The same global encoder with a smaller detail network, which is not fitted yet."""
+    """Make a denoiser with the same global encoder and a smaller detail U-Net that is not fitted yet."""
     small = ClearDenoiser(channels.depth, SMALL_DETAIL, denoiser.noise_types)
     small.global_encoder.load_state_dict(denoiser.global_encoder.state_dict())
     return small

@@ -114,7 +114,7 @@ class DistillationSetup:
         return DistillationBatches(views, features)
 
     def _rows_with_reference(self) -> list[int]:
-        """The indices of the training rows that have a noise-free image.
+        """Return the indices of the training rows that have a noise-free image.
 
         Raises:
             OutputError: there is none.

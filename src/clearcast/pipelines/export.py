@@ -145,7 +145,7 @@ def _describe_run(run: RunDirectory, networks: PublishedNetworks) -> TrainingMan
 def _drift_reference(
     run: RunDirectory, networks: PublishedNetworks, sheet: Sheet, rows: dict[Subset, list[SheetRow]]
 ) -> DriftReference:
-    """The drift reference of test rows or, if there are none, of training rows."""
+    """Compute the drift reference from test rows or, if there are none, from training rows."""
     subset = Subset.TEST if rows[Subset.TEST] else Subset.TRAIN
     indices = np.linspace(0, len(rows[subset]) - 1, min(len(rows[subset]), _REFERENCE_IMAGES)).astype(int)
     chosen = [rows[subset][index] for index in indices]
@@ -158,7 +158,7 @@ def _drift_reference(
 
 
 def _read_rows(run: RunDirectory, location: SheetLocation) -> tuple[Sheet, dict[Subset, list[SheetRow]]]:
-    """The sheet of a run, and its rows by subset."""
+    """Read the sheet of a run, and list its rows by subset."""
     sheet = read_training_sheet(run, location)
     subsets = read_run_csv(run.split).set_index("row")["split"].to_dict()
     return sheet, {subset: [row for row in sheet.rows if subsets.get(row.number) == subset] for subset in Subset}

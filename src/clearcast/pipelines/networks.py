@@ -140,7 +140,7 @@ def predict_image_distilled(networks: DistilledNetworks, image: ImageArray, *, d
 
 
 def _tensor(image: ImageArray) -> torch.Tensor:
-    """uint8 (1, depth, height, width)."""
+    """Return an image as a batch of one, uint8 (1, depth, height, width)."""
     return torch.from_numpy(np.ascontiguousarray(image)).reshape(*image.shape[:2], -1).permute(2, 0, 1)[None]
 
 

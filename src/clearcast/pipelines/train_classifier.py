@@ -1,4 +1,4 @@
-"""The training phase that fits a bundle's defect classifier to features of the training rows."""
+"""Training phase that fits a bundle's defect classifier to features of the training rows."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class ClassifierRows:
 
 
 def choose_classifier_rows(data: TrainingData, limit: int | None, seed: int) -> ClassifierRows:
-    """The training rows for a classifier: all, or at most ``limit`` from as many groups as possible."""
+    """Choose the training rows for a classifier: all, or at most ``limit`` from as many groups as possible."""
     rows, groups = data.rows_of(Subset.TRAIN), data.groups_of(Subset.TRAIN)
     places = range(len(rows)) if limit is None else sample_across_groups(groups, limit, seed)
     return ClassifierRows(rows=[rows[place] for place in places], groups=[groups[place] for place in places])
@@ -171,7 +171,7 @@ def sample_across_groups(groups: Sequence[str], count: int, seed: int) -> list[i
 
 
 def _crossfitted_table(chosen: ClassifierRows, fitted: FittedClassifier) -> pd.DataFrame:
-    """Cross-fitted predictions of the rows, in the columns of ``validation.csv``; empty if there are none."""
+    """Make the table of cross-fitted predictions, in the columns of ``validation.csv``; empty if there are none."""
     if fitted.logits is None:
         return pd.DataFrame()
     logits = fitted.logits / fitted.temperature

@@ -93,19 +93,19 @@ class TrainingData:
         return detect_channels([self.rows.sheet.resolve(row.reference or row.noisy) for row in self.rows.sheet.rows])
 
     def indices_of(self, subset: Subset) -> list[int]:
-        """The indices of a subset's rows among the usable rows."""
+        """Return the indices of a subset's rows among the usable rows."""
         return self.resolved_split.split.rows(subset)
 
     def rows_of(self, subset: Subset) -> list[SheetRow]:
-        """The rows of a subset."""
+        """Return the rows of a subset."""
         return [self.rows.sheet.rows[index] for index in self.indices_of(subset)]
 
     def groups_of(self, subset: Subset) -> list[str]:
-        """The group of each row of a subset."""
+        """Return the group of each row of a subset."""
         return [self.resolved_split.parts.of_rows[index] for index in self.indices_of(subset)]
 
     def pairs(self, rows: Sequence[SheetRow]) -> list[ImagePair]:
-        """The noisy and noise-free images of rows."""
+        """Return the noisy and noise-free images of rows."""
         return list_image_pairs(self.rows.sheet, rows)
 
     @property
