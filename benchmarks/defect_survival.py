@@ -42,7 +42,7 @@ def main() -> None:
     networks, _ = load_networks(options.bundle)
     methods: dict[str, Method] = {
         "noisy": lambda image: image,
-        "bundle": lambda image: denoise_tiled(networks.restorer, image)[0],
+        "bundle": lambda image: denoise_tiled(networks.denoiser, image)[0],
         "median": CLASSICAL_DENOISERS["median"],
     }
     detections: dict[tuple[str, str], list[tuple[bool, bool]]] = {}  # by method and noise: in noisy, in denoised

@@ -1,4 +1,4 @@
-"""What several tests need: a small data set in the report's layout, made as a user makes it; a small bundle; logs."""
+"""Shared fixtures: a small data set, made with the package's own commands; a small bundle; databases and logs."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def pytest_configure() -> None:
-    """Let processes that tests start hear Ctrl-C, also where these tests run in the background of a script."""
+    """Let processes that tests start receive Ctrl-C, also if the tests run in the background of a script."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -35,7 +35,7 @@ def noisy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle for grey pictures, of recipe clear, as a folder named "bundle". Not to be changed."""
+    """A bundle for grey images, of recipe clear, as a folder named "bundle". Not to be changed."""
     from tests.small_bundle import write_small_bundle  # it loads torch
 
     folder = tmp_path_factory.mktemp("bundles") / "bundle"
@@ -52,7 +52,7 @@ def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="session")
 def postgres() -> "Iterator[Postgres]":
-    """A real server of PostgreSQL. Who stops it starts it again."""
+    """A PostgreSQL server. A test that stops it starts it again."""
     from tests.servers import Postgres  # it loads the database's driver
 
     if not Postgres.installed():
@@ -67,7 +67,7 @@ def postgres() -> "Iterator[Postgres]":
 
 @pytest.fixture(scope="session")
 def postgres_url(postgres: "Postgres") -> str:
-    """A database of a real server, empty when the session begins."""
+    """The URL of a PostgreSQL database, empty when the session begins."""
     return postgres.make("clearcast")
 
 
@@ -78,7 +78,7 @@ def _cleared_url(postgres: "Postgres") -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a log could be, in each of the databases; nothing is there."""
+    """The URL of a log in each kind of database; there is no log yet."""
     if request.param == "sqlite":
         return str(tmp_path / "log.sqlite")
     server: Postgres = request.getfixturevalue("postgres")
@@ -89,7 +89,7 @@ def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def log(log_url: str) -> "Iterator[InspectionLog]":
-    """An empty log, in each of the databases."""
+    """An empty log in each kind of database."""
     from clearcast.station.log import open_log
 
     opened = open_log(log_url)
@@ -99,10 +99,10 @@ def log(log_url: str) -> "Iterator[InspectionLog]":
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave figures empty where a test reads only words: drawing takes nearly all of a page's time."""
+    """Leave figures empty if a test reads only text: drawing takes nearly all of a page's time."""
 
-    def keep(_: object, path: Path) -> Markup:
+    def save_empty(_: object, path: Path) -> Markup:
         path.write_bytes(b"")
         return Markup("")
 
-    monkeypatch.setattr("clearcast.report.charts.style.save_png_and_svg", keep)
+    monkeypatch.setattr("clearcast.report.charts.style.save_png_and_svg", save_empty)

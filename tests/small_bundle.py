@@ -29,44 +29,44 @@ from clearcast.pipelines.networks import (
 from clearcast.pipelines.onnx_export import write_onnx_graphs
 from clearcast.pipelines.parity import random_images
 
-SHAPE = (96, 128)  # (height, width) in pixels that pictures are judged at
+SHAPE = (96, 128)  # (height, width) in pixels at which images are classified
 
 
 def random_networks(channels: Channels) -> BundleNetworks:
-    """Untrained networks whose answers depend on every part of them, and on the picture; both verdicts are given."""
+    """Make untrained networks whose outputs depend on all weights and on the image; both verdicts occur."""
     torch.manual_seed(5)
-    restorer, judging = freeze(ClearDenoiser(channels.depth)), DefectHead()
-    encoder, detail = restorer.global_encoder, restorer.detail
-    drawn = (encoder.periodic_head.output_conv, detail.residual_head, detail.mix_head, *judging.children())
-    for parameter in (parameter for layer in drawn for parameter in layer.parameters()):
+    denoiser, head = freeze(ClearDenoiser(channels.depth)), DefectHead()
+    encoder, detail = denoiser.global_encoder, denoiser.detail
+    layers = (encoder.periodic_head.leave, detail.residual_head, detail.mix_head, *head.children())
+    for parameter in (parameter for layer in layers for parameter in layer.parameters()):
         nn.init.normal_(parameter, std=0.05)
-    network = freeze(DefectClassifier(Backbone(), judging, SHAPE))
-    facts: ClassifierMetadata = {"shape": list(SHAPE), "temperature": 1.25, "threshold": 0.0, "crossfitted": True}
-    verdicts = CalibratedClassifier(network=network, facts=facts)
-    logits = sorted(1.25 * classify_image(verdicts, picture)[0] for picture in random_images(channels.depth))
-    facts["threshold"] = (logits[3] + logits[4]) / 2
-    return BundleNetworks(channels=channels, restorer=restorer, verdicts=verdicts)
+    network = freeze(DefectClassifier(Backbone(), head, SHAPE))
+    metadata: ClassifierMetadata = {"shape": list(SHAPE), "temperature": 1.25, "threshold": 0.0, "crossfitted": True}
+    classifier = CalibratedClassifier(network=network, metadata=metadata)
+    logits = sorted(1.25 * classify_image(classifier, image)[0] for image in random_images(channels.depth))
+    metadata["threshold"] = (logits[3] + logits[4]) / 2
+    return BundleNetworks(channels=channels, denoiser=denoiser, classifier=classifier)
 
 
 def write_small_bundle(folder: Path, data: Path) -> None:
-    """Write a bundle for grey pictures into a new folder, as training does, with a reference of some noisy pictures."""
+    """Write a bundle for grey images into a new folder, as training does, with a drift reference."""
     networks = random_networks(Channels.GREY)
-    pictures = [imaging.load_image(path, Channels.GREY) for path in find_image_files(data / "With-Noise")[:8]]
+    images = [imaging.load_image(path, Channels.GREY) for path in imaging.find_image_files(data / "With-Noise")[:8]]
     folder.mkdir()
     save_networks(networks, folder)
-    ask = partial(predict_image, networks)
-    table = pd.DataFrame([drift_reference_row(picture, ask(picture)) for picture in pictures])
+    predict = partial(predict_image, networks)
+    table = pd.DataFrame([drift_reference_row(image, predict(image)) for image in images])
     finalise_bundle(
         folder,
-        _trained(networks),
+        _training_manifest(networks),
         write_onnx_graphs(networks, folder),
-        ask,
-        pictures,
+        predict,
+        images,
         compute_drift_reference(table, "test"),
     )
 
 
-def _trained(networks: BundleNetworks) -> TrainingManifest:
+def _training_manifest(networks: BundleNetworks) -> TrainingManifest:
     measured: Evidence = {
         "format": 1,
         "images": 0,
@@ -90,14 +90,14 @@ def _trained(networks: BundleNetworks) -> TrainingManifest:
             "sheet": "Labels.xlsx",
             "sheet_sha256": "0" * 64,
             "rows": {"train": 8, "validation": 0, "test": 8},
-            "split": "drawn at random, for tests",
+            "split": "random, for tests",
             "parts": 8,
             "parts_source": "column",
             "channels": networks.channels.value,
             "shape": list(SHAPE),
         },
         "effort": {"seed": 5, "plan": {}, "minutes": {}, "device": "cpu", "budget_minutes": None},
-        "judge": networks.verdicts.facts if networks.verdicts else None,
-        "no_judge": None if networks.verdicts else "none was asked for",
+        "judge": networks.classifier.metadata if networks.classifier else None,
+        "no_judge": None if networks.classifier else "none was requested",
         "measured": measured,
     }

@@ -15,10 +15,10 @@ from clearcast.synth.corruption import degrade_folder
 from clearcast.synth.disks import write_disks
 from clearcast.train.recipe import load_recipe, override_recipe
 
-PARTS, PICTURE_SIZE = 120, 256
+_PARTS, _DISK_SIZE = 120, 256
 # A short schedule on small images takes minutes on two cores, the full one an hour. Few steps need a high rate.
-SIZE, EPOCHS, LEARNING_RATE = 128, 15, 1e-3
-DEMO_SEED = 7
+_SIZE, _EPOCHS, _LEARNING_RATE = 128, 15, 1e-3
+_SEED = 7
 
 
 def run_demo(out: Path, console: Console) -> tuple[Path, StudyMetrics]:
@@ -31,17 +31,15 @@ def run_demo(out: Path, console: Console) -> tuple[Path, StudyMetrics]:
         OutputError: a folder holds other files, or cannot be written.
     """
     disks, noisy, study = out / "disks", out / "noisy", out / "study"
-    with show_progress(console, f"Rendering {PARTS} parts") as progress:
-        _create_atomically(
-            disks, partial(write_disks, parts=PARTS, seed=DEMO_SEED, size=PICTURE_SIZE, progress=progress)
-        )
+    with show_progress(console, f"Rendering {_PARTS} parts") as progress:
+        _create_atomically(disks, partial(write_disks, parts=_PARTS, seed=_SEED, size=_DISK_SIZE, progress=progress))
     with show_progress(console, "Adding noise") as progress:
-        _create_atomically(noisy, partial(degrade_folder, disks, seed=DEMO_SEED, progress=progress))
+        _create_atomically(noisy, partial(degrade_folder, disks, seed=_SEED, progress=progress))
     request = StudyRequest(
         sheet=read_sheet(noisy / "Labels.xlsx"),
-        recipe=override_recipe(load_recipe("report"), size=SIZE, epochs=EPOCHS, learning_rate=LEARNING_RATE),
+        recipe=override_recipe(load_recipe("report"), size=_SIZE, epochs=_EPOCHS, learning_rate=_LEARNING_RATE),
         out=study,
-        seed=DEMO_SEED,
+        seed=_SEED,
         split=SplitChoice(groups=noisy / "groups.csv"),  # the renderer records which images show the same part
         resume=True,
         offline=True,  # a demo does not download AlexNet (240 MB) for LPIPS

@@ -8,7 +8,7 @@ import pytest
 from clearcast.cli.data import check
 
 
-def listed(out: Path) -> pd.DataFrame:
+def read_groups(out: Path) -> pd.DataFrame:
     return pd.read_csv(out / "groups.csv")
 
 
@@ -19,7 +19,7 @@ def test_groups_of_the_sheet_are_written(noisy_folder: Path, tmp_path: Path) -> 
 
     check(tmp_path / "sheet.csv", out=tmp_path / "out", root=noisy_folder, group_column="Part")
 
-    groups = listed(tmp_path / "out").set_index("path")["group"]
+    groups = read_groups(tmp_path / "out").set_index("path")["group"]
     assert list(groups[sheet["Noisy Image"]]) == list(sheet["Part"])
     assert list(groups[sheet["Denoise Image"]]) == list(sheet["Part"])
     assert "no. 3" in (tmp_path / "out" / "groups.html").read_text("utf-8")
@@ -30,7 +30,7 @@ def test_groups_are_found_if_the_sheet_has_none(
 ) -> None:
     check(noisy_folder / "Labels.xlsx", out=tmp_path)
 
-    groups = listed(tmp_path)
+    groups = read_groups(tmp_path)
     assert list(groups.columns) == ["path", "group"]
     assert f"rows show {groups['group'].nunique()} parts" in " ".join(capsys.readouterr().out.split())
     doubts = pd.read_csv(tmp_path / "group_doubts.csv")

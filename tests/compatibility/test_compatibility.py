@@ -8,6 +8,7 @@ of both bundles; an evaluation; two stages of a study; a station's folder, and i
 import csv
 import shutil
 import zipfile
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,22 @@ from clearcast.pipelines.networks import load_networks
 from clearcast.station.log import open_log
 from clearcast.train.run_directory import read_run_csv
 
-MADE = Path(__file__).with_name("made-by-0.1.0.zip")
-FED_BACK = "With-Noise/pictures/disk_def_0001_1.jpeg"  # the image that has feedback in the log
-TIMES = {"ms", "model", "modified", "size", "denoised", "heatmap"}
+ARCHIVE = Path(__file__).with_name("made-by-0.1.0.zip")
+WITH_FEEDBACK = "With-Noise/pictures/disk_def_0001_1.jpeg"  # the image that has feedback in the log
+UNCOMPARED = {"ms", "model", "modified", "size", "denoised", "heatmap"}
 
 
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    with zipfile.ZipFile(MADE) as archive:
+    with zipfile.ZipFile(ARCHIVE) as archive:
         archive.extractall(folder)
     return folder
 
 
 @pytest.fixture
 def made(unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what was made, as the working directory, with the images where the results have them."""
+    """A copy of the archive's content, as the working directory, with the images at the paths of the results."""
     folder = Path(shutil.copytree(unpacked, tmp_path / "made"))
     (folder / "data").rename(folder / "noisy")
     monkeypatch.chdir(folder)
@@ -51,16 +52,18 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def agree(new: dict[str, Any], old: dict[str, Any]) -> bool:
-    """Whether two rows say the same, numbers within what another processor may change."""
+def rows_agree(new: dict[str, Any], old: dict[str, Any]) -> bool:
+    """Whether two rows agree, numbers within the tolerance for another processor."""
 
-    def same(a: str, b: str) -> bool:
+    def values_agree(a: str, b: str) -> bool:
         try:
             return float(a) == pytest.approx(float(b), abs=2e-3, rel=1e-3)
         except ValueError:
             return a == b
 
-    return new.keys() == old.keys() and all(same(str(new[name]), str(old[name])) for name in new.keys() - TIMES)
+    return new.keys() == old.keys() and all(
+        values_agree(str(new[name]), str(old[name])) for name in new.keys() - UNCOMPARED
+    )
 
 
 def test_an_old_bundle_is_verified_and_inspects_as_before(made: Path) -> None:
@@ -70,13 +73,13 @@ def test_an_old_bundle_is_verified_and_inspects_as_before(made: Path) -> None:
 
     new, old = rows_of(made / "new.csv"), rows_of(made / "results.csv")
     assert len(new) == len(old) == 36
-    assert all(agree(*pair) for pair in zip(new, old, strict=True))
+    assert all(rows_agree(*pair) for pair in zip(new, old, strict=True))
 
 
 def test_the_networks_of_an_old_bundle_are_read(made: Path) -> None:
     networks, _ = load_networks(made / "bundle.zip")
 
-    assert networks.verdicts is not None
+    assert networks.classifier is not None
 
 
 def test_an_old_bundle_is_evaluated_as_before(made: Path) -> None:
@@ -84,22 +87,24 @@ def test_an_old_bundle_is_evaluated_as_before(made: Path) -> None:
 
     new, old = rows_of(made / "new" / "predictions.csv"), rows_of(made / "evaluated" / "predictions.csv")
     assert len(new) == len(old) == 36
-    assert all(agree(*pair) for pair in zip(new, old, strict=True))
+    assert all(rows_agree(*pair) for pair in zip(new, old, strict=True))
 
 
 def test_an_old_signature_is_trusted(made: Path) -> None:
     run("predict", "handmade.zip", "noisy/With-Noise", "--out", "new.csv", "--trust", "line.pub")
 
-    assert all(agree(*pair) for pair in zip(rows_of(made / "new.csv"), rows_of(made / "predicted.csv"), strict=True))
+    assert all(
+        rows_agree(*pair) for pair in zip(rows_of(made / "new.csv"), rows_of(made / "predicted.csv"), strict=True)
+    )
 
 
 def test_old_results_are_read_in_every_format(made: Path) -> None:
     tables = [list(read_results(made / f"predicted.{suffix}")) for suffix in ("csv", "jsonl", "parquet")]
 
     assert [len(table) for table in tables] == [36, 36, 36]
-    for several in zip(*tables, strict=True):
-        assert len({(row["path"], row["sha256"], row["verdict"], row["noise_type"]) for row in several}) == 1
-        assert len({round(float(row["p_defect"]), 5) for row in several}) == 1
+    for rows in zip(*tables, strict=True):
+        assert len({(row["path"], row["sha256"], row["verdict"], row["noise_type"]) for row in rows}) == 1
+        assert len({round(float(row["p_defect"]), 5) for row in rows}) == 1
 
 
 def test_old_results_that_were_interrupted_are_resumed(made: Path) -> None:
@@ -107,10 +112,9 @@ def test_old_results_that_were_interrupted_are_resumed(made: Path) -> None:
 
     run("predict", "handmade.zip", "noisy/With-Noise", "--out", "whole.csv", "--resume")
 
-    key = lambda row: row["path"]  # noqa: E731
-    new, old = sorted(rows_of(made / "whole.csv"), key=key), sorted(rows_of(made / "predicted.csv"), key=key)
+    new, old = (sorted(rows_of(made / name), key=itemgetter("path")) for name in ("whole.csv", "predicted.csv"))
     assert len(new) == len(old)
-    assert all(agree(*pair) for pair in zip(new, old, strict=True))
+    assert all(rows_agree(*pair) for pair in zip(new, old, strict=True))
 
 
 def test_an_old_run_is_reported_and_resumed(made: Path) -> None:
@@ -139,4 +143,4 @@ def test_an_old_log_is_opened_and_its_feedback_exported(made: Path) -> None:
     run("feedback", "station", "--out", "feedback/Labels.xlsx")
 
     images = [path for path in (made / "feedback").rglob("*") if path.suffix in (".jpg", ".jpeg")]
-    assert [path.read_bytes() for path in images] == [(made / "noisy" / name).read_bytes() for name in [FED_BACK]]
+    assert [path.read_bytes() for path in images] == [(made / "noisy" / name).read_bytes() for name in [WITH_FEEDBACK]]

@@ -189,8 +189,8 @@ import clearcast
 from clearcast.pipelines.networks import load_networks
 folder = Path(sys.argv[1])
 loaded = clearcast.load(folder)
-predicted = [(each.noise_type, each.p_noise) for each in loaded.predict(folder / "golden")]
-print(json.dumps([loaded.noise_types, load_networks(folder)[0].restorer.noise_types, predicted, clearcast.__file__]))
+said = [(each.noise_type, each.p_noise) for each in loaded.predict(folder / "golden")]
+print(json.dumps([loaded.noise_types, load_networks(folder)[0].denoiser.noise_types, said, clearcast.__file__]))
 """
     inspected, networks, predicted, file = result_of(package, code, bundle)
 

@@ -25,27 +25,22 @@ from clearcast.pipelines.export import SheetLocation, export_bundle
 from clearcast.pipelines.networks import freeze
 from clearcast.pipelines.train import train_bundle
 from clearcast.pipelines.training_data import TrainRequest
+from clearcast.train import datasets, distillation, restorer_training, training_budget
 from clearcast.train.training_budget import DistillationPlan, StepTimes, plan_distillation
-from tests.pipelines.short_training import shorten
+from tests.pipelines.short_training import shorten_training
 
 QUIET = Console(quiet=True)
 
 
-def shorten_distilling(patch: pytest.MonkeyPatch) -> None:
-    """Few and small steps; graphs are written and their parity is checked, since a student is made for speed."""
-    patch.setattr("clearcast.pipelines.distillation_setup.STUDENT_STEPS", 2)
-    patch.setattr("clearcast.pipelines.distillation_setup.STUDENT_DETAIL_STEPS", 2)
-    for module in (
-        "training.clear.planning",
-        "training.clear.fitting",
-        "training.clear.glancing",
-        "training.clear.steps",
-    ):
-        patch.setattr(f"clearcast.{module}.EPOCH", 1)
-    patch.setattr("clearcast.train.distillation.DISTILLATION_BATCH", 2)
+def shorten_distillation(patch: pytest.MonkeyPatch) -> None:
+    """Reduce steps and batches; graphs are written and their parity is checked, since a student is made for speed."""
+    for module in (distillation, restorer_training, datasets, training_budget):
+        patch.setattr(module, "EPOCH_STEPS", 1)
+    patch.setattr(distillation, "DISTILLATION_BATCH", 2)
     patch.setattr("clearcast.train.linear_probes._STEPS", 20)
-    for module in ("distilling", "teaching"):
-        patch.setattr(f"clearcast.bundle.{module}.DISTILLATION_VIEWS", 2)
+    for name in ("STUDENT_STEPS", "STUDENT_DETAIL_STEPS", "DISTILLATION_VIEWS"):
+        patch.setattr(f"clearcast.pipelines.distillation_setup.{name}", 2)
+    patch.setattr("clearcast.pipelines.distill.DISTILLATION_VIEWS", 2)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +48,7 @@ def teacher(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     out = tmp_path_factory.mktemp("bundles") / "teacher"
     sheet = read_sheet(noisy_folder / "Labels.xlsx")
     with pytest.MonkeyPatch.context() as patch:
-        shorten(patch)
+        shorten_training(patch)
         train_bundle(TrainRequest(sheet=sheet, out=out, seed=3, accelerator="cpu", console=QUIET))
     return out
 
@@ -68,18 +63,18 @@ def request(teacher: Path, out: Path, *, resume: bool = False, budget: float | N
 def quick(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundles") / "quick"
     with pytest.MonkeyPatch.context() as patch:
-        shorten_distilling(patch)
+        shorten_distillation(patch)
         distill_bundle(request(teacher, out))
     return out
 
 
 def test_a_student_is_a_complete_bundle_and_names_its_teacher(quick: Path, teacher: Path) -> None:
-    assert verify_bundle(quick).golden_samples > 0
-    manifest, taught = read_manifest(quick), read_manifest(teacher)
+    assert verify_bundle(quick).pictures > 0
+    manifest, of_teacher = read_manifest(quick), read_manifest(teacher)
     assert manifest["recipe"] == "glance"
-    assert manifest["distilled_from"] == f"teacher {taught['fingerprint'][:8]}"
+    assert manifest["distilled_from"] == f"teacher {of_teacher['fingerprint'][:8]}"
     assert "sharpness" not in json.loads((quick / "reference.json").read_text())["numbers"]
-    assert manifest["trained_on"] == taught["trained_on"]
+    assert manifest["trained_on"] == of_teacher["trained_on"]
     assert manifest["parity"]["flips"] == 0
     assert (quick / "split.csv").read_bytes() == (teacher / "split.csv").read_bytes()
     assert not (quick / "work").exists()
@@ -87,48 +82,49 @@ def test_a_student_is_a_complete_bundle_and_names_its_teacher(quick: Path, teach
 
 def test_a_student_predicts_verdicts_levels_and_evidence_without_denoising(quick: Path, noisy_folder: Path) -> None:
     bundle = clearcast.load(quick)
-    said = list(bundle.predict(noisy_folder / "With-Noise", evidence=True))
-    assert all(not each.error and each.verdict and each.noise_type for each in said)
-    assert all(each.restored is None and each.evidence is not None for each in said)
-    first = said[0]
+    inspections = list(bundle.predict(noisy_folder / "With-Noise", evidence=True))
+    assert all(not each.error and each.verdict and each.noise_type for each in inspections)
+    assert all(each.restored is None and each.evidence is not None for each in inspections)
+    first = inspections[0]
     assert first.looks is not None
     assert first.looks.sharpness is None
     assert first.picture is not None
     np.testing.assert_array_equal(first.picture, imaging.load_image(Path(first.path), bundle.inspector.channels))
 
 
-def test_images_are_denoised_by_the_small_restorer_without_changing_verdicts(quick: Path, noisy_folder: Path) -> None:
+def test_images_are_denoised_by_the_small_denoiser_without_changing_verdicts(quick: Path, noisy_folder: Path) -> None:
     source = noisy_folder / "With-Noise"
-    plain = list(clearcast.load(quick).predict(source))
-    slim = ClearDenoiser(1, SMALL_DETAIL)
-    slim.load_state_dict(load_file(quick / "restorer.safetensors"))
-    for said, before in zip(clearcast.load(quick).predict(source, restored=True), plain, strict=True):
-        assert (said.verdict, said.p_defect, said.noise_level) == (before.verdict, before.p_defect, before.noise_level)
-        restored, _ = denoise_tiled(freeze(slim), imaging.load_image(Path(said.path), Channels.GREY))
-        assert said.restored is not None
-        assert np.abs(said.restored.astype(int) - restored).max() <= 1
+    without = list(clearcast.load(quick).predict(source))
+    small = ClearDenoiser(1, SMALL_DETAIL)
+    small.load_state_dict(load_file(quick / "restorer.safetensors"))
+    for inspection, before in zip(clearcast.load(quick).predict(source, restored=True), without, strict=True):
+        for name in ("verdict", "p_defect", "noise_level"):
+            assert getattr(inspection, name) == getattr(before, name)
+        denoised, _ = denoise_tiled(freeze(small), imaging.load_image(Path(inspection.path), Channels.GREY))
+        assert inspection.restored is not None
+        assert np.abs(inspection.restored.astype(int) - denoised).max() <= 1
 
 
 def test_large_images_are_classified_whole_and_denoised_in_tiles(quick: Path) -> None:
     inspector = Inspector(open_package(quick))
     assert not inspector.always_denoises
-    picture = np.random.default_rng(1).integers(0, 256, (1030, 1100), dtype=np.uint8)
-    prediction = inspector._model.predict(picture)
+    image = np.random.default_rng(1).integers(0, 256, (1030, 1100), dtype=np.uint8)
+    prediction = inspector._model.predict(image)
     assert prediction.denoised is not None
     assert prediction.denoised.shape == (1030, 1100)
 
 
 def test_a_student_is_measured_on_the_test_rows_of_its_teacher(quick: Path, teacher: Path) -> None:
-    own, taught = (pd.read_csv(folder / "predictions.csv") for folder in (quick, teacher))
-    assert own["row"].tolist() == taught["row"].tolist()
-    chosen_by = pd.read_csv(quick / "validation.csv")
-    assert not set(chosen_by["row"]) & set(own["row"])
+    of_student, of_teacher = (pd.read_csv(folder / "predictions.csv") for folder in (quick, teacher))
+    assert of_student["row"].tolist() == of_teacher["row"].tolist()
+    validation = pd.read_csv(quick / "validation.csv")
+    assert not set(validation["row"]) & set(of_student["row"])
 
 
 def test_a_resumed_distillation_gives_the_same_bundle(
     quick: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten_distilling(monkeypatch)
+    shorten_distillation(monkeypatch)
     monkeypatch.setattr(
         "clearcast.pipelines.bundle_writer.write_onnx_graphs", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     )
@@ -144,36 +140,36 @@ def test_a_resumed_distillation_gives_the_same_bundle(
         assert manifest["files"][name] == read_manifest(quick)["files"][name]
 
 
-def test_a_budget_goes_to_views_and_then_to_steps() -> None:
+def test_a_budget_is_allotted_to_views_and_then_to_steps() -> None:
     times = StepTimes(steps={"glance": 0.5, "detail": 0.2}, view=0.01, measurement=0.1)
-    most = DistillationPlan(glance=0, detail=0, rows=800, judged=900)
-    plan = plan_distillation(20, times, most, test_rows=200)
+    largest = DistillationPlan(glance=0, detail=0, rows=800, judged=900)
+    plan = plan_distillation(20, times, largest, test_rows=200)
     left = 20 * 60 - 75 - 200 * 0.1 - 4 * (800 + 900) * 0.01
     assert (plan.rows, plan.judged) == (800, 900)
     assert 0 <= 0.75 * left - 0.5 * plan.glance < 0.5 * 50
     assert 0 <= 0.25 * left - 0.2 * plan.detail < 0.2 * 50
-    scarce = plan_distillation(2, times, replace(most, rows=9_000, judged=100_000), test_rows=100)
+    scarce = plan_distillation(2, times, replace(largest, rows=9_000, judged=100_000), test_rows=100)
     assert 100 <= scarce.rows < 9_000
     assert 100 <= scarce.judged < 100_000
     assert 4 * (scarce.rows + scarce.judged) * 0.01 + 0.5 * scarce.glance + 0.2 * scarce.detail + 0.1 * 100 <= 120
     slow = StepTimes(steps={"glance": 9, "detail": 9}, view=1, measurement=5)
-    assert plan_distillation(2, slow, most, test_rows=900).glance == 50, "one epoch in any case"
+    assert plan_distillation(2, slow, largest, test_rows=900).glance == 50, "one epoch in any case"
 
 
 def test_the_plan_is_decided_once_from_measured_step_times(
     teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten_distilling(monkeypatch)
+    shorten_distillation(monkeypatch)
     plans: list[DistillationPlan] = []
 
-    def keep(minutes: float, times: StepTimes, most: DistillationPlan, *, test_rows: int) -> DistillationPlan:
+    def plan(minutes: float, times: StepTimes, largest: DistillationPlan, *, test_rows: int) -> DistillationPlan:
         assert minutes == 5
         assert min(*times.steps.values(), times.view, times.measurement) > 0
         assert test_rows > 0
-        plans.append(replace(most, glance=3))
+        plans.append(replace(largest, glance=3))
         return plans[0]
 
-    monkeypatch.setattr("clearcast.pipelines.distillation_setup.plan_distillation", keep)
+    monkeypatch.setattr("clearcast.pipelines.distillation_setup.plan_distillation", plan)
     monkeypatch.setattr(
         "clearcast.pipelines.bundle_writer.write_onnx_graphs", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
     )
@@ -198,7 +194,7 @@ def test_a_teacher_that_cannot_be_distilled_is_refused(
     assert read_manifest(teacher)["recipe"] == "clear", "it is still there"
     with pytest.raises(RecipeError, match=r"expected a side that is a multiple of 32 pixels .*; got 100"):
         replace(request(teacher, tmp_path / "out"), side=100)
-    with pytest.raises(OutputError, match="give its new place with --sheet"):
+    with pytest.raises(OutputError, match="give its new path with --sheet"):
         make_distill_request(teacher, tmp_path / "out", SheetLocation(sheet=tmp_path / "Gone.xlsx"), console=QUIET)
     with pytest.raises(OutputError, match="got a distilled one; use the bundle"):
         load_bundle_entrants(quick)

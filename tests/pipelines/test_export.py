@@ -1,4 +1,4 @@
-"""Exported graphs equal the networks, or the export fails."""
+"""Export: the ONNX graphs compute the outputs of the networks, or no bundle is written."""
 
 import json
 import shutil
@@ -41,33 +41,33 @@ def model(bundle: Path) -> OnnxModel:
 def test_graphs_equal_the_networks_at_any_size(
     networks: BundleNetworks, model: OnnxModel, shape: tuple[int, int]
 ) -> None:
-    pictures = np.random.default_rng(2).integers(0, 256, (2, *shape, 1), dtype=np.uint8)
-    outputs = model.run(pictures)
-    for place, picture in enumerate(pictures[..., 0]):
-        restored, seen = denoise_tiled(networks.restorer, picture)
-        assert networks.verdicts is not None
-        log_odds, evidence = classify_image(networks.verdicts, restored)
-        assert outputs["p_defect"][place] == pytest.approx(1 / (1 + np.exp(-log_odds)), abs=1e-4)
-        np.testing.assert_allclose(outputs["p_noise"][place], seen.scores[0].softmax(dim=0), atol=1e-5)
-        np.testing.assert_allclose(outputs["levels"][place], seen.levels[0].clamp(0, 1), atol=1e-5)
-        np.testing.assert_allclose(outputs["waves"][place], seen.waves[0, 0], atol=1e-4)
-        np.testing.assert_array_less(np.abs(outputs["restored"][place, ..., 0].astype(int) - restored), 2)
-        temperature = networks.verdicts.facts["temperature"]
-        np.testing.assert_allclose(outputs["evidence"][place], evidence / temperature, atol=1e-3)
+    images = np.random.default_rng(2).integers(0, 256, (2, *shape, 1), dtype=np.uint8)
+    outputs = model.run(images)
+    for index, image in enumerate(images[..., 0]):
+        denoised, context = denoise_tiled(networks.denoiser, image)
+        assert networks.classifier is not None
+        log_odds, evidence = classify_image(networks.classifier, denoised)
+        assert outputs["p_defect"][index] == pytest.approx(1 / (1 + np.exp(-log_odds)), abs=1e-4)
+        np.testing.assert_allclose(outputs["p_noise"][index], context.scores[0].softmax(dim=0), atol=1e-5)
+        np.testing.assert_allclose(outputs["levels"][index], context.levels[0].clamp(0, 1), atol=1e-5)
+        np.testing.assert_allclose(outputs["waves"][index], context.waves[0, 0], atol=1e-4)
+        np.testing.assert_array_less(np.abs(outputs["restored"][index, ..., 0].astype(int) - denoised), 2)
+        temperature = networks.classifier.metadata["temperature"]
+        np.testing.assert_allclose(outputs["evidence"][index], evidence / temperature, atol=1e-3)
 
 
 def test_graphs_equal_the_networks_in_colour() -> None:
     networks = random_networks(Channels.RGB)
-    assert networks.verdicts is not None
-    picture = random_images(3)[2]
-    pixels = torch.from_numpy(picture)[None]
-    waves, small, _, _, about = GlobalEncoderGraph(networks.restorer)(pixels)
-    place = torch.tensor([*picture.shape[:2], 0, 0])
+    assert networks.classifier is not None
+    image = random_images(3)[2]
+    pixels = torch.from_numpy(image)[None]
+    waves, small, _, _, conditioning = GlobalEncoderGraph(networks.denoiser)(pixels)
+    place = torch.tensor([*image.shape[:2], 0, 0])
     with torch.inference_mode():
-        restored = DetailGraph(networks.restorer)(pixels, waves, small, about, place)
-        p_defect, _ = ClassifierGraph(networks.verdicts)(restored)
-    expected = predict_image(networks, picture)
-    np.testing.assert_array_less(np.abs(restored[0].numpy().astype(int) - expected.denoised), 2)
+        denoised = DetailGraph(networks.denoiser)(pixels, waves, small, conditioning, place)
+        p_defect, _ = ClassifierGraph(networks.classifier)(denoised)
+    expected = predict_image(networks, image)
+    np.testing.assert_array_less(np.abs(denoised[0].numpy().astype(int) - expected.denoised), 2)
     assert float(p_defect[0]) == pytest.approx(expected.p_defect, abs=1e-3)
 
 
@@ -76,13 +76,13 @@ def near(prediction: Prediction) -> Prediction:
     return replace(prediction, p_defect=prediction.p_defect + 1e-4, defect=not prediction.defect)
 
 
-def moved(prediction: Prediction) -> Prediction:
+def other_noise(prediction: Prediction) -> Prediction:
     probabilities = prediction.noise.probabilities
     changed = probabilities | {NoiseType.GAUSSIAN: probabilities[NoiseType.GAUSSIAN] + 0.0011}
     return replace(prediction, noise=replace(prediction.noise, probabilities=changed))
 
 
-def spotted(prediction: Prediction) -> Prediction:
+def other_pixels(prediction: Prediction) -> Prediction:
     assert prediction.denoised is not None
     denoised = prediction.denoised.copy()
     denoised[:4, :4] ^= 8
@@ -91,7 +91,7 @@ def spotted(prediction: Prediction) -> Prediction:
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [(near, "verdicts flip"), (moved, "probabilities by 0.0011"), (spotted, "more than one grey level")],
+    [(near, "verdicts flip"), (other_noise, "probabilities by 0.0011"), (other_pixels, "more than one grey level")],
 )
 def test_a_failed_parity_check_leaves_no_files(
     bundle: Path, networks: BundleNetworks, tmp_path: Path, change: Callable[[Prediction], Prediction], words: str
@@ -101,13 +101,13 @@ def test_a_failed_parity_check_leaves_no_files(
     manifest = read_manifest(folder)
     (folder / MANIFEST_FILE).unlink()
 
-    looks: DriftReference = {"pictures": "test", "numbers": {}, "noise_types": {}, "verdicts": {}}
+    reference: DriftReference = {"pictures": "test", "numbers": {}, "noise_types": {}, "verdicts": {}}
 
-    def ask(picture: ImageArray) -> Prediction:
-        return change(predict_image(networks, picture))
+    def predict(image: ImageArray) -> Prediction:
+        return change(predict_image(networks, image))
 
     with pytest.raises(OutputError, match=words):
-        finalise_bundle(folder, manifest, manifest["graphs"], ask, random_images(1)[:1], looks)
+        finalise_bundle(folder, manifest, manifest["graphs"], predict, random_images(1)[:1], reference)
     assert {path.name for path in folder.rglob("*")} == {"restorer.safetensors", "judge.safetensors"}
 
 

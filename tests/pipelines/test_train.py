@@ -1,3 +1,5 @@
+"""Training of recipe ``clear``: the bundle, its predictions, resumption, budget and refusals."""
+
 import json
 import shutil
 from dataclasses import replace
@@ -25,7 +27,7 @@ from clearcast.pipelines.training_data import TrainRequest
 from clearcast.study import SplitChoice, StudyRequest, parse_split_option
 from clearcast.train.recipe import load_recipe
 from clearcast.train.training_budget import StepTimes
-from tests.pipelines.short_training import shorten
+from tests.pipelines.short_training import shorten_training
 
 
 def request(folder: Path, out: Path) -> TrainRequest:
@@ -37,7 +39,7 @@ def request(folder: Path, out: Path) -> TrainRequest:
 def bundle(noisy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundles") / "bundle"
     with pytest.MonkeyPatch.context() as patch:
-        shorten(patch)
+        shorten_training(patch)
         train_bundle(request(noisy_folder, out))
     return out
 
@@ -52,22 +54,22 @@ def test_a_bundle_lists_its_files_and_contains_no_pickle_and_no_leftovers(bundle
 
 def test_predictions_are_those_of_the_bundle_on_held_out_parts(bundle: Path, noisy_folder: Path) -> None:
     networks, _ = load_networks(bundle)
-    assert networks.verdicts is not None
+    assert networks.classifier is not None
     split = pd.read_csv(bundle / "split.csv")
     table = pd.read_csv(bundle / "predictions.csv")
     assert set(table["row"]) == set(split.loc[split["split"] == "test", "row"])
     assert not set(table["part"]) & set(split.loc[split["split"] == "train", "part"].astype(str))
     row = table.iloc[0]
     noisy, reference = (imaging.load_image(noisy_folder / row[name], Channels.GREY) for name in ("noisy", "reference"))
-    restored, _ = denoise_tiled(networks.restorer, noisy)
-    assert measure_image_quality(restored, reference).psnr == pytest.approx(row["psnr_denoised"], abs=1e-4)
-    assert classify_image(networks.verdicts, restored)[0] == pytest.approx(row["logit_denoised"], abs=1e-3)
+    denoised, _ = denoise_tiled(networks.denoiser, noisy)
+    assert measure_image_quality(denoised, reference).psnr == pytest.approx(row["psnr_denoised"], abs=1e-4)
+    assert classify_image(networks.classifier, denoised)[0] == pytest.approx(row["logit_denoised"], abs=1e-3)
 
 
 def test_a_bundle_predicts_the_same_in_the_benchmark_as_on_its_test_rows(
     bundle: Path, noisy_folder: Path, tmp_path: Path
 ) -> None:
-    denoiser, (bundled,) = load_bundle_entrants(bundle)
+    denoiser, (classifier,) = entrants_of_bundle(bundle)
     study = StudyRequest(
         sheet=read_sheet(noisy_folder / "Labels.xlsx"),
         recipe=load_recipe("report"),
@@ -76,31 +78,31 @@ def test_a_bundle_predicts_the_same_in_the_benchmark_as_on_its_test_rows(
         split=SplitChoice(**parse_split_option(str(bundle / "split.csv"))),
         console=Console(quiet=True),
     )
-    run_benchmark(BenchmarkRequest(study=study, denoisers=[denoiser], classifiers=[bundled], trained_in=[bundle]))
+    run_benchmark(BenchmarkRequest(study=study, denoisers=[denoiser], classifiers=[classifier], trained_in=[bundle]))
     own = pd.read_csv(bundle / "predictions.csv").set_index("row")
-    restored, judged = (
-        pd.read_csv(study.out / "rows" / f"{name}.csv").set_index("row") for name in (denoiser.name, bundled.name)
+    quality, probabilities = (
+        pd.read_csv(study.out / "rows" / f"{name}.csv").set_index("row") for name in (denoiser.name, classifier.name)
     )
-    pd.testing.assert_series_equal(restored["psnr"], own["psnr_denoised"], check_names=False, atol=1e-4)
-    facts = read_manifest(bundle)["judge"]
-    assert facts is not None
-    odds = own["logit_denoised"] - facts["threshold"] / facts["temperature"]
-    np.testing.assert_allclose(judged["p_defect"].loc[own.index], expit(odds), atol=1e-4)
+    pd.testing.assert_series_equal(quality["psnr"], own["psnr_denoised"], check_names=False, atol=1e-4)
+    metadata = read_manifest(bundle)["judge"]
+    assert metadata is not None
+    odds = own["logit_denoised"] - metadata["threshold"] / metadata["temperature"]
+    np.testing.assert_allclose(probabilities["p_defect"].loc[own.index], expit(odds), atol=1e-4)
 
 
 def test_the_threshold_is_chosen_on_cross_fitted_predictions(bundle: Path) -> None:
-    split, chosen_by = pd.read_csv(bundle / "split.csv"), pd.read_csv(bundle / "validation.csv")
-    assert set(chosen_by["row"]) == set(split.loc[split["split"] == "train", "row"])
+    split, validation = pd.read_csv(bundle / "split.csv"), pd.read_csv(bundle / "validation.csv")
+    assert set(validation["row"]) == set(split.loc[split["split"] == "train", "row"])
     manifest = read_manifest(bundle)
     assert manifest["judge"] is not None
     limit = manifest["judge"]["threshold"] / manifest["judge"]["temperature"]
-    np.testing.assert_array_equal(chosen_by["logit_denoised"] > limit, chosen_by["said_denoised"] == "defect")
+    np.testing.assert_array_equal(validation["logit_denoised"] > limit, validation["said_denoised"] == "defect")
 
 
 def test_the_same_seed_gives_the_same_networks(
     bundle: Path, noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch)
+    shorten_training(monkeypatch)
     manifest = train_bundle(request(noisy_folder, tmp_path / "again"))
     networks = ("restorer.safetensors", "judge.safetensors", "split.csv", "predictions.csv")
     assert {name: manifest["files"][name] for name in networks} == {
@@ -111,7 +113,7 @@ def test_the_same_seed_gives_the_same_networks(
 def test_a_training_stopped_at_its_end_is_resumed_without_fitting_again(
     bundle: Path, noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch)
+    shorten_training(monkeypatch)
     stopped = request(noisy_folder, tmp_path / "stopped")
 
     def stop(*_: object, **__: object) -> None:
@@ -147,13 +149,13 @@ def test_force_does_not_delete_a_study(noisy_folder: Path, tmp_path: Path) -> No
 def test_a_sheet_of_one_label_trains_all_but_the_classifier(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch)
-    asked = request(noisy_folder, tmp_path / "ok")
-    alike = tuple(row for row in asked.sheet.rows if row.label == asked.sheet.rows[0].label)
-    manifest = train_bundle(replace(asked, sheet=replace(asked.sheet, rows=alike)))
+    shorten_training(monkeypatch)
+    training = request(noisy_folder, tmp_path / "ok")
+    same_label = tuple(row for row in training.sheet.rows if row.label == training.sheet.rows[0].label)
+    manifest = train_bundle(replace(training, sheet=replace(training.sheet, rows=same_label)))
     assert manifest["judge"] is None
     assert "both labels" in str(manifest["no_judge"])
-    assert load_networks(asked.out)[0].verdicts is None
+    assert load_networks(training.out)[0].classifier is None
 
 
 def test_a_budget_too_short_is_refused_before_anything_is_written(noisy_folder: Path, tmp_path: Path) -> None:
@@ -165,7 +167,7 @@ def test_a_budget_too_short_is_refused_before_anything_is_written(noisy_folder: 
 def test_the_plan_of_a_budget_is_in_the_manifest(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch)
+    shorten_training(monkeypatch)
     slow = StepTimes(steps={"survey": 1e3, "detail": 1e3}, view=1e3, measurement=1e3)
     monkeypatch.setattr("clearcast.pipelines.train.time_training", lambda *_, **__: slow)
     manifest = train_bundle(replace(request(noisy_folder, tmp_path / "budget"), budget=2))

@@ -1,3 +1,5 @@
+"""Command ``train``, and the figure of sample images."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +19,13 @@ from clearcast.inference.image_outputs import scale_evidence
 from clearcast.inference.verification import verify_bundle
 from clearcast.metrics.image_quality import measure_image_quality
 from clearcast.pipelines.measurement import load_row_images
-from tests.pipelines.short_training import shorten
+from tests.pipelines.short_training import shorten_training
 
 
 def test_training_prints_metrics_and_writes_sample_images(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch, graphs=True)
+    shorten_training(monkeypatch, graphs=True)
     out = tmp_path / "bundle"
     result = CliRunner().invoke(
         build_application(["train"]), ["train", str(noisy_folder / "Labels.xlsx"), "--out", str(out), "--device", "cpu"]
@@ -34,7 +36,7 @@ def test_training_prints_metrics_and_writes_sample_images(
     samples = cv2.imread(str(out / "samples.png"))
     assert samples is not None
     height, width = samples.shape[:2]
-    assert height > width  # more rows than the four pictures of each
+    assert height > width  # more rows than the four images of each
     assert {"samples.png", "inspect.onnx", "golden/0.png"} <= read_manifest(out)["files"].keys()
     assert verify_bundle(out).largest_difference < 1e-3
     (out / "samples.png").write_bytes(b"other")
@@ -45,13 +47,13 @@ def test_training_prints_metrics_and_writes_sample_images(
 def test_noise_is_added_to_measure_a_sheet_of_noise_free_images(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch)
+    shorten_training(monkeypatch)
     rows = pd.read_excel(noisy_folder / "Labels.xlsx", engine="calamine")
     rows["Noisy Image"], rows["Noise Type"] = rows["Denoise Image"], "none"
     rows.to_csv(tmp_path / "clean.csv", index=False)
-    asked = ["train", str(tmp_path / "clean.csv"), "--root", str(noisy_folder), "--out", str(tmp_path / "bundle")]
+    command = ["train", str(tmp_path / "clean.csv"), "--root", str(noisy_folder), "--out", str(tmp_path / "bundle")]
 
-    result = CliRunner().invoke(build_application(["train"]), [*asked, "--device", "cpu"])
+    result = CliRunner().invoke(build_application(["train"]), [*command, "--device", "cpu"])
 
     assert result.exit_code == 0, result.output
     assert "with noise added" in " ".join(result.output.split())

@@ -1,4 +1,4 @@
-"""Train in a few small steps: python train_together.py SHEET OUT DEVICES. Every process runs all of it."""
+"""Distributed training in a few short steps: python train_together.py SHEET OUT DEVICES; each process runs it."""
 
 import sys
 from pathlib import Path
@@ -9,12 +9,12 @@ from rich.console import Console
 from clearcast.data.sheet import read_sheet
 from clearcast.pipelines.train import train_bundle
 from clearcast.pipelines.training_data import TrainRequest
-from tests.pipelines.short_training import shorten
+from tests.pipelines.short_training import shorten_training
 
 if __name__ == "__main__":
     sheet, out, devices = sys.argv[1:]
     with pytest.MonkeyPatch.context() as patch:
-        shorten(patch)
+        shorten_training(patch)
         train_bundle(
             TrainRequest(
                 sheet=read_sheet(Path(sheet)),

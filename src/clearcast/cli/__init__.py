@@ -13,7 +13,7 @@ from clearcast.core.console import EscapedLogRecord, TerminalConsole, escape_unp
 from clearcast.core.errors import ClearcastError
 
 EXIT_INTERRUPTED = 130  # exit code of Typer after Ctrl-C
-COMMANDS = {  # in the order of the help, with their modules
+COMMANDS = {  # modules by command, in the order of the help
     "demo": "study",
     "check": "data",
     "study": "study",
@@ -39,17 +39,17 @@ COMMANDS = {  # in the order of the help, with their modules
 
 def main() -> None:
     """Run the command line; an error that the user can fix is one message and exit code 1, without a traceback."""
-    _print_any_character()
+    _escape_output()
     try:
         build_application(sys.argv[1:2])()
     except ClearcastError as error:
-        _stop(str(error), 1)
+        _exit(str(error), 1)
     except SystemExit as stop:
         if stop.code == EXIT_INTERRUPTED:
-            _stop("Stopped. What was finished is kept; a command that has --resume can continue.", EXIT_INTERRUPTED)
+            _exit("Stopped. What was finished is kept; a command that has --resume can continue.", EXIT_INTERRUPTED)
         raise
     except OSError as error:
-        _stop(f"Operating system error: {error}", 1)
+        _exit(f"Operating system error: {error}", 1)
 
 
 def build_application(arguments: list[str]) -> typer.Typer:
@@ -75,7 +75,7 @@ def build_application(arguments: list[str]) -> typer.Typer:
 
 
 def print_version(
-    show: Annotated[bool, typer.Option("--print_version", help="Print the print_version and exit.")] = False,
+    show: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     """Inspect noisy images of parts: verdict, noise type and denoised image."""
     if show:
@@ -83,15 +83,15 @@ def print_version(
         raise typer.Exit
 
 
-def _print_any_character() -> None:
-    """Escape characters that the terminal cannot print, or would interpret, so that no file name ends a command."""
+def _escape_output() -> None:
+    """Escape characters that the terminal cannot print, or would interpret: a file name must not end a command."""
     logging.setLogRecordFactory(EscapedLogRecord)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _stop(message: str, code: int) -> None:
+def _exit(message: str, code: int) -> None:
     TerminalConsole(stderr=True).print(
         escape_unprintable(message), style="red", markup=False, highlight=False, soft_wrap=True
     )

@@ -22,11 +22,11 @@ from clearcast.cli.output import console, print_line, print_warning, require_ext
 from clearcast.core.numbers import format_count
 
 if TYPE_CHECKING:
-    from clearcast.evaluation.benchmark import BenchmarkClassifier, BenchmarkDenoiser
+    from clearcast.evaluation.benchmark import BenchmarkClassifier, BenchmarkDenoiser, BenchmarkResult
     from clearcast.inference.speed import SpeedResult
 
 
-_OF_SPEED = {
+_SPEED_OPTIONS = {
     "subject",
     "source",
     "threads",
@@ -38,9 +38,9 @@ _OF_SPEED = {
     "strip_prefix",
     "trust",
 }
-_OF_SPEED_ALONE = {"threads", "denoised"}
+_SPEED_ONLY_OPTIONS = {"threads", "denoised"}
 _SPEED_LIMIT = 500  # images that speed is measured on
-_STAGES = {
+_STAGE_TITLES = {
     "read": "read the file",
     "hash": "its SHA-256",
     "decode": "decode",
@@ -88,11 +88,11 @@ def benchmark(
         typer.Option(help="Number of images to measure, at most.", min=1, show_default=f"all; speed: {_SPEED_LIMIT}"),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="SpeedResult: images inspected at a time.", min=1, show_default="one a core")
+        int | None, typer.Option(help="Speed: images inspected at a time.", min=1, show_default="one a core")
     ] = None,
     denoised: Annotated[
         ImageFormat | None,
-        typer.Option(help="SpeedResult: write denoised images in this format, too.", show_default="not written"),
+        typer.Option(help="Speed: write denoised images in this format, too.", show_default="not written"),
     ] = None,
     split: Annotated[
         str,
@@ -117,14 +117,14 @@ def benchmark(
     """
     given = {name for name in context.params if _is_given(context, name)}
     if source is not None or _is_bundle(subject):
-        _refuse_mixture(given - _OF_SPEED, "SHEET")
+        _refuse_options(given - _SPEED_OPTIONS, "SHEET")
         if source is None:
             raise typer.BadParameter(
                 f"{subject} is a bundle; give the images too: clearcast benchmark {subject} SOURCE"
             )
         _print_speed(subject, source, limit or _SPEED_LIMIT, threads, denoised, options, trust)
         return
-    _refuse_mixture(given & _OF_SPEED_ALONE, "BUNDLE SOURCE")
+    _refuse_options(given & _SPEED_ONLY_OPTIONS, "BUNDLE SOURCE")
     with require_extra("train"):
         from clearcast.evaluation.benchmark import (
             BenchmarkRequest,
@@ -133,20 +133,19 @@ def benchmark(
             run_benchmark,
             was_trained_on_sheet,
         )
-        from clearcast.report.contact_sheets import make_benchmark_tables, write_contact_sheets
         from clearcast.study import SplitChoice, StudyRequest, parse_split_option
         from clearcast.train.recipe import load_recipe
     read = options.read(subject, subset=split_column if split == "column" else None)
-    denoisers, classifiers = _contenders(run, bundle or [], trust)
+    denoisers, classifiers = _load_entrants(run, bundle or [], trust)
     trained = [run, *(bundle or [])] if run else bundle or []
     of_sheet = [folder for folder in trained if was_trained_on_sheet(folder, read)]
-    chosen = parse_split_option(split or (str(of_sheet[0] / "split.csv") if of_sheet else ""))
+    split_options = parse_split_option(split or (str(of_sheet[0] / "split.csv") if of_sheet else ""))
     study = StudyRequest(
         sheet=read,
         recipe=load_recipe("report"),
         out=out or Path("runs") / f"{subject.stem}-benchmark",
         seed=seed,
-        split=SplitChoice(**chosen, column=split_column, groups=groups),
+        split=SplitChoice(**split_options, column=split_column, groups=groups),
         resume=resume,
         force=force,
         console=console,
@@ -161,6 +160,12 @@ def benchmark(
             limit=limit,
         )
     )
+    _print_quality(result)
+
+
+def _print_quality(result: "BenchmarkResult") -> None:
+    from clearcast.report.contact_sheets import make_benchmark_tables, write_contact_sheets
+
     for table in make_benchmark_tables(result):
         console.print(table)
     for warning in result.metadata["warnings"]:
@@ -170,18 +175,18 @@ def benchmark(
     print_line(f"Table: {result.folder / 'benchmark.csv'}")
 
 
-def _contenders(
+def _load_entrants(
     run: Path | None, bundles: list[Path], trust: list[Path] | None
 ) -> "tuple[list[BenchmarkDenoiser], list[BenchmarkClassifier]]":
-    """The denoisers and classifiers of a study's run and of bundles."""
+    """Load the denoisers and classifiers of a study's run and of bundles."""
     from clearcast.evaluation.benchmark import load_study_entrants
     from clearcast.evaluation.benchmark.entrants import load_bundle_entrants
 
     denoisers, classifiers = load_study_entrants(run) if run else ([], [])
     keys = read_trust_option(trust)
     for bundle in bundles:
-        denoiser, own = load_bundle_entrants(bundle, keys)
-        denoisers, classifiers = [*denoisers, denoiser], [*classifiers, *own]
+        denoiser, of_bundle = entrants_of_bundle(bundle, keys)
+        denoisers, classifiers = [*denoisers, denoiser], [*classifiers, *of_bundle]
     return denoisers, classifiers
 
 
@@ -194,7 +199,7 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return origin is not None and origin.name == "COMMANDLINE"
 
 
-def _refuse_mixture(options: set[str], arguments: str) -> None:
+def _refuse_options(options: set[str], arguments: str) -> None:
     if options:
         listed = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(options))
         raise typer.BadParameter(f"{listed}: works only with clearcast benchmark {arguments}; leave it out")
@@ -241,7 +246,7 @@ def _print_speed(
 def _stage_table(speed: "SpeedResult") -> Table:
     table = Table("stage", "ms an image", "share", title="One image in one thread", title_justify="left")
     total = sum(speed.stages.values())
-    for name, title in _STAGES.items():
+    for name, title in _STAGE_TITLES.items():
         if name in speed.stages:
             seconds = speed.stages[name]
             table.add_row(title, f"{1000 * seconds:.2f}", f"{seconds / total:.1%}")

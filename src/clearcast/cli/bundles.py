@@ -1,4 +1,4 @@
-"""Command ``train``; torch is imported when it runs."""
+"""Commands ``train``, ``distill``, ``export``, ``keygen`` and ``verify``; torch is imported only if it is needed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -60,7 +60,7 @@ def train(
     if recipe != "clear":
         raise RecipeError(f"expected recipe 'clear', got {recipe!r}; to train other networks, run 'clearcast study'")
     with require_extra("train"):
-        from clearcast.pipelines.train import train_bundle as train_bundle
+        from clearcast.pipelines.train import train_bundle
         from clearcast.pipelines.training_data import TrainRequest
         from clearcast.report.contact_sheets import SAMPLES_FIGURE, draw_sample_rows
         from clearcast.report.terminal_tables import make_bundle_metrics_table
@@ -108,8 +108,7 @@ def distill(
 ) -> None:
     """Distil a bundle into a faster one, which classifies the noisy image and denoises on demand."""
     with require_extra("train"):
-        from clearcast.pipelines.distill import distill_bundle as distill_bundle
-        from clearcast.pipelines.distill import make_distill_request
+        from clearcast.pipelines.distill import distill_bundle, make_distill_request
         from clearcast.pipelines.export import SheetLocation
         from clearcast.report.terminal_tables import make_bundle_metrics_table
     request = make_distill_request(
@@ -152,10 +151,9 @@ def export(
         copy_bundle(source, out, trust=read_trust_option(trust), key=sign)
     else:
         with require_extra("train"):
-            from clearcast.pipelines.export import SheetLocation
-            from clearcast.pipelines.export import export_bundle as export_bundle
-        data = SheetLocation(sheet=sheet, root=root, strip_prefix=tuple(strip_prefix or ()))
-        export_bundle(source, out, data=data, trust=read_trust_option(trust), key=sign)
+            from clearcast.pipelines.export import SheetLocation, export_bundle
+        location = SheetLocation(sheet=sheet, root=root, strip_prefix=tuple(strip_prefix or ()))
+        export_bundle(source, out, location=location, trust=read_trust_option(trust), key=sign)
     print_line(f"Bundle: {out}")
 
 
@@ -177,7 +175,7 @@ def verify(
     trust: TrustOption = None,
 ) -> None:
     """Verify that a bundle is complete and gives the same results on this machine as where it was made."""
-    from clearcast.inference.verification import verify_bundle as verify_bundle
+    from clearcast.inference.verification import verify_bundle
 
     found = verify_bundle(bundle, timeout=timeout, trust=read_trust_option(trust))
     manifest = found.manifest

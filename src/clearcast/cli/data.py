@@ -1,4 +1,4 @@
-"""Commands ``disks`` and ``corrupt``: rendered parts, and noisy images from noise-free ones."""
+"""Commands about data: ``check`` of a sheet, rendered ``disks``, and ``corrupt``, which adds noise to images."""
 
 from collections import Counter
 from dataclasses import replace
@@ -41,7 +41,8 @@ from clearcast.report.groups_page import write_groups_page
 from clearcast.synth.corruption import degrade_folder
 from clearcast.synth.disks import write_disks
 
-SHOWN_ERRORS = 5  # errors on the terminal; errors.csv has all
+_SHOWN_ERRORS = 5  # errors on the terminal; errors.csv has all
+_SHOWN_FINDINGS = 5  # findings of each kind on the terminal
 
 
 def disks(
@@ -81,11 +82,8 @@ def corrupt(
     if done.others.counts:
         print_line(done.others.sentence)
     if done.failures:
-        listed = "\n  ".join(reason for _, reason in done.failures[:SHOWN_ERRORS])
+        listed = "\n  ".join(reason for _, reason in done.failures[:_SHOWN_ERRORS])
         raise ClearcastError(f"{len(done.failures)} images could not be used (see {out / 'errors.csv'}):\n  {listed}")
-
-
-SHOWN_FINDINGS = 5  # findings of each kind on the terminal
 
 
 @with_sheet_options
@@ -123,8 +121,8 @@ def check(
         raise typer.Exit(1)
 
 
-def _groups(rows: Sheet, metadata: dict[str, ImageMetadata]) -> RowGroups:
-    """The groups of the sheet's group column or, without one, those found in the images."""
+def _groups(rows: Sheet, facts: dict[str, ImageMetadata]) -> RowGroups:
+    """Return the groups of the sheet's group column or, without one, detect them in the images."""
     if any(row.group for row in rows.rows):
         named = resolve_row_parts(rows, None, detect=tuple).of_rows
         return RowGroups(of_rows=named, images=select_group_images(rows, metadata))
@@ -157,14 +155,14 @@ def _print_check(result: SheetCheck) -> None:
     shown: Counter[str] = Counter()
     for finding in result.findings:
         shown[finding.kind] += 1
-        if shown[finding.kind] <= SHOWN_FINDINGS:
+        if shown[finding.kind] <= _SHOWN_FINDINGS:
             where = f" (row {finding.row}: {finding.path})" if finding.row else ""
             colour = "red" if finding.severity is FindingSeverity.ERROR else "yellow"
             message = escape(f"{finding.kind}{where}: {finding.message}")
             console.print(f"[{colour}]{finding.severity}[/] {message}", highlight=False, soft_wrap=True)
     for kind, count in shown.items():
-        if count > SHOWN_FINDINGS:
-            console.print(f"... and {count - SHOWN_FINDINGS} more of: {kind} (--out DIR writes all)")
+        if count > _SHOWN_FINDINGS:
+            console.print(f"... and {count - _SHOWN_FINDINGS} more of: {kind} (--out DIR writes all)")
     errors = sum(finding.severity is FindingSeverity.ERROR for finding in result.findings)
     summary = "Ready for training." if result.fit else f"{errors} errors must be corrected."
     console.print(f"{summary} {len(result.findings) - errors} warnings.")

@@ -1,4 +1,4 @@
-"""Command ``evaluate``; it needs packages of the extra ``train``, but not torch."""
+"""Commands ``evaluate``, ``compare`` and ``tune``; they need packages of the extra ``train``, but not torch."""
 
 from pathlib import Path
 from typing import Annotated
@@ -43,10 +43,9 @@ def evaluate(
 ) -> None:
     """Measure a bundle on a labelled sheet."""
     with require_extra("train"):
-        from clearcast.evaluation.evaluate import EvaluateRequest
-        from clearcast.evaluation.evaluate import evaluate_bundle as measure
+        from clearcast.evaluation.evaluate import EvaluateRequest, evaluate_bundle
         from clearcast.report.terminal_tables import make_evaluation_tables
-    found = measure(
+    found = evaluate_bundle(
         EvaluateRequest(
             bundle=bundle,
             sheet=options.read(sheet),
@@ -94,8 +93,7 @@ def compare(
 ) -> None:
     """Compare two bundles on images that neither was trained on: which is better, and which verdicts change."""
     with require_extra("train"):
-        from clearcast.evaluation.compare import CompareRequest
-        from clearcast.evaluation.compare import compare_bundles as compare_bundles
+        from clearcast.evaluation.compare import CompareRequest, compare_bundles
         from clearcast.report.terminal_tables import make_changed_verdicts_table, make_difference_table
     found = compare_bundles(
         CompareRequest(
@@ -139,21 +137,21 @@ def tune(
     They are chosen on cross-fitted predictions of the training parts, and measured on the test images.
     """
     with require_extra("train"):
-        from clearcast.evaluation.tune import tune_bundle as tune_bundle
+        from clearcast.evaluation.tune import tune_bundle
         from clearcast.metrics.evidence.scores import DecisionPolicy
         from clearcast.report.terminal_tables import make_tuning_table
     if max_escape is not None and (escape_cost, overkill_cost) != (None, None):
         raise RecipeError(
             "--max-escape replaces costs; leave out either --max-escape or --escape-cost and --overkill-cost"
         )
-    wishes = DecisionPolicy(
+    policy = DecisionPolicy(
         escape_cost=1.0 if escape_cost is None else escape_cost,
         overkill_cost=1.0 if overkill_cost is None else overkill_cost,
         max_escape=max_escape,
         max_risk=max_risk,
         min_coverage=min_coverage,
     )
-    tuned = tune_bundle(bundle, out, wishes, console=console, trust=read_trust_option(trust))
+    tuned = tune_bundle(bundle, out, policy, console=console, trust=read_trust_option(trust))
     console.print(make_tuning_table(tuned))
     decision = tuned.evidence["decisions"]["denoised"]
     if decision["retake"]:

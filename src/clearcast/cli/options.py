@@ -94,19 +94,6 @@ ValidationShareOption = Annotated[
     ),
 ]
 SplitColumnOption = Annotated[str, typer.Option(help="Column of --split column, with train, validation or test.")]
-
-
-def read_trust_option(keys: list[Path] | None) -> "TrustedSigners | None":
-    """Read the public keys of ``--trust``; None if it is not given.
-
-    Raises:
-        OutputError: a file is not a public key.
-    """
-    from clearcast.bundle.signing import read_trusted_signers
-
-    return read_trusted_signers(keys) if keys else None
-
-
 RootOption = Annotated[
     Path | None, typer.Option(help="Folder that the sheet's paths are relative to.", show_default="the sheet's")
 ]
@@ -122,7 +109,7 @@ StripPrefixOption = Annotated[
     ),
 ]
 NoisyColumnOption = Annotated[str, typer.Option(help="Column of the noisy images' paths.")]
-_OPTIONS: dict[str, tuple[Any, Any]] = {
+_SHEET_OPTIONS: dict[str, tuple[Any, Any]] = {  # annotation and default, by parameter
     "root": (RootOption, None),
     "worksheet": (WorksheetOption, None),
     "strip_prefix": (StripPrefixOption, None),
@@ -162,7 +149,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class SheetOptions:
-    """How to read a sheet, by the options of a command."""
+    """Options of a command that reads a sheet."""
 
     root: Path | None
     columns: SheetColumns
@@ -186,34 +173,45 @@ class SheetOptions:
         return sheet
 
 
+def read_trust_option(keys: list[Path] | None) -> "TrustedSigners | None":
+    """Read the public keys of ``--trust``; None if it is not given.
+
+    Raises:
+        OutputError: a file is not a public key.
+    """
+    from clearcast.bundle.signing import read_trusted_signers
+
+    return read_trusted_signers(keys) if keys else None
+
+
 def with_sheet_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add all sheet options to a command, which gets them as one argument, ``options``."""
-    return _with_options(command, _OPTIONS)
+    """Add all sheet options to a command, which gets them as one argument, ``options``; a decorator."""
+    return _with_options(command, _SHEET_OPTIONS)
 
 
 def with_sheet_options_but_root(command: Callable[..., None]) -> Callable[..., None]:
     """Add all sheet options but ``--root`` to a command."""
-    return _with_options(command, {name: option for name, option in _OPTIONS.items() if name != "root"})
+    return _with_options(command, {name: option for name, option in _SHEET_OPTIONS.items() if name != "root"})
 
 
-def _with_options(command: Callable[..., None], named: dict[str, tuple[Any, Any]]) -> Callable[..., None]:
+def _with_options(command: Callable[..., None], added: dict[str, tuple[Any, Any]]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapped(*arguments: Any, **values: Any) -> None:  # noqa: ANN401 -- whatever the command takes
-        given = {name: values.pop(name, default) for name, (_, default) in named.items()}
-        command(*arguments, **values, options=_sheet_options(**given))
+        given = {name: values.pop(name, default) for name, (_, default) in added.items()}
+        command(*arguments, **values, options=_make_sheet_options(**given))
 
     signature = inspect.signature(command)
     own = [parameter for name, parameter in signature.parameters.items() if name != "options"]
-    added = [
+    parameters = own + [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in named.items()
+        for name, (annotation, default) in added.items()
     ]
-    wrapped.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {each.name: each.annotation for each in (*own, *added)} | {"return": None}
+    wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": None}
     return wrapped
 
 
-def _sheet_options(
+def _make_sheet_options(
     *,
     root: Path | None = None,
     worksheet: str | None,

@@ -1,4 +1,4 @@
-"""Output of commands: the console, lines, warnings, and the message about a missing package."""
+"""Terminal output of commands: lines, warnings, a line printer that never blocks, and messages about packages."""
 
 import os
 import select
@@ -14,6 +14,11 @@ from typing import Self
 
 from clearcast.core.console import TerminalConsole, escape_unprintable
 from clearcast.core.errors import MissingDependencyError
+
+_MAX_LINES = 1000  # in the queue of a line printer
+_MAX_CHARACTERS = 1000  # of its lines; few enough that a pipe takes a line at once
+_FLUSH_SECONDS = 2.0  # to print the remaining lines at the end
+_POLL_SECONDS = 0.2
 
 console = TerminalConsole()
 
@@ -38,7 +43,7 @@ def remind_to_sign(source: Path, out: Path) -> None:
 
 @contextmanager
 def require_extra(extra: str) -> Iterator[None]:
-    """If a package of an extra is missing, give the command that installs it."""
+    """Turn the error of a missing package into a message with the command that installs the extra."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -48,31 +53,25 @@ def require_extra(extra: str) -> Iterator[None]:
         ) from None
 
 
-_LINES = 1000  # in the queue, at most
-_LONGEST = 1000  # characters of a line; few enough that a pipe takes it at once
-_ENDING_SECONDS = 2.0
-_LOOK_SECONDS = 0.2
-
-
 class LinePrinter:
-    """Prints lines in its own thread, within a ``with`` block.
+    """Line printer with its own thread, for use in a ``with`` block.
 
-    If lines come faster than they are printed, the oldest are dropped and counted. If the terminal is closed, all are.
+    If lines come faster than the terminal takes them, the oldest are dropped and counted. If it is closed, all are.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._lines: deque[str] = deque()
-        self._lost = 0
-        self._end: float | None = None  # deadline to print the remaining lines, by the monotonic clock
+        self._dropped = 0
+        self._deadline: float | None = None  # to print the remaining lines, by the monotonic clock
         self._thread = threading.Thread(target=self._work, name="lines", daemon=True)
 
     def say(self, line: str) -> None:
         """Queue a line; returns at once."""
         with self._changed:
-            if len(self._lines) >= _LINES:
+            if len(self._lines) >= _MAX_LINES:
                 self._lines.popleft()
-                self._lost += 1
+                self._dropped += 1
             self._lines.append(line)
             self._changed.notify()
 
@@ -82,29 +81,29 @@ class LinePrinter:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         with self._changed:
-            self._end = time.monotonic() + _ENDING_SECONDS
+            self._deadline = time.monotonic() + _FLUSH_SECONDS
             self._changed.notify()
         self._thread.join()
 
     def _work(self) -> None:
         while self._wait_for_room():
             with self._changed:
-                self._changed.wait_for(lambda: self._lines or self._end)
+                self._changed.wait_for(lambda: self._lines or self._deadline)
                 if not self._lines:
                     return
                 line = self._lines.popleft()
-                lost, self._lost = self._lost, 0
+                dropped, self._dropped = self._dropped, 0
             try:
-                if lost:
-                    print_line(f"... {lost} lines were dropped: the terminal did not take them")
-                print_line(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…")
+                if dropped:
+                    print_line(f"... {dropped} lines were dropped: the terminal did not take them")
+                print_line(line if len(line) <= _MAX_CHARACTERS else f"{line[:_MAX_CHARACTERS]}…")
             except (OSError, ValueError, SystemExit):  # Rich raises SystemExit for a broken pipe
                 _discard_output()
 
     def _wait_for_room(self) -> bool:
         """Wait until a line can be printed without blocking; False at the deadline."""
         while not _is_writable():
-            if self._end and time.monotonic() > self._end:
+            if self._deadline and time.monotonic() > self._deadline:
                 return False
         return True
 
@@ -114,7 +113,7 @@ def _is_writable() -> bool:
     if sys.platform == "win32":  # select does not support it there
         return True
     try:
-        return bool(select.select([], [sys.stdout.fileno()], [], _LOOK_SECONDS)[1])
+        return bool(select.select([], [sys.stdout.fileno()], [], _POLL_SECONDS)[1])
     except (OSError, ValueError):  # closed, or not a file; printing will fail or work
         return True
 

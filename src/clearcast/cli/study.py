@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from clearcast.metrics.results import StudyMetrics
 
 
-_OF_RECIPE = "the recipe's"
+_BY_RECIPE = "the recipe's"
 
 
 @with_sheet_options
@@ -45,13 +45,13 @@ def study(
     repeat: Annotated[bool, typer.Option("--repeat", help="With --resume: run finished stages again.")] = False,
     force: ForceOption = False,
     skip_bad: SkipBadOption = False,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of every network.", min=1, show_default=_OF_RECIPE)] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of every network.", min=1, show_default=_BY_RECIPE)] = None,
     size: Annotated[
-        int | None, typer.Option(help="Pixels a side of the networks' input.", show_default=_OF_RECIPE)
+        int | None, typer.Option(help="Pixels a side of the networks' input.", show_default=_BY_RECIPE)
     ] = None,
-    batch: Annotated[int | None, typer.Option(help="Images a step.", min=1, show_default=_OF_RECIPE)] = None,
+    batch: Annotated[int | None, typer.Option(help="Images a step.", min=1, show_default=_BY_RECIPE)] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="Learning rate of every network.", show_default=_OF_RECIPE)
+        float | None, typer.Option(help="Learning rate of every network.", show_default=_BY_RECIPE)
     ] = None,
     split: SplitOption = "",
     groups: GroupsOption = None,
@@ -90,7 +90,7 @@ def study(
             run_study,
         )
         from clearcast.train.recipe import load_recipe, override_recipe
-    policy = _policy(escape_cost, overkill_cost, max_escape, max_risk, min_coverage)
+    policy = _policy_options(escape_cost, overkill_cost, max_escape, max_risk, min_coverage)
     chosen = override_recipe(load_recipe(recipe), size=size, epochs=epochs, batch=batch, learning_rate=learning_rate)
     run = out or Path("runs") / f"{sheet.stem}-{chosen.name}"
     metrics = (run_cross_validation if folds > 1 else run_study)(
@@ -135,7 +135,7 @@ def report(
     with require_extra("train"):
         from clearcast.report.page import write_report
         from clearcast.study import has_evidence_inputs
-    policy = _policy(escape_cost, overkill_cost, max_escape, max_risk, min_coverage)
+    policy = _policy_options(escape_cost, overkill_cost, max_escape, max_risk, min_coverage)
     if policy or has_evidence_inputs(run):
         _write_evidence(run, policy)
     print_line(f"Report: {write_report(run)}")
@@ -148,14 +148,14 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for all files of the dem
     _print_report(*run_demo(out, console), {})
 
 
-def _policy(
+def _policy_options(
     escape_cost: float | None,
     overkill_cost: float | None,
     max_escape: float | None,
     max_risk: float | None,
     min_coverage: float | None,
 ) -> dict[str, float]:
-    """The decision policy's options that were given; refused before hours of training if they make no sense."""
+    """Return the options of the decision policy that were given; invalid ones are refused before hours of training."""
     from clearcast.metrics.evidence.scores import DecisionPolicy
 
     options = {
@@ -171,7 +171,7 @@ def _policy(
 
 
 def _write_evidence(run: Path, policy: dict[str, float]) -> "Evidence":
-    """Write the evidence of a run and, before it, the evidence and the page of each of its folds."""
+    """Write the evidence of a run, after the evidence and the page of each of its folds."""
     from clearcast.report.page import write_report
     from clearcast.study import has_evidence_inputs, write_evidence
 

@@ -1,6 +1,7 @@
-"""The pipeline that train, distill and export share: from trained networks to a bundle.
+"""Bundle writer of train, distill and export: from trained networks to a bundle.
 
-Weights, ONNX graphs, parity check, golden samples, drift reference, manifest: a whole bundle or none.
+It writes weights and ONNX graphs, checks their parity, and writes golden samples, drift reference and manifest. If a
+step fails, there is no bundle.
 """
 
 import shutil
@@ -61,12 +62,12 @@ BUNDLE_LICENCE = "Trained by Clearcast (Apache-2.0) on images of the maker of th
 BACKBONE_LICENCE = (
     " Its classifier uses features of EfficientNet-Lite0, whose weights Google published under Apache-2.0."
 )
-_OF_BACKBONE = ("clear", "glance")  # recipes
-_TILE = 128  # pixels; small, so that the parity check has many seams
+_BACKBONE_RECIPES = ("clear", "glance")
+_TILE_SIDE = 128  # pixels; small, so that the parity check has many seams
 
 
 class PhaseTimer:
-    """The minutes of each phase; of a resumed training, those of the last call."""
+    """Timer of the phases of a training, in minutes; after a resumption, those of the last call."""
 
     def __init__(self) -> None:
         self.minutes: dict[str, float] = {}
@@ -74,9 +75,9 @@ class PhaseTimer:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time the block."""
-        begun = time.perf_counter()
+        start = time.perf_counter()
         yield
-        self.minutes[name] = round((time.perf_counter() - begun) / 60, 2)
+        self.minutes[name] = round((time.perf_counter() - start) / 60, 2)
 
 
 def describe_trained_networks(
@@ -84,11 +85,11 @@ def describe_trained_networks(
     *,
     trained_on: TrainingDataInfo,
     effort: TrainingEffort,
-    judge: ClassifierMetadata | None,
-    no_judge: str | None = None,
+    classifier: ClassifierMetadata | None,
+    no_classifier_reason: str | None = None,
     measured: Evidence,
 ) -> TrainingManifest:
-    """The part of the manifest that describes the networks; see ``TrainingManifest``."""
+    """Make the part of the manifest that describes the networks; see ``TrainingManifest``."""
     return {
         "format": BUNDLE_FORMAT,
         "recipe": recipe,
@@ -97,15 +98,15 @@ def describe_trained_networks(
         "files": {},
         "trained_on": trained_on,
         "effort": effort,
-        "judge": judge,
-        "no_judge": no_judge,
+        "judge": classifier,
+        "no_judge": no_classifier_reason,
         "measured": measured,
         "noise_types": [kind.value for kind in NoiseType],
     }
 
 
-def torch_predictor(networks: BundleNetworks | DistilledNetworks | PublishedNetworks) -> PredictFunction:
-    """The function that predicts with the networks in PyTorch."""
+def make_torch_predictor(networks: BundleNetworks | DistilledNetworks | PublishedNetworks) -> PredictFunction:
+    """Return the function that predicts with the networks in PyTorch."""
     match networks:
         case BundleNetworks():
             return partial(predict_image, networks)
@@ -117,7 +118,7 @@ def torch_predictor(networks: BundleNetworks | DistilledNetworks | PublishedNetw
 
 def write_trained_bundle(
     request: TrainRequest,
-    ground: TrainingData,
+    data: TrainingData,
     networks: BundleNetworks | DistilledNetworks,
     trained: TrainingManifest,
     table: pd.DataFrame,
@@ -127,22 +128,20 @@ def write_trained_bundle(
 
     Args:
         request: has the console.
-        ground: has the folder, and the images for the parity check.
-        networks: see ``write_bundle``.
-        trained: see ``write_bundle``.
+        data: has the folder, and the images for the parity check.
+        networks, trained, timer: see ``write_bundle``.
         table: the measured test rows, for the drift reference.
-        timer: see ``write_bundle``.
     """
     manifest = write_bundle(
-        ground.folder.path,
+        data.run.path,
         networks,
         trained,
-        pictures=load_sample_images(ground.rows.sheet, ground.rows_of(Subset.TRAIN), ground.channels),
-        looks=compute_drift_reference(table, Subset.TEST),
+        sample_images=load_sample_images(data.rows.sheet, data.rows_of(Subset.TRAIN), data.channels),
+        drift_reference=compute_drift_reference(table, Subset.TEST),
         timer=timer,
         console=request.console,
     )
-    shutil.rmtree(ground.folder.path / WORK_FOLDER)  # after the manifest, so that an interruption loses no training
+    shutil.rmtree(data.run.path / WORK_FOLDER)  # after the manifest, so that an interruption loses no training
     return manifest
 
 
@@ -151,8 +150,8 @@ def write_bundle(
     networks: BundleNetworks | DistilledNetworks | PublishedNetworks,
     trained: TrainingManifest,
     *,
-    pictures: Sequence[ImageArray],
-    looks: DriftReference,
+    sample_images: Sequence[ImageArray],
+    drift_reference: DriftReference,
     timer: PhaseTimer | None = None,
     console: Console | None = None,
 ) -> Manifest:
@@ -162,8 +161,7 @@ def write_bundle(
         folder: holds other files of the bundle already, such as its split.
         networks: in evaluation mode.
         trained: describes them; ``timer`` may fill in the minutes of its effort.
-        pictures: see ``finish``.
-        looks: see ``finish``.
+        sample_images, drift_reference: see ``finalise_bundle``.
         timer: times the phase ``graphs``.
         console: shows that graphs are written.
 
@@ -178,16 +176,16 @@ def write_bundle(
         console.print("  Writing ONNX graphs and checking their parity with PyTorch", highlight=False)
     with (timer or PhaseTimer()).phase("graphs"):
         graphs = write_onnx_graphs(networks, folder)
-    return finalise_bundle(folder, trained, graphs, torch_predictor(networks), pictures, looks)
+    return finalise_bundle(folder, trained, graphs, make_torch_predictor(networks), sample_images, drift_reference)
 
 
 def finalise_bundle(
     folder: Path,
     trained: TrainingManifest,
     graphs: dict[str, GraphInterface],
-    ask: PredictFunction,
-    pictures: Sequence[ImageArray],
-    looks: DriftReference,
+    predict: PredictFunction,
+    sample_images: Sequence[ImageArray],
+    drift_reference: DriftReference,
 ) -> Manifest:
     """Check the parity of a folder's graphs and make it a bundle; if it fails, remove the graphs.
 
@@ -195,48 +193,53 @@ def finalise_bundle(
         folder: holds all files but those that are written here.
         trained: describes the networks.
         graphs: those in the folder.
-        ask: predicts with the networks in PyTorch.
-        pictures: training images, for the parity check; the first ones become golden samples.
-        looks: the drift reference, of images that the networks were not trained on.
+        predict: with the networks in PyTorch.
+        sample_images: training images, for the parity check; the first ones become golden samples.
+        drift_reference: of images that the networks were not trained on.
 
     Raises:
         OutputError: a verdict flips, or a value differs by more than the tolerance.
     """
-    threshold = _threshold(trained["judge"])
-    with _whole_or_nothing(folder, list(graphs)):
-        manifest: Manifest = {
-            **trained,
-            "format": BUNDLE_FORMAT,
-            "threshold": threshold,
-            "licence": BUNDLE_LICENCE
-            + (BACKBONE_LICENCE if trained["recipe"] in _OF_BACKBONE and trained["judge"] else ""),
-            "fingerprint": "",
-            "seal": "",
-            "graphs": graphs,
-            "versions": {
-                "clearcast": __version__,
-                "numpy": np.__version__,
-                "onnxruntime": onnxruntime.__version__,
-                "torch": str(torch.__version__),
-            },
-            "parity": {"pictures": 0, "flips": 0, "largest_difference": 0.0, "pixels_off": 0.0},
-        }
-        write_json(folder / REFERENCE_FILE, looks)
-        package = _unverified(folder, manifest)
-        in_tiles = OnnxModel(package, whole=1, tile=_TILE) if {GLOBAL_GRAPH, DETAIL_GRAPH} <= graphs.keys() else None
+    classifier = trained["judge"]
+    threshold = sigmoid(classifier["threshold"] / classifier["temperature"]) if classifier else None
+    with _remove_on_failure(folder, list(graphs)):
+        manifest = _unverified_manifest(trained, graphs, threshold)
+        write_json(folder / REFERENCE_FILE, drift_reference)
+        package = _unverified_package(folder, manifest)
+        has_tiles = {GLOBAL_GRAPH, DETAIL_GRAPH} <= graphs.keys()
+        in_tiles = OnnxModel(package, whole=1, tile=_TILE_SIDE) if has_tiles else None
         manifest["parity"] = check_parity(
-            OnnxModel(package), in_tiles, threshold, ask, [crop_to_centre(each) for each in pictures]
+            OnnxModel(package), in_tiles, threshold, predict, [crop_to_centre(image) for image in sample_images]
         )
-        write_golden_samples(folder, pictures, ask, threshold)
+        write_golden_samples(folder, sample_images, predict, threshold)
         write_manifest(folder, manifest)
     return manifest
 
 
-def _threshold(judge: ClassifierMetadata | None) -> float | None:
-    return sigmoid(judge["threshold"] / judge["temperature"]) if judge else None
+def _unverified_manifest(
+    trained: TrainingManifest, graphs: dict[str, GraphInterface], threshold: float | None
+) -> Manifest:
+    """Make the manifest of a bundle before its parity check; fingerprint and seal are added when it is written."""
+    has_backbone = trained["recipe"] in _BACKBONE_RECIPES and trained["judge"]
+    return {
+        **trained,
+        "format": BUNDLE_FORMAT,
+        "threshold": threshold,
+        "licence": BUNDLE_LICENCE + (BACKBONE_LICENCE if has_backbone else ""),
+        "fingerprint": "",
+        "seal": "",
+        "graphs": graphs,
+        "versions": {
+            "clearcast": __version__,
+            "numpy": np.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "torch": str(torch.__version__),
+        },
+        "parity": {"pictures": 0, "flips": 0, "largest_difference": 0.0, "pixels_off": 0.0},
+    }
 
 
-def _unverified(folder: Path, manifest: Manifest) -> BundlePackage:
+def _unverified_package(folder: Path, manifest: Manifest) -> BundlePackage:
     files = {name: sha256_hex((folder / name).read_bytes()) for name in manifest["graphs"]}
     return BundlePackage(
         path=folder, manifest={**manifest, "files": files}, read_unchecked=lambda name: (folder / name).read_bytes()
@@ -244,7 +247,7 @@ def _unverified(folder: Path, manifest: Manifest) -> BundlePackage:
 
 
 @contextmanager
-def _whole_or_nothing(folder: Path, graphs: Sequence[str]) -> Iterator[None]:
+def _remove_on_failure(folder: Path, graphs: Sequence[str]) -> Iterator[None]:
     """Remove graphs, golden samples and drift reference if the block fails."""
     try:
         yield

@@ -1,7 +1,7 @@
 """Distillation of a bundle of recipe ``clear`` into a student that inspects many times as fast.
 
 One small network predicts verdicts, noise types and heat maps from the noisy image. Images are denoised on demand, by
-a smaller detail network that is trained with the same survey network.
+a smaller detail U-Net that is fitted to the global encoder of the bundle.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -41,11 +41,12 @@ STUDENT_SIDE, STUDENT_SIDES = 160, range(64, 1025, 32)  # pixels of the longer s
 
 @dataclass(frozen=True, kw_only=True)
 class DistillRequest(TrainRequest):
-    """What to distil; the sheet and its split are the teacher's.
+    """Request of a distillation; the sheet and its split are the teacher's.
 
-    ``teacher``: its name; ``fingerprint``, ``networks`` and ``taught`` (its manifest): the teacher's. ``side``: pixels
-    of the longer side of the student's input, one of ``STUDENT_SIDES``: a larger one shows finer defects, and the time
-    grows with the area.
+    Attributes:
+        teacher, fingerprint, networks, teacher_manifest: of the bundle that is distilled.
+        side: pixels of the longer side of the student's input, one of ``STUDENT_SIDES``: a larger one shows finer
+            defects, and the time grows with the area.
 
     Raises:
         RecipeError: ``side`` is not one of them.
@@ -54,30 +55,25 @@ class DistillRequest(TrainRequest):
     teacher: str
     fingerprint: str
     networks: BundleNetworks
-    taught: TrainingManifest
+    teacher_manifest: TrainingManifest
     side: int = STUDENT_SIDE
 
     def __post_init__(self) -> None:
         if self.side not in STUDENT_SIDES:
             raise RecipeError(
                 f"expected a side that is a multiple of {STUDENT_SIDES.step} pixels from {STUDENT_SIDES.start} to "
-                f"{STUDENT_SIDES[-1]}, such as "
-                f"{STUDENT_SIDE}; got {self.side}"
+                f"{STUDENT_SIDES[-1]}, such as {STUDENT_SIDE}; got {self.side}"
             )
 
     def configuration(self) -> dict[str, Any]:
         """See ``TrainRequest``."""
-        return super().configuration() | {
-            "recipe": "glance",
-            "side": self.side,
-            "teacher": self.fingerprint,
-        }
+        return super().question() | {"recipe": "glance", "side": self.side, "teacher": self.fingerprint}
 
 
 def make_distill_request(
     teacher: Path,
     out: Path,
-    data: SheetLocation,
+    location: SheetLocation,
     *,
     console: Console,
     side: int = STUDENT_SIDE,
@@ -96,14 +92,13 @@ def make_distill_request(
     if not teacher.is_dir():
         raise OutputError(f"{teacher}: expected the folder of a bundle made by 'clearcast train'")
     manifest, run = open_package(teacher, trust).manifest, RunDirectory(path=teacher)
-    networks, taught = load_networks(teacher, trust)
-    if networks.verdicts is None:
-        raise OutputError(f"{teacher}: has no classifier to distil ({taught['no_judge']})")
-    if networks.restorer.noise_types != TRAINED_NOISE_TYPES:
+    networks, teacher_manifest = load_networks(teacher, trust)
+    if networks.classifier is None:
+        raise OutputError(f"{teacher}: has no classifier to distil ({teacher_manifest['no_judge']})")
+    if networks.denoiser.noise_types != TRAINED_NOISE_TYPES:
         raise OutputError(
             f"{teacher}: expected the noise types {', '.join(TRAINED_NOISE_TYPES)}, got "
-            f"{', '.join(networks.restorer.noise_types)}; "
-            "train it again with this version"
+            f"{', '.join(networks.denoiser.noise_types)}; train it again with this version"
         )
     if not (teacher / "run.json").is_file() or not run.split.is_file():
         raise OutputError(f"{teacher}: has no run.json and split.csv; expected a bundle made by 'clearcast train'")
@@ -114,9 +109,9 @@ def make_distill_request(
         teacher=teacher.resolve().name,
         fingerprint=manifest["fingerprint"],
         networks=networks,
-        taught=taught,
+        teacher_manifest=teacher_manifest,
         out=out,
-        sheet=read_training_sheet(run, data),
+        sheet=read_training_sheet(run, location),
         split=SplitChoice(kind=SplitKind.FILE, file=run.split),
         seed=question["seed"],
         skip_bad=bool(question.get("skip_bad")),
@@ -130,40 +125,41 @@ def make_distill_request(
 
 
 def distill_bundle(request: DistillRequest) -> Manifest:
-    """Fit the student, its classifier and a small restorer, measure them on the test rows, and write a bundle.
+    """Fit the student, its classifier and a small denoiser, measure them on the test rows, and write a bundle.
 
     Raises:
         ClearcastError: the teacher, the machine or the folder does not allow it.
         KeyboardInterrupt: the user stopped it; ``resume`` continues it.
     """
-    assert request.networks.verdicts, "others are refused"
-    ground = prepare_training_data(request)
-    timer, work = PhaseTimer(), ground.folder.path / WORK_FOLDER
-    height, width = request.taught["trained_on"]["shape"]
-    shape, backbone = student_shape((height, width), request.side), request.networks.verdicts.network.backbone
+    assert request.networks.classifier, "others are refused"
+    data = prepare_training_data(request)
+    timer, work = PhaseTimer(), data.run.path / WORK_FOLDER
+    height, width = request.teacher_manifest["trained_on"]["shape"]
+    shape = student_shape((height, width), request.side)
+    backbone = request.networks.classifier.network.backbone
     torch.manual_seed(request.seed)
-    glance, restorer = StudentEncoder(backbone), _slim(request.networks.restorer, ground.channels)
+    student, denoiser = StudentEncoder(backbone), _small_denoiser(request.networks.denoiser, data.channels)
     with timer.phase("reading"):
-        training, heldout = ground.galleries(request.console)
-    teaching = DistillationSetup(request, ground, backbone, shape)
-    plan = teaching.plan(glance, restorer, training)
+        training, validation = data.image_caches(request.console)
+    setup = DistillationSetup(request, data, backbone, shape)
+    plan = setup.plan(student, denoiser, training)
     with timer.phase("looking"), show_progress(request.console, "Computing features of noise-free images") as progress:
-        lessons = teaching.lessons(work / "seen", plan.rows, progress)
-    around = TrainerConfig(seed=request.seed, console=request.console, accelerator=request.accelerator)
+        batches = setup.batches(work / "seen", plan.rows, progress)
+    config = TrainerConfig(seed=request.seed, console=request.console, accelerator=request.accelerator)
     with timer.phase("glance"):
-        fit_student(glance, lessons, work / "glance", steps=plan.glance, config=around)
+        fit_student(student, batches, work / "glance", steps=plan.glance, config=config)
     with timer.phase("detail"):
-        fit_detail_unet(restorer, training, heldout, work / "detail", steps=plan.detail, config=around)
+        fit_detail_unet(denoiser, training, validation, work / "detail", steps=plan.detail, config=config)
     with timer.phase("judge"):
-        network, fit = _fit_classifier(request, ground, freeze(glance), shape, plan.judged, work / "judge")
+        network, fit = _fit_classifier(request, data, freeze(student), shape, plan.judged, work / "judge")
     distilled = DistilledNetworks(
-        channels=ground.channels, restorer=freeze(restorer.cpu()), network=network, facts=fit.facts
+        channels=data.channels, denoiser=freeze(denoiser.cpu()), student=network, metadata=fit.metadata
     )
     with timer.phase("measuring"):
-        measured = measure_bundle(distilled, ground, fit.crossfitted, seed=request.seed, console=request.console)
+        measured = measure_bundle(distilled, data, fit.crossfitted, seed=request.seed, console=request.console)
     trained = describe_trained_networks(
         "glance",
-        trained_on=request.taught["trained_on"],
+        trained_on=request.teacher_manifest["trained_on"],
         effort={
             "seed": request.seed,
             "plan": {**asdict(plan), "views": DISTILLATION_VIEWS},
@@ -171,32 +167,32 @@ def distill_bundle(request: DistillRequest) -> Manifest:
             "device": describe_device(request.accelerator),
             "budget_minutes": request.budget,
         },
-        judge=fit.facts,
+        classifier=fit.metadata,
         measured=measured,
     )
-    trained["noise_made_anew"] = ground.adds_test_noise
+    trained["noise_made_anew"] = data.adds_test_noise
     trained["distilled_from"] = f"{request.teacher} {request.fingerprint[:8]}"
-    table = ground.folder.table(Subset.TEST).drop(columns="sharpness")  # it needs the denoised image
-    return write_trained_bundle(request, ground, distilled, trained, table, timer)
+    table = data.run.table(Subset.TEST).drop(columns="sharpness")  # it needs the denoised image
+    return write_trained_bundle(request, data, distilled, trained, table, timer)
 
 
-def _slim(restorer: ClearDenoiser, channels: Channels) -> ClearDenoiser:
-    """The same global encoder with a smaller detail network, which is not fitted yet."""
-    slim = ClearDenoiser(channels.depth, SMALL_DETAIL, restorer.noise_types)
-    slim.global_encoder.load_state_dict(restorer.global_encoder.state_dict())
-    return slim
+def _small_denoiser(denoiser: ClearDenoiser, channels: Channels) -> ClearDenoiser:
+    """Make a denoiser with the same global encoder and a smaller detail U-Net that is not fitted yet."""
+    small = ClearDenoiser(channels.depth, SMALL_DETAIL, denoiser.noise_types)
+    small.global_encoder.load_state_dict(denoiser.global_encoder.state_dict())
+    return small
 
 
 def _fit_classifier(
-    request: DistillRequest, ground: TrainingData, glance: StudentEncoder, shape: tuple[int, int], most: int, work: Path
+    request: DistillRequest, data: TrainingData, student: StudentEncoder, shape: tuple[int, int], most: int, work: Path
 ) -> tuple[StudentClassifier, ClassifierFit]:
     """Fit a classifier to the student's features of noisy images."""
-    chosen = choose_classifier_rows(ground, most, request.seed)
-    pairs = ground.pairs(chosen.rows)
-    if ground.adds_test_noise:  # the sheet has no noisy images, but those of the line are
+    chosen = choose_classifier_rows(data, most, request.seed)
+    pairs = data.pairs(chosen.rows)
+    if data.adds_test_noise:  # the sheet has no noisy images, but those of the line are
         pairs = [replace(pair, noisy=None) if pair.clean else pair for pair in pairs]
-    views = NoisyViews(pairs, ground.channels, shape, seed=request.seed)
-    folder = work / hash_weights(glance)
-    fit = train_classifier_head(request, chosen, views, glance.backbone, folder, shape=shape, views=DISTILLATION_VIEWS)
-    glance.cpu()
-    return freeze(StudentClassifier(glance, fit.head, shape)), fit
+    views = NoisyViews(pairs, data.channels, shape, seed=request.seed)
+    folder = work / hash_weights(student)
+    fit = train_classifier_head(request, chosen, views, student.backbone, folder, shape=shape, views=DISTILLATION_VIEWS)
+    student.cpu()
+    return freeze(StudentClassifier(student, fit.head, shape)), fit

@@ -38,16 +38,16 @@ class CalibratedClassifier:
     """Defect classifier with its calibration and threshold; see ``ClassifierMetadata``."""
 
     network: DefectClassifier
-    facts: ClassifierMetadata
+    metadata: ClassifierMetadata
 
 
 @dataclass(frozen=True, kw_only=True)
 class BundleNetworks:
-    """Networks of recipe ``clear``, in evaluation mode; ``verdicts`` is None if no classifier could be trained."""
+    """Networks of recipe ``clear``, in evaluation mode; ``classifier`` is None if none could be trained."""
 
     channels: Channels
-    restorer: ClearDenoiser
-    verdicts: CalibratedClassifier | None
+    denoiser: ClearDenoiser
+    classifier: CalibratedClassifier | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,17 +55,17 @@ class DistilledNetworks:
     """Networks distilled from ``BundleNetworks``, in evaluation mode: a student classifier and a small denoiser."""
 
     channels: Channels
-    restorer: ClearDenoiser
-    network: StudentClassifier
-    facts: ClassifierMetadata
+    denoiser: ClearDenoiser
+    student: StudentClassifier
+    metadata: ClassifierMetadata
 
 
 @torch.inference_mode()
-def classify_image(verdicts: CalibratedClassifier, image: ImageArray) -> tuple[float, NDArray[np.float32]]:
+def classify_image(classifier: CalibratedClassifier, image: ImageArray) -> tuple[float, NDArray[np.float32]]:
     """Classify one image, usually a denoised one.
 
     Args:
-        verdicts: the classifier.
+        classifier: with its calibration.
         image: uint8 (height, width) or (height, width, 3).
 
     Returns:
@@ -75,13 +75,13 @@ def classify_image(verdicts: CalibratedClassifier, image: ImageArray) -> tuple[f
     Raises:
         ModelOutputError: the log-odds are not finite.
     """
-    output = verdicts.network(_tensor(image).float() / 255)
-    return _log_odds(output, verdicts.facts), output.evidence[0].numpy()
+    output = classifier.network(_tensor(image).float() / 255)
+    return _log_odds(output, classifier.metadata), output.evidence[0].numpy()
 
 
-def is_defect(facts: ClassifierMetadata, log_odds: float) -> bool:
+def is_defect(metadata: ClassifierMetadata, log_odds: float) -> bool:
     """Return whether calibrated log-odds of defect exceed the classifier's threshold."""
-    return log_odds > facts["threshold"] / facts["temperature"]
+    return log_odds > metadata["threshold"] / metadata["temperature"]
 
 
 def predict_image(networks: BundleNetworks, image: ImageArray) -> Prediction:
@@ -90,18 +90,18 @@ def predict_image(networks: BundleNetworks, image: ImageArray) -> Prediction:
     Raises:
         ModelOutputError: an output is not finite.
     """
-    denoised, context = denoise_tiled(networks.restorer, image)
-    noise = describe_noise(context, image.shape[0], image.shape[1], networks.restorer.noise_types)
-    if networks.verdicts is None:
+    denoised, context = denoise_tiled(networks.denoiser, image)
+    noise = describe_noise(context, image.shape[0], image.shape[1], networks.denoiser.noise_types)
+    if networks.classifier is None:
         return Prediction(noise=noise, denoised=denoised)
-    log_odds, evidence = classify_image(networks.verdicts, denoised)
-    facts = networks.verdicts.facts
+    log_odds, evidence = classify_image(networks.classifier, denoised)
+    metadata = networks.classifier.metadata
     return Prediction(
         noise=noise,
         p_defect=sigmoid(log_odds),
         log_odds=log_odds,
-        defect=is_defect(facts, log_odds),
-        evidence=evidence / np.float32(facts["temperature"]),
+        defect=is_defect(metadata, log_odds),
+        evidence=evidence / np.float32(metadata["temperature"]),
         denoised=denoised,
     )
 
@@ -113,44 +113,42 @@ def predict_image_distilled(networks: DistilledNetworks, image: ImageArray, *, d
     Args:
         networks: the student classifier and the small denoiser.
         image: as it came.
-        denoise: whether the prediction must include the denoised image.
+        denoise: whether to predict the denoised image, too.
 
     Raises:
         ModelOutputError: an output is not finite.
     """
-    output, student = networks.network(_tensor(image))
-    facts = networks.facts
-    log_odds = _log_odds(output, facts)
-    chances = student.scores[0].double().softmax(dim=0).tolist()
+    output, encoded = networks.student(_tensor(image))
+    log_odds = _log_odds(output, networks.metadata)
+    probabilities = encoded.scores[0].double().softmax(dim=0).tolist()
+    of_student = (encoded.scores, encoded.levels)
     return Prediction(
         noise=to_noise_estimate(
-            chances,
-            student.levels[0].tolist(),
-            student.wave[0].tolist(),
+            probabilities,
+            encoded.levels[0].tolist(),
+            encoded.wave[0].tolist(),
             image.shape[0],
             image.shape[1],
-            noise_types=networks.restorer.noise_types,
+            noise_types=networks.denoiser.noise_types,
         ),
         p_defect=sigmoid(log_odds),
         log_odds=log_odds,
-        defect=is_defect(facts, log_odds),
-        evidence=output.evidence[0].numpy() / np.float32(facts["temperature"]),
-        denoised=denoise_tiled(networks.restorer, image, noise=(student.scores, student.levels))[0]
-        if denoise
-        else None,
+        defect=is_defect(networks.metadata, log_odds),
+        evidence=output.evidence[0].numpy() / np.float32(networks.metadata["temperature"]),
+        denoised=denoise_tiled(networks.denoiser, image, noise=of_student)[0] if denoise else None,
     )
 
 
 def _tensor(image: ImageArray) -> torch.Tensor:
-    """uint8 (1, depth, height, width)."""
+    """Return an image as a batch of one, uint8 (1, depth, height, width)."""
     return torch.from_numpy(np.ascontiguousarray(image)).reshape(*image.shape[:2], -1).permute(2, 0, 1)[None]
 
 
-def _log_odds(output: DefectHeadOutput, facts: ClassifierMetadata) -> float:
+def _log_odds(output: DefectHeadOutput, metadata: ClassifierMetadata) -> float:
     """Return the calibrated log-odds of defect of one image."""
     logit = float(output.logit)
     require_finite("log-odds of defect", logit, "the classifier cannot be used; train again with another --seed")
-    return logit / facts["temperature"]
+    return logit / metadata["temperature"]
 
 
 def freeze(network: FrozenNetworkT) -> FrozenNetworkT:
@@ -161,11 +159,11 @@ def freeze(network: FrozenNetworkT) -> FrozenNetworkT:
 
 def save_networks(networks: BundleNetworks | DistilledNetworks, folder: Path) -> None:
     """Write the weights as safetensors."""
-    save_weights(networks.restorer, folder / DENOISER_WEIGHTS)
+    save_weights(networks.denoiser, folder / DENOISER_WEIGHTS)
     if isinstance(networks, DistilledNetworks):
-        save_weights(networks.network, folder / STUDENT_WEIGHTS)
-    elif networks.verdicts:
-        save_weights(networks.verdicts.network, folder / CLASSIFIER_WEIGHTS)
+        save_weights(networks.student, folder / STUDENT_WEIGHTS)
+    elif networks.classifier:
+        save_weights(networks.classifier.network, folder / CLASSIFIER_WEIGHTS)
 
 
 def load_networks(path: Path, trust: TrustedSigners | None = None) -> tuple[BundleNetworks, Manifest]:
@@ -189,15 +187,17 @@ def load_networks(path: Path, trust: TrustedSigners | None = None) -> tuple[Bund
     if DENOISER_WEIGHTS not in package.names():
         raise OutputError(f"{path}: expected a bundle of recipe clear, got one of recipe {manifest['recipe']}")
     channels = Channels(manifest["trained_on"]["channels"])
-    restorer = ClearDenoiser(channels.depth, noise_types=noise_types_of(manifest))
-    _load_weights(restorer, package, DENOISER_WEIGHTS)
-    verdicts = None
-    if facts := manifest["judge"]:
-        height, width = facts["shape"]
-        network = DefectClassifier(Backbone(), DefectHead(), (height, width))
-        _load_weights(network, package, CLASSIFIER_WEIGHTS)
-        verdicts = CalibratedClassifier(network=freeze(network), facts=facts)
-    return BundleNetworks(channels=channels, restorer=freeze(restorer), verdicts=verdicts), manifest
+    denoiser = ClearDenoiser(channels.depth, noise_types=noise_types_of(manifest))
+    _load_weights(denoiser, package, DENOISER_WEIGHTS)
+    classifier = _load_classifier(package, manifest["judge"]) if manifest["judge"] else None
+    return BundleNetworks(channels=channels, denoiser=freeze(denoiser), classifier=classifier), manifest
+
+
+def _load_classifier(package: BundlePackage, metadata: ClassifierMetadata) -> CalibratedClassifier:
+    height, width = metadata["shape"]
+    network = DefectClassifier(Backbone(), DefectHead(), (height, width))
+    _load_weights(network, package, CLASSIFIER_WEIGHTS)
+    return CalibratedClassifier(network=freeze(network), metadata=metadata)
 
 
 def _load_weights(network: nn.Module, package: BundlePackage, name: str) -> None:

@@ -30,14 +30,14 @@ from clearcast.pipelines.onnx_graphs import (
 from clearcast.pipelines.published_bundle import PublishedGraph, PublishedNetworks
 
 _OPSET = 18
-_LONGEST = 1 << 15  # pixels a side
+_MAX_SIDE = 1 << 15  # pixels
 _BATCH = Dim("batch", min=1, max=1 << 12)
 _IMAGE_AXES = {
     0: _BATCH,
-    1: Dim("height", min=SMALLEST_IMAGE_SIDE, max=_LONGEST),
-    2: Dim("width", min=SMALLEST_IMAGE_SIDE, max=_LONGEST),
+    1: Dim("height", min=SMALLEST_IMAGE_SIDE, max=_MAX_SIDE),
+    2: Dim("width", min=SMALLEST_IMAGE_SIDE, max=_MAX_SIDE),
 }
-_EXAMPLE = (2, 100, 124)  # images, height and width for tracing; any would do
+_EXAMPLE = (2, 100, 124)  # images, height and width for tracing; arbitrary
 
 
 def write_onnx_graphs(
@@ -46,59 +46,60 @@ def write_onnx_graphs(
     """Write a bundle's networks as ONNX graphs.
 
     Returns:
-        the inputs and outputs of each file, for the manifest.
+        The inputs and outputs of each file, for the manifest.
     """
     match networks:
         case BundleNetworks():
-            graphs = _graphs_of_networks(networks)
+            graphs = _export_clear(networks)
         case DistilledNetworks():
-            inspect = export_to_onnx(StudentGraph(networks), [_example(networks.channels)], [_IMAGE_AXES])
-            waves = PeriodicNoiseGraph(networks.restorer)
-            graphs = {INSPECT_GRAPH: inspect, **_denoising_graphs(networks.restorer, waves, networks.channels)}
+            graphs = _export_distilled(networks)
         case PublishedNetworks():
-            images = _example(networks.recipe.input.channels)
-            graphs = {INSPECT_GRAPH: export_to_onnx(PublishedGraph(networks), [images], [_IMAGE_AXES])}
-    return {name: write_onnx_graph(graph, folder / name) for name, graph in graphs.items()}
+            graphs = {INSPECT_GRAPH: _export_image_graph(PublishedGraph(networks), networks.recipe.input.channels)}
+    return {name: _write_graph(graph, folder / name) for name, graph in graphs.items()}
 
 
-def _graphs_of_networks(networks: BundleNetworks) -> dict[str, onnx.ModelProto]:
-    """The graphs of each stage, and one that joins them."""
-    parts = _denoising_graphs(networks.restorer, GlobalEncoderGraph(networks.restorer), networks.channels)
-    if networks.verdicts:
-        parts[CLASSIFIER_GRAPH] = export_to_onnx(
-            ClassifierGraph(networks.verdicts), [_example(networks.channels)], [_IMAGE_AXES]
-        )
-    return {INSPECT_GRAPH: _joined(**{name.removesuffix(".onnx"): part for name, part in parts.items()}), **parts}
+def _export_clear(networks: BundleNetworks) -> dict[str, onnx.ModelProto]:
+    """Export the graph of each stage, and the graph that joins them."""
+    stages = _export_denoiser(networks.denoiser, GlobalEncoderGraph(networks.denoiser), networks.channels)
+    if networks.classifier:
+        stages[CLASSIFIER_GRAPH] = _export_image_graph(ClassifierGraph(networks.classifier), networks.channels)
+    return {INSPECT_GRAPH: _join_stages(stages), **stages}
 
 
-def _denoising_graphs(
-    restorer: ClearDenoiser, survey: GlobalEncoderGraph | PeriodicNoiseGraph, channels: Channels
+def _export_distilled(networks: DistilledNetworks) -> dict[str, onnx.ModelProto]:
+    """Export the student, and the graphs that denoise on demand."""
+    inspect = _export_image_graph(StudentGraph(networks), networks.channels)
+    stages = _export_denoiser(networks.denoiser, PeriodicNoiseGraph(networks.denoiser), networks.channels)
+    return {INSPECT_GRAPH: inspect, **stages}
+
+
+def _export_denoiser(
+    denoiser: ClearDenoiser, global_graph: GlobalEncoderGraph | PeriodicNoiseGraph, channels: Channels
 ) -> dict[str, onnx.ModelProto]:
-    images, detail = _example(channels), DetailGraph(restorer)
+    """Export the graph of the whole image, and that of the detail U-Net."""
     waves, small = (torch.zeros(_EXAMPLE[0], THUMBNAIL_SIDE, THUMBNAIL_SIDE) for _ in range(2))
-    about = torch.zeros(_EXAMPLE[0], conditioning_size(restorer.noise_types))
+    conditioning = torch.zeros(_EXAMPLE[0], conditioning_size(denoiser.noise_types))
     place = torch.tensor([2 * _EXAMPLE[1], 2 * _EXAMPLE[2], 0, 8])
-    each = {0: _BATCH}
-    return {
-        GLOBAL_GRAPH: export_to_onnx(survey, [images], [_IMAGE_AXES]),
-        DETAIL_GRAPH: export_to_onnx(detail, [images, waves, small, about, place], [_IMAGE_AXES, each, each, each, {}]),
-    }
+    batch = {0: _BATCH}
+    detail = _export(
+        DetailGraph(denoiser),
+        [_example(channels), waves, small, conditioning, place],
+        [_IMAGE_AXES, batch, batch, batch, {}],
+    )
+    return {GLOBAL_GRAPH: _export_image_graph(global_graph, channels), DETAIL_GRAPH: detail}
+
+
+def _export_image_graph(module: ExportedModule, channels: Channels) -> onnx.ModelProto:
+    """Export a network whose only input is a batch of images."""
+    return _export(module, [_example(channels)], [_IMAGE_AXES])
 
 
 def _example(channels: Channels) -> Tensor:
     return torch.zeros((*_EXAMPLE, channels.depth), dtype=torch.uint8)
 
 
-def export_to_onnx(
-    module: ExportedModule, examples: Sequence[Tensor], shapes: Sequence[dict[int, Dim]]
-) -> onnx.ModelProto:
-    """Export a network as a graph.
-
-    Args:
-        module: the network.
-        examples: its inputs, of arbitrary shapes.
-        shapes: the dynamic axes of each input.
-    """
+def _export(module: ExportedModule, examples: Sequence[Tensor], axes: Sequence[dict[int, Dim]]) -> onnx.ModelProto:
+    """Export a network as a graph, by example inputs of any shape and the dynamic axes of each input."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is missing, which is not needed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about torch's own code, and about names of axes
@@ -106,7 +107,7 @@ def export_to_onnx(
             module.eval(),
             tuple(examples),
             dynamo=True,
-            dynamic_shapes=tuple(shapes),
+            dynamic_shapes=tuple(axes),
             opset_version=_OPSET,
             input_names=list(module.inputs),
             output_names=list(module.outputs),
@@ -116,8 +117,8 @@ def export_to_onnx(
         return program.model_proto
 
 
-def write_onnx_graph(graph: onnx.ModelProto, path: Path) -> GraphInterface:
-    """Write a graph with its weights into one file, whole or not at all; return its inputs and outputs."""
+def _write_graph(graph: onnx.ModelProto, path: Path) -> GraphInterface:
+    """Write a graph with its weights into one file, by atomic replacement; return its inputs and outputs."""
     onnx.checker.check_model(graph)
     with replace_file(path) as temporary:
         temporary.write_bytes(graph.SerializeToString())
@@ -125,28 +126,28 @@ def write_onnx_graph(graph: onnx.ModelProto, path: Path) -> GraphInterface:
     return {"inputs": inputs, "outputs": outputs}
 
 
-def _joined(survey: onnx.ModelProto, detail: onnx.ModelProto, judge: onnx.ModelProto | None = None) -> onnx.ModelProto:
+def _join_stages(stages: dict[str, onnx.ModelProto]) -> onnx.ModelProto:
     """Join the stages: the detail graph's window is the whole image, and the classifier gets the denoised image."""
-    parts = {"survey": survey, "detail": detail} | ({"judge": judge} if judge else {})
-    wires = {"survey.pictures": "pictures", "detail.window": "pictures", "judge.restored": "detail.restored"}
-    wires |= {f"detail.{name}": f"survey.{name}" for name in ("waves", "small", "about")}
+    sources = {"survey.pictures": "pictures", "detail.window": "pictures", "judge.restored": "detail.restored"}
+    sources |= {f"detail.{name}": f"survey.{name}" for name in ("waves", "small", "about")}
     outputs = ["survey.p_noise", "survey.levels", "survey.waves", "detail.restored"]
-    outputs += ["judge.p_defect", "judge.evidence"] if judge else []
+    outputs += ["judge.p_defect", "judge.evidence"] if CLASSIFIER_GRAPH in stages else []
     nodes = [
         helper.make_node("Shape", ["pictures"], ["size"], start=1, end=3),
         helper.make_node("Concat", ["size", "origin"], ["detail.place"], axis=0),
     ]
     values, weights = [], [numpy_helper.from_array(np.zeros(2, np.int64), "origin")]
-    for name, part in parts.items():
-        graph = compose.add_prefix(part, f"{name}.").graph
-        assert not part.functions
-        wired = [value.name for value in graph.input if value.name in wires]
-        nodes += [helper.make_node("Identity", [wires[value]], [value]) for value in wired]
+    for name, stage in stages.items():
+        graph = compose.add_prefix(stage, f"{name.removesuffix('.onnx')}.").graph
+        assert not stage.functions
+        joined = [value.name for value in graph.input if value.name in sources]
+        nodes += [helper.make_node("Identity", [sources[value]], [value]) for value in joined]
         nodes += graph.node
         weights += graph.initializer
         values += [value for value in graph.output if value.name in outputs]
     nodes += [helper.make_node("Identity", [name], [name.split(".")[1]]) for name in outputs]
     for value in values:
         value.name = value.name.split(".")[1]
-    whole = helper.make_graph(nodes, "inspect", [*survey.graph.input], values, weights)
-    return helper.make_model(whole, opset_imports=survey.opset_import, ir_version=survey.ir_version)
+    first = stages[GLOBAL_GRAPH]
+    whole = helper.make_graph(nodes, "inspect", [*first.graph.input], values, weights)
+    return helper.make_model(whole, opset_imports=first.opset_import, ir_version=first.ir_version)

@@ -32,26 +32,27 @@ class WindowPosition(NamedTuple):
 
 
 class GlobalEncoderGraph(nn.Module):
-    """ONNX graph of the survey network: noise type, noise levels and waves of an image.
+    """ONNX graph of the global encoder: noise type, noise levels and waves of an image.
 
     Input ``pictures`` is uint8 (batch, height, width, depth), sides from 16 pixels. Outputs: ``waves`` and ``small``,
     float32 (batch, 128, 128), see ``PeriodicNoiseHead``; ``p_noise`` float32 (batch, types), probabilities in the order
-    of the restorer's ``noise_types``; ``levels`` float32 (batch, levels), such as the standard deviation of Gaussian
+    of the denoiser's ``noise_types``; ``levels`` float32 (batch, levels), such as the standard deviation of Gaussian
     noise and the density of impulses, 0..1; ``about`` float32 (batch, types + levels), the conditioning vector.
     """
 
     inputs: tuple[str, ...] = ("pictures",)
     outputs: tuple[str, ...] = ("waves", "small", "p_noise", "levels", "about")
 
-    def __init__(self, restorer: ClearDenoiser) -> None:
+    def __init__(self, denoiser: ClearDenoiser) -> None:
         super().__init__()
-        self.survey = restorer.global_encoder
+        self.global_encoder = denoiser.global_encoder
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Run the network; see the class."""
-        seen: GlobalContext = self.survey(to_luma(_to_float(pictures)))
-        about, types = seen.conditioning, seen.scores.shape[1]
-        return seen.waves[:, 0], seen.thumbnail[:, 0], about[:, :types], seen.levels.clamp(0, 1), about
+        context: GlobalContext = self.global_encoder(to_luma(_to_float(images)))
+        conditioning = context.conditioning
+        p_noise = conditioning[:, : context.scores.shape[1]]
+        return context.waves[:, 0], context.small[:, 0], p_noise, context.levels.clamp(0, 1), conditioning
 
 
 class PeriodicNoiseGraph(nn.Module):
@@ -63,18 +64,18 @@ class PeriodicNoiseGraph(nn.Module):
     inputs: tuple[str, ...] = ("pictures",)
     outputs: tuple[str, ...] = ("waves", "small")
 
-    def __init__(self, restorer: ClearDenoiser) -> None:
+    def __init__(self, denoiser: ClearDenoiser) -> None:
         super().__init__()
-        self.finder = restorer.global_encoder.periodic_head
+        self.periodic_head = denoiser.global_encoder.periodic_head
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Run the network; see the class."""
-        waves, small, _ = self.finder(to_luma(_to_float(pictures)))
+        waves, small, _ = self.periodic_head(to_luma(_to_float(images)))
         return waves[:, 0], small[:, 0]
 
 
 class DetailGraph(nn.Module):
-    """ONNX graph of the detail network: denoises a window of an image.
+    """ONNX graph of the detail U-Net: denoises a window of an image.
 
     Inputs: ``window`` uint8 (batch, h, w, depth), whose first row and column are multiples of 8; ``waves``, ``small``
     and ``about`` of the whole image, from ``GlobalEncoderGraph``, or from ``PeriodicNoiseGraph`` and ``StudentGraph``;
@@ -85,15 +86,15 @@ class DetailGraph(nn.Module):
     inputs: tuple[str, ...] = ("window", "waves", "small", "about", "place")
     outputs: tuple[str, ...] = ("restored",)
 
-    def __init__(self, restorer: ClearDenoiser) -> None:
+    def __init__(self, denoiser: ClearDenoiser) -> None:
         super().__init__()
-        self.detail = restorer.detail
+        self.detail = denoiser.detail
 
-    def forward(self, window: Tensor, waves: Tensor, small: Tensor, about: Tensor, place: Tensor) -> Tensor:
+    def forward(self, window: Tensor, waves: Tensor, small: Tensor, conditioning: Tensor, place: Tensor) -> Tensor:
         """Run the network; see the class."""
-        hints = torch.stack([waves, small], dim=1)
+        context = torch.stack([waves, small], dim=1)
         rows, columns = WindowPosition(place[2], place[0]), WindowPosition(place[3], place[1])
-        return _denoised(self.detail, window, hints, about, (rows, columns))
+        return _denoise_window(self.detail, window, context, conditioning, (rows, columns))
 
 
 class ClassifierGraph(nn.Module):
@@ -107,14 +108,14 @@ class ClassifierGraph(nn.Module):
     inputs: tuple[str, ...] = ("restored",)
     outputs: tuple[str, ...] = ("p_defect", "evidence")
 
-    def __init__(self, verdicts: CalibratedClassifier) -> None:
+    def __init__(self, classifier: CalibratedClassifier) -> None:
         super().__init__()
-        self.network = verdicts.network
-        self.temperature = verdicts.facts["temperature"]
+        self.network = classifier.network
+        self.temperature = classifier.metadata["temperature"]
 
-    def forward(self, restored: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, denoised: Tensor) -> tuple[Tensor, ...]:
         """Run the network; see the class."""
-        output = self.network(_to_float(restored))
+        output = self.network(_to_float(denoised))
         return torch.sigmoid(output.logit / self.temperature), output.evidence / self.temperature
 
 
@@ -131,58 +132,61 @@ class StudentGraph(nn.Module):
 
     def __init__(self, distilled: DistilledNetworks) -> None:
         super().__init__()
-        self.network = distilled.network
-        self.temperature = distilled.facts["temperature"]
+        self.student = distilled.student
+        self.temperature = distilled.metadata["temperature"]
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Run the network; see the class."""
-        output, glimpse = self.network(_planes(pictures))
-        chance = torch.sigmoid(output.logit / self.temperature)
-        about = conditioning_vector(glimpse.scores, glimpse.levels)
-        p_noise, evidence = about[:, : glimpse.scores.shape[1]], output.evidence / self.temperature
-        return p_noise, glimpse.levels, about, glimpse.wave, chance, evidence
+        output, student = self.student(_planes(images))
+        p_defect, evidence = torch.sigmoid(output.logit / self.temperature), output.evidence / self.temperature
+        conditioning = conditioning_vector(student.scores, student.levels)
+        p_noise = conditioning[:, : student.scores.shape[1]]
+        return p_noise, student.levels, conditioning, student.wave, p_defect, evidence
 
 
-def _denoised(
-    detail: DetailUNet, window: Tensor, hints: Tensor, about: Tensor, places: tuple[WindowPosition, WindowPosition]
+def _denoise_window(
+    detail: DetailUNet,
+    window: Tensor,
+    context: Tensor,
+    conditioning: Tensor,
+    positions: tuple[WindowPosition, WindowPosition],
 ) -> Tensor:
     """Denoise a window: uint8 (batch, h, w, depth).
 
     Args:
-        detail: the network.
+        detail: the detail U-Net.
         window: uint8 (batch, h, w, depth).
-        hints: waves and small copy of the whole image, float (batch, 2, 128, 128).
-        about: conditioning vector, float (batch, types + levels).
-        places: of the window's rows and of its columns.
+        context: waves and thumbnail of the whole image, float (batch, 2, 128, 128).
+        conditioning: conditioning vector, float (batch, types + levels).
+        positions: of the window's rows and of its columns.
     """
     height, width = window.shape[1:3]
     tall, wide = _padded_size(height), _padded_size(width)
     down, across = (
-        cubic_matrix(hints.shape[-1], place.full, place.start + torch.arange(padded_size).clamp(max=size - 1), hints)
-        for place, padded_size, size in zip(places, (tall, wide), (height, width), strict=True)
+        cubic_matrix(context.shape[-1], axis.full, axis.start + torch.arange(padded).clamp(max=size - 1), context)
+        for axis, padded, size in zip(positions, (tall, wide), (height, width), strict=True)
     )
-    waves, small = (down @ hints @ across.T).chunk(2, dim=1)
-    padded = functional.pad(_planes(window), (0, wide - width, 0, tall - height), mode="replicate")
-    denoised: Tensor = detail(padded, waves, small, about)
-    levels = denoised[..., :height, :width].clamp(0, 1).mul(255).round()
-    pixels = levels.to(torch.uint8)
+    waves, small = (down @ context @ across.T).chunk(2, dim=1)
+    padded_window = functional.pad(_planes(window), (0, wide - width, 0, tall - height), mode="replicate")
+    denoised: Tensor = detail(padded_window, waves, small, conditioning)
+    pixels = denoised[..., :height, :width].clamp(0, 1).mul(255).round().to(torch.uint8)
     return pixels.squeeze(1).unsqueeze(-1) if pixels.shape[1] == 1 else pixels.permute(0, 2, 3, 1)
 
 
 def _padded_size(size: int) -> int:
-    """The next multiple of ``DETAIL_STRIDE``, in a form whose divisibility torch.export can prove."""
+    """Return the next multiple of ``DETAIL_STRIDE``, in a form whose divisibility torch.export can prove."""
     return DETAIL_STRIDE * ((size + DETAIL_STRIDE - 1) // DETAIL_STRIDE)
 
 
-def _to_float(pictures: Tensor) -> Tensor:
+def _to_float(images: Tensor) -> Tensor:
     """Convert uint8 (batch, height, width, depth) to float (batch, depth, height, width) in 0..1."""
-    return to_unit_range(_planes(pictures))
+    return to_unit_range(_planes(images))
 
 
-def _planes(pictures: Tensor) -> Tensor:
+def _planes(images: Tensor) -> Tensor:
     """Move the channels: (batch, height, width, depth) to (batch, depth, height, width).
 
     Grey images are not transposed: ONNX Runtime would propagate the transpose through the graph, where a last axis of
     size one is slow.
     """
-    return pictures.squeeze(-1).unsqueeze(1) if pictures.shape[-1] == 1 else pictures.permute(0, 3, 1, 2)
+    return images.squeeze(-1).unsqueeze(1) if images.shape[-1] == 1 else images.permute(0, 3, 1, 2)

@@ -31,7 +31,7 @@ _STAGES = (Stage.NOISE_TYPE, Stage.DENOISING, Stage.DENOISED)
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedNetworks:
-    """The networks of stages 2, 3 and 4, in evaluation mode; ``classes``: the noise types that the first predicts."""
+    """The networks of stages 2, 3 and 4, in evaluation mode; ``classes``: the noise types that ``noise`` predicts."""
 
     recipe: Recipe
     classes: tuple[NoiseType, ...]
@@ -58,29 +58,48 @@ def load_published_networks(run: RunDirectory) -> PublishedNetworks:
     return PublishedNetworks(
         recipe=recipe,
         classes=classes,
-        noise=_classifier(run, Stage.NOISE_TYPE, recipe, len(classes)),
+        noise=_load_classifier(run, Stage.NOISE_TYPE, recipe, len(classes)),
         denoiser=denoiser.eval().requires_grad_(False),
-        verdict=_classifier(run, Stage.DENOISED, recipe, len(LABEL_CLASSES)),
+        verdict=_load_classifier(run, Stage.DENOISED, recipe, len(LABEL_CLASSES)),
     )
 
 
+def _load_classifier(run: RunDirectory, stage: Stage, recipe: Recipe, classes: int) -> PublishedClassifier:
+    network = PublishedClassifier(
+        size=recipe.input.size,
+        channels=recipe.input.channels.depth,
+        classes=classes,
+        activation=recipe.classifier.activation,
+    )
+    load_weights(network, run.stage(stage))
+    return network.eval().requires_grad_(False)
+
+
+def save_published_networks(networks: PublishedNetworks, folder: Path) -> None:
+    """Write the weights as safetensors."""
+    for stage, network in zip(_STAGES, (networks.noise, networks.denoiser, networks.verdict), strict=True):
+        save_weights(network, folder / f"{stage.value}.safetensors")
+
+
 @torch.inference_mode()
-def predict_published(networks: PublishedNetworks, picture: ImageArray) -> Prediction:
-    """Predict with the study's networks; ``picture`` is uint8 (height, width) or (height, width, 3) of any size."""
+def predict_published(networks: PublishedNetworks, image: ImageArray) -> Prediction:
+    """Predict with the study's networks; ``image`` is uint8 (height, width) or (height, width, 3) of any size."""
     size, depth = networks.recipe.input.size, networks.recipe.input.channels.depth
-    noisy = imaging.resize_image(picture, size, size).reshape(1, size, size, depth)
+    noisy = imaging.resize_image(image, size, size).reshape(1, size, size, depth)
     denoised = denoise_images(networks.denoiser, noisy)
     scores = networks.noise(images_to_float(torch.from_numpy(noisy)))[0].tolist()
     p_noise = dict(zip(networks.classes, scores, strict=True))
-    chance = float(networks.verdict(images_to_float(torch.from_numpy(denoised)))[0, LABEL_CLASSES.index(Label.DEFECT)])
+    p_defect = float(
+        networks.verdict(images_to_float(torch.from_numpy(denoised)))[0, LABEL_CLASSES.index(Label.DEFECT)]
+    )
     probabilities = [p_noise.get(kind, 0.0) for kind in NoiseType]
     return Prediction(
-        noise=to_noise_estimate(probabilities, [0.0] * len(noise_types_with_level()), None, *picture.shape[:2]),
+        noise=to_noise_estimate(probabilities, [0.0] * len(noise_types_with_level()), None, *image.shape[:2]),
         has_noise_levels=False,
-        p_defect=chance,
-        log_odds=log_odds(chance),
-        defect=chance > 0.5,
-        denoised=imaging.resize_image(np.ascontiguousarray(drop_grey_axis(denoised[0])), *picture.shape[:2]),
+        p_defect=p_defect,
+        log_odds=log_odds(p_defect),
+        defect=p_defect > 0.5,
+        denoised=imaging.resize_image(np.ascontiguousarray(drop_grey_axis(denoised[0])), *image.shape[:2]),
     )
 
 
@@ -101,59 +120,42 @@ class PublishedGraph(nn.Module):
         self.classes = networks.classes
         self.size = networks.recipe.input.size
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Run the networks; see the class."""
-        height, width = pictures.shape[1:3]
-        noisy = _resized(pictures.permute(0, 3, 1, 2).float(), self.size, self.size) / 255
+        height, width = images.shape[1:3]
+        noisy = _resize(images.permute(0, 3, 1, 2).float(), self.size, self.size) / 255
         denoised = self.denoiser(noisy).mul(255).round()
         scores = self.noise(noisy)
         zero = torch.zeros_like(scores[:, 0])
         p_noise = [scores[:, self.classes.index(kind)] if kind in self.classes else zero for kind in NoiseType]
-        resized = _resized(denoised, height, width).permute(0, 2, 3, 1).to(torch.uint8)
+        resized = _resize(denoised, height, width).permute(0, 2, 3, 1).to(torch.uint8)
         return torch.stack(p_noise, dim=1), resized, self.verdict(denoised / 255)[:, LABEL_CLASSES.index(Label.DEFECT)]
 
 
-def _resized(pictures: Tensor, height: int, width: int) -> Tensor:
+def _resize(images: Tensor, height: int, width: int) -> Tensor:
     """Resize grey levels (batch, depth, h, w) as ``imaging.resize_image`` does, but for rounding."""
-    rows, columns = _count(pictures.shape[-2]), _count(pictures.shape[-1])
-    tall, wide = _count(height), _count(width)
+    rows, columns = _size_tensor(images.shape[-2]), _size_tensor(images.shape[-1])
+    tall, wide = _size_tensor(height), _size_tensor(width)
     shrinks, both = tall * wide < rows * columns, (tall <= rows) & (wide <= columns)
-    down = _weights(pictures.shape[-2], height, shrinks, both, pictures)
-    across = _weights(pictures.shape[-1], width, shrinks, both, pictures)
-    scaled = down @ pictures @ across.T
+    down = _resampling_matrix(images.shape[-2], height, shrinks, both, images)
+    across = _resampling_matrix(images.shape[-1], width, shrinks, both, images)
+    scaled = down @ images @ across.T
     halves = (2 * tall == rows) & (2 * wide == columns)  # OpenCV rounds means of 2 x 2 pixels up, others to even
     return torch.where(halves, (scaled + 0.5).floor(), scaled.round())
 
 
-def _weights(size: int, side: int, shrinks: Tensor, both: Tensor, like: Tensor) -> Tensor:
-    """Resampling matrix (side, size) as in OpenCV: area means, their variant if one side only shrinks, else linear."""
-    wanted, scale = torch.arange(side, dtype=like.dtype), size / side
-    linear = ((wanted + 0.5) * scale - 0.5).clamp(0, size - 1)
-    whole = (wanted * scale).floor()
-    part = (wanted + 1 - (whole + 1) / scale).clamp(min=0)
+def _resampling_matrix(size: int, side: int, shrinks: Tensor, both: Tensor, like: Tensor) -> Tensor:
+    """Make OpenCV's resampling matrix (side, size): area means, their variant if one side only shrinks, else linear."""
+    targets, scale = torch.arange(side, dtype=like.dtype), size / side
+    linear = ((targets + 0.5) * scale - 0.5).clamp(0, size - 1)
+    whole = (targets * scale).floor()
+    part = (targets + 1 - (whole + 1) / scale).clamp(min=0)
     variant = (whole + part - part.floor()).clamp(max=size - 1)
-    places = torch.where(shrinks, variant, linear)
-    near = (1 - (places[:, None] - torch.arange(size, dtype=like.dtype)).abs()).clamp(min=0)
+    positions = torch.where(shrinks, variant, linear)
+    near = (1 - (positions[:, None] - torch.arange(size, dtype=like.dtype)).abs()).clamp(min=0)
     return torch.where(shrinks & both, area_matrix(size, side, like), near)
 
 
-def _count(size: int) -> Tensor:
-    """A size as an int64 tensor (1,), so that an exported graph can compare sizes at run time."""
+def _size_tensor(size: int) -> Tensor:
+    """Return a size as an int64 tensor (1,), so that an exported graph can compare sizes at run time."""
     return torch.arange(size)[-1:] + 1
-
-
-def _classifier(run: RunDirectory, stage: Stage, recipe: Recipe, classes: int) -> PublishedClassifier:
-    network = PublishedClassifier(
-        size=recipe.input.size,
-        channels=recipe.input.channels.depth,
-        classes=classes,
-        activation=recipe.classifier.activation,
-    )
-    load_weights(network, run.stage(stage))
-    return network.eval().requires_grad_(False)
-
-
-def save_published_networks(networks: PublishedNetworks, folder: Path) -> None:
-    """Write the weights."""
-    for stage, network in zip(_STAGES, (networks.noise, networks.denoiser, networks.verdict), strict=True):
-        save_weights(network, folder / f"{stage.value}.safetensors")

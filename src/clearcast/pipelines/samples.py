@@ -1,4 +1,4 @@
-"""A sample of test rows, whose images a bundle shows after training."""
+"""Sample of the test rows, for the figure of sample images that a training draws."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from clearcast.core.decoding.image_info import ImageArray
 from clearcast.noise.registry import NoiseType
 
-_EACH = 3  # rows of each noise type
+_ROWS_PER_TYPE = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,13 +17,13 @@ class SampleRow:
     """The images of one test row, and what the networks predict.
 
     Attributes:
-        noise_type, predicted_noise_type: the true one and the predicted one.
-        label: the true one, such as ``ok``.
+        noise_type, label: from the sheet, such as ``gaussian`` and ``ok``.
+        predicted_noise_type: by the networks.
         noisy, denoised: uint8 (height, width) or (height, width, 3).
         reference: likewise, the noise-free image; None if it is unknown.
         psnr: of the denoised image, in dB; None without a reference.
-        defect: the prediction; None without a classifier.
-        heat_map: float (height, width) in 0..1, where the defect is; None without a classifier.
+        defect: whether a defect is predicted; None without a classifier.
+        heat_map: of the defect, float (height, width) in 0..1; None without a classifier.
     """
 
     noise_type: NoiseType
@@ -38,10 +38,10 @@ class SampleRow:
 
 
 def choose_sample_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """A few rows of each noise type, from the one that is denoised worst to the best; of ``predictions.csv``."""
+    """Choose a few rows of ``predictions.csv`` for each noise type, from the worst denoised one to the best."""
     by_type = table.sort_values("psnr_denoised").groupby("noise_type")
-    return pd.concat([group.iloc[_spread(len(group))] for _, group in by_type])
+    return pd.concat([group.iloc[_evenly_spaced(len(group))] for _, group in by_type])
 
 
-def _spread(count: int) -> list[int]:
-    return sorted(set(np.linspace(0, count - 1, min(_EACH, count)).round().astype(int).tolist()))
+def _evenly_spaced(count: int) -> list[int]:
+    return sorted(set(np.linspace(0, count - 1, min(_ROWS_PER_TYPE, count)).round().astype(int).tolist()))

@@ -1,4 +1,4 @@
-"""Training of recipe ``clear`` on a sheet: split the rows, fit, measure on held-out groups, write the bundle."""
+"""Training of recipe ``clear`` on a sheet: split the rows, fit the networks, measure them, and write the bundle."""
 
 import sys
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -50,34 +50,34 @@ def train_bundle(
     if is_worker_rank():
         request = replace(request, resume=True, force=False, console=Console(quiet=True))
     backbone = load_pretrained_backbone(request.backbone)
-    ground = prepare_training_data(request)
-    timer, work = PhaseTimer(), ground.folder.path / WORK_FOLDER
+    data = prepare_training_data(request)
+    timer, work = PhaseTimer(), data.run.path / WORK_FOLDER
     with timer.phase("reading"):
-        training, heldout = ground.galleries(request.console)
+        training, validation = data.image_caches(request.console)
     torch.manual_seed(request.seed)
-    restorer = ClearDenoiser(ground.channels.depth)
-    plan = _decide_plan(request, restorer, backbone, training, ground)
-    _fit_restorer(request, restorer, (training, heldout), plan, work, timer)
-    if is_worker_rank():  # what remains is the work of one process
+    denoiser = ClearDenoiser(data.channels.depth)
+    plan = _decide_plan(request, denoiser, backbone, training, data)
+    _fit_denoiser(request, denoiser, (training, validation), plan, work, timer)
+    if is_worker_rank():  # one process does the rest
         sys.exit()
     with timer.phase("judge"):
-        learned = train_clear_classifier(
+        fitted = train_clear_classifier(
             request,
-            ground,
-            freeze(restorer),
+            data,
+            freeze(denoiser),
             backbone,
             work / "judge",
             shape=classifier_shape(training.shape),
             plan=plan,
         )
-    networks = BundleNetworks(channels=ground.channels, restorer=restorer, verdicts=learned.verdicts)
+    networks = BundleNetworks(channels=data.channels, denoiser=denoiser, classifier=fitted.classifier)
     with timer.phase("measuring"):
-        measured = measure_bundle(networks, ground, learned.crossfitted, seed=request.seed, console=request.console)
+        measured = measure_bundle(networks, data, fitted.crossfitted, seed=request.seed, console=request.console)
     if draw_samples:
-        draw_samples(_sample_rows(networks, ground))
+        draw_samples(_sample_rows(networks, data))
     trained = describe_trained_networks(
         "clear",
-        trained_on=ground.describe(training),
+        trained_on=data.describe(training),
         effort={
             "seed": request.seed,
             "plan": asdict(plan),
@@ -85,51 +85,54 @@ def train_bundle(
             "device": describe_device(request.accelerator, request.devices),
             "budget_minutes": request.budget,
         },
-        judge=learned.verdicts.facts if learned.verdicts else None,
-        no_judge=learned.lack,
+        classifier=fitted.classifier.metadata if fitted.classifier else None,
+        no_classifier_reason=fitted.no_classifier_reason,
         measured=measured,
     )
-    trained["noise_made_anew"] = ground.adds_test_noise
-    return write_trained_bundle(request, ground, networks, trained, ground.folder.table(Subset.TEST), timer)
+    trained["noise_made_anew"] = data.adds_test_noise
+    return write_trained_bundle(request, data, networks, trained, data.run.table(Subset.TEST), timer)
 
 
-def _fit_restorer(
+def _fit_denoiser(
     request: TrainRequest,
-    restorer: ClearDenoiser,
-    galleries: tuple[PairedImageCache, PairedImageCache],
+    denoiser: ClearDenoiser,
+    image_caches: tuple[PairedImageCache, PairedImageCache],
     plan: TrainingPlan,
     work: Path,
     timer: PhaseTimer,
 ) -> None:
-    around = TrainerConfig(
+    """Fit global encoder and detail U-Net, and add their minutes to the timer."""
+    config = TrainerConfig(
         seed=request.seed, console=request.console, accelerator=request.accelerator, devices=request.devices
     )
-    fitted = fit_clear_denoiser(
-        restorer, *galleries, work, global_steps=plan.survey, detail_steps=plan.detail, config=around
+    records = fit_clear_denoiser(
+        denoiser, *image_caches, work, survey_steps=plan.survey, detail_steps=plan.detail, around=config
     )
-    timer.minutes |= {name: round(fit.seconds / 60, 2) for name, fit in zip(("survey", "detail"), fitted, strict=True)}
+    timer.minutes |= {
+        name: round(record.seconds / 60, 2) for name, record in zip(("survey", "detail"), records, strict=True)
+    }
 
 
 def _decide_plan(
-    request: TrainRequest, restorer: ClearDenoiser, backbone: Backbone, training: PairedImageCache, ground: TrainingData
+    request: TrainRequest, denoiser: ClearDenoiser, backbone: Backbone, training: PairedImageCache, data: TrainingData
 ) -> TrainingPlan:
-    """The recipe's steps, or those that fit into the budget."""
+    """Decide the plan: the recipe's steps, or those that fit into the budget."""
 
     def decide() -> TrainingPlan:
         if request.budget is None:
             return CLEAR_PLAN
-        times = time_training(restorer, backbone, training, device=request.torch_device)
-        rows, test_rows = (len(ground.indices_of(subset)) for subset in (Subset.TRAIN, Subset.TEST))
+        times = time_training(denoiser, backbone, training, device=request.torch_device)
+        rows, test_rows = (len(data.indices_of(subset)) for subset in (Subset.TRAIN, Subset.TEST))
         return plan_training(request.budget, times, rows=rows, test_rows=test_rows)
 
-    return load_or_decide_plan(request, ground, TrainingPlan, decide)
+    return load_or_decide_plan(request, data, TrainingPlan, decide)
 
 
-def _sample_rows(networks: BundleNetworks, ground: TrainingData) -> list[SampleRow]:
-    """Denoise and classify a sample of the test rows, whose predictions have been written."""
-    table = ground.folder.table(Subset.TEST).fillna({"reference": ""})
+def _sample_rows(networks: BundleNetworks, data: TrainingData) -> list[SampleRow]:
+    """Denoise and classify a sample of the measured test rows."""
+    table = data.run.table(Subset.TEST).fillna({"reference": ""})
     rows = choose_sample_rows(table).to_dict("records")
-    return [_sample_row(networks, row, ground.rows.sheet.root) for row in rows]
+    return [_sample_row(networks, row, data.rows.sheet.root) for row in rows]
 
 
 def _sample_row(networks: BundleNetworks, row: Mapping[Hashable, Any], root: Path) -> SampleRow:

@@ -1,4 +1,4 @@
-"""The training phase that fits a bundle's defect classifier to features of the training rows."""
+"""Training phase that fits a bundle's defect classifier to features of the training rows."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -29,21 +29,23 @@ from clearcast.types import Label, Subset
 class ClearClassifier:
     """The classifier of recipe ``clear``.
 
-    ``verdicts`` is None if no classifier could be fitted; ``lack`` gives the reason. ``crossfitted``: predictions for
-    the training rows by classifiers fitted to other groups, in the columns of ``validation.csv``; may be empty.
+    Attributes:
+        classifier: None if none could be fitted; ``no_classifier_reason`` gives the reason.
+        crossfitted: predictions for the training rows by classifiers that were fitted to other groups, in the columns
+            of ``validation.csv``; may be empty.
     """
 
-    verdicts: CalibratedClassifier | None
+    classifier: CalibratedClassifier | None
     crossfitted: pd.DataFrame
-    lack: str | None = None
+    no_classifier_reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierFit:
-    """A fitted classifier head, its facts for the manifest, and its cross-fitted predictions (see ``Learned``)."""
+    """A fitted classifier head, its metadata for the manifest, and its predictions (see ``ClearClassifier``)."""
 
     head: DefectHead
-    facts: ClassifierMetadata
+    metadata: ClassifierMetadata
     crossfitted: pd.DataFrame
 
 
@@ -52,25 +54,25 @@ class ClassifierRows:
     """The training rows that a classifier is fitted to, with their groups."""
 
     rows: Sequence[SheetRow]
-    parts: Sequence[str]
+    groups: Sequence[str]
 
     @property
     def labels(self) -> list[Label]:
-        """Of the rows."""
+        """The label of each row."""
         return [row.label for row in self.rows if row.label]
 
 
-def choose_classifier_rows(ground: TrainingData, most: int | None, seed: int) -> ClassifierRows:
-    """The training rows for a classifier: all, or at most ``most`` from as many groups as possible."""
-    rows, parts = ground.rows_of(Subset.TRAIN), ground.groups_of(Subset.TRAIN)
-    places = range(len(rows)) if most is None else sample_across_groups(parts, most, seed)
-    return ClassifierRows(rows=[rows[place] for place in places], parts=[parts[place] for place in places])
+def choose_classifier_rows(data: TrainingData, limit: int | None, seed: int) -> ClassifierRows:
+    """Choose the training rows for a classifier: all, or at most ``limit`` from as many groups as possible."""
+    rows, groups = data.rows_of(Subset.TRAIN), data.groups_of(Subset.TRAIN)
+    places = range(len(rows)) if limit is None else sample_across_groups(groups, limit, seed)
+    return ClassifierRows(rows=[rows[place] for place in places], groups=[groups[place] for place in places])
 
 
 def train_clear_classifier(
     request: TrainRequest,
-    ground: TrainingData,
-    restorer: ClearDenoiser,
+    data: TrainingData,
+    denoiser: ClearDenoiser,
     backbone: Backbone,
     work: Path,
     *,
@@ -81,31 +83,35 @@ def train_clear_classifier(
 
     Args:
         request: has the seed and the device.
-        ground: has the rows.
-        restorer: fitted; denoises the images.
+        data: has the rows.
+        denoiser: fitted; denoises the images.
         backbone: computes the features.
-        work: keeps the features, so that a stopped fit can be resumed.
+        work: folder of the feature cache, so that an interrupted fit can be resumed.
         shape: (height, width) in pixels at which images are classified.
-        plan: says from how many rows and views.
+        plan: the number of rows and views.
     """
-    chosen = choose_classifier_rows(ground, plan.rows, request.seed)
+    chosen = choose_classifier_rows(data, plan.rows, request.seed)
     if len(set(chosen.labels)) < 2:
-        lack = f"all {len(chosen.rows)} training rows are {chosen.labels[0]}; a classifier needs images of both labels"
-        return ClearClassifier(verdicts=None, crossfitted=pd.DataFrame(), lack=lack)
-    folder = work / hash_weights(restorer)  # features of images that another restorer denoised are of no use
+        reason = (
+            f"all {len(chosen.rows)} training rows are {chosen.labels[0]}; a classifier needs images of both labels"
+        )
+        return ClearClassifier(classifier=None, crossfitted=pd.DataFrame(), no_classifier_reason=reason)
+    folder = work / hash_weights(denoiser)  # features of images that another denoiser denoised cannot be used
     views = DenoisedViews(
-        ground.pairs(chosen.rows), ground.channels, shape, restorer.to(request.torch_device), seed=request.seed
+        data.pairs(chosen.rows), data.channels, shape, denoiser.to(request.torch_device), seed=request.seed
     )
     fit = train_classifier_head(request, chosen, views, backbone, folder, shape=shape, views=plan.views)
-    restorer.cpu()
+    denoiser.cpu()
     network = freeze(DefectClassifier(backbone.cpu(), fit.head, shape))
-    return ClearClassifier(verdicts=CalibratedClassifier(network=network, facts=fit.facts), crossfitted=fit.crossfitted)
+    return ClearClassifier(
+        classifier=CalibratedClassifier(network=network, metadata=fit.metadata), crossfitted=fit.crossfitted
+    )
 
 
 def train_classifier_head(
     request: TrainRequest,
     chosen: ClassifierRows,
-    view_of: MakeView,
+    make_view: MakeView,
     backbone: FeatureExtractor,
     folder: Path,
     *,
@@ -117,9 +123,9 @@ def train_classifier_head(
     Args:
         request: has the seed, the device and the console that shows the progress.
         chosen: the rows.
-        view_of: makes the views.
+        make_view: makes the views.
         backbone: computes their features; it is not changed.
-        folder: keeps the features of these views and this backbone.
+        folder: of the feature cache, for these views and this backbone.
         shape: (height, width) in pixels at which images are classified.
         views: of each row.
     """
@@ -127,8 +133,8 @@ def train_classifier_head(
     with show_progress(request.console, "Computing features for the classifier") as progress:
         fitted = fit_defect_head(
             chosen.labels,
-            chosen.parts,
-            view_of,
+            chosen.groups,
+            make_view,
             backbone=backbone,
             folder=folder,
             seed=request.seed,
@@ -136,43 +142,43 @@ def train_classifier_head(
             device=request.torch_device,
             progress=progress,
         )
-    facts: ClassifierMetadata = {
+    metadata: ClassifierMetadata = {
         "shape": list(shape),
         "temperature": fitted.temperature,
         "threshold": fitted.threshold,
         "crossfitted": fitted.logits is not None,
     }
-    return ClassifierFit(head=fitted.head, facts=facts, crossfitted=_crossfitted(chosen, fitted))
+    return ClassifierFit(head=fitted.head, metadata=metadata, crossfitted=_crossfitted_table(chosen, fitted))
 
 
-def sample_across_groups(parts: Sequence[str], count: int, seed: int) -> list[int]:
+def sample_across_groups(groups: Sequence[str], count: int, seed: int) -> list[int]:
     """Sample at most ``count`` rows across groups: one of each group, then a second one of each, and so on.
 
     Returns:
-        their places, ascending.
+        Their indices, ascending.
 
-    >>> parts = ["a", "a", "a", "a", "b", "b", "c"]
-    >>> [parts[place] for place in sample_across_groups(parts, 5, seed=0)]
+    >>> groups = ["a", "a", "a", "a", "b", "b", "c"]
+    >>> [groups[place] for place in sample_across_groups(groups, 5, seed=0)]
     ['a', 'a', 'b', 'b', 'c']
     """
-    order = np.random.default_rng(seed).permutation(len(parts))
-    turns = Counter[str]()
-    taken: list[tuple[int, int, int]] = []
+    order = np.random.default_rng(seed).permutation(len(groups))
+    rounds = Counter[str]()
+    queued: list[tuple[int, int, int]] = []  # (the row's number in its group, random order, place)
     for place in order.tolist():
-        taken.append((turns[parts[place]], len(taken), place))
-        turns[parts[place]] += 1
-    return sorted(place for _, _, place in sorted(taken)[:count])
+        queued.append((rounds[groups[place]], len(queued), place))
+        rounds[groups[place]] += 1
+    return sorted(place for _, _, place in sorted(queued)[:count])
 
 
-def _crossfitted(chosen: ClassifierRows, fitted: FittedClassifier) -> pd.DataFrame:
-    """Cross-fitted predictions of the rows, in the columns of ``validation.csv``; empty if there are none."""
+def _crossfitted_table(chosen: ClassifierRows, fitted: FittedClassifier) -> pd.DataFrame:
+    """Make the table of cross-fitted predictions, in the columns of ``validation.csv``; empty if there are none."""
     if fitted.logits is None:
         return pd.DataFrame()
     logits = fitted.logits / fitted.temperature
     return pd.DataFrame(
         {
             "row": [row.number for row in chosen.rows],
-            "part": chosen.parts,
+            "part": chosen.groups,
             "label": [str(row.label) for row in chosen.rows],
             "noise_type": [str(row.noise_type) for row in chosen.rows],
             "p_defect_denoised": sigmoid(logits),

@@ -1,4 +1,4 @@
-"""Training request: the sheet, the split, the budget and the device."""
+"""Training data of a bundle: the request, the usable rows of the sheet, their split, and the training plan."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -26,20 +26,26 @@ from clearcast.train.trainer import keep_freed_memory, require_device
 from clearcast.train.training_budget import DistillationPlan, TrainingPlan, refuse_short_budget
 from clearcast.types import Subset
 
+TRAINING_SPLIT_SHARES = SplitShares(test_share=0.2, validation_share=0.0)  # thresholds are chosen by cross-fitting
+WORK_FOLDER = "work"  # of checkpoints and cached features, in the bundle's folder; removed when the bundle is complete
+_MAX_VALIDATION_ROWS = 64  # that monitor the fit
+
+PlanT = TypeVar("PlanT", TrainingPlan, DistillationPlan)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """What to train on, and how.
+    """Training request: the sheet, the split, the budget and the device.
 
     Attributes:
-        sheet, split: the rows, and how they are split.
+        sheet, split: the rows and their split.
         out: the bundle's folder.
         budget: minutes for everything on this machine; None: the recipe's number of steps, which gives the same
             networks again on the same machine.
         resume, force: see ``open_run``.
         skip_bad: leave out unusable rows.
         backbone: see ``load_pretrained_backbone``.
-        devices: how many fit the restorer together, each on images of its own, so that a step learns from more.
+        devices: the number that fit the denoiser together, each on images of its own: the batch grows with it.
         console: shows the progress.
     """
 
@@ -73,36 +79,13 @@ class TrainRequest:
         }
 
 
-def refuse_small_images(rows: UsableRows) -> None:
-    """Refuse images that are too small for the networks.
-
-    Raises:
-        SheetError: one is.
-    """
-    for row in rows.sheet.rows:
-        info = rows.metadata[row.noisy].header
-        if info and min(info.width, info.height) < MIN_IMAGE_SIDE:
-            raise SheetError(
-                f"{rows.sheet.path}: row {row.number}: {row.noisy}: expected at least {MIN_IMAGE_SIDE} x "
-                f"{MIN_IMAGE_SIDE} pixels, "
-                f"got {info.width} x {info.height}; remove such rows from the sheet"
-            )
-
-
-TRAINING_SPLIT_SHARES = SplitShares(test_share=0.2, validation_share=0.0)  # thresholds are chosen by cross-fitting
-WORK_FOLDER = "work"  # the folder of checkpoints and cached features, in the bundle's; removed when the bundle is whole
-_WATCHED = 64  # validation rows that show how the fitting goes
-
-PlanT = TypeVar("PlanT", TrainingPlan, DistillationPlan)
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainingData:
     """The usable rows of a sheet, their split, and the bundle's folder."""
 
-    folder: RunDirectory
+    run: RunDirectory
     rows: UsableRows
-    division: ResolvedSplit
+    resolved_split: ResolvedSplit
 
     @cached_property
     def channels(self) -> Channels:
@@ -110,19 +93,19 @@ class TrainingData:
         return detect_channels([self.rows.sheet.resolve(row.reference or row.noisy) for row in self.rows.sheet.rows])
 
     def indices_of(self, subset: Subset) -> list[int]:
-        """The indices of a subset's rows among the usable rows."""
-        return self.division.split.rows(subset)
+        """Return the indices of a subset's rows among the usable rows."""
+        return self.resolved_split.split.rows(subset)
 
     def rows_of(self, subset: Subset) -> list[SheetRow]:
-        """The rows of a subset."""
+        """Return the rows of a subset."""
         return [self.rows.sheet.rows[index] for index in self.indices_of(subset)]
 
     def groups_of(self, subset: Subset) -> list[str]:
-        """The group of each row of a subset."""
-        return [self.division.parts.of_rows[index] for index in self.indices_of(subset)]
+        """Return the group of each row of a subset."""
+        return [self.resolved_split.parts.of_rows[index] for index in self.indices_of(subset)]
 
     def pairs(self, rows: Sequence[SheetRow]) -> list[ImagePair]:
-        """The noisy and noise-free images of rows."""
+        """Return the noisy and noise-free images of rows."""
         return list_image_pairs(self.rows.sheet, rows)
 
     @property
@@ -130,17 +113,16 @@ class TrainingData:
         """Whether noise is added to measure denoising, since no test row is noisy."""
         return all(row.noise_type is NoiseType.NONE for row in self.rows_of(Subset.TEST))
 
-    def galleries(self, console: Console) -> tuple[PairedImageCache, PairedImageCache]:
-        """The training images, and images to monitor the fit: of validation rows or, without any, the same."""
-        training = self._gallery(self.rows_of(Subset.TRAIN), None, console)
-        cached = training.cached_count
-        if cached < len(training):
+    def image_caches(self, console: Console) -> tuple[PairedImageCache, PairedImageCache]:
+        """Decode the training images, and those that monitor the fit: of validation rows or, without any, the same."""
+        training = self._image_cache(self.rows_of(Subset.TRAIN), None, console)
+        if training.kept < len(training):
             console.print(
                 f"  {cached} of {len(training)} images are kept in memory; the others are read at each use",
                 highlight=False,
             )
-        validation = [row for row in self.rows_of(Subset.VALIDATION) if row.reference][:_WATCHED]
-        return training, self._gallery(validation, training.shape, console) if validation else training
+        validation = [row for row in self.rows_of(Subset.VALIDATION) if row.reference][:_MAX_VALIDATION_ROWS]
+        return training, self._image_cache(validation, training.shape, console) if validation else training
 
     def describe(self, training: PairedImageCache) -> TrainingDataInfo:
         """Describe the training data for the manifest."""
@@ -148,30 +130,32 @@ class TrainingData:
             "sheet": self.rows.sheet.path.name,
             "sheet_sha256": self.rows.sheet.sha256,
             "rows": {subset.value: len(self.indices_of(subset)) for subset in Subset},
-            "split": self.division.split.description,
-            "parts": self.division.parts.count,
-            "parts_source": self.division.parts.source.value,
+            "split": self.resolved_split.split.description,
+            "parts": self.resolved_split.parts.count,
+            "parts_source": self.resolved_split.parts.source.value,
             "channels": self.channels.value,
             "shape": list(training.shape),
         }
 
-    def _gallery(self, rows: Sequence[SheetRow], shape: tuple[int, int] | None, console: Console) -> PairedImageCache:
+    def _image_cache(
+        self, rows: Sequence[SheetRow], shape: tuple[int, int] | None, console: Console
+    ) -> PairedImageCache:
         with show_progress(console, "Reading images") as progress:
             return PairedImageCache(self.pairs(rows), self.channels, shape=shape, progress=progress)
 
 
 def load_or_decide_plan(
-    request: TrainRequest, ground: TrainingData, kind: type[PlanT], decide: Callable[[], PlanT]
+    request: TrainRequest, data: TrainingData, kind: type[PlanT], decide: Callable[[], PlanT]
 ) -> PlanT:
-    """The plan of a training: decided once and kept in the work folder, so that a resumed training follows it.
+    """Load the plan of a training, or decide it and keep it in the work folder, so that a resumed training follows it.
 
     Args:
         request: its budget is shown with the plan.
-        ground: has the folder.
-        kind: of the plan.
-        decide: makes it.
+        data: has the folder.
+        kind: the class of the plan.
+        decide: makes the plan.
     """
-    path = ground.folder.path / WORK_FOLDER / "plan.json"
+    path = data.run.path / WORK_FOLDER / "plan.json"
     if path.exists():
         plan = kind(**json.loads(path.read_text(encoding="utf-8")))
     else:
@@ -184,7 +168,7 @@ def load_or_decide_plan(
 
 
 def prepare_training_data(request: TrainRequest) -> TrainingData:
-    """Split the rows, or resume a training that was stopped.
+    """Open the bundle's folder, check the sheet's rows and split them; resumes an interrupted training.
 
     Raises:
         ClearcastError: the sheet, the machine, the budget or the folder does not allow it.
@@ -198,21 +182,36 @@ def prepare_training_data(request: TrainRequest) -> TrainingData:
         raise OutputError(
             f"{request.out} is a complete bundle; choose another --out, or delete it and train again with --force"
         )
-    folder = open_run(request.out, question, resume=request.resume, force=request.force)
+    run = open_run(request.out, question, resume=request.resume, force=request.force)
     rows = filter_usable_rows(request.sheet, skip_bad=request.skip_bad, console=request.console, paired=False)
     refuse_small_images(rows)
-    division = resolve_split(
-        folder, rows, request.split, TRAINING_SPLIT_SHARES, seed=request.seed, console=request.console
+    resolved_split = resolve_split(
+        run, rows, request.split, TRAINING_SPLIT_SHARES, seed=request.seed, console=request.console
     )
-    division.refuse_leaks(rows.sheet.rows, rows.hashes())
-    if not division.split.rows(Subset.TRAIN) or not division.split.rows(Subset.TEST):
+    resolved_split.refuse_leaks(rows.sheet.rows, rows.hashes())
+    if not resolved_split.split.rows(Subset.TRAIN) or not resolved_split.split.rows(Subset.TEST):
         count = len(rows.sheet.rows)
         raise SheetError(f"{request.sheet.path}: {count} rows are too few for a training and a test split; add rows")
-    if folder is None or not folder.split.exists():
-        folder = begin_split_run(request.out, question, rows, division, **_locations(request.sheet))
-    return TrainingData(folder=folder, rows=rows, division=division)
+    if run is None or not run.split.exists():
+        run = begin_split_run(request.out, question, rows, resolved_split, **_locations(request.sheet))
+    return TrainingData(run=run, rows=rows, resolved_split=resolved_split)
+
+
+def refuse_small_images(rows: UsableRows) -> None:
+    """Refuse images that are too small for the networks.
+
+    Raises:
+        SheetError: one is.
+    """
+    for row in rows.sheet.rows:
+        info = rows.facts[row.noisy].info
+        if info and min(info.width, info.height) < MIN_IMAGE_SIDE:
+            raise SheetError(
+                f"{rows.sheet.path}: row {row.number}: {row.noisy}: expected at least {MIN_IMAGE_SIDE} x "
+                f"{MIN_IMAGE_SIDE} pixels, got {info.width} x {info.height}; remove such rows from the sheet"
+            )
 
 
 def _locations(sheet: Sheet) -> dict[str, str]:
-    """The paths of the sheet and of its images, so that export and distill find them."""
+    """Return the absolute paths of the sheet and of its images, by which export and distill find them."""
     return {"sheet": str(sheet.path.absolute()), "root": str(sheet.root.absolute())}

@@ -174,26 +174,26 @@ def load_bundle_entrants(
     name = folder.resolve().name
     denoiser = BenchmarkDenoiser(
         name=name,
-        denoise=lambda image: denoise_tiled(networks.restorer, image)[0],
+        denoise=lambda picture: denoise_tiled(networks.denoiser, picture)[0],
         channels=networks.channels,
         version=_bundle_study_version(folder, DENOISER_WEIGHTS),
     )
-    if networks.verdicts is None:
+    if networks.classifier is None:
         return denoiser, []
-    calibrated = networks.verdicts
+    calibrated = networks.classifier
     classifier = BenchmarkClassifier(
         name=f"{name}, {Stage.DENOISED}",
-        probability=lambda image: _bundle_probability(networks, calibrated, image),
+        probability=lambda image: _probability(networks, calibrated, image),
         channels=networks.channels,
         version=_bundle_study_version(folder, DENOISER_WEIGHTS, CLASSIFIER_WEIGHTS),
     )
     return denoiser, [classifier]
 
 
-def _bundle_probability(networks: BundleNetworks, classifier: CalibratedClassifier, image: ImageArray) -> float:
+def _probability(networks: BundleNetworks, classifier: CalibratedClassifier, image: ImageArray) -> float:
     """Return the probability of defect, shifted so that the bundle's threshold is 0.5, that of the benchmark."""
-    log_odds, _ = classify_image(classifier, denoise_tiled(networks.restorer, image)[0])
-    return sigmoid(log_odds - classifier.facts["threshold"] / classifier.facts["temperature"])
+    log_odds, _ = classify_image(classifier, denoise_tiled(networks.denoiser, image)[0])
+    return sigmoid(log_odds - classifier.metadata["threshold"] / classifier.metadata["temperature"])
 
 
 def _bundle_study_version(folder: Path, *names: str) -> str:
