@@ -22,6 +22,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from clearcast.core.files import find_image_files
+
 MAIN = "from clearcast.cli import main; main()"
 Expected = Counter[tuple[str, str]]
 """Number of expected rows by path and SHA-256."""
@@ -36,7 +38,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2000, help="images inspected by each command")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    images = [path.read_bytes() for path in imaging.find_image_files(args.folder)]
+    images = [path.read_bytes() for path in find_image_files(args.folder)]
     for command, kill_repeatedly in (("predict", kill_predict), ("watch", kill_watch)):
         with tempfile.TemporaryDirectory() as name:
             folder, rng = Path(name), random.Random(args.seed)

@@ -37,7 +37,7 @@ def random_networks(channels: Channels) -> BundleNetworks:
     torch.manual_seed(5)
     denoiser, head = freeze(ClearDenoiser(channels.depth)), DefectHead()
     encoder, detail = denoiser.global_encoder, denoiser.detail
-    layers = (encoder.periodic_head.leave, detail.residual_head, detail.mix_head, *head.children())
+    layers = (encoder.periodic_head.output_conv, detail.residual_head, detail.mix_head, *head.children())
     for parameter in (parameter for layer in layers for parameter in layer.parameters()):
         nn.init.normal_(parameter, std=0.05)
     network = freeze(DefectClassifier(Backbone(), head, SHAPE))
@@ -51,7 +51,7 @@ def random_networks(channels: Channels) -> BundleNetworks:
 def write_small_bundle(folder: Path, data: Path) -> None:
     """Write a bundle for grey images into a new folder, as training does, with a drift reference."""
     networks = random_networks(Channels.GREY)
-    images = [imaging.load_image(path, Channels.GREY) for path in imaging.find_image_files(data / "With-Noise")[:8]]
+    images = [imaging.load_image(path, Channels.GREY) for path in find_image_files(data / "With-Noise")[:8]]
     folder.mkdir()
     save_networks(networks, folder)
     predict = partial(predict_image, networks)

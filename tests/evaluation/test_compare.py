@@ -84,7 +84,9 @@ def test_the_verdicts_that_change_are_those_between_the_thresholds(first: Path, 
     result = compare(first, second, data)
 
     sheet = pd.read_excel(data / "Labels.xlsx", engine="calamine")
-    probabilities = {name: p_defect_of(imaging.load_image(data / name, Channels.GREY)) for name in sheet["Noisy Image"]}
+    probabilities = {
+        name: expected_p_defect(imaging.load_image(data / name, Channels.GREY)) for name in sheet["Noisy Image"]
+    }
     between = [name for name, probability in probabilities.items() if SECOND_THRESHOLD < probability <= 0.5]
     assert between
     assert list(result.changed["noisy"]) == between
@@ -117,7 +119,7 @@ def test_images_that_one_bundle_retakes_are_changed_verdicts(first: Path, data: 
     result = compare(first, folder, data)
 
     probabilities = [
-        p_defect_of(imaging.load_image(data / f"noisy/{number}.png", Channels.GREY)) for number in range(40)
+        expected_p_defect(imaging.load_image(data / f"noisy/{number}.png", Channels.GREY)) for number in range(40)
     ]
     near = [f"noisy/{number}.png" for number, p in enumerate(probabilities) if abs(np.log(p / (1 - p))) < 0.2]
     assert near
@@ -152,7 +154,7 @@ def test_colour_is_compared_with_grey_in_grey(first: Path, data: Path, tmp_path:
 
 def test_without_a_classifier_the_rest_is_compared(first: Path, data: Path, tmp_path: Path) -> None:
     result = compare(
-        prepare(write_bundle(tmp_path / "without-classifier", judges=False)), first, data, tmp_path / "out"
+        prepare(write_bundle(tmp_path / "without-classifier", has_classifier=False)), first, data, tmp_path / "out"
     )
 
     assert any(note.startswith("A gives no verdicts (every part is ok)") for note in result.notes)

@@ -72,11 +72,11 @@ def test_each_row_has_the_prediction_and_its_image_quality(evaluated: Evaluation
         noisy, reference = (
             imaging.load_image(noisy_folder / path, Channels.GREY) for path in (row.noisy, row.reference)
         )
-        denoised = restored_of(noisy)
+        denoised = expected_denoised(noisy)
         mean = noisy.mean() / 255
-        probability = p_defect_of(noisy)
+        probability = expected_p_defect(noisy)
         assert line["said_denoised"] == ("defect" if probability > THRESHOLD else "ok")
-        assert line["said_reference"] == ("defect" if p_defect_of(reference) > THRESHOLD else "ok")
+        assert line["said_reference"] == ("defect" if expected_p_defect(reference) > THRESHOLD else "ok")
         assert line["logit_denoised"] == pytest.approx(math.log(probability / (1 - probability)), abs=1e-3)
         assert line["p_salt_and_pepper"] == pytest.approx(mean * (1 - mean), abs=1e-4)
         for which, image in (("noisy", noisy), ("denoised", denoised)):

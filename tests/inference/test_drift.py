@@ -319,4 +319,4 @@ def test_predict_reports_brighter_images_and_nothing_else(tmp_path: Path) -> Non
         done = CliRunner().invoke(build_application(["predict"]), arguments)
 
         assert done.exit_code == 0, done.output
-        assert ("Warning: Brightness: " in done.output) is beware
+        assert ("Warning: Brightness: " in done.output) is warned

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from clearcast.bundle.archive import open_package
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels, ImageArray
+from clearcast.core.files import find_image_files
 from clearcast.inference.drift_statistics import parse_drift_reference
 from clearcast.inference.image_statistics import (
     find_missing_content,
@@ -46,7 +47,7 @@ def item(name: str, data: bytes | ImageArray) -> SourceItem:
 def parts(tmp_path_factory: pytest.TempPathFactory) -> list[ImageArray]:
     folder = tmp_path_factory.mktemp("parts") / "disks"
     write_disks(folder, parts=4, seed=2, size=128, views=(2, 2))
-    return [imaging.load_image(path, Channels.GREY) for path in imaging.find_image_files(folder / "pictures")]
+    return [imaging.load_image(path, Channels.GREY) for path in find_image_files(folder / "pictures")]
 
 
 def waves(part: ImageArray, period: float) -> ImageArray:

@@ -24,6 +24,7 @@ from clearcast.cli import build_application
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import ClearcastError, OutputError
+from clearcast.core.files import find_image_files
 from clearcast.inference import image_outputs as image_outputs_module
 from clearcast.inference.drift_statistics import REFERENCE_FILE
 from clearcast.inference.image_outputs import ImageOutputs, ImageOutputWriter
@@ -84,7 +85,7 @@ def test_image_outputs_are_written(bundle: Path, tmp_path: Path) -> None:
     }
     done = predict(bundle, folder, "--out", tmp_path / "r.csv", "--denoised", denoised, "--heatmaps", heat)
     assert done.exit_code == 0, done.output
-    assert {path.relative_to(denoised).as_posix() for path in imaging.find_image_files(denoised)} == set(images)
+    assert {path.relative_to(denoised).as_posix() for path in find_image_files(denoised)} == set(images)
     for name, image in images.items():
         np.testing.assert_array_equal(imaging.load_image(denoised / name, Channels.GREY), expected_denoised(image))
         assert imaging.load_image(heat / f"{name}.jpg", Channels.RGB).shape == (*image.shape, 3)
@@ -97,7 +98,7 @@ def test_denoised_images_as_jpeg(bundle: Path, tmp_path: Path) -> None:
     write_images(tmp_path / "parts", 1)
     arguments = (bundle, tmp_path / "parts", "--out", tmp_path / "r.csv", "--denoised", tmp_path / "d")
     assert predict(*arguments, "--denoised-format", "jpg").exit_code == 0
-    assert [path.name for path in imaging.find_image_files(tmp_path / "d")] == ["0000.png.jpg"]
+    assert [path.name for path in find_image_files(tmp_path / "d")] == ["0000.png.jpg"]
 
 
 def test_images_with_the_same_stem_do_not_overwrite_each_other(bundle: Path, tmp_path: Path) -> None:
@@ -140,8 +141,8 @@ def test_an_image_too_large_for_a_format_keeps_its_verdict_and_is_reported(bundl
     output = " ".join(done.output.split())
     assert "1 output file of denoised images and heat maps could not be written" in output
     assert "parts/a.png: 65600 x 16 pixels; .jpg allows at most 65,500 pixels per side" in output
-    assert len(imaging.find_image_files(tmp_path / "d")) == 1
-    shapes = sorted(imaging.load_image(path, Channels.RGB).shape for path in imaging.find_image_files(tmp_path / "h"))
+    assert len(find_image_files(tmp_path / "d")) == 1
+    shapes = sorted(imaging.load_image(path, Channels.RGB).shape for path in find_image_files(tmp_path / "h"))
     assert shapes == [(15, 65_500, 3), (16, 40, 3)], "a heat map is for people, so it may be shrunk"
 
 
@@ -172,7 +173,7 @@ def test_a_full_disk_stops_the_run_and_resume_leaves_no_gaps(
     assert "--resume" in str(done.exception)
 
     assert predict(*arguments).exit_code == 0
-    assert len(rows_of(tmp_path / "r.csv")) == len(imaging.find_image_files(tmp_path / "d")) == 3
+    assert len(rows_of(tmp_path / "r.csv")) == len(find_image_files(tmp_path / "d")) == 3
 
 
 def _refusing(number: int) -> Callable[[Path], NoReturn]:
@@ -200,8 +201,8 @@ def test_names_of_maximum_length_work(bundle: Path, tmp_path: Path, name: str) -
 def test_no_file_stops_a_batch(bundle: Path, tmp_path: Path) -> None:
     """Decompression bombs, multi-page files and damaged ones: each is an error in its own row."""
     (tmp_path / "parts").mkdir()
-    several = {kind: data for kind, (data, _) in image_bombs.of_several_pictures().items()}
-    files = image_bombs.bombs() | several | image_bombs.damaged()
+    several = {kind: data for kind, (data, _) in image_bombs.files_of_several_images().items()}
+    files = image_bombs.decompression_bombs() | several | image_bombs.damaged_files()
     for number, data in enumerate(files.values()):
         (tmp_path / "parts" / f"{number:03}.png").write_bytes(data)
     imaging.save_image(tmp_path / "parts/good.png", uniform_image(90, 32, 32))
@@ -481,7 +482,7 @@ def test_no_row_is_lost_or_duplicated_by_kill_9(bundle: Path, tmp_path: Path) ->
             file.write(b'parts/half,"a li')  # as after a kill within a write
     subprocess.run(command, input=paths, check=True, stdout=subprocess.DEVNULL)
     assert [Path(row["path"]).name for row in rows_of(out)] == list(images)
-    denoised = [path.name for path in imaging.find_image_files(tmp_path / "d")]
+    denoised = [path.name for path in find_image_files(tmp_path / "d")]
     assert [name for name in denoised if not name.startswith(".")] == list(
         images
     )  # a kill may leave a hidden temporary file

@@ -193,7 +193,7 @@ def test_patterns_match_as_in_pathlib(tmp_path: Path, pattern: str) -> None:
     make(tmp_path, "a.png", "b.png", "ab.png", "a/1.png", "a/b/1.jpg", "a/b/c/2.png", "b/b/1.png", "b/notes.txt")
     expected = {path for path in tmp_path.glob(pattern) if path.is_file() and path.suffix != ".txt"}
     if pattern == "**":  # to pathlib: all folders
-        expected = set(imaging.find_image_files(tmp_path))
+        expected = set(find_image_files(tmp_path))
 
     found = [item.name for item in iterate_source(str(tmp_path / pattern))]
 

@@ -22,6 +22,7 @@ from clearcast.cli.watch import watch as watch_command
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import OutputError, PictureError
+from clearcast.core.files import find_image_files
 from clearcast.inference import alerts as alerts_module
 from clearcast.inference import watch as watch_module
 from clearcast.inference.alerts import AlertDispatcher, HookAlert, WebhookAlert
@@ -516,7 +517,7 @@ def test_the_command_inspects_existing_images_and_resumes_after_a_restart(
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "results.csv"
     folder.mkdir()
-    images = imaging.find_image_files(noisy_folder / "With-Noise")[:3]
+    images = find_image_files(noisy_folder / "With-Noise")[:3]
     for image in images[:2]:
         (folder / image.name).write_bytes(image.read_bytes())
     watch_command(bundle, folder, out, once=True, threads=1)

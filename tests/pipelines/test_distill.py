@@ -69,7 +69,7 @@ def quick(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_student_is_a_complete_bundle_and_names_its_teacher(quick: Path, teacher: Path) -> None:
-    assert verify_bundle(quick).pictures > 0
+    assert verify_bundle(quick).golden_samples > 0
     manifest, of_teacher = read_manifest(quick), read_manifest(teacher)
     assert manifest["recipe"] == "glance"
     assert manifest["distilled_from"] == f"teacher {of_teacher['fingerprint'][:8]}"

@@ -96,6 +96,6 @@ def test_a_run_is_exported_as_a_bundle(noisy_folder: Path, tmp_path: Path) -> No
         weights = (run / stage / "model.safetensors").read_bytes()
         assert (out / f"{stage}.safetensors").read_bytes() == weights
     inspections = list(load(out, threads=1).predict(noisy_folder / "With-Noise"))
-    assert len(inspections) == len(imaging.find_image_files(noisy_folder / "With-Noise"))
+    assert len(inspections) == len(find_image_files(noisy_folder / "With-Noise"))
     assert {each.verdict for each in inspections} <= {Verdict.OK, Verdict.DEFECT}
     assert {each.error for each in inspections} == {""}

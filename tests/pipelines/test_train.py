@@ -69,7 +69,7 @@ def test_predictions_are_those_of_the_bundle_on_held_out_parts(bundle: Path, noi
 def test_a_bundle_predicts_the_same_in_the_benchmark_as_on_its_test_rows(
     bundle: Path, noisy_folder: Path, tmp_path: Path
 ) -> None:
-    denoiser, (classifier,) = entrants_of_bundle(bundle)
+    denoiser, (classifier,) = load_bundle_entrants(bundle)
     study = StudyRequest(
         sheet=read_sheet(noisy_folder / "Labels.xlsx"),
         recipe=load_recipe("report"),

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.core import image_bombs as picture_bombs
+from tests.core import image_bombs
 from tests.station.hostile_files import encode_image, hostile_files, random_pixels
 from tests.station.running import StationProcess, running_station
 
@@ -105,9 +105,9 @@ def test_hostile_files(client: httpx.Client, kind: str) -> None:
 
 
 BAD = {
-    "palette without colours": picture_bombs.damaged()["palette without colours"],
-    "bomb": picture_bombs.bombs()["tiff: tags share a block"],
-    "two pages": picture_bombs.of_several_pictures()["tiff of two pages"][0],
+    "palette without colours": image_bombs.damaged_files()["palette without colours"],
+    "bomb": image_bombs.decompression_bombs()["tiff: tags share a block"],
+    "two pages": image_bombs.files_of_several_images()["tiff of two pages"][0],
     "cut": _IMAGE[: len(_IMAGE) // 2],
     "text": b"just a note",
 }
@@ -127,7 +127,7 @@ def test_an_invalid_file_does_not_affect_the_others_of_a_request(client: httpx.C
 
 
 def test_a_multi_page_file_reports_its_pages(client: httpx.Client) -> None:
-    for kind, (data, count) in picture_bombs.of_several_pictures().items():
+    for kind, (data, count) in image_bombs.files_of_several_images().items():
         response = client.post("/v1/inspect", files={"files": ("a.tif", data)})
         assert response.status_code == 422, kind
         assert f"with {count}, of which only one" in response.json()["detail"], kind

@@ -25,7 +25,7 @@ def give_feedback(page: Page, button: str, operator: str = "Ana") -> None:
 def test_upload_to_export_with_a_real_bundle(
     browser: Browser, bundle: Path, noisy_folder: Path, tmp_path: Path
 ) -> None:
-    path = imaging.find_image_files(noisy_folder / "With-Noise")[0]
+    path = find_image_files(noisy_folder / "With-Noise")[0]
     log, image_store = open_log(tmp_path / "log.sqlite"), ImageStore(tmp_path / "pictures")
     station = Station(
         service=InspectionService(bundle, log=log, image_store=image_store),

@@ -10,6 +10,7 @@ import pytest
 from clearcast.bundle.archive import open_package
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
+from clearcast.core.files import find_image_files
 from clearcast.inference.inspector import Inspector
 from clearcast.inference.sources.item import make_file_item
 from clearcast.station.image_store import ImageStore
@@ -30,7 +31,7 @@ def log(tmp_path: Path) -> Iterator[InspectionLog]:
 
 @pytest.fixture
 def image_paths(noisy_folder: Path) -> list[Path]:
-    return imaging.find_image_files(noisy_folder / "With-Noise")[:6]
+    return find_image_files(noisy_folder / "With-Noise")[:6]
 
 
 def uploads(image_paths: list[Path]) -> list[ImageUpload]:
@@ -38,7 +39,7 @@ def uploads(image_paths: list[Path]) -> list[ImageUpload]:
 
 
 def inspect_directly(bundle: Path, path: Path) -> Inspection:
-    return Inspector(open_package(bundle)).inspect(make_file_item(path, path.name), restored=True, evidence=True)
+    return Inspector(open_package(bundle)).inspect(make_file_item(path, path.name), denoise=True, evidence=True)
 
 
 def test_the_service_returns_and_logs_the_results_of_the_bundle(

@@ -112,8 +112,8 @@ def test_metrics_follow_from_the_predictions(finished: tuple[StudyRequest, Study
 def test_image_quality_is_that_of_the_files(finished: tuple[StudyRequest, StudyMetrics]) -> None:
     request, _ = finished
     line = pd.read_csv(request.out / "predictions.csv").iloc[0]
-    denoised = imaging.load_image(request.out / line.denoised, imaging.Channels.RGB)
-    reference = imaging.load_image(request.sheet.resolve(line.reference), imaging.Channels.RGB)
+    denoised = imaging.load_image(request.out / line.denoised, Channels.RGB)
+    reference = imaging.load_image(request.sheet.resolve(line.reference), Channels.RGB)
     result = measure_image_quality(denoised, imaging.resize_image(reference, SIZE, SIZE))
     assert (result.psnr, result.ssim) == pytest.approx((line.psnr_denoised, line.ssim_denoised), abs=1e-5)
 

@@ -179,13 +179,12 @@ def _load_entrants(
     run: Path | None, bundles: list[Path], trust: list[Path] | None
 ) -> "tuple[list[BenchmarkDenoiser], list[BenchmarkClassifier]]":
     """Load the denoisers and classifiers of a study's run and of bundles."""
-    from clearcast.evaluation.benchmark import load_study_entrants
-    from clearcast.evaluation.benchmark.entrants import load_bundle_entrants
+    from clearcast.evaluation.benchmark.entrants import load_bundle_entrants, load_study_entrants
 
     denoisers, classifiers = load_study_entrants(run) if run else ([], [])
     keys = read_trust_option(trust)
     for bundle in bundles:
-        denoiser, of_bundle = entrants_of_bundle(bundle, keys)
+        denoiser, of_bundle = load_bundle_entrants(bundle, keys)
         denoisers, classifiers = [*denoisers, denoiser], [*classifiers, *of_bundle]
     return denoisers, classifiers
 

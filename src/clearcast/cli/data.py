@@ -121,7 +121,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _groups(rows: Sheet, facts: dict[str, ImageMetadata]) -> RowGroups:
+def _groups(rows: Sheet, metadata: dict[str, ImageMetadata]) -> RowGroups:
     """Return the groups of the sheet's group column or, without one, detect them in the images."""
     if any(row.group for row in rows.rows):
         named = resolve_row_parts(rows, None, detect=tuple).of_rows

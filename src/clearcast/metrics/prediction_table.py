@@ -28,7 +28,7 @@ def refuse_small_images(rows: UsableRows) -> None:
         SheetError: one is.
     """
     for row in rows.sheet.rows:
-        info = rows.facts[row.noisy].info
+        info = rows.metadata[row.noisy].header
         if info and min(info.width, info.height) < MIN_IMAGE_SIDE:
             raise SheetError(
                 f"{rows.sheet.path}: row {row.number}: {row.noisy}: expected at least {MIN_IMAGE_SIDE} x "
@@ -58,7 +58,8 @@ def prediction_columns(
     columns |= {f"p_{kind}": probability for kind, probability in noise.probabilities.items()}
     columns |= {"said_noise_type": noise.noise_type.value}
     if prediction.has_noise_levels:
-        columns |= {"noise_level": noise.level, "sigma": noise.sigma, "density": noise.density}
+        columns |= {"noise_level": noise.level}
+        columns |= {noise_type.estimate.name: level for noise_type, level in noise.levels.items()}
     columns |= {
         "brightness": measure_brightness(noisy),
         "contrast": measure_contrast(noisy),

@@ -67,7 +67,7 @@ class DistillRequest(TrainRequest):
 
     def configuration(self) -> dict[str, Any]:
         """See ``TrainRequest``."""
-        return super().question() | {"recipe": "glance", "side": self.side, "teacher": self.fingerprint}
+        return super().configuration() | {"recipe": "glance", "side": self.side, "teacher": self.fingerprint}
 
 
 def make_distill_request(

@@ -1,7 +1,6 @@
 """Measurement of a bundle on the test rows: ``predictions.csv``, ``validation.csv`` and the evidence."""
 
-import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,9 @@ from clearcast.core import imaging
 from clearcast.core.console import show_progress
 from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.core.evidence_schema import Evidence, Stage
-from clearcast.core.numbers import sigmoid
-from clearcast.inference.image_statistics import (
-    measure_blank_band,
-    measure_brightness,
-    measure_contrast,
-    measure_sharpness,
-)
-from clearcast.inference.prediction import Prediction
 from clearcast.metrics.evidence.build import build_evidence
 from clearcast.metrics.evidence.scores import DecisionPolicy
-from clearcast.metrics.image_quality import measure_image_quality
+from clearcast.metrics.prediction_table import prediction_columns, verdict_columns
 from clearcast.noise import DEFAULT_NOISE_RANGES, compress_as_jpeg, corrupt_image, sample_noise
 from clearcast.noise.registry import NoiseType
 from clearcast.pipelines.networks import (
@@ -37,7 +28,7 @@ from clearcast.pipelines.networks import (
 )
 from clearcast.pipelines.training_data import TrainingData
 from clearcast.train.run_directory import PREDICTION_FILES, write_json, write_run_csv
-from clearcast.types import Label, Subset
+from clearcast.types import Subset
 
 _ADDED_NOISE_TYPES = tuple(DEFAULT_NOISE_RANGES)
 _JPEG_QUALITY = 80  # as "clearcast corrupt" writes noisy images
@@ -98,62 +89,6 @@ def load_row_images(
     return compress_as_jpeg(corrupt_image(reference, level, rng), _JPEG_QUALITY), reference
 
 
-def prediction_row(
-    noisy: ImageArray, prediction: Prediction, reference: ImageArray | None, predict: Callable[[ImageArray], Prediction]
-) -> dict[Hashable, Any]:
-    """Return the columns of ``predictions.csv`` for one image; see ``clearcast.core.evidence_schema``.
-
-    Args:
-        noisy: uint8 (height, width) or (height, width, 3).
-        prediction: for ``noisy``, with the denoised image.
-        reference: the reference image, of the same shape; None if it is unknown: the columns that need it are NaN or
-            left out.
-        predict: gives the prediction for ``reference``, for comparison.
-    """
-    denoised, noise = prediction.denoised, prediction.noise
-    assert denoised is not None
-    columns = _quality_columns("noisy", noisy, reference) | _quality_columns("denoised", denoised, reference)
-    if reference is not None:
-        of_reference = predict(reference)
-        columns |= {"said_noise_type_reference": of_reference.noise.noise_type.value}
-        columns |= _verdict_columns(Stage.REFERENCE, of_reference.log_odds, of_reference.defect)
-    columns |= {f"p_{kind}": probability for kind, probability in noise.probabilities.items()}
-    columns |= {"said_noise_type": noise.noise_type.value}
-    if prediction.has_noise_levels:
-        columns |= {"noise_level": noise.level, "sigma": noise.sigma, "density": noise.density}
-    columns |= {
-        "brightness": measure_brightness(noisy),
-        "contrast": measure_contrast(noisy),
-        "sharpness": measure_sharpness(denoised),
-    }
-    images = (noisy, denoised) if reference is None else (noisy, denoised, reference)
-    columns |= {"blank_band": max(map(measure_blank_band, images))}  # noise may hide it
-    return columns | _verdict_columns(Stage.DENOISED, prediction.log_odds, prediction.defect)
-
-
-def _quality_columns(name: str, image: ImageArray, reference: ImageArray | None) -> dict[Hashable, Any]:
-    """Return the image quality columns of an image; NaN without a reference."""
-    quality = None if reference is None else measure_image_quality(image, reference)
-    return {f"{measure}_{name}": getattr(quality, measure, math.nan) for measure in ("psnr", "ssim", "mse")}
-
-
-def _verdict_columns(stage: Stage, log_odds: float | None, defect: bool | None) -> dict[Hashable, Any]:
-    """Return the verdict columns of one stage; none without a verdict.
-
-    Args:
-        stage: names the columns.
-        log_odds: calibrated log-odds of defect.
-        defect: whether they exceed the bundle's threshold.
-    """
-    if log_odds is None or defect is None:
-        return {}
-    return {
-        f"p_defect_{stage}": sigmoid(log_odds),
-        f"logit_{stage}": log_odds,
-        f"said_{stage}": (Label.DEFECT if defect else Label.OK).value,
-    }
-
-
 def _test_rows(data: TrainingData, seed: int) -> list[dict[Hashable, Any]]:
     """Return the columns of each test row that are known before measuring."""
     rows: list[dict[Hashable, Any]] = []
@@ -173,9 +108,9 @@ def _predicted_columns(
     """Return the prediction columns of a noisy image; for comparison also those of its reference image."""
     if isinstance(networks, DistilledNetworks):
         predict = partial(predict_image_distilled, networks, denoise=False)
-        return prediction_row(noisy, predict_image_distilled(networks, noisy), reference, predict)
-    columns = prediction_row(noisy, predict_image(networks, noisy), reference, partial(predict_image, networks))
+        return prediction_columns(noisy, predict_image_distilled(networks, noisy), reference, predict)
+    columns = prediction_columns(noisy, predict_image(networks, noisy), reference, partial(predict_image, networks))
     if networks.classifier is None:
         return columns
     log_odds, _ = classify_image(networks.classifier, noisy)  # without denoising, for comparison
-    return columns | _verdict_columns(Stage.NOISY, log_odds, is_defect(networks.classifier.metadata, log_odds))
+    return columns | verdict_columns(Stage.NOISY, log_odds, is_defect(networks.classifier.metadata, log_odds))

@@ -52,7 +52,7 @@ class GlobalEncoderGraph(nn.Module):
         context: GlobalContext = self.global_encoder(to_luma(_to_float(images)))
         conditioning = context.conditioning
         p_noise = conditioning[:, : context.scores.shape[1]]
-        return context.waves[:, 0], context.small[:, 0], p_noise, context.levels.clamp(0, 1), conditioning
+        return context.waves[:, 0], context.thumbnail[:, 0], p_noise, context.levels.clamp(0, 1), conditioning
 
 
 class PeriodicNoiseGraph(nn.Module):

@@ -106,7 +106,7 @@ def _fit_denoiser(
         seed=request.seed, console=request.console, accelerator=request.accelerator, devices=request.devices
     )
     records = fit_clear_denoiser(
-        denoiser, *image_caches, work, survey_steps=plan.survey, detail_steps=plan.detail, around=config
+        denoiser, *image_caches, work, global_steps=plan.survey, detail_steps=plan.detail, config=config
     )
     timer.minutes |= {
         name: round(record.seconds / 60, 2) for name, record in zip(("survey", "detail"), records, strict=True)

@@ -16,7 +16,7 @@ from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import OutputError, SheetError
 from clearcast.data.sheet import Sheet, SheetRow
 from clearcast.data.validation import UsableRows, filter_usable_rows
-from clearcast.inference.model import MIN_IMAGE_SIDE
+from clearcast.metrics.prediction_table import refuse_small_images
 from clearcast.noise.registry import NoiseType
 from clearcast.train.paired_images import ImagePair, PairedImageCache, detect_channels, list_image_pairs
 from clearcast.train.recipe import SplitShares
@@ -116,7 +116,8 @@ class TrainingData:
     def image_caches(self, console: Console) -> tuple[PairedImageCache, PairedImageCache]:
         """Decode the training images, and those that monitor the fit: of validation rows or, without any, the same."""
         training = self._image_cache(self.rows_of(Subset.TRAIN), None, console)
-        if training.kept < len(training):
+        cached = training.cached_count
+        if cached < len(training):
             console.print(
                 f"  {cached} of {len(training)} images are kept in memory; the others are read at each use",
                 highlight=False,
@@ -195,21 +196,6 @@ def prepare_training_data(request: TrainRequest) -> TrainingData:
     if run is None or not run.split.exists():
         run = begin_split_run(request.out, question, rows, resolved_split, **_locations(request.sheet))
     return TrainingData(run=run, rows=rows, resolved_split=resolved_split)
-
-
-def refuse_small_images(rows: UsableRows) -> None:
-    """Refuse images that are too small for the networks.
-
-    Raises:
-        SheetError: one is.
-    """
-    for row in rows.sheet.rows:
-        info = rows.facts[row.noisy].info
-        if info and min(info.width, info.height) < MIN_IMAGE_SIDE:
-            raise SheetError(
-                f"{rows.sheet.path}: row {row.number}: {row.noisy}: expected at least {MIN_IMAGE_SIDE} x "
-                f"{MIN_IMAGE_SIDE} pixels, got {info.width} x {info.height}; remove such rows from the sheet"
-            )
 
 
 def _locations(sheet: Sheet) -> dict[str, str]:

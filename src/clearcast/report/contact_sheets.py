@@ -11,7 +11,7 @@ from rich.table import Table
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.evidence_schema import ValueWithCI
-from clearcast.evaluation.benchmark.run_benchmark import REFERENCE_NAME, BenchmarkResult
+from clearcast.evaluation.benchmark.benchmark_runner import REFERENCE_NAME, BenchmarkResult
 from clearcast.evaluation.benchmark.scoring import ALL_TYPES_KEY, BEST_BY_TYPE, CLASSIFICATION_METRICS
 from clearcast.metrics.measures import CLASSIFICATION_MEASURES, QUALITY_MEASURES
 from clearcast.noise.registry import NoiseType

@@ -93,8 +93,8 @@ def make_noise_of_strength(
 
     A periodic pattern is drawn and scaled to it.
     """
-    level: NoiseParameters = noise_type.specification.robustness.level(strength, rng, shape)
-    return level
+    parameters: NoiseParameters = noise_type.specification.robustness.parameters(strength, rng, shape)
+    return parameters
 
 
 def _load_networks(context: StudyContext) -> _Networks:

@@ -89,7 +89,7 @@ def fit_baseline_classifier(
     """
 
     def make_batch(rng: np.random.Generator) -> TensorBatch:
-        noisy = [pairs.draw(rng).noisy for pairs in (ok, defect) for _ in range(_IMAGES_PER_LABEL)]
+        noisy = [pairs.sample(rng).noisy for pairs in (ok, defect) for _ in range(_IMAGES_PER_LABEL)]
         images = images_to_float(torch.from_numpy(np.stack(noisy).reshape(len(noisy), *noisy[0].shape[:2], -1)))
         labels = torch.arange(2).repeat_interleave(_IMAGES_PER_LABEL)
         return functional.interpolate(images, (BASELINE_CLASSIFIER_SIDE, BASELINE_CLASSIFIER_SIDE), mode="area"), labels

@@ -30,7 +30,7 @@ Source = str | Path | int | ImageArray | Iterable[ListedSource]
 _STDIN_SOURCE = "-"
 _DEFAULT_READING = SheetReading()
 _EXPECTED = (
-    f"an image ({', '.join(sorted(imaging.READABLE_SUFFIXES))}), a folder, a pattern, a sheet "
+    f"an image ({', '.join(sorted(IMAGE_SUFFIXES))}), a folder, a pattern, a sheet "
     f"({', '.join(sheet.SHEET_SUFFIXES)}), a .zip, a video ({', '.join(sorted(videos.VIDEO_SUFFIXES))}), the URL of an "
     "object store, the number of a camera, or - for paths from stdin"
 )

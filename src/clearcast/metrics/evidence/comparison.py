@@ -24,7 +24,7 @@ from clearcast.metrics.bootstrap import (
     share_interval,
 )
 from clearcast.metrics.evidence.estimates import read_number_column
-from clearcast.metrics.evidence.scores import format_count, format_interval, value_with_ci
+from clearcast.metrics.evidence.scores import format_interval, value_with_ci
 from clearcast.metrics.measures import CLASSIFICATION_MEASURES, DECISION_MEASURES, QUALITY_MEASURES, MeasureInfo
 from clearcast.noise.registry import NoiseType
 from clearcast.types import Label, Verdict
