@@ -17,9 +17,8 @@ def shorten(patch: pytest.MonkeyPatch, *, graphs: bool = False) -> None:
         patch.setattr("clearcast.pipelines.bundle_writer.write_onnx_graphs", lambda *_: {})
         patch.setattr("clearcast.pipelines.bundle_writer.OnnxModel", lambda *_: None)
         patch.setattr("clearcast.pipelines.bundle_writer.check_parity", lambda *_: _UNPROVED)
-    for module in (datasets, training_budget):
-        patch.setattr(module, "EPOCH", 1)
-    patch.setattr(restorer_training, "EPOCH_STEPS", 1)
+    for module in (datasets, training_budget, restorer_training):
+        patch.setattr(module, "EPOCH_STEPS", 1)
     patch.setattr(restorer_training, "_GLOBAL_BATCH", 2)
     patch.setattr("clearcast.train.linear_probes._STEPS", 20)
     patch.setattr("clearcast.pipelines.train.CLEAR_PLAN", training_budget.TrainingPlan(survey=2, detail=2, views=2))

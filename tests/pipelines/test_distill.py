@@ -35,17 +35,12 @@ def shorten_distilling(patch: pytest.MonkeyPatch) -> None:
     """Few and small steps; graphs are written and their parity is checked, since a student is made for speed."""
     patch.setattr("clearcast.pipelines.distillation_setup.STUDENT_STEPS", 2)
     patch.setattr("clearcast.pipelines.distillation_setup.STUDENT_DETAIL_STEPS", 2)
-    for module in (
-        "training.clear.planning",
-        "training.clear.fitting",
-        "training.clear.glancing",
-        "training.clear.steps",
-    ):
-        patch.setattr(f"clearcast.{module}.EPOCH", 1)
+    for module in ("training_budget", "restorer_training", "distillation", "datasets"):
+        patch.setattr(f"clearcast.train.{module}.EPOCH_STEPS", 1)
     patch.setattr("clearcast.train.distillation.DISTILLATION_BATCH", 2)
     patch.setattr("clearcast.train.linear_probes._STEPS", 20)
-    for module in ("distilling", "teaching"):
-        patch.setattr(f"clearcast.bundle.{module}.DISTILLATION_VIEWS", 2)
+    for module in ("distill", "distillation_setup"):
+        patch.setattr(f"clearcast.pipelines.{module}.DISTILLATION_VIEWS", 2)
 
 
 @pytest.fixture(scope="module")
