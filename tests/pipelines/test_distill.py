@@ -32,15 +32,16 @@ from tests.pipelines.short_training import shorten_training
 QUIET = Console(quiet=True)
 
 
-def shorten_distillation(patch: pytest.MonkeyPatch) -> None:
-    """Reduce steps and batches; graphs are written and their parity is checked, since a student is made for speed."""
-    for module in (distillation, restorer_training, datasets, training_budget):
-        patch.setattr(module, "EPOCH_STEPS", 1)
-    patch.setattr(distillation, "DISTILLATION_BATCH", 2)
+def shorten_distilling(patch: pytest.MonkeyPatch) -> None:
+    """Few and small steps; graphs are written and their parity is checked, since a student is made for speed."""
+    patch.setattr("clearcast.pipelines.distillation_setup.STUDENT_STEPS", 2)
+    patch.setattr("clearcast.pipelines.distillation_setup.STUDENT_DETAIL_STEPS", 2)
+    for module in ("training_budget", "restorer_training", "distillation", "datasets"):
+        patch.setattr(f"clearcast.train.{module}.EPOCH_STEPS", 1)
+    patch.setattr("clearcast.train.distillation.DISTILLATION_BATCH", 2)
     patch.setattr("clearcast.train.linear_probes._STEPS", 20)
-    for name in ("STUDENT_STEPS", "STUDENT_DETAIL_STEPS", "DISTILLATION_VIEWS"):
-        patch.setattr(f"clearcast.pipelines.distillation_setup.{name}", 2)
-    patch.setattr("clearcast.pipelines.distill.DISTILLATION_VIEWS", 2)
+    for module in ("distill", "distillation_setup"):
+        patch.setattr(f"clearcast.pipelines.{module}.DISTILLATION_VIEWS", 2)
 
 
 @pytest.fixture(scope="module")
