@@ -188,7 +188,7 @@ def test_a_folder_with_brackets_in_its_name(clearcast: Clearcast, data: Path, tm
 @pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
 def test_a_missing_gpu(clearcast: Clearcast, data: Path, tmp_path: Path) -> None:
     done = clearcast("study", data, "--out", tmp_path / "run", "--device", "gpu", "--epochs", "1")
-    assert_refused(done, "a GPU was asked for", "--device cpu")
+    assert_refused(done, "a GPU was requested", "--device cpu")
     assert not (tmp_path / "run").exists()
 
 

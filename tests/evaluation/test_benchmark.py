@@ -17,15 +17,13 @@ from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.core.errors import OutputError, RecipeError, SheetError
 from clearcast.data.sheet import read_sheet
-from clearcast.evaluation.benchmark import (
+from clearcast.evaluation.benchmark.benchmark_runner import BenchmarkRequest, BenchmarkResult, run_benchmark
+from clearcast.evaluation.benchmark.entrants import (
     BenchmarkClassifier,
     BenchmarkDenoiser,
-    BenchmarkRequest,
-    BenchmarkResult,
     classical_baselines,
     load_study_entrants,
     parse_baselines,
-    run_benchmark,
 )
 from clearcast.evaluation.benchmark.scoring import BEST_BY_TYPE
 from clearcast.report.contact_sheets import make_benchmark_tables, write_contact_sheets

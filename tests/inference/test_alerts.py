@@ -199,7 +199,7 @@ def test_lines_that_cannot_be_printed_are_counted(monkeypatch: pytest.MonkeyPatc
     printed: list[str] = []
     free = threading.Event()
     monkeypatch.setattr(output, "print_line", printed.append)
-    monkeypatch.setattr(output, "_LINES", 5)
+    monkeypatch.setattr(output, "_MAX_LINES", 5)
     monkeypatch.setattr(output, "_is_writable", lambda: free.wait(0.01))
     with output.LinePrinter() as printer:
         for number in range(12):

@@ -16,7 +16,7 @@ def shorten_training(patch: pytest.MonkeyPatch, *, graphs: bool = False) -> None
     if not graphs:
         patch.setattr("clearcast.pipelines.bundle_writer.write_onnx_graphs", lambda *_: {})
         patch.setattr("clearcast.pipelines.bundle_writer.OnnxModel", lambda *_: None)
-        patch.setattr("clearcast.pipelines.bundle_writer.check_parity", lambda *_: _UNPROVED)
+        patch.setattr("clearcast.pipelines.bundle_writer.check_parity", lambda *_: _NO_PARITY)
     for module in (datasets, training_budget, restorer_training):
         patch.setattr(module, "EPOCH_STEPS", 1)
     patch.setattr(restorer_training, "_GLOBAL_BATCH", 2)

@@ -25,14 +25,13 @@ from clearcast.pipelines.export import SheetLocation, export_bundle
 from clearcast.pipelines.networks import freeze
 from clearcast.pipelines.train import train_bundle
 from clearcast.pipelines.training_data import TrainRequest
-from clearcast.train import datasets, distillation, restorer_training, training_budget
 from clearcast.train.training_budget import DistillationPlan, StepTimes, plan_distillation
 from tests.pipelines.short_training import shorten_training
 
 QUIET = Console(quiet=True)
 
 
-def shorten_distilling(patch: pytest.MonkeyPatch) -> None:
+def shorten_distillation(patch: pytest.MonkeyPatch) -> None:
     """Few and small steps; graphs are written and their parity is checked, since a student is made for speed."""
     patch.setattr("clearcast.pipelines.distillation_setup.STUDENT_STEPS", 2)
     patch.setattr("clearcast.pipelines.distillation_setup.STUDENT_DETAIL_STEPS", 2)

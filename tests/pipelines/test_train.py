@@ -17,7 +17,7 @@ from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import OutputError, RecipeError, SheetError
 from clearcast.data.sheet import read_sheet
-from clearcast.evaluation.benchmark import BenchmarkRequest, run_benchmark
+from clearcast.evaluation.benchmark.benchmark_runner import BenchmarkRequest, run_benchmark
 from clearcast.evaluation.benchmark.entrants import load_bundle_entrants
 from clearcast.metrics.image_quality import measure_image_quality
 from clearcast.nn.restorer import denoise_tiled

@@ -1,4 +1,4 @@
-"""A small run folder with everything a study writes, drawn and numbered from one seed; no network is trained."""
+"""A small run directory with everything a study writes, drawn and numbered from one seed; no network is trained."""
 
 import json
 from dataclasses import dataclass

@@ -372,7 +372,7 @@ def test_same_run_makes_the_same_page(tmp_path: Path) -> None:
 
 
 def test_folder_without_metrics_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"has no metrics\.json; expected a run folder"):
+    with pytest.raises(OutputError, match=r"has no metrics\.json; expected a run directory"):
         write_report(tmp_path)
 
 

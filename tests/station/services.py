@@ -69,7 +69,7 @@ class BrightnessInspector:
     def __post_init__(self) -> None:
         self.unblocked.set()
 
-    def inspect(self, item: SourceItem, *, restored: bool = False, evidence: bool = False) -> Inspection:
+    def inspect(self, item: SourceItem, *, denoise: bool = False, evidence: bool = False) -> Inspection:
         self.inspected.append(item.name)
         assert self.unblocked.wait(TIMEOUT)
         if item.name in self.errors:
@@ -83,7 +83,7 @@ class BrightnessInspector:
         return Inspection(
             **{
                 **vars(inspection),
-                "restored": pixels if restored else None,
+                "restored": pixels if denoise else None,
                 "evidence": np.zeros((2, 3), np.float32) if evidence else None,
                 "shape": pixels.shape[:2],
                 "looks": ImageStats(brightness=float(pixels.mean()), sharpness=1.0, sigma=None, density=None),

@@ -22,7 +22,8 @@ from clearcast.cli.output import console, print_line, print_warning, require_ext
 from clearcast.core.numbers import format_count
 
 if TYPE_CHECKING:
-    from clearcast.evaluation.benchmark import BenchmarkClassifier, BenchmarkDenoiser, BenchmarkResult
+    from clearcast.evaluation.benchmark.benchmark_runner import BenchmarkResult
+    from clearcast.evaluation.benchmark.entrants import BenchmarkClassifier, BenchmarkDenoiser
     from clearcast.inference.speed import SpeedResult
 
 
@@ -126,13 +127,12 @@ def benchmark(
         return
     _refuse_options(given & _SPEED_ONLY_OPTIONS, "BUNDLE SOURCE")
     with require_extra("train"):
-        from clearcast.evaluation.benchmark import (
+        from clearcast.evaluation.benchmark.benchmark_runner import (
             BenchmarkRequest,
-            classical_baselines,
-            parse_baselines,
             run_benchmark,
             was_trained_on_sheet,
         )
+        from clearcast.evaluation.benchmark.entrants import classical_baselines, parse_baselines
         from clearcast.study import SplitChoice, StudyRequest, parse_split_option
         from clearcast.train.recipe import load_recipe
     read = options.read(subject, subset=split_column if split == "column" else None)

@@ -39,7 +39,7 @@ _BY_RECIPE = "the recipe's"
 def study(
     sheet: SheetArgument,
     recipe: Annotated[str, typer.Option(help="report, report-literal or a .toml file.")] = "report",
-    out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="runs/SHEET-RECIPE")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory.", show_default="runs/SHEET-RECIPE")] = None,
     stages: Annotated[str, typer.Option(help="Stages to run, such as 0,1,2 or noisy,noise_type.")] = "0,1,2,3,4",
     resume: ResumeOption = False,
     repeat: Annotated[bool, typer.Option("--repeat", help="With --resume: run finished stages again.")] = False,

@@ -137,7 +137,7 @@ def require_value_range(name: str, span: ValueRange, low: float, high: float) ->
         RecipeError: see ``require_in_range``.
     """
     for value in span:
-        require_in_range(name, value, low, high, "both ends of the range must lie there")
+        require_in_range(name, value, low, high, "both ends of the range must be within these limits")
     if span[0] > span[1]:
         raise RecipeError(f"{name}: expected the lowest value first, ({span[1]}, {span[0]}), got {span}")
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 from rich.table import Table
@@ -11,19 +11,26 @@ from rich.table import Table
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.evidence_schema import ValueWithCI
-from clearcast.evaluation.benchmark.benchmark_runner import REFERENCE_NAME, BenchmarkResult
-from clearcast.evaluation.benchmark.scoring import ALL_TYPES_KEY, BEST_BY_TYPE, CLASSIFICATION_METRICS
+from clearcast.evaluation.benchmark.scoring import (
+    ALL_TYPES_KEY,
+    BEST_BY_TYPE,
+    CLASSIFICATION_METRICS,
+    REFERENCE_NAME,
+)
 from clearcast.metrics.measures import CLASSIFICATION_MEASURES, QUALITY_MEASURES
 from clearcast.noise.registry import NoiseType
 from clearcast.pipelines.samples import SampleRow
 from clearcast.report.charts.style import IMAGE_SIDE, new_figure, save_png
 from clearcast.report.formatting import DASH, format_decimal, format_value_with_ci
 
+if TYPE_CHECKING:
+    from clearcast.evaluation.benchmark.benchmark_runner import BenchmarkResult
+
 _IMAGE_MEASURES = {"psnr": QUALITY_MEASURES["psnr"], "ssim": QUALITY_MEASURES["ssim"]}
 SAMPLES_FIGURE = "samples.png"
 
 
-def make_benchmark_tables(result: BenchmarkResult) -> list[Table]:
+def make_benchmark_tables(result: "BenchmarkResult") -> list[Table]:
     """Tabulate PSNR, SSIM and, if there are classifiers, their verdicts, with 95% intervals over parts."""
     metadata = result.metadata
     rows = f"{metadata['measured_images']} images of {metadata['measured_parts']} parts"
@@ -43,7 +50,7 @@ def make_benchmark_tables(result: BenchmarkResult) -> list[Table]:
     return tables
 
 
-def write_contact_sheets(result: BenchmarkResult) -> list[Path]:
+def write_contact_sheets(result: "BenchmarkResult") -> list[Path]:
     """Draw ``contact-TYPE.png`` for each noise type: test images, noisy, denoised by each method, and noise-free."""
     names = [name for name in result.metadata["denoisers"] if name != BEST_BY_TYPE] + [REFERENCE_NAME]
     written = []
@@ -58,7 +65,7 @@ def write_contact_sheets(result: BenchmarkResult) -> list[Path]:
     return written
 
 
-def _benchmark_table(title: str, result: BenchmarkResult, names: list[str], measure: str, digits: int) -> Table:
+def _benchmark_table(title: str, result: "BenchmarkResult", names: list[str], measure: str, digits: int) -> Table:
     noise_types = _noise_types(result)
     table = Table(title=title, title_justify="left", caption_justify="left")
     table.add_column("")
@@ -79,7 +86,7 @@ def _benchmark_table(title: str, result: BenchmarkResult, names: list[str], meas
     return table
 
 
-def _noise_types(result: BenchmarkResult) -> list[str]:
+def _noise_types(result: "BenchmarkResult") -> list[str]:
     return [noise for noise in (ALL_TYPES_KEY, *NoiseType) if (result.figures["noise_type"] == noise).any()]
 
 

@@ -18,10 +18,10 @@ from clearcast.report.study_tables import make_row_counts_table
 
 
 def write_report(run: Path) -> Path:
-    """Write ``report.html`` and ``figures/`` into a run folder and return the page's path.
+    """Write ``report.html`` and ``figures/`` into a run directory and return the page's path.
 
     Raises:
-        OutputError: the folder is not a run folder, or cannot be written.
+        OutputError: the folder is not a run directory, or cannot be written.
     """
     results = read_run_results(run)
     page = run / "report.html"

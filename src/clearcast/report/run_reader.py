@@ -1,4 +1,4 @@
-"""Reader of run folders, and the display names of stages, classes and noise types."""
+"""Reader of run directorys, and the display names of stages, classes and noise types."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from clearcast.types import Label
 
 @dataclass(frozen=True)
 class RunResults:
-    """A run folder in memory: its metrics, and one line of ``predictions`` for each test image.
+    """A run directory in memory: its metrics, and one line of ``predictions`` for each test image.
 
     ``evidence`` is None for a run that was made without it, or stopped before it.
     """
@@ -34,10 +34,10 @@ class RunResults:
 
 
 def read_run_results(folder: Path) -> RunResults:
-    """Read a run folder.
+    """Read a run directory.
 
     Raises:
-        OutputError: the folder is not a run folder, or its metrics, predictions or evidence cannot be read.
+        OutputError: the folder is not a run directory, or its metrics, predictions or evidence cannot be read.
     """
     path = folder / "metrics.json"
     try:
@@ -49,7 +49,7 @@ def read_run_results(folder: Path) -> RunResults:
     except FileNotFoundError:
         folds = f"; it contains folds that are not all finished: give a finished one, such as {folder / 'fold-1'}"
         raise OutputError(
-            f"{folder}: has no {path.name}; expected a run folder that `clearcast study` wrote"
+            f"{folder}: has no {path.name}; expected a run directory that `clearcast study` wrote"
             f"{folds if (folder / 'fold-1').is_dir() else ''}"
         ) from None
     except (OSError, ValueError) as error:

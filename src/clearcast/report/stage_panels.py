@@ -54,7 +54,7 @@ class LayerBlock:
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One line of blocks: its ``top``, its ``axis``, and the top of its texts."""
+    """One line of blocks in the drawing, in pixels from its top: of the line, of its centre line, and of its texts."""
 
     top: int
     axis: float

@@ -161,7 +161,7 @@ def fit_clear_denoiser(
     Args:
         denoiser: fitted in place.
         training: images to learn from.
-        heldout: images of the same shape, of other parts, which only show the progress.
+        heldout: images of the same shape that only monitor the fit; without validation rows, the training images.
         folder: for checkpoints.
         global_steps, detail_steps: of each network, multiples of ``EPOCH_STEPS``.
         config: of the trainer.

@@ -27,6 +27,7 @@ from clearcast.evaluation.benchmark.entrants import NOISY_INPUT, BenchmarkClassi
 from clearcast.evaluation.benchmark.learned import fit_learned_baselines
 from clearcast.evaluation.benchmark.scoring import (
     BEST_BY_TYPE,
+    REFERENCE_NAME,
     BenchmarkResultStore,
     TestRow,
     choose_best_by_type,
@@ -43,7 +44,6 @@ from clearcast.train.split_choice import ResolvedSplit, begin_split_run, resolve
 from clearcast.train.trainer import keep_freed_memory
 from clearcast.types import Subset
 
-REFERENCE_NAME = "reference"
 BENCHMARK_TABLE, BENCHMARK_JSON = "benchmark.csv", "benchmark.json"
 EXAMPLES_PER_TYPE = 3  # test images of each noise type that are kept for contact sheets, each of another part
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -18,14 +18,18 @@ from clearcast.core.errors import PictureError, PictureFault
 from clearcast.core.evidence_schema import Stage, ValueWithCI
 from clearcast.core.files import replace_file
 from clearcast.core.numbers import log_odds, require_finite
-from clearcast.evaluation.benchmark.entrants import BenchmarkClassifier, BenchmarkDenoiser
 from clearcast.metrics.bootstrap import BoolArray, ClusterBootstrap
 from clearcast.metrics.evidence.estimates import estimate_classification, estimate_mean
 from clearcast.metrics.image_quality import measure_image_quality
 from clearcast.noise.registry import NoiseType
 from clearcast.types import Label
 
+if TYPE_CHECKING:
+    from clearcast.evaluation.benchmark.entrants import BenchmarkClassifier, BenchmarkDenoiser
+
+
 ALL_TYPES_KEY = "all"
+REFERENCE_NAME = "reference"  # of the reference images among those kept
 BEST_BY_TYPE = "best by type"
 BENCHMARK_COLUMNS = ("contender", "measure", "noise_type", "value", "low", "high", "images", "parts", "ms")
 CLASSIFICATION_METRICS = ("roc_area", "accuracy", "sensitivity", "specificity")
@@ -67,7 +71,7 @@ class BenchmarkResultStore:
 
 
 def measure_denoiser(
-    denoiser: BenchmarkDenoiser,
+    denoiser: "BenchmarkDenoiser",
     rows: Sequence[TestRow],
     store: BenchmarkResultStore,
     progress: ProgressCallback,
@@ -103,7 +107,7 @@ def measure_denoiser(
 
 
 def measure_classifier(
-    classifier: BenchmarkClassifier,
+    classifier: "BenchmarkClassifier",
     rows: Sequence[TestRow],
     store: BenchmarkResultStore,
     progress: ProgressCallback,
