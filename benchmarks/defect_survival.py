@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.evaluation.benchmark.classical import CLASSICAL_DENOISERS
-from clearcast.nn.restorer import denoise_tiled
+from clearcast.nn.denoiser import denoise_tiled
 from clearcast.noise import DEFAULT_NOISE_RANGES, compress_as_jpeg, corrupt_image, sample_noise
 from clearcast.pipelines.networks import load_networks
 from clearcast.synth.disks import write_disks

@@ -15,7 +15,7 @@ from clearcast.core.evidence_schema import Evidence
 from clearcast.core.files import find_image_files
 from clearcast.nn.backbone import Backbone
 from clearcast.nn.defect_classifier import DefectClassifier, DefectHead
-from clearcast.nn.restorer import ClearDenoiser
+from clearcast.nn.denoiser import ClearDenoiser
 from clearcast.pipelines.bundle_writer import finalise_bundle
 from clearcast.pipelines.golden_samples import compute_drift_reference, drift_reference_row
 from clearcast.pipelines.networks import (

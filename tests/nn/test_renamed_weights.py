@@ -13,10 +13,10 @@ from clearcast.core.errors import OutputError
 from clearcast.nn.backbone import Backbone
 from clearcast.nn.baselines import ResNet18
 from clearcast.nn.defect_classifier import DefectClassifier, DefectHead
-from clearcast.nn.restorer import ClearDenoiser
+from clearcast.nn.denoiser import ClearDenoiser
 from clearcast.nn.student import StudentClassifier, StudentEncoder
 from clearcast.nn.weights import load_weights
-from clearcast.train.restorer_training import DetailUNetModule, GlobalEncoderModule
+from clearcast.train.denoiser_training import DetailUNetModule, GlobalEncoderModule
 
 EARLIER_KEYS = {  # keys as they were written, and as they are now
     "denoiser": {

@@ -144,7 +144,7 @@ def test_training_learns_it_and_older_bundles_keep_their_classes(package: Path) 
     code = """
 import torch
 from clearcast.study.robustness import SWEEP_LEVELS
-from clearcast.nn.restorer import ClearDenoiser
+from clearcast.nn.denoiser import ClearDenoiser
 from clearcast.noise import NoiseType
 from clearcast.inference.prediction import decode_predictions
 from clearcast.bundle.manifest import noise_types_of

@@ -19,7 +19,7 @@ from clearcast.data.sheet import read_sheet
 from clearcast.evaluation.benchmark.entrants import load_bundle_entrants
 from clearcast.inference.inspector import Inspector
 from clearcast.inference.verification import verify_bundle
-from clearcast.nn.restorer import SMALL_DETAIL, ClearDenoiser, denoise_tiled
+from clearcast.nn.denoiser import SMALL_DETAIL, ClearDenoiser, denoise_tiled
 from clearcast.pipelines.distill import DistillRequest, distill_bundle, make_distill_request
 from clearcast.pipelines.export import SheetLocation, export_bundle
 from clearcast.pipelines.networks import freeze
@@ -35,7 +35,7 @@ def shorten_distillation(patch: pytest.MonkeyPatch) -> None:
     """Few and small steps; graphs are written and their parity is checked, since a student is made for speed."""
     patch.setattr("clearcast.pipelines.distillation_setup.STUDENT_STEPS", 2)
     patch.setattr("clearcast.pipelines.distillation_setup.STUDENT_DETAIL_STEPS", 2)
-    for module in ("training_budget", "restorer_training", "distillation", "datasets"):
+    for module in ("training_budget", "denoiser_training", "distillation", "datasets"):
         patch.setattr(f"clearcast.train.{module}.EPOCH_STEPS", 1)
     patch.setattr("clearcast.train.distillation.DISTILLATION_BATCH", 2)
     patch.setattr("clearcast.train.linear_probes._STEPS", 20)

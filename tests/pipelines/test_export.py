@@ -17,7 +17,7 @@ from clearcast.core.errors import OutputError
 from clearcast.inference.drift_statistics import DriftReference
 from clearcast.inference.model import OnnxModel
 from clearcast.inference.prediction import Prediction
-from clearcast.nn.restorer import denoise_tiled
+from clearcast.nn.denoiser import denoise_tiled
 from clearcast.noise.registry import NoiseType
 from clearcast.pipelines.bundle_writer import finalise_bundle
 from clearcast.pipelines.export import export_bundle

@@ -20,7 +20,7 @@ from clearcast.data.sheet import read_sheet
 from clearcast.evaluation.benchmark.benchmark_runner import BenchmarkRequest, run_benchmark
 from clearcast.evaluation.benchmark.entrants import load_bundle_entrants
 from clearcast.metrics.image_quality import measure_image_quality
-from clearcast.nn.restorer import denoise_tiled
+from clearcast.nn.denoiser import denoise_tiled
 from clearcast.pipelines.networks import classify_image, load_networks
 from clearcast.pipelines.train import train_bundle
 from clearcast.pipelines.training_data import TrainRequest

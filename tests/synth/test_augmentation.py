@@ -22,11 +22,11 @@ def without_jpeg(monkeypatch: pytest.MonkeyPatch) -> None:
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), depth=st.sampled_from([1, 3]))
 def test_degradation_keeps_the_shape_and_depends_on_the_seed(seed: int, depth: int) -> None:
-    clean = np.random.default_rng(seed).integers(0, 256, (64, 80) if depth == 1 else (64, 80, 3)).astype(np.uint8)
-    first, second = (degrade(clean, np.random.default_rng(seed)) for _ in range(2))
-    assert first.noisy.shape == clean.shape
+    noise_free = np.random.default_rng(seed).integers(0, 256, (64, 80) if depth == 1 else (64, 80, 3)).astype(np.uint8)
+    first, second = (degrade(noise_free, np.random.default_rng(seed)) for _ in range(2))
+    assert first.noisy.shape == noise_free.shape
     assert first.noisy.dtype == np.uint8
-    assert first.clean is clean
+    assert first.noise_free is noise_free
     np.testing.assert_array_equal(first.noisy, second.noisy)
 
 
@@ -75,19 +75,19 @@ def test_a_pair_is_flipped_and_rotated_alike_and_keeps_its_shape(width: int, vie
 
 
 def test_jitter_keeps_the_shape_and_stays_close() -> None:
-    clean = np.full((64, 48), 100, np.uint8)
+    noise_free = np.full((64, 48), 100, np.uint8)
     for seed in range(20):
-        moved = photometric_jitter(clean, np.random.default_rng(seed))
-        assert moved.shape == clean.shape
+        moved = photometric_jitter(noise_free, np.random.default_rng(seed))
+        assert moved.shape == noise_free.shape
         assert 100 * 0.85 - 13 <= moved.min() <= moved.max() <= 100 * 1.15 + 13
 
 
 @given(seed=st.integers(0, 2**32 - 1), depth=st.sampled_from([1, 3]), height=st.integers(16, 90))
 def test_synthetic_defects_keep_the_shape_and_depend_on_the_seed(seed: int, depth: int, height: int) -> None:
-    clean = np.full((height, 64) if depth == 1 else (height, 64, depth), 128, np.uint8)
-    first, second = (add_synthetic_defects(clean, np.random.default_rng(seed)) for _ in range(2))
+    noise_free = np.full((height, 64) if depth == 1 else (height, 64, depth), 128, np.uint8)
+    first, second = (add_synthetic_defects(noise_free, np.random.default_rng(seed)) for _ in range(2))
     assert first.dtype == np.uint8
-    assert first.shape == clean.shape
+    assert first.shape == noise_free.shape
     np.testing.assert_array_equal(first, second)
     if depth == 3:
         np.testing.assert_array_equal(first[..., 0], first[..., 2])

@@ -24,9 +24,9 @@ from clearcast.train.datasets import (
     step_loader,
     training_loader,
 )
+from clearcast.train.denoiser_training import AnnealedModule
 from clearcast.train.modules import PublishedDenoiserModule
 from clearcast.train.recipe import FitSettings
-from clearcast.train.restorer_training import AnnealedModule
 from clearcast.train.trainer import TrainerConfig, fit_network
 
 SEED, SIDE, ROWS, BATCH = 3, 16, 15, 7  # batches of 7, 7 and 1

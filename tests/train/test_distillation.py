@@ -62,9 +62,9 @@ def distillation_batches(
 
 def test_first_view_is_the_noise_free_image_and_the_others_are_augmentations(pairs: list[ImagePair]) -> None:
     views = NoiseFreeViews(pairs, Channels.GREY, SHAPE, seed=1)
-    assert pairs[0].clean
-    clean = imaging.load_image(pairs[0].clean, Channels.GREY)
-    np.testing.assert_array_equal(views(0, 0), resize_for_student(clean, SHAPE))
+    assert pairs[0].noise_free
+    noise_free = imaging.load_image(pairs[0].noise_free, Channels.GREY)
+    np.testing.assert_array_equal(views(0, 0), resize_for_student(noise_free, SHAPE))
     np.testing.assert_array_equal(views(0, 2), views(0, 2))
     assert (views(0, 2) != views(0, 1)).any()
 
@@ -72,8 +72,8 @@ def test_first_view_is_the_noise_free_image_and_the_others_are_augmentations(pai
 def test_first_noisy_view_is_the_noisy_image(pairs: list[ImagePair]) -> None:
     views = NoisyViews(pairs, Channels.GREY, SHAPE, seed=1)
     assert pairs[0].noisy
-    assert pairs[0].clean
-    for view, path in ((0, pairs[0].noisy), (1, pairs[0].clean)):
+    assert pairs[0].noise_free
+    for view, path in ((0, pairs[0].noisy), (1, pairs[0].noise_free)):
         np.testing.assert_array_equal(
             views(0, view), resize_for_student(imaging.load_image(path, Channels.GREY), SHAPE)
         )

@@ -10,8 +10,8 @@ from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.core.errors import SheetError
 from clearcast.noise.registry import NoiseType
 from clearcast.train import paired_images
+from clearcast.train.denoiser_training import crop_side, make_detail_batch, make_global_batch
 from clearcast.train.paired_images import ImagePair, PairedImageCache, detect_channels
-from clearcast.train.restorer_training import crop_side, make_detail_batch, make_global_batch
 
 SIZES = ((96, 160), (96, 160), (64, 64), (100, 170), (200, 300))  # (height, width); the median is the first
 
@@ -28,10 +28,10 @@ def pairs(tmp_path: Path) -> list[ImagePair]:
     """Pairs of several sizes, whose noisy image is the negative."""
     image_pairs = []
     for number in range(len(SIZES)):
-        clean, noisy = tmp_path / f"{number}-clean.png", tmp_path / f"{number}-noisy.png"
-        imaging.save_image(clean, gradient(number))
+        noise_free, noisy = tmp_path / f"{number}-clean.png", tmp_path / f"{number}-noisy.png"
+        imaging.save_image(noise_free, gradient(number))
         imaging.save_image(noisy, 255 - gradient(number))
-        image_pairs.append(ImagePair(clean=clean, noisy=noisy, noise_type=NoiseType.GAUSSIAN))
+        image_pairs.append(ImagePair(noise_free=noise_free, noisy=noisy, noise_type=NoiseType.GAUSSIAN))
     return image_pairs
 
 
@@ -40,10 +40,10 @@ def test_batches_of_images_of_many_sizes_have_one_shape(pairs: list[ImagePair], 
     cache = PairedImageCache(pairs, channels)
     assert cache.shape == SIZES[0]
     for seed in range(8):
-        noisy, clean, *_ = make_global_batch(cache, np.random.default_rng(seed))
-        assert noisy.shape == clean.shape == (len(noisy), *SIZES[0], channels.depth)
-        noisy, clean, corners = make_detail_batch(cache, crop_side(cache), np.random.default_rng(seed))
-        assert noisy.shape[1:] == clean.shape[1:] == (*SIZES[0], channels.depth)
+        noisy, noise_free, *_ = make_global_batch(cache, np.random.default_rng(seed))
+        assert noisy.shape == noise_free.shape == (len(noisy), *SIZES[0], channels.depth)
+        noisy, noise_free, corners = make_detail_batch(cache, crop_side(cache), np.random.default_rng(seed))
+        assert noisy.shape[1:] == noise_free.shape[1:] == (*SIZES[0], channels.depth)
         assert (corners >= 0).all()
         assert (corners[:, 1] <= SIZES[0][1] - crop_side(cache)).all()
 
@@ -57,15 +57,15 @@ def test_a_pair_is_cropped_but_never_resized(pairs: list[ImagePair], monkeypatch
             assert levels[NoiseType.GAUSSIAN] is not None
         else:
             assert (sample.noise_type, sample.levels[NoiseType.GAUSSIAN]) == (NoiseType.GAUSSIAN, None)
-            np.testing.assert_array_equal(sample.noisy, 255 - sample.clean)
+            np.testing.assert_array_equal(sample.noisy, 255 - sample.noise_free)
 
 
 def test_images_without_colour_are_grey_also_in_colour_files(tmp_path: Path, pairs: list[ImagePair]) -> None:
     grey = np.repeat(gradient(0)[:, :, :1], 3, axis=2)
     imaging.save_image(tmp_path / "grey.jpg", grey)
     assert detect_channels([tmp_path / "grey.jpg"]) is Channels.GREY
-    assert pairs[0].clean
-    assert detect_channels([tmp_path / "grey.jpg", pairs[0].clean]) is Channels.RGB
+    assert pairs[0].noise_free
+    assert detect_channels([tmp_path / "grey.jpg", pairs[0].noise_free]) is Channels.RGB
 
 
 @pytest.mark.parametrize("cached", [0, 2])
@@ -81,7 +81,7 @@ def test_samples_do_not_depend_on_the_cache(
     for seed in range(20):
         first, second = (cache.sample(np.random.default_rng(seed)) for cache in (whole, part))
         np.testing.assert_array_equal(first.noisy, second.noisy)
-        np.testing.assert_array_equal(first.clean, second.clean)
+        np.testing.assert_array_equal(first.noise_free, second.noise_free)
 
 
 def test_no_image_to_learn_from_is_refused() -> None:

@@ -17,7 +17,7 @@ from clearcast.bundle.signing import TrustedSigners
 from clearcast.core.console import show_progress
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import OutputError, RecipeError
-from clearcast.nn.restorer import SMALL_DETAIL, ClearDenoiser
+from clearcast.nn.denoiser import SMALL_DETAIL, ClearDenoiser
 from clearcast.nn.student import StudentClassifier, StudentEncoder, student_shape
 from clearcast.nn.weights import hash_weights
 from clearcast.pipelines.bundle_writer import PhaseTimer, describe_trained_networks, write_trained_bundle
@@ -28,8 +28,8 @@ from clearcast.pipelines.networks import BundleNetworks, DistilledNetworks, free
 from clearcast.pipelines.train_classifier import ClassifierFit, choose_classifier_rows, train_classifier_head
 from clearcast.pipelines.training_data import WORK_FOLDER, TrainingData, TrainRequest, prepare_training_data
 from clearcast.synth.augmentation import TRAINED_NOISE_TYPES
+from clearcast.train.denoiser_training import fit_detail_unet
 from clearcast.train.distillation import NoisyViews, fit_student
-from clearcast.train.restorer_training import fit_detail_unet
 from clearcast.train.run_directory import RunDirectory
 from clearcast.train.split_choice import SplitChoice, SplitKind
 from clearcast.train.trainer import TrainerConfig, describe_device
@@ -190,7 +190,7 @@ def _fit_classifier(
     chosen = choose_classifier_rows(data, most, request.seed)
     pairs = data.pairs(chosen.rows)
     if data.adds_test_noise:  # the sheet has no noisy images, but those of the line are
-        pairs = [replace(pair, noisy=None) if pair.clean else pair for pair in pairs]
+        pairs = [replace(pair, noisy=None) if pair.noise_free else pair for pair in pairs]
     views = NoisyViews(pairs, data.channels, shape, seed=request.seed)
     folder = work / hash_weights(student)
     fit = train_classifier_head(request, chosen, views, student.backbone, folder, shape=shape, views=DISTILLATION_VIEWS)

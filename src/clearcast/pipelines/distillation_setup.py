@@ -12,10 +12,11 @@ from clearcast.core.console import ProgressCallback
 from clearcast.core.errors import OutputError
 from clearcast.data.sheet import SheetRow
 from clearcast.nn.backbone import Backbone
-from clearcast.nn.restorer import ClearDenoiser, denoise_tiled
+from clearcast.nn.denoiser import ClearDenoiser, denoise_tiled
 from clearcast.nn.student import StudentEncoder
 from clearcast.pipelines.train_classifier import sample_across_groups
 from clearcast.pipelines.training_data import TrainingData, TrainRequest, load_or_decide_plan
+from clearcast.train.denoiser_training import DetailUNetModule, crop_side, make_detail_batch
 from clearcast.train.distillation import (
     DISTILLATION_RATE,
     DistillationBatches,
@@ -25,7 +26,6 @@ from clearcast.train.distillation import (
 )
 from clearcast.train.feature_cache import cache_features
 from clearcast.train.paired_images import PairedImageCache
-from clearcast.train.restorer_training import DetailUNetModule, crop_side, make_detail_batch
 from clearcast.train.training_budget import (
     DISTILLATION_VIEWS,
     DistillationPlan,

@@ -19,7 +19,7 @@ from clearcast.core.numbers import require_finite, sigmoid
 from clearcast.inference.prediction import Prediction
 from clearcast.nn.backbone import Backbone
 from clearcast.nn.defect_classifier import DefectClassifier, DefectHead, DefectHeadOutput
-from clearcast.nn.restorer import ClearDenoiser, denoise_tiled, describe_noise
+from clearcast.nn.denoiser import ClearDenoiser, denoise_tiled, describe_noise
 from clearcast.nn.student import StudentClassifier
 from clearcast.nn.weights import save_weights
 from clearcast.noise.estimation import to_noise_estimate

@@ -16,8 +16,8 @@ from clearcast.bundle.manifest import GraphInterface
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.files import replace_file
 from clearcast.inference.model import CLASSIFIER_GRAPH, DETAIL_GRAPH, GLOBAL_GRAPH, INSPECT_GRAPH
+from clearcast.nn.denoiser import SMALLEST_IMAGE_SIDE, ClearDenoiser
 from clearcast.nn.noise_heads import THUMBNAIL_SIDE, conditioning_size
-from clearcast.nn.restorer import SMALLEST_IMAGE_SIDE, ClearDenoiser
 from clearcast.pipelines.networks import BundleNetworks, DistilledNetworks
 from clearcast.pipelines.onnx_graphs import (
     ClassifierGraph,

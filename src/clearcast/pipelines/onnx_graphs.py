@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clearcast.nn.blocks import cubic_matrix, to_luma, to_unit_range
-from clearcast.nn.restorer import DETAIL_STRIDE, ClearDenoiser, DetailUNet, GlobalContext, conditioning_vector
+from clearcast.nn.denoiser import DETAIL_STRIDE, ClearDenoiser, DetailUNet, GlobalContext, conditioning_vector
 from clearcast.pipelines.networks import CalibratedClassifier, DistilledNetworks
 
 

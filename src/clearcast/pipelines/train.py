@@ -12,7 +12,7 @@ from rich.console import Console
 from clearcast.bundle.manifest import Manifest
 from clearcast.inference.image_outputs import scale_evidence
 from clearcast.nn.backbone import Backbone, load_pretrained_backbone
-from clearcast.nn.restorer import ClearDenoiser
+from clearcast.nn.denoiser import ClearDenoiser
 from clearcast.noise.registry import NoiseType
 from clearcast.pipelines.bundle_writer import PhaseTimer, describe_trained_networks, write_trained_bundle
 from clearcast.pipelines.measurement import load_row_images, measure_bundle
@@ -27,8 +27,8 @@ from clearcast.pipelines.training_data import (
     prepare_training_data,
 )
 from clearcast.train.datasets import is_worker_rank
+from clearcast.train.denoiser_training import fit_clear_denoiser
 from clearcast.train.paired_images import PairedImageCache, classifier_shape
-from clearcast.train.restorer_training import fit_clear_denoiser
 from clearcast.train.trainer import TrainerConfig, describe_device
 from clearcast.train.training_budget import CLEAR_PLAN, TrainingPlan, plan_training, time_training
 from clearcast.types import Subset

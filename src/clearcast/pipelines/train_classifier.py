@@ -14,7 +14,7 @@ from clearcast.core.numbers import sigmoid
 from clearcast.data.sheet import SheetRow
 from clearcast.nn.backbone import Backbone, FeatureExtractor
 from clearcast.nn.defect_classifier import DefectClassifier, DefectHead
-from clearcast.nn.restorer import ClearDenoiser
+from clearcast.nn.denoiser import ClearDenoiser
 from clearcast.nn.weights import hash_weights
 from clearcast.pipelines.networks import CalibratedClassifier, freeze
 from clearcast.pipelines.training_data import TrainingData, TrainRequest

@@ -57,7 +57,8 @@ class DegradedSample:
     """Degraded image with its noise-free image, noise type, noise levels and waves: the targets of training.
 
     Attributes:
-        noisy, clean: uint8 of one shape, (height, width) or (height, width, 3); ``clean`` is the reference image.
+        noisy: uint8 (height, width) or (height, width, 3).
+        noise_free: the reference image, of the same shape and type.
         noise_type: of the noise; the first of two at once.
         levels: of each noise type whose level is a number (see ``NoiseLevelEstimate``), on the 0..1 scale; 0 if it was
             not added, None if it is not known.
@@ -65,7 +66,7 @@ class DegradedSample:
     """
 
     noisy: ImageArray
-    clean: ImageArray
+    noise_free: ImageArray
     noise_type: NoiseType
     levels: Mapping[NoiseType, float | None]
     waves: FloatImage | None
@@ -128,29 +129,29 @@ def flip_and_rotate(images: list[ImageArray], rng: np.random.Generator) -> list[
     return [np.ascontiguousarray(image[:, ::-1] if mirrored else image) for image in rotated]
 
 
-def photometric_jitter(clean: ImageArray, rng: np.random.Generator) -> ImageArray:
+def photometric_jitter(noise_free: ImageArray, rng: np.random.Generator) -> ImageArray:
     """Apply photometric and geometric jitter, as from another camera: scaled, shifted, brighter or darker."""
-    height, width = clean.shape[:2]
+    height, width = noise_free.shape[:2]
     stretch = rng.uniform(0.9, 1.1, 2)
     shift = rng.uniform(-0.03, 0.03, 2) * (width, height) + (1 - stretch) * (width - 1, height - 1) / 2
     matrix = np.array([[stretch[0], 0, shift[0]], [0, stretch[1], shift[1]]])
-    moved = cv2.warpAffine(clean, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.warpAffine(noise_free, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     tone_curve = np.arange(256) * rng.uniform(0.85, 1.15) + rng.uniform(-12, 12)
     return np.asarray(cv2.LUT(moved, np.clip(np.rint(tone_curve), 0, 255).astype(np.uint8)), np.uint8)
 
 
-def add_synthetic_defects(clean: ImageArray, rng: np.random.Generator) -> ImageArray:
+def add_synthetic_defects(noise_free: ImageArray, rng: np.random.Generator) -> ImageArray:
     """Add synthetic defects: pinholes and hairline scratches, dark and bright, at random positions.
 
     Args:
-        clean: reference image, uint8 (height, width) or (height, width, 3); see ``imaging``.
+        noise_free: reference image, uint8 (height, width) or (height, width, 3); see ``imaging``.
         rng: for all random choices.
 
     Returns:
         uint8, of the same shape.
     """
-    height, width = clean.shape[:2]
-    defective = clean.astype(np.float32)
+    height, width = noise_free.shape[:2]
+    defective = noise_free.astype(np.float32)
     side = np.exp(rng.uniform(*np.log(_CELL)))
     for _ in range(_LAYERS):
         mask = np.zeros((height, width), np.uint8)
@@ -159,7 +160,7 @@ def add_synthetic_defects(clean: ImageArray, rng: np.random.Generator) -> ImageA
             (_draw_pinhole if rng.random() < 0.5 else _draw_scratch)(mask, middle, rng)
         soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(*_DEFECT_BLUR)) * np.float32(1 / 255)
         contrast = rng.uniform(*_CONTRAST) * (-1 if rng.random() < _DARK else 1)
-        defective += np.float32(contrast) * soft.reshape(height, width, *[1] * (clean.ndim - 2))
+        defective += np.float32(contrast) * soft.reshape(height, width, *[1] * (noise_free.ndim - 2))
     return np.asarray(np.rint(np.clip(defective, 0, 255)), np.uint8)
 
 
@@ -182,15 +183,15 @@ def _fixed_point(point: _PixelPoint) -> tuple[int, int]:
     return x, y
 
 
-def degrade(clean: ImageArray, rng: np.random.Generator) -> DegradedSample:
+def degrade(noise_free: ImageArray, rng: np.random.Generator) -> DegradedSample:
     """Degrade an image: usually one noise of random type and level, sometimes none or two, then mostly JPEG.
 
     Args:
-        clean: uint8 (height, width) or (height, width, 3); see ``imaging``.
+        noise_free: uint8 (height, width) or (height, width, 3); see ``imaging``.
         rng: for all random choices.
     """
-    levels = _sample_levels(clean.shape, rng)
-    noisy = clean * np.float32(1 / 255)
+    levels = _sample_levels(noise_free.shape, rng)
+    noisy = noise_free * np.float32(1 / 255)
     for level in sorted(levels, key=lambda level: noise_type_of(level).specification.comes_last):
         noisy = add_noise(noisy, level, rng)
     image = np.rint(noisy * np.float32(255)).astype(np.uint8)
@@ -198,10 +199,10 @@ def degrade(clean: ImageArray, rng: np.random.Generator) -> DegradedSample:
         image = compress_as_jpeg(image, int(rng.integers(60, 97)))
     return DegradedSample(
         image,
-        clean,
+        noise_free,
         noise_type_of(levels[0]) if levels else NoiseType.NONE,
         levels={noise_type: _true_level(noise_type, levels) for noise_type in noise_types_with_level()},
-        waves=_render_waves_of(levels, clean),
+        waves=_render_waves_of(levels, noise_free),
     )
 
 
@@ -220,8 +221,8 @@ def _true_level(noise_type: NoiseType, levels: list[NoiseParameters]) -> float:
     return float(sum(noise_type.estimate.of(level) for level in levels if noise_type_of(level) is noise_type))
 
 
-def _render_waves_of(levels: list[NoiseParameters], clean: ImageArray) -> FloatImage:
+def _render_waves_of(levels: list[NoiseParameters], noise_free: ImageArray) -> FloatImage:
     """Render the waves of all periodic noise, float32 (height, width)."""
-    height, width = clean.shape[:2]
+    height, width = noise_free.shape[:2]
     waves = [wave for level in levels if isinstance(level, PeriodicNoise) for wave in level.waves]
     return render_waves(tuple(waves), height, width) if waves else np.zeros((height, width), np.float32)

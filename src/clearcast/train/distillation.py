@@ -32,11 +32,11 @@ from clearcast.nn.student import (
 from clearcast.noise.estimation import find_strongest_cycles
 from clearcast.synth.augmentation import TRAINED_NOISE_TYPES, add_synthetic_defects, augment_image, degrade
 from clearcast.train.datasets import EPOCH_STEPS, TensorBatch, heldout_loader, step_loader
+from clearcast.train.denoiser_training import AnnealedModule, masked_mean_absolute_error
 from clearcast.train.feature_cache import CachedFeatures
 from clearcast.train.linear_probes import channel_moments
 from clearcast.train.paired_images import ImagePair
 from clearcast.train.recipe import FitSettings
-from clearcast.train.restorer_training import AnnealedModule, masked_mean_absolute_error
 from clearcast.train.trainer import FitRecord, TrainerConfig, fit_network
 
 DISTILLATION_BATCH = 8  # images
@@ -80,13 +80,13 @@ class NoiseFreeViews:
 
     def full_size(self, row: int, view: int) -> ImageArray:
         """Make a view of a row at the image's own size, at which noise is added."""
-        path = self.pairs[row].clean
+        path = self.pairs[row].noise_free
         assert path, "distillation needs a noise-free image of each row"
-        clean = _limit_size(imaging.load_image(path, self.channels))
+        noise_free = _limit_size(imaging.load_image(path, self.channels))
         if view == 0:
-            return clean
+            return noise_free
         rng = np.random.default_rng((self._seed, row, view))
-        augmented = augment_image(clean, rng)
+        augmented = augment_image(noise_free, rng)
         return add_synthetic_defects(augmented, rng) if rng.random() < _DEFECTS else augmented
 
 
@@ -112,13 +112,13 @@ class NoisyViews:
     def __call__(self, row: int, view: int) -> ImageArray:
         """Make a view of a row, uint8 of the given shape; the same at each call."""
         pair = self._pairs[row]
-        path = (pair.noisy or pair.clean) if view == 0 else (pair.clean or pair.noisy)
+        path = (pair.noisy or pair.noise_free) if view == 0 else (pair.noise_free or pair.noisy)
         assert path, "a pair has at least one image"
         image = imaging.load_image(path, self._channels)
         rng = np.random.default_rng((self._seed, row, view))
-        if pair.clean and (view >= 2 or (view == 0 and not pair.noisy)):
-            clean = _limit_size(image)
-            image = degrade(augment_image(clean, rng) if view >= 2 else clean, rng).noisy
+        if pair.noise_free and (view >= 2 or (view == 0 and not pair.noisy)):
+            noise_free = _limit_size(image)
+            image = degrade(augment_image(noise_free, rng) if view >= 2 else noise_free, rng).noisy
         return resize_for_student(image, self._shape)
 
 

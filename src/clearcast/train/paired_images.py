@@ -17,7 +17,7 @@ from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.core.errors import SheetError
 from clearcast.data.sheet import Sheet, SheetRow
 from clearcast.nn.blocks import resize_area
-from clearcast.nn.restorer import ClearDenoiser, denoise_tiled
+from clearcast.nn.denoiser import ClearDenoiser, denoise_tiled
 from clearcast.noise import noise_types_with_level
 from clearcast.noise.registry import NoiseType
 from clearcast.synth.augmentation import (
@@ -43,7 +43,7 @@ _CLASSIFIER_SHARE, _CLASSIFIER_MIN = 0.8, 384  # share of an image's sides to cl
 class ImagePair:
     """Files of one row: a noise-free image, a noisy image with its noise type, or both."""
 
-    clean: Path | None = None
+    noise_free: Path | None = None
     noisy: Path | None = None
     noise_type: NoiseType | None = None
 
@@ -77,10 +77,10 @@ class PairedImageCache:
         shape: tuple[int, int] | None = None,
         progress: ProgressCallback | None = None,
     ) -> None:
-        pairs = [pair for pair in pairs if pair.clean]
+        pairs = [pair for pair in pairs if pair.noise_free]
         if not pairs:
             raise SheetError("no image to learn from; expected at least one noise-free image")
-        self.shape = shape or _median_shape([pair.clean for pair in pairs if pair.clean])
+        self.shape = shape or _median_shape([pair.noise_free for pair in pairs if pair.noise_free])
         self._pairs = tuple(pairs)
         self._channels = channels
         self._cached: list[tuple[ImageArray, ImageArray | None]] = []
@@ -102,27 +102,27 @@ class PairedImageCache:
     def sample(self, rng: np.random.Generator) -> DegradedSample:
         """Sample a noisy image with its noise-free image: a pair of the sheet, or one with synthetic noise."""
         row = int(rng.integers(len(self)))
-        clean, noisy = self._cached[row] if row < self.cached_count else self._read(row)
+        noise_free, noisy = self._cached[row] if row < self.cached_count else self._read(row)
         noise_type = self._pairs[row].noise_type
         if noisy is not None and noise_type is not None and rng.random() < _SHEET_PAIR:
-            flipped_noisy, flipped = flip_and_rotate([noisy, clean], rng)
+            flipped_noisy, flipped = flip_and_rotate([noisy, noise_free], rng)
             return _sheet_sample(flipped_noisy, flipped, noise_type)
-        (flipped,) = flip_and_rotate([clean], rng)
+        (flipped,) = flip_and_rotate([noise_free], rng)
         jittered = photometric_jitter(flipped, rng) if rng.random() < _JITTER else flipped
         return degrade(add_synthetic_defects(jittered, rng) if rng.random() < _DEFECTS else jittered, rng)
 
     def _read(self, row: int) -> tuple[ImageArray, ImageArray | None]:
         pair = self._pairs[row]
-        assert pair.clean, "pairs without a noise-free image were left out"
+        assert pair.noise_free, "pairs without a noise-free image were left out"
         noisy = imaging.load_image(pair.noisy, self._channels) if pair.noisy else None
-        return _to_shape(imaging.load_image(pair.clean, self._channels), noisy, self.shape)
+        return _to_shape(imaging.load_image(pair.noise_free, self._channels), noisy, self.shape)
 
 
 def list_image_pairs(sheet: Sheet, rows: Sequence[SheetRow]) -> list[ImagePair]:
     """List the image pairs of some rows of a sheet."""
     return [
         ImagePair(
-            clean=sheet.resolve(row.reference) if row.reference else None,
+            noise_free=sheet.resolve(row.reference) if row.reference else None,
             noisy=sheet.resolve(row.noisy),
             noise_type=row.noise_type,
         )
@@ -187,7 +187,7 @@ class DenoisedViews:
         rng = np.random.default_rng((self._seed, row, view))
         if view == 0 and pair.noisy:
             return self._resize(self._denoise(pair.noisy))
-        image = imaging.load_image(pair.clean, self._channels) if pair.clean else self._denoise(pair.noisy)
+        image = imaging.load_image(pair.noise_free, self._channels) if pair.noise_free else self._denoise(pair.noisy)
         if view >= 2:
             image = augment_image(image, rng)
         if view == 0 or (view % 2 and view > 1):
@@ -207,14 +207,14 @@ class DenoisedViews:
         return resized.round().to(torch.uint8).reshape(*self._shape, *image.shape[2:]).numpy()
 
 
-def _sheet_sample(noisy: ImageArray, clean: ImageArray, noise_type: NoiseType) -> DegradedSample:
+def _sheet_sample(noisy: ImageArray, noise_free: ImageArray, noise_type: NoiseType) -> DegradedSample:
     """Make a sample of a sheet's pair: the level of its noise type is unknown, those of the other types are 0."""
     return DegradedSample(
         noisy,
-        clean,
+        noise_free,
         noise_type,
         levels={each: None if each is noise_type else 0.0 for each in noise_types_with_level()},
-        waves=None if noise_type is NoiseType.PERIODIC else np.zeros(clean.shape[:2], np.float32),
+        waves=None if noise_type is NoiseType.PERIODIC else np.zeros(noise_free.shape[:2], np.float32),
     )
 
 
@@ -229,12 +229,12 @@ def _median_shape(images: Sequence[Path]) -> tuple[int, int]:
 
 
 def _to_shape(
-    clean: ImageArray, noisy: ImageArray | None, shape: tuple[int, int]
+    noise_free: ImageArray, noisy: ImageArray | None, shape: tuple[int, int]
 ) -> tuple[ImageArray, ImageArray | None]:
     """Crop a pair to a shape, or resize its noise-free image and drop the noisy one."""
     height, width = shape
-    if noisy is not None and noisy.shape == clean.shape and all(np.greater_equal(clean.shape[:2], shape)):
-        top, left = (clean.shape[0] - height) // 2, (clean.shape[1] - width) // 2
+    if noisy is not None and noisy.shape == noise_free.shape and all(np.greater_equal(noise_free.shape[:2], shape)):
+        top, left = (noise_free.shape[0] - height) // 2, (noise_free.shape[1] - width) // 2
         window = slice(top, top + height), slice(left, left + width)
-        return clean[window].copy(), noisy[window].copy()  # a view would keep the whole of a large image in memory
-    return imaging.resize_image(clean, height, width), None
+        return noise_free[window].copy(), noisy[window].copy()  # a view would keep the whole of a large image in memory
+    return imaging.resize_image(noise_free, height, width), None

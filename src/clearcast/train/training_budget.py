@@ -13,10 +13,9 @@ from torch import nn
 from clearcast.core.errors import RecipeError
 from clearcast.nn.backbone import Backbone
 from clearcast.nn.blocks import resize_area
-from clearcast.nn.restorer import ClearDenoiser, denoise_tiled
+from clearcast.nn.denoiser import ClearDenoiser, denoise_tiled
 from clearcast.train.datasets import EPOCH_STEPS, TensorBatch
-from clearcast.train.paired_images import CLASSIFIER_VIEWS, PairedImageCache, classifier_shape
-from clearcast.train.restorer_training import (
+from clearcast.train.denoiser_training import (
     AnnealedModule,
     DetailUNetModule,
     GlobalEncoderModule,
@@ -24,6 +23,7 @@ from clearcast.train.restorer_training import (
     make_detail_batch,
     make_global_batch,
 )
+from clearcast.train.paired_images import CLASSIFIER_VIEWS, PairedImageCache, classifier_shape
 
 _SHORTEST_BUDGET = 2.0  # minutes
 DISTILLATION_VIEWS = 4  # of each row, for the student and again for its classifier

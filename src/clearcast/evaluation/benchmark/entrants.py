@@ -16,8 +16,8 @@ from clearcast.core.errors import OutputError, RecipeError
 from clearcast.core.evidence_schema import Stage
 from clearcast.core.numbers import sigmoid
 from clearcast.evaluation.benchmark.classical import BM3D_NAME, CLASSICAL_DENOISERS
+from clearcast.nn.denoiser import denoise_tiled
 from clearcast.nn.published import PublishedClassifier, PublishedDenoiser
-from clearcast.nn.restorer import denoise_tiled
 from clearcast.nn.weights import MODEL_WEIGHTS_FILE, load_weights
 from clearcast.pipelines.networks import (
     CLASSIFIER_WEIGHTS,

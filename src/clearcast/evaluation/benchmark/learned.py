@@ -22,9 +22,9 @@ from clearcast.evaluation.benchmark.entrants import BenchmarkClassifier, Benchma
 from clearcast.nn.baselines import DnCnn, ResNet18, UNet
 from clearcast.nn.weights import load_weights, save_weights
 from clearcast.train.datasets import LABEL_CLASSES, SeededStepDataset, TensorBatch
+from clearcast.train.denoiser_training import crop_side, make_detail_batch
 from clearcast.train.modules import images_to_float
 from clearcast.train.paired_images import PairedImageCache, list_image_pairs
-from clearcast.train.restorer_training import crop_side, make_detail_batch
 from clearcast.train.split_choice import ResolvedSplit
 from clearcast.types import Label, Subset
 

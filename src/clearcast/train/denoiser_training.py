@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clearcast.nn.blocks import resize_area, to_luma
+from clearcast.nn.denoiser import ClearDenoiser, DetailUNet, GlobalEncoder, enlarge_context
 from clearcast.nn.noise_heads import THUMBNAIL_SIDE
-from clearcast.nn.restorer import ClearDenoiser, DetailUNet, GlobalEncoder, enlarge_context
 from clearcast.nn.weights import accept_renamed_weights
 from clearcast.synth.augmentation import TRAINED_NOISE_TYPES, DegradedSample
 from clearcast.train.datasets import EPOCH_STEPS, TensorBatch, heldout_loader, step_loader
@@ -81,9 +81,9 @@ class GlobalEncoderModule(AnnealedModule):
 
     def compute_metrics(self, batch: TensorBatch) -> dict[str, Tensor]:
         """Compute the loss, the accuracy of the noise type, and the mean absolute error of known periodic noise."""
-        noisy, clean, waves, noise_types, levels = batch
+        noisy, noise_free, waves, noise_types, levels = batch
         output = self.network(to_luma(self.inputs(noisy)))
-        thumbnail = resize_area(to_luma(images_to_float(clean)), THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+        thumbnail = resize_area(to_luma(images_to_float(noise_free)), THUMBNAIL_SIDE, THUMBNAIL_SIDE)
         loss = masked_mean_absolute_error(output.waves, waves) + (output.thumbnail - thumbnail).abs().mean()
         loss = loss + _TYPE_WEIGHT * functional.cross_entropy(output.scores, noise_types)
         loss = loss + _LEVEL_WEIGHT * masked_mean_absolute_error(output.levels, levels)
@@ -117,8 +117,8 @@ class DetailUNetModule(AnnealedModule):
 
     def compute_metrics(self, batch: TensorBatch) -> dict[str, Tensor]:
         """Compute the loss, and PSNR in dB as a mean over crops."""
-        noisy, clean, corners = batch
-        images, targets = self.inputs(noisy), images_to_float(clean)
+        noisy, noise_free, corners = batch
+        images, targets = self.inputs(noisy), images_to_float(noise_free)
         with torch.no_grad():
             context = self.global_encoder(to_luma(images))
             waves, thumbnail = enlarge_context(context, *images.shape[-2:])
@@ -130,8 +130,8 @@ class DetailUNetModule(AnnealedModule):
 
     def shard(self, batch: TensorBatch, number: int, total: int) -> TensorBatch:
         """Take one process's shard of the images, with all of their crops."""
-        noisy, clean, corners = batch
-        return *super().shard((noisy, clean), number, total), corners
+        noisy, noise_free, corners = batch
+        return *super().shard((noisy, noise_free), number, total), corners
 
     def _crops(self, images: Tensor, corners: Tensor) -> Tensor:
         """Cut crops at the corners: (batch, channels, height, width) to (crops * batch, channels, crop, crop)."""
@@ -215,25 +215,25 @@ def crop_side(images: PairedImageCache) -> int:
 def make_global_batch(images: PairedImageCache, rng: np.random.Generator) -> TensorBatch:
     """Make a batch for the global encoder; see ``GlobalEncoderModule``."""
     samples = [images.sample(rng) for _ in range(_GLOBAL_BATCH)]
-    noisy, clean = _image_tensors(samples)
+    noisy, noise_free = _image_tensors(samples)
     waves = torch.stack([_waves_thumbnail(sample) for sample in samples])
     noise_types = torch.tensor([TRAINED_NOISE_TYPES.index(sample.noise_type) for sample in samples])
     levels = torch.tensor([[_nan_if_unknown(level) for level in sample.levels.values()] for sample in samples])
-    return noisy, clean, waves, noise_types, levels
+    return noisy, noise_free, waves, noise_types, levels
 
 
 def make_detail_batch(images: PairedImageCache, crop: int, rng: np.random.Generator) -> TensorBatch:
     """Make a batch for the detail U-Net; see ``DetailUNetModule``."""
-    noisy, clean = _image_tensors([images.sample(rng) for _ in range(_DETAIL_BATCH)])
+    noisy, noise_free = _image_tensors([images.sample(rng) for _ in range(_DETAIL_BATCH)])
     room = np.array(noisy.shape[1:3]) - crop
-    return noisy, clean, torch.from_numpy(rng.integers(0, room + 1, (_CROPS_PER_IMAGE, 2)))
+    return noisy, noise_free, torch.from_numpy(rng.integers(0, room + 1, (_CROPS_PER_IMAGE, 2)))
 
 
 def _image_tensors(samples: list[DegradedSample]) -> tuple[Tensor, Tensor]:
     """Stack noisy and noise-free images, each uint8 (batch, height, width, depth)."""
-    noisy, clean = np.stack([each.noisy for each in samples]), np.stack([each.clean for each in samples])
+    noisy, noise_free = np.stack([each.noisy for each in samples]), np.stack([each.noise_free for each in samples])
     shape = (*noisy.shape[:3], -1)
-    return torch.from_numpy(noisy.reshape(shape)), torch.from_numpy(clean.reshape(shape))
+    return torch.from_numpy(noisy.reshape(shape)), torch.from_numpy(noise_free.reshape(shape))
 
 
 def _waves_thumbnail(sample: DegradedSample) -> Tensor:

@@ -16,21 +16,23 @@ from torch.utils.data import DataLoader, TensorDataset
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
 from clearcast.nn.backbone import Backbone
-from clearcast.nn.restorer import ClearDenoiser, denoise_tiled
+from clearcast.nn.denoiser import ClearDenoiser, denoise_tiled
 from clearcast.noise.registry import NoiseType
 from clearcast.train.datasets import EPOCH_STEPS, SeededStepDataset, TensorBatch
+from clearcast.train.denoiser_training import AnnealedModule, GlobalEncoderModule
 from clearcast.train.paired_images import CLASSIFIER_VIEWS, DenoisedViews, ImagePair, PairedImageCache, classifier_shape
-from clearcast.train.restorer_training import AnnealedModule, GlobalEncoderModule
 from clearcast.train.training_budget import StepTimes, TrainingPlan, plan_training, time_training
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> ImagePair:
-    clean = np.add.outer(np.arange(64), np.arange(96)).astype(np.uint8)
-    noisy = np.where(np.random.default_rng(0).random(clean.shape) < 0.1, 0, clean).astype(np.uint8)
-    imaging.save_image(tmp_path / "clean.png", clean)
+    noise_free = np.add.outer(np.arange(64), np.arange(96)).astype(np.uint8)
+    noisy = np.where(np.random.default_rng(0).random(noise_free.shape) < 0.1, 0, noise_free).astype(np.uint8)
+    imaging.save_image(tmp_path / "clean.png", noise_free)
     imaging.save_image(tmp_path / "noisy.png", noisy)
-    return ImagePair(clean=tmp_path / "clean.png", noisy=tmp_path / "noisy.png", noise_type=NoiseType.SALT_AND_PEPPER)
+    return ImagePair(
+        noise_free=tmp_path / "clean.png", noisy=tmp_path / "noisy.png", noise_type=NoiseType.SALT_AND_PEPPER
+    )
 
 
 @settings(max_examples=20, deadline=None)
@@ -112,14 +114,14 @@ def test_classifier_views_are_denoised_and_noise_free_images(pair: ImagePair) ->
     denoiser = ClearDenoiser().eval()
     make_view = DenoisedViews([pair], Channels.GREY, (64, 96), denoiser, seed=1)
     assert pair.noisy
-    assert pair.clean
-    noisy, clean = (imaging.load_image(path, Channels.GREY) for path in (pair.noisy, pair.clean))
+    assert pair.noise_free
+    noisy, noise_free = (imaging.load_image(path, Channels.GREY) for path in (pair.noisy, pair.noise_free))
     np.testing.assert_array_equal(make_view(0, 0), denoise_tiled(denoiser, noisy)[0])
-    np.testing.assert_array_equal(make_view(0, 1), clean)
+    np.testing.assert_array_equal(make_view(0, 1), noise_free)
     for view in (2, 3, 4):
         augmented = make_view(0, view)
-        assert augmented.shape == clean.shape
-        assert (augmented != clean).any()
+        assert augmented.shape == noise_free.shape
+        assert (augmented != noise_free).any()
         np.testing.assert_array_equal(make_view(0, view), augmented)
 
 
@@ -127,7 +129,7 @@ def test_denoised_image_replaces_a_missing_noise_free_image(pair: ImagePair) -> 
     torch.manual_seed(0)
     denoiser = ClearDenoiser().eval()
     assert pair.noisy
-    make_view = DenoisedViews([replace(pair, clean=None)], Channels.GREY, (64, 96), denoiser, seed=1)
+    make_view = DenoisedViews([replace(pair, noise_free=None)], Channels.GREY, (64, 96), denoiser, seed=1)
     denoised, _ = denoise_tiled(denoiser, imaging.load_image(pair.noisy, Channels.GREY))
     np.testing.assert_array_equal(make_view(0, 0), denoised)
     np.testing.assert_array_equal(make_view(0, 1), denoised)

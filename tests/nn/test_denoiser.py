@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from clearcast.core.errors import ModelOutputError
 from clearcast.nn.blocks import FourierBlock, fill_impulses, median_filter_3x3, resize_area, resize_cubic, to_luma
+from clearcast.nn.denoiser import ClearDenoiser, GlobalContext, denoise_tiled, describe_noise
 from clearcast.nn.noise_heads import DIFFERENCE_STEPS, THUMBNAIL_SIDE, noise_statistics, quadrant_windows
-from clearcast.nn.restorer import ClearDenoiser, GlobalContext, denoise_tiled, describe_noise
 from clearcast.noise import Wave, render_waves
 from clearcast.noise.registry import NoiseType
 
