@@ -178,7 +178,7 @@ def test_the_plan_of_a_budget_is_in_the_manifest(
 def test_a_small_image_is_refused_before_anything_is_written(
     noisy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clearcast.pipelines.training_data.MIN_IMAGE_SIDE", 65)
+    monkeypatch.setattr("clearcast.metrics.prediction_table.MIN_IMAGE_SIDE", 65)
     with pytest.raises(SheetError, match=r"row 2: .*: expected at least 65 x 65 pixels, got 64 x 64"):
         train_bundle(request(noisy_folder, tmp_path / "tiny"))
     assert not (tmp_path / "tiny").exists()

@@ -1,4 +1,7 @@
-"""Distributed training in a few short steps: python train_together.py SHEET OUT DEVICES; each process runs it."""
+"""Distributed training in a few short steps; each process runs it.
+
+python -m tests.pipelines.train_together SHEET OUT DEVICES
+"""
 
 import sys
 from pathlib import Path

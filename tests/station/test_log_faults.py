@@ -21,11 +21,11 @@ from clearcast.station.records import InspectionFilter
 from tests.servers import Postgres
 from tests.station.logged import ENTRY, make_feedback
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]  # from which tests are imported
 WRITER_SCRIPT = """
 import sys
 from dataclasses import replace
-from logged import ENTRY
+from tests.station.logged import ENTRY
 from clearcast.station.log import open_log
 log = open_log(sys.argv[1])
 number = 0
@@ -39,7 +39,7 @@ while True:
 FULL_DISK_SCRIPT = """
 import resource
 import sys
-from logged import ENTRY
+from tests.station.logged import ENTRY
 from clearcast.station.log import LogUnavailable, open_log
 from clearcast.station.records import InspectionFilter
 
@@ -68,7 +68,7 @@ def test_answered_inspections_survive_kill_9(log_url: str) -> None:
     printed: list[int] = []
     for lines in (1, 5, 12):
         command = [sys.executable, "-c", WRITER_SCRIPT, log_url]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE) as writer:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
             assert writer.stdout
             lines_read = [writer.stdout.readline() for _ in range(lines)]
             writer.kill()
@@ -86,7 +86,7 @@ def test_answered_inspections_survive_kill_9(log_url: str) -> None:
 
 def test_a_full_disk_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FULL_DISK_SCRIPT, str(tmp_path / "log.sqlite")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=HERE, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
     assert (done.stdout, done.stderr) == ("recovered\n", "")
 

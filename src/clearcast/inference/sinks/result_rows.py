@@ -8,7 +8,7 @@ An image has several rows if its file changed: the last row is of its latest ins
 
 Paths are written as they are, even if they begin with ``=`` or ``@``, which a spreadsheet would take for a formula: a
 path must lead back to its image, and to its row on resume. If file names come from outside, load the results as text.
-The one exception are names that are not Unicode: ``escape_name`` writes their invalid bytes as ``\udcff``,
+The one exception is names that are not Unicode: ``escape_name`` writes their invalid bytes as ``\udcff``,
 since one such byte would make the whole file unreadable for others.
 """
 
@@ -105,7 +105,7 @@ def _require_results_columns(columns: Sequence[str]) -> None:
     """Check that a file has the columns of results, of this version or an earlier one.
 
     Raises:
-        ValueError: it has not.
+        ValueError: the columns differ.
     """
     if not _REQUIRED_COLUMNS <= set(columns) <= _KNOWN_COLUMNS or len(set(columns)) != len(columns):
         raise ValueError(f"it has other columns; expected {', '.join(RESULTS_COLUMNS)}")

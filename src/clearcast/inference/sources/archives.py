@@ -96,6 +96,6 @@ def _require_readable(entry: zipfile.ZipInfo, name: str) -> None:
     if entry.file_size > MAX_IMAGE_BYTES or is_bomb:
         raise PictureError(
             PictureFault.TOO_LARGE,
-            f"{name}: {entry.compress_size:,} bytes would unpack to {entry.file_size:,}; the limit is "
-            f"{MAX_IMAGE_BYTES:,}, and a compression ratio of {_MAX_RATIO} beyond {_UNCHECKED_BYTES:,}",
+            f"{name}: {entry.compress_size:,} bytes would unpack to {entry.file_size:,}; allowed are "
+            f"{MAX_IMAGE_BYTES:,}, and above {_UNCHECKED_BYTES:,} at most {_MAX_RATIO} times the compressed size",
         )
