@@ -135,16 +135,16 @@ def _print_groups(groups: RowGroups) -> None:
     shows = f"{len(groups.of_rows)} rows show {len(sizes)} parts, by their images"
     if len(sizes) < len(groups.of_rows):
         console.print(
-            f"{shows}; one part is in {max(sizes.values())} of them. A random split would put images of one part into "
-            "training and test, and inflate the figures."
+            f"{shows}; one part is shown in {max(sizes.values())} of them. A random split would put images of one part "
+            "into training and test, and inflate the figures."
         )
     doubts, misses = groups.doubtful_matches, groups.near_misses
     if doubts:
         span = f"{doubts[0].match_score:.2f} to {doubts[-1].match_score:.2f}"
-        print_line(f"{len(doubts)} joins are doubtful (match score {span}); see {GROUPS_PAGE_FILE}")
+        print_line(f"Uncertain matches of images: {len(doubts)} (match score {span}); see {GROUPS_PAGE_FILE}")
     if misses:
         span = f"{misses[-1].match_score:.2f} to {misses[0].match_score:.2f}"
-        print_line(f"{len(misses)} pairs of groups were nearly joined (match score {span}); see {GROUPS_PAGE_FILE}")
+        print_line(f"Groups that nearly match: {len(misses)} pairs (match score {span}); see {GROUPS_PAGE_FILE}")
 
 
 def _print_check(result: SheetCheck) -> None:
@@ -164,5 +164,5 @@ def _print_check(result: SheetCheck) -> None:
         if count > _SHOWN_FINDINGS:
             console.print(f"... and {count - _SHOWN_FINDINGS} more of: {kind} (--out DIR writes all)")
     errors = sum(finding.severity is FindingSeverity.ERROR for finding in result.findings)
-    summary = "Ready for training." if result.fit else f"{errors} errors must be corrected."
-    console.print(f"{summary} {len(result.findings) - errors} warnings.")
+    summary = "Ready for training." if result.fit else f"Errors to correct: {errors}."
+    console.print(f"{summary} Warnings: {len(result.findings) - errors}.")
