@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clearcast.bundle import archive
-from clearcast.bundle.archive import copy_bundle, open_package, read_manifest, zip_bundle
+from clearcast.bundle.archive import copy_bundle, open_package, zip_bundle
 from clearcast.bundle.manifest import (
     BUNDLE_FORMAT,
     MANIFEST_FILE,
@@ -15,6 +15,7 @@ from clearcast.bundle.manifest import (
     sha256_hex,
 )
 from clearcast.core.errors import OutputError
+from tests.bundle.manifests import read_manifest
 from tests.inference.handmade import write_bundle
 
 FILES = {"inspect.onnx": b"graph", "golden/0.png": b"image"}

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from clearcast.bundle.archive import read_manifest, zip_bundle
+from clearcast.bundle.archive import zip_bundle
 from clearcast.bundle.manifest import write_manifest
 from clearcast.cli import build_application
 from clearcast.core import imaging
@@ -22,6 +22,7 @@ from clearcast.core.errors import OutputError, SheetError
 from clearcast.data.sheet import read_sheet
 from clearcast.evaluation.evaluate import EvaluateRequest, EvaluationResult, evaluate_bundle
 from clearcast.report.terminal_tables import make_evaluation_tables
+from tests.bundle.manifests import read_manifest
 from tests.inference.handmade import THRESHOLD, expected_denoised, expected_p_defect, write_bundle
 
 

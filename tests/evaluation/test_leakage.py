@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from clearcast.bundle.archive import open_package, read_manifest
+from clearcast.bundle.archive import open_package
 from clearcast.bundle.manifest import write_manifest
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
@@ -18,6 +18,7 @@ from clearcast.core.errors import OutputError, SheetError
 from clearcast.data.sheet import read_sheet
 from clearcast.data.validation import filter_usable_rows
 from clearcast.evaluation.leakage import HeldOutRows, find_held_out_rows
+from tests.bundle.manifests import read_manifest
 from tests.inference.handmade import write_bundle
 
 QUIET = Console(quiet=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import clearcast
-from clearcast.bundle.archive import open_package, read_manifest
+from clearcast.bundle.archive import open_package
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
 from clearcast.core.errors import OutputError, RecipeError
@@ -26,6 +26,7 @@ from clearcast.pipelines.networks import freeze
 from clearcast.pipelines.train import train_bundle
 from clearcast.pipelines.training_data import TrainRequest
 from clearcast.train.training_budget import DistillationPlan, StepTimes, plan_distillation
+from tests.bundle.manifests import read_manifest
 from tests.pipelines.short_training import shorten_training
 
 QUIET = Console(quiet=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from clearcast.bundle.archive import open_package, read_manifest
+from clearcast.bundle.archive import open_package
 from clearcast.bundle.manifest import MANIFEST_FILE
 from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.core.errors import OutputError
@@ -24,6 +24,7 @@ from clearcast.pipelines.export import export_bundle
 from clearcast.pipelines.networks import BundleNetworks, classify_image, load_networks, predict_image
 from clearcast.pipelines.onnx_graphs import ClassifierGraph, DetailGraph, GlobalEncoderGraph
 from clearcast.pipelines.parity import random_images
+from tests.bundle.manifests import read_manifest
 from tests.small_bundle import random_networks
 
 

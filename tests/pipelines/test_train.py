@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 from scipy.special import expit
 
-from clearcast.bundle.archive import read_manifest
 from clearcast.bundle.manifest import MANIFEST_FILE
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
@@ -27,6 +26,7 @@ from clearcast.pipelines.training_data import TrainRequest
 from clearcast.study import SplitChoice, StudyRequest, parse_split_option
 from clearcast.train.recipe import load_recipe
 from clearcast.train.training_budget import StepTimes
+from tests.bundle.manifests import read_manifest
 from tests.pipelines.short_training import shorten_training
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from clearcast.bundle.archive import read_manifest
 from clearcast.cli import build_application
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels
@@ -19,6 +18,7 @@ from clearcast.inference.image_outputs import scale_evidence
 from clearcast.inference.verification import verify_bundle
 from clearcast.metrics.image_quality import measure_image_quality
 from clearcast.pipelines.measurement import load_row_images
+from tests.bundle.manifests import read_manifest
 from tests.pipelines.short_training import shorten_training
 
 

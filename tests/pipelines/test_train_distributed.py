@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from clearcast.bundle.archive import read_manifest
+from tests.bundle.manifests import read_manifest
 
 ROOT = Path(__file__).parents[2]  # from which tests are imported
 

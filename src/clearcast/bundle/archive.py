@@ -97,17 +97,6 @@ def read_signature(read: FileReader) -> bytes | None:
         return None
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read a bundle's manifest, and check all its files.
-
-    Raises:
-        OutputError: it is not a bundle, is damaged, or has another format.
-    """
-    package = open_package(path)
-    package.check()
-    return package.manifest
-
-
 def open_reader(path: Path) -> FileReader:
     """Return a function that reads the files of a bundle, without checking them.
 

@@ -10,10 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from clearcast.bundle.archive import BundlePackage, open_package
-from clearcast.bundle.signing import TrustedSigners
 from clearcast.core import imaging
 from clearcast.core.decoding.image_info import Channels, ImageArray
 from clearcast.core.errors import OutputError
@@ -22,6 +20,7 @@ from clearcast.core.spreadsheets import protect_table
 from clearcast.data.sheet import Sheet, SheetRow
 from clearcast.data.validation import filter_usable_rows
 from clearcast.evaluation.evaluate import (
+    MeasureRequest,
     build_prediction_table,
     predict_for_measuring,
     require_empty_folder,
@@ -46,32 +45,11 @@ _SIDES = ("a", "b")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareRequest:
-    """Arguments of ``compare``.
-
-    Attributes:
-        first, second: bundles A and B, each a folder or a zip.
-        sheet: labelled images with their noise types and reference images.
-        groups: file of groups, see ``read_groups_file``; None: as a bundle lists them, else the sheet's column, or
-            found by similarity.
-        out: a new or empty folder for the tables; None: none are written.
-        skip_bad: leave out rows that cannot be used.
-        threads: how many images are processed at a time; None: as many as there are cores.
-        trust: public keys, one of which must have signed each bundle; None: no signature is required.
-        seed: of the bootstrap.
-        console: shows progress.
-    """
+class CompareRequest(MeasureRequest):
+    """Arguments of ``compare``; ``first`` and ``second``: bundles A and B, each a folder or a zip."""
 
     first: Path
     second: Path
-    sheet: Sheet
-    groups: Path | None = None
-    out: Path | None = None
-    skip_bad: bool = False
-    threads: int | None = None
-    trust: TrustedSigners | None = None
-    seed: int = 7
-    console: Console
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,22 +33,21 @@ from clearcast.metrics.prediction_table import prediction_columns, refuse_small_
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateRequest:
-    """Arguments of ``evaluate``.
+class MeasureRequest:
+    """Arguments that ``evaluate`` and ``compare`` share.
 
     Attributes:
-        bundle: its folder or zip.
         sheet: labelled images with their noise types and reference images.
-        groups: file of groups, see ``read_groups_file``; None: the sheet's column, or found by similarity.
+        groups: file of groups, see ``read_groups_file``; None: as a compared bundle lists them, else the
+            sheet's column, or found by similarity.
         out: a new or empty folder for the tables; None: none are written.
         skip_bad: leave out rows that cannot be used.
         threads: how many images are processed at a time; None: as many as there are cores.
-        trust: public keys, one of which must have signed the bundle; None: no signature is required.
+        trust: public keys, one of which must have signed each bundle; None: no signature is required.
         seed: of the bootstrap.
         console: shows progress.
     """
 
-    bundle: Path
     sheet: Sheet
     groups: Path | None = None
     out: Path | None = None
@@ -57,6 +56,13 @@ class EvaluateRequest:
     trust: TrustedSigners | None = None
     seed: int = 7
     console: Console
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRequest(MeasureRequest):
+    """Arguments of ``evaluate``; ``bundle``: its folder or zip."""
+
+    bundle: Path
 
 
 @dataclass(frozen=True, kw_only=True)
